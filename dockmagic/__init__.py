@@ -1,0 +1,25 @@
+"""Docker in a notebook: `%load_ext dockmagic`. Importing this is cheap; loading it imports more."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+__version__ = "0.1.0"
+__all__ = ["__version__", "load_ipython_extension", "unload_ipython_extension"]
+
+
+def load_ipython_extension(shell: InteractiveShell) -> None:
+    """Called by `%load_ext dockmagic`: registers the magics."""
+    from dockmagic.magics import register
+
+    register(shell)
+
+
+def unload_ipython_extension(shell: InteractiveShell) -> None:
+    """Called by `%unload_ext dockmagic`: takes the magics away and closes the engine."""
+    from dockmagic.magics import unregister
+
+    unregister(shell)

@@ -1,0 +1,225 @@
+"""What a container is asked to be (`ContainerSpec`) and what it is (`Container`, `Status`)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from dockmagic_runtime.errors import InvalidInput
+
+_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
+
+
+class Status(StrEnum):
+    """Docker's container states. The verbs ask it what they may do; none compares by hand."""
+
+    CREATED = "created"
+    RUNNING = "running"
+    PAUSED = "paused"
+    RESTARTING = "restarting"
+    REMOVING = "removing"
+    EXITED = "exited"
+    DEAD = "dead"
+
+    @property
+    def is_alive(self) -> bool:
+        return self in (Status.RUNNING, Status.PAUSED, Status.RESTARTING)
+
+    @property
+    def can_start(self) -> bool:
+        return self in (Status.CREATED, Status.EXITED, Status.DEAD)
+
+    @property
+    def can_exec(self) -> bool:
+        return self is Status.RUNNING
+
+    @property
+    def can_remove(self) -> bool:
+        return not self.is_alive
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortMapping:
+    """One `-p`: host address and port to container port. `host_port` 0 asks for a free one."""
+
+    container_port: int
+    protocol: str = "tcp"
+    host_ip: str = ""
+    host_port: int = 0
+
+    def __str__(self) -> str:
+        """As `docker ps` shows it: `0.0.0.0:9999->80/tcp`."""
+        host = self.host_ip or "0.0.0.0"
+        host = f"[{host}]" if ":" in host else host
+        return f"{host}:{self.host_port}->{self.container_port}/{self.protocol}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mount:
+    """One `-v` or `--mount`. `source` is a host path (bind), a volume's name, or empty (tmpfs)."""
+
+    kind: str  # "bind" | "volume" | "tmpfs"
+    target: str
+    source: str = ""
+    read_only: bool = False
+    options: tuple[str, ...] = ()
+    create_source: bool = False  # -v makes a missing host directory, --mount refuses
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resources:
+    """Limits; None or 0 means none. Bytes for memory, nanoseconds per second for CPU."""
+
+    memory: int = 0
+    memory_swap: int = 0
+    memory_reservation: int = 0
+    nano_cpus: int = 0
+    cpu_shares: int = 0
+    cpu_period: int = 0
+    cpu_quota: int = 0
+    cpuset_cpus: str = ""
+    cpuset_mems: str = ""
+    pids_limit: int = 0
+    blkio_weight: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerSpec:
+    """Everything `create` needs. None means "the image decides"; an empty tuple means empty."""
+
+    image: str
+    name: str = ""
+    command: tuple[str, ...] | None = None
+    entrypoint: tuple[str, ...] | None = None
+    env: tuple[str, ...] = ()
+    labels: dict[str, str] = field(default_factory=dict)
+    working_dir: str = ""
+    user: str = ""
+    group_add: tuple[str, ...] = ()
+    hostname: str = ""
+    domainname: str = ""
+    tty: bool = False
+    open_stdin: bool = False
+    auto_remove: bool = False
+    ports: tuple[PortMapping, ...] = ()
+    publish_all: bool = False
+    expose: tuple[str, ...] = ()
+    mounts: tuple[Mount, ...] = ()
+    volumes_from: tuple[str, ...] = ()
+    network: str = "bridge"  # "bridge" | "host" | "none" | "container:NAME"
+    extra_hosts: tuple[str, ...] = ()
+    dns: tuple[str, ...] = ()
+    dns_search: tuple[str, ...] = ()
+    dns_options: tuple[str, ...] = ()
+    resources: Resources = field(default_factory=Resources)
+    cap_add: tuple[str, ...] = ()
+    cap_drop: tuple[str, ...] = ()
+    privileged: bool = False
+    security_opt: tuple[str, ...] = ()
+    read_only: bool = False
+    ulimits: dict[str, tuple[int, int]] = field(default_factory=dict)
+    sysctls: dict[str, str] = field(default_factory=dict)
+    shm_size: int = 64 * 1024 * 1024
+    stop_signal: str = ""
+    stop_timeout: int | None = None
+    pull: str = "missing"  # "always" | "missing" | "never"
+
+    def __post_init__(self) -> None:
+        if self.name and not _NAME.fullmatch(self.name):
+            raise InvalidInput(
+                f"Invalid container name ({self.name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"
+            )
+        if self.working_dir and not self.working_dir.startswith("/"):
+            raise InvalidInput(
+                f"the working directory '{self.working_dir}' is invalid, "
+                "it needs to be an absolute path"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Container:
+    """One row of `ps`: identity, what it runs, and its state at the moment of asking.
+
+    Times are seconds since the epoch, 0 when it never happened.
+    """
+
+    id: str
+    name: str
+    image: str
+    image_id: str
+    command: tuple[str, ...]
+    created: float
+    status: Status
+    exit_code: int = 0
+    started: float = 0
+    finished: float = 0
+    pid: int = 0
+    ip_address: str = ""
+    ports: tuple[PortMapping, ...] = ()
+    exposed: tuple[str, ...] = ()
+    labels: dict[str, str] = field(default_factory=dict)
+    oom_killed: bool = False
+    error: str = ""
+    spec: ContainerSpec | None = None
+
+    @property
+    def short_id(self) -> str:
+        return self.id[:12]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecSpec:
+    """One `exec`: a command for a container that runs."""
+
+    command: tuple[str, ...]
+    env: tuple[str, ...] = ()
+    working_dir: str = ""
+    user: str = ""
+    tty: bool = False
+    open_stdin: bool = False
+    privileged: bool = False
+
+
+class ChangeKind(StrEnum):
+    ADDED = "A"
+    CHANGED = "C"
+    DELETED = "D"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Change:
+    """One line of `diff`: `path` is absolute inside the container."""
+
+    path: str
+    kind: ChangeKind
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.path}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stats:
+    """One sample of a running container. Bytes, nanoseconds of CPU, counts."""
+
+    id: str
+    name: str
+    time: float
+    cpu_ns: int
+    cpu_percent: float
+    memory_bytes: int
+    memory_limit: int
+    network_rx: int
+    network_tx: int
+    block_read: int
+    block_write: int
+    pids: int
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One piece of output as it was logged; `stream` is "stdout" or "stderr", time RFC 3339."""
+
+    stream: str
+    time: str
+    text: bytes

@@ -1,0 +1,84 @@
+"""What happened, told by iteration: pulls and builds yield these, in order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from dockmagic_runtime.model.image import Image
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PullStatus:
+    """One line of a pull. `id` names a layer, or is empty for the image as a whole."""
+
+    status: str
+    id: str = ""
+    current: int = 0
+    total: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PullDone:
+    image: Image
+    reference: str
+    was_present: bool = False
+
+
+PullEvent = PullStatus | PullDone
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildStarted:
+    steps: int
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepStarted:
+    number: int  # 1-based, of `BuildStarted.steps`
+    instruction: str  # as written, continuation lines joined
+    line: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepOutput:
+    number: int
+    stream: str  # "stdout" | "stderr"
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepDone:
+    number: int
+    cached: bool
+    seconds: float
+    chain_id: str = ""
+    size: int = 0  # bytes of the layer the step made, 0 for metadata
+    reason: str = ""  # why the cache was missed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildDone:
+    image: Image
+    tags: tuple[str, ...]
+    seconds: float
+    warnings: tuple[str, ...] = ()
+
+
+BuildEvent = BuildStarted | StepStarted | StepOutput | StepDone | PullStatus | BuildDone
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildRequest:
+    """One `build`. `dockerfile` is the text; `context` a directory on the host, or None."""
+
+    dockerfile: str
+    context: str | None
+    tags: tuple[str, ...] = ()
+    file_name: str = "Dockerfile"
+    build_args: dict[str, str] = field(default_factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
+    target: str = ""
+    no_cache: bool = False
+    pull: bool = False
+    network: str = "bridge"

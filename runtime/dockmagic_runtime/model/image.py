@@ -1,0 +1,77 @@
+"""Images as the engine shows them. The OCI wire formats live in the images room."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageConfig:
+    """The run-time part of an image's config (OCI image spec, `config`)."""
+
+    env: tuple[str, ...] = ()
+    entrypoint: tuple[str, ...] | None = None
+    cmd: tuple[str, ...] | None = None
+    working_dir: str = ""
+    user: str = ""
+    labels: dict[str, str] = field(default_factory=dict)
+    exposed_ports: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
+    stop_signal: str = ""
+    shell: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """One row of `history`: `size` is that of the layer it made, 0 for metadata."""
+
+    created: float
+    created_by: str
+    size: int = 0
+    empty_layer: bool = False
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """One image: `id` is the digest of its config, `tags` the names that point to it now."""
+
+    id: str  # "sha256:<64 hex>"
+    tags: tuple[str, ...]
+    created: float
+    size: int  # bytes of all layers, unpacked
+    config: ImageConfig
+    architecture: str
+    os: str
+    diff_ids: tuple[str, ...]
+    chain_ids: tuple[str, ...]
+    history: tuple[History, ...] = ()
+
+    @property
+    def short_id(self) -> str:
+        return self.id.removeprefix("sha256:")[:12]
+
+    @property
+    def is_stand_in(self) -> bool:
+        return "org.dockmagic.stand-in" in self.config.labels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerFile:
+    """One path a layer brings: `kind` is "A" added, "C" changed or "D" deleted."""
+
+    path: str
+    kind: str
+    size: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """One layer of an image with the instruction that made it."""
+
+    diff_id: str
+    chain_id: str
+    created_by: str
+    size: int
+    files: tuple[LayerFile, ...] = ()
+    shared_with: tuple[str, ...] = ()  # tags of other images that contain the same chain

@@ -1,0 +1,81 @@
+"""The plan is data: small frozen operations that describe, execute and undo themselves.
+
+An operation's fields are JSON values, so that a plan crosses the socket to the launcher, is kept
+beside the container for `%explain`, and is compared in tests. What an operation learns while it
+runs (file descriptors, pids) goes into the `Context`, never into the operation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Protocol, TypeVar
+
+from dockmagic_runtime.errors import EngineBug
+from dockmagic_runtime.linux.interface import Linux
+
+
+@dataclass(slots=True)
+class Context:
+    """What the operations of one start share. Descriptors belong to the process that opened them.
+
+    `root_fd` is the container's root once it is mounted (in the child); `init_pid` and
+    `netns_fd` are known to the supervisor once the child has unshared; `inside_netlink` is the
+    descriptor of a route netlink socket that was made inside the container's network namespace.
+    `resources` keeps what must stay open while the container lives (listening sockets).
+    """
+
+    linux: Linux
+    root_fd: int = -1
+    init_pid: int = 0
+    netns_fd: int = -1
+    inside_netlink: int = -1
+    resources: dict[str, Any] = field(default_factory=dict)
+
+
+class Operation(Protocol):
+    """One step. `execute` raises OSError or a DockmagicError and then has changed nothing.
+
+    `undo` is called only after a successful `execute`, at most once, in reverse order. It does
+    nothing for what the kernel removes with the namespace.
+    """
+
+    def describe(self) -> str: ...
+    def execute(self, context: Context) -> None: ...
+    def undo(self, context: Context) -> None: ...
+
+
+_KINDS: dict[str, type[Any]] = {}
+Kind = TypeVar("Kind", bound=type[Any])
+
+
+def operation(kind: Kind) -> Kind:
+    """Class decorator: lets the operation cross a process border under its class name."""
+    _KINDS[kind.__name__] = kind
+    return kind
+
+
+def to_wire(operations: Sequence[Operation]) -> list[list[Any]]:
+    """[[class name, {field: value}], …], ready for JSON."""
+    return [
+        [type(one).__name__, {f.name: getattr(one, f.name) for f in fields(one)}]  # type: ignore[arg-type]
+        for one in operations
+    ]
+
+
+def from_wire(wire: list[list[Any]]) -> tuple[Operation, ...]:
+    """The inverse of `to_wire`; JSON arrays become tuples."""
+    return tuple(_rebuild(name, values) for name, values in wire)
+
+
+def _rebuild(name: str, values: dict[str, Any]) -> Operation:
+    try:
+        kind = _KINDS[name]
+    except KeyError:
+        raise EngineBug(f"the plan names an operation that nobody registered: {name}") from None
+    made: Operation = kind(**{key: _frozen(value) for key, value in values.items()})
+    return made
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value

@@ -1,0 +1,1 @@
+"""The Docker area on disk: its paths, its database, its locks."""

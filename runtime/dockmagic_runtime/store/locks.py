@@ -1,0 +1,67 @@
+"""Locks that tell who is alive: open-file-description locks, which end with the process.
+
+Unlike flock(2), an OFD lock can be *asked about* without being taken, so a reader never makes a
+supervisor's own attempt fail. Unlike classic POSIX locks, closing another descriptor of the same
+file does not drop it. Source: fcntl(2), "Open file description locks".
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+F_OFD_GETLK: Final = 36
+F_OFD_SETLK: Final = 37
+F_OFD_SETLKW: Final = 38
+# struct flock on 64-bit: l_type, l_whence, padding, l_start, l_len, l_pid, padding
+_FLOCK: Final = "=hh4xqqi4x"
+
+
+def _request(kind: int) -> bytes:
+    return struct.pack(_FLOCK, kind, os.SEEK_SET, 0, 0, 0)
+
+
+def acquire(path: str, *, wait: bool = False) -> int | None:
+    """Take the lock at `path` (created 0600); the descriptor that holds it, or None if taken.
+
+    The descriptor is close-on-exec. A forked child that keeps it keeps the lock too.
+    """
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.fcntl(fd, F_OFD_SETLKW if wait else F_OFD_SETLK, _request(fcntl.F_WRLCK))
+    except OSError as error:
+        os.close(fd)
+        if error.errno in (errno.EAGAIN, errno.EACCES):
+            return None
+        raise
+    return fd
+
+
+def is_held(path: str) -> bool:
+    """Whether somebody holds the lock at `path`. A missing file is held by nobody."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        answer = fcntl.fcntl(fd, F_OFD_GETLK, _request(fcntl.F_WRLCK))
+    finally:
+        os.close(fd)
+    (kind, *_) = struct.unpack(_FLOCK, answer)
+    return bool(kind != fcntl.F_UNLCK)
+
+
+@contextmanager
+def held(path: str) -> Iterator[None]:
+    """Wait for the lock at `path`, hold it for the block."""
+    fd = acquire(path, wait=True)
+    assert fd is not None
+    try:
+        yield
+    finally:
+        os.close(fd)
