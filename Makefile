@@ -1,0 +1,54 @@
+# What a developer types; .ci/run calls the same targets. `make` alone lists them.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest -q
+
+.PHONY: help dev demo test test-fast test-slow lint format bench notebooks clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+dev: | system .venv/.ready  ## make .venv and install what is missing
+
+.PHONY: system
+system:
+	@.ci/system-packages
+
+.venv/.ready: pyproject.toml .ci/environment
+	@.ci/environment
+	@touch $@
+
+demo: dev  ## run the first notebook from an empty Docker area, into build/demo/
+	@$(BIN)/python notebooks/run.py notebooks/01-web-server.ipynb
+
+test: dev  ## all tests, the notebooks too
+	@$(PYTEST)
+	@$(MAKE) notebooks
+
+test-fast: dev  ## all but the slow tests
+	@$(PYTEST) -m 'not slow'
+
+test-slow: dev  ## only the slow tests
+	@$(PYTEST) -m slow
+
+lint: dev  ## ruff, mypy, import-linter
+	@$(BIN)/ruff check --quiet
+	@$(BIN)/ruff format --check --quiet
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --no-logo
+
+format: dev  ## let ruff put the code in order
+	@$(BIN)/ruff check --quiet --fix
+	@$(BIN)/ruff format --quiet
+
+bench: dev  ## time us, and Docker, podman and runc where they are installed
+	@$(BIN)/python benchmarks/run.py
+
+notebooks: dev  ## run the notebooks and compare their outputs (nbval)
+	@$(PYTEST) --nbval --nbval-current-env --nbval-sanitize-with notebooks/sanitize.cfg notebooks
+
+clean:  ## remove what was built (.venv stays)
+	@rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@find . -path ./.venv -prune -o -name __pycache__ -type d -exec rm -rf {} +
