@@ -200,7 +200,9 @@ class Root:
         return fd
 
     def scandir(self, path: str = ".") -> Iterator[os.DirEntry[str]]:
-        """The entries of a directory. Ask an entry for its `stat` only while iterating."""
+        """The entries of a directory. Ask an entry only while iterating, and never to follow:
+        `entry.stat()` and `is_dir()` without `follow_symlinks=False` leave the root.
+        """
         fd = self.open(path, os.O_RDONLY | os.O_DIRECTORY)
         try:
             with os.scandir(fd) as entries:
