@@ -96,6 +96,7 @@ class Root:
         The name is "." when `path` is the root itself or ends in `.` or `..`: then the descriptor
         is the directory that is meant.
         """
+        check(path)
         path = path.rstrip("/")
         parent, _, name = path.rpartition("/")
         if name in ("", ".", ".."):
