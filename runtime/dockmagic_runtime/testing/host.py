@@ -1,0 +1,191 @@
+"""`HostSnapshot`: everything on the host that a container engine could leave behind.
+
+Taken before and after, the difference must be empty. With an area, only what carries its id or
+lies below its directories counts, so that areas side by side do not see each other; without one,
+everything does. It reads /proc, /sys and netlink and starts no process.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import struct
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Final
+
+from dockmagic_runtime.store.area import Area
+
+_CGROUP_ROOT: Final = Path("/sys/fs/cgroup")
+_RUN: Final = Path("/run")
+
+# linux/netfilter/nfnetlink.h and nf_tables.h
+_NETLINK_NETFILTER: Final = 12
+_NFT_MSG_GETTABLE: Final = 10 << 8 | 1  # NFNL_SUBSYS_NFTABLES << 8 | message
+_NFTA_TABLE_NAME: Final = 1
+_NLM_F_REQUEST_DUMP: Final = 0x1 | 0x300
+_NLMSG_ERROR: Final = 2
+_NLMSG_DONE: Final = 3
+_HEADER: Final = struct.Struct("=IHHII")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostSnapshot:
+    """What was there at one moment, as sorted-out names that a person can look for."""
+
+    mounts: frozenset[str]
+    links: frozenset[str]
+    nft_tables: frozenset[str]
+    cgroups: frozenset[str]
+    processes: frozenset[str]
+    run_files: frozenset[str]
+
+    @classmethod
+    def take(cls, area: Area | None = None) -> HostSnapshot:
+        """Now. With an area, only what belongs to it."""
+        belongs = _belongs_to(area) if area else _ours
+        return cls(
+            mounts=frozenset(filter(belongs, _mounts())),
+            links=frozenset(name for _, name in socket.if_nameindex() if belongs(name)),
+            nft_tables=frozenset(filter(belongs, _nft_tables())),
+            cgroups=frozenset(filter(belongs, _cgroups())),
+            processes=frozenset(_processes(belongs)),
+            run_files=frozenset(filter(belongs, _run_files())),
+        )
+
+    def difference(self, earlier: HostSnapshot) -> tuple[str, ...]:
+        """What is here and was not in `earlier`, one line each; empty when nothing was left."""
+        return tuple(
+            f"{field.name}: {item}"
+            for field in fields(self)
+            for item in sorted(getattr(self, field.name) - getattr(earlier, field.name))
+        )
+
+
+def left_behind(before: HostSnapshot, area: Area | None = None, *, patience: float = 5.0) -> str:
+    """What was left since `before`, as lines; waits while the kernel is still tidying up.
+
+    A network namespace and its interfaces, a killed process and its cgroup go some milliseconds
+    after the call that ended them has returned.
+    """
+    deadline = time.monotonic() + patience
+    while left := HostSnapshot.take(area).difference(before):
+        if time.monotonic() > deadline:
+            return "\n".join(left)
+        time.sleep(0.02)
+    return ""
+
+
+def _ours(_name: str) -> bool:
+    return True
+
+
+def _belongs_to(area: Area) -> Callable[[str], bool]:
+    # The id is in every global name, and paths below the root or run directory name themselves.
+    roots = (str(area.root), str(area.run))
+    marks = (*roots, area.id) if area.id else (*roots, area.nft_table, area.bridge)
+    return lambda name: any(mark in name for mark in marks)
+
+
+def _mounts() -> Iterator[str]:
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        before, _, after = line.partition(" - ")
+        yield f"{before.split()[4]} ({after.split()[0]})"
+
+
+def _cgroups() -> Iterator[str]:
+    # v2 and the named hierarchies of v1 alike: directories that begin with our name
+    for pattern in ("dockmagic*", "*/dockmagic*"):
+        for top in _CGROUP_ROOT.glob(pattern):
+            if top.is_dir():
+                yield str(top)
+                yield from (directory for directory, _, _ in os.walk(top))
+
+
+def _run_files() -> Iterator[str]:
+    for top in _RUN.glob("dockmagic*"):
+        for directory, _, names in os.walk(top):
+            yield from (f"{directory}/{name}" for name in names)
+
+
+def _processes(belongs: Callable[[str], bool]) -> Iterator[str]:
+    """Other processes that hold something of ours: open files, directories or their program."""
+    own = os.getpid()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != own and _holds(entry, belongs):
+            yield f"{entry.name} {_command(entry)}"
+
+
+def _holds(process: Path, belongs: Callable[[str], bool]) -> bool:
+    if belongs is _ours:
+        return "dockmagic" in _command(process)
+    return any(belongs(target) for target in _targets(process))
+
+
+def _targets(process: Path) -> Iterator[str]:
+    links = [process / "cwd", process / "root", process / "exe"]
+    try:
+        links += (process / "fd").iterdir()
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return  # it ended meanwhile, or is not ours to look at
+    for link in links:
+        try:
+            yield str(link.readlink())
+        except OSError:
+            continue  # closed meanwhile
+
+
+def _command(process: Path) -> str:
+    try:
+        raw = (process / "cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return ""
+    return re.sub(r"\s+", " ", raw.replace(b"\0", b" ").decode(errors="replace")).strip()
+
+
+def _nft_tables() -> list[str]:
+    """Names of all nftables tables of this network namespace; none where we may not ask."""
+    try:
+        answer = _dump(_NFT_MSG_GETTABLE)
+    except PermissionError:
+        return []
+    return [name for message in answer for name in _attribute(message, _NFTA_TABLE_NAME)]
+
+
+def _dump(kind: int) -> list[bytes]:
+    """The payloads that a netlink dump of the netfilter family answers with."""
+    family = struct.pack("=BBH", 0, 0, 0)  # struct nfgenmsg: unspecified family, version 0
+    request = _HEADER.pack(_HEADER.size + len(family), kind, _NLM_F_REQUEST_DUMP, 1, 0) + family
+    payloads: list[bytes] = []
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER) as netlink:
+        netlink.bind((0, 0))
+        netlink.send(request)
+        while _collect(netlink.recv(1 << 16), payloads):
+            pass
+    return payloads
+
+
+def _collect(data: bytes, payloads: list[bytes]) -> bool:
+    """Split one datagram into `payloads`; False when it ends the dump."""
+    while data:
+        length, kind, *_ = _HEADER.unpack_from(data)
+        payload = data[_HEADER.size : length]
+        if kind == _NLMSG_DONE:
+            return False
+        if kind == _NLMSG_ERROR:
+            code = -struct.unpack_from("=i", payload)[0]
+            raise OSError(code, os.strerror(code), "nftables tables")
+        payloads.append(payload[4:])  # past struct nfgenmsg
+        data = data[length + 3 & ~3 :]
+    return True
+
+
+def _attribute(message: bytes, wanted: int) -> Iterator[str]:
+    while len(message) >= 4:
+        length, kind = struct.unpack_from("=HH", message)
+        if kind == wanted:
+            yield message[4:length].rstrip(b"\0").decode()
+        message = message[max(length + 3 & ~3, 4) :]

@@ -1,0 +1,124 @@
+"""What all tests share: capabilities found by trying, skips that CI does not forgive, and areas
+that prove that nothing was left behind.
+
+A test says what it needs by a marker (`root`, `network`). Where the machine has not got it the
+test is skipped with the reason; with CI=true such a skip fails the run, unless its reason begins
+with `optional: ` (a peer that is not installed, a cgroup version this host does not have).
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dockmagic_runtime.store.area import Area
+from dockmagic_runtime.testing.host import HostSnapshot, left_behind
+
+IN_CI = os.environ.get("CI") == "true"
+IS_INNER_RUN = "PYTEST_CURRENT_TEST" in os.environ  # started by a test: not alone on the machine
+OPTIONAL = "optional: "
+
+# Each probe tries for real, in a process of its own that may then be thrown away.
+_ENTER = """
+import os, sys
+from dockmagic_runtime.linux import constants as c
+from dockmagic_runtime.linux.syscalls import Kernel
+kernel, scratch = Kernel(), sys.argv[1]
+kernel.unshare(c.CLONE_NEWNS | c.CLONE_NEWNET | c.CLONE_NEWPID | c.CLONE_NEWUTS | c.CLONE_NEWIPC)
+kernel.mount("none", "/", "", c.MS_REC | c.MS_PRIVATE, "")
+"""
+_ROOT = """
+for name in ("lower", "upper", "work", "merged"):
+    os.mkdir(f"{scratch}/{name}")
+kernel.mount("overlay", f"{scratch}/merged", "overlay", 0,
+    f"lowerdir={scratch}/lower,upperdir={scratch}/upper,workdir={scratch}/work")
+"""
+_NETWORK = """
+import subprocess
+subprocess.run(["sh", "-ec", "ip link add probe0 type bridge; ip link add probe1 type veth;"
+    "nft add table inet probe"], check=True)  # one process: it is pid 1 of its namespace
+"""
+
+
+@functools.cache
+def missing_capability(name: str) -> str:
+    """Why this machine cannot run tests marked `name`; empty when it can."""
+    if sys.platform != "linux":
+        return "not Linux"
+    program = _ENTER + {"root": _ROOT, "network": _NETWORK}[name]
+    with tempfile.TemporaryDirectory() as scratch:
+        probe = subprocess.run(
+            [sys.executable, "-c", program, scratch], capture_output=True, text=True, check=False
+        )
+    return probe.stderr.strip().splitlines()[-1] if probe.returncode else ""
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for capability in ("root", "network"):
+        if item.get_closest_marker(capability) and (reason := missing_capability(capability)):
+            pytest.skip(f"no {capability}: {reason}")
+
+
+class UnexpectedSkips:
+    """Fails a run in CI that skipped what it should have run."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+
+    def _note(self, report: pytest.TestReport | pytest.CollectReport) -> None:
+        if not report.skipped or hasattr(report, "wasxfail"):
+            return
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        if not reason.removeprefix("Skipped: ").startswith(OPTIONAL):
+            self.found.append(f"{report.nodeid}: {reason}")
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self._note(report)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        self._note(report)
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        if self.found and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self.found:
+            terminalreporter.section("skips that CI does not expect", red=True)
+            for line in self.found:
+                terminalreporter.line(line)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if IN_CI:
+        config.pluginmanager.register(UnexpectedSkips(), "unexpected-skips")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def untouched_host() -> Iterator[None]:
+    """In CI, where nobody else works on the machine: the whole run leaves nothing behind."""
+    before = HostSnapshot.take() if IN_CI and not IS_INNER_RUN else None
+    yield
+    if before is not None:
+        left = left_behind(before)
+        assert not left, f"the test run left behind:\n{left}"
+
+
+@pytest.fixture
+def area(tmp_path: Path) -> Iterator[Area]:
+    """An empty Docker area of its own; afterwards nothing of it may be left on the host."""
+    area = Area.at(tmp_path / "area")
+    area.prepare()
+    before = HostSnapshot.take(area)
+    yield area
+    left = left_behind(before, area)
+    shutil.rmtree(area.run, ignore_errors=True)
+    assert not left, f"the test left behind:\n{left}"

@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dockmagic_runtime.linux import constants as c
+from dockmagic_runtime.linux.syscalls import Kernel
+from dockmagic_runtime.store.area import Area
+from dockmagic_runtime.testing.host import HostSnapshot, left_behind
+
+
+def _difference(area: Area, before: HostSnapshot) -> tuple[str, ...]:
+    return HostSnapshot.take(area).difference(before)
+
+
+def test_two_snapshots_of_an_idle_area_are_equal(area: Area) -> None:
+    assert HostSnapshot.take(area) == HostSnapshot.take(area)
+
+
+def test_a_file_in_the_run_directory_is_seen(area: Area) -> None:
+    before = HostSnapshot.take(area)
+    left = area.run / "launcher.sock"
+    left.write_text("")
+    assert _difference(area, before) == (f"run_files: {left}",)
+    left.unlink()
+
+
+def test_the_run_directory_of_another_area_is_not_seen(area: Area, tmp_path: Path) -> None:
+    other = Area.at(tmp_path / "other")
+    before = HostSnapshot.take(area)
+    other.run.mkdir()
+    (other.run / "launcher.sock").write_text("")
+    assert _difference(area, before) == ()
+    (other.run / "launcher.sock").unlink()
+    other.run.rmdir()
+
+
+def test_a_process_that_holds_a_file_of_the_area_is_seen_until_it_ends(area: Area) -> None:
+    before = HostSnapshot.take(area)
+    with (area.scratch / "log").open("w") as log:
+        child = subprocess.Popen(
+            [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, stdout=log
+        )
+    found = _difference(area, before)
+    child.communicate(b"\n")
+    assert [line.split()[:2] for line in found] == [["processes:", str(child.pid)]]
+    assert left_behind(before, area) == ""
+
+
+@pytest.mark.root
+def test_a_mount_below_the_area_is_seen(area: Area) -> None:
+    kernel, target = Kernel(), str(area.layers)
+    before = HostSnapshot.take(area)
+    kernel.mount("tmpfs", target, "tmpfs", 0, "")
+    found = _difference(area, before)
+    kernel.umount(target, c.MNT_DETACH)
+    assert found == (f"mounts: {target} (tmpfs)",)
+
+
+@pytest.mark.network
+def test_a_bridge_and_a_table_with_the_name_of_the_area_are_seen(area: Area) -> None:
+    before = HostSnapshot.take(area)
+    subprocess.run(["ip", "link", "add", area.bridge, "type", "bridge"], check=True)
+    subprocess.run(["nft", "add", "table", "inet", area.nft_table], check=True)
+    found = _difference(area, before)
+    subprocess.run(["nft", "delete", "table", "inet", area.nft_table], check=True)
+    subprocess.run(["ip", "link", "del", area.bridge], check=True)
+    assert found == (f"links: {area.bridge}", f"nft_tables: {area.nft_table}")
+
+
+@pytest.mark.network
+def test_many_tables_are_all_read(area: Area) -> None:
+    names = [f"{area.nft_table}-{number}" for number in range(200)]
+    script = "\n".join(f"add table inet {name}" for name in names)
+    subprocess.run(["nft", "-f", "-"], input=script, text=True, check=True)
+    found = HostSnapshot.take(area).nft_tables
+    script = "\n".join(f"delete table inet {name}" for name in names)
+    subprocess.run(["nft", "-f", "-"], input=script, text=True, check=True)
+    assert found == set(names)
+
+
+@pytest.mark.root
+def test_a_cgroup_with_the_name_of_the_area_is_seen(area: Area) -> None:
+    before = HostSnapshot.take(area)
+    parents = [Path("/sys/fs/cgroup/pids"), Path("/sys/fs/cgroup")]
+    ours = next(p for p in parents if (p / "cgroup.procs").exists()) / area.cgroup_parent
+    ours.mkdir()
+    (ours / "inner").mkdir()
+    found = _difference(area, before)
+    (ours / "inner").rmdir()
+    ours.rmdir()
+    assert found == (f"cgroups: {ours}", f"cgroups: {ours}/inner")
+
+
+def test_the_difference_names_what_appeared_and_not_what_went() -> None:
+    def snapshot(*mounts: str) -> HostSnapshot:
+        nothing: frozenset[str] = frozenset()
+        return HostSnapshot(
+            mounts=frozenset(mounts),
+            links=nothing,
+            nft_tables=nothing,
+            cgroups=nothing,
+            processes=nothing,
+            run_files=nothing,
+        )
+
+    assert snapshot("b", "c").difference(snapshot("a", "b")) == ("mounts: c",)
