@@ -136,6 +136,12 @@ class Kernel:
         with open(fd, "rb") as stream:
             return stream.read()
 
+    def listdir(self, path: str) -> list[str]:
+        return os.listdir(path)
+
+    def writable(self, path: str) -> bool:
+        return os.access(path, os.W_OK, effective_ids=True)
+
     def chdir(self, path: str) -> None:
         os.chdir(path)
 
@@ -148,8 +154,28 @@ class Kernel:
     def close(self, fd: int) -> None:
         os.close(fd)
 
+    def bpf_load(self, program_type: int, program: bytes) -> int:
+        code = ctypes.create_string_buffer(program, len(program))
+        licence = ctypes.create_string_buffer(b"Apache-2.0")
+        pointers = (ctypes.addressof(code), ctypes.addressof(licence))
+        # union bpf_attr: type, instructions, two pointers, then no log, no version, no flags
+        attributes = struct.pack(
+            "=IIQQIIQII", program_type, len(program) // 8, *pointers, *(0,) * 5
+        )
+        return call("bpf", c.BPF_PROG_LOAD, attributes, len(attributes))
+
+    def bpf_attach(self, target_fd: int, program_fd: int, attach_type: int, flags: int) -> None:
+        attributes = struct.pack("=IIII", target_fd, program_fd, attach_type, flags)
+        call("bpf", c.BPF_PROG_ATTACH, attributes, len(attributes))
+
+    def kill(self, pid: int, signal: int) -> None:
+        os.kill(pid, signal)
+
     def prctl(self, option: int, argument: int) -> None:
         call("prctl", option, argument, 0, 0, 0)
+
+    def set_process_name(self, name: str) -> None:
+        call("prctl", c.PR_SET_NAME, name[:15], 0, 0, 0)
 
     def capset(self, effective: int, permitted: int, inheritable: int) -> None:
         header = struct.pack("=Ii", 0x2008_0522, 0)  # _LINUX_CAPABILITY_VERSION_3, this thread

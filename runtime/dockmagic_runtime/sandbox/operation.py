@@ -9,24 +9,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from dockmagic_runtime.errors import EngineBug
 from dockmagic_runtime.linux.interface import Linux
+
+if TYPE_CHECKING:
+    import socket
+
+    from dockmagic_runtime.linux.root import Root
 
 
 @dataclass(slots=True)
 class Context:
     """What the operations of one start share. Descriptors belong to the process that opened them.
 
-    `root_fd` is the container's root once it is mounted (in the child); `init_pid` and
-    `netns_fd` are known to the supervisor once the child has unshared; `inside_netlink` is the
-    descriptor of a route netlink socket that was made inside the container's network namespace.
-    `resources` keeps what must stay open while the container lives (listening sockets).
+    `root` is the container's root once it is mounted (in the child); `null_fd` its /dev/null,
+    made by us; `sync` the child's socket to its supervisor. `init_pid` and `netns_fd` are known
+    to the supervisor once the child has unshared; `inside_netlink` is the descriptor of a route
+    netlink socket that was made inside the container's network namespace. `resources` keeps what
+    must stay open while the container lives (listening sockets).
     """
 
     linux: Linux
-    root_fd: int = -1
+    root: Root | None = None
+    null_fd: int = -1
+    sync: socket.socket | None = None
     init_pid: int = 0
     netns_fd: int = -1
     inside_netlink: int = -1
@@ -43,6 +51,15 @@ class Operation(Protocol):
     def describe(self) -> str: ...
     def execute(self, context: Context) -> None: ...
     def undo(self, context: Context) -> None: ...
+
+
+class UndoneByKernel:
+    """Base of the operations whose effect ends with the child or with its namespaces."""
+
+    __slots__ = ()
+
+    def undo(self, context: Context) -> None:
+        """Nothing to do: see the class."""
 
 
 _KINDS: dict[str, type[Any]] = {}

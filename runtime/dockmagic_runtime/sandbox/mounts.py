@@ -1,0 +1,387 @@
+"""Operations of the child that give the container its own file system.
+
+Strategy: every mount is made detached (`fsopen`/`fsmount`, `open_tree`) and moved onto a target
+that was resolved to a file descriptor inside the container's root. No path of the container is
+ever walked by name on the host, so there is no moment in which a symbolic link can redirect a
+mount (CVE-2021-30465, CVE-2025-31133 and their kind). Nothing here needs an undo: the mounts go
+with the child's mount namespace.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from dataclasses import dataclass
+from typing import Final
+
+from dockmagic_runtime.errors import EngineBug, InvalidInput
+from dockmagic_runtime.linux import constants as c
+from dockmagic_runtime.linux.interface import Linux
+from dockmagic_runtime.linux.root import Root
+from dockmagic_runtime.sandbox.operation import Context, UndoneByKernel, operation
+
+_ATTRIBUTES: Final = {
+    "ro": c.MOUNT_ATTR_RDONLY,
+    "nosuid": c.MOUNT_ATTR_NOSUID,
+    "nodev": c.MOUNT_ATTR_NODEV,
+    "noexec": c.MOUNT_ATTR_NOEXEC,
+    "strictatime": c.MOUNT_ATTR_STRICTATIME,
+}
+# a file system made by us may be mounted on these names only if they are real directories:
+# an image whose /proc is a link must fail before anything trusts what is behind it (CVE-2019-19921)
+_DIRECTORY: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+def _root(context: Context) -> Root:
+    if context.root is None:
+        raise EngineBug("an operation needs the container's root before it is mounted")
+    return context.root
+
+
+def _attributes(options: tuple[str, ...]) -> int:
+    return sum(_ATTRIBUTES[option] for option in options)
+
+
+@operation
+@dataclass(frozen=True, slots=True)
+class MakeMountsPrivate(UndoneByKernel):
+    def describe(self) -> str:
+        return "make every mount private, so that nothing mounted from here on shows on the host"
+
+    def execute(self, context: Context) -> None:
+        context.linux.mount("none", "/", "", c.MS_REC | c.MS_PRIVATE, "")
+
+
+@operation
+@dataclass(frozen=True, slots=True)
+class MountOverlay(UndoneByKernel):
+    """The root: `lowers` topmost first; `target` is an empty directory of the Docker area."""
+
+    lowers: tuple[str, ...]
+    upper: str
+    work: str
+    target: str
+    volatile: bool = False
+
+    def describe(self) -> str:
+        return (
+            f"mount an overlay of {len(self.lowers)} read-only layers "
+            f"with {self.upper} on top as the container's own, writable one"
+        )
+
+    def execute(self, context: Context) -> None:
+        linux = context.linux
+        mount_overlay(linux, self)
+        fd = linux.openat2(c.AT_FDCWD, self.target, _DIRECTORY, 0, 0)
+        context.root = Root(fd, linux)
+
+
+def mount_overlay(linux: Linux, overlay: MountOverlay) -> None:
+    """Mount it on its target: layer by layer where the kernel can (6.5), else in one string."""
+    fs = linux.fsopen("overlay")
+    try:
+        try:
+            for lower in overlay.lowers:
+                linux.fsconfig_string(fs, "lowerdir+", lower)
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            _mount_overlay_classic(linux, overlay)
+            return
+        linux.fsconfig_string(fs, "upperdir", overlay.upper)
+        linux.fsconfig_string(fs, "workdir", overlay.work)
+        if overlay.volatile:
+            linux.fsconfig_flag(fs, "volatile")
+        linux.fsconfig_create(fs)
+        _attach(linux, linux.fsmount(fs, 0), overlay.target)
+    finally:
+        linux.close(fs)
+
+
+def _attach(linux: Linux, mount: int, path: str) -> None:
+    target = linux.openat2(c.AT_FDCWD, path, _DIRECTORY, 0, 0)
+    try:
+        linux.move_mount(mount, target)
+    finally:
+        linux.close(target)
+        linux.close(mount)
+
+
+def _mount_overlay_classic(linux: Linux, overlay: MountOverlay) -> None:
+    """Before Linux 6.5: all layers in one option string of at most a page, so names relative to
+    the layers' directory save most of it."""
+    base = os.path.commonpath(overlay.lowers) if len(overlay.lowers) > 1 else "/"
+    here = linux.getcwd()
+    linux.chdir(base)
+    try:
+        lowers = ":".join(os.path.relpath(lower, base) for lower in overlay.lowers)
+        data = f"lowerdir={lowers},upperdir={overlay.upper},workdir={overlay.work}"
+        data += ",volatile" if overlay.volatile else ""
+        if len(data) >= 4096:
+            raise InvalidInput(
+                f"the image has {len(overlay.lowers)} layers, too many for this kernel",
+                hint="Linux 6.5 and later have no such limit",
+            )
+        linux.mount("overlay", overlay.target, "overlay", 0, data)
+    finally:
+        linux.chdir(here)
+
+
+@operation
+@dataclass(frozen=True, slots=True)
+class MountFilesystem(UndoneByKernel):
+    """A file system of the kernel's (proc, sysfs, tmpfs, devpts, mqueue) at a real directory.
+
+    `settings` are its own options, "key=value" or "flag"; `options` the mount's attributes.
+    """
+
+    fstype: str
+    target: str
+    settings: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+    follow: bool = False  # a --tmpfs may lie behind a link of the image; /proc and /dev may not
+
+    def describe(self) -> str:
+        options = ",".join((*self.options, *self.settings))
+        return f"mount {self.fstype} on {self.target}" + (f" ({options})" if options else "")
+
+    def execute(self, context: Context) -> None:
+        linux = context.linux
+        fs = linux.fsopen(self.fstype)
+        try:
+            for setting in self.settings:
+                key, separator, value = setting.partition("=")
+                if separator:
+                    linux.fsconfig_string(fs, key, value)
+                else:
+                    linux.fsconfig_flag(fs, key)
+            linux.fsconfig_create(fs)
+            mount = linux.fsmount(fs, _attributes(self.options))
+        finally:
+            linux.close(fs)
+        _place(context, mount, _mount_point(context, self.target, follow=self.follow))
+
+
+def _mount_point(context: Context, path: str, *, follow: bool) -> int:
+    root = _root(context)
+    if follow:
+        return root.mkdirs(path)
+    try:
+        return context.linux.openat2(
+            root.fd, path.lstrip("/"), _DIRECTORY, 0, c.RESOLVE_IN_ROOT | c.RESOLVE_NO_SYMLINKS
+        )
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENOTDIR):
+            raise InvalidInput(
+                f"the image's {path} is not a directory, nothing will be mounted on it",
+                hint="a link there could lead anywhere, so the engine refuses it",
+            ) from error
+        if error.errno != errno.ENOENT:
+            raise
+    return root.mkdirs(path)
+
+
+def _place(context: Context, mount: int, target: int) -> None:
+    try:
+        context.linux.move_mount(mount, target)
+    finally:
+        context.linux.close(target)
+        context.linux.close(mount)
+
+
+# name → (mode, major, minor); runc's and Docker's list
+_DEVICES: Final = {
+    "null": (0o666, 1, 3),
+    "zero": (0o666, 1, 5),
+    "full": (0o666, 1, 7),
+    "random": (0o666, 1, 8),
+    "urandom": (0o666, 1, 9),
+    "tty": (0o666, 5, 0),
+}
+_LINKS: Final = {
+    "fd": "/proc/self/fd",
+    "stdin": "/proc/self/fd/0",
+    "stdout": "/proc/self/fd/1",
+    "stderr": "/proc/self/fd/2",
+    "ptmx": "pts/ptmx",
+}
+
+
+@operation
+@dataclass(frozen=True, slots=True)
+class MakeDevices(UndoneByKernel):
+    """Fill the tmpfs on /dev. Keeps a verified descriptor of the null device for the masks."""
+
+    def describe(self) -> str:
+        return f"make the devices {' '.join(_DEVICES)} and the links {' '.join(_LINKS)} in /dev"
+
+    def execute(self, context: Context) -> None:
+        linux = context.linux
+        dev = linux.openat2(_root(context).fd, "dev", _DIRECTORY, 0, c.RESOLVE_NO_SYMLINKS)
+        try:
+            for name, (mode, major, minor) in _DEVICES.items():
+                linux.mknod(name, stat.S_IFCHR | mode, os.makedev(major, minor), dir_fd=dev)
+            for name, target in _LINKS.items():
+                linux.symlink(target, name, dir_fd=dev)
+            for name in ("pts", "shm", "mqueue"):
+                linux.mkdir(name, 0o755, dir_fd=dev)
+            context.null_fd = linux.openat2(
+                dev, "null", os.O_PATH | os.O_NOFOLLOW, 0, c.RESOLVE_NO_SYMLINKS
+            )
+        finally:
+            linux.close(dev)
+
+
+@operation
+@dataclass(frozen=True, slots=True)
+class BindMount(UndoneByKernel):
+    """A file or directory of the host (a volume is one too) inside the container.
+
+    The source is opened by the host's name in the child's still unpivoted view; the target is
+    resolved in-root and made if it is missing, through descriptors (CVE-2024-45310).
+    """
+
+    source: str
+    target: str
+    read_only: bool = False
+    recursive: bool = True
+    propagation: str = "rprivate"
+
+    def describe(self) -> str:
+        kind = "read-only " if self.read_only else ""
+        return f"bind {self.source} {kind}to {self.target}"
+
+    def execute(self, context: Context) -> None:
+        linux = context.linux
+        if self.target == "/proc" or self.target.startswith("/proc/"):
+            raise InvalidInput(f"cannot mount {self.source} on {self.target}: it is inside /proc")
+        flags = c.OPEN_TREE_CLONE | (c.AT_RECURSIVE if self.recursive else 0)
+        mount = linux.open_tree(c.AT_FDCWD, self.source, flags)
+        linux.mount_setattr(
+            mount,
+            set_=c.MOUNT_ATTR_RDONLY if self.read_only else 0,
+            propagation=_PROPAGATION[self.propagation],
+            recursive=self.recursive,
+        )
+        is_directory = stat.S_ISDIR(os.fstat(mount).st_mode)
+        root = _root(context)
+        target = root.mkdirs(self.target) if is_directory else root.touch(self.target)
+        _place(context, mount, target)
+
+
+_PROPAGATION: Final = {
+    "rprivate": c.MS_PRIVATE,
+    "private": c.MS_PRIVATE,
+    "rslave": c.MS_SLAVE,
+    "slave": c.MS_SLAVE,
+    "rshared": c.MS_SHARED,
+    "shared": c.MS_SHARED,
+}
+
+
+@operation
+@dataclass(frozen=True, slots=True)
+class MaskPaths(UndoneByKernel):
+    """Hide what tells about the host: files behind the null device, directories behind an empty
+    read-only tmpfs. The source is the descriptor of a node we made (CVE-2025-31133)."""
+
+    paths: tuple[str, ...]
+
+    def describe(self) -> str:
+        return f"hide {' '.join(self.paths)}"
+
+    def execute(self, context: Context) -> None:
+        linux = context.linux
+        null = os.fstat(context.null_fd)
+        if not stat.S_ISCHR(null.st_mode) or null.st_rdev != os.makedev(1, 3):
+            raise EngineBug("/dev/null is not the null device that was made a moment ago")
+        for path in self.paths:
+            target = _existing(context, path)
+            if target is None:
+                continue
+            if stat.S_ISDIR(os.fstat(target).st_mode):
+                mount = _empty_tmpfs(linux)
+            else:
+                mount = linux.open_tree(context.null_fd, "", c.OPEN_TREE_CLONE | c.AT_EMPTY_PATH)
+            _place(context, mount, target)
+
+
+def _existing(context: Context, path: str) -> int | None:
+    try:
+        return context.linux.openat2(
+            _root(context).fd,
+            path.lstrip("/"),
+            os.O_PATH,
+            0,
+            c.RESOLVE_IN_ROOT | c.RESOLVE_NO_SYMLINKS | c.RESOLVE_NO_MAGICLINKS,
+        )
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EACCES):
+            return None  # this kernel has no such file: nothing to hide
+        raise
+
+
+def _empty_tmpfs(linux: Linux) -> int:
+    fs = linux.fsopen("tmpfs")
+    try:
+        linux.fsconfig_string(fs, "size", "0")
+        linux.fsconfig_create(fs)
+        return linux.fsmount(fs, c.MOUNT_ATTR_RDONLY)
+    finally:
+        linux.close(fs)
+
+
+@operation
+@dataclass(frozen=True, slots=True)
+class MakeReadOnly(UndoneByKernel):
+    """Cover paths with a read-only view of themselves."""
+
+    paths: tuple[str, ...]
+
+    def describe(self) -> str:
+        return f"make {' '.join(self.paths)} read-only"
+
+    def execute(self, context: Context) -> None:
+        linux = context.linux
+        for path in self.paths:
+            target = _existing(context, path)
+            if target is None:
+                continue
+            mount = linux.open_tree(
+                target, "", c.OPEN_TREE_CLONE | c.AT_RECURSIVE | c.AT_EMPTY_PATH
+            )
+            linux.mount_setattr(mount, set_=c.MOUNT_ATTR_RDONLY, recursive=True)
+            _place(context, mount, target)
+
+
+@operation
+@dataclass(frozen=True, slots=True)
+class MakeRootReadOnly(UndoneByKernel):
+    """`--read-only`: the overlay itself; what is mounted on it keeps its own setting."""
+
+    def describe(self) -> str:
+        return "make the root file system read-only"
+
+    def execute(self, context: Context) -> None:
+        # by "/" after the pivot, not by the root's descriptor: a bind over it would not count
+        fd = context.linux.openat2(c.AT_FDCWD, "/", _DIRECTORY, 0, 0)
+        try:
+            context.linux.mount_setattr(fd, set_=c.MOUNT_ATTR_RDONLY, recursive=False)
+        finally:
+            context.linux.close(fd)
+
+
+@operation
+@dataclass(frozen=True, slots=True)
+class PivotRoot(UndoneByKernel):
+    def describe(self) -> str:
+        return "make the overlay the root directory and detach the host's"
+
+    def execute(self, context: Context) -> None:
+        linux = context.linux
+        linux.fchdir(_root(context).fd)
+        linux.pivot_root(".", ".")
+        # both roots are now stacked on "."; the old one is on top (pivot_root(2), NOTES)
+        linux.umount(".", c.MNT_DETACH)
+        linux.chdir("/")

@@ -1,0 +1,142 @@
+"""Operations of the child that part it from the host, and that meet the supervisor on the way."""
+
+from __future__ import annotations
+
+import os
+import socket
+from dataclasses import dataclass
+from typing import Final
+
+from dockmagic_runtime.errors import EngineBug
+from dockmagic_runtime.linux import constants as c
+from dockmagic_runtime.sandbox.operation import Context, UndoneByKernel, operation
+
+NAMES: Final = {
+    "mnt": c.CLONE_NEWNS,
+    "uts": c.CLONE_NEWUTS,
+    "ipc": c.CLONE_NEWIPC,
+    "net": c.CLONE_NEWNET,
+    "cgroup": c.CLONE_NEWCGROUP,
+}
+
+
+@operation
+@dataclass(frozen=True, slots=True)
+class Unshare(UndoneByKernel):
+    """New namespaces for the child itself. `pid` is not among them: the fork made that one."""
+
+    namespaces: tuple[str, ...]
+
+    def describe(self) -> str:
+        return f"unshare the {', '.join(self.namespaces)} namespaces"
+
+    def execute(self, context: Context) -> None:
+        context.linux.unshare(sum(NAMES[name] for name in self.namespaces))
+
+
+@operation
+@dataclass(frozen=True, slots=True)
+class JoinNamespace(UndoneByKernel):
+    """Enter a namespace of another container (`--network container:NAME`) or of the host."""
+
+    name: str
+    pid: int
+
+    def describe(self) -> str:
+        return f"join the {self.name} namespace of process {self.pid}"
+
+    def execute(self, context: Context) -> None:
+        fd = os.open(f"/proc/{self.pid}/ns/{self.name}", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            context.linux.setns(fd, NAMES[self.name])
+        finally:
+            os.close(fd)
+
+
+def sync_socket(context: Context) -> socket.socket:
+    if context.sync is None:
+        raise EngineBug("this operation runs only in a child that has a supervisor")
+    return context.sync
+
+
+@operation
+@dataclass(frozen=True, slots=True)
+class HandOverNetwork(UndoneByKernel):
+    """Send the supervisor the new network namespace and a netlink socket made inside it.
+
+    The supervisor plugs the cable in while this child goes on mounting: with two processors
+    the two costs overlap.
+    """
+
+    def describe(self) -> str:
+        return "hand the network namespace to the supervisor, which plugs it in meanwhile"
+
+    def execute(self, context: Context) -> None:
+        namespace = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        netlink = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
+        try:
+            socket.send_fds(sync_socket(context), [b"N"], [namespace, netlink.fileno()])
+        finally:
+            os.close(namespace)
+            netlink.close()
+
+
+@operation
+@dataclass(frozen=True, slots=True)
+class AwaitNetwork(UndoneByKernel):
+    def describe(self) -> str:
+        return "wait until the network is connected"
+
+    def execute(self, context: Context) -> None:
+        if sync_socket(context).recv(1) != b"G":
+            raise InterruptedError("the supervisor gave up before the network was ready")
+
+
+@operation
+@dataclass(frozen=True, slots=True)
+class SetHostname(UndoneByKernel):
+    hostname: str
+    domainname: str = ""
+
+    def describe(self) -> str:
+        return f"set the host name to {self.hostname}"
+
+    def execute(self, context: Context) -> None:
+        context.linux.sethostname(self.hostname)
+        if self.domainname:
+            context.linux.setdomainname(self.domainname)
+
+
+@operation
+@dataclass(frozen=True, slots=True)
+class WriteSysctls(UndoneByKernel):
+    """`--sysctl`, into the container's own /proc/sys by a path resolved in its root."""
+
+    values: tuple[tuple[str, str], ...]
+
+    def describe(self) -> str:
+        return "set " + " ".join(f"{key}={value}" for key, value in self.values)
+
+    def execute(self, context: Context) -> None:
+        linux = context.linux
+        fs = linux.fsopen("proc")  # private: no path of the container leads to it
+        try:
+            linux.fsconfig_create(fs)
+            proc = linux.fsmount(fs, 0)
+        finally:
+            linux.close(fs)
+        try:
+            for key, value in self.values:
+                linux.write_file(f"sys/{key.replace('.', '/')}", value.encode(), dir_fd=proc)
+        finally:
+            linux.close(proc)
+
+
+@operation
+@dataclass(frozen=True, slots=True)
+class FreshKeyring(UndoneByKernel):
+    def describe(self) -> str:
+        return "start with an empty session keyring"
+
+    def execute(self, context: Context) -> None:
+        context.linux.join_session_keyring("_ses")

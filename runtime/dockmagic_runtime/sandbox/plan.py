@@ -1,0 +1,75 @@
+"""`SandboxPlan`: everything that will be done to start one isolated process, as data.
+
+Three lists, by who carries them out: `host` and `network` the supervisor, `inside` the child.
+The network list runs when the child has handed over its network namespace, at the same time as
+the rest of the child's list.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from dockmagic_runtime.sandbox.operation import Operation, from_wire, to_wire
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessSpec:
+    """What becomes of the child once its surroundings are ready.
+
+    `user` is as given ("", "1000", "www-data:33"), resolved against the container's own files.
+    `seccomp` is "default", "unconfined", or a profile in Docker's JSON format.
+    `rlimits` are (resource number, soft, hard).
+    """
+
+    argv: tuple[str, ...]
+    env: tuple[str, ...]
+    cwd: str = "/"
+    user: str = ""
+    groups: tuple[str, ...] = ()
+    terminal: bool = False
+    capabilities: tuple[str, ...] = ()
+    no_new_privileges: bool = False
+    seccomp: str = "default"
+    rlimits: tuple[tuple[int, int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SandboxPlan:
+    host: tuple[Operation, ...] = ()
+    network: tuple[Operation, ...] = ()
+    inside: tuple[Operation, ...] = ()
+    process: ProcessSpec
+    new_pid_namespace: bool = True
+
+    def describe(self) -> tuple[str, ...]:
+        """One line an operation, in the order in which a reader would tell the story."""
+        everything = (*self.host, *self.inside, *self.network)
+        return (*(one.describe() for one in everything), f"execute {' '.join(self.process.argv)}")
+
+    def to_wire(self) -> dict[str, Any]:
+        return {
+            "host": to_wire(self.host),
+            "network": to_wire(self.network),
+            "inside": to_wire(self.inside),
+            "process": asdict(self.process),
+            "new_pid_namespace": self.new_pid_namespace,
+        }
+
+    @classmethod
+    def from_wire(cls, wire: dict[str, Any]) -> SandboxPlan:
+        return cls(
+            host=from_wire(wire["host"]),
+            network=from_wire(wire["network"]),
+            inside=from_wire(wire["inside"]),
+            process=process_from_wire(wire["process"]),
+            new_pid_namespace=wire["new_pid_namespace"],
+        )
+
+
+def process_from_wire(wire: dict[str, Any]) -> ProcessSpec:
+    values = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in wire.items()
+    }
+    values["rlimits"] = tuple(tuple(one) for one in values["rlimits"])
+    return ProcessSpec(**values)

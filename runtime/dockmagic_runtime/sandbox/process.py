@@ -1,0 +1,143 @@
+"""The last steps of a child: from root in a prepared sandbox to the user's program.
+
+The order is forced by the kernel: resource limits while we may still raise them; groups before
+the uid; the seccomp filter while CAP_SYS_ADMIN is still there (unless no_new_privs makes that
+needless); capabilities last but for the exec, which clears those of a user other than root.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import signal
+import stat
+import termios
+from typing import Final
+
+from dockmagic_runtime.errors import InvalidInput, StartFailed
+from dockmagic_runtime.linux import constants as c
+from dockmagic_runtime.linux.capabilities import bits, last_capability
+from dockmagic_runtime.linux.interface import Linux
+from dockmagic_runtime.linux.root import Root
+from dockmagic_runtime.sandbox import users
+from dockmagic_runtime.sandbox.plan import ProcessSpec
+from dockmagic_runtime.sandbox.seccomp_profile import program_for
+
+_IGNORED_BY_SUPERVISORS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def become(linux: Linux, root: Root, process: ProcessSpec) -> None:
+    """Turn this child into the program. Returns never; raises StartFailed or InvalidInput."""
+    identity = users.resolve(root, process.user, process.groups)
+    environment = _environment(process, identity)
+    _default_signals()
+    if process.terminal:
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    for resource, soft, hard in process.rlimits:
+        linux.setrlimit(resource, soft, hard)
+    if process.no_new_privileges:
+        linux.prctl(c.PR_SET_NO_NEW_PRIVS, 1)
+    program = program_for(process.seccomp, frozenset(process.capabilities))
+    if program and not process.no_new_privileges:
+        linux.seccomp_filter(program)
+    _drop_privileges(linux, process, identity)
+    linux.prctl(c.PR_SET_PDEATHSIG, signal.SIGKILL)  # changing ids has cleared it
+    _enter_directory(linux, process.cwd)
+    if program and process.no_new_privileges:
+        linux.seccomp_filter(program)
+    linux.close_range_cloexec(3)
+    _execute(process.argv, environment)
+
+
+def _environment(process: ProcessSpec, identity: users.Identity) -> dict[str, str]:
+    environment = dict(one.partition("=")[::2] for one in process.env)
+    environment.setdefault("PATH", DEFAULT_PATH)
+    environment.setdefault("HOME", identity.home)
+    return environment
+
+
+def _default_signals() -> None:
+    """Python ignores SIGPIPE and SIGXFSZ, and an ignored signal stays ignored over exec."""
+    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD, *_IGNORED_BY_SUPERVISORS):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _drop_privileges(linux: Linux, process: ProcessSpec, identity: users.Identity) -> None:
+    kept = bits(process.capabilities)
+    for capability in range(last_capability() + 1):
+        if not kept >> capability & 1:
+            linux.prctl(c.PR_CAPBSET_DROP, capability)
+    linux.setgroups(list(identity.groups))
+    linux.setgid(identity.gid)
+    linux.prctl(c.PR_SET_KEEPCAPS, 1)
+    linux.setuid(identity.uid)
+    linux.prctl(c.PR_SET_KEEPCAPS, 0)
+    linux.capset(kept, kept, 0)  # nothing inheritable, nothing ambient (CVE-2022-29162)
+    linux.clear_ambient()
+
+
+def _enter_directory(linux: Linux, cwd: str) -> None:
+    """After the pivot, and then asked where we are: a leaked descriptor must not be a way out
+    (CVE-2024-21626)."""
+    try:
+        linux.chdir(cwd)
+    except OSError as error:
+        raise StartFailed(
+            f'OCI runtime create failed: chdir to cwd ("{cwd}") set in config.json failed: '
+            f"{(error.strerror or '').lower()}",
+            exit_code=126 if error.errno in (errno.EACCES, errno.ENOTDIR) else 127,
+        ) from error
+    if not linux.getcwd().startswith("/"):
+        raise StartFailed(f"the working directory {cwd} is outside of the container", exit_code=126)
+
+
+def _execute(argv: tuple[str, ...], environment: dict[str, str]) -> None:
+    name = argv[0]
+    try:
+        os.execve(find_program(name, environment["PATH"]), argv, environment)
+    except OSError as error:
+        code = 127 if error.errno == errno.ENOENT else 126
+        reason = (error.strerror or "").lower()
+        raise StartFailed(f'exec: "{name}": {reason}', exit_code=code) from error
+
+
+def find_program(name: str, search: str) -> str:
+    """Where execvp would find `name`. Raises StartFailed: 127 not found, 126 not executable."""
+    if not name:
+        raise InvalidInput("the command is empty")
+    if "/" in name:
+        _check_executable(name, name)
+        return name
+    denied = ""
+    for directory in search.split(":"):
+        candidate = os.path.join(directory or ".", name)
+        try:
+            mode = os.stat(candidate).st_mode
+        except OSError:
+            continue
+        if stat.S_ISREG(mode) and os.access(candidate, os.X_OK):
+            return candidate
+        denied = candidate
+    if denied:
+        raise StartFailed(f'exec: "{name}": permission denied', exit_code=126)
+    raise StartFailed(f'exec: "{name}": executable file not found in $PATH', exit_code=127)
+
+
+def _check_executable(path: str, name: str) -> None:
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError as error:
+        raise StartFailed(
+            f'exec: "{name}": stat {path}: no such file or directory', exit_code=127
+        ) from error
+    except OSError as error:
+        raise StartFailed(
+            f'exec: "{name}": {(error.strerror or "").lower()}', exit_code=126
+        ) from error
+    if stat.S_ISDIR(mode):
+        raise StartFailed(f'exec: "{name}": is a directory', exit_code=126)
+    if not os.access(path, os.X_OK):
+        raise StartFailed(f'exec: "{name}": permission denied', exit_code=126)

@@ -1,0 +1,42 @@
+"""What an engine asks the launcher for: one supervised process."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from dockmagic_runtime.sandbox.plan import SandboxPlan
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchRequest:
+    """`run` is the directory of lock and socket, `directory` that of the state file and the log;
+    both are empty for a build step, which nobody but its builder knows.
+
+    `owned`: the process ends when the engine that asked for it goes away (no `-d`).
+    `ports` are (host ip, host port, container port, protocol), for the state file.
+    """
+
+    id: str
+    plan: SandboxPlan
+    run: str = ""
+    directory: str = ""
+    log: str = ""
+    open_stdin: bool = False
+    auto_remove: bool = False
+    owned: bool = False
+    ip_address: str = ""
+    veth: str = ""
+    ports: tuple[tuple[str, int, int, str], ...] = ()
+
+    def encode(self) -> bytes:
+        values = {name: getattr(self, name) for name in self.__slots__}
+        return json.dumps({**values, "plan": self.plan.to_wire()}).encode()
+
+    @classmethod
+    def decode(cls, data: bytes) -> LaunchRequest:
+        values: dict[str, Any] = json.loads(data)
+        values["plan"] = SandboxPlan.from_wire(values["plan"])
+        values["ports"] = tuple(tuple(port) for port in values["ports"])
+        return cls(**values)

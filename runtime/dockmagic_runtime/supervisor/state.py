@@ -1,0 +1,70 @@
+"""The state file: what a supervisor has to say about its container, for anybody to read.
+
+Written to a temporary name and renamed. Not flushed to the disk: after a power failure nobody
+holds the lock, and a container without a supervisor is over whatever the file says.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from dockmagic_runtime.store import locks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """Times in seconds since the epoch, 0 for never. `pid` is the host's view of pid 1."""
+
+    status: str = "created"
+    pid: int = 0
+    exit_code: int = 0
+    started: float = 0
+    finished: float = 0
+    oom_killed: bool = False
+    error: str = ""
+    ip_address: str = ""
+    veth: str = ""
+    ports: tuple[tuple[str, int, int, str], ...] = ()  # host ip, host port, container port, proto
+
+
+def write(directory: str, state: State) -> None:
+    temporary = f"{directory}/state.json.{os.getpid()}"
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(fd, json.dumps(asdict(state)).encode())
+    finally:
+        os.close(fd)
+    os.rename(temporary, f"{directory}/state.json")
+
+
+def read(directory: str, lock: str) -> State:
+    """The state now: what the file says, unless it says alive and nobody holds the lock."""
+    written = _load(f"{directory}/state.json")
+    if written.status not in ("running", "paused", "restarting"):
+        return written
+    if locks.is_held(lock):
+        return written
+    # the supervisor may have ended between the two looks: its last word counts
+    written = _load(f"{directory}/state.json")
+    if written.status not in ("running", "paused", "restarting"):
+        return written
+    return replace(
+        written,
+        status="exited",
+        exit_code=137,
+        pid=0,
+        error="the supervisor of this container was killed",
+    )
+
+
+def _load(path: str) -> State:
+    try:
+        with open(path, "rb") as stream:
+            values: dict[str, Any] = json.load(stream)
+    except FileNotFoundError:
+        return State()
+    values["ports"] = tuple(tuple(port) for port in values["ports"])
+    return State(**values)
