@@ -6,6 +6,7 @@ A name has its CAP_ prefix, as in the kernel's header and in OCI's configuration
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 from dockmagic_runtime.linux import constants as c
@@ -36,6 +37,7 @@ def names(mask: int) -> frozenset[str]:
     return frozenset(name for bit, name in enumerate(NAMES) if mask >> bit & 1)
 
 
+@lru_cache(maxsize=1)
 def last_capability() -> int:
     """The highest bit that this kernel knows: dropping a bit above it is EINVAL."""
     with open(_LAST_CAP, "rb") as stream:

@@ -20,6 +20,19 @@ _FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _STAY: Final = c.RESOLVE_NO_XDEV | c.RESOLVE_NO_SYMLINKS | c.RESOLVE_NO_MAGICLINKS
 
 
+def remove_tree(path: str, linux: Linux | None = None) -> None:
+    """Remove the tree at a host path of ours. Its last component is not followed."""
+    if linux is None:
+        from dockmagic_runtime.linux.syscalls import Kernel
+
+        linux = Kernel()
+    parent = os.open(os.path.dirname(path) or ".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        remove_tree_at(parent, os.path.basename(path), linux)
+    finally:
+        os.close(parent)
+
+
 def remove_tree_at(parent: int, name: str, linux: Linux) -> None:
     """Remove `name` in the directory `parent`; "." empties the directory itself."""
     if name != "." and _unlink(parent, name):

@@ -34,10 +34,10 @@ def run(linux: Linux, plan: SandboxPlan, sync: socket.socket, context: Context) 
         linux.prctl(c.PR_SET_DUMPABLE, 0)
         linux.prctl(c.PR_SET_PDEATHSIG, signal.SIGKILL)
         context.sync = sync
+        os.umask(0)  # the modes of devices and directories are meant as they are written
         trace = execute_all(plan.inside, context)
         sync.send(b"T" + json.dumps(trace).encode())
-        root = Root.at("/", linux)
-        become(linux, root, plan.process)
+        become(linux, Root.at("/", linux), plan.process)
     except BaseException as error:
         report(sync, error)
     os._exit(1)

@@ -20,6 +20,7 @@ from dockmagic_runtime.linux import constants as c
 from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.linux.root import Root
 from dockmagic_runtime.sandbox.operation import Context, UndoneByKernel, operation
+from dockmagic_runtime.sandbox.overlay import mount_overlay
 
 _ATTRIBUTES: Final = {
     "ro": c.MOUNT_ATTR_RDONLY,
@@ -72,60 +73,11 @@ class MountOverlay(UndoneByKernel):
 
     def execute(self, context: Context) -> None:
         linux = context.linux
-        mount_overlay(linux, self)
-        fd = linux.openat2(c.AT_FDCWD, self.target, _DIRECTORY, 0, 0)
-        context.root = Root(fd, linux)
-
-
-def mount_overlay(linux: Linux, overlay: MountOverlay) -> None:
-    """Mount it on its target: layer by layer where the kernel can (6.5), else in one string."""
-    fs = linux.fsopen("overlay")
-    try:
-        try:
-            for lower in overlay.lowers:
-                linux.fsconfig_string(fs, "lowerdir+", lower)
-        except OSError as error:
-            if error.errno != errno.EINVAL:
-                raise
-            _mount_overlay_classic(linux, overlay)
-            return
-        linux.fsconfig_string(fs, "upperdir", overlay.upper)
-        linux.fsconfig_string(fs, "workdir", overlay.work)
-        if overlay.volatile:
-            linux.fsconfig_flag(fs, "volatile")
-        linux.fsconfig_create(fs)
-        _attach(linux, linux.fsmount(fs, 0), overlay.target)
-    finally:
-        linux.close(fs)
-
-
-def _attach(linux: Linux, mount: int, path: str) -> None:
-    target = linux.openat2(c.AT_FDCWD, path, _DIRECTORY, 0, 0)
-    try:
-        linux.move_mount(mount, target)
-    finally:
-        linux.close(target)
-        linux.close(mount)
-
-
-def _mount_overlay_classic(linux: Linux, overlay: MountOverlay) -> None:
-    """Before Linux 6.5: all layers in one option string of at most a page, so names relative to
-    the layers' directory save most of it."""
-    base = os.path.commonpath(overlay.lowers) if len(overlay.lowers) > 1 else "/"
-    here = linux.getcwd()
-    linux.chdir(base)
-    try:
-        lowers = ":".join(os.path.relpath(lower, base) for lower in overlay.lowers)
-        data = f"lowerdir={lowers},upperdir={overlay.upper},workdir={overlay.work}"
-        data += ",volatile" if overlay.volatile else ""
-        if len(data) >= 4096:
-            raise InvalidInput(
-                f"the image has {len(overlay.lowers)} layers, too many for this kernel",
-                hint="Linux 6.5 and later have no such limit",
-            )
-        linux.mount("overlay", overlay.target, "overlay", 0, data)
-    finally:
-        linux.chdir(here)
+        mount = mount_overlay(
+            linux, self.lowers, self.upper, self.work, target=self.target, volatile=self.volatile
+        )
+        _place(context, mount, linux.openat2(c.AT_FDCWD, self.target, _DIRECTORY, 0, 0))
+        context.root = Root(linux.openat2(c.AT_FDCWD, self.target, _DIRECTORY, 0, 0), linux)
 
 
 @operation
@@ -150,6 +102,7 @@ class MountFilesystem(UndoneByKernel):
         linux = context.linux
         fs = linux.fsopen(self.fstype)
         try:
+            linux.fsconfig_string(fs, "source", self.fstype)  # what mount(8) shows first
             for setting in self.settings:
                 key, separator, value = setting.partition("=")
                 if separator:

@@ -32,6 +32,7 @@ def become(linux: Linux, root: Root, process: ProcessSpec) -> None:
     """Turn this child into the program. Returns never; raises StartFailed or InvalidInput."""
     identity = users.resolve(root, process.user, process.groups)
     environment = _environment(process, identity)
+    os.umask(0o022)
     _default_signals()
     if process.terminal:
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
@@ -49,6 +50,15 @@ def become(linux: Linux, root: Root, process: ProcessSpec) -> None:
         linux.seccomp_filter(program)
     linux.close_range_cloexec(3)
     _execute(process.argv, environment)
+
+
+def warm(process: ProcessSpec) -> None:
+    """Before the fork: compute what the child needs and could not read from inside.
+
+    Raises InvalidInput for a seccomp profile that does not parse.
+    """
+    program_for(process.seccomp, frozenset(process.capabilities))
+    last_capability()
 
 
 def _environment(process: ProcessSpec, identity: users.Identity) -> dict[str, str]:

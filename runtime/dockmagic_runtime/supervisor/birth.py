@@ -23,6 +23,7 @@ from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.sandbox import child
 from dockmagic_runtime.sandbox.operation import Context, Operation
 from dockmagic_runtime.sandbox.plan import SandboxPlan
+from dockmagic_runtime.sandbox.process import warm
 from dockmagic_runtime.supervisor.stdio import Stdio
 
 MESSAGE_LIMIT = 256 * 1024
@@ -41,6 +42,7 @@ class Started:
 
 def start(linux: Linux, plan: SandboxPlan, stdio: Stdio) -> Started:
     """Carry out `plan`. Raises what the failed operation raised, with everything undone."""
+    warm(plan.process)
     context = Context(linux)
     with contextlib.ExitStack() as undo:
         trace = {"host": execute_undoably(plan.host, context, undo)}

@@ -15,6 +15,7 @@ from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.sandbox import child
 from dockmagic_runtime.sandbox.operation import Context
 from dockmagic_runtime.sandbox.plan import ProcessSpec
+from dockmagic_runtime.sandbox.process import warm
 from dockmagic_runtime.sandbox.terminal import open_pair
 from dockmagic_runtime.supervisor.birth import fork, pid_namespace, rebuild_error
 from dockmagic_runtime.supervisor.stdio import Stdio
@@ -32,6 +33,7 @@ def enter(
     linux: Linux, init_pidfd: int, context: Context, process: ProcessSpec, stdio: Stdio
 ) -> Entered:
     """Run `process` beside the container's init. Raises what kept it from starting."""
+    warm(process)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
     def inside() -> NoReturn:

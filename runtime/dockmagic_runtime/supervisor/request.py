@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from dockmagic_runtime.sandbox.plan import SandboxPlan
@@ -15,7 +15,7 @@ class LaunchRequest:
     both are empty for a build step, which nobody but its builder knows.
 
     `owned`: the process ends when the engine that asked for it goes away (no `-d`).
-    `ports` are (host ip, host port, container port, protocol), for the state file.
+    `endpoint` are the network's fields of the state file while the container runs.
     """
 
     id: str
@@ -26,9 +26,7 @@ class LaunchRequest:
     open_stdin: bool = False
     auto_remove: bool = False
     owned: bool = False
-    ip_address: str = ""
-    veth: str = ""
-    ports: tuple[tuple[str, int, int, str], ...] = ()
+    endpoint: dict[str, Any] = field(default_factory=dict)
 
     def encode(self) -> bytes:
         values = {name: getattr(self, name) for name in self.__slots__}
@@ -38,5 +36,4 @@ class LaunchRequest:
     def decode(cls, data: bytes) -> LaunchRequest:
         values: dict[str, Any] = json.loads(data)
         values["plan"] = SandboxPlan.from_wire(values["plan"])
-        values["ports"] = tuple(tuple(port) for port in values["ports"])
         return cls(**values)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from dockmagic_runtime.store import locks
 
@@ -26,8 +26,21 @@ class State:
     oom_killed: bool = False
     error: str = ""
     ip_address: str = ""
+    prefix_length: int = 0
+    gateway: str = ""
+    mac_address: str = ""
     veth: str = ""
     ports: tuple[tuple[str, int, int, str], ...] = ()  # host ip, host port, container port, proto
+
+
+NO_ENDPOINT: Final[dict[str, Any]] = {
+    "ip_address": "",
+    "prefix_length": 0,
+    "gateway": "",
+    "mac_address": "",
+    "veth": "",
+    "ports": (),
+}
 
 
 def write(directory: str, state: State) -> None:

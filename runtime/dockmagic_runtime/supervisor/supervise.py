@@ -103,9 +103,7 @@ class Supervisor:
             status="running",
             pid=self._program.pid,
             started=time.time(),
-            ip_address=request.ip_address,
-            veth=request.veth,
-            ports=self._ports(),
+            **{**request.endpoint, "ports": self._ports()},
         )
         self._owner.say(
             "started", pid=self._program.pid, trace=self._program.trace, ports=self._ports()
@@ -114,7 +112,7 @@ class Supervisor:
     def _ports(self) -> tuple[tuple[str, int, int, str], ...]:
         """As bound: port 0 in the request has become a number when the socket was made."""
         found: tuple[tuple[str, int, int, str], ...] = self._program.context.resources.get(
-            "ports", self._request.ports
+            "ports", ()
         )
         return found
 
@@ -279,18 +277,23 @@ class Supervisor:
             finished=time.time(),
             pid=0,
             oom_killed=oom,
-            ip_address="",
-            ports=(),
-            veth="",
+            **state.NO_ENDPOINT,
         )
         self._run_undo()
-        if self._request.auto_remove and self._request.directory:
-            remove_tree(self._request.directory)
+        if self._request.auto_remove:
+            self._remove_directory()
         self._leave()
         for client in list(self._clients):
             if client.attached or client.waiting:
                 client.say("exited", exit_code=code, oom_killed=oom)
             client.finish()
+
+    def _remove_directory(self) -> None:
+        """`--rm`: the directory vanishes in one step; who finds it gone forgets the container."""
+        containers, name = os.path.split(self._request.directory)
+        trash = f"{os.path.dirname(containers)}/tmp/{name}"
+        os.rename(self._request.directory, trash)
+        remove_tree(trash, self._linux)
 
     def _run_undo(self) -> None:
         try:

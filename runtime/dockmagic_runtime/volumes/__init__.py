@@ -1,0 +1,1 @@
+"""Named and anonymous volumes: directories of the Docker area that outlive containers."""

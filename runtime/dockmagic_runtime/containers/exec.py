@@ -1,0 +1,56 @@
+"""`exec`: one more process in a container that runs."""
+
+from __future__ import annotations
+
+from dockmagic_runtime.containers.record import Record
+from dockmagic_runtime.containers.registry import Registry
+from dockmagic_runtime.errors import Conflict, InvalidInput
+from dockmagic_runtime.model.container import ExecSpec
+from dockmagic_runtime.sandbox import capabilities
+from dockmagic_runtime.sandbox.plan import ProcessSpec
+from dockmagic_runtime.supervisor.handle import Process
+
+
+def execute(registry: Registry, record: Record, spec: ExecSpec) -> Process:
+    """Start it and be attached. Raises Conflict (not running, paused) or StartFailed."""
+    if not spec.command:
+        raise InvalidInput("no command specified")
+    try:
+        process = Process.connect(registry.run(record.id), record.id)
+    except Conflict as error:
+        raise Conflict(f"container {record.id} is not running") from error
+    try:
+        return process.start_exec(_process(record, spec), open_stdin=spec.open_stdin)
+    except BaseException:
+        process.close()
+        raise
+
+
+def _process(record: Record, spec: ExecSpec) -> ProcessSpec:
+    container = record.spec
+    merged = dict(one.partition("=")[::2] for one in record.env)
+    if spec.tty:
+        merged.setdefault("TERM", "xterm")
+    merged |= dict(one.partition("=")[::2] for one in spec.env)
+    privileged = container.privileged or spec.privileged
+    kept = capabilities.resolve(container.cap_add, container.cap_drop, privileged)
+    return ProcessSpec(
+        argv=spec.command,
+        env=tuple(f"{key}={value}" for key, value in merged.items()),
+        cwd=spec.working_dir or record.working_dir,
+        user=spec.user or record.user,
+        groups=container.group_add,
+        terminal=spec.tty,
+        capabilities=tuple(sorted(kept)),
+        no_new_privileges="no-new-privileges" in container.security_opt,
+        seccomp="unconfined" if privileged else seccomp_choice(container.security_opt),
+    )
+
+
+def seccomp_choice(options: tuple[str, ...]) -> str:
+    """The seccomp part of `--security-opt`: "default", "unconfined" or a profile's text."""
+    for option in options:
+        key, _, value = option.replace(":", "=", 1).partition("=")
+        if key == "seccomp":
+            return value
+    return "default"

@@ -1,0 +1,182 @@
+"""`inspect`: the container as the JSON that Docker's API shows, with its zero values."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from dockmagic_runtime.containers.record import Record
+from dockmagic_runtime.containers.registry import Registry
+from dockmagic_runtime.model.container import ContainerSpec, Mount, PortMapping, Status
+from dockmagic_runtime.supervisor.state import State
+
+_NEVER = "0001-01-01T00:00:00Z"
+
+
+def inspect(registry: Registry, record: Record) -> dict[str, Any]:
+    """Docker's `GET /containers/{id}/json`."""
+    now = registry.state(record.id)
+    directory = registry.directory(record.id)
+    return {
+        "Id": record.id,
+        "Created": rfc3339(record.created),
+        "Path": record.argv[0],
+        "Args": list(record.argv[1:]),
+        "State": _state(now),
+        "Image": record.image_id,
+        "ResolvConfPath": f"{directory}/resolv.conf",
+        "HostnamePath": f"{directory}/hostname",
+        "HostsPath": f"{directory}/hosts",
+        "LogPath": registry.log(record.id),
+        "Name": f"/{record.name}",
+        "RestartCount": 0,
+        "Driver": "overlay2",
+        "Platform": "linux",
+        "HostConfig": _host_config(record.spec),
+        "GraphDriver": {
+            "Name": "overlay2",
+            "Data": {
+                "UpperDir": f"{directory}/upper",
+                "WorkDir": f"{directory}/work",
+                "LowerDir": ":".join(
+                    f"{registry.area.layers}/{chain.removeprefix('sha256:')}/diff"
+                    for chain in record.layers
+                ),
+            },
+        },
+        "Mounts": [_mount(registry, mount) for mount in record.mounts],
+        "Config": _config(record),
+        "NetworkSettings": _network(record, now),
+    }
+
+
+def rfc3339(seconds: float) -> str:
+    """Docker's form of a time; its zero time for 0."""
+    if not seconds:
+        return _NEVER
+    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    return f"{whole}.{int(seconds % 1 * 1e9):09d}Z"
+
+
+def _state(now: State) -> dict[str, Any]:
+    status = Status(now.status)
+    return {
+        "Status": str(status),
+        "Running": status.is_alive,
+        "Paused": status is Status.PAUSED,
+        "Restarting": status is Status.RESTARTING,
+        "OOMKilled": now.oom_killed,
+        "Dead": status is Status.DEAD,
+        "Pid": now.pid,
+        "ExitCode": now.exit_code,
+        "Error": now.error,
+        "StartedAt": rfc3339(now.started),
+        "FinishedAt": rfc3339(now.finished),
+    }
+
+
+def _host_config(spec: ContainerSpec) -> dict[str, Any]:
+    resources = spec.resources
+    return {
+        "Binds": [_bind(mount) for mount in spec.mounts if mount.kind != "tmpfs"] or None,
+        "NetworkMode": spec.network,
+        "PortBindings": _port_bindings(spec.ports),
+        "AutoRemove": spec.auto_remove,
+        "CapAdd": list(spec.cap_add) or None,
+        "CapDrop": list(spec.cap_drop) or None,
+        "Dns": list(spec.dns),
+        "DnsOptions": list(spec.dns_options),
+        "DnsSearch": list(spec.dns_search),
+        "ExtraHosts": list(spec.extra_hosts) or None,
+        "GroupAdd": list(spec.group_add) or None,
+        "Privileged": spec.privileged,
+        "PublishAllPorts": spec.publish_all,
+        "ReadonlyRootfs": spec.read_only,
+        "SecurityOpt": list(spec.security_opt) or None,
+        "ShmSize": spec.shm_size,
+        "Memory": resources.memory,
+        "MemorySwap": resources.memory_swap,
+        "MemoryReservation": resources.memory_reservation,
+        "NanoCpus": resources.nano_cpus,
+        "CpuShares": resources.cpu_shares,
+        "CpuPeriod": resources.cpu_period,
+        "CpuQuota": resources.cpu_quota,
+        "CpusetCpus": resources.cpuset_cpus,
+        "CpusetMems": resources.cpuset_mems,
+        "PidsLimit": resources.pids_limit or None,
+        "BlkioWeight": resources.blkio_weight,
+        "Ulimits": [
+            {"Name": name, "Soft": soft, "Hard": hard}
+            for name, (soft, hard) in sorted(spec.ulimits.items())
+        ],
+    }
+
+
+def _bind(mount: Mount) -> str:
+    return f"{mount.source}:{mount.target}" + (":ro" if mount.read_only else "")
+
+
+def _port_bindings(ports: tuple[PortMapping, ...]) -> dict[str, list[dict[str, str]]]:
+    found: dict[str, list[dict[str, str]]] = {}
+    for port in ports:
+        key = f"{port.container_port}/{port.protocol}"
+        host_port = str(port.host_port) if port.host_port else ""
+        found.setdefault(key, []).append({"HostIp": port.host_ip, "HostPort": host_port})
+    return found
+
+
+def _mount(registry: Registry, mount: Mount) -> dict[str, Any]:
+    named = {"Name": mount.source, "Driver": "local"} if mount.kind == "volume" else {}
+    source = mount.source
+    if mount.kind == "volume":
+        source = f"{registry.area.volumes}/{mount.source}/_data"
+    return {
+        "Type": mount.kind,
+        **named,
+        "Source": source,
+        "Destination": mount.target,
+        "Mode": ",".join(mount.options),
+        "RW": not mount.read_only,
+        "Propagation": "rprivate" if mount.kind == "bind" else "",
+    }
+
+
+def _config(record: Record) -> dict[str, Any]:
+    spec = record.spec
+    return {
+        "Hostname": record.hostname,
+        "Domainname": spec.domainname,
+        "User": record.user,
+        "ExposedPorts": {port: {} for port in record.exposed},
+        "Tty": spec.tty,
+        "OpenStdin": spec.open_stdin,
+        "Env": list(record.env),
+        "Cmd": list(record.command) or None,
+        "Image": spec.image,
+        "Volumes": {mount.target: {} for mount in record.mounts if mount.kind == "volume"} or None,
+        "WorkingDir": record.working_dir,
+        "Entrypoint": list(record.entrypoint) or None,
+        "Labels": record.labels,
+        "StopSignal": record.stop_signal,
+        "StopTimeout": spec.stop_timeout,
+    }
+
+
+def _network(record: Record, now: State) -> dict[str, Any]:
+    ports: dict[str, list[dict[str, str]] | None] = dict.fromkeys(record.exposed)
+    for host_ip, host_port, inner, protocol in now.ports:
+        bindings = ports.get(f"{inner}/{protocol}") or []
+        bindings.append({"HostIp": host_ip or "0.0.0.0", "HostPort": str(host_port)})
+        ports[f"{inner}/{protocol}"] = bindings
+    endpoint = {
+        "IPAddress": now.ip_address,
+        "IPPrefixLen": now.prefix_length if now.ip_address else 0,
+        "Gateway": now.gateway,
+        "MacAddress": now.mac_address,
+    }
+    mode = record.spec.network
+    return {
+        **endpoint,
+        "Ports": ports if Status(now.status).is_alive else {},
+        "Networks": {} if mode.startswith("container:") else {mode: endpoint},
+    }

@@ -1,0 +1,108 @@
+"""`Record`: a container as it is kept, with everything the image had a say in already decided.
+
+A container keeps its own copy of what it took from the image: the tag may move and the image may
+be removed by force while the container lives on.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+import msgspec
+
+from dockmagic_runtime.errors import InvalidInput
+from dockmagic_runtime.model.container import ContainerSpec, Mount
+from dockmagic_runtime.model.image import Image
+
+DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """`layers` are chain ids, topmost first. `spec` is what was asked for, untouched."""
+
+    id: str
+    name: str
+    image_id: str
+    created: float
+    spec: ContainerSpec
+    entrypoint: tuple[str, ...]
+    command: tuple[str, ...]
+    env: tuple[str, ...]
+    working_dir: str
+    user: str
+    hostname: str
+    stop_signal: str
+    labels: dict[str, str]
+    exposed: tuple[str, ...]
+    mounts: tuple[Mount, ...]
+    layers: tuple[str, ...]
+    anonymous_volumes: tuple[str, ...] = field(default=())
+
+    @property
+    def argv(self) -> tuple[str, ...]:
+        return (*self.entrypoint, *self.command)
+
+    def encode(self) -> str:
+        return msgspec.json.encode(self).decode()
+
+    @classmethod
+    def decode(cls, text: str | bytes) -> Record:
+        return _DECODER.decode(text)
+
+
+_DECODER = msgspec.json.Decoder(Record)
+
+
+def command_line(spec: ContainerSpec, image: Image) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(entrypoint, command) after Docker's rules. Raises InvalidInput when nothing is left.
+
+    An entry point from the caller, even an empty one, also sets the image's CMD aside.
+    """
+    config = image.config
+    if spec.entrypoint is not None:
+        entrypoint, default = spec.entrypoint, ()
+    else:
+        entrypoint, default = config.entrypoint or (), config.cmd or ()
+    command = spec.command or default
+    if not (*entrypoint, *command):
+        raise InvalidInput(
+            "no command specified", hint=f"image {spec.image} has neither CMD nor ENTRYPOINT"
+        )
+    return entrypoint, command
+
+
+def environment(spec: ContainerSpec, image: Image, hostname: str) -> tuple[str, ...]:
+    """KEY=value strings in Docker's order: the image's override in place, the caller's win.
+
+    A caller's `KEY` without `=` takes the key away.
+    """
+    merged: dict[str, str | None] = {}
+    defaults = [DEFAULT_PATH, f"HOSTNAME={hostname}", *(["TERM=xterm"] if spec.tty else [])]
+    for one in (*defaults, *image.config.env, *spec.env):
+        key, separator, value = one.partition("=")
+        merged[key] = value if separator else None
+    return tuple(f"{key}={value}" for key, value in merged.items() if value is not None)
+
+
+def exposed_ports(spec: ContainerSpec, image: Image) -> tuple[str, ...]:
+    """ "80/tcp" strings: the image's EXPOSE, `--expose` and everything published."""
+    published = [f"{port.container_port}/{port.protocol}" for port in spec.ports]
+    found = [
+        one for text in (*image.config.exposed_ports, *spec.expose) for one in _port_range(text)
+    ]
+    return tuple(sorted(dict.fromkeys((*found, *published)), key=_port_order))
+
+
+def _port_range(text: str) -> list[str]:
+    match = re.fullmatch(r"(\d+)(?:-(\d+))?(?:/(tcp|udp|sctp))?", text)
+    if match is None or not 0 < int(match[1]) <= int(match[2] or match[1]) < 65536:
+        raise InvalidInput(f"invalid range format for --expose: {text}")
+    ports = range(int(match[1]), int(match[2] or match[1]) + 1)
+    return [f"{port}/{match[3] or 'tcp'}" for port in ports]
+
+
+def _port_order(text: str) -> tuple[int, str]:
+    number, _, protocol = text.partition("/")
+    return int(number), protocol

@@ -1,0 +1,139 @@
+"""`Registry`: which containers there are, and in what state each is at this moment.
+
+What exists is a row of the database; whether it is alive is said by its supervisor's lock and
+state file (`supervisor.state`). A row whose directory has gone belongs to a container that its
+supervisor has removed (`--rm`): the row follows at the next look.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+
+from dockmagic_runtime.containers.record import Record
+from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound
+from dockmagic_runtime.model.container import Container, PortMapping, Status
+from dockmagic_runtime.store.area import Area
+from dockmagic_runtime.store.database import Database
+from dockmagic_runtime.supervisor import state
+from dockmagic_runtime.supervisor.state import State
+
+
+class Registry:
+    def __init__(self, area: Area, database: Database) -> None:
+        self.area = area
+        self.database = database
+
+    def find(self, name: str) -> Record:
+        """By full id, name or unique prefix of an id, in this order. Raises NotFound."""
+        wanted = name.removeprefix("/")
+        row = self.database.row(
+            "SELECT spec, id FROM containers WHERE id = ? OR name = ? ORDER BY id = ? DESC LIMIT 1",
+            wanted,
+            wanted,
+            wanted,
+        )
+        record = self._present(row) if row else self._find_by_prefix(wanted)
+        if record is None:
+            raise NotFound(f"No such container: {name}", hint=self._near(wanted))
+        return record
+
+    def _find_by_prefix(self, prefix: str) -> Record | None:
+        if not prefix or not all(digit in "0123456789abcdef" for digit in prefix):
+            return None
+        rows = self.database.rows(
+            "SELECT spec, id FROM containers WHERE id >= ? AND id < ? LIMIT 2", prefix, f"{prefix}g"
+        )
+        if len(rows) > 1:
+            raise InvalidInput(f"multiple IDs found with provided prefix: {prefix}")
+        return self._present(rows[0]) if rows else None
+
+    def _present(self, row: tuple[str, str]) -> Record | None:
+        """The record, unless its directory has gone: then the row goes too."""
+        if os.path.isdir(self.directory(row[1])):
+            return Record.decode(row[0])
+        self.forget(row[1])
+        return None
+
+    def _near(self, wanted: str) -> str:
+        import difflib
+
+        names = [name for (name,) in self.database.rows("SELECT name FROM containers")]
+        near = difflib.get_close_matches(wanted, names, n=3)
+        return f"did you mean {' or '.join(near)}?" if near else ""
+
+    def all(self) -> list[tuple[Record, State]]:
+        """Every container with its state, newest first."""
+        rows = self.database.rows("SELECT spec, id FROM containers ORDER BY created DESC, id")
+        records = [record for row in rows if (record := self._present(row)) is not None]
+        return [(record, self.state(record.id)) for record in records]
+
+    def state(self, container_id: str) -> State:
+        return state.read(self.directory(container_id), f"{self.run(container_id)}/lock")
+
+    def directory(self, container_id: str) -> str:
+        return f"{self.area.root}/containers/{container_id}"
+
+    def run(self, container_id: str) -> str:
+        return f"{self.area.run}/{container_id}"
+
+    def log(self, container_id: str) -> str:
+        return f"{self.directory(container_id)}/{container_id}-json.log"
+
+    def add(self, connection: sqlite3.Connection, record: Record) -> None:
+        """Insert, inside the caller's transaction. Raises Conflict for a name in use."""
+        taken = connection.execute(
+            "SELECT id FROM containers WHERE name = ?", (record.name,)
+        ).fetchone()
+        if taken is not None and os.path.isdir(self.directory(taken[0])):
+            raise Conflict(
+                f'Conflict. The container name "/{record.name}" is already in use by container '
+                f'"{taken[0]}". You have to remove (or rename) that container to be able to reuse '
+                "that name."
+            )
+        if taken is not None:
+            connection.execute("DELETE FROM containers WHERE id = ?", taken)
+        connection.execute(
+            "INSERT INTO containers (id, name, image_id, created, spec) VALUES (?, ?, ?, ?, ?)",
+            (record.id, record.name, record.image_id, record.created, record.encode()),
+        )
+
+    def replace(self, record: Record) -> None:
+        with self.database.transaction() as connection:
+            connection.execute(
+                "UPDATE containers SET name = ?, spec = ? WHERE id = ?",
+                (record.name, record.encode(), record.id),
+            )
+
+    def forget(self, container_id: str) -> None:
+        """Delete the row and the lease. Idempotent."""
+        with self.database.transaction() as connection:
+            connection.execute("DELETE FROM leases WHERE container_id = ?", (container_id,))
+            connection.execute("DELETE FROM containers WHERE id = ?", (container_id,))
+
+
+def describe(record: Record, now: State) -> Container:
+    """The public value."""
+    return Container(
+        id=record.id,
+        name=record.name,
+        image=record.spec.image,
+        image_id=record.image_id,
+        command=record.argv,
+        created=record.created,
+        status=Status(now.status),
+        exit_code=now.exit_code,
+        started=now.started,
+        finished=now.finished,
+        pid=now.pid,
+        ip_address=now.ip_address,
+        ports=tuple(
+            PortMapping(host_ip=ip, host_port=host, container_port=inner, protocol=protocol)
+            for ip, host, inner, protocol in now.ports
+        ),
+        exposed=record.exposed,
+        labels=record.labels,
+        oom_killed=now.oom_killed,
+        error=now.error,
+        spec=record.spec,
+    )

@@ -1,0 +1,47 @@
+"""`rm`, and the clean-up after supervisors that were killed."""
+
+from __future__ import annotations
+
+import os
+
+from dockmagic_runtime.containers.record import Record
+from dockmagic_runtime.containers.registry import Registry
+from dockmagic_runtime.containers.stop import kill
+from dockmagic_runtime.errors import Conflict
+from dockmagic_runtime.linux.removal import remove_tree
+from dockmagic_runtime.model.container import Status
+from dockmagic_runtime.volumes.store import VolumeStore
+
+
+def remove(
+    registry: Registry, volumes: VolumeStore, record: Record, *, force: bool, with_volumes: bool
+) -> None:
+    """Remove the container. Raises Conflict when it is alive and `force` is not given."""
+    status = Status(registry.state(record.id).status)
+    if status.is_alive and not force:
+        raise Conflict(
+            f'cannot remove container "/{record.name}": container is {status}: '
+            "stop the container before removing or force remove"
+        )
+    if status.is_alive:
+        try:
+            kill(registry, record, "KILL")
+        except Conflict:
+            pass  # it ended by itself between the look and the signal
+    discard(registry, record.id)
+    if with_volumes:
+        for volume in record.anonymous_volumes:
+            volumes.remove(volume)
+
+
+def discard(registry: Registry, container_id: str) -> None:
+    """Take directory and row away. The directory vanishes in one step, by a rename."""
+    directory = registry.directory(container_id)
+    trash = f"{registry.area.scratch}/{container_id}"
+    try:
+        os.rename(directory, trash)
+    except FileNotFoundError:
+        pass  # a supervisor's --rm was quicker
+    else:
+        remove_tree(trash)
+    registry.forget(container_id)

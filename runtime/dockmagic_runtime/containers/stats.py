@@ -1,0 +1,79 @@
+"""`stats`: one sample, read from the container's cgroup and its cable's counters.
+
+CPU percent is Docker's: the share of all processors' time since the previous sample, times the
+number of processors. The first sample of a container measures over a tenth of a second.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from dockmagic_runtime.containers.record import Record
+from dockmagic_runtime.containers.registry import Registry
+from dockmagic_runtime.errors import Conflict
+from dockmagic_runtime.linux.cgroups import Cgroup, open_cgroup
+from dockmagic_runtime.model.container import Stats, Status
+
+FIRST_INTERVAL = 0.1  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    time: float
+    cpu_ns: int
+
+
+class Sampler:
+    """Keeps the previous sample of each container, for the percentage."""
+
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
+        self._previous: dict[str, _Sample] = {}
+
+    def sample(self, record: Record) -> Stats:
+        """Now. Raises Conflict when the container does not run."""
+        now = self._registry.state(record.id)
+        if not Status(now.status).is_alive:
+            raise Conflict(f"Container {record.name} is not running")
+        cgroup = open_cgroup(self._registry.area.cgroup_parent, record.id)
+        before = self._previous.get(record.id)
+        if before is None:
+            before = _Sample(time.monotonic(), cgroup.stats().cpu_ns)
+            time.sleep(FIRST_INTERVAL)
+        return self._stats(record, cgroup, before, now.veth)
+
+    def _stats(self, record: Record, cgroup: Cgroup, before: _Sample, veth: str) -> Stats:
+        usage = cgroup.stats()
+        clock = time.monotonic()
+        self._previous[record.id] = _Sample(clock, usage.cpu_ns)
+        received, sent = _cable(veth)
+        return Stats(
+            id=record.id,
+            name=record.name,
+            time=time.time(),
+            cpu_ns=usage.cpu_ns,
+            cpu_percent=(usage.cpu_ns - before.cpu_ns) / max(clock - before.time, 1e-9) / 1e7,
+            memory_bytes=usage.memory_bytes,
+            memory_limit=usage.memory_limit,
+            network_rx=received,
+            network_tx=sent,
+            block_read=usage.block_read,
+            block_write=usage.block_write,
+            pids=usage.pids,
+        )
+
+
+def _cable(veth: str) -> tuple[int, int]:
+    """(received, sent) as the container sees it: the host's end counts the other way round."""
+    if not veth:
+        return 0, 0
+    counters = [
+        int(_text(f"/sys/class/net/{veth}/statistics/{name}")) for name in ("tx_bytes", "rx_bytes")
+    ]
+    return counters[0], counters[1]
+
+
+def _text(path: str) -> str:
+    with open(path, encoding="ascii") as stream:
+        return stream.read()

@@ -1,0 +1,76 @@
+"""`stop`, `kill`, `wait`, `pause` and `unpause`: words with the supervisor."""
+
+from __future__ import annotations
+
+from dockmagic_runtime.containers.record import Record
+from dockmagic_runtime.containers.registry import Registry
+from dockmagic_runtime.errors import Conflict
+from dockmagic_runtime.model.container import Status
+from dockmagic_runtime.supervisor.handle import Process, signal_number
+
+DEFAULT_GRACE = 10.0  # seconds; docker stop
+
+
+def stop(
+    registry: Registry, record: Record, *, timeout: float | None = None, signal: str = ""
+) -> None:
+    """Ask, wait, then kill. Does nothing to a container that does not run.
+
+    `timeout` is in seconds; negative waits for ever.
+    """
+    if not Status(registry.state(record.id).status).is_alive:
+        return
+    name = signal or record.stop_signal
+    signal_number(name)  # a signal that does not exist is the caller's mistake, alive or not
+    grace = timeout if timeout is not None else record.spec.stop_timeout
+    try:
+        process = Process.connect(registry.run(record.id), record.id)
+    except Conflict:
+        return  # it has ended meanwhile
+    try:
+        if registry.state(record.id).status == Status.PAUSED:
+            process.request("unpause")
+        process.signal(name)
+        patience = DEFAULT_GRACE if grace is None else grace
+        process.wait(None if patience < 0 else patience)
+    except TimeoutError:
+        process.signal("KILL")
+        process.wait()
+    finally:
+        process.close()
+
+
+def kill(registry: Registry, record: Record, signal: str) -> None:
+    """Send a signal to pid 1. Raises Conflict when the container does not run."""
+    number = signal_number(signal)
+    try:
+        process = Process.connect(registry.run(record.id), record.id)
+    except Conflict as error:
+        raise Conflict(f"Cannot kill container: {record.name}: {error.message}") from error
+    try:
+        process.request("signal", number=number)
+        if number == signal_number("KILL"):
+            process.wait()
+    finally:
+        process.close()
+
+
+def wait(registry: Registry, record: Record) -> int:
+    """Block until the container does not run; its exit code."""
+    try:
+        process = Process.connect(registry.run(record.id), record.id)
+    except Conflict:
+        return registry.state(record.id).exit_code
+    try:
+        return process.wait()
+    finally:
+        process.close()
+
+
+def set_paused(registry: Registry, record: Record, *, paused: bool) -> None:
+    """Freeze or thaw all processes of the container."""
+    process = Process.connect(registry.run(record.id), record.id)
+    try:
+        process.request("pause" if paused else "unpause")
+    finally:
+        process.close()
