@@ -1,0 +1,85 @@
+"""What is wrong with a Dockerfile, where, and how it looks: `Problem` and `DockerfileError`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dockmagic_runtime.errors import InvalidInput
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One error or warning. Lines and the column count from 1; `rule` names a build check."""
+
+    line: int
+    last_line: int
+    column: int
+    reason: str
+    suggestion: str = ""
+    rule: str = ""
+
+    def __str__(self) -> str:
+        reason = f"{self.rule}: {self.reason}" if self.rule else self.reason
+        suggestion = f" (did you mean {self.suggestion}?)" if self.suggestion else ""
+        return f"{reason}{suggestion} (line {self.line})" if self.rule else reason + suggestion
+
+
+class DockerfileError(InvalidInput):
+    """All that is wrong with one Dockerfile, in the order of its lines.
+
+    `problems` has at least one member. The text is one paragraph for each: place, reason,
+    suggestion, then the source line with a caret below the column.
+    """
+
+    def __init__(
+        self, problems: Sequence[Problem], source: str, file_name: str = "Dockerfile"
+    ) -> None:
+        self.problems = tuple(problems)
+        self.source = source
+        self.file_name = file_name
+        super().__init__("\n".join(self._paragraph(problem) for problem in self.problems))
+
+    def _paragraph(self, problem: Problem) -> str:
+        place = f"{self.file_name}:{problem.line}:{problem.column}: {problem}"
+        drawing = excerpt(self.source, problem.line, problem.column)
+        return f"{place}\n{drawing}" if drawing else place
+
+
+class Refusal(Exception):
+    """Inside the parser: this line is wrong at `offset` of its joined text. Never leaves the room.
+
+    Not a DockmagicError, so that one that escaped would be seen as the bug it is.
+    """
+
+    def __init__(self, reason: str, offset: int = 0, suggestion: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.offset = offset
+        self.suggestion = suggestion
+
+
+def excerpt(source: str, line: int, column: int) -> str:
+    """The source line with its number and a caret below `column`; empty if there is no line."""
+    lines = source.split("\n")
+    if not 1 <= line <= len(lines):
+        return ""
+    text = _printable(lines[line - 1].rstrip("\r"))
+    indent = "".join("\t" if character == "\t" else " " for character in text[: column - 1])
+    number = f"{line:4d} | "
+    return f"{number}{text}\n{' ' * (len(number) - 2)}| {indent}^"
+
+
+def _printable(text: str) -> str:
+    """Control characters replaced one for one, so that a Dockerfile cannot steer a terminal."""
+    return "".join(c if c.isprintable() or c == "\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def near(word: str, known: Sequence[str]) -> str:
+    """The known word that `word` was probably meant to be, or nothing."""
+    from difflib import get_close_matches  # only for those who erred
+
+    if len(word) > 2 * max(map(len, known), default=0):
+        return ""
+    found = get_close_matches(word, known, n=1, cutoff=0.6)
+    return found[0] if found else ""

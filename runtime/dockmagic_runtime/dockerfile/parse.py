@@ -1,0 +1,217 @@
+"""A whole Dockerfile: its lines parsed one by one, joined into stages, all errors collected."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from dockmagic_runtime.dockerfile.errors import DockerfileError, Problem, Refusal, near
+from dockmagic_runtime.dockerfile.grammar import parse_line
+from dockmagic_runtime.dockerfile.instructions import (
+    KEYWORDS,
+    Arg,
+    Cmd,
+    Entrypoint,
+    From,
+    Healthcheck,
+    Instruction,
+    Position,
+)
+from dockmagic_runtime.dockerfile.lines import Document, read
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """From one FROM to the next."""
+
+    index: int
+    base: From
+    instructions: tuple[Instruction, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.base.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dockerfile:
+    """The parsed file. `arguments` are the ARGs before the first FROM.
+
+    Two are equal when they mean the same: places, warnings and source text do not count.
+    """
+
+    stages: tuple[Stage, ...]
+    arguments: tuple[Arg, ...] = ()
+    directives: dict[str, str] = field(default_factory=dict)
+    warnings: tuple[Problem, ...] = field(default=(), compare=False)
+    source: str = field(default="", compare=False, repr=False)
+    file_name: str = field(default="Dockerfile", compare=False)
+
+    @property
+    def escape(self) -> str:
+        return self.directives.get("escape", "\\")
+
+    def stage(self, name: str) -> Stage | None:
+        """The last stage of that name, or the one with that number."""
+        wanted = name.lower()
+        for stage in reversed(self.stages):
+            if stage.name == wanted:
+                return stage
+        if name.isascii() and name.isdigit() and len(name) < 9 and int(name) < len(self.stages):
+            return self.stages[int(name)]
+        return None
+
+    def error(self, position: Position, reason: str, suggestion: str = "") -> DockerfileError:
+        """An error found later, by who knows the variables and the images."""
+        problem = Problem(
+            line=position.line,
+            last_line=position.last_line,
+            column=position.column,
+            reason=reason,
+            suggestion=suggestion,
+        )
+        return DockerfileError((problem,), self.source, self.file_name)
+
+
+def parse(text: str, file_name: str = "Dockerfile") -> Dockerfile:
+    """Read a whole Dockerfile. Raises DockerfileError with everything that is wrong."""
+    _refuse_binary(text, file_name)
+    document = read(text)
+    instructions = list(_instructions(document))
+    stages, arguments = _stages(instructions, document)
+    warnings = sorted(
+        (*document.warnings, *_duplicates(stages)), key=lambda one: (one.line, one.column)
+    )
+    warnings = _wanted(warnings, document)
+    errors = sorted(document.errors, key=lambda one: (one.line, one.column))
+    if errors:
+        raise DockerfileError(errors, text, file_name)
+    return Dockerfile(
+        stages=stages,
+        arguments=arguments,
+        directives=document.directives,
+        warnings=tuple(warnings),
+        source=text,
+        file_name=file_name,
+    )
+
+
+def parse_trigger(expression: str, position: Position) -> Instruction:
+    """One ONBUILD trigger out of a base image's config, placed at the FROM that brings it."""
+    _refuse_binary(expression, "ONBUILD trigger")
+    document = read(expression)
+    instructions = list(_instructions(document))
+    errors = list(document.errors)
+    if not errors and len(instructions) != 1:
+        reason = "an ONBUILD trigger must be one instruction"
+        errors = [Problem(line=1, last_line=1, column=1, reason=reason)]
+    if errors:
+        raise DockerfileError(errors, expression, "ONBUILD trigger")
+    return replace(instructions[0], position=position)
+
+
+def _refuse_binary(text: str, file_name: str) -> None:
+    """NUL ends strings in the kernel, and half a surrogate pair is no character at all."""
+    at = text.find("\0")
+    reason = "the file contains a NUL character"
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        at = error.start if at < 0 else min(at, error.start)
+        reason = "the file is not valid UTF-8"
+    if at >= 0:
+        line = text.count("\n", 0, at) + 1
+        column = at - text.rfind("\n", 0, at)
+        problem = Problem(line=line, last_line=line, column=column, reason=reason)
+        raise DockerfileError((problem,), text, file_name)
+
+
+def _instructions(document: Document) -> Iterable[Instruction]:
+    for line in document.lines:
+        try:
+            instruction, notes = parse_line(line, document.escape)
+        except Refusal as refusal:
+            document.errors.append(line.problem(refusal))
+            continue
+        document.warnings += [line.problem(note, rule) for note, rule in notes]
+        yield instruction
+
+
+def _problem(instruction: Instruction, reason: str, rule: str = "") -> Problem:
+    position = instruction.position
+    return Problem(
+        line=position.line,
+        last_line=position.last_line,
+        column=position.column,
+        reason=reason,
+        rule=rule,
+    )
+
+
+def _stages(
+    instructions: list[Instruction], document: Document
+) -> tuple[tuple[Stage, ...], tuple[Arg, ...]]:
+    stages: list[tuple[From, list[Instruction]]] = []
+    arguments: list[Arg] = []
+    for instruction in instructions:
+        if isinstance(instruction, From):
+            stages.append((instruction, []))
+        elif stages:
+            stages[-1][1].append(instruction)
+        elif isinstance(instruction, Arg):
+            arguments.append(instruction)
+        elif not _has_from_error(document):
+            document.errors.append(
+                _problem(instruction, f"no build stage in current context: {_ADVICE}")
+            )
+            break
+    if not stages and not document.errors:
+        what = f"no build stage: {_ADVICE}" if instructions else "file with no instructions"
+        document.errors.append(Problem(line=1, last_line=1, column=1, reason=what))
+    made = (
+        Stage(index=index, base=base, instructions=tuple(body))
+        for index, (base, body) in enumerate(stages)
+    )
+    return tuple(made), tuple(arguments)
+
+
+_ADVICE = "a Dockerfile begins with FROM"
+
+
+def _has_from_error(document: Document) -> bool:
+    """Whether a FROM is there and broken, so that its absence is not to be told again."""
+    broken = {problem.line for problem in document.errors}
+    words = (line.text.split(None, 1)[0].upper() for line in document.lines if line.line in broken)
+    return any(word == "FROM" or near(word, KEYWORDS) == "FROM" for word in words)
+
+
+def _duplicates(stages: tuple[Stage, ...]) -> Iterable[Problem]:
+    names: set[str] = set()
+    for stage in stages:
+        if stage.name and stage.name in names:
+            reason = f'Duplicate stage name "{stage.name}", stage names should be unique'
+            yield _problem(stage.base, reason, "DuplicateStageName")
+        names.add(stage.name)
+        for kind in (Cmd, Entrypoint, Healthcheck):
+            given = [one for one in stage.instructions if isinstance(one, kind)]
+            reason = (
+                f"Multiple {kind.keyword} instructions should not be used in the same stage "
+                "because only the last one will be used"
+            )
+            yield from (
+                _problem(one, reason, "MultipleInstructionsDisallowed") for one in given[:-1]
+            )
+
+
+def _wanted(warnings: list[Problem], document: Document) -> list[Problem]:
+    """What `# check=skip=…;error=true` leaves of the warnings."""
+    options = dict(
+        part.strip().partition("=")[::2] for part in document.directives.get("check", "").split(";")
+    )
+    skipped = {name.strip().lower() for name in options.get("skip", "").split(",")}
+    if "all" in skipped:
+        return []
+    kept = [one for one in warnings if one.rule.lower() not in skipped]
+    if options.get("error", "").strip().lower() == "true":
+        document.errors += kept
+    return kept

@@ -1,0 +1,142 @@
+"""Typed instructions → a Dockerfile again. `parse(render(d)) == d` for every parsed `d`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from dockmagic_runtime.dockerfile import instructions as i
+from dockmagic_runtime.dockerfile.durations import format_duration
+from dockmagic_runtime.dockerfile.parse import Dockerfile
+
+
+def render(dockerfile: Dockerfile) -> str:
+    """The whole file: directives, arguments, stages, one instruction a line."""
+    rows = [f"# {name}={value}" for name, value in dockerfile.directives.items()]
+    rows += map(render_instruction, dockerfile.arguments)
+    for stage in dockerfile.stages:
+        rows.append(render_instruction(stage.base))
+        rows += map(render_instruction, stage.instructions)
+    return "\n".join(rows) + "\n"
+
+
+def render_instruction(instruction: i.Instruction) -> str:
+    """One instruction with its heredocs, without a newline at the end."""
+    return _head(instruction) + "".join(
+        f"\n{one.content}{one.name}" for one in instruction.heredocs
+    )
+
+
+def _head(instruction: i.Instruction) -> str:
+    arguments = _arguments(instruction)
+    end_of_flags = "--" if arguments.startswith("--") else ""
+    parts = (instruction.keyword, *_flags(instruction), end_of_flags, arguments)
+    return " ".join(part for part in parts if part)
+
+
+def _flags(instruction: i.Instruction) -> Iterable[str]:
+    match instruction:
+        case i.From():
+            return (_flag("platform", instruction.platform),)
+        case i.Run():
+            return _run(instruction)
+        case i.Copy() | i.Add():
+            return _transfer(instruction)
+        case i.Healthcheck():
+            return _healthcheck(instruction)
+    return ()
+
+
+def _arguments(instruction: i.Instruction) -> str:
+    match instruction:
+        case i.From():
+            return f"{instruction.image} AS {instruction.name}".removesuffix(" AS ")
+        case i.Label() | i.Env():
+            return _pairs(instruction.pairs, " " if instruction.legacy else "=")
+        case i.Arg():
+            return _pairs(instruction.pairs, "=")
+        case i.Run() | i.Cmd() | i.Entrypoint():
+            return _command(instruction.command)
+        case i.Copy() | i.Add():
+            return _list((*instruction.sources, instruction.destination), instruction.is_json)
+        case i.Volume():
+            return _list(instruction.paths, instruction.is_json)
+        case i.Onbuild():
+            return _head(instruction.trigger)
+        case i.Shell():
+            return _json(instruction.args)
+    return _single(instruction)
+
+
+def _single(instruction: i.Instruction) -> str:
+    match instruction:
+        case i.Workdir():
+            return instruction.path
+        case i.User():
+            return instruction.user
+        case i.StopSignal():
+            return instruction.signal
+        case i.Maintainer():
+            return instruction.maintainer
+        case i.Expose():
+            return " ".join(instruction.ports)
+        case i.Healthcheck():
+            return _health_test(instruction.test)
+    raise TypeError(f"not an instruction: {instruction!r}")
+
+
+def _flag(name: str, value: str) -> str:
+    return f"--{name}={value}" if value else ""
+
+
+def _pairs(pairs: tuple[i.Pair, ...], separator: str) -> str:
+    return " ".join(
+        pair.name if pair.value is None else f"{pair.name}{separator}{pair.value}" for pair in pairs
+    )
+
+
+def _json(strings: tuple[str, ...]) -> str:
+    return json.dumps(strings, ensure_ascii=False)
+
+
+def _list(words: tuple[str, ...], is_json: bool) -> str:
+    return _json(words) if is_json else " ".join(words)
+
+
+def _command(command: i.Command) -> str:
+    return "".join(command.args) if command.is_shell else _json(command.args)
+
+
+def _run(run: i.Run) -> Iterable[str]:
+    yield from (_flag("mount", mount.word) for mount in run.mounts)
+    yield _flag("network", run.network)
+    yield _flag("security", run.security)
+    yield from (_flag("device", device) for device in run.devices)
+
+
+def _transfer(transfer: i.Copy | i.Add) -> Iterable[str]:
+    if isinstance(transfer, i.Copy):
+        yield _flag("from", transfer.from_)
+        yield "--parents" if transfer.parents else ""
+    else:
+        yield "--keep-git-dir" if transfer.keep_git_dir else ""
+        yield _flag("checksum", transfer.checksum)
+        yield "" if transfer.unpack is None else f"--unpack={str(transfer.unpack).lower()}"
+    yield _flag("chown", transfer.chown)
+    yield _flag("chmod", transfer.chmod)
+    yield "--link" if transfer.link else ""
+    yield from (f"--exclude={pattern}" for pattern in transfer.excludes)
+
+
+def _healthcheck(check: i.Healthcheck) -> Iterable[str]:
+    for name in ("interval", "timeout", "start_period", "start_interval"):
+        value: int = getattr(check, name)
+        yield _flag(name.replace("_", "-"), format_duration(value) if value else "")
+    yield _flag("retries", str(check.retries) if check.retries else "")
+
+
+def _health_test(test: tuple[str, ...]) -> str:
+    kind, *args = test
+    if kind == "NONE":
+        return kind
+    return f"CMD {args[0] if kind == 'CMD-SHELL' else _json(tuple(args))}"

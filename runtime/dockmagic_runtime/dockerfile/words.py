@@ -1,0 +1,97 @@
+"""Cutting an instruction's arguments into words, and reading its JSON form. Nothing is expanded."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from dockmagic_runtime.dockerfile.errors import Refusal
+
+WHITESPACE: Final = " \t\v\f\r"
+_BLANKS: Final = re.compile(r"[ \t\v\f\r]+")
+_PLAIN: Final = re.compile(r"[^ \t\v\f\r]+")
+_JSON_BLANKS: Final = str.maketrans("\v\f", "  ")
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+# Possessive, and every alternative begins with a different character: one pass, no backtracking.
+# A quote that is never closed reaches to the end; `expand` refuses it where it matters.
+_QUOTED: Final = {
+    escape: re.compile(
+        rf"""(?:[^ \t\v\f\r'"{e}]++|{e}.|{e}\Z|'[^']*+'?|"(?:[^"{e}]++|{e}.)*+{e}?"?)++""",
+        re.DOTALL,
+    )
+    for escape, e in (("\\", r"\\"), ("`", "`"))
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A piece of a logical line's text and where it begins in it."""
+
+    text: str
+    offset: int
+
+
+def plain_words(text: str, start: int) -> list[Word]:
+    """The words of `text` from `start` on, separated by blanks whatever they contain."""
+    return [Word(found.group(), found.start()) for found in _PLAIN.finditer(text, start)]
+
+
+def quoted_words(text: str, start: int, escape: str) -> list[Word]:
+    """The same, but quotes and the escape character keep blanks inside a word; both stay in it."""
+    words = [Word(m.group(), m.start()) for m in _QUOTED[escape].finditer(text, start)]
+    if words and _ends_escaped(words[-1].text, escape):
+        # an escape character at the very end escapes nothing and is dropped
+        last = words.pop()
+        if len(last.text) > 1:
+            words.append(Word(last.text[:-1], last.offset))
+    return words
+
+
+def _ends_escaped(word: str, escape: str) -> bool:
+    return (len(word) - len(word.rstrip(escape))) % 2 == 1
+
+
+def first_word(text: str, start: int, escape: str) -> Word | None:
+    """Only the first of `quoted_words`, without looking at the rest."""
+    blanks = _BLANKS.match(text, start)
+    found = _QUOTED[escape].match(text, blanks.end() if blanks else start)
+    return Word(found.group(), found.start()) if found else None
+
+
+def skip_blanks(text: str, start: int) -> int:
+    blanks = _BLANKS.match(text, start)
+    return blanks.end() if blanks else start
+
+
+def cut(text: str, start: int) -> tuple[Word, int]:
+    """The first plain word from `start` on, and where the text after it and its blanks begins."""
+    start = skip_blanks(text, start)
+    found = _PLAIN.match(text, start)
+    if found is None:
+        return Word("", start), start
+    return Word(found.group(), start), skip_blanks(text, found.end())
+
+
+def json_strings(text: str, start: int) -> tuple[str, ...] | None:
+    """The JSON form of an instruction: an array of strings, or None if it is anything else.
+
+    An array that is valid and holds other things than strings is a mistake, not a shell command.
+    """
+    if not text.startswith("[", start):
+        return None
+    import json
+
+    try:
+        # every blank of a Dockerfile separates here too; a tab inside a string is a tab
+        values = json.loads(text[start:].translate(_JSON_BLANKS), strict=False)
+    except (ValueError, RecursionError):
+        return None
+    if not all(isinstance(value, str) for value in values):
+        raise Refusal(
+            "when using JSON array syntax, arrays must be comprised of strings only", start
+        )
+    if any("\0" in value for value in values):
+        raise Refusal("a string in the JSON array contains a NUL character", start)
+    # half of a \uD83D\uDE00 pair is no character; what Go's decoder makes of it
+    return tuple(_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", value) for value in values)
