@@ -1,0 +1,232 @@
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Generator, Iterator
+from pathlib import Path
+
+import pytest
+
+from dockmagic_runtime.catalogue import catalogue as catalogue_module
+from dockmagic_runtime.catalogue.catalogue import STAND_IN_LABEL, Catalogue, scratch_directory
+from dockmagic_runtime.catalogue.recipe import recipes
+from dockmagic_runtime.errors import InvalidInput, NotFound, ProcessFailed, RemoteFailed
+from dockmagic_runtime.model.events import (
+    BuildDone,
+    BuildEvent,
+    BuildRequest,
+    BuildStarted,
+    PullDone,
+    PullStatus,
+    StepDone,
+    StepOutput,
+    StepStarted,
+)
+from dockmagic_runtime.model.image import Image, ImageConfig
+from dockmagic_runtime.store.area import Area
+
+IMAGE = Image(
+    id="sha256:" + "0" * 64,
+    tags=("busybox:latest",),
+    created=0,
+    size=0,
+    config=ImageConfig(),
+    architecture="amd64",
+    os="linux",
+    diff_ids=(),
+    chain_ids=(),
+)
+
+
+class Builder:
+    """Stands where the engine's `build` does; looks at the context while it is there."""
+
+    def __init__(self, *, fails: bool = False) -> None:
+        self.requests: list[BuildRequest] = []
+        self.context: dict[str, int] = {}
+        self._fails = fails
+
+    def __call__(self, request: BuildRequest) -> Iterator[BuildEvent]:
+        assert request.context is not None
+        self.requests.append(request)
+        top = Path(request.context)
+        self.context = {
+            str(path.relative_to(top)): path.stat().st_mode & 0o7777 for path in top.rglob("*")
+        }
+        yield BuildStarted(steps=1)
+        yield StepStarted(number=1, instruction="RUN make it", line=1)
+        yield StepOutput(number=1, stream="stderr", data=b"reading\nE: no such package\n")
+        if self._fails:
+            raise ProcessFailed("RUN make it returned 100", exit_code=100)
+        yield StepDone(number=1, cached=False, seconds=0)
+        yield BuildDone(image=IMAGE, tags=request.tags, seconds=0)
+
+
+@pytest.mark.parametrize(
+    ("reference", "name"),
+    [
+        ("busybox", "busybox"),
+        ("alpine:3.19", "alpine"),
+        ("ubuntu:18.04", "ubuntu"),
+        ("debian:bookworm-slim", "debian"),
+        ("httpd:alpine", "httpd"),
+        ("docker.io/library/httpd:2.4", "httpd"),
+        ("index.docker.io/httpd", "httpd"),
+    ],
+)
+def test_every_tag_and_spelling_of_a_name_is_answered(
+    area: Area, reference: str, name: str
+) -> None:
+    recipe = Catalogue(area).find(reference)
+    assert recipe is not None
+    assert recipe.name == name
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "nginx",
+        "somebody/httpd",
+        "localhost:5000/httpd",
+        "quay.example/library/httpd",
+        "httpd@sha256:" + "a" * 64,
+    ],
+)
+def test_other_peoples_names_are_not_answered(area: Area, reference: str) -> None:
+    assert Catalogue(area).find(reference) is None
+
+
+def test_a_catalogue_that_is_off_offers_nothing(area: Area) -> None:
+    catalogue = Catalogue(area, "never")
+    assert catalogue.find("httpd") is None
+    assert catalogue.search("httpd") == ()
+    with pytest.raises(NotFound):
+        list(catalogue.make("httpd", Builder()))
+
+
+def test_an_unknown_policy_is_refused(area: Area) -> None:
+    with pytest.raises(InvalidInput, match="sometimes"):
+        Catalogue(area, "sometimes")
+
+
+def test_search_looks_at_names_and_descriptions(area: Area) -> None:
+    assert [recipe.name for recipe in Catalogue(area).search("operating system")] == [
+        "debian",
+        "ubuntu",
+    ]
+    assert [recipe.name for recipe in Catalogue(area).search("HTTPD")] == ["httpd"]
+
+
+def test_every_recipe_begins_with_the_root_and_says_what_it_is() -> None:
+    for recipe in recipes().values():
+        lines = recipe.dockerfile.splitlines()
+        assert lines[:2] == ["FROM scratch", "ADD rootfs.tar /"], recipe.name
+        assert "{host}" in recipe.stand_in
+
+
+def test_a_stand_in_is_pulled_in_words_that_say_so(area: Area) -> None:
+    builder = Builder()
+    events = list(Catalogue(area).make("busybox", builder))
+    first, step, complete, done = events
+    assert isinstance(first, PullStatus)
+    assert first.status.startswith("busybox:latest is a stand-in: busybox from the package")
+    assert step == PullStatus(status="RUN make it", id="step 1")
+    assert complete == PullStatus(status="Complete", id="step 1")
+    assert done == PullDone(image=IMAGE, reference="busybox:latest")
+    (request,) = builder.requests
+    assert request.tags == ("docker.io/library/busybox:latest",)
+    assert request.labels[STAND_IN_LABEL] in first.status
+
+
+def test_the_context_has_the_root_and_the_recipes_files_and_goes_afterwards(area: Area) -> None:
+    builder = Builder()
+    list(Catalogue(area).make("busybox", builder))
+    assert {"rootfs.tar", "Dockerfile"} <= set(builder.context)
+    assert list(area.scratch.iterdir()) == []
+
+
+def test_the_context_goes_when_the_pull_is_given_up(area: Area) -> None:
+    events = Catalogue(area).make("busybox", Builder())
+    assert isinstance(events, Generator)
+    for _ in range(2):
+        next(events)
+    assert list(area.scratch.iterdir())
+    events.close()
+    assert list(area.scratch.iterdir()) == []
+
+
+def test_a_failing_step_tells_its_last_words(area: Area) -> None:
+    with pytest.raises(RemoteFailed, match="RUN make it returned 100: E: no such package"):
+        list(Catalogue(area).make("busybox", Builder(fails=True)))
+    assert list(area.scratch.iterdir()) == []
+
+
+@pytest.fixture
+def bootstraps(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """Counts the bootstraps, which are made without their 15 seconds."""
+    made: list[Path] = []
+
+    def bootstrap(_host: object, _scratch: Path, target: Path) -> Iterator[PullStatus]:
+        if os.environ.get("OFFLINE"):
+            raise RemoteFailed("no answer")
+        made.append(target)
+        target.write_bytes(b"")
+        yield PullStatus(status="Unpacking", id="root")
+
+    monkeypatch.setattr(catalogue_module, "bootstrap", bootstrap)
+    return made
+
+
+def test_one_root_serves_every_image_that_needs_one(area: Area, bootstraps: list[Path]) -> None:
+    for name in ("debian", "ubuntu:18.04", "httpd"):
+        list(Catalogue(area).make(name, Builder()))
+    assert len(bootstraps) == 1
+
+
+def _kept_root(area: Area) -> Path:
+    (kept,) = (area.root / "catalogue").glob("*.tar")
+    return kept
+
+
+def test_a_root_older_than_a_week_is_made_anew(area: Area, bootstraps: list[Path]) -> None:
+    list(Catalogue(area).make("debian", Builder()))
+    last_month = time.time() - 30 * 24 * 3600
+    os.utime(_kept_root(area), (last_month, last_month))
+    list(Catalogue(area).make("debian", Builder()))
+    assert len(bootstraps) == 2
+
+
+def test_an_old_root_serves_when_no_new_one_can_be_made(
+    area: Area, bootstraps: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    list(Catalogue(area).make("debian", Builder()))
+    os.utime(_kept_root(area), (0, 0))
+    monkeypatch.setenv("OFFLINE", "1")
+    statuses = [
+        event.status
+        for event in Catalogue(area).make("debian", Builder())
+        if isinstance(event, PullStatus)
+    ]
+    assert "Using the root made earlier: no answer" in statuses
+
+
+def test_scripts_of_a_recipe_are_executable_whatever_the_wheel_made_of_them(
+    area: Area, bootstraps: list[Path]
+) -> None:
+    builder = Builder()
+    list(Catalogue(area).make("httpd", builder))
+    assert builder.context["apache2/bin/httpd-foreground"] == 0o755
+    assert builder.context["apache2/conf/httpd.conf"] == 0o644
+    assert builder.context["apache2/conf"] == 0o755
+    assert "recipe.toml" not in builder.context
+
+
+def test_scratch_of_a_killed_process_goes_and_that_of_a_living_one_stays(area: Area) -> None:
+    dead = area.scratch / "catalogue-dead"
+    dead.mkdir()
+    os.utime(dead, (0, 0))
+    with scratch_directory(area) as alive:
+        os.utime(alive, (0, 0))
+        with scratch_directory(area):
+            assert alive.exists()
+            assert not dead.exists()
