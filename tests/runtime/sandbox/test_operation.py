@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import pytest
+from dockmagic_runtime.errors import EngineBug
+from dockmagic_runtime.sandbox.mounts import BindMount, MakeDevices, MaskPaths, MountOverlay
+from dockmagic_runtime.sandbox.operation import Context, Operation, from_wire, to_wire
+from dockmagic_runtime.sandbox.plan import ProcessSpec, SandboxPlan
+
+OPERATIONS: tuple[Operation, ...] = (
+    MountOverlay(("/l2", "/l1"), "/u", "/w", "/t", volatile=True),
+    BindMount("/a", "/b", read_only=True),
+    MaskPaths(("/proc/kcore",)),
+    MakeDevices(),
+)
+
+
+def test_a_plan_survives_json() -> None:
+    plan = SandboxPlan(
+        inside=OPERATIONS,
+        process=ProcessSpec(argv=("sh", "-c", "x"), env=("A=b",), rlimits=((7, 1, 2),)),
+    )
+    assert SandboxPlan.from_wire(json.loads(json.dumps(plan.to_wire()))) == plan
+
+
+def test_an_operation_nobody_registered_is_our_bug() -> None:
+    @dataclass(frozen=True)
+    class Stranger:
+        def describe(self) -> str:
+            return ""
+
+        def execute(self, context: Context) -> None: ...
+
+        def undo(self, context: Context) -> None: ...
+
+    with pytest.raises(EngineBug, match="Stranger"):
+        from_wire(to_wire([Stranger()]))
+
+
+def test_a_plan_describes_itself_in_order() -> None:
+    plan = SandboxPlan(inside=OPERATIONS, process=ProcessSpec(argv=("httpd", "-D"), env=()))
+    lines = plan.describe()
+    assert lines[0].startswith("mount an overlay of 2 read-only layers")
+    assert lines[-1] == "execute httpd -D"
+    assert len(lines) == len(OPERATIONS) + 1
