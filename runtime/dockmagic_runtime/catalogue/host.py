@@ -103,6 +103,11 @@ def read_host(root: Path = Path("/")) -> Host:
     )
 
 
+def distribution_name() -> str:
+    """As the host's os-release tells people: `Debian GNU/Linux 12 (bookworm)`."""
+    return read_os_release(Path("/")).get("PRETTY_NAME", "this machine's distribution")
+
+
 def read_os_release(root: Path) -> dict[str, str]:
     path = root / "etc/os-release"
     if not path.exists():

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from dockmagic_runtime.catalogue import catalogue as catalogue_module
-from dockmagic_runtime.catalogue.catalogue import STAND_IN_LABEL, Catalogue, scratch_directory
+from dockmagic_runtime.catalogue import STAND_IN_LABEL, Catalogue, roots
 from dockmagic_runtime.catalogue.recipe import recipes
 from dockmagic_runtime.errors import InvalidInput, NotFound, ProcessFailed, RemoteFailed
 from dockmagic_runtime.model.events import (
@@ -74,10 +73,8 @@ class Builder:
         ("index.docker.io/httpd", "httpd"),
     ],
 )
-def test_every_tag_and_spelling_of_a_name_is_answered(
-    area: Area, reference: str, name: str
-) -> None:
-    recipe = Catalogue(area).find(reference)
+def test_every_tag_and_spelling_of_a_name_is_answered(reference: str, name: str) -> None:
+    recipe = Catalogue().find(reference)
     assert recipe is not None
     assert recipe.name == name
 
@@ -92,29 +89,29 @@ def test_every_tag_and_spelling_of_a_name_is_answered(
         "httpd@sha256:" + "a" * 64,
     ],
 )
-def test_other_peoples_names_are_not_answered(area: Area, reference: str) -> None:
-    assert Catalogue(area).find(reference) is None
+def test_other_peoples_names_are_not_answered(reference: str) -> None:
+    assert Catalogue().find(reference) is None
 
 
 def test_a_catalogue_that_is_off_offers_nothing(area: Area) -> None:
-    catalogue = Catalogue(area, "never")
+    catalogue = Catalogue("never")
     assert catalogue.find("httpd") is None
     assert catalogue.search("httpd") == ()
     with pytest.raises(NotFound):
-        list(catalogue.make("httpd", Builder()))
+        list(catalogue.make("httpd", Builder(), area))
 
 
-def test_an_unknown_policy_is_refused(area: Area) -> None:
+def test_an_unknown_policy_is_refused() -> None:
     with pytest.raises(InvalidInput, match="sometimes"):
-        Catalogue(area, "sometimes")
+        Catalogue("sometimes")
 
 
-def test_search_looks_at_names_and_descriptions(area: Area) -> None:
-    assert [recipe.name for recipe in Catalogue(area).search("operating system")] == [
+def test_search_looks_at_names_and_descriptions() -> None:
+    assert [recipe.name for recipe in Catalogue().search("operating system")] == [
         "debian",
         "ubuntu",
     ]
-    assert [recipe.name for recipe in Catalogue(area).search("HTTPD")] == ["httpd"]
+    assert [recipe.name for recipe in Catalogue().search("HTTPD")] == ["httpd"]
 
 
 def test_every_recipe_begins_with_the_root_and_says_what_it_is() -> None:
@@ -126,7 +123,7 @@ def test_every_recipe_begins_with_the_root_and_says_what_it_is() -> None:
 
 def test_a_stand_in_is_pulled_in_words_that_say_so(area: Area) -> None:
     builder = Builder()
-    events = list(Catalogue(area).make("busybox", builder))
+    events = list(Catalogue().make("busybox", builder, area))
     first, step, complete, done = events
     assert isinstance(first, PullStatus)
     assert first.status.startswith("busybox:latest is a stand-in: busybox from the package")
@@ -140,13 +137,13 @@ def test_a_stand_in_is_pulled_in_words_that_say_so(area: Area) -> None:
 
 def test_the_context_has_the_root_and_the_recipes_files_and_goes_afterwards(area: Area) -> None:
     builder = Builder()
-    list(Catalogue(area).make("busybox", builder))
+    list(Catalogue().make("busybox", builder, area))
     assert {"rootfs.tar", "Dockerfile"} <= set(builder.context)
     assert list(area.scratch.iterdir()) == []
 
 
 def test_the_context_goes_when_the_pull_is_given_up(area: Area) -> None:
-    events = Catalogue(area).make("busybox", Builder())
+    events = Catalogue().make("busybox", Builder(), area)
     assert isinstance(events, Generator)
     for _ in range(2):
         next(events)
@@ -157,7 +154,7 @@ def test_the_context_goes_when_the_pull_is_given_up(area: Area) -> None:
 
 def test_a_failing_step_tells_its_last_words(area: Area) -> None:
     with pytest.raises(RemoteFailed, match="RUN make it returned 100: E: no such package"):
-        list(Catalogue(area).make("busybox", Builder(fails=True)))
+        list(Catalogue().make("busybox", Builder(fails=True), area))
     assert list(area.scratch.iterdir()) == []
 
 
@@ -173,13 +170,13 @@ def bootstraps(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
         target.write_bytes(b"")
         yield PullStatus(status="Unpacking", id="root")
 
-    monkeypatch.setattr(catalogue_module, "bootstrap", bootstrap)
+    monkeypatch.setattr(roots, "bootstrap", bootstrap)
     return made
 
 
 def test_one_root_serves_every_image_that_needs_one(area: Area, bootstraps: list[Path]) -> None:
     for name in ("debian", "ubuntu:18.04", "httpd"):
-        list(Catalogue(area).make(name, Builder()))
+        list(Catalogue().make(name, Builder(), area))
     assert len(bootstraps) == 1
 
 
@@ -189,22 +186,22 @@ def _kept_root(area: Area) -> Path:
 
 
 def test_a_root_older_than_a_week_is_made_anew(area: Area, bootstraps: list[Path]) -> None:
-    list(Catalogue(area).make("debian", Builder()))
+    list(Catalogue().make("debian", Builder(), area))
     last_month = time.time() - 30 * 24 * 3600
     os.utime(_kept_root(area), (last_month, last_month))
-    list(Catalogue(area).make("debian", Builder()))
+    list(Catalogue().make("debian", Builder(), area))
     assert len(bootstraps) == 2
 
 
 def test_an_old_root_serves_when_no_new_one_can_be_made(
     area: Area, bootstraps: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    list(Catalogue(area).make("debian", Builder()))
+    list(Catalogue().make("debian", Builder(), area))
     os.utime(_kept_root(area), (0, 0))
     monkeypatch.setenv("OFFLINE", "1")
     statuses = [
         event.status
-        for event in Catalogue(area).make("debian", Builder())
+        for event in Catalogue().make("debian", Builder(), area)
         if isinstance(event, PullStatus)
     ]
     assert "Using the root made earlier: no answer" in statuses
@@ -214,7 +211,7 @@ def test_scripts_of_a_recipe_are_executable_whatever_the_wheel_made_of_them(
     area: Area, bootstraps: list[Path]
 ) -> None:
     builder = Builder()
-    list(Catalogue(area).make("httpd", builder))
+    list(Catalogue().make("httpd", builder, area))
     assert builder.context["apache2/bin/httpd-foreground"] == 0o755
     assert builder.context["apache2/conf/httpd.conf"] == 0o644
     assert builder.context["apache2/conf"] == 0o755
@@ -225,8 +222,8 @@ def test_scratch_of_a_killed_process_goes_and_that_of_a_living_one_stays(area: A
     dead = area.scratch / "catalogue-dead"
     dead.mkdir()
     os.utime(dead, (0, 0))
-    with scratch_directory(area) as alive:
+    with roots.scratch_directory(area) as alive:
         os.utime(alive, (0, 0))
-        with scratch_directory(area):
+        with roots.scratch_directory(area):
             assert alive.exists()
             assert not dead.exists()

@@ -1,0 +1,108 @@
+"""The root file system a recipe begins with, in a build context inside the area.
+
+A root that took a bootstrap is kept as a tar in the area, so that debian, ubuntu and httpd share
+it as their first layer and the next image needs no network. One process makes a root at a time;
+what a killed one left in the scratch directory goes with the next.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from dockmagic_runtime.catalogue.applets import make_applet_root
+from dockmagic_runtime.catalogue.bootstrap import bootstrap
+from dockmagic_runtime.catalogue.host import Host, read_host
+from dockmagic_runtime.catalogue.recipe import Recipe
+from dockmagic_runtime.errors import RemoteFailed
+from dockmagic_runtime.model.events import PullStatus
+from dockmagic_runtime.store.area import Area
+from dockmagic_runtime.store.locks import held, is_held
+
+_FRESH: Final = 7 * 24 * 3600.0  # seconds: then a root lacks a week of security updates
+_SCRATCH_PREFIX: Final = "catalogue-"
+_BOOTSTRAP_RECIPE: Final = "1"  # raise it when bootstrap.py would make something else
+
+
+@contextmanager
+def build_context(recipe: Recipe, area: Area) -> Iterator[Path]:
+    """A build context for `recipe` in the area, gone afterwards."""
+    with scratch_directory(area) as scratch:
+        context = scratch / "context"
+        context.mkdir(mode=0o755)
+        _copy_recipe(recipe.folder, context)
+        yield context
+
+
+def put_root(recipe: Recipe, area: Area, target: Path) -> Iterator[PullStatus]:
+    if recipe.root == "applets":
+        make_applet_root(recipe.folder / "root", target)
+        return
+    host = read_host()
+    shelf = area.root / "catalogue"
+    shelf.mkdir(mode=0o700, parents=True, exist_ok=True)
+    kept = shelf / f"{host.fingerprint}-{_BOOTSTRAP_RECIPE}.tar"
+    with held(str(shelf / "lock")):
+        yield from _ensure_root(host, area, kept)
+        os.link(kept, target)
+
+
+def _ensure_root(host: Host, area: Area, kept: Path) -> Iterator[PullStatus]:
+    """Make `kept` unless it is there and fresh. An old one serves when no new one comes."""
+    if kept.exists() and time.time() - kept.stat().st_mtime < _FRESH:
+        return
+    yield PullStatus(status=f"Making a minimal root of {host.name}, once, by mmdebstrap")
+    try:
+        yield from _make_root(host, area, kept)
+    except RemoteFailed as error:
+        if not kept.exists():
+            raise
+        yield PullStatus(status=f"Using the root made earlier: {error.message}")
+
+
+def _make_root(host: Host, area: Area, kept: Path) -> Iterator[PullStatus]:
+    with scratch_directory(area) as scratch:
+        yield from bootstrap(host, scratch, scratch / "root.tar")
+        for old in kept.parent.glob("*.tar"):
+            if old != kept:
+                old.unlink()
+        (scratch / "root.tar").replace(kept)
+
+
+@contextmanager
+def scratch_directory(area: Area) -> Iterator[Path]:
+    """A directory in the area, gone afterwards; those of killed processes go first."""
+    area.scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _sweep(area)
+    path = Path(tempfile.mkdtemp(prefix=_SCRATCH_PREFIX, dir=area.scratch))
+    try:
+        with held(str(path / "lock")):
+            yield path
+    finally:
+        shutil.rmtree(path)
+
+
+def _sweep(area: Area) -> None:
+    long_ago = time.time() - 60  # a younger one may not have its lock yet
+    for path in area.scratch.glob(f"{_SCRATCH_PREFIX}*"):
+        if path.stat().st_mtime < long_ago and not is_held(str(path / "lock")):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _copy_recipe(folder: Path, context: Path) -> None:
+    """What the Dockerfile may copy. Wheels do not keep modes: scripts are told by their `#!`."""
+    for path in sorted(folder.rglob("*")):
+        copy = context / path.relative_to(folder)
+        if path.is_dir():
+            copy.mkdir()
+            copy.chmod(0o755)
+        elif path.name != "recipe.toml":
+            data = path.read_bytes()
+            copy.write_bytes(data)
+            copy.chmod(0o755 if data.startswith(b"#!") else 0o644)
