@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from dockmagic_runtime.store.area import DEFAULT_ROOT, Area
 
 

@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
+
 from dockmagic_runtime.store.database import Database
 
 
@@ -18,12 +19,17 @@ def insert(database: Database, name: str) -> None:
         )
 
 
+def insert_twice(database: Database) -> None:
+    with database.transaction() as connection:
+        for _ in range(2):
+            connection.execute("INSERT INTO containers VALUES ('a', 'a', '', 0, '')")
+
+
 def test_a_transaction_that_fails_changes_nothing(tmp_path: Path) -> None:
     database = Database(tmp_path / "state.db")
-    with pytest.raises(RuntimeError), database.transaction() as connection:
-        connection.execute("INSERT INTO build_cache VALUES ('a', '', '{}', 0)")
-        raise RuntimeError
-    assert database.rows("SELECT * FROM build_cache") == []
+    with pytest.raises(sqlite3.IntegrityError):
+        insert_twice(database)
+    assert database.rows("SELECT * FROM containers") == []
     database.close()
 
 
@@ -42,7 +48,8 @@ def test_threads_share_a_connection(tmp_path: Path) -> None:
 
 def test_processes_that_write_at_the_same_time_all_succeed(tmp_path: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from dockmagic_runtime.store.database import Database;"
+        "import sys; from pathlib import Path\n"
+        "from dockmagic_runtime.store.database import Database\n"
         "database = Database(Path(sys.argv[1]))\n"
         "for number in range(30):\n"
         "    with database.transaction() as c:\n"

@@ -4,9 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from dockmagic_runtime.supervisor.log import PIECE, JsonLog, timestamp
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from dockmagic_runtime.supervisor.log import PIECE, JsonLog, timestamp
 
 
 def entries(path: Path) -> list[dict[str, Any]]:

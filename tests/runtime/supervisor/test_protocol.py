@@ -3,10 +3,11 @@ from __future__ import annotations
 import json
 
 import pytest
-from dockmagic_runtime.errors import EngineBug
-from dockmagic_runtime.supervisor import protocol
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from dockmagic_runtime.errors import EngineBug
+from dockmagic_runtime.supervisor import protocol
 
 frames = st.lists(st.tuples(st.integers(0, 3), st.binary(max_size=300)), max_size=6)
 
