@@ -1,0 +1,61 @@
+"""Claims: a lease whose container is being started, and so has no supervisor's lock yet.
+
+A claim is a lock on a file beside the run directories, held by the process that starts. It ends
+with that process, so a start that was killed half way does not keep its address.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+
+from dockmagic_runtime.errors import Conflict
+from dockmagic_runtime.store import locks
+
+
+class Claims:
+    """The claims of this process. Thread-safe."""
+
+    def __init__(self, run: str) -> None:
+        self._run = run
+        self._held: dict[str, int] = {}
+        self._mutex = threading.Lock()
+
+    def _path(self, container_id: str) -> str:
+        return f"{self._run}/{container_id}.starting"
+
+    def take(self, container_id: str) -> None:
+        """Raises Conflict when somebody has it."""
+        with self._mutex:
+            fd = None if container_id in self._held else _acquire(self._path(container_id))
+            if fd is None:
+                raise Conflict(f"container {container_id[:12]} is already being started")
+            self._held[container_id] = fd
+
+    def drop(self, container_id: str) -> None:
+        """Idempotent."""
+        with self._mutex:
+            fd = self._held.pop(container_id, None)
+            if fd is not None:
+                os.unlink(self._path(container_id))
+                os.close(fd)
+
+    def is_taken(self, container_id: str) -> bool:
+        """By this or any other process."""
+        return locks.is_held(self._path(container_id))
+
+    def close(self) -> None:
+        for container_id in list(self._held):
+            self.drop(container_id)
+
+
+def _acquire(path: str) -> int | None:
+    """The lock, on the file that `path` names: not on one that was just unlinked."""
+    while (fd := locks.acquire(path)) is not None:
+        try:
+            if os.path.samestat(os.fstat(fd), os.stat(path)):
+                return fd
+        except FileNotFoundError:
+            pass  # unlinked by whoever had it: there will be a new one
+        os.close(fd)
+    return None

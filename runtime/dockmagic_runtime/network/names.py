@@ -1,0 +1,99 @@
+"""The container's `/etc/resolv.conf` and `/etc/hosts`, as text. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from dockmagic_runtime.errors import InvalidInput
+
+STUB = "127.0.0.53"  # systemd-resolved, on the host's loopback
+PUBLIC_SERVERS = ("8.8.8.8", "8.8.4.4")  # what Docker falls back to
+_HOSTS = """\
+127.0.0.1\tlocalhost
+::1\tlocalhost ip6-localhost ip6-loopback
+fe00::\tip6-localnet
+ff00::\tip6-mcastprefix
+ff02::1\tip6-allnodes
+ff02::2\tip6-allrouters
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resolver:
+    """What a resolv.conf says."""
+
+    servers: tuple[str, ...] = ()
+    search: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Resolver:
+        """Of search and domain lines the last counts; options add up (resolv.conf(5))."""
+        servers: list[str] = []
+        search: tuple[str, ...] = ()
+        options: list[str] = []
+        for line in text.splitlines():
+            keyword, *values = line.partition("#")[0].partition(";")[0].split() or [""]
+            if keyword == "nameserver" and values:
+                servers.append(values[0])
+            elif keyword in ("search", "domain"):
+                search = tuple(values)
+            elif keyword == "options":
+                options += values
+        return cls(servers=tuple(servers), search=search, options=tuple(options))
+
+    @property
+    def is_stub(self) -> bool:
+        """The true servers then stand in /run/systemd/resolve/resolv.conf."""
+        return self.servers == (STUB,)
+
+    def for_container(
+        self, *, dns: Sequence[str], search: Sequence[str], options: Sequence[str]
+    ) -> Resolver:
+        """The host's, as far as a container on an IPv4 bridge can use it, and the flags over it.
+
+        `--dns-search .` means none at all.
+        """
+        usable = [one for one in self.servers if not one.startswith("127.") and ":" not in one]
+        return Resolver(
+            servers=tuple(dns) or tuple(usable) or PUBLIC_SERVERS,
+            search=tuple(one for one in search if one != ".") if search else self.search,
+            options=tuple(options) or self.options,
+        )
+
+    def __str__(self) -> str:
+        lines = [f"nameserver {server}" for server in self.servers]
+        if self.search:
+            lines.append(f"search {' '.join(self.search)}")
+        if self.options:
+            lines.append(f"options {' '.join(self.options)}")
+        return "".join(f"{line}\n" for line in lines)
+
+
+def hosts(
+    hostname: str,
+    *,
+    address: str = "",
+    domainname: str = "",
+    extra: Iterable[str] = (),
+    gateway: str = "",
+) -> str:
+    """`extra` are `--add-host` values, NAME:ADDRESS; `host-gateway` stands for the gateway."""
+    lines = [_extra_line(one, gateway) for one in extra]
+    if address:
+        full = f"{hostname}.{domainname} " if domainname else ""
+        lines.append(f"{address}\t{full}{hostname}")
+    return _HOSTS + "".join(f"{line}\n" for line in lines)
+
+
+def _extra_line(value: str, gateway: str) -> str:
+    name, separator, address = value.replace("=", ":", 1).partition(":")
+    if not (name and separator and address):
+        raise InvalidInput(f'bad format for add-host: "{value}"', hint="write NAME:ADDRESS")
+    address = address.removeprefix("[").removesuffix("]")
+    if address == "host-gateway" and not gateway:
+        raise InvalidInput(
+            f'"{value}": host-gateway needs a bridge network', hint="name an address instead"
+        )
+    return f"{gateway if address == 'host-gateway' else address}\t{name}"

@@ -1,0 +1,141 @@
+"""A published port is held by a real socket, from before the container starts until it has ended.
+
+So the kernel decides who has the port, among containers, areas and other programs alike, and
+gives it back when the supervisor is gone, however it went. The same socket is where the proxy
+takes what netfilter does not redirect: connections from this host to loopback addresses, to IPv6,
+and everything while somebody has flushed our table.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from dockmagic_runtime.errors import Conflict, DockmagicError, InvalidInput, Unsupported
+
+_ATTEMPTS = 64  # to find a port that is free in both families
+_KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
+_BACKLOG = 4096
+_IP_PKTINFO = 8  # linux/in.h; the socket module has no name for it before 3.14
+
+Wish = tuple[str, int, int, str]  # host address, host port, container port, protocol
+
+
+@dataclass(frozen=True, slots=True)
+class HeldPort:
+    """One bound socket (listening, if TCP) and where it leads to."""
+
+    host_ip: str
+    host_port: int
+    container_port: int
+    protocol: str
+    socket: socket.socket
+
+
+def hold(wishes: Iterable[Wish]) -> list[HeldPort]:
+    """Bind all, or none and raise Conflict in Docker's words.
+
+    Without a host address a port is held in both families, `0.0.0.0` and `::`, as in Docker. A
+    host port 0 becomes one that is free, of the range that Docker takes too
+    (net.ipv4.ip_local_port_range, 32768 to 60999).
+    """
+    held: list[HeldPort] = []
+    try:
+        for host_ip, host_port, container_port, protocol in wishes:
+            for one, ip in _bind(host_ip, host_port, protocol):
+                port = one.getsockname()[1]
+                held.append(HeldPort(ip, port, container_port, protocol, one))
+    except BaseException:
+        release(held)
+        raise
+    return held
+
+
+def release(held: Iterable[HeldPort]) -> None:
+    for one in held:
+        one.socket.close()
+
+
+def _bind(host_ip: str, port: int, protocol: str) -> list[tuple[socket.socket, str]]:
+    addresses = (host_ip,) if host_ip else ("0.0.0.0", "::")
+    for attempt in range(_ATTEMPTS):
+        try:
+            return _bind_all(addresses, port, protocol)
+        except Conflict:
+            # a port the kernel chose for one family may be taken in the other
+            if port or attempt == _ATTEMPTS - 1:
+                raise
+    raise AssertionError("unreachable: the last attempt returns or raises")
+
+
+def _bind_all(
+    addresses: Iterable[str], port: int, protocol: str
+) -> list[tuple[socket.socket, str]]:
+    bound: list[tuple[socket.socket, str]] = []
+    try:
+        for ip in addresses:
+            one = _bind_one(ip, port, protocol, required=not bound)
+            if one is not None:
+                bound.append((one, ip))
+                port = port or one.getsockname()[1]
+    except BaseException:
+        for one, _ in bound:
+            one.close()
+        raise
+    return bound
+
+
+def _bind_one(ip: str, port: int, protocol: str, *, required: bool) -> socket.socket | None:
+    """None for an address family that this host does not have, if another is held already."""
+    family = socket.AF_INET6 if ":" in ip else socket.AF_INET
+    try:
+        one = socket.socket(family, _KINDS[protocol])
+    except OSError as error:
+        if error.errno == errno.EAFNOSUPPORT and not required:
+            return None
+        raise
+    try:
+        _prepare(one, ip, port)
+    except OSError as error:
+        one.close()
+        if error.errno == errno.EADDRNOTAVAIL and not required:
+            return None  # IPv6 is switched off by sysctl
+        raise _refusal(error, ip, port) from error
+    return one
+
+
+def _prepare(one: socket.socket, ip: str, port: int) -> None:
+    one.setblocking(False)
+    if one.family == socket.AF_INET6:
+        one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+    elif one.type == socket.SOCK_DGRAM:
+        one.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+    if one.type == socket.SOCK_DGRAM:
+        one.bind((ip, port))
+        return
+    # old connections in TIME_WAIT do not keep the port; another listener still does
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    one.bind((ip, port))
+    one.listen(_BACKLOG)
+
+
+def _refusal(error: OSError, ip: str, port: int) -> DockmagicError:
+    where = f"Bind for {f'[{ip}]' if ':' in ip and ip != '::' else ip}:{port} failed"
+    if error.errno == errno.EADDRINUSE:
+        hint = "another container or program has it: choose another host port, or stop that one"
+        return Conflict(f"{where}: port is already allocated", hint=hint)
+    if error.errno == errno.EADDRNOTAVAIL:
+        return InvalidInput(
+            f"{where}: cannot assign requested address",
+            hint=f"{ip} is not an address of this host",
+        )
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return Unsupported(
+            f"{where}: permission denied",
+            hint="ports below net.ipv4.ip_unprivileged_port_start need root",
+        )
+    return Unsupported(f"{where}: {os.strerror(error.errno or 0)}")

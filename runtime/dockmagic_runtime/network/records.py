@@ -1,0 +1,64 @@
+"""What a container has published, in a file beside its supervisor's lock.
+
+Netfilter's elements can be lost (somebody flushes the rule set); these files tell how to make
+them again. A file counts while the supervisor's lock is held. It is written before the elements
+are made and removed before they are, so that whoever sets the table right misses none and adds
+none that is on its way out.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+
+from dockmagic_runtime.network.nft import Published
+from dockmagic_runtime.store import locks
+
+_NAME = "ports.json"
+_LOCK = "lock"  # the supervisor's, held for its lifetime
+
+
+def write(run: str, published: tuple[Published, ...]) -> None:
+    """Into the container's run directory, whole or not at all."""
+    rows = [(o.host_ip, o.host_port, o.protocol, o.address, o.port) for o in published]
+    temporary = f"{run}/{_NAME}.new"
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(fd, json.dumps(rows).encode())
+    finally:
+        os.close(fd)
+    os.rename(temporary, f"{run}/{_NAME}")
+
+
+def remove(run: str) -> None:
+    try:
+        os.unlink(f"{run}/{_NAME}")
+    except FileNotFoundError:
+        pass  # its directory has been cleared meanwhile
+
+
+def is_alive(run: str) -> bool:
+    """Whether a supervisor answers for the container with that run directory."""
+    return locks.is_held(f"{run}/{_LOCK}")
+
+
+def alive(area_run: str) -> Iterator[Published]:
+    """What all containers of the area that live have published."""
+    with os.scandir(area_run) as entries:
+        directories = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+    for directory in directories:
+        if is_alive(directory):
+            yield from _read(f"{directory}/{_NAME}")
+
+
+def _read(path: str) -> Iterator[Published]:
+    try:
+        with open(path, "rb") as stream:
+            rows = json.load(stream)
+    except FileNotFoundError:
+        return  # it publishes nothing, or has just ended
+    for host_ip, host_port, protocol, address, port in rows:
+        yield Published(
+            host_ip=host_ip, host_port=host_port, protocol=protocol, address=address, port=port
+        )

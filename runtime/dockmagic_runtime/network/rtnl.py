@@ -1,0 +1,246 @@
+"""Route netlink: the few messages that plug a container into a bridge, and what they answer.
+
+Every function makes one `Message`, to be sent in batches. Addresses are dotted IPv4 text at the
+border and four bytes on the wire; a subnet is `172.17.0.0/16`. IPv6 subnets would add a family
+argument here (the messages are the same) and a second address in `operations.ConfigureInside`.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from dockmagic_runtime.linux.netlink import (
+    NLM_F_CREATE,
+    NLM_F_EXCL,
+    NLM_F_REPLACE,
+    Answer,
+    Message,
+    Netlink,
+    as_text,
+    attribute,
+    attributes,
+    nested,
+    text,
+    u8,
+    u32,
+)
+
+# linux/rtnetlink.h, if_link.h, if_addr.h, neighbour.h
+_RTM_NEWLINK, _RTM_DELLINK, _RTM_GETLINK = 16, 17, 18
+_RTM_NEWADDR, _RTM_GETADDR = 20, 22
+_RTM_NEWROUTE, _RTM_GETROUTE = 24, 26
+_RTM_NEWNEIGH = 28
+_IFF_UP = 0x1
+_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MASTER, _IFLA_LINKINFO = 1, 3, 10, 18
+_IFLA_IFALIAS, _IFLA_STATS64, _IFLA_AF_SPEC, _IFLA_NET_NS_FD = 20, 23, 26, 28
+_IFLA_INET6_ADDR_GEN_MODE, _IN6_ADDR_GEN_MODE_NONE = 8, 1
+_IFLA_INFO_KIND, _IFLA_INFO_DATA, _IFLA_INFO_SLAVE_KIND, _IFLA_INFO_SLAVE_DATA = 1, 2, 4, 5
+_IFLA_BRPORT_MODE = 4
+_VETH_INFO_PEER = 1
+_IFA_ADDRESS, _IFA_LOCAL = 1, 2
+_NDA_LLADDR, _NUD_NOARP, _NTF_MASTER, _NTF_STICKY = 2, 0x40, 0x04, 0x40
+_RTA_DST, _RTA_OIF, _RTA_GATEWAY = 1, 4, 5
+_RT_TABLE_MAIN, _RTPROT_BOOT, _RTN_UNICAST, _RTN_LOCAL = 254, 3, 1, 2
+
+_IFINFO = struct.Struct("=BxHiII")  # family, device type, index, flags, change mask
+_IFADDR = struct.Struct("=BBBBI")  # family, prefix length, flags, scope, index
+_ROUTE = struct.Struct("=8BI")  # family, lengths, tos, table, protocol, scope, type; flags
+_NEIGHBOUR = struct.Struct("=BxxxiHBB")  # family, index, state, flags, type
+
+LOOPBACK = 1  # its index, in every network namespace
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One network interface. The counters are the interface's own view."""
+
+    index: int
+    name: str
+    is_up: bool
+    master: int
+    alias: str
+    rx_bytes: int
+    tx_bytes: int
+
+
+def mac_of(address: str) -> str:
+    """Docker's classic choice: the address below a locally administered prefix.
+
+    Whoever gets an address again gets its MAC again, so no neighbour cache goes stale.
+    """
+    return ":".join(f"{byte:02x}" for byte in b"\x02\x42" + socket.inet_aton(address))
+
+
+def _mac(text_form: str) -> bytes:
+    return bytes.fromhex(text_form.replace(":", ""))
+
+
+def _info(index: int = 0, *, up: bool = False, family: int = socket.AF_UNSPEC) -> bytes:
+    flag = _IFF_UP if up else 0
+    return _IFINFO.pack(family, 0, index, flag, flag)
+
+
+def get_link(name: str) -> Message:
+    payload = _info() + text(_IFLA_IFNAME, name)
+    return Message(_RTM_GETLINK, payload, what=f"look at interface {name}")
+
+
+def add_bridge(name: str, mac: str) -> Message:
+    """A bridge, down, with a MAC of its own: else it takes its ports' and changes with them."""
+    payload = (
+        _info()
+        + text(_IFLA_IFNAME, name)
+        + attribute(_IFLA_ADDRESS, _mac(mac))
+        + nested(_IFLA_LINKINFO, text(_IFLA_INFO_KIND, "bridge"))
+    )
+    flags = NLM_F_CREATE | NLM_F_EXCL
+    return Message(_RTM_NEWLINK, payload, flags=flags, what=f"create bridge {name}")
+
+
+def add_veth(name: str, bridge: int, peer: str, peer_mac: str, peer_netns: int) -> Message:
+    """A pair in one message: this end in the bridge and up, the other in the namespace.
+
+    The peer cannot be brought up here: the kernel would open it before it knows its other half.
+    """
+    peer_info = (
+        _info()
+        + text(_IFLA_IFNAME, peer)
+        + attribute(_IFLA_ADDRESS, _mac(peer_mac))
+        + u32(_IFLA_NET_NS_FD, peer_netns)
+    )
+    payload = (
+        _info(up=True)
+        + text(_IFLA_IFNAME, name)
+        + u32(_IFLA_MASTER, bridge)
+        + nested(
+            _IFLA_LINKINFO,
+            text(_IFLA_INFO_KIND, "veth"),
+            nested(_IFLA_INFO_DATA, nested(_VETH_INFO_PEER, peer_info)),
+        )
+    )
+    flags = NLM_F_CREATE | NLM_F_EXCL
+    return Message(_RTM_NEWLINK, payload, flags=flags, what=f"create veth pair {name} and {peer}")
+
+
+def set_port(name: str, alias: str) -> Message:
+    """Name the owner of a bridge port, and let it send to itself through the bridge.
+
+    The latter (hairpin mode) matters where bridged packets pass netfilter: a container that calls
+    its own published port is then sent back by the bridge itself, out of the port it came in.
+    """
+    payload = (
+        _info()
+        + text(_IFLA_IFNAME, name)
+        + text(_IFLA_IFALIAS, alias)
+        + nested(
+            _IFLA_LINKINFO,
+            text(_IFLA_INFO_SLAVE_KIND, "bridge"),
+            nested(_IFLA_INFO_SLAVE_DATA, u8(_IFLA_BRPORT_MODE, 1)),
+        )
+    )
+    return Message(_RTM_NEWLINK, payload, what=f"set up bridge port {name}")
+
+
+def delete_link(name: str) -> Message:
+    payload = _info() + text(_IFLA_IFNAME, name)
+    return Message(_RTM_DELLINK, payload, what=f"delete interface {name}")
+
+
+def set_up(index: int) -> Message:
+    return Message(_RTM_NEWLINK, _info(index, up=True), what=f"bring up interface {index}")
+
+
+def without_link_local(index: int) -> Message:
+    """No fe80:: address when it comes up: a network without IPv6 should not have half of it."""
+    mode = u8(_IFLA_INET6_ADDR_GEN_MODE, _IN6_ADDR_GEN_MODE_NONE)
+    payload = _info(index) + nested(_IFLA_AF_SPEC, nested(socket.AF_INET6, mode))
+    return Message(_RTM_NEWLINK, payload, what=f"keep interface {index} without IPv6")
+
+
+def add_address(index: int, address: str, prefix_length: int) -> Message:
+    packed = socket.inet_aton(address)
+    payload = (
+        _IFADDR.pack(socket.AF_INET, prefix_length, 0, 0, index)
+        + attribute(_IFA_LOCAL, packed)
+        + attribute(_IFA_ADDRESS, packed)
+    )
+    flags = NLM_F_CREATE | NLM_F_REPLACE
+    what = f"give interface {index} the address {address}/{prefix_length}"
+    return Message(_RTM_NEWADDR, payload, flags=flags, what=what)
+
+
+def add_default_route(gateway: str) -> Message:
+    payload = _ROUTE.pack(
+        socket.AF_INET, 0, 0, 0, _RT_TABLE_MAIN, _RTPROT_BOOT, 0, _RTN_UNICAST, 0
+    ) + attribute(_RTA_GATEWAY, socket.inet_aton(gateway))
+    flags = NLM_F_CREATE | NLM_F_REPLACE
+    return Message(_RTM_NEWROUTE, payload, flags=flags, what=f"route everything by {gateway}")
+
+
+def pin_mac(index: int, mac: str) -> Message:
+    """Tell the bridge that `mac` is behind this port, whatever other ports claim.
+
+    A neighbour that sends under this MAC gets no packet of ours by that. And a predecessor's
+    namespace may linger for some milliseconds with the same address and MAC: nothing for the new
+    container is delivered to it.
+    """
+    payload = _NEIGHBOUR.pack(
+        socket.AF_BRIDGE, index, _NUD_NOARP, _NTF_MASTER | _NTF_STICKY, 0
+    ) + attribute(_NDA_LLADDR, _mac(mac))
+    flags = NLM_F_CREATE | NLM_F_REPLACE
+    return Message(_RTM_NEWNEIGH, payload, flags=flags, what=f"put {mac} behind port {index}")
+
+
+def ask_route(address: str) -> Message:
+    payload = _ROUTE.pack(socket.AF_INET, 32, 0, 0, 0, 0, 0, 0, 0) + attribute(
+        _RTA_DST, socket.inet_aton(address)
+    )
+    return Message(_RTM_GETROUTE, payload, what=f"ask for the route to {address}")
+
+
+def as_link(answer: Answer) -> Link:
+    """The interface that an answer to `get_link` describes."""
+    _, _, index, flags, _ = _IFINFO.unpack_from(answer.payload)
+    found = attributes(answer.payload, _IFINFO.size)
+    master = found.get(_IFLA_MASTER)
+    counters = found.get(_IFLA_STATS64, bytes(32))
+    _, _, rx_bytes, tx_bytes = struct.unpack_from("=4Q", counters)
+    return Link(
+        index=index,
+        name=as_text(found.get(_IFLA_IFNAME, b"")),
+        is_up=bool(flags & _IFF_UP),
+        master=struct.unpack("=I", master)[0] if master else 0,
+        alias=as_text(found.get(_IFLA_IFALIAS, b"")),
+        rx_bytes=rx_bytes,
+        tx_bytes=tx_bytes,
+    )
+
+
+def find_link(netlink: Netlink, name: str) -> Link | None:
+    """The interface of that name in the socket's namespace, or None."""
+    answers = netlink.transact(get_link(name), allow=(errno.ENODEV,))
+    return as_link(answers[0]) if answers else None
+
+
+def is_local(answer: Answer) -> bool:
+    """Whether an answer to `ask_route` says that the address is one of this host's own."""
+    return bool(answer.payload[7] == _RTN_LOCAL)
+
+
+def links(netlink: Netlink) -> tuple[Link, ...]:
+    return tuple(map(as_link, netlink.dump(Message(_RTM_GETLINK, _info()))))
+
+
+def routes(netlink: Netlink) -> Iterator[tuple[str, int, int]]:
+    """Destination, prefix length and interface of the main table's routes, without defaults."""
+    empty = _ROUTE.pack(socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)
+    for answer in netlink.dump(Message(_RTM_GETROUTE, empty, what="list the routes")):
+        _, length, _, _, table, *_ = _ROUTE.unpack_from(answer.payload)
+        found = attributes(answer.payload, _ROUTE.size)
+        if table == _RT_TABLE_MAIN and length and _RTA_DST in found:
+            index = struct.unpack("=I", found.get(_RTA_OIF, bytes(4)))[0]
+            yield socket.inet_ntoa(found[_RTA_DST]), length, index
