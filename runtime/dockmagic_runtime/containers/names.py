@@ -5,24 +5,24 @@ from __future__ import annotations
 import random
 from typing import Final
 
-_ADJECTIVES: Final = (
-    "able amber azure blithe bold brave breezy bright calm candid careful cheerful civil clever "
-    "curious daring deft eager earnest easy exact fair fine fluent fond frank fresh gentle gifted "
-    "glad golden happy hardy honest humble jolly keen kind lively lucid lucky mellow merry modest "
-    "neat nimble noble patient placid plucky polite proud quick quiet ready serene sharp silent "
-    "sincere smart snug sober solid spry steady sunny swift tender tidy upbeat vivid warm wise "
-    "witty zesty"
-).split()
-_PEOPLE: Final = (
-    "ampere antonelli babbage bartik bell bernerslee bohr borg boole carson cerf chandrasekhar "
-    "clarke cray curie darwin dijkstra driscoll easley engelbart euclid euler faraday fermat fermi "
-    "feynman floyd franklin galileo gauss germain goldberg goodall gray hamilton hawking heisenberg "
-    "hertz hodgkin hoare hopper hypatia jemison jennings johnson kalam kare keller kepler khayyam "
-    "kilby knuth lamarr lamport leavitt liskov lovelace maxwell mccarthy mcclintock meitner mendel "
-    "mirzakhani moore morse nash newton noether noyce payne perlman planck ramanujan ride ritchie "
-    "rubin shannon shaw sinoussi stallman swirles tesla thompson torvalds turing varahamihira "
-    "villani wilson wing yalow yonath"
-).split()
+_ADJECTIVES: Final = """
+able amber azure blithe bold brave breezy bright calm candid careful cheerful civil clever
+curious daring deft eager earnest easy exact fair fine fluent fond frank fresh gentle gifted
+glad golden happy hardy honest humble jolly keen kind lively lucid lucky mellow merry modest
+neat nimble noble patient placid plucky polite proud quick quiet ready serene sharp silent
+sincere smart snug sober solid spry steady sunny swift tender tidy upbeat vivid warm wise witty
+zesty
+""".split()
+_PEOPLE: Final = """
+ampere antonelli babbage bartik bell bernerslee bohr borg boole carson cerf chandrasekhar clarke
+cray curie darwin dijkstra driscoll easley engelbart euclid euler faraday fermat fermi feynman
+floyd franklin galileo gauss germain goldberg goodall gray hamilton hawking heisenberg hertz
+hodgkin hoare hopper hypatia jemison jennings johnson kalam kare keller kepler khayyam kilby
+knuth lamarr lamport leavitt liskov lovelace maxwell mccarthy mcclintock meitner mendel
+mirzakhani moore morse nash newton noether noyce payne perlman planck ramanujan ride ritchie
+rubin shannon shaw sinoussi stallman swirles tesla thompson torvalds turing varahamihira villani
+wilson wing yalow yonath
+""".split()
 
 
 def suggest(attempt: int) -> str:

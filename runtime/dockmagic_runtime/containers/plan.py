@@ -68,11 +68,12 @@ class Surroundings:
     """
 
     lowers: tuple[str, ...]
-    directory: str
+    upper: str
+    work: str
     rootfs: str
     etc: str
     host: tuple[Operation, ...] = ()
-    network: tuple[Operation, ...] = ()
+    network: tuple[Operation, ...] = ()  # empty: the host's, or that of `join_network_of`
     join_network_of: int = 0
     volumes: dict[str, str]
     processors: int = 1
@@ -120,8 +121,8 @@ def _root(record: Record, around: Surroundings) -> list[Operation]:
         MakeMountsPrivate(),
         MountOverlay(
             lowers=around.lowers,
-            upper=f"{around.directory}/upper",
-            work=f"{around.directory}/work",
+            upper=around.upper,
+            work=around.work,
             target=around.rootfs,
             volatile=spec.auto_remove,
         ),

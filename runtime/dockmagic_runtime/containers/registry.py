@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Callable
 
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound
@@ -23,6 +24,7 @@ class Registry:
     def __init__(self, area: Area, database: Database) -> None:
         self.area = area
         self.database = database
+        self.on_lost: Callable[[str], None] | None = None  # set by the engine: cleans up
 
     def find(self, name: str) -> Record:
         """By full id, name or unique prefix of an id, in this order. Raises NotFound."""
@@ -69,6 +71,15 @@ class Registry:
         return [(record, self.state(record.id)) for record in records]
 
     def state(self, container_id: str) -> State:
+        """Now. A container whose supervisor was killed is cleaned up at this first look."""
+        now = self.last_state(container_id)
+        if now.lost and self.on_lost is not None:
+            self.on_lost(container_id)
+            now = self.last_state(container_id)
+        return now
+
+    def last_state(self, container_id: str) -> State:
+        """The same without cleaning up."""
         return state.read(self.directory(container_id), f"{self.run(container_id)}/lock")
 
     def directory(self, container_id: str) -> str:
@@ -82,28 +93,24 @@ class Registry:
 
     def add(self, connection: sqlite3.Connection, record: Record) -> None:
         """Insert, inside the caller's transaction. Raises Conflict for a name in use."""
-        taken = connection.execute(
-            "SELECT id FROM containers WHERE name = ?", (record.name,)
-        ).fetchone()
-        if taken is not None and os.path.isdir(self.directory(taken[0])):
-            raise Conflict(
-                f'Conflict. The container name "/{record.name}" is already in use by container '
-                f'"{taken[0]}". You have to remove (or rename) that container to be able to reuse '
-                "that name."
-            )
-        if taken is not None:
-            connection.execute("DELETE FROM containers WHERE id = ?", taken)
+        self.require_free(connection, record.name)
         connection.execute(
             "INSERT INTO containers (id, name, image_id, created, spec) VALUES (?, ?, ?, ?, ?)",
             (record.id, record.name, record.image_id, record.created, record.encode()),
         )
 
-    def replace(self, record: Record) -> None:
-        with self.database.transaction() as connection:
-            connection.execute(
-                "UPDATE containers SET name = ?, spec = ? WHERE id = ?",
-                (record.name, record.encode(), record.id),
+    def require_free(self, connection: sqlite3.Connection, name: str) -> None:
+        """Raises Conflict when a container that exists has this name."""
+        row = connection.execute("SELECT id FROM containers WHERE name = ?", (name,)).fetchone()
+        if row is None:
+            return
+        if os.path.isdir(self.directory(row[0])):
+            raise Conflict(
+                f'Conflict. The container name "/{name}" is already in use by container '
+                f'"{row[0]}". You have to remove (or rename) that container to be able to reuse '
+                "that name."
             )
+        connection.execute("DELETE FROM containers WHERE id = ?", row)
 
     def forget(self, container_id: str) -> None:
         """Delete the row and the lease. Idempotent."""

@@ -200,6 +200,13 @@ class Process:
         self.close()
         return self._exit_code
 
+    def abort(self) -> None:
+        """Kill it and wait until it has gone. Harmless after its end."""
+        if self._exit_code is None:
+            self.signal("KILL")
+            self.wait()
+        self.close()
+
     def close(self) -> None:
         self._socket.close()
 

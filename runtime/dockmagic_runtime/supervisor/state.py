@@ -25,6 +25,7 @@ class State:
     finished: float = 0
     oom_killed: bool = False
     error: str = ""
+    lost: bool = False  # its supervisor was killed, and nobody has cleaned up yet
     ip_address: str = ""
     prefix_length: int = 0
     gateway: str = ""
@@ -69,6 +70,8 @@ def read(directory: str, lock: str) -> State:
         status="exited",
         exit_code=137,
         pid=0,
+        lost=True,
+        **NO_ENDPOINT,
         error="the supervisor of this container was killed",
     )
 

@@ -1,0 +1,96 @@
+"""Cleaning up after supervisors that were killed, and after calls that died half-way.
+
+Run when an engine opens and whenever a container turns out to be lost. Everything here is
+idempotent and safe while other processes work on the same area: what belongs to somebody who is
+alive is told by a lock, never guessed.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import replace
+
+from dockmagic_runtime.containers.registry import Registry
+from dockmagic_runtime.containers.remove import discard
+from dockmagic_runtime.linux.cgroups import Cgroups
+from dockmagic_runtime.linux.removal import remove_tree
+from dockmagic_runtime.network.networks import Networks
+from dockmagic_runtime.store import locks
+from dockmagic_runtime.supervisor import state
+
+_ABANDONED = 24 * 3600.0  # seconds after which a scratch entry is nobody's
+
+
+class Reconciler:
+    def __init__(self, registry: Registry, networks: Networks, cgroups: Cgroups) -> None:
+        self._registry = registry
+        self._networks = networks
+        self._cgroups = cgroups
+
+    def run(self) -> None:
+        """Bury what is lost, sweep what nobody owns."""
+        for record, _ in self._registry.all():
+            if self._registry.last_state(record.id).lost:
+                self.bury(record.id)
+        self._sweep_runs()
+        self._sweep_directories()
+        self._networks.sweep(self._alive())
+
+    def bury(self, container_id: str) -> None:
+        """Its supervisor was killed: end what that left and write the container's last state."""
+        record = self._registry.find(container_id)
+        run = self._registry.run(record.id)
+        fd = locks.acquire(f"{run}/lock") if os.path.isdir(run) else None
+        if fd is None and os.path.isdir(run):
+            return  # somebody has started it again meanwhile
+        try:
+            self._end_cgroups(record.id)
+            now = self._registry.last_state(record.id)
+            state.write(
+                self._registry.directory(record.id), replace(now, finished=time.time(), lost=False)
+            )
+            self._networks.release(record.id)
+        finally:
+            if fd is not None:
+                remove_tree(run)
+                os.close(fd)
+        self._networks.repair()
+        if record.spec.auto_remove:
+            discard(self._registry, record.id)
+
+    def _end_cgroups(self, container_id: str) -> None:
+        for cgroup in self._cgroups.of_container(container_id):
+            if cgroup.exists():
+                cgroup.kill_all()
+                cgroup.delete()
+
+    def _alive(self) -> list[str]:
+        return [
+            entry
+            for entry in os.listdir(self._registry.area.run)
+            if locks.is_held(f"{self._registry.run(entry)}/lock")
+        ]
+
+    def _sweep_runs(self) -> None:
+        """Run directories and cgroups of build steps and containers whose supervisor is gone."""
+        known = set(self._alive())
+        for entry in os.listdir(self._registry.area.run):
+            if entry not in known:
+                remove_tree(self._registry.run(entry))
+        for container_id in self._cgroups.container_ids():
+            if container_id not in known:
+                self._end_cgroups(container_id)
+
+    def _sweep_directories(self) -> None:
+        """Containers without a row, and old scratch. Rows are made inside a transaction."""
+        with self._registry.database.transaction() as connection:
+            rows = {row[0] for row in connection.execute("SELECT id FROM containers")}
+            orphans = [
+                entry for entry in os.listdir(self._registry.area.containers) if entry not in rows
+            ]
+        for entry in orphans:
+            remove_tree(self._registry.directory(entry))
+        for scratch in os.scandir(self._registry.area.scratch):
+            if time.time() - scratch.stat(follow_symlinks=False).st_mtime > _ABANDONED:
+                remove_tree(scratch.path)

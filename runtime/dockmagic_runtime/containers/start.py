@@ -1,0 +1,158 @@
+"""`start`: lease, files, plan, launcher. Everything that is made here is undone if it fails."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from dockmagic_runtime.containers import init_layer
+from dockmagic_runtime.containers.plan import Surroundings, plan
+from dockmagic_runtime.containers.record import Record
+from dockmagic_runtime.containers.registry import Registry
+from dockmagic_runtime.errors import Conflict, NotFound
+from dockmagic_runtime.images.layers import LayerStore
+from dockmagic_runtime.model.container import PortMapping, Status
+from dockmagic_runtime.network.networks import Networks
+from dockmagic_runtime.network.plan import Connection
+from dockmagic_runtime.sandbox.cgroup_operations import operations as cgroup_operations
+from dockmagic_runtime.sandbox.plan import SandboxPlan
+from dockmagic_runtime.store.area import Area
+from dockmagic_runtime.supervisor.handle import Launcher, Process
+from dockmagic_runtime.supervisor.request import LaunchRequest
+from dockmagic_runtime.volumes.store import VolumeStore
+
+
+@dataclass(frozen=True, slots=True)
+class Starter:
+    """The rooms that a start joins."""
+
+    area: Area
+    registry: Registry
+    layers: LayerStore
+    volumes: VolumeStore
+    networks: Networks
+    launcher: Launcher
+
+    def start(self, record: Record, *, owned: bool) -> Process:
+        """Start and be attached from the first byte.
+
+        `owned`: the container ends with this process. Raises Conflict when it is alive already.
+        """
+        status = Status(self.registry.state(record.id).status)
+        if not status.can_start:
+            raise Conflict(f"container {record.name} is already {status}")
+        connection = self.connect(record)
+        try:
+            request = self._request(record, connection, owned=owned)
+            process = self.launcher.launch(request).await_start()
+        except BaseException:
+            self.networks.release(record.id)
+            raise
+        self.networks.settle(record.id)  # from now on the supervisor's lock keeps the lease
+        return process
+
+    def connect(self, record: Record) -> Connection | None:
+        """A lease and the network's part of the plan; None where there is nothing to connect."""
+        if record.spec.network == "bridge":
+            return self.networks.connect(record.id, published_ports(record))
+        return self.networks.isolate() if record.spec.network == "none" else None
+
+    def _request(
+        self, record: Record, connection: Connection | None, *, owned: bool
+    ) -> LaunchRequest:
+        directory = self.registry.directory(record.id)
+        for mount in record.mounts:
+            if mount.kind == "bind" and mount.create_source:
+                os.makedirs(mount.source, exist_ok=True)
+        return LaunchRequest(
+            id=record.id,
+            plan=self.plan(
+                record,
+                connection,
+                upper=f"{directory}/upper",
+                work=f"{directory}/work",
+                etc=directory,
+            ),
+            run=self.registry.run(record.id),
+            directory=directory,
+            log=self.registry.log(record.id),
+            open_stdin=record.spec.open_stdin,
+            auto_remove=record.spec.auto_remove,
+            owned=owned,
+            endpoint=connection.endpoint if connection else {},
+        )
+
+    def plan(
+        self, record: Record, connection: Connection | None, *, upper: str, work: str, etc: str
+    ) -> SandboxPlan:
+        """The plan of a start with that writable layer; writes Docker's three files to `etc`."""
+        self._write_etc(record, connection, etc)
+        volumes = {one.source for one in record.mounts if one.kind == "volume"}
+        around = Surroundings(
+            lowers=self.lowers(record.layers),
+            upper=upper,
+            work=work,
+            rootfs=self.rootfs,
+            etc=etc,
+            host=cgroup_operations(self.area.cgroup_parent, record.id, record.spec),
+            network=connection.operations if connection else (),
+            join_network_of=self._network_target(record),
+            volumes={name: self.volumes.ensure(name) for name in volumes},
+            processors=os.cpu_count() or 1,
+        )
+        return plan(record, around)
+
+    @property
+    def rootfs(self) -> str:
+        """An empty directory that every container mounts its root on, each in its own namespace."""
+        path = f"{self.area.root}/rootfs"
+        os.makedirs(path, 0o700, exist_ok=True)
+        return path
+
+    def lowers(self, layers: tuple[str, ...]) -> tuple[str, ...]:
+        """Overlay's lower directories, topmost first: the init layer, then the image's."""
+        paths = [self.layers.path(chain) for chain in layers]
+        top = layers[0].removeprefix("sha256:") if layers else "scratch"
+        init = init_layer.ensure(f"{self.area.layers}/{top}-init", paths, str(self.area.scratch))
+        return (init, *paths)
+
+    def _write_etc(self, record: Record, connection: Connection | None, directory: str) -> None:
+        spec = record.spec
+        files = {
+            "hostname": f"{record.hostname}\n",
+            "hosts": self.networks.hosts(record.hostname, spec, connection),
+            "resolv.conf": self.networks.resolv_conf(spec),
+        }
+        for name, text in files.items():
+            with open(f"{directory}/{name}", "w", encoding="utf-8") as stream:
+                os.fchmod(stream.fileno(), 0o644)
+                stream.write(text)
+
+    def _network_target(self, record: Record) -> int:
+        """The pid whose network namespace is shared, 0 for none."""
+        kind, _, name = record.spec.network.partition(":")
+        if kind != "container":
+            return 0
+        target = self.registry.find(name)
+        now = self.registry.state(target.id)
+        if not Status(now.status).is_alive:
+            raise Conflict(f"cannot join network of a non running container: {target.id}")
+        return now.pid
+
+
+def published_ports(record: Record) -> tuple[PortMapping, ...]:
+    """`-p`, and with `-P` a free host port for everything exposed that has none."""
+    ports = list(record.spec.ports)
+    taken = {(port.container_port, port.protocol) for port in ports}
+    if record.spec.publish_all:
+        for text in record.exposed:
+            number, _, protocol = text.partition("/")
+            if (int(number), protocol) not in taken:
+                ports.append(PortMapping(container_port=int(number), protocol=protocol))
+    return tuple(ports)
+
+
+def check_network(network: str) -> None:
+    """Raises NotFound for a network that does not exist."""
+    if network not in ("bridge", "host", "none") and not network.startswith("container:"):
+        raise NotFound(f"network {network} not found")

@@ -1,0 +1,90 @@
+"""A build step's process: a container without a name, a row, a log or a state file."""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+import time
+from collections.abc import Generator
+from typing import Protocol
+
+from dockmagic_runtime.containers.record import Record
+from dockmagic_runtime.containers.start import Starter, check_network
+from dockmagic_runtime.linux.removal import remove_tree
+from dockmagic_runtime.model.container import ContainerSpec
+from dockmagic_runtime.supervisor.request import LaunchRequest
+
+HOSTNAME = "buildkitsandbox"  # what RUN sees with Docker
+
+
+class StepProcess(Protocol):
+    """One RUN, as the builder describes it (`builder.ports.StepProcess`)."""
+
+    @property
+    def argv(self) -> tuple[str, ...]: ...
+    @property
+    def env(self) -> tuple[str, ...]: ...
+    @property
+    def working_dir(self) -> str: ...
+    @property
+    def user(self) -> str: ...
+    @property
+    def layers(self) -> tuple[str, ...]: ...
+    @property
+    def upper(self) -> str: ...
+    @property
+    def work(self) -> str: ...
+    @property
+    def network(self) -> str: ...
+    @property
+    def shm_size(self) -> int: ...
+
+
+class StepRunner:
+    def __init__(self, starter: Starter) -> None:
+        self._starter = starter
+
+    def run(self, process: StepProcess) -> Generator[tuple[str, bytes], None, int]:
+        """Run to the end: yields (stream, chunk), returns the exit code.
+
+        Closing the generator kills the process and waits for it. Raises StartFailed.
+        """
+        check_network(process.network)
+        starter, record = self._starter, _record(process)
+        etc = tempfile.mkdtemp(prefix="step-", dir=starter.area.scratch)
+        try:
+            connection = starter.connect(record)
+            plan = starter.plan(record, connection, upper=process.upper, work=process.work, etc=etc)
+            running = starter.launcher.launch(LaunchRequest(id=record.id, plan=plan, owned=True))
+            try:
+                yield from running.await_start().output()
+                return running.wait()
+            finally:
+                running.abort()
+        finally:
+            if process.network == "bridge":
+                starter.networks.release(record.id)
+            remove_tree(etc)
+
+
+def _record(process: StepProcess) -> Record:
+    return Record(
+        id=secrets.token_hex(32),
+        name="",
+        image_id="",
+        created=time.time(),
+        spec=ContainerSpec(
+            image="", network=process.network, shm_size=process.shm_size, auto_remove=True
+        ),
+        entrypoint=(),
+        command=process.argv,
+        env=process.env,
+        working_dir=process.working_dir,
+        user=process.user,
+        hostname=HOSTNAME,
+        stop_signal="",
+        labels={},
+        exposed=(),
+        mounts=(),
+        layers=process.layers,
+    )

@@ -1,0 +1,263 @@
+"""`Engine`: the façade. It resolves names, joins rooms and takes locks; it owns no mechanism."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from dockmagic_runtime.catalogue import Catalogue
+from dockmagic_runtime.containers import create, inspect, logs, remove, stop
+from dockmagic_runtime.containers.changes import changes
+from dockmagic_runtime.containers.exec import execute
+from dockmagic_runtime.containers.record import Record
+from dockmagic_runtime.containers.registry import Registry, describe
+from dockmagic_runtime.containers.start import Starter, check_network
+from dockmagic_runtime.containers.stats import Sampler
+from dockmagic_runtime.errors import Conflict, InvalidInput, Unsupported
+from dockmagic_runtime.images.layers import LayerStore
+from dockmagic_runtime.images.store import ImageStore
+from dockmagic_runtime.model.container import (
+    Change,
+    Container,
+    ContainerSpec,
+    ExecSpec,
+    LogLine,
+    Stats,
+)
+from dockmagic_runtime.model.events import BuildEvent, BuildRequest, PullEvent
+from dockmagic_runtime.model.image import History, Image, Layer
+from dockmagic_runtime.network.networks import Networks
+from dockmagic_runtime.store.area import Area
+from dockmagic_runtime.store.database import Database
+from dockmagic_runtime.supervisor.handle import Launcher, Process
+from dockmagic_runtime.volumes.store import VolumeStore
+
+
+class Engine:
+    """One Docker area, used from this process. Thread-safe; any number may share an area.
+
+    `root` is the area's directory (default: `$DOCKMAGIC_ROOT`, then the system's or the user's
+    place); `catalogue` is "when-unreachable", "never" or "always". A context manager: `close`
+    ends the launcher; containers that were started detached go on.
+    """
+
+    def __init__(
+        self, root: Path | str | None = None, *, catalogue: str = "when-unreachable"
+    ) -> None:
+        _require_host()
+        self.area = Area.at(root)
+        self.area.prepare()
+        self._database = Database(self.area.database)
+        self._layers = LayerStore(self.area, self._database)
+        self._images = ImageStore(self.area, self._database, self._layers)
+        self._volumes = VolumeStore(self.area)
+        self._networks = Networks(self.area, self._database)
+        self._launcher = Launcher()
+        self._registry = Registry(self.area, self._database)
+        self._starter = Starter(
+            self.area, self._registry, self._layers, self._volumes, self._networks, self._launcher
+        )
+        self._sampler = Sampler(self._registry)
+        self._catalogue = Catalogue(catalogue)
+        reconcile(self._registry, self._networks)
+
+    def close(self) -> None:
+        """End the launcher and close the database. Idempotent."""
+        self._launcher.close()
+        self._networks.close()
+        self._database.close()
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # ---------------------------------------------------------------- images
+
+    def pull(self, reference: str) -> Iterator[PullEvent]:
+        """Get an image; yields `PullStatus` lines, then one `PullDone`."""
+        return pull(reference, self._images, self._catalogue, self.build, self.area)
+
+    def images(self, *, all: bool = False) -> tuple[Image, ...]:
+        """All images, newest first; without `all`, those with a tag or nothing above them."""
+        return self._images.list(all=all)
+
+    def image(self, reference: str) -> Image:
+        """By tag, id or unique prefix of an id. Raises NotFound."""
+        return self._images.resolve(reference)
+
+    def inspect_image(self, reference: str) -> dict[str, Any]:
+        """Docker's JSON of an image."""
+        return self._images.inspect(self.image(reference))
+
+    def history(self, reference: str) -> tuple[History, ...]:
+        """What made the image, newest first."""
+        return self._images.history(self.image(reference))
+
+    def layers(self, reference: str) -> tuple[Layer, ...]:
+        """The image's layers with their files, bottom first."""
+        return self._images.layers(self.image(reference))
+
+    def tag(self, source: str, target: str) -> None:
+        """Let `target` name the image that `source` names."""
+        self._images.tag(self.image(source).id, target)
+
+    def remove_image(self, reference: str, *, force: bool = False) -> tuple[str, ...]:
+        """Untag, and delete what nothing needs any more; Docker's lines about it."""
+        used = {record.image_id: record.id for record, _ in self._registry.all()}
+        alive = {
+            record.image_id
+            for record, now in self._registry.all()
+            if describe(record, now).status.is_alive
+        }
+        return self._images.remove(reference, force=force, used_by=used, alive=alive)
+
+    def build(self, request: BuildRequest) -> Iterator[BuildEvent]:
+        """Build an image; yields events, the last a `BuildDone`."""
+        return self._builder.build(request)
+
+    # ------------------------------------------------------------ containers
+
+    def create(self, spec: ContainerSpec) -> Container:
+        """A new container of an image that is present. Raises NotFound, Conflict."""
+        return self._describe(self._create(spec))
+
+    def _create(self, spec: ContainerSpec) -> Record:
+        check_network(spec.network)
+        return create.create(self._registry, self._volumes, spec, self.image(spec.image))
+
+    def start(self, name: str) -> Container:
+        """Start it in the background. Does nothing to one that runs."""
+        record = self._registry.find(name)
+        if not self._describe(record).status.is_alive:
+            self._starter.start(record, owned=False).detach()
+        return self._describe(record)
+
+    def attach_start(self, name: str) -> Process:
+        """Start it and be attached from the first byte; it ends with this engine's process."""
+        return self._starter.start(self._registry.find(name), owned=True)
+
+    def run(self, spec: ContainerSpec) -> Process:
+        """Create and start, attached."""
+        return self._start_new(self._create(spec), owned=True)
+
+    def run_detached(self, spec: ContainerSpec) -> Container:
+        """Create and start in the background."""
+        record = self._create(spec)
+        self._start_new(record, owned=False).detach()
+        return self._describe(record)
+
+    def _start_new(self, record: Record, *, owned: bool) -> Process:
+        """A container of `--rm` that could not start goes away again, as with Docker."""
+        try:
+            return self._starter.start(record, owned=owned)
+        except BaseException:
+            if record.spec.auto_remove:
+                remove.remove(self._registry, self._volumes, record, force=True, with_volumes=True)
+            raise
+
+    def attach(self, name: str) -> Process:
+        """Join the streams of a container that runs."""
+        record = self._registry.find(name)
+        return Process.connect(self._registry.run(record.id), record.id).await_attached()
+
+    def containers(self, *, all: bool = False) -> tuple[Container, ...]:
+        """Newest first; without `all`, those that run."""
+        found = (describe(record, now) for record, now in self._registry.all())
+        return tuple(one for one in found if all or one.status.is_alive)
+
+    def container(self, name: str) -> Container:
+        """By name, id or unique prefix of an id. Raises NotFound."""
+        return self._describe(self._registry.find(name))
+
+    def _describe(self, record: Record) -> Container:
+        return describe(record, self._registry.state(record.id))
+
+    def inspect(self, name: str) -> dict[str, Any]:
+        """Docker's JSON of a container."""
+        return inspect.inspect(self._registry, self._registry.find(name))
+
+    def logs(
+        self,
+        name: str,
+        *,
+        follow: bool = False,
+        tail: int | None = None,
+        since: float = 0,
+        until: float = 0,
+    ) -> Iterator[LogLine]:
+        """What it has written, and with `follow` what it writes until it ends."""
+        record = self._registry.find(name)
+        return logs.logs(self._registry, record, follow=follow, tail=tail, since=since, until=until)
+
+    def exec(self, name: str, spec: ExecSpec) -> Process:
+        """One more process in a container that runs."""
+        return execute(self._registry, self._registry.find(name), spec)
+
+    def stop(self, name: str, *, timeout: float | None = None, signal: str = "") -> None:
+        """Ask it to end, kill it after `timeout` seconds (default: its own, else 10)."""
+        stop.stop(self._registry, self._registry.find(name), timeout=timeout, signal=signal)
+
+    def kill(self, name: str, signal: str = "KILL") -> None:
+        """Send a signal to its first process."""
+        stop.kill(self._registry, self._registry.find(name), signal)
+
+    def wait(self, name: str) -> int:
+        """Block until it does not run; its exit code."""
+        return stop.wait(self._registry, self._registry.find(name))
+
+    def pause(self, name: str) -> None:
+        """Freeze all its processes."""
+        stop.set_paused(self._registry, self._registry.find(name), paused=True)
+
+    def unpause(self, name: str) -> None:
+        """Let them go on."""
+        stop.set_paused(self._registry, self._registry.find(name), paused=False)
+
+    def remove(self, name: str, *, force: bool = False, volumes: bool = False) -> None:
+        """Remove it; `force` kills it first, `volumes` takes its anonymous volumes along."""
+        remove.remove(
+            self._registry,
+            self._volumes,
+            self._registry.find(name),
+            force=force,
+            with_volumes=volumes,
+        )
+
+    def rename(self, name: str, new_name: str) -> None:
+        """Give it another name. Raises Conflict when somebody has that name."""
+        rename(self._registry, self._registry.find(name), new_name)
+
+    def diff(self, name: str) -> tuple[Change, ...]:
+        """What its writable layer changes of its image, by path."""
+        record = self._registry.find(name)
+        upper = f"{self._registry.directory(record.id)}/upper"
+        return changes(upper, self._starter.lowers(record))
+
+    def stats(self, name: str) -> Stats:
+        """One sample of a container that runs."""
+        return self._sampler.sample(self._registry.find(name))
+
+
+def _require_host() -> None:
+    """Raises Unsupported with what to do, before anything is touched."""
+    if sys.platform != "linux":
+        raise Unsupported(
+            f"dockmagic runs containers on the Linux kernel, and this is {sys.platform}",
+            hint="use a Linux machine, a virtual machine or WSL 2",
+        )
+    if os.geteuid() != 0:
+        raise Unsupported(
+            "dockmagic needs root to make namespaces, overlay mounts and networks",
+            hint="start Jupyter or the command as root, for example with sudo",
+        )
