@@ -1,0 +1,64 @@
+"""Ourselves as one of the peers, on a Docker area that lives for the run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import dockmagic
+from benchmarks.peers import EXEC, RUN
+from dockmagic_runtime import Engine
+from dockmagic_runtime.model.container import ContainerSpec, ExecSpec
+
+IMPORT, LOAD = "import dockmagic", "%load_ext dockmagic"
+_TIMED = {
+    IMPORT: "start = perf_counter(); import dockmagic",
+    # ipykernel is what a notebook has loaded before; none of it is our cost
+    LOAD: "import ipykernel.ipkernel; from IPython.core.interactiveshell import InteractiveShell;"
+    "shell = InteractiveShell.instance(); start = perf_counter();"
+    "shell.extension_manager.load_extension('dockmagic')",
+}
+
+
+class Ours:
+    """`Engine`, as a cell uses it: no process is started to give the order."""
+
+    name = "dockmagic"
+    version = dockmagic.__version__
+
+    def __init__(self, state: Path) -> None:
+        self._engine = Engine(state / "area", catalogue="always")
+        for _ in self._engine.pull("busybox"):
+            pass
+        self._running: list[str] = []
+
+    def prepare(self, running: int) -> None:
+        for number in range(running):
+            spec = ContainerSpec(image="busybox", name=f"bench{number}", command=("sleep", "3600"))
+            self._running.append(self._engine.run_detached(spec).id)
+
+    def do(self, row: str) -> None:
+        if row == RUN:
+            spec = ContainerSpec(image="busybox", command=("true",), auto_remove=True)
+            code = self._engine.run(spec).wait()
+        elif row == EXEC:
+            code = self._engine.exec("bench0", ExecSpec(command=("true",))).wait()
+        else:
+            code = len(self._engine.containers()) - len(self._running)
+        if code:
+            raise RuntimeError(f"{row}: {code}")
+
+    def close(self) -> None:
+        for container in self._engine.containers(all=True):
+            self._engine.remove(container.id, force=True)
+        self._engine.close()
+
+
+def seconds_of(row: str) -> float:
+    """How long `row` takes in a fresh Python."""
+    program = f"from time import perf_counter; {_TIMED[row]}; print(perf_counter() - start)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    return float(done.stdout)
