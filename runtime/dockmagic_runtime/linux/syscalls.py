@@ -136,8 +136,9 @@ class Kernel:
         with open(fd, "rb") as stream:
             return stream.read()
 
-    def listdir(self, path: str) -> list[str]:
-        return os.listdir(path)
+    def subdirectories(self, path: str) -> list[str]:
+        with os.scandir(path) as entries:
+            return sorted(one.name for one in entries if one.is_dir(follow_symlinks=False))
 
     def writable(self, path: str) -> bool:
         return os.access(path, os.W_OK, effective_ids=True)

@@ -218,12 +218,14 @@ class FakeLinux:
             raise FileNotFoundError(_errno.ENOENT, os.strerror(_errno.ENOENT), path)
         return self.files[full]
 
-    def listdir(self, path: str) -> list[str]:
-        self._record("listdir", path, path=path)
+    def subdirectories(self, path: str) -> list[str]:
+        self._record("subdirectories", path, path=path)
         full = self._resolve(path, None)
         if full not in self.directories:
             raise FileNotFoundError(_errno.ENOENT, os.strerror(_errno.ENOENT), path)
-        return sorted(self._entries(full))
+        return sorted(
+            name for name in self._entries(full) if posixpath.join(full, name) in self.directories
+        )
 
     def _entries(self, directory: str) -> set[str]:
         everything = self.files.keys() | self.directories | self._others()

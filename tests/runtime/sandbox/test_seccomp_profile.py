@@ -288,7 +288,7 @@ MORE_THAN_PODMAN = frozenset(
     cachestat fchmodat2 futex_requeue futex_wait futex_waitv futex_wake getxattrat listmount
     listxattrat map_shadow_stack mseal removexattrat setxattrat statmount uretprobe
     io_pgetevents io_pgetevents_time64 vmsplice
-    """.split()  # noqa: SIM905 - one a line would hide what is being listed
+    """.split()
 )
 # What ours refuses and podman's does not, as Docker does: namespaces and mounts, which podman
 # leaves to the capability check; keys and memory policies, which are not namespaced; obsolete
@@ -300,7 +300,7 @@ LESS_THAN_PODMAN = frozenset(
     get_mempolicy keyctl mbind pidfd_getfd reboot set_mempolicy syslog
     readdir sigaction signal sigpending sigsuspend
     socketcall
-    """.split()  # noqa: SIM905
+    """.split()
 )
 
 

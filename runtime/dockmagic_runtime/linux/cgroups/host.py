@@ -1,0 +1,149 @@
+"""`Cgroups`: what this host's control groups can do for us, and the way to one of our own."""
+
+from __future__ import annotations
+
+import errno
+import posixpath
+from dataclasses import dataclass
+from typing import Final
+
+from dockmagic_runtime.linux.cgroups.interface import Cgroup
+from dockmagic_runtime.linux.cgroups.layout import Hierarchy, Layout
+from dockmagic_runtime.linux.cgroups.none import NoCgroup
+from dockmagic_runtime.linux.cgroups.v1 import CgroupV1
+from dockmagic_runtime.linux.cgroups.v2 import CgroupV2
+from dockmagic_runtime.linux.interface import Linux
+
+SUPERVISORS: Final = "supervisors"
+_MOUNT_POINT: Final = "/sys/fs/cgroup"
+_ATTRIBUTES: Final = ("ro", "nosuid", "nodev", "noexec")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CgroupMount:
+    """One file system to mount in a container. `settings` are its own options, `attributes` the
+    mount's."""
+
+    fstype: str
+    target: str
+    settings: tuple[str, ...] = ()
+    attributes: tuple[str, ...] = _ATTRIBUTES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CgroupView:
+    """How a container sees its own control groups, read-only. The mounts are made in order, then
+    the symbolic links (path, target); the first mount is made read-only when all else is done.
+
+    With a cgroup namespace the root of each mount is the container's own group.
+    """
+
+    mounts: tuple[CgroupMount, ...] = ()
+    links: tuple[tuple[str, str], ...] = ()
+
+
+class Cgroups:
+    """`version` is where the controllers live: 1, 2, or 0 when we may make no group at all."""
+
+    def __init__(self, linux: Linux, layout: Layout) -> None:
+        self.layout = layout
+        self._linux = linux
+        self._base = ""
+        self.version = self._find()
+
+    def _find(self) -> int:
+        if self.layout.is_legacy:
+            return 1 if any(map(self._usable, self.layout.legacy)) else 0
+        if self.layout.unified is None:
+            return 0
+        self._base = self._delegated(self.layout.unified)
+        return 2 if self._base else 0
+
+    def _usable(self, tree: Hierarchy) -> bool:
+        return tree.writable and self._linux.writable(tree.path)
+
+    def _delegated(self, tree: Hierarchy) -> str:
+        """The highest group at or above our own that we may write to: the root as root, and the
+        user's own subtree where a service manager has delegated one."""
+        if not tree.writable:
+            return ""
+        if self._linux.writable(tree.path):
+            return tree.path
+        path = tree.path
+        for part in filter(None, self.layout.own.split("/")):
+            path = f"{path}/{part}"
+            if self._linux.writable(f"{path}/cgroup.procs") and self._linux.writable(path):
+                return path
+        return ""
+
+    # ------------------------------------------------------------------ groups
+
+    def at(self, parent: str, name: str) -> Cgroup:
+        """The group `name` in our parent group `parent`, whether or not it exists."""
+        if self.version == 1:
+            return CgroupV1(self._linux, self.layout, parent, name)
+        if self.version == 2:
+            return CgroupV2(self._linux, self._base, parent, name)
+        return NoCgroup()
+
+    def supervisors(self, parent: str) -> Cgroup:
+        """The group in which all supervisors of an area live, beside their containers': what
+        stops the service that started them does not reach them there. One for all, since it
+        limits nothing and so saves making and removing one for each."""
+        return self.at(parent, SUPERVISORS)
+
+    def prune(self, parent: str) -> None:
+        """Remove our parent group if nothing is in it any more; else leave it as it is."""
+        for directory in self.supervisors(parent).directories:
+            self._remove_if_empty(directory)
+            self._remove_if_empty(posixpath.dirname(directory))
+
+    def _remove_if_empty(self, directory: str) -> None:
+        try:
+            self._linux.rmdir(directory)
+        except OSError as error:
+            if error.errno not in (errno.EBUSY, errno.ENOTEMPTY, errno.ENOENT):
+                raise
+
+    # ------------------------------------------------------------------ what it can and shows
+
+    def can_limit_devices(self) -> bool:
+        """Can a container be kept from device nodes? Where not, its root must be `nodev`."""
+        if self.version == 1:
+            return self.layout.tree_of("devices") is not None or self.layout.unified is not None
+        return self.version == 2 and self._base == self._root_path()
+
+    def _root_path(self) -> str:
+        return self.layout.unified.path if self.layout.unified else ""
+
+    def view(self) -> CgroupView:
+        """What to mount in a container so that it sees its own groups where programs look."""
+        if not self.layout.is_legacy:
+            present = self.layout.unified is not None
+            return CgroupView(
+                mounts=(CgroupMount(fstype="cgroup2", target=_MOUNT_POINT),) * present
+            )
+        trees = [(posixpath.basename(tree.path), tree.controllers) for tree in self.layout.legacy]
+        return CgroupView(
+            mounts=(
+                CgroupMount(fstype="tmpfs", target=_MOUNT_POINT, settings=("mode=755",)),
+                *(
+                    CgroupMount(
+                        fstype="cgroup", target=f"{_MOUNT_POINT}/{name}", settings=controllers
+                    )
+                    for name, controllers in trees
+                ),
+            ),
+            links=tuple(
+                (f"{_MOUNT_POINT}/{controller}", name)
+                for name, controllers in trees
+                for controller in controllers
+                if len(controllers) > 1 and controller != name
+            ),
+        )
+
+
+def detect(linux: Linux) -> Cgroups:
+    """Ask this machine. Two reads; the answer does not change while a process lives."""
+    mountinfo = linux.read_file("/proc/self/mountinfo")
+    return Cgroups(linux, Layout.parse(mountinfo, linux.read_file("/proc/self/cgroup")))

@@ -1,0 +1,160 @@
+"""Operations that give a container its control group, limits and devices.
+
+The supervisor carries them out before it forks; `JoinCgroup` is the child's, before it enters a
+cgroup namespace, or the supervisor's with the child's pid. What this host has is found once and
+kept in the context, as is the container's group itself, under "cgroup".
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Final
+
+from dockmagic_runtime.linux.cgroups import DEFAULT_DEVICES, Cgroup, Cgroups, DeviceRule, detect
+from dockmagic_runtime.model.container import Resources
+from dockmagic_runtime.sandbox.operation import Context, UndoneByKernel, operation
+
+_HOST: Final = "cgroups"
+_CONTAINER: Final = "cgroup"
+_MIB: Final = 1024 * 1024
+_SECOND: Final = 1_000_000_000
+
+
+def cgroups_of(context: Context) -> Cgroups:
+    """This host's control groups, asked for once in a process and what it forks."""
+    host: Cgroups | None = context.resources.get(_HOST)
+    if host is None:
+        host = context.resources[_HOST] = detect(context.linux)
+    return host
+
+
+def cgroup_of(context: Context, parent: str, name: str) -> Cgroup:
+    """The container's group, as `CreateCgroup` left it in the context."""
+    group: Cgroup | None = context.resources.get(_CONTAINER)
+    return group if group is not None else cgroups_of(context).at(parent, name)
+
+
+@operation
+@dataclass(frozen=True, slots=True)
+class EnterSupervisorCgroup(UndoneByKernel):
+    """Move this supervisor out of the service that started the engine, so that ending the service
+    does not end containers that were started with -d."""
+
+    parent: str
+
+    def describe(self) -> str:
+        return f"move the supervisor into the control group {self.parent}/supervisors"
+
+    def execute(self, context: Context) -> None:
+        group = cgroups_of(context).supervisors(self.parent)
+        group.create()
+        group.join(0)
+
+
+@operation
+@dataclass(frozen=True, slots=True)
+class CreateCgroup:
+    """The container's own group, named like the container."""
+
+    parent: str
+    name: str
+
+    def describe(self) -> str:
+        return f"create the control group {self.parent}/{self.name}"
+
+    def execute(self, context: Context) -> None:
+        group = cgroups_of(context).at(self.parent, self.name)
+        try:
+            group.create()
+        except BaseException:
+            group.delete()  # some of its directories may be there
+            raise
+        context.resources[_CONTAINER] = group
+
+    def undo(self, context: Context) -> None:
+        group = cgroup_of(context, self.parent, self.name)
+        group.kill_all()
+        group.delete()
+
+
+@operation
+@dataclass(frozen=True, slots=True)
+class LimitResources(UndoneByKernel):
+    """`limits` are (field of Resources, value), only those that are asked for."""
+
+    parent: str
+    name: str
+    limits: tuple[tuple[str, int | str], ...]
+
+    @classmethod
+    def of(cls, parent: str, name: str, resources: Resources) -> LimitResources:
+        values = ((field.name, getattr(resources, field.name)) for field in fields(resources))
+        return cls(parent, name, tuple(pair for pair in values if pair[1]))
+
+    def resources(self) -> Resources:
+        return Resources(**dict(self.limits))  # type: ignore[arg-type]  # the pairs came from one
+
+    def describe(self) -> str:
+        return f"limit the container to {', '.join(_words(self.resources())) or 'nothing'}"
+
+    def execute(self, context: Context) -> None:
+        cgroup_of(context, self.parent, self.name).apply(self.resources())
+
+
+def _words(limits: Resources) -> list[str]:
+    cpus = limits.nano_cpus / _SECOND
+    if limits.cpu_quota > 0:
+        cpus = limits.cpu_quota / (limits.cpu_period or 100_000)
+    said = {
+        f"{limits.memory / _MIB:g} MiB of memory": limits.memory > 0,
+        f"{limits.memory_swap / _MIB:g} MiB of memory and swap": limits.memory_swap > 0,
+        f"a memory reservation of {limits.memory_reservation / _MIB:g} MiB": (
+            limits.memory_reservation > 0
+        ),
+        f"{cpus:g} CPUs": cpus > 0,
+        f"{limits.cpu_shares} CPU shares": limits.cpu_shares > 0,
+        f"the CPUs {limits.cpuset_cpus}": bool(limits.cpuset_cpus),
+        f"the memory nodes {limits.cpuset_mems}": bool(limits.cpuset_mems),
+        f"{limits.pids_limit} processes": limits.pids_limit > 0,
+        f"a block I/O weight of {limits.blkio_weight}": limits.blkio_weight > 0,
+    }
+    return [words for words, is_asked in said.items() if is_asked]
+
+
+@operation
+@dataclass(frozen=True, slots=True)
+class LimitDevices(UndoneByKernel):
+    """Deny all device nodes but `rules`, each (kind, major, minor, access), -1 meaning any."""
+
+    parent: str
+    name: str
+    rules: tuple[tuple[str, int, int, str], ...]
+
+    @classmethod
+    def of(
+        cls, parent: str, name: str, rules: tuple[DeviceRule, ...] = DEFAULT_DEVICES
+    ) -> LimitDevices:
+        return cls(parent, name, tuple((r.kind, r.major, r.minor, r.access) for r in rules))
+
+    def describe(self) -> str:
+        opened = [str(DeviceRule(*rule)) for rule in self.rules]
+        return f"deny the container all devices but {', '.join(opened)}"
+
+    def execute(self, context: Context) -> None:
+        rules = [DeviceRule(*rule) for rule in self.rules]
+        cgroup_of(context, self.parent, self.name).allow_devices(rules)
+
+
+@operation
+@dataclass(frozen=True, slots=True)
+class JoinCgroup(UndoneByKernel):
+    """Move the container's init into the group: itself in the child, by its pid elsewhere."""
+
+    parent: str
+    name: str
+
+    def describe(self) -> str:
+        return f"join the control group {self.parent}/{self.name}"
+
+    def execute(self, context: Context) -> None:
+        cgroup_of(context, self.parent, self.name).join(context.init_pid)
