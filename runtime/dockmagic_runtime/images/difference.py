@@ -1,0 +1,267 @@
+"""What one overlay directory changes of those below it, in Docker's terms: A, C and D.
+
+Strategy: the upper directory is walked, by descriptors, together with the directories of the same
+path below; nothing else is looked at, so the cost is that of the change and not of the image. A
+directory is `C` if its own metadata differ or anything in it is reported. A file that was copied
+up and came out the same is not reported, as with Docker's comparison of whole trees.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from typing import Final, NamedTuple
+
+from dockmagic_runtime.images import overlay
+
+ADDED: Final = "A"
+CHANGED: Final = "C"
+DELETED: Final = "D"
+_READ: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FEW: Final = 16
+_NO_DIRECTORY: Final = -1
+_NOTHING: Final = -2
+_CAPABILITY: Final = "security.capability"
+
+
+class Difference(NamedTuple):
+    """`path` is absolute inside the image; `size` 0 unless it was asked for."""
+
+    path: str
+    kind: str
+    size: int
+
+
+def differences(upper: str, lowers: Sequence[str], *, sizes: bool = False) -> list[Difference]:
+    """By path. `lowers` are host directories of ours, topmost first; so is `upper`."""
+    comparison = _Comparison(sizes)
+    below = [os.open(lower, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC) for lower in lowers]
+    top = os.open(upper, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    comparison.run(_Directory("", top, below, None))
+    comparison.found.sort()
+    return comparison.found
+
+
+class _Directory:
+    """A directory of the upper tree and those of the same path below, open until it is done."""
+
+    __slots__ = ("fd", "is_reported", "lowers", "parent", "path", "pending")
+
+    def __init__(self, path: str, fd: int, lowers: list[int], parent: _Directory | None) -> None:
+        self.path = path
+        self.fd = fd
+        self.lowers = lowers
+        self.parent = parent
+        self.is_reported = parent is None  # the root itself is never told
+        # subdirectories to visit: name, directories below, whether it is reported already
+        self.pending: list[tuple[str, list[int], bool]] = []
+
+    def close(self) -> None:
+        for fd in (self.fd, *self.lowers):
+            os.close(fd)
+
+
+class _Below:
+    """The names that the lower directories of one path show through the overlay."""
+
+    def __init__(self, lowers: list[int], expected: int) -> None:
+        self._lowers = lowers
+        # many lookups: one listing of each directory is cheaper than so many misses
+        self._names = self._list() if expected > _FEW else None
+
+    def _list(self) -> dict[str, int]:
+        names: dict[str, int] = {}
+        for position, fd in enumerate(self._lowers):
+            for name in os.listdir(fd):
+                names.setdefault(name, position)
+        return names
+
+    def find(self, name: str) -> tuple[int, os.stat_result] | None:
+        """The position of the topmost directory that has `name`, and its status there."""
+        if self._names is not None:
+            position = self._names.get(name, -1)
+            candidates = range(position, position + 1) if position >= 0 else range(0)
+        else:
+            candidates = range(len(self._lowers))
+        for position in candidates:
+            try:
+                status = os.stat(name, dir_fd=self._lowers[position], follow_symlinks=False)
+            except FileNotFoundError:
+                continue
+            return None if overlay.is_whiteout(status) else (position, status)
+        return None
+
+    def names(self) -> Iterator[str]:
+        """All names that are seen."""
+        for name in self._names if self._names is not None else self._list():
+            if self.find(name):
+                yield name
+
+
+class _Comparison:
+    def __init__(self, sizes: bool) -> None:
+        self.found: list[Difference] = []
+        self._sizes = sizes
+
+    def run(self, top: _Directory) -> None:
+        open_directories = [top]
+        try:
+            self._scan(top)
+            while open_directories:
+                directory = open_directories[-1]
+                if directory.pending:
+                    child = self._descend(directory, *directory.pending.pop())
+                    open_directories.append(child)
+                    self._scan(child)
+                else:
+                    open_directories.pop().close()
+        finally:
+            for directory in open_directories:
+                directory.close()
+
+    def _descend(
+        self, parent: _Directory, name: str, lowers: list[int], is_reported: bool
+    ) -> _Directory:
+        fd = os.open(name, _READ, dir_fd=parent.fd)
+        below: list[int] = []
+        child = _Directory(f"{parent.path}/{name}", fd, below, parent)
+        child.is_reported = is_reported
+        try:
+            for lower in lowers:
+                inner = _open_below(lower, name)
+                if inner == _NOTHING:
+                    continue
+                if inner == _NO_DIRECTORY:
+                    break  # a file or a whiteout here hides what is further down
+                below.append(inner)
+                if overlay.is_opaque(inner):
+                    break
+        except BaseException:
+            child.close()
+            raise
+        return child
+
+    def _scan(self, directory: _Directory) -> None:
+        with os.scandir(directory.fd) as listing:
+            entries = list(listing)
+        if not directory.lowers:
+            for entry in entries:
+                self._added(directory, entry)
+            return
+        below = _Below(directory.lowers, len(entries))
+        if directory.parent and overlay.is_opaque(directory.fd):
+            present = {entry.name for entry in entries}
+            for name in below.names():
+                if name not in present:
+                    self._report(directory, name, DELETED)
+        for entry in entries:
+            self._compare(directory, entry, below.find(entry.name))
+
+    def _added(self, directory: _Directory, entry: os.DirEntry[str]) -> None:
+        """`entry` has nothing below it."""
+        if entry.is_dir(follow_symlinks=False):
+            directory.pending.append((entry.name, [], True))
+        elif _is_special(entry) and overlay.is_whiteout(entry.stat(follow_symlinks=False)):
+            return
+        self._report(directory, entry.name, ADDED, entry)
+
+    def _compare(
+        self,
+        directory: _Directory,
+        entry: os.DirEntry[str],
+        below: tuple[int, os.stat_result] | None,
+    ) -> None:
+        if below is None:
+            self._added(directory, entry)
+            return
+        position, old = below
+        new = entry.stat(follow_symlinks=False)
+        if overlay.is_whiteout(new):
+            self._report(directory, entry.name, DELETED)
+            return
+        is_pair = stat.S_ISDIR(new.st_mode) and stat.S_ISDIR(old.st_mode)
+        differs = _differ(new, old) or self._capability_differs(
+            directory, entry.name, position, new
+        )
+        if differs:
+            self._report(directory, entry.name, CHANGED, entry)
+        if stat.S_ISDIR(new.st_mode):
+            lowers = directory.lowers[position:] if is_pair else []
+            directory.pending.append((entry.name, lowers, differs))
+
+    def _capability_differs(
+        self, directory: _Directory, name: str, position: int, status: os.stat_result
+    ) -> bool:
+        """setcap(8) changes neither size nor time."""
+        if not stat.S_ISREG(status.st_mode):
+            return False
+        return _capability(directory.fd, name) != _capability(directory.lowers[position], name)
+
+    def _report(
+        self,
+        directory: _Directory,
+        name: str,
+        kind: str,
+        entry: os.DirEntry[str] | None = None,
+    ) -> None:
+        if not directory.is_reported:
+            self._report_directory(directory)
+        size = 0
+        if self._sizes and entry is not None and entry.is_file(follow_symlinks=False):
+            size = entry.stat(follow_symlinks=False).st_size
+        self.found.append(Difference(f"{directory.path}/{name}", kind, size))
+
+    def _report_directory(self, directory: _Directory) -> None:
+        """The directory and those above it are changed, since something in them is."""
+        one: _Directory | None = directory
+        while one is not None and not one.is_reported:
+            one.is_reported = True
+            self.found.append(Difference(one.path, CHANGED, 0))
+            one = one.parent
+
+
+def _open_below(fd: int, name: str) -> int:
+    """The directory `name` in `fd`: -1 if something else has that name, -2 if nothing has."""
+    try:
+        return os.open(name, _READ, dir_fd=fd)
+    except FileNotFoundError:
+        return _NOTHING
+    except OSError as error:
+        if error.errno in (errno.ENOTDIR, errno.ELOOP):
+            return _NO_DIRECTORY
+        raise
+
+
+def _is_special(entry: os.DirEntry[str]) -> bool:
+    """Neither file nor link nor directory; told without a system call."""
+    return not (
+        entry.is_file(follow_symlinks=False)
+        or entry.is_symlink()
+        or entry.is_dir(follow_symlinks=False)
+    )
+
+
+def _differ(new: os.stat_result, old: os.stat_result) -> bool:
+    """Docker's comparison: times and sizes of directories change too easily to count."""
+    if (new.st_mode, new.st_uid, new.st_gid, new.st_rdev) != (
+        old.st_mode,
+        old.st_uid,
+        old.st_gid,
+        old.st_rdev,
+    ):
+        return True
+    if stat.S_ISDIR(new.st_mode):
+        return False
+    return (new.st_mtime_ns, new.st_size) != (old.st_mtime_ns, old.st_size)
+
+
+def _capability(fd: int, name: str) -> bytes:
+    try:
+        # no call takes a descriptor and a name
+        return os.getxattr(f"/proc/self/fd/{fd}/{name}", _CAPABILITY, follow_symlinks=False)
+    except OSError as error:
+        if error.errno in (errno.ENODATA, errno.EOPNOTSUPP):
+            return b""
+        raise
