@@ -1,0 +1,130 @@
+"""Runs a notebook from an empty Docker area and writes what came of it: `make demo`.
+
+The executed notebook and an HTML copy go to build/demo/. The area is a temporary one there, and
+nothing of it stays, whether the notebook ends well or not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+from nbconvert import HTMLExporter
+from tqdm import tqdm
+
+from dockmagic_runtime import Engine
+from dockmagic_runtime.errors import DockmagicError
+
+TOP = Path(__file__).parent.parent
+OUTPUT = TOP / "build" / "demo"
+CELL_TIMEOUT = 600  # seconds: the first pull may have to make an image from packages
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("notebook", type=Path)
+    parser.add_argument("--in-place", action="store_true", help="store the outputs in NOTEBOOK too")
+    options = parser.parse_args()
+    OUTPUT.mkdir(parents=True, exist_ok=True)
+    start = time.monotonic()
+    try:
+        with empty_area(OUTPUT / "area") as root:
+            notebook, failure = execute(options.notebook, root)
+    except DockmagicError as error:
+        print(f"dockmagic: {error}", file=sys.stderr)
+        return error.exit_code
+    written = write(notebook, options.notebook.stem)
+    if options.in_place and not failure:
+        store_outputs(notebook, options.notebook)
+    print(summary(options.notebook, notebook, failure, written, time.monotonic() - start))
+    return 1 if failure else 0
+
+
+@contextmanager
+def empty_area(root: Path) -> Iterator[Path]:
+    """A Docker area at `root`, new, and removed at the end with all that runs in it."""
+    with Engine(root) as engine:
+        remove_all(engine)
+    os.environ["DOCKMAGIC_ROOT"] = str(root)  # the kernel inherits it
+    try:
+        yield root
+    finally:
+        with Engine(root) as engine:
+            remove_all(engine)
+
+
+def remove_all(engine: Engine) -> None:
+    for container in engine.containers(all=True):
+        engine.remove(container.id, force=True, volumes=True)
+
+
+def execute(path: Path, root: Path) -> tuple[Any, str]:
+    """The notebook with its outputs, and the error that stopped it, if any."""
+    notebook = nbformat.read(path, as_version=4)
+    work = root.parent / "work"
+    work.mkdir(exist_ok=True)
+    cells = sum(cell.cell_type == "code" for cell in notebook.cells)
+    with tqdm(total=cells, desc=path.stem, unit="cell", leave=False) as bar:
+        client = NotebookClient(
+            notebook,
+            timeout=CELL_TIMEOUT,
+            kernel_name="python3",
+            resources={"metadata": {"path": str(work)}},
+            on_cell_executed=lambda **_: bar.update(),
+        )
+        try:
+            client.execute()
+        except CellExecutionError as error:
+            return notebook, f"{error.ename}: {error.evalue}"
+    shutil.rmtree(work)
+    return notebook, ""
+
+
+def write(notebook: Any, stem: str) -> tuple[Path, Path]:
+    """The executed notebook and its HTML copy."""
+    executed, page = OUTPUT / f"{stem}.ipynb", OUTPUT / f"{stem}.html"
+    nbformat.write(notebook, executed)
+    body, _ = HTMLExporter().from_notebook_node(notebook)
+    page.write_text(body)
+    return executed, page
+
+
+def store_outputs(notebook: Any, path: Path) -> None:
+    """What nbval compares with: without times of execution, which differ in every run."""
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+    nbformat.write(notebook, path)
+
+
+def summary(
+    path: Path, notebook: Any, failure: str, written: tuple[Path, Path], seconds: float
+) -> str:
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    done = sum(cell.execution_count is not None for cell in cells)
+    lines = [
+        f"{path.name}: {done} of {len(cells)} cells in {seconds:.0f} s, from an empty Docker area",
+        *(f"  {title}" for title in headings(notebook)),
+        *(f"Written: {file.relative_to(TOP)}" for file in written),
+    ]
+    return "\n".join([*lines, f"Stopped by {failure}"] if failure else lines)
+
+
+def headings(notebook: Any) -> Iterator[str]:
+    """The notebook's own sections: what it did."""
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown" and cell.source.startswith("## "):
+            yield cell.source.splitlines()[0].removeprefix("## ")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
