@@ -57,13 +57,22 @@ class Engine:
         self._volumes = VolumeStore(self.area)
         self._networks = Networks(self.area, self._database)
         self._launcher = Launcher()
+        self._cgroups = detect(Kernel())
         self._registry = Registry(self.area, self._database)
         self._starter = Starter(
-            self.area, self._registry, self._layers, self._volumes, self._networks, self._launcher
+            self.area,
+            self._registry,
+            self._layers,
+            self._volumes,
+            self._networks,
+            self._launcher,
+            self._cgroups,
         )
-        self._sampler = Sampler(self._registry)
+        self._sampler = Sampler(self._registry, self._cgroups)
         self._catalogue = Catalogue(catalogue)
-        reconcile(self._registry, self._networks)
+        reconciler = Reconciler(self._registry, self._networks, self._cgroups)
+        self._registry.on_lost = reconciler.bury
+        reconciler.run()
 
     def close(self) -> None:
         """End the launcher and close the database. Idempotent."""

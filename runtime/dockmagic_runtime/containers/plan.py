@@ -14,7 +14,14 @@ from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.linux import rlimits
 from dockmagic_runtime.model.container import Mount
 from dockmagic_runtime.sandbox import capabilities
-from dockmagic_runtime.sandbox.cgroup_operations import cgroup_mounts
+from dockmagic_runtime.linux.cgroups import CgroupView
+from dockmagic_runtime.sandbox.cgroup_operations import (
+    CreateCgroup,
+    EnterSupervisorCgroup,
+    JoinCgroup,
+    LimitDevices,
+    LimitResources,
+)
 from dockmagic_runtime.sandbox.directories import MakeDirectory
 from dockmagic_runtime.sandbox.mounts import (
     BindMount,
@@ -23,6 +30,7 @@ from dockmagic_runtime.sandbox.mounts import (
     MakeReadOnly,
     MakeRootReadOnly,
     MaskPaths,
+    MountCgroups,
     MountFilesystem,
     MountOverlay,
     PivotRoot,
@@ -72,7 +80,8 @@ class Surroundings:
     work: str
     rootfs: str
     etc: str
-    host: tuple[Operation, ...] = ()
+    cgroup_parent: str
+    cgroup_view: CgroupView
     network: tuple[Operation, ...] = ()  # empty: the host's, or that of `join_network_of`
     join_network_of: int = 0
     volumes: dict[str, str]
@@ -94,7 +103,18 @@ def plan(record: Record, around: Surroundings) -> SandboxPlan:
         *([AwaitNetwork()] if around.network else []),
     )
     return SandboxPlan(
-        host=around.host, network=around.network, inside=inside, process=_process(record)
+        host=_host(record, around), network=around.network, inside=inside, process=_process(record)
+    )
+
+
+def _host(record: Record, around: Surroundings) -> tuple[Operation, ...]:
+    parent, spec = around.cgroup_parent, record.spec
+    limits = LimitResources.of(parent, record.id, spec.resources)
+    return (
+        EnterSupervisorCgroup(parent),
+        CreateCgroup(parent, record.id),
+        *([limits] if limits.limits else []),
+        *([] if spec.privileged else [LimitDevices.of(parent, record.id)]),
     )
 
 
@@ -104,7 +124,10 @@ def _apart(record: Record, around: Surroundings) -> list[Operation]:
     own_network = spec.network != "host" and not around.join_network_of
     if own_network:
         namespaces.append("net")
-    operations: list[Operation] = [Unshare(tuple(namespaces))]
+    operations: list[Operation] = [
+        JoinCgroup(around.cgroup_parent, record.id),
+        Unshare(tuple(namespaces)),
+    ]
     if around.join_network_of:
         operations.append(JoinNamespace("net", around.join_network_of))
     if around.network:
@@ -136,11 +159,18 @@ def _root(record: Record, around: Surroundings) -> list[Operation]:
             ("nosuid", "noexec"),
         ),
         MountFilesystem("sysfs", "/sys", (), (*_NOEXEC, *(() if writable_sys else ("ro",)))),
-        *cgroup_mounts(read_only=not writable_sys),
+        *_cgroup_mounts(around.cgroup_view),
         MountFilesystem("mqueue", "/dev/mqueue", (), _NOEXEC),
         MountFilesystem("tmpfs", "/dev/shm", ("mode=1777", f"size={spec.shm_size}"), _NOEXEC),
     ]
     return operations
+
+
+def _cgroup_mounts(view: CgroupView) -> list[Operation]:
+    if not view.mounts:
+        return []
+    mounts = tuple((one.fstype, one.target, one.settings, one.attributes) for one in view.mounts)
+    return [MountCgroups(mounts, view.links)]
 
 
 def mount_operation(mount: Mount, volumes: dict[str, str]) -> Operation:

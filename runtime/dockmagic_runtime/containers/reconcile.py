@@ -60,10 +60,10 @@ class Reconciler:
             discard(self._registry, record.id)
 
     def _end_cgroups(self, container_id: str) -> None:
-        for cgroup in self._cgroups.of_container(container_id):
-            if cgroup.exists():
-                cgroup.kill_all()
-                cgroup.delete()
+        cgroup = self._cgroups.at(self._registry.area.cgroup_parent, container_id)
+        if cgroup.exists():
+            cgroup.kill_all()
+            cgroup.delete()
 
     def _alive(self) -> list[str]:
         return [
@@ -78,7 +78,7 @@ class Reconciler:
         for entry in os.listdir(self._registry.area.run):
             if entry not in known:
                 remove_tree(self._registry.run(entry))
-        for container_id in self._cgroups.container_ids():
+        for container_id in self._cgroups.names(self._registry.area.cgroup_parent):
             if container_id not in known:
                 self._end_cgroups(container_id)
 

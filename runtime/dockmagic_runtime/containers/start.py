@@ -11,10 +11,10 @@ from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.registry import Registry
 from dockmagic_runtime.errors import Conflict, NotFound
 from dockmagic_runtime.images.layers import LayerStore
+from dockmagic_runtime.linux.cgroups import Cgroups
 from dockmagic_runtime.model.container import PortMapping, Status
 from dockmagic_runtime.network.networks import Networks
 from dockmagic_runtime.network.plan import Connection
-from dockmagic_runtime.sandbox.cgroup_operations import operations as cgroup_operations
 from dockmagic_runtime.sandbox.plan import SandboxPlan
 from dockmagic_runtime.store.area import Area
 from dockmagic_runtime.supervisor.handle import Launcher, Process
@@ -32,6 +32,7 @@ class Starter:
     volumes: VolumeStore
     networks: Networks
     launcher: Launcher
+    cgroups: Cgroups
 
     def start(self, record: Record, *, owned: bool) -> Process:
         """Start and be attached from the first byte.
@@ -94,7 +95,8 @@ class Starter:
             work=work,
             rootfs=self.rootfs,
             etc=etc,
-            host=cgroup_operations(self.area.cgroup_parent, record.id, record.spec),
+            cgroup_parent=self.area.cgroup_parent,
+            cgroup_view=self.cgroups.view(),
             network=connection.operations if connection else (),
             join_network_of=self._network_target(record),
             volumes={name: self.volumes.ensure(name) for name in volumes},

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.registry import Registry
 from dockmagic_runtime.errors import Conflict
-from dockmagic_runtime.linux.cgroups import Cgroup, open_cgroup
+from dockmagic_runtime.linux.cgroups import Cgroup, Cgroups
 from dockmagic_runtime.model.container import Stats, Status
 
 FIRST_INTERVAL = 0.1  # seconds
@@ -27,8 +27,9 @@ class _Sample:
 class Sampler:
     """Keeps the previous sample of each container, for the percentage."""
 
-    def __init__(self, registry: Registry) -> None:
+    def __init__(self, registry: Registry, cgroups: Cgroups) -> None:
         self._registry = registry
+        self._cgroups = cgroups
         self._previous: dict[str, _Sample] = {}
 
     def sample(self, record: Record) -> Stats:
@@ -36,7 +37,7 @@ class Sampler:
         now = self._registry.state(record.id)
         if not Status(now.status).is_alive:
             raise Conflict(f"Container {record.name} is not running")
-        cgroup = open_cgroup(self._registry.area.cgroup_parent, record.id)
+        cgroup = self._cgroups.at(self._registry.area.cgroup_parent, record.id)
         before = self._previous.get(record.id)
         if before is None:
             before = _Sample(time.monotonic(), cgroup.stats().cpu_ns)

@@ -84,7 +84,7 @@ def describe_error(error: BaseException) -> dict[str, object]:
         }
     return {
         "kind": "StartFailed",
-        "message": f"{error or type(error).__name__}",
+        "message": str(error) or type(error).__name__,
         "hint": "",
         "exit_code": 125,
     }

@@ -143,6 +143,40 @@ def _place(context: Context, mount: int, target: int) -> None:
         context.linux.close(mount)
 
 
+@operation
+@dataclass(frozen=True, slots=True)
+class MountCgroups(UndoneByKernel):
+    """`mounts` are (file system, target, settings, attributes) in order, `links` (path, target).
+
+    With a cgroup namespace, what is mounted here begins at the container's own group.
+    """
+
+    mounts: tuple[tuple[str, str, tuple[str, ...], tuple[str, ...]], ...]
+    links: tuple[tuple[str, str], ...] = ()
+
+    def describe(self) -> str:
+        return "show the container its own control groups, read-only, under /sys/fs/cgroup"
+
+    def execute(self, context: Context) -> None:
+        for fstype, target, settings, attributes in self.mounts:
+            # the tmpfs that carries the trees must still take their mount points
+            now = attributes if fstype != "tmpfs" else tuple(a for a in attributes if a != "ro")
+            MountFilesystem(fstype, target, settings, now).execute(context)
+        root = _root(context)
+        for path, target in self.links:
+            parent, name = root.open_parent(path)
+            try:
+                context.linux.symlink(target, name, dir_fd=parent)
+            finally:
+                context.linux.close(parent)
+        if len(self.mounts) > 1:
+            top = _mount_point(context, self.mounts[0][1], follow=False)
+            try:
+                context.linux.mount_setattr(top, set_=c.MOUNT_ATTR_RDONLY, recursive=False)
+            finally:
+                context.linux.close(top)
+
+
 # name → (mode, major, minor); runc's and Docker's list
 _DEVICES: Final = {
     "null": (0o666, 1, 3),

@@ -68,7 +68,7 @@ class SandboxPlan:
 
 
 def process_from_wire(wire: dict[str, Any]) -> ProcessSpec:
-    values = {
+    values: dict[str, Any] = {
         key: tuple(value) if isinstance(value, list) else value for key, value in wire.items()
     }
     values["rlimits"] = tuple(tuple(one) for one in values["rlimits"])

@@ -40,10 +40,13 @@ class Started:
     trace: dict[str, list[float]] = field(default_factory=dict)
 
 
-def start(linux: Linux, plan: SandboxPlan, stdio: Stdio) -> Started:
-    """Carry out `plan`. Raises what the failed operation raised, with everything undone."""
+def start(linux: Linux, plan: SandboxPlan, stdio: Stdio, facts: dict[str, Any]) -> Started:
+    """Carry out `plan`. Raises what the failed operation raised, with everything undone.
+
+    `facts` about the host are what operations find in `Context.resources` from the start.
+    """
     warm(plan.process)
-    context = Context(linux)
+    context = Context(linux, resources=dict(facts))
     with contextlib.ExitStack() as undo:
         trace = {"host": execute_undoably(plan.host, context, undo)}
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)

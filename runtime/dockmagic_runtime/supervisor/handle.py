@@ -10,7 +10,7 @@ import socket
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -120,6 +120,7 @@ class Process:
         self._early: deque[tuple[str, bytes]] = deque()
         self._exit_code: int | None = None
         self.oom_killed = False
+        self.on_exit: Callable[[], None] | None = None  # called once, when the end is known
 
     @classmethod
     def connect(cls, run: str, container_id: str) -> Process:
@@ -243,15 +244,20 @@ class Process:
         if message["verb"] == "failed":
             raise rebuild_error(message["error"])
         if message["verb"] == "exited":
-            self._exit_code = message["exit_code"]
             self.oom_killed = message.get("oom_killed", False)
+            self._ended(message["exit_code"])
         return message
 
     def _lost(self) -> None:
         """The supervisor is gone without a word: it was killed, and its container with it."""
         if not self.pid:
             raise StartFailed("the supervisor ended before the container ran", exit_code=125)
-        self._exit_code = 128 + signal.SIGKILL
+        self._ended(128 + signal.SIGKILL)
+
+    def _ended(self, code: int) -> None:
+        self._exit_code = code
+        if self.on_exit is not None:
+            self.on_exit()
 
 
 def signal_number(name: str) -> int:

@@ -13,21 +13,32 @@ import os
 import signal
 import socket
 import sys
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from dockmagic_runtime.linux import constants as c
+from dockmagic_runtime.linux.cgroups import detect
 from dockmagic_runtime.linux.syscalls import Kernel
 from dockmagic_runtime.network import operations as _network_operations
 from dockmagic_runtime.sandbox import cgroup_operations as _cgroup_operations
 from dockmagic_runtime.sandbox import mounts as _mounts
 from dockmagic_runtime.sandbox import namespaces as _namespaces
+from dockmagic_runtime.sandbox import directories as _directories
 from dockmagic_runtime.sandbox import terminal as _terminal
+from dockmagic_runtime.sandbox.capabilities import resolve
+from dockmagic_runtime.sandbox.seccomp_profile import default_program
 from dockmagic_runtime.supervisor.protocol import FrameReader
 from dockmagic_runtime.supervisor.request import LaunchRequest
 from dockmagic_runtime.supervisor.supervise import Supervisor
 
 # imported so that their operations are known when a plan arrives
-OPERATION_MODULES = (_network_operations, _cgroup_operations, _mounts, _namespaces, _terminal)
+OPERATION_MODULES = (
+    _network_operations,
+    _cgroup_operations,
+    _directories,
+    _mounts,
+    _namespaces,
+    _terminal,
+)
 
 
 def main(fd: int) -> None:
@@ -38,12 +49,19 @@ def main(fd: int) -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # supervisors are not waited for
     os.umask(0o022)
     os.chdir("/")
+    facts = host_facts(linux)
     gc.freeze()  # what lives now is shared with every supervisor: collect without touching it
     with socket.socket(fileno=fd) as engine:
-        _serve(linux, engine)
+        _serve(linux, engine, facts)
 
 
-def _serve(linux: Kernel, engine: socket.socket) -> None:
+def host_facts(linux: Kernel) -> dict[str, Any]:
+    """What every start would otherwise find out again: it is the same for all."""
+    default_program(resolve((), (), privileged=False))
+    return {"cgroups": detect(linux)}
+
+
+def _serve(linux: Kernel, engine: socket.socket, facts: dict[str, Any]) -> None:
     reader = FrameReader()
     waiting: list[int] = []
     while True:
@@ -53,31 +71,36 @@ def _serve(linux: Kernel, engine: socket.socket) -> None:
             return
         for _kind, payload in reader.feed(data):
             owner = waiting.pop(0)
-            _fork_supervisor(linux, engine, owner, waiting, payload)
+            _fork_supervisor(linux, engine, owner, waiting, payload, facts)
             os.close(owner)
 
 
 def _fork_supervisor(
-    linux: Kernel, engine: socket.socket, owner: int, waiting: list[int], payload: bytes
+    linux: Kernel,
+    engine: socket.socket,
+    owner: int,
+    waiting: list[int],
+    payload: bytes,
+    facts: dict[str, Any],
 ) -> None:
     if os.fork() == 0:
         try:
             engine.close()
             for fd in waiting:
                 os.close(fd)
-            _supervise(linux, owner, payload)
+            _supervise(linux, owner, payload, facts)
         finally:
             os._exit(0)
 
 
-def _supervise(linux: Kernel, owner: int, payload: bytes) -> NoReturn:
+def _supervise(linux: Kernel, owner: int, payload: bytes, facts: dict[str, Any]) -> NoReturn:
     os.setsid()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # it ends when its container does, or by SIGKILL
     request = LaunchRequest.decode(payload)
     linux.set_process_name(f"dockmagic-{request.id[:5]}")
-    Supervisor(linux, request, socket.socket(fileno=owner)).run()
+    Supervisor(linux, request, socket.socket(fileno=owner), facts).run()
     os._exit(0)
 
 

@@ -65,11 +65,14 @@ class Stdio:
     def serve(self, sink: Sink, on_end: Callable[[], None]) -> None:
         for fd, stream in self._outputs.items():
             os.set_blocking(fd, False)
-            self._loop.watch(
-                fd, READ, lambda _events, f=fd, s=stream: self._read(f, s, sink, on_end)
-            )
+            self._loop.watch(fd, READ, self._reader(fd, stream, sink, on_end))
         if self._input >= 0:
             os.set_blocking(self._input, False)
+
+    def _reader(
+        self, fd: int, stream: str, sink: Sink, on_end: Callable[[], None]
+    ) -> Callable[[int], None]:
+        return lambda _events: self._read(fd, stream, sink, on_end)
 
     def _read(self, fd: int, stream: str, sink: Sink, on_end: Callable[[], None]) -> None:
         data = _read_some(fd)

@@ -34,8 +34,11 @@ _STREAMS = {"stdout": protocol.STDOUT, "stderr": protocol.STDERR}
 
 
 class Supervisor:
-    def __init__(self, linux: Linux, request: LaunchRequest, owner: socket.socket) -> None:
+    def __init__(
+        self, linux: Linux, request: LaunchRequest, owner: socket.socket, facts: dict[str, Any]
+    ) -> None:
         self._linux = linux
+        self._facts = facts
         self._request = request
         self._loop = Loop()
         self._lock: int | None = None
@@ -93,7 +96,7 @@ class Supervisor:
         )
         if request.log:
             self._log = JsonLog(request.log)
-        self._program = birth.start(self._linux, request.plan, self._stdio)
+        self._program = birth.start(self._linux, request.plan, self._stdio, self._facts)
         self._loop.watch(self._program.pidfd, READ, lambda _events: self._loop.stop())
         self._program.context.resources["serve"] = self._loop.selector
         for serve in self._program.context.resources.get("servers", ()):

@@ -92,6 +92,16 @@ class Cgroups:
         limits nothing and so saves making and removing one for each."""
         return self.at(parent, SUPERVISORS)
 
+    def names(self, parent: str) -> tuple[str, ...]:
+        """The groups in our parent group, that of the supervisors left out."""
+        found: set[str] = set()
+        for directory in self.supervisors(parent).directories:
+            try:
+                found.update(self._linux.subdirectories(posixpath.dirname(directory)))
+            except FileNotFoundError:
+                pass  # this tree has no group of ours
+        return tuple(sorted(found - {SUPERVISORS}))
+
     def prune(self, parent: str) -> None:
         """Remove our parent group if nothing is in it any more; else leave it as it is."""
         for directory in self.supervisors(parent).directories:
