@@ -50,7 +50,18 @@ class Starter:
             self.networks.release(record.id)
             raise
         self.networks.settle(record.id)  # from now on the supervisor's lock keeps the lease
+        process.on_exit = lambda: self.conclude(record)
         return process
+
+    def conclude(self, record: Record) -> None:
+        """After the end: give the address back, and forget a container of `--rm`.
+
+        Whoever sees the end does it; when nobody is there, the next engine does.
+        """
+        if record.spec.auto_remove:
+            self.registry.forget(record.id)
+        else:
+            self.networks.release(record.id)
 
     def connect(self, record: Record) -> Connection | None:
         """A lease and the network's part of the plan; None where there is nothing to connect."""
