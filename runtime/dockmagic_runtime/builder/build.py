@@ -1,0 +1,134 @@
+"""`Builder`: a request in, events out, an image in the end.
+
+Order: read the Dockerfile, get the base images that are missing, plan, run the plan, write the
+image if there is none of that id, move the tags. Nothing is done before the whole plan is known
+to make sense.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
+
+from dockmagic_runtime.builder.cache import BuildCache
+from dockmagic_runtime.builder.copying import Copier
+from dockmagic_runtime.builder.digests import FileDigests
+from dockmagic_runtime.builder.document import image_document, timestamp
+from dockmagic_runtime.builder.execution import Execution, Tip
+from dockmagic_runtime.builder.plan import needed_images, plan
+from dockmagic_runtime.builder.ports import Images, Layers, StepRunner, Workspace
+from dockmagic_runtime.builder.scratch import Scratch
+from dockmagic_runtime.builder.sources import Sources
+from dockmagic_runtime.builder.steps import Base, Plan
+from dockmagic_runtime.dockerfile import parse
+from dockmagic_runtime.errors import EngineBug, NotFound
+from dockmagic_runtime.model.events import (
+    BuildDone,
+    BuildEvent,
+    BuildRequest,
+    BuildStarted,
+    PullDone,
+    PullEvent,
+)
+from dockmagic_runtime.model.image import Image
+from dockmagic_runtime.model.reference import ImageReference
+from dockmagic_runtime.store.database import Database
+
+
+class Builder:
+    """Builds images. One may be used by several threads, each with its own `build`."""
+
+    def __init__(
+        self,
+        images: Images,
+        layers: Layers,
+        database: Database,
+        runner: StepRunner,
+        workspace: Workspace,
+        pull: Callable[[str], Iterator[PullEvent]],
+        *,
+        scratch: str,
+    ) -> None:
+        self._images = images
+        self._layers = layers
+        self._database = database
+        self._runner = runner
+        self._workspace = workspace
+        self._pull = pull
+        self._scratch = scratch
+        self._digests = FileDigests()
+
+    def build(self, request: BuildRequest) -> Iterator[BuildEvent]:
+        """Build, telling what happens. Closing the iterator early leaves nothing behind."""
+        began = time.monotonic()
+        tags = tuple(ImageReference.parse(tag).familiar for tag in request.tags)
+        dockerfile = parse(request.dockerfile, request.file_name)
+        bases: dict[str, Base] = {}
+        for name in needed_images(dockerfile, request):
+            bases[name] = yield from self._base(name, request)
+        made = plan(dockerfile, request, bases)
+        yield BuildStarted(steps=len(made.steps), warnings=made.warnings)
+        with ExitStack() as stack:
+            execution = self._execution(request, made, stack)
+            yield from execution.run()
+        image = self._image(made, execution.result, request.labels)
+        for tag in request.tags:
+            self._images.tag(image.id, tag)
+        yield BuildDone(
+            image=self._images.resolve(image.id) if tags else image,
+            tags=tags,
+            seconds=time.monotonic() - began,
+            warnings=made.warnings,
+        )
+
+    def _base(self, name: str, request: BuildRequest) -> Generator[BuildEvent, None, Base]:
+        image = None if request.pull else self._present(name)
+        was_pulled = image is None
+        if image is None:
+            image = yield from self._pulled(name)
+        return Base(
+            image_id=image.id,
+            config=self._images.config(image.id),
+            chain_ids=image.chain_ids,
+            was_pulled=was_pulled,
+        )
+
+    def _present(self, name: str) -> Image | None:
+        try:
+            return self._images.resolve(name)
+        except NotFound:
+            return None
+
+    def _pulled(self, name: str) -> Generator[BuildEvent, None, Image]:
+        for event in self._pull(name):
+            if isinstance(event, PullDone):
+                return event.image
+            yield event
+        raise EngineBug(f"the pull of {name} ended without an image")
+
+    def _execution(self, request: BuildRequest, made: Plan, stack: ExitStack) -> Execution:
+        cache = BuildCache(self._database)
+        scratch = Scratch(self._scratch)
+        sources = Sources(request, self._layers, self._workspace, scratch, self._digests)
+        stack.callback(scratch.close)
+        stack.callback(sources.close)  # before the directories that they are mounted from
+        stack.callback(cache.flush)  # what was done is known next time, whatever failed then
+        return Execution(
+            plan=made,
+            use_cache=not request.no_cache,
+            layers=self._layers,
+            runner=self._runner,
+            cache=cache,
+            sources=sources,
+            scratch=scratch,
+            copier=Copier(sources, scratch, cache),
+        )
+
+    def _image(self, made: Plan, tip: Tip, labels: dict[str, str]) -> Image:
+        """The image of the target. A FROM with nothing after it is its base image itself."""
+        if tip.base_id and not tip.steps and not labels:
+            return self._images.resolve(tip.base_id)
+        created = tip.created or timestamp(0)
+        document = image_document(tip.document, made.config, tip.history, tip.diff_ids, created)
+        return self._images.put(document, tip.chain_ids)

@@ -1,0 +1,129 @@
+"""The build cache: what a step made, by the key of everything that it depends on.
+
+Keys are chained: each is a digest over its predecessor's, so a key stands for the whole history
+of its stage down to the base image's id. A row is good only while its layer is there. Files are
+digested into `contents`; the digests of single files are kept only to say later what changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from dockmagic_runtime.store.database import Database
+
+_FRESH: Final = 3600.0  # how exact "last used" is: an all-cached build writes nothing
+_SHOWN: Final = 3
+_KEPT_FILES: Final = 2000
+
+
+def base_key(image_id: str) -> str:
+    return _digest("base", image_id)
+
+
+def step_key(parent: str, identity: str, contents: str = "") -> str:
+    return _digest("step", parent, identity, contents)
+
+
+def files_key(parent: str, identity: str) -> str:
+    """Where the digests of a COPY's files are kept, whatever they are."""
+    return _digest("files", parent, identity)
+
+
+def tree_key(chain_id: str, sources: Iterable[str], excludes: Iterable[str]) -> str:
+    """Where the contents' digest of sources in an image or a stage is kept."""
+    return _digest("tree", chain_id, json.dumps([list(sources), list(excludes)]))
+
+
+def _digest(*parts: str) -> str:
+    text = "\0".join(parts).encode("utf-8", "surrogateescape")
+    return hashlib.sha256(text).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What a step came to. `chain_id` and the rest are empty when it made no layer."""
+
+    created: str
+    chain_id: str = ""
+    diff_id: str = ""
+    size: int = 0
+
+
+class BuildCache:
+    """Rows of the table `build_cache`. New ones are written together, by `flush`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._new: dict[str, tuple[str, str]] = {}
+        self._old: list[str] = []
+
+    def find(self, key: str) -> tuple[Result | None, str]:
+        """The result under `key`; or None and the reason, empty when there was never one."""
+        row = self._database.row(
+            "SELECT build_cache.chain_id, facts, used, layers.chain_id FROM build_cache "
+            "LEFT JOIN layers ON layers.chain_id = build_cache.chain_id WHERE key = ?",
+            key,
+        )
+        if row is None:
+            return None, ""
+        chain_id, facts, used, kept = row
+        if chain_id and kept is None:
+            return None, "the layer it made is no longer there"
+        if used < time.time() - _FRESH:
+            self._old.append(key)
+        return Result(chain_id=chain_id, **json.loads(facts)), ""
+
+    def facts(self, key: str) -> dict[str, Any] | None:
+        """The facts of a row that is no result."""
+        row = self._database.row("SELECT facts FROM build_cache WHERE key = ?", key)
+        return None if row is None else json.loads(row[0])
+
+    def add(self, key: str, result: Result) -> None:
+        facts = {"created": result.created, "diff_id": result.diff_id, "size": result.size}
+        self._new[key] = (result.chain_id, json.dumps(facts))
+
+    def add_facts(self, key: str, facts: dict[str, Any]) -> None:
+        self._new[key] = ("", json.dumps(facts))
+
+    def add_files(self, key: str, files: dict[str, str]) -> None:
+        """Remember the digests of single files, unless they are too many to be told anyway."""
+        if len(files) <= _KEPT_FILES:
+            self.add_facts(key, {"files": files})
+
+    def flush(self) -> None:
+        """Write what is new, in one transaction; nothing when there is nothing."""
+        if not self._new and not self._old:
+            return
+        now = time.time()
+        rows = [(key, chain_id, facts, now) for key, (chain_id, facts) in self._new.items()]
+        with self._database.transaction() as connection:
+            connection.executemany("INSERT OR REPLACE INTO build_cache VALUES (?, ?, ?, ?)", rows)
+            connection.executemany(
+                "UPDATE build_cache SET used = ? WHERE key = ?", [(now, key) for key in self._old]
+            )
+        self._new.clear()
+        self._old.clear()
+
+
+def what_changed(before: dict[str, str], after: dict[str, str]) -> str:
+    """Which files made a COPY's contents different, in a few words."""
+    parts = [
+        _listed(
+            "changed", [name for name in after if name in before and after[name] != before[name]]
+        ),
+        _listed("new", [name for name in after if name not in before]),
+        _listed("gone", [name for name in before if name not in after]),
+    ]
+    return "; ".join(part for part in parts if part) or "the copied directories changed"
+
+
+def _listed(word: str, names: list[str]) -> str:
+    if not names:
+        return ""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"{word}: {', '.join(sorted(names)[:_SHOWN])}{more}"

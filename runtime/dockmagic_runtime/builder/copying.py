@@ -1,0 +1,159 @@
+"""COPY and ADD as steps: contents found and digested for the key, then copied into a layer."""
+
+from __future__ import annotations
+
+import errno
+import os
+import posixpath
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+from dockmagic_runtime.builder.archives import is_archive, unpack_archive
+from dockmagic_runtime.builder.cache import BuildCache, tree_key
+from dockmagic_runtime.builder.scratch import OverlayDirectories, Scratch
+from dockmagic_runtime.builder.sources import Sources
+from dockmagic_runtime.builder.steps import TransferStep
+from dockmagic_runtime.builder.transfer import Owner, Transfer
+from dockmagic_runtime.builder.tree import Source, SourceTree
+from dockmagic_runtime.dockerfile.gopattern import IgnoreRules
+from dockmagic_runtime.errors import InvalidInput, NotFound
+from dockmagic_runtime.linux.root import Root
+from dockmagic_runtime.sandbox.users import resolve
+
+# not the Dockerfile's doing: the disk is full, broken, or there are too many open files
+_OURS: Final = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.EROFS)
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a step would copy, in one digest. `files` is empty where nobody needs to look."""
+
+    digest: str
+    files: dict[str, str] = field(default_factory=dict)
+
+
+class Copier:
+    """The COPYs and ADDs of one build."""
+
+    def __init__(self, sources: Sources, scratch: Scratch, cache: BuildCache) -> None:
+        self._sources = sources
+        self._scratch = scratch
+        self._cache = cache
+
+    def contents(self, step: TransferStep, origin: Sequence[str]) -> Contents:
+        """The digest of what the step copies; `origin` are the layers it copies from, if any."""
+        with told(step):
+            if step.is_from_context:
+                return self._digest(step, origin) if step.sources else Contents("")
+            key = tree_key(origin[-1] if origin else "", step.sources, step.excludes)
+            known = self._cache.facts(key)
+            if known is not None:
+                return Contents(str(known["contents"]))
+            contents = self._digest(step, origin)
+            self._cache.add_facts(key, {"contents": contents.digest})
+            return Contents(contents.digest)
+
+    def _digest(self, step: TransferStep, origin: Sequence[str]) -> Contents:
+        tree = self._tree(step, origin)
+        return Contents(*tree.digest(tree.find(step.sources), IgnoreRules.of(list(step.excludes))))
+
+    def _tree(self, step: TransferStep, origin: Sequence[str]) -> SourceTree:
+        return self._sources.context() if step.is_from_context else self._sources.layers(origin)
+
+    def copy(
+        self,
+        step: TransferStep,
+        origin: Sequence[str],
+        below: Sequence[str],
+        directories: OverlayDirectories,
+    ) -> None:
+        """Do it: `below` are the layers of the step's own stage, `directories` get the new one."""
+        with told(step):
+            owner = self._owner(step, below)
+            # --link: a layer that knows nothing of those below, and can move onto others
+            layers = () if step.link else below
+            with self._sources.writable(layers, directories) as target:
+                self._copy_sources(step, origin, Transfer(target, owner, step.mode), directories)
+
+    def _copy_sources(
+        self,
+        step: TransferStep,
+        origin: Sequence[str],
+        transfer: Transfer,
+        directories: OverlayDirectories,
+    ) -> None:
+        excludes = IgnoreRules.of(list(step.excludes))
+        if step.sources:
+            tree = self._tree(step, origin)
+            sources = tree.find(step.sources)
+            if len(sources) > 1 and not step.into:
+                raise InvalidInput(
+                    f"When using {step.keyword} with more than one source file, the destination "
+                    "must be a directory and end with a /"
+                )
+            for source in sources:
+                self._copy_one(step, tree, source, transfer, excludes)
+        for name, text in step.documents:
+            data = text.encode("utf-8", "surrogateescape")
+            transfer.write(name, data, step.destination, into=step.into)
+
+    def _copy_one(
+        self,
+        step: TransferStep,
+        tree: SourceTree,
+        source: Source,
+        transfer: Transfer,
+        excludes: IgnoreRules,
+    ) -> None:
+        if step.unpacks and is_archive(tree, source):
+            self._unpack(step, tree, source, transfer)
+        else:
+            transfer.copy(tree, source, step.destination, into=step.into, excludes=excludes)
+
+    def _unpack(
+        self, step: TransferStep, tree: SourceTree, source: Source, transfer: Transfer
+    ) -> None:
+        """Unpacked beside first: the archive's own links lead nowhere but into itself."""
+        directory = str(self._scratch.directory())
+        unpack_archive(tree, source, directory)
+        with Root.at(directory) as root:
+            unpacked = SourceTree(root, owned=True)
+            # owners are the archive's, unless --chown says otherwise
+            writer = Transfer(transfer.target, transfer.owner if step.chown else None, step.mode)
+            everything = Source("", "", is_dir=True)
+            writer.copy(unpacked, everything, step.destination, into=True, excludes=IgnoreRules(()))
+
+    def _owner(self, step: TransferStep, below: Sequence[str]) -> Owner | None:
+        """Whose the copies are; None keeps the owners they have."""
+        if not step.chown:
+            return (0, 0) if step.is_from_context else None
+        user, _, group = step.chown.partition(":")
+        if _is_number(user) and (not group or _is_number(group)):
+            return int(user), int(group or user)
+        with self._sources.merged(below) as root:
+            identity = resolve(root, step.chown)
+        return identity.uid, identity.gid
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 10
+
+
+@contextmanager
+def told(step: TransferStep) -> Iterator[None]:
+    """What the step's words or files are to blame for is told with its line."""
+    try:
+        yield
+    except (InvalidInput, NotFound) as error:
+        kind = NotFound if isinstance(error, NotFound) else InvalidInput
+        raise kind(
+            f"{step.place}: {step.keyword} failed: {error.message}", hint=error.hint
+        ) from None
+    except OSError as error:
+        if error.errno in _OURS or error.errno is None:
+            raise
+        name = os.fsdecode(error.filename) if error.filename else posixpath.join(*step.sources)
+        reason = os.strerror(error.errno).lower()
+        raise InvalidInput(f"{step.place}: {step.keyword} failed: {name}: {reason}") from None

@@ -1,0 +1,313 @@
+"""Dockerfile, request and base images' configs → the steps to do. Pure: no disk, no clock.
+
+Everything a step depends on is known here: variables have their values, paths are absolute, the
+config after each step is computed. What is read and not yet executed is refused here, with its
+line, so that nothing is ever silently left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from dockmagic_runtime.builder import config as c
+from dockmagic_runtime.builder import stages as s
+from dockmagic_runtime.builder.scope import Scope
+from dockmagic_runtime.builder.stages import Origin, Stages, located, needed_images
+from dockmagic_runtime.builder.steps import (
+    Base,
+    BaseStep,
+    ConfigStep,
+    Plan,
+    RunStep,
+    Step,
+    TransferStep,
+    WorkdirStep,
+)
+from dockmagic_runtime.dockerfile import Dockerfile, Problem, Stage, parse_trigger
+from dockmagic_runtime.dockerfile import instructions as i
+from dockmagic_runtime.dockerfile.lines import as_heredoc
+from dockmagic_runtime.dockerfile.printer import render_instruction
+from dockmagic_runtime.errors import EngineBug, InvalidInput, Unsupported
+from dockmagic_runtime.model.events import BuildRequest
+
+__all__ = ["Base", "Plan", "needed_images", "plan"]
+
+SCRIPTS: Final = "/.dockmagic-script-"  # where a heredoc with `#!` is put while it runs
+
+
+def plan(dockerfile: Dockerfile, request: BuildRequest, bases: Mapping[str, Base]) -> Plan:
+    """The steps of the request's target. `bases` has every image of `needed_images`."""
+    return _Planner(Stages.of(dockerfile, request), bases).plan()
+
+
+class _Planner:
+    def __init__(self, stages: Stages, bases: Mapping[str, Base]) -> None:
+        self._stages = stages
+        self._dockerfile = stages.dockerfile
+        self._request = stages.request
+        self._bases = bases
+        self._steps: list[Step] = []
+        self._results: dict[int, c.StageConfig] = {}
+        self._warnings: list[Problem] = []
+        self._used_args = set(stages.used_args)
+
+    def plan(self) -> Plan:
+        for stage in self._stages.needed():
+            self._plan_stage(stage)
+        target = self._stages.target().index
+        return Plan(
+            steps=tuple(self._steps),
+            target=target,
+            config=self._results[target].with_labels(self._request.labels),
+            warnings=self._all_warnings(),
+        )
+
+    def _all_warnings(self) -> tuple[str, ...]:
+        unused = sorted(set(self._request.build_args) - self._used_args)
+        warnings = [str(one) for one in (*self._dockerfile.warnings, *self._warnings)]
+        if unused:
+            warnings.append(f"One or more build-args {unused} were not consumed".replace("'", ""))
+        return tuple(warnings)
+
+    def _plan_stage(self, stage: Stage) -> None:
+        maker = _StageMaker(self._stages, stage, self._bases, len(self._steps))
+        self._steps += maker.steps(self._results)
+        self._results[stage.index] = self._steps[-1].config
+        self._warnings += maker.warnings
+        self._used_args |= maker.used_args
+
+
+class _StageMaker:
+    """The steps of one stage, one instruction after the other."""
+
+    def __init__(self, stages: Stages, stage: Stage, bases: Mapping[str, Base], count: int) -> None:
+        self._stages = stages
+        self._dockerfile = stages.dockerfile
+        self._stage = stage
+        self._bases = bases
+        self._count = count
+        self._scope = Scope(
+            stages.request.build_args, stages.outer, s.platform_arguments(), self._dockerfile.escape
+        )
+        self._config = c.StageConfig()
+        self.warnings: list[Problem] = []
+
+    @property
+    def used_args(self) -> set[str]:
+        return self._scope.used | set(self._scope.proxies())
+
+    def steps(self, results: Mapping[int, c.StageConfig]) -> list[Step]:
+        steps: list[Step] = [self._base_step(results)]
+        triggers = self._config.triggers
+        self._config = self._config.without_triggers()
+        steps[0] = replace(steps[0], config=self._config)
+        position = self._stage.base.position
+        fired = [replace(parse_trigger(one, position), position=position) for one in triggers]
+        steps += [self._step(one) for one in (*fired, *self._stage.instructions)]
+        return steps
+
+    def _base_step(self, results: Mapping[int, c.StageConfig]) -> Step:
+        origin = self._stages.origin(self._stage)
+        base = self._stages.bases[self._stage.index]
+        if origin.stage is not None:
+            # CMD of an earlier stage counts as inherited
+            self._config = replace(results[origin.stage], has_cmd=False)
+            return self._made(BaseStep, base, from_stage=origin.stage, reference=base.image)
+        if origin.image.lower() == s.SCRATCH:
+            self._config = c.scratch()
+            return self._made(BaseStep, base, reference=base.image)
+        image = self._base(origin.image)
+        document = image.config
+        self._config = c.StageConfig(
+            dict(document.get("config") or {}), str(document.get("author") or "")
+        )
+        return self._made(BaseStep, base, base=image, reference=base.image)
+
+    def _base(self, name: str) -> Base:
+        try:
+            return self._bases[name]
+        except KeyError:
+            raise EngineBug(f"the plan was asked for without its base image {name}") from None
+
+    def _made(self, kind: Any, instruction: i.Instruction, **fields: Any) -> Step:
+        self._count += 1
+        fields.setdefault("created_by", _one_line(instruction))
+        made: Step = kind(
+            number=self._count,
+            stage=self._stage.index,
+            instruction=instruction,
+            config=self._config,
+            file_name=self._dockerfile.file_name,
+            **fields,
+        )
+        return made
+
+    def _step(self, written: i.Instruction) -> Step:
+        with located(self._dockerfile, written):
+            if isinstance(written, i.Arg):
+                return self._made(ConfigStep, self._scope.declare(written, self._config.env))
+            variables = self._scope.variables(self._config.env)
+            instruction = self._scope.expanded(written, variables)
+            self._warn_of(written, variables.missing)
+            before = self._config
+            self._config = c.apply(instruction, before)
+            match instruction:
+                case i.Run():
+                    return self._run(instruction)
+                case i.Copy() | i.Add():
+                    return self._transfer(instruction)
+                case i.Workdir():
+                    path = self._config.working_dir
+                    return self._made(WorkdirStep, instruction, path=path)
+        return self._made(ConfigStep, instruction)
+
+    def _warn_of(self, written: i.Instruction, missing: set[str]) -> None:
+        for name in sorted(missing):
+            self.warnings.append(
+                Problem(
+                    line=written.position.line,
+                    last_line=written.position.last_line,
+                    column=written.position.column,
+                    reason=f"Usage of undefined variable '${name}'",
+                    rule="UndefinedVar",
+                )
+            )
+
+    def _unsupported(self, instruction: i.Instruction, what: str, hint: str = "") -> Unsupported:
+        place = f"{self._dockerfile.file_name}:{instruction.position.line}"
+        return Unsupported(f"{place}: {instruction.keyword} {what} is not supported yet", hint=hint)
+
+    def _run(self, run: i.Run) -> Step:
+        self._refuse_run_flags(run)
+        argv, script = self._argv(run)
+        arguments = {
+            name: value
+            for name, value in self._scope.arguments().items()
+            if name not in self._config.env
+        }
+        shown = tuple(f"{name}={value}" for name, value in sorted(arguments.items()))
+        count = f"|{len(shown)} {' '.join(shown)} " if shown else ""
+        env = {**self._scope.proxies(), **arguments, **self._config.env}
+        env.setdefault("PATH", c.DEFAULT_PATH)
+        network = "none" if run.network == "none" else self._stages.request.network
+        return self._made(
+            RunStep,
+            run,
+            argv=argv,
+            env=tuple(f"{name}={value}" for name, value in env.items()),
+            arguments=shown,
+            working_dir=self._config.working_dir,
+            user=self._config.user,
+            network=network,
+            script=script,
+            created_by=f"RUN {count}{' '.join(argv)}",
+        )
+
+    def _refuse_run_flags(self, run: i.Run) -> None:
+        if run.mounts:
+            raise self._unsupported(run, f"--mount=type={run.mounts[0].kind}")
+        if run.devices:
+            raise self._unsupported(run, "--device")
+        if run.security == "insecure":
+            # no privilege from a Dockerfile's text (CVE-2024-23653)
+            raise self._unsupported(run, "--security=insecure")
+        if run.network == "host" and self._stages.request.network != "host":
+            raise InvalidInput(
+                "network.host is not allowed", hint="build with --network=host to allow it"
+            )
+
+    def _argv(self, run: i.Run) -> tuple[tuple[str, ...], tuple[str, str] | None]:
+        """The command with its heredocs: run as a script, given to the shell, or left to it."""
+        if not run.command.is_shell or not run.heredocs:
+            return c.command_line(run.command, self._config), None
+        (text,) = run.command.args
+        if as_heredoc(text, self._dockerfile.escape) is None:
+            bodies = (f"\n{one.content}{one.name}" for one in run.heredocs)
+            return (*self._config.shell, text + "".join(bodies)), None
+        only = run.heredocs[0]
+        if only.data.startswith("#!"):
+            path = SCRIPTS + re.sub(r"[^\w.-]", "-", only.name[:64])
+            return (path,), (path, only.data)
+        return (*self._config.shell, only.data), None
+
+    def _transfer(self, transfer: i.Copy | i.Add) -> Step:
+        self._refuse_transfer_flags(transfer)
+        marks = [transfer.heredoc(source) for source in transfer.sources]
+        documents = tuple((one.name, one.data) for one in marks if one is not None)
+        sources = tuple(
+            source for source, mark in zip(transfer.sources, marks, strict=True) if mark is None
+        )
+        into = transfer.destination.endswith(("/", "/.")) or transfer.destination in ("", ".")
+        if len(transfer.sources) > 1 and not into:
+            raise InvalidInput(
+                f"When using {transfer.keyword} with more than one source file, the destination "
+                "must be a directory and end with a /"
+            )
+        origin = self._origin(transfer)
+        return self._made(
+            TransferStep,
+            transfer,
+            sources=sources,
+            destination=self._config.path(transfer.destination),
+            into=into,
+            documents=documents,
+            from_stage=origin.stage,
+            from_image=origin.image,
+            image_layers=self._image_layers(origin),
+            chown=transfer.chown,
+            mode=_mode(transfer.chmod),
+            excludes=transfer.excludes,
+            unpacks=isinstance(transfer, i.Add) and transfer.unpack is not False,
+            link=transfer.link,
+        )
+
+    def _origin(self, transfer: i.Copy | i.Add) -> Origin:
+        if isinstance(transfer, i.Add):
+            return Origin()
+        return self._stages.copy_origin(self._stage, transfer) or Origin()
+
+    def _image_layers(self, origin: Origin) -> tuple[str, ...]:
+        named = origin.image and origin.image.lower() != s.SCRATCH
+        return self._base(origin.image).chain_ids if named else ()
+
+    def _refuse_transfer_flags(self, transfer: i.Copy | i.Add) -> None:
+        if isinstance(transfer, i.Copy) and transfer.parents:
+            raise self._unsupported(transfer, "--parents")
+        if isinstance(transfer, i.Add):
+            self._refuse_remote(transfer)
+            if transfer.checksum or transfer.keep_git_dir:
+                flag = "--checksum" if transfer.checksum else "--keep-git-dir"
+                raise InvalidInput(f"ADD {flag} is only for remote sources")
+
+    def _refuse_remote(self, add: i.Add) -> None:
+        for source in add.sources:
+            if add.heredoc(source) is None and _is_remote(source):
+                raise self._unsupported(
+                    add, f"of a remote source ({source})", "RUN curl or wget fetches it"
+                )
+
+
+def _is_remote(source: str) -> bool:
+    return source.startswith(("http://", "https://", "git://", "git@", "ssh://"))
+
+
+def _mode(text: str) -> int | None:
+    if not text:
+        return None
+    if len(text) > 6 or not text.isascii() or not text.isdigit() or set(text) & {"8", "9"}:
+        mode = -1
+    else:
+        mode = int(text, 8)
+    if not 0 <= mode <= 0o7777:
+        raise InvalidInput(
+            f"invalid chmod parameter: '{text}'. it should be octal string and between 0 and 07777"
+        )
+    return mode
+
+
+def _one_line(instruction: i.Instruction) -> str:
+    """What the history shows: the instruction with its values, without heredocs' contents."""
+    return render_instruction(replace(instruction, heredocs=()))

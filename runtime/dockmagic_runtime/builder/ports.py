@@ -1,0 +1,88 @@
+"""What the builder asks of others: who runs a process, mounts a tree, keeps layers and images."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from dockmagic_runtime.linux.root import Root
+from dockmagic_runtime.model.image import Image
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepProcess:
+    """One RUN. `layers` are chain ids, topmost first; `upper` and `work` are empty directories.
+
+    `network` is "bridge", "host" or "none". `user` is as in `USER`, to be resolved in the tree;
+    `working_dir` is absolute and made if it is missing.
+    """
+
+    argv: tuple[str, ...]
+    env: tuple[str, ...]
+    working_dir: str
+    user: str
+    layers: tuple[str, ...]
+    upper: str
+    work: str
+    network: str
+    shm_size: int = 64 * 1024 * 1024
+
+
+class StepRunner(Protocol):
+    def run(self, process: StepProcess) -> Generator[tuple[str, bytes], None, int]:
+        """Run to the end. Yields ("stdout" | "stderr", chunk), returns the exit code.
+
+        Closing the generator early ends the process. Raises StartFailed when the command cannot
+        be started. What it wrote is in `upper` afterwards, files of the engine's own not.
+        """
+        ...
+
+
+class Workspace(Protocol):
+    def mounted(self, lowers: Sequence[str], upper: str, work: str) -> AbstractContextManager[Root]:
+        """The merged tree of `lowers` (topmost first, at least one) and `upper`, writable."""
+        ...
+
+
+class LayerRecord(Protocol):
+    """A layer that is kept: its identity and its unpacked size."""
+
+    @property
+    def chain_id(self) -> str: ...
+    @property
+    def diff_id(self) -> str: ...
+    @property
+    def size(self) -> int: ...
+
+
+class Layers(Protocol):
+    def path(self, chain_id: str) -> str:
+        """The directory of an unpacked layer, to be used as an overlay's lower one."""
+        ...
+
+    def adopt(self, upper: str, parent: str) -> LayerRecord:
+        """Make the upper directory a layer on top of the chain `parent` ("" for none).
+
+        The directory is moved; it must be on the layers' file system.
+        """
+        ...
+
+
+class Images(Protocol):
+    def resolve(self, reference: str) -> Image:
+        """The image of that name or id. Raises NotFound."""
+        ...
+
+    def config(self, image_id: str) -> dict[str, Any]:
+        """The image's whole OCI config document."""
+        ...
+
+    def put(self, config: bytes, chain_ids: Sequence[str]) -> Image:
+        """Keep an image made of layers that are kept already. Idempotent: one id, one image."""
+        ...
+
+    def tag(self, image_id: str, reference: str) -> None:
+        """Let the name point to the image, whatever it pointed to before."""
+        ...

@@ -1,0 +1,146 @@
+"""The variables of one stage: ARG and ENV, and what an instruction looks like with their values.
+
+ENV beats ARG. An ARG counts from its line on; its value is the build argument's, else its own
+default, else that of the ARG of this name before the first FROM.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, TypeVar
+
+from dockmagic_runtime.dockerfile import instructions as i
+from dockmagic_runtime.dockerfile.expand import expand, expand_document, expand_fields
+
+# may be given without an ARG, and count for neither cache nor history
+PROXIES: Final = tuple(
+    name
+    for upper in ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
+    for name in (upper, upper.lower())
+)
+Kind = TypeVar("Kind", bound=i.Instruction)
+
+
+class Variables(dict[str, str]):
+    """Names and values, which remembers what it was asked for in vain."""
+
+    def __init__(self, values: Mapping[str, str]) -> None:
+        super().__init__(values)
+        self.missing: set[str] = set()
+
+    def get(self, key: str, default: object = None) -> str | None:  # type: ignore[override]
+        if key not in self:
+            self.missing.add(key)
+            return None
+        return self[key]
+
+
+@dataclass(slots=True)
+class Scope:
+    """The ARGs of a stage, as far as they are declared. `outer` are those before FROM."""
+
+    build_args: Mapping[str, str]
+    outer: Mapping[str, str]
+    predefined: Mapping[str, str]
+    escape: str = "\\"
+    declared: dict[str, str | None] = field(default_factory=dict)
+    used: set[str] = field(default_factory=set)
+
+    def declare(self, arg: i.Arg, env: Mapping[str, str]) -> i.Arg:
+        """Take an ARG in; the instruction with the values it got."""
+        pairs = []
+        for pair in arg.pairs:
+            variables = self.variables(env)
+            name = expand(pair.name, variables, self.escape)
+            default = None if pair.value is None else expand(pair.value, variables, self.escape)
+            self.declared[name] = self._value(name, default)
+            pairs.append(i.Pair(name, self.declared[name]))
+        return replace(arg, pairs=tuple(pairs))
+
+    def _value(self, name: str, default: str | None) -> str | None:
+        self.used.add(name)
+        if name in self.build_args:
+            return self.build_args[name]
+        if default is not None:
+            return default
+        return self.outer.get(name, self.predefined.get(name))
+
+    def arguments(self) -> dict[str, str]:
+        """The declared ARGs that have a value."""
+        return {name: value for name, value in self.declared.items() if value is not None}
+
+    def proxies(self) -> dict[str, str]:
+        return {name: self.build_args[name] for name in PROXIES if name in self.build_args}
+
+    def variables(self, env: Mapping[str, str]) -> Variables:
+        return Variables({**self.arguments(), **env})
+
+    def expanded(self, instruction: Kind, variables: Mapping[str, str]) -> Kind:
+        """The instruction with values for variables, where Docker expands them."""
+        fields = _Expander(variables, self.escape).fields(instruction)
+        return replace(instruction, **fields) if fields else instruction
+
+
+class _Expander:
+    def __init__(self, variables: Mapping[str, str], escape: str) -> None:
+        self._variables = variables
+        self._escape = escape
+
+    def _one(self, text: str) -> str:
+        return expand(text, self._variables, self._escape)
+
+    def _all(self, texts: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(map(self._one, texts))
+
+    def fields(self, instruction: i.Instruction) -> dict[str, Any]:
+        match instruction:
+            case i.Env() | i.Label():
+                pairs = (
+                    i.Pair(self._one(pair.name), self._one(pair.value or ""))
+                    for pair in instruction.pairs
+                )
+                return {"pairs": tuple(pairs), "legacy": False}
+            case i.Copy() | i.Add():
+                return self._transfer(instruction)
+            case i.Expose():
+                words = (
+                    expand_fields(port, self._variables, self._escape) for port in instruction.ports
+                )
+                return {"ports": tuple(port for fields in words for port in fields)}
+            case i.Volume():
+                return {"paths": self._all(instruction.paths)}
+        return self._single(instruction)
+
+    def _single(self, instruction: i.Instruction) -> dict[str, Any]:
+        match instruction:
+            case i.Workdir():
+                return {"path": self._one(instruction.path)}
+            case i.User():
+                return {"user": self._one(instruction.user)}
+            case i.StopSignal():
+                return {"signal": self._one(instruction.signal)}
+        return {}
+
+    def _transfer(self, transfer: i.Copy | i.Add) -> dict[str, Any]:
+        """Marks of heredocs stay as they are: they are names of contents, not paths."""
+        heredocs = tuple(
+            replace(one, content=expand_document(one.data, self._variables, self._escape))
+            if one.expand
+            else one
+            for one in transfer.heredocs
+        )
+        fields: dict[str, Any] = {
+            "heredocs": heredocs,
+            "sources": tuple(
+                source if transfer.heredoc(source) else self._one(source)
+                for source in transfer.sources
+            ),
+            "destination": self._one(transfer.destination),
+            "chown": self._one(transfer.chown),
+            "chmod": self._one(transfer.chmod),
+            "excludes": self._all(transfer.excludes),
+        }
+        if isinstance(transfer, i.Add):
+            fields["checksum"] = self._one(transfer.checksum)
+        return fields

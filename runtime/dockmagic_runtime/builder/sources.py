@@ -1,0 +1,103 @@
+"""Where the steps of one build copy from: the build context, earlier stages, images.
+
+Each is opened when a step first asks for it and stays open until the build is over. A tree made
+of layers is an overlay of its own, with a writable half that is thrown away.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Final
+
+from dockmagic_runtime.builder.digests import FileDigests
+from dockmagic_runtime.builder.ports import Layers, Workspace
+from dockmagic_runtime.builder.scratch import OverlayDirectories, Scratch
+from dockmagic_runtime.builder.tree import SourceTree
+from dockmagic_runtime.dockerfile.gopattern import IgnoreRules
+from dockmagic_runtime.errors import InvalidInput
+from dockmagic_runtime.linux.root import Root
+from dockmagic_runtime.model.events import BuildRequest
+
+IGNORE_FILE: Final = ".dockerignore"
+
+
+class Sources:
+    """The trees of one build. Closing it closes and removes them all."""
+
+    def __init__(
+        self,
+        request: BuildRequest,
+        layers: Layers,
+        workspace: Workspace,
+        scratch: Scratch,
+        digests: FileDigests,
+    ) -> None:
+        self._request = request
+        self._layers = layers
+        self._workspace = workspace
+        self._scratch = scratch
+        self._digests = digests
+        self._open = ExitStack()
+        self._context: SourceTree | None = None
+        self._trees: dict[str, SourceTree] = {}
+
+    def close(self) -> None:
+        self._open.close()
+
+    def context(self) -> SourceTree:
+        """The build context, without what its .dockerignore names."""
+        if self._context is None:
+            self._context = self._open_context()
+        return self._context
+
+    def _open_context(self) -> SourceTree:
+        if self._request.context is None:
+            raise InvalidInput("there is no build context to copy from")
+        try:
+            root = self._open.enter_context(Root.at(self._request.context))
+        except (FileNotFoundError, NotADirectoryError):
+            raise InvalidInput(
+                f"the build context {self._request.context} is not a directory"
+            ) from None
+        return SourceTree(root, self._rules(root), digests=self._digests)
+
+    def _rules(self, root: Root) -> IgnoreRules:
+        """`<Dockerfile>.dockerignore` goes before `.dockerignore`; links lead inside only."""
+        own = posixpath.basename(self._request.file_name) + IGNORE_FILE
+        for name in (own, IGNORE_FILE):
+            try:
+                text = root.read(name)
+            except FileNotFoundError:
+                continue
+            return IgnoreRules.parse(text.decode("utf-8", "replace"))
+        return IgnoreRules(())
+
+    def layers(self, chain_ids: Sequence[str]) -> SourceTree:
+        """The tree of these layers, bottom first."""
+        key = chain_ids[-1] if chain_ids else ""
+        if key not in self._trees:
+            root = self._open.enter_context(self.merged(chain_ids))
+            self._trees[key] = SourceTree(root, owned=True, digests=self._digests)
+        return self._trees[key]
+
+    @contextmanager
+    def merged(self, chain_ids: Sequence[str]) -> Iterator[Root]:
+        """The tree of these layers for the block; what is written to it is thrown away."""
+        with (
+            self._scratch.overlay("") as directories,
+            self.writable(chain_ids, directories) as root,
+        ):
+            yield root
+
+    @contextmanager
+    def writable(self, chain_ids: Sequence[str], directories: OverlayDirectories) -> Iterator[Root]:
+        """The tree of these layers with a writable one on top; without layers, just that."""
+        if not chain_ids:
+            with Root.at(directories.upper) as root:
+                yield root
+            return
+        lowers = [self._layers.path(chain_id) for chain_id in reversed(chain_ids)]
+        with self._workspace.mounted(lowers, directories.upper, directories.work) as root:
+            yield root

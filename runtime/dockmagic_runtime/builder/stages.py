@@ -1,0 +1,175 @@
+"""Which stages a build needs, and what their FROM and COPY --from lines refer to. Pure."""
+
+from __future__ import annotations
+
+import platform as _platform
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Final
+
+from dockmagic_runtime.builder.scope import Scope, Variables
+from dockmagic_runtime.dockerfile import Dockerfile, DockerfileError, Stage
+from dockmagic_runtime.dockerfile import instructions as i
+from dockmagic_runtime.dockerfile.errors import near
+from dockmagic_runtime.dockerfile.expand import expand
+from dockmagic_runtime.errors import InvalidInput, Unsupported
+from dockmagic_runtime.model.events import BuildRequest
+
+SCRATCH: Final = "scratch"
+_ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a stage is made from, or a COPY copies from: an earlier stage, or an image by name."""
+
+    stage: int | None = None
+    image: str = ""
+
+
+def host_platform() -> str:
+    machine = _platform.machine()
+    return f"linux/{_ARCHITECTURES.get(machine, machine)}"
+
+
+def platform_arguments() -> dict[str, str]:
+    """The ARGs that are there without being given: TARGETPLATFORM and its kin."""
+    system, architecture = host_platform().split("/")
+    values = {"PLATFORM": host_platform(), "OS": system, "ARCH": architecture, "VARIANT": ""}
+    return {f"{side}{name}": v for side in ("TARGET", "BUILD") for name, v in values.items()}
+
+
+@dataclass(slots=True)
+class Stages:
+    """The stages of a Dockerfile with their FROM lines expanded."""
+
+    dockerfile: Dockerfile
+    request: BuildRequest
+    outer: dict[str, str]
+    used_args: set[str]
+    bases: list[i.From]
+
+    @classmethod
+    def of(cls, dockerfile: Dockerfile, request: BuildRequest) -> Stages:
+        predefined = platform_arguments()
+        scope = Scope(request.build_args, {}, predefined, dockerfile.escape)
+        for arg in dockerfile.arguments:
+            with located(dockerfile, arg):
+                scope.declare(arg, predefined)
+        outer = {**predefined, **scope.arguments()}
+        variables = Variables(outer)
+        bases = [_expanded_base(dockerfile, stage, variables) for stage in dockerfile.stages]
+        return cls(dockerfile, request, scope.arguments(), scope.used, bases)
+
+    def origin(self, stage: Stage) -> Origin:
+        """What FROM names: an earlier stage goes before an image of the same name."""
+        image = self.bases[stage.index].image
+        named = self._by_name(image, before=stage.index)
+        return Origin(image=image) if named is None else Origin(stage=named)
+
+    def copy_origin(self, stage: Stage, copy: i.Copy) -> Origin | None:
+        """What `COPY --from` names; None for the build context."""
+        name = copy.from_
+        if not name:
+            return None
+        if "$" in name:
+            reason = "variable expansion is not supported for --from, define a new stage instead"
+            raise self.dockerfile.error(copy.position, reason)
+        named = self._by_name(name, before=stage.index)
+        if named is not None:
+            return Origin(stage=named)
+        if name.isascii() and name.isdigit():
+            return Origin(stage=self._by_number(stage, copy, name))
+        if name.lower() == stage.name:
+            raise self.dockerfile.error(
+                copy.position, f"circular dependency: stage {name} copies from itself"
+            )
+        return Origin(image=name)
+
+    def _by_name(self, name: str, *, before: int) -> int | None:
+        wanted = name.lower()
+        names = [stage.name for stage in self.dockerfile.stages[:before]]
+        for index in range(before - 1, -1, -1):
+            if names[index] == wanted:
+                return index
+        return None
+
+    def _by_number(self, stage: Stage, copy: i.Copy, name: str) -> int:
+        if len(name) > 8 or int(name) >= stage.index:
+            raise self.dockerfile.error(
+                copy.position,
+                f"invalid stage index {name}: only stages before this one can be copied from",
+            )
+        return int(name)
+
+    def target(self) -> Stage:
+        if not self.request.target:
+            return self.dockerfile.stages[-1]
+        found = self.dockerfile.stage(self.request.target)
+        if found is None:
+            names = [stage.name for stage in self.dockerfile.stages if stage.name]
+            suggestion = near(self.request.target.lower(), names)
+            raise InvalidInput(
+                f'target stage "{self.request.target}" could not be found',
+                hint=f"did you mean {suggestion}?" if suggestion else "",
+            )
+        return found
+
+    def needed(self) -> tuple[Stage, ...]:
+        """The target and what it is made of, in the order of the file."""
+        wanted: set[int] = set()
+        pending = [self.target().index]
+        while pending:
+            index = pending.pop()
+            if index not in wanted:
+                wanted.add(index)
+                pending += self._requirements(self.dockerfile.stages[index])
+        return tuple(self.dockerfile.stages[index] for index in sorted(wanted))
+
+    def _origins(self, stage: Stage) -> Iterable[Origin]:
+        yield self.origin(stage)
+        for instruction in stage.instructions:
+            if isinstance(instruction, i.Copy):
+                origin = self.copy_origin(stage, instruction)
+                if origin is not None:
+                    yield origin
+
+    def _requirements(self, stage: Stage) -> list[int]:
+        return [origin.stage for origin in self._origins(stage) if origin.stage is not None]
+
+    def images(self) -> tuple[str, ...]:
+        """The names of the images that the needed stages begin with or copy from."""
+        names = (o.image for stage in self.needed() for o in self._origins(stage) if o.image)
+        return tuple(name for name in dict.fromkeys(names) if name.lower() != SCRATCH)
+
+
+def needed_images(dockerfile: Dockerfile, request: BuildRequest) -> tuple[str, ...]:
+    """The images that must be present before `plan` can be made."""
+    return Stages.of(dockerfile, request).images()
+
+
+@contextmanager
+def located(dockerfile: Dockerfile, instruction: i.Instruction) -> Iterator[None]:
+    """Mistakes that a value reveals get the place of the instruction."""
+    try:
+        yield
+    except InvalidInput as error:
+        if isinstance(error, DockerfileError):
+            raise
+        raise dockerfile.error(instruction.position, error.message) from None
+
+
+def _expanded_base(dockerfile: Dockerfile, stage: Stage, variables: Mapping[str, str]) -> i.From:
+    base = stage.base
+    with located(dockerfile, base):
+        image = expand(base.image, variables, dockerfile.escape)
+        platform = expand(base.platform, variables, dockerfile.escape)
+    if not image:
+        raise dockerfile.error(base.position, f"base name ({base.image}) should not be blank")
+    if platform and platform != host_platform():
+        raise Unsupported(
+            f"{dockerfile.file_name}:{base.position.line}: --platform={platform} cannot be built "
+            f"here, only {host_platform()}"
+        )
+    return replace(base, image=image, platform=platform)

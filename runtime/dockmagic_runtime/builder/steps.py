@@ -1,0 +1,192 @@
+"""The plan's steps: frozen values that say all that a step does, before anything is done."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from dockmagic_runtime.builder.config import StageConfig
+from dockmagic_runtime.dockerfile.instructions import Instruction
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Base:
+    """A stage's base image as the plan needs it: `config` is its whole OCI config document."""
+
+    image_id: str
+    config: dict[str, Any]
+    chain_ids: tuple[str, ...] = ()
+    was_pulled: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step of a stage. `instruction` has its variables expanded, `config` is that after it.
+
+    `identity` is what of the step itself decides whether a result can be used again; what it
+    stands on and the contents it copies come on top (see `keys`).
+    """
+
+    number: int
+    stage: int
+    instruction: Instruction
+    config: StageConfig
+    created_by: str
+    file_name: str
+
+    @property
+    def text(self) -> str:
+        """As written, continuation lines joined."""
+        return self.instruction.text
+
+    @property
+    def line(self) -> int:
+        return self.instruction.position.line
+
+    @property
+    def place(self) -> str:
+        return f"{self.file_name}:{self.line}"
+
+    @property
+    def identity(self) -> str:
+        return json.dumps([self.instruction.keyword, self.config.json, self.config.author])
+
+    def describe(self) -> str:
+        return f"{self.created_by}: changes the image's config only, no layer"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaseStep(Step):
+    """FROM: what the stage begins with: an image, an earlier stage, or nothing (`scratch`)."""
+
+    base: Base | None = None
+    from_stage: int | None = None
+    reference: str = ""
+
+    def describe(self) -> str:
+        if self.from_stage is not None:
+            return f"begin stage {self.stage} with the result of stage {self.from_stage}"
+        if self.base is None:
+            return f"begin stage {self.stage} with nothing"
+        layers = len(self.base.chain_ids)
+        return f"begin stage {self.stage} with the {layers} layers of {self.reference}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigStep(Step):
+    """An instruction that only changes the config, or declares an ARG."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkdirStep(Step):
+    """WORKDIR: the directory is made if it is missing, in a layer of its own then."""
+
+    path: str
+
+    def describe(self) -> str:
+        return f"make the directory {self.path} if it is missing; commands run there from now on"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStep(Step):
+    """RUN: a process in a container on top of the layers so far; what it writes is the layer.
+
+    `script` is a heredoc that begins with `#!`: (name, contents), put where `argv` expects it.
+    """
+
+    argv: tuple[str, ...]
+    env: tuple[str, ...]
+    arguments: tuple[str, ...] = ()  # `name=value` of the declared ARGs
+    working_dir: str = "/"
+    user: str = ""
+    network: str = "bridge"
+    script: tuple[str, str] | None = None
+
+    @property
+    def command(self) -> str:
+        return " ".join(self.argv)
+
+    @property
+    def identity(self) -> str:
+        return json.dumps([
+            "RUN",
+            self.argv,
+            self.env,
+            self.arguments,
+            self.working_dir,
+            self.user,
+            self.network,
+            self.script,
+        ])  # fmt: skip
+
+    def describe(self) -> str:
+        who = f" as {self.user}" if self.user else ""
+        return f"run `{self.command}` in {self.working_dir}{who}; what it writes becomes a layer"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferStep(Step):
+    """COPY or ADD. `destination` is absolute; `into` means it is a directory whatever is there.
+
+    Contents come from the build context, from the stage `from_stage` or the image `from_image`;
+    `documents` are heredocs: (name, contents).
+    """
+
+    sources: tuple[str, ...]
+    destination: str
+    into: bool
+    documents: tuple[tuple[str, str], ...] = ()
+    from_stage: int | None = None
+    from_image: str = ""
+    image_layers: tuple[str, ...] = ()  # of that image
+    chown: str = ""
+    mode: int | None = None
+    excludes: tuple[str, ...] = ()
+    unpacks: bool = False  # ADD: local archives become what is in them
+    link: bool = False
+
+    @property
+    def keyword(self) -> str:
+        return self.instruction.keyword
+
+    @property
+    def is_from_context(self) -> bool:
+        return self.from_stage is None and not self.from_image
+
+    @property
+    def identity(self) -> str:
+        return json.dumps([
+            self.keyword,
+            self.sources,
+            self.destination,
+            self.into,
+            self.documents,
+            self.chown,
+            self.mode,
+            self.excludes,
+            self.unpacks,
+            self.link,
+        ])  # fmt: skip
+
+    def describe(self) -> str:
+        names = [*self.sources, *(f"the text {name}" for name, _ in self.documents)]
+        origin = "the build context"
+        if self.from_stage is not None:
+            origin = f"stage {self.from_stage}"
+        elif self.from_image:
+            origin = f"the image {self.from_image}"
+        return f"copy {', '.join(names)} from {origin} to {self.destination}, in a layer of its own"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The steps of the target and of all it needs, in order, and what to warn of.
+
+    `config` is the config of the target with the request's labels.
+    """
+
+    steps: tuple[Step, ...]
+    target: int
+    config: StageConfig
+    warnings: tuple[str, ...] = field(default=())

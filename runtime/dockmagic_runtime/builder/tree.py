@@ -1,0 +1,186 @@
+"""What COPY takes: a tree (build context, stage, image), the sources chosen in it, their digest.
+
+All access is by descriptors below one `Root`; `..` in a source ends at its top. The same walk
+gives the digest that the cache asks for and the files that are copied, so they cannot differ.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import posixpath
+import stat
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from dockmagic_runtime.builder.digests import FileDigests
+from dockmagic_runtime.dockerfile.gopattern import IgnoreRules, has_wildcards, match
+from dockmagic_runtime.errors import NotFound
+from dockmagic_runtime.linux.root import Root
+
+_NOTHING: Final = IgnoreRules(())
+
+
+@dataclass(slots=True)
+class Item:
+    """One thing to copy: `path` is relative to its source, "" for the source itself.
+
+    `name` in the directory `parent_fd` is where it is, good until the next item is asked for;
+    -1 for a directory that is shown late, of which only the status is known.
+    """
+
+    path: str
+    parent_fd: int
+    name: str
+    status: os.stat_result
+
+    @property
+    def is_dir(self) -> bool:
+        return stat.S_ISDIR(self.status.st_mode)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One source that was found: its path in the tree, links resolved, and the name it goes by."""
+
+    path: str
+    name: str
+    is_dir: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SourceTree:
+    """A tree to copy from. `owned` keeps the owners; the build context's files are root's."""
+
+    root: Root
+    rules: IgnoreRules = _NOTHING
+    owned: bool = False
+    digests: FileDigests | None = None
+
+    def find(self, patterns: Sequence[str]) -> list[Source]:
+        """The sources that the words of a COPY name. Raises NotFound for one that is none."""
+        return [source for pattern in patterns for source in self._find(pattern)]
+
+    def _find(self, pattern: str) -> list[Source]:
+        path = posixpath.normpath(posixpath.join("/", pattern)).lstrip("/")
+        paths = self._glob(path.split("/")) if has_wildcards(path) else [path]
+        found = [source for path in paths if (source := self._source(path)) is not None]
+        if not found:
+            raise NotFound(self._missing(pattern, path))
+        return found
+
+    def _missing(self, pattern: str, path: str) -> str:
+        if has_wildcards(path):
+            return f"no source files were specified: nothing matches {pattern}"
+        where = (
+            "in the source image" if self.owned else "in build context or excluded by .dockerignore"
+        )
+        return f"file not found {where}: stat {path}: file does not exist"
+
+    def _source(self, path: str) -> Source | None:
+        """The thing at `path`, links followed, unless it is missing or ignored altogether."""
+        try:
+            status = self.root.stat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        is_dir = stat.S_ISDIR(status.st_mode)
+        source = Source(path, posixpath.basename(path), is_dir)
+        if not path or not self.rules.excludes(path):
+            return source
+        return source if is_dir and self._holds_something(source) else None
+
+    def _holds_something(self, source: Source) -> bool:
+        items = self.items(source, _NOTHING)
+        try:
+            return any(item.path for item in items)
+        finally:
+            items.close()
+
+    def _glob(self, parts: list[str], above: str = "") -> list[str]:
+        """The paths that match, component by component: a star never matches a slash."""
+        head, *rest = parts
+        if has_wildcards(head):
+            names = [name for name in self._names(above) if match(head, name)]
+        else:
+            names = [head]
+        paths = [posixpath.join(above, name) for name in names]
+        if not rest:
+            return paths
+        return [found for path in paths for found in self._glob(rest, path)]
+
+    def _names(self, directory: str) -> list[str]:
+        try:
+            return sorted(entry.name for entry in self.root.scandir(directory or "."))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+    def items(self, source: Source, excludes: IgnoreRules) -> Generator[Item]:
+        """The source itself, then all below it, parents first, what is ignored left out."""
+        if not source.is_dir:
+            yield from self._single(source)
+            return
+        # ignored directories are shown late, when something below them turns out to be wanted
+        held: dict[str, Item] = {"": Item("", -1, "", self.root.stat(source.path))}
+        for directory, fd, entries in self.root.walk(source.path or "."):
+            for entry in list(entries):
+                path = f"{directory}/{entry.name}" if directory else entry.name
+                full = f"{source.path}/{path}" if source.path else path
+                item = Item(path, fd, entry.name, entry.stat(follow_symlinks=False))
+                if self.rules.prunes(full) or excludes.prunes(path):
+                    entries.remove(entry)
+                elif not (self.rules.excludes(full) or excludes.excludes(path)):
+                    yield from _released(held, directory)
+                    yield item
+                elif item.is_dir:
+                    held[path] = replace(item, parent_fd=-1)
+        yield from _released(held, "")
+
+    def _single(self, source: Source) -> Generator[Item]:
+        """A file: opened where its links lead, shown under its own name."""
+        fd = self.root.open(source.path, os.O_PATH)
+        try:
+            yield Item("", fd, "", os.fstat(fd))
+        finally:
+            os.close(fd)
+
+    def digest(
+        self, sources: Sequence[Source], excludes: IgnoreRules
+    ) -> tuple[str, dict[str, str]]:
+        """The digest of all that would be copied, and that of each file by its path."""
+        whole = hashlib.sha256()
+        files: dict[str, str] = {}
+        for source in sources:
+            whole.update(f"{source.name}\0{source.is_dir}\0".encode(errors="surrogateescape"))
+            for item in self.items(source, excludes):
+                digest = self._item_digest(item)
+                path = posixpath.join(source.path, item.path) if item.path else source.path
+                whole.update(f"{item.path}\0{digest}\0".encode(errors="surrogateescape"))
+                if not item.is_dir:
+                    files[path] = digest
+        return whole.hexdigest(), files
+
+    def _item_digest(self, item: Item) -> str:
+        status = item.status
+        owner = f"{status.st_uid}:{status.st_gid}" if self.owned else ""
+        contents = ""
+        if stat.S_ISREG(status.st_mode):
+            contents = (self.digests or FileDigests()).of(item.parent_fd, item.name, status)
+        elif stat.S_ISLNK(status.st_mode):
+            contents = os.readlink(item.name, dir_fd=item.parent_fd)
+        elif not item.is_dir:
+            contents = str(status.st_rdev)
+        return f"{status.st_mode:o} {owner} {contents}"
+
+
+def _released(held: dict[str, Item], directory: str) -> Iterator[Item]:
+    """The directories that were held back above and at `directory`, outermost first."""
+    if not held:
+        return
+    chain = [""]
+    for name in directory.split("/") if directory else ():
+        chain.append(f"{chain[-1]}/{name}" if chain[-1] else name)
+    for path in chain:
+        item = held.pop(path, None)
+        if item is not None:
+            yield item
