@@ -1,0 +1,223 @@
+"""Docker's verbs: one module each, with `parser()` and `run(engine, arguments)`.
+
+`VERBS` is the registry; a verb's module is imported when the verb is used, so that a terminal
+command pays for one verb only. `resolve` reads a line up to its flags, `run_line` runs it. Nothing
+here prints, exits or knows a notebook.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, cast
+
+from dockmagic.commands.flags import Arguments, Flag, HelpAsked, Parser, WrongUsage
+from dockmagic.commands.result import Outcome, Result, Verb
+from dockmagic.commands.suggestions import did_you_mean
+from dockmagic_runtime.errors import InvalidInput, Unsupported
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.engine import Engine
+
+VERBS: tuple[Verb, ...] = (
+    Verb(name="run", summary="Make a container from an image and run it"),
+    Verb(name="exec", summary="Run a command in a running container"),
+    Verb(name="ps", summary="List containers"),
+    Verb(name="build", summary="Build an image from a Dockerfile"),
+    Verb(name="pull", summary="Download an image"),
+    Verb(name="images", summary="List images"),
+    Verb(name="create", summary="Make a container without starting it"),
+    Verb(name="diff", summary="Show what a container changed in its files"),
+    Verb(name="history", summary="Show the history of an image"),
+    Verb(name="info", summary="Show what the engine knows of itself and of this machine"),
+    Verb(name="inspect", summary="Show all that is known of containers and images"),
+    Verb(name="kill", summary="Kill running containers"),
+    Verb(name="layers", summary="Show the layers of an image"),
+    Verb(name="logs", summary="Show what a container wrote"),
+    Verb(name="pause", summary="Freeze all processes of containers"),
+    Verb(name="rename", summary="Rename a container"),
+    Verb(name="rm", summary="Remove containers"),
+    Verb(name="rmi", summary="Remove images"),
+    Verb(name="start", summary="Start stopped containers"),
+    Verb(name="stats", summary="Show what containers use"),
+    Verb(name="stop", summary="Stop running containers"),
+    Verb(name="tag", summary="Give an image one more name"),
+    Verb(name="unpause", summary="Let paused containers go on"),
+    Verb(name="version", summary="Show the version"),
+    Verb(name="wait", summary="Wait until containers stop, then show their exit codes"),
+)
+
+# Docker's, and still to come: asking for one says so.
+PLANNED = frozenset(
+    [
+        "attach",
+        "buildx",
+        "builder",
+        "commit",
+        "compose",
+        "config",
+        "context",
+        "cp",
+        "events",
+        "export",
+        "import",
+        "load",
+        "login",
+        "logout",
+        "manifest",
+        "network",
+        "node",
+        "plugin",
+        "port",
+        "push",
+        "restart",
+        "save",
+        "search",
+        "secret",
+        "service",
+        "stack",
+        "swarm",
+        "system",
+        "top",
+        "trust",
+        "update",
+        "volume",
+    ]
+)
+
+# `docker container ls` and its like: the same verbs under the name of what they act on.
+GROUPS: dict[str, dict[str, str]] = {
+    "container": {
+        **{name: name for name in (
+            "create", "diff", "exec", "inspect", "kill", "logs", "pause", "rename", "rm", "run",
+            "start", "stats", "stop", "unpause", "wait",
+        )},
+        "ls": "ps", "list": "ps", "ps": "ps", "remove": "rm",
+    },
+    "image": {
+        **{name: name for name in ("build", "history", "inspect", "layers", "pull", "tag")},
+        "ls": "images", "list": "images", "rm": "rmi", "remove": "rmi",
+    },
+}  # fmt: skip
+_PLANNED_IN_GROUPS = {
+    "container": frozenset(
+        ["attach", "commit", "cp", "export", "port", "prune", "restart", "top", "update"]
+    ),
+    "image": frozenset(["import", "load", "prune", "push", "save"]),
+}
+
+
+def names() -> list[str]:
+    """Every verb that can be written first on a line."""
+    return sorted([verb.name for verb in VERBS] + list(GROUPS))
+
+
+def module(verb: str) -> Any:
+    """The module of a verb."""
+    return import_module(f"dockmagic.commands.{verb}")
+
+
+def parser(verb: str, extra: Mapping[str, tuple[Flag, ...]] | None = None) -> Parser:
+    """A verb's grammar, with the flags that the caller has of its own."""
+    found = cast("Parser", module(verb).parser())
+    more = (extra or {}).get(verb, ())
+    return replace(found, flags=(*found.flags, *more)) if more else found
+
+
+def resolve(words: Sequence[str]) -> tuple[str, list[str]]:
+    """The verb that a line means, and the words behind it.
+
+    Raises HelpAsked for `--help` and for no words at all, WrongUsage and Unsupported.
+    """
+    if not words or words[0] in ("--help", "-h", "help"):
+        raise HelpAsked(_help_on(words[1:]))
+    first, rest = words[0], list(words[1:])
+    if first in ("--version", "-v"):
+        return "version", rest
+    if first.startswith("-"):
+        raise _unknown(f"unknown flag: {first}", "")
+    if first in GROUPS:
+        return _resolve_in_group(first, rest)
+    if first in {verb.name for verb in VERBS}:
+        return first, rest
+    if first in PLANNED:
+        raise Unsupported(f"'docker {first}' is not supported yet", hint=_SEE)
+    raise _unknown(f"unknown command: docker {first}", did_you_mean(first, names()))
+
+
+_SEE = "See 'docker --help' for the commands that are."
+
+
+def _unknown(message: str, hint: str) -> InvalidInput:
+    error = InvalidInput(message, hint=" ".join(filter(None, [hint, "See 'docker --help'."])))
+    error.exit_code = 1
+    return error
+
+
+def _resolve_in_group(group: str, rest: list[str]) -> tuple[str, list[str]]:
+    verbs = GROUPS[group]
+    if not rest or rest[0] in ("--help", "-h"):
+        raise HelpAsked(_group_help(group))
+    name, *words = rest
+    if name in _PLANNED_IN_GROUPS[group]:
+        raise Unsupported(f"'docker {group} {name}' is not supported yet", hint=_SEE)
+    if name not in verbs:
+        message = f"unknown command: docker {group} {name}"
+        raise _unknown(message, did_you_mean(name, verbs))
+    if name == "inspect":
+        words = [f"--type={group}", *words]
+    return verbs[name], words
+
+
+def parse(words: Sequence[str], extra: Mapping[str, tuple[Flag, ...]] | None = None) -> Arguments:
+    """The arguments of a whole line. No effect, and no engine is needed."""
+    verb, rest = resolve(words)
+    return parser(verb, extra).parse(rest)
+
+
+def run(engine: Engine, arguments: Arguments) -> Outcome:
+    return cast("Outcome", module(arguments.verb).run(engine, arguments))
+
+
+def _help_on(words: Sequence[str]) -> str:
+    """`docker help run` is `docker run --help`."""
+    if not words:
+        return help_text()
+    verb, _ = resolve(words)
+    return parser(verb).help()
+
+
+def help_text() -> str:
+    """What `docker --help` prints."""
+    width = max(len(verb.name) for verb in VERBS) + 2
+    commands = [f"  {verb.name:<{width}}{verb.summary}" for verb in sorted(VERBS, key=_name)]
+    return "\n".join(
+        [
+            "",
+            "Usage:  docker COMMAND [OPTIONS]",
+            "",
+            "Commands:",
+            *commands,
+            "",
+            "Also as 'docker container …' and 'docker image …'.",
+            "Run 'docker COMMAND --help' for more on a command.",
+        ]
+    )
+
+
+def _name(verb: Verb) -> str:
+    return verb.name
+
+
+def _group_help(group: str) -> str:
+    return "\n".join(
+        ["", f"Usage:  docker {group} COMMAND", "", "Commands:"]
+        + [f"  {name}" for name in sorted(GROUPS[group])]
+    )
+
+
+__all__ = [
+    "GROUPS", "PLANNED", "VERBS", "HelpAsked", "Result", "WrongUsage", "help_text", "module",
+    "names", "parse", "parser", "resolve", "run",
+]  # fmt: skip

@@ -1,0 +1,56 @@
+"""Results and values → what a notebook shows.
+
+`bundle(thing)` gives `text/plain`, stable from run to run, and `text/html` that needs no script and
+reads without styles. The live widgets are made by `live`, which alone imports ipywidgets. No module
+here knows an engine or a shell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from dockmagic.commands.build import Built
+from dockmagic.commands.diff import Changes
+from dockmagic.commands.info import Info
+from dockmagic.commands.inspect import Inspected
+from dockmagic.commands.layers import Layers
+from dockmagic.commands.listing import Listing
+from dockmagic.commands.result import Result, describe
+from dockmagic.commands.stats import StatsTable
+from dockmagic.widgets import build, card, diff, inspect, layers, stats, tables
+from dockmagic.widgets.html import Markup
+from dockmagic.widgets.untrusted import clean
+from dockmagic_runtime.model.container import Container
+
+Drawing = Callable[..., Markup]
+
+_DRAWINGS: tuple[tuple[type, Drawing], ...] = (
+    (Layers, layers.layers),
+    (StatsTable, stats.stats),
+    (Listing, tables.listing),
+    (Changes, diff.diff),
+    (Built, build.build),
+    (Inspected, inspect.inspected),
+    (Info, inspect.info),
+)
+
+
+def bundle(result: Result, *, deterministic: bool = False, html: bool = True) -> dict[str, str]:
+    """The MIME types of a result."""
+    found = {"text/plain": clean(repr(result))}
+    drawing = next((draw for kind, draw in _DRAWINGS if isinstance(result, kind)), None)
+    if html and drawing is not None:
+        drawn = drawing(result, deterministic=deterministic)
+        found |= {"text/html": str(drawn)} if drawn else {}
+    return found
+
+
+def container_bundle(container: Container, *, deterministic: bool = False) -> dict[str, str]:
+    drawn = card.container_card(container, deterministic=deterministic)
+    return {"text/plain": clean(describe(container)), "text/html": str(drawn)}
+
+
+def image_bundle(image: Any, text: str, *, deterministic: bool = False) -> dict[str, str]:
+    drawn = card.image_card(image, deterministic=deterministic)
+    return {"text/plain": clean(text), "text/html": str(drawn)}

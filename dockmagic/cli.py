@@ -1,0 +1,154 @@
+"""`dockmagic VERB …`: the same commands in a terminal, with Docker's output and exit codes.
+
+The engine's errors become one line on stderr. Docker's client exits with 125 for a wrong flag and
+for what keeps `run` from starting, with 126 or 127 when the command is not there, with the
+container's own code in the foreground, and with 1 for everything else.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+
+from dockmagic import commands
+from dockmagic.commands.flags import Arguments, HelpAsked, WrongUsage
+from dockmagic.commands.result import Attached, Chunk, Event, Outcome, Result
+from dockmagic.session import Session, current
+from dockmagic_runtime.errors import DockmagicError, StartFailed
+from dockmagic_runtime.model.events import (
+    BuildDone,
+    BuildStarted,
+    PullDone,
+    PullStatus,
+    StepDone,
+    StepOutput,
+    StepStarted,
+)
+
+_INTERRUPTED = 130
+_CLEAR = "\x1b[H\x1b[2J"
+
+
+def main(words: Sequence[str] | None = None, session: Session | None = None) -> int:
+    """Run one command line; the exit code."""
+    words = sys.argv[1:] if words is None else list(words)
+    try:
+        code = _main(words, session or current())
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except BrokenPipeError:
+        # The reader (`| head`) has left; Python would complain once more when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), 1)
+        return 141
+    return code
+
+
+def _main(words: list[str], session: Session) -> int:
+    try:
+        arguments = commands.parse(words)
+        _check_terminal(arguments)
+        return _show(commands.run(session.engine, arguments))
+    except HelpAsked as help:
+        sys.stdout.write(help.text.replace("docker ", "dockmagic ") + "\n")
+        return 0
+    except DockmagicError as error:
+        _complain(error)
+        return _exit_code(error, words)
+
+
+def _exit_code(error: DockmagicError, words: list[str]) -> int:
+    if isinstance(error, (StartFailed, WrongUsage)):
+        return error.exit_code
+    verb = next((word for word in words if word != "container"), "")
+    return error.exit_code if verb == "run" else 1
+
+
+def _complain(error: DockmagicError) -> None:
+    text = " ".join(str(error).split("\n")).replace("'docker ", "'dockmagic ")
+    sys.stderr.write(f"dockmagic: {text}\n")
+
+
+def _check_terminal(arguments: Arguments) -> None:
+    """A terminal is promised to the container: is there one here?"""
+    if arguments.verb not in ("run", "exec") or arguments.flag("detach"):
+        return
+    if arguments.flag("tty") and arguments.flag("interactive") and not sys.stdin.isatty():
+        raise arguments.wrong("the input device is not a TTY", exit_code=1)
+
+
+def _show(outcome: Outcome) -> int:
+    if isinstance(outcome, Result):
+        return _result(outcome)
+    return _events(outcome)
+
+
+def _events(events: Iterator[Event]) -> int:
+    code = 0
+    results = 0
+    for event in events:
+        if isinstance(event, Attached):
+            from dockmagic.terminal import attach
+
+            code = attach(event).exit_code
+        elif isinstance(event, Result):
+            if results and sys.stdout.isatty():
+                sys.stdout.write(_CLEAR)  # stats: each table takes the place of the one before
+            code, results = _result(event), results + 1
+        else:
+            _write(_text(event))
+    return code
+
+
+def _result(result: Result) -> int:
+    for chunk in result.chunks():
+        _write(chunk)
+    for error in result.errors:
+        _complain(error)
+    return result.exit_code
+
+
+def _write(chunk: Chunk | None) -> None:
+    """Bytes as they are: what a container wrote is not ours to decode."""
+    if chunk is None:
+        return
+    stream = sys.stderr if chunk.stream == "stderr" else sys.stdout
+    stream.flush()
+    raw = getattr(stream, "buffer", None)
+    if raw is None:
+        stream.write(chunk.data.decode(errors="replace"))
+    else:
+        raw.write(chunk.data)
+    stream.flush()
+
+
+def _text(event: Event) -> Chunk | None:
+    """What a terminal shows of an event, as lines: they read well in a log too."""
+    match event:
+        case Chunk():
+            return event
+        case PullStatus():
+            return _pull_line(event)
+        case BuildStarted(warnings=warnings) if warnings:
+            lines = "".join(f"[Warning] {warning}\n" for warning in warnings)
+            return Chunk("stderr", lines.encode())
+        case StepStarted(number=number, instruction=instruction):
+            return _line(f"Step {number} : {instruction}")
+        case StepOutput(stream=stream, data=data):
+            return Chunk(stream, data)
+        case StepDone(cached=True):
+            return _line(" ---> Using cache")
+        case BuildStarted() | StepDone() | BuildDone() | PullDone():
+            return None
+    return None
+
+
+def _pull_line(event: PullStatus) -> Chunk | None:
+    if event.total and event.current < event.total:
+        return None  # a bar's next step; lines tell of beginnings and ends
+    return _line(f"{event.id}: {event.status}" if event.id else event.status)
+
+
+def _line(text: str) -> Chunk:
+    return Chunk("stdout", f"{text}\n".encode())

@@ -1,0 +1,52 @@
+"""`docker create`: a container, made and not started."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dockmagic.commands.container_flags import CONTAINER_FLAGS, container_spec
+from dockmagic.commands.flags import Arguments, Parser, planned, switch
+from dockmagic.commands.pull import ensure_image
+from dockmagic.commands.result import Event, Started
+from dockmagic_runtime.errors import Conflict
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.engine import Engine
+
+
+def parser() -> Parser:
+    return Parser(
+        verb="create",
+        usage="[OPTIONS] IMAGE [COMMAND] [ARG...]",
+        summary="Make a container without starting it",
+        minimum=1,
+        stops_at_word=True,
+        flags=(
+            *CONTAINER_FLAGS,
+            switch("rm", help="Remove the container when it ends"),
+            *planned("a/attach=list"),
+        ),
+    )
+
+
+def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
+    spec = container_spec(arguments, auto_remove=arguments.flag("rm"))
+    check_cidfile(arguments.flag("cidfile"))
+    yield from ensure_image(engine, spec.image, spec.pull, quiet=arguments.flag("quiet"))
+    container = engine.create(spec)
+    write_cidfile(arguments.flag("cidfile"), container.id)
+    yield Started(container)
+
+
+def check_cidfile(name: str) -> None:
+    if name and Path(name).exists():
+        raise Conflict(
+            f"container ID file found, make sure the other container isn't running or delete {name}"
+        )
+
+
+def write_cidfile(name: str, container_id: str) -> None:
+    if name:
+        Path(name).write_text(container_id)

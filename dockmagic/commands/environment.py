@@ -1,0 +1,75 @@
+"""`-e`, `--env-file`, `--label` and their files: lists of KEY=value."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from dockmagic_runtime.errors import InvalidInput
+
+
+def check_env(text: str) -> str:
+    """Accept `KEY=value` and `KEY`; the reason for refusing is a ValueError for the flag."""
+    if not text or text.startswith("="):
+        raise ValueError(f"invalid environment variable: {text}")
+    return text
+
+
+def check_label(text: str) -> str:
+    if not text or text.startswith("="):
+        raise ValueError(f"invalid label '{text}': empty name")
+    return text
+
+
+def read_env(
+    files: Iterable[str], given: Iterable[str], environ: Mapping[str, str] | None = None
+) -> tuple[str, ...]:
+    """Variables of the files, then those of the flags: the later of two with one name wins.
+
+    A bare `KEY` takes the caller's own value and disappears if there is none.
+    """
+    environ = os.environ if environ is None else environ
+    found: dict[str, str] = {}
+    for text in (*(line for file in files for line in file_lines(file)), *given):
+        key, equals, value = text.partition("=")
+        if equals:
+            found[key] = value
+        elif key in environ:
+            found[key] = environ[key]
+    return tuple(f"{key}={value}" for key, value in found.items())
+
+
+def read_labels(files: Iterable[str], given: Iterable[str]) -> dict[str, str]:
+    lines = (*(line for file in files for line in file_lines(file)), *given)
+    return {key: value for key, _, value in (line.partition("=") for line in lines)}
+
+
+def file_lines(name: str) -> Iterator[str]:
+    """The variables of one file: no quotes, `#` only where a line begins."""
+    try:
+        text = Path(name).read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise InvalidInput(f"open {name}: no such file or directory") from None
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"open {name}: {_reason(error)}") from None
+    for line in text.splitlines():
+        stripped = line.lstrip()
+        if stripped and not stripped.startswith("#"):
+            yield _checked(stripped, name)
+
+
+def _checked(line: str, name: str) -> str:
+    key, _, value = line.partition("=")
+    if not key:
+        raise InvalidInput(f"invalid env file ({name}): no variable name on line '{line}'")
+    if any(character.isspace() for character in key):
+        raise InvalidInput(
+            f"invalid env file ({name}): variable '{key}' contains whitespaces",
+            hint="one KEY=value a line, without quotes",
+        )
+    return f"{key}={value}" if "=" in line else key
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)

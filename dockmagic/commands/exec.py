@@ -1,0 +1,62 @@
+"""`docker exec`: one more command in a container that runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from dockmagic.commands.environment import check_env, read_env
+from dockmagic.commands.flags import Arguments, Parser, switch, value, values
+from dockmagic.commands.result import Attached, Event, Nothing
+from dockmagic_runtime.model.container import ExecSpec
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.engine import Engine
+
+
+def parser() -> Parser:
+    return Parser(
+        verb="exec",
+        usage="[OPTIONS] CONTAINER COMMAND [ARG...]",
+        summary="Run a command in a running container",
+        minimum=2,
+        stops_at_word=True,
+        flags=(
+            switch("detach", "d", "Do not wait for it"),
+            value("detach-keys", help="Keys that detach from it", default="ctrl-p,ctrl-q"),
+            values(
+                "env",
+                "e",
+                "Environment variable, KEY=VALUE, or KEY to pass yours on",
+                convert=check_env,
+            ),
+            values("env-file", help="File with environment variables"),
+            switch("interactive", "i", "Keep standard input open"),
+            switch("privileged", help="Give it all capabilities"),
+            switch("tty", "t", "Give the command a terminal"),
+            value("user", "u", "User and group: name or number, NAME[:GROUP]"),
+            value("workdir", "w", "Directory in which the command starts"),
+        ),
+    )
+
+
+def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
+    name, *command = arguments.words
+    flag = arguments.flag
+    spec = ExecSpec(
+        command=tuple(command),
+        env=read_env(flag("env-file"), flag("env")),
+        working_dir=flag("workdir"),
+        user=flag("user"),
+        tty=flag("tty"),
+        open_stdin=flag("interactive") and not flag("detach"),
+        privileged=flag("privileged"),
+    )
+    process = engine.exec(name, spec)
+    if flag("detach"):
+        process.detach()
+        yield Nothing()
+        return
+    yield Attached(
+        process, name, tty=spec.tty, stdin=spec.open_stdin, detach_keys=flag("detach-keys")
+    )

@@ -1,0 +1,115 @@
+"""`docker inspect`: all that is known of a container or an image."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dockmagic.commands.flags import Arguments, Parser, planned, value
+from dockmagic.commands.result import Result
+from dockmagic_runtime.errors import DockmagicError, NotFound, Unsupported
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.engine import Engine
+
+
+def parse_type(text: str) -> str:
+    if text in ("", "container", "image"):
+        return text
+    if text in ("network", "volume", "node", "plugin", "secret", "service", "task"):
+        raise ValueError("only container and image are supported yet")
+    raise ValueError(f'"{text}" is not a valid value for --type')
+
+
+def parser() -> Parser:
+    return Parser(
+        verb="inspect",
+        usage="[OPTIONS] NAME|ID [NAME|ID...]",
+        summary="Show all that is known of containers and images",
+        minimum=1,
+        flags=(
+            value("format", "f", "A Go template, or json"),
+            value("type", help="Only container, or only image", convert=parse_type),
+            *planned("s/size"),
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Inspected(Result):
+    """Docker's JSON, one dict an object; what a template made of it, if one was given."""
+
+    names: tuple[str, ...]
+    objects: tuple[dict[str, Any], ...]
+    printed: tuple[str, ...] | None = None
+    failed: tuple[DockmagicError, ...] = ()
+
+    @property
+    def errors(self) -> tuple[DockmagicError, ...]:
+        return self.failed
+
+    def text(self) -> str:
+        if self.printed is not None:
+            return "\n".join(self.printed)
+        return json.dumps(self.objects, indent=4, ensure_ascii=False)
+
+    def stable(self) -> str:
+        if self.printed is not None:
+            return self.text()
+        return "\n".join(
+            f"{name}: {', '.join(o)}" for name, o in zip(self.names, self.objects, strict=True)
+        )
+
+    def rows(self) -> list[dict[str, Any]]:
+        return list(self.objects)
+
+    def __len__(self) -> int:
+        return len(self.objects)
+
+    def __getitem__(self, key: int | str) -> Any:
+        """An object by number; a field of the only object by name."""
+        return self.objects[key] if isinstance(key, int) else self.objects[0][key]
+
+
+def run(engine: Engine, arguments: Arguments) -> Inspected:
+    find = _finder(engine, arguments.flag("type"))
+    found: dict[str, dict[str, Any]] = {}
+    failed: list[DockmagicError] = []
+    for name in arguments.words:
+        try:
+            found[name] = find(name)
+        except DockmagicError as error:
+            failed.append(error)
+    objects = tuple(found.values())
+    printed = _printed(objects, arguments.flag("format"))
+    return Inspected(tuple(found), objects, printed, tuple(failed))
+
+
+def _printed(objects: tuple[dict[str, Any], ...], format: str) -> tuple[str, ...] | None:
+    if not format:
+        return None
+    from dockmagic.commands.gotemplate import Template
+
+    template = Template("{{json .}}" if format == "json" else format)
+    return tuple(map(template.render, objects))
+
+
+def _finder(engine: Engine, kind: str) -> Callable[[str], dict[str, Any]]:
+    if kind == "container":
+        return engine.inspect
+    if kind == "image":
+        return engine.inspect_image
+
+    def either(name: str) -> dict[str, Any]:
+        try:
+            return engine.inspect(name)
+        except NotFound:
+            pass  # an image may have that name
+        try:
+            return engine.inspect_image(name)
+        except (NotFound, Unsupported):
+            raise NotFound(f"No such object: {name}") from None
+
+    return either

@@ -1,0 +1,257 @@
+"""`docker ps`: containers."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from dockmagic.commands.filters import apply, has_label, parse_filter
+from dockmagic.commands.flags import Arguments, Parser, integer, planned, switch, value, values
+from dockmagic.commands.listing import Column, Fields, Listing, label_lookup, steady
+from dockmagic.commands.ports import parse_expose
+from dockmagic.commands.quantities import ago, timestamp
+from dockmagic.commands.references import familiar
+from dockmagic.commands.result import is_named
+from dockmagic.commands.table import ellipsis, quote
+from dockmagic_runtime.errors import InvalidInput
+from dockmagic_runtime.model.container import Container, PortMapping, Status
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.engine import Engine
+
+
+def parser() -> Parser:
+    return Parser(
+        verb="ps",
+        usage="[OPTIONS]",
+        summary="List containers",
+        maximum=0,
+        flags=(
+            switch("all", "a", "Also those that do not run"),
+            values(
+                "filter", "f", "Only those with NAME=VALUE", type="filter", convert=parse_filter
+            ),
+            value("format", help='"table TEMPLATE", a Go template, or json'),
+            integer("last", "n", "The n last created, in all states", default=-1),
+            switch("latest", "l", "The last created, in all states"),
+            switch("no-trunc", help="Show ids and commands in full"),
+            switch("quiet", "q", "Only ids"),
+            *planned("s/size"),
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Containers(Listing):
+    """The rows of `docker ps`; `items` are the engine's `Container` values."""
+
+    columns: ClassVar[tuple[Column, ...]] = (
+        Column("ID", "CONTAINER ID"),
+        steady("Image", "IMAGE"),
+        steady("Command", "COMMAND"),
+        Column("RunningFor", "CREATED"),
+        Column("Status", "STATUS", "_status"),
+        steady("Ports", "PORTS"),
+        Column("Names", "NAMES", "_names"),
+    )
+    headings: ClassVar[dict[str, str]] = {
+        "CreatedAt": "CREATED AT",
+        "LocalVolumes": "LOCAL VOLUMES",
+    }
+
+    items: tuple[Container, ...]
+
+    def stable_columns(self) -> list[tuple[str, str]]:
+        """Names first: without ids they are what tells rows apart."""
+        columns = [(column.heading, column.stable) for column in self.columns if column.stable]
+        return [columns[-1], *columns[:-1]]
+
+
+def run(engine: Engine, arguments: Arguments) -> Containers:
+    found = _chosen(engine, arguments)
+    in_full = arguments.flag("no-trunc")
+    return Containers(
+        items=tuple(found),
+        fields=tuple(_fields(container, in_full=in_full) for container in found),
+        format=arguments.flag("format"),
+        quiet=arguments.flag("quiet"),
+        in_full=in_full,
+    )
+
+
+def _chosen(engine: Engine, arguments: Arguments) -> list[Container]:
+    asked = arguments.flag("filter")
+    last = 1 if arguments.flag("latest") else arguments.flag("last")
+    every = arguments.flag("all") or last >= 0 or any(name == "status" for name, _ in asked)
+    found = apply(engine.containers(all=every), _resolved(engine, asked), _FILTERS)
+    return found[:last] if last >= 0 else found
+
+
+def _resolved(engine: Engine, asked: tuple[tuple[str, str], ...]) -> list[tuple[str, str]]:
+    """`before` and `since` name a container: its time is what is compared."""
+    timed = ("before", "since")
+    return [
+        (name, repr(engine.container(text).created) if name in timed else text)
+        for name, text in asked
+    ]
+
+
+def matches(pattern: str, name: str) -> bool:
+    """Docker's name filter: a regular expression that may write the name with its slash."""
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise InvalidInput(f"invalid filter 'name={pattern}'", hint=str(error)) from None
+    return any(expression.search(text) for text in (name, f"/{name}"))
+
+
+def _has_status(container: Container, text: str) -> bool:
+    if text not in set(Status):
+        raise InvalidInput(f"invalid filter 'status={text}'", hint=f"one of {', '.join(Status)}")
+    return container.status == text
+
+
+def _has_exited(container: Container, text: str) -> bool:
+    return container.status is Status.EXITED and str(container.exit_code) == text
+
+
+def _has_ancestor(container: Container, text: str) -> bool:
+    same_id = container.image_id.removeprefix("sha256:").startswith(text.removeprefix("sha256:"))
+    return same_id or familiar(container.image) == familiar(text)
+
+
+def _publishes(container: Container, text: str) -> bool:
+    ports = {f"{p.container_port}/{p.protocol}" for p in container.ports if p.host_port}
+    return not ports.isdisjoint(parse_expose(text))
+
+
+def _exposes(container: Container, text: str) -> bool:
+    return not set(container.exposed).isdisjoint(parse_expose(text)) or _publishes(container, text)
+
+
+def _has_volume(container: Container, text: str) -> bool:
+    mounts = container.spec.mounts if container.spec else ()
+    return any(text in (mount.source, mount.target) for mount in mounts)
+
+
+_FILTERS = {
+    "id": lambda container, text: container.id.startswith(text),
+    "name": lambda container, text: matches(text, container.name),
+    "label": lambda container, text: has_label(container.labels, text),
+    "status": _has_status,
+    "exited": _has_exited,
+    "ancestor": _has_ancestor,
+    "before": lambda container, text: container.created < float(text),
+    "since": lambda container, text: container.created > float(text),
+    "publish": _publishes,
+    "expose": _exposes,
+    "volume": _has_volume,
+    "network": lambda container, text: _network(container) == text,
+}
+
+
+def _network(container: Container) -> str:
+    return container.spec.network if container.spec else ""
+
+
+def _fields(container: Container, *, in_full: bool) -> Fields:
+    command = shlex.join(container.command)
+    mounts = container.spec.mounts if container.spec else ()
+    return {
+        "ID": container.id if in_full else container.short_id,
+        "Image": familiar(container.image).removesuffix(":latest"),
+        "Command": quote(command if in_full else ellipsis(command, 20)),
+        "CreatedAt": timestamp(container.created),
+        "RunningFor": ago(container.created),
+        "Ports": ", ".join(port_texts(container)),
+        "State": str(container.status),
+        "Status": status_text(container),
+        "_status": status_text(container, with_times=False),
+        "Names": container.name,
+        "_names": container.name if is_named(container) else "(random)",
+        "Labels": ",".join(f"{key}={text}" for key, text in sorted(container.labels.items())),
+        "Label": label_lookup(container.labels),
+        "Mounts": ",".join(mount.source or mount.target for mount in mounts),
+        "LocalVolumes": str(sum(mount.kind == "volume" for mount in mounts)),
+        "Networks": _network(container),
+    }
+
+
+def status_text(container: Container, *, with_times: bool = True) -> str:
+    """`Up 2 minutes (Paused)`, `Exited (0) 3 hours ago`, `Created`."""
+    if container.status.is_alive:
+        words = ["Restarting" if container.status is Status.RESTARTING else "Up"]
+        if with_times and container.started:
+            words.append(ago(container.started).removesuffix(" ago"))
+        return " ".join(words) + (" (Paused)" if container.status is Status.PAUSED else "")
+    if container.status is Status.EXITED:
+        return f"Exited ({container.exit_code})" + (
+            f" {ago(container.finished)}" if with_times and container.finished else ""
+        )
+    return {Status.REMOVING: "Removal In Progress"}.get(
+        container.status, str(container.status).capitalize()
+    )
+
+
+def port_texts(container: Container) -> list[str]:
+    """As `docker ps` shows them: published ones first, neighbours as one range."""
+    published = [port for port in container.ports if port.host_port]
+    taken = {f"{port.container_port}/{port.protocol}" for port in published}
+    exposed = [port for port in container.exposed if port not in taken]
+    if not container.status.is_alive:
+        return []
+    return [*_ranges(published), *_exposed_ranges(exposed)]
+
+
+def _ranges(ports: list[PortMapping]) -> list[str]:
+    texts: list[str] = []
+    for first, last in _neighbours(sorted(ports, key=_port_order)):
+        if first == last:
+            texts.append(str(first))
+        else:
+            head, _, tail = str(first).partition("->")
+            texts.append(
+                f"{head}-{last.host_port}->{tail.partition('/')[0]}-{last.container_port}"
+                f"/{last.protocol}"
+            )
+    return texts
+
+
+def _port_order(port: PortMapping) -> tuple[str, str, int, int]:
+    return port.host_ip, port.protocol, port.container_port, port.host_port
+
+
+def _neighbours(ports: list[PortMapping]) -> list[tuple[PortMapping, PortMapping]]:
+    """First and last of each run of ports that go up by one on both sides."""
+    runs: list[tuple[PortMapping, PortMapping]] = []
+    for port in ports:
+        if runs and _follows(runs[-1][1], port):
+            runs[-1] = (runs[-1][0], port)
+        else:
+            runs.append((port, port))
+    return runs
+
+
+def _follows(last: PortMapping, port: PortMapping) -> bool:
+    return (
+        (last.host_ip, last.protocol) == (port.host_ip, port.protocol)
+        and port.container_port == last.container_port + 1
+        and port.host_port == last.host_port + 1
+    )
+
+
+def _exposed_ranges(exposed: list[str]) -> list[str]:
+    """`80-82/tcp` for three neighbours."""
+    runs: list[tuple[int, int, str]] = []
+    for port, protocol in sorted(
+        (int(p), proto) for p, _, proto in (e.partition("/") for e in exposed)
+    ):
+        if runs and runs[-1][1:] == (port - 1, protocol):
+            runs[-1] = (runs[-1][0], port, protocol)
+        else:
+            runs.append((port, port, protocol))
+    return [
+        f"{low}/{proto}" if low == high else f"{low}-{high}/{proto}" for low, high, proto in runs
+    ]

@@ -1,0 +1,86 @@
+"""`docker pull`, and the pull that `run`, `create` and `build` begin with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dockmagic.commands.flags import Arguments, Parser, planned, switch
+from dockmagic.commands.result import Event, Result, notice
+from dockmagic_runtime.errors import NotFound
+from dockmagic_runtime.model.events import PullDone, PullStatus
+from dockmagic_runtime.model.image import Image
+from dockmagic_runtime.model.reference import ImageReference
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.engine import Engine
+
+
+def parser() -> Parser:
+    return Parser(
+        verb="pull",
+        usage="[OPTIONS] NAME[:TAG|@DIGEST]",
+        summary="Download an image",
+        minimum=1,
+        maximum=1,
+        flags=(
+            switch("quiet", "q", "Only the image's name at the end"),
+            *planned("a/all-tags", "disable-content-trust", "platform=string"),
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Pulled(Result):
+    """An image that is here now."""
+
+    image: Image
+    reference: str
+    was_present: bool = False
+
+    def text(self) -> str:
+        return self.reference
+
+    def rows(self) -> list[dict[str, Any]]:
+        return [{"reference": self.reference, "id": self.image.id, "size": self.image.size}]
+
+
+def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
+    (name,) = arguments.words
+    reference = ImageReference.parse(name)
+    quiet = arguments.flag("quiet")
+    if not quiet and reference.tag and not name.endswith(f":{reference.tag}"):
+        yield PullStatus(status=f"Using default tag: {reference.tag}")
+    done = None
+    for event in engine.pull(name):
+        if isinstance(event, PullDone):
+            done = event
+        elif not quiet:
+            yield event
+    if done is not None:
+        yield Pulled(done.image, reference.canonical, done.was_present)
+
+
+def ensure_image(engine: Engine, name: str, policy: str, *, quiet: bool) -> Iterator[Event]:
+    """Pull what `--pull` says is to be pulled, before a container is made of it."""
+    if policy == "always":
+        yield from _pull(engine, name, quiet=quiet)
+    elif policy == "missing" and not _is_present(engine, name):
+        reference = ImageReference.parse(name)
+        yield notice(f"Unable to find image '{reference.familiar}' locally")
+        yield from _pull(engine, name, quiet=quiet)
+
+
+def _is_present(engine: Engine, name: str) -> bool:
+    try:
+        engine.image(name)
+    except NotFound:
+        return False
+    return True
+
+
+def _pull(engine: Engine, name: str, *, quiet: bool) -> Iterator[Event]:
+    for event in engine.pull(name):
+        if not quiet and not isinstance(event, PullDone):
+            yield event

@@ -1,0 +1,115 @@
+"""Sizes, numbers and times: read as Docker's flags are, written as Docker's tables are."""
+
+from __future__ import annotations
+
+import re
+import time
+from decimal import Decimal, InvalidOperation
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kKmMgGtTpP])?[iI]?[bB]?")
+_POWER = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
+_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h))+")
+_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
+_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def parse_size(text: str) -> int:
+    """`512m`, `1.5g`, `64MiB` in bytes: units are powers of 1024, whatever they are called."""
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        raise ValueError(f"invalid size: '{text}'")
+    return int(Decimal(match[1]) * 1024 ** _POWER[(match[2] or "").lower()])
+
+
+def parse_swap(text: str) -> int:
+    """As a size, or -1 for no limit."""
+    return -1 if text == "-1" else parse_size(text)
+
+
+def parse_cpus(text: str) -> int:
+    """`1.5` CPUs as nanoseconds of CPU per second."""
+    try:
+        nanos = Decimal(text) * 10**9
+    except InvalidOperation:
+        raise ValueError(f"failed to parse {text} as a rational number") from None
+    if not nanos.is_finite() or nanos < 0:
+        raise ValueError(f"failed to parse {text} as a rational number")
+    if nanos != int(nanos):
+        raise ValueError("value is too precise")
+    return int(nanos)
+
+
+def parse_moment(text: str, now: float | None = None) -> float:
+    """A point in time: a date, seconds since the epoch, or how long ago (`10m`)."""
+    if _DURATION.fullmatch(text):
+        ago = sum(float(n) * _SECONDS[unit] for n, unit in _DURATION_PART.findall(text))
+        return (time.time() if now is None else now) - ago
+    if re.fullmatch(r"\d+(\.\d+)?", text):
+        return float(text)
+    return _parse_date(text)
+
+
+def _parse_date(text: str) -> float:
+    from datetime import datetime
+
+    # Go prints nine digits of a second and Python reads six.
+    text = re.sub(r"(\.\d{6})\d+", r"\1", text)
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError):
+        raise ValueError(f'failed to parse value as time or duration: "{text}"') from None
+
+
+def decimal_size(size: float) -> str:
+    """As `docker images` writes it: `170MB`, powers of 1000, three digits."""
+    return _scaled(size, 1000.0, ("B", "kB", "MB", "GB", "TB", "PB", "EB"), 3)
+
+
+def binary_size(size: float) -> str:
+    """As `docker stats` writes it: `1.523GiB`, powers of 1024, four digits."""
+    return _scaled(size, 1024.0, ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"), 4)
+
+
+def _scaled(size: float, base: float, units: tuple[str, ...], digits: int) -> str:
+    power = 0
+    while size >= base and power < len(units) - 1:
+        size, power = size / base, power + 1
+    text = f"{size:.{digits}g}"
+    # %g turns 1023 into 1.02e+03 when it may keep three digits only.
+    return f"{float(text):.0f}{units[power]}" if "e" in text else text + units[power]
+
+
+def human_duration(seconds: float) -> str:
+    """As Docker says it: `Less than a second`, `About an hour`, `3 weeks`."""
+    whole = int(seconds)
+    hours = (whole + 1800) // 3600
+    if whole < 60:
+        return "Less than a second" if whole < 1 else _count(whole, "second")
+    if whole < 3600:
+        return "About a minute" if whole < 120 else _count(whole // 60, "minute")
+    if hours < 48:
+        return "About an hour" if hours == 1 else _count(hours, "hour")
+    for limit, length, unit in ((14, 1, "day"), (60, 7, "week"), (730, 30, "month")):
+        if hours < limit * 24:
+            return _count(hours // 24 // length, unit)
+    return _count(whole // 86400 // 365, "year")
+
+
+def _count(number: int, unit: str) -> str:
+    return f"{number} {unit}" if number == 1 else f"{number} {unit}s"
+
+
+def ago(moment: float, now: float | None = None) -> str:
+    """How long ago, or `N/A` for what never happened."""
+    if not moment:
+        return "N/A"
+    return f"{human_duration((time.time() if now is None else now) - moment)} ago"
+
+
+def timestamp(moment: float) -> str:
+    """As Go prints a time: `2026-01-31 12:00:00 +0000 UTC`."""
+    return time.strftime("%Y-%m-%d %H:%M:%S +0000 UTC", time.gmtime(moment))
+
+
+def rfc3339(moment: float) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment))

@@ -1,0 +1,67 @@
+"""`docker run`: pull if need be, create, start, and stay with it unless `-d` says otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from dockmagic.commands.container_flags import CONTAINER_FLAGS, container_spec, parse_stream
+from dockmagic.commands.create import check_cidfile, write_cidfile
+from dockmagic.commands.flags import Arguments, Parser, switch, value, values
+from dockmagic.commands.pull import ensure_image
+from dockmagic.commands.result import Attached, Event, Started
+from dockmagic_runtime.model.container import ContainerSpec
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.engine import Engine
+
+
+def parser() -> Parser:
+    return Parser(
+        verb="run",
+        usage="[OPTIONS] IMAGE [COMMAND] [ARG...]",
+        summary="Make a container from an image and run it",
+        minimum=1,
+        stops_at_word=True,
+        flags=(
+            *CONTAINER_FLAGS,
+            values("attach", "a", "Attach to STDIN, STDOUT or STDERR", convert=parse_stream),
+            switch("detach", "d", "Run in the background and print the container's id"),
+            value("detach-keys", help="Keys that detach from it", default="ctrl-p,ctrl-q"),
+            switch("rm", help="Remove the container when it ends"),
+            switch("sig-proxy", help="Pass signals on to the process", default=True),
+        ),
+    )
+
+
+def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
+    detach, streams = arguments.flag("detach"), frozenset(arguments.flag("attach"))
+    if detach and streams:
+        raise arguments.wrong(
+            "conflicting options: cannot specify both --attach and --detach", exit_code=1
+        )
+    spec = container_spec(arguments, auto_remove=arguments.flag("rm"))
+    check_cidfile(arguments.flag("cidfile"))
+    yield from ensure_image(engine, spec.image, spec.pull, quiet=arguments.flag("quiet"))
+    if detach:
+        container = engine.run_detached(spec)
+        write_cidfile(arguments.flag("cidfile"), container.id)
+        yield Started(container)
+    else:
+        yield _attached(engine, spec, arguments, streams)
+
+
+def _attached(
+    engine: Engine, spec: ContainerSpec, arguments: Arguments, streams: frozenset[str]
+) -> Attached:
+    process = engine.run(spec)
+    write_cidfile(arguments.flag("cidfile"), process.id)
+    return Attached(
+        process,
+        spec.name or spec.image,
+        tty=spec.tty,
+        stdin=spec.open_stdin and (not streams or "stdin" in streams),
+        streams=(streams or frozenset(["stdout", "stderr"])) - {"stdin"},
+        detach_keys=arguments.flag("detach-keys"),
+        proxy_signals=arguments.flag("sig-proxy"),
+    )

@@ -1,0 +1,99 @@
+"""Tab after `%docker`, `%%docker` and the verbs' magics: verbs, flags, images, containers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from dockmagic import commands
+from dockmagic.commands.references import familiar
+from dockmagic.session import Session
+from dockmagic_runtime.errors import DockmagicError
+
+_LINE = re.compile(r"(?:.*=\s*)?%{1,2}(\w+)\s+(.*)", re.DOTALL)
+_IMAGES = frozenset("run create rmi tag history layers pull".split())
+_CONTAINERS = frozenset("start stop kill rm pause unpause exec logs diff stats rename wait".split())
+
+
+class Completer:
+    """Offers names; asks the engine only when one is wanted, and is silent if it cannot say."""
+
+    def __init__(self, session: Session, variables: Mapping[str, Any]) -> None:
+        self._session = session
+        self._variables = variables
+        self._matcher: Any = None
+
+    def install(self, shell: Any) -> None:
+        from IPython.core.completer import context_matcher
+
+        self._matcher = context_matcher(identifier="dockmagic")(self._complete)
+        if shell.Completer is not None:
+            shell.Completer.custom_matchers.append(self._matcher)
+
+    def remove(self, shell: Any) -> None:
+        if shell.Completer is not None and self._matcher in shell.Completer.custom_matchers:
+            shell.Completer.custom_matchers.remove(self._matcher)
+
+    def _complete(self, context: Any) -> Any:
+        from IPython.core.completer import SimpleCompletion
+
+        found = self.candidates(_relevant(context), context.token)
+        completions = [SimpleCompletion(text, type=kind) for text, kind in found]
+        return {"completions": completions, "suppress": bool(completions)}
+
+    def candidates(self, line: str, token: str) -> list[tuple[str, str]]:
+        """What may stand at the end of `line`, where `token` has been typed so far."""
+        from dockmagic.magics import VERB_MAGICS
+
+        match = _LINE.fullmatch(line)
+        if match is None:
+            return []
+        name, rest = match.groups()
+        words = rest.split()
+        before = words[:-1] if rest and not rest[-1:].isspace() else words
+        if name in VERB_MAGICS:
+            before = [*VERB_MAGICS[name], *before]
+        elif name != "docker":
+            return []
+        typed = words[-1] if words and not rest[-1:].isspace() else ""
+        found = [
+            (text, kind) for text, kind in self._known(before, typed) if text.startswith(typed)
+        ]
+        # IPython replaces the token, which begins after the last of its own delimiters.
+        cut = len(typed) - len(token) if typed.endswith(token) else 0
+        return [(text[cut:], kind) for text, kind in found]
+
+    def _known(self, before: list[str], typed: str) -> Iterable[tuple[str, str]]:
+        words = [word for word in before if word != "docker"]
+        if not words:
+            return [(name, "verb") for name in commands.names()]
+        if words[0] in commands.GROUPS and len(words) == 1:
+            return [(name, "verb") for name in commands.GROUPS[words[0]]]
+        try:
+            verb, _ = commands.resolve(words)
+            if typed.startswith("-"):
+                flags = commands.parser(verb).flags
+                return [(f"--{flag.name}", "flag") for flag in flags if not flag.planned]
+            return self._names(verb)
+        except (DockmagicError, commands.HelpAsked):
+            return []
+
+    def _names(self, verb: str) -> Iterable[tuple[str, str]]:
+        engine = self._session.engine
+        found: list[tuple[str, str]] = []
+        if verb in _IMAGES or verb == "inspect":
+            tags = (tag for image in engine.images() for tag in image.tags)
+            found += [(familiar(tag), "image") for tag in tags]
+        if verb in _CONTAINERS or verb == "inspect":
+            found += [(one.name, "container") for one in engine.containers(all=True)]
+        return found
+
+
+def _relevant(context: Any) -> str:
+    """The line up to the cursor; in a %%docker cell, as if the magic stood before it."""
+    line = str(context.line_with_cursor)[: context.cursor_position]
+    full = str(context.full_text)
+    if full.startswith("%%docker") and not line.startswith("%"):
+        return f"%docker {line}"
+    return line

@@ -1,0 +1,97 @@
+"""How IPython shows what the magics return.
+
+Results and handles stay free of it: IPython's formatters are told about their types when the
+extension is loaded, and forget them when it is unloaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from dockmagic.commands.result import Result
+from dockmagic.commands.stats import StatsTable
+from dockmagic.magics.handles import Completed, Container, Image
+from dockmagic.magics.settings import DockMagic
+from dockmagic.session import Session
+from dockmagic.widgets import bundle, container_bundle, image_bundle
+from dockmagic_runtime.errors import DockmagicError, NotFound
+from dockmagic_runtime.model.container import Stats
+
+_WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+
+
+class Display:
+    """The formatters, and what they need to know."""
+
+    def __init__(self, session: Session, settings: DockMagic, *, has_kernel: bool) -> None:
+        self._session = session
+        self._settings = settings
+        self._has_kernel = has_kernel
+
+    def install(self, formatter: Any) -> None:
+        """Tell IPython's display formatter about our types."""
+        bundles = formatter.mimebundle_formatter
+        bundles.for_type(Result, self.result)
+        bundles.for_type(Container, self.container)
+        bundles.for_type(Image, self.image)
+        # What a command in the foreground has to show was shown while it ran.
+        formatter.ipython_display_formatter.for_type(Completed, _nothing)
+
+    def remove(self, formatter: Any) -> None:
+        for kind in (Result, Container, Image):
+            formatter.mimebundle_formatter.pop(kind, None)
+        formatter.ipython_display_formatter.pop(Completed, None)
+
+    def result(self, result: Result, **_: Any) -> dict[str, Any]:
+        found: dict[str, Any] = dict(
+            bundle(result, deterministic=self._deterministic, html=self._settings.shows_html)
+        )
+        if isinstance(result, StatsTable) and len(result) == 1 and self._live and not result.format:
+            found[_WIDGET_VIEW] = self._live_stats(result[0])
+        return found
+
+    def container(self, container: Container, **_: Any) -> dict[str, Any]:
+        try:
+            state = self._session.engine.container(container.id)
+        except NotFound:
+            return {"text/plain": repr(container)}
+        return self._shown(container_bundle(state, deterministic=self._deterministic))
+
+    def image(self, image: Image, **_: Any) -> dict[str, Any]:
+        try:
+            state = self._session.engine.image(image.id)
+        except DockmagicError:
+            return {"text/plain": repr(image)}
+        return self._shown(image_bundle(state, repr(image), deterministic=self._deterministic))
+
+    def _shown(self, found: dict[str, str]) -> dict[str, Any]:
+        if not self._settings.shows_html:
+            del found["text/html"]
+        return dict(found)
+
+    @property
+    def _deterministic(self) -> bool:
+        return bool(self._settings.deterministic)
+
+    @property
+    def _live(self) -> bool:
+        return self._settings.is_live(has_kernel=self._has_kernel)
+
+    def _live_stats(self, stats: Stats) -> dict[str, Any]:
+        """A view of a new widget: its samples and buttons are the engine's."""
+        from dockmagic.widgets.live_stats import LiveStats
+
+        engine = self._session.engine
+        actions: dict[str, Callable[[], object]] = {
+            "pause": lambda: engine.pause(stats.id),
+            "unpause": lambda: engine.unpause(stats.id),
+            "stop": lambda: engine.stop(stats.id),
+            "kill": lambda: engine.kill(stats.id),
+        }
+        widget = LiveStats(stats.name, lambda: engine.stats(stats.id), actions)
+        return {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
+
+
+def _nothing(_: Completed) -> None:
+    pass

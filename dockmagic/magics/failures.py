@@ -1,0 +1,21 @@
+"""The edge at which the engine's errors become the notebook's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from dockmagic.errors import from_engine
+from dockmagic.widgets.untrusted import plain
+from dockmagic_runtime.errors import DockmagicError
+
+
+@contextmanager
+def as_magic_errors() -> Iterator[None]:
+    """Raises MagicError for what the engine raises; its texts may quote a container, so clean."""
+    try:
+        yield
+    except DockmagicError as error:
+        shown = from_engine(error)
+        shown.message, shown.hint = plain(shown.message), plain(shown.hint)
+        raise shown from error

@@ -1,0 +1,39 @@
+"""`%config DockMagic`: what a notebook may set."""
+
+from __future__ import annotations
+
+import os
+
+from traitlets import Bool, Enum
+from traitlets.config import Configurable
+
+
+class DockMagic(Configurable):  # type: ignore[misc, unused-ignore]
+    """Settings of the dockmagic extension."""
+
+    catalogue = Enum(
+        ["when-unreachable", "never", "always"],
+        default_value="when-unreachable",
+        help="When images are made on this machine instead of pulled from a registry.",
+    ).tag(config=True)
+    render = Enum(
+        ["auto", "widget", "html", "text"],
+        help="What results are shown as; auto is a widget where a kernel's front end is.",
+    ).tag(config=True)
+    deterministic = Bool(
+        help="Leave out of all results what differs from run to run: for notebooks under test."
+    ).tag(config=True)
+
+    def _render_default(self) -> str:
+        return os.environ.get("DOCKMAGIC_RENDER", "auto")
+
+    def _deterministic_default(self) -> bool:
+        return os.environ.get("DOCKMAGIC_DETERMINISTIC", "") not in ("", "0")
+
+    @property
+    def shows_html(self) -> bool:
+        return self.render != "text"
+
+    def is_live(self, *, has_kernel: bool) -> bool:
+        """Whether results may have widgets: they need somebody at the other end."""
+        return has_kernel and self.render in ("auto", "widget") and not self.deterministic

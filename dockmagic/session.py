@@ -1,0 +1,62 @@
+"""The one place that holds an `Engine`: made at the first use, one for each process."""
+
+from __future__ import annotations
+
+import atexit
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.engine import Engine
+
+
+class Session:
+    """An engine and what it is made with. Thread-safe; closing it twice does no harm."""
+
+    def __init__(self, *, root: str | None = None, catalogue: str = "when-unreachable") -> None:
+        self._root = root
+        self._catalogue = catalogue
+        self._engine: Engine | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def engine(self) -> Engine:
+        with self._lock:
+            if self._engine is None:
+                self._engine = self._make()
+            return self._engine
+
+    def _make(self) -> Engine:
+        from dockmagic_runtime.engine import Engine  # the first command pays, not the import
+
+        atexit.register(self.close)
+        return Engine(self._root, catalogue=self._catalogue)
+
+    def use(self, engine: Engine) -> None:
+        """Take an engine that somebody else made, and will close."""
+        with self._lock:
+            self._engine = engine
+
+    def configure(self, *, catalogue: str) -> None:
+        """Another setting closes the engine; the next command makes a new one."""
+        if catalogue != self._catalogue:
+            self.close()
+            self._catalogue = catalogue
+
+    def close(self) -> None:
+        with self._lock:
+            engine, self._engine = self._engine, None
+        if engine is not None:
+            atexit.unregister(self.close)
+            engine.close()
+
+
+_current: Session | None = None
+
+
+def current() -> Session:
+    """The process's session."""
+    global _current  # one engine a process is the point of this module
+    if _current is None:
+        _current = Session()
+    return _current

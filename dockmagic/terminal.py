@@ -1,0 +1,179 @@
+"""The terminal's side of a container in the foreground.
+
+With `-t` the caller's terminal is made raw, so that every key reaches the container's own
+terminal, and is put back whatever happens. Without it, signals are caught and passed on. The
+detach keys are looked for in what is typed: they end the connection and leave the container.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import shutil
+import signal
+import sys
+import termios
+import threading
+import tty
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from types import FrameType
+from typing import Any
+
+from dockmagic.commands.foreground import Foreground
+from dockmagic.commands.result import Attached, Finished
+from dockmagic_runtime.errors import InvalidInput
+from dockmagic_runtime.supervisor.handle import Process
+
+# Those that a terminal or a service manager sends; KILL and STOP cannot be caught.
+_PASSED_ON = ("HUP", "INT", "QUIT", "TERM", "USR1", "USR2", "CONT", "ALRM")
+_INTERVAL = 0.2  # seconds between two looks at whether the process has ended
+
+
+def parse_keys(text: str) -> bytes:
+    """`ctrl-p,ctrl-q` as the bytes a terminal sends. An empty text means none."""
+    return b"".join(_key(name) for name in text.split(",") if text)
+
+
+def _key(name: str) -> bytes:
+    if len(name) == 1 and name.isascii():
+        return name.encode()
+    letter = name.removeprefix("ctrl-")
+    if name.startswith("ctrl-") and len(letter) == 1 and ("@" <= letter.upper() <= "_"):
+        return bytes([ord(letter.upper()) & 0x1F])
+    raise InvalidInput(
+        f"invalid detach keys: unknown character: '{name}'",
+        hint="letters, and ctrl- with a letter or one of @[\\]^_, between commas",
+    )
+
+
+class KeyWatch:
+    """Looks for a sequence of keys in what is typed; `feed` returns what may be passed on."""
+
+    def __init__(self, keys: bytes) -> None:
+        self._keys = keys
+        self._held = b""
+        self.found = False
+
+    def feed(self, data: bytes) -> bytes:
+        """Bytes that are no part of the sequence; a beginning of it is held back."""
+        passed = bytearray()
+        for value in data:
+            if self.found:
+                break
+            passed += self._take(bytes([value]))
+        return bytes(passed)
+
+    def _take(self, value: bytes) -> bytes:
+        held = self._held + value
+        if not self._keys or not self._keys.startswith(held):
+            self._held = b""
+            if value == self._keys[:1]:  # ctrl-p ctrl-p ctrl-q detaches too
+                self._held, held = value, held[:-1]
+            return held
+        self.found = held == self._keys
+        self._held = b"" if self.found else held
+        return b""
+
+
+def attach(attached: Attached) -> Finished:
+    """Join the caller's streams with the process's until it ends or is left."""
+    keys = KeyWatch(parse_keys(attached.detach_keys))
+    raw = attached.tty and attached.stdin and sys.stdin.isatty()
+    ended = threading.Event()
+    with ExitStack() as stack:
+        if raw:
+            stack.enter_context(raw_terminal(sys.stdin.fileno()))
+        if attached.tty and sys.stdout.isatty():
+            stack.enter_context(followed_size(attached.process))
+        if attached.proxy_signals and not raw:
+            stack.enter_context(passed_signals(attached.process))
+        foreground = Foreground(attached)
+        if attached.stdin:
+            typist = threading.Thread(
+                target=_type, args=(attached.process, keys, ended), name="dockmagic-input"
+            )
+            typist.start()
+            stack.callback(typist.join)
+        stack.callback(ended.set)
+        return _show(foreground, keys)
+
+
+def _show(foreground: Foreground, keys: KeyWatch) -> Finished:
+    try:
+        for stream, data in foreground.output():
+            _write(2 if stream == "stderr" else 1, data)
+    except KeyboardInterrupt:  # signals are not passed on: the caller leaves, the process stays
+        keys.found = True
+        foreground.process.detach()
+    if keys.found:
+        return Finished(foreground.attached.name, 0, detached=True)
+    return foreground.finish()
+
+
+def _write(fd: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(fd, data) :]
+
+
+def _type(process: Process, keys: KeyWatch, ended: threading.Event) -> None:
+    """Pass on what is typed. Wakes up now and then: a blocked read could not be called off."""
+    fd = sys.stdin.fileno()
+    while not ended.is_set():
+        if not select.select([fd], [], [], _INTERVAL)[0]:
+            continue
+        data = os.read(fd, 64 * 1024)
+        if not data:
+            return process.close_stdin()
+        process.write(keys.feed(data))
+        if keys.found:
+            return process.detach()
+    return None
+
+
+@contextmanager
+def raw_terminal(fd: int) -> Iterator[None]:
+    """Every key goes through as it is, until the end of the block."""
+    saved = termios.tcgetattr(fd)
+    try:
+        tty.setraw(fd)
+        yield
+    finally:
+        termios.tcsetattr(fd, termios.TCSADRAIN, saved)
+
+
+@contextmanager
+def followed_size(process: Process) -> Iterator[None]:
+    """The container's terminal has the size of the caller's, now and after each change."""
+
+    def resize(*_: Any) -> None:
+        columns, rows = shutil.get_terminal_size()
+        process.resize(rows, columns)
+
+    resize()
+    with _handlers({signal.SIGWINCH: resize}):
+        yield
+
+
+@contextmanager
+def passed_signals(process: Process) -> Iterator[None]:
+    """What is sent to the caller is sent to the process instead."""
+
+    def pass_on(number: int, _: FrameType | None) -> None:
+        process.signal(signal.Signals(number).name)
+
+    with _handlers({getattr(signal, f"SIG{name}"): pass_on for name in _PASSED_ON}):
+        yield
+
+
+@contextmanager
+def _handlers(handlers: dict[int, Any]) -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread is told of signals
+        return
+    saved = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield
+    finally:
+        for number, handler in saved.items():
+            signal.signal(number, handler)

@@ -1,0 +1,74 @@
+"""Paths as a tree that folds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from dockmagic.widgets.html import GREEN, MONO, MUTED, ORANGE, RED, Markup, details, join, tag
+
+_COLORS = {"A": GREEN, "C": ORANGE, "D": RED}
+_OPEN_BELOW = 12  # entries that may be seen at once without asking
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One path with its mark (A, C, D or nothing) and a word on its right."""
+
+    path: str
+    mark: str = ""
+    aside: str = ""
+
+
+@dataclass(slots=True)
+class _Node:
+    entry: Entry | None = None
+    children: dict[str, _Node] = field(default_factory=dict)
+
+
+def tree(entries: Iterable[Entry], *, limit: int = 150) -> Markup:
+    """The entries below their directories; those over the limit are counted."""
+    found = list(entries)
+    root = _Node()
+    for entry in found[:limit]:
+        _insert(root, entry)
+    opened = len(found) <= _OPEN_BELOW
+    lines = _children(root, opened=opened)
+    if len(found) > limit:
+        lines.append(tag("div", f"+{len(found) - limit} more", style=MUTED))
+    return tag("div", *lines, style=f"{MONO};line-height:1.5")
+
+
+def _insert(root: _Node, entry: Entry) -> None:
+    node = root
+    for part in entry.path.strip("/").split("/"):
+        node = node.children.setdefault(part, _Node())
+    node.entry = entry
+
+
+def _children(node: _Node, *, opened: bool) -> list[Markup]:
+    return [
+        _line(name, child, opened=opened)
+        for name, child in sorted(node.children.items())
+    ]  # fmt: skip
+
+
+def _line(name: str, node: _Node, *, opened: bool) -> Markup:
+    while len(node.children) == 1 and node.entry is None:  # a/b/c with nothing beside it
+        ((part, node),) = node.children.items()
+        name = f"{name}/{part}"
+    label = _label(name, node)
+    if not node.children:
+        return tag("div", label, style="padding-left:1.1em")
+    inner = tag("div", *_children(node, opened=opened), style="padding-left:1.1em")
+    return details(label, inner, opened=opened)
+
+
+def _label(name: str, node: _Node) -> Markup:
+    entry = node.entry or Entry("")
+    text = f"{name}/" if node.children else name
+    color = _COLORS.get(entry.mark, "")
+    parts = [f"{entry.mark} " if entry.mark else "", text]
+    shown = tag("span", *parts, style=f"color:{color}" if color else "")
+    aside = tag("span", f"  {entry.aside}", style=MUTED) if entry.aside else ""
+    return join([shown, aside])
