@@ -78,8 +78,12 @@ def device_program(rules: Sequence[DeviceRule]) -> bytes:
         _instruction(_SHIFT_RIGHT, _WANTED, value=16),
         _instruction(_AND, _KIND, value=0xFFFF),
     ]
-    body = [instruction for rule in rules for instruction in _allow(rule)]
     deny = [_instruction(_SET, _RESULT, value=0), _instruction(_EXIT)]
+    body: list[bytes] = []
+    for rule in rules:
+        body += _allow(rule)
+        if rule == DeviceRule("a"):  # always fits: the verifier refuses code that is never reached
+            return b"".join([*head, *body])
     return b"".join([*head, *body, *deny])
 
 

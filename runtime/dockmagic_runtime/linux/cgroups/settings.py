@@ -137,7 +137,7 @@ def _block_v1(limits: Resources) -> Iterator[Setting]:
             file="blkio.bfq.weight",
             value=str(limits.blkio_weight),
             optional=True,
-            instead=_set("blkio", "blkio.weight", limits.blkio_weight),
+            instead=_set("blkio", "blkio.weight", limits.blkio_weight, optional=True),
         )
 
 
@@ -150,5 +150,5 @@ def _block_v2(limits: Resources) -> Iterator[Setting]:
             file="io.bfq.weight",
             value=str(limits.blkio_weight),
             optional=True,
-            instead=_set("io", "io.weight", scaled),
+            instead=_set("io", "io.weight", scaled, optional=True),
         )

@@ -130,6 +130,8 @@ class CgroupV1(Directories):
             self.write(f"{freezer}/freezer.state", "THAWED")
 
     def kill_all(self) -> None:
+        if not self.exists():
+            return
         try:
             self.write(f"{self._unified or self._main}/cgroup.kill", "1")
         except FileNotFoundError:

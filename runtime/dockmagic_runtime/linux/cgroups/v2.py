@@ -95,6 +95,8 @@ class CgroupV2(Directories):
 
     def kill_all(self) -> None:
         """SIGKILL reaches a group frozen by v2, so it needs no thawing."""
+        if not self.exists():
+            return
         try:
             self.write(f"{self._path}/cgroup.kill", "1")
         except FileNotFoundError:

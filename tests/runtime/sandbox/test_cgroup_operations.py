@@ -1,0 +1,138 @@
+"""The plan's steps that concern control groups."""
+
+from __future__ import annotations
+
+import errno
+import json
+
+import pytest
+
+from dockmagic_runtime.linux.cgroups import DEFAULT_DEVICES
+from dockmagic_runtime.model.container import Resources
+from dockmagic_runtime.sandbox.cgroup_operations import (
+    CreateCgroup,
+    EnterSupervisorCgroup,
+    JoinCgroup,
+    LimitDevices,
+    LimitResources,
+    cgroups_of,
+)
+from dockmagic_runtime.sandbox.operation import Context, Operation, from_wire, to_wire
+from dockmagic_runtime.testing.fake_cgroups import OWN_PID, ROOT, FakeCgroups
+
+MIB = 1024 * 1024
+LIMITS = Resources(memory=64 * MIB, nano_cpus=1_500_000_000, pids_limit=100, cpuset_cpus="0-1")
+PLAN: tuple[Operation, ...] = (
+    EnterSupervisorCgroup("dockmagic"),
+    CreateCgroup("dockmagic", "abc"),
+    LimitResources.of("dockmagic", "abc", LIMITS),
+    LimitDevices.of("dockmagic", "abc"),
+    JoinCgroup("dockmagic", "abc"),
+)
+
+
+@pytest.fixture(params=["v1", "v2"])
+def fake(request: pytest.FixtureRequest) -> FakeCgroups:
+    return FakeCgroups.v1(hybrid=True) if request.param == "v1" else FakeCgroups.v2()
+
+
+@pytest.fixture
+def context(fake: FakeCgroups) -> Context:
+    return Context(linux=fake)
+
+
+def test_the_steps_cross_a_process_border_unchanged() -> None:
+    assert from_wire(json.loads(json.dumps(to_wire(PLAN)))) == PLAN
+
+
+def test_the_steps_put_a_container_where_it_belongs(fake: FakeCgroups, context: Context) -> None:
+    context.init_pid = 77
+    for step in PLAN:
+        step.execute(context)
+    host = cgroups_of(context)
+    assert host.supervisors("dockmagic").pids() == (OWN_PID,)
+    assert host.at("dockmagic", "abc").pids() == (77,)
+    assert host.at("dockmagic", "abc").stats().memory_limit == 64 * MIB
+    assert context.resources["cgroup"].pids() == (77,)
+
+
+def test_a_child_joins_by_itself(fake: FakeCgroups, context: Context) -> None:
+    CreateCgroup("dockmagic", "abc").execute(context)
+    JoinCgroup("dockmagic", "abc").execute(context)
+    assert context.resources["cgroup"].pids() == (OWN_PID,)
+
+
+def test_the_host_is_asked_once(fake: FakeCgroups, context: Context) -> None:
+    for step in PLAN:
+        step.execute(context)
+    asked = [path for path, _ in fake.arguments_of("read_file") if path.startswith("/proc/")]
+    assert sorted(asked) == ["/proc/self/cgroup", "/proc/self/mountinfo"]
+
+
+def test_undoing_kills_what_is_left_and_removes_the_group(
+    fake: FakeCgroups, context: Context
+) -> None:
+    create = CreateCgroup("dockmagic", "abc")
+    create.execute(context)
+    context.resources["cgroup"].join(77)
+    create.undo(context)
+    assert not any(path.endswith("/abc") for path in fake.groups())
+
+
+def test_undoing_needs_no_memory_of_the_making(fake: FakeCgroups, context: Context) -> None:
+    create = CreateCgroup("dockmagic", "abc")
+    create.execute(context)
+    create.undo(Context(linux=fake))
+    assert not any(path.endswith("/abc") for path in fake.groups())
+
+
+@pytest.mark.parametrize("on_call", range(2, 20, 3))
+def test_a_group_that_is_made_only_in_part_is_taken_back(on_call: int) -> None:
+    fake = FakeCgroups.v1(hybrid=True)
+    fake.fail("mkdir", errno.ENOSPC, on_call=on_call)
+    with pytest.raises(OSError, match="space"):
+        CreateCgroup("dockmagic", "abc").execute(Context(linux=fake))
+    assert not any(path.endswith("/abc") for path in fake.groups())
+
+
+def test_only_limits_that_are_asked_for_are_in_the_plan() -> None:
+    assert LimitResources.of("p", "n", Resources(pids_limit=5)).limits == (("pids_limit", 5),)
+    assert LimitResources.of("p", "n", LIMITS).resources() == LIMITS
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        (Resources(), "nothing"),
+        (LIMITS, "64 MiB of memory, 1.5 CPUs, the CPUs 0-1, 100 processes"),
+        (
+            Resources(memory_swap=96 * MIB, memory_reservation=MIB, cpu_shares=512),
+            "96 MiB of memory and swap, a memory reservation of 1 MiB, 512 CPU shares",
+        ),
+        (
+            Resources(cpu_quota=50_000, cpuset_mems="0", blkio_weight=10),
+            "0.5 CPUs, the memory nodes 0, a block I/O weight of 10",
+        ),
+    ],
+)
+def test_limits_are_described_in_words(limits: Resources, words: str) -> None:
+    assert LimitResources.of("p", "n", limits).describe() == f"limit the container to {words}"
+
+
+def test_every_step_says_what_it_does() -> None:
+    said = [step.describe() for step in PLAN]
+    assert said[0] == "move the supervisor into the control group dockmagic/supervisors"
+    assert said[1] == "create the control group dockmagic/abc"
+    assert said[3].startswith("deny the container all devices but c *:* m, b *:* m, c 1:3 rwm")
+    assert said[4] == "join the control group dockmagic/abc"
+
+
+def test_row_44_every_container_is_kept_from_devices(fake: FakeCgroups, context: Context) -> None:
+    CreateCgroup("dockmagic", "abc").execute(context)
+    LimitDevices.of("dockmagic", "abc").execute(context)
+    if fake.legacy:
+        written = [data for path, data, _ in fake.arguments_of("write_file") if "allow" in path]
+        assert written == [str(rule).encode() for rule in DEFAULT_DEVICES]
+        assert f"{ROOT}/devices/dockmagic/abc" in fake.directories
+    else:
+        assert len(fake.arguments_of("bpf_attach")) == 1
