@@ -1,0 +1,316 @@
+"""`LayerStore`: unpacked layers, each under its chain id, as overlay's lower directories.
+
+A layer is prepared in the area's scratch directory. Its rename into place and its row happen in
+one write transaction, which is also the lock between processes: of two that bring the same layer
+the second finds the row and throws its copy away. A directory without a row is what a killed
+process left, and gives way. There is no fsync: a layer can be pulled or built again.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import tempfile
+import time
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from dockmagic_runtime.errors import EngineBug, NotFound
+from dockmagic_runtime.images.archive import Limits
+from dockmagic_runtime.images.blobs import BlobStore
+from dockmagic_runtime.images.compression import Readable
+from dockmagic_runtime.images.pack import Packed, Writable, pack
+from dockmagic_runtime.linux.removal import remove_tree
+from dockmagic_runtime.model.image import LayerFile
+from dockmagic_runtime.model.reference import digest_hex
+from dockmagic_runtime.store.area import Area
+from dockmagic_runtime.store.database import Database
+
+_COLUMNS: Final = "chain_id, diff_id, parent, size, blob, media_type"
+_GRACE: Final = 24 * 3600.0
+# what keeps a layer: an image, the build cache, a container, a layer on top of it
+_UNUSED: Final = """
+DELETE FROM layers WHERE chain_id = ?1
+AND NOT EXISTS (SELECT 1 FROM image_layers WHERE chain_id = ?1)
+AND NOT EXISTS (SELECT 1 FROM build_cache WHERE chain_id = ?1)
+AND NOT EXISTS (SELECT 1 FROM layers AS above WHERE above.parent = ?1)
+AND NOT EXISTS (
+    SELECT 1 FROM containers, json_each(containers.spec, '$.layers') AS held WHERE held.value = ?1
+)
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerRecord:
+    """`size` counts the bytes of the files; `blob` is the digest it was pulled as, if any."""
+
+    chain_id: str
+    diff_id: str
+    parent: str
+    size: int
+    blob: str = ""
+    media_type: str = ""
+
+
+class LayerStore:
+    """The layers of one Docker area."""
+
+    def __init__(self, area: Area, database: Database) -> None:
+        self._directory = str(area.layers)
+        self._scratch = str(area.scratch)
+        self._database = database
+        self._blobs = BlobStore(area)
+
+    # --- asking ----------------------------------------------------------------------------
+
+    def path(self, chain_id: str) -> str:
+        """The directory of an unpacked layer, to be used as a lower directory of an overlay."""
+        return f"{self._directory}/{digest_hex(chain_id)}/diff"
+
+    def has(self, chain_id: str) -> bool:
+        query = "SELECT 1 FROM layers WHERE chain_id = ?"
+        return self._database.row(query, chain_id) is not None
+
+    def get(self, chain_id: str) -> LayerRecord:
+        """Raises NotFound."""
+        row = self._database.row(f"SELECT {_COLUMNS} FROM layers WHERE chain_id = ?", chain_id)
+        if row is None:
+            raise NotFound(f"No such layer: {chain_id}")
+        return _record(row)
+
+    def chain(self, chain_id: str) -> tuple[LayerRecord, ...]:
+        """The layer and all below it, topmost first. "" is the empty chain."""
+        found: list[LayerRecord] = []
+        while chain_id:
+            found.append(self.get(chain_id))
+            chain_id = found[-1].parent
+        return tuple(found)
+
+    def lowers(self, chain_id: str) -> tuple[str, ...]:
+        """Overlay's lower directories for what goes on top of `chain_id`, topmost first."""
+        return tuple(self.path(record.chain_id) for record in self.chain(chain_id))
+
+    def files(self, chain_id: str) -> tuple[LayerFile, ...]:
+        """What the layer adds, changes and deletes of those below it, by path."""
+        from dockmagic_runtime.images.difference import differences
+
+        below = self.lowers(self.get(chain_id).parent)
+        return tuple(
+            LayerFile(path=path, kind=kind, size=size)
+            for path, kind, size in differences(self.path(chain_id), below, sizes=True)
+        )
+
+    # --- bringing --------------------------------------------------------------------------
+
+    def add(
+        self,
+        stream: Readable,
+        parent: str,
+        *,
+        expected_diff_id: str = "",
+        limits: Limits | None = None,
+        blob: str = "",
+        media_type: str = "",
+    ) -> LayerRecord:
+        """Unpack a layer's tar, compressed or not, on top of the chain `parent` ("" for none).
+
+        With `expected_diff_id`, a layer that is here already is not even read, and one that turns
+        out to be another is refused. Idempotent.
+        """
+        from dockmagic_runtime.images import document
+        from dockmagic_runtime.images.unpack import unpack
+
+        if expected_diff_id:
+            chain_id = document.chain_id(parent, expected_diff_id)
+            if self.has(chain_id):
+                return self.get(chain_id)
+        with self._prepared() as made:
+            os.mkdir(f"{made}/diff")
+            unpacked = unpack(
+                stream,
+                f"{made}/diff",
+                expected_diff_id=expected_diff_id,
+                lowers=self.lowers(parent),
+                limits=limits,
+            )
+            record = LayerRecord(
+                chain_id=document.chain_id(parent, unpacked.diff_id),
+                diff_id=unpacked.diff_id,
+                parent=parent,
+                size=unpacked.size,
+                blob=blob,
+                media_type=media_type,
+            )
+            return self._place(made, record)
+
+    def adopt(self, upper: str, parent: str) -> LayerRecord:
+        """Make an overlay's upper directory, unmounted, a layer on top of the chain `parent`.
+
+        The directory is moved, not copied: it must be on the layers' file system.
+        """
+        from dockmagic_runtime.images import document
+
+        packed = pack(upper)
+        record = LayerRecord(
+            chain_id=document.chain_id(parent, packed.diff_id),
+            diff_id=packed.diff_id,
+            parent=parent,
+            size=packed.size,
+        )
+        with self._prepared() as made:
+            os.rename(upper, f"{made}/diff")
+            return self._place(made, record)
+
+    @contextmanager
+    def _prepared(self) -> Iterator[str]:
+        made = tempfile.mkdtemp(prefix="layer-", dir=self._scratch)
+        try:
+            yield made
+        finally:
+            if os.path.lexists(made):
+                remove_tree(made)
+
+    def _place(self, made: str, record: LayerRecord) -> LayerRecord:
+        """Rename the prepared directory into place, unless somebody was quicker."""
+        target = f"{self._directory}/{digest_hex(record.chain_id)}"
+        with self._prepared() as trash, self._database.transaction() as connection:
+            if _row_exists(connection, record.chain_id):
+                return record
+            if record.parent and not _row_exists(connection, record.parent):
+                raise NotFound(f"No such layer: {record.parent}")
+            if os.path.lexists(target):
+                os.rename(target, f"{trash}/left")
+            os.rename(made, target)
+            connection.execute(
+                f"INSERT INTO layers ({_COLUMNS}, created) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (
+                    record.chain_id,
+                    record.diff_id,
+                    record.parent,
+                    record.size,
+                    record.blob,
+                    record.media_type,
+                    time.time(),
+                ),
+            )
+        return record
+
+    def set_blob(self, chain_id: str, blob: str, media_type: str) -> None:
+        """Note under which digest a registry or an archive has the layer."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "UPDATE layers SET blob = ?, media_type = ? WHERE chain_id = ?",
+                (blob, media_type, chain_id),
+            )
+
+    # --- giving away -----------------------------------------------------------------------
+
+    def pack(self, chain_id: str, out: Writable) -> Packed:
+        """Write the layer's tar, byte for byte the one that its diff id names.
+
+        From the blob if there is one; else from the directory, which gives the same bytes for
+        every layer that was made here.
+        """
+        record = self.get(chain_id)
+        if record.blob and self._blobs.has(record.blob):
+            return self._unpacked_blob(record, out)
+        packed = pack(self.path(chain_id), out)
+        if packed.diff_id != record.diff_id:
+            raise EngineBug(
+                f"layer {chain_id} cannot be packed as it was: got {packed.diff_id}, "
+                f"expected {record.diff_id}",
+                hint="it was made by another program and its blob is gone; pull it again",
+            )
+        return packed
+
+    def _unpacked_blob(self, record: LayerRecord, out: Writable) -> Packed:
+        from dockmagic_runtime.images.compression import decompressed
+
+        with self._blobs.open(record.blob) as reader:
+            for chunk in decompressed(reader):
+                out.write(chunk)
+        return Packed(record.diff_id, record.size, 0)
+
+    # --- removing --------------------------------------------------------------------------
+
+    def remove_unused(self, chain_ids: Sequence[str]) -> tuple[LayerRecord, ...]:
+        """Remove those of `chain_ids` (topmost first) that nothing needs; what was removed.
+
+        Needed by: an image, the build cache, a container, a layer on top.
+        """
+        records = [self.get(chain_id) for chain_id in chain_ids if self.has(chain_id)]
+        with self._database.transaction() as connection:
+            removed = tuple(
+                record
+                for record in records
+                if connection.execute(_UNUSED, (record.chain_id,)).rowcount
+            )
+        self._remove_directories([record.chain_id for record in removed])
+        self._remove_blobs(removed)
+        return removed
+
+    def prune(self) -> int:
+        """Remove all layers that nothing needs, and directories and blobs that no row knows.
+
+        The bytes of the layers' files.
+        """
+        freed = 0
+        while removed := self.remove_unused(self._tops()):
+            freed += sum(record.size for record in removed)
+        self._remove_directories(self._strangers())
+        self._remove_forgotten_blobs()
+        return freed
+
+    def _tops(self) -> list[str]:
+        rows = self._database.rows(
+            "SELECT chain_id FROM layers WHERE chain_id NOT IN (SELECT parent FROM layers)"
+        )
+        return [chain_id for (chain_id,) in rows]
+
+    def _strangers(self) -> list[str]:
+        known = {chain for (chain,) in self._database.rows("SELECT chain_id FROM layers")}
+        names = {name.partition("-")[0] for name in os.listdir(self._directory)}
+        return [f"sha256:{n}" for n in names if _is_hex(n) and f"sha256:{n}" not in known]
+
+    def _remove_directories(self, chain_ids: Collection[str]) -> None:
+        """After their rows: so a row never lacks its directory, whenever we are killed."""
+        with self._prepared() as trash, self._database.transaction() as connection:
+            for chain_id in chain_ids:
+                if not _row_exists(connection, chain_id):  # nobody has brought it back
+                    self._throw_away(digest_hex(chain_id), trash)
+
+    def _throw_away(self, name: str, trash: str) -> None:
+        for one in (name, f"{name}-init"):  # containers keep their mount points beside the layer
+            try:
+                os.rename(f"{self._directory}/{one}", f"{trash}/{one}")
+            except FileNotFoundError:
+                pass  # there was none
+
+    def _remove_blobs(self, removed: Sequence[LayerRecord]) -> None:
+        for blob in {record.blob for record in removed if record.blob}:
+            if self._database.row("SELECT 1 FROM layers WHERE blob = ?", blob) is None:
+                self._blobs.delete(blob)
+
+    def _remove_forgotten_blobs(self) -> None:
+        """Blobs that no row names; young ones may belong to a pull that is under way."""
+        rows = self._database.rows("SELECT blob FROM layers UNION SELECT manifest FROM images")
+        known = {digest for (digest,) in rows}
+        for digest in self._blobs.digests():
+            if digest not in known and self._blobs.age(digest) > _GRACE:
+                self._blobs.delete(digest)
+
+
+def _record(row: tuple[object, ...]) -> LayerRecord:
+    names = _COLUMNS.split(", ")
+    return LayerRecord(**dict(zip(names, row, strict=True)))  # type: ignore[arg-type]
+
+
+def _row_exists(connection: sqlite3.Connection, chain_id: str) -> bool:
+    query = "SELECT 1 FROM layers WHERE chain_id = ?"
+    return connection.execute(query, (chain_id,)).fetchone() is not None
+
+
+def _is_hex(name: str) -> bool:
+    return len(name) == 64 and set(name) <= set("0123456789abcdef")

@@ -1,0 +1,285 @@
+"""`ImageStore`: images by name and by id: which there are, what is in them, what their names are.
+
+An image is its config document, kept as the bytes it came as, and a list of layers. Decoded
+configs are cached by id, which never goes stale; names and sizes are asked of the database each
+time, since another process may have moved a tag.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+import time
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from dockmagic_runtime.errors import InvalidInput, NotFound
+from dockmagic_runtime.images import rmi
+from dockmagic_runtime.images.layers import LayerStore
+from dockmagic_runtime.model.image import History, Image, Layer
+from dockmagic_runtime.model.reference import ImageReference
+from dockmagic_runtime.store.area import Area
+from dockmagic_runtime.store.database import Database
+
+_ID_PREFIX = re.compile(r"(?:sha256:)?([a-f0-9]{1,64})")
+_TAGS_OF = "SELECT reference FROM tags WHERE image_id = ? ORDER BY reference"
+
+
+class ImageStore:
+    """The images of one Docker area."""
+
+    def __init__(self, area: Area, database: Database, layers: LayerStore) -> None:
+        self._area = area
+        self._database = database
+        self._layers = layers
+        self._decoded: dict[str, Image] = {}
+
+    # --- finding ---------------------------------------------------------------------------
+
+    def resolve(self, reference: str) -> Image:
+        """By tag, then full id, then unique prefix of an id.
+
+        Raises NotFound, with similar names as its hint, and InvalidInput for an ambiguous prefix.
+        """
+        return self._image(self._find_tag(reference) or self._find_id(reference))
+
+    def _find_tag(self, text: str) -> str:
+        """The id that a name points to, or ""."""
+        try:
+            key = _key(ImageReference.parse(text))
+        except InvalidInput:
+            if _ID_PREFIX.fullmatch(text):
+                return ""  # 64 digits are no name, on purpose
+            raise
+        row = self._database.row("SELECT image_id FROM tags WHERE reference = ?", key)
+        return str(row[0]) if row else ""
+
+    def _find_id(self, text: str) -> str:
+        match = _ID_PREFIX.fullmatch(text)
+        if match is None:
+            raise self._no_such_image(text)
+        prefix = f"sha256:{match[1]}"
+        # "g" comes after every hexadecimal digit
+        query = "SELECT id FROM images WHERE id >= ? AND id < ? LIMIT 2"
+        rows = self._database.rows(query, prefix, f"{prefix}g")
+        if len(rows) > 1:
+            raise InvalidInput(
+                f"multiple IDs found with provided prefix: {text}", hint="give more of its digits"
+            )
+        if not rows:
+            raise self._no_such_image(text)
+        return str(rows[0][0])
+
+    def _no_such_image(self, text: str) -> NotFound:
+        from difflib import get_close_matches
+
+        shown = text if _ID_PREFIX.fullmatch(text) else ImageReference.parse(text).familiar
+        names = [
+            self._familiar(key) for (key,) in self._database.rows("SELECT reference FROM tags")
+        ]
+        near = get_close_matches(shown, names, n=3)
+        return NotFound(
+            f"No such image: {shown}", hint=f"similar: {', '.join(near)}" if near else ""
+        )
+
+    @staticmethod
+    def _familiar(key: str) -> str:
+        return ImageReference.parse(key).familiar
+
+    def references(self, image_id: str) -> tuple[ImageReference, ...]:
+        """All names of an image, tags and digests."""
+        rows = self._database.rows(_TAGS_OF, image_id)
+        return tuple(ImageReference.parse(key) for (key,) in rows)
+
+    def _image(self, image_id: str) -> Image:
+        image = self._decoded.get(image_id)
+        if image is None:
+            image = self._decoded[image_id] = self._decode(image_id)
+        names = self._database.rows(_TAGS_OF, image_id)
+        tags = tuple(self._familiar(key) for (key,) in names if "@" not in key)
+        return replace(image, tags=tags) if tags else image
+
+    def _decode(self, image_id: str) -> Image:
+        from dockmagic_runtime.images import document  # msgspec: not before the first image
+
+        sizes = self._database.rows(
+            "SELECT size FROM image_layers JOIN layers USING (chain_id) "
+            "WHERE image_id = ? ORDER BY position",
+            image_id,
+        )
+        decoded = document.decode_config(self.config_bytes(image_id))
+        return document.to_image(image_id, decoded, tags=(), sizes=[size for (size,) in sizes])
+
+    def config_bytes(self, image_id: str) -> bytes:
+        """The image's OCI config document as it came. Raises NotFound."""
+        row = self._database.row("SELECT config FROM images WHERE id = ?", image_id)
+        if row is None:
+            raise NotFound(f"No such image: {image_id}")
+        return bytes(row[0])
+
+    def config(self, image_id: str) -> dict[str, Any]:
+        """The same, decoded whole."""
+        decoded: dict[str, Any] = json.loads(self.config_bytes(image_id))
+        return decoded
+
+    def list(self, *, all: bool = False) -> tuple[Image, ...]:
+        """Newest first; without `all`, no nameless images that others are built on."""
+        ids = [key for (key,) in self._database.rows("SELECT id FROM images ORDER BY created DESC")]
+        images = [self._image(key) for key in ids]
+        if not all:
+            below = {chain for image in images for chain in image.chain_ids[:-1]}
+            images = [i for i in images if i.tags or not below.intersection(i.chain_ids[-1:])]
+        return tuple(images)
+
+    # --- changing --------------------------------------------------------------------------
+
+    def put(self, config: bytes, chain_ids: Sequence[str], *, manifest: str = "") -> Image:
+        """Keep an image made of layers that are kept already. Idempotent: one id, one image.
+
+        `manifest` is the digest of the manifest it was pulled by. Raises InvalidInput if the
+        config names other layers, NotFound if one of them is missing.
+        """
+        from dockmagic_runtime.images import document
+
+        decoded = document.decode_config(config)
+        if document.chain_ids(decoded.diff_ids) != tuple(chain_ids):
+            raise InvalidInput("the image config does not name the layers that came with it")
+        image_id = document.image_id(config)
+        created = document.timestamp(decoded.created)
+        try:
+            with self._database.transaction() as connection:
+                connection.execute(
+                    "INSERT OR IGNORE INTO images (id, config, created, manifest) "
+                    "VALUES (?, ?, ?, ?)",
+                    (image_id, config, created, manifest),
+                )
+                connection.executemany(
+                    "INSERT OR IGNORE INTO image_layers (image_id, position, chain_id) "
+                    "VALUES (?, ?, ?)",
+                    [(image_id, n, chain_id) for n, chain_id in enumerate(chain_ids)],
+                )
+        except sqlite3.IntegrityError:
+            raise NotFound(f"a layer of the image {image_id} is missing") from None
+        return self._image(image_id)
+
+    def tag(self, image_id: str, reference: str) -> None:
+        """Let the name point to the image, whatever it pointed to before."""
+        name = ImageReference.parse(reference)
+        if name.digest:
+            raise InvalidInput("refusing to create a tag with a digest reference")
+        self._point(_key(name), image_id)
+
+    def note_digest(self, image_id: str, reference: str) -> None:
+        """Remember that a registry knows the image as `reference`, a name@digest."""
+        name = ImageReference.parse(reference)
+        if not name.digest:
+            raise InvalidInput(f"{reference} has no digest")
+        self._point(_key(name), image_id)
+
+    def _point(self, key: str, image_id: str) -> None:
+        try:
+            with self._database.transaction() as connection:
+                connection.execute(
+                    "INSERT OR REPLACE INTO tags (reference, image_id, changed) VALUES (?, ?, ?)",
+                    (key, image_id, time.time()),
+                )
+        except sqlite3.IntegrityError:
+            raise NotFound(f"No such image: {image_id}") from None
+
+    def untag(self, reference: str) -> bool:
+        """Take the name away; whether there was one. The image stays."""
+        key = _key(ImageReference.parse(reference))
+        with self._database.transaction() as connection:
+            cursor = connection.execute("DELETE FROM tags WHERE reference = ?", (key,))
+            return cursor.rowcount > 0
+
+    def remove(
+        self,
+        reference: str,
+        *,
+        force: bool = False,
+        used_by: Mapping[str, str] | None = None,
+        alive: Collection[str] = (),
+    ) -> tuple[str, ...]:
+        """Docker's `rmi`: untag, and delete what nothing needs any more; its lines about it.
+
+        `used_by` gives, for the id of each image in use, the id of a container that uses it;
+        `alive` are the images whose containers run. Raises NotFound, Conflict.
+        """
+        with self._database.transaction() as connection:
+            by_name = self._find_tag(reference)
+            image = self._image(by_name or self._find_id(reference))
+            decision = rmi.decide(
+                image,
+                self.references(image.id),
+                reference=reference if by_name else "",
+                force=force,
+                container=(used_by or {}).get(image.id, ""),
+                is_alive=image.id in alive,
+            )
+            for name in decision.untag:
+                connection.execute("DELETE FROM tags WHERE reference = ?", (_key(name),))
+            if decision.delete:
+                connection.execute("DELETE FROM images WHERE id = ?", (image.id,))
+        lines = [f"Untagged: {_shown(name)}" for name in decision.untag]
+        if decision.delete:
+            self._decoded.pop(image.id, None)
+            removed = self._layers.remove_unused(image.chain_ids[::-1])
+            lines += [f"Deleted: {image.id}", *(f"Deleted: {one.chain_id}" for one in removed)]
+        return tuple(lines)
+
+    # --- looking inside --------------------------------------------------------------------
+
+    def history(self, image: Image) -> tuple[History, ...]:
+        """What made the image, newest first."""
+        return image.history[::-1]
+
+    def layers(self, image: Image) -> tuple[Layer, ...]:
+        """The layers with their files, bottom first."""
+        steps = [row for row in image.history if not row.empty_layer]
+        return tuple(
+            Layer(
+                diff_id=diff_id,
+                chain_id=chain_id,
+                created_by=steps[n].created_by if n < len(steps) else "",
+                size=self._layers.get(chain_id).size,
+                files=self._layers.files(chain_id),
+                shared_with=self._shared_with(chain_id, image.id),
+            )
+            for n, (diff_id, chain_id) in enumerate(
+                zip(image.diff_ids, image.chain_ids, strict=True)
+            )
+        )
+
+    def _shared_with(self, chain_id: str, image_id: str) -> tuple[str, ...]:
+        rows = self._database.rows(
+            "SELECT DISTINCT reference FROM image_layers JOIN tags USING (image_id) "
+            "WHERE chain_id = ? AND image_id != ? ORDER BY reference",
+            chain_id,
+            image_id,
+        )
+        return tuple(self._familiar(key) for (key,) in rows if "@" not in key)
+
+    def inspect(self, image: Image) -> dict[str, Any]:
+        """One element of `docker image inspect`."""
+        from dockmagic_runtime.images.inspect import inspect
+
+        row = self._database.row("SELECT max(changed) FROM tags WHERE image_id = ?", image.id)
+        return inspect(
+            image,
+            self.config(image.id),
+            self.references(image.id),
+            changed=float(row[0] or 0) if row else 0.0,
+            directories=[self._layers.path(chain_id) for chain_id in image.chain_ids[::-1]],
+        )
+
+
+def _key(name: ImageReference) -> str:
+    """How a name is kept: in full; with a digest, the tag does not count."""
+    return (replace(name, tag="") if name.digest else name).canonical
+
+
+def _shown(name: ImageReference) -> str:
+    return (replace(name, tag="") if name.digest else name).familiar
