@@ -1,0 +1,116 @@
+"""What `docker login` has kept in `~/.docker/config.json`.
+
+Secrets in the file are read. Those kept by a helper program are not: the engine starts no
+programs. Such credentials are values without a secret that name their helper, so that the client
+can ask as a stranger first and tell what is missing only when the registry insists.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dockmagic_runtime.errors import InvalidInput
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """Who we are to one registry: a password, or one of its tokens, or only a helper's name."""
+
+    username: str = ""
+    password: str = field(default="", repr=False)
+    identity_token: str = field(default="", repr=False)  # exchanged for tokens by OAuth 2
+    registry_token: str = field(default="", repr=False)  # a bearer token, used as it is
+    helper: str = ""
+
+    @property
+    def basic(self) -> str:
+        """The value of an Authorization header, empty without a password."""
+        if not self.password:
+            return ""
+        secret = f"{self.username}:{self.password}".encode()
+        return f"Basic {base64.b64encode(secret).decode()}"
+
+
+class CredentialStore:
+    """One config.json, read when it is first asked."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = default_path() if path is None else path
+        self._document: dict[str, Any] | None = None
+
+    def find(self, key: str) -> Credentials | None:
+        """The credentials kept under `key` (`Endpoint.credentials_key`). Raises InvalidInput."""
+        if self._document is None:
+            self._document = _read(self._path)
+        helper = _section(self._document, "credHelpers").get(hostname(key))
+        if not isinstance(helper, str):
+            helper = self._document.get("credsStore")
+        found = self._from_file(key)
+        if found is None and isinstance(helper, str) and helper:
+            return Credentials(helper=helper)
+        return found
+
+    def _from_file(self, key: str) -> Credentials | None:
+        entries = _section(self._document or {}, "auths")
+        entry = entries.get(key)
+        if entry is None:  # older logins wrote URLs, with and without a path
+            named = (name for name in entries if hostname(name) == hostname(key))
+            entry = entries.get(next(named, ""))
+        return self._credentials(key, entry) if isinstance(entry, dict) else None
+
+    def _credentials(self, key: str, entry: Mapping[str, Any]) -> Credentials | None:
+        username, password = str(entry.get("username", "")), str(entry.get("password", ""))
+        if auth := entry.get("auth"):
+            username, password = self._decode(key, str(auth))
+        found = Credentials(
+            username=username,
+            password=password,
+            identity_token=str(entry.get("identitytoken", "")),
+            registry_token=str(entry.get("registrytoken", "")),
+        )
+        # a credsStore leaves empty entries behind, to list where one has logged in
+        return found if password or found.identity_token or found.registry_token else None
+
+    def _decode(self, key: str, auth: str) -> tuple[str, str]:
+        try:
+            username, colon, password = base64.b64decode(auth).decode().partition(":")
+        except (binascii.Error, UnicodeDecodeError):
+            colon = ""
+        if not colon:
+            raise InvalidInput(f"{self._path}: invalid auth configuration for {key}")
+        return username, password.rstrip("\0")
+
+
+def default_path() -> Path:
+    """`$DOCKER_CONFIG/config.json`, else the one below the home directory."""
+    folder = os.environ.get("DOCKER_CONFIG")
+    return (Path(folder) if folder else Path("~/.docker").expanduser()) / "config.json"
+
+
+def hostname(key: str) -> str:
+    """The host and port of a key, which may be a URL."""
+    return key.partition("://")[2].partition("/")[0] or key.partition("/")[0]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return {}
+    except ValueError as error:
+        raise InvalidInput(f"{path} is not JSON: {error}") from None
+    if not isinstance(document, dict):
+        raise InvalidInput(f"{path} is not a JSON object")
+    return document
+
+
+def _section(document: Mapping[str, Any], name: str) -> dict[str, Any]:
+    section = document.get(name)
+    return section if isinstance(section, dict) else {}

@@ -1,0 +1,62 @@
+"""TLS as Docker configures it: the host's CAs, and `certs.d/<host[:port]>/` for one registry.
+
+There, each `*.crt` is a further CA, and each `*.cert` with its `*.key` a certificate of ours.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dockmagic_runtime.errors import InvalidInput
+
+if TYPE_CHECKING:
+    import ssl
+
+
+def certificate_folders() -> tuple[Path, ...]:
+    """Where `certs.d` is looked for: the host's, and before it the user's when not root."""
+    system = Path("/etc/docker/certs.d")
+    if os.geteuid() == 0:
+        return (system,)
+    home = os.environ.get("XDG_CONFIG_HOME") or Path("~/.config").expanduser()
+    return (Path(home) / "docker" / "certs.d", system)
+
+
+def context(authority: str, folders: Iterable[Path], *, insecure: bool = False) -> ssl.SSLContext:
+    """How to talk to the server at `authority` (`host[:port]`)."""
+    import ssl
+
+    made = ssl.create_default_context()
+    made.minimum_version = ssl.TLSVersion.TLSv1_2
+    if insecure:
+        made.check_hostname = False
+        made.verify_mode = ssl.CERT_NONE
+    for folder in folders:
+        _add(made, folder / authority)
+    return made
+
+
+def _add(made: ssl.SSLContext, folder: Path) -> None:
+    try:
+        names = sorted(path.name for path in folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return
+    for name in names:
+        path = folder / name
+        try:
+            if path.suffix == ".crt":
+                made.load_verify_locations(path)
+            elif path.suffix == ".cert":
+                made.load_cert_chain(path, _key_of(path))
+        except OSError as error:  # ssl.SSLError is one
+            raise InvalidInput(f"{path} cannot be used: {error}") from None
+
+
+def _key_of(certificate: Path) -> Path:
+    key = certificate.with_suffix(".key")
+    if not key.exists():
+        raise InvalidInput(f"missing key {key.name} for client certificate {certificate}")
+    return key

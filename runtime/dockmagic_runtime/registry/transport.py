@@ -1,0 +1,287 @@
+"""HTTP over kept connections, thread-safe: one request, its redirects, one answer to be streamed.
+
+Authorization is given for one origin and leaves with no request to another (CVE-2020-15157). TLS
+is never given up on the way. A kept connection that the server has closed meanwhile is replaced
+without a word; every other failure is `ConnectionLost`, for the caller to retry.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from http.client import HTTPConnection, HTTPException, HTTPMessage, HTTPResponse
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urljoin, urlsplit
+
+import dockmagic_runtime.registry.tls as certificates
+from dockmagic_runtime.errors import RemoteFailed
+from dockmagic_runtime.registry.dial import dial
+from dockmagic_runtime.registry.endpoint import Origin
+from dockmagic_runtime.registry.errors import ConnectionLost
+from dockmagic_runtime.registry.proxies import Proxy, proxy_for
+
+if TYPE_CHECKING:
+    import ssl
+
+USER_AGENT: Final = "dockmagic/1 (+linux)"
+_REDIRECTS: Final = (301, 302, 303, 307, 308)
+_MAX_REDIRECTS: Final = 5
+
+Body = bytes | Iterable[bytes]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """Seconds: to be connected at all, TLS and proxy included; of silence in an answer."""
+
+    connect: float = 5.0
+    read: float = 30.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """`url` is absolute. An iterable body needs its Content-Length, else it is sent in chunks."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    authorization: str = field(default="", repr=False)
+    body: Body | None = None
+    timeout: float = 0  # of silence, when other than the transport's
+
+
+@dataclass(eq=False, slots=True)
+class _Line:
+    """One connection and whether it has served before."""
+
+    origin: Origin
+    proxy: Proxy | None
+    socket: socket.socket
+    http: HTTPConnection
+    was_used: bool = False
+
+    def abort(self) -> None:
+        """Wake whoever waits for this connection in another thread."""
+        try:
+            # not SSLSocket's own, which takes the TLS object away under a reader
+            socket.socket.shutdown(self.socket, socket.SHUT_RDWR)
+        except OSError:
+            pass  # it has ended by itself
+
+    def close(self) -> None:
+        self.http.close()
+        self.socket.close()
+
+
+class Response:
+    """One answer; read it to its end or close it, then its connection is free again."""
+
+    def __init__(self, transport: Transport, line: _Line, inner: HTTPResponse, url: str) -> None:
+        self._transport = transport
+        self._line = line
+        self._inner = inner
+        self._is_closed = False
+        self.url = url
+        self.status = inner.status
+        self.reason = inner.reason
+        self.headers: HTTPMessage = inner.headers
+
+    def read(self, size: int) -> bytes:
+        """Up to `size` bytes, b"" at the end. Raises ConnectionLost."""
+        try:
+            return self._inner.read(size)
+        except (OSError, HTTPException, ValueError) as error:  # ValueError: closed meanwhile
+            raise ConnectionLost(f'Get "{self.url}": {_words(error)}') from None
+
+    def body(self, limit: int) -> bytes:
+        """All of it. Raises RemoteFailed if it is more than `limit` bytes or ends early."""
+        with self:
+            data = bytearray()
+            while len(data) <= limit and (piece := self.read(limit + 1 - len(data))):
+                data += piece
+            if len(data) > limit:
+                raise RemoteFailed(f'Get "{self.url}": the answer has more than {limit} bytes')
+            if self._inner.length:
+                raise ConnectionLost(f'Get "{self.url}": unexpected EOF')
+            return bytes(data)
+
+    def close(self) -> None:
+        if self._is_closed:  # giving a connection back twice would let two requests share it
+            return
+        self._is_closed = True
+        inner = self._inner
+        is_whole = inner.isclosed() and not inner.will_close and not inner.length
+        inner.close()
+        self._transport.give_back(self._line, reusable=is_whole)
+
+    def __enter__(self) -> Response:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Transport:
+    """Connections to whomever it takes to serve one registry."""
+
+    def __init__(
+        self,
+        *,
+        timeouts: Timeouts,
+        certificate_folders: tuple[Path, ...],
+        insecure: frozenset[Origin],
+    ) -> None:
+        self._timeouts = timeouts
+        self._folders = certificate_folders
+        self._insecure = insecure
+        self._contexts: dict[Origin, ssl.SSLContext] = {}
+        self._idle: dict[Origin, list[_Line]] = {}
+        self._live: set[_Line] = set()
+        self._lock = threading.Lock()
+        self._is_closed = False
+
+    def close(self) -> None:
+        """End all connections; whoever waits for one gets ConnectionLost."""
+        with self._lock:
+            self._is_closed = True
+            idle = [line for lines in self._idle.values() for line in lines]
+            self._idle.clear()
+            for line in self._live:
+                line.abort()
+        for line in idle:
+            line.close()
+
+    def send(self, request: Request) -> Response:
+        """The answer after all redirects. Raises RegistryUnreachable, ConnectionLost."""
+        first, _ = split(request.url)
+        url = request.url
+        for _ in range(_MAX_REDIRECTS + 1):
+            origin, _ = split(url)
+            response = self._exchange(request, url, with_authorization=origin == first)
+            location = response.headers.get("Location")
+            if request.method not in ("GET", "HEAD") or response.status not in _REDIRECTS:
+                return response
+            response.close()
+            url = _redirected(url, location)
+        raise RemoteFailed(f'Get "{request.url}": stopped after {_MAX_REDIRECTS} redirects')
+
+    def give_back(self, line: _Line, *, reusable: bool) -> None:
+        """What `Response` does with its connection at the end."""
+        with self._lock:
+            self._live.discard(line)
+            if reusable and not self._is_closed:
+                line.was_used = True
+                self._idle.setdefault(line.origin, []).append(line)
+                return
+        line.close()
+
+    def _exchange(self, request: Request, url: str, *, with_authorization: bool) -> Response:
+        origin, target = split(url)
+        is_repeatable = request.body is None or isinstance(request.body, bytes)
+        while True:
+            line = self._line(origin, fresh=not is_repeatable)
+            headers = self._headers(request, line, with_authorization=with_authorization)
+            path = f"{origin}{target}" if line.proxy and origin.scheme == "http" else target
+            line.socket.settimeout(request.timeout or self._timeouts.read)
+            try:
+                _put(line.http, request, path, headers)
+                return Response(self, line, line.http.getresponse(), url)
+            except (OSError, HTTPException) as error:
+                self.give_back(line, reusable=False)
+                if line.was_used and not isinstance(error, TimeoutError):
+                    continue  # the server had closed it: others of that age go the same way
+                raise ConnectionLost(f'{request.method} "{url}": {_words(error)}') from None
+            except BaseException:
+                self.give_back(line, reusable=False)
+                raise
+
+    def _headers(
+        self, request: Request, line: _Line, *, with_authorization: bool
+    ) -> dict[str, str]:
+        headers = {
+            "Host": line.origin.authority,
+            "User-Agent": USER_AGENT,
+            "Accept-Encoding": "identity",  # a blob's digest is that of its bytes as stored
+            **request.headers,
+        }
+        if request.authorization and with_authorization:
+            headers["Authorization"] = request.authorization
+        if line.proxy and line.proxy.authorization and line.origin.scheme == "http":
+            headers["Proxy-Authorization"] = line.proxy.authorization
+        return headers
+
+    def _line(self, origin: Origin, *, fresh: bool) -> _Line:
+        with self._lock:
+            idle = self._idle.get(origin)
+            line = idle.pop() if idle and not fresh else None
+            if line:
+                self._live.add(line)
+        return line or self._dial(origin)
+
+    def _dial(self, origin: Origin) -> _Line:
+        proxy = proxy_for(origin.scheme, origin.host, origin.port)
+        tls = self._context(origin) if origin.scheme == "https" else None
+        connection = dial(origin, proxy, tls, self._timeouts.connect)
+        http = HTTPConnection(origin.host, origin.port)
+        http.sock = connection
+        http.auto_open = 0  # it is dialled here, or not at all
+        line = _Line(origin, proxy, connection, http)
+        with self._lock:
+            if not self._is_closed:
+                self._live.add(line)
+                return line
+        line.close()
+        raise ConnectionLost(f'Get "{origin}": the connection was closed')
+
+    def _context(self, origin: Origin) -> ssl.SSLContext:
+        with self._lock:
+            if origin not in self._contexts:
+                self._contexts[origin] = certificates.context(
+                    origin.authority, self._folders, insecure=origin in self._insecure
+                )
+            return self._contexts[origin]
+
+
+def split(url: str) -> tuple[Origin, str]:
+    """Whom a URL asks, and for what. Raises RemoteFailed: URLs come from the other side."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise RemoteFailed(f"the registry names an invalid address: {url!r}") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
+        raise RemoteFailed(f"the registry names an invalid address: {url!r}")
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    default = 443 if parts.scheme == "https" else 80
+    return Origin(parts.scheme, parts.hostname, port or default), target
+
+
+def _redirected(url: str, location: str | None) -> str:
+    if not location:
+        raise RemoteFailed(f'Get "{url}": a redirect without a Location')
+    target = urljoin(url, location)
+    if url.startswith("https:") and not target.startswith("https:"):
+        raise RemoteFailed(f'Get "{url}": the redirect to {target} would leave TLS')
+    return target
+
+
+def _put(http: HTTPConnection, request: Request, path: str, headers: dict[str, str]) -> None:
+    is_chunked = not isinstance(request.body, bytes | None) and "Content-Length" not in headers
+    if is_chunked:
+        headers["Transfer-Encoding"] = "chunked"
+    try:
+        http.request(request.method, path, request.body, headers, encode_chunked=is_chunked)
+    except (BrokenPipeError, ConnectionResetError):
+        if request.body is None:
+            raise
+        # a server that refuses what we send says so and hangs up: its answer tells why
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "i/o timeout"
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return text or type(error).__name__
