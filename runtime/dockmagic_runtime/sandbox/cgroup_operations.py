@@ -16,6 +16,7 @@ from dockmagic_runtime.sandbox.operation import Context, UndoneByKernel, operati
 
 _HOST: Final = "cgroups"
 _CONTAINER: Final = "cgroup"
+WARNINGS: Final = "warnings"  # where the context collects what the host could not give
 _MIB: Final = 1024 * 1024
 _SECOND: Final = 1_000_000_000
 
@@ -98,7 +99,8 @@ class LimitResources(UndoneByKernel):
         return f"limit the container to {', '.join(_words(self.resources())) or 'nothing'}"
 
     def execute(self, context: Context) -> None:
-        cgroup_of(context, self.parent, self.name).apply(self.resources())
+        warnings = cgroup_of(context, self.parent, self.name).apply(self.resources())
+        context.resources.setdefault(WARNINGS, []).extend(warnings)
 
 
 def _words(limits: Resources) -> list[str]:

@@ -10,6 +10,7 @@ import pytest
 from dockmagic_runtime.linux.cgroups import DEFAULT_DEVICES
 from dockmagic_runtime.model.container import Resources
 from dockmagic_runtime.sandbox.cgroup_operations import (
+    WARNINGS,
     CreateCgroup,
     EnterSupervisorCgroup,
     JoinCgroup,
@@ -93,6 +94,15 @@ def test_a_group_that_is_made_only_in_part_is_taken_back(on_call: int) -> None:
     with pytest.raises(OSError, match="space"):
         CreateCgroup("dockmagic", "abc").execute(Context(linux=fake))
     assert not any(path.endswith("/abc") for path in fake.groups())
+
+
+def test_what_the_host_cannot_give_is_kept_as_a_warning() -> None:
+    fake = FakeCgroups({"memory": ("memory",)})
+    context = Context(linux=fake)
+    CreateCgroup("dockmagic", "abc").execute(context)
+    LimitResources.of("dockmagic", "abc", Resources(blkio_weight=10)).execute(context)
+    (warning,) = context.resources[WARNINGS]
+    assert warning.startswith("Your kernel does not support Block I/O weight")
 
 
 def test_only_limits_that_are_asked_for_are_in_the_plan() -> None:

@@ -42,11 +42,11 @@ class Cgroup(Protocol):
 
     def exists(self) -> bool: ...
 
-    def apply(self, limits: Resources) -> None:
+    def apply(self, limits: Resources) -> tuple[str, ...]:
         """Set the limits that are asked for and leave the others as they are.
 
         Raises Unsupported for one that this host cannot give. Swap and block I/O weights alone
-        are left out instead, as Docker does: see `Cgroups.warnings`.
+        are left out instead, as Docker does: the answer is Docker's warnings about that.
         """
         ...
 

@@ -29,9 +29,12 @@ class NoCgroup:
     def exists(self) -> bool:
         return False
 
-    def apply(self, limits: Resources) -> None:
-        if required := [one for one in settings_v2(limits) if not one.optional]:
-            raise _unsupported(f"a limit of {required[0].controller}")
+    def apply(self, limits: Resources) -> tuple[str, ...]:
+        settings = settings_v2(limits)
+        for setting in settings:
+            if not setting.optional:
+                raise _unsupported(f"a limit of {setting.controller}")
+        return tuple(one.optional for one in settings)
 
     def allow_devices(self, rules: Sequence[DeviceRule]) -> None:
         raise _unsupported("keeping devices from a container")

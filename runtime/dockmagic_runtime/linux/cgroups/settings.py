@@ -11,24 +11,32 @@ from dockmagic_runtime.model.container import Resources
 
 _DEFAULT_PERIOD: Final = 100_000  # microseconds
 _SECOND: Final = 1_000_000_000
+_NO_SWAP: Final = (
+    "Your kernel does not support swap limit capabilities or the cgroup is not mounted. "
+    "Memory limited without swap."
+)
+_NO_WEIGHT: Final = (
+    "Your kernel does not support Block I/O weight or the cgroup is not mounted. Weight discarded."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
     """`value` for the control file `file`. Where the kernel has no such file, `instead` is tried;
-    if there is none either, that matters unless the setting is `optional`."""
+    if there is none either, the setting is left out with the warning `optional`, and without one
+    that is an error."""
 
     controller: str
     file: str
     value: str
-    optional: bool = False
+    optional: str = ""
     instead: Setting | None = None
 
     def __str__(self) -> str:
         return f"{self.file}={self.value}"
 
 
-def _set(controller: str, file: str, value: object, *, optional: bool = False) -> Setting:
+def _set(controller: str, file: str, value: object, *, optional: str = "") -> Setting:
     return Setting(controller=controller, file=file, value=str(value), optional=optional)
 
 
@@ -64,7 +72,7 @@ def _memory_v1(limits: Resources) -> Iterator[Setting]:
     if limits.memory:
         yield _set("memory", "memory.limit_in_bytes", max(limits.memory, -1))
         total = max(swap_total(limits), -1)
-        yield _set("memory", "memory.memsw.limit_in_bytes", total, optional=True)
+        yield _set("memory", "memory.memsw.limit_in_bytes", total, optional=_NO_SWAP)
     if limits.memory_reservation:
         yield _set("memory", "memory.soft_limit_in_bytes", limits.memory_reservation)
 
@@ -74,7 +82,7 @@ def _memory_v2(limits: Resources) -> Iterator[Setting]:
         yield _set("memory", "memory.max", _or_max(limits.memory))
         total = swap_total(limits)
         swap = "max" if total < 0 else total - limits.memory
-        yield _set("memory", "memory.swap.max", swap, optional=True)
+        yield _set("memory", "memory.swap.max", swap, optional=_NO_SWAP)
     if limits.memory_reservation:
         yield _set("memory", "memory.low", limits.memory_reservation)
 
@@ -136,8 +144,8 @@ def _block_v1(limits: Resources) -> Iterator[Setting]:
             controller="blkio",
             file="blkio.bfq.weight",
             value=str(limits.blkio_weight),
-            optional=True,
-            instead=_set("blkio", "blkio.weight", limits.blkio_weight, optional=True),
+            optional=_NO_WEIGHT,
+            instead=_set("blkio", "blkio.weight", limits.blkio_weight, optional=_NO_WEIGHT),
         )
 
 
@@ -149,6 +157,6 @@ def _block_v2(limits: Resources) -> Iterator[Setting]:
             controller="io",
             file="io.bfq.weight",
             value=str(limits.blkio_weight),
-            optional=True,
-            instead=_set("io", "io.weight", scaled, optional=True),
+            optional=_NO_WEIGHT,
+            instead=_set("io", "io.weight", scaled, optional=_NO_WEIGHT),
         )

@@ -55,18 +55,21 @@ class Directories:
     def write(self, path: str, value: str) -> None:
         self._linux.write_file(path, value.encode())
 
-    def set_first(self, directory: str, setting: Setting) -> None:
-        """Write a setting, or the one that stands in for it on other kernels."""
+    def set_first(self, directory: str, setting: Setting) -> str:
+        """Write a setting, or the one that stands in for it on other kernels. The warning to give
+        if neither is possible and that is bearable, else nothing."""
         try:
             self.write(f"{directory}/{setting.file}", setting.value)
         except FileNotFoundError:
             if setting.instead is not None:
-                self.set_first(directory, setting.instead)
-            elif not setting.optional:
-                raise self.missing(setting) from None
+                return self.set_first(directory, setting.instead)
+            return self.left_out(setting)
+        return ""
 
-    def missing(self, setting: Setting) -> Unsupported:
-        return Unsupported(
+    def left_out(self, setting: Setting) -> str:
+        if setting.optional:
+            return setting.optional
+        raise Unsupported(
             f"this host cannot limit {setting.file}: "
             f"the {setting.controller} cgroup controller is not available",
             hint="run without this limit, or let the host delegate the controller",

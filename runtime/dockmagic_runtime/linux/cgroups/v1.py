@@ -14,7 +14,7 @@ from dockmagic_runtime.linux.cgroups.bpf import attach_device_program
 from dockmagic_runtime.linux.cgroups.devices import DeviceRule
 from dockmagic_runtime.linux.cgroups.interface import CgroupStats
 from dockmagic_runtime.linux.cgroups.layout import Layout
-from dockmagic_runtime.linux.cgroups.settings import settings_v1
+from dockmagic_runtime.linux.cgroups.settings import Setting, settings_v1
 from dockmagic_runtime.linux.cgroups.tree import Directories
 from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.model.container import Resources
@@ -88,16 +88,15 @@ class CgroupV1(Directories):
 
     # ------------------------------------------------------------------ limits
 
-    def apply(self, limits: Resources) -> None:
+    def apply(self, limits: Resources) -> tuple[str, ...]:
         settings = list(settings_v1(limits))
         if limits.memory and self._raises_memory(limits.memory):
             settings[:2] = reversed(settings[:2])
-        for setting in settings:
-            directory = self._in(setting.controller)
-            if directory:
-                self.set_first(directory, setting)
-            elif not setting.optional:
-                raise self.missing(setting)
+        return tuple(filter(None, map(self._set, settings)))
+
+    def _set(self, setting: Setting) -> str:
+        directory = self._in(setting.controller)
+        return self.set_first(directory, setting) if directory else self.left_out(setting)
 
     def _raises_memory(self, memory: int) -> bool:
         """Memory may never be allowed more than memory and swap together, not even in between:
@@ -161,7 +160,8 @@ class CgroupV1(Directories):
         return max(usage - inactive, 0), limit if limit < _NO_LIMIT else 0
 
     def _block_bytes(self) -> tuple[int, int]:
-        """Lines of "major:minor Read bytes"; BFQ counts itself and then the throttle layer not."""
+        """Lines of "major:minor Read bytes". Under the BFQ scheduler its own count is the right
+        one; elsewhere it stays at nothing and the throttle layer has counted."""
         directory = self._in("blkio")
         for source in ("blkio.bfq.io_service_bytes", "blkio.throttle.io_service_bytes"):
             totals = {"Read": 0, "Write": 0}

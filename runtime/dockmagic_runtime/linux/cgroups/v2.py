@@ -75,9 +75,9 @@ class CgroupV2(Directories):
 
     # ------------------------------------------------------------------ limits
 
-    def apply(self, limits: Resources) -> None:
-        for setting in settings_v2(limits):
-            self.set_first(self._path, setting)
+    def apply(self, limits: Resources) -> tuple[str, ...]:
+        settings = settings_v2(limits)
+        return tuple(filter(None, (self.set_first(self._path, one) for one in settings)))
 
     def allow_devices(self, rules: Sequence[DeviceRule]) -> None:
         attach_device_program(self._linux, self._path, rules)

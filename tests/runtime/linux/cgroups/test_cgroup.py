@@ -216,8 +216,8 @@ def test_an_idle_group_counts_nothing(group: Cgroup) -> None:
 
 
 def test_limits_are_set_and_what_is_not_asked_for_stays(fake: FakeCgroups, group: Cgroup) -> None:
-    group.apply(Resources(pids_limit=5, memory=64 * MIB))
-    group.apply(Resources(cpu_shares=512))
+    assert group.apply(Resources(pids_limit=5, memory=64 * MIB)) == ()
+    assert group.apply(Resources(cpu_shares=512)) == ()
     values = {path.rpartition("/")[2]: fake.text(path) for path in fake.files if "/abc/" in path}
     assert values["pids.max"] == "5"
     assert values.get("memory.max", values.get("memory.limit_in_bytes")) == str(64 * MIB)
@@ -304,7 +304,8 @@ def test_a_memory_limit_can_be_taken_away(v1: FakeCgroups, old: Cgroup) -> None:
 def test_without_swap_accounting_memory_is_limited_alone(v1: FakeCgroups, old: Cgroup) -> None:
     directory = f"{ROOT}/memory/dockmagic/abc"
     del v1.files[f"{directory}/memory.memsw.limit_in_bytes"]
-    old.apply(Resources(memory=64 * MIB))
+    (warning,) = old.apply(Resources(memory=64 * MIB))
+    assert warning.endswith("Memory limited without swap.")
     assert v1.text(f"{directory}/memory.limit_in_bytes") == str(64 * MIB)
 
 
@@ -323,7 +324,8 @@ def test_a_missing_controller_is_named_when_a_limit_needs_it() -> None:
     fake = FakeCgroups({"memory": ("memory",)})
     group = detect(fake).at("dockmagic", "abc")
     group.create()
-    group.apply(Resources(memory=64 * MIB, blkio_weight=100))
+    (warning,) = group.apply(Resources(memory=64 * MIB, blkio_weight=100))
+    assert warning.endswith("Weight discarded.")
     with pytest.raises(Unsupported, match="the pids cgroup controller is not available"):
         group.apply(Resources(pids_limit=5))
     with pytest.raises(Unsupported, match="paused"):
@@ -425,7 +427,8 @@ def test_a_controller_that_is_not_offered_is_named_when_a_limit_needs_it() -> No
     fake = FakeCgroups.v2(offered=("cpu", "pids"))
     group = detect(fake).at("dockmagic", "abc")
     group.create()
-    group.apply(Resources(cpu_shares=1024, blkio_weight=10))
+    (warning,) = group.apply(Resources(cpu_shares=1024, blkio_weight=10))
+    assert warning.endswith("Weight discarded.")
     with pytest.raises(Unsupported, match="the memory cgroup controller is not available"):
         group.apply(Resources(memory=64 * MIB))
 
@@ -528,7 +531,7 @@ def test_a_host_that_lets_us_make_none_refuses_only_what_needs_one() -> None:
     group.create()
     group.join(0)
     group.kill_all()
-    group.apply(Resources(blkio_weight=10))
+    assert len(group.apply(Resources(blkio_weight=10))) == 1
     group.delete()
     assert (group.exists(), group.directories, group.oom_events()) == (False, (), 0)
     assert group.stats() == CgroupStats()
