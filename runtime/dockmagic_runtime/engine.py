@@ -9,17 +9,24 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from dockmagic_runtime.builder import Builder
 from dockmagic_runtime.catalogue import Catalogue
-from dockmagic_runtime.containers import create, inspect, logs, remove, stop
+from dockmagic_runtime.containers import create, info, inspect, logs, remove, stop
 from dockmagic_runtime.containers.changes import changes
 from dockmagic_runtime.containers.exec import execute
+from dockmagic_runtime.containers.reconcile import Reconciler
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.registry import Registry, describe
+from dockmagic_runtime.containers.rename import rename
 from dockmagic_runtime.containers.start import Starter, check_network
 from dockmagic_runtime.containers.stats import Sampler
-from dockmagic_runtime.errors import Conflict, InvalidInput, Unsupported
+from dockmagic_runtime.containers.step import StepRunner
+from dockmagic_runtime.containers.workspace import Workspace
+from dockmagic_runtime.errors import Unsupported
 from dockmagic_runtime.images.layers import LayerStore
 from dockmagic_runtime.images.store import ImageStore
+from dockmagic_runtime.linux.cgroups import detect
+from dockmagic_runtime.linux.syscalls import Kernel
 from dockmagic_runtime.model.container import (
     Change,
     Container,
@@ -70,6 +77,15 @@ class Engine:
         )
         self._sampler = Sampler(self._registry, self._cgroups)
         self._catalogue = Catalogue(catalogue)
+        self._builder = Builder(
+            self._images,
+            self._layers,
+            self._database,
+            StepRunner(self._starter),
+            Workspace(self._starter.rootfs),
+            self.pull,
+            scratch=str(self.area.scratch),
+        )
         reconciler = Reconciler(self._registry, self._networks, self._cgroups)
         self._registry.on_lost = reconciler.bury
         reconciler.run()
@@ -95,7 +111,7 @@ class Engine:
 
     def pull(self, reference: str) -> Iterator[PullEvent]:
         """Get an image; yields `PullStatus` lines, then one `PullDone`."""
-        return pull(reference, self._images, self._catalogue, self.build, self.area)
+        return self._catalogue.make(reference, self.build, self.area)
 
     def images(self, *, all: bool = False) -> tuple[Image, ...]:
         """All images, newest first; without `all`, those with a tag or nothing above them."""
@@ -123,12 +139,9 @@ class Engine:
 
     def remove_image(self, reference: str, *, force: bool = False) -> tuple[str, ...]:
         """Untag, and delete what nothing needs any more; Docker's lines about it."""
-        used = {record.image_id: record.id for record, _ in self._registry.all()}
-        alive = {
-            record.image_id
-            for record, now in self._registry.all()
-            if describe(record, now).status.is_alive
-        }
+        containers = self.containers(all=True)
+        used = {one.image_id: one.id for one in containers}
+        alive = {one.image_id for one in containers if one.status.is_alive}
         return self._images.remove(reference, force=force, used_by=used, alive=alive)
 
     def build(self, request: BuildRequest) -> Iterator[BuildEvent]:
@@ -251,11 +264,21 @@ class Engine:
         """What its writable layer changes of its image, by path."""
         record = self._registry.find(name)
         upper = f"{self._registry.directory(record.id)}/upper"
-        return changes(upper, self._starter.lowers(record))
+        return changes(upper, self._starter.lowers(record.layers))
 
     def stats(self, name: str) -> Stats:
         """One sample of a container that runs."""
         return self._sampler.sample(self._registry.find(name))
+
+    def info(self) -> dict[str, Any]:
+        """Docker's facts about engine and machine, with warnings where something will not work."""
+        warning = self._networks.forward_warning()
+        return info.info(
+            self._registry,
+            self._cgroups,
+            images=len(self._images.list(all=True)),
+            warnings=[warning] if warning else [],
+        )
 
 
 def _require_host() -> None:

@@ -12,9 +12,9 @@ from dockmagic_runtime.containers.exec import seccomp_choice
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.linux import rlimits
+from dockmagic_runtime.linux.cgroups import CgroupView
 from dockmagic_runtime.model.container import Mount
 from dockmagic_runtime.sandbox import capabilities
-from dockmagic_runtime.linux.cgroups import CgroupView
 from dockmagic_runtime.sandbox.cgroup_operations import (
     CreateCgroup,
     EnterSupervisorCgroup,

@@ -19,6 +19,7 @@ from dockmagic_runtime.network.networks import Networks
 from dockmagic_runtime.store import locks
 from dockmagic_runtime.supervisor import state
 
+_YOUNG = 10.0  # seconds
 _ABANDONED = 24 * 3600.0  # seconds after which a scratch entry is nobody's
 
 
@@ -35,7 +36,7 @@ class Reconciler:
                 self.bury(record.id)
         self._sweep_runs()
         self._sweep_directories()
-        self._networks.sweep(self._alive())
+        self._networks.sweep()
 
     def bury(self, container_id: str) -> None:
         """Its supervisor was killed: end what that left and write the container's last state."""
@@ -65,21 +66,19 @@ class Reconciler:
             cgroup.kill_all()
             cgroup.delete()
 
-    def _alive(self) -> list[str]:
-        return [
-            entry
-            for entry in os.listdir(self._registry.area.run)
-            if locks.is_held(f"{self._registry.run(entry)}/lock")
-        ]
-
     def _sweep_runs(self) -> None:
-        """Run directories and cgroups of build steps and containers whose supervisor is gone."""
-        known = set(self._alive())
-        for entry in os.listdir(self._registry.area.run):
-            if entry not in known:
-                remove_tree(self._registry.run(entry))
-        for container_id in self._cgroups.names(self._registry.area.cgroup_parent):
-            if container_id not in known:
+        """Run directories and cgroups of containers and build steps whose supervisor is gone.
+
+        A young directory may be that of a supervisor which is about to take its lock.
+        """
+        run, parent = self._registry.area.run, self._registry.area.cgroup_parent
+        for entry in os.scandir(run):
+            if not _is_id(entry.name) or locks.is_held(f"{entry.path}/lock"):
+                continue
+            if time.time() - entry.stat(follow_symlinks=False).st_mtime > _YOUNG:
+                remove_tree(entry.path)
+        for container_id in self._cgroups.names(parent):
+            if not (run / container_id).exists():  # it is made before the cgroup
                 self._end_cgroups(container_id)
 
     def _sweep_directories(self) -> None:
@@ -94,3 +93,7 @@ class Reconciler:
         for scratch in os.scandir(self._registry.area.scratch):
             if time.time() - scratch.stat(follow_symlinks=False).st_mtime > _ABANDONED:
                 remove_tree(scratch.path)
+
+
+def _is_id(name: str) -> bool:
+    return len(name) == 64 and all(digit in "0123456789abcdef" for digit in name)

@@ -60,11 +60,9 @@ def command_line(spec: ContainerSpec, image: Image) -> tuple[tuple[str, ...], tu
 
     An entry point from the caller, even an empty one, also sets the image's CMD aside.
     """
-    config = image.config
+    entrypoint, default = image.config.entrypoint or (), image.config.cmd or ()
     if spec.entrypoint is not None:
         entrypoint, default = spec.entrypoint, ()
-    else:
-        entrypoint, default = config.entrypoint or (), config.cmd or ()
     command = spec.command or default
     if not (*entrypoint, *command):
         raise InvalidInput(

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.registry import Registry
-from dockmagic_runtime.errors import Conflict, InvalidInput
+from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.container import ContainerSpec
 
 

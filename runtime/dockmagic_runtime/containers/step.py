@@ -55,9 +55,14 @@ class StepRunner:
         try:
             connection = starter.connect(record)
             plan = starter.plan(record, connection, upper=process.upper, work=process.work, etc=etc)
-            running = starter.launcher.launch(LaunchRequest(id=record.id, plan=plan, owned=True))
+            request = LaunchRequest(
+                id=record.id, plan=plan, run=starter.registry.run(record.id), owned=True
+            )
+            running = starter.launcher.launch(request)
             try:
-                yield from running.await_start().output()
+                running.await_start()
+                starter.networks.settle(record.id)
+                yield from running.output()
                 return running.wait()
             finally:
                 running.abort()
