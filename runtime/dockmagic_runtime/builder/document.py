@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -52,7 +51,3 @@ def image_document(
     return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode(
         "utf-8", "surrogatepass"
     )
-
-
-def image_id(document: bytes) -> str:
-    return f"sha256:{hashlib.sha256(document).hexdigest()}"

@@ -6,7 +6,6 @@ stage had to be done, the ones after it are done as well: their layers would sta
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from collections.abc import Generator, Iterator
@@ -35,6 +34,7 @@ from dockmagic_runtime.builder.steps import (
     WorkdirStep,
 )
 from dockmagic_runtime.errors import EngineBug, InvalidInput, ProcessFailed, StartFailed
+from dockmagic_runtime.images.document import chain_id
 from dockmagic_runtime.linux.root import Root
 from dockmagic_runtime.model.events import BuildEvent, StepDone, StepOutput, StepStarted
 
@@ -83,11 +83,7 @@ class Tip:
         return not result.chain_id or result.chain_id == self.chain_id_with(result.diff_id)
 
     def chain_id_with(self, diff_id: str) -> str:
-        """OCI image spec, "Layer ChainID"."""
-        if not self.chain_ids:
-            return diff_id
-        digest = hashlib.sha256(f"{self.chain_ids[-1]} {diff_id}".encode())
-        return f"sha256:{digest.hexdigest()}"
+        return chain_id(self.chain_ids[-1] if self.chain_ids else "", diff_id)
 
 
 @dataclass(slots=True)
