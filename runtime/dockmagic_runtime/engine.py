@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from dockmagic_runtime.builder import Builder
-from dockmagic_runtime.catalogue import Catalogue
 from dockmagic_runtime.containers import create, info, inspect, logs, remove, stop
 from dockmagic_runtime.containers.changes import changes
 from dockmagic_runtime.containers.exec import execute
@@ -20,8 +19,6 @@ from dockmagic_runtime.containers.registry import Registry, describe
 from dockmagic_runtime.containers.rename import rename
 from dockmagic_runtime.containers.start import Starter, check_network
 from dockmagic_runtime.containers.stats import Sampler
-from dockmagic_runtime.containers.step import StepRunner
-from dockmagic_runtime.containers.workspace import Workspace
 from dockmagic_runtime.errors import Unsupported
 from dockmagic_runtime.images.layers import LayerStore
 from dockmagic_runtime.images.store import ImageStore
@@ -42,6 +39,10 @@ from dockmagic_runtime.store.area import Area
 from dockmagic_runtime.store.database import Database
 from dockmagic_runtime.supervisor.handle import Launcher, Process
 from dockmagic_runtime.volumes.store import VolumeStore
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.builder import Builder
+    from dockmagic_runtime.catalogue import Catalogue
 
 
 class Engine:
@@ -76,16 +77,7 @@ class Engine:
             self._cgroups,
         )
         self._sampler = Sampler(self._registry, self._cgroups)
-        self._catalogue = Catalogue(catalogue)
-        self._builder = Builder(
-            self._images,
-            self._layers,
-            self._database,
-            StepRunner(self._starter),
-            Workspace(self._starter.rootfs),
-            self.pull,
-            scratch=str(self.area.scratch),
-        )
+        self._catalogue_policy = catalogue
         reconciler = Reconciler(self._registry, self._networks, self._cgroups)
         self._registry.on_lost = reconciler.bury
         reconciler.run()
@@ -106,6 +98,31 @@ class Engine:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+    # The two below are loaded when they are first needed: they cost half of all imports, and
+    # neither `run` nor `ps` needs them.
+
+    @cached_property
+    def _builder(self) -> Builder:
+        from dockmagic_runtime.builder import Builder
+        from dockmagic_runtime.containers.step import StepRunner
+        from dockmagic_runtime.containers.workspace import Workspace
+
+        return Builder(
+            self._images,
+            self._layers,
+            self._database,
+            StepRunner(self._starter),
+            Workspace(self._starter.rootfs),
+            self.pull,
+            scratch=str(self.area.scratch),
+        )
+
+    @cached_property
+    def _catalogue(self) -> Catalogue:
+        from dockmagic_runtime.catalogue import Catalogue
+
+        return Catalogue(self._catalogue_policy)
 
     # ---------------------------------------------------------------- images
 
