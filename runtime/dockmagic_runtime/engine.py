@@ -88,6 +88,17 @@ class Engine:
         self._networks.close()
         self._database.close()
 
+    def uninstall(self) -> None:
+        """Take from the host what this area has put there: containers, network, control groups.
+
+        Images and volumes stay on disk, and what a later call needs comes back by itself.
+        """
+        for record, _ in self._registry.all():
+            self.remove(record.id, force=True)
+        self._networks.remove_all()
+        self._cgroups.supervisors(self.area.cgroup_parent).delete()
+        self._cgroups.prune(self.area.cgroup_parent)
+
     def __enter__(self) -> Engine:
         return self
 
