@@ -76,6 +76,7 @@ class FakeCgroups(FakeLinux):
         self.unified = unified
         self.freeze_reads = 0
         self.unkillable: set[int] = set()
+        self._doomed: set[int] = set()  # killed while a v1 freezer held them
         self.files["/proc/self/mountinfo"] = "\n".join(self._mountinfo()).encode()
         self.files["/proc/self/cgroup"] = b"0::/\n"
         for root, controllers in self.legacy.items():
@@ -155,8 +156,19 @@ class FakeCgroups(FakeLinux):
     def _end(self, pid: int) -> None:
         if pid in self.unkillable:
             return
+        if self._is_held(pid):
+            self._doomed.add(pid)
+            return
         for directory in self.groups():
             self._set_procs(directory, [one for one in self._procs(directory) if one != pid])
+
+    def _is_held(self, pid: int) -> bool:
+        """By a v1 freezer: there even SIGKILL waits for the thaw."""
+        frozen = [one for one in self.groups() if f"{one}/freezer.state" in self.files]
+        return any(
+            self.text(f"{one}/freezer.state") != "THAWED" and pid in self._procs(one)
+            for one in frozen
+        )
 
     # ------------------------------------------------------------------ the file system
 
@@ -251,6 +263,8 @@ class FakeCgroups(FakeLinux):
         self.files[f"{directory}/freezer.state"] = (
             b"FREEZING\n" if is_slow else f"{state}\n".encode()
         )
+        for pid in sorted(self._doomed):
+            self._end(pid)
 
     def _enable(self, directory: str, change: str) -> None:
         controller = change.removeprefix("+")

@@ -19,12 +19,13 @@ _BUSY: Final = (errno.EBUSY, errno.ENOTEMPTY)
 
 
 class Directories:
-    """One control group's directories. `main` is the one that is asked for its processes."""
+    """One control group's directories. The first is asked for all: it is made and joined first
+    and removed last, so that whatever was interrupted, nothing is in another that is not in it."""
 
-    def __init__(self, linux: Linux, name: str, directories: tuple[str, ...], main: str) -> None:
+    def __init__(self, linux: Linux, name: str, directories: tuple[str, ...]) -> None:
         self._linux = linux
         self._name = name
-        self._main = main
+        self._main = directories[0]
         self.directories = directories
 
     # ------------------------------------------------------------------ files
@@ -95,7 +96,7 @@ class Directories:
         return True
 
     def delete(self) -> None:
-        for directory in self.directories:
+        for directory in reversed(self.directories):
             self._remove(directory)
 
     def _remove(self, directory: str) -> None:

@@ -38,9 +38,7 @@ class CgroupV1(Directories):
             controller: f"{one.path}/{where}" for one in trees for controller in one.controllers
         }
         self._unified = f"{unified.path}/{where}" if unified else ""
-        directories = tuple(f"{root}/{where}" for root in self._roots)
-        main = self._unified or self._by_controller.get("pids") or directories[0]
-        super().__init__(linux, name, directories, main)
+        super().__init__(linux, name, tuple(f"{root}/{where}" for root in self._roots))
 
     def _in(self, controller: str) -> str:
         """Its directory in the tree of a controller; empty when this host has no such tree."""
@@ -135,7 +133,10 @@ class CgroupV1(Directories):
             self.write(f"{self._unified or self._main}/cgroup.kill", "1")
         except FileNotFoundError:
             self.kill_each()
-        self.thaw()  # a frozen process dies when it moves again, not before
+        try:
+            self.thaw()  # a frozen process dies when it moves again, not before
+        except FileNotFoundError:
+            pass  # a group that was made only in part
         self.await_empty()
 
     # ------------------------------------------------------------------ measuring

@@ -31,7 +31,7 @@ class CgroupV2(Directories):
         self._base = base
         self._parent = parent
         self._path = f"{base}/{parent}/{name}"
-        super().__init__(linux, name, (self._path,), self._path)
+        super().__init__(linux, name, (self._path,))
 
     # ------------------------------------------------------------------ existence
 

@@ -101,16 +101,10 @@ def test_a_process_joins_in_every_tree(fake: FakeCgroups, group: Cgroup) -> None
 
 
 def test_processes_of_groups_made_inside_count(fake: FakeCgroups, group: Cgroup) -> None:
-    fake.mkdir(f"{_main(group)}/inner", 0o755)
-    fake.add_process(8, f"{_main(group)}/inner")
+    fake.mkdir(f"{group.directories[0]}/inner", 0o755)
+    fake.add_process(8, f"{group.directories[0]}/inner")
     group.join(7)
     assert group.pids() == (7, 8)
-
-
-def _main(group: Cgroup) -> str:
-    """The directory whose processes are the group's."""
-    named = [one for one in group.directories if "/unified/" in one or "/pids/" in one]
-    return named[-1] if named else group.directories[0]
 
 
 def test_it_is_known_whether_it_exists(fake: FakeCgroups, group: Cgroup) -> None:
@@ -151,7 +145,12 @@ def test_killing_leaves_no_process(fake: FakeCgroups, group: Cgroup) -> None:
     group.delete()
 
 
-def test_killing_reaches_a_frozen_group_and_thaws_it(fake: FakeCgroups, group: Cgroup) -> None:
+@pytest.mark.parametrize("at_once", [True, False], ids=["at once", "one by one"])
+def test_killing_reaches_a_frozen_group_and_thaws_it(
+    fake: FakeCgroups, group: Cgroup, at_once: bool
+) -> None:
+    if not at_once:
+        _forget_group_kill(fake)
     group.join(7)
     group.freeze()
     group.kill_all()
@@ -160,10 +159,15 @@ def test_killing_reaches_a_frozen_group_and_thaws_it(fake: FakeCgroups, group: C
     assert [fake.text(path) for path in state] == ["THAWED"] * len(state)
 
 
+def _forget_group_kill(fake: FakeCgroups) -> None:
+    """As before Linux 5.14."""
+    fake.files = {path: text for path, text in fake.files.items() if "cgroup.kill" not in path}
+
+
 def test_a_kernel_that_cannot_kill_a_group_kills_each_process(
     fake: FakeCgroups, group: Cgroup
 ) -> None:
-    fake.files = {path: text for path, text in fake.files.items() if "cgroup.kill" not in path}
+    _forget_group_kill(fake)
     group.join(7)
     group.kill_all()
     assert fake.arguments_of("kill") == [(7, signal.SIGKILL)]
@@ -180,7 +184,7 @@ def test_a_process_that_does_not_die_is_reported(fake: FakeCgroups, group: Cgrou
 def test_a_process_that_dies_before_the_signal_is_no_error(
     fake: FakeCgroups, group: Cgroup
 ) -> None:
-    fake.files = {path: text for path, text in fake.files.items() if "cgroup.kill" not in path}
+    _forget_group_kill(fake)
     fake.fail("kill", errno.ESRCH)
     group.join(7)
     group.kill_all()
@@ -222,6 +226,28 @@ def test_limits_are_set_and_what_is_not_asked_for_stays(fake: FakeCgroups, group
     assert values["pids.max"] == "5"
     assert values.get("memory.max", values.get("memory.limit_in_bytes")) == str(64 * MIB)
     assert values.get("cpu.weight", values.get("cpu.shares")) in ("59", "512")
+
+
+def test_what_was_interrupted_is_found_and_taken_away(fake: FakeCgroups, group: Cgroup) -> None:
+    host = detect(fake)
+    for directory in group.directories[1:]:
+        fake.rmdir(directory)
+    fake.add_process(7, group.directories[0])
+    assert host.names("dockmagic") == ("abc",)
+    assert group.exists()
+    group.kill_all()
+    group.delete()
+    assert host.names("dockmagic") == ()
+
+
+def test_the_groups_of_containers_are_listed_without_the_supervisors(
+    fake: FakeCgroups, group: Cgroup
+) -> None:
+    host = detect(fake)
+    host.supervisors("dockmagic").create()
+    host.at("dockmagic", "def").create()
+    assert host.names("dockmagic") == ("abc", "def")
+    assert host.names("another") == ()
 
 
 def test_pruning_leaves_a_parent_that_is_in_use(fake: FakeCgroups, group: Cgroup) -> None:
