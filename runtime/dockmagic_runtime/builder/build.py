@@ -23,6 +23,7 @@ from dockmagic_runtime.builder.sources import Sources
 from dockmagic_runtime.builder.steps import Base, Plan
 from dockmagic_runtime.dockerfile import parse
 from dockmagic_runtime.errors import EngineBug, NotFound
+from dockmagic_runtime.images.document import image_id
 from dockmagic_runtime.model.events import (
     BuildDone,
     BuildEvent,
@@ -72,11 +73,9 @@ class Builder:
         with ExitStack() as stack:
             execution = self._execution(request, made, stack)
             yield from execution.run()
-        image = self._image(made, execution.result, request.labels)
-        for tag in request.tags:
-            self._images.tag(image.id, tag)
+        image = self._tagged(self._image(made, execution.result, request.labels), tags)
         yield BuildDone(
-            image=self._images.resolve(image.id) if tags else image,
+            image=image,
             tags=tags,
             seconds=time.monotonic() - began,
             warnings=made.warnings,
@@ -131,4 +130,11 @@ class Builder:
             return self._images.resolve(tip.base_id)
         created = tip.created or timestamp(0)
         document = image_document(tip.document, made.config, tip.history, tip.diff_ids, created)
-        return self._images.put(document, tip.chain_ids)
+        return self._present(image_id(document)) or self._images.put(document, tip.chain_ids)
+
+    def _tagged(self, image: Image, tags: tuple[str, ...]) -> Image:
+        """The image with these names; a name that it has is not written again."""
+        new = [tag for tag in tags if tag not in image.tags]
+        for tag in new:
+            self._images.tag(image.id, tag)
+        return self._images.resolve(image.id) if new else image

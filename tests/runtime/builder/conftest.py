@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,8 @@ from dockmagic_runtime.builder import Builder
 from dockmagic_runtime.builder.ports import StepProcess
 from dockmagic_runtime.containers.workspace import Workspace
 from dockmagic_runtime.errors import NotFound
-from dockmagic_runtime.images import document
 from dockmagic_runtime.images.layers import LayerStore
+from dockmagic_runtime.images.store import ImageStore
 from dockmagic_runtime.model.events import (
     BuildDone,
     BuildEvent,
@@ -30,38 +30,6 @@ from dockmagic_runtime.store.area import Area
 from dockmagic_runtime.store.database import Database
 
 Command = Callable[[StepProcess], int | None]
-
-
-class FakeImages:
-    """Images by id and name, in memory; counts what is written."""
-
-    def __init__(self) -> None:
-        self.documents: dict[str, bytes] = {}
-        self.tags: dict[str, str] = {}
-        self.puts = 0
-
-    def resolve(self, reference: str) -> Image:
-        identity = self.tags.get(reference, reference)
-        if identity not in self.documents:
-            raise NotFound(f"No such image: {reference}")
-        read = document.decode_config(self.documents[identity])
-        tags = tuple(name for name, one in self.tags.items() if one == identity)
-        return document.to_image(identity, read, tags=tags, sizes=[0] * len(read.diff_ids))
-
-    def config(self, image_id: str) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.documents[image_id])
-        return found
-
-    def put(self, config: bytes, chain_ids: Sequence[str]) -> Image:
-        identity = document.image_id(config)
-        self.puts += identity not in self.documents
-        self.documents[identity] = config
-        image = self.resolve(identity)
-        assert image.chain_ids == tuple(chain_ids)
-        return image
-
-    def tag(self, image_id: str, reference: str) -> None:
-        self.tags[reference] = image_id
 
 
 @dataclass
@@ -88,7 +56,7 @@ class Site:
 
     area: Area
     context: Path
-    images: FakeImages
+    images: ImageStore
     layers: LayerStore
     database: Database
     runner: FakeRunner
@@ -145,7 +113,7 @@ def site(area: Area, tmp_path: Path) -> Iterator[Site]:
     target.mkdir()
     database = Database(area.database)
     layers = LayerStore(area, database)
-    images, runner = FakeImages(), FakeRunner()
+    images, runner = ImageStore(area, database, layers), FakeRunner()
 
     def pull(reference: str) -> Iterator[PullEvent]:
         return made.pull(reference)

@@ -54,6 +54,13 @@ def reasons(site: Site, dockerfile: str, **request: object) -> list[str]:
     return [step.reason for step in site.steps(dockerfile, **request)]
 
 
+def forget_layers(site: Site, which: str) -> None:
+    with site.database.transaction() as connection:
+        connection.execute("DELETE FROM tags")
+        connection.execute("DELETE FROM images")
+        connection.execute(f"DELETE FROM layers WHERE {which}")
+
+
 # --- events and images -------------------------------------------------------------------------
 
 
@@ -138,7 +145,7 @@ def test_a_dockerfile_of_from_alone_is_its_base_image(site: Site) -> None:
     base = site.build("FROM scratch\nCMD x", tags=("base",))
     site.images.tag(base.id, "base")
     assert site.build("FROM base", tags=("other",)).id == base.id
-    assert site.images.tags["other"] == base.id
+    assert site.images.resolve("other").id == base.id
     assert site.build("FROM base", labels={"a": "b"}).id != base.id
 
 
@@ -164,14 +171,14 @@ def test_the_same_build_again_is_all_cached_and_the_same_image(mysite: Site) -> 
     assert again.id == first.id
     assert cached(mysite, SITE) == [True] * 5
     assert len(mysite.runner.processes) == 1
-    assert mysite.images.puts == 1
+    assert len(mysite.images.list(all=True)) == 1
 
 
 def test_an_all_cached_build_writes_nothing(mysite: Site) -> None:
-    mysite.build(SITE)
+    mysite.build(SITE, tags=("mysite",))
     before = mysite.database.rows("PRAGMA data_version"), mysite.area.database.stat().st_mtime_ns
     changes = mysite.database.rows("SELECT total_changes()")
-    mysite.build(SITE)
+    mysite.build(SITE, tags=("mysite",))
     assert mysite.database.rows("SELECT total_changes()") == changes
     after = mysite.database.rows("PRAGMA data_version"), mysite.area.database.stat().st_mtime_ns
     assert after == before
@@ -249,8 +256,7 @@ def test_the_base_image_belongs_to_every_key(site: Site) -> None:
 
 def test_a_result_whose_layer_is_gone_is_made_again(mysite: Site) -> None:
     mysite.build(SITE)
-    with mysite.database.transaction() as connection:
-        connection.execute("DELETE FROM layers WHERE parent != ''")
+    forget_layers(mysite, "parent != ''")
     steps = mysite.steps(SITE)
     assert [step.cached for step in steps] == [True, True, True, False, False]
     assert steps[3].reason == "the layer it made is no longer there"
@@ -292,7 +298,7 @@ def test_a_failing_run_names_file_line_command_and_code(mysite: Site) -> None:
         'Dockerfile:4: process "/bin/sh -c false" did not complete successfully: exit code: 1'
     )
     assert failure.value.exit_code == 1
-    assert mysite.images.documents == {}
+    assert mysite.images.list(all=True) == ()
 
 
 def test_a_command_that_cannot_start_keeps_its_exit_code(mysite: Site) -> None:
@@ -323,7 +329,7 @@ def test_all_errors_of_the_file_come_before_any_effect(site: Site) -> None:
     with pytest.raises(DockerfileError) as failure:
         site.build("FROM pullable\nCOPPY a b\nRUN\n")
     assert [problem.line for problem in failure.value.problems] == [2, 3]
-    assert site.images.documents == {}
+    assert site.images.list(all=True) == ()
 
 
 def test_closing_a_build_early_ends_the_process_and_leaves_nothing(mysite: Site) -> None:
@@ -407,8 +413,7 @@ def test_copy_from_a_stage_keeps_owners(mysite: Site) -> None:
 def test_a_stage_on_a_rebuilt_stage_is_rebuilt(mysite: Site) -> None:
     dockerfile = "FROM scratch AS a\nCOPY . /\nRUN touch\nFROM a\nENV X=1\nRUN touch"
     mysite.build(dockerfile)
-    with mysite.database.transaction() as connection:
-        connection.execute("DELETE FROM layers WHERE parent = ''")
+    forget_layers(mysite, "parent = ''")
     steps = mysite.steps(dockerfile)
     assert [step.cached for step in steps] == [True, False, False, True, False, False]
 
