@@ -49,7 +49,7 @@ def _main(words: list[str], session: Session) -> int:
     try:
         arguments = commands.parse(words)
         _check_terminal(arguments)
-        return _show(commands.run(session.engine, arguments))
+        return _show(commands.execute(session.engine, arguments))
     except HelpAsked as help:
         sys.stdout.write(help.text.replace("docker ", "dockmagic ") + "\n")
         return 0

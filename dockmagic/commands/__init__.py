@@ -1,7 +1,7 @@
 """Docker's verbs: one module each, with `parser()` and `run(engine, arguments)`.
 
 `VERBS` is the registry; a verb's module is imported when the verb is used, so that a terminal
-command pays for one verb only. `resolve` reads a line up to its flags, `run_line` runs it. Nothing
+command pays for one verb only. `parse` reads a line, `execute` runs it. Nothing
 here prints, exits or knows a notebook.
 """
 
@@ -176,7 +176,8 @@ def parse(words: Sequence[str], extra: Mapping[str, tuple[Flag, ...]] | None = N
     return parser(verb, extra).parse(rest)
 
 
-def run(engine: Engine, arguments: Arguments) -> Outcome:
+def execute(engine: Engine, arguments: Arguments) -> Outcome:
+    """Not called `run`: the module of that verb becomes an attribute of this package."""
     return cast("Outcome", module(arguments.verb).run(engine, arguments))
 
 
@@ -218,6 +219,6 @@ def _group_help(group: str) -> str:
 
 
 __all__ = [
-    "GROUPS", "PLANNED", "VERBS", "HelpAsked", "Result", "WrongUsage", "help_text", "module",
-    "names", "parse", "parser", "resolve", "run",
+    "GROUPS", "PLANNED", "VERBS", "HelpAsked", "Result", "WrongUsage", "execute", "help_text",
+    "module", "names", "parse", "parser", "resolve",
 ]  # fmt: skip

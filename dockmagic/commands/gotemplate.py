@@ -337,7 +337,8 @@ class _Run:
         found = next((scope for scope in reversed(self.scopes) if name in scope), None)
         if found is None:
             raise _fail(f'undefined variable "{name}"')
-        return found
+        scope: dict[str, Any] = found
+        return scope
 
     def _command(self, command: tuple[_Operand, ...], dot: Any, piped: tuple[Any, ...]) -> Any:
         head, *rest = command

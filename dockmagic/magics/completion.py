@@ -27,7 +27,10 @@ class Completer:
     def install(self, shell: Any) -> None:
         from IPython.core.completer import context_matcher
 
-        self._matcher = context_matcher(identifier="dockmagic")(self._complete)
+        def matcher(context: Any) -> Any:  # IPython sets attributes on it, as on no method
+            return self._complete(context)
+
+        self._matcher = context_matcher(identifier="dockmagic")(matcher)
         if shell.Completer is not None:
             shell.Completer.custom_matchers.append(self._matcher)
 

@@ -62,7 +62,7 @@ class Container:
     def _run(self, *words: str) -> Any:
         """The result of a command that gives one at once."""
         with as_magic_errors():
-            return commands.run(self._session.engine, commands.parse(words))
+            return commands.execute(self._session.engine, commands.parse(words))
 
     @property
     def state(self) -> State:
@@ -243,7 +243,7 @@ class Image:
 
     def _run(self, *words: str) -> Any:
         with as_magic_errors():
-            return commands.run(self._session.engine, commands.parse(words))
+            return commands.execute(self._session.engine, commands.parse(words))
 
     def __repr__(self) -> str:
         return self._text or "an image"

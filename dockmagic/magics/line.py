@@ -22,7 +22,7 @@ import ast
 import builtins
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,7 +42,7 @@ def split_line(
     text: str, namespace: Mapping[str, Any] | None = None, substitute: Substitute | None = None
 ) -> list[str]:
     """The words of one command. Raises InvalidInput for what only a shell could do."""
-    commands = split_commands(text, namespace, substitute)
+    commands = list(split_commands(text, namespace, substitute))
     if len(commands) > 1:
         raise InvalidInput("one command on a line", hint="several go into a %%docker cell")
     return commands[0] if commands else []
@@ -50,8 +50,11 @@ def split_line(
 
 def split_commands(
     text: str, namespace: Mapping[str, Any] | None = None, substitute: Substitute | None = None
-) -> list[list[str]]:
-    """The words of each command on a line: `;` and `&&` stand between two."""
+) -> Iterator[list[str]]:
+    """The words of each command on a line: `;` and `&&` stand between two.
+
+    Each is read when it is asked for: what `$(docker ps -q)` gives may depend on the one before.
+    """
     return _Scanner(text, namespace or {}, substitute or _no_substitution).commands()
 
 
@@ -72,11 +75,13 @@ class _Scanner:
     words: list[str] = field(default_factory=list)
     done: list[list[str]] = field(default_factory=list)
 
-    def commands(self) -> list[list[str]]:
+    def commands(self) -> Iterator[list[str]]:
         while self.at < len(self.text):
             self._step()
+            while self.done:
+                yield self.done.pop(0)
         self._end_command()
-        return self.done
+        yield from self.done
 
     def _step(self) -> None:
         character = self.text[self.at]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +22,7 @@ from dockmagic.magics.runner import EXTRA_FLAGS, Runner
 from dockmagic.widgets.untrusted import clean
 from dockmagic_runtime.errors import InvalidInput
 
-_PROMPTS = ("$ ", "# docker ", "> ")
+_PROMPTS = ("$ ", "> ")
 
 
 class Magic:
@@ -75,33 +75,32 @@ class DockerMagic(Magic):
     """`%docker LINE`, and `%%docker` with lines pasted from a shell session."""
 
     def run(self, line: str, cell: str | None, namespace: Mapping[str, Any]) -> object:
-        lines = [line] if cell is None else [line, *logical_lines(cell)]
-        with as_magic_errors():
-            found = [words for one in lines for words in self._split(one, namespace)]
-        if not found and cell is None:
-            found = [[]]
-        return self._all(found)
+        if cell is None:
+            return self._all([line], namespace, echo=False)
+        lines = logical_lines(f"{line}\n{cell}")
+        return self._all(lines, namespace, echo=len(lines) > 1)
 
-    def _all(self, found: Sequence[Sequence[str]]) -> object:
+    def _all(self, lines: Sequence[str], namespace: Mapping[str, Any], *, echo: bool) -> object:
         """One after the other, up to the first that fails; the last one's result is the cell's."""
         last: object = None
-        for number, words in enumerate(found):
-            if number and last is not None:
+        for words in self._commands(lines, namespace):
+            if last is not None:
                 _show(last)
-            if len(found) > 1:
+            if echo:
                 sys.stdout.write(f"$ docker {' '.join(words)}\n")
                 sys.stdout.flush()
             last = self._runner.run(words)
         return last
 
-    def _split(self, line: str, namespace: Mapping[str, Any]) -> list[list[str]]:
-        line = line.strip()
-        for prompt in _PROMPTS:
-            if line.startswith(prompt):
-                line = line[2:]
-        return [
-            _without_program(words) for words in split_commands(line, namespace, self._substitute)
-        ]
+    def _commands(self, lines: Sequence[str], namespace: Mapping[str, Any]) -> Iterator[list[str]]:
+        for line in lines:
+            commands = split_commands(_without_prompt(line), namespace, self._substitute)
+            while True:
+                with as_magic_errors():
+                    words = next(commands, None)
+                if words is None:
+                    break
+                yield _without_program(words)
 
     def _substitute(self, command: str) -> str:
         """What `$(docker …)` stands for: the text of that command's result."""
@@ -112,13 +111,17 @@ class DockerMagic(Magic):
                 hint="put the value into a variable and write {name}",
             )
         arguments = commands.parse(words[1:])
-        outcome = commands.run(self._runner.session.engine, arguments)
+        outcome = commands.execute(self._runner.session.engine, arguments)
         if not isinstance(outcome, commands.Result):
             raise InvalidInput(f"$({command}): this command gives no text to insert")
         return str(outcome)
 
     def getdoc(self) -> str:
         return commands.help_text().strip()
+
+
+def _without_prompt(line: str) -> str:
+    return next((line[2:] for prompt in _PROMPTS if line.startswith(prompt)), line)
 
 
 def _without_program(words: list[str]) -> list[str]:

@@ -88,7 +88,7 @@ class Runner:
         try:
             with as_magic_errors():
                 arguments = _once(commands.parse(words, extra=EXTRA_FLAGS))
-                outcome = commands.run(self.session.engine, arguments)
+                outcome = commands.execute(self.session.engine, arguments)
                 return self.show(outcome, arguments, stdin=stdin)
         except HelpAsked as help:
             sys.stdout.write(help.text + "\n")

@@ -1,0 +1,406 @@
+"""A fake engine, and a real IPython shell that uses it."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import dockmagic.session
+from dockmagic.session import Session
+from dockmagic_runtime.errors import Conflict, NotFound, ProcessFailed, StartFailed
+from dockmagic_runtime.model.container import (
+    Change,
+    ChangeKind,
+    Container,
+    ContainerSpec,
+    ExecSpec,
+    LogLine,
+    Stats,
+    Status,
+)
+from dockmagic_runtime.model.events import (
+    BuildDone,
+    BuildEvent,
+    BuildRequest,
+    BuildStarted,
+    PullDone,
+    PullEvent,
+    PullStatus,
+    StepDone,
+    StepOutput,
+    StepStarted,
+)
+from dockmagic_runtime.model.image import History, Image, ImageConfig, Layer, LayerFile
+from dockmagic_runtime.model.reference import ImageReference
+
+NOW = 1_700_000_000.0
+
+
+def make_image(tag: str, digit: str, *, labels: dict[str, str] | None = None) -> Image:
+    return Image(
+        id=f"sha256:{digit * 64}",
+        tags=(tag,),
+        created=NOW,
+        size=12_345_678,
+        config=ImageConfig(cmd=("httpd-foreground",), labels=labels or {}),
+        architecture="amd64",
+        os="linux",
+        diff_ids=("sha256:" + "1" * 64,),
+        chain_ids=("sha256:" + "1" * 64,),
+    )
+
+
+@dataclass
+class FakeProcess:
+    """An attached process that writes what it is told to, and remembers what was done to it."""
+
+    id: str = "c" * 64
+    pieces: list[tuple[str, bytes]] = field(default_factory=list)
+    code: int = 0
+    stdin: bytearray = field(default_factory=bytearray)
+    signals: list[str] = field(default_factory=list)
+    closed: bool = False
+    detached: bool = False
+    sizes: list[tuple[int, int]] = field(default_factory=list)
+    waits_for: str = ""  # goes on until it gets this signal
+    echoes: bool = False  # writes what it read, at the end of its input
+
+    def output(self) -> Iterator[tuple[str, bytes]]:
+        yield from self.pieces
+        while self.waits_for and self.waits_for not in self.signals and not self.detached:
+            time.sleep(0.002)
+        while self.echoes and not self.closed:
+            time.sleep(0.002)
+        if self.echoes:
+            yield "stdout", bytes(self.stdin)
+
+    def write(self, data: bytes) -> None:
+        self.stdin += data
+
+    def close_stdin(self) -> None:
+        self.closed = True
+
+    def resize(self, rows: int, columns: int) -> None:
+        self.sizes.append((rows, columns))
+
+    def signal(self, signal: str) -> None:
+        self.signals.append(signal)
+
+    def detach(self) -> None:
+        self.detached = True
+
+    def wait(self) -> int:
+        return self.code
+
+
+class FakeEngine:
+    """The façade's verbs on dictionaries. `calls` is what was asked of it."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+        self.made: dict[str, Container] = {}
+        self.known = [make_image("docker.io/library/httpd:latest", "a")]
+        self.process = FakeProcess(pieces=[("stdout", b"hello\n")])
+        self.build_fails = False
+        self.closed = False
+
+    def close(self) -> None:
+        self.closed = True
+
+    # images
+
+    def pull(self, reference: str) -> Iterator[PullEvent]:
+        self.calls.append(("pull", reference))
+        parsed = ImageReference.parse(reference)
+        if parsed.repository.endswith("nope"):
+            raise NotFound(f"pull access denied for {reference}, repository does not exist")
+        yield PullStatus(status=f"Pulling from {parsed.repository}", id=parsed.tag)
+        yield PullStatus(status="Downloading", id="0123456789ab", current=1, total=2)
+        yield PullStatus(status="Pull complete", id="0123456789ab", current=2, total=2)
+        yield PullStatus(status=f"Status: Downloaded newer image for {parsed.familiar}")
+        image = make_image(parsed.canonical, "b")
+        self.known.append(image)
+        yield PullDone(image=image, reference=reference)
+
+    def images(self, *, all: bool = False) -> tuple[Image, ...]:
+        return tuple(self.known)
+
+    def image(self, reference: str) -> Image:
+        for image in self.known:
+            hexadecimal = image.id.removeprefix("sha256:")
+            if reference == image.id or hexadecimal.startswith(reference):
+                return image
+            if ImageReference.parse(reference).canonical in image.tags:
+                return image
+        raise NotFound(f"No such image: {reference}")
+
+    def inspect_image(self, reference: str) -> dict[str, Any]:
+        image = self.image(reference)
+        return {"Id": image.id, "RepoTags": list(image.tags), "Config": {"Labels": None}}
+
+    def history(self, reference: str) -> tuple[History, ...]:
+        self.image(reference)
+        return (
+            History(created=NOW, created_by='CMD ["httpd-foreground"]', empty_layer=True),
+            History(created=NOW, created_by="COPY . /usr/local/apache2/htdocs", size=1234),
+        )
+
+    def layers(self, reference: str) -> tuple[Layer, ...]:
+        self.image(reference)
+        files = tuple(LayerFile(path=f"/usr/bin/f{n}", kind="A", size=n) for n in range(500))
+        return (
+            Layer(
+                diff_id="sha256:" + "1" * 64,
+                chain_id="sha256:" + "2" * 64,
+                created_by="ADD rootfs.tar /",
+                size=10_000_000,
+                files=files,
+                shared_with=("docker.io/library/busybox:latest",),
+            ),
+            Layer(
+                diff_id="sha256:" + "3" * 64,
+                chain_id="sha256:" + "4" * 64,
+                created_by="RUN echo '<script>alert(1)</script>'",
+                size=20,
+                files=(LayerFile(path="/etc/<b>motd</b>", kind="C", size=20),),
+            ),
+        )
+
+    def remove_image(self, reference: str, *, force: bool = False) -> tuple[str, ...]:
+        self.calls.append(("remove_image", reference, force))
+        image = self.image(reference)
+        self.known.remove(image)
+        return (f"Untagged: {reference}", f"Deleted: {image.id}")
+
+    def tag(self, source: str, target: str) -> None:
+        self.calls.append(("tag", source, target))
+
+    def build(self, request: BuildRequest) -> Iterator[BuildEvent]:
+        self.calls.append(("build", request))
+        yield BuildStarted(steps=2)
+        yield StepStarted(number=1, instruction="FROM httpd", line=1)
+        yield StepDone(number=1, cached=True, seconds=0)
+        yield StepStarted(number=2, instruction="RUN make", line=2)
+        yield StepOutput(number=2, stream="stdout", data=b"\x1b[2Jmaking <b>it</b>\n")
+        if self.build_fails:
+            raise ProcessFailed(
+                'process "/bin/sh -c make" did not complete successfully: exit code: 2',
+                exit_code=2,
+            )
+        yield StepDone(number=2, cached=False, seconds=1.5, size=2048)
+        tags = tuple(ImageReference.parse(tag).canonical for tag in request.tags)
+        image = replace(make_image("x", "d"), tags=tags)
+        self.known.append(image)
+        yield BuildDone(image=image, tags=tags, seconds=1.6)
+
+    # containers
+
+    def create(self, spec: ContainerSpec) -> Container:
+        self.calls.append(("create", spec))
+        return self._make(spec, Status.CREATED)
+
+    def _make(self, spec: ContainerSpec, status: Status) -> Container:
+        name = spec.name or f"witty_hopper{len(self.made)}"
+        if name in self.made:
+            raise Conflict(f'Conflict. The container name "/{name}" is already in use')
+        container = Container(
+            id=f"{len(self.made) + 1:02x}" * 32,
+            name=name,
+            image=spec.image,
+            image_id=self.image(spec.image).id,
+            command=spec.command or ("httpd-foreground",),
+            created=NOW + len(self.made),
+            status=status,
+            started=NOW,
+            ports=spec.ports,
+            labels=spec.labels,
+            ip_address="172.17.0.2",
+            spec=spec,
+        )
+        self.made[name] = container
+        return container
+
+    def start(self, name: str) -> Container:
+        container = self.container(name)
+        self.made[container.name] = replace(container, status=Status.RUNNING)
+        return self.made[container.name]
+
+    def attach_start(self, name: str) -> FakeProcess:
+        self.start(name)
+        return self.process
+
+    def run(self, spec: ContainerSpec) -> FakeProcess:
+        self.calls.append(("run", spec))
+        if spec.command == ("missing",):
+            raise StartFailed('exec: "missing": executable file not found in $PATH', exit_code=127)
+        return self.process
+
+    def run_detached(self, spec: ContainerSpec) -> Container:
+        self.calls.append(("run_detached", spec))
+        return self._make(spec, Status.RUNNING)
+
+    def containers(self, *, all: bool = False) -> tuple[Container, ...]:
+        found = reversed(self.made.values())
+        return tuple(one for one in found if all or one.status.is_alive)
+
+    def container(self, name: str) -> Container:
+        for container in self.made.values():
+            if name in (container.name, container.id, container.short_id):
+                return container
+        raise NotFound(f"No such container: {name}")
+
+    def inspect(self, name: str) -> dict[str, Any]:
+        container = self.container(name)
+        return {
+            "Id": container.id,
+            "Name": f"/{container.name}",
+            "State": {"Status": str(container.status), "Running": container.status.is_alive},
+            "Config": {"Labels": container.labels, "Env": ["PATH=/bin"]},
+        }
+
+    def logs(
+        self,
+        name: str,
+        *,
+        follow: bool = False,
+        tail: int | None = None,
+        since: float = 0,
+        until: float = 0,
+    ) -> Iterator[LogLine]:
+        self.container(name)
+        lines = [
+            LogLine("stdout", "2026-01-01T00:00:00Z", b"\x1b[31mred\x1b[0m\x1b]52;c;eA==\x07\n"),
+            LogLine("stderr", "2026-01-01T00:00:01Z", b"<script>alert(1)</script>\n"),
+        ]
+        return iter(lines if tail is None else lines[len(lines) - tail :])
+
+    def exec(self, name: str, spec: ExecSpec) -> FakeProcess:
+        self.container(name)
+        self.calls.append(("exec", name, spec))
+        return self.process
+
+    def stop(self, name: str, *, timeout: float | None = None, signal: str = "") -> None:
+        self.calls.append(("stop", name, timeout, signal))
+        container = self.container(name)
+        self.made[container.name] = replace(container, status=Status.EXITED, exit_code=143)
+
+    def kill(self, name: str, signal: str = "KILL") -> None:
+        self.calls.append(("kill", name, signal))
+        self.container(name)
+
+    def wait(self, name: str) -> int:
+        return self.container(name).exit_code
+
+    def remove(self, name: str, *, force: bool = False, volumes: bool = False) -> None:
+        self.calls.append(("remove", name, force, volumes))
+        container = self.container(name)
+        if container.status.is_alive and not force:
+            raise Conflict(f'cannot remove container "/{container.name}": container is running')
+        del self.made[container.name]
+
+    def rename(self, name: str, new_name: str) -> None:
+        self.calls.append(("rename", name, new_name))
+
+    def pause(self, name: str) -> None:
+        container = self.container(name)
+        self.made[container.name] = replace(container, status=Status.PAUSED)
+
+    def unpause(self, name: str) -> None:
+        container = self.container(name)
+        self.made[container.name] = replace(container, status=Status.RUNNING)
+
+    def diff(self, name: str) -> tuple[Change, ...]:
+        self.container(name)
+        return (
+            Change("/etc", ChangeKind.CHANGED),
+            Change("/etc/motd", ChangeKind.ADDED),
+            Change("/srv/<img src=x>", ChangeKind.DELETED),
+        )
+
+    def stats(self, name: str) -> Stats:
+        container = self.container(name)
+        if not container.status.is_alive:
+            raise Conflict(f"Container {container.id} is not running")
+        return Stats(
+            id=container.id, name=container.name, time=NOW, cpu_ns=5, cpu_percent=12.5,
+            memory_bytes=3 << 20, memory_limit=1 << 30, network_rx=1500, network_tx=0,
+            block_read=0, block_write=4096, pids=7,
+        )  # fmt: skip
+
+    def info(self) -> dict[str, Any]:
+        return {"Containers": len(self.made), "Driver": "overlay2", "Warnings": ["none yet"]}
+
+
+@pytest.fixture
+def engine() -> FakeEngine:
+    return FakeEngine()
+
+
+@pytest.fixture
+def session(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> Session:
+    """The process's session, with the fake in it."""
+    session = Session()
+    session.use(engine)  # type: ignore[arg-type]
+    monkeypatch.setattr(dockmagic.session, "_current", session)
+    return session
+
+
+@pytest.fixture
+def shell(session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A real shell, history off, in a folder of its own, with the extension loaded."""
+    from IPython.core.interactiveshell import InteractiveShell
+    from traitlets.config import Config
+
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DOCKMAGIC_ROOT", str(tmp_path / "area"))
+    for name in ("DOCKMAGIC_RENDER", "DOCKMAGIC_DETERMINISTIC"):
+        monkeypatch.delenv(name, raising=False)
+    config = Config()
+    config.HistoryManager.enabled = False
+    InteractiveShell.clear_instance()
+    shell = InteractiveShell.instance(config=config)
+    monkeypatch.setattr(shell.displayhook, "write_output_prompt", lambda: None)
+    monkeypatch.setattr(shell, "_showtraceback", lambda *_: None)
+    shell.run_line_magic("load_ext", "dockmagic")
+    yield shell
+    shell.run_line_magic("unload_ext", "dockmagic")
+    InteractiveShell.clear_instance()
+
+
+@dataclass
+class Cell:
+    """What one cell did."""
+
+    value: Any
+    stdout: str
+    stderr: str
+    error: BaseException | None
+
+    @property
+    def traceback(self) -> list[str]:
+        render = getattr(self.error, "_render_traceback_", None)
+        assert render is not None, f"not shown in one line: {self.error!r}"
+        return list(render())
+
+
+@pytest.fixture
+def run(shell: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Run a cell's text as a front end does."""
+
+    def run_cell(source: str) -> Cell:
+        out, err = io.StringIO(), io.StringIO()
+        with monkeypatch.context() as patch:
+            patch.setattr("sys.stdout", out)
+            patch.setattr("sys.stderr", err)
+            result = shell.run_cell(source, store_history=False)
+        error = result.error_in_exec or result.error_before_exec
+        return Cell(result.result, out.getvalue(), err.getvalue(), error)
+
+    return run_cell
