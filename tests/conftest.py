@@ -9,6 +9,7 @@ with `optional: ` (a peer that is not installed, a cgroup version this host does
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
 import shutil
 import subprocess
@@ -19,9 +20,11 @@ from pathlib import Path
 
 import pytest
 
+from dockmagic_runtime import Engine, catalogue
 from dockmagic_runtime.store.area import Area
 from dockmagic_runtime.testing.host import HostSnapshot, left_behind
 
+STOCK = Path(__file__).parent.parent / "build" / "test-images"
 IN_CI = os.environ.get("CI") == "true"
 IS_INNER_RUN = "PYTEST_CURRENT_TEST" in os.environ  # started by a test: not alone on the machine
 OPTIONAL = "optional: "
@@ -122,3 +125,60 @@ def area(tmp_path: Path) -> Iterator[Area]:
     left = left_behind(before, area)
     shutil.rmtree(area.run, ignore_errors=True)
     assert not left, f"the test left behind:\n{left}"
+
+
+@pytest.fixture
+def engine(area: Area) -> Iterator[Engine]:
+    """An engine on an empty area, offline: images come from the catalogue."""
+    with Engine(area.root, catalogue="always") as engine:
+        yield engine
+        engine.uninstall()
+
+
+@pytest.fixture(scope="session")
+def stock() -> Path:
+    """The root of an area that holds the catalogue's images; kept in build/ between runs.
+
+    Read only for tests: take `stocked_engine` to work with the images.
+    """
+    root = STOCK / _recipe_digest()
+    with Engine(root, catalogue="always") as engine:
+        present = {tag for image in engine.images() for tag in image.tags}
+        for name in ("busybox:latest", "httpd:latest"):
+            if name not in present:
+                list(engine.pull(name))
+        engine.uninstall()
+    shutil.rmtree(Area.at(root).run, ignore_errors=True)
+    for old in STOCK.iterdir():
+        if old != root:
+            shutil.rmtree(old)
+    return root
+
+
+def _recipe_digest() -> str:
+    """Changes with anything in the catalogue's room, code or recipe."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(catalogue.__file__).parent.rglob("*")):
+        if path.is_file() and path.suffix != ".pyc":
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+@pytest.fixture
+def stocked_engine(area: Area, stock: Path) -> Iterator[Engine]:
+    """An engine whose area has the images of `stock`, and its own of everything else.
+
+    Layers are never written to, so hard links serve; 200 MB would take their time to copy.
+    """
+    for name in ("layers", "blobs", "catalogue"):
+        if (stock / name).exists():
+            _copy_tree(stock / name, area.root)
+    shutil.copyfile(stock / "state.db", area.database)
+    with Engine(area.root, catalogue="always") as engine:
+        yield engine
+        engine.uninstall()
+
+
+def _copy_tree(source: Path, target: Path) -> None:
+    if subprocess.run(["cp", "-al", source, target], capture_output=True, check=False).returncode:
+        subprocess.run(["cp", "-a", source, target], check=True)  # another file system

@@ -1,0 +1,99 @@
+"""The catalogue's images, made by the real builder and lived in."""
+
+from __future__ import annotations
+
+import time
+import urllib.request
+
+import pytest
+
+from dockmagic_runtime import Engine
+from dockmagic_runtime.catalogue import STAND_IN_LABEL
+from dockmagic_runtime.errors import NotFound
+from dockmagic_runtime.model.container import ContainerSpec, Status
+from dockmagic_runtime.model.events import PullDone, PullStatus
+from dockmagic_runtime.model.image import Image
+
+pytestmark = [pytest.mark.root, pytest.mark.network]
+
+
+def pull(engine: Engine, reference: str) -> Image:
+    *statuses, done = engine.pull(reference)
+    assert all(isinstance(status, PullStatus) for status in statuses)
+    assert isinstance(done, PullDone)
+    return done.image
+
+
+def said(engine: Engine, image: str, *command: str) -> str:
+    """What `command` writes in a new container of `image`."""
+    process = engine.run(ContainerSpec(image=image, command=command, auto_remove=True))
+    output = b"".join(data for _, data in process.output()).decode()
+    assert process.wait() == 0, output
+    return output
+
+
+def fetch(url: str) -> str:
+    """The page at `url`, as soon as somebody answers there."""
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                return str(answer.read().decode())
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
+@pytest.mark.parametrize("name", ["busybox", "alpine:3.19"])
+def test_a_small_stand_in_runs_its_tools_and_says_what_it_is(engine: Engine, name: str) -> None:
+    image = pull(engine, name)
+    assert image.is_stand_in
+    assert "busybox-static" in image.config.labels[STAND_IN_LABEL]
+    assert said(engine, name, "sh", "-c", "echo hello | tr a-z A-Z") == "HELLO\n"
+    assert said(engine, name, "stat", "-c", "%a", "/tmp", "/root") == "1777\n700\n"
+
+
+def test_the_same_stand_in_twice_is_the_same_layer(engine: Engine) -> None:
+    first = pull(engine, "busybox")
+    engine.remove_image("busybox", force=True)
+    assert pull(engine, "busybox").diff_ids == first.diff_ids
+
+
+def test_an_image_that_the_catalogue_has_not_got_is_not_invented(engine: Engine) -> None:
+    with pytest.raises(NotFound):
+        list(engine.pull("no-such-image-anywhere"))
+
+
+@pytest.mark.slow
+def test_debian_ubuntu_and_httpd_share_their_first_layer(stocked_engine: Engine) -> None:
+    images = [pull(stocked_engine, name) for name in ("debian", "ubuntu:18.04", "httpd:alpine")]
+    assert len({image.chain_ids[0] for image in images}) == 1
+    assert said(stocked_engine, "debian", "cat", "/etc/debian_version")
+
+
+@pytest.mark.slow
+def test_packages_can_be_installed_inside(stocked_engine: Engine) -> None:
+    pull(stocked_engine, "debian")
+    script = "apt-get update -qq && apt-get install -y -qq --no-install-recommends tini >/dev/null"
+    output = said(stocked_engine, "debian", "sh", "-c", f"({script}) 2>&1; tini --version")
+    assert "tini version" in output
+
+
+@pytest.mark.slow
+def test_httpd_serves_logs_and_stops_as_the_original_does(stocked_engine: Engine) -> None:
+    engine = stocked_engine
+    image = pull(engine, "httpd")
+    assert image.config.exposed_ports == ("80/tcp",)
+    assert image.config.cmd == ("httpd-foreground",)
+    assert image.config.working_dir == "/usr/local/apache2"
+    assert image.config.stop_signal == "SIGWINCH"
+    web = engine.run_detached(ContainerSpec(image="httpd", name="web"))
+    address = engine.container("web").ip_address
+    assert "It works!" in fetch(f"http://{address}/")
+    engine.stop("web")
+    stopped = engine.container("web")
+    assert (stopped.status, stopped.exit_code) == (Status.EXITED, 0)
+    log = b"".join(line.text for line in engine.logs(web.id)).decode()
+    assert '"GET / HTTP/1.1" 200' in log
+    assert "caught SIGWINCH, shutting down gracefully" in log
