@@ -168,7 +168,7 @@ class _Packer:
     # --- headers ---------------------------------------------------------------------------
 
     def _member(self, entry: Entry) -> None:
-        records = {pax.XATTR + key: value for key, value in entry.xattrs.items()}
+        records = {pax.xattr_key(key): value for key, value in entry.xattrs.items()}
         header = _header(entry, records)
         if records:
             data = b"".join(pax.record(key, records[key]) for key in sorted(records))

@@ -48,6 +48,15 @@ def record(key: str, value: bytes) -> bytes:
     return str(length).encode() + rest
 
 
+def xattr_key(name: str) -> str:
+    """The key of an extended attribute; `=`, which ends a key, is written as GNU tar does."""
+    return XATTR + name.replace("%", "%25").replace("=", "%3D")
+
+
+def _decoded(name: str) -> str:
+    return name.replace("%3D", "=").replace("%25", "%") if "%" in name else name
+
+
 def integer(value: bytes) -> int:
     if not _DIGITS.fullmatch(value):
         raise InvalidInput(f"the archive is damaged: {value!r} is no number")
@@ -58,7 +67,7 @@ def apply(found: dict[str, bytes], entry: Entry) -> None:
     """Let the records override what the header says. Empty values mean "as in the header"."""
     for key, value in found.items():
         if key.startswith(XATTR):
-            entry.xattrs[key.removeprefix(XATTR)] = value
+            entry.xattrs[_decoded(key.removeprefix(XATTR))] = value
         elif value and key in _NAMES:
             if b"\0" in value:
                 raise InvalidInput("the archive is damaged: a name contains a NUL byte")
