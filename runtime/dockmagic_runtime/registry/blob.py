@@ -36,6 +36,7 @@ class BlobStream:
     ) -> None:
         self.descriptor = descriptor
         self.position = 0
+        self.progress: Callable[[int], None] = _ignore
         self._fetch = fetch
         self._retries = retries
         self._hash = hashlib.sha256()
@@ -97,6 +98,7 @@ class BlobStream:
     def _take(self, piece: bytes) -> None:
         self._hash.update(piece)
         self.position += len(piece)
+        self.progress(self.position)
         if self.position - self._safe >= _PROGRESS:
             self._safe = self.position
             self._retries.succeeded()
@@ -160,3 +162,7 @@ class BlobStream:
             return bool(response.read(1))
         except ConnectionLost:
             return False  # all we wanted is here
+
+
+def _ignore(position: int) -> None:
+    """For who does not watch."""

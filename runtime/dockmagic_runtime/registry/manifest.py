@@ -23,6 +23,18 @@ DOCKER_MANIFEST: Final = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_LIST: Final = "application/vnd.docker.distribution.manifest.list.v2+json"
 MANIFESTS: Final = (OCI_MANIFEST, DOCKER_MANIFEST)
 INDEXES: Final = (OCI_INDEX, DOCKER_LIST)
+CONFIGS: Final = (
+    "application/vnd.oci.image.config.v1+json",
+    "application/vnd.docker.container.image.v1+json",
+)
+LAYERS: Final = (
+    "application/vnd.oci.image.layer.v1.tar",
+    "application/vnd.oci.image.layer.v1.tar+gzip",
+    "application/vnd.oci.image.layer.v1.tar+zstd",
+    "application/vnd.docker.image.rootfs.diff.tar",
+    "application/vnd.docker.image.rootfs.diff.tar.gzip",
+    "application/vnd.docker.image.rootfs.diff.tar.zstd",
+)
 MANIFEST_LIMIT: Final = 4 << 20
 
 _SCHEMA_1: Final = "application/vnd.docker.distribution.manifest.v1+"
