@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 from typing import Final
 
 from dockmagic_runtime.linux.cgroups import DEFAULT_DEVICES, Cgroup, Cgroups, DeviceRule, detect
+from dockmagic_runtime.linux.cgroups.host import SUPERVISORS
 from dockmagic_runtime.model.container import Resources
 from dockmagic_runtime.sandbox.operation import Context, UndoneByKernel, operation
 
@@ -48,8 +49,15 @@ class EnterSupervisorCgroup(UndoneByKernel):
 
     def execute(self, context: Context) -> None:
         group = cgroups_of(context).supervisors(self.parent)
-        group.create()
-        group.join(0)
+        if not self._is_inside(context, group):
+            group.create()
+            group.join(0)
+
+    def _is_inside(self, context: Context, group: Cgroup) -> bool:
+        """A supervisor may have been forked by a process that is there already."""
+        lines = context.linux.read_file("/proc/self/cgroup").decode().splitlines()
+        inside = [line for line in lines if line.endswith(f"/{self.parent}/{SUPERVISORS}")]
+        return len(inside) >= len(group.directories)
 
 
 @operation

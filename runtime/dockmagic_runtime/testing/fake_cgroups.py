@@ -20,7 +20,7 @@ ROOT: Final = "/sys/fs/cgroup"
 OWN_PID: Final = 4242  # who "0" is
 
 _UNLIMITED: Final = str((1 << 63) - 4096)
-_COMMON: Final = {"cgroup.procs": "", "cgroup.clone_children": "0", "notify_on_release": "0"}
+_COMMON: Final = {"cgroup.procs": "", "tasks": "", "cgroup.clone_children": "0"}
 _V1_FILES: Final = {
     "cpu": {"cpu.shares": "1024", "cpu.cfs_period_us": "100000", "cpu.cfs_quota_us": "-1"},
     "cpuacct": {"cpuacct.usage": "0"},
@@ -210,6 +210,7 @@ class FakeCgroups(FakeLinux):
             raise self._refuse(_errno.ENOENT, path)
         rules: dict[str, Callable[[str, str], None]] = {
             "cgroup.procs": self._join,
+            "tasks": self._join,
             "cgroup.kill": self._kill_group,
             "cgroup.freeze": self._freeze_group,
             "cgroup.subtree_control": self._enable,

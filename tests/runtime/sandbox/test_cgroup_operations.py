@@ -67,7 +67,19 @@ def test_the_host_is_asked_once(fake: FakeCgroups, context: Context) -> None:
     for step in PLAN:
         step.execute(context)
     asked = [path for path, _ in fake.arguments_of("read_file") if path.startswith("/proc/")]
-    assert sorted(asked) == ["/proc/self/cgroup", "/proc/self/mountinfo"]
+    assert asked.count("/proc/self/mountinfo") == 1
+
+
+def test_a_supervisor_that_was_born_in_its_group_is_not_moved(
+    fake: FakeCgroups, context: Context
+) -> None:
+    enter = EnterSupervisorCgroup("dockmagic")
+    enter.execute(context)
+    lines = [f"{number}:x:/dockmagic/supervisors" for number in range(len(fake.legacy) or 1)]
+    fake.files["/proc/self/cgroup"] = "\n".join(lines).encode()
+    del fake.calls[:]
+    enter.execute(context)
+    assert fake.arguments_of("write_file") == []
 
 
 def test_undoing_kills_what_is_left_and_removes_the_group(

@@ -80,33 +80,46 @@ class Cgroups:
 
     def at(self, parent: str, name: str) -> Cgroup:
         """The group `name` in our parent group `parent`, whether or not it exists."""
-        if self.version == 1:
-            return CgroupV1(self._linux, self.layout, parent, name)
-        if self.version == 2:
-            return CgroupV2(self._linux, self._base, parent, name)
-        return NoCgroup()
+        needs_program = self.layout.tree_of("devices") is None
+        return self._group(parent, name, hybrid=needs_program)
 
     def supervisors(self, parent: str) -> Cgroup:
         """The group in which all supervisors of an area live, beside their containers': what
         stops the service that started them does not reach them there. One for all, since it
-        limits nothing and so saves making and removing one for each."""
-        return self.at(parent, SUPERVISORS)
+        limits nothing and so saves making and removing one for each.
+
+        A hybrid systemd stops a service by the v2 tree, so they must leave that too, unless they
+        are at its root and so in no service.
+        """
+        return self._group(parent, SUPERVISORS, hybrid=self.layout.own != "/")
+
+    def _group(self, parent: str, name: str, *, hybrid: bool) -> Cgroup:
+        if self.version == 1:
+            return CgroupV1(self._linux, self.layout, parent, name, hybrid=hybrid)
+        if self.version == 2:
+            return CgroupV2(self._linux, self._base, parent, name)
+        return NoCgroup()
+
+    def _parents(self, parent: str) -> list[str]:
+        """Our parent group's directory in every tree, whoever made it."""
+        group = self._group(parent, SUPERVISORS, hybrid=True)
+        return [posixpath.dirname(directory) for directory in group.directories]
 
     def names(self, parent: str) -> tuple[str, ...]:
         """The groups in our parent group, that of the supervisors left out."""
         found: set[str] = set()
-        for directory in self.supervisors(parent).directories:
+        for directory in self._parents(parent):
             try:
-                found.update(self._linux.subdirectories(posixpath.dirname(directory)))
+                found.update(self._linux.subdirectories(directory))
             except FileNotFoundError:
                 pass  # this tree has no group of ours
         return tuple(sorted(found - {SUPERVISORS}))
 
     def prune(self, parent: str) -> None:
         """Remove our parent group if nothing is in it any more; else leave it as it is."""
-        for directory in self.supervisors(parent).directories:
+        for directory in self._parents(parent):
+            self._remove_if_empty(f"{directory}/{SUPERVISORS}")
             self._remove_if_empty(directory)
-            self._remove_if_empty(posixpath.dirname(directory))
 
     def _remove_if_empty(self, directory: str) -> None:
         try:

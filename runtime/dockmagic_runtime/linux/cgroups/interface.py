@@ -55,7 +55,8 @@ class Cgroup(Protocol):
         ...
 
     def join(self, pid: int) -> None:
-        """Move a process into it; 0 is the caller. What it forks from then on is born there."""
+        """Move a process into it; 0 is the caller, which must have but one thread. What it forks
+        from then on is born there."""
         ...
 
     def pids(self) -> tuple[int, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import signal
 import time
+from collections.abc import Iterator
 from typing import Final
 
 from dockmagic_runtime.errors import Conflict, Unsupported
@@ -12,10 +13,19 @@ from dockmagic_runtime.linux.cgroups.settings import Setting
 from dockmagic_runtime.linux.interface import Linux
 
 _PROCS: Final = "cgroup.procs"
-_PAUSE: Final = 0.001  # seconds
-_TRIES: Final = 2000  # of one pause each: how long the kernel may take to freeze, kill or let go
+_SHORTEST, _LONGEST = 0.000_05, 0.002  # seconds between two looks at the kernel's progress
+_LOOKS: Final = 1000  # about two seconds in all, for freezing, killing or letting go
 _GONE: Final = (errno.ENOENT, errno.ENODEV)  # the directory; or between opening and reading it
 _BUSY: Final = (errno.EBUSY, errno.ENOTEMPTY)
+
+
+def _looks() -> Iterator[None]:
+    """Waits between its steps: hardly at first, since mostly the next look is enough."""
+    pause = _SHORTEST
+    for _ in range(_LOOKS):
+        yield
+        time.sleep(pause)
+        pause = min(2 * pause, _LONGEST)
 
 
 class Directories:
@@ -102,7 +112,7 @@ class Directories:
     def _remove(self, directory: str) -> None:
         """With what the container made inside. A group stays busy for a moment after its last
         process: it counts until the process is quite gone."""
-        for _ in range(_TRIES):
+        for _ in _looks():
             try:
                 self._linux.rmdir(directory)
             except FileNotFoundError:
@@ -114,7 +124,6 @@ class Directories:
                 return
             for name in self._inside(directory):
                 self._remove(f"{directory}/{name}")
-            time.sleep(_PAUSE)
         raise Conflict(f"the control group {directory} is still in use and cannot be removed")
 
     def _inside(self, directory: str) -> list[str]:
@@ -148,20 +157,15 @@ class Directories:
 
     def await_empty(self) -> None:
         """Until no process is left, killing those that were born meanwhile."""
-        for _ in range(_TRIES):
+        for _ in _looks():
             if not self.pids():
                 return
             self.kill_each()
-            time.sleep(_PAUSE)
         raise Conflict(f"processes of {self._name} are still there after they were killed")
 
     def await_text(self, path: str, wanted: str) -> bool:
         """Poll a control file until it says `wanted`; False if it never does."""
-        for _ in range(_TRIES):
-            if wanted in self.read(path).splitlines():
-                return True
-            time.sleep(_PAUSE)
-        return False
+        return any(wanted in self.read(path).splitlines() for _ in _looks())
 
     def cannot_freeze(self) -> Conflict:
         return Conflict(f"cannot freeze {self._name}: its processes do not come to rest")

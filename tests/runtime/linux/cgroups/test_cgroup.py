@@ -53,13 +53,7 @@ def test_it_is_made_in_every_tree_below_our_parent(fake: FakeCgroups, group: Cgr
     assert fake.groups() == {
         one for leaf in group.directories for one in (leaf, leaf.removesuffix("/abc"))
     }
-    assert len(group.directories) == {"v1": 8, "hybrid": 9, "v2": 1}[_name_of(fake)]
-
-
-def _name_of(fake: FakeCgroups) -> str:
-    if not fake.legacy:
-        return "v2"
-    return "hybrid" if fake.unified else "v1"
+    assert len(group.directories) == (8 if fake.legacy else 1)
 
 
 def test_making_it_twice_is_making_it_once(fake: FakeCgroups, group: Cgroup) -> None:
@@ -402,6 +396,36 @@ def test_a_container_sees_one_mount_for_each_tree_and_links_to_shared_ones(
     assert {mount.target: mount.settings for mount in trees} == v1.legacy
     assert all("ro" in mount.attributes for mount in view.mounts)
     assert view.links == ((f"{ROOT}/cpu", "cpu,cpuacct"), (f"{ROOT}/cpuacct", "cpu,cpuacct"))
+
+
+def test_whoever_moves_itself_on_version_1_moves_its_one_thread(
+    v1: FakeCgroups, old: Cgroup
+) -> None:
+    old.join(0)
+    old.join(7)
+    written = [
+        (path.rpartition("/")[2], data)
+        for path, data, _ in v1.arguments_of("write_file")
+        if data in (b"0", b"7")
+    ]
+    assert written == [("tasks", b"0")] * 8 + [("cgroup.procs", b"7")] * 8
+
+
+@pytest.mark.parametrize(
+    ("own", "trees"), [("/", 8), ("/user.slice/notebook.service", 9)], ids=["nowhere", "service"]
+)
+def test_supervisors_leave_the_service_that_a_hybrid_systemd_stops(own: str, trees: int) -> None:
+    fake = FakeCgroups.v1(hybrid=True)
+    fake.files["/proc/self/cgroup"] = f"0::{own}\n".encode()
+    host = detect(fake)
+    supervisors = host.supervisors("dockmagic")
+    supervisors.create()
+    supervisors.join(0)
+    assert len(supervisors.directories) == trees
+    assert supervisors.pids() == (OWN_PID,)
+    supervisors.kill_all()
+    host.prune("dockmagic")
+    assert fake.groups() == set()
 
 
 def test_on_a_hybrid_host_devices_can_be_kept_by_a_program() -> None:

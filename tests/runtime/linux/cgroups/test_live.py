@@ -16,8 +16,8 @@ import pytest
 
 from dockmagic_runtime.linux import constants as c
 from dockmagic_runtime.linux.cgroups import DEFAULT_DEVICES, Cgroup, Cgroups, DeviceRule, detect
-from dockmagic_runtime.linux.cgroups.bpf import attach_device_program
 from dockmagic_runtime.linux.cgroups.devices import device_program
+from dockmagic_runtime.linux.cgroups.v2 import CgroupV2
 from dockmagic_runtime.linux.syscalls import Kernel
 from dockmagic_runtime.model.container import Resources
 from dockmagic_runtime.testing.child import in_child
@@ -169,6 +169,18 @@ def test_a_frozen_process_stands_still_until_it_is_thawed(group: Cgroup) -> None
     group.thaw()
     busy.await_progress()
     group.kill_all()
+    assert busy.reap() == -signal.SIGKILL
+
+
+def test_version_2_freezes_and_kills_in_the_tree_of_its_own(unified: Cgroup) -> None:
+    busy = Busy(unified)
+    unified.freeze()
+    assert busy.stands_still()
+    unified.thaw()
+    busy.await_progress()
+    unified.freeze()
+    unified.kill_all()
+    assert unified.pids() == ()
     assert busy.reap() == -signal.SIGKILL
 
 
@@ -330,29 +342,27 @@ def test_row_44_a_device_node_from_a_layer_cannot_be_opened(
 
 
 @pytest.fixture
-def unified(host: Cgroups, group: Cgroup) -> str:
-    """The group's directory in the v2 tree."""
+def unified(host: Cgroups, parent: str) -> Iterator[Cgroup]:
+    """A group in the v2 tree, even where the controllers live in others."""
     tree = host.layout.unified
     if tree is None:
         pytest.skip("optional: this machine has no cgroup v2 tree")
-    (directory,) = (one for one in group.directories if one.startswith(f"{tree.path}/"))
-    return directory
+    group = CgroupV2(Kernel(), tree.path, parent, "devices")
+    group.create()
+    yield group
+    group.delete()
 
 
-def test_row_44_the_program_of_version_2_denies_the_same(
-    group: Cgroup, unified: str, tmp_path: Path
-) -> None:
-    attach_device_program(Kernel(), unified, DEFAULT_DEVICES)
-    _check_default_devices(group, tmp_path)
+def test_row_44_the_program_of_version_2_denies_the_same(unified: Cgroup, tmp_path: Path) -> None:
+    unified.allow_devices(DEFAULT_DEVICES)
+    _check_default_devices(unified, tmp_path)
 
 
-def test_a_device_that_is_allowed_for_reading_cannot_be_written(
-    group: Cgroup, unified: str
-) -> None:
-    attach_device_program(Kernel(), unified, [DeviceRule("c", 1, 3, "r")])
-    assert _errno_inside(group, _open("/dev/null")) == 0
-    assert _errno_inside(group, lambda: os.open("/dev/null", os.O_WRONLY)) == errno.EPERM
-    assert _errno_inside(group, _open("/dev/zero")) == errno.EPERM
+def test_a_device_that_is_allowed_for_reading_cannot_be_written(unified: Cgroup) -> None:
+    unified.allow_devices([DeviceRule("c", 1, 3, "r")])
+    assert _errno_inside(unified, _open("/dev/null")) == 0
+    assert _errno_inside(unified, lambda: os.open("/dev/null", os.O_WRONLY)) == errno.EPERM
+    assert _errno_inside(unified, _open("/dev/zero")) == errno.EPERM
 
 
 @pytest.mark.parametrize(
