@@ -19,7 +19,7 @@ from dockmagic_runtime.containers.registry import Registry, describe
 from dockmagic_runtime.containers.rename import rename
 from dockmagic_runtime.containers.start import Starter, check_network
 from dockmagic_runtime.containers.stats import Sampler
-from dockmagic_runtime.errors import Unsupported
+from dockmagic_runtime.errors import Conflict, Unsupported
 from dockmagic_runtime.images.layers import LayerStore
 from dockmagic_runtime.images.store import ImageStore
 from dockmagic_runtime.linux.cgroups import detect
@@ -97,6 +97,17 @@ class Engine:
             self.remove(record.id, force=True)
         self._networks.remove_all()
         self._cgroups.supervisors(self.area.cgroup_parent).delete()
+        self._cgroups.prune(self.area.cgroup_parent)
+
+    def dismantle(self) -> None:
+        """Take the area's bridge, table and cgroups off the host, when nothing of it runs.
+
+        They come back with the next start. Raises Conflict while a container is alive.
+        """
+        alive = [one.name for one in self.containers()]
+        if alive:
+            raise Conflict(f"{', '.join(alive)} still run", hint="stop them first")
+        self._networks.remove_all()
         self._cgroups.prune(self.area.cgroup_parent)
 
     def __enter__(self) -> Engine:

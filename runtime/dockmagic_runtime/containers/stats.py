@@ -1,11 +1,12 @@
 """`stats`: one sample, read from the container's cgroup and its cable's counters.
 
 CPU percent is Docker's: the share of all processors' time since the previous sample, times the
-number of processors. The first sample of a container measures over a tenth of a second.
+number of processors. It is measured over a tenth of a second at least.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from dataclasses import dataclass
 
@@ -15,7 +16,8 @@ from dockmagic_runtime.errors import Conflict
 from dockmagic_runtime.linux.cgroups import Cgroup, Cgroups
 from dockmagic_runtime.model.container import Stats, Status
 
-FIRST_INTERVAL = 0.1  # seconds
+SHORTEST = 0.1  # seconds: the kernel accounts in ticks, so a shorter interval says little
+_MEMORY_OF_HOST = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class Sampler:
         before = self._previous.get(record.id)
         if before is None:
             before = _Sample(time.monotonic(), cgroup.stats().cpu_ns)
-            time.sleep(FIRST_INTERVAL)
+        time.sleep(max(0.0, before.time + SHORTEST - time.monotonic()))
         return self._stats(record, cgroup, before, now.veth)
 
     def _stats(self, record: Record, cgroup: Cgroup, before: _Sample, veth: str) -> Stats:
@@ -56,7 +58,7 @@ class Sampler:
             cpu_ns=usage.cpu_ns,
             cpu_percent=(usage.cpu_ns - before.cpu_ns) / max(clock - before.time, 1e-9) / 1e7,
             memory_bytes=usage.memory_bytes,
-            memory_limit=usage.memory_limit,
+            memory_limit=usage.memory_limit or _MEMORY_OF_HOST,
             network_rx=received,
             network_tx=sent,
             block_read=usage.block_read,

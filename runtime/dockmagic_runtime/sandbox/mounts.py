@@ -241,8 +241,6 @@ class BindMount(UndoneByKernel):
 
     def execute(self, context: Context) -> None:
         linux = context.linux
-        if self.target == "/proc" or self.target.startswith("/proc/"):
-            raise InvalidInput(f"cannot mount {self.source} on {self.target}: it is inside /proc")
         flags = c.OPEN_TREE_CLONE | (c.AT_RECURSIVE if self.recursive else 0)
         mount = linux.open_tree(c.AT_FDCWD, self.source, flags)
         linux.mount_setattr(
@@ -254,6 +252,9 @@ class BindMount(UndoneByKernel):
         is_directory = stat.S_ISDIR(os.fstat(mount).st_mode)
         root = _root(context)
         target = root.mkdirs(self.target) if is_directory else root.touch(self.target)
+        if linux.fstatfs_type(target) == c.PROC_SUPER_MAGIC:
+            # asked of what the name led to: it may have led here by a link of the image
+            raise InvalidInput(f"cannot mount {self.source} on {self.target}: it is inside /proc")
         _place(context, mount, target)
 
 

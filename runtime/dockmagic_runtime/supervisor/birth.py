@@ -146,7 +146,7 @@ def _accompany(
             undo.callback(os.close, context.netns_fd)
             trace["network"] = execute_undoably(plan.network, context, undo)
             os.close(context.inside_netlink)
-            sync.send(b"G")
+            _tell(sync, b"G")
         elif kind == b"P":
             stdio.adopt_terminal(fds[0])
         elif kind == b"T":
@@ -156,6 +156,13 @@ def _accompany(
     if "inside" not in trace:
         raise StartFailed("the child ended before it became the program", exit_code=125)
     return trace
+
+
+def _tell(sync: socket.socket, message: bytes) -> None:
+    try:
+        sync.send(message)
+    except BrokenPipeError:
+        pass  # the child has failed meanwhile: why is still to be read
 
 
 def rebuild_error(values: dict[str, Any]) -> DockmagicError:

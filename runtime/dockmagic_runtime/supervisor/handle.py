@@ -137,7 +137,11 @@ class Process:
 
     def await_start(self) -> Process:
         """Block until the program runs. Raises what kept it from running."""
-        message = self._await("started")
+        try:
+            message = self._await("started")
+        except BaseException:
+            self.close()
+            raise
         self.pid = message["pid"]
         self.trace = message.get("trace", {})
         self.ports = tuple(tuple(port) for port in message.get("ports", ()))

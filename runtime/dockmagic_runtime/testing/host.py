@@ -49,7 +49,7 @@ class HostSnapshot:
         belongs = _belongs_to(area) if area else _ours
         return cls(
             mounts=frozenset(filter(belongs, _mounts())),
-            links=frozenset(name for _, name in socket.if_nameindex() if belongs(name)),
+            links=frozenset(filter(belongs, _links())),
             nft_tables=frozenset(filter(belongs, _nft_tables())),
             cgroups=frozenset(filter(belongs, _cgroups())),
             processes=frozenset(_processes(belongs)),
@@ -63,6 +63,17 @@ class HostSnapshot:
             for field in fields(self)
             for item in sorted(getattr(self, field.name) - getattr(earlier, field.name))
         )
+
+
+def _links() -> Iterator[str]:
+    """Interfaces, each with the bridge that it is plugged into: that one carries the area's id."""
+    for _, name in socket.if_nameindex():
+        try:
+            bridge = os.path.basename(os.readlink(f"/sys/class/net/{name}/master"))
+        except OSError:
+            yield name  # plugged into nothing, or gone meanwhile
+        else:
+            yield f"{name} on {bridge}"
 
 
 def left_behind(before: HostSnapshot, area: Area | None = None, *, patience: float = 5.0) -> str:

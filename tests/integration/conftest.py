@@ -1,0 +1,83 @@
+"""An engine on an area of its own, with a busybox image and a way to run things in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import pytest
+from dockmagic_runtime import Engine
+from dockmagic_runtime.model.container import ContainerSpec
+from dockmagic_runtime.model.events import BuildDone, BuildRequest
+from dockmagic_runtime.store.area import Area
+from dockmagic_runtime.supervisor.handle import Process
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a finished container or exec said."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+Run = Callable[..., Ended]
+Build = Callable[[str], str]
+
+
+@pytest.fixture
+def engine(area: Area) -> Iterator[Engine]:
+    with Engine(area.root) as engine:
+        for _ in engine.pull("busybox"):
+            pass
+        yield engine
+        for container in engine.containers(all=True):
+            engine.remove(container.id, force=True, volumes=True)
+        engine.dismantle()
+
+
+@pytest.fixture
+def run(engine: Engine) -> Run:
+    """`run("sh", "-c", "…", network="none")`: to the end, removed, with its output."""
+
+    def run(
+        *argv: str, image: str = "busybox", stdin: bytes | None = None, **spec: object
+    ) -> Ended:
+        process = engine.run(
+            ContainerSpec(
+                image=image,
+                command=argv or None,
+                auto_remove=True,
+                open_stdin=stdin is not None,
+                **spec,  # type: ignore[arg-type]
+            )
+        )
+        if stdin is not None:
+            process.write(stdin)
+            process.close_stdin()
+        return collect(process)
+
+    return run
+
+
+def collect(process: Process) -> Ended:
+    """Read a Process to its end."""
+    streams = {"stdout": bytearray(), "stderr": bytearray()}
+    for stream, data in process.output():
+        streams[stream] += data
+    code = process.wait()
+    return Ended(code, streams["stdout"].decode(), streams["stderr"].decode())
+
+
+@pytest.fixture
+def build(engine: Engine) -> Build:
+    """An image from a Dockerfile's text; its id."""
+
+    def build(dockerfile: str) -> str:
+        for event in engine.build(BuildRequest(dockerfile=dockerfile, context=None)):
+            if isinstance(event, BuildDone):
+                return event.image.id
+        raise AssertionError("the build ended without an image")
+
+    return build

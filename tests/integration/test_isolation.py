@@ -1,0 +1,200 @@
+"""Historic faults of container engines, each tried on ours. The numbers are CVE ids."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from dockmagic_runtime import Engine
+from dockmagic_runtime.errors import DockmagicError, InvalidInput, StartFailed
+from dockmagic_runtime.model.container import ContainerSpec, ExecSpec, Mount
+
+from .conftest import Build, Run, collect
+
+pytestmark = [pytest.mark.root, pytest.mark.network]
+
+
+def digest(path: str) -> str:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def test_row1_cve_2019_5736_the_engines_executable_cannot_be_reached(
+    engine: Engine, build: Build
+) -> None:
+    image = build("FROM busybox\nRUN ln -s /proc/self/exe /bin/evil\n")
+    before = digest(os.path.realpath(sys.executable))
+    spec = ContainerSpec(image=image, command=("sleep", "100"), name="web")
+    engine.run_detached(spec)
+    # a link to itself can never be executed through: ELOOP, or whatever the program then is
+    try:
+        collect(engine.exec("web", ExecSpec(command=("/bin/evil", "true"))))
+    except StartFailed as error:
+        assert error.exit_code in (126, 127)
+    script = "for p in /proc/[0-9]*; do (echo x > $p/exe) 2>/dev/null && echo wrote $p; done; true"
+    ended = collect(engine.exec("web", ExecSpec(command=("sh", "-c", script))))
+    assert "wrote" not in ended.stdout
+    assert digest(os.path.realpath(sys.executable)) == before
+
+
+def test_row2_cve_2024_21626_no_descriptor_is_a_way_out(run: Run) -> None:
+    for number in range(3, 64):
+        with pytest.raises(StartFailed) as raised:
+            run("ls", working_dir=f"/proc/self/fd/{number}")
+        assert raised.value.exit_code in (125, 126, 127)
+
+
+def test_row3_a_container_has_exactly_three_descriptors(run: Run) -> None:
+    opened = [os.open("/dev/null", os.O_RDONLY) for _ in range(50)]
+    for fd in opened:
+        os.set_inheritable(fd, True)
+    try:
+        assert run("ls", "/proc/self/fd").stdout.split() == ["0", "1", "2", "3"]  # 3 is ls's own
+    finally:
+        for fd in opened:
+            os.close(fd)
+
+
+def test_row3_an_exec_has_exactly_three_descriptors(engine: Engine) -> None:
+    engine.run_detached(ContainerSpec(image="busybox", command=("sleep", "100"), name="web"))
+    ended = collect(engine.exec("web", ExecSpec(command=("ls", "/proc/self/fd"))))
+    assert ended.stdout.split() == ["0", "1", "2", "3"]
+
+
+@pytest.mark.parametrize("path", ["/proc", "/sys", "/dev"])
+def test_row6_row7_an_image_whose_mount_point_is_a_link_is_refused(
+    build: Build, run: Run, tmp_path: Path, path: str
+) -> None:
+    """CVE-2019-19921, CVE-2026-41579: nothing may be mounted or made where the link leads."""
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    (victim / "keep").write_text("x")
+    link = build_with_link(build, path, str(victim))
+    with pytest.raises(DockmagicError):
+        run("true", image=link)
+    assert sorted(os.listdir(victim)) == ["keep"]
+
+
+def build_with_link(build: Build, path: str, target: str) -> str:
+    """An image that has a link at `path`, made where nothing is mounted on it."""
+    return build(
+        "FROM busybox AS made\n"
+        f"RUN mkdir -p /out && ln -s {target} /out{path}\n"
+        "FROM scratch\n"
+        "COPY --from=busybox /bin /bin\n"
+        "COPY --from=made /out/ /\n"
+    )
+
+
+def test_row9_cve_2024_45310_a_missing_mount_point_is_made_inside(
+    build: Build, run: Run, tmp_path: Path
+) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    image = build(f"FROM busybox\nRUN ln -s {outside} /a\n")
+    source = tmp_path / "source"
+    source.mkdir()
+    mount = Mount(kind="bind", source=str(source), target="/a/b")
+    assert run("true", image=image, mounts=(mount,)).code == 0
+    assert os.listdir(outside) == []
+
+
+def test_row6_nothing_is_mounted_inside_proc(run: Run, build: Build, tmp_path: Path) -> None:
+    image = build("FROM busybox\nRUN ln -s /proc /link\n")
+    for target in ("/proc", "/proc/sys", "/bin/../proc/sys", "/link", "/link/sys"):
+        with pytest.raises(DockmagicError, match="/proc"):
+            run(
+                "true",
+                image=image,
+                mounts=(Mount(kind="bind", source=str(tmp_path), target=target),),
+            )
+
+
+def test_row10_row11_cgroups_are_read_only_and_cannot_be_mounted(run: Run) -> None:
+    """CVE-2023-25809, CVE-2022-0492."""
+    ended = run("sh", "-c", "mkdir /sys/fs/cgroup/x /sys/fs/cgroup/memory/x; unshare -m true")
+    assert ended.stderr.count("Read-only file system") == 2
+    assert "Operation not permitted" in ended.stderr
+
+
+def test_row12_cve_2022_29162_nothing_is_inheritable(run: Run) -> None:
+    status = dict(
+        line.split(":\t") for line in run("grep", "Cap", "/proc/self/status").stdout.splitlines()
+    )
+    assert int(status["CapInh"], 16) == int(status["CapAmb"], 16) == 0
+    assert int(status["CapBnd"], 16) == int(status["CapEff"], 16) == 0xA80425FB  # Docker's 14
+
+
+def test_another_user_has_no_capabilities(run: Run) -> None:
+    ended = run("grep", "CapEff", "/proc/self/status", user="1000")
+    assert ended.stdout.split()[1] == "0" * 16
+
+
+def test_row14_cve_2024_40635_a_uid_does_not_wrap_to_root(run: Run) -> None:
+    with pytest.raises(InvalidInput, match="must be in range"):
+        run("id", user="4294967296")
+
+
+def test_row15_no_socket_of_ours_is_abstract(run: Run) -> None:
+    ended = run("cat", "/proc/net/unix", network="host")
+    assert "@dockmagic" not in ended.stdout
+
+
+def test_row42_what_tells_about_the_host_is_hidden_or_read_only(run: Run) -> None:
+    ended = run(
+        "sh",
+        "-c",
+        "for f in /proc/keys /proc/timer_list; do test -e $f && cat $f; done;"
+        "ls -A /sys/firmware /proc/acpi 2>/dev/null | grep -v :;"
+        "echo 1 > /proc/sys/kernel/core_pattern; echo x > /proc/irq/default_smp_affinity",
+    )
+    assert ended.stdout.strip() == ""
+    assert ended.stderr.count("Read-only file system") == 2
+
+
+def test_row44_a_device_node_opens_nothing(run: Run) -> None:
+    ended = run("sh", "-c", "mknod /sda b 8 0; dd if=/sda count=1; mknod /mem c 1 1; cat /mem")
+    assert ended.stderr.count("Operation not permitted") == 2
+
+
+def test_row45_the_session_keyring_is_fresh(engine: Engine, run: Run) -> None:
+    assert "_ses" not in run("cat", "/proc/keys").stdout  # masked, whatever it holds
+
+
+def test_row47_no_user_namespace_can_be_made(run: Run) -> None:
+    ended = run("unshare", "-U", "true")
+    assert ended.code != 0
+    assert "Operation not permitted" in ended.stderr
+
+
+def test_the_host_cannot_be_seen(run: Run) -> None:
+    ended = run("sh", "-c", "ls -d /proc/[0-9]* | wc -l; hostname")
+    processes, hostname = ended.stdout.split()
+    assert int(processes) <= 3
+    assert hostname != os.uname().nodename
+
+
+def test_privileged_lifts_what_docker_lifts(run: Run) -> None:
+    ended = run(
+        "sh",
+        "-c",
+        "grep -c . /proc/self/mountinfo; grep Seccomp: /proc/self/status;"
+        "mount -t tmpfs none /mnt 2>&1 || mkdir /mnt && mount -t tmpfs none /mnt && echo mounted",
+        privileged=True,
+    )
+    assert "Seccomp:\t0" in ended.stdout
+    assert "mounted" in ended.stdout
+
+
+def test_no_new_privileges(run: Run) -> None:
+    options = ("no-new-privileges",)
+    ended = run("grep", "NoNewPrivs", "/proc/self/status", security_opt=options)
+    assert ended.stdout.split() == ["NoNewPrivs:", "1"]
+
+
+def test_a_read_only_root_keeps_its_writable_mounts(run: Run) -> None:
+    ended = run("sh", "-c", "touch /x; touch /dev/shm/x && echo shm", read_only=True)
+    assert "Read-only file system" in ended.stderr
+    assert ended.stdout == "shm\n"

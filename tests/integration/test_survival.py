@@ -1,0 +1,151 @@
+"""What lives on and what is cleaned up when a process of ours is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from dockmagic_runtime import Engine
+from dockmagic_runtime.model.container import ContainerSpec, ExecSpec, Status
+from dockmagic_runtime.model.events import BuildRequest
+from dockmagic_runtime.testing.host import HostSnapshot, left_behind
+
+from .conftest import Run, collect
+
+pytestmark = [pytest.mark.root, pytest.mark.network]
+
+_KERNEL = """
+import sys, time
+from dockmagic_runtime import Engine
+from dockmagic_runtime.model.container import ContainerSpec
+engine = Engine(sys.argv[1])
+spec = ContainerSpec(image="busybox", command=("sleep", "100"), name="detached")
+engine.run_detached(spec)
+attached = engine.run(ContainerSpec(image="busybox", command=("sleep", "100"), name="attached"))
+print("ready", flush=True)
+time.sleep(100)
+"""
+
+
+def eventually(condition: Callable[[], bool]) -> bool:
+    """The kernel takes namespaces and orphans away in its own time: wait at most ten seconds."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.02)
+    return condition()
+
+
+def supervisor_of(pid: int) -> int:
+    """The parent of a container's first process."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("PPid:\t")[1].split()[0])
+
+
+def is_gone(pid: int) -> bool:
+    return not Path(f"/proc/{pid}").exists()
+
+
+def test_detached_containers_survive_their_engine_and_attached_ones_do_not(
+    engine: Engine,
+) -> None:
+    arguments = [sys.executable, "-c", _KERNEL, str(engine.area.root)]
+    with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as kernel:
+        assert kernel.stdout is not None
+        assert kernel.stdout.readline() == "ready\n"
+        attached = engine.container("attached").pid
+        kernel.send_signal(signal.SIGKILL)
+    assert eventually(lambda: is_gone(attached))
+    assert eventually(lambda: engine.container("attached").status is Status.EXITED)
+    assert engine.container("detached").status is Status.RUNNING
+    ended = collect(engine.exec("detached", ExecSpec(command=("echo", "still here"))))
+    assert ended.stdout == "still here\n"
+
+
+def test_a_killed_supervisor_takes_its_container_along_and_the_next_look_cleans_up(
+    engine: Engine, run: Run
+) -> None:
+    run("true")  # bridge, table and cgroup parent stay: they belong to the area
+    before = HostSnapshot.take(engine.area)
+    spec = ContainerSpec(image="busybox", command=("sleep", "100"), name="web")
+    container = engine.run_detached(spec)
+    os.kill(supervisor_of(container.pid), signal.SIGKILL)
+    assert eventually(lambda: is_gone(container.pid))
+    found = engine.container("web")
+    assert (found.status, found.exit_code) == (Status.EXITED, 137)
+    assert found.error
+    assert not (engine.area.run / container.id).exists()
+    engine.start("web")
+    assert engine.container("web").status is Status.RUNNING
+    engine.remove("web", force=True)
+    assert not left_behind(before, engine.area)
+
+
+def test_a_killed_supervisor_of_an_rm_container_leaves_no_row(engine: Engine) -> None:
+    spec = ContainerSpec(image="busybox", command=("sleep", "100"), name="web", auto_remove=True)
+    container = engine.run_detached(spec)
+    os.kill(supervisor_of(container.pid), signal.SIGKILL)
+    assert eventually(lambda: is_gone(container.pid))
+    assert eventually(lambda: engine.containers(all=True) == ())
+    assert os.listdir(engine.area.containers) == []
+
+
+def test_a_killed_launcher_is_replaced_and_its_containers_go_on(engine: Engine, run: Run) -> None:
+    spec = ContainerSpec(image="busybox", command=("sleep", "100"), name="web")
+    container = engine.run_detached(spec)
+    launcher = engine._launcher._pid
+    os.kill(launcher, signal.SIGKILL)
+    assert run("echo", "again").stdout == "again\n"
+    assert engine.container("web").pid == container.pid
+    assert not is_gone(container.pid)
+
+
+def test_closing_an_engine_ends_its_launcher_and_leaves_detached_containers(
+    engine: Engine,
+) -> None:
+    with Engine(engine.area.root) as other:
+        spec = ContainerSpec(image="busybox", command=("sleep", "100"), name="web")
+        other.run_detached(spec)
+        launcher = other._launcher._pid
+    assert is_gone(launcher)
+    assert engine.container("web").status is Status.RUNNING
+
+
+def test_a_build_that_is_closed_half_way_kills_its_step(engine: Engine, run: Run) -> None:
+    run("true")
+    before = HostSnapshot.take(engine.area)
+    request = BuildRequest(dockerfile="FROM busybox\nRUN echo begun; sleep 100\n", context=None)
+    events = engine.build(request)
+    for event in events:
+        if type(event).__name__ == "StepOutput":
+            break
+    events.close()  # type: ignore[attr-defined]
+    assert not left_behind(before, engine.area)
+
+
+def test_a_failed_start_leaves_nothing(engine: Engine, run: Run) -> None:
+    run("true")
+    before = HostSnapshot.take(engine.area)
+    with pytest.raises(Exception, match="executable file not found"):
+        engine.run(ContainerSpec(image="busybox", command=("nope",), auto_remove=True))
+    assert engine.containers(all=True) == ()
+    assert not left_behind(before, engine.area)
+    assert os.listdir(engine.area.run) == []
+
+
+def test_a_hundred_runs_leave_nothing_behind(engine: Engine, run: Run) -> None:
+    run("true")
+    before = HostSnapshot.take(engine.area)
+    descriptors = len(os.listdir("/proc/self/fd"))
+    for _ in range(100):
+        assert run("true").code == 0
+    assert not left_behind(before, engine.area)
+    assert len(os.listdir("/proc/self/fd")) == descriptors
+    assert engine._database.row("SELECT count(*) FROM leases") == (0,)
