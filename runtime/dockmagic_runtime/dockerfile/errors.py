@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from dockmagic_runtime.errors import InvalidInput
+
+_SHOWN: Final = 100  # problems drawn; all are in `problems`
+_WIDTH: Final = 80  # characters of a long line before and after the column
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,17 +23,21 @@ class Problem:
     suggestion: str = ""
     rule: str = ""
 
-    def __str__(self) -> str:
+    @property
+    def sentence(self) -> str:
         reason = f"{self.rule}: {self.reason}" if self.rule else self.reason
-        suggestion = f" (did you mean {self.suggestion}?)" if self.suggestion else ""
-        return f"{reason}{suggestion} (line {self.line})" if self.rule else reason + suggestion
+        return f"{reason} (did you mean {self.suggestion}?)" if self.suggestion else reason
+
+    def __str__(self) -> str:
+        """In one line, as warnings are told."""
+        return f"{self.sentence} (line {self.line})"
 
 
 class DockerfileError(InvalidInput):
     """All that is wrong with one Dockerfile, in the order of its lines.
 
-    `problems` has at least one member. The text is one paragraph for each: place, reason,
-    suggestion, then the source line with a caret below the column.
+    `problems` has at least one member. The text is one paragraph for each of the first: place,
+    reason, suggestion, then the source line with a caret below the column.
     """
 
     def __init__(
@@ -38,11 +46,18 @@ class DockerfileError(InvalidInput):
         self.problems = tuple(problems)
         self.source = source
         self.file_name = file_name
-        super().__init__("\n".join(self._paragraph(problem) for problem in self.problems))
+        super().__init__(self._text())
 
-    def _paragraph(self, problem: Problem) -> str:
-        place = f"{self.file_name}:{problem.line}:{problem.column}: {problem}"
-        drawing = excerpt(self.source, problem.line, problem.column)
+    def _text(self) -> str:
+        rows = self.source.split("\n")
+        shown = [self._paragraph(problem, rows) for problem in self.problems[:_SHOWN]]
+        if len(self.problems) > _SHOWN:
+            shown.append(f"and {len(self.problems) - _SHOWN} more errors")
+        return "\n".join(shown)
+
+    def _paragraph(self, problem: Problem, rows: list[str]) -> str:
+        place = f"{self.file_name}:{problem.line}:{problem.column}: {problem.sentence}"
+        drawing = excerpt(rows, problem.line, problem.column)
         return f"{place}\n{drawing}" if drawing else place
 
 
@@ -59,13 +74,15 @@ class Refusal(Exception):
         self.suggestion = suggestion
 
 
-def excerpt(source: str, line: int, column: int) -> str:
+def excerpt(rows: Sequence[str], line: int, column: int) -> str:
     """The source line with its number and a caret below `column`; empty if there is no line."""
-    lines = source.split("\n")
-    if not 1 <= line <= len(lines):
+    if not 1 <= line <= len(rows):
         return ""
-    text = _printable(lines[line - 1].rstrip("\r"))
-    indent = "".join("\t" if character == "\t" else " " for character in text[: column - 1])
+    row = rows[line - 1].rstrip("\r")
+    start = max(column - _WIDTH, 0) if len(row) > 2 * _WIDTH else 0
+    text = _printable(row[start : start + 2 * _WIDTH])
+    before = text[: column - 1 - start]
+    indent = "".join("\t" if character == "\t" else " " for character in before)
     number = f"{line:4d} | "
     return f"{number}{text}\n{' ' * (len(number) - 2)}| {indent}^"
 

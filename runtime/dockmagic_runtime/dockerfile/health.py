@@ -26,9 +26,7 @@ def healthcheck(request: Request) -> Instruction:
         case "CMD":
             return _health_command(request, start)
         case _:
-            raise Refusal(
-                f'Unknown type "{kind.text}" in HEALTHCHECK (try CMD)', kind.offset, "CMD"
-            )
+            raise Refusal(f'Unknown type "{kind.text}" in HEALTHCHECK (try CMD)', kind.offset)
 
 
 def _health_command(request: Request, start: int) -> Instruction:

@@ -184,21 +184,25 @@ class _Reader:
         marks = heredoc_marks(line.text, self._document.escape)
         if not marks:
             return line
-        bodies = tuple(self._read_heredoc(line, mark, offset) for mark, offset in marks)
-        return replace(line, heredocs=bodies, last_line=self._at)
+        bodies: list[Heredoc] = []
+        for mark, offset in marks:
+            body = self._read_heredoc(mark)
+            if body is None:  # the file is over, and with it the others too
+                self._document.errors.append(line.problem(Refusal("unterminated heredoc", offset)))
+                break
+            bodies.append(body)
+        return replace(line, heredocs=tuple(bodies), last_line=self._at)
 
-    def _read_heredoc(self, line: LogicalLine, mark: Heredoc, offset: int) -> Heredoc:
+    def _read_heredoc(self, mark: Heredoc) -> Heredoc | None:
         content: list[str] = []
         while self._at < len(self._rows):
             row = self._rows[self._at]
             self._at += 1
             end = row.removesuffix("\r")
             if (end.lstrip("\t") if mark.chomp else end) == mark.name:
-                break
+                return replace(mark, content="".join(content))
             content.append(row + "\n")
-        else:
-            self._document.errors.append(line.problem(Refusal("unterminated heredoc", offset)))
-        return replace(mark, content="".join(content))
+        return None
 
 
 def _is_blank_or_comment(row: str) -> bool:

@@ -1,0 +1,233 @@
+"""The parser as a whole: places, properties, errors as values."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dockmagic_runtime.dockerfile import (
+    Dockerfile,
+    DockerfileError,
+    parse,
+    parse_trigger,
+    render,
+)
+from dockmagic_runtime.dockerfile.durations import format_duration, parse_duration
+from dockmagic_runtime.dockerfile.errors import excerpt, near
+from dockmagic_runtime.dockerfile.instructions import KEYWORDS, Copy, Position, Run
+from dockmagic_runtime.dockerfile.ports import parse_ports
+from dockmagic_runtime.errors import InvalidInput
+
+
+def problems(text: str) -> list[tuple[int, int, str]]:
+    with pytest.raises(DockerfileError) as failure:
+        parse(text)
+    return [(one.line, one.column, one.reason) for one in failure.value.problems]
+
+
+# --- places ------------------------------------------------------------------------------------
+
+
+def test_an_error_is_at_its_line_and_column_through_continuations() -> None:
+    text = "FROM a\nENV one=1 \\\n# comment\n\\\n    two=${x:=1} \\\n  three=3\n"
+    assert problems(text) == [(5, 9, "unsupported modifier (:=) in substitution")]
+
+
+def test_an_instruction_knows_its_lines_and_its_text() -> None:
+    (stage,) = parse("FROM a\n\n  RUN one \\\n    two <<EOF\nbody\nEOF\n").stages
+    (run,) = stage.instructions
+    assert run.position == Position(line=3, last_line=6, column=3)
+    assert run.text == "RUN one     two <<EOF"
+
+
+def test_tabs_keep_the_caret_under_its_column() -> None:
+    assert excerpt(["\tRNU x"], 1, 2) == "   1 | \tRNU x\n     | \t^"
+
+
+def test_an_excerpt_cannot_steer_a_terminal() -> None:
+    assert "\x1b" not in excerpt(["RUN \x1b[2J"], 1, 1)
+    assert excerpt(["one line"], 7, 1) == ""
+
+
+def test_an_excerpt_of_a_long_line_is_a_window_around_the_column() -> None:
+    text, caret = excerpt(["a" * 500 + "!" + "b" * 500], 1, 501).split("\n")
+    assert len(text) < 200
+    assert text[caret.index("^")] == "!"
+
+
+def test_many_errors_are_all_there_and_not_all_drawn() -> None:
+    with pytest.raises(DockerfileError) as failure:
+        parse("FROM a\n" + "RUN\n" * 150)
+    assert len(failure.value.problems) == 150
+    assert str(failure.value).endswith("and 50 more errors")
+
+
+def test_the_error_draws_every_problem() -> None:
+    with pytest.raises(DockerfileError) as failure:
+        parse("FROM a\nCOPPY x y\nRUN\n", "web.Dockerfile")
+    assert str(failure.value) == (
+        "web.Dockerfile:2:1: unknown instruction: COPPY (did you mean COPY?)\n"
+        "   2 | COPPY x y\n"
+        "     | ^\n"
+        "web.Dockerfile:3:1: RUN requires at least one argument\n"
+        "   3 | RUN\n"
+        "     | ^"
+    )
+    assert isinstance(failure.value, InvalidInput)
+
+
+def test_the_error_survives_being_sent_to_another_process() -> None:
+    with pytest.raises(DockerfileError) as failure:
+        parse("FROM a\nRUN\n")
+    copy = pickle.loads(pickle.dumps(failure.value))
+    assert (str(copy), copy.problems) == (str(failure.value), failure.value.problems)
+
+
+def test_near_names_are_suggested_and_far_ones_are_not() -> None:
+    assert near("ENTRYPIONT", KEYWORDS) == "ENTRYPOINT"
+    assert near("SOMETHING", KEYWORDS) == ""
+    assert near("x" * 100_000, KEYWORDS) == ""
+
+
+# --- values ------------------------------------------------------------------------------------
+
+
+def test_a_stage_is_found_by_name_and_by_number() -> None:
+    dockerfile = parse("FROM a AS one\nFROM b AS two\nFROM c\n")
+    for name, index in {"ONE": 0, "two": 1, "2": 2}.items():
+        stage = dockerfile.stage(name)
+        assert stage is not None
+        assert stage.index == index
+    assert dockerfile.stage("3") is None
+    assert dockerfile.stage("none") is None
+
+
+def test_a_trigger_is_one_instruction() -> None:
+    position = Position(line=7, last_line=7)
+    trigger = parse_trigger("RUN <<EOF\nx\nEOF", position)
+    assert isinstance(trigger, Run)
+    assert trigger.heredocs[0].content == "x\n"
+    assert trigger.position == position
+    for text in ("RUN a\nRUN b", "", "RNU x"):
+        with pytest.raises(DockerfileError, match="ONBUILD trigger:1"):
+            parse_trigger(text, position)
+
+
+def test_heredoc_marks_in_json_are_names() -> None:
+    (stage,) = parse('FROM a\nCOPY ["<<EOF", "/x"]\n').stages
+    (copy,) = stage.instructions
+    assert isinstance(copy, Copy)
+    assert copy.heredoc("<<EOF") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "nanoseconds"),
+    [
+        ("0", 0),
+        ("1s", 10**9),
+        ("1m30s", 90 * 10**9),
+        ("1.5h", 5400 * 10**9),
+        (".5s", 5 * 10**8),
+        ("300ms", 3 * 10**8),
+        ("1us", 1000),
+        ("1µs", 1000),
+        ("+2s", 2 * 10**9),
+        ("", None),
+        ("5", None),
+        ("s", None),
+        (".s", None),
+        ("-1s", None),
+        ("1d", None),
+        ("9999999h", None),
+        ("1s" * 100, None),
+    ],
+)
+def test_durations_are_gos(text: str, nanoseconds: int | None) -> None:
+    assert parse_duration(text) == nanoseconds
+
+
+@given(st.integers(min_value=1, max_value=2**62))
+def test_a_printed_duration_is_read_back(nanoseconds: int) -> None:
+    assert parse_duration(format_duration(nanoseconds)) == nanoseconds
+
+
+def test_ports_and_ranges() -> None:
+    assert parse_ports("80") == ("80/tcp",)
+    assert parse_ports("80-82/UDP") == ("80/udp", "81/udp", "82/udp")
+    assert parse_ports("8080:80") == ("80/tcp",)
+    for word in ("", "x", "0", "70000", "9-8", "80/xyz", "80/", "-1", "8 0", "1-99999"):
+        with pytest.raises(InvalidInput):
+            parse_ports(word)
+
+
+# --- properties --------------------------------------------------------------------------------
+
+PIECES = [
+    *KEYWORDS,
+    *("--from=", "--chown=a", "--mount=type=", "--link", "--interval=1s", "--", "--x"),
+    *(" ", "  ", "\t", "\n", "\\\n", "\\", "`", "#", "# escape=`\n", "# syntax=x\n", "\r\n"),
+    *("<<EOF", "<<-'E'", "EOF\n", "E\n", "[", "]", '"', "'", ",", '["a", "b"]', "=", "a=b"),
+    *("$x", "${x", "}", ":-", "a", "b c", "AS", "as n", "scratch", "NONE", "CMD", "é", "80/tcp"),
+    *("\v", "\f", "\x1f", "\u2028", "\ufeff", "\ud800", "\0"),
+]
+texts = st.lists(st.sampled_from(PIECES), max_size=40).map("".join)
+lines = st.lists(
+    st.tuples(st.sampled_from(KEYWORDS), st.lists(st.sampled_from(PIECES), max_size=8)), max_size=6
+).map(lambda rows: "FROM a\n" + "\n".join(f"{name} {''.join(rest)}" for name, rest in rows))
+
+
+def outcome(text: str) -> Dockerfile | DockerfileError:
+    try:
+        return parse(text)
+    except DockerfileError as error:
+        return error
+
+
+def parsed(text: str) -> Dockerfile | None:
+    found = outcome(text)
+    if isinstance(found, Dockerfile):
+        return found
+    assert found.problems
+    assert str(found)
+    for problem in found.problems:
+        assert 1 <= problem.line <= problem.last_line <= text.count("\n") + 1
+        assert problem.column >= 1
+    return None
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.one_of(st.text(), texts, lines))
+def test_no_text_raises_anything_but_a_dockerfile_error(text: str) -> None:
+    parsed(text)
+
+
+@settings(max_examples=300, deadline=None)
+@given(lines)
+def test_what_is_read_is_read_again_from_its_print(text: str) -> None:
+    dockerfile = parsed(text)
+    if dockerfile is not None:
+        assert parse(render(dockerfile)) == dockerfile
+
+
+@settings(max_examples=100, deadline=None)
+@given(lines, st.sampled_from(["\n", "\r\n"]))
+def test_blank_lines_and_comments_between_change_nothing(text: str, newline: str) -> None:
+    dockerfile = parsed(text)
+    if dockerfile is None or "<<" in text or "\\" in text or "`" in text or "\r" in text:
+        return
+    spaced = text.replace("\n", f"{newline}  # comment{newline}{newline}")
+    assert parse(spaced).stages == dockerfile.stages
+
+
+def test_size_alone_is_no_obstacle() -> None:
+    many = "FROM a\n" + "RUN x\n" * 20_000
+    assert len(parse(many).stages[0].instructions) == 20_000
+    long = "FROM a\nRUN " + "word \\\n" * 20_000 + "end\n"
+    assert parse(long).stages[0].instructions[0].position.last_line == 20_002
+    wide = "FROM a\nENV " + " ".join(f"v{n}='a b'" for n in range(20_000))
+    assert len(parse(wide).stages[0].instructions[0].pairs) == 20_000  # type: ignore[attr-defined]
+    for text in ("ENV x=" + "'" * 100_001, "CMD " + "[" * 100_000, "RUN " + "<<a " * 10_000):
+        parsed("FROM a\n" + text)
