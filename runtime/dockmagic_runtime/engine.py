@@ -20,6 +20,7 @@ from dockmagic_runtime.containers.rename import rename
 from dockmagic_runtime.containers.start import Starter, check_network
 from dockmagic_runtime.containers.stats import Sampler
 from dockmagic_runtime.errors import Conflict, Unsupported
+from dockmagic_runtime.images.blobs import BlobStore
 from dockmagic_runtime.images.layers import LayerStore
 from dockmagic_runtime.images.store import ImageStore
 from dockmagic_runtime.linux.cgroups import detect
@@ -32,7 +33,7 @@ from dockmagic_runtime.model.container import (
     LogLine,
     Stats,
 )
-from dockmagic_runtime.model.events import BuildEvent, BuildRequest, PullEvent
+from dockmagic_runtime.model.events import BuildEvent, BuildRequest, PullEvent, PullStatus
 from dockmagic_runtime.model.image import History, Image, Layer
 from dockmagic_runtime.network.networks import Networks
 from dockmagic_runtime.store.area import Area
@@ -43,6 +44,7 @@ from dockmagic_runtime.volumes.store import VolumeStore
 if TYPE_CHECKING:
     from dockmagic_runtime.builder import Builder
     from dockmagic_runtime.catalogue import Catalogue
+    from dockmagic_runtime.distribution.pull import Puller
 
 
 class Engine:
@@ -121,7 +123,7 @@ class Engine:
     ) -> None:
         self.close()
 
-    # The two below are loaded when they are first needed: they cost half of all imports, and
+    # The three below are loaded when they are first needed: they cost half of all imports, and
     # neither `run` nor `ps` needs them.
 
     @cached_property
@@ -146,11 +148,32 @@ class Engine:
 
         return Catalogue(self._catalogue_policy)
 
+    @cached_property
+    def _puller(self) -> Puller:
+        from dockmagic_runtime.distribution.pull import Puller
+
+        return Puller(self._images, self._layers, BlobStore(self.area))
+
     # ---------------------------------------------------------------- images
 
     def pull(self, reference: str) -> Iterator[PullEvent]:
-        """Get an image; yields `PullStatus` lines, then one `PullDone`."""
-        return self._catalogue.make(reference, self.build, self.area)
+        """Get an image; yields `PullStatus` lines, then one `PullDone`.
+
+        When the registry cannot be reached, or always by configuration, the catalogue's stand-in.
+        """
+        from dockmagic_runtime.registry.errors import RegistryUnreachable
+
+        recipe = self._catalogue.find(reference)
+        if recipe is not None and self._catalogue.policy == "always":
+            yield from self._catalogue.make(reference, self.build, self.area)
+            return
+        try:
+            yield from self._puller.pull(reference)
+        except RegistryUnreachable as error:
+            if recipe is None:
+                raise self._catalogue.without_stand_in(reference, error) from error
+            yield PullStatus(status=f"{error.message}; taking a stand-in from the catalogue")
+            yield from self._catalogue.make(reference, self.build, self.area)
 
     def images(self, *, all: bool = False) -> tuple[Image, ...]:
         """All images, newest first; without `all`, those with a tag or nothing above them."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
+
 from dockmagic_runtime import Engine
 from dockmagic_runtime.model.container import ContainerSpec
 from dockmagic_runtime.model.events import BuildDone, BuildRequest

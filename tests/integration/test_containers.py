@@ -7,6 +7,7 @@ import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+
 from dockmagic_runtime import Engine
 from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound, StartFailed
 from dockmagic_runtime.model.container import (

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
 from dockmagic_runtime import Engine
 from dockmagic_runtime.model.container import ContainerSpec, ExecSpec, Status
 from dockmagic_runtime.model.events import BuildRequest

@@ -108,7 +108,7 @@ class Stages:
             return self.dockerfile.stages[-1]
         found = self.dockerfile.stage(self.request.target)
         if found is None:
-            names = [stage.name for stage in self.dockerfile.stages if stage.name]
+            names = tuple(stage.name for stage in self.dockerfile.stages if stage.name)
             suggestion = near(self.request.target.lower(), names)
             raise InvalidInput(
                 f'target stage "{self.request.target}" could not be found',

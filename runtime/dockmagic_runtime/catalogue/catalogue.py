@@ -23,6 +23,7 @@ from dockmagic_runtime.store.area import Area
 
 POLICIES: Final = ("when-unreachable", "never", "always")
 STAND_IN_LABEL: Final = "org.dockmagic.stand-in"
+_WIDTH: Final = 72  # of an instruction in a status line
 
 Build = Callable[[BuildRequest], Iterator[BuildEvent]]
 
@@ -47,6 +48,13 @@ class Catalogue:
             return None
         namespace, _, short = name.repository.rpartition("/")
         return recipes().get(short) if namespace == "library" else None
+
+    def without_stand_in(self, reference: str, error: DockmagicError) -> RemoteFailed:
+        """The error for an image that no registry could be asked for and that is not ours."""
+        name = ImageReference.parse(reference)
+        known = ", ".join(sorted(recipes())) if self.policy != "never" else ""
+        hint = f"without a registry there are stand-ins for: {known}" if known else error.hint
+        return RemoteFailed(f"cannot pull {name.familiar}: {error.message}", hint=hint)
 
     def search(self, term: str) -> tuple[Recipe, ...]:
         """Recipes with `term` in their name or description, by name."""
@@ -94,7 +102,7 @@ def _as_pull(events: Iterator[BuildEvent], reference: str) -> Iterator[PullEvent
             if isinstance(event, StepStarted):
                 steps[event.number] = f"step {event.number}"
                 output.clear()
-                yield PullStatus(status=event.instruction, id=steps[event.number])
+                yield PullStatus(status=_one_line(event.instruction), id=steps[event.number])
             elif isinstance(event, StepOutput):
                 output.append(event.data)
             elif isinstance(event, StepDone):
@@ -106,6 +114,11 @@ def _as_pull(events: Iterator[BuildEvent], reference: str) -> Iterator[PullEvent
                 yield PullDone(image=event.image, reference=reference)
     except DockmagicError as error:
         raise _explained(error, b"".join(output)) from error
+
+
+def _one_line(instruction: str) -> str:
+    words = " ".join(instruction.split())
+    return words if len(words) <= _WIDTH else f"{words[: _WIDTH - 1]}…"
 
 
 def _explained(error: DockmagicError, output: bytes) -> DockmagicError:

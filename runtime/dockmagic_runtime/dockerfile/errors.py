@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from dockmagic_runtime.errors import InvalidInput
@@ -92,7 +93,8 @@ def _printable(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\t" else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
-def near(word: str, known: Sequence[str]) -> str:
+@lru_cache(maxsize=256)
+def near(word: str, known: tuple[str, ...]) -> str:
     """The known word that `word` was probably meant to be, or nothing."""
     from difflib import get_close_matches  # only for those who erred
 

@@ -18,6 +18,7 @@ from dockmagic_runtime.dockerfile.instructions import (
     Position,
 )
 from dockmagic_runtime.dockerfile.lines import Document, read
+from dockmagic_runtime.dockerfile.words import cut
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,7 +182,7 @@ _ADVICE = "a Dockerfile begins with FROM"
 def _has_from_error(document: Document) -> bool:
     """Whether a FROM is there and broken, so that its absence is not to be told again."""
     broken = {problem.line for problem in document.errors}
-    words = (line.text.split(None, 1)[0].upper() for line in document.lines if line.line in broken)
+    words = {cut(one.text, 0)[0].text.upper() for one in document.lines if one.line in broken}
     return any(word == "FROM" or near(word, KEYWORDS) == "FROM" for word in words)
 
 

@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from dockmagic_runtime.errors import Conflict
 from dockmagic_runtime.linux.netlink import NETLINK_NETFILTER, Netlink
 from dockmagic_runtime.linux.syscalls import Kernel
 from dockmagic_runtime.model.container import ContainerSpec, PortMapping
@@ -47,13 +48,21 @@ class Networks:
         self._claims.take(container_id)
         try:
             network = self.default()
-            with self._database.transaction() as connection:
-                address = leases.allocate(connection, network, container_id)
+            address = self._lease(network, container_id)
         except BaseException:
             self._claims.drop(container_id)
             raise
         veth = f"veth{secrets.token_hex(4)[:7]}"
         return plan(self._place, network, container_id, address, veth, ports)
+
+    def _lease(self, network: Network, container_id: str) -> str:
+        try:
+            with self._database.transaction() as connection:
+                return leases.allocate(connection, network, container_id)
+        except Conflict:
+            self.sweep()  # containers that ended by themselves may still have theirs
+        with self._database.transaction() as connection:
+            return leases.allocate(connection, network, container_id)
 
     @staticmethod
     def isolate() -> Connection:

@@ -85,7 +85,9 @@ def rules(bridge: str, subnet: str) -> tuple[Rule, ...]:
 def _guard(bridge: str, subnet: str) -> tuple[Rule, ...]:
     # Before connection tracking: here the destination is still what the sender wrote, so an
     # answer to a container has the host's address and only a direct packet has the container's.
-    direct = nft.comes_in_elsewhere_than(bridge) + nft.destination_in(*split_subnet(subnet))
+    # The gateway's address is this host's own, so what comes in by lo is this host's.
+    elsewhere = nft.comes_in_elsewhere_than(bridge) + nft.comes_in_elsewhere_than("lo")
+    direct = elsewhere + nft.destination_in(*split_subnet(subnet))
     spoofed = nft.comes_in_elsewhere_than("lo")
     spoofed += nft.address_and_port_in(LOOPBACK, _NUMBERS[LOOPBACK])
     drop = nft.counted() + nft.verdict(nft.DROP)

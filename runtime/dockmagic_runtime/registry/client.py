@@ -70,7 +70,7 @@ class RegistryClient:
         self._timeouts = timeouts or Timeouts()
         self._policy = retry or RetryPolicy()
         self._ended = threading.Event()
-        self._pause = pause or self._ended.wait
+        self._pause = self._ended.wait if pause is None else pause
         self._transport = Transport(
             timeouts=self._timeouts,
             certificate_folders=certificate_folders() if certificates is None else certificates,

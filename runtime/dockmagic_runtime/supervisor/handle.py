@@ -56,11 +56,14 @@ class Launcher:
         return Process(ours, request.id)
 
     def _send(self, message: bytes, owner: socket.socket) -> None:
-        try:
-            _send_with_fd(self._connection(), message, owner.fileno())
-        except (BrokenPipeError, ConnectionResetError):
-            self._forget()  # somebody killed it: supervisors do not need it, a new one will do
-            _send_with_fd(self._connection(), message, owner.fileno())
+        """Deliver one request; a launcher that somebody killed is replaced, once."""
+        if not _deliver(self._connection(), message, owner.fileno()):
+            self._forget()  # supervisors do not need it, and a new one will do
+            if not _deliver(self._connection(), message, owner.fileno()):
+                raise StartFailed(
+                    "the launcher process ends as soon as it starts",
+                    hint=f"is {sys.executable} able to run?",
+                )
 
     def _connection(self) -> socket.socket:
         if self._socket is None:
@@ -98,9 +101,14 @@ def _spawn(fd: int) -> int:
         os.close(null)
 
 
-def _send_with_fd(connection: socket.socket, message: bytes, fd: int) -> None:
-    sent = socket.send_fds(connection, [message], [fd])
-    connection.sendall(message[sent:])
+def _deliver(connection: socket.socket, message: bytes, fd: int) -> bool:
+    """Whether the launcher has taken the request: it answers with one byte for each."""
+    try:
+        sent = socket.send_fds(connection, [message], [fd])
+        connection.sendall(message[sent:])
+        return connection.recv(1) != b""
+    except (BrokenPipeError, ConnectionResetError):
+        return False
 
 
 class Process:

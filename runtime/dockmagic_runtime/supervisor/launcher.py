@@ -73,6 +73,7 @@ def _serve(linux: Kernel, engine: socket.socket, facts: dict[str, Any]) -> None:
             owner = waiting.pop(0)
             _fork_supervisor(linux, engine, owner, waiting, payload, facts)
             os.close(owner)
+            engine.send(b"+")
 
 
 def _fork_supervisor(

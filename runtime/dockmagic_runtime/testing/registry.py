@@ -46,6 +46,7 @@ class FakeRegistry:
         self.manifests: dict[str, dict[str, tuple[str, bytes]]] = {}
         self.uploads: dict[str, bytearray] = {}
         self.seen: list[Seen] = []
+        self.connections = 0  # that were made so far
         self.faults: list[Fault] = []
         self.errors: list[BaseException] = []
         self.lock = threading.Lock()

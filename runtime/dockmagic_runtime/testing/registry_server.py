@@ -72,6 +72,7 @@ class Server(ThreadingHTTPServer):
 
     def process_request(self, request: Any, client_address: Any) -> None:
         self._connections.add(request)
+        self.registry.connections += 1
         super().process_request(request, client_address)
 
     def shutdown_request(self, request: Any) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from dockmagic_runtime.containers.record import (
     Record,
     command_line,

@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 
 import pytest
+
 from dockmagic_runtime.errors import EngineBug
 from dockmagic_runtime.sandbox.mounts import BindMount, MakeDevices, MaskPaths, MountOverlay
 from dockmagic_runtime.sandbox.operation import Context, Operation, from_wire, to_wire

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.linux.root import Root
 from dockmagic_runtime.sandbox.users import Identity, resolve
