@@ -6,9 +6,9 @@ import os
 import platform
 from typing import TYPE_CHECKING, Any
 
-from dockmagic import __version__
 from dockmagic.commands.flags import Arguments, Parser, value
 from dockmagic.commands.result import Text
+from dockmagic.version import __version__
 
 if TYPE_CHECKING:
     from dockmagic_runtime.engine import Engine

@@ -52,7 +52,8 @@ class Catalogue:
     def without_stand_in(self, reference: str, error: DockmagicError) -> RemoteFailed:
         """The error for an image that no registry could be asked for and that is not ours."""
         name = ImageReference.parse(reference)
-        known = ", ".join(sorted(recipes())) if self.policy != "never" else ""
+        is_ours = self.policy != "never" and name.registry == DEFAULT_REGISTRY
+        known = ", ".join(sorted(recipes())) if is_ours else ""
         hint = f"without a registry there are stand-ins for: {known}" if known else error.hint
         return RemoteFailed(f"cannot pull {name.familiar}: {error.message}", hint=hint)
 
