@@ -27,6 +27,7 @@ from dockmagic_runtime.errors import DockmagicError
 
 TOP = Path(__file__).parent.parent
 OUTPUT = TOP / "build" / "demo"
+WIDGET = "application/vnd.jupyter.widget-view+json"
 CELL_TIMEOUT = 600  # seconds: the first pull may have to make an image from packages
 
 
@@ -53,19 +54,20 @@ def main() -> int:
 @contextmanager
 def empty_area(root: Path) -> Iterator[Path]:
     """A Docker area at `root`, new, and removed at the end with all that runs in it."""
-    with Engine(root) as engine:
-        remove_all(engine)
+    if root.exists():  # a run before this one was killed
+        remove_area(root)
     os.environ["DOCKMAGIC_ROOT"] = str(root)  # the kernel inherits it
     try:
         yield root
     finally:
-        with Engine(root) as engine:
-            remove_all(engine)
+        remove_area(root)
 
 
-def remove_all(engine: Engine) -> None:
-    for container in engine.containers(all=True):
-        engine.remove(container.id, force=True, volumes=True)
+def remove_area(root: Path) -> None:
+    with Engine(root) as engine:
+        engine.uninstall()
+        shutil.rmtree(engine.area.run)
+    shutil.rmtree(root)
 
 
 def execute(path: Path, root: Path) -> tuple[Any, str]:
@@ -79,6 +81,7 @@ def execute(path: Path, root: Path) -> tuple[Any, str]:
             notebook,
             timeout=CELL_TIMEOUT,
             kernel_name="python3",
+            extra_arguments=["--IPKernelApp.log_level=ERROR"],  # warns of TCP on localhost
             resources={"metadata": {"path": str(work)}},
             on_cell_executed=lambda **_: bar.update(),
         )
@@ -100,10 +103,20 @@ def write(notebook: Any, stem: str) -> tuple[Path, Path]:
 
 
 def store_outputs(notebook: Any, path: Path) -> None:
-    """What nbval compares with: without times of execution, which differ in every run."""
+    """What GitHub shows and nbval compares with: no times, no widgets, which need a kernel."""
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in cell.outputs if not is_bare_widget(output)]
+            for output in cell.outputs:
+                output.get("data", {}).pop(WIDGET, None)
+    notebook.metadata.pop("widgets", None)
     nbformat.write(notebook, path)
+
+
+def is_bare_widget(output: Any) -> bool:
+    data = output.get("data", {})
+    return WIDGET in data and "text/html" not in data
 
 
 def summary(

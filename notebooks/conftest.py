@@ -1,0 +1,28 @@
+"""nbval runs the notebooks on an empty Docker area of their own, which goes afterwards."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from dockmagic_runtime import Engine
+
+AREA = pytest.StashKey[Path]()
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    root = Path(tempfile.mkdtemp(prefix="dockmagic-notebooks-"))
+    session.config.stash[AREA] = root
+    os.environ["DOCKMAGIC_ROOT"] = str(root)  # the kernels inherit it
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    root = session.config.stash[AREA]
+    with Engine(root) as engine:
+        engine.uninstall()
+        shutil.rmtree(engine.area.run)
+    shutil.rmtree(root)
