@@ -50,8 +50,8 @@ def _main(words: list[str], session: Session) -> int:
         arguments = commands.parse(words)
         _check_terminal(arguments)
         return _show(commands.execute(session.engine, arguments))
-    except HelpAsked as help:
-        sys.stdout.write(help.text.replace("docker ", "dockmagic ") + "\n")
+    except HelpAsked as asked:
+        sys.stdout.write(asked.text.replace("docker ", "dockmagic ") + "\n")
         return 0
     except DockmagicError as error:
         _complain(error)

@@ -1,15 +1,21 @@
-"""The magics, and how they come into a shell and go out of it again."""
+"""The magics, and how they come into a shell and go out of it again.
+
+Loading the extension registers names and little else: what a magic does is imported when the first
+one is used, so that a notebook starts fast.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from dockmagic.magics.completion import Completer
-from dockmagic.magics.display import Display
-from dockmagic.magics.magic import DockerfileMagic, DockerMagic, Magic, VerbMagic
-from dockmagic.magics.runner import Runner
 from dockmagic.magics.settings import DockMagic
 from dockmagic.session import current
+
+if TYPE_CHECKING:
+    from dockmagic.magics.tools import Tools
 
 # Name of each magic and the words it stands for. IPython has a %history and a %run of its own.
 VERB_MAGICS: dict[str, tuple[str, ...]] = {
@@ -29,60 +35,101 @@ VERB_MAGICS: dict[str, tuple[str, ...]] = {
     "inspect_container": ("inspect", "--type=container"),
     "inspect_image": ("inspect", "--type=image"),
 }
-_CELL_MAGICS = frozenset(["run_container", "exec"])  # their body is standard input
+_LINE_MAGICS = ("docker", *VERB_MAGICS)
+_CELL_MAGICS = ("docker", "dockerfile", "run_container", "exec")
+
+
+class Entry:
+    """What IPython holds under a magic's name.
+
+    IPython's own expansion is off: it turns `{{.State}}` into `{.State}`, and leaves the whole line
+    alone, silently, when one variable is missing.
+    """
+
+    # IPython's decorators set these names on functions.
+    needs_local_scope = True
+    _ipython_magic_no_var_expand = True
+    _ipython_magic_output_can_be_silenced = True
+
+    def __init__(self, name: str, extension: Extension) -> None:
+        self.__name__ = name
+        self._extension = extension
+
+    def __call__(
+        self, line: str, cell: str | None = None, local_ns: Mapping[str, Any] | None = None
+    ) -> object:
+        tools = self._extension.tools
+        namespace = {**tools.runner.variables, **(local_ns or {})}
+        return tools.magic(self.__name__).run(line, cell, namespace)
+
+    def getdoc(self) -> str:
+        """The parser's help for `%name?`: IPython asks for it before it looks at `__doc__`."""
+        return self._extension.tools.magic(self.__name__).help()
 
 
 class Extension:
     """Everything that one shell was given."""
 
     def __init__(self, shell: Any) -> None:
-        self._shell = shell
-        self._session = current()
-        self._settings = DockMagic(parent=shell)
-        has_kernel = getattr(shell, "kernel", None) is not None
-        self._runner = Runner(self._session, shell.user_ns)
-        self._display = Display(self._session, self._settings, has_kernel=has_kernel)
-        self._completer = Completer(self._session, shell.user_ns)
-        self._has_kernel = has_kernel
+        self.shell = shell
+        self.session = current()
+        self.settings = DockMagic(parent=shell)
+        self.verb_magics = VERB_MAGICS
+        self.completer = Completer(self.session, VERB_MAGICS)
         self._taken: dict[tuple[str, str], Any] = {}
+        self._aliases: list[tuple[str, str]] = []
+
+    @cached_property
+    def tools(self) -> Tools:
+        """What the magics work with, and IPython's formatters for what they return."""
+        from dockmagic.magics.tools import Tools
+
+        tools = Tools(self)
+        tools.display.install(self.shell.display_formatter)
+        return tools
+
+    def is_live(self) -> bool:
+        """Whether results may have widgets: there is a kernel, and the settings allow it."""
+        has_kernel = getattr(self.shell, "kernel", None) is not None
+        return self.settings.is_live(has_kernel=has_kernel)
 
     def load(self) -> None:
-        for name, words in VERB_MAGICS.items():
-            magic = VerbMagic(name, self._runner, *words)
-            self._add(magic, "line")
-            if name in _CELL_MAGICS:
-                self._add(magic, "cell")
-        docker = DockerMagic("docker", self._runner)
-        self._add(docker, "line")
-        self._add(docker, "cell")
-        self._add(DockerfileMagic("dockerfile", self._runner), "cell")
-        self._display.install(self._shell.display_formatter)
-        self._completer.install(self._shell)
-        self._shell.configurables.append(self._settings)
-        self._settings.observe(self._configure)
+        self._hide_aliases()
+        for kind, names in (("line", _LINE_MAGICS), ("cell", _CELL_MAGICS)):
+            for name in names:
+                self._taken[kind, name] = self.shell.magics_manager.magics[kind].get(name)
+                self.shell.register_magic_function(Entry(name, self), kind, name)
+        self.completer.install(self.shell)
+        self.shell.configurables.append(self.settings)
+        self.settings.observe(self._configure)
         self._configure()
 
     def unload(self) -> None:
-        table = self._shell.magics_manager.magics
+        table = self.shell.magics_manager.magics
         for (kind, name), before in self._taken.items():
             table[kind].pop(name, None)
             if before is not None:
                 table[kind][name] = before
-        self._display.remove(self._shell.display_formatter)
-        self._completer.remove(self._shell)
-        self._shell.configurables.remove(self._settings)
-        self._settings.unobserve_all()
-        self._session.close()
+        self._set_default_aliases(self._aliases)
+        if "tools" in self.__dict__:
+            self.tools.display.remove(self.shell.display_formatter)
+        self.completer.remove(self.shell)
+        self.shell.configurables.remove(self.settings)
+        self.settings.unobserve_all()
+        self.session.close()
 
-    def _add(self, magic: Magic, kind: str) -> None:
-        """Register it, and remember what had the name: %rm is one of IPython's aliases."""
-        name = magic.__name__
-        self._taken[kind, name] = self._shell.magics_manager.magics[kind].get(name)
-        self._shell.register_magic_function(magic, kind, name)
+    def _hide_aliases(self) -> None:
+        """%rm is an alias for the shell's: IPython would complain of ours when it resets itself."""
+        manager = self.shell.alias_manager
+        self._aliases = [] if manager is None else list(manager.default_aliases)
+        self._set_default_aliases([pair for pair in self._aliases if pair[0] not in VERB_MAGICS])
+
+    def _set_default_aliases(self, aliases: list[tuple[str, str]]) -> None:
+        if self.shell.alias_manager is not None:
+            self.shell.alias_manager.default_aliases = aliases
 
     def _configure(self, _: Any = None) -> None:
-        self._session.configure(catalogue=self._settings.catalogue)
-        self._runner.live = self._settings.is_live(has_kernel=self._has_kernel)
+        self.session.configure(catalogue=self.settings.catalogue)
 
 
 _ATTRIBUTE = "_dockmagic_extension"

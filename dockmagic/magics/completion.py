@@ -6,10 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from dockmagic import commands
-from dockmagic.commands.references import familiar
 from dockmagic.session import Session
-from dockmagic_runtime.errors import DockmagicError
 
 _LINE = re.compile(r"(?:.*=\s*)?%{1,2}(\w+)\s+(.*)", re.DOTALL)
 _IMAGES = frozenset("run create rmi tag history layers pull".split())
@@ -19,9 +16,9 @@ _CONTAINERS = frozenset("start stop kill rm pause unpause exec logs diff stats r
 class Completer:
     """Offers names; asks the engine only when one is wanted, and is silent if it cannot say."""
 
-    def __init__(self, session: Session, variables: Mapping[str, Any]) -> None:
+    def __init__(self, session: Session, verbs: Mapping[str, tuple[str, ...]]) -> None:
         self._session = session
-        self._variables = variables
+        self._verbs = verbs  # of the magics that stand for one
         self._matcher: Any = None
 
     def install(self, shell: Any) -> None:
@@ -47,16 +44,14 @@ class Completer:
 
     def candidates(self, line: str, token: str) -> list[tuple[str, str]]:
         """What may stand at the end of `line`, where `token` has been typed so far."""
-        from dockmagic.magics import VERB_MAGICS
-
         match = _LINE.fullmatch(line)
         if match is None:
             return []
         name, rest = match.groups()
         words = rest.split()
         before = words[:-1] if rest and not rest[-1:].isspace() else words
-        if name in VERB_MAGICS:
-            before = [*VERB_MAGICS[name], *before]
+        if name in self._verbs:
+            before = [*self._verbs[name], *before]
         elif name != "docker":
             return []
         typed = words[-1] if words and not rest[-1:].isspace() else ""
@@ -68,6 +63,9 @@ class Completer:
         return [(text[cut:], kind) for text, kind in found]
 
     def _known(self, before: list[str], typed: str) -> Iterable[tuple[str, str]]:
+        from dockmagic import commands
+        from dockmagic_runtime.errors import DockmagicError
+
         words = [word for word in before if word != "docker"]
         if not words:
             return [(name, "verb") for name in commands.names()]
@@ -83,6 +81,8 @@ class Completer:
             return []
 
     def _names(self, verb: str) -> Iterable[tuple[str, str]]:
+        from dockmagic.commands.references import familiar
+
         engine = self._session.engine
         found: list[tuple[str, str]] = []
         if verb in _IMAGES or verb == "inspect":

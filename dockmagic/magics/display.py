@@ -24,10 +24,10 @@ _WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 class Display:
     """The formatters, and what they need to know."""
 
-    def __init__(self, session: Session, settings: DockMagic, *, has_kernel: bool) -> None:
+    def __init__(self, session: Session, settings: DockMagic, is_live: Callable[[], bool]) -> None:
         self._session = session
         self._settings = settings
-        self._has_kernel = has_kernel
+        self._is_live = is_live
 
     def install(self, formatter: Any) -> None:
         """Tell IPython's display formatter about our types."""
@@ -47,7 +47,12 @@ class Display:
         found: dict[str, Any] = dict(
             bundle(result, deterministic=self._deterministic, html=self._settings.shows_html)
         )
-        if isinstance(result, StatsTable) and len(result) == 1 and self._live and not result.format:
+        if (
+            isinstance(result, StatsTable)
+            and len(result) == 1
+            and self._is_live()
+            and not result.format
+        ):
             found[_WIDGET_VIEW] = self._live_stats(result[0])
         return found
 
@@ -73,10 +78,6 @@ class Display:
     @property
     def _deterministic(self) -> bool:
         return bool(self._settings.deterministic)
-
-    @property
-    def _live(self) -> bool:
-        return self._settings.is_live(has_kernel=self._has_kernel)
 
     def _live_stats(self, stats: Stats) -> dict[str, Any]:
         """A view of a new widget: its samples and buttons are the engine's."""

@@ -1,10 +1,4 @@
-"""The magics themselves: callables that IPython registers under a name.
-
-Each splits its line into words (`line.py`), runs the command and returns what it gave. IPython's
-own expansion is off, because it turns `{{.State}}` into `{.State}` and leaves the whole line alone,
-silently, when one variable is missing. `%name?` shows the parser's help, asked for when it is
-wanted: loading the extension imports no verb.
-"""
+"""What the magics do: split the line into words (`line.py`), run the command, return the result."""
 
 from __future__ import annotations
 
@@ -26,28 +20,18 @@ _PROMPTS = ("$ ", "> ")
 
 
 class Magic:
-    """Base: what IPython looks for on a magic, and the names that a line may use."""
-
-    # Read by IPython with getattr: its decorators set the same names on functions.
-    needs_local_scope = True
-    _ipython_magic_no_var_expand = True
-    _ipython_magic_output_can_be_silenced = True
+    """Base: what one magic does with its line, its cell and the names it may use."""
 
     def __init__(self, name: str, runner: Runner) -> None:
-        self.__name__ = name
+        self.name = name
         self._runner = runner
 
-    def __call__(
-        self, line: str, cell: str | None = None, local_ns: Mapping[str, Any] | None = None
-    ) -> object:
-        namespace = {**self._runner.variables, **(local_ns or {})}
-        return self.run(line, cell, namespace)
-
     def run(self, line: str, cell: str | None, namespace: Mapping[str, Any]) -> object:
+        """Do it. Raises MagicError; returns what the cell shows."""
         raise NotImplementedError
 
-    def getdoc(self) -> str:
-        """What `%name?` shows: IPython asks an object for it before it looks at `__doc__`."""
+    def help(self) -> str:
+        """What `%name?` shows."""
         raise NotImplementedError
 
 
@@ -65,10 +49,10 @@ class VerbMagic(Magic):
             return self._runner.run([*self._words, *given])
         return self._runner.run([*self._words, "--interactive", *given], stdin=cell.encode())
 
-    def getdoc(self) -> str:
+    def help(self) -> str:
         verb = self._words[0]
         text = commands.parser(verb, EXTRA_FLAGS).help()
-        return text.replace(f"docker {verb} ", f"%{self.__name__} ").strip()
+        return text.replace(f"docker {verb} ", f"%{self.name} ").strip()
 
 
 class DockerMagic(Magic):
@@ -116,7 +100,7 @@ class DockerMagic(Magic):
             raise InvalidInput(f"$({command}): this command gives no text to insert")
         return str(outcome)
 
-    def getdoc(self) -> str:
+    def help(self) -> str:
         return commands.help_text().strip()
 
 
@@ -157,11 +141,11 @@ class DockerfileMagic(Magic):
                     file_name="Dockerfile",
                 )
                 return runner.show(events, arguments)
-        except HelpAsked as help:
-            sys.stdout.write(clean(help.text) + "\n")
+        except HelpAsked as asked:
+            sys.stdout.write(clean(asked.text) + "\n")
             return None
 
-    def getdoc(self) -> str:
+    def help(self) -> str:
         return _dockerfile_parser().help().strip()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -81,7 +81,7 @@ class Runner:
 
     session: Session
     variables: dict[str, Any]
-    live: bool = False
+    is_live: Callable[[], bool] = lambda: False
 
     def run(self, words: Sequence[str], *, stdin: bytes | None = None) -> object:
         """Run one line's words; the object a cell shows for it, or None."""
@@ -90,8 +90,8 @@ class Runner:
                 arguments = _once(commands.parse(words, extra=EXTRA_FLAGS))
                 outcome = commands.execute(self.session.engine, arguments)
                 return self.show(outcome, arguments, stdin=stdin)
-        except HelpAsked as help:
-            sys.stdout.write(help.text + "\n")
+        except HelpAsked as asked:
+            sys.stdout.write(asked.text + "\n")
             return None
 
     def show(self, outcome: Outcome, arguments: Arguments, *, stdin: bytes | None = None) -> object:
@@ -118,7 +118,7 @@ class Runner:
         return result
 
     def view(self, title: str) -> View:
-        return WidgetView(title) if self.live else Hidden()
+        return WidgetView(title) if self.is_live() else Hidden()
 
 
 class _Watcher:

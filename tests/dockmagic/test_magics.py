@@ -344,7 +344,7 @@ def test_unload_gives_the_names_back(shell: Any, run: Any, session: Any, engine:
 
 def test_completion(shell: Any, run: Any) -> None:
     run("%docker run -d --name web httpd")
-    complete = shell._dockmagic_extension._completer.candidates
+    complete = shell._dockmagic_extension.completer.candidates
     assert ("images", "verb") in complete("%docker im", "im")
     assert ("--publish", "flag") in complete("%docker run --pub", "--pub")
     assert ("httpd:latest", "image") in complete("%run_container ht", "ht")

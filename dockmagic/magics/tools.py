@@ -1,0 +1,29 @@
+"""What the magics of one shell work with: made when the first of them is used."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dockmagic.magics.display import Display
+from dockmagic.magics.magic import DockerfileMagic, DockerMagic, Magic, VerbMagic
+from dockmagic.magics.runner import Runner
+
+if TYPE_CHECKING:
+    from dockmagic.magics import Extension
+
+
+class Tools:
+    """The runner, the formatters, and what each name does."""
+
+    def __init__(self, extension: Extension) -> None:
+        self.runner = Runner(extension.session, extension.shell.user_ns, extension.is_live)
+        self.display = Display(extension.session, extension.settings, extension.is_live)
+        self._magics: dict[str, Magic] = {
+            "docker": DockerMagic("docker", self.runner),
+            "dockerfile": DockerfileMagic("dockerfile", self.runner),
+        }
+        for name, words in extension.verb_magics.items():
+            self._magics[name] = VerbMagic(name, self.runner, *words)
+
+    def magic(self, name: str) -> Magic:
+        return self._magics[name]
