@@ -199,7 +199,7 @@ class Onbuild(Instruction):
 
     keyword = "ONBUILD"
     trigger: Instruction
-    expression: str
+    expression: str = field(compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

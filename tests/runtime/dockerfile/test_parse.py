@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from dockmagic_runtime.dockerfile import (
@@ -199,12 +199,14 @@ def parsed(text: str) -> Dockerfile | None:
 
 
 @settings(max_examples=300, deadline=None)
+@example("LABEL 0 0\n\x1f")
 @given(st.one_of(st.text(), texts, lines))
 def test_no_text_raises_anything_but_a_dockerfile_error(text: str) -> None:
     parsed(text)
 
 
 @settings(max_examples=300, deadline=None)
+@example("FROM a\nONBUILD ARG\vFROM")
 @given(lines)
 def test_what_is_read_is_read_again_from_its_print(text: str) -> None:
     dockerfile = parsed(text)
