@@ -76,10 +76,11 @@ class Authorizer:
         self.learn(challenges)
         with self._lock:
             token = self._tokens.get(scopes)
-            if token is not None and token.header == refused:
+            was_token = token is not None and token.header == refused
+            if was_token:
                 del self._tokens[scopes]
         header = self.header(scopes)
-        return "" if header == refused else header
+        return "" if header == refused and not was_token else header
 
     def _fetch(self, challenge: Challenge, scopes: Scopes) -> _Token:
         realm = challenge.parameters.get("realm", "")

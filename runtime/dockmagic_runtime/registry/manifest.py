@@ -183,7 +183,7 @@ def _check_shape(media_type: str, document: _Document) -> None:
         raise RemoteFailed("the manifest is ambiguous: it is an image and an index at once")
     if is_index != (media_type in INDEXES):
         raise RemoteFailed(f"the manifest came as {media_type} and is not one")
-    if is_image and (document.config is None or document.layers is None):
+    if not is_index and (document.config is None or document.layers is None):
         raise RemoteFailed("the manifest is malformed: it lacks its config or its layers")
     if len(document.layers or ()) > _MAX_LAYERS:
         raise RemoteFailed(f"the image has more than {_MAX_LAYERS} layers")
