@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 import time
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kKmMgGtTpP])?[iI]?[bB]?")
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([kKmMgGtTpP])?[iI]?[bB]?")
 _POWER = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
-_DURATION = re.compile(r"(?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h))+")
-_DURATION_PART = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)")
+_DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ns|us|µs|ms|s|m|h))+")
+_DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ns|us|µs|ms|s|m|h)")
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -28,12 +28,9 @@ def parse_swap(text: str) -> int:
 
 def parse_cpus(text: str) -> int:
     """`1.5` CPUs as nanoseconds of CPU per second."""
-    try:
-        nanos = Decimal(text) * 10**9
-    except InvalidOperation:
-        raise ValueError(f"failed to parse {text} as a rational number") from None
-    if not nanos.is_finite() or nanos < 0:
+    if not re.fullmatch(r"[0-9]+\.?[0-9]*|\.[0-9]+", text):
         raise ValueError(f"failed to parse {text} as a rational number")
+    nanos = Decimal(text) * 10**9
     if nanos != int(nanos):
         raise ValueError("value is too precise")
     return int(nanos)
@@ -44,7 +41,7 @@ def parse_moment(text: str, now: float | None = None) -> float:
     if _DURATION.fullmatch(text):
         ago = sum(float(n) * _SECONDS[unit] for n, unit in _DURATION_PART.findall(text))
         return (time.time() if now is None else now) - ago
-    if re.fullmatch(r"\d+(\.\d+)?", text):
+    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
         return float(text)
     return _parse_date(text)
 

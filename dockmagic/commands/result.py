@@ -8,6 +8,7 @@ values of the engine's model and know neither IPython nor HTML.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,8 @@ from dockmagic_runtime.model.events import BuildEvent, PullEvent
 
 if TYPE_CHECKING:
     from dockmagic_runtime.supervisor.handle import Process
+
+_ID = re.compile(r"[0-9a-f]{12}|[0-9a-f]{64}")
 
 
 class Result:
@@ -160,7 +163,6 @@ class Names(Result):
 
     done: tuple[str, ...]
     failed: tuple[DockmagicError, ...] = ()
-    volatile: bool = False  # the lines hold ids or the like
 
     @property
     def errors(self) -> tuple[DockmagicError, ...]:
@@ -170,7 +172,7 @@ class Names(Result):
         return "\n".join(self.done)
 
     def stable(self) -> str:
-        return "" if self.volatile else self.text()
+        return "\n".join("(id)" if _ID.fullmatch(name) else name for name in self.done)
 
     def rows(self) -> list[dict[str, Any]]:
         return [{"name": name} for name in self.done]

@@ -38,6 +38,14 @@ _SHELL = {
 Substitute = Callable[[str], str]
 
 
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One command: as it was written, and its words with everything expanded."""
+
+    text: str
+    words: list[str]
+
+
 def split_line(
     text: str, namespace: Mapping[str, Any] | None = None, substitute: Substitute | None = None
 ) -> list[str]:
@@ -45,13 +53,13 @@ def split_line(
     commands = list(split_commands(text, namespace, substitute))
     if len(commands) > 1:
         raise InvalidInput("one command on a line", hint="several go into a %%docker cell")
-    return commands[0] if commands else []
+    return commands[0].words if commands else []
 
 
 def split_commands(
     text: str, namespace: Mapping[str, Any] | None = None, substitute: Substitute | None = None
-) -> Iterator[list[str]]:
-    """The words of each command on a line: `;` and `&&` stand between two.
+) -> Iterator[Command]:
+    """Each command on a line: `;` and `&&` stand between two.
 
     Each is read when it is asked for: what `$(docker ps -q)` gives may depend on the one before.
     """
@@ -73,9 +81,10 @@ class _Scanner:
     in_template: bool = False
     word: str | None = None
     words: list[str] = field(default_factory=list)
-    done: list[list[str]] = field(default_factory=list)
+    done: list[Command] = field(default_factory=list)
+    start: int = 0  # of the command that is being read
 
-    def commands(self) -> Iterator[list[str]]:
+    def commands(self) -> Iterator[Command]:
         while self.at < len(self.text):
             self._step()
             while self.done:
@@ -112,20 +121,20 @@ class _Scanner:
     def _end_command(self) -> None:
         self._end_word()
         if self.words:
-            self.done.append(self.words)
+            text = self.text[self.start : self.at].strip()
+            self.done.append(Command(text, self.words))
         self.words = []
 
     def _operator(self, character: str) -> None:
-        if self.text.startswith("&&", self.at):
-            self.at += 2
-        elif character == ";":
-            self.at += 1
-        else:
+        width = 2 if self.text.startswith("&&", self.at) else 1
+        if width == 1 and character != ";":
             raise InvalidInput(
                 f"{_SHELL[character]} ('{character}') is the shell's, and there is none here",
                 hint="put it in quotes, or use a ! line with the dockmagic command",
             )
         self._end_command()
+        self.at += width
+        self.start = self.at
 
     def _escaped(self) -> None:
         self._add(self.text[self.at + 1 : self.at + 2])

@@ -11,7 +11,7 @@ from typing import Any
 from dockmagic import commands
 from dockmagic.commands.flags import HelpAsked, Parser
 from dockmagic.magics.failures import as_magic_errors
-from dockmagic.magics.line import logical_lines, split_commands, split_line
+from dockmagic.magics.line import Command, logical_lines, split_commands, split_line
 from dockmagic.magics.runner import EXTRA_FLAGS, Runner
 from dockmagic.widgets.untrusted import clean
 from dockmagic_runtime.errors import InvalidInput
@@ -67,24 +67,24 @@ class DockerMagic(Magic):
     def _all(self, lines: Sequence[str], namespace: Mapping[str, Any], *, echo: bool) -> object:
         """One after the other, up to the first that fails; the last one's result is the cell's."""
         last: object = None
-        for words in self._commands(lines, namespace):
+        for command in self._commands(lines, namespace):
             if last is not None:
                 _show(last)
             if echo:
-                sys.stdout.write(f"$ docker {' '.join(words)}\n")
+                sys.stdout.write(f"$ {command.text}\n")
                 sys.stdout.flush()
-            last = self._runner.run(words)
+            last = self._runner.run(_without_program(command.words))
         return last
 
-    def _commands(self, lines: Sequence[str], namespace: Mapping[str, Any]) -> Iterator[list[str]]:
+    def _commands(self, lines: Sequence[str], namespace: Mapping[str, Any]) -> Iterator[Command]:
         for line in lines:
             commands = split_commands(_without_prompt(line), namespace, self._substitute)
             while True:
                 with as_magic_errors():
-                    words = next(commands, None)
-                if words is None:
+                    command = next(commands, None)
+                if command is None:
                     break
-                yield _without_program(words)
+                yield command
 
     def _substitute(self, command: str) -> str:
         """What `$(docker …)` stands for: the text of that command's result."""

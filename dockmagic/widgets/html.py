@@ -10,8 +10,8 @@ from html import escape
 from typing import Any
 
 MUTED = "opacity:.65"
-MONO = "font-family:var(--jp-code-font-family,monospace);font-size:.92em"
-LEFT = "text-align:left;vertical-align:top"
+MONO = "font-family:monospace"
+LEFT = "text-align:left"
 BLUE, GREEN, ORANGE, RED = "#3b82f6", "#22a06b", "#d97706", "#dc2626"
 ROW_LIMIT = 200
 
@@ -42,7 +42,7 @@ def join(children: Any) -> Markup:
 
 
 def code(text: str) -> Markup:
-    return tag("code", text, style=f"{MONO};background:transparent;white-space:pre-wrap")
+    return tag("code", text, style="background:none;white-space:pre-wrap")
 
 
 def pre(text: str) -> Markup:

@@ -24,7 +24,8 @@ from dockmagic.widgets.tree import Entry, tree
 from dockmagic.widgets.untrusted import plain
 from dockmagic_runtime.model.image import Layer
 
-_FILES = 160  # shown of all layers together: about 20 KB of HTML
+_SIZE, _ROW, _FILE = 18_000, 560, 130  # bytes of HTML: in all, of a layer, of a file
+_ROWS = 25
 _INSTRUCTION = 200
 
 
@@ -32,13 +33,16 @@ def layers(result: Layers, *, deterministic: bool) -> Markup:
     items = result.items
     whole = sum(layer.size for layer in items)
     largest = max((layer.size for layer in items), default=0)
-    each = _FILES // max(1, len(items))
+    shown = max(1, min(len(items), _ROWS))
+    each = max(0, _SIZE - shown * _ROW) // _FILE // shown
     rows = [
         _row(number, layer, largest, each, deterministic=deterministic)
         for number, layer in reversed(list(enumerate(items, 1)))
     ]
     sum_up = f"{len(items)} layers" + ("" if deterministic else f", {decimal_size(whole)} in all")
-    return join([table(["#", "size", "", "made by, and what it brings"], rows), note(sum_up)])
+    return join(
+        [table(["#", "size", "", "made by, and what it brings"], rows, limit=_ROWS), note(sum_up)]
+    )
 
 
 def _row(number: int, layer: Layer, largest: int, files: int, *, deterministic: bool) -> list[Any]:

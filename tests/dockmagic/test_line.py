@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dockmagic.magics.line import logical_lines, split_commands, split_line
+from dockmagic.magics.line import Command, logical_lines, split_commands, split_line
 from dockmagic_runtime.errors import DockmagicError, InvalidInput
 
 NAMES = {"img": "httpd", "names": ["a", "b c"], "port": 9999, "d": {"x": 1}, "text": "two words"}
@@ -99,9 +99,9 @@ def test_commands_are_read_one_by_one() -> None:
         return "id"
 
     found = split_commands("stop $(one) && rm $(two); ps", {}, substitute)
-    assert next(found) == ["stop", "id"]
+    assert next(found) == Command("stop $(one)", ["stop", "id"])
     assert seen == ["one"]
-    assert list(found) == [["rm", "id"], ["ps"]]
+    assert list(found) == [Command("rm $(two)", ["rm", "id"]), Command("ps", ["ps"])]
 
 
 def test_lines_of_a_cell() -> None:
@@ -113,6 +113,6 @@ def test_lines_of_a_cell() -> None:
 def test_no_line_raises_anything_but_our_errors(line: str) -> None:
     try:
         for command in split_commands(line, {"a": "1", "b": ["2"]}, lambda c: c):
-            assert command
+            assert command.words
     except DockmagicError:
         pass

@@ -196,7 +196,9 @@ def test_a_pasted_session(run: Any, engine: Any) -> None:
     )
     assert cell.error is None
     assert engine.made == {}
-    assert "$ docker run -d --name one httpd\n" in cell.stdout
+    assert "$ docker run -d --name one" in cell.stdout
+    assert "$ stop $(docker ps -a -q)\n" in cell.stdout
+    assert "01010101" not in cell.stdout
 
 
 def test_a_pasted_session_stops_at_the_first_failure(run: Any, engine: Any) -> None:

@@ -1,0 +1,276 @@
+"""What a notebook shows: escaped, small, and readable without styles."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dockmagic import commands
+from dockmagic.commands.result import Result
+from dockmagic.widgets import bundle, container_bundle, html, image_bundle
+from dockmagic.widgets.build import failed
+from dockmagic.widgets.live import BuildProgress, PullProgress
+from dockmagic.widgets.stats import sparkline
+from dockmagic.widgets.tree import Entry, tree
+from dockmagic.widgets.untrusted import Cleaner, clean, plain
+from dockmagic_runtime.model.container import Change, ChangeKind
+from dockmagic_runtime.model.events import BuildStarted, PullStatus, StepOutput, StepStarted
+
+VOID = {"br", "img", "hr", "polyline"}
+
+
+class Outline(HTMLParser):
+    """Tags that are open, and all that were seen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: set[str] = set()
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        self.seen.add(tag)
+        assert not any(name.startswith("on") for name, _ in attrs)
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def outline(source: str) -> Outline:
+    parser = Outline()
+    parser.feed(source)
+    parser.close()
+    assert parser.open == []
+    assert not parser.seen & {"script", "iframe", "img", "b-motd"}
+    return parser
+
+
+@pytest.fixture
+def shown(engine: Any) -> Callable[..., dict[str, str]]:
+    def bundle_of(line: str, **options: Any) -> dict[str, str]:
+        outcome = commands.execute(engine, commands.parse(line.split()))
+        last = outcome if isinstance(outcome, Result) else list(outcome)[-1]
+        assert isinstance(last, Result)
+        return bundle(last, **options)
+
+    return bundle_of
+
+
+LINES = [
+    "ps -a", "images", "history httpd", "layers httpd", "diff web", "stats --no-stream web",
+    "inspect web", "info", "build -t site CONTEXT", "logs web", "version",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("line", LINES)
+@pytest.mark.parametrize("deterministic", [False, True])
+def test_every_bundle_is_well_formed_and_small(
+    line: str, deterministic: bool, shown: Any, engine: Any, tmp_path: Any
+) -> None:
+    list(commands.execute(engine, commands.parse("run -d --name web -p 80:80 httpd".split())))
+    (tmp_path / "Dockerfile").write_text("FROM httpd\n")
+    found = shown(line.replace("CONTEXT", str(tmp_path)), deterministic=deterministic)
+    assert len(found["text/plain"]) < 1000
+    outline(found.get("text/html", ""))
+    assert len(found.get("text/html", "")) <= 20_000
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_stable_text_has_no_ids_ages_and_sizes(
+    line: str, shown: Any, engine: Any, tmp_path: Any
+) -> None:
+    list(commands.execute(engine, commands.parse("run -d --name web httpd".split())))
+    (tmp_path / "Dockerfile").write_text("FROM httpd\n")
+    text = shown(line.replace("CONTEXT", str(tmp_path)))["text/plain"]
+    assert not re.search(r"\b[0-9a-f]{12}\b|\d(B|kB|MB|MiB)\b|\bago\b", text)
+
+
+def test_layers_lie_as_they_are_stacked_and_name_who_shares(shown: Any) -> None:
+    text = outline(shown("layers httpd")["text/html"]).text
+    assert text.index("RUN echo") < text.index("ADD rootfs")
+    assert "shared with busybox:latest" in text
+    assert "500 files" in text
+    assert "+436 smaller ones" in text
+
+
+def test_a_big_image_stays_small(engine: Any, shown: Any) -> None:
+    layers = engine.layers("httpd") * 15
+    engine.layers = lambda _: layers
+    assert len(shown("layers httpd")["text/html"]) <= 20_000
+
+
+def test_ten_thousand_changes_stay_small(engine: Any, shown: Any) -> None:
+    list(commands.execute(engine, commands.parse("run -d --name web httpd".split())))
+    changes = tuple(Change(f"/srv/data/file{n}", ChangeKind.ADDED) for n in range(10_000))
+    engine.diff = lambda _: changes
+    found = shown("diff web")
+    assert len(found["text/html"]) <= 20_000
+    assert "+9850 more" in found["text/html"]
+    assert "10000 added" in found["text/html"]
+
+
+def test_a_tree_folds_lonely_directories_together() -> None:
+    text = outline(tree([Entry("/a/b/c", "A"), Entry("/a/b/d", "D", "1B")])).text
+    assert text == "a/b/A cD d  1B"
+
+
+def test_tables_count_what_they_leave_out() -> None:
+    drawn = html.table(["n"], [[str(n)] for n in range(300)])
+    assert drawn.count("<tr>") == 202
+    assert "+100 more" in drawn
+
+
+def test_only_markup_is_not_escaped() -> None:
+    assert html.tag("b", "<i>", html.Markup("<br>"), title='"<') == (
+        '<b title="&quot;&lt;">&lt;i&gt;<br></b>'
+    )
+
+
+def test_cards(engine: Any) -> None:
+    container = engine.run_detached(commands_spec("run -d --name web -p 80:80 httpd"))
+    found = container_bundle(container)
+    assert found["text/plain"] == "web  httpd  running  0.0.0.0:80->80/tcp"
+    assert 'href="http://localhost:80/"' in found["text/html"]
+    assert "172.17.0.2" not in container_bundle(container, deterministic=True)["text/html"]
+    image = engine.image("httpd")
+    assert "12.3MB" in outline(image_bundle(image, "httpd")["text/html"]).text
+    assert "MB" not in image_bundle(image, "httpd", deterministic=True)["text/html"]
+
+
+def commands_spec(line: str) -> Any:
+    from dockmagic.commands.container_flags import container_spec
+
+    return container_spec(commands.parse(line.split()))
+
+
+def test_a_random_name_is_not_in_the_stable_text(engine: Any) -> None:
+    container = engine.run_detached(commands_spec("run httpd"))
+    assert container_bundle(container)["text/plain"] == "httpd  running"
+
+
+class Recorder:
+    def __init__(self) -> None:
+        self.drawn: list[str] = []
+
+    def show(self, drawn: html.Markup) -> None:
+        self.drawn.append(str(drawn))
+
+    def close(self) -> None:
+        pass
+
+
+def test_quick_work_draws_nothing() -> None:
+    view = Recorder()
+    progress = PullProgress(view)
+    for n in range(100):
+        progress.add(PullStatus(status="Downloading", id="a", current=n, total=100))
+    assert view.drawn == []
+
+
+def test_progress_is_drawn_when_it_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("dockmagic.widgets.live.time.monotonic", lambda: now[0])
+    view = Recorder()
+    pull, build = PullProgress(view), BuildProgress(view)
+    now[0] = 1.0
+    pull.add(PullStatus(status="<Downloading>", id="a", current=1, total=2))
+    build.add(BuildStarted(steps=1))
+    now[0] = 2.0
+    build.add(StepStarted(number=1, instruction="RUN <x>", line=1))
+    assert "&lt;Downloading&gt;" in view.drawn[0]
+    assert "running" in view.drawn[2]
+    assert "<x>" not in view.drawn[2]
+
+
+def test_a_failed_build_shows_its_last_step_open() -> None:
+    progress = BuildProgress(Recorder())
+    progress.add(StepStarted(number=1, instruction="RUN false", line=1))
+    progress.add(StepOutput(number=1, stream="stderr", data=b"no\n"))
+    drawn = failed(progress.steps.all())
+    assert '<details open="">' in drawn
+    assert "stopped here" in drawn
+
+
+def test_a_sparkline_is_scaled_to_its_top() -> None:
+    assert 'points="0.0,39.0 120.0,1.0 240.0,20.0"' in sparkline([0.0, 2.0, 1.0])
+    assert "points" in sparkline([])
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"plain\n", "plain\n"),
+        (b"\x1b[31mred\x1b[0m", "\x1b[31mred\x1b[0m"),
+        (b"\x1b[1;38:5:208mx", "\x1b[1;38:5:208mx"),
+        (b"a\x1b[2Jb\x1b[Hc\x1b[?25ld", "abcd"),
+        (b"a\x1b]0;title\x07b", "ab"),
+        (b"a\x1b]8;;http://evil\x1b\\link\x1b]8;;\x1b\\b", "alinkb"),
+        (b"a\x1b]52;c;ZXZpbA==\x07b", "ab"),
+        (b"a\x1bPq...\x1b\\b\x1b_apc\x1b\\c\x1b^pm\x1b\\d\x1bXsos\x1b\\e", "abcde"),
+        (b"a\x1b(Bb\x1b#8c\x1bcd\x1b=e", "abcde"),
+        ("a\x9b2Jb\x9d0;t\x9cc".encode(), "abc"),
+        (b"a\x07\x08\x00\x0b\x7fb\tc\rd", "ab\tc\rd"),
+        (b"a\x1b[31\nmb", "a\n\x1b[31mb"),
+        (b"a\x1b\x1b[31mb", "a\x1b[31mb"),
+        (b"a\x1b]0;x\x18b", "ab"),
+        (b"\xff\xc3", "\ufffd\ufffd"),
+        ("a\u202eb\u2066c".encode(), "abc"),
+        (b"\x1b[" + b"3" * 500 + b"mx", "x"),
+        ("한글 ü 😀".encode(), "한글 ü 😀"),
+    ],
+)
+def test_only_colours_get_through(data: bytes, expected: str) -> None:
+    assert clean(data) == expected
+    cleaner = Cleaner()
+    pieces = [cleaner.feed(data[i : i + 1]) for i in range(len(data))]
+    assert "".join(pieces) + cleaner.feed(b"", final=True) == expected
+
+
+PIECES = [
+    b"\x1b", b"[", b"]", b"m", b"8;;", b"\x07", b"\\", b"3", b"x", b"\n", b"P", b"\x9b", b"\xc2",
+    b"\xff", b"<b>",
+]  # fmt: skip
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.sampled_from(PIECES), max_size=20))
+def test_nothing_but_colours_is_left_of_any_bytes(pieces: list[bytes]) -> None:
+    rest = re.sub(r"\x1b\[[0-9;:]*m", "", clean(b"".join(pieces)))
+    assert not re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]", rest)
+    assert "\x1b" not in plain(b"".join(pieces))
+
+
+def test_a_terminals_line_ends_become_a_notebooks() -> None:
+    cleaner = Cleaner(crlf=True)
+    assert cleaner.feed(b"a\r\nb\r") + cleaner.feed(b"\nc\rd\r") == "a\nb\nc\rd"
+    assert cleaner.feed(b"", final=True) == "\r"
+
+
+def test_live_stats_samples_when_asked_and_acts(engine: Any) -> None:
+    from dockmagic.widgets.live_stats import LiveStats
+
+    container = engine.run_detached(commands_spec("run --name web httpd"))
+    sent: list[dict[str, Any]] = []
+    actions = {"stop": lambda: engine.stop("web")}
+    widget = LiveStats("web", lambda: engine.stats(container.id), actions)
+    widget.send = lambda content, buffers=None: sent.append(content)
+    widget._receive(widget, {"kind": "sample"}, [])
+    assert sent[-1]["cpu_text"] == "12.5 %"
+    widget._receive(widget, {"kind": "action", "name": "stop"}, [])
+    widget._receive(widget, {"kind": "action", "name": "rm -rf"}, [])
+    assert engine.made["web"].status == "exited"
+    widget._receive(widget, {"kind": "sample"}, [])
+    assert sent[-1]["kind"] == "end"
+    assert repr(widget) == "stats of web"
+    widget.close()
