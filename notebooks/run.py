@@ -25,8 +25,7 @@ from tqdm import tqdm
 from dockmagic_runtime import Engine
 from dockmagic_runtime.errors import DockmagicError
 
-TOP = Path(__file__).parent.parent
-OUTPUT = TOP / "build" / "demo"
+OUTPUT = Path("build/demo")
 WIDGET = "application/vnd.jupyter.widget-view+json"
 CELL_TIMEOUT = 600  # seconds: the first pull may have to make an image from packages
 
@@ -35,16 +34,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("notebook", type=Path)
     parser.add_argument("--in-place", action="store_true", help="store the outputs in NOTEBOOK too")
+    parser.add_argument("--output", type=Path, default=OUTPUT, metavar="DIRECTORY")
     options = parser.parse_args()
-    OUTPUT.mkdir(parents=True, exist_ok=True)
+    options.output.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
     try:
-        with empty_area(OUTPUT / "area") as root:
+        with empty_area(options.output.absolute() / "area") as root:
             notebook, failure = execute(options.notebook, root)
     except DockmagicError as error:
         print(f"dockmagic: {error}", file=sys.stderr)
         return error.exit_code
-    written = write(notebook, options.notebook.stem)
+    written = write(notebook, options.output / options.notebook.stem)
     if options.in_place and not failure:
         store_outputs(notebook, options.notebook)
     print(summary(options.notebook, notebook, failure, written, time.monotonic() - start))
@@ -73,6 +73,9 @@ def remove_area(root: Path) -> None:
 def execute(path: Path, root: Path) -> tuple[Any, str]:
     """The notebook with its outputs, and the error that stopped it, if any."""
     notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
     work = root.parent / "work"
     work.mkdir(exist_ok=True)
     cells = sum(cell.cell_type == "code" for cell in notebook.cells)
@@ -93,9 +96,9 @@ def execute(path: Path, root: Path) -> tuple[Any, str]:
     return notebook, ""
 
 
-def write(notebook: Any, stem: str) -> tuple[Path, Path]:
-    """The executed notebook and its HTML copy."""
-    executed, page = OUTPUT / f"{stem}.ipynb", OUTPUT / f"{stem}.html"
+def write(notebook: Any, path: Path) -> tuple[Path, Path]:
+    """The executed notebook and its HTML copy, at `path` with their suffixes."""
+    executed, page = path.with_suffix(".ipynb"), path.with_suffix(".html")
     nbformat.write(notebook, executed)
     body, _ = HTMLExporter().from_notebook_node(notebook)
     page.write_text(body)
@@ -123,11 +126,11 @@ def summary(
     path: Path, notebook: Any, failure: str, written: tuple[Path, Path], seconds: float
 ) -> str:
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    done = sum(cell.execution_count is not None for cell in cells)
+    done = sum(cell.execution_count is not None for cell in cells) - bool(failure)
     lines = [
         f"{path.name}: {done} of {len(cells)} cells in {seconds:.0f} s, from an empty Docker area",
         *(f"  {title}" for title in headings(notebook)),
-        *(f"Written: {file.relative_to(TOP)}" for file in written),
+        *(f"Written: {file}" for file in written),
     ]
     return "\n".join([*lines, f"Stopped by {failure}"] if failure else lines)
 
