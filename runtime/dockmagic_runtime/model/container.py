@@ -57,14 +57,53 @@ class PortMapping:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mount:
-    """One `-v` or `--mount`. `source` is a host path (bind), a volume's name, or empty (tmpfs)."""
+    """One `-v`, `--mount` or `--tmpfs`.
 
-    kind: str  # "bind" | "volume" | "tmpfs"
+    `source` is a host path (bind), a volume's name ("" for a new anonymous one), an image
+    reference (image), or empty (tmpfs). `options` are those of a tmpfs.
+    """
+
+    kind: str  # "bind" | "volume" | "tmpfs" | "image"
     target: str
     source: str = ""
     read_only: bool = False
     options: tuple[str, ...] = ()
     create_source: bool = False  # -v makes a missing host directory, --mount refuses
+    propagation: str = "rprivate"
+    recursive: bool = True
+    copy_up: bool = True  # an empty volume is filled with what the image has there
+    subpath: str = ""  # inside the volume or the image
+    driver_options: tuple[tuple[str, str], ...] = ()  # of the volume, if it is made now
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestartPolicy:
+    """`--restart`: "no", "always", "unless-stopped", "on-failure". `maximum` 0 is no limit."""
+
+    name: str = "no"
+    maximum: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthCheck:
+    """`--health-*` over the image's HEALTHCHECK. Seconds; `test` as in the image config:
+    ("CMD", …), ("CMD-SHELL", line), ("NONE",), or empty: the image's."""
+
+    test: tuple[str, ...] = ()
+    interval: float = 0
+    timeout: float = 0
+    start_period: float = 0
+    start_interval: float = 0
+    retries: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """`--device`: a device node of the host, under a path in the container."""
+
+    source: str
+    target: str
+    permissions: str = "rwm"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +121,13 @@ class Resources:
     cpuset_mems: str = ""
     pids_limit: int = 0
     blkio_weight: int = 0
+    memory_swappiness: int | None = None
+    oom_kill_disable: bool = False
+    cpu_rt_period: int = 0
+    cpu_rt_runtime: int = 0
+    blkio_weight_devices: tuple[tuple[str, int], ...] = ()
+    # ("read_bps" | "write_bps" | "read_iops" | "write_iops", device path, rate per second)
+    throttles: tuple[tuple[str, str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,6 +170,23 @@ class ContainerSpec:
     stop_signal: str = ""
     stop_timeout: int | None = None
     pull: str = "missing"  # "always" | "missing" | "never"
+    platform: str = ""
+    init: bool = False
+    restart: RestartPolicy = field(default_factory=RestartPolicy)
+    health: HealthCheck | None = None
+    devices: tuple[Device, ...] = ()
+    device_cgroup_rules: tuple[str, ...] = ()
+    pid_mode: str = ""  # "" | "host" | "container:NAME"
+    ipc_mode: str = ""  # "" | "private" | "shareable" | "none" | "host" | "container:NAME"
+    uts_mode: str = ""  # "" | "host"
+    cgroupns_mode: str = "private"  # "private" | "host"
+    userns_mode: str = ""  # "" | "host"
+    oom_score_adj: int = 0
+    log_driver: str = "json-file"  # "json-file" | "local" | "none"
+    log_options: dict[str, str] = field(default_factory=dict)
+    annotations: dict[str, str] = field(default_factory=dict)
+    cgroup_parent: str = ""
+    detach_keys: str = "ctrl-p,ctrl-q"
 
     def __post_init__(self) -> None:
         if self.name and not _NAME.fullmatch(self.name):
