@@ -51,7 +51,7 @@ class Tip:
     document: dict[str, Any] | None = None  # the base image's
     base_id: str = ""
     steps: int = 0
-    missed: str = ""  # the step that had to be done, if any had
+    missed: int = 0  # number of the first step that had to be done, if any had
 
     def copy(self) -> Tip:
         """For a stage that begins here; what is done anew below it is done anew in it."""
@@ -141,7 +141,7 @@ class Execution:
         is_cached = result is not None
         if result is None:
             result = yield from self._do(step, tip)
-            tip.missed = tip.missed or step.instruction.keyword
+            tip.missed = tip.missed or step.number
             self._keep(step, tip, key, result, contents)
         tip.advance(step, key, result)
         return StepDone(
@@ -171,7 +171,7 @@ class Execution:
         if not self.use_cache:
             return None, "--no-cache"
         if tip.missed:
-            return None, f"the {tip.missed} before it was done anew"
+            return None, f"step {tip.missed} was built anew"
         result, reason = self.cache.find(key)
         if result is not None and tip.carries(result):
             return result, ""

@@ -105,9 +105,15 @@ class _StageMaker:
         self._config = self._config.without_triggers()
         steps[0] = replace(steps[0], config=self._config)
         position = self._stage.base.position
-        fired = [replace(parse_trigger(one, position), position=position) for one in triggers]
+        fired = [self._trigger(one, position) for one in triggers]
         steps += [self._step(one) for one in (*fired, *self._stage.instructions)]
         return steps
+
+    def _trigger(self, expression: str, position: i.Position) -> i.Instruction:
+        trigger = parse_trigger(expression, position)
+        if isinstance(trigger, i.Copy) and trigger.from_:
+            raise self._unsupported(trigger, f"--from={trigger.from_} in an ONBUILD trigger")
+        return trigger
 
     def _base_step(self, results: Mapping[int, c.StageConfig]) -> Step:
         origin = self._stages.origin(self._stage)

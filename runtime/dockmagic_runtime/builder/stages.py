@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform as _platform
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,8 +16,10 @@ from dockmagic_runtime.dockerfile.errors import near
 from dockmagic_runtime.dockerfile.expand import expand
 from dockmagic_runtime.errors import InvalidInput, Unsupported
 from dockmagic_runtime.model.events import BuildRequest
+from dockmagic_runtime.model.reference import ImageReference
 
 SCRATCH: Final = "scratch"
+_IMAGE_ID: Final = re.compile(r"(sha256:)?[a-f0-9]{64}")
 _ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
 
 
@@ -127,21 +130,32 @@ class Stages:
                 pending += self._requirements(self.dockerfile.stages[index])
         return tuple(self.dockerfile.stages[index] for index in sorted(wanted))
 
-    def _origins(self, stage: Stage) -> Iterable[Origin]:
-        yield self.origin(stage)
+    def _origins(self, stage: Stage) -> Iterable[tuple[Origin, i.Instruction]]:
+        yield self.origin(stage), stage.base
         for instruction in stage.instructions:
             if isinstance(instruction, i.Copy):
                 origin = self.copy_origin(stage, instruction)
                 if origin is not None:
-                    yield origin
+                    yield origin, instruction
 
     def _requirements(self, stage: Stage) -> list[int]:
-        return [origin.stage for origin in self._origins(stage) if origin.stage is not None]
+        return [origin.stage for origin, _ in self._origins(stage) if origin.stage is not None]
 
     def images(self) -> tuple[str, ...]:
         """The names of the images that the needed stages begin with or copy from."""
-        names = (o.image for stage in self.needed() for o in self._origins(stage) if o.image)
-        return tuple(name for name in dict.fromkeys(names) if name.lower() != SCRATCH)
+        names: dict[str, None] = {}
+        for stage in self.needed():
+            for origin, instruction in self._origins(stage):
+                if origin.image and origin.image.lower() != SCRATCH:
+                    with located(self.dockerfile, instruction):
+                        _check_name(origin.image)
+                    names[origin.image] = None
+        return tuple(names)
+
+
+def _check_name(name: str) -> None:
+    if not _IMAGE_ID.fullmatch(name):  # which is no name, on purpose
+        ImageReference.parse(name)
 
 
 def needed_images(dockerfile: Dockerfile, request: BuildRequest) -> tuple[str, ...]:

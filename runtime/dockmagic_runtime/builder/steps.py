@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dockmagic_runtime.builder.config import StageConfig
-from dockmagic_runtime.dockerfile.instructions import Instruction
+from dockmagic_runtime.dockerfile.instructions import Instruction, Run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,16 +109,12 @@ class RunStep(Step):
 
     @property
     def identity(self) -> str:
-        return json.dumps([
-            "RUN",
-            self.argv,
-            self.env,
-            self.arguments,
-            self.working_dir,
-            self.user,
-            self.network,
-            self.script,
-        ])  # fmt: skip
+        # neither proxies nor the request's network: they are the builder's, not the image's
+        given = self.instruction
+        network = given.network if isinstance(given, Run) else ""
+        env = self.config.json.get("Env")
+        what = (self.argv, env, self.arguments, self.working_dir, self.user, network, self.script)
+        return json.dumps(["RUN", *what])
 
     def describe(self) -> str:
         who = f" as {self.user}" if self.user else ""

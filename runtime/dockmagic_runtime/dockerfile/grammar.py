@@ -196,7 +196,13 @@ def _paths(request: Request) -> tuple[list[Word], bool]:
     else:
         note_failed_json(request, request.start)
         words = plain_words(request.text, request.start)
-    request.checked(word for word in words if strings or not as_heredoc(word.text, request.escape))
+    marked = (word for word in words if strings or not as_heredoc(word.text, request.escape))
+    try:
+        request.checked(marked)
+    except Refusal as refusal:
+        if strings is None and refusal.reason.endswith("-quote"):
+            refusal.reason += "; paths with blanks need the JSON form"
+        raise
     return words, strings is not None
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from dockmagic_runtime.builder.ports import StepProcess
 from dockmagic_runtime.dockerfile import DockerfileError
-from dockmagic_runtime.errors import InvalidInput, NotFound, ProcessFailed, StartFailed
+from dockmagic_runtime.errors import InvalidInput, NotFound, ProcessFailed, StartFailed, Unsupported
 from dockmagic_runtime.model.events import (
     BuildDone,
     BuildRequest,
@@ -190,7 +190,7 @@ def test_a_changed_file_is_named_and_later_steps_are_done_anew(mysite: Site) -> 
     steps = mysite.steps(SITE)
     assert [step.cached for step in steps] == [True, True, False, False, False]
     assert steps[2].reason == "changed: index.html"
-    assert steps[3].reason == "the COPY before it was done anew"
+    assert steps[3].reason == "step 3 was built anew"
 
 
 def test_new_and_removed_files_are_named(site: Site) -> None:
@@ -245,6 +245,17 @@ def test_an_undeclared_or_proxy_argument_does_not(mysite: Site) -> None:
     dockerfile = "FROM scratch\nCOPY . /\nRUN touch"
     mysite.build(dockerfile)
     assert all(cached(mysite, dockerfile, build_args={"OTHER": "x"}))
+    assert all(cached(mysite, dockerfile, build_args={"http_proxy": "http://proxy"}))
+    assert cached(mysite, dockerfile, build_args={"http_proxy": "p"}, no_cache=True)[2] is False
+    assert "http_proxy=p" in mysite.runner.processes[-1].env
+
+
+def test_the_requests_network_does_not_but_the_instructions_does(mysite: Site) -> None:
+    dockerfile = "FROM scratch\nCOPY . /\nRUN touch"
+    mysite.build(dockerfile)
+    assert all(cached(mysite, dockerfile, network="host"))
+    changed = dockerfile.replace("RUN", "RUN --network=none")
+    assert cached(mysite, changed) == [True, True, False]
 
 
 def test_the_base_image_belongs_to_every_key(site: Site) -> None:
@@ -427,6 +438,19 @@ def test_a_trigger_of_the_base_image_fires_once(mysite: Site) -> None:
     mysite.images.tag(image.id, "child")
     assert "OnBuild" not in mysite.images.config(image.id)["config"]
     assert len(mysite.build("FROM child\nCMD y").chain_ids) == 1
+
+
+def test_a_trigger_that_copies_from_elsewhere_is_refused_by_line(mysite: Site) -> None:
+    base = mysite.build("FROM scratch\nONBUILD COPY --from=other /a /b")
+    mysite.images.tag(base.id, "base")
+    with pytest.raises(Unsupported, match="Dockerfile:2: COPY --from=other in an ONBUILD"):
+        mysite.build("\nFROM base")
+
+
+def test_a_malformed_image_name_is_told_at_its_line(site: Site) -> None:
+    with pytest.raises(DockerfileError, match="invalid reference format") as failure:
+        site.build("FROM scratch\nCOPY --from=A:B:C /a /b")
+    assert failure.value.problems[0].line == 2
 
 
 # --- heredocs and WORKDIR ----------------------------------------------------------------------

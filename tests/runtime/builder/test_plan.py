@@ -1,0 +1,337 @@
+"""The plan: pure, so nothing here needs root, a disk or a network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from dockmagic_runtime.builder import Base, Plan, needed_images, plan
+from dockmagic_runtime.builder.stages import host_platform
+from dockmagic_runtime.builder.steps import RunStep, Step, TransferStep, WorkdirStep
+from dockmagic_runtime.dockerfile import DockerfileError, parse
+from dockmagic_runtime.errors import EngineBug, InvalidInput, Unsupported
+from dockmagic_runtime.model.events import BuildRequest
+
+DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def base(**config: Any) -> Base:
+    return Base(image_id="sha256:" + "1" * 64, config={"config": config}, chain_ids=("c1",))
+
+
+def planned(text: str, bases: dict[str, Base] | None = None, **request: Any) -> Plan:
+    asked = BuildRequest(dockerfile=text, context="/context", **request)
+    return plan(parse(text), asked, bases or {"a": base()})
+
+
+def last(text: str, bases: dict[str, Base] | None = None, **request: Any) -> Step:
+    return planned(text, bases, **request).steps[-1]
+
+
+def config(text: str, bases: dict[str, Base] | None = None, **request: Any) -> dict[str, Any]:
+    return last(text, bases, **request).config.json
+
+
+def run(text: str, **request: Any) -> RunStep:
+    step = last(text, **request)
+    assert isinstance(step, RunStep)
+    return step
+
+
+def transfer(text: str, **request: Any) -> TransferStep:
+    step = last(text, **request)
+    assert isinstance(step, TransferStep)
+    return step
+
+
+def refused(text: str, **request: Any) -> str:
+    with pytest.raises(DockerfileError) as failure:
+        planned(text, **request)
+    (problem,) = failure.value.problems
+    return f"{problem.line}: {problem.reason}"
+
+
+# --- the config --------------------------------------------------------------------------------
+
+
+def test_scratch_begins_as_with_docker() -> None:
+    assert config("FROM scratch") == {"Env": [DEFAULT_PATH], "WorkingDir": "/"}
+
+
+def test_fields_of_the_base_that_nobody_knows_survive() -> None:
+    kept = config("FROM a\nLABEL x=1", {"a": base(Unknown={"deep": [1]}, Labels={"y": "2"})})
+    assert kept == {"Unknown": {"deep": [1]}, "Labels": {"y": "2", "x": "1"}}
+
+
+def test_env_overrides_in_place_and_appends() -> None:
+    made = config("FROM a\nENV B=2 A=3 C=4", {"a": base(Env=["A=1", "B=1"])})
+    assert made["Env"] == ["A=3", "B=2", "C=4"]
+
+
+def test_a_value_is_that_of_before_the_instruction() -> None:
+    assert config("FROM a\nENV a=1\nENV a=2 b=$a")["Env"] == ["a=2", "b=1"]
+
+
+def test_expose_volume_and_the_single_values() -> None:
+    made = config(
+        'FROM a\nENV P="81 82/udp"\nEXPOSE 80 $P\nEXPOSE 80/TCP\nVOLUME /a\nVOLUME ["/d e"]\n'
+        "USER me\nUSER $P\nSTOPSIGNAL SIGQUIT\n"
+    )
+    assert made["ExposedPorts"] == {"80/tcp": {}, "81/tcp": {}, "82/udp": {}}
+    assert made["Volumes"] == {"/a": {}, "/d e": {}}
+    assert (made["User"], made["StopSignal"]) == ("81 82/udp", "SIGQUIT")
+
+
+def test_cmd_and_entrypoint_forms() -> None:
+    assert config("FROM a\nCMD x $y")["Cmd"] == ["/bin/sh", "-c", "x $y"]
+    assert config('FROM a\nCMD ["x", "$y"]')["Cmd"] == ["x", "$y"]
+    assert config('FROM a\nSHELL ["/b", "-e"]\nCMD x')["Cmd"] == ["/b", "-e", "x"]
+    assert config("FROM a\nCMD []", {"a": base(Cmd=["x"])})["Cmd"] is None
+
+
+def test_an_entrypoint_clears_the_inherited_cmd_and_not_its_own_stages() -> None:
+    bases = {"a": base(Cmd=["inherited"])}
+    assert config('FROM a\nENTRYPOINT ["e"]', bases)["Cmd"] is None
+    assert config('FROM a\nCMD ["own"]\nENTRYPOINT ["e"]', bases)["Cmd"] == ["own"]
+    text = 'FROM a AS one\nCMD ["one"]\nFROM one\nENTRYPOINT ["e"]'
+    assert config(text, bases)["Cmd"] is None
+
+
+def test_workdir_is_joined_and_cleaned() -> None:
+    made = config("FROM a\nWORKDIR /a\nWORKDIR b/../c\nENV D=d\nWORKDIR $D/")
+    assert made["WorkingDir"] == "/a/c/d"
+    assert config("FROM a\nWORKDIR ../../x")["WorkingDir"] == "/x"
+    step = last("FROM a\nWORKDIR //x")
+    assert isinstance(step, WorkdirStep)
+    assert step.path == "/x"
+
+
+def test_healthcheck_onbuild_and_maintainer() -> None:
+    text = "FROM a\nHEALTHCHECK --interval=5s --retries=2 CMD x\nONBUILD RUN y\nMAINTAINER z"
+    step = last(text)
+    assert step.config.json["Healthcheck"] == {
+        "Test": ["CMD-SHELL", "x"],
+        "Interval": 5_000_000_000,
+        "Retries": 2,
+    }
+    assert step.config.json["OnBuild"] == ["RUN y"]
+    assert step.config.author == "z"
+
+
+def test_the_requests_labels_are_in_the_result_only() -> None:
+    made = planned("FROM a\nLABEL x=1", labels={"x": "2"})
+    assert made.steps[-1].config.json["Labels"] == {"x": "1"}
+    assert made.config.json["Labels"] == {"x": "2"}
+
+
+# --- arguments ---------------------------------------------------------------------------------
+
+
+def test_an_argument_before_from_counts_in_from_only() -> None:
+    text = "ARG V=1\nFROM a:$V\nRUN x"
+    bases = {"a:1": base(), "a:2": base()}
+    assert needed_images(parse(text), BuildRequest(dockerfile=text, context=None)) == ("a:1",)
+    step = last(text, bases, build_args={"V": "2"})
+    assert isinstance(step, RunStep)
+    assert step.arguments == ()
+    step = last(text.replace("RUN", "ARG V\nRUN"), bases, build_args={"V": "2"})
+    assert isinstance(step, RunStep)
+    assert step.arguments == ("V=2",)
+
+
+def test_the_argument_given_goes_before_both_defaults() -> None:
+    text = "ARG V=outer\nFROM a\nARG V=inner\nARG W\nRUN x"
+    assert run(text).arguments == ("V=inner",)
+    assert run(text, build_args={"V": "given", "W": ""}).arguments == ("V=given", "W=")
+
+
+def test_env_beats_arg() -> None:
+    step = run("FROM a\nARG V=arg\nENV V=env\nRUN x")
+    assert "V=env" in step.env
+    assert step.arguments == ()
+    assert last("FROM a\nENV V=env\nARG V=arg\nLABEL l=$V").config.json["Labels"] == {"l": "env"}
+
+
+def test_an_argument_counts_from_its_line_on() -> None:
+    made = config("FROM a\nLABEL before=$V\nARG V=1\nLABEL after=$V")
+    assert made["Labels"] == {"before": "", "after": "1"}
+
+
+def test_the_platform_needs_to_be_declared() -> None:
+    text = "FROM a\nLABEL p=$TARGETPLATFORM\nARG TARGETPLATFORM\nLABEL q=$TARGETPLATFORM"
+    assert config(text)["Labels"] == {"p": "", "q": host_platform()}
+
+
+def test_proxies_reach_run_and_neither_history_nor_key() -> None:
+    plain, proxied = run("FROM a\nRUN x"), run("FROM a\nRUN x", build_args={"http_proxy": "p"})
+    assert "http_proxy=p" in proxied.env
+    assert proxied.created_by == plain.created_by == "RUN /bin/sh -c x"
+    assert proxied.identity == plain.identity
+
+
+def test_arguments_are_in_history_and_key_of_run() -> None:
+    one, two = (run("FROM a\nARG V B=2\nRUN x", build_args={"V": v}) for v in "12")
+    assert one.created_by == "RUN |2 B=2 V=1 /bin/sh -c x"
+    assert one.identity != two.identity
+
+
+def test_unused_arguments_and_undefined_variables_are_warned_of() -> None:
+    made = planned("FROM a\nLABEL x=$typo\nRUN $of_the_shell", build_args={"b": "", "a": ""})
+    assert made.warnings == (
+        "UndefinedVar: Usage of undefined variable '$typo' (line 2)",
+        "One or more build-args [a, b] were not consumed",
+    )
+
+
+# --- RUN and COPY ------------------------------------------------------------------------------
+
+
+def test_variables_are_the_shells_in_run_cmd_and_entrypoint() -> None:
+    assert run("FROM a\nENV v=1\nRUN echo $v").argv == ("/bin/sh", "-c", "echo $v")
+    assert config("FROM a\nENV v=1\nENTRYPOINT echo $v")["Entrypoint"][-1] == "echo $v"
+
+
+def test_copy_has_absolute_paths_and_expanded_words() -> None:
+    step = transfer("FROM a\nENV D=dir M=644\nWORKDIR /w\nCOPY --chmod=$M 'a' $D/b $D/x/")
+    assert (step.sources, step.destination, step.into) == (("a", "dir/b"), "/w/dir/x", True)
+    assert step.mode == 0o644
+
+
+def test_copy_in_json_takes_blanks_and_other_copies_say_so() -> None:
+    step = transfer('FROM a\nENV D=dir\nCOPY --chown=$D ["b c", "$D/x/"]')
+    assert (step.sources, step.destination, step.chown) == (("b c",), "/dir/x", "dir")
+    assert refused('FROM a\nCOPY "b c" d').endswith("paths with blanks need the JSON form")
+
+
+@pytest.mark.parametrize(
+    ("destination", "path", "into"),
+    [
+        ("/", "/", True),
+        (".", "/w", True),
+        ("./", "/w", True),
+        ("x", "/w/x", False),
+        ("/x/.", "/x", True),
+        ("../x", "/x", False),
+        ("/a//b/", "/a/b", True),
+    ],
+)
+def test_a_destination_says_whether_it_is_a_directory(
+    destination: str, path: str, into: bool
+) -> None:
+    step = transfer(f"FROM a\nWORKDIR /w\nCOPY x {destination}")
+    assert (step.destination, step.into) == (path, into)
+
+
+def test_the_key_of_a_copy_does_not_know_which_stage_it_is_from() -> None:
+    one = transfer("FROM a AS one\nFROM a\nCOPY --from=one /x /y")
+    two = transfer("FROM a\nCOPY /x /y")
+    assert one.identity == two.identity
+
+
+def test_every_step_describes_itself() -> None:
+    made = planned(
+        "FROM scratch AS s\nFROM a AS one\nUSER u\nWORKDIR /w\nRUN x\nCOPY f /\n"
+        "FROM one\nCOPY --from=one /f /g\nCOPY --from=a /h <<EOF /i/\nEOF\nCOPY --from=s /x /\n"
+        "CMD y",
+    )
+    assert [step.describe() for step in made.steps] == [
+        "begin stage 0 with nothing",
+        "begin stage 1 with the 1 layers of a",
+        "USER u: changes the image's config only, no layer",
+        "make the directory /w if it is missing; commands run there from now on",
+        "run `/bin/sh -c x` in /w as u; what it writes becomes a layer",
+        "copy f from the build context to /, in a layer of its own",
+        "begin stage 2 with the result of stage 1",
+        "copy /f from stage 1 to /g, in a layer of its own",
+        "copy /h, the text EOF from the image a to /i, in a layer of its own",
+        "copy /x from stage 0 to /, in a layer of its own",
+        "CMD y: changes the image's config only, no layer",
+    ]
+    assert [step.number for step in made.steps] == list(range(1, 12))
+
+
+def test_triggers_of_the_base_come_first_and_are_not_inherited() -> None:
+    made = planned("FROM a\nCMD x", {"a": base(OnBuild=["ENV A=1", "RUN y"])})
+    assert [step.text for step in made.steps] == ["FROM a", "ENV A=1", "RUN y", "CMD x"]
+    assert {step.line for step in made.steps[:3]} == {1}
+    assert "OnBuild" not in made.config.json
+
+
+# --- stages ------------------------------------------------------------------------------------
+
+
+def test_images_of_stages_that_are_not_needed_are_not_asked_for() -> None:
+    text = "FROM x AS one\nFROM y AS two\nFROM z\nCOPY --from=two /a /b\nCOPY --from=w /c /d"
+    asked = BuildRequest(dockerfile=text, context=None)
+    assert needed_images(parse(text), asked) == ("y", "z", "w")
+    asked = BuildRequest(dockerfile=text, context=None, target="one")
+    assert needed_images(parse(text), asked) == ("x",)
+
+
+def test_a_stage_goes_before_an_image_of_its_name_and_only_earlier_ones_count() -> None:
+    text = "FROM a AS b\nFROM b AS a\nFROM a"
+    assert needed_images(parse(text), BuildRequest(dockerfile=text, context=None)) == ("a",)
+
+
+def test_the_plan_without_its_base_is_a_bug() -> None:
+    with pytest.raises(EngineBug):
+        planned("FROM other")
+
+
+# --- refusals ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("FROM $nothing", "1: base name ($nothing) should not be blank"),
+        ("FROM a\nENV x=${y:?needed}", "2: y: needed"),
+        ("FROM a\nENV p=99999\nEXPOSE $p", "3: invalid containerPort: 99999"),
+        ("FROM a\nSTOPSIGNAL SIGNOT", "2: Invalid signal: SIGNOT"),
+        ("FROM a\nCOPY a b /c", "2: When using COPY with more than one source file, the "
+         "destination must be a directory and end with a /"),
+        ("FROM a\nCOPY --chmod=9 a b", "2: invalid chmod parameter: '9'. it should be octal "
+         "string and between 0 and 07777"),
+        ("FROM a\nCOPY --from=0 a b", None),
+        ("FROM a\nFROM a\nCOPY --from=1 a b", "3: invalid stage index 1: only stages before "
+         "this one can be copied from"),
+        ("FROM a AS x\nCOPY --from=x a b", "2: circular dependency: stage x copies from itself"),
+        ("FROM a\nCOPY --from=$x a b", "2: variable expansion is not supported for --from, "
+         "define a new stage instead"),
+        ("FROM a\nRUN --network=host x", "2: network.host is not allowed"),
+        ("FROM a\nADD --checksum=sha256:1 a b", "2: ADD --checksum is only for remote sources"),
+        ("FROM a\nENV a=" + "x" * 1000 + "\n" + "ENV a=$a$a\n" * 20, None),
+    ],
+)  # fmt: skip
+def test_what_makes_no_sense_is_refused_at_its_line(text: str, reason: str | None) -> None:
+    told = refused(text)
+    assert reason is None or told == reason
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "RUN --mount=type=cache,target=/x y",
+        "RUN --security=insecure x",
+        "RUN --device=gpu x",
+        "COPY --parents a b",
+        "ADD https://example.org/x /y",
+        "ADD git@example.org:x.git /y",
+    ],
+)
+def test_what_is_read_and_not_done_is_refused_by_line(line: str) -> None:
+    with pytest.raises(Unsupported, match=r"^Dockerfile:2: .* is not supported yet"):
+        planned(f"FROM a\n{line}")
+
+
+def test_another_platform_is_refused_and_this_one_is_not() -> None:
+    planned(f"FROM --platform={host_platform()} a")
+    planned("FROM --platform=$BUILDPLATFORM a")
+    with pytest.raises(Unsupported, match="Dockerfile:1: --platform=plan9/mips"):
+        planned("FROM --platform=plan9/mips a")
+
+
+def test_a_target_that_is_not_there_is_refused() -> None:
+    with pytest.raises(InvalidInput, match='target stage "x" could not be found'):
+        planned("FROM a", target="x")
