@@ -24,9 +24,9 @@ from dockmagic_runtime.model.reference import ImageReference, is_digest
 from dockmagic_runtime.registry import answers, challenge
 from dockmagic_runtime.registry.authorization import Authorizer, Scopes
 from dockmagic_runtime.registry.blob import BlobStream
-from dockmagic_runtime.registry.credentials import Credentials
+from dockmagic_runtime.registry.credentials import Credentials, CredentialStore
 from dockmagic_runtime.registry.dial import Deadline
-from dockmagic_runtime.registry.endpoint import Endpoint, Origin
+from dockmagic_runtime.registry.endpoint import Endpoint, Origin, RegistryConfig
 from dockmagic_runtime.registry.errors import AccessDenied, ConnectionLost, RegistryUnreachable
 from dockmagic_runtime.registry.manifest import (
     INDEXES,
@@ -323,6 +323,21 @@ class RegistryClient:
     def _familiar(self, repository: str, reference: str = "") -> str:
         tag, digest = ("", reference) if is_digest(reference) else (reference, "")
         return ImageReference(self.endpoint.registry, repository, tag, digest).familiar
+
+
+def clients_for(
+    registry: str,
+    *,
+    config: RegistryConfig | None = None,
+    credentials: CredentialStore | None = None,
+) -> tuple[RegistryClient, ...]:
+    """One client for each server to ask, mirrors first, as this machine and user configure them.
+
+    Nothing is asked yet. By default, daemon.json and `~/.docker/config.json` are read.
+    """
+    store = credentials or CredentialStore()
+    endpoints = (config or RegistryConfig.read()).endpoints(registry)
+    return tuple(RegistryClient(one, store.find(one.credentials_key)) for one in endpoints)
 
 
 def pull_scope(repository: str) -> str:

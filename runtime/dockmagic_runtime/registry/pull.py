@@ -102,11 +102,12 @@ def pull(
     destination: Destination,
     *,
     platform: Platform | None = None,
-) -> Iterator[PullStatus | Pulled]:
+) -> Generator[PullStatus | Pulled, None, None]:
     """Bring an image to `destination`; yields progress, and a `Pulled` at the end.
 
     `clients` are those of the reference's registry, mirrors first. Without `platform`, what fits
-    this machine. Raises RegistryUnreachable, NotFound, AccessDenied, RemoteFailed, Unsupported.
+    this machine. Leaving the iterator early closes the client it came from.
+    Raises RegistryUnreachable, NotFound, AccessDenied, RemoteFailed, Unsupported.
     """
     client, top = _find(clients, reference)
     origin = reference.repository if reference.registry == DEFAULT_REGISTRY else reference.name

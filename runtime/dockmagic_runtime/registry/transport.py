@@ -187,7 +187,7 @@ class Transport:
             path = f"{origin}{target}" if line.proxy and origin.scheme == "http" else target
             line.socket.settimeout(request.timeout or self._timeouts.read)
             try:
-                _put(line.http, request, path, headers)
+                self._put(line, request, path, headers)
                 return Response(self, line, line.http.getresponse(), url)
             except (OSError, HTTPException) as error:
                 self.give_back(line, reusable=False)
@@ -197,6 +197,21 @@ class Transport:
             except BaseException:
                 self.give_back(line, reusable=False)
                 raise
+
+    def _put(self, line: _Line, request: Request, path: str, headers: dict[str, str]) -> None:
+        is_stream = not isinstance(request.body, bytes | None)
+        is_chunked = is_stream and "Content-Length" not in headers
+        if is_chunked:
+            headers["Transfer-Encoding"] = "chunked"
+        try:
+            line.http.request(
+                request.method, path, request.body, headers, encode_chunked=is_chunked
+            )
+        except (BrokenPipeError, ConnectionResetError):
+            if not is_stream:
+                raise
+            # a server that refuses what we send says why and hangs up: that is there by now
+            line.socket.settimeout(self._timeouts.connect)
 
     def _headers(
         self, request: Request, line: _Line, *, with_authorization: bool
@@ -266,18 +281,6 @@ def _redirected(url: str, location: str | None) -> str:
     if url.startswith("https:") and not target.startswith("https:"):
         raise RemoteFailed(f'Get "{url}": the redirect to {target} would leave TLS')
     return target
-
-
-def _put(http: HTTPConnection, request: Request, path: str, headers: dict[str, str]) -> None:
-    is_chunked = not isinstance(request.body, bytes | None) and "Content-Length" not in headers
-    if is_chunked:
-        headers["Transfer-Encoding"] = "chunked"
-    try:
-        http.request(request.method, path, request.body, headers, encode_chunked=is_chunked)
-    except (BrokenPipeError, ConnectionResetError):
-        if request.body is None:
-            raise
-        # a server that refuses what we send says so and hangs up: its answer tells why
 
 
 def _words(error: Exception) -> str:
