@@ -44,9 +44,10 @@ def main() -> int:
     except DockmagicError as error:
         print(f"dockmagic: {error}", file=sys.stderr)
         return error.exit_code
+    strip(notebook)
     written = write(notebook, options.output / options.notebook.stem)
     if options.in_place and not failure:
-        store_outputs(notebook, options.notebook)
+        nbformat.write(notebook, options.notebook)
     print(summary(options.notebook, notebook, failure, written, time.monotonic() - start))
     return 1 if failure else 0
 
@@ -105,8 +106,9 @@ def write(notebook: Any, path: Path) -> tuple[Path, Path]:
     return executed, page
 
 
-def store_outputs(notebook: Any, path: Path) -> None:
-    """What GitHub shows and nbval compares with: no times, no widgets, which need a kernel."""
+def strip(notebook: Any) -> None:
+    """Take out what would differ in every run, and widgets: without their kernel they are blank,
+    and hide the HTML that stands beside them."""
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
         if cell.cell_type == "code":
@@ -114,7 +116,6 @@ def store_outputs(notebook: Any, path: Path) -> None:
             for output in cell.outputs:
                 output.get("data", {}).pop(WIDGET, None)
     notebook.metadata.pop("widgets", None)
-    nbformat.write(notebook, path)
 
 
 def is_bare_widget(output: Any) -> bool:
