@@ -17,6 +17,7 @@ class Session:
         self._root = root
         self._catalogue = catalogue
         self._engine: Engine | None = None
+        self._is_ours = True
         self._lock = threading.Lock()
 
     @property
@@ -30,12 +31,14 @@ class Session:
         from dockmagic_runtime.engine import Engine  # the first command pays, not the import
 
         atexit.register(self.close)
+        self._is_ours = True
         return Engine(self._root, catalogue=self._catalogue)
 
     def use(self, engine: Engine) -> None:
         """Take an engine that somebody else made, and will close."""
         with self._lock:
             self._engine = engine
+            self._is_ours = False
 
     def configure(self, *, catalogue: str) -> None:
         """Another setting closes the engine; the next command makes a new one."""
@@ -46,7 +49,7 @@ class Session:
     def close(self) -> None:
         with self._lock:
             engine, self._engine = self._engine, None
-        if engine is not None:
+        if engine is not None and self._is_ours:
             atexit.unregister(self.close)
             engine.close()
 

@@ -1,0 +1,119 @@
+"""The magics and the command line on the real engine."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import termios
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dockmagic.cli import main
+from dockmagic.errors import ContainerExitError
+
+pytestmark = [pytest.mark.root, pytest.mark.network]
+
+
+@pytest.fixture
+def engine(stocked_engine: Any) -> Any:
+    """In place of the fake one: `session`, `shell` and `run` take what this gives."""
+    return stocked_engine
+
+
+def await_log(engine: Any, name: str, text: bytes) -> None:
+    """Read its log as it grows, up to the line that says so."""
+    assert any(text in line.text for line in engine.logs(name, follow=True))
+
+
+def test_the_way_of_a_first_notebook(run: Any, engine: Any, tmp_path: Path) -> None:
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "index.html").write_text("<h1>mine</h1>")
+    source = (
+        "%%dockerfile -t mysite\n"
+        "FROM httpd\n"
+        "LABEL maintainer=me\n"
+        "COPY site/ /usr/local/apache2/htdocs/\n"
+        "RUN echo built > /built\n"
+    )
+    assert repr(run(source).value) == "mysite:latest  4 steps, 1 cached"
+    assert repr(run(source).value) == "mysite:latest  4 steps, 4 cached"
+    cell = run("site = %docker run -d -p 127.0.0.1:0:80 --name site mysite\nsite")
+    assert cell.error is None
+    site = cell.value
+    try:
+        await_log(engine, "site", b"resuming normal operations")
+        for address in (f"localhost:{site.ports['80/tcp']}", site.ip_address):
+            with urllib.request.urlopen(f"http://{address}/") as page:
+                assert page.read() == b"<h1>mine</h1>"
+        run("%exec site sh -c 'echo two > /usr/local/apache2/htdocs/index.html; rm /built'")
+        changes = run("%diff site").value
+        assert {"/built", "/usr/local/apache2/htdocs/index.html"} <= {
+            c.path for c in changes.changes
+        }
+        assert run("%stats site").value[0].memory_bytes > 0
+        assert '"GET / HTTP/1.1" 200' in site.logs()
+        assert "site" in repr(run("%ps").value)
+    finally:
+        run("%docker rm -f site")
+    assert repr(run("%docker ps -a").value).count("\n") == 0
+
+
+def test_foreground_codes_and_streams(run: Any) -> None:
+    cell = run("%run_container --rm busybox sh -c 'echo out; echo err >&2; exit 4'")
+    assert isinstance(cell.error, ContainerExitError)
+    assert (cell.stdout, cell.stderr, cell.error.exit_code) == ("out\n", "err\n", 4)
+    assert run("%docker run --rm busybox nope").error.exit_code == 127
+    assert run("%docker run --rm busybox /etc").error.exit_code == 126
+    assert run("%docker ps -a").value.items == ()
+
+
+def test_a_cell_is_standard_input(run: Any) -> None:
+    assert run("%%run_container --rm busybox sh\necho $((6 * 7))\n").stdout == "42\n"
+    assert run("%%run_container --rm -t busybox cat\nhello\n").stdout.count("hello") == 2
+
+
+def test_a_terminal_of_its_own_ends_with_its_input(run: Any) -> None:
+    cell = run("%docker run -it --rm busybox sh")
+    assert cell.error is None
+
+
+@pytest.mark.parametrize(
+    ("line", "code"), [("run --rm busybox true", 0), ("run --rm busybox sh -c 'exit 9'", 9)]
+)
+def test_exit_codes_of_the_command_line(session: Any, line: str, code: int) -> None:
+    words = [word.strip("'") for word in re.findall(r"'[^']*'|\S+", line)]
+    assert main(words, session) == code
+
+
+def test_a_terminal_session(engine: Any) -> None:
+    """`run -it` under a terminal of a known size; what is typed arrives, the code comes back."""
+    line = [sys.executable, "-m", "dockmagic", "run", "--rm", "-it", "busybox", "sh"]
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 77, 0, 0))
+    environment = {**os.environ, "DOCKMAGIC_ROOT": str(engine.area.root)}
+    environment.pop("COLUMNS", None)
+    environment.pop("LINES", None)
+    process = subprocess.Popen(line, stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
+    before = termios.tcgetattr(theirs)
+    shown = b""
+    while b"# " not in shown:
+        shown += os.read(ours, 4096)
+    os.write(ours, b"stty size; exit 5\n")
+    assert process.wait() == 5
+    assert termios.tcgetattr(theirs) == before
+    os.close(theirs)
+    while True:
+        try:
+            shown += os.read(ours, 4096)
+        except OSError:
+            break
+    os.close(ours)
+    assert b"33 77" in shown
