@@ -69,7 +69,7 @@ def _links() -> Iterator[str]:
     """Interfaces, each with the bridge that it is plugged into: that one carries the area's id."""
     for _, name in socket.if_nameindex():
         try:
-            bridge = os.path.basename(os.readlink(f"/sys/class/net/{name}/master"))
+            bridge = Path(f"/sys/class/net/{name}/master").readlink().name
         except OSError:
             yield name  # plugged into nothing, or gone meanwhile
         else:
