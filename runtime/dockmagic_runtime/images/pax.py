@@ -29,7 +29,7 @@ def records(data: bytes) -> dict[str, bytes]:
         space = data.find(b" ", position, position + 20)
         digits = data[position:space] if space > 0 else b""
         end = position + int(digits) if digits.isdigit() else 0
-        if not space < end <= len(data) or data[end - 1] != 0x0A:
+        if not position < space < end <= len(data) or data[end - 1] != 0x0A:
             raise InvalidInput("the archive is damaged: a malformed extended header")
         key, equals, value = data[space + 1 : end - 1].partition(b"=")
         if not equals or not key:
