@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 
-from dockmagic_runtime.builder.cache import BuildCache
+from dockmagic_runtime.builder.cache import BuildCache, forget
 from dockmagic_runtime.builder.copying import Copier
 from dockmagic_runtime.builder.digests import FileDigests
 from dockmagic_runtime.builder.document import image_document, timestamp
@@ -80,6 +80,11 @@ class Builder:
             seconds=time.monotonic() - began,
             warnings=made.warnings,
         )
+
+    def prune_cache(self) -> int:
+        """Forget all results, and remove the layers that nothing else needs; their bytes."""
+        forget(self._database)
+        return self._layers.prune()
 
     def _base(self, name: str, request: BuildRequest) -> Generator[BuildEvent, None, Base]:
         image = None if request.pull else self._present(name)

@@ -110,6 +110,12 @@ class BuildCache:
         self._old.clear()
 
 
+def forget(database: Database) -> None:
+    """Empty the cache. The layers it held are for the layer store to remove."""
+    with database.transaction() as connection:
+        connection.execute("DELETE FROM build_cache")
+
+
 def what_changed(before: dict[str, str], after: dict[str, str]) -> str:
     """Which files made a COPY's contents different, in a few words."""
     parts = [

@@ -8,6 +8,7 @@ import posixpath
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from dockmagic_runtime.builder.archives import is_archive, unpack_archive
@@ -18,12 +19,14 @@ from dockmagic_runtime.builder.steps import TransferStep
 from dockmagic_runtime.builder.transfer import Owner, Transfer
 from dockmagic_runtime.builder.tree import Source, SourceTree
 from dockmagic_runtime.dockerfile.gopattern import IgnoreRules
-from dockmagic_runtime.errors import InvalidInput, NotFound
+from dockmagic_runtime.errors import InvalidInput, NotFound, Unsupported
 from dockmagic_runtime.linux.root import Root
 from dockmagic_runtime.sandbox.users import resolve
 
 # not the Dockerfile's doing: the disk is full, broken, or there are too many open files
 _OURS: Final = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.EROFS)
+
+_KINDS: Final = (InvalidInput, NotFound, Unsupported)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +78,8 @@ class Copier:
             # --link: a layer that knows nothing of those below, and can move onto others
             layers = () if step.link else below
             with self._sources.writable(layers, directories) as target:
-                self._copy_sources(step, origin, Transfer(target, owner, step.mode), directories)
+                transfer = Transfer(target, owner, step.mode, is_bare=not layers)
+                self._copy_sources(step, origin, transfer, directories)
 
     def _copy_sources(
         self,
@@ -94,28 +98,26 @@ class Copier:
                     "must be a directory and end with a /"
                 )
             for source in sources:
-                self._copy_one(step, tree, source, transfer, excludes)
+                if step.unpacks and is_archive(tree, source):
+                    self._unpack(step, tree, source, transfer, directories)
+                else:
+                    transfer.copy(tree, source, step.destination, into=step.into, excludes=excludes)
         for name, text in step.documents:
             data = text.encode("utf-8", "surrogateescape")
             transfer.write(name, data, step.destination, into=step.into)
 
-    def _copy_one(
+    def _unpack(
         self,
         step: TransferStep,
         tree: SourceTree,
         source: Source,
         transfer: Transfer,
-        excludes: IgnoreRules,
-    ) -> None:
-        if step.unpacks and is_archive(tree, source):
-            self._unpack(step, tree, source, transfer)
-        else:
-            transfer.copy(tree, source, step.destination, into=step.into, excludes=excludes)
-
-    def _unpack(
-        self, step: TransferStep, tree: SourceTree, source: Source, transfer: Transfer
+        directories: OverlayDirectories,
     ) -> None:
         """Unpacked beside first: the archive's own links lead nowhere but into itself."""
+        if self._is_all_of(step, transfer, directories):
+            unpack_archive(tree, source, directories.upper)
+            return
         directory = str(self._scratch.directory())
         unpack_archive(tree, source, directory)
         with Root.at(directory) as root:
@@ -124,6 +126,12 @@ class Copier:
             writer = Transfer(transfer.target, transfer.owner if step.chown else None, step.mode)
             everything = Source("", "", is_dir=True)
             writer.copy(unpacked, everything, step.destination, into=True, excludes=IgnoreRules(()))
+
+    @staticmethod
+    def _is_all_of(step: TransferStep, transfer: Transfer, directories: OverlayDirectories) -> bool:
+        """Whether the archive is a whole root file system: then it need not be copied again."""
+        is_plain = step.destination == "/" and not step.chown and step.mode is None
+        return is_plain and transfer.is_bare and not any(Path(directories.upper).iterdir())
 
     def _owner(self, step: TransferStep, below: Sequence[str]) -> Owner | None:
         """Whose the copies are; None keeps the owners they have."""
@@ -146,8 +154,8 @@ def told(step: TransferStep) -> Iterator[None]:
     """What the step's words or files are to blame for is told with its line."""
     try:
         yield
-    except (InvalidInput, NotFound) as error:
-        kind = NotFound if isinstance(error, NotFound) else InvalidInput
+    except (InvalidInput, NotFound, Unsupported) as error:
+        kind = next(one for one in _KINDS if isinstance(error, one))
         raise kind(
             f"{step.place}: {step.keyword} failed: {error.message}", hint=error.hint
         ) from None

@@ -69,6 +69,10 @@ class Layers(Protocol):
         """
         ...
 
+    def prune(self) -> int:
+        """Remove the layers that nothing needs; the bytes of their files."""
+        ...
+
 
 class Images(Protocol):
     def resolve(self, reference: str) -> Image:

@@ -33,11 +33,15 @@ Owner = tuple[int, int]
 
 @dataclass(slots=True)
 class Transfer:
-    """One COPY's way of writing. `owner` None keeps the source's, `mode` None too."""
+    """One COPY's way of writing. `owner` None keeps the source's, `mode` None too.
+
+    `is_bare`: there are no layers below, the target is the new layer's own directory.
+    """
 
     target: Root
     owner: Owner | None
     mode: int | None = None
+    is_bare: bool = False
     _links: dict[tuple[int, int], str] = field(default_factory=dict)
 
     def copy(

@@ -258,7 +258,7 @@ def test_the_requests_network_does_not_but_the_instructions_does(mysite: Site) -
     assert cached(mysite, changed) == [True, True, False]
 
 
-def test_the_base_image_belongs_to_every_key(site: Site) -> None:
+def test_cve_2024_24557_the_base_image_belongs_to_every_key(site: Site) -> None:
     for name in ("one", "two"):
         site.images.tag(site.build(f"FROM scratch\nLABEL n={name}").id, name)
     site.build("FROM one\nCMD x")
@@ -296,6 +296,16 @@ def test_steps_before_a_failing_one_are_known_next_time(mysite: Site) -> None:
         mysite.build(dockerfile)
     mysite.runner.commands["fail"] = lambda _: 0
     assert cached(mysite, dockerfile) == [True, True, True, True, False]
+
+
+def test_pruning_forgets_results_and_frees_layers_that_no_image_has(mysite: Site) -> None:
+    mysite.build(SITE)
+    mysite.runner.commands["fail"] = lambda _: 1
+    mysite.write("orphan", "12345")
+    with pytest.raises(ProcessFailed):
+        mysite.build("FROM scratch\nCOPY orphan /\nRUN fail")
+    assert mysite.builder.prune_cache() == 5
+    assert cached(mysite, SITE) == [True, False, False, False, False]
 
 
 # --- failures ----------------------------------------------------------------------------------

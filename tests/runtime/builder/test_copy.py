@@ -354,6 +354,17 @@ def test_add_unpacks_a_local_archive_whatever_its_name(site: Site, compress: boo
     assert tree(site, site.build("FROM scratch\nADD --unpack=false data.bin /in")) == ["in"]
 
 
+def test_an_archive_is_the_same_layer_with_and_without_something_below(site: Site) -> None:
+    (site.context / "root.tar").write_bytes(archive("a", "d/b"))
+    site.write("empty/.keep")
+    alone = site.build("FROM scratch\nADD root.tar /")
+    on_top = site.build("FROM scratch\nCOPY empty /\nADD root.tar /")
+    assert tree(site, alone) == tree(site, on_top) == ["a", "d/", "d/b"]
+    for image in (alone, on_top):
+        status = (site.layer(image) / "d/b").stat()
+        assert (status.st_uid, stat.S_IMODE(status.st_mode)) == (11, 0o640)
+
+
 def test_add_with_chown_gives_all_to_one(site: Site) -> None:
     (site.context / "a.tar").write_bytes(archive("a"))
     image = site.build("FROM scratch\nADD --chown=3:4 a.tar /")
@@ -369,7 +380,7 @@ def test_add_copies_what_is_no_archive(site: Site) -> None:
 
 
 @pytest.mark.parametrize("name", ["../../escaped", "/absolute"])
-def test_an_archive_does_not_leave_the_image(site: Site, name: str) -> None:
+def test_cve_2007_4559_an_archive_does_not_leave_the_image(site: Site, name: str) -> None:
     (site.context / "evil.tar").write_bytes(archive(name))
     if ".." in name:
         with pytest.raises(InvalidInput, match="Dockerfile:2: ADD failed"):

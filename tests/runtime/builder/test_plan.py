@@ -325,6 +325,13 @@ def test_what_is_read_and_not_done_is_refused_by_line(line: str) -> None:
         planned(f"FROM a\n{line}")
 
 
+def test_cve_2024_23653_a_dockerfile_gives_itself_no_privilege() -> None:
+    with pytest.raises(Unsupported, match="--security=insecure"):
+        planned("FROM a\nRUN --security=insecure x", network="host")
+    assert refused("FROM a\nRUN --network=host x") == "2: network.host is not allowed"
+    assert run("FROM a\nRUN --network=host x", network="host").network == "host"
+
+
 def test_another_platform_is_refused_and_this_one_is_not() -> None:
     planned(f"FROM --platform={host_platform()} a")
     planned("FROM --platform=$BUILDPLATFORM a")
