@@ -286,9 +286,7 @@ class RegistryClient:
         return self._greet_at(last)
 
     def _greet_at(self, origin: Origin) -> tuple[Origin, Authorizer]:
-        with self._first_answer(origin) as response:
-            offered = _challenges(response)
-            body = response.body(_LIST_LIMIT)
+        response, body = self._first_answer(origin)
         if not answers.is_from_registry(response, body):
             raise RegistryUnreachable(
                 f"{origin} does not answer as a registry: {response.status} "
@@ -296,10 +294,10 @@ class RegistryClient:
                 hint="something between here and there may filter what goes through",
             )
         authorizer = Authorizer(origin, self.credentials, self._transport.send)
-        authorizer.learn(offered)
+        authorizer.learn(_challenges(response))
         return origin, authorizer
 
-    def _first_answer(self, origin: Origin) -> Response:
+    def _first_answer(self, origin: Origin) -> tuple[Response, bytes]:
         """To `GET /v2/`; a connection that breaks is tried once more, if there is time."""
         seconds = self._timeouts.connect
         deadline = Deadline(seconds)
@@ -307,7 +305,8 @@ class RegistryClient:
         for is_last in (False, True):
             self.check_open()
             try:
-                return self._transport.send(request)
+                response = self._transport.send(request)
+                return response, response.body(_LIST_LIMIT)
             except ConnectionLost as error:
                 if is_last or deadline.is_over:
                     raise RegistryUnreachable(error.message) from None

@@ -34,13 +34,9 @@ class Origin:
 
     @property
     def authority(self) -> str:
-        """As in a URL and in `certs.d`: the port only where it is not the scheme's own."""
+        """As in a URL: the port only where it is not the scheme's own."""
         port = "" if self.port == _PORTS[self.scheme] else f":{self.port}"
         return bracketed(self.host) + port
-
-    @property
-    def default_port(self) -> int:
-        return _PORTS[self.scheme]
 
     def __str__(self) -> str:
         return f"{self.scheme}://{self.authority}"

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dockmagic_runtime.errors import InvalidInput
+from dockmagic_runtime.registry.endpoint import Origin
+from dockmagic_runtime.registry.proxies import bracketed
 
 if TYPE_CHECKING:
     import ssl
@@ -25,8 +27,8 @@ def certificate_folders() -> tuple[Path, ...]:
     return (Path(home) / "docker" / "certs.d", system)
 
 
-def context(authority: str, folders: Iterable[Path], *, insecure: bool = False) -> ssl.SSLContext:
-    """How to talk to the server at `authority` (`host[:port]`)."""
+def context(origin: Origin, folders: Iterable[Path], *, insecure: bool = False) -> ssl.SSLContext:
+    """How to talk to a server."""
     import ssl
 
     made = ssl.create_default_context()
@@ -34,8 +36,10 @@ def context(authority: str, folders: Iterable[Path], *, insecure: bool = False) 
     if insecure:
         made.check_hostname = False
         made.verify_mode = ssl.CERT_NONE
+    names = {origin.authority, f"{bracketed(origin.host)}:{origin.port}"}
     for folder in folders:
-        _add(made, folder / authority)
+        for name in sorted(names):
+            _add(made, folder / name)
     return made
 
 

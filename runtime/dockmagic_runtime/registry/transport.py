@@ -255,7 +255,7 @@ class Transport:
         with self._lock:
             if origin not in self._contexts:
                 self._contexts[origin] = certificates.context(
-                    origin.authority, self._folders, insecure=origin in self._insecure
+                    origin, self._folders, insecure=origin in self._insecure
                 )
             return self._contexts[origin]
 

@@ -1,4 +1,7 @@
-"""Against Debian's docker-registry, with what skopeo pushed and what skopeo then reads of ours."""
+"""With skopeo at the other side, against Debian's docker-registry and against our fake of it.
+
+What holds for the one holds for the other: otherwise the fake proves nothing.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ from dockmagic_runtime.registry.pull import Pulled, PulledLayer, pull
 from dockmagic_runtime.registry.upload import RegistryWriter
 from dockmagic_runtime.store.area import Area
 from dockmagic_runtime.store.database import Database
-from dockmagic_runtime.testing.registry import digest_of
+from dockmagic_runtime.testing.registry import FakeRegistry, digest_of
 
 from .conftest import USER, Connect, Pauses, RealRegistry, serve
 
@@ -92,16 +95,22 @@ def _skopeo(*arguments: str) -> str:
     return done.stdout
 
 
-def _push(layout: Path, registry: RealRegistry, name: str, *options: str) -> None:
+def _push(layout: Path, host: str, name: str, *options: str) -> None:
     _skopeo(
         "copy", "-q", "--dest-tls-verify=false", *options, f"oci:{layout}",
-        f"docker://{registry.host}/{name}",
+        f"docker://{host}/{name}",
     )  # fmt: skip
 
 
+@pytest.fixture(params=["real", "fake"])
+def host(request: pytest.FixtureRequest) -> str:
+    registry: RealRegistry | FakeRegistry = request.getfixturevalue(request.param)
+    return registry.host
+
+
 @pytest.fixture
-def client(real: RealRegistry, connect: Connect) -> RegistryClient:
-    return connect(real.host)
+def client(host: str, connect: Connect) -> RegistryClient:
+    return connect(host)
 
 
 class ImagesDestination:
@@ -143,11 +152,11 @@ def destination(area: Area) -> Iterator[ImagesDestination]:
 
 @pytest.mark.parametrize("kind", ["oci", "v2s2"])
 def test_what_skopeo_pushed_becomes_an_image_here(
-    layout: Path, real: RealRegistry, client: RegistryClient, destination: ImagesDestination,
+    layout: Path, host: str, client: RegistryClient, destination: ImagesDestination,
     kind: str,
 ) -> None:  # fmt: skip
-    _push(layout, real, f"pushed/{kind}:1", "--format", kind)
-    reference = ImageReference(real.host, f"pushed/{kind}", "1")
+    _push(layout, host, f"pushed/{kind}:1", "--format", kind)
+    reference = ImageReference(host, f"pushed/{kind}", "1")
     *_, pulled = pull([client], reference, destination)
     assert isinstance(pulled, Pulled)
     assert pulled.manifest.media_type == {"oci": OCI_MANIFEST, "v2s2": DOCKER_MANIFEST}[kind]
@@ -159,15 +168,15 @@ def test_what_skopeo_pushed_becomes_an_image_here(
     assert Path(destination.layers.path(chains[-1]), "c").read_bytes() == DATA
 
 
-def test_lists_and_missing_things(layout: Path, real: RealRegistry, client: RegistryClient) -> None:
+def test_lists_and_missing_things(layout: Path, host: str, client: RegistryClient) -> None:
     for tag in ("b", "a"):
-        _push(layout, real, f"listed:{tag}")
+        _push(layout, host, f"listed:{tag}")
     assert sorted(client.tags("listed")) == ["a", "b"]
     assert "listed" in client.catalog()
     with pytest.raises(NotFound) as caught:
         client.manifest("listed", "c")
     assert caught.value.message == (
-        f"manifest for {real.host}/listed:c not found: manifest unknown: manifest unknown"
+        f"manifest for {host}/listed:c not found: manifest unknown: manifest unknown"
     )
     with pytest.raises(NotFound, match="blob unknown: blob unknown to registry"):
         client.open_blob("listed", BLOB)
@@ -213,7 +222,7 @@ def test_a_digest_that_does_not_fit_is_refused_by_the_registry(client: RegistryC
 
 
 def test_skopeo_reads_what_we_pushed(
-    layout: Path, real: RealRegistry, client: RegistryClient, tmp_path: Path
+    layout: Path, host: str, client: RegistryClient, tmp_path: Path
 ) -> None:
     writer = RegistryWriter(client)
     (entry,) = json.loads((layout / "index.json").read_bytes())["manifests"]
@@ -225,7 +234,7 @@ def test_skopeo_reads_what_we_pushed(
             writer.upload_blob("ours", descriptor, source)
     writer.put_manifest("ours", "1", manifest)
     _skopeo(
-        "copy", "-q", "--src-tls-verify=false", f"docker://{real.host}/ours:1",
+        "copy", "-q", "--src-tls-verify=false", f"docker://{host}/ours:1",
         f"oci:{tmp_path}/copy",
     )  # fmt: skip
     copied = {path.name for path in (tmp_path / "copy" / "blobs" / "sha256").iterdir()}
@@ -242,7 +251,7 @@ def test_a_blob_is_mounted_across_repositories(client: RegistryClient) -> None:
 
 def test_a_password_is_asked_for_and_serves(layout: Path, tmp_path: Path, connect: Connect) -> None:
     with serve(tmp_path, auth=True) as registry:
-        _push(layout, registry, "private:1", "--dest-creds", ":".join(USER))
+        _push(layout, registry.host, "private:1", "--dest-creds", ":".join(USER))
         client = connect(registry.host, ADA)
         client.ping()
         assert list(client.tags("private")) == ["1"]
@@ -255,7 +264,7 @@ def test_a_password_is_asked_for_and_serves(layout: Path, tmp_path: Path, connec
 
 def test_tls_with_a_ca_of_its_own(layout: Path, tmp_path: Path, connect: Connect) -> None:
     with serve(tmp_path, tls=True) as registry:
-        _push(layout, registry, "secure:1")
+        _push(layout, registry.host, "secure:1")
         host, port = registry.host.split(":")
         endpoint = Endpoint(registry=registry.host, host=host, port=int(port))
         with pytest.raises(RemoteFailed, match="failed to verify certificate"):
