@@ -1,0 +1,111 @@
+"""Builds with real processes: what RUN sees, what it leaves in the layer, how it fails."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dockmagic_runtime import Engine
+from dockmagic_runtime.errors import ProcessFailed, StartFailed
+from dockmagic_runtime.model.events import BuildDone, BuildRequest, StepDone, StepOutput
+from dockmagic_runtime.model.image import Image
+
+pytestmark = [pytest.mark.root, pytest.mark.network]
+
+
+def built(engine: Engine, dockerfile: str, context: Path | None = None) -> Image:
+    (done,) = (e for e in events(engine, dockerfile, context) if isinstance(e, BuildDone))
+    return done.image
+
+
+def events(engine: Engine, dockerfile: str, context: Path | None = None) -> list[object]:
+    where = None if context is None else str(context)
+    return list(engine.build(BuildRequest(dockerfile=dockerfile, context=where)))
+
+
+def output(engine: Engine, dockerfile: str) -> str:
+    data = [e.data for e in events(engine, dockerfile) if isinstance(e, StepOutput)]
+    return b"".join(data).decode()
+
+
+def top_files(engine: Engine, image: Image) -> list[str]:
+    return [f"{one.kind} {one.path}" for one in engine.layers(image.id)[-1].files]
+
+
+def left(engine: Engine) -> list[str]:
+    return sorted(path.name for path in engine.area.scratch.iterdir())
+
+
+def test_run_sees_its_environment_directory_and_user(engine: Engine) -> None:
+    told = output(
+        engine,
+        "FROM busybox\nARG A=1\nENV B=2\nWORKDIR /work\nUSER 7:8\nRUN id -u; id -g; pwd; echo $A$B",
+    )
+    assert told == "7\n8\n/work\n12\n"
+
+
+def test_run_leaves_only_what_it_wrote(engine: Engine) -> None:
+    image = built(
+        engine, "FROM busybox\nRUN echo x > /made && rm /bin/vi && touch /dev/gone /proc/x; :"
+    )
+    assert top_files(engine, image) == ["C /bin", "D /bin/vi", "A /made"]
+
+
+def test_copy_and_run_stand_on_each_other(engine: Engine, tmp_path: Path) -> None:
+    (tmp_path / "page").write_text("hello")
+    dockerfile = "FROM busybox\nCOPY page /www/\nRUN cat /www/page && echo more >> /www/page"
+    image = built(engine, dockerfile, tmp_path)
+    assert top_files(engine, image) == ["C /www", "C /www/page"]
+    again = [e.cached for e in events(engine, dockerfile, tmp_path) if isinstance(e, StepDone)]
+    assert again == [True, True, True]
+    (tmp_path / "page").write_text("changed")
+    steps = [e for e in events(engine, dockerfile, tmp_path) if isinstance(e, StepDone)]
+    assert [step.cached for step in steps] == [True, False, False]
+    assert steps[1].reason == "changed: page"
+
+
+def test_a_script_runs_as_itself_and_leaves_no_trace(engine: Engine) -> None:
+    dockerfile = "FROM busybox\nRUN <<EOF\n#!/bin/sh\necho script > /made\nEOF\n"
+    assert top_files(engine, built(engine, dockerfile)) == ["A /made"]
+
+
+def test_a_failing_run_leaves_nothing(engine: Engine) -> None:
+    images = engine.images(all=True)
+    with pytest.raises(ProcessFailed) as failure:
+        built(engine, "FROM busybox\nRUN touch /x && exit 42")
+    assert failure.value.message == (
+        'Dockerfile:2: process "/bin/sh -c touch /x && exit 42" '
+        "did not complete successfully: exit code: 42"
+    )
+    assert left(engine) == []
+    assert engine.images(all=True) == images
+    assert engine.containers(all=True) == ()
+
+
+def test_a_command_that_is_missing_is_told_by_line(engine: Engine) -> None:
+    with pytest.raises(StartFailed, match=r"^Dockerfile:2: .*/nope") as failure:
+        built(engine, 'FROM busybox\nRUN ["/nope"]')
+    assert failure.value.exit_code == 127
+    assert left(engine) == []
+
+
+def test_an_abandoned_build_ends_its_process(engine: Engine) -> None:
+    request = BuildRequest(dockerfile="FROM busybox\nRUN echo up; sleep 1000", context=None)
+    build = engine.build(request)
+    for event in build:
+        if isinstance(event, StepOutput):
+            break
+    build.close()  # type: ignore[attr-defined]
+    assert left(engine) == []
+
+
+def test_copy_does_not_follow_a_link_that_a_run_made(engine: Engine, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.mkdir()
+    context = tmp_path / "context"
+    context.mkdir()
+    (context / "file").write_text("x")
+    image = built(engine, f"FROM busybox\nRUN ln -s {victim} /out\nCOPY file /out/\n", context)
+    assert list(victim.iterdir()) == []
+    assert f"A {victim}/file" in top_files(engine, image)
