@@ -6,9 +6,10 @@ import os
 from dataclasses import dataclass
 
 from dockmagic_runtime.containers import init_layer
-from dockmagic_runtime.containers.plan import Surroundings, plan
+from dockmagic_runtime.containers.plan import plan
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.registry import Registry
+from dockmagic_runtime.containers.surroundings import Surroundings
 from dockmagic_runtime.errors import Conflict, NotFound
 from dockmagic_runtime.images.layers import LayerStore
 from dockmagic_runtime.linux.cgroups import Cgroups
@@ -99,18 +100,21 @@ class Starter:
     ) -> SandboxPlan:
         """The plan of a start with that writable layer; writes Docker's three files to `etc`."""
         self._write_etc(record, connection, etc)
-        volumes = {one.source for one in record.mounts if one.kind == "volume"}
         around = Surroundings(
             lowers=self.lowers(record.layers),
             upper=upper,
             work=work,
             rootfs=self.rootfs,
             etc=etc,
-            cgroup_parent=self.area.cgroup_parent,
+            cgroup_parent=record.spec.cgroup_parent or self.area.cgroup_parent,
             cgroup_view=self.cgroups.view(),
             network=connection.operations if connection else (),
-            join_network_of=self._network_target(record),
-            volumes={name: self.volumes.ensure(name) for name in volumes},
+            joined=self._joined(record),
+            sources={
+                mount.target: self.volumes.ensure(mount.source)
+                for mount in record.mounts
+                if mount.kind == "volume"
+            },
             processors=os.cpu_count() or 1,
         )
         return plan(record, around)
@@ -141,16 +145,25 @@ class Starter:
                 os.fchmod(stream.fileno(), 0o644)
                 stream.write(text)
 
-    def _network_target(self, record: Record) -> int:
-        """The pid whose network namespace is shared, 0 for none."""
-        kind, _, name = record.spec.network.partition(":")
-        if kind != "container":
-            return 0
+    def _joined(self, record: Record) -> dict[str, int]:
+        """Whose namespaces are shared: the pid, for "net", "pid" and "ipc"."""
+        spec = record.spec
+        modes = {"net": spec.network, "pid": spec.pid_mode, "ipc": spec.ipc_mode}
+        return {
+            kind: self._pid_of(mode.removeprefix("container:"), _JOINED[kind])
+            for kind, mode in modes.items()
+            if mode.startswith("container:")
+        }
+
+    def _pid_of(self, name: str, what: str) -> int:
         target = self.registry.find(name)
         now = self.registry.state(target.id)
         if not Status(now.status).is_alive:
-            raise Conflict(f"cannot join network of a non running container: {target.id}")
+            raise Conflict(f"cannot join {what} of a non running container: {target.id}")
         return now.pid
+
+
+_JOINED = {"net": "network", "pid": "PID", "ipc": "IPC"}
 
 
 def published_ports(record: Record) -> tuple[PortMapping, ...]:

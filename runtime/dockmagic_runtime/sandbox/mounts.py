@@ -258,6 +258,37 @@ class BindMount(UndoneByKernel):
         _place(context, mount, target)
 
 
+@operation
+@dataclass(frozen=True, slots=True)
+class BindFromContainer(UndoneByKernel):
+    """A mount of another container (`--ipc container:NAME` shares its /dev/shm).
+
+    A mount can be cloned only by somebody in its own mount namespace: this single-threaded child
+    goes there and comes back.
+    """
+
+    pid: int
+    path: str
+
+    def describe(self) -> str:
+        return f"share {self.path} with process {self.pid}"
+
+    def execute(self, context: Context) -> None:
+        linux = context.linux
+        own = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        theirs = os.open(f"/proc/{self.pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            linux.setns(theirs, c.CLONE_NEWNS)
+            try:
+                mount = linux.open_tree(c.AT_FDCWD, self.path, c.OPEN_TREE_CLONE)
+            finally:
+                linux.setns(own, c.CLONE_NEWNS)
+        finally:
+            os.close(own)
+            os.close(theirs)
+        _place(context, mount, _mount_point(context, self.path, follow=False))
+
+
 _PROPAGATION: Final = {
     "rprivate": c.MS_PRIVATE,
     "private": c.MS_PRIVATE,

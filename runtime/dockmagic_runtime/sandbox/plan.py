@@ -41,6 +41,7 @@ class SandboxPlan:
     inside: tuple[Operation, ...] = ()
     process: ProcessSpec
     new_pid_namespace: bool = True
+    pid_namespace_of: int = 0  # the process whose pid namespace is joined instead
 
     def describe(self) -> tuple[str, ...]:
         """One line an operation, in the order in which a reader would tell the story."""
@@ -54,6 +55,7 @@ class SandboxPlan:
             "inside": to_wire(self.inside),
             "process": asdict(self.process),
             "new_pid_namespace": self.new_pid_namespace,
+            "pid_namespace_of": self.pid_namespace_of,
         }
 
     @classmethod
@@ -64,6 +66,7 @@ class SandboxPlan:
             inside=from_wire(wire["inside"]),
             process=process_from_wire(wire["process"]),
             new_pid_namespace=wire["new_pid_namespace"],
+            pid_namespace_of=wire["pid_namespace_of"],
         )
 
 

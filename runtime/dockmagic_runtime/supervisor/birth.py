@@ -82,7 +82,12 @@ def _fork(
         stdio.install_in_child()
         child.run(linux, plan, sync, context)
 
-    with pid_namespace(linux, new=plan.new_pid_namespace):
+    with contextlib.ExitStack() as stack:
+        target = -1
+        if plan.pid_namespace_of:
+            target = os.pidfd_open(plan.pid_namespace_of)
+            stack.callback(os.close, target)
+        stack.enter_context(pid_namespace(linux, new=plan.new_pid_namespace, target=target))
         return fork(inside)
 
 
@@ -137,7 +142,7 @@ def _accompany(
     """Answer the child's messages until it has become the program. Raises what it reports."""
     trace: dict[str, list[float]] = {}
     while True:
-        message, fds, _, _ = socket.recv_fds(sync, MESSAGE_LIMIT, 2)
+        message, fds = _receive(sync)
         if not message:
             break
         kind, body = message[:1], message[1:]
@@ -156,6 +161,15 @@ def _accompany(
     if "inside" not in trace:
         raise StartFailed("the child ended before it became the program", exit_code=125)
     return trace
+
+
+def _receive(sync: socket.socket) -> tuple[bytes, list[int]]:
+    try:
+        message, fds, _, _ = socket.recv_fds(sync, MESSAGE_LIMIT, 2)
+    except ConnectionResetError:
+        # it ended before it had read all of ours; what it said before that is still to be read
+        message, fds, _, _ = socket.recv_fds(sync, MESSAGE_LIMIT, 2)
+    return message, fds
 
 
 def _tell(sync: socket.socket, message: bytes) -> None:

@@ -20,9 +20,10 @@ from dockmagic_runtime.linux.cgroups import detect
 from dockmagic_runtime.linux.syscalls import Kernel
 from dockmagic_runtime.network import operations as _network_operations
 from dockmagic_runtime.sandbox import cgroup_operations as _cgroup_operations
+from dockmagic_runtime.sandbox import devices as _devices
+from dockmagic_runtime.sandbox import directories as _directories
 from dockmagic_runtime.sandbox import mounts as _mounts
 from dockmagic_runtime.sandbox import namespaces as _namespaces
-from dockmagic_runtime.sandbox import directories as _directories
 from dockmagic_runtime.sandbox import terminal as _terminal
 from dockmagic_runtime.sandbox.capabilities import resolve
 from dockmagic_runtime.sandbox.seccomp_profile import default_program
@@ -34,6 +35,7 @@ from dockmagic_runtime.supervisor.supervise import Supervisor
 OPERATION_MODULES = (
     _network_operations,
     _cgroup_operations,
+    _devices,
     _directories,
     _mounts,
     _namespaces,

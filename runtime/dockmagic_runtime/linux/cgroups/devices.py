@@ -7,10 +7,13 @@ denies (linux/bpf.h, BPF_PROG_TYPE_CGROUP_DEVICE).
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
+
+from dockmagic_runtime.errors import InvalidInput
 
 ANY: Final = -1
 
@@ -35,6 +38,16 @@ class DeviceRule:
     major: int = ANY
     minor: int = ANY
     access: str = "rwm"
+
+    @classmethod
+    def parse(cls, text: str) -> DeviceRule:
+        """`--device-cgroup-rule`: "c 1:* rwm". Raises InvalidInput in Docker's words."""
+        match = re.fullmatch(r"([acb]) ([0-9]+|\*):([0-9]+|\*) ([rwm]{1,3})", text)
+        if match is None:
+            raise InvalidInput(f"invalid device cgroup format '{text}'")
+        kind, major, minor, access = match.groups()
+        numbers = [ANY if one == "*" else int(one) for one in (major, minor)]
+        return cls(kind, *numbers, access)
 
     def __str__(self) -> str:
         """As devices.allow takes it: `c 1:3 rwm`."""

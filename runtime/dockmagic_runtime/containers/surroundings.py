@@ -1,0 +1,30 @@
+"""What a plan needs to know about the host and about this start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from dockmagic_runtime.linux.cgroups import CgroupView
+from dockmagic_runtime.sandbox.operation import Operation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """`lowers` are the overlay's lower directories, topmost first; `etc` the directory with the
+    files hosts, hostname and resolv.conf; `rootfs` an empty directory to mount on.
+
+    `sources` is, for each volume and image mount, the host's directory by the mount's target.
+    `joined` is the pid whose namespace is shared, for "net", "pid" and "ipc".
+    """
+
+    lowers: tuple[str, ...]
+    upper: str
+    work: str
+    rootfs: str
+    etc: str
+    cgroup_parent: str
+    cgroup_view: CgroupView
+    network: tuple[Operation, ...] = ()  # empty: the host's, or a joined one
+    joined: dict[str, int] = field(default_factory=dict)
+    sources: dict[str, str] = field(default_factory=dict)
+    processors: int = 1

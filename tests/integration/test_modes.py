@@ -1,0 +1,117 @@
+"""Namespaces that are shared, devices that are given, limits of a process."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+import pytest
+
+from dockmagic_runtime import Engine
+from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound
+from dockmagic_runtime.model.container import ContainerSpec, Device, Mount
+
+from .conftest import Run
+
+pytestmark = [pytest.mark.root, pytest.mark.network]
+
+
+def namespace(kind: str) -> str:
+    return os.readlink(f"/proc/self/ns/{kind}")
+
+
+def sleeper(engine: Engine, **spec: object) -> None:
+    engine.run_detached(
+        ContainerSpec(image="busybox", command=("sleep", "100"), name="other", **spec)  # type: ignore[arg-type]
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "field"),
+    [
+        ("pid", "pid_mode"),
+        ("ipc", "ipc_mode"),
+        ("uts", "uts_mode"),
+        ("cgroup", "cgroupns_mode"),
+        ("net", "network"),
+    ],
+)
+def test_a_namespace_of_the_host_is_shared_when_asked_for(run: Run, kind: str, field: str) -> None:
+    link = f"/proc/self/ns/{kind}"
+    assert run("readlink", link, **{field: "host"}).stdout.strip() == namespace(kind)
+    assert run("readlink", link).stdout.strip() != namespace(kind)
+
+
+def test_the_hosts_name_is_seen_with_its_uts_namespace(run: Run) -> None:
+    assert run("hostname", uts_mode="host").stdout.strip() == socket.gethostname()
+
+
+def test_processes_of_another_container_are_seen(engine: Engine, run: Run) -> None:
+    sleeper(engine)
+    assert "sleep 100" in run("ps", pid_mode="container:other").stdout
+    assert "sleep 100" not in run("ps").stdout
+
+
+def test_shared_memory_of_another_container_is_seen(engine: Engine, run: Run) -> None:
+    sleeper(engine, ipc_mode="shareable")
+    run("sh", "-c", "echo hello > /dev/shm/file", ipc_mode="container:other")
+    assert run("cat", "/dev/shm/file", ipc_mode="container:other").stdout == "hello\n"
+    assert run("ls", "/dev/shm").stdout == ""
+
+
+def test_a_namespace_of_what_does_not_run_is_a_conflict(engine: Engine, run: Run) -> None:
+    engine.create(ContainerSpec(image="busybox", name="idle"))
+    with pytest.raises(Conflict, match="cannot join PID of a non running container"):
+        run("true", pid_mode="container:idle")
+
+
+def test_a_device_is_made_and_opened(run: Run) -> None:
+    device = Device(source="/dev/zero", target="/dev/mine", permissions="r")
+    ended = run(
+        "sh", "-c", "head -c 3 /dev/mine | wc -c; stat -c %t:%T /dev/mine", devices=(device,)
+    )
+    assert ended.stdout.split() == ["3", "1:5"]
+
+
+def test_a_device_cgroup_rule_opens_what_it_names(run: Run) -> None:
+    script = "mknod /kmsg c 1 11 && : < /kmsg && echo opened"
+    assert "not permitted" in run("sh", "-c", script).stderr
+    assert run("sh", "-c", script, device_cgroup_rules=("c 1:11 r",)).stdout == "opened\n"
+
+
+def test_a_device_that_is_none_is_dockers_error(run: Run) -> None:
+    with pytest.raises(NotFound, match="error gathering device information"):
+        run("true", devices=(Device(source="/dev/nosuch", target="/dev/x"),))
+    with pytest.raises(InvalidInput, match="not a device node"):
+        run("true", devices=(Device(source="/etc/passwd", target="/dev/x"),))
+    with pytest.raises(InvalidInput, match="invalid device cgroup format"):
+        run("true", device_cgroup_rules=("c 1:11 rx",))
+
+
+def test_ulimits_oom_score_and_sysctls_reach_the_program(run: Run) -> None:
+    ended = run(
+        "sh",
+        "-c",
+        "ulimit -n; cat /proc/self/oom_score_adj /proc/sys/net/ipv4/ip_default_ttl",
+        ulimits={"nofile": (100, 200)},
+        oom_score_adj=500,
+        sysctls={"net.ipv4.ip_default_ttl": "33"},
+    )
+    assert ended.stdout.split() == ["100", "500", "33"]
+
+
+def test_tmpfs_has_dockers_defaults_and_takes_options(run: Run) -> None:
+    mount = Mount(kind="tmpfs", target="/scratch/pad", options=("size=1m", "mode=700", "exec"))
+    ended = run("grep", "/scratch/pad", "/proc/mounts", mounts=(mount,))
+    assert "tmpfs /scratch/pad tmpfs rw,nosuid,nodev,relatime,size=1024k,mode=700" in ended.stdout
+
+
+def test_shm_size(run: Run) -> None:
+    assert "size=1024k" in run("grep", "/dev/shm", "/proc/mounts", shm_size=1 << 20).stdout
+
+
+def test_capabilities_are_added_and_dropped(run: Run) -> None:
+    ended = run("hostname", "new-name", cap_add=("SYS_ADMIN",))
+    assert ended.code == 0
+    ended = run("chown", "1:1", "/etc/passwd", cap_drop=("all",))
+    assert "Operation not permitted" in ended.stderr
