@@ -74,9 +74,9 @@ def test_a_device_is_made_and_opened(run: Run) -> None:
 
 
 def test_a_device_cgroup_rule_opens_what_it_names(run: Run) -> None:
-    script = "mknod /kmsg c 1 11 && : < /kmsg && echo opened"
+    script = "mknod /node c 10 229 && : < /node && echo opened"
     assert "not permitted" in run("sh", "-c", script).stderr
-    assert run("sh", "-c", script, device_cgroup_rules=("c 1:11 r",)).stdout == "opened\n"
+    assert run("sh", "-c", script, device_cgroup_rules=("c 10:229 r",)).stdout == "opened\n"
 
 
 def test_a_device_that_is_none_is_dockers_error(run: Run) -> None:

@@ -215,7 +215,7 @@ class Process:
 
     def abort(self) -> None:
         """Kill it and wait until it has gone. Harmless after its end."""
-        if self._exit_code is None:
+        if self._exit_code is None and self._socket.fileno() >= 0:
             self.signal("KILL")
             self.wait()
         self.close()
