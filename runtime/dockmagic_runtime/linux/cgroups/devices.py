@@ -45,9 +45,9 @@ class DeviceRule:
         match = re.fullmatch(r"([acb]) ([0-9]+|\*):([0-9]+|\*) ([rwm]{1,3})", text)
         if match is None:
             raise InvalidInput(f"invalid device cgroup format '{text}'")
-        kind, major, minor, access = match.groups()
-        numbers = [ANY if one == "*" else int(one) for one in (major, minor)]
-        return cls(kind, *numbers, access)
+        kind, *numbers, access = match.groups()
+        major, minor = (ANY if one == "*" else int(one) for one in numbers)
+        return cls(kind, major, minor, access)
 
     def __str__(self) -> str:
         """As devices.allow takes it: `c 1:3 rwm`."""
