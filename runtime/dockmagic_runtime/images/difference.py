@@ -37,11 +37,21 @@ class Difference(NamedTuple):
 def differences(upper: str, lowers: Sequence[str], *, sizes: bool = False) -> list[Difference]:
     """By path. `lowers` are host directories of ours, topmost first; so is `upper`."""
     comparison = _Comparison(sizes)
-    below = [os.open(lower, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC) for lower in lowers]
-    top = os.open(upper, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    comparison.run(_Directory("", top, below, None))
+    comparison.run(_open_all([upper, *lowers]))
     comparison.found.sort()
     return comparison.found
+
+
+def _open_all(directories: Sequence[str]) -> _Directory:
+    opened: list[int] = []
+    try:
+        for path in directories:
+            opened.append(os.open(path, _READ & ~os.O_NOFOLLOW))
+    except OSError:
+        for fd in opened:
+            os.close(fd)
+        raise
+    return _Directory("", opened[0], opened[1:], None)
 
 
 class _Directory:
