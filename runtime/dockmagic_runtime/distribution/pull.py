@@ -12,9 +12,7 @@ from dockmagic_runtime.images.store import ImageStore
 from dockmagic_runtime.model.events import PullDone, PullEvent, PullStatus
 from dockmagic_runtime.model.reference import ImageReference
 from dockmagic_runtime.registry.blob import BlobStream
-from dockmagic_runtime.registry.client import RegistryClient
-from dockmagic_runtime.registry.credentials import CredentialStore
-from dockmagic_runtime.registry.endpoint import RegistryConfig
+from dockmagic_runtime.registry.client import clients_for
 from dockmagic_runtime.registry.pull import Pulled, PulledLayer
 from dockmagic_runtime.registry.pull import pull as pull_from
 
@@ -30,11 +28,7 @@ class Puller:
     def pull(self, reference: str) -> Iterator[PullEvent]:
         """Docker's status lines, then one PullDone. Raises RegistryUnreachable, NotFound, …"""
         name = ImageReference.parse(reference)
-        store = CredentialStore()
-        clients = [
-            RegistryClient(endpoint, store.find(endpoint.credentials_key))
-            for endpoint in RegistryConfig.read().endpoints(name.registry)
-        ]
+        clients = clients_for(name.registry)
         try:
             for event in pull_from(clients, name, Store(self._layers, self._blobs)):
                 if isinstance(event, Pulled):
