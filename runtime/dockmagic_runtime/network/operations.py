@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from selectors import BaseSelector
@@ -26,6 +27,21 @@ HELD = "held ports"  # list of HeldPort
 PORTS = "ports"  # as bound: (host address, host port, container port, protocol)
 SERVERS = "servers"  # callables that want the supervisor's selector once the program runs
 _PROXY = "port proxy"
+NETFILTER = "netfilter"
+
+_LOOKS, _BETWEEN_LOOKS = 200, 0.0005  # at most a tenth of a second
+
+
+def netfilter(context: Context) -> Netlink:
+    """The supervisor's netfilter socket, kept until the process ends.
+
+    Closing one after something was deleted waits for the kernel to finish the deletion, 4 to 50
+    ms: nobody should wait for that when a container ends.
+    """
+    kept: Netlink | None = context.resources.get(NETFILTER)
+    if kept is None:
+        kept = context.resources[NETFILTER] = Netlink(NETLINK_NETFILTER)
+    return kept
 
 
 class KeptForTheArea(UndoneByKernel):
@@ -66,8 +82,7 @@ class EnsureTable(KeptForTheArea):
         )
 
     def execute(self, context: Context) -> None:
-        with Netlink(NETLINK_NETFILTER) as netlink:
-            ensure_table(netlink, self.table, self.bridge, self.subnet, self.run)
+        ensure_table(netfilter(context), self.table, self.bridge, self.subnet, self.run)
 
 
 def ensure_table(netlink: Netlink, table: str, bridge_name: str, subnet: str, run: str) -> bool:
@@ -170,6 +185,40 @@ class ConfigureInside(UndoneByKernel):
             )
 
 
+@operation
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AwaitCarrier(UndoneByKernel):
+    """A carrier is noticed by a kernel worker some time after both ends are up.
+
+    Until then the bridge's port drops everything, and a first packet that is lost costs TCP a
+    second. Asking for the interface makes Linux 6.8 notice it at once; before, we look again.
+    """
+
+    veth: str
+    bridge: str
+
+    def describe(self) -> str:
+        return f"wait until {self.veth} and {self.bridge} pass packets on"
+
+    def execute(self, context: Context) -> None:
+        with Netlink(descriptor=context.inside_netlink) as netlink:
+            await_running(netlink, "eth0")
+        with Netlink() as netlink:
+            await_running(netlink, self.veth)  # first: a bridge has the carrier of its ports
+            await_running(netlink, self.bridge)
+
+
+def await_running(netlink: Netlink, name: str) -> None:
+    """Not for ever: it will come up by itself, and a lost packet is not a failed start."""
+    for _ in range(_LOOKS):
+        link = rtnl.find_link(netlink, name)
+        if link is None:
+            raise OSError(errno.ENODEV, f"interface {name} is gone")
+        if link.is_running:
+            return
+        time.sleep(_BETWEEN_LOOKS)
+
+
 def disable_ipv6_inside(context: Context, interface: str) -> None:
     """As Docker does on networks without IPv6: else a neighbour's router advertisement counts.
 
@@ -246,7 +295,7 @@ class PublishPorts:
         wanted = published(context, self.address)
         records.write(self._record, wanted)
         try:
-            self._publish(wanted)
+            self._publish(netfilter(context), wanted)
         except BaseException:
             records.remove(self._record)
             raise
@@ -256,13 +305,12 @@ class PublishPorts:
     def _record(self) -> str:
         return f"{self.run}/{self.container_id}"
 
-    def _publish(self, wanted: tuple[nft.Published, ...]) -> None:
-        with Netlink(NETLINK_NETFILTER) as netlink:
-            try:
-                nft.publish(netlink, self.table, wanted)
-            except FileNotFoundError:  # somebody has flushed the rules since `EnsureTable`
-                ensure_table(netlink, self.table, self.bridge, self.subnet, self.run)
-                nft.publish(netlink, self.table, wanted)
+    def _publish(self, netlink: Netlink, wanted: tuple[nft.Published, ...]) -> None:
+        try:
+            nft.publish(netlink, self.table, wanted)
+        except FileNotFoundError:  # somebody has flushed the rules since `EnsureTable`
+            ensure_table(netlink, self.table, self.bridge, self.subnet, self.run)
+            nft.publish(netlink, self.table, wanted)
 
     def _server(self, context: Context) -> Callable[[BaseSelector], None]:
         def serve(selector: BaseSelector) -> None:
@@ -276,6 +324,5 @@ class PublishPorts:
             proxy.close()
         taken = published(context, self.address)
         records.remove(self._record)
-        with Netlink(NETLINK_NETFILTER) as netlink:
-            nft.unpublish(netlink, self.table, taken)
-            conntrack.forget(netlink, taken)
+        nft.unpublish(netfilter(context), self.table, taken)
+        conntrack.forget(netfilter(context), taken)

@@ -10,6 +10,7 @@ from dockmagic_runtime.model.container import PortMapping
 from dockmagic_runtime.network import rtnl
 from dockmagic_runtime.network.leases import Network
 from dockmagic_runtime.network.operations import (
+    AwaitCarrier,
     ConfigureInside,
     CreateVeth,
     EnsureBridge,
@@ -52,6 +53,7 @@ def plan(
         ConfigureInside(
             address=address, prefix_length=network.prefix_length, gateway=network.gateway
         ),
+        AwaitCarrier(veth=veth, bridge=network.bridge),
         *(_published(place, network, container_id, address) if ports else ()),
     )
     return Connection(operations=operations, endpoint=_endpoint(network, address, veth))

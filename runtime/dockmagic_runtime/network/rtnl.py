@@ -36,6 +36,7 @@ _RTM_NEWROUTE, _RTM_GETROUTE = 24, 26
 _RTM_NEWNEIGH = 28
 _IFF_UP = 0x1
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MASTER, _IFLA_LINKINFO = 1, 3, 10, 18
+_IFLA_OPERSTATE, _IF_OPER_UP = 16, 6
 _IFLA_IFALIAS, _IFLA_STATS64, _IFLA_AF_SPEC, _IFLA_NET_NS_FD = 20, 23, 26, 28
 _IFLA_INET6_ADDR_GEN_MODE, _IN6_ADDR_GEN_MODE_NONE = 8, 1
 _IFLA_INFO_KIND, _IFLA_INFO_DATA, _IFLA_INFO_SLAVE_KIND, _IFLA_INFO_SLAVE_DATA = 1, 2, 4, 5
@@ -61,6 +62,7 @@ class Link:
     index: int
     name: str
     is_up: bool
+    is_running: bool  # and the kernel has seen its carrier: what is sent is not dropped
     master: int
     alias: str
     rx_bytes: int
@@ -213,6 +215,7 @@ def as_link(answer: Answer) -> Link:
         index=index,
         name=as_text(found.get(_IFLA_IFNAME, b"")),
         is_up=bool(flags & _IFF_UP),
+        is_running=found.get(_IFLA_OPERSTATE) == bytes((_IF_OPER_UP,)),
         master=struct.unpack("=I", master)[0] if master else 0,
         alias=as_text(found.get(_IFLA_IFALIAS, b"")),
         rx_bytes=rx_bytes,

@@ -26,12 +26,15 @@ from dockmagic_runtime.linux.netlink import Netlink, open_for_others
 from dockmagic_runtime.linux.syscalls import Kernel
 from dockmagic_runtime.network import rtnl
 from dockmagic_runtime.network.operations import (
+    NETFILTER,
+    AwaitCarrier,
     ConfigureInside,
     CreateVeth,
     EnsureBridge,
     EnsureTable,
     HoldPorts,
     PublishPorts,
+    await_running,
 )
 from dockmagic_runtime.sandbox.operation import Context, Operation
 from dockmagic_runtime.store import locks
@@ -256,6 +259,8 @@ class Host:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
         guest.undo.close()
+        if NETFILTER in guest.context.resources:
+            guest.context.resources.pop(NETFILTER).close()
 
     def elsewhere(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """The function's result, in the neighbour's namespace."""
@@ -291,6 +296,7 @@ def operations(
             owner=container_id,
         ),
         ConfigureInside(address=address, prefix_length=16, gateway=GATEWAY),
+        AwaitCarrier(veth=f"veth{container_id}", bridge=BRIDGE),
         *(published if ports else ()),
     )
 
@@ -340,6 +346,8 @@ def host(bare_host: int, tmp_path: Path) -> Iterator[Host]:
     ip("link", "set", "eth0", "up")
     in_namespace(neighbour, ip, "address", "add", f"{NEIGHBOUR}/24", "dev", "eth0")
     in_namespace(neighbour, ip, "link", "set", "eth0", "up")
+    with Netlink() as netlink:
+        await_running(netlink, "eth0")
     run = tmp_path / "run"
     run.mkdir()
     loop = Loop()
