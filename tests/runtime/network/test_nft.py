@@ -1,0 +1,357 @@
+"""Our table, read back through the `nft` program, and what is published in it."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from dockmagic_runtime.linux.netlink import NETLINK_NETFILTER, Netlink
+from dockmagic_runtime.network import expressions, nft
+from dockmagic_runtime.network.leases import address_of
+from dockmagic_runtime.network.nft import Published
+
+from .conftest import BRIDGE, SUBNET, TABLE, nft_json
+from .conftest import nft as run_nft
+
+pytestmark = [pytest.mark.root, pytest.mark.network]
+
+WEB = Published(host_ip="", host_port=9999, protocol="tcp", address="172.17.0.2", port=80)
+
+
+@pytest.fixture
+def netfilter(bare_host: int) -> Iterator[Netlink]:
+    with Netlink(NETLINK_NETFILTER) as netlink:
+        yield netlink
+
+
+def install(netlink: Netlink, *published: Published) -> bool:
+    return nft.ensure(netlink, TABLE, BRIDGE, SUBNET, lambda: published)
+
+
+def match(left: Any, operator: str, right: Any) -> dict[str, Any]:
+    return {"match": {"op": operator, "left": left, "right": right}}
+
+
+def field(protocol: str, name: str) -> dict[str, Any]:
+    return {"payload": {"protocol": protocol, "field": name}}
+
+
+def meta(key: str) -> dict[str, Any]:
+    return {"meta": {"key": key}}
+
+
+PORT_KEY = [meta("l4proto"), field("th", "dport")]
+ADDRESS_KEY = [field("ip", "daddr"), *PORT_KEY]
+PREFIX = {"prefix": {"addr": "172.17.0.0", "len": 16}}
+COUNTER = {"counter": {"packets": 0, "bytes": 0}}
+LOCAL = match({"fib": {"result": "type", "flags": ["daddr"]}}, "==", "local")
+NOT_LOOPBACK = match(field("ip", "daddr"), "!=", {"prefix": {"addr": "127.0.0.0", "len": 8}})
+INTO = match(meta("oifname"), "==", BRIDGE)
+OURS = match(field("ip", "saddr"), "==", PREFIX)
+WAS_PUBLISHED = match({"ct": {"key": "status"}}, "in", "dnat")
+
+
+def rewrite(key: list[dict[str, Any]], name: str) -> dict[str, Any]:
+    return {"dnat": {"family": "ip", "addr": {"map": {"key": {"concat": key}, "data": f"@{name}"}}}}
+
+
+EXPECTED: dict[str, list[list[Any]]] = {
+    "guard": [
+        [
+            match(meta("iifname"), "!=", BRIDGE),
+            match(meta("iifname"), "!=", "lo"),
+            match(field("ip", "daddr"), "==", PREFIX),
+            COUNTER,
+            {"drop": None},
+        ],
+        [
+            match(meta("iifname"), "!=", "lo"),
+            match({"concat": ADDRESS_KEY}, "==", "@loopback"),
+            COUNTER,
+            {"drop": None},
+        ],
+    ],
+    "publish": [
+        [LOCAL, COUNTER, rewrite(ADDRESS_KEY, "published_at")],
+        [LOCAL, COUNTER, rewrite(PORT_KEY, "published")],
+    ],
+    "publish_here": [
+        [NOT_LOOPBACK, LOCAL, COUNTER, rewrite(ADDRESS_KEY, "published_at")],
+        [NOT_LOOPBACK, LOCAL, COUNTER, rewrite(PORT_KEY, "published")],
+    ],
+    "masquerade": [
+        [
+            OURS,
+            match(meta("oifname"), "!=", BRIDGE),
+            match(meta("oifname"), "!=", "lo"),
+            COUNTER,
+            {"masquerade": None},
+        ],
+        [OURS, INTO, WAS_PUBLISHED, COUNTER, {"masquerade": None}],
+    ],
+    "forward": [
+        [
+            INTO,
+            match({"ct": {"key": "state"}}, "in", ["established", "related"]),
+            COUNTER,
+            {"accept": None},
+        ],
+        [match(meta("iifname"), "==", BRIDGE), COUNTER, {"accept": None}],
+        [INTO, WAS_PUBLISHED, COUNTER, {"accept": None}],
+        [INTO, COUNTER, {"drop": None}],
+    ],
+}
+
+
+def test_every_rule_is_what_it_is_meant_to_be(netfilter: Netlink) -> None:
+    install(netfilter)
+    found: dict[str, list[Any]] = {}
+    for entry in nft_json("list", "table", "ip", TABLE):
+        if "rule" in entry:
+            found.setdefault(entry["rule"]["chain"], []).append(entry["rule"]["expr"])
+    assert found == EXPECTED
+
+
+def test_chains_are_hooked_where_they_belong(netfilter: Netlink) -> None:
+    install(netfilter)
+    chains = [
+        entry["chain"] for entry in nft_json("list", "table", "ip", TABLE) if "chain" in entry
+    ]
+    assert {
+        chain["name"]: (chain["type"], chain["hook"], chain["prio"], chain["policy"])
+        for chain in chains
+    } == {
+        "guard": ("filter", "prerouting", -300, "accept"),
+        "publish": ("nat", "prerouting", -100, "accept"),
+        "publish_here": ("nat", "output", -100, "accept"),
+        "masquerade": ("nat", "postrouting", 100, "accept"),
+        "forward": ("filter", "forward", 0, "accept"),
+    }
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 32))
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_any_prefix_length_is_understood_as_such(
+    netfilter: Netlink, number: int, length: int
+) -> None:
+    network = number >> 32 - length << 32 - length
+    packed = network.to_bytes(4, "big")
+    messages = (
+        expressions.new_table("prefixes"),
+        expressions.delete_table("prefixes"),
+        expressions.new_table("prefixes"),
+        expressions.new_chain("prefixes", "one", "filter", expressions.HOOK_FORWARD, 0),
+        expressions.new_rule("prefixes", "one", "", expressions.source_in(packed, length)),
+    )
+    netfilter.transact_batch(expressions.NFNL_SUBSYS_NFTABLES, *messages)
+    rules = [
+        entry["rule"] for entry in nft_json("list", "table", "ip", "prefixes") if "rule" in entry
+    ]
+    address = address_of(network)
+    prefix = {"prefix": {"addr": address, "len": length}}
+    expected = match(field("ip", "saddr"), "==", prefix if length < 32 else address)
+    if length == 0:
+        assert rules[0]["expr"][0]["match"]["right"] in ("0.0.0.0", prefix)
+    else:
+        assert rules[0]["expr"] == [expected]
+
+
+published = st.builds(
+    Published,
+    host_ip=st.sampled_from(["", "192.0.2.1", "198.51.100.77"]),
+    host_port=st.integers(1, 65535),
+    protocol=st.sampled_from(["tcp", "udp"]),
+    address=st.integers(0xAC110002, 0xAC11FFFE).map(address_of),
+    port=st.integers(1, 65535),
+)
+
+
+@given(st.lists(published, max_size=20, unique_by=lambda one: (one.set_name, one.key)))
+@settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_what_is_published_is_listed_until_it_is_taken_back(
+    netfilter: Netlink, ports: list[Published]
+) -> None:
+    install(netfilter)
+    nft.publish(netfilter, TABLE, ports)
+    assert set(nft.listed(netfilter, TABLE)) == set(ports)
+    nft.unpublish(netfilter, TABLE, ports)
+    assert nft.listed(netfilter, TABLE) == ()
+
+
+def test_elements_are_shown_by_nft_in_words(netfilter: Netlink) -> None:
+    at = Published(host_ip="192.0.2.1", host_port=53, protocol="udp", address="172.17.0.3", port=54)
+    own = Published(
+        host_ip="127.0.0.1", host_port=81, protocol="tcp", address="172.17.0.3", port=80
+    )
+    install(netfilter, WEB, at, own)
+    listing = run_nft("list", "table", "ip", TABLE)
+    assert "tcp . 9999 : 172.17.0.2 . 80" in listing
+    assert "192.0.2.1 . udp . 53 : 172.17.0.3 . 54" in listing
+    assert "127.0.0.1 . tcp . 81" in listing
+
+
+def test_a_complete_table_is_left_alone(netfilter: Netlink) -> None:
+    assert install(netfilter, WEB)
+    before = run_nft("-a", "list", "table", "ip", TABLE)
+    assert not install(netfilter)
+    assert run_nft("-a", "list", "table", "ip", TABLE) == before
+
+
+def test_another_subnet_makes_another_table(netfilter: Netlink) -> None:
+    install(netfilter)
+    assert nft.ensure(netfilter, TABLE, BRIDGE, "172.18.0.0/16", lambda: ())
+    assert "172.17." not in run_nft("list", "table", "ip", TABLE)
+
+
+def test_a_foreign_rule_in_our_table_is_noticed(netfilter: Netlink) -> None:
+    install(netfilter)
+    before = run_nft("list", "table", "ip", TABLE)
+    run_nft("insert", "rule", "ip", TABLE, "guard", "accept")
+    assert install(netfilter)
+    assert run_nft("list", "table", "ip", TABLE) == before
+
+
+def test_other_tables_are_not_touched(netfilter: Netlink) -> None:
+    run_nft("add", "table", "ip", "theirs")
+    install(netfilter)
+    nft.remove(netfilter, TABLE)
+    assert run_nft("list", "ruleset") == "table ip theirs {\n}\n"
+
+
+def test_removing_what_is_not_there_is_no_error(netfilter: Netlink) -> None:
+    nft.remove(netfilter, TABLE)
+    nft.unpublish(netfilter, TABLE, [WEB])
+    assert nft.listed(netfilter, TABLE) == ()
+    assert run_nft("list", "ruleset") == ""
+
+
+def test_publishing_without_a_table_says_so(netfilter: Netlink) -> None:
+    with pytest.raises(FileNotFoundError):
+        nft.publish(netfilter, TABLE, [WEB])
+
+
+def test_a_stale_element_is_replaced_and_the_others_stay(netfilter: Netlink) -> None:
+    stale = Published(host_ip="", host_port=9999, protocol="tcp", address="172.17.9.9", port=1)
+    other = Published(host_ip="", host_port=9999, protocol="udp", address="172.17.9.9", port=1)
+    install(netfilter, stale, other)
+    nft.publish(netfilter, TABLE, [WEB])
+    assert set(nft.listed(netfilter, TABLE)) == {WEB, other}
+
+
+def test_taking_back_takes_what_is_left(netfilter: Netlink) -> None:
+    gone = Published(host_ip="", host_port=1, protocol="tcp", address="172.17.0.2", port=1)
+    install(netfilter, WEB)
+    nft.unpublish(netfilter, TABLE, [gone, WEB])
+    assert nft.listed(netfilter, TABLE) == ()
+
+
+def test_a_thousand_ports_are_restored_in_one_transaction(netfilter: Netlink) -> None:
+    many = [
+        Published(host_ip="", host_port=port, protocol="tcp", address="172.17.0.2", port=port)
+        for port in range(1000, 2500)
+    ]
+    install(netfilter, *many)
+    assert set(nft.listed(netfilter, TABLE)) == set(many)
+
+
+def test_setting_right_deletes_what_is_wrong_and_adds_what_is_missing(netfilter: Netlink) -> None:
+    wrong = Published(host_ip="", host_port=9999, protocol="tcp", address="172.17.9.9", port=1)
+    stale = Published(
+        host_ip="192.0.2.1", host_port=1, protocol="udp", address="172.17.9.9", port=1
+    )
+    own = Published(
+        host_ip="127.0.0.1", host_port=81, protocol="tcp", address="172.17.0.3", port=80
+    )
+    install(netfilter, wrong, stale)
+    assert nft.set_right(netfilter, TABLE, lambda: [WEB, own])
+    assert {(o.set_name, o.key, o.value) for o in nft.listed(netfilter, TABLE)} == {
+        (o.set_name, o.key, o.value) for o in (WEB, own)
+    }
+    assert not nft.set_right(netfilter, TABLE, lambda: [WEB, own])
+
+
+def test_what_is_published_during_a_restoration_is_not_lost(netfilter: Netlink) -> None:
+    """The look at the containers and the installation are apart: in between one may publish."""
+    late = Published(host_ip="", host_port=1, protocol="tcp", address="172.17.0.9", port=1)
+    alive = [WEB]
+
+    def published_ports() -> list[Published]:
+        found = list(alive)
+        if late not in alive:
+            alive.append(late)
+            with Netlink(NETLINK_NETFILTER) as other:
+                nft.ensure(other, TABLE, BRIDGE, SUBNET, list)
+                nft.publish(other, TABLE, [late])
+                run_nft("flush", "chain", "ip", TABLE, "guard")
+        return found
+
+    assert nft.ensure(netfilter, TABLE, BRIDGE, SUBNET, published_ports)
+    assert set(nft.listed(netfilter, TABLE)) == {WEB, late}
+
+
+# the host's own firewall ------------------------------------------------------------------------
+
+
+def test_no_warning_when_nothing_is_in_the_way(netfilter: Netlink) -> None:
+    install(netfilter)
+    run_nft("add", "table", "inet", "theirs")
+    run_nft(
+        "add",
+        "chain",
+        "inet",
+        "theirs",
+        "in",
+        "{ type filter hook input priority 0; policy drop; }",
+    )
+    assert nft.forward_warning(netfilter, TABLE, BRIDGE) == ""
+
+
+@pytest.mark.parametrize("family", ["ip", "inet"])
+def test_a_dropping_forward_policy_is_named_with_its_remedy(
+    netfilter: Netlink, family: str
+) -> None:
+    run_nft("add", "table", family, "theirs")
+    run_nft(
+        "add",
+        "chain",
+        family,
+        "theirs",
+        "passing",
+        "{ type filter hook forward priority 0; policy drop; }",
+    )
+    text = nft.forward_warning(netfilter, TABLE, BRIDGE)
+    assert f"policy drop in {family} theirs passing" in text
+    remedies = text.partition("To allow it: ")[2].split("; ")
+    assert len(remedies) == 2
+    for remedy in remedies:  # they work as they stand, and then the warning ends
+        run_nft(*remedy.split()[1:])
+    assert nft.forward_warning(netfilter, TABLE, BRIDGE) == ""
+
+
+def test_a_chain_of_iptables_gets_a_remedy_for_iptables(netfilter: Netlink) -> None:
+    run_nft("add", "table", "ip", "filter")
+    run_nft(
+        "add",
+        "chain",
+        "ip",
+        "filter",
+        "FORWARD",
+        "{ type filter hook forward priority 0; policy drop; }",
+    )
+    text = nft.forward_warning(netfilter, TABLE, BRIDGE)
+    assert f"iptables -I FORWARD -i {BRIDGE} -j ACCEPT" in text
+    run_nft("add", "chain", "ip", "filter", "DOCKER-USER")
+    assert "iptables -I DOCKER-USER" in nft.forward_warning(netfilter, TABLE, BRIDGE)
+
+
+def test_errno_of_a_restart_is_the_kernels() -> None:
+    assert errno.ERESTART == 85
