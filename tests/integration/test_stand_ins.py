@@ -9,7 +9,7 @@ import pytest
 
 from dockmagic_runtime import Engine
 from dockmagic_runtime.catalogue import STAND_IN_LABEL
-from dockmagic_runtime.errors import NotFound
+from dockmagic_runtime.errors import RemoteFailed
 from dockmagic_runtime.model.container import ContainerSpec, Status
 from dockmagic_runtime.model.events import PullDone, PullStatus
 from dockmagic_runtime.model.image import Image
@@ -60,9 +60,10 @@ def test_the_same_stand_in_twice_is_the_same_layer(engine: Engine) -> None:
     assert pull(engine, "busybox").diff_ids == first.diff_ids
 
 
-def test_an_image_that_the_catalogue_has_not_got_is_not_invented(engine: Engine) -> None:
-    with pytest.raises(NotFound):
-        list(engine.pull("no-such-image-anywhere"))
+def test_an_image_of_another_registry_is_not_invented(engine: Engine) -> None:
+    with pytest.raises(RemoteFailed, match="cannot pull localhost:1/httpd:latest"):
+        list(engine.pull("localhost:1/httpd"))
+    assert engine.images() == ()
 
 
 @pytest.mark.slow
