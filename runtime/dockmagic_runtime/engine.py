@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from dockmagic_runtime.containers import create, info, inspect, logs, remove, stop
+from dockmagic_runtime.containers import create, explain, info, inspect, logs, remove, stop
 from dockmagic_runtime.containers.changes import changes
 from dockmagic_runtime.containers.exec import execute
 from dockmagic_runtime.containers.reconcile import Reconciler
@@ -19,7 +19,7 @@ from dockmagic_runtime.containers.registry import Registry, describe
 from dockmagic_runtime.containers.rename import rename
 from dockmagic_runtime.containers.start import Starter, check_network
 from dockmagic_runtime.containers.stats import Sampler
-from dockmagic_runtime.errors import Conflict, Unsupported
+from dockmagic_runtime.errors import Conflict, EngineBug, Unsupported
 from dockmagic_runtime.images.blobs import BlobStore
 from dockmagic_runtime.images.layers import LayerStore
 from dockmagic_runtime.images.store import ImageStore
@@ -34,6 +34,7 @@ from dockmagic_runtime.model.container import (
     Stats,
 )
 from dockmagic_runtime.model.events import BuildEvent, BuildRequest, PullEvent, PullStatus
+from dockmagic_runtime.model.explanation import Explanation
 from dockmagic_runtime.model.image import History, Image, Layer
 from dockmagic_runtime.network.networks import Networks
 from dockmagic_runtime.store.area import Area
@@ -327,6 +328,16 @@ class Engine:
         record = self._registry.find(name)
         upper = f"{self._registry.directory(record.id)}/upper"
         return changes(upper, self._starter.lowers(record.layers))
+
+    def explain(self, name: str) -> Explanation:
+        """The operations of its last start, each with the time it took. Raises Conflict."""
+        return explain.explain(self._registry, self._registry.find(name))
+
+    def explain_process(self, process: Process) -> Explanation:
+        """The same for a process that `run` returned, also when it has ended."""
+        if process.plan is None:
+            raise EngineBug("only what this engine has started can be explained")
+        return explain.explanation(process.id, "", process.plan, process.trace)
 
     def stats(self, name: str) -> Stats:
         """One sample of a container that runs."""

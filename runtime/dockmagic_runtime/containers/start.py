@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from dockmagic_runtime.containers import init_layer
+from dockmagic_runtime.containers import explain, init_layer
 from dockmagic_runtime.containers.plan import plan
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.registry import Registry
@@ -50,6 +50,8 @@ class Starter:
         except BaseException:
             self.networks.release(record.id)
             raise
+        if not (owned and record.spec.auto_remove):  # that one is over before anybody can ask
+            explain.remember(self.registry.directory(record.id), request.plan, process.trace)
         self.networks.settle(record.id)  # from now on the supervisor's lock keeps the lease
         process.on_exit = lambda: self.conclude(record)
         return process

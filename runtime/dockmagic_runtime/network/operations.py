@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from selectors import BaseSelector
+from typing import ClassVar
 
 from dockmagic_runtime.linux.constants import CLONE_NEWNET
 from dockmagic_runtime.linux.interface import Linux
@@ -48,11 +49,14 @@ class KeptForTheArea(UndoneByKernel):
     """Base of the operations whose effect all containers of the area share: it stays."""
 
     __slots__ = ()
+    undoing: ClassVar[str] = "stays: all containers of the area share it"
 
 
 @operation
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnsureBridge(KeptForTheArea):
+    calls: ClassVar[tuple[str, ...]] = ("netlink RTM_NEWLINK bridge", "RTM_NEWADDR")
+
     bridge: str
     gateway: str
     prefix_length: int
@@ -69,6 +73,8 @@ class EnsureBridge(KeptForTheArea):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnsureTable(KeptForTheArea):
     """`run` is the area's run directory: where what others publish is found again."""
+
+    calls: ClassVar[tuple[str, ...]] = ("netlink NFT_MSG_NEWTABLE, NEWCHAIN, NEWRULE, NEWSET",)
 
     table: str
     bridge: str
@@ -94,6 +100,9 @@ def ensure_table(netlink: Netlink, table: str, bridge_name: str, subnet: str, ru
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldPorts:
     """`ports` are (host address, host port, container port, protocol) as asked for."""
+
+    calls: ClassVar[tuple[str, ...]] = ("socket", "bind", "listen")
+    undoing: ClassVar[str] = "close the sockets"
 
     ports: tuple[ports.Wish, ...]
 
@@ -121,6 +130,8 @@ def _place(ip: str, port: int) -> str:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateVeth(UndoneByKernel):
     """`owner` goes into the interface's alias, where `ip link` shows it."""
+
+    calls: ClassVar[tuple[str, ...]] = ("netlink RTM_NEWLINK veth",)
 
     name: str
     bridge: str
@@ -161,6 +172,8 @@ class CreateVeth(UndoneByKernel):
 class ConfigureInside(UndoneByKernel):
     """A second address of family AF_INET6, and IPv6 left on, come here with IPv6 subnets."""
 
+    calls: ClassVar[tuple[str, ...]] = ("netlink RTM_NEWADDR", "RTM_NEWLINK up", "RTM_NEWROUTE")
+
     address: str
     prefix_length: int
     gateway: str
@@ -193,6 +206,8 @@ class AwaitCarrier(UndoneByKernel):
     Until then the bridge's port drops everything, and a first packet that is lost costs TCP a
     second. Asking for the interface makes Linux 6.8 notice it at once; before, we look again.
     """
+
+    calls: ClassVar[tuple[str, ...]] = ("netlink RTM_GETLINK",)
 
     veth: str
     bridge: str
@@ -250,6 +265,8 @@ def _write_if_there(linux: Linux, path: str, value: bytes) -> None:
 class BringUpLoopback(UndoneByKernel):
     """All there is with `--network none`."""
 
+    calls: ClassVar[tuple[str, ...]] = ("netlink RTM_NEWLINK up",)
+
     def describe(self) -> str:
         return "inside: bring up lo, and nothing else"
 
@@ -277,6 +294,9 @@ def published(context: Context, address: str) -> tuple[nft.Published, ...]:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublishPorts:
     """`run` is the area's run directory, in which the container's own is called `container_id`."""
+
+    calls: ClassVar[tuple[str, ...]] = ("netlink NFT_MSG_NEWSETELEM",)
+    undoing: ClassVar[str] = "delete the elements, close the proxy"
 
     container_id: str
     address: str

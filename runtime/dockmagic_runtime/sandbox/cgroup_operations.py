@@ -8,7 +8,7 @@ kept in the context, as is the container's group itself, under "cgroup".
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Final
+from typing import ClassVar, Final
 
 from dockmagic_runtime.linux.cgroups import DEFAULT_DEVICES, Cgroup, Cgroups, DeviceRule, detect
 from dockmagic_runtime.linux.cgroups.host import SUPERVISORS
@@ -42,6 +42,8 @@ class EnterSupervisorCgroup(UndoneByKernel):
     """Move this supervisor out of the service that started the engine, so that ending the service
     does not end containers that were started with -d."""
 
+    calls: ClassVar[tuple[str, ...]] = ("mkdir", "write cgroup.procs")
+
     parent: str
 
     def describe(self) -> str:
@@ -64,6 +66,9 @@ class EnterSupervisorCgroup(UndoneByKernel):
 @dataclass(frozen=True, slots=True)
 class CreateCgroup:
     """The container's own group, named like the container."""
+
+    calls: ClassVar[tuple[str, ...]] = ("mkdir",)
+    undoing: ClassVar[str] = "kill what is left in it, rmdir"
 
     parent: str
     name: str
@@ -90,6 +95,8 @@ class CreateCgroup:
 @dataclass(frozen=True, slots=True)
 class LimitResources(UndoneByKernel):
     """`limits` are (field of Resources, value), only those that are asked for."""
+
+    calls: ClassVar[tuple[str, ...]] = ("write memory.*, cpu.*, pids.*",)
 
     parent: str
     name: str
@@ -136,6 +143,8 @@ def _words(limits: Resources) -> list[str]:
 class LimitDevices(UndoneByKernel):
     """Deny all device nodes but `rules`, each (kind, major, minor, access), -1 meaning any."""
 
+    calls: ClassVar[tuple[str, ...]] = ("write devices.deny and devices.allow, or bpf",)
+
     parent: str
     name: str
     rules: tuple[tuple[str, int, int, str], ...]
@@ -159,6 +168,8 @@ class LimitDevices(UndoneByKernel):
 @dataclass(frozen=True, slots=True)
 class JoinCgroup(UndoneByKernel):
     """Move the container's init into the group: itself in the child, by its pid elsewhere."""
+
+    calls: ClassVar[tuple[str, ...]] = ("write cgroup.procs",)
 
     parent: str
     name: str

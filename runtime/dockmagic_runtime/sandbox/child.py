@@ -23,6 +23,8 @@ from dockmagic_runtime.sandbox.operation import Context, Operation
 from dockmagic_runtime.sandbox.plan import ProcessSpec, SandboxPlan
 from dockmagic_runtime.sandbox.process import become
 
+Timing = tuple[float, float]
+
 
 def run(linux: Linux, plan: SandboxPlan, sync: socket.socket, context: Context) -> NoReturn:
     """Called right after the fork, with the standard streams in place. Ends in exec or _exit.
@@ -52,9 +54,10 @@ def run_process(linux: Linux, process: ProcessSpec, sync: socket.socket) -> NoRe
     os._exit(1)
 
 
-def execute_all(operations: tuple[Operation, ...], context: Context) -> list[float]:
-    """Carry them out in order; the seconds that each took. A failure names its operation."""
-    seconds = []
+def execute_all(operations: tuple[Operation, ...], context: Context) -> list[Timing]:
+    """Carry them out in order; when each began and the seconds it took. A failure names its
+    operation. The clock is the machine's, the same for all processes."""
+    times = []
     for one in operations:
         began = time.perf_counter()
         try:
@@ -64,8 +67,8 @@ def execute_all(operations: tuple[Operation, ...], context: Context) -> list[flo
                 f"could not {one.describe()}: {error.strerror}"
                 + (f" ({error.filename})" if error.filename else "")
             ) from error
-        seconds.append(time.perf_counter() - began)
-    return seconds
+        times.append((began, time.perf_counter() - began))
+    return times
 
 
 def report(sync: socket.socket, error: BaseException) -> None:

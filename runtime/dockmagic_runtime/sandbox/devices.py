@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from dataclasses import dataclass
+from typing import ClassVar
 
 from dockmagic_runtime.errors import EngineBug
 from dockmagic_runtime.sandbox.operation import Context, UndoneByKernel, operation
@@ -17,6 +18,8 @@ Node = tuple[str, str, int, int, int, int, int]  # path, "c" or "b", major, mino
 class MakeDeviceNodes(UndoneByKernel):
     """Nodes in the container's own /dev, after the host's by number: no node of the host is
     bound, so that a change of its mode or owner inside stays inside."""
+
+    calls: ClassVar[tuple[str, ...]] = ("mknodat", "fchownat")
 
     nodes: tuple[Node, ...]
 
@@ -50,6 +53,8 @@ class MakeDeviceNodes(UndoneByKernel):
 @dataclass(frozen=True, slots=True)
 class SetOomScore(UndoneByKernel):
     """`--oom-score-adj`: inherited by everything that runs inside."""
+
+    calls: ClassVar[tuple[str, ...]] = ("write /proc/self/oom_score_adj",)
 
     adjustment: int
 

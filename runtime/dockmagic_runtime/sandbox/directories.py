@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import ClassVar
 
 from dockmagic_runtime.errors import EngineBug
 from dockmagic_runtime.sandbox.operation import Context, UndoneByKernel, operation
@@ -16,6 +17,8 @@ class MakeDirectory(UndoneByKernel):
 
     It stays in the writable layer, so there is nothing to undo.
     """
+
+    calls: ClassVar[tuple[str, ...]] = ("openat2", "mkdirat")
 
     path: str
 

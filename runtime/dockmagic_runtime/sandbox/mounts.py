@@ -13,7 +13,7 @@ import errno
 import os
 import stat
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 from dockmagic_runtime.errors import EngineBug, InvalidInput
 from dockmagic_runtime.linux import constants as c
@@ -47,6 +47,8 @@ def _attributes(options: tuple[str, ...]) -> int:
 @operation
 @dataclass(frozen=True, slots=True)
 class MakeMountsPrivate(UndoneByKernel):
+    calls: ClassVar[tuple[str, ...]] = ("mount MS_REC|MS_PRIVATE",)
+
     def describe(self) -> str:
         return "make every mount private, so that nothing mounted from here on shows on the host"
 
@@ -58,6 +60,8 @@ class MakeMountsPrivate(UndoneByKernel):
 @dataclass(frozen=True, slots=True)
 class MountOverlay(UndoneByKernel):
     """The root: `lowers` topmost first; `target` is an empty directory of the Docker area."""
+
+    calls: ClassVar[tuple[str, ...]] = ("fsopen overlay", "fsconfig", "fsmount", "move_mount")
 
     lowers: tuple[str, ...]
     upper: str
@@ -87,6 +91,8 @@ class MountFilesystem(UndoneByKernel):
 
     `settings` are its own options, "key=value" or "flag"; `options` the mount's attributes.
     """
+
+    calls: ClassVar[tuple[str, ...]] = ("fsopen", "fsconfig", "fsmount", "openat2", "move_mount")
 
     fstype: str
     target: str
@@ -151,6 +157,8 @@ class MountCgroups(UndoneByKernel):
     With a cgroup namespace, what is mounted here begins at the container's own group.
     """
 
+    calls: ClassVar[tuple[str, ...]] = ("fsopen", "fsmount", "move_mount", "mount_setattr")
+
     mounts: tuple[tuple[str, str, tuple[str, ...], tuple[str, ...]], ...]
     links: tuple[tuple[str, str], ...] = ()
 
@@ -200,6 +208,8 @@ _LINKS: Final = {
 class MakeDevices(UndoneByKernel):
     """Fill the tmpfs on /dev. Keeps a verified descriptor of the null device for the masks."""
 
+    calls: ClassVar[tuple[str, ...]] = ("mknodat", "symlinkat", "mkdirat")
+
     def describe(self) -> str:
         return f"make the devices {' '.join(_DEVICES)} and the links {' '.join(_LINKS)} in /dev"
 
@@ -228,6 +238,13 @@ class BindMount(UndoneByKernel):
     The source is opened by the host's name in the child's still unpivoted view; the target is
     resolved in-root and made if it is missing, through descriptors (CVE-2024-45310).
     """
+
+    calls: ClassVar[tuple[str, ...]] = (
+        "open_tree OPEN_TREE_CLONE",
+        "mount_setattr",
+        "openat2",
+        "move_mount",
+    )
 
     source: str
     target: str
@@ -267,6 +284,8 @@ class BindFromContainer(UndoneByKernel):
     goes there and comes back.
     """
 
+    calls: ClassVar[tuple[str, ...]] = ("setns", "open_tree OPEN_TREE_CLONE", "move_mount")
+
     pid: int
     path: str
 
@@ -304,6 +323,8 @@ _PROPAGATION: Final = {
 class MaskPaths(UndoneByKernel):
     """Hide what tells about the host: files behind the null device, directories behind an empty
     read-only tmpfs. The source is the descriptor of a node we made (CVE-2025-31133)."""
+
+    calls: ClassVar[tuple[str, ...]] = ("openat2", "open_tree OPEN_TREE_CLONE", "move_mount")
 
     paths: tuple[str, ...]
 
@@ -356,6 +377,12 @@ def _empty_tmpfs(linux: Linux) -> int:
 class MakeReadOnly(UndoneByKernel):
     """Cover paths with a read-only view of themselves."""
 
+    calls: ClassVar[tuple[str, ...]] = (
+        "open_tree OPEN_TREE_CLONE",
+        "mount_setattr MOUNT_ATTR_RDONLY",
+        "move_mount",
+    )
+
     paths: tuple[str, ...]
 
     def describe(self) -> str:
@@ -379,6 +406,8 @@ class MakeReadOnly(UndoneByKernel):
 class MakeRootReadOnly(UndoneByKernel):
     """`--read-only`: the overlay itself; what is mounted on it keeps its own setting."""
 
+    calls: ClassVar[tuple[str, ...]] = ("mount_setattr MOUNT_ATTR_RDONLY",)
+
     def describe(self) -> str:
         return "make the root file system read-only"
 
@@ -394,6 +423,8 @@ class MakeRootReadOnly(UndoneByKernel):
 @operation
 @dataclass(frozen=True, slots=True)
 class PivotRoot(UndoneByKernel):
+    calls: ClassVar[tuple[str, ...]] = ("fchdir", "pivot_root", "umount2 MNT_DETACH")
+
     def describe(self) -> str:
         return "make the overlay the root directory and detach the host's"
 

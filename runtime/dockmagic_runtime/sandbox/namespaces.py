@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 from dockmagic_runtime.errors import EngineBug
 from dockmagic_runtime.linux import constants as c
@@ -25,6 +25,8 @@ NAMES: Final = {
 class Unshare(UndoneByKernel):
     """New namespaces for the child itself. `pid` is not among them: the fork made that one."""
 
+    calls: ClassVar[tuple[str, ...]] = ("unshare",)
+
     namespaces: tuple[str, ...]
 
     def describe(self) -> str:
@@ -38,6 +40,8 @@ class Unshare(UndoneByKernel):
 @dataclass(frozen=True, slots=True)
 class JoinNamespace(UndoneByKernel):
     """Enter a namespace of another container (`--network container:NAME`) or of the host."""
+
+    calls: ClassVar[tuple[str, ...]] = ("setns",)
 
     name: str
     pid: int
@@ -68,6 +72,8 @@ class HandOverNetwork(UndoneByKernel):
     the two costs overlap.
     """
 
+    calls: ClassVar[tuple[str, ...]] = ("socket AF_NETLINK", "sendmsg SCM_RIGHTS")
+
     def describe(self) -> str:
         return "hand the network namespace to the supervisor, which plugs it in meanwhile"
 
@@ -84,6 +90,8 @@ class HandOverNetwork(UndoneByKernel):
 @operation
 @dataclass(frozen=True, slots=True)
 class AwaitNetwork(UndoneByKernel):
+    calls: ClassVar[tuple[str, ...]] = ("recv",)
+
     def describe(self) -> str:
         return "wait until the network is connected"
 
@@ -95,6 +103,8 @@ class AwaitNetwork(UndoneByKernel):
 @operation
 @dataclass(frozen=True, slots=True)
 class SetHostname(UndoneByKernel):
+    calls: ClassVar[tuple[str, ...]] = ("sethostname",)
+
     hostname: str
     domainname: str = ""
 
@@ -111,6 +121,8 @@ class SetHostname(UndoneByKernel):
 @dataclass(frozen=True, slots=True)
 class WriteSysctls(UndoneByKernel):
     """`--sysctl`, into the container's own /proc/sys by a path resolved in its root."""
+
+    calls: ClassVar[tuple[str, ...]] = ("fsopen proc", "write /proc/sys/…")
 
     values: tuple[tuple[str, str], ...]
 
@@ -135,6 +147,8 @@ class WriteSysctls(UndoneByKernel):
 @operation
 @dataclass(frozen=True, slots=True)
 class FreshKeyring(UndoneByKernel):
+    calls: ClassVar[tuple[str, ...]] = ("keyctl KEYCTL_JOIN_SESSION_KEYRING",)
+
     def describe(self) -> str:
         return "start with an empty session keyring"
 

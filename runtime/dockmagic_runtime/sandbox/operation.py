@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
 from dockmagic_runtime.errors import EngineBug
 from dockmagic_runtime.linux.interface import Linux
@@ -46,7 +46,13 @@ class Operation(Protocol):
 
     `undo` is called only after a successful `execute`, at most once, in reverse order. It does
     nothing for what the kernel removes with the namespace.
+
+    `calls` names the system calls and messages that do it, `undoing` says how it ends: both are
+    what `%explain` shows beside `describe()`.
     """
+
+    calls: ClassVar[tuple[str, ...]]
+    undoing: ClassVar[str]
 
     def describe(self) -> str: ...
     def execute(self, context: Context) -> None: ...
@@ -57,6 +63,7 @@ class UndoneByKernel:
     """Base of the operations whose effect ends with the child or with its namespaces."""
 
     __slots__ = ()
+    undoing: ClassVar[str] = "the kernel, when the container's namespaces end"
 
     def undo(self, context: Context) -> None:
         """Nothing to do: see the class."""

@@ -7,7 +7,7 @@ import os
 import socket
 import struct
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 from dockmagic_runtime.errors import EngineBug
 from dockmagic_runtime.linux import constants as c
@@ -38,6 +38,8 @@ def open_pair(devpts: int) -> tuple[int, int]:
 @dataclass(frozen=True, slots=True)
 class OpenTerminal(UndoneByKernel):
     """Make the terminal, hand its master to the supervisor, take its slave as standard streams."""
+
+    calls: ClassVar[tuple[str, ...]] = ("open /dev/ptmx", "ioctl TIOCGPTPEER", "move_mount")
 
     def describe(self) -> str:
         return "open a terminal in the container's /dev/pts and bind it to /dev/console"

@@ -37,7 +37,7 @@ class Started:
     pidfd: int
     context: Context
     undo: contextlib.ExitStack
-    trace: dict[str, list[float]] = field(default_factory=dict)
+    trace: dict[str, list[child.Timing]] = field(default_factory=dict)
 
 
 def start(linux: Linux, plan: SandboxPlan, stdio: Stdio, facts: dict[str, Any]) -> Started:
@@ -66,13 +66,13 @@ def start(linux: Linux, plan: SandboxPlan, stdio: Stdio, facts: dict[str, Any]) 
 
 def execute_undoably(
     operations: tuple[Operation, ...], context: Context, undo: contextlib.ExitStack
-) -> list[float]:
+) -> list[child.Timing]:
     """Carry them out; each that succeeded goes on the undo stack."""
-    seconds = []
+    times = []
     for one in operations:
-        seconds += child.execute_all((one,), context)
+        times += child.execute_all((one,), context)
         undo.callback(one.undo, context)
-    return seconds
+    return times
 
 
 def _fork(
@@ -138,9 +138,9 @@ def _accompany(
     context: Context,
     undo: contextlib.ExitStack,
     stdio: Stdio,
-) -> dict[str, list[float]]:
+) -> dict[str, list[child.Timing]]:
     """Answer the child's messages until it has become the program. Raises what it reports."""
-    trace: dict[str, list[float]] = {}
+    trace: dict[str, list[child.Timing]] = {}
     while True:
         message, fds = _receive(sync)
         if not message:

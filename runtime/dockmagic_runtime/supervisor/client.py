@@ -48,6 +48,10 @@ class Client:
     def say(self, verb: str, **values: Any) -> None:
         self.send(protocol.control(verb, **values))
 
+    def hand_over(self, verb: str, *fds: int) -> None:
+        """A message with descriptors, to a client that gets nothing else."""
+        socket.send_fds(self._socket, [protocol.control(verb)], list(fds))
+
     def _ready(self, events: int) -> None:
         if events & WRITE:
             self._flush()

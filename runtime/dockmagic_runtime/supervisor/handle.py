@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from dockmagic_runtime.errors import Conflict, InvalidInput, StartFailed
-from dockmagic_runtime.sandbox.plan import ProcessSpec
+from dockmagic_runtime.sandbox.plan import ProcessSpec, SandboxPlan
 from dockmagic_runtime.supervisor import protocol
 from dockmagic_runtime.supervisor.birth import rebuild_error
 from dockmagic_runtime.supervisor.request import LaunchRequest
@@ -53,7 +53,18 @@ class Launcher:
         except BaseException:
             ours.close()
             raise
-        return Process(ours, request.id)
+        process = Process(ours, request.id)
+        process.plan = request.plan
+        return process
+
+    def open_tree(self, operations: tuple[Operation, ...]) -> tuple[int, int]:
+        """Descriptors of a root with these mounts, and of the namespace that they live in."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        with ours:
+            with theirs, self._lock:
+                self._send(protocol.frame(protocol.TREE, tree.encode(operations)), theirs)
+            root, namespace = tree.receive(ours)
+            return root, namespace
 
     def _send(self, message: bytes, owner: socket.socket) -> None:
         """Deliver one request; a launcher that somebody killed is replaced, once."""
@@ -120,7 +131,8 @@ class Process:
     def __init__(self, connection: socket.socket, container_id: str) -> None:
         self.id = container_id
         self.pid = 0
-        self.trace: dict[str, list[float]] = {}
+        self.plan: SandboxPlan | None = None  # what was carried out, for who wants it explained
+        self.trace: dict[str, list[tuple[float, float]]] = {}
         self.ports: tuple[tuple[str, int, int, str], ...] = ()
         self._socket = connection
         self._reader = protocol.FrameReader()

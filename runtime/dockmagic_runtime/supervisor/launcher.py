@@ -27,7 +27,8 @@ from dockmagic_runtime.sandbox import namespaces as _namespaces
 from dockmagic_runtime.sandbox import terminal as _terminal
 from dockmagic_runtime.sandbox.capabilities import resolve
 from dockmagic_runtime.sandbox.seccomp_profile import default_program
-from dockmagic_runtime.supervisor.protocol import FrameReader
+from dockmagic_runtime.supervisor import tree
+from dockmagic_runtime.supervisor.protocol import TREE, FrameReader
 from dockmagic_runtime.supervisor.request import LaunchRequest
 from dockmagic_runtime.supervisor.supervise import Supervisor
 
@@ -71,18 +72,19 @@ def _serve(linux: Kernel, engine: socket.socket, facts: dict[str, Any]) -> None:
         waiting += fds
         if not data:
             return
-        for _kind, payload in reader.feed(data):
+        for kind, payload in reader.feed(data):
             owner = waiting.pop(0)
-            _fork_supervisor(linux, engine, owner, waiting, payload, facts)
+            _fork_for(linux, engine, owner, waiting, kind, payload, facts)
             os.close(owner)
             engine.send(b"+")
 
 
-def _fork_supervisor(
+def _fork_for(
     linux: Kernel,
     engine: socket.socket,
     owner: int,
     waiting: list[int],
+    kind: int,
     payload: bytes,
     facts: dict[str, Any],
 ) -> None:
@@ -91,7 +93,10 @@ def _fork_supervisor(
             engine.close()
             for fd in waiting:
                 os.close(fd)
-            _supervise(linux, owner, payload, facts)
+            if kind == TREE:
+                tree.build(linux, socket.socket(fileno=owner), tree.decode(payload))
+            else:
+                _supervise(linux, owner, payload, facts)
         finally:
             os._exit(0)
 

@@ -20,6 +20,7 @@ STDIN: Final = 0
 STDOUT: Final = 1
 STDERR: Final = 2
 CONTROL: Final = 3
+TREE: Final = 4  # to the launcher: operations that make a tree (`supervisor.tree`)
 
 _HEADER: Final = struct.Struct(">BxxxI")
 MAXIMUM: Final = 16 * 1024 * 1024  # a plan with a long environment is far below
@@ -47,7 +48,7 @@ class FrameReader:
         self._buffer += data
         while len(self._buffer) >= _HEADER.size:
             kind, length = _HEADER.unpack_from(self._buffer)
-            if kind > CONTROL or length > MAXIMUM:
+            if kind > TREE or length > MAXIMUM:
                 raise EngineBug(f"a frame of kind {kind} and {length} bytes came over a socket")
             end = _HEADER.size + length
             if len(self._buffer) < end:

@@ -22,7 +22,7 @@ from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.linux.removal import remove_tree
 from dockmagic_runtime.sandbox import child
 from dockmagic_runtime.store import locks
-from dockmagic_runtime.supervisor import birth, protocol, state
+from dockmagic_runtime.supervisor import birth, protocol, state, tree
 from dockmagic_runtime.supervisor.client import Client
 from dockmagic_runtime.supervisor.execution import Execution
 from dockmagic_runtime.supervisor.log import JsonLog
@@ -258,6 +258,13 @@ class Supervisor:
         self._executions[client] = execution
         client.say("started", pid=execution.pid)
 
+    def _verb_tree(self, client: Client, mounts: bool) -> None:
+        fd = tree.visit(self._linux, self._program.pidfd, mounts=mounts)
+        try:
+            client.hand_over("tree", fd)
+        finally:
+            os.close(fd)
+
     def _execution_ended(self, client: Client, code: int) -> None:
         self._executions.pop(client, None)
         client.say("exited", exit_code=code)
@@ -332,6 +339,7 @@ _VERBS: dict[str, Callable[..., None]] = {
     "pause": Supervisor._verb_pause,
     "unpause": Supervisor._verb_unpause,
     "exec": Supervisor._verb_exec,
+    "tree": Supervisor._verb_tree,
 }
 
 

@@ -2,12 +2,19 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import ClassVar
 
 import pytest
 
 from dockmagic_runtime.errors import EngineBug
 from dockmagic_runtime.sandbox.mounts import BindMount, MakeDevices, MaskPaths, MountOverlay
-from dockmagic_runtime.sandbox.operation import Context, Operation, from_wire, to_wire
+from dockmagic_runtime.sandbox.operation import (
+    Context,
+    Operation,
+    UndoneByKernel,
+    from_wire,
+    to_wire,
+)
 from dockmagic_runtime.sandbox.plan import ProcessSpec, SandboxPlan
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -16,6 +23,12 @@ OPERATIONS: tuple[Operation, ...] = (
     MaskPaths(("/proc/kcore",)),
     MakeDevices(),
 )
+
+
+def test_every_operation_names_its_calls_and_its_undoing() -> None:
+    for one in OPERATIONS:
+        assert all(one.calls)
+        assert one.undoing
 
 
 def test_a_plan_survives_json() -> None:
@@ -28,13 +41,13 @@ def test_a_plan_survives_json() -> None:
 
 def test_an_operation_nobody_registered_is_our_bug() -> None:
     @dataclass(frozen=True)
-    class Stranger:
+    class Stranger(UndoneByKernel):
+        calls: ClassVar[tuple[str, ...]] = ()
+
         def describe(self) -> str:
             return ""
 
         def execute(self, context: Context) -> None: ...
-
-        def undo(self, context: Context) -> None: ...
 
     with pytest.raises(EngineBug, match="Stranger"):
         from_wire(to_wire([Stranger()]))
