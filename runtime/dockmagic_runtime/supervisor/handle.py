@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from dockmagic_runtime.errors import Conflict, InvalidInput, StartFailed
 from dockmagic_runtime.sandbox.plan import ProcessSpec, SandboxPlan
-from dockmagic_runtime.supervisor import protocol
+from dockmagic_runtime.supervisor import protocol, tree
 from dockmagic_runtime.supervisor.birth import rebuild_error
 from dockmagic_runtime.supervisor.request import LaunchRequest
 
@@ -140,6 +140,7 @@ class Process:
         self._early: deque[tuple[str, bytes]] = deque()
         self._exit_code: int | None = None
         self.oom_killed = False
+        self.was_lost = False  # the end came without a word: look at the state file
         self.on_exit: Callable[[], None] | None = None  # called once, when the end is known
 
     @classmethod
@@ -255,7 +256,10 @@ class Process:
     def _step(self) -> dict[str, Any] | None:
         """Take in one frame; the message if it was one."""
         while not self._ready:
-            data = self._socket.recv(256 * 1024)
+            try:
+                data = self._socket.recv(256 * 1024)
+            except ConnectionResetError:
+                data = b""  # it closed with words of ours unread; its own were delivered before
             if not data:
                 self._lost()
                 return None
@@ -276,6 +280,7 @@ class Process:
         """The supervisor is gone without a word: it was killed, and its container with it."""
         if not self.pid:
             raise StartFailed("the supervisor ended before the container ran", exit_code=125)
+        self.was_lost = True
         self._ended(128 + signal.SIGKILL)
 
     def _ended(self, code: int) -> None:
