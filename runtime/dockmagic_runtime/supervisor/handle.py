@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from dockmagic_runtime.errors import Conflict, InvalidInput, StartFailed
+from dockmagic_runtime.sandbox.operation import Operation
 from dockmagic_runtime.sandbox.plan import ProcessSpec, SandboxPlan
 from dockmagic_runtime.supervisor import protocol, tree
 from dockmagic_runtime.supervisor.birth import rebuild_error
