@@ -62,9 +62,11 @@ def wait(registry: Registry, record: Record) -> int:
     except Conflict:
         return registry.state(record.id).exit_code
     try:
-        return process.wait()
+        code = process.wait()
     finally:
         process.close()
+    # a supervisor that was about to leave when we came has written its last state before
+    return registry.state(record.id).exit_code if process.was_lost else code
 
 
 def set_paused(registry: Registry, record: Record, *, paused: bool) -> None:
