@@ -137,7 +137,10 @@ def test_logs_are_kept_and_followed_to_the_end(engine: Engine) -> None:
 
 def test_stop_asks_and_then_kills(engine: Engine) -> None:
     deaf = start(engine, "sleep 100", name="deaf")  # pid 1 without a handler ignores TERM
-    polite = start(engine, "trap 'exit 5' TERM; while :; do sleep 0.05; done", name="polite")
+    polite = start(
+        engine, "trap 'exit 5' TERM; echo ready; while :; do sleep 0.05; done", name="polite"
+    )
+    next(engine.logs("polite", follow=True))
     engine.stop("polite")
     engine.stop("deaf", timeout=0.2)
     assert engine.container(polite.id).exit_code == 5
