@@ -17,6 +17,7 @@ from dockmagic_runtime.model.container import PortMapping, Status
 from dockmagic_runtime.network.networks import Networks
 from dockmagic_runtime.network.plan import Connection
 from dockmagic_runtime.sandbox.plan import SandboxPlan
+from dockmagic_runtime.store import locks
 from dockmagic_runtime.store.area import Area
 from dockmagic_runtime.supervisor.handle import Launcher, Process
 from dockmagic_runtime.supervisor.request import LaunchRequest
@@ -46,7 +47,9 @@ class Starter:
         connection = self.connect(record)
         try:
             request = self._request(record, connection, owned=owned)
-            process = self.launcher.launch(request).await_start()
+            # nobody else may have the writable layer mounted (see `containers.tree`)
+            with locks.held(f"{self.registry.directory(record.id)}/tree.lock"):
+                process = self.launcher.launch(request).await_start()
         except BaseException:
             self.networks.release(record.id)
             raise
@@ -76,9 +79,7 @@ class Starter:
         self, record: Record, connection: Connection | None, *, owned: bool
     ) -> LaunchRequest:
         directory = self.registry.directory(record.id)
-        for mount in record.mounts:
-            if mount.kind == "bind" and mount.create_source:
-                os.makedirs(mount.source, exist_ok=True)
+        make_bind_sources(record)
         return LaunchRequest(
             id=record.id,
             plan=self.plan(
@@ -102,7 +103,12 @@ class Starter:
     ) -> SandboxPlan:
         """The plan of a start with that writable layer; writes Docker's three files to `etc`."""
         self._write_etc(record, connection, etc)
-        around = Surroundings(
+        return plan(record, self.surroundings(record, connection, upper=upper, work=work, etc=etc))
+
+    def surroundings(
+        self, record: Record, connection: Connection | None, *, upper: str, work: str, etc: str
+    ) -> Surroundings:
+        return Surroundings(
             lowers=self.lowers(record.layers),
             upper=upper,
             work=work,
@@ -119,7 +125,6 @@ class Starter:
             },
             processors=os.cpu_count() or 1,
         )
-        return plan(record, around)
 
     @property
     def rootfs(self) -> str:
@@ -166,6 +171,13 @@ class Starter:
 
 
 _JOINED = {"net": "network", "pid": "PID", "ipc": "IPC"}
+
+
+def make_bind_sources(record: Record) -> None:
+    """`-v` makes the host directory that is missing."""
+    for mount in record.mounts:
+        if mount.kind == "bind" and mount.create_source:
+            os.makedirs(mount.source, exist_ok=True)
 
 
 def published_ports(record: Record) -> tuple[PortMapping, ...]:

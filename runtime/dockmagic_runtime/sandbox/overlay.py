@@ -31,6 +31,7 @@ def mount_overlay(
 ) -> int:
     """The descriptor of a detached overlay mount; `lowers` topmost first.
 
+    Without `upper` (and `work`) it is read-only, and there must be two lower directories at least.
     `target` is an empty directory of ours, needed on kernels before 6.5 only. Raises InvalidInput
     when such a kernel cannot take so many layers, OSError when the kernel refuses.
     """
@@ -46,8 +47,9 @@ def mount_overlay(
             return mount_overlay_classic(
                 linux, lowers, upper, work, target=target, volatile=volatile
             )
-        linux.fsconfig_string(fs, "upperdir", upper)
-        linux.fsconfig_string(fs, "workdir", work)
+        if upper:
+            linux.fsconfig_string(fs, "upperdir", upper)
+            linux.fsconfig_string(fs, "workdir", work)
         if volatile:
             linux.fsconfig_flag(fs, "volatile")
         linux.fsconfig_create(fs)
@@ -71,7 +73,7 @@ def mount_overlay_classic(
     try:
         here = f"/proc/self/fd/{base_fd}"
         names = ":".join(f"{here}/{os.path.relpath(lower, base)}" for lower in lowers)
-        data = f"lowerdir={names},upperdir={upper},workdir={work}"
+        data = f"lowerdir={names}" + (f",upperdir={upper},workdir={work}" if upper else "")
         data += ",volatile" if volatile else ""
         if len(data) >= _PAGE:
             raise InvalidInput(
