@@ -9,7 +9,6 @@ from __future__ import annotations
 import socket
 import sqlite3
 import struct
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,7 +72,7 @@ def store_network(connection: sqlite3.Connection, network: Network) -> None:
             network.bridge,
             network.subnet,
             network.gateway,
-            network.created or time.time(),
+            network.created,
         ),
     )
 

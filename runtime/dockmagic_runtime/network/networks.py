@@ -8,6 +8,7 @@ host, so that two areas never choose the same.
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -133,7 +134,7 @@ class Networks:
             bridge=self._area.bridge,
             subnet=str(block),
             gateway=pools.gateway_of(block),
-            created=network.created if network else 0,
+            created=network.created if network else time.time(),
         )
 
     def _used(self, netlink: Netlink) -> Iterator[pools.Block]:
@@ -167,9 +168,8 @@ class Networks:
         """Take back what containers left that ended without a last word: leases and ports."""
         with self._database.transaction() as connection:
             rows = connection.execute("SELECT DISTINCT container_id FROM leases").fetchall()
-            for (container_id,) in rows:
-                if not self._needs_lease(container_id):
-                    leases.release(connection, container_id)
+            for container_id in [one for (one,) in rows if not self._needs_lease(one)]:
+                leases.release(connection, container_id)
         self.repair()
 
     def _needs_lease(self, container_id: str) -> bool:

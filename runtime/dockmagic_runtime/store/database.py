@@ -66,6 +66,7 @@ CREATE TABLE leases (
     PRIMARY KEY (network_id, address),
     UNIQUE (network_id, container_id)
 ) WITHOUT ROWID;
+CREATE INDEX leases_container ON leases(container_id);
 CREATE TABLE build_cache (
     key TEXT PRIMARY KEY,
     chain_id TEXT NOT NULL DEFAULT '',

@@ -1,0 +1,306 @@
+"""`Networks`, against the machine's own network: an area of its own leaves nothing on it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dockmagic_runtime.errors import Conflict
+from dockmagic_runtime.linux.netlink import open_for_others
+from dockmagic_runtime.linux.syscalls import Kernel
+from dockmagic_runtime.model.container import ContainerSpec, PortMapping
+from dockmagic_runtime.network import networks as module
+from dockmagic_runtime.network.networks import Networks
+from dockmagic_runtime.network.operations import NETFILTER, PORTS
+from dockmagic_runtime.network.pools import Block
+from dockmagic_runtime.sandbox.operation import Context
+from dockmagic_runtime.store import locks
+from dockmagic_runtime.store.area import Area
+from dockmagic_runtime.store.database import Database
+
+from .conftest import ask, await_end_of, in_namespace, ip, new_namespace, nft
+
+pytestmark = [pytest.mark.root, pytest.mark.network]
+
+ONE, TWO = "1" * 64, "2" * 64
+
+
+class Rooms:
+    """An area with its database and networks; `start` and `stop` do what a supervisor does."""
+
+    def __init__(self, area: Area) -> None:
+        self.area = area
+        self.database = Database(area.database)
+        self.networks = Networks(area, self.database)
+
+    def start(self, container_id: str, *ports: PortMapping) -> contextlib.ExitStack:
+        """Carry the plan out and settle; closing the stack ends the container."""
+        connection = self.networks.connect(container_id, ports)
+        undo = contextlib.ExitStack()
+        context = Context(Kernel())
+        with new_namespace() as inside:
+            context.netns_fd = os.dup(inside)
+            context.inside_netlink = open_for_others()
+        undo.callback(lambda: context.resources.pop(NETFILTER).close())
+        self._hold_lock(container_id, undo)
+        undo.callback(os.close, context.netns_fd)
+        undo.callback(os.close, context.inside_netlink)
+        for one in connection.operations:
+            one.execute(context)
+            undo.callback(one.undo, context)
+        self.networks.settle(container_id)
+        self.context = context
+        self.endpoint = connection.endpoint
+        return undo
+
+    def _hold_lock(self, container_id: str, undo: contextlib.ExitStack) -> None:
+        directory = self.area.container_run(container_id)
+        directory.mkdir()
+        lock = locks.acquire(f"{directory}/lock")
+        assert lock is not None
+        undo.callback(shutil.rmtree, directory)
+        undo.callback(os.close, lock)
+
+    def leases(self) -> set[str]:
+        return {row[0] for row in self.database.rows("SELECT container_id FROM leases")}
+
+    def close(self) -> None:
+        self.networks.remove_all()
+        self.networks.close()
+        self.database.close()
+
+
+@pytest.fixture
+def rooms(area: Area) -> Iterator[Rooms]:
+    made = Rooms(area)
+    yield made
+    made.close()
+
+
+def table(area: Area) -> str:
+    done = subprocess.run(
+        ["nft", "list", "table", "ip", area.nft_table], capture_output=True, text=True, check=False
+    )
+    return done.stdout
+
+
+def test_nothing_is_touched_before_a_container_needs_it(rooms: Rooms) -> None:
+    rooms.networks.repair()
+    rooms.networks.sweep()
+    assert table(rooms.area) == ""
+    assert rooms.database.rows("SELECT * FROM networks") == []
+
+
+def test_the_default_network_is_chosen_once_and_its_bridge_is_up(rooms: Rooms) -> None:
+    network = rooms.networks.default()
+    assert network.name == "bridge"
+    assert network.bridge == rooms.area.bridge
+    assert f"inet {network.gateway}/{network.prefix_length}" in ip(
+        "address", "show", network.bridge
+    )
+    assert rooms.networks.default() == network
+    assert Networks(rooms.area, rooms.database).default().subnet == network.subnet
+
+
+def test_two_areas_never_share_a_subnet(rooms: Rooms, tmp_path: Path) -> None:
+    other_area = Area.at(tmp_path / "other")
+    other_area.prepare()
+    other = Rooms(other_area)
+    try:
+        one, two = rooms.networks.default(), other.networks.default()
+        assert not Block.parse(one.subnet).overlaps(Block.parse(two.subnet))
+    finally:
+        other.close()
+        shutil.rmtree(other_area.run)
+
+
+def test_another_subnet_is_chosen_when_somebody_took_ours_meanwhile(rooms: Rooms) -> None:
+    network = rooms.networks.default()
+    rooms.networks.remove_all()
+    squatter = f"dm{rooms.area.id}x"
+    ip("link", "add", squatter, "type", "bridge")
+    try:
+        ip("address", "add", f"{network.gateway}/24", "dev", squatter)
+        ip("link", "set", squatter, "up")
+        moved = rooms.networks.default()
+        assert not Block.parse(moved.subnet).overlaps(Block.parse(network.subnet))
+        assert moved.id == network.id
+    finally:
+        ip("link", "delete", squatter)
+
+
+def test_a_container_is_plugged_in_published_and_gone_again(rooms: Rooms) -> None:
+    rooms.networks.default()
+    with rooms.start(ONE, PortMapping(container_port=80)):
+        ports = rooms.context.resources[PORTS]
+        assert [(host, inner, kind) for host, _, inner, kind in ports] == [
+            ("0.0.0.0", 80, "tcp"),
+            ("::", 80, "tcp"),
+        ]
+        address = rooms.endpoint["ip_address"]
+        assert address.endswith(".0.2")
+        assert rooms.networks.connect(TWO).endpoint["ip_address"] == address[:-1] + "3"
+        assert f"tcp . {ports[0][1]} : " in table(rooms.area)
+        record = json.loads((rooms.area.container_run(ONE) / "ports.json").read_text())
+        assert record == [["", ports[0][1], "tcp", address, 80]]
+    assert f"tcp . {ports[0][1]} : " not in table(rooms.area)
+    await_end_of(rooms.endpoint["veth"])
+
+
+def test_traffic_is_counted_as_the_container_sees_it(rooms: Rooms) -> None:
+    gateway = rooms.networks.default().gateway
+    with rooms.start(ONE):
+        veth = rooms.endpoint["veth"]
+        before = rooms.networks.traffic(veth)
+        with pytest.raises(ConnectionRefusedError):
+            in_namespace(rooms.context.netns_fd, ask, gateway, 1)
+        after = rooms.networks.traffic(veth)
+        with pytest.raises(TimeoutError):
+            in_namespace(rooms.context.netns_fd, _send_into_the_void, gateway, 100_000)
+        received, sent = rooms.networks.traffic(veth)
+    assert all(now > then for now, then in zip(after, before, strict=True))
+    assert sent - after[1] > 100_000  # of the container's side: much sent, little received
+    assert received - after[0] < 50_000
+    assert rooms.networks.traffic("veth-missing") == (0, 0)
+
+
+def _send_into_the_void(address: str, size: int) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+        for _ in range(0, size, 1000):
+            sender.sendto(bytes(1000), (address, 1))
+    raise TimeoutError("as expected: nobody answers")
+
+
+# claims and sweeping ----------------------------------------------------------------------------
+
+
+def test_a_container_that_is_being_started_cannot_be_started_again(rooms: Rooms) -> None:
+    rooms.networks.connect(ONE)
+    with pytest.raises(Conflict, match="already being started"):
+        rooms.networks.connect(ONE)
+    with pytest.raises(Conflict, match="already being started"):
+        Networks(rooms.area, rooms.database).connect(ONE)
+    rooms.networks.release(ONE)
+    rooms.networks.connect(ONE)
+
+
+def test_a_sweep_leaves_what_is_being_started_and_what_is_alive(rooms: Rooms) -> None:
+    other = Networks(rooms.area, rooms.database)  # as another process would
+    with rooms.start(TWO):
+        rooms.networks.connect(ONE)
+        other.sweep()
+        assert rooms.leases() == {ONE, TWO}
+    rooms.networks.settle(ONE)  # and then its supervisor was killed
+    other.sweep()
+    assert rooms.leases() == set()
+
+
+def test_a_claim_ends_with_its_process(rooms: Rooms) -> None:
+    rooms.networks.default()
+    pid = os.fork()
+    if pid == 0:
+        rooms.networks._claims.take(ONE)
+        os._exit(0)  # killed half way: no clean-up
+    os.waitpid(pid, 0)
+    assert not rooms.networks._claims.is_taken(ONE)
+    rooms.networks.connect(ONE)
+
+
+def test_nothing_of_a_start_is_left_in_the_run_directory(rooms: Rooms) -> None:
+    rooms.networks.connect(ONE)
+    rooms.networks.settle(ONE)
+    rooms.networks.connect(TWO)
+    rooms.networks.release(TWO)
+    assert list(rooms.area.run.iterdir()) == []
+
+
+def test_a_full_network_is_swept_before_it_is_given_up(rooms: Rooms) -> None:
+    network = rooms.networks.default()
+    with rooms.database.transaction() as connection:
+        connection.executemany(
+            "INSERT INTO leases VALUES (?, ?, ?)",
+            [(network.id, str(n), n) for n in range(network.first + 2, network.last)],
+        )
+    endpoint = rooms.networks.connect(ONE).endpoint
+    assert endpoint["ip_address"] == network.gateway[:-1] + "2"
+    assert rooms.leases() == {ONE}
+
+
+def test_what_a_killed_supervisor_published_is_taken_back(rooms: Rooms) -> None:
+    undo = rooms.start(ONE, PortMapping(container_port=80))
+    port = rooms.context.resources[PORTS][0][1]
+    held = rooms.context.resources["held ports"]
+    os.unlink(rooms.area.container_run(ONE) / "lock")  # nobody holds a lock that is not there
+    assert f"tcp . {port} : " in table(rooms.area)
+    rooms.networks.sweep()
+    assert f"tcp . {port} : " not in table(rooms.area)
+    assert held[0].socket.fileno() >= 0
+    undo.close()
+
+
+def test_row_41_a_flushed_table_is_back_with_the_next_call(rooms: Rooms) -> None:
+    with rooms.start(ONE, PortMapping(container_port=80)):
+        before = table(rooms.area)
+        nft("delete", "table", "ip", rooms.area.nft_table)
+        rooms.networks.repair()
+        assert table(rooms.area) == before
+
+
+def test_elements_that_somebody_flushed_are_back_too(rooms: Rooms) -> None:
+    with rooms.start(ONE, PortMapping(container_port=80)):
+        before = table(rooms.area)
+        nft("flush", "map", "ip", rooms.area.nft_table, "published")
+        assert table(rooms.area) != before
+        rooms.networks.repair()
+        assert table(rooms.area) == before
+
+
+# none, files ------------------------------------------------------------------------------------
+
+
+def test_an_isolated_container_has_its_loopback(bare_host: int) -> None:
+    context = Context(Kernel())
+    with new_namespace() as inside:
+        context.netns_fd, context.inside_netlink = inside, open_for_others()
+        (operation,) = Networks.isolate().operations
+        operation.execute(context)
+        shown = ip("-o", "link")
+    os.close(context.inside_netlink)
+    assert "LOOPBACK,UP" in shown
+
+
+def test_the_stubs_own_servers_are_read(
+    rooms: Rooms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "stub").write_text("nameserver 127.0.0.53\nsearch lan\n")
+    (tmp_path / "behind").write_text("nameserver 192.0.2.53\nsearch lan\n")
+    monkeypatch.setattr(module, "_RESOLV_CONF", str(tmp_path / "stub"))
+    monkeypatch.setattr(module, "_RESOLV_CONF_BEHIND_STUB", str(tmp_path / "behind"))
+    spec = ContainerSpec(image="x")
+    assert rooms.networks.resolv_conf(spec) == "nameserver 192.0.2.53\nsearch lan\n"
+    on_host = ContainerSpec(image="x", network="host")
+    assert rooms.networks.resolv_conf(on_host) == "nameserver 127.0.0.53\nsearch lan\n"
+
+
+def test_a_host_without_resolv_conf_has_public_servers(
+    rooms: Rooms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_RESOLV_CONF", str(tmp_path / "missing"))
+    assert "8.8.8.8" in rooms.networks.resolv_conf(ContainerSpec(image="x"))
+
+
+def test_the_hosts_file_names_the_container(rooms: Rooms) -> None:
+    spec = ContainerSpec(image="x", domainname="example.org", extra_hosts=("up:host-gateway",))
+    connection = rooms.networks.connect(ONE)
+    text = rooms.networks.hosts("abc", spec, connection)
+    gateway = connection.endpoint["gateway"]
+    assert text.endswith(f"{gateway}\tup\n{gateway[:-1]}2\tabc.example.org abc\n")
+    assert rooms.networks.hosts("abc", ContainerSpec(image="x"), None).count("\n") == 6

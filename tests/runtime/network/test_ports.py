@@ -1,0 +1,135 @@
+"""Holding host ports by sockets."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from dockmagic_runtime.errors import Conflict, InvalidInput
+from dockmagic_runtime.network import ports
+
+EVERY = "tcp", "udp"
+
+
+def port_of(held: list[ports.HeldPort]) -> int:
+    (number,) = {one.host_port for one in held}
+    return number
+
+
+@pytest.mark.parametrize("protocol", EVERY)
+def test_a_port_is_held_in_both_families(protocol: str) -> None:
+    held = ports.hold([("", 0, 80, protocol)])
+    try:
+        assert [one.host_ip for one in held] == ["0.0.0.0", "::"]
+        assert {one.container_port for one in held} == {80}
+        assert 32768 <= port_of(held) <= 60999
+    finally:
+        ports.release(held)
+
+
+@pytest.mark.parametrize("protocol", EVERY)
+@pytest.mark.parametrize("ip", ["127.0.0.1", "::1", "0.0.0.0", "::"])
+def test_with_an_address_it_is_held_there_alone(ip: str, protocol: str) -> None:
+    held = ports.hold([(ip, 0, 80, protocol)])
+    try:
+        assert [one.host_ip for one in held] == [ip]
+        assert held[0].socket.getsockname()[0] == ip
+    finally:
+        ports.release(held)
+
+
+@pytest.mark.parametrize("protocol", EVERY)
+@pytest.mark.parametrize(
+    ("first", "second", "named"),
+    [
+        ("", "", "0.0.0.0"),
+        ("127.0.0.1", "", "0.0.0.0"),
+        ("", "127.0.0.1", "127.0.0.1"),
+        ("::1", "", "::"),
+        ("::1", "::1", "[::1]"),
+    ],
+)
+def test_a_port_in_use_is_refused_in_dockers_words(
+    first: str, second: str, named: str, protocol: str
+) -> None:
+    held = ports.hold([(first, 0, 80, protocol)])
+    number = port_of(held)
+    try:
+        with pytest.raises(Conflict) as caught:
+            ports.hold([(second, number, 81, protocol)])
+        text = f"Bind for {named}:{number} failed: port is already allocated"
+        assert caught.value.message == text
+        assert caught.value.hint
+    finally:
+        ports.release(held)
+
+
+def test_a_port_that_another_program_has_is_refused() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        number = other.getsockname()[1]
+        with pytest.raises(Conflict, match="port is already allocated"):
+            ports.hold([("", number, 80, "tcp")])
+
+
+def test_all_ports_are_held_or_none() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            number = free.getsockname()[1]
+        wishes = [("", number, 80, "tcp"), ("", taken.getsockname()[1], 81, "tcp")]
+        with pytest.raises(Conflict):
+            ports.hold(wishes)
+        ports.release(ports.hold(wishes[:1]))
+
+
+def test_tcp_and_udp_of_one_number_are_two_ports() -> None:
+    held = ports.hold([("", 0, 53, "tcp")])
+    try:
+        ports.release(ports.hold([("", port_of(held), 53, "udp")]))
+    finally:
+        ports.release(held)
+
+
+def test_a_foreign_address_is_refused_with_a_hint() -> None:
+    with pytest.raises(InvalidInput, match="cannot assign requested address") as caught:
+        ports.hold([("203.0.113.1", 0, 80, "tcp")])
+    assert caught.value.hint == "203.0.113.1 is not an address of this host"
+
+
+def test_a_free_port_is_looked_for_again_when_the_other_family_has_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    refused: list[int] = []
+    real = ports._bind_one
+
+    def sometimes(ip: str, port: int, protocol: str, *, required: bool) -> socket.socket | None:
+        if ip == "::" and len(refused) < 3:
+            refused.append(port)
+            raise Conflict(f"Bind for {ip}:{port} failed: port is already allocated")
+        return real(ip, port, protocol, required=required)
+
+    monkeypatch.setattr(ports, "_bind_one", sometimes)
+    held = ports.hold([("", 0, 80, "tcp")])
+    ports.release(held)
+    assert len(refused) == 3
+    assert len(held) == 2
+
+
+def test_connections_of_the_past_do_not_keep_a_port() -> None:
+    held = ports.hold([("127.0.0.1", 0, 80, "tcp")])
+    number = port_of(held)
+    client = socket.create_connection(("127.0.0.1", number))
+    accepted, _ = held[0].socket.accept()
+    accepted.close()  # we end it first, so it is our side that stays in TIME_WAIT
+    assert client.recv(1) == b""
+    client.close()
+    ports.release(held)
+    ports.release(ports.hold([("127.0.0.1", number, 80, "tcp")]))
+
+
+def test_held_sockets_are_not_inherited() -> None:
+    held = ports.hold([("", 0, 80, "tcp"), ("", 0, 80, "udp")])
+    try:
+        assert not any(one.socket.get_inheritable() for one in held)
+    finally:
+        ports.release(held)
