@@ -60,7 +60,8 @@ class Mount:
     """One `-v`, `--mount` or `--tmpfs`.
 
     `source` is a host path (bind), a volume's name ("" for a new anonymous one), an image
-    reference (image), or empty (tmpfs). `options` are those of a tmpfs.
+    reference (image), or empty (tmpfs). `options` are those of a tmpfs; of the others, the words
+    of `-v`'s third part, which `inspect` shows as the mode.
     """
 
     kind: str  # "bind" | "volume" | "tmpfs" | "image"
@@ -71,9 +72,13 @@ class Mount:
     create_source: bool = False  # -v makes a missing host directory, --mount refuses
     propagation: str = "rprivate"
     recursive: bool = True
+    submounts_read_only: bool = True  # with `read_only`: what is mounted below the source too
     copy_up: bool = True  # an empty volume is filled with what the image has there
     subpath: str = ""  # inside the volume or the image
-    driver_options: tuple[tuple[str, str], ...] = ()  # of the volume, if it is made now
+    # of the volume, if it is made now
+    driver: str = "local"
+    driver_options: tuple[tuple[str, str], ...] = ()
+    labels: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
