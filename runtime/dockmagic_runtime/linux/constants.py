@@ -15,6 +15,7 @@ CLONE_NEWIPC: Final = 0x0800_0000
 CLONE_NEWUSER: Final = 0x1000_0000
 CLONE_NEWPID: Final = 0x2000_0000
 CLONE_NEWNET: Final = 0x4000_0000
+CLONE_PARENT: Final = 0x0000_8000
 
 MS_RDONLY: Final = 1
 MS_NOSUID: Final = 2
@@ -87,6 +88,7 @@ TMPFS_MAGIC: Final = 0x0102_1994
 
 # number on x86-64, number on arm64
 SYSCALLS: Final[dict[str, tuple[int, int]]] = {
+    "clone": (56, 220),
     "pivot_root": (155, 41),
     "mount": (165, 40),
     "umount2": (166, 39),

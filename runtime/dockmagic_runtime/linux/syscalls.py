@@ -11,6 +11,7 @@ import ctypes
 import os
 import platform
 import resource as _resource
+import signal
 import struct
 
 from dockmagic_runtime.linux import constants as c
@@ -20,6 +21,7 @@ _libc.syscall.restype = ctypes.c_long
 _MACHINES = {"x86_64": 0, "aarch64": 1, "arm64": 1}
 _COLUMN = _MACHINES.get(platform.machine(), 0)
 _NUMBERS = {name: ctypes.c_long(numbers[_COLUMN]) for name, numbers in c.SYSCALLS.items()}
+_SIBLING = ctypes.c_long(c.CLONE_PARENT | signal.SIGCHLD)
 
 Argument = int | str | bytes | None | ctypes.Array[ctypes.c_char]
 
@@ -171,6 +173,23 @@ class Kernel:
 
     def kill(self, pid: int, signal: int) -> None:
         os.kill(pid, signal)
+
+    def fork_sibling(self) -> int:
+        """fork(2) whose child is a child of our own parent. For a process with one thread.
+
+        With glibc out of the way Python's own housekeeping around a fork is called by hand.
+        """
+        python = ctypes.pythonapi
+        python.PyOS_BeforeFork()
+        pid: int = _libc.syscall(_NUMBERS["clone"], _SIBLING, None, None, None, None)
+        if pid == 0:
+            python.PyOS_AfterFork_Child()
+        else:
+            number = ctypes.get_errno()
+            python.PyOS_AfterFork_Parent()
+            if pid < 0:
+                raise OSError(number, f"clone: {os.strerror(number)}")
+        return pid
 
     def prctl(self, option: int, argument: int) -> None:
         call("prctl", option, argument, 0, 0, 0)

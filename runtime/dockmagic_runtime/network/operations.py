@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from selectors import BaseSelector
 from typing import ClassVar
@@ -19,7 +20,8 @@ from typing import ClassVar
 from dockmagic_runtime.linux.constants import CLONE_NEWNET
 from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.linux.netlink import NETLINK_NETFILTER, Netlink
-from dockmagic_runtime.network import bridge, conntrack, nft, ports, records, rtnl
+from dockmagic_runtime.network import bridge, conntrack, nft, records, rtnl
+from dockmagic_runtime.network.ports import HeldPort, Wish, hold, release
 from dockmagic_runtime.network.proxy import PortProxy
 from dockmagic_runtime.sandbox.operation import Context, UndoneByKernel, operation
 
@@ -104,21 +106,31 @@ class HoldPorts:
     calls: ClassVar[tuple[str, ...]] = ("socket", "bind", "listen")
     undoing: ClassVar[str] = "close the sockets"
 
-    ports: tuple[ports.Wish, ...]
+    ports: tuple[Wish, ...]
 
     def describe(self) -> str:
         places = ", ".join(f"{_place(ip, port)} ({kind})" for ip, port, _, kind in self.ports)
         return f"hold {places} by a listening socket, so that nobody else can take it"
 
     def execute(self, context: Context) -> None:
-        held = ports.hold(self.ports)
+        held = hold(self.ports)
         context.resources[HELD] = held
         context.resources[PORTS] = tuple(
             (one.host_ip, one.host_port, one.container_port, one.protocol) for one in held
         )
 
+    def keep(self, context: Context) -> tuple[list[Wish], tuple[int, ...]]:
+        held: list[HeldPort] = context.resources[HELD]
+        return list(context.resources[PORTS]), tuple(one.socket.fileno() for one in held)
+
+    def take_over(self, context: Context, value: list[Wish], fds: Sequence[int]) -> None:
+        context.resources[PORTS] = tuple(map(tuple, value))
+        context.resources[HELD] = [
+            HeldPort(*wish, socket.socket(fileno=fd)) for wish, fd in zip(value, fds, strict=True)
+        ]
+
     def undo(self, context: Context) -> None:
-        ports.release(context.resources.pop(HELD))
+        release(context.resources.pop(HELD))
         del context.resources[PORTS]
 
 
@@ -319,6 +331,12 @@ class PublishPorts:
         except BaseException:
             records.remove(self._record)
             raise
+        self.take_over(context, None, ())
+
+    def keep(self, context: Context) -> tuple[None, tuple[int, ...]]:
+        return None, ()
+
+    def take_over(self, context: Context, value: None, fds: Sequence[int]) -> None:
         context.resources.setdefault(SERVERS, []).append(self._server(context))
 
     @property

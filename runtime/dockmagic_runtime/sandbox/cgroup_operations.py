@@ -7,6 +7,7 @@ kept in the context, as is the container's group itself, under "cgroup".
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import ClassVar, Final
 
@@ -84,6 +85,12 @@ class CreateCgroup:
             group.delete()  # some of its directories may be there
             raise
         context.resources[_CONTAINER] = group
+
+    def keep(self, context: Context) -> tuple[None, tuple[int, ...]]:
+        return None, ()
+
+    def take_over(self, context: Context, value: None, fds: Sequence[int]) -> None:
+        context.resources[_CONTAINER] = cgroups_of(context).at(self.parent, self.name)
 
     def undo(self, context: Context) -> None:
         group = cgroup_of(context, self.parent, self.name)

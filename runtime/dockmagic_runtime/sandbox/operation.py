@@ -59,6 +59,18 @@ class Operation(Protocol):
     def undo(self, context: Context) -> None: ...
 
 
+class Kept(Operation, Protocol):
+    """An operation whose effect hangs on the process that executed it: on its descriptors, or on
+    what it answers for while the container runs.
+
+    A start is carried out by a process of its own, which ends when the program runs. `keep` says
+    there, as JSON and descriptors, what `take_over` puts into the supervisor's context.
+    """
+
+    def keep(self, context: Context) -> tuple[Any, tuple[int, ...]]: ...
+    def take_over(self, context: Context, value: Any, fds: Sequence[int]) -> None: ...
+
+
 class UndoneByKernel:
     """Base of the operations whose effect ends with the child or with its namespaces."""
 

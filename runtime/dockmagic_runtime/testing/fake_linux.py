@@ -16,6 +16,7 @@ from typing import Any
 
 from dockmagic_runtime.linux import constants as c
 
+FIRST_PID = 4_000_000  # no process has so high a number here: nobody is hit by mistake
 FIRST_FD = 100  # far from the real ones, so that a mix-up shows
 
 
@@ -271,6 +272,10 @@ class FakeLinux:
         self._record("kill", pid, signal)
 
     # ------------------------------------------------------------------ the process itself
+
+    def fork_sibling(self) -> int:
+        self._record("fork_sibling")
+        return FIRST_PID
 
     def prctl(self, option: int, argument: int) -> None:
         self._record("prctl", option, argument)
