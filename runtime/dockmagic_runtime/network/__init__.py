@@ -1,0 +1,1 @@
+"""Bridge, leases, veth pairs, NAT and published ports: what connects a container."""

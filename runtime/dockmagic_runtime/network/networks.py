@@ -166,11 +166,16 @@ class Networks:
 
     def sweep(self) -> None:
         """Take back what containers left that ended without a last word: leases and ports."""
-        with self._database.transaction() as connection:
-            rows = connection.execute("SELECT DISTINCT container_id FROM leases").fetchall()
-            for container_id in [one for (one,) in rows if not self._needs_lease(one)]:
-                leases.release(connection, container_id)
+        if self._over():
+            with self._database.transaction() as connection:
+                for container_id in self._over():  # looked at again: now nobody takes a new one
+                    leases.release(connection, container_id)
         self.repair()
+
+    def _over(self) -> list[str]:
+        """The containers whose lease nobody needs any more."""
+        rows = self._database.rows("SELECT DISTINCT container_id FROM leases")
+        return [container_id for (container_id,) in rows if not self._needs_lease(container_id)]
 
     def _needs_lease(self, container_id: str) -> bool:
         # in this order: a claim is dropped only when the supervisor's lock is held

@@ -60,6 +60,8 @@ def release(held: Iterable[HeldPort]) -> None:
 
 
 def _bind(host_ip: str, port: int, protocol: str) -> list[tuple[socket.socket, str]]:
+    if protocol not in _KINDS:
+        raise Unsupported(f"cannot publish a port of {protocol}", hint="tcp and udp can be")
     addresses = (host_ip,) if host_ip else ("0.0.0.0", "::")
     for attempt in range(_ATTEMPTS):
         try:

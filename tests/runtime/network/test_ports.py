@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from dockmagic_runtime.errors import Conflict, InvalidInput
+from dockmagic_runtime.errors import Conflict, InvalidInput, Unsupported
 from dockmagic_runtime.network import ports
 
 EVERY = "tcp", "udp"
@@ -88,6 +88,11 @@ def test_tcp_and_udp_of_one_number_are_two_ports() -> None:
         ports.release(ports.hold([("", port_of(held), 53, "udp")]))
     finally:
         ports.release(held)
+
+
+def test_a_protocol_without_ports_of_ours_is_refused() -> None:
+    with pytest.raises(Unsupported, match="sctp"):
+        ports.hold([("", 0, 80, "sctp")])
 
 
 def test_a_foreign_address_is_refused_with_a_hint() -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import http.server
 import os
+import re
 import signal
 import socket
 import urllib.request
@@ -26,6 +26,7 @@ from .conftest import (
     ask,
     ask_datagram,
     await_end_of,
+    echo_streams,
     entered,
     ip,
     is_unreachable,
@@ -184,18 +185,12 @@ def test_a_container_reaches_others_under_the_hosts_address(host: Host) -> None:
     guest = host.guest("172.17.0.2")
     with entered(host.neighbour):
         listener = socket.create_server(("", 7777))
-    pid = serve_in(host.neighbour, functools.partial(_echo), listener)
+    pid = serve_in(host.neighbour, echo_streams, listener)
     try:
         assert guest.call(ask, NEIGHBOUR, 7777) == (HOST, b"hello")
     finally:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-
-
-def _echo(listener: socket.socket) -> None:
-    from .conftest import echo_streams
-
-    echo_streams(listener)
 
 
 def test_a_container_has_ipv4_alone(host: Host) -> None:
@@ -303,8 +298,6 @@ def test_row_41_half_a_table_is_restored_too(host: Host, damage: str) -> None:
 
 
 def _without_counters(listing: str) -> str:
-    import re
-
     return re.sub(r"counter packets \d+ bytes \d+", "counter", listing)
 
 
