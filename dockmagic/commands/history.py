@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from dockmagic.commands.flags import Arguments, Parser, planned, switch, value
 from dockmagic.commands.listing import Column, Fields, Listing, steady
-from dockmagic.commands.quantities import ago, decimal_size, rfc3339
+from dockmagic.commands.quantities import ago, decimal_size, moment, rfc3339
 from dockmagic.commands.table import ellipsis
 from dockmagic_runtime.model.image import History
 
@@ -47,6 +47,18 @@ class ImageHistory(Listing):
 
     items: tuple[History, ...]
     image: str = ""
+
+    def rows(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "created": moment(item.created),
+                "created_by": item.created_by,
+                "size": item.size,
+                "has_layer": not item.empty_layer,
+                "comment": item.comment,
+            }
+            for item in self.items
+        ]
 
 
 def run(engine: Engine, arguments: Arguments) -> ImageHistory:

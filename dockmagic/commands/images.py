@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from dockmagic.commands.filters import apply, as_boolean, has_label, parse_filter
 from dockmagic.commands.flags import Arguments, Parser, planned, switch, value, values
 from dockmagic.commands.listing import Column, Fields, Listing, steady
-from dockmagic.commands.quantities import ago, decimal_size, timestamp
+from dockmagic.commands.quantities import ago, decimal_size, moment, timestamp
 from dockmagic.commands.references import familiar, repository_and_tag
 from dockmagic_runtime.model.image import Image
 
@@ -56,6 +56,20 @@ class Images(Listing):
         columns = [(column.heading, column.stable) for column in self.columns if column.stable]
         stand_in = any(image.is_stand_in for image in self.items)
         return [*columns, ("NOTE", "_note")] if stand_in else columns
+
+    def rows(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "repository": row["Repository"],
+                "tag": row["Tag"],
+                "id": image.short_id,
+                "created": moment(image.created),
+                "size": image.size,
+                "layers": len(image.diff_ids),
+                "stand_in": image.is_stand_in,
+            }
+            for image, row in zip(self.items, self.fields, strict=True)
+        ]
 
 
 def run(engine: Engine, arguments: Arguments) -> Images:

@@ -47,6 +47,19 @@ class Layers(Listing):
     items: tuple[Layer, ...]
     image: str = ""
 
+    def rows(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "number": number,
+                "id": layer.chain_id.removeprefix("sha256:")[:12],
+                "created_by": layer.created_by,
+                "size": layer.size,
+                "files": len(layer.files),
+                "shared_with": len(layer.shared_with),
+            }
+            for number, layer in enumerate(self.items, 1)
+        ]
+
 
 def run(engine: Engine, arguments: Arguments) -> Layers:
     name = arguments.words[0]

@@ -7,6 +7,7 @@ leaves them out unless the caller asked for them by a flag.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -64,11 +65,9 @@ class Listing(Result):
         """Heading and field of each column that is the same from run to run."""
         return [(column.heading, column.stable) for column in self.columns if column.stable]
 
+    @abstractmethod
     def rows(self) -> list[dict[str, Any]]:
-        return [
-            {snake(key): value for key, value in row.items() if not callable(value)}
-            for row in self.fields
-        ]
+        """Numbers as numbers and times as times, which the texts of a table are not."""
 
     def __len__(self) -> int:
         return len(self.items)
@@ -88,14 +87,22 @@ class Listing(Result):
         text = text.replace("\\t", "\t").replace("\\n", "\n")
         template = Template(text.removeprefix("table ").strip(" "))
         if not text.startswith("table "):
-            return "\n".join(template.render(row) for row in self.fields)
-        lines = [template.render(self._headings()), *map(template.render, self.fields)]
+            return "\n".join(template.render(_public(row)) for row in self.fields)
+        lines = [
+            template.render(self._headings()),
+            *(template.render(_public(row)) for row in self.fields),
+        ]
         return layout([line.split("\t") for line in lines])
 
     def _headings(self) -> Fields:
         known = {column.field: column.heading for column in self.columns} | self.headings
         names = self.fields[0] if self.fields else known
         return {name: _heading(name, known) for name in {**known, **names}}
+
+
+def _public(row: Fields) -> Fields:
+    """Without the fields that only the stable form has."""
+    return {name: text for name, text in row.items() if not name.startswith("_")}
 
 
 def _heading(name: str, known: dict[str, str]) -> Any:
@@ -106,16 +113,6 @@ def _heading(name: str, known: dict[str, str]) -> Any:
 
 def _label_heading(key: str) -> str:
     return key.rpartition(".")[2]
-
-
-def snake(name: str) -> str:
-    """`RunningFor` as `running_for`, `ID` as `id`."""
-    text = ""
-    for index, letter in enumerate(name):
-        if letter.isupper() and index and not name[index - 1].isupper():
-            text += "_"
-        text += letter.lower()
-    return text
 
 
 def label_lookup(labels: dict[str, str]) -> Callable[[str], str]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import shlex
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from dockmagic.commands.filters import apply, has_label, parse_filter
 from dockmagic.commands.flags import Arguments, Parser, integer, planned, switch, value, values
 from dockmagic.commands.listing import Column, Fields, Listing, label_lookup, steady
 from dockmagic.commands.ports import parse_expose
-from dockmagic.commands.quantities import ago, timestamp
+from dockmagic.commands.quantities import ago, moment, timestamp
 from dockmagic.commands.references import familiar
 from dockmagic.commands.result import is_named
 from dockmagic.commands.table import ellipsis, quote
@@ -67,6 +67,22 @@ class Containers(Listing):
         """Names first: without ids they are what tells rows apart."""
         columns = [(column.heading, column.stable) for column in self.columns if column.stable]
         return [columns[-1], *columns[:-1]]
+
+    def rows(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "id": one.short_id,
+                "name": one.name,
+                "image": familiar(one.image),
+                "command": shlex.join(one.command),
+                "created": moment(one.created),
+                "status": str(one.status),
+                "exit_code": one.exit_code,
+                "ip_address": one.ip_address,
+                "ports": ", ".join(port_texts(one)),
+            }
+            for one in self.items
+        ]
 
 
 def run(engine: Engine, arguments: Arguments) -> Containers:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from dockmagic.commands.flags import Arguments, Parser, switch, value
 from dockmagic.commands.listing import Column, Fields, Listing, steady
@@ -50,6 +50,9 @@ class StatsTable(Listing):
     )
 
     items: tuple[Stats, ...]
+
+    def rows(self) -> list[dict[str, Any]]:
+        return [asdict(item) for item in self.items]
 
 
 def run(engine: Engine, arguments: Arguments) -> Outcome:

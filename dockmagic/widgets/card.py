@@ -7,7 +7,7 @@ from dockmagic.commands.quantities import decimal_size
 from dockmagic.commands.references import familiar, name_of
 from dockmagic.commands.result import is_named
 from dockmagic.widgets.html import GREEN, MONO, MUTED, ORANGE, Markup, badge, join, note, tag
-from dockmagic_runtime.model.container import Container
+from dockmagic_runtime.model.container import Container, PortMapping
 from dockmagic_runtime.model.image import Image
 
 
@@ -15,9 +15,9 @@ def container_card(container: Container, *, deterministic: bool) -> Markup:
     alive = container.status.is_alive
     name = container.name if is_named(container) or not deterministic else "container"
     facts = [] if deterministic else [container.short_id]
-    ports = [
-        _port(port.host_ip, port.host_port, str(port)) for port in container.ports if port.host_port
-    ]
+    # One host port is bound for IPv4 and IPv6: one link for both.
+    published = {p.host_port: p for p in reversed(container.ports) if p.host_port}
+    ports = [_port(port) for port in published.values()]
     if container.ip_address and not deterministic:
         facts.append(container.ip_address)
     state = badge(status_text(container, with_times=False), GREEN if alive else ORANGE)
@@ -29,10 +29,12 @@ def container_card(container: Container, *, deterministic: bool) -> Markup:
     )  # fmt: skip
 
 
-def _port(host_ip: str, host_port: int, text: str) -> Markup:
+def _port(port: PortMapping) -> Markup:
     """A link for what the browser may reach: the notebook's server is often this machine."""
-    host = "localhost" if host_ip in ("", "0.0.0.0", "::", "127.0.0.1") else host_ip
-    return join([tag("a", text, href=f"http://{host}:{host_port}/", target="_blank"), " "])
+    everywhere = port.host_ip in ("", "0.0.0.0", "::", "127.0.0.1", "::1")
+    host = "localhost" if everywhere else port.host_ip
+    address = f"http://{f'[{host}]' if ':' in host else host}:{port.host_port}/"
+    return join([tag("a", str(port), href=address, target="_blank", rel="noopener"), " "])
 
 
 def image_card(image: Image, *, deterministic: bool) -> Markup:

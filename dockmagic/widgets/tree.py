@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from dockmagic.widgets.html import GREEN, MONO, MUTED, ORANGE, RED, Markup, details, join, tag
 
 _COLORS = {"A": GREEN, "C": ORANGE, "D": RED}
-_OPEN_BELOW = 12  # entries that may be seen at once without asking
+_OPEN_BELOW = 40  # entries that may be seen at once without asking
 
 
 @dataclass(frozen=True, slots=True)

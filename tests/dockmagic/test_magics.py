@@ -153,8 +153,12 @@ def test_ps_rows_are_a_data_frame(run: Any) -> None:
 
     run("%docker run -d --name web httpd")
     frame = pandas.DataFrame(run("%ps").value)
-    assert list(frame["names"]) == ["web"]
-    assert "running_for" in frame.columns
+    assert list(frame["name"]) == ["web"]
+    assert frame["created"].dt.year.item() == 2023
+    images = pandas.DataFrame(run("%images").value)
+    assert images["size"].sum() == 12_345_678
+    for line in ("%layers httpd", "%image_history httpd", "%stats web"):
+        assert len(pandas.DataFrame(run(line).value)) == len(run(line).value)
 
 
 def test_diff_is_exactly_dockers(run: Any, shell: Any) -> None:
@@ -352,6 +356,25 @@ def test_completion(shell: Any, run: Any) -> None:
     assert ("httpd:latest", "image") in complete("%run_container ht", "ht")
     assert ("web", "container") in complete("x = %docker stop ", "")
     assert complete("print(", "") == []
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("%docker stop w", {"web"}),
+        ("%run_container --publ", {"--publish", "--publish-all"}),
+        ("x = %docker ru", {"run"}),
+        ("%docker image h", {"history"}),
+        ("%docker history htt", {"httpd:latest"}),
+        ("%%docker\ndocker unp", {"unpause"}),
+    ],
+)
+def test_tab(shell: Any, run: Any, line: str, expected: set[str]) -> None:
+    from IPython.core.completer import provisionalcompleter
+
+    run("%docker run -d --name web httpd")
+    with provisionalcompleter():
+        assert {c.text for c in shell.Completer.completions(line, len(line))} == expected
 
 
 def test_no_ipython_name_is_taken_but_rm(session: Any) -> None:

@@ -101,19 +101,24 @@ def test_a_terminal_session(engine: Any) -> None:
     environment = {**os.environ, "DOCKMAGIC_ROOT": str(engine.area.root)}
     environment.pop("COLUMNS", None)
     environment.pop("LINES", None)
+    before = termios.tcgetattr(ours)
     process = subprocess.Popen(line, stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
-    before = termios.tcgetattr(theirs)
-    shown = b""
-    while b"# " not in shown:
-        shown += os.read(ours, 4096)
+    os.close(theirs)  # so that reading ends when the command does, whatever it said
+    shown = read_until(ours, b"# ")
     os.write(ours, b"stty size; exit 5\n")
-    assert process.wait() == 5
-    assert termios.tcgetattr(theirs) == before
-    os.close(theirs)
-    while True:
-        try:
-            shown += os.read(ours, 4096)
-        except OSError:
-            break
+    shown += read_until(ours, b"never")
+    assert process.wait() == 5, shown
+    assert termios.tcgetattr(ours) == before
     os.close(ours)
     assert b"33 77" in shown
+
+
+def read_until(fd: int, text: bytes) -> bytes:
+    """What a terminal shows up to `text`, or to its end."""
+    shown = b""
+    while text not in shown:
+        try:
+            shown += os.read(fd, 4096)
+        except OSError:
+            break
+    return shown
