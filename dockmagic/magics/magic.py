@@ -6,10 +6,12 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from dockmagic import commands
 from dockmagic.commands.flags import HelpAsked, Parser
+from dockmagic.errors import MagicError
 from dockmagic.magics.failures import as_magic_errors
 from dockmagic.magics.line import Command, logical_lines, split_commands, split_line
 from dockmagic.magics.runner import EXTRA_FLAGS, Runner
@@ -53,6 +55,19 @@ class VerbMagic(Magic):
         verb = self._words[0]
         text = commands.parser(verb, EXTRA_FLAGS).help()
         return text.replace(f"docker {verb} ", f"%{self.name} ").strip()
+
+
+class RmMagic(VerbMagic):
+    """`%rm`: the name was IPython's for the shell's rm, so somebody may mean a file."""
+
+    def run(self, line: str, cell: str | None, namespace: Mapping[str, Any]) -> object:
+        try:
+            return super().run(line, cell, namespace)
+        except MagicError as error:
+            files = [word for word in line.split() if Path(word).exists()]
+            if files:
+                error.hint = f"%rm removes containers; for the file: !rm {' '.join(files)}"
+            raise
 
 
 class DockerMagic(Magic):

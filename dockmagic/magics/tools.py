@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dockmagic.magics.display import Display
-from dockmagic.magics.magic import DockerfileMagic, DockerMagic, Magic, VerbMagic
+from dockmagic.magics.magic import DockerfileMagic, DockerMagic, Magic, RmMagic, VerbMagic
 from dockmagic.magics.runner import Runner
 
 if TYPE_CHECKING:
@@ -23,7 +23,8 @@ class Tools:
             "dockerfile": DockerfileMagic("dockerfile", self.runner),
         }
         for name, words in extension.verb_magics.items():
-            self._magics[name] = VerbMagic(name, self.runner, *words)
+            kind = RmMagic if name == "rm" else VerbMagic
+            self._magics[name] = kind(name, self.runner, *words)
 
     def magic(self, name: str) -> Magic:
         return self._magics[name]

@@ -219,6 +219,12 @@ def test_several_names_of_which_one_fails(run: Any, engine: Any) -> None:
     assert engine.made == {}
 
 
+def test_rm_of_a_file_says_what_it_is_for(run: Any, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").touch()
+    cell = run("%rm notes.txt")
+    assert cell.traceback[1] == "  %rm removes containers; for the file: !rm notes.txt"
+
+
 def test_dockerfile_cell_builds_with_the_notebooks_folder(
     run: Any, shell: Any, engine: Any, tmp_path: Path
 ) -> None:
