@@ -27,7 +27,6 @@ from dockmagic_runtime.supervisor.handle import Process
 
 # Those that a terminal or a service manager sends; KILL and STOP cannot be caught.
 _PASSED_ON = ("HUP", "INT", "QUIT", "TERM", "USR1", "USR2", "CONT", "ALRM")
-_INTERVAL = 0.2  # seconds between two looks at whether the process has ended
 
 
 def parse_keys(text: str) -> bytes:
@@ -80,7 +79,6 @@ def attach(attached: Attached) -> Finished:
     """Join the caller's streams with the process's until it ends or is left."""
     keys = KeyWatch(parse_keys(attached.detach_keys))
     raw = attached.tty and attached.stdin and sys.stdin.isatty()
-    ended = threading.Event()
     with ExitStack() as stack:
         if raw:
             stack.enter_context(raw_terminal(sys.stdin.fileno()))
@@ -90,12 +88,7 @@ def attach(attached: Attached) -> Finished:
             stack.enter_context(passed_signals(attached.process))
         foreground = Foreground(attached)
         if attached.stdin:
-            typist = threading.Thread(
-                target=_type, args=(attached.process, keys, ended), name="dockmagic-input"
-            )
-            typist.start()
-            stack.callback(typist.join)
-        stack.callback(ended.set)
+            stack.enter_context(typist(attached.process, keys))
         return _show(foreground, keys)
 
 
@@ -116,19 +109,32 @@ def _write(fd: int, data: bytes) -> None:
         data = data[os.write(fd, data) :]
 
 
-def _type(process: Process, keys: KeyWatch, ended: threading.Event) -> None:
-    """Pass on what is typed. Wakes up now and then: a blocked read could not be called off."""
+@contextmanager
+def typist(process: Process, keys: KeyWatch) -> Iterator[None]:
+    """What is typed goes to the process until the end of the block."""
+    end, wake = os.pipe2(os.O_CLOEXEC)  # a blocked read could not be called off otherwise
+    thread = threading.Thread(target=_type, args=(process, keys, end), name="dockmagic-input")
+    thread.start()
+    try:
+        yield
+    finally:
+        os.close(wake)
+        thread.join()
+        os.close(end)
+
+
+def _type(process: Process, keys: KeyWatch, end: int) -> None:
     fd = sys.stdin.fileno()
-    while not ended.is_set():
-        if not select.select([fd], [], [], _INTERVAL)[0]:
-            continue
+    while True:
+        ready, _, _ = select.select([fd, end], [], [])
+        if end in ready:
+            return None
         data = os.read(fd, 64 * 1024)
         if not data:
             return process.close_stdin()
         process.write(keys.feed(data))
         if keys.found:
             return process.detach()
-    return None
 
 
 @contextmanager

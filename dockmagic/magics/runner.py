@@ -117,8 +117,8 @@ class Runner:
                 return Image(self.session, image.id, familiar(reference))
         return result
 
-    def view(self, title: str) -> View:
-        return WidgetView(title) if self.is_live() else Hidden()
+    def view(self) -> View:
+        return WidgetView() if self.is_live() else Hidden()
 
 
 class _Watcher:
@@ -161,14 +161,14 @@ class _Watcher:
     def _pulled(self, event: PullStatus) -> None:
         """Lines about the image as a whole stay in the cell; those about layers come and go."""
         if self._pull is None:
-            self._pull = PullProgress(self._runner.view("pull"))
+            self._pull = PullProgress(self._runner.view())
         self._pull.add(event)
         if not event.id:
             self._streams.write("stdout", f"{event.status}\n".encode())
 
     def _built(self, event: Any) -> None:
         if self._build is None:
-            self._build = BuildProgress(self._runner.view("build"))
+            self._build = BuildProgress(self._runner.view())
         self._build.add(event)
 
     def _show_failed_step(self) -> None:

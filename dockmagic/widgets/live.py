@@ -41,8 +41,7 @@ class Hidden:
 class WidgetView:
     """An ipywidgets box, shown at the first drawing."""
 
-    def __init__(self, title: str) -> None:
-        self._title = title
+    def __init__(self) -> None:
         self._widget: Any = None
 
     def show(self, drawn: Markup) -> None:
@@ -57,9 +56,7 @@ class WidgetView:
         widget = HTML()
         view = {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
         show: Any = display  # untyped in IPython
-        show(
-            {"text/plain": self._title, "application/vnd.jupyter.widget-view+json": view}, raw=True
-        )
+        show({"text/plain": "", "application/vnd.jupyter.widget-view+json": view}, raw=True)
         return widget
 
     def close(self) -> None:

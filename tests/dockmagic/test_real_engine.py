@@ -18,6 +18,7 @@ import pytest
 
 from dockmagic.cli import main
 from dockmagic.errors import ContainerExitError
+from dockmagic.magics.runner import Streams
 
 pytestmark = [pytest.mark.root, pytest.mark.network]
 
@@ -72,6 +73,24 @@ def test_foreground_codes_and_streams(run: Any) -> None:
     assert (cell.stdout, cell.stderr, cell.error.exit_code) == ("out\n", "err\n", 4)
     assert run("%docker run --rm busybox nope").error.exit_code == 127
     assert run("%docker run --rm busybox /etc").error.exit_code == 126
+    assert run("%docker ps -a").value.items == ()
+
+
+def test_an_interrupt_leaves_nothing_behind(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    write, seen = Streams.write, bytearray()
+
+    def interrupted(self: Streams, stream: str, data: bytes, **options: Any) -> None:
+        first = not seen
+        seen.extend(data)
+        write(self, stream, data, **options)
+        if first:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Streams, "write", interrupted)
+    script = "trap 'echo bye; exit 7' INT; echo start; while :; do sleep 0.02; done"
+    cell = run(f'%docker run --rm busybox sh -c "{script}"')
+    assert isinstance(cell.error, KeyboardInterrupt)
+    assert cell.stdout == "start\nbye\n"
     assert run("%docker ps -a").value.items == ()
 
 
