@@ -66,7 +66,9 @@ def _exit_code(error: DockmagicError, words: list[str]) -> int:
 
 
 def _complain(error: DockmagicError) -> None:
-    text = " ".join(str(error).split("\n")).replace("'docker ", "'dockmagic ")
+    what = error.message.partition("\n")[0]  # the rest is an excerpt, and the place is in it
+    text = f"{what} ({error.hint})" if error.hint else what
+    text = text.replace("'docker ", "'dockmagic ")
     sys.stderr.write(f"dockmagic: {text}\n")
 
 
