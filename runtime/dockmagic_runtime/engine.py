@@ -65,7 +65,7 @@ class Engine:
         self._database = Database(self.area.database)
         self._layers = LayerStore(self.area, self._database)
         self._images = ImageStore(self.area, self._database, self._layers)
-        self._volumes = VolumeStore(self.area)
+        self._volumes = VolumeStore(self.area, self._database)
         self._networks = Networks(self.area, self._database)
         self._launcher = Launcher()
         self._cgroups = detect(Kernel())
@@ -219,7 +219,7 @@ class Engine:
 
     def _create(self, spec: ContainerSpec) -> Record:
         check_network(spec.network)
-        return create.create(self._registry, self._volumes, spec, self.image(spec.image))
+        return create.create(self._starter, spec, self.image(spec.image), self.image)
 
     def start(self, name: str) -> Container:
         """Start it in the background. Does nothing to one that runs."""

@@ -6,34 +6,62 @@ import os
 import secrets
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Final
 
-from dockmagic_runtime.containers import names
+from dockmagic_runtime.containers import mounts, names
 from dockmagic_runtime.containers.record import Record, command_line, environment, exposed_ports
 from dockmagic_runtime.containers.registry import Registry
-from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound
-from dockmagic_runtime.model.container import ContainerSpec, Mount
+from dockmagic_runtime.containers.start import Starter
+from dockmagic_runtime.errors import Conflict
+from dockmagic_runtime.model.container import ContainerSpec
 from dockmagic_runtime.model.image import Image
-from dockmagic_runtime.volumes.store import VolumeStore
+from dockmagic_runtime.volumes.store import VolumeGone
+
+_ATTEMPTS: Final = 5
 
 
-def create(registry: Registry, volumes: VolumeStore, spec: ContainerSpec, image: Image) -> Record:
+def create(
+    starter: Starter, spec: ContainerSpec, image: Image, find_image: Callable[[str], Image]
+) -> Record:
     """The new container. Raises Conflict for a name in use, InvalidInput for what cannot be."""
-    container_id = secrets.token_hex(32)
-    record = _record(container_id, spec, image)
-    mounts, anonymous = _mounts(spec, image, volumes)
-    record = replace(record, mounts=mounts, anonymous_volumes=anonymous)
-    directory = registry.directory(container_id)
+    record = _record(secrets.token_hex(32), spec, image)
+    for _ in range(_ATTEMPTS):
+        try:
+            return _create(starter, record, image, find_image)
+        except VolumeGone:
+            continue  # somebody prunes: the volumes are made anew
+    raise Conflict("the container's volumes are removed as fast as they are made")
+
+
+def _create(
+    starter: Starter, record: Record, image: Image, find_image: Callable[[str], Image]
+) -> Record:
+    registry, volumes = starter.registry, starter.volumes
+    if record.name and (record.spec.mounts or image.config.volumes):
+        with registry.database.transaction() as connection:  # before anything is copied
+            registry.require_free(connection, record.name)
+    found = mounts.attach(registry, volumes, record.spec, image, find_image)
+    record = replace(
+        record,
+        mounts=found.mounts,
+        anonymous_volumes=tuple(sorted(found.anonymous)),
+        mounted_images=found.images,
+    )
+    directory = registry.directory(record.id)
     try:
+        if found.volumes:
+            mounts.fill(volumes, found.mounts, starter.lowers(record.layers), starter.rootfs)
         # inside the transaction: a directory without a row is then always a dead process's
         with registry.database.transaction() as connection:
+            volumes.require(found.volumes)
             record = _named(registry, record)
             _make_directories(directory)
             registry.add(connection, record)
     except BaseException:
         shutil.rmtree(directory, ignore_errors=True)
-        for volume in anonymous:
-            volumes.remove(volume)
+        volumes.remove_unused(found.made)
         raise
     return record
 
@@ -76,40 +104,3 @@ def _make_directories(directory: str) -> None:
     os.mkdir(directory, 0o700)
     for name, mode in (("upper", 0o755), ("work", 0o700)):
         os.mkdir(f"{directory}/{name}", mode)
-
-
-def _mounts(
-    spec: ContainerSpec, image: Image, volumes: VolumeStore
-) -> tuple[tuple[Mount, ...], tuple[str, ...]]:
-    """What will be mounted, parents first, and the anonymous volumes that were made for it."""
-    for mount in spec.mounts:
-        _check(mount)
-    wanted = [(mount.target, mount) for mount in spec.mounts]
-    chosen = {os.path.normpath(target) for target, _ in wanted}
-    for target in image.config.volumes:
-        if os.path.normpath(target) not in chosen:
-            wanted.append((target, Mount(kind="volume", target=target)))
-    mounts: list[Mount] = []
-    anonymous: list[str] = []
-    for _, mount in sorted(wanted, key=lambda pair: (pair[0].count("/"), pair[0])):
-        if mount.kind == "volume" and not mount.source:
-            anonymous.append(volumes.create_anonymous())
-            mount = replace(mount, source=anonymous[-1])
-        elif mount.kind == "volume":
-            volumes.ensure(mount.source)
-        mounts.append(mount)
-    return tuple(mounts), tuple(anonymous)
-
-
-def _check(mount: Mount) -> None:
-    if not mount.target.startswith("/"):
-        raise InvalidInput(
-            f"invalid mount config for type {mount.kind!r}: invalid mount path: "
-            f"'{mount.target}' mount path must be absolute"
-        )
-    if os.path.normpath(mount.target) == "/":
-        raise InvalidInput("invalid specification: destination can't be '/'")
-    if mount.kind == "bind" and not mount.create_source and not os.path.exists(mount.source):
-        raise NotFound(
-            f'invalid mount config for type "bind": bind source path does not exist: {mount.source}'
-        )

@@ -75,6 +75,7 @@ def _apart(record: Record, around: Surroundings) -> list[Operation]:
     spec = record.spec
     operations: list[Operation] = [
         JoinCgroup(around.cgroup_parent, record.id),
+        *plan_files.sources(record, around),
         Unshare(_own_namespaces(record, around)),
         *(
             JoinNamespace(name, pid)

@@ -18,7 +18,6 @@ from dockmagic_runtime.model.container import ContainerSpec, Device, Mount
 from dockmagic_runtime.sandbox.devices import MakeDeviceNodes, Node
 from dockmagic_runtime.sandbox.mounts import (
     BindFromContainer,
-    BindMount,
     MakeDevices,
     MakeMountsPrivate,
     MakeReadOnly,
@@ -30,11 +29,15 @@ from dockmagic_runtime.sandbox.mounts import (
 )
 from dockmagic_runtime.sandbox.namespaces import WriteSysctls
 from dockmagic_runtime.sandbox.operation import Operation
+from dockmagic_runtime.sandbox.user_mounts import (
+    BindMount,
+    MountImage,
+    MountTmpfs,
+    OpenSharedSource,
+    OpenVolume,
+)
 
 _NOEXEC: Final = ("nosuid", "noexec", "nodev")
-_TMPFS_FLAGS: Final = ("ro", *_NOEXEC)
-# what --tmpfs may say to lift a default of Docker's
-_TMPFS_LIFTS: Final = {"suid": "nosuid", "exec": "noexec", "dev": "nodev", "rw": "ro"}
 # Docker's lists: moby daemon/pkg/oci/defaults.go
 MASKED: Final = (
     "/proc/asound",
@@ -98,41 +101,51 @@ def _ipc(spec: ContainerSpec, around: Surroundings) -> list[Operation]:
     return [queues, MountFilesystem("tmpfs", "/dev/shm", ("mode=1777", size), _NOEXEC)]
 
 
+def sources(record: Record, around: Surroundings) -> list[Operation]:
+    """What has to be opened while the child is still in the host's namespaces."""
+    return [operation for mount in record.mounts for operation in _source(mount, around)]
+
+
+def _source(mount: Mount, around: Surroundings) -> Iterator[Operation]:
+    device = around.devices.get(mount.target)
+    if device is not None:
+        yield OpenVolume(
+            mount.target,
+            around.sources[mount.target],
+            device.fstype,
+            device.source,
+            device.options,
+        )
+    elif mount.kind == "bind" and not mount.propagation.endswith("private"):
+        yield OpenSharedSource(mount.source, mount.target, mount.propagation, mount.recursive)
+
+
 def mounts(record: Record, around: Surroundings) -> list[Operation]:
-    """What the user mounts, in the record's order (parents first), then Docker's three files."""
+    """What the user mounts, in the record's order (parents first), then Docker's three files.
+
+    `sources` come before, in the same process.
+    """
     return [
-        *(_mount(mount, around.sources) for mount in record.mounts),
+        *(_mount(mount, around) for mount in record.mounts),
         *_etc_files(record, around),
     ]
 
 
-def _mount(mount: Mount, sources: dict[str, str]) -> Operation:
+def _mount(mount: Mount, around: Surroundings) -> Operation:
     if mount.kind == "tmpfs":
-        return _tmpfs(mount)
-    source = sources[mount.target] if mount.kind in ("volume", "image") else mount.source
+        options = (*_NOEXEC, *(["ro"] if mount.read_only else []), *mount.options)
+        return MountTmpfs(mount.target, options)
+    if mount.kind == "image":
+        lowers = around.images[mount.target]
+        return MountImage(mount.source, mount.target, lowers, around.rootfs, mount.subpath)
     return BindMount(
-        source=source,
+        source=around.sources[mount.target] if mount.kind == "volume" else mount.source,
         target=mount.target,
         read_only=mount.read_only,
         recursive=mount.recursive,
         propagation=mount.propagation,
-    )
-
-
-def _tmpfs(mount: Mount) -> Operation:
-    lifted = {_TMPFS_LIFTS[option] for option in mount.options if option in _TMPFS_LIFTS}
-    flags = dict.fromkeys((*_NOEXEC, *(one for one in mount.options if one in _TMPFS_FLAGS)))
-    settings = tuple(
-        one for one in mount.options if one not in _TMPFS_FLAGS and one not in _TMPFS_LIFTS
-    )
-    if not any(one.startswith("mode=") for one in settings):
-        settings = ("mode=1777", *settings)
-    return MountFilesystem(
-        "tmpfs",
-        mount.target,
-        settings,
-        tuple(flag for flag in flags if flag not in lifted),
-        follow=True,
+        subpath=mount.subpath,
+        submounts_read_only=mount.submounts_read_only,
     )
 
 
@@ -150,8 +163,9 @@ def protections(record: Record, around: Surroundings) -> list[Operation]:
     """After the pivot: what hides the host. `--privileged` lifts exactly the masks."""
     spec = record.spec
     operations: list[Operation] = []
-    if spec.sysctls:
-        operations.append(WriteSysctls(tuple(sorted(spec.sysctls.items()))))
+    sysctls = {**_default_sysctls(spec, around), **spec.sysctls}
+    if sysctls:
+        operations.append(WriteSysctls(tuple(sorted(sysctls.items()))))
     if not spec.privileged and "systempaths=unconfined" not in spec.security_opt:
         throttles = [
             f"/sys/devices/system/cpu/cpu{number}/thermal_throttle"
@@ -162,6 +176,17 @@ def protections(record: Record, around: Surroundings) -> list[Operation]:
     if spec.read_only:
         operations.append(MakeRootReadOnly())
     return operations
+
+
+def _default_sysctls(spec: ContainerSpec, around: Surroundings) -> dict[str, str]:
+    """Docker's, in a network namespace of the container's own: ping without a raw socket, and low
+    ports without a capability (moby daemon/oci_linux.go)."""
+    if spec.network == "host" or "net" in around.joined:
+        return {}
+    return {
+        "net.ipv4.ping_group_range": "0 2147483647",
+        "net.ipv4.ip_unprivileged_port_start": "0",
+    }
 
 
 # ---------------------------------------------------------------------- devices

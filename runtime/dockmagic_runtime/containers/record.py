@@ -39,6 +39,8 @@ class Record:
     mounts: tuple[Mount, ...]
     layers: tuple[str, ...]
     anonymous_volumes: tuple[str, ...] = field(default=())
+    # by target, the layers of an image that is mounted there, topmost first
+    mounted_images: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def argv(self) -> tuple[str, ...]:

@@ -30,8 +30,7 @@ def remove(
             pass  # it ended by itself between the look and the signal
     discard(registry, record.id)
     if with_volumes:
-        for volume in record.anonymous_volumes:
-            volumes.remove(volume)
+        volumes.remove_unused(record.anonymous_volumes)
 
 
 def discard(registry: Registry, container_id: str) -> None:

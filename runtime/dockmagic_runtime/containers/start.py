@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import Any
 
 from dockmagic_runtime.containers import explain, init_layer
 from dockmagic_runtime.containers.plan import plan
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.registry import Registry
 from dockmagic_runtime.containers.surroundings import Surroundings
-from dockmagic_runtime.errors import Conflict, NotFound
+from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound
 from dockmagic_runtime.images.layers import LayerStore
 from dockmagic_runtime.linux.cgroups import Cgroups
 from dockmagic_runtime.model.container import PortMapping, Status
@@ -118,13 +119,24 @@ class Starter:
             cgroup_view=self.cgroups.view(),
             network=connection.operations if connection else (),
             joined=self._joined(record),
-            sources={
-                mount.target: self.volumes.ensure(mount.source)
-                for mount in record.mounts
-                if mount.kind == "volume"
+            **self._volumes(record),
+            images={
+                target: tuple(map(self.layers.path, chains))
+                for target, chains in record.mounted_images.items()
             },
             processors=os.cpu_count() or 1,
         )
+
+    def _volumes(self, record: Record) -> dict[str, dict[str, Any]]:
+        """Where the volumes' data are, and what is mounted for those with driver options."""
+        sources, devices = {}, {}
+        for mount in record.mounts:
+            if mount.kind == "volume":
+                volume = self.volumes.create(mount.source)
+                sources[mount.target] = volume.mountpoint
+                if (device := self.volumes.device(volume)) is not None:
+                    devices[mount.target] = device
+        return {"sources": sources, "devices": devices}
 
     @property
     def rootfs(self) -> str:
@@ -176,8 +188,14 @@ _JOINED = {"net": "network", "pid": "PID", "ipc": "IPC"}
 def make_bind_sources(record: Record) -> None:
     """`-v` makes the host directory that is missing."""
     for mount in record.mounts:
-        if mount.kind == "bind" and mount.create_source:
-            os.makedirs(mount.source, exist_ok=True)
+        if mount.kind == "bind" and mount.create_source and not os.path.exists(mount.source):
+            try:
+                os.makedirs(mount.source, exist_ok=True)
+            except OSError as error:
+                raise InvalidInput(
+                    f"error while creating mount source path '{mount.source}': "
+                    f"mkdir {error.filename}: {os.strerror(error.errno or 0).lower()}"
+                ) from error
 
 
 def published_ports(record: Record) -> tuple[PortMapping, ...]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from dockmagic_runtime.linux.cgroups import CgroupView
 from dockmagic_runtime.sandbox.operation import Operation
+from dockmagic_runtime.volumes.options import Device
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -13,7 +14,8 @@ class Surroundings:
     """`lowers` are the overlay's lower directories, topmost first; `etc` the directory with the
     files hosts, hostname and resolv.conf; `rootfs` an empty directory to mount on.
 
-    `sources` is, for each volume and image mount, the host's directory by the mount's target.
+    By a mount's target: `sources` are the directories of volumes, `devices` what is mounted for
+    those with driver options, `images` the layers of mounted images, topmost first.
     `joined` is the pid whose namespace is shared, for "net", "pid" and "ipc".
     """
 
@@ -27,4 +29,6 @@ class Surroundings:
     network: tuple[Operation, ...] = ()  # empty: the host's, or a joined one
     joined: dict[str, int] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
+    devices: dict[str, Device] = field(default_factory=dict)
+    images: dict[str, tuple[str, ...]] = field(default_factory=dict)
     processors: int = 1

@@ -39,6 +39,10 @@ AND NOT EXISTS (SELECT 1 FROM layers AS above WHERE above.parent = ?1)
 AND NOT EXISTS (
     SELECT 1 FROM containers, json_each(containers.spec, '$.layers') AS held WHERE held.value = ?1
 )
+AND NOT EXISTS (
+    SELECT 1 FROM containers, json_tree(containers.spec, '$.mounted_images') AS held
+    WHERE held.atom = ?1
+)
 """
 
 

@@ -19,29 +19,14 @@ from dockmagic_runtime.errors import EngineBug, InvalidInput
 from dockmagic_runtime.linux import constants as c
 from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.linux.root import Root
+from dockmagic_runtime.sandbox.filesystems import attributes, configure
 from dockmagic_runtime.sandbox.operation import Context, UndoneByKernel, operation
 from dockmagic_runtime.sandbox.overlay import mount_overlay
+from dockmagic_runtime.sandbox.placing import container_root, place
 
-_ATTRIBUTES: Final = {
-    "ro": c.MOUNT_ATTR_RDONLY,
-    "nosuid": c.MOUNT_ATTR_NOSUID,
-    "nodev": c.MOUNT_ATTR_NODEV,
-    "noexec": c.MOUNT_ATTR_NOEXEC,
-    "strictatime": c.MOUNT_ATTR_STRICTATIME,
-}
 # a file system made by us may be mounted on these names only if they are real directories:
 # an image whose /proc is a link must fail before anything trusts what is behind it (CVE-2019-19921)
 _DIRECTORY: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
-
-
-def _root(context: Context) -> Root:
-    if context.root is None:
-        raise EngineBug("an operation needs the container's root before it is mounted")
-    return context.root
-
-
-def _attributes(options: tuple[str, ...]) -> int:
-    return sum(_ATTRIBUTES[option] for option in options)
 
 
 @operation
@@ -80,7 +65,7 @@ class MountOverlay(UndoneByKernel):
         mount = mount_overlay(
             linux, self.lowers, self.upper, self.work, target=self.target, volatile=self.volatile
         )
-        _place(context, mount, linux.openat2(c.AT_FDCWD, self.target, _DIRECTORY, 0, 0))
+        place(context, mount, linux.openat2(c.AT_FDCWD, self.target, _DIRECTORY, 0, 0))
         context.root = Root(linux.openat2(c.AT_FDCWD, self.target, _DIRECTORY, 0, 0), linux)
 
 
@@ -98,7 +83,6 @@ class MountFilesystem(UndoneByKernel):
     target: str
     settings: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
-    follow: bool = False  # a --tmpfs may lie behind a link of the image; /proc and /dev may not
 
     def describe(self) -> str:
         options = ",".join((*self.options, *self.settings))
@@ -109,23 +93,16 @@ class MountFilesystem(UndoneByKernel):
         fs = linux.fsopen(self.fstype)
         try:
             linux.fsconfig_string(fs, "source", self.fstype)  # what mount(8) shows first
-            for setting in self.settings:
-                key, separator, value = setting.partition("=")
-                if separator:
-                    linux.fsconfig_string(fs, key, value)
-                else:
-                    linux.fsconfig_flag(fs, key)
+            configure(linux, fs, self.settings)
             linux.fsconfig_create(fs)
-            mount = linux.fsmount(fs, _attributes(self.options))
+            mount = linux.fsmount(fs, attributes(self.options))
         finally:
             linux.close(fs)
-        _place(context, mount, _mount_point(context, self.target, follow=self.follow))
+        place(context, mount, _mount_point(context, self.target))
 
 
-def _mount_point(context: Context, path: str, *, follow: bool) -> int:
-    root = _root(context)
-    if follow:
-        return root.mkdirs(path)
+def _mount_point(context: Context, path: str) -> int:
+    root = container_root(context)
     try:
         return context.linux.openat2(
             root.fd, path.lstrip("/"), _DIRECTORY, 0, c.RESOLVE_IN_ROOT | c.RESOLVE_NO_SYMLINKS
@@ -139,14 +116,6 @@ def _mount_point(context: Context, path: str, *, follow: bool) -> int:
         if error.errno != errno.ENOENT:
             raise
     return root.mkdirs(path)
-
-
-def _place(context: Context, mount: int, target: int) -> None:
-    try:
-        context.linux.move_mount(mount, target)
-    finally:
-        context.linux.close(target)
-        context.linux.close(mount)
 
 
 @operation
@@ -166,11 +135,11 @@ class MountCgroups(UndoneByKernel):
         return "show the container its own control groups, read-only, under /sys/fs/cgroup"
 
     def execute(self, context: Context) -> None:
-        for fstype, target, settings, attributes in self.mounts:
+        for fstype, target, settings, options in self.mounts:
             # the tmpfs that carries the trees must still take their mount points
-            now = attributes if fstype != "tmpfs" else tuple(a for a in attributes if a != "ro")
+            now = options if fstype != "tmpfs" else tuple(a for a in options if a != "ro")
             MountFilesystem(fstype, target, settings, now).execute(context)
-        root = _root(context)
+        root = container_root(context)
         for path, target in self.links:
             parent, name = root.open_parent(path)
             try:
@@ -178,7 +147,7 @@ class MountCgroups(UndoneByKernel):
             finally:
                 context.linux.close(parent)
         if len(self.mounts) > 1:
-            top = _mount_point(context, self.mounts[0][1], follow=False)
+            top = _mount_point(context, self.mounts[0][1])
             try:
                 context.linux.mount_setattr(top, set_=c.MOUNT_ATTR_RDONLY, recursive=False)
             finally:
@@ -215,7 +184,7 @@ class MakeDevices(UndoneByKernel):
 
     def execute(self, context: Context) -> None:
         linux = context.linux
-        dev = linux.openat2(_root(context).fd, "dev", _DIRECTORY, 0, c.RESOLVE_NO_SYMLINKS)
+        dev = linux.openat2(container_root(context).fd, "dev", _DIRECTORY, 0, c.RESOLVE_NO_SYMLINKS)
         try:
             for name, (mode, major, minor) in _DEVICES.items():
                 linux.mknod(name, stat.S_IFCHR | mode, os.makedev(major, minor), dir_fd=dev)
@@ -228,51 +197,6 @@ class MakeDevices(UndoneByKernel):
             )
         finally:
             linux.close(dev)
-
-
-@operation
-@dataclass(frozen=True, slots=True)
-class BindMount(UndoneByKernel):
-    """A file or directory of the host (a volume is one too) inside the container.
-
-    The source is opened by the host's name in the child's still unpivoted view; the target is
-    resolved in-root and made if it is missing, through descriptors (CVE-2024-45310).
-    """
-
-    calls: ClassVar[tuple[str, ...]] = (
-        "open_tree OPEN_TREE_CLONE",
-        "mount_setattr",
-        "openat2",
-        "move_mount",
-    )
-
-    source: str
-    target: str
-    read_only: bool = False
-    recursive: bool = True
-    propagation: str = "rprivate"
-
-    def describe(self) -> str:
-        kind = "read-only " if self.read_only else ""
-        return f"bind {self.source} {kind}to {self.target}"
-
-    def execute(self, context: Context) -> None:
-        linux = context.linux
-        flags = c.OPEN_TREE_CLONE | (c.AT_RECURSIVE if self.recursive else 0)
-        mount = linux.open_tree(c.AT_FDCWD, self.source, flags)
-        linux.mount_setattr(
-            mount,
-            set_=c.MOUNT_ATTR_RDONLY if self.read_only else 0,
-            propagation=_PROPAGATION[self.propagation],
-            recursive=self.recursive,
-        )
-        is_directory = stat.S_ISDIR(os.fstat(mount).st_mode)
-        root = _root(context)
-        target = root.mkdirs(self.target) if is_directory else root.touch(self.target)
-        if linux.fstatfs_type(target) == c.PROC_SUPER_MAGIC:
-            # asked of what the name led to: it may have led here by a link of the image
-            raise InvalidInput(f"cannot mount {self.source} on {self.target}: it is inside /proc")
-        _place(context, mount, target)
 
 
 @operation
@@ -305,17 +229,7 @@ class BindFromContainer(UndoneByKernel):
         finally:
             os.close(own)
             os.close(theirs)
-        _place(context, mount, _mount_point(context, self.path, follow=False))
-
-
-_PROPAGATION: Final = {
-    "rprivate": c.MS_PRIVATE,
-    "private": c.MS_PRIVATE,
-    "rslave": c.MS_SLAVE,
-    "slave": c.MS_SLAVE,
-    "rshared": c.MS_SHARED,
-    "shared": c.MS_SHARED,
-}
+        place(context, mount, _mount_point(context, self.path))
 
 
 @operation
@@ -344,13 +258,13 @@ class MaskPaths(UndoneByKernel):
                 mount = _empty_tmpfs(linux)
             else:
                 mount = linux.open_tree(context.null_fd, "", c.OPEN_TREE_CLONE | c.AT_EMPTY_PATH)
-            _place(context, mount, target)
+            place(context, mount, target)
 
 
 def _existing(context: Context, path: str) -> int | None:
     try:
         return context.linux.openat2(
-            _root(context).fd,
+            container_root(context).fd,
             path.lstrip("/"),
             os.O_PATH,
             0,
@@ -398,7 +312,7 @@ class MakeReadOnly(UndoneByKernel):
                 target, "", c.OPEN_TREE_CLONE | c.AT_RECURSIVE | c.AT_EMPTY_PATH
             )
             linux.mount_setattr(mount, set_=c.MOUNT_ATTR_RDONLY, recursive=True)
-            _place(context, mount, target)
+            place(context, mount, target)
 
 
 @operation
@@ -430,7 +344,7 @@ class PivotRoot(UndoneByKernel):
 
     def execute(self, context: Context) -> None:
         linux = context.linux
-        linux.fchdir(_root(context).fd)
+        linux.fchdir(container_root(context).fd)
         linux.pivot_root(".", ".")
         # both roots are now stacked on "."; the old one is on top (pivot_root(2), NOTES)
         linux.umount(".", c.MNT_DETACH)

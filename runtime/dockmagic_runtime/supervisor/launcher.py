@@ -25,6 +25,7 @@ from dockmagic_runtime.sandbox import directories as _directories
 from dockmagic_runtime.sandbox import mounts as _mounts
 from dockmagic_runtime.sandbox import namespaces as _namespaces
 from dockmagic_runtime.sandbox import terminal as _terminal
+from dockmagic_runtime.sandbox import user_mounts as _user_mounts
 from dockmagic_runtime.sandbox.capabilities import resolve
 from dockmagic_runtime.sandbox.seccomp_profile import default_program
 from dockmagic_runtime.supervisor import tree
@@ -41,6 +42,7 @@ OPERATION_MODULES = (
     _mounts,
     _namespaces,
     _terminal,
+    _user_mounts,
 )
 
 

@@ -1,52 +1,279 @@
-"""`VolumeStore`: a volume is the directory `volumes/<name>/_data` and nothing else."""
+"""`VolumeStore`: the volumes of one Docker area.
+
+A volume is made beside and renamed into place, and renamed away before it is removed, so it is
+never seen half. The rename that removes one happens in the transaction that has just asked the
+containers' rows whether anybody uses it: a `create` that runs meanwhile either has its row already
+or finds the volume gone (`require`) and makes it anew.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
-import re
 import secrets
-import shutil
+import sqlite3
+import stat
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Final
 
-from dockmagic_runtime.errors import InvalidInput, NotFound
+from dockmagic_runtime.errors import Conflict, NotFound
+from dockmagic_runtime.linux.removal import remove_tree
+from dockmagic_runtime.linux.root import Root
+from dockmagic_runtime.model.volume import ANONYMOUS_LABEL, PrunedVolumes, Volume
+from dockmagic_runtime.store import locks
 from dockmagic_runtime.store.area import Area
+from dockmagic_runtime.store.database import Database
+from dockmagic_runtime.volumes import contents, copy_up, metadata, options
+from dockmagic_runtime.volumes import filters as asked
+from dockmagic_runtime.volumes.filters import Filters
 
-_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
+_USERS: Final = """
+SELECT json_extract(mount.value, '$.source'), containers.id
+FROM containers, json_each(containers.spec, '$.mounts') AS mount
+WHERE json_extract(mount.value, '$.kind') = 'volume'
+ORDER BY containers.created
+"""
+
+
+class VolumeGone(Conflict):
+    """A volume that was there a moment ago was removed by somebody else: begin again."""
 
 
 class VolumeStore:
-    def __init__(self, area: Area) -> None:
+    def __init__(self, area: Area, database: Database) -> None:
         self._area = area
+        self._database = database
+
+    # ------------------------------------------------------------------ making
+
+    def create(
+        self,
+        name: str = "",
+        *,
+        driver: str = "local",
+        labels: Mapping[str, str] | None = None,
+        driver_options: Mapping[str, str] | None = None,
+    ) -> Volume:
+        """The volume `name`, made if it is missing; without a name, a new anonymous one.
+
+        Idempotent: one that exists stays as it is, whatever the options, as with Docker. Raises
+        InvalidInput for a name or options that cannot be, NotFound for another driver.
+        """
+        labels = dict(labels or {})
+        if not name:
+            name = secrets.token_hex(32)
+            labels[ANONYMOUS_LABEL] = ""
+        metadata.check_name(name)
+        options.check_driver(name, driver)
+        options.check(name, driver_options or {})
+        found = metadata.read(self.directory(name))
+        if found is None:
+            description = metadata.Description(
+                created=time.time(), labels=labels, options=dict(driver_options or {})
+            )
+            self._make(name, description)
+            found = self.get(name)
+        return found
+
+    def _make(self, name: str, description: metadata.Description) -> None:
+        made = Path(tempfile.mkdtemp(prefix="volume-", dir=self._area.scratch))
+        try:
+            data = made / metadata.DATA
+            data.mkdir()
+            data.chmod(0o755)  # whatever the umask is
+            metadata.write(made, description)
+            made.rename(self.directory(name))
+        except OSError as error:
+            remove_tree(str(made))
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise  # else somebody was quicker, and theirs is as good
 
     def ensure(self, name: str) -> str:
-        """The data directory of the volume `name`, made if it is missing. Idempotent."""
-        self._check(name)
-        data = self._area.volumes / name / "_data"
-        data.parent.mkdir(mode=0o701, exist_ok=True)
-        data.mkdir(mode=0o755, exist_ok=True)
-        return str(data)
+        """The data directory of the volume `name`, made if it is missing."""
+        return self.create(name).mountpoint
 
-    def create_anonymous(self) -> str:
-        """A new volume with a name of 64 hex digits; its name."""
-        name = secrets.token_hex(32)
-        self.ensure(name)
-        return name
+    def require(self, names: Iterable[str]) -> None:
+        """Inside a transaction that adds their user: raises VolumeGone if one was removed."""
+        for name in names:
+            if not self.directory(name).is_dir():
+                raise VolumeGone(f"volume {name} was removed while it was wanted")
 
-    def names(self) -> tuple[str, ...]:
-        return tuple(sorted(entry.name for entry in os.scandir(self._area.volumes)))
+    # ------------------------------------------------------------------ filling
 
-    def remove(self, name: str) -> None:
-        """Remove the volume with all its data. Raises NotFound."""
-        self._check(name)
-        path = self._area.volumes / name
-        if not path.is_dir():
-            raise NotFound(f"get {name}: no such volume")
-        shutil.rmtree(path)  # walks by descriptor and follows no link
+    def fill(self, name: str, source: Callable[[], int | None], subpath: str = "") -> None:
+        """Copy the directory that `source` opens into the volume, if that is empty.
+
+        `source` gives a descriptor, or None for nothing; it is asked only when there is need.
+        Raises VolumeGone, NotFound for a `subpath` that is not there.
+        """
+        volume = self.get(name)
+        device = options.device(volume.options)
+        if device is not None and device.fstype == "tmpfs":
+            return  # it begins empty with each use
+        try:
+            with locks.held(f"{self.directory(name)}/lock"), ExitStack() as stack:
+                data, beside = contents.open_volume(stack, volume, device, subpath)
+                if not copy_up.is_filled(data, beside, slot=subpath):
+                    self._fill(data, beside, source(), subpath)
+        except FileNotFoundError:
+            self.require([name])
+            raise
 
     @staticmethod
-    def _check(name: str) -> None:
-        if not _NAME.fullmatch(name):
-            raise InvalidInput(
-                f'"{name}" includes invalid characters for a local volume name, only '
-                '"[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed',
-                hint="for a directory of the host, use an absolute path",
+    def _fill(data: Root, beside: Root, source: int | None, subpath: str) -> None:
+        if source is None:
+            return
+        try:
+            copy_up.fill(data, beside, source, slot=subpath)
+        finally:
+            os.close(source)
+
+    # ------------------------------------------------------------------ asking
+
+    def directory(self, name: str) -> Path:
+        """Where the volume and what describes it are; its data are in `_data` there."""
+        return self._area.volumes / name
+
+    def get(self, name: str) -> Volume:
+        """Raises NotFound."""
+        found = metadata.read(self.directory(name)) if metadata.is_name(name) else None
+        if found is None:
+            raise NotFound(f"get {name}: no such volume", hint=self._near(name))
+        return found
+
+    def _near(self, name: str) -> str:
+        import difflib
+
+        near = difflib.get_close_matches(name, self._names(), n=3)
+        return f"did you mean {' or '.join(near)}?" if near else ""
+
+    def _names(self) -> list[str]:
+        return sorted(filter(metadata.is_name, (one.name for one in self._area.volumes.iterdir())))
+
+    def _all(self) -> list[Volume]:
+        found = (metadata.read(self.directory(name)) for name in self._names())
+        return [volume for volume in found if volume is not None]
+
+    def find(self, filters: Filters | None = None) -> tuple[Volume, ...]:
+        """By name. Filters: dangling, driver, label, name; raises InvalidInput for others."""
+        filters = filters or {}
+        asked.check(filters, asked.LIST)
+        dangling = asked.boolean(filters, "dangling")
+        found = [volume for volume in self._all() if asked.matches(volume, filters)]
+        if dangling is not None:
+            users = self.users()
+            found = [volume for volume in found if (volume.name not in users) is dangling]
+        return tuple(found)
+
+    def inspect(self, name: str) -> dict[str, Any]:
+        """Docker's JSON. Raises NotFound."""
+        return metadata.inspect(self.get(name))
+
+    @staticmethod
+    def device(volume: Volume) -> options.Device | None:
+        """What is mounted for the volume; None when it is its own directory."""
+        return options.device(volume.options)
+
+    def users(self) -> dict[str, list[str]]:
+        """The ids of the containers that use each volume, also of those that do not run."""
+        return self._living(self._database.rows(_USERS))
+
+    def _living(self, rows: Iterable[tuple[Any, ...]]) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for name, container_id in rows:
+            # a row without a directory is that of a container which its supervisor has removed
+            if self._area.container(container_id).is_dir():
+                found.setdefault(name, []).append(container_id)
+        return found
+
+    def size(self, name: str) -> int:
+        """Bytes of the files in it, each counted once. Raises NotFound."""
+        return _size(self.get(name).mountpoint)
+
+    # ------------------------------------------------------------------ removing
+
+    def remove(self, name: str, *, force: bool = False) -> None:
+        """Remove it with all its data. Raises Conflict when a container uses it.
+
+        Raises NotFound, unless `force`.
+        """
+        if force and not (metadata.is_name(name) and self.directory(name).is_dir()):
+            return
+        self.get(name)
+        with self._database.transaction() as connection:
+            if users := self._users_now(connection).get(name):
+                raise Conflict(
+                    f"remove {name}: volume is in use - [{', '.join(users)}]",
+                    hint="remove these containers first",
+                )
+            trash = self._take_away(name)
+        if trash is not None:
+            remove_tree(str(trash))
+
+    def remove_unused(self, names: Sequence[str], *, container_id: str = "") -> None:
+        """Remove those that nobody uses, but for `container_id`, which is going away itself."""
+        if not names:
+            return
+        with self._database.transaction() as connection:
+            users = self._users_now(connection)
+            free = [name for name in names if not set(users.get(name, ())) - {container_id}]
+            trash = [self._take_away(name) for name in free]
+        for path in filter(None, trash):
+            remove_tree(str(path))
+
+    def prune(self, filters: Filters | None = None) -> PrunedVolumes:
+        """Remove unused volumes: anonymous ones, with `all=true` every one.
+
+        Further filters: label, label!. Raises InvalidInput for others.
+        """
+        filters = filters or {}
+        asked.check(filters, asked.PRUNE)
+        every = asked.boolean(filters, "all")
+        candidates = [
+            volume.name
+            for volume in self._all()
+            if (every or volume.is_anonymous) and asked.matches(volume, filters)
+        ]
+        with self._database.transaction() as connection:
+            users = self._users_now(connection)
+            taken = {name: self._take_away(name) for name in candidates if name not in users}
+        reclaimed = 0
+        for trash in filter(None, taken.values()):
+            reclaimed += _size(str(trash / metadata.DATA))
+            remove_tree(str(trash))
+        return PrunedVolumes(
+            names=tuple(name for name, trash in taken.items() if trash), reclaimed=reclaimed
+        )
+
+    def _users_now(self, connection: sqlite3.Connection) -> dict[str, list[str]]:
+        return self._living(connection.execute(_USERS))
+
+    def _take_away(self, name: str) -> Path | None:
+        """Rename the volume into the scratch directory; its new path, None when it has gone."""
+        try:
+            return self.directory(name).rename(
+                self._area.scratch / f"volume-{secrets.token_hex(8)}"
             )
+        except FileNotFoundError:
+            return None
+
+
+def _size(path: str) -> int:
+    seen: set[tuple[int, int]] = set()
+    total = 0
+    with Root.at(path) as root:
+        for _, _, entries in root.walk():
+            for entry in entries:
+                try:
+                    found = entry.stat(follow_symlinks=False)
+                except FileNotFoundError:
+                    continue  # a container that runs has just removed it
+                key = (found.st_dev, found.st_ino)
+                if not stat.S_ISDIR(found.st_mode) and key not in seen:
+                    seen.add(key)
+                    total += found.st_size
+    return total

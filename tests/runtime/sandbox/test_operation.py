@@ -7,7 +7,7 @@ from typing import ClassVar
 import pytest
 
 from dockmagic_runtime.errors import EngineBug
-from dockmagic_runtime.sandbox.mounts import BindMount, MakeDevices, MaskPaths, MountOverlay
+from dockmagic_runtime.sandbox.mounts import MakeDevices, MaskPaths, MountOverlay
 from dockmagic_runtime.sandbox.operation import (
     Context,
     Operation,
@@ -16,6 +16,7 @@ from dockmagic_runtime.sandbox.operation import (
     to_wire,
 )
 from dockmagic_runtime.sandbox.plan import ProcessSpec, SandboxPlan
+from dockmagic_runtime.sandbox.user_mounts import BindMount
 
 OPERATIONS: tuple[Operation, ...] = (
     MountOverlay(("/l2", "/l1"), "/u", "/w", "/t", volatile=True),
