@@ -98,9 +98,9 @@ class Engine:
         """
         for record, _ in self._registry.all():
             self.remove(record.id, force=True)
-        self._networks.remove_all()
+        # waits for the last supervisor, which ends a moment after its container is gone
         self._cgroups.supervisors(self.area.cgroup_parent).delete()
-        self._cgroups.prune(self.area.cgroup_parent)
+        self.dismantle()
 
     def dismantle(self) -> None:
         """Take the area's bridge, table and cgroups off the host, when nothing of it runs.
