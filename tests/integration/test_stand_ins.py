@@ -9,7 +9,7 @@ import pytest
 
 from dockmagic_runtime import Engine
 from dockmagic_runtime.catalogue import STAND_IN_LABEL
-from dockmagic_runtime.errors import RemoteFailed
+from dockmagic_runtime.errors import NotFound, RemoteFailed
 from dockmagic_runtime.model.container import ContainerSpec, Status
 from dockmagic_runtime.model.events import PullDone, PullStatus
 from dockmagic_runtime.model.image import Image
@@ -63,7 +63,8 @@ def test_the_same_stand_in_twice_is_the_same_layer(engine: Engine) -> None:
 def test_an_image_of_another_registry_is_not_invented(engine: Engine) -> None:
     with pytest.raises(RemoteFailed, match="cannot pull localhost:1/httpd:latest"):
         list(engine.pull("localhost:1/httpd"))
-    assert engine.images() == ()
+    with pytest.raises(NotFound):
+        engine.image("localhost:1/httpd")
 
 
 @pytest.mark.slow
