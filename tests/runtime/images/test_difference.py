@@ -204,8 +204,25 @@ def test_a_failure_leaves_no_descriptor_open(tmp_path: Path, upper: Path) -> Non
 
 NAMES = st.sampled_from(["a", "b", "c"])
 PATHS = st.lists(NAMES, min_size=1, max_size=3).map("/".join)
-VERBS = st.sampled_from(["write", "mkdir", "remove", "chmod", "rmtree", "link", "rename", "fifo"])
-SCRIPT = st.lists(st.tuples(VERBS, PATHS, PATHS), max_size=8)
+VERBS = st.sampled_from(
+    [
+        "write",
+        "write",
+        "mkdir",
+        "remove",
+        "chmod",
+        "rmtree",
+        "renew",
+        "renew",
+        "link",
+        "rename",
+        "fifo",
+    ]
+)
+SCRIPT = st.lists(st.tuples(VERBS, PATHS, PATHS), min_size=3, max_size=10)
+FULL = [("mkdir", d, "") for d in ("a", "b", "a/a", "a/b", "b/c")] + [
+    ("write", f, "") for f in ("c", "a/c", "a/a/a", "a/b/b", "b/a", "b/c/c")
+]
 
 
 def _act(top: Path, verb: str, path: str, other: str, stamp: int) -> None:
@@ -217,21 +234,25 @@ def _act(top: Path, verb: str, path: str, other: str, stamp: int) -> None:
             fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NONBLOCK, 0o644)
             os.write(fd, b"%d" % stamp * (stamp % 3 + 1))
             os.close(fd)
-            os.utime(target, (stamp, stamp))
         elif verb == "mkdir":
             target.mkdir()
         elif verb == "remove":
             target.unlink()
         elif verb == "chmod":
             target.chmod(0o700 | stamp % 8)
-        elif verb == "rmtree":
-            shutil.rmtree(target)
+        elif verb in ("rmtree", "renew"):
+            if target.is_dir() and not target.is_symlink():  # it would open a fifo, and wait
+                shutil.rmtree(target)
+                if verb == "renew":
+                    target.mkdir()
         elif verb == "link":
             target.symlink_to(other)
         elif verb == "rename":
             os.rename(top / other, target)
         else:
             os.mkfifo(target)
+        if verb in ("write", "link", "fifo"):  # the clock's times would differ by chance
+            os.utime(target, (stamp, stamp), follow_symlinks=verb == "write")
     except OSError:
         pass  # not possible here: no parent, in the way, across layers
 
@@ -276,7 +297,7 @@ def test_any_change_is_told_as_comparing_everything_would(
         base = Path(directory)
         lowers: list[Path] = []
         trees: list[Tree] = [{}]
-        for number, script in enumerate((first, second, third)):
+        for number, script in enumerate((FULL + first, second, third)):
             upper = base / str(number)
             upper.mkdir()
             (base / "empty").mkdir(exist_ok=True)
