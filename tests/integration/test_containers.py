@@ -229,6 +229,16 @@ def test_a_paused_container_stands_still(engine: Engine) -> None:
     assert engine.container("web").exit_code == 137
 
 
+def test_a_paused_container_can_be_killed_and_removed_by_force(engine: Engine) -> None:
+    start(engine, "sleep 100", name="one")
+    start(engine, "sleep 100", name="two")
+    for name in ("one", "two"):
+        engine.pause(name)
+    engine.kill("one")
+    assert engine.container("one").exit_code == 137
+    engine.remove("two", force=True)
+
+
 def test_diff_is_what_was_changed_and_its_parents(engine: Engine) -> None:
     start(engine, "echo x > /etc/new; rm /etc/group; mkdir /a; touch /a/b", name="web")
     engine.wait("web")

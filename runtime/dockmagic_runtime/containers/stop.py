@@ -49,6 +49,8 @@ def kill(registry: Registry, record: Record, signal: str) -> None:
         raise Conflict(f"Cannot kill container: {record.name}: {error.message}") from error
     try:
         process.request("signal", number=number)
+        if number == signal_number("KILL") and registry.state(record.id).status == Status.PAUSED:
+            process.request("unpause")  # a frozen process of cgroup v1 dies when it is thawed
         if number == signal_number("KILL"):
             process.wait()
     finally:
