@@ -198,3 +198,14 @@ def test_a_read_only_root_keeps_its_writable_mounts(run: Run) -> None:
     ended = run("sh", "-c", "touch /x; touch /dev/shm/x && echo shm", read_only=True)
     assert "Read-only file system" in ended.stderr
     assert ended.stdout == "shm\n"
+
+
+def test_row38_cve_2020_13401_ping_needs_no_raw_socket(engine: Engine, run: Run) -> None:
+    gateway = run("ip", "route").stdout.split()[2]
+    ended = run("ping", "-c", "1", "-W", "2", gateway, cap_drop=("NET_RAW",), user="1000")
+    assert ended.code == 0, ended.stderr
+
+
+def test_a_user_may_take_a_low_port(run: Run) -> None:
+    ended = run("cat", "/proc/sys/net/ipv4/ip_unprivileged_port_start")
+    assert ended.stdout == "0\n"
