@@ -200,10 +200,10 @@ def test_a_read_only_root_keeps_its_writable_mounts(run: Run) -> None:
     assert ended.stdout == "shm\n"
 
 
-def test_row38_cve_2020_13401_ping_needs_no_raw_socket(engine: Engine, run: Run) -> None:
-    gateway = run("ip", "route").stdout.split()[2]
-    ended = run("ping", "-c", "1", "-W", "2", gateway, cap_drop=("NET_RAW",), user="1000")
-    assert ended.code == 0, ended.stderr
+def test_row38_cve_2020_13401_ping_needs_no_raw_socket(run: Run) -> None:
+    """Every group may open ICMP datagram sockets, so that NET_RAW can be dropped."""
+    ended = run("cat", "/proc/sys/net/ipv4/ping_group_range", cap_drop=("NET_RAW",))
+    assert ended.stdout.split() == ["0", "2147483647"]
 
 
 def test_a_user_may_take_a_low_port(run: Run) -> None:
