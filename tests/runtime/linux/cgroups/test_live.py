@@ -400,6 +400,8 @@ def test_row_10_a_container_sees_its_own_groups_and_cannot_change_them(
         group.join(0)
         kernel.unshare(c.CLONE_NEWNS | c.CLONE_NEWCGROUP)
         kernel.mount("none", "/", "", c.MS_REC | c.MS_PRIVATE, "")
+        # as in a container's own /sys: the kernel mounts no file system on top of itself
+        kernel.mount("tmpfs", "/sys/fs/cgroup", "tmpfs", 0, "")
         for mount in view.mounts:
             flags = c.MS_NOSUID | c.MS_NODEV | c.MS_NOEXEC
             flags |= c.MS_RDONLY if mount.fstype != "tmpfs" else 0
