@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -36,10 +36,12 @@ from dockmagic_runtime.model.container import (
 from dockmagic_runtime.model.events import BuildEvent, BuildRequest, PullEvent, PullStatus
 from dockmagic_runtime.model.explanation import Explanation
 from dockmagic_runtime.model.image import History, Image, Layer
+from dockmagic_runtime.model.volume import PrunedVolumes, Volume
 from dockmagic_runtime.network.networks import Networks
 from dockmagic_runtime.store.area import Area
 from dockmagic_runtime.store.database import Database
 from dockmagic_runtime.supervisor.handle import Launcher, Process
+from dockmagic_runtime.volumes.filters import Filters
 from dockmagic_runtime.volumes.store import VolumeStore
 
 if TYPE_CHECKING:
@@ -210,6 +212,37 @@ class Engine:
     def build(self, request: BuildRequest) -> Iterator[BuildEvent]:
         """Build an image; yields events, the last a `BuildDone`."""
         return self._builder.build(request)
+
+    # --------------------------------------------------------------- volumes
+
+    def create_volume(
+        self,
+        name: str = "",
+        *,
+        driver: str = "local",
+        labels: Mapping[str, str] | None = None,
+        driver_options: Mapping[str, str] | None = None,
+    ) -> Volume:
+        """The volume of that name, made if it is missing; without a name a new anonymous one."""
+        return self._volumes.create(
+            name, driver=driver, labels=labels, driver_options=driver_options
+        )
+
+    def volumes(self, filters: Filters | None = None) -> tuple[Volume, ...]:
+        """By name; filters are dangling, driver, label and name, each with a list of values."""
+        return self._volumes.find(filters)
+
+    def inspect_volume(self, name: str) -> dict[str, Any]:
+        """Docker's JSON of a volume. Raises NotFound."""
+        return self._volumes.inspect(name)
+
+    def remove_volume(self, name: str, *, force: bool = False) -> None:
+        """Remove it with its data. Raises Conflict in use; NotFound, unless `force`."""
+        self._volumes.remove(name, force=force)
+
+    def prune_volumes(self, filters: Filters | None = None) -> PrunedVolumes:
+        """Remove unused anonymous volumes, with the filter all=true every unused one."""
+        return self._volumes.prune(filters)
 
     # ------------------------------------------------------------ containers
 

@@ -74,8 +74,9 @@ def _host(record: Record, around: Surroundings) -> tuple[Operation, ...]:
 def _apart(record: Record, around: Surroundings) -> list[Operation]:
     spec = record.spec
     operations: list[Operation] = [
-        JoinCgroup(around.cgroup_parent, record.id),
+        # first of all: the cgroup's rules and the namespaces are not for the volumes' devices
         *plan_files.sources(record, around),
+        JoinCgroup(around.cgroup_parent, record.id),
         Unshare(_own_namespaces(record, around)),
         *(
             JoinNamespace(name, pid)

@@ -67,6 +67,7 @@ class Starter:
         """
         if record.spec.auto_remove:
             self.registry.forget(record.id)
+            self.volumes.remove_unused(record.anonymous_volumes)
         else:
             self.networks.release(record.id)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import ExitStack
 
 from dockmagic_runtime.errors import NotFound
@@ -20,7 +19,8 @@ def open_volume(
     """The data, or what is at `subpath` in them, and a directory of ours on that file system.
 
     Both are closed with the stack, and a device is then no longer mounted. Raises StartFailed for
-    a device that cannot be mounted, NotFound for a subpath that is not there.
+    a device that cannot be mounted, NotFound for a subpath that is not there, NotADirectoryError
+    for one that is a file.
     """
     whole = stack.enter_context(_whole(volume, device))
     if device is None:
@@ -31,9 +31,10 @@ def open_volume(
         return whole, beside
     try:
         return stack.enter_context(whole.subroot(subpath)), beside
-    except (FileNotFoundError, NotADirectoryError) as error:
-        reason = os.strerror(error.errno or 0).lower()
-        raise NotFound(f"cannot access path {volume.mountpoint}/{subpath}: {reason}") from error
+    except FileNotFoundError as error:
+        raise NotFound(
+            f"cannot access path {volume.mountpoint}/{subpath}: no such file or directory"
+        ) from error
 
 
 def _whole(volume: Volume, device: Device | None) -> Root:

@@ -119,6 +119,8 @@ class VolumeStore:
                 data, beside = contents.open_volume(stack, volume, device, subpath)
                 if not copy_up.is_filled(data, beside, slot=subpath):
                     self._fill(data, beside, source(), subpath)
+        except NotADirectoryError:
+            return  # the part of the volume is a file
         except FileNotFoundError:
             self.require([name])
             raise
