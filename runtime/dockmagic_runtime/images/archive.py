@@ -77,9 +77,10 @@ class Entry:
 class ByteStream:
     """Decompressed chunks as one stream: counted, hashed, handed out without copying twice."""
 
-    def __init__(self, chunks: Iterator[bytes], limit: int) -> None:
+    def __init__(self, chunks: Iterator[bytes], limit: int, *, hashed: bool = True) -> None:
         self._chunks = chunks
         self._limit = limit
+        self._hashed = hashed
         self._chunk = b""
         self._position = 0
         self._hash = hashlib.sha256()
@@ -93,7 +94,8 @@ class ByteStream:
                 f"the layer unpacks to more than {self._limit} bytes",
                 hint="a layer of this ratio is not unpacked, it would fill the disk",
             )
-        self._hash.update(chunk)
+        if self._hashed:
+            self._hash.update(chunk)
         self._chunk, self._position = chunk, 0
         return bool(chunk)
 
@@ -113,6 +115,13 @@ class ByteStream:
     def skip(self, size: int) -> None:
         for _ in self._pieces(size):
             pass
+
+    def skip_padding(self, size: int) -> None:
+        """Some writers leave the last member's padding out, with all that should follow it."""
+        while size and (self._position < len(self._chunk) or self._refill()):
+            step = min(size, len(self._chunk) - self._position)
+            self._position += step
+            size -= step
 
     def copy(self, fd: int, size: int) -> None:
         for piece in self._pieces(size):
@@ -167,7 +176,8 @@ class ArchiveReader:
     def _next(self) -> Entry | None:
         records: dict[str, bytes] = {}
         while True:
-            self._stream.skip(self._left + self._padding)
+            self._stream.skip(self._left)
+            self._stream.skip_padding(self._padding)
             self._left = self._padding = 0
             header = self._stream.block()
             if not header or header == _ZEROS:

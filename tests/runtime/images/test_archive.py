@@ -162,6 +162,13 @@ def test_an_archive_may_end_without_a_trailer_and_go_on_after_it() -> None:
     assert read(b"") == []
 
 
+def test_the_last_members_padding_may_be_missing() -> None:
+    data = header(size=b"00000000003\0") + b"abc"
+    assert [entry.size for entry in read(data)] == [3]
+    with pytest.raises(InvalidInput, match="middle of a member"):
+        read(data[:-1])
+
+
 def test_the_digest_covers_what_comes_after_the_trailer() -> None:
     data = header() + bytes(1024) + b"more"
     stream = ByteStream(decompressed(io.BytesIO(data)), 1 << 20)
