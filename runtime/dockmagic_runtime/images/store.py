@@ -73,16 +73,27 @@ class ImageStore:
         return str(rows[0][0])
 
     def _no_such_image(self, text: str) -> NotFound:
+        if _ID_PREFIX.fullmatch(text):
+            try:
+                text = ImageReference.parse(text).familiar
+            except InvalidInput:
+                pass  # 64 digits are no name: they are shown as they are
+            return NotFound(f"No such image: {text}")
+        name = ImageReference.parse(text)
+        near = ", ".join(self._similar(name))
+        return NotFound(f"No such image: {name.familiar}", hint=f"similar: {near}" if near else "")
+
+    def _similar(self, name: ImageReference) -> Sequence[str]:
+        """Tags of repositories that are written like it."""
         from difflib import get_close_matches
 
-        shown = text if _ID_PREFIX.fullmatch(text) else ImageReference.parse(text).familiar
-        names = [
-            self._familiar(key) for (key,) in self._database.rows("SELECT reference FROM tags")
-        ]
-        near = get_close_matches(shown, names, n=3)
-        return NotFound(
-            f"No such image: {shown}", hint=f"similar: {', '.join(near)}" if near else ""
-        )
+        tags: dict[str, list[str]] = {}
+        for (key,) in self._database.rows("SELECT reference FROM tags ORDER BY reference"):
+            known = ImageReference.parse(key)
+            if not known.digest:
+                tags.setdefault(known.familiar_name, []).append(known.familiar)
+        near = get_close_matches(name.familiar_name, tags, n=3)
+        return [tag for repository in near for tag in tags[repository]][:3]
 
     @staticmethod
     def _familiar(key: str) -> str:

@@ -1,0 +1,268 @@
+"""Layers are there whole, once, under their chain id, as long as something needs them."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dockmagic_runtime.errors import EngineBug, InvalidInput, NotFound, RemoteFailed
+from dockmagic_runtime.images import document
+from dockmagic_runtime.images.blobs import BlobStore
+from dockmagic_runtime.images.layers import LayerRecord, LayerStore
+from dockmagic_runtime.store.area import Area
+from dockmagic_runtime.store.database import Database
+from dockmagic_runtime.testing.trees import Member, make_member, make_tar, snapshot
+
+pytestmark = pytest.mark.root
+Upper = Callable[[dict[str, str]], str]
+
+
+def tar(**files: str) -> io.BytesIO:
+    members: list[Member] = [(make_member(name), text.encode()) for name, text in files.items()]
+    return make_tar(*members)
+
+
+def state(area: Area) -> tuple[list[str], list[str]]:
+    """Layers on disk, and what was left in the scratch directory."""
+    return sorted(os.listdir(area.layers)), os.listdir(area.scratch)
+
+
+def test_layers_are_added_on_top_of_each_other(area: Area, layers: LayerStore) -> None:
+    one = layers.add(tar(a="1"), "")
+    two = layers.add(io.BytesIO(gzip.compress(tar(b="22").getvalue())), one.chain_id)
+    assert (one.chain_id, one.parent, one.size) == (one.diff_id, "", 1)
+    assert two.diff_id == f"sha256:{hashlib.sha256(tar(b='22').getvalue()).hexdigest()}"
+    assert two.chain_id == document.chain_id(one.chain_id, two.diff_id)
+    assert layers.chain(two.chain_id) == (two, one)
+    assert layers.lowers(two.chain_id) == (layers.path(two.chain_id), layers.path(one.chain_id))
+    assert layers.lowers("") == ()
+    assert snapshot(layers.path(two.chain_id))["b"][4] == b"22"
+    assert state(area) == (sorted([one.chain_id[7:], two.chain_id[7:]]), [])
+
+
+def test_a_layer_that_is_here_is_not_read_again(layers: LayerStore) -> None:
+    one = layers.add(tar(a="1"), "")
+
+    class Unreadable:
+        def read(self, size: int = -1, /) -> bytes:
+            raise AssertionError("it was read")
+
+    assert layers.add(Unreadable(), "", expected_diff_id=one.diff_id) == one
+    assert layers.add(tar(a="1"), "") == one
+
+
+def test_row32_a_refused_layer_leaves_nothing(area: Area, layers: LayerStore) -> None:
+    with pytest.raises(RemoteFailed, match="not the one"):
+        layers.add(tar(a="1"), "", expected_diff_id=f"sha256:{'0' * 64}")
+    with pytest.raises(InvalidInput):
+        layers.add(make_tar(make_member("d/f"), make_member("../x")), "")
+    with pytest.raises(NotFound, match="No such layer"):
+        layers.add(tar(a="1"), f"sha256:{'0' * 64}")
+    with pytest.raises(InvalidInput, match="invalid digest"):
+        layers.path("../../etc")
+    assert state(area) == ([], [])
+
+
+def test_row16_nobody_else_reaches_into_layers(area: Area, layers: LayerStore) -> None:
+    record = layers.add(tar(a="1"), "")
+    program = f"import os; os.setuid(1000); os.listdir({layers.path(record.chain_id)!r})"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert b"PermissionError" in done.stderr
+    assert area.root.stat().st_mode & 0o777 == 0o700
+
+
+def test_an_upper_directory_is_adopted_without_copying(
+    area: Area, layers: LayerStore, upper: Upper
+) -> None:
+    made = upper({"etc/motd": "hello"})
+    inode = os.stat(f"{made}/etc/motd").st_ino
+    record = layers.adopt(made, "")
+    assert os.stat(f"{layers.path(record.chain_id)}/etc/motd").st_ino == inode
+    assert not os.path.exists(made)
+    assert record.size == 5
+    out = io.BytesIO()
+    assert layers.pack(record.chain_id, out).diff_id == record.diff_id
+    other = layers.add(io.BytesIO(out.getvalue()), "")
+    assert other == record
+
+
+def test_adopting_what_is_here_already_throws_the_copy_away(
+    area: Area, layers: LayerStore, upper: Upper
+) -> None:
+    made = upper({"f": "x"})
+    os.utime(f"{made}/f", (1, 1))
+    record = layers.adopt(made, "")
+    made = upper({"f": "x"})
+    os.utime(f"{made}/f", (1, 1))
+    assert layers.adopt(made, "") == record
+    assert state(area) == ([record.chain_id[7:]], [])
+
+
+def test_files_are_told_against_the_layers_below(layers: LayerStore) -> None:
+    one = layers.add(make_tar(make_member("d", b"5"), (make_member("d/a"), b"1")), "")
+    two = layers.add(
+        make_tar(make_member("d", b"5"), make_member("d/.wh.a"), (make_member("d/b"), b"22")),
+        one.chain_id,
+    )
+    told = [(f.kind, f.path, f.size) for f in layers.files(two.chain_id)]
+    assert told == [("C", "/d", 0), ("D", "/d/a", 0), ("A", "/d/b", 2)]
+    assert [f.path for f in layers.files(one.chain_id)] == ["/d", "/d/a"]
+
+
+def test_a_layer_is_given_away_as_it_came(area: Area, layers: LayerStore) -> None:
+    """Its members are in an order that we would not write: only the blob has the bytes."""
+    data = tar(z="1", a="2").getvalue()
+    blob = BlobStore(area).put(io.BytesIO(gzip.compress(data)))
+    record = layers.add(io.BytesIO(data), "")
+    with pytest.raises(EngineBug, match="cannot be packed as it was"):
+        layers.pack(record.chain_id, io.BytesIO())
+    layers.set_blob(record.chain_id, blob, "application/vnd.oci.image.layer.v1.tar+gzip")
+    out = io.BytesIO()
+    assert layers.pack(record.chain_id, out).diff_id == record.diff_id
+    assert out.getvalue() == data
+    assert layers.get(record.chain_id).media_type.endswith("gzip")
+
+
+# --- concurrency ------------------------------------------------------------------------------
+
+
+def test_many_who_bring_the_same_layer_do_not_collide(area: Area) -> None:
+    area.prepare()
+    start = threading.Barrier(6)
+    found: list[LayerRecord] = []
+
+    def bring() -> None:
+        database = Database(area.database)  # a connection of its own, as another process has
+        try:
+            store = LayerStore(area, database)
+            start.wait()
+            one = store.add(tar(a="1" * 1000), "")
+            found.append(store.add(tar(b="2"), one.chain_id))
+        finally:
+            database.close()
+
+    threads = [threading.Thread(target=bring) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 6
+    assert len(set(found)) == 1
+    on_disk, scratch = state(area)
+    assert (len(on_disk), scratch) == (2, [])
+
+
+def test_a_process_killed_before_the_row_does_not_block_the_layer(
+    area: Area, layers: LayerStore
+) -> None:
+    record = layers.add(tar(a="1"), "")
+    layers.remove_unused([record.chain_id])
+    left = area.layers / record.chain_id[7:]
+    (left / "diff/half").mkdir(parents=True)
+    assert not layers.has(record.chain_id)
+    assert layers.add(tar(a="1"), "") == record
+    assert sorted(snapshot(layers.path(record.chain_id))) == ["a"]
+    assert state(area)[1] == []
+
+
+def test_a_killed_add_leaves_only_scratch(area: Area, tmp_path: Path) -> None:
+    area.prepare()
+    program = f"""
+import os, signal
+from dockmagic_runtime.images import layers
+from dockmagic_runtime.store.area import Area
+from dockmagic_runtime.store.database import Database
+area = Area.at({str(area.root)!r})
+layers.os.rename = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+store = layers.LayerStore(area, Database(area.database))
+store.add(open({str(tmp_path / "tar")!r}, "rb"), "")
+"""
+    (tmp_path / "tar").write_bytes(tar(a="1").getvalue())
+    done = subprocess.run([sys.executable, "-c", program], check=False)
+    assert done.returncode == -9
+    assert state(area)[0] == []
+    database = Database(area.database)
+    try:
+        store = LayerStore(area, database)
+        assert store.has(store.add(tar(a="1"), "").chain_id)
+    finally:
+        database.close()
+
+
+# --- removing ---------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def pair(layers: LayerStore) -> tuple[LayerRecord, LayerRecord]:
+    one = layers.add(tar(a="1"), "")
+    return one, layers.add(tar(b="2"), one.chain_id)
+
+
+def test_unused_layers_go_with_their_init_layer_and_blob(
+    area: Area, layers: LayerStore, pair: tuple[LayerRecord, LayerRecord]
+) -> None:
+    one, two = pair
+    blobs = BlobStore(area)
+    blob = blobs.put(io.BytesIO(b"compressed"))
+    layers.set_blob(two.chain_id, blob, "x")
+    (area.layers / f"{two.chain_id[7:]}-init").mkdir()
+    assert layers.remove_unused([two.chain_id]) == (layers_with_blob(two, blob),)
+    assert state(area) == ([one.chain_id[7:]], [])
+    assert not blobs.has(blob)
+    assert layers.remove_unused([two.chain_id]) == ()
+
+
+def layers_with_blob(record: LayerRecord, blob: str) -> LayerRecord:
+    from dataclasses import replace
+
+    return replace(record, blob=blob, media_type="x")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "INSERT INTO image_layers VALUES ('image', 0, :chain)",
+        "INSERT INTO build_cache (key, chain_id, used) VALUES ('key', :chain, 0)",
+        "INSERT INTO containers VALUES ('id', 'name', 'image', 0, :record)",
+    ],
+)
+def test_what_an_image_the_cache_or_a_container_needs_stays(
+    layers: LayerStore,
+    database: Database,
+    pair: tuple[LayerRecord, LayerRecord],
+    query: str,
+) -> None:
+    one, two = pair
+    record = json.dumps({"id": "x", "layers": [two.chain_id, one.chain_id]})
+    with database.transaction() as connection:
+        connection.execute("INSERT INTO images (id, config, created) VALUES ('image', '', 0)")
+        connection.execute(query, {"chain": two.chain_id, "record": record})
+    assert layers.remove_unused([two.chain_id, one.chain_id]) == ()
+    assert layers.prune() == 0
+    assert layers.has(one.chain_id)  # since the other is on top of it
+
+
+def test_prune_takes_unused_chains_strangers_and_forgotten_blobs(
+    area: Area, layers: LayerStore, pair: tuple[LayerRecord, LayerRecord]
+) -> None:
+    blobs = BlobStore(area)
+    old, young = blobs.put(io.BytesIO(b"old")), blobs.put(io.BytesIO(b"young"))
+    long_ago = time.time() - 2 * 24 * 3600
+    os.utime(blobs.path(old), (long_ago, long_ago))
+    (area.layers / ("ab" * 32)).mkdir()
+    (area.layers / f"{'cd' * 32}-init").mkdir()
+    (area.layers / "scratch-init").mkdir()
+    assert layers.prune() == 2
+    assert state(area) == (["scratch-init"], [])
+    assert (blobs.has(old), blobs.has(young)) == (False, True)
