@@ -64,8 +64,6 @@ class Foreground:
 
     def _feed(self, data: bytes) -> None:
         self.process.write(data)
-        if self.attached.tty:
-            self.process.write(b"\x04")  # on a terminal, ctrl-D is the end
         self.process.close_stdin()
 
     def finish(self) -> Finished:

@@ -15,6 +15,8 @@ from dockmagic_runtime.supervisor.loop import READ, WRITE, Loop
 CHUNK: Final = 64 * 1024
 # beyond this the client that sends standard input is not read until the program has read
 INPUT_LIMIT: Final = 1024 * 1024
+_END_KEY: Final = b"\x04"
+_KEY_REPEAT: Final = 0.25  # seconds
 
 Sink = Callable[[str, bytes], None]
 
@@ -115,10 +117,19 @@ class Stdio:
     def close_input(self) -> None:
         if self._pending:
             self._close_after_pending = True
-        elif self._input >= 0 and not self.terminal:
+        elif self._input >= 0 and self.terminal:
+            self._press_end()
+        elif self._input >= 0:
             self._loop.forget(self._input)
             os.close(self._input)
             self._input = -1
+
+    def _press_end(self) -> None:
+        """On a terminal the end of input is a key, ctrl-D, held down: a shell that is just
+        setting up its line editor throws away what was typed before."""
+        if self._input >= 0:
+            self.write(_END_KEY)
+            self._loop.after(_KEY_REPEAT, self._press_end)
 
     def _flush(self) -> None:
         while self._pending:
