@@ -41,6 +41,7 @@ class FakeLinux:
     calls: list[Call] = field(default_factory=list)
     open_fds: dict[int, str] = field(default_factory=dict)
     working_directory: str = "/"
+    take_any_parameter: bool = False  # as file systems without a parser of their own do
     _failures: dict[tuple[str, int], int] = field(default_factory=dict)
     _counts: dict[str, int] = field(default_factory=dict)
     _next_fd: int = FIRST_FD
@@ -131,6 +132,8 @@ class FakeLinux:
     def fsconfig_flag(self, fs_fd: int, key: str) -> None:
         self._record("fsconfig_flag", fs_fd, key, path=key)
         self._check_open(fs_fd)
+        if key.endswith("+") and not self.take_any_parameter:  # a list, which wants a value
+            raise OSError(_errno.EINVAL, os.strerror(_errno.EINVAL), key)
 
     def fsconfig_create(self, fs_fd: int) -> None:
         self._record("fsconfig_create", fs_fd)
