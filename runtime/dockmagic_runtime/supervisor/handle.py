@@ -140,6 +140,7 @@ class Process:
         self._ready: deque[tuple[int, bytes]] = deque()
         self._early: deque[tuple[str, bytes]] = deque()
         self._exit_code: int | None = None
+        self._is_starting = False
         self.oom_killed = False
         self.was_lost = False  # the end came without a word: look at the state file
         self.on_exit: Callable[[], None] | None = None  # called once, when the end is known
@@ -159,11 +160,13 @@ class Process:
 
     def await_start(self) -> Process:
         """Block until the program runs. Raises what kept it from running."""
+        self._is_starting = True
         try:
             message = self._await("started")
         except BaseException:
             self.close()
             raise
+        self._is_starting = False
         self.pid = message["pid"]
         self.trace = message.get("trace", {})
         self.ports = tuple(tuple(port) for port in message.get("ports", ()))
@@ -278,8 +281,9 @@ class Process:
         return message
 
     def _lost(self) -> None:
-        """The supervisor is gone without a word: it was killed, and its container with it."""
-        if not self.pid:
+        """The supervisor is gone without a word: it was killed, and its container with it, or it
+        left while this connection still waited to be accepted."""
+        if self._is_starting:
             raise StartFailed("the supervisor ended before the container ran", exit_code=125)
         self.was_lost = True
         self._ended(128 + signal.SIGKILL)
