@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 
 from dockmagic import commands
 from dockmagic.commands.flags import Arguments, HelpAsked, WrongUsage
-from dockmagic.commands.result import Attached, Chunk, Event, Outcome, Result
+from dockmagic.commands.result import Attached, Chunk, Event, Outcome, Question, Result
 from dockmagic.session import Session, current
 from dockmagic_runtime.errors import DockmagicError, StartFailed
 from dockmagic_runtime.model.events import (
@@ -94,6 +94,8 @@ def _events(events: Iterator[Event]) -> int:
             from dockmagic.terminal import attach
 
             code = attach(event).exit_code
+        elif isinstance(event, Question):
+            code = _result(event.proceed()) if _says_yes(event) else 0
         elif isinstance(event, Result):
             if results and sys.stdout.isatty():
                 sys.stdout.write(_CLEAR)  # stats: each table takes the place of the one before
@@ -101,6 +103,13 @@ def _events(events: Iterator[Event]) -> int:
         else:
             _write(_text(event))
     return code
+
+
+def _says_yes(question: Question) -> bool:
+    """Anything but `y`, and the end of the input too, is a no."""
+    sys.stdout.write(f"{question.text} [y/N] ")
+    sys.stdout.flush()
+    return sys.stdin.readline().strip().lower() == "y"
 
 
 def _result(result: Result) -> int:

@@ -82,7 +82,6 @@ PLANNED = frozenset(
         "top",
         "trust",
         "update",
-        "volume",
     ]
 )
 
@@ -99,6 +98,10 @@ GROUPS: dict[str, dict[str, str]] = {
         **{name: name for name in ("build", "history", "inspect", "layers", "pull", "tag")},
         "ls": "images", "list": "images", "rm": "rmi", "remove": "rmi",
     },
+    "volume": {
+        **{name: f"volume_{name}" for name in ("create", "inspect", "ls", "prune", "rm")},
+        "list": "volume_ls", "remove": "volume_rm",
+    },
 }  # fmt: skip
 _PLANNED_IN_GROUPS = {
     "container": frozenset(
@@ -114,8 +117,8 @@ def names() -> list[str]:
 
 
 def module(verb: str) -> Any:
-    """The module of a verb."""
-    return import_module(f"dockmagic.commands.{verb}")
+    """The module of a verb; `volume create` is in `volume_create`."""
+    return import_module(f"dockmagic.commands.{verb.replace(' ', '_')}")
 
 
 def parser(verb: str, extra: Mapping[str, tuple[Flag, ...]] | None = None) -> Parser:
@@ -160,12 +163,12 @@ def _resolve_in_group(group: str, rest: list[str]) -> tuple[str, list[str]]:
     if not rest or rest[0] in ("--help", "-h"):
         raise HelpAsked(_group_help(group))
     name, *words = rest
-    if name in _PLANNED_IN_GROUPS[group]:
+    if name in _PLANNED_IN_GROUPS.get(group, ()):
         raise Unsupported(f"'docker {group} {name}' is not supported yet", hint=_SEE)
     if name not in verbs:
         message = f"unknown command: docker {group} {name}"
         raise _unknown(message, did_you_mean(name, verbs))
-    if name == "inspect":
+    if verbs[name] == "inspect":
         words = [f"--type={group}", *words]
     return verbs[name], words
 
@@ -201,7 +204,7 @@ def help_text() -> str:
             "Commands:",
             *commands,
             "",
-            "Also as 'docker container …' and 'docker image …'.",
+            "Also as 'docker container …' and 'docker image …'; and 'docker volume …'.",
             "Run 'docker COMMAND --help' for more on a command.",
         ]
     )

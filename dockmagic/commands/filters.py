@@ -27,12 +27,19 @@ def apply(
 
     Labels are the exception: each that is asked for must be there.
     """
-    wanted: dict[str, list[str]] = {}
-    for name, value in asked:
+    wanted = gather(asked)
+    for name in wanted:
         if name not in known:
             raise InvalidInput(f"invalid filter '{name}'", hint=did_you_mean(name, known))
-        wanted.setdefault(name, []).append(value)
     return [item for item in items if all(_passes(item, n, v, known[n]) for n, v in wanted.items())]
+
+
+def gather(asked: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    """All values of each name, for verbs whose filters are the engine's."""
+    found: dict[str, list[str]] = {}
+    for name, value in asked:
+        found.setdefault(name, []).append(value)
+    return found
 
 
 def _passes(item: T, name: str, values: list[str], test: Test[T]) -> bool:

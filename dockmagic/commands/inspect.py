@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dockmagic.commands.flags import Arguments, Parser, planned, value
 from dockmagic.commands.result import Result
-from dockmagic_runtime.errors import DockmagicError, NotFound, Unsupported
+from dockmagic_runtime.errors import DockmagicError, InvalidInput, NotFound, Unsupported
 
 if TYPE_CHECKING:
     from dockmagic_runtime.engine import Engine
 
 
 def parse_type(text: str) -> str:
-    if text in ("", "container", "image"):
+    if text in ("", "container", "image", "volume"):
         return text
-    if text in ("network", "volume", "node", "plugin", "secret", "service", "task"):
-        raise ValueError("only container and image are supported yet")
+    if text in ("network", "node", "plugin", "secret", "service", "task"):
+        raise ValueError("only container, image and volume are supported yet")
     raise ValueError(f'"{text}" is not a valid value for --type')
 
 
@@ -31,7 +31,7 @@ def parser() -> Parser:
         minimum=1,
         flags=(
             value("format", "f", "A Go template, or json"),
-            value("type", help="Only container, or only image", convert=parse_type),
+            value("type", help="Only container, image or volume", convert=parse_type),
             *planned("s/size"),
         ),
     )
@@ -75,15 +75,22 @@ class Inspected(Result):
 
 def run(engine: Engine, arguments: Arguments) -> Inspected:
     find = _finder(engine, arguments.flag("type"))
+    return inspect_each(find, arguments.words, arguments.flag("format"))
+
+
+def inspect_each(
+    find: Callable[[str], dict[str, Any]], names: Sequence[str], format: str
+) -> Inspected:
+    """Of each name what `find` says; one that fails does not keep the next from its turn."""
     found: dict[str, dict[str, Any]] = {}
     failed: list[DockmagicError] = []
-    for name in arguments.words:
+    for name in names:
         try:
             found[name] = find(name)
         except DockmagicError as error:
             failed.append(error)
     objects = tuple(found.values())
-    printed = _printed(objects, arguments.flag("format"))
+    printed = _printed(objects, format)
     return Inspected(tuple(found), objects, printed, tuple(failed))
 
 
@@ -101,15 +108,21 @@ def _finder(engine: Engine, kind: str) -> Callable[[str], dict[str, Any]]:
         return engine.inspect
     if kind == "image":
         return engine.inspect_image
+    if kind == "volume":
+        return engine.inspect_volume
 
-    def either(name: str) -> dict[str, Any]:
+    def any_of_them(name: str) -> dict[str, Any]:
         try:
             return engine.inspect(name)
         except NotFound:
             pass  # an image may have that name
         try:
             return engine.inspect_image(name)
-        except (NotFound, Unsupported):
+        except (NotFound, Unsupported, InvalidInput):
+            pass  # a volume may, one with capital letters too
+        try:
+            return engine.inspect_volume(name)
+        except NotFound:
             raise NotFound(f"No such object: {name}") from None
 
-    return either
+    return any_of_them

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dockmagic_runtime.errors import DockmagicError
+from dockmagic_runtime.errors import DockmagicError, InvalidInput
 from dockmagic_runtime.model.container import Container
 from dockmagic_runtime.model.events import BuildEvent, PullEvent
 
@@ -90,7 +90,25 @@ class Attached:
     proxy_signals: bool = True
 
 
-Event = Chunk | PullEvent | BuildEvent | Attached | Result
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Something that cannot be undone: `proceed` does it, once somebody has said yes.
+
+    Where nobody can be asked, the answer is that the verb wants its `--force`.
+    """
+
+    verb: str
+    text: str
+    proceed: Callable[[], Result]
+
+    def refused(self) -> InvalidInput:
+        return InvalidInput(
+            f"'docker {self.verb}' asks before it removes anything, and nobody can answer here",
+            hint=f"if you are sure: docker {self.verb} --force",
+        )
+
+
+Event = Chunk | PullEvent | BuildEvent | Attached | Question | Result
 Outcome = Result | Iterator[Event]
 
 

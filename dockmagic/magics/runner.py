@@ -19,6 +19,7 @@ from dockmagic.commands.result import (
     Finished,
     Nothing,
     Outcome,
+    Question,
     Result,
     Started,
 )  # fmt: skip
@@ -146,6 +147,8 @@ class _Watcher:
         match event:
             case Attached():
                 return self._attached(event)
+            case Question():
+                raise event.refused()
             case Result():
                 return self._runner._present(event)
             case Chunk(stream=stream, data=data):
