@@ -286,7 +286,7 @@ def _facts(value: tuple[object, ...]) -> tuple[object, ...]:
     return (kind, mode, uid, gid, content, None if kind == stat.S_IFDIR else time)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(SCRIPT, SCRIPT, SCRIPT)
 def test_any_change_is_told_as_comparing_everything_would(
     first: list[tuple[str, str, str]],

@@ -18,6 +18,7 @@ import pytest
 
 from dockmagic_runtime.errors import EngineBug, InvalidInput, NotFound, RemoteFailed
 from dockmagic_runtime.images import document
+from dockmagic_runtime.images.archive import Limits
 from dockmagic_runtime.images.blobs import BlobStore
 from dockmagic_runtime.images.layers import LayerRecord, LayerStore
 from dockmagic_runtime.store.area import Area
@@ -71,6 +72,13 @@ def test_row32_a_refused_layer_leaves_nothing(area: Area, layers: LayerStore) ->
         layers.add(tar(a="1"), f"sha256:{'0' * 64}")
     with pytest.raises(InvalidInput, match="invalid digest"):
         layers.path("../../etc")
+    assert state(area) == ([], [])
+
+
+def test_row31_a_bomb_leaves_nothing(area: Area, layers: LayerStore) -> None:
+    bomb = gzip.compress(make_tar((make_member("zeros"), bytes(8 << 20))).getvalue())
+    with pytest.raises(InvalidInput, match="more than"):
+        layers.add(io.BytesIO(bomb), "", limits=Limits(size=4 << 20))
     assert state(area) == ([], [])
 
 

@@ -74,6 +74,16 @@ def test_link_to_the_outside_finds_nothing(root: Root, tree: Path, outside: Path
             root.read(path)
 
 
+def test_row21_cve_2022_23648_a_volumes_link_leads_to_the_images_own_directory(
+    root: Root, tree: Path, outside: Path
+) -> None:
+    (tree / "etc").mkdir()
+    (tree / "etc/own").touch()
+    (tree / "v").symlink_to("../../../../etc")
+    with root.subroot("/v") as volume:
+        assert [entry.name for entry in volume.scandir()] == ["own"]
+
+
 def test_loop_is_refused(root: Root, tree: Path) -> None:
     (tree / "a").symlink_to("b")
     (tree / "b").symlink_to("a")
