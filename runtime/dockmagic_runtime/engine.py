@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -31,6 +31,7 @@ from dockmagic_runtime.model.container import (
     ContainerSpec,
     ExecSpec,
     LogLine,
+    PathStat,
     Stats,
 )
 from dockmagic_runtime.model.events import BuildEvent, BuildRequest, PullEvent, PullStatus
@@ -47,7 +48,9 @@ from dockmagic_runtime.volumes.store import VolumeStore
 if TYPE_CHECKING:
     from dockmagic_runtime.builder import Builder
     from dockmagic_runtime.catalogue import Catalogue
+    from dockmagic_runtime.containers.copy import TarStream
     from dockmagic_runtime.distribution.pull import Puller
+    from dockmagic_runtime.images.compression import Readable
 
 
 class Engine:
@@ -371,6 +374,45 @@ class Engine:
         if process.plan is None:
             raise EngineBug("only what this engine has started can be explained")
         return explain.explanation(process.id, "", process.plan, process.trace)
+
+    def path_stat(self, name: str, path: str) -> PathStat:
+        """What a path in a container is, a link at its end not followed. Raises NotFound."""
+        from dockmagic_runtime.containers import copy
+
+        return copy.path_stat(self._starter, self._registry.find(name), path)
+
+    def copy_out(
+        self, name: str, path: str, *, follow_link: bool = False, member: str = ""
+    ) -> tuple[PathStat, TarStream]:
+        """A tar of a path in a container, running or not. Close the stream, or read it to the end.
+
+        `member` is what the archive calls it, by default the last part of the path.
+        """
+        from dockmagic_runtime.containers import copy
+
+        record = self._registry.find(name)
+        return copy.copy_out(self._starter, record, path, follow_link=follow_link, member=member)
+
+    def copy_in(
+        self,
+        name: str,
+        path: str,
+        tar: Readable | Iterable[bytes],
+        *,
+        copy_uid_gid: bool = False,
+        no_overwrite_dir_non_dir: bool = False,
+    ) -> None:
+        """Unpack a tar, compressed or not, in a directory of a container. Raises Conflict."""
+        from dockmagic_runtime.containers import copy
+
+        copy.copy_in(
+            self._starter,
+            self._registry.find(name),
+            path,
+            tar,
+            copy_uid_gid=copy_uid_gid,
+            no_overwrite_dir_non_dir=no_overwrite_dir_non_dir,
+        )
 
     def stats(self, name: str) -> Stats:
         """One sample of a container that runs."""

@@ -10,7 +10,7 @@ import bz2
 import lzma
 import zlib
 from collections.abc import Callable, Iterator
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, runtime_checkable
 
 from dockmagic_runtime.errors import InvalidInput, Unsupported
 
@@ -23,6 +23,7 @@ _ZSTD_WINDOW: Final = 128 << 20
 _GZIP: Final = 16 + zlib.MAX_WBITS
 
 
+@runtime_checkable
 class Readable(Protocol):
     """All that is asked of a stream: bytes, and b"" at its end."""
 

@@ -81,7 +81,7 @@ class TreeArchive:
         file = self._add(parent_fd, name, member, status)
         if file is not None:
             yield from self._stream(*file)
-        elif stat.S_ISDIR(status.st_mode):
+        elif stat.S_ISDIR(status.st_mode) and not _is_kernels(parent_fd, name):
             top = os.open(name, _READ | os.O_DIRECTORY, dir_fd=parent_fd)
             yield from self._walk(top, member)
         yield self._end()
@@ -107,7 +107,7 @@ class TreeArchive:
                     child = _open(name, fd, os.O_DIRECTORY)
                     if child < 0:
                         continue
-                    fd, path, pending = child, f"{path}/{name}" if path else name, []
+                    fd, path, pending = child, _prefix(path) + name, []
                     levels.append((fd, path, pending))
                 yield from self._level(fd, path, pending)
         finally:
@@ -121,7 +121,7 @@ class TreeArchive:
         device = 0 if self._as_layer else os.fstat(fd).st_dev
         with os.scandir(fd) as listing:
             entries = sorted(listing, key=_name)
-        prefix = f"{path}/" if path else ""
+        prefix = _prefix(path)
         for entry in entries:
             try:
                 status = entry.stat(follow_symlinks=False)
@@ -161,7 +161,7 @@ class TreeArchive:
                 entry.xattrs = overlay.xattrs(directory, path)
             finally:
                 os.close(directory)
-            entry.name += "/"
+            entry.name = _prefix(path)
         elif entry.kind == archive.SYMLINK:
             entry.link = os.readlink(name, dir_fd=fd)
         self._member(entry)
@@ -265,6 +265,11 @@ class TreeArchive:
         self._pieces.clear()
         self._buffered = 0
         return data
+
+
+def _prefix(path: str) -> str:
+    """What the names of a directory's entries begin with; "" is the top of a layer."""
+    return path if path.endswith("/") or not path else f"{path}/"
 
 
 def _name(entry: os.DirEntry[str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import stat
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -291,3 +292,43 @@ class LogLine:
     stream: str
     time: str
     text: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathStat:
+    """What a path in a container is, links not followed. `link_target` is absolute in there.
+
+    `name` is the last part of the path as it was asked for, "." when it ends in one.
+    """
+
+    name: str
+    size: int
+    mode: int  # as stat(2) has it
+    mtime: float
+    link_target: str = ""
+
+    @property
+    def is_directory(self) -> bool:
+        return stat.S_ISDIR(self.mode)
+
+    @property
+    def is_link(self) -> bool:
+        return stat.S_ISLNK(self.mode)
+
+    @property
+    def go_mode(self) -> int:
+        """Go's os.FileMode, in which Docker's API tells it."""
+        kind = _GO_KINDS.get(stat.S_IFMT(self.mode), 0)
+        special = sum(bit for mask, bit in _GO_SPECIAL.items() if self.mode & mask)
+        return self.mode & 0o777 | kind | special
+
+
+_GO_KINDS = {
+    stat.S_IFDIR: 1 << 31,
+    stat.S_IFLNK: 1 << 27,
+    stat.S_IFBLK: 1 << 26,
+    stat.S_IFCHR: 1 << 26 | 1 << 21,
+    stat.S_IFIFO: 1 << 25,
+    stat.S_IFSOCK: 1 << 24,
+}
+_GO_SPECIAL = {stat.S_ISUID: 1 << 23, stat.S_ISGID: 1 << 22, stat.S_ISVTX: 1 << 20}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import ClassVar, Final
 
 from dockmagic_runtime.linux import constants as c
 from dockmagic_runtime.linux.interface import Linux
@@ -25,6 +25,8 @@ _DIRECTORY: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 @dataclass(frozen=True, slots=True)
 class MountScratchOverlay(UndoneByKernel):
     """`lowers` topmost first; `target` is an empty directory of the Docker area."""
+
+    calls: ClassVar[tuple[str, ...]] = ("fsopen tmpfs", "fsopen overlay", "fsmount", "move_mount")
 
     lowers: tuple[str, ...]
     target: str

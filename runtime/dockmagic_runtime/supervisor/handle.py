@@ -224,6 +224,8 @@ class Process:
             while self._exit_code is None:
                 self._step()
                 self._early.clear()
+        except BlockingIOError:  # a timeout of nothing
+            raise TimeoutError(f"container {self.id} has not ended") from None
         finally:
             if self._exit_code is None:
                 self._socket.settimeout(None)

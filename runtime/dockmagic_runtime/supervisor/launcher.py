@@ -24,6 +24,7 @@ from dockmagic_runtime.sandbox import devices as _devices
 from dockmagic_runtime.sandbox import directories as _directories
 from dockmagic_runtime.sandbox import mounts as _mounts
 from dockmagic_runtime.sandbox import namespaces as _namespaces
+from dockmagic_runtime.sandbox import scratch as _scratch
 from dockmagic_runtime.sandbox import terminal as _terminal
 from dockmagic_runtime.sandbox import user_mounts as _user_mounts
 from dockmagic_runtime.sandbox.capabilities import resolve
@@ -41,6 +42,7 @@ OPERATION_MODULES = (
     _directories,
     _mounts,
     _namespaces,
+    _scratch,
     _terminal,
     _user_mounts,
 )
@@ -96,7 +98,7 @@ def _fork_for(
             for fd in waiting:
                 os.close(fd)
             if kind == TREE:
-                tree.build(linux, socket.socket(fileno=owner), tree.decode(payload))
+                tree.build(linux, socket.socket(fileno=owner), payload)
             else:
                 _supervise(linux, owner, payload, facts)
         finally:

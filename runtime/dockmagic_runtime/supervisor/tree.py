@@ -50,13 +50,13 @@ def visit(linux: Linux, pidfd: int, *, mounts: bool) -> int:
         os.close(own)
 
 
-def build(linux: Linux, owner: socket.socket, operations: tuple[Operation, ...]) -> None:
+def build(linux: Linux, owner: socket.socket, payload: bytes) -> None:
     """In a process of its own: make the mounts, send root and namespace to `owner`."""
     try:
         os.umask(0)  # the modes of mount points are meant as they are written
         linux.unshare(c.CLONE_NEWNS)
         namespace = os.open(_NAMESPACE, os.O_RDONLY | os.O_CLOEXEC)
-        child.execute_all(operations, Context(linux))
+        child.execute_all(from_wire(json.loads(payload)), Context(linux))
         root = linux.openat2(c.AT_FDCWD, "/", _DIRECTORY, 0, 0)
     except BaseException as error:
         owner.sendall(protocol.control("failed", error=child.describe_error(error)))
@@ -66,10 +66,6 @@ def build(linux: Linux, owner: socket.socket, operations: tuple[Operation, ...])
 
 def encode(operations: tuple[Operation, ...]) -> bytes:
     return json.dumps(to_wire(operations)).encode()
-
-
-def decode(payload: bytes) -> tuple[Operation, ...]:
-    return from_wire(json.loads(payload))
 
 
 # ------------------------------------------------------------------ the engine's side
