@@ -73,6 +73,23 @@ def test_a_container_of_rm_takes_its_anonymous_volumes_along(
     assert [one.name for one in engine.volumes()] == ["named"]
 
 
+def test_a_detached_container_of_rm_takes_its_volumes_along_when_nobody_is_there(
+    engine: Engine, seeded: str
+) -> None:
+    spec = ContainerSpec(
+        image=seeded, command=("cat",), name="web", auto_remove=True, open_stdin=True
+    )
+    engine.run_detached(spec)
+    engine.create(ContainerSpec(image="busybox", name="user", volumes_from=("web",)))
+    engine.stop("web", timeout=0)
+    assert [one.name for one in engine.containers(all=True)] == ["user"]
+    assert len(engine.volumes()) == 1  # it has another user
+    engine.remove("user", volumes=True)
+    engine.run_detached(spec)
+    engine.stop("web", timeout=0)
+    assert engine.volumes() == ()
+
+
 def test_rm_without_v_leaves_an_anonymous_volume(engine: Engine, seeded: str) -> None:
     engine.create(ContainerSpec(image=seeded, name="web"))
     engine.remove("web")

@@ -67,7 +67,6 @@ class Starter:
         """
         if record.spec.auto_remove:
             self.registry.forget(record.id)
-            self.volumes.remove_unused(record.anonymous_volumes)
         else:
             self.networks.release(record.id)
 
@@ -96,6 +95,7 @@ class Starter:
             log=self.registry.log(record.id),
             open_stdin=record.spec.open_stdin,
             auto_remove=record.spec.auto_remove,
+            anonymous_volumes=record.anonymous_volumes,
             owned=owned,
             endpoint=connection.endpoint if connection else {},
         )

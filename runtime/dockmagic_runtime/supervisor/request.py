@@ -25,6 +25,7 @@ class LaunchRequest:
     log: str = ""
     open_stdin: bool = False
     auto_remove: bool = False
+    anonymous_volumes: tuple[str, ...] = ()  # that go with a container of --rm
     owned: bool = False
     endpoint: dict[str, Any] = field(default_factory=dict)
 

@@ -29,6 +29,7 @@ from dockmagic_runtime.supervisor.log import JsonLog
 from dockmagic_runtime.supervisor.loop import READ, Loop
 from dockmagic_runtime.supervisor.request import LaunchRequest
 from dockmagic_runtime.supervisor.stdio import Stdio
+from dockmagic_runtime.volumes.unused import remove_unused
 
 _STREAMS = {"stdout": protocol.STDOUT, "stderr": protocol.STDERR}
 
@@ -299,8 +300,14 @@ class Supervisor:
             client.finish()
 
     def _remove_directory(self) -> None:
-        """`--rm`: the directory vanishes in one step; who finds it gone forgets the container."""
+        """`--rm`: the directory vanishes in one step; who finds it gone forgets the container.
+
+        Its volumes go before: then none is left that nobody knows of.
+        """
         containers, name = os.path.split(self._request.directory)
+        remove_unused(
+            os.path.dirname(containers), self._request.anonymous_volumes, container_id=name
+        )
         trash = f"{os.path.dirname(containers)}/tmp/{name}"
         os.rename(self._request.directory, trash)
         remove_tree(trash, self._linux)

@@ -11,14 +11,13 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-import sqlite3
 import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from dockmagic_runtime.errors import Conflict, NotFound
 from dockmagic_runtime.linux.removal import remove_tree
@@ -27,16 +26,9 @@ from dockmagic_runtime.model.volume import ANONYMOUS_LABEL, PrunedVolumes, Volum
 from dockmagic_runtime.store import locks
 from dockmagic_runtime.store.area import Area
 from dockmagic_runtime.store.database import Database
-from dockmagic_runtime.volumes import contents, copy_up, metadata, options
+from dockmagic_runtime.volumes import contents, copy_up, metadata, options, unused
 from dockmagic_runtime.volumes import filters as asked
 from dockmagic_runtime.volumes.filters import Filters
-
-_USERS: Final = """
-SELECT json_extract(mount.value, '$.source'), containers.id
-FROM containers, json_each(containers.spec, '$.mounts') AS mount
-WHERE json_extract(mount.value, '$.kind') = 'volume'
-ORDER BY containers.created
-"""
 
 
 class VolumeGone(Conflict):
@@ -182,15 +174,7 @@ class VolumeStore:
 
     def users(self) -> dict[str, list[str]]:
         """The ids of the containers that use each volume, also of those that do not run."""
-        return self._living(self._database.rows(_USERS))
-
-    def _living(self, rows: Iterable[tuple[Any, ...]]) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = {}
-        for name, container_id in rows:
-            # a row without a directory is that of a container which its supervisor has removed
-            if self._area.container(container_id).is_dir():
-                found.setdefault(name, []).append(container_id)
-        return found
+        return unused.users(self._area, self._database.rows(unused.USERS))
 
     def size(self, name: str) -> int:
         """Bytes of the files in it, each counted once. Raises NotFound."""
@@ -207,25 +191,19 @@ class VolumeStore:
             return
         self.get(name)
         with self._database.transaction() as connection:
-            if users := self._users_now(connection).get(name):
+            users = unused.users(self._area, connection.execute(unused.USERS)).get(name)
+            if users:
                 raise Conflict(
                     f"remove {name}: volume is in use - [{', '.join(users)}]",
                     hint="remove these containers first",
                 )
-            trash = self._take_away(name)
+            trash = unused.take_away(self._area, name)
         if trash is not None:
             remove_tree(str(trash))
 
-    def remove_unused(self, names: Sequence[str], *, container_id: str = "") -> None:
-        """Remove those that nobody uses, but for `container_id`, which is going away itself."""
-        if not names:
-            return
-        with self._database.transaction() as connection:
-            users = self._users_now(connection)
-            free = [name for name in names if not set(users.get(name, ())) - {container_id}]
-            trash = [self._take_away(name) for name in free]
-        for path in filter(None, trash):
-            remove_tree(str(path))
+    def remove_unused(self, names: Sequence[str]) -> None:
+        """Remove those that nobody uses."""
+        unused.discard_unused(self._area, self._database, names)
 
     def prune(self, filters: Filters | None = None) -> PrunedVolumes:
         """Remove unused volumes: anonymous ones, with `all=true` every one.
@@ -240,28 +218,12 @@ class VolumeStore:
             for volume in self._all()
             if (every or volume.is_anonymous) and asked.matches(volume, filters)
         ]
-        with self._database.transaction() as connection:
-            users = self._users_now(connection)
-            taken = {name: self._take_away(name) for name in candidates if name not in users}
+        taken = unused.take_unused(self._area, self._database, candidates) if candidates else {}
         reclaimed = 0
-        for trash in filter(None, taken.values()):
+        for trash in taken.values():
             reclaimed += _size(str(trash / metadata.DATA))
             remove_tree(str(trash))
-        return PrunedVolumes(
-            names=tuple(name for name, trash in taken.items() if trash), reclaimed=reclaimed
-        )
-
-    def _users_now(self, connection: sqlite3.Connection) -> dict[str, list[str]]:
-        return self._living(connection.execute(_USERS))
-
-    def _take_away(self, name: str) -> Path | None:
-        """Rename the volume into the scratch directory; its new path, None when it has gone."""
-        try:
-            return self.directory(name).rename(
-                self._area.scratch / f"volume-{secrets.token_hex(8)}"
-            )
-        except FileNotFoundError:
-            return None
+        return PrunedVolumes(names=tuple(taken), reclaimed=reclaimed)
 
 
 def _size(path: str) -> int:
