@@ -27,6 +27,7 @@ VERBS: tuple[Verb, ...] = (
     Verb(name="build", summary="Build an image from a Dockerfile"),
     Verb(name="pull", summary="Download an image"),
     Verb(name="images", summary="List images"),
+    Verb(name="cp", summary="Copy files/folders between a container and the local filesystem"),
     Verb(name="create", summary="Make a container without starting it"),
     Verb(name="diff", summary="Show what a container changed in its files"),
     Verb(name="history", summary="Show the history of an image"),
@@ -58,7 +59,6 @@ PLANNED = frozenset(
         "compose",
         "config",
         "context",
-        "cp",
         "events",
         "export",
         "import",
@@ -89,8 +89,8 @@ PLANNED = frozenset(
 GROUPS: dict[str, dict[str, str]] = {
     "container": {
         **{name: name for name in (
-            "create", "diff", "exec", "inspect", "kill", "logs", "pause", "rename", "rm", "run",
-            "start", "stats", "stop", "unpause", "wait",
+            "cp", "create", "diff", "exec", "inspect", "kill", "logs", "pause", "rename", "rm",
+            "run", "start", "stats", "stop", "unpause", "wait",
         )},
         "ls": "ps", "list": "ps", "ps": "ps", "remove": "rm",
     },
@@ -105,7 +105,7 @@ GROUPS: dict[str, dict[str, str]] = {
 }  # fmt: skip
 _PLANNED_IN_GROUPS = {
     "container": frozenset(
-        ["attach", "commit", "cp", "export", "port", "prune", "restart", "top", "update"]
+        ["attach", "commit", "export", "port", "prune", "restart", "top", "update"]
     ),
     "image": frozenset(["import", "load", "prune", "push", "save"]),
 }
