@@ -20,30 +20,13 @@ from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import Any
 
+from dockmagic.commands.detach_keys import parse_keys
 from dockmagic.commands.foreground import Foreground
 from dockmagic.commands.result import Attached, Finished
-from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.supervisor.handle import Process
 
 # Those that a terminal or a service manager sends; KILL and STOP cannot be caught.
 _PASSED_ON = ("HUP", "INT", "QUIT", "TERM", "USR1", "USR2", "CONT", "ALRM")
-
-
-def parse_keys(text: str) -> bytes:
-    """`ctrl-p,ctrl-q` as the bytes a terminal sends. An empty text means none."""
-    return b"".join(_key(name) for name in text.split(",") if text)
-
-
-def _key(name: str) -> bytes:
-    if len(name) == 1 and name.isascii():
-        return name.encode()
-    letter = name.removeprefix("ctrl-")
-    if name.startswith("ctrl-") and len(letter) == 1 and ("@" <= letter.upper() <= "_"):
-        return bytes([ord(letter.upper()) & 0x1F])
-    raise InvalidInput(
-        f"invalid detach keys: unknown character: '{name}'",
-        hint="letters, and ctrl- with a letter or one of @[\\]^_, between commas",
-    )
 
 
 class KeyWatch:

@@ -8,13 +8,31 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import Any
 
+from dockmagic.commands.devices import check_gpus, parse_device, parse_device_rule
 from dockmagic.commands.environment import check_env, check_label, read_env, read_labels
-from dockmagic.commands.flags import Arguments, Flag, integer, planned, switch, value, values
+from dockmagic.commands.flags import (
+    Arguments,
+    Flag,
+    integer,
+    planned,
+    refused,
+    switch,
+    value,
+    values,
+)  # fmt: skip
+from dockmagic.commands.health import HEALTH_FLAGS, health
+from dockmagic.commands.limits import LIMIT_FLAGS, limits_of
+from dockmagic.commands.log_options import check_log
+from dockmagic.commands.modes import MODE_FLAGS, check_conflicts, check_isolation, modes
 from dockmagic.commands.mounts import check_unique, parse_mount, parse_tmpfs, parse_volume
+from dockmagic.commands.platforms import check_platform
 from dockmagic.commands.ports import parse_expose, parse_publish
-from dockmagic.commands.quantities import parse_cpus, parse_size, parse_swap
-from dockmagic_runtime.errors import InvalidInput
-from dockmagic_runtime.model.container import ContainerSpec, Mount, Resources
+from dockmagic.commands.quantities import parse_size
+from dockmagic.commands.restart_policy import RESTART_FLAG, parse_restart
+from dockmagic.commands.security import parse_security
+from dockmagic_runtime.errors import InvalidInput, Unsupported
+from dockmagic_runtime.model.container import ContainerSpec, Mount
+from dockmagic_runtime.supervisor.handle import signal_number
 
 _ULIMITS = frozenset(
     [
@@ -124,36 +142,28 @@ _NETWORK: tuple[Flag, ...] = (
     values("dns", help="Name server", convert=parse_address),
     values("dns-search", help="Domain in which short names are looked up"),
     values("dns-option", help="Option for resolv.conf"),
+    values("dns-opt", help="Same as --dns-option"),
 )
 _STORAGE: tuple[Flag, ...] = (
     values("volume", "v", "Mount a host directory or volume: SOURCE:TARGET[:OPTIONS]"),
     values("mount", help="Mount, as type=,source=,target=", type="mount", convert=parse_mount),
     values("tmpfs", help="Mount an empty file system in memory"),
+    value("volume-driver", help="Driver of the volumes that are made: local"),
     values("volumes-from", help="Mount what another container mounts"),
     switch("read-only", help="Make the container's root read-only"),
     value("shm-size", help="Size of /dev/shm", type="bytes", default=64 << 20, convert=parse_size),
 )
 _LIMITS: tuple[Flag, ...] = (
-    value("memory", "m", "Memory limit", type="bytes", default=0, convert=parse_size),
-    value(
-        "memory-swap",
-        help="Memory and swap together, -1 for no limit",
-        type="bytes",
-        default=0,
-        convert=parse_swap,
-    ),
-    value(
-        "memory-reservation", help="Soft memory limit", type="bytes", default=0, convert=parse_size
-    ),
-    value("cpus", help="How many CPUs, such as 1.5", type="decimal", default=0, convert=parse_cpus),
-    integer("cpu-shares", "c", "Weight against other containers"),
-    integer("cpu-period", help="Length of a scheduling period, microseconds"),
-    integer("cpu-quota", help="CPU time in each period, microseconds"),
-    value("cpuset-cpus", help="CPUs to run on, such as 0-3 or 0,1"),
-    value("cpuset-mems", help="Memory nodes to use"),
-    integer("pids-limit", help="How many processes, -1 for no limit"),
-    integer("blkio-weight", help="Weight of block I/O, 10 to 1000"),
+    *LIMIT_FLAGS,
+    integer("oom-score-adj", help="How likely it is chosen when memory runs out, -1000 to 1000"),
     values("ulimit", help="Resource limit, NAME=SOFT[:HARD]", type="ulimit", convert=parse_ulimit),
+    value("cgroup-parent", help="Control group to make the container's in"),
+    values("device", help="Give a device of the host, HOST[:CONTAINER][:rwm]"),
+    values(
+        "device-cgroup-rule",
+        help="Allow device numbers, such as 'c 10:200 rwm'",
+        convert=parse_device_rule,
+    ),
 )
 _SECURITY: tuple[Flag, ...] = (
     values("cap-add", help="Give a capability"),
@@ -167,23 +177,53 @@ _SECURITY: tuple[Flag, ...] = (
         convert=parse_sysctl,
     ),
 )
+_LIFE: tuple[Flag, ...] = (
+    RESTART_FLAG,
+    switch("init", help="Run a small init as process 1, which reaps and passes signals on"),
+    *HEALTH_FLAGS,
+    value("log-driver", help="Where its output is kept: json-file, local or none"),
+    values("log-opt", help="Option of the log driver: max-size=SIZE, max-file=COUNT"),
+    values("annotation", help="Annotation, KEY=VALUE", type="map"),
+    value("platform", help="Platform; only this machine's"),
+    switch("disable-content-trust", help="Do not verify signatures (never done)", default=True),
+    # Of `create` it has no effect, as with Docker: `start` says itself what it attaches to.
+    values("attach", "a", "Attach to STDIN, STDOUT or STDERR", convert=parse_stream),
+)
 _PLANNED = planned(
-    "annotation=map", "blkio-weight-device=list", "cgroup-parent=string", "cgroupns=string",
-    "cpu-count=int", "cpu-percent=int", "cpu-rt-period=int", "cpu-rt-runtime=int", "device=list",
-    "device-cgroup-rule=list", "device-read-bps=list", "device-read-iops=list",
-    "device-write-bps=list", "device-write-iops=list", "disable-content-trust", "gpus=request",
-    "health-cmd=string", "health-interval=duration", "health-retries=int",
-    "health-start-interval=duration", "health-start-period=duration", "health-timeout=duration",
-    "init", "io-maxbandwidth=bytes", "io-maxiops=uint", "ip=string", "ip6=string", "ipc=string",
-    "isolation=string", "kernel-memory=bytes", "link=list", "link-local-ip=list",
-    "log-driver=string", "log-opt=list", "mac-address=string", "memory-swappiness=int",
-    "network-alias=list", "no-healthcheck", "oom-kill-disable", "oom-score-adj=int",
-    "pid=string", "platform=string", "restart=string", "runtime=string", "storage-opt=list",
-    "use-api-socket", "userns=string", "uts=string", "volume-driver=string",
+    "ip=string", "ip6=string", "link=list", "link-local-ip=list", "mac-address=string",
+    "network-alias=list", "use-api-socket",
+)  # fmt: skip
+_REFUSED = (
+    *refused(
+        'could not select device driver "" with capabilities: [[gpu]] '
+        "(GPUs are not available here)",
+        "gpus=gpu-request",
+        convert=check_gpus,
+    ),
+    *refused(
+        "this is for Windows, and containers here are Linux's",
+        "cpu-count=int", "cpu-percent=int", "io-maxbandwidth=bytes", "io-maxiops=uint",
+    ),
+    *refused("this is for Windows", "isolation=string", convert=check_isolation),
+    *refused(
+        "Linux has no limit of its own for the kernel's memory any more (--memory counts it too)",
+        "kernel-memory=bytes",
+        convert=parse_size,
+    ),
+    *refused(
+        "unknown or invalid runtime name (dockmagic is its own runtime: leave the flag out)",
+        "runtime=string",
+    ),
+    *refused(
+        "--storage-opt is supported only for overlay over xfs with 'pquota' mount option "
+        "(and not here)",
+        "storage-opt=list",
+    ),
 )  # fmt: skip
 
 CONTAINER_FLAGS: tuple[Flag, ...] = (
-    *_IDENTITY, *_NETWORK, *_STORAGE, *_LIMITS, *_SECURITY, *_PLANNED,
+    *_IDENTITY, *_NETWORK, *_STORAGE, *_LIMITS, *_SECURITY, *MODE_FLAGS, *_LIFE, *_PLANNED,
+    *_REFUSED,
 )  # fmt: skip
 
 
@@ -193,32 +233,66 @@ def container_spec(arguments: Arguments, *, auto_remove: bool = False) -> Contai
     image, *command = arguments.words
     spec = ContainerSpec(
         image=image,
-        name=flag("name"),
         command=tuple(command) or None,
-        entrypoint=_entrypoint(arguments),
-        env=read_env(flag("env-file"), flag("env")),
-        labels=read_labels(flag("label-file"), flag("label")),
-        working_dir=flag("workdir"),
-        user=flag("user"),
-        group_add=flag("group-add"),
-        hostname=flag("hostname"),
-        domainname=flag("domainname"),
-        tty=flag("tty"),
-        open_stdin=flag("interactive"),
         auto_remove=auto_remove,
         mounts=_mounts(arguments),
         volumes_from=flag("volumes-from"),
-        resources=_resources(arguments),
-        ulimits=dict(flag("ulimit")),
         shm_size=flag("shm-size"),
-        stop_signal=flag("stop-signal"),
-        stop_timeout=flag("stop-timeout") if arguments.is_given("stop-timeout") else None,
-        pull=_pull(flag("pull")),
+        **_identity(arguments),
         **_network(arguments),
+        **_limits(arguments),
         **_security(arguments),
+        **modes(arguments),
+        **_life(arguments),
     )
-    _check_network_mode(spec)
+    if auto_remove and spec.restart.name != "no":
+        raise InvalidInput("conflicting options: cannot specify both --restart and --rm")
+    check_conflicts(spec)
     return spec
+
+
+def _identity(arguments: Arguments) -> dict[str, Any]:
+    flag = arguments.flag
+    return {
+        "name": flag("name"),
+        "entrypoint": _entrypoint(arguments),
+        "env": read_env(flag("env-file"), flag("env")),
+        "labels": read_labels(flag("label-file"), flag("label")),
+        "working_dir": flag("workdir"),
+        "user": flag("user"),
+        "group_add": flag("group-add"),
+        "hostname": flag("hostname"),
+        "domainname": flag("domainname"),
+        "tty": flag("tty"),
+        "open_stdin": flag("interactive"),
+    }
+
+
+def _life(arguments: Arguments) -> dict[str, Any]:
+    """How it begins, how it is watched, and how it ends."""
+    flag = arguments.flag
+    driver, options = flag("log-driver") or "json-file", key_values(flag("log-opt"))
+    check_log(driver, options)
+    if not flag("disable-content-trust"):
+        raise Unsupported("content trust is not supported", hint="images are not verified")
+    if flag("stop-signal"):
+        signal_number(flag("stop-signal"))
+    return {
+        "stop_signal": flag("stop-signal"),
+        "stop_timeout": flag("stop-timeout") if arguments.is_given("stop-timeout") else None,
+        "pull": _pull(flag("pull")),
+        "platform": check_platform(flag("platform")),
+        "init": flag("init"),
+        "restart": parse_restart(flag("restart")),
+        "health": health(arguments),
+        "log_driver": driver,
+        "log_options": options,
+        "annotations": key_values(flag("annotation")),
+    }
+
+
+def key_values(pairs: Iterable[str]) -> dict[str, str]:
+    return {key: text for key, _, text in (pair.partition("=") for pair in pairs)}
 
 
 def _network(arguments: Arguments) -> dict[str, Any]:
@@ -234,7 +308,7 @@ def _network(arguments: Arguments) -> dict[str, Any]:
         "extra_hosts": flag("add-host"),
         "dns": flag("dns"),
         "dns_search": flag("dns-search"),
-        "dns_options": flag("dns-option"),
+        "dns_options": (*flag("dns-option"), *flag("dns-opt")),
     }
 
 
@@ -244,9 +318,23 @@ def _security(arguments: Arguments) -> dict[str, Any]:
         "cap_add": flag("cap-add"),
         "cap_drop": flag("cap-drop"),
         "privileged": flag("privileged"),
-        "security_opt": flag("security-opt"),
+        "security_opt": parse_security(flag("security-opt")),
         "read_only": flag("read-only"),
         "sysctls": dict(flag("sysctl")),
+        "devices": tuple(map(parse_device, flag("device"))),
+        "device_cgroup_rules": flag("device-cgroup-rule"),
+    }
+
+
+def _limits(arguments: Arguments) -> dict[str, Any]:
+    score = arguments.flag("oom-score-adj")
+    if not -1000 <= score <= 1000:
+        raise InvalidInput(f"Invalid value {score}, range for oom score adj is [-1000, 1000]")
+    return {
+        "resources": limits_of(arguments),
+        "oom_score_adj": score,
+        "ulimits": dict(arguments.flag("ulimit")),
+        "cgroup_parent": arguments.flag("cgroup-parent"),
     }
 
 
@@ -260,7 +348,7 @@ def _entrypoint(arguments: Arguments) -> tuple[str, ...] | None:
 
 def _mounts(arguments: Arguments) -> tuple[Mount, ...]:
     mounts = (
-        *map(parse_volume, arguments.flag("volume")),
+        *(parse_volume(text, arguments.flag("volume-driver")) for text in arguments.flag("volume")),
         *arguments.flag("mount"),
         *map(parse_tmpfs, arguments.flag("tmpfs")),
     )
@@ -273,60 +361,9 @@ def _depth(path: str) -> int:
     return posixpath.normpath(path).count("/")
 
 
-def _resources(arguments: Arguments) -> Resources:
-    flag = arguments.flag
-    resources = Resources(
-        memory=flag("memory"),
-        memory_swap=flag("memory-swap"),
-        memory_reservation=flag("memory-reservation"),
-        nano_cpus=flag("cpus"),
-        cpu_shares=flag("cpu-shares"),
-        cpu_period=flag("cpu-period"),
-        cpu_quota=flag("cpu-quota"),
-        cpuset_cpus=flag("cpuset-cpus"),
-        cpuset_mems=flag("cpuset-mems"),
-        pids_limit=flag("pids-limit"),
-        blkio_weight=flag("blkio-weight"),
-    )
-    _check_resources(resources)
-    return resources
-
-
-def _check_resources(resources: Resources) -> None:
-    if 0 < resources.memory < 6 << 20:
-        raise InvalidInput("Minimum memory limit allowed is 6MB")
-    if resources.memory_swap > 0 and not resources.memory:
-        raise InvalidInput("You should always set the Memory limit when using Memoryswap limit")
-    if 0 < resources.memory_swap < resources.memory:
-        raise InvalidInput("Minimum memoryswap limit should be larger than memory limit, see usage")
-    if resources.nano_cpus and (resources.cpu_period or resources.cpu_quota):
-        raise InvalidInput(
-            "Conflicting options: Nano CPUs and CPU Period or Quota cannot both be set"
-        )
-
-
 def _pull(policy: str) -> str:
     if policy not in _PULL:
         raise InvalidInput(
             f'invalid pull option: \'{policy}\': must be one of "always", "missing" or "never"'
         )
     return policy
-
-
-def _check_network_mode(spec: ContainerSpec) -> None:
-    """What belongs to the other container's network cannot be asked for beside it."""
-    if not spec.network.startswith("container:"):
-        return
-    asked = {
-        "hostname and the network mode": spec.hostname,
-        "port publishing and the container type network mode": spec.ports or spec.publish_all,
-        "port exposing and the container type network mode": spec.expose,
-        "dns and the network mode": spec.dns,
-        "custom host-to-IP mapping and the network mode": spec.extra_hosts,
-    }
-    _refuse(what for what, wanted in asked.items() if wanted)
-
-
-def _refuse(conflicts: Iterable[str]) -> None:
-    for conflict in conflicts:
-        raise InvalidInput(f"conflicting options: {conflict}")

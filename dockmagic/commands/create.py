@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dockmagic.commands.container_flags import CONTAINER_FLAGS, container_spec
-from dockmagic.commands.flags import Arguments, Parser, planned, switch
+from dockmagic.commands.flags import Arguments, Parser, switch
+from dockmagic.commands.modes import warnings
 from dockmagic.commands.pull import ensure_image
-from dockmagic.commands.result import Event, Started
+from dockmagic.commands.result import Event, Started, notice
 from dockmagic_runtime.errors import Conflict
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ def parser() -> Parser:
         flags=(
             *CONTAINER_FLAGS,
             switch("rm", help="Remove the container when it ends"),
-            *planned("a/attach=list"),
         ),
     )
 
@@ -34,6 +34,7 @@ def parser() -> Parser:
 def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
     spec = container_spec(arguments, auto_remove=arguments.flag("rm"))
     check_cidfile(arguments.flag("cidfile"))
+    yield from (notice(f"WARNING: {text}") for text in warnings(spec))
     yield from ensure_image(engine, spec.image, spec.pull, quiet=arguments.flag("quiet"))
     container = engine.create(spec)
     write_cidfile(arguments.flag("cidfile"), container.id)

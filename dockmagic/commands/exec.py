@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from dockmagic.commands.detach_keys import DETACH_KEYS
 from dockmagic.commands.environment import check_env, read_env
 from dockmagic.commands.flags import Arguments, Parser, switch, value, values
 from dockmagic.commands.result import Attached, Event, Nothing
@@ -23,7 +24,7 @@ def parser() -> Parser:
         stops_at_word=True,
         flags=(
             switch("detach", "d", "Do not wait for it"),
-            value("detach-keys", help="Keys that detach from it", default="ctrl-p,ctrl-q"),
+            DETACH_KEYS,
             values(
                 "env",
                 "e",

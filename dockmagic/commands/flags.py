@@ -51,18 +51,32 @@ def as_switch(text: str) -> bool:
 
 
 def as_integer(text: str) -> int:
+    return _integer(text, "ParseInt", -(1 << 63), 1 << 63)
+
+
+def as_uint16(text: str) -> int:
+    return _integer(text, "ParseUint", 0, 1 << 16)
+
+
+def _integer(text: str, function: str, low: int, high: int) -> int:
     try:
-        return int(text.replace("_", "x"), 10)  # Python's 1_000 is not an integer elsewhere
+        number = int(text.replace("_", "x"), 10)  # Python's 1_000 is not an integer elsewhere
+        if text.startswith(("-", "+")) and low == 0:
+            raise ValueError
     except ValueError:
-        raise ValueError(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
+        raise ValueError(f'strconv.{function}: parsing "{text}": invalid syntax') from None
+    if not low <= number < high:
+        raise ValueError(f'strconv.{function}: parsing "{text}": value out of range')
+    return number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flag:
     """One flag. `convert` turns its text into a value or raises ValueError with the reason.
 
-    `type` is the word that help shows; a switch has none. A `planned` flag is Docker's but not
-    ours yet: it is known, so that asking for it says so instead of being ignored.
+    `type` is the word that help shows; a switch has none. Of Docker's flags, a `planned` one is
+    still to come, and a `refused` one (with the reason) never will: both are known, so that asking
+    for them says so instead of being ignored.
     """
 
     name: str
@@ -73,6 +87,11 @@ class Flag:
     many: bool = False
     convert: Callable[[str], Any] = str
     planned: bool = False
+    refused: str = ""
+
+    @property
+    def is_ours(self) -> bool:
+        return not self.planned and not self.refused
 
     @property
     def takes_value(self) -> bool:
@@ -122,10 +141,18 @@ def planned(*labels: str) -> tuple[Flag, ...]:
     return tuple(_planned(label) for label in labels)
 
 
-def _planned(label: str) -> Flag:
+def _planned(label: str, **more: Any) -> Flag:
     names, _, type = label.partition("=")
     short, _, name = names.rpartition("/")
-    return Flag(name=name, short=short, type=type, planned=True)
+    return Flag(name=name, short=short, type=type, **(more or {"planned": True}))
+
+
+def refused(reason: str, *labels: str, convert: Callable[[str], Any] = str) -> tuple[Flag, ...]:
+    """Docker's flags that cannot be: `reason` is a sentence about the flag, and what to do.
+
+    `convert` may still find fault with the text, or accept it by returning None.
+    """
+    return tuple(_planned(label, refused=reason, convert=convert) for label in labels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,12 +213,14 @@ class Parser:
     def help(self, program: str = "docker") -> str:
         """The text of `--help`."""
         lines = ["", f"Usage:  {program} {self.verb} {self.usage}".rstrip(), "", self.summary]
-        shown = sorted((f for f in self.flags if not f.planned), key=lambda f: f.name)
+        shown = sorted((f for f in self.flags if f.is_ours), key=lambda f: f.name)
         if shown:
             lines += ["", "Options:", *_columns(shown)]
-        later = sorted(flag.name for flag in self.flags if flag.planned)
-        if later:
-            lines += ["", "Docker's, not supported yet:", *_wrapped(later)]
+        for heading, found in (
+            ("Docker's, not supported yet:", [f.name for f in self.flags if f.planned]),
+            ("Docker's, not available here:", [f.name for f in self.flags if f.refused]),
+        ):
+            lines += ["", heading, *_wrapped(sorted(found))] if found else []
         if self.also:
             lines += ["", self.also]
         return "\n".join(lines)
@@ -302,6 +331,11 @@ class _Reading:
         except ValueError as error:
             message = f'invalid argument "{text}" for "{flag.label}" flag: {error}'
             raise self.parser.wrong(message) from None
+        if flag.refused:
+            if found is None:
+                return
+            asked = f"--{flag.name} {text}" if flag.takes_value else f"--{flag.name}"
+            raise Unsupported(f"{asked}: {flag.refused}")
         if flag.many:
             self.found.setdefault(flag.name, []).append(found)
         else:

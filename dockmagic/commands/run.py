@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from dockmagic.commands.container_flags import CONTAINER_FLAGS, container_spec, parse_stream
+from dockmagic.commands.container_flags import CONTAINER_FLAGS, container_spec
 from dockmagic.commands.create import check_cidfile, write_cidfile
-from dockmagic.commands.flags import Arguments, Parser, switch, value, values
+from dockmagic.commands.detach_keys import DETACH_KEYS
+from dockmagic.commands.flags import Arguments, Parser, switch
+from dockmagic.commands.modes import warnings
 from dockmagic.commands.pull import ensure_image
-from dockmagic.commands.result import Attached, Event, Started
+from dockmagic.commands.result import Attached, Event, Started, notice
 from dockmagic_runtime.model.container import ContainerSpec
 
 if TYPE_CHECKING:
@@ -25,9 +28,8 @@ def parser() -> Parser:
         stops_at_word=True,
         flags=(
             *CONTAINER_FLAGS,
-            values("attach", "a", "Attach to STDIN, STDOUT or STDERR", convert=parse_stream),
             switch("detach", "d", "Run in the background and print the container's id"),
-            value("detach-keys", help="Keys that detach from it", default="ctrl-p,ctrl-q"),
+            DETACH_KEYS,
             switch("rm", help="Remove the container when it ends"),
             switch("sig-proxy", help="Pass signals on to the process", default=True),
         ),
@@ -41,7 +43,9 @@ def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
             "conflicting options: cannot specify both --attach and --detach", exit_code=1
         )
     spec = container_spec(arguments, auto_remove=arguments.flag("rm"))
+    spec = replace(spec, detach_keys=arguments.flag("detach-keys"))
     check_cidfile(arguments.flag("cidfile"))
+    yield from (notice(f"WARNING: {text}") for text in warnings(spec))
     yield from ensure_image(engine, spec.image, spec.pull, quiet=arguments.flag("quiet"))
     if detach:
         container = engine.run_detached(spec)

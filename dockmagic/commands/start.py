@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from dockmagic.commands.flags import Arguments, Parser, planned, switch, value
+from dockmagic.commands.detach_keys import DETACH_KEYS
+from dockmagic.commands.flags import Arguments, Parser, planned, switch
 from dockmagic.commands.result import Attached, Event, Started, each
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ def parser() -> Parser:
         flags=(
             switch("attach", "a", "Show its output and pass signals on"),
             switch("interactive", "i", "Pass standard input on too"),
-            value("detach-keys", help="Keys that detach from it", default="ctrl-p,ctrl-q"),
+            DETACH_KEYS,
             switch("sig-proxy", help="Pass signals on to the process", default=True),
             *planned("checkpoint=string", "checkpoint-dir=string"),
         ),

@@ -264,6 +264,9 @@ class FakeEngine:
             "Config": {"Labels": container.labels, "Env": ["PATH=/bin"]},
         }
 
+    def inspect_volume(self, name: str) -> dict[str, Any]:
+        raise NotFound(f"get {name}: no such volume")
+
     def logs(
         self,
         name: str,

@@ -16,9 +16,10 @@ import pytest
 
 from dockmagic import terminal
 from dockmagic.cli import main
+from dockmagic.commands.detach_keys import parse_keys
 from dockmagic.commands.quantities import ago
 from dockmagic.commands.result import Attached
-from dockmagic.terminal import KeyWatch, parse_keys, raw_terminal
+from dockmagic.terminal import KeyWatch, raw_terminal
 from dockmagic_runtime.errors import InvalidInput
 
 
@@ -255,7 +256,7 @@ def test_keys_that_detach() -> None:
     assert parse_keys("ctrl-p,ctrl-q") == b"\x10\x11"
     assert parse_keys("a,ctrl-[") == b"a\x1b"
     assert parse_keys("") == b""
-    with pytest.raises(InvalidInput, match="unknown character"):
+    with pytest.raises(InvalidInput, match=r"invalid detach keys \(ctrl-pp\) provided"):
         parse_keys("ctrl-pp")
 
 

@@ -30,7 +30,7 @@ def test_sizes_are_powers_of_1024(text: str, expected: int) -> None:
     assert parse_size(text) == expected
 
 
-@pytest.mark.parametrize("text", ["", "abc", "-1", "1x", "1 2", "m", "٣", "1e3", "0x1"])
+@pytest.mark.parametrize("text", ["", "abc", "-1", "1 2", "m", "٣", "1e3", "0x1"])
 def test_what_is_no_size(text: str) -> None:
     with pytest.raises(ValueError, match="invalid size"):
         parse_size(text)
