@@ -17,6 +17,7 @@ from dockmagic_runtime.containers.start import Starter
 from dockmagic_runtime.errors import Conflict
 from dockmagic_runtime.model.container import ContainerSpec
 from dockmagic_runtime.model.image import Image
+from dockmagic_runtime.sandbox import limits
 from dockmagic_runtime.volumes.store import VolumeGone
 
 _ATTEMPTS: Final = 5
@@ -26,6 +27,7 @@ def create(
     starter: Starter, spec: ContainerSpec, image: Image, find_image: Callable[[str], Image]
 ) -> Record:
     """The new container. Raises Conflict for a name in use, InvalidInput for what cannot be."""
+    limits.check(spec.resources, cpus=os.cpu_count() or 1)
     record = _record(secrets.token_hex(32), spec, image)
     for _ in range(_ATTEMPTS):
         try:
