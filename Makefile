@@ -5,10 +5,10 @@ MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest -q
 
-.PHONY: help dev demo test test-fast test-slow lint format bench notebooks clean
+.PHONY: help dev demo test test-fast test-slow test-v2 lint format bench notebooks clean
 
 help:  ## this list
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 dev: | system .venv/.ready  ## make .venv and install what is missing
 
@@ -32,6 +32,10 @@ test-fast: dev  ## all but the slow tests
 
 test-slow: dev  ## only the slow tests
 	@$(PYTEST) -m slow
+
+test-v2: dev  ## engine tests on a cgroup v2 kernel, in an emulated machine (TESTS=...)
+	@.ci/system-packages qemu-system-x86 mmdebstrap e2fsprogs
+	@$(BIN)/python -m tests.v2 $(TESTS)
 
 lint: dev  ## ruff, mypy, import-linter
 	@$(BIN)/ruff check --quiet

@@ -1,0 +1,53 @@
+"""`make test-v2`: tests on a kernel whose only control groups are version 2, in a virtual machine.
+
+Plain emulation serves, since not every machine can lend its processor to another kernel; it takes
+minutes. With arguments, pytest's own, those tests are run instead of the usual ones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import sys
+import time
+from collections.abc import Iterator
+
+from . import machine
+from .image import BUILD, CannotBuild, image
+
+SELECTION = (
+    "tests/runtime/linux",
+    "tests/runtime/sandbox",
+    "tests/integration/test_containers.py",
+    "tests/integration/test_isolation.py",
+    "tests/integration/test_survival.py",
+)
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """One machine at a time: it takes two processors and more than a gigabyte of memory."""
+    BUILD.mkdir(parents=True, exist_ok=True)
+    with (BUILD / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="tests.v2", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--limit", type=float, default=30, help="minutes (default: 30)")
+    options, arguments = parser.parse_known_args()
+    begun = time.monotonic()
+    try:
+        with alone():
+            status = machine.run(image(), arguments or SELECTION, limit=options.limit * 60)
+    except (CannotBuild, machine.NoResult) as error:
+        print(f"dockmagic: no test in the virtual machine: {error}", file=sys.stderr)
+        return 1
+    print(f"The virtual machine took {time.monotonic() - begun:.0f} s")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
