@@ -18,7 +18,7 @@ from dockmagic_runtime.linux.removal import remove_tree
 from dockmagic_runtime.network.networks import Networks
 from dockmagic_runtime.store import locks
 from dockmagic_runtime.supervisor import state
-from dockmagic_runtime.volumes.unused import discard_unused
+from dockmagic_runtime.volumes.unused import remove_unused
 
 _YOUNG = 10.0  # seconds
 _ABANDONED = 24 * 3600.0  # seconds after which a scratch entry is nobody's
@@ -59,9 +59,9 @@ class Reconciler:
                 os.close(fd)
         self._networks.repair()
         if record.spec.auto_remove:
-            registry, volumes = self._registry, record.anonymous_volumes
-            discard_unused(registry.area, registry.database, volumes, container_id=record.id)
-            discard(registry, record.id)
+            root = str(self._registry.area.root)
+            remove_unused(root, record.anonymous_volumes, container_id=record.id)
+            discard(self._registry, record.id)
 
     def _end_cgroups(self, container_id: str) -> None:
         cgroup = self._cgroups.at(self._registry.area.cgroup_parent, container_id)

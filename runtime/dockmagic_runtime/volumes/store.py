@@ -174,7 +174,7 @@ class VolumeStore:
 
     def users(self) -> dict[str, list[str]]:
         """The ids of the containers that use each volume, also of those that do not run."""
-        return unused.users(self._area, self._database.rows(unused.USERS))
+        return unused.users(str(self._area.root), self._database.rows(unused.USERS))
 
     def size(self, name: str) -> int:
         """Bytes of the files in it, each counted once. Raises NotFound."""
@@ -190,20 +190,29 @@ class VolumeStore:
         if force and not (metadata.is_name(name) and self.directory(name).is_dir()):
             return
         self.get(name)
+        root = str(self._area.root)
         with self._database.transaction() as connection:
-            users = unused.users(self._area, connection.execute(unused.USERS)).get(name)
-            if users:
+            if users := unused.users(root, connection.execute(unused.USERS)).get(name):
                 raise Conflict(
                     f"remove {name}: volume is in use - [{', '.join(users)}]",
                     hint="remove these containers first",
                 )
-            trash = unused.take_away(self._area, name)
-        if trash is not None:
-            remove_tree(str(trash))
+            trash = unused.take_away(root, name)
+        if trash:
+            remove_tree(trash)
 
-    def remove_unused(self, names: Sequence[str]) -> None:
-        """Remove those that nobody uses."""
-        unused.discard_unused(self._area, self._database, names)
+    def remove_unused(self, names: Sequence[str], *, container_id: str = "") -> None:
+        """Remove those that nobody uses, but for `container_id`, which is going away itself."""
+        for trash in self._take_unused(names, container_id).values():
+            remove_tree(trash)
+
+    def _take_unused(self, names: Sequence[str], container_id: str = "") -> dict[str, str]:
+        if not names:
+            return {}
+        with self._database.transaction() as connection:
+            return unused.take_unused(
+                str(self._area.root), connection, names, container_id=container_id
+            )
 
     def prune(self, filters: Filters | None = None) -> PrunedVolumes:
         """Remove unused volumes: anonymous ones, with `all=true` every one.
@@ -218,11 +227,11 @@ class VolumeStore:
             for volume in self._all()
             if (every or volume.is_anonymous) and asked.matches(volume, filters)
         ]
-        taken = unused.take_unused(self._area, self._database, candidates) if candidates else {}
+        taken = self._take_unused(candidates)
         reclaimed = 0
         for trash in taken.values():
-            reclaimed += _size(str(trash / metadata.DATA))
-            remove_tree(str(trash))
+            reclaimed += _size(f"{trash}/{metadata.DATA}")
+            remove_tree(trash)
         return PrunedVolumes(names=tuple(taken), reclaimed=reclaimed)
 
 
