@@ -72,7 +72,7 @@ class Engine:
         self._images = ImageStore(self.area, self._database, self._layers)
         self._volumes = VolumeStore(self.area, self._database)
         self._networks = Networks(self.area, self._database)
-        self._launcher = Launcher()
+        self._launcher = Launcher(self.area.cgroup_parent)
         self._cgroups = detect(Kernel())
         self._registry = Registry(self.area, self._database)
         self._starter = Starter(
@@ -103,8 +103,6 @@ class Engine:
         """
         for record, _ in self._registry.all():
             self.remove(record.id, force=True)
-        # waits for the last supervisor, which ends a moment after its container is gone
-        self._cgroups.supervisors(self.area.cgroup_parent).delete()
         self.dismantle()
 
     def dismantle(self) -> None:
@@ -116,6 +114,14 @@ class Engine:
         if alive:
             raise Conflict(f"{', '.join(alive)} still run", hint="stop them first")
         self._networks.remove_all()
+        self._leave_cgroups()
+
+    def _leave_cgroups(self) -> None:
+        self._launcher.close()  # it lives among the supervisors; the next start makes a new one
+        try:
+            self._cgroups.supervisors(self.area.cgroup_parent).delete()
+        except Conflict:
+            pass  # another engine's launcher lives there too
         self._cgroups.prune(self.area.cgroup_parent)
 
     def __enter__(self) -> Engine:

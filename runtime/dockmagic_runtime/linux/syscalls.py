@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import os
-import platform
 import resource as _resource
 import signal
 import struct
@@ -19,7 +18,7 @@ from dockmagic_runtime.linux import constants as c
 _libc = ctypes.PyDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
 _MACHINES = {"x86_64": 0, "aarch64": 1, "arm64": 1}
-_COLUMN = _MACHINES.get(platform.machine(), 0)
+_COLUMN = _MACHINES.get(os.uname().machine, 0)
 _NUMBERS = {name: ctypes.c_long(numbers[_COLUMN]) for name, numbers in c.SYSCALLS.items()}
 _SIBLING = ctypes.c_long(c.CLONE_PARENT | signal.SIGCHLD)
 

@@ -1,7 +1,10 @@
-"""Starting a child from a plan: the supervisor's half of the dance.
+"""Starting a container from its plan, in a process of its own: the midwife.
 
-Everything that was done is on an undo stack until the program runs; what then must be undone at
-the container's end stays on it (`Started.undo`).
+Strategy: whoever carries a start out decodes the plan, talks to the kernel about control groups,
+links and rules, and has touched most of its memory by then. The supervisor stays small, since it
+forks this process for it, which ends when the program runs. The program is nevertheless the
+supervisor's own child (CLONE_PARENT). What has to outlive the midwife is handed over by
+descriptor (`supervisor.delivery`). Everything that was done is on an undo stack until then.
 """
 
 from __future__ import annotations
@@ -9,11 +12,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import signal
 import socket
-import sys
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import time
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, NoReturn
 
 from dockmagic_runtime import errors
@@ -24,44 +28,150 @@ from dockmagic_runtime.sandbox import child
 from dockmagic_runtime.sandbox.operation import Context, Operation
 from dockmagic_runtime.sandbox.plan import SandboxPlan
 from dockmagic_runtime.sandbox.process import warm
-from dockmagic_runtime.supervisor.stdio import Stdio
+from dockmagic_runtime.supervisor import place, protocol, state
+from dockmagic_runtime.supervisor.descriptors import receive as receive_fds
+from dockmagic_runtime.supervisor.forks import fork_sibling
+from dockmagic_runtime.supervisor.request import Order, decode_order, decode_plan
+from dockmagic_runtime.supervisor.stdio import Ends
 
 MESSAGE_LIMIT = 256 * 1024
+Trace = dict[str, list[child.Timing]]
 
 
-@dataclass(slots=True)
-class Started:
-    """A program that runs: its pid and pidfd, and what to undo when it has ended."""
+@dataclass(slots=True, kw_only=True)
+class Newborn:
+    """A program that runs, and what the supervisor has to take over."""
 
     pid: int
-    pidfd: int
+    started: float
+    trace: Trace
     context: Context
-    undo: contextlib.ExitStack
-    trace: dict[str, list[child.Timing]] = field(default_factory=dict)
+    plan: SandboxPlan
+    ends: Ends
+    place: tuple[int, int] | None  # lock and listening socket, unless the supervisor has them
 
 
-def start(linux: Linux, plan: SandboxPlan, stdio: Stdio, facts: dict[str, Any]) -> Started:
-    """Carry out `plan`. Raises what the failed operation raised, with everything undone.
+@dataclass
+class Midwife:
+    """One start. `facts` about the host are what operations find in `Context.resources`.
 
-    `facts` about the host are what operations find in `Context.resources` from the start.
+    `owner` is a socket of the engine that asked for it; at a restart there is none, and the
+    supervisor has the container's place already.
     """
+
+    linux: Linux
+    request: bytes
+    facts: dict[str, Any]
+    owner: int = -1
+
+    @cached_property
+    def order(self) -> Order:
+        return decode_order(self.request)
+
+    @property
+    def process_name(self) -> bytes:
+        return f"dockmagic-{self.order.id[:5]}".encode()
+
+    def deliver(self) -> Newborn:
+        """Carry out the plan and announce the program.
+
+        Raises what the failed operation raised, with everything undone and the state written.
+        """
+        with contextlib.ExitStack() as undo:
+            taken = self._take_place(undo)
+            try:
+                newborn = self._start(taken)
+            except BaseException as error:
+                self._record_failure(error)
+                raise
+            undo.pop_all()
+            return newborn
+
+    def _take_place(self, undo: contextlib.ExitStack) -> tuple[int, int] | None:
+        run = self.order.run
+        if not run or self.owner < 0:
+            return None
+        taken = place.take(run)
+        undo.callback(place.leave, run, *taken)
+        return taken
+
+    def _start(self, taken: tuple[int, int] | None) -> Newborn:
+        plan = decode_plan(self.request)
+        with contextlib.ExitStack() as undo:
+            ends = Ends.open(terminal=plan.process.terminal, open_stdin=self.order.open_stdin)
+            undo.callback(ends.close)
+            context = Context(self.linux, resources=dict(self.facts))
+            pid, trace = carry_out(self.linux, plan, ends, context, undo)
+            newborn = Newborn(
+                pid=pid,
+                started=time.time(),
+                trace=trace,
+                context=context,
+                plan=plan,
+                ends=ends,
+                place=taken,
+            )
+            self._announce(newborn)
+            undo.pop_all()
+            return newborn
+
+    def _announce(self, newborn: Newborn) -> None:
+        ports = newborn.context.resources.get("ports", ())
+        if self.order.directory:
+            written = state.State(
+                status="running",
+                pid=newborn.pid,
+                started=newborn.started,
+                **{**self.order.endpoint, "ports": ports},
+            )
+            state.write(self.order.directory, written)
+        self._tell("started", pid=newborn.pid, trace=newborn.trace, ports=ports)
+
+    def _record_failure(self, error: BaseException) -> None:
+        if not self.order.directory:
+            return
+        described = child.describe_error(error)
+        before = state.load(self.order.directory)
+        state.write(
+            self.order.directory,
+            replace(
+                before,
+                status="created" if before.status == "created" else "exited",
+                exit_code=int(str(described["exit_code"])),
+                error=str(described["message"]),
+                pid=0,
+                **state.NO_ENDPOINT,
+            ),
+        )
+
+    def report(self, error: BaseException) -> None:
+        self._tell("failed", error=child.describe_error(error))
+
+    def _tell(self, verb: str, **values: Any) -> None:
+        if self.owner < 0:
+            return
+        try:
+            with socket.socket(fileno=os.dup(self.owner)) as owner:
+                owner.sendall(protocol.control(verb, **values))
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # the engine has gone; the supervisor will see that next
+
+
+def carry_out(
+    linux: Linux, plan: SandboxPlan, ends: Ends, context: Context, undo: contextlib.ExitStack
+) -> tuple[int, Trace]:
+    """From the plan to a program that runs: its pid and how long each operation took."""
     warm(plan.process)
-    context = Context(linux, resources=dict(facts))
-    with contextlib.ExitStack() as undo:
-        trace = {"host": execute_undoably(plan.host, context, undo)}
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        with ours:
-            with theirs:
-                pid = _fork(linux, plan, context, stdio, theirs)
-            pidfd = os.pidfd_open(pid)
-            undo.callback(os.close, pidfd)
-            reaper = undo.enter_context(contextlib.ExitStack())
-            reaper.callback(_kill_and_reap, pid, pidfd)
-            context.init_pid = pid
-            stdio.close_child_ends()
-            trace |= _accompany(ours, plan, context, undo, stdio)
-        reaper.pop_all()  # the program runs: its end is waited for, not brought about
-        return Started(pid, pidfd, context, undo.pop_all(), trace)
+    trace: Trace = {"host": execute_undoably(plan.host, context, undo)}
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours:
+        with theirs:
+            pid = _fork(linux, plan, context, ends, theirs)
+        undo.callback(_kill, pid, undo.enter_context(_closing(os.pidfd_open(pid))))
+        context.init_pid = pid
+        ends.close_child()
+        trace |= _accompany(ours, plan, context, undo, ends)
+    return pid, trace
 
 
 def execute_undoably(
@@ -76,60 +186,26 @@ def execute_undoably(
 
 
 def _fork(
-    linux: Linux, plan: SandboxPlan, context: Context, stdio: Stdio, sync: socket.socket
+    linux: Linux, plan: SandboxPlan, context: Context, ends: Ends, sync: socket.socket
 ) -> int:
     def inside() -> NoReturn:
-        stdio.install_in_child()
+        ends.install_in_child()
         child.run(linux, plan, sync, context)
 
-    with contextlib.ExitStack() as stack:
-        target = -1
-        if plan.pid_namespace_of:
-            target = os.pidfd_open(plan.pid_namespace_of)
-            stack.callback(os.close, target)
-        stack.enter_context(pid_namespace(linux, new=plan.new_pid_namespace, target=target))
-        return fork(inside)
+    if plan.pid_namespace_of:
+        with _closing(os.pidfd_open(plan.pid_namespace_of)) as target:
+            linux.setns(target, c.CLONE_NEWPID)
+    elif plan.new_pid_namespace:
+        linux.unshare(c.CLONE_NEWPID)
+    return fork_sibling(linux, inside)
 
 
 @contextlib.contextmanager
-def pid_namespace(linux: Linux, *, new: bool, target: int = -1) -> Any:
-    """For the length of the block, children are born in another pid namespace.
-
-    A new one, or the one of the process behind the pidfd `target`. Our own comes back afterwards:
-    unshare(2) refuses a second time otherwise, and an exec needs the container's again.
-    """
-    if not new and target < 0:
-        yield
-        return
-    own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+def _closing(fd: int) -> Any:
     try:
-        if new:
-            linux.unshare(c.CLONE_NEWPID)
-        else:
-            linux.setns(target, c.CLONE_NEWPID)
-        try:
-            yield
-        finally:
-            linux.setns(own, c.CLONE_NEWPID)
+        yield fd
     finally:
-        os.close(own)
-
-
-def fork(inside: Callable[[], NoReturn]) -> int:
-    """fork(2) whose child runs `inside` in a session of its own and can import nothing any more.
-
-    A module imported after the child has entered the container would be the container's
-    (CVE-2019-14271).
-    """
-    pid = os.fork()
-    if pid == 0:
-        try:
-            sys.meta_path.clear()
-            os.setsid()
-            inside()
-        finally:
-            os._exit(1)
-    return pid
+        os.close(fd)
 
 
 def _accompany(
@@ -137,10 +213,10 @@ def _accompany(
     plan: SandboxPlan,
     context: Context,
     undo: contextlib.ExitStack,
-    stdio: Stdio,
-) -> dict[str, list[child.Timing]]:
+    ends: Ends,
+) -> Trace:
     """Answer the child's messages until it has become the program. Raises what it reports."""
-    trace: dict[str, list[child.Timing]] = {}
+    trace: Trace = {}
     while True:
         message, fds = _receive(sync)
         if not message:
@@ -153,7 +229,7 @@ def _accompany(
             os.close(context.inside_netlink)
             _tell(sync, b"G")
         elif kind == b"P":
-            stdio.adopt_terminal(fds[0])
+            ends.adopt_terminal(fds[0])
         elif kind == b"T":
             trace["inside"] = json.loads(body)
         else:
@@ -163,12 +239,12 @@ def _accompany(
     return trace
 
 
-def _receive(sync: socket.socket) -> tuple[bytes, list[int]]:
+def _receive(sync: socket.socket) -> tuple[bytes, tuple[int, ...]]:
     try:
-        message, fds, _, _ = socket.recv_fds(sync, MESSAGE_LIMIT, 2)
+        message, fds = receive_fds(sync, MESSAGE_LIMIT, 2)
     except ConnectionResetError:
         # it ended before it had read all of ours; what it said before that is still to be read
-        message, fds, _, _ = socket.recv_fds(sync, MESSAGE_LIMIT, 2)
+        message, fds = receive_fds(sync, MESSAGE_LIMIT, 2)
     return message, fds
 
 
@@ -191,6 +267,9 @@ def rebuild_error(values: dict[str, Any]) -> DockmagicError:
     return plain
 
 
-def _kill_and_reap(pid: int, pidfd: int) -> None:
+def _kill(pid: int, pidfd: int) -> None:
+    """End it; its zombie is the supervisor's, which ends too."""
     signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-    os.waitpid(pid, 0)
+    ended = select.poll()
+    ended.register(pidfd, select.POLLIN)
+    ended.poll()

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from dockmagic_runtime.errors import EngineBug
 from dockmagic_runtime.supervisor import protocol
@@ -14,34 +13,39 @@ from dockmagic_runtime.supervisor.loop import READ, WRITE, Loop
 OUTPUT_LIMIT: Final = 1024 * 1024
 
 
-class Client:
-    """`on_frame(client, kind, payload)` for each frame; `on_gone(client)` once, at its end."""
+class Host(Protocol):
+    """Who has clients: told of each frame, once of each one's end, and when one that was behind
+    has caught up."""
 
-    def __init__(
-        self,
-        loop: Loop,
-        connection: socket.socket,
-        on_frame: Callable[[Client, int, bytes], None],
-        on_gone: Callable[[Client], None],
-    ) -> None:
+    def frame(self, client: Client, kind: int, payload: bytes) -> None: ...
+    def gone(self, client: Client) -> None: ...
+    def caught_up(self, client: Client) -> None: ...
+
+
+class Client:
+    """`attached` clients get the program's output. All are told of its end, but those who were
+    told of the end of their exec."""
+
+    def __init__(self, loop: Loop, connection: socket.socket, host: Host) -> None:
         self._loop = loop
         self._socket = connection
-        self._on_frame = on_frame
-        self._on_gone = on_gone
+        self._host = host
         self._reader = protocol.FrameReader()
         self._pending = bytearray()
-        self._open = True
+        self._is_open = True
+        self._is_heard = True
+        self._is_writing = False
         self.attached = False
-        self.waiting = False
+        self.is_told = False
         connection.setblocking(False)
-        loop.watch(connection, READ, self._ready)
+        self._watch()
 
     @property
     def is_behind(self) -> bool:
         return len(self._pending) > OUTPUT_LIMIT
 
     def send(self, data: bytes) -> None:
-        if self._open:
+        if self._is_open:
             self._pending += data
             self._flush()
 
@@ -52,10 +56,23 @@ class Client:
         """A message with descriptors, to a client that gets nothing else."""
         socket.send_fds(self._socket, [protocol.control(verb)], list(fds))
 
+    def hear(self, heard: bool) -> None:
+        """Read what it sends, or let it wait."""
+        if heard != self._is_heard:
+            self._is_heard = heard
+            self._watch()
+
+    def _watch(self) -> None:
+        events = (READ if self._is_heard else 0) | (WRITE if self._is_writing else 0)
+        if self._is_open:  # without events its end is noticed all the same
+            self._loop.watch(self._socket.fileno(), events, self._ready)
+
     def _ready(self, events: int) -> None:
         if events & WRITE:
             self._flush()
-        if events & READ and self._open:
+        if events & ~(READ | WRITE) and not self._is_heard:
+            self.hear(True)  # it has gone: what it had said still counts
+        elif events & ~WRITE and self._is_open:
             self._receive()
 
     def _receive(self) -> None:
@@ -70,7 +87,7 @@ class Client:
             return
         try:
             for kind, payload in self._reader.feed(data):
-                self._on_frame(self, kind, payload)
+                self._host.frame(self, kind, payload)
         except EngineBug as error:
             self.say(
                 "failed",
@@ -79,24 +96,28 @@ class Client:
             self.close()
 
     def _flush(self) -> None:
+        was_behind = self.is_behind
         try:
             while self._pending:
                 sent = self._socket.send(self._pending[: 256 * 1024])
                 del self._pending[:sent]
         except BlockingIOError:
-            self._loop.watch(self._socket, READ | WRITE, self._ready)
-            return
+            pass
         except ConnectionError:
             self.close()
             return
-        self._loop.watch(self._socket, READ, self._ready)
+        if self._is_writing != bool(self._pending):
+            self._is_writing = bool(self._pending)
+            self._watch()
+        if was_behind and not self.is_behind:
+            self._host.caught_up(self)
 
     def finish(self) -> None:
         """Deliver what is left, blocking at most five seconds, and close."""
-        if not self._open:
+        if not self._is_open:
             return
-        self._loop.forget(self._socket)
-        self._open = False
+        self._loop.forget(self._socket.fileno())
+        self._is_open = False
         self._socket.settimeout(5)
         try:
             self._socket.sendall(self._pending)
@@ -105,8 +126,8 @@ class Client:
         self._socket.close()
 
     def close(self) -> None:
-        if self._open:
-            self._open = False
-            self._loop.forget(self._socket)
+        if self._is_open:
+            self._is_open = False
+            self._loop.forget(self._socket.fileno())
             self._socket.close()
-            self._on_gone(self)
+            self._host.gone(self)

@@ -17,8 +17,10 @@ from dockmagic_runtime.sandbox.operation import Context
 from dockmagic_runtime.sandbox.plan import ProcessSpec
 from dockmagic_runtime.sandbox.process import warm
 from dockmagic_runtime.sandbox.terminal import open_pair
-from dockmagic_runtime.supervisor.birth import fork, pid_namespace, rebuild_error
-from dockmagic_runtime.supervisor.stdio import Stdio
+from dockmagic_runtime.supervisor.birth import rebuild_error
+from dockmagic_runtime.supervisor.descriptors import receive as receive_fds
+from dockmagic_runtime.supervisor.forks import children_in, fork
+from dockmagic_runtime.supervisor.stdio import Ends
 
 _NAMESPACES = c.CLONE_NEWNS | c.CLONE_NEWUTS | c.CLONE_NEWIPC | c.CLONE_NEWNET | c.CLONE_NEWCGROUP
 
@@ -30,7 +32,7 @@ class Entered:
 
 
 def enter(
-    linux: Linux, init_pidfd: int, context: Context, process: ProcessSpec, stdio: Stdio
+    linux: Linux, init_pidfd: int, context: Context, process: ProcessSpec, ends: Ends
 ) -> Entered:
     """Run `process` beside the container's init. Raises what kept it from starting."""
     warm(process)
@@ -48,19 +50,19 @@ def enter(
             if process.terminal:
                 _open_terminal(linux, theirs)
             else:
-                stdio.install_in_child()
+                ends.install_in_child()
         except BaseException as error:
             child.report(theirs, error)
             os._exit(1)
         child.run_process(linux, process, theirs)
 
     with ours:
-        with theirs, pid_namespace(linux, new=False, target=init_pidfd):
+        with theirs, children_in(linux, init_pidfd):
             pid = fork(inside)
-        stdio.close_child_ends()
+        ends.close_child()
         pidfd = os.pidfd_open(pid)
         try:
-            _await_start(ours, stdio)
+            _await_start(ours, ends)
         except BaseException:
             os.waitpid(pid, 0)
             os.close(pidfd)
@@ -68,13 +70,13 @@ def enter(
     return Entered(pid, pidfd)
 
 
-def _await_start(sync: socket.socket, stdio: Stdio) -> None:
+def _await_start(sync: socket.socket, ends: Ends) -> None:
     while True:
-        message, fds, _, _ = socket.recv_fds(sync, 64 * 1024, 1)
+        message, fds = receive_fds(sync, 64 * 1024, 1)
         if not message:
             return
         if message[:1] == b"P":
-            stdio.adopt_terminal(fds[0])
+            ends.adopt_terminal(fds[0])
         else:
             raise rebuild_error(json.loads(message[1:]))
 

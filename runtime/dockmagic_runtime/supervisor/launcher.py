@@ -1,8 +1,12 @@
-"""The launcher: a small single-threaded process that forks a supervisor for each request.
+"""The launcher: a small single-threaded process that keeps a pair of forks ready for its engine.
 
 The notebook's own process must neither fork (threads; 37 ms at 1 GiB resident) nor unshare, so it
 starts this program once, by posix_spawn, and sends it requests over a socket pair: one frame with
 the request, one descriptor with it: the socket that becomes the supervisor's first client.
+
+Strategy: requests are not read here. A spare supervisor waits already, with a spare midwife as its
+child, and the midwife reads the request: no fork stands between a request and its work, and
+neither this process nor the supervisor touches (and so unshares) memory for what the midwife does.
 It ends when its engine does; supervisors stay.
 """
 
@@ -13,8 +17,10 @@ import os
 import signal
 import socket
 import sys
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import Any, Final
 
+from dockmagic_runtime.errors import DockmagicError
 from dockmagic_runtime.linux import constants as c
 from dockmagic_runtime.linux.cgroups import detect
 from dockmagic_runtime.linux.syscalls import Kernel
@@ -28,10 +34,10 @@ from dockmagic_runtime.sandbox import scratch as _scratch
 from dockmagic_runtime.sandbox import terminal as _terminal
 from dockmagic_runtime.sandbox import user_mounts as _user_mounts
 from dockmagic_runtime.sandbox.capabilities import resolve
+from dockmagic_runtime.sandbox.cgroup_operations import EnterSupervisorCgroup
+from dockmagic_runtime.sandbox.operation import Context
 from dockmagic_runtime.sandbox.seccomp_profile import default_program
-from dockmagic_runtime.supervisor import tree
-from dockmagic_runtime.supervisor.protocol import TREE, FrameReader
-from dockmagic_runtime.supervisor.request import LaunchRequest
+from dockmagic_runtime.supervisor.post import Post
 from dockmagic_runtime.supervisor.supervise import Supervisor
 
 # imported so that their operations are known when a plan arrives
@@ -48,18 +54,72 @@ OPERATION_MODULES = (
 )
 
 
-def main(fd: int) -> None:
-    """Serve requests from the socket `fd` until the engine closes its end."""
+def main(fd: int, cgroup_parent: str = "") -> None:
+    """Keep spares on the socket `fd` until the engine closes its end."""
     linux = Kernel()
     linux.prctl(c.PR_SET_DUMPABLE, 0)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal's Ctrl-C is the engine's business
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # supervisors are not waited for
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # it ends when its engine does, and a supervisor when its container does
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, _reaper(os.getpid()))
     os.umask(0o022)
     os.chdir("/")
     facts = host_facts(linux)
-    gc.freeze()  # what lives now is shared with every supervisor: collect without touching it
-    with socket.socket(fileno=fd) as engine:
-        _serve(linux, engine, facts)
+    _leave_service(linux, cgroup_parent, facts)
+    alive, _ours = os.pipe2(os.O_CLOEXEC)  # spares see its other end close when we end
+    gc.collect()
+    _FILLER.extend(_gap_fillers())
+    gc.disable()  # a supervisor enables it again when it has work
+    gc.freeze()  # what lives now is shared with every supervisor: never to be looked at
+    while _keep_spare(linux, Post(fd, alive), _ours, facts):
+        pass
+
+
+def _reaper(launcher: int) -> Callable[[int, Any], None]:
+    """Supervisors inherit it, and wait for their children themselves. Resetting it there would
+    touch more of the memory that they share with us."""
+
+    def reap(_number: int, _frame: Any) -> None:
+        try:
+            while os.getpid() == launcher and os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        except ChildProcessError:
+            pass  # that was the last
+
+    return reap
+
+
+# CPython's Objects/obmalloc.c
+_POOL: Final = 16 * 1024
+_POOL_HEADER: Final = 48
+_LARGEST: Final = 512
+
+
+_FILLER: Final[list[object]] = []
+
+
+def _gap_fillers() -> list[object]:
+    """Objects that fill the gaps which imports have left among small objects, to be kept.
+
+    What a supervisor allocates then lies together in fresh pools, and not on pages that it would
+    have to unshare for it. Where memory is laid out otherwise this does nothing but waste some.
+    """
+    filler: list[object] = []
+    for size in range(16, _LARGEST + 1, 16):
+        for _ in range(4 * _POOL // size):
+            one = _of_size(size)
+            if id(one) % _POOL == _POOL_HEADER:
+                break  # the first of a fresh pool
+            filler.append(one)
+    return filler
+
+
+def _of_size(size: int) -> object:
+    if size == 16:
+        return object()
+    if size == 32:
+        return float(size)
+    return bytes(size - b"".__sizeof__())
 
 
 def host_facts(linux: Kernel) -> dict[str, Any]:
@@ -68,52 +128,41 @@ def host_facts(linux: Kernel) -> dict[str, Any]:
     return {"cgroups": detect(linux)}
 
 
-def _serve(linux: Kernel, engine: socket.socket, facts: dict[str, Any]) -> None:
-    reader = FrameReader()
-    waiting: list[int] = []
-    while True:
-        data, fds, _, _ = socket.recv_fds(engine, 256 * 1024, 16)
-        waiting += fds
-        if not data:
-            return
-        for kind, payload in reader.feed(data):
-            owner = waiting.pop(0)
-            _fork_for(linux, engine, owner, waiting, kind, payload, facts)
-            os.close(owner)
-            engine.send(b"+")
+def _leave_service(linux: Kernel, parent: str, facts: dict[str, Any]) -> None:
+    """Move this launcher out of the service that started the engine, and so all supervisors that
+    it will fork: ending the service does not end containers that were started with -d."""
+    if not parent:
+        return
+    try:
+        EnterSupervisorCgroup(parent).execute(Context(linux, resources=facts))
+    except (OSError, DockmagicError):
+        pass  # the start has the same operation in its plan, and says what is wrong
 
 
-def _fork_for(
-    linux: Kernel,
-    engine: socket.socket,
-    owner: int,
-    waiting: list[int],
-    kind: int,
-    payload: bytes,
-    facts: dict[str, Any],
-) -> None:
+def _keep_spare(linux: Kernel, post: Post, ours: int, facts: dict[str, Any]) -> bool:
+    """Fork a supervisor and wait until it has work, or is gone; False at the engine's end."""
+    taken, tell = os.pipe2(os.O_CLOEXEC)
     if os.fork() == 0:
         try:
-            engine.close()
-            for fd in waiting:
+            for fd in (ours, taken):
                 os.close(fd)
-            if kind == TREE:
-                tree.build(linux, socket.socket(fileno=owner), payload)
-            else:
-                _supervise(linux, owner, payload, facts)
+            os.setsid()
+            Supervisor(linux, post, tell, facts).run()
         finally:
             os._exit(0)
+    os.close(tell)
+    is_taken = os.read(taken, 1)
+    os.close(taken)
+    return bool(is_taken) or not _has_ended(post.engine)
 
 
-def _supervise(linux: Kernel, owner: int, payload: bytes, facts: dict[str, Any]) -> NoReturn:
-    os.setsid()
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # it ends when its container does, or by SIGKILL
-    request = LaunchRequest.decode(payload)
-    linux.set_process_name(f"dockmagic-{request.id[:5]}")
-    Supervisor(linux, request, socket.socket(fileno=owner), facts).run()
-    os._exit(0)
+def _has_ended(engine: int) -> bool:
+    """Whether the engine has closed its end: otherwise somebody has killed the spare."""
+    with socket.socket(fileno=os.dup(engine)) as connection:
+        try:
+            return not connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
 
 
 if __name__ == "__main__":

@@ -1,64 +1,106 @@
 """One thread, one epoll: every descriptor of a supervisor has a callback.
 
-`selector.register(fd, events, callback)`: the callback gets the event mask. Rooms below (the
-port proxy) register theirs with the same convention.
+`watch(fd, events, callback)`: the callback gets the event mask. Rooms below that know the
+standard library's selectors (the port proxy) get one, nested: its epoll is watched by this one.
 """
 
 from __future__ import annotations
 
+import select
 import selectors
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
-READ: Final = selectors.EVENT_READ
-WRITE: Final = selectors.EVENT_WRITE
+READ: Final = select.EPOLLIN
+WRITE: Final = select.EPOLLOUT
+URGENT: Final = select.EPOLLPRI
 Callback = Callable[[int], None]
+
+
+class Timer:
+    """One action at one time; `cancel` is idempotent and harmless afterwards."""
+
+    __slots__ = ("_timers", "action", "when")
+
+    def __init__(self, timers: list[Timer], when: float, action: Callable[[], None]) -> None:
+        self._timers = timers
+        self.when = when
+        self.action = action
+
+    def cancel(self) -> None:
+        if self in self._timers:
+            self._timers.remove(self)
 
 
 class Loop:
     """Runs until `stop()`. Timers are few: a list, looked through each turn."""
 
     def __init__(self) -> None:
-        self.selector = selectors.DefaultSelector()
-        self._running = True
-        self._timers: list[tuple[float, Callable[[], None]]] = []
+        self._epoll = select.epoll()
+        self._callbacks: dict[int, Callback] = {}
+        self._timers: list[Timer] = []
+        self._selector: selectors.BaseSelector | None = None
+        self._running = False
 
-    def watch(self, fd: Any, events: int, callback: Callback) -> None:
-        """Call `callback` when `fd` is ready; replaces what was watched before on it."""
-        try:
-            self.selector.modify(fd, events, callback)
-        except KeyError:
-            self.selector.register(fd, events, callback)
+    def watch(self, fd: int, events: int, callback: Callback) -> None:
+        """Call `callback` when `fd` is ready or broken; replaces what was watched before on it."""
+        if fd in self._callbacks:
+            self._epoll.modify(fd, events)
+        else:
+            self._epoll.register(fd, events)
+        self._callbacks[fd] = callback
 
-    def forget(self, fd: Any) -> None:
-        """Stop watching. Harmless when it is not watched."""
-        try:
-            self.selector.unregister(fd)
-        except (KeyError, ValueError):
-            pass  # closed or never watched: both mean the same to the caller
+    def forget(self, fd: int) -> None:
+        """Stop watching; before closing, since a fork may hold a copy of the descriptor.
 
-    def after(self, seconds: float, action: Callable[[], None]) -> None:
-        self._timers.append((time.monotonic() + seconds, action))
+        Harmless when it is not watched.
+        """
+        if self._callbacks.pop(fd, None) is not None:
+            self._epoll.unregister(fd)
+
+    @property
+    def selector(self) -> selectors.BaseSelector:
+        """A selector whose `key.data` are callbacks like ours."""
+        if self._selector is None:
+            made = selectors.EpollSelector()
+            self._selector = made
+            self.watch(made.fileno(), READ, lambda _events: _serve(made))
+        return self._selector
+
+    def after(self, seconds: float, action: Callable[[], None]) -> Timer:
+        timer = Timer(self._timers, time.monotonic() + seconds, action)
+        self._timers.append(timer)
+        return timer
 
     def stop(self) -> None:
         self._running = False
 
     def run(self) -> None:
+        self._running = True
         while self._running:
-            for key, events in self.selector.select(self._wait()):
-                if self.selector.get_map().get(key.fd) is key:  # not forgotten in this turn
-                    key.data(events)
+            for fd, events in self._epoll.poll(self._wait()):
+                callback = self._callbacks.get(fd)
+                if callback is not None:  # not forgotten in this turn
+                    callback(events)
             self._fire_timers()
 
     def _wait(self) -> float | None:
         if not self._timers:
             return None
-        return max(0.0, min(when for when, _ in self._timers) - time.monotonic())
+        return max(0.0, min(timer.when for timer in self._timers) - time.monotonic())
 
     def _fire_timers(self) -> None:
+        if not self._timers:
+            return
         now = time.monotonic()
-        due = [timer for timer in self._timers if timer[0] <= now]
-        self._timers = [timer for timer in self._timers if timer[0] > now]
-        for _, action in due:
-            action()
+        for timer in [timer for timer in self._timers if timer.when <= now]:
+            if timer in self._timers:  # not cancelled by one before it
+                self._timers.remove(timer)
+                timer.action()
+
+
+def _serve(selector: selectors.BaseSelector) -> None:
+    for key, events in selector.select(0):
+        if selector.get_map().get(key.fd) is key:
+            key.data(events)

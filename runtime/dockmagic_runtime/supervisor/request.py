@@ -1,16 +1,23 @@
-"""What an engine asks the launcher for: one supervised process."""
+"""What an engine asks the launcher for: one supervised process.
+
+It crosses the socket in two parts: the `Order`, which the supervisor reads when it needs it, and
+the plan, which is read by the process that carries it out.
+"""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
-from typing import Any
+import struct
+from dataclasses import dataclass, field, fields
+from typing import Any, Final
 
 from dockmagic_runtime.sandbox.plan import SandboxPlan
 
+_LENGTH: Final = struct.Struct(">I")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LaunchRequest:
+class Order:
     """`run` is the directory of lock and socket, `directory` that of the state file and the log;
     both are empty for a build step, which nobody but its builder knows.
 
@@ -19,7 +26,6 @@ class LaunchRequest:
     """
 
     id: str
-    plan: SandboxPlan
     run: str = ""
     directory: str = ""
     log: str = ""
@@ -29,12 +35,27 @@ class LaunchRequest:
     owned: bool = False
     endpoint: dict[str, Any] = field(default_factory=dict)
 
-    def encode(self) -> bytes:
-        values = {name: getattr(self, name) for name in self.__slots__}
-        return json.dumps({**values, "plan": self.plan.to_wire()}).encode()
 
-    @classmethod
-    def decode(cls, data: bytes) -> LaunchRequest:
-        values: dict[str, Any] = json.loads(data)
-        values["plan"] = SandboxPlan.from_wire(values["plan"])
-        return cls(**values)
+_FIELDS: Final = tuple(one.name for one in fields(Order))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchRequest(Order):
+    plan: SandboxPlan
+
+    def encode(self) -> bytes:
+        order = json.dumps({name: getattr(self, name) for name in _FIELDS}).encode()
+        return _LENGTH.pack(len(order)) + order + json.dumps(self.plan.to_wire()).encode()
+
+
+def decode_order(request: bytes) -> Order:
+    return Order(**json.loads(request[_LENGTH.size : _end_of_order(request)]))
+
+
+def decode_plan(request: bytes) -> SandboxPlan:
+    return SandboxPlan.from_wire(json.loads(request[_end_of_order(request) :]))
+
+
+def _end_of_order(request: bytes) -> int:
+    (length,) = _LENGTH.unpack_from(request)
+    return _LENGTH.size + int(length)

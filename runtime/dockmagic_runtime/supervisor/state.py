@@ -54,15 +54,22 @@ def write(directory: str, state: State) -> None:
     os.rename(temporary, f"{directory}/state.json")
 
 
+def change(directory: str, **changes: Any) -> State:
+    """Write some fields anew. Only who holds the container's lock may."""
+    changed = replace(load(directory), **changes)
+    write(directory, changed)
+    return changed
+
+
 def read(directory: str, lock: str) -> State:
     """The state now: what the file says, unless it says alive and nobody holds the lock."""
-    written = _load(f"{directory}/state.json")
+    written = load(directory)
     if written.status not in ("running", "paused", "restarting"):
         return written
     if locks.is_held(lock):
         return written
     # the supervisor may have ended between the two looks: its last word counts
-    written = _load(f"{directory}/state.json")
+    written = load(directory)
     if written.status not in ("running", "paused", "restarting"):
         return written
     return replace(
@@ -76,9 +83,10 @@ def read(directory: str, lock: str) -> State:
     )
 
 
-def _load(path: str) -> State:
+def load(directory: str) -> State:
+    """What the file says, true or not; the state of a new container when there is none."""
     try:
-        with open(path, "rb") as stream:
+        with open(f"{directory}/state.json", "rb") as stream:
             values: dict[str, Any] = json.load(stream)
     except FileNotFoundError:
         return State()

@@ -8,6 +8,7 @@ import os
 import struct
 import termios
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Final
 
 from dockmagic_runtime.supervisor.loop import READ, WRITE, Loop
@@ -21,69 +22,87 @@ _KEY_REPEAT: Final = 0.25  # seconds
 Sink = Callable[[str, bytes], None]
 
 
-class Stdio:
-    """Owns the supervisor's ends. `child_fds` are the child's; `close_child_ends` after the fork.
+@dataclass(slots=True)
+class Ends:
+    """Both ends of the streams, as they are made for a fork. `child` are to become 0, 1 and 2;
+    `input` (-1 for none) and `outputs` (descriptor: stream) stay with us."""
 
-    Output goes to `sink(stream, data)`; when all output has ended, `on_end()` is called once.
-    """
+    terminal: bool
+    child: list[int]
+    input: int = -1
+    outputs: dict[int, str] = field(default_factory=dict)
 
-    def __init__(self, loop: Loop, *, terminal: bool, open_stdin: bool) -> None:
-        self._loop = loop
-        self._input = -1
-        self._pending = bytearray()
-        self._close_after_pending = False
-        self._outputs: dict[int, str] = {}
-        self.terminal = terminal
+    @classmethod
+    def open(cls, *, terminal: bool, open_stdin: bool) -> Ends:
         null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         if terminal:
-            self.child_fds = [null, null, null]  # replaced by the slave inside
-            return
+            return cls(terminal, [null, null, null])  # replaced by the slave inside
+        theirs, ours = null, -1
         if open_stdin:
-            theirs, self._input = os.pipe2(os.O_CLOEXEC)
+            theirs, ours = os.pipe2(os.O_CLOEXEC)
             os.close(null)
-        else:
-            theirs = null
         out, out_child = os.pipe2(os.O_CLOEXEC)
         err, err_child = os.pipe2(os.O_CLOEXEC)
-        self.child_fds = [theirs, out_child, err_child]
-        self._outputs = {out: "stdout", err: "stderr"}
+        return cls(terminal, [theirs, out_child, err_child], ours, {out: "stdout", err: "stderr"})
 
     def install_in_child(self) -> None:
         """In the child: the ends become 0, 1 and 2."""
-        for standard, fd in enumerate(self.child_fds):
+        for standard, fd in enumerate(self.child):
             os.dup2(fd, standard)
 
-    def close_child_ends(self) -> None:
-        for fd in set(self.child_fds):
+    def close_child(self) -> None:
+        for fd in set(self.child):
             os.close(fd)
-        self.child_fds = []
+        self.child = []
 
     def adopt_terminal(self, master: int) -> None:
         """The child has made its terminal and sent the master."""
-        self._input = os.dup(master)
-        os.set_inheritable(self._input, False)
-        self._outputs = {master: "stdout"}
+        self.input = os.dup(master)
+        self.outputs = {master: "stdout"}
 
-    def serve(self, sink: Sink, on_end: Callable[[], None]) -> None:
-        for fd, stream in self._outputs.items():
+    def close(self) -> None:
+        self.close_child()
+        for fd in (*self.outputs, *([self.input] if self.input >= 0 else [])):
+            os.close(fd)
+
+
+class Stdio:
+    """Our ends, served by a loop. Output goes to `sink(stream, data)`."""
+
+    def __init__(
+        self, loop: Loop, sink: Sink, outputs: dict[int, str], input: int, *, terminal: bool
+    ) -> None:
+        self._loop = loop
+        self._sink = sink
+        self._outputs = outputs
+        self._input = input
+        self._pending = bytearray()
+        self._close_after_pending = False
+        self._paused = False
+        self._awaiting_room: list[Callable[[], None]] = []
+        self.terminal = terminal
+        for fd in (*outputs, *([input] if input >= 0 else [])):
             os.set_blocking(fd, False)
-            self._loop.watch(fd, READ, self._reader(fd, stream, sink, on_end))
-        if self._input >= 0:
-            os.set_blocking(self._input, False)
+        self._watch()
 
-    def _reader(
-        self, fd: int, stream: str, sink: Sink, on_end: Callable[[], None]
-    ) -> Callable[[int], None]:
-        return lambda _events: self._read(fd, stream, sink, on_end)
+    def _watch(self) -> None:
+        for fd in self._outputs:
+            self._loop.watch(fd, READ, self._reader(fd))
 
-    def _read(self, fd: int, stream: str, sink: Sink, on_end: Callable[[], None]) -> None:
+    def read(self) -> None:
+        """What there is now; from then on the loop says when there is more."""
+        for fd in list(self._outputs):
+            self._read(fd)
+
+    def _reader(self, fd: int) -> Callable[[int], None]:
+        return lambda _events: self._read(fd)
+
+    def _read(self, fd: int) -> None:
         data = _read_some(fd)
         if data:
-            sink(stream, data)
+            self._sink(self._outputs[fd], data)
         elif data is not None:
             self._end_output(fd)
-            if not self._outputs:
-                on_end()
 
     def _end_output(self, fd: int) -> None:
         self._loop.forget(fd)
@@ -92,27 +111,33 @@ class Stdio:
 
     def pause_output(self, paused: bool) -> None:
         """Stop reading, so that the program waits instead of our memory growing."""
-        for fd in self._outputs:
-            key = self._loop.selector.get_map().get(fd)
-            if key is not None:
-                self._loop.selector.modify(fd, 0 if paused else READ, key.data)
+        if paused == self._paused:
+            return
+        self._paused = paused
+        if paused:
+            for fd in self._outputs:
+                self._loop.forget(fd)
+        else:
+            self._watch()
 
-    def drain(self, sink: Sink) -> None:
+    def drain(self) -> None:
         """After the last process has gone: what still lies in the pipes, without waiting."""
         for fd, stream in list(self._outputs.items()):
             while data := _read_some(fd):
-                sink(stream, data)
+                self._sink(stream, data)
             self._end_output(fd)
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes) -> bool:
+        """False when the program is far behind: the sender should wait, see `when_room`."""
         if self._input < 0:
-            return  # closed, or never open: a program without -i has no standard input
+            return True  # closed, or never open: a program without -i has no standard input
         self._pending += data
         self._flush()
+        return len(self._pending) <= INPUT_LIMIT
 
-    @property
-    def is_full(self) -> bool:
-        return len(self._pending) > INPUT_LIMIT
+    def when_room(self, action: Callable[[], None]) -> None:
+        """Call `action` once, when the program has read what was written."""
+        self._awaiting_room.append(action)
 
     def close_input(self) -> None:
         if self._pending:
@@ -147,6 +172,12 @@ class Stdio:
         self._loop.forget(self._input)
         if self._close_after_pending:
             self.close_input()
+        self._make_room()
+
+    def _make_room(self) -> None:
+        waiting, self._awaiting_room = self._awaiting_room, []
+        for action in waiting:
+            action()
 
     def resize(self, rows: int, columns: int) -> None:
         if self.terminal and self._input >= 0:
@@ -159,6 +190,8 @@ class Stdio:
             self._loop.forget(self._input)
             os.close(self._input)
             self._input = -1
+        self._pending.clear()
+        self._make_room()
 
 
 def _read_some(fd: int) -> bytes | None:

@@ -24,6 +24,7 @@ from dockmagic_runtime.sandbox import child
 from dockmagic_runtime.sandbox.operation import Context, Operation, from_wire, to_wire
 from dockmagic_runtime.supervisor import protocol
 from dockmagic_runtime.supervisor.birth import rebuild_error
+from dockmagic_runtime.supervisor.descriptors import receive as receive_fds
 
 _DIRECTORY: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _NAMESPACE: Final = "/proc/self/ns/mnt"
@@ -77,7 +78,7 @@ def receive(connection: socket.socket) -> list[int]:
     with ExitStack() as undo:
         found: list[int] = []
         while True:
-            data, fds, _, _ = socket.recv_fds(connection, 4096, 2, socket.MSG_CMSG_CLOEXEC)
+            data, fds = receive_fds(connection, 4096, 2)
             for fd in fds:
                 undo.callback(os.close, fd)
             found += fds

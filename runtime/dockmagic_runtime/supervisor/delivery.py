@@ -1,0 +1,180 @@
+"""From the midwife to the supervisor: what outlives a start, over a SOCK_SEQPACKET pair.
+
+Descriptors travel in messages of their own, a bounded number in each; the last message says what
+they are. It is `marshal`'s: both sides are forks of one program, and its decoder touches less
+memory than JSON's. The request itself comes as a file in memory, read again when it is needed.
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from dockmagic_runtime.errors import EngineBug
+from dockmagic_runtime.linux import constants as c
+from dockmagic_runtime.linux.interface import Linux
+from dockmagic_runtime.sandbox.operation import Context, from_wire, to_wire
+from dockmagic_runtime.supervisor import tree
+from dockmagic_runtime.supervisor.birth import Midwife, Newborn
+from dockmagic_runtime.supervisor.descriptors import receive as receive_fds
+from dockmagic_runtime.supervisor.post import Post
+from dockmagic_runtime.supervisor.protocol import TREE
+
+_MOST: Final = 250  # the kernel takes 253 descriptors in one message (SCM_MAX_FD)
+_LIMIT: Final = 64 * 1024
+
+Kept = tuple[list[Any], Any, tuple[int, ...]]  # operation as on the wire, its value, descriptors
+
+
+@dataclass(slots=True)
+class Delivered:
+    """What the supervisor is left with. `channel` ends when the midwife has."""
+
+    midwife: int
+    channel: socket.socket
+    pid: int
+    name: bytes
+    terminal: bool
+    serves: bool  # operations want the supervisor's loop
+    fds: dict[str, int]  # of "request", "owner", "lock", "listener", "input", "stdout", "stderr"
+    kept: list[Kept]
+
+
+def first(linux: Linux, post: Post, tell: int, facts: dict[str, Any]) -> Delivered | None:
+    """Wait for a request, with a midwife; None when it was not for us, or has failed."""
+
+    def work(channel: socket.socket) -> None:
+        letter = post.receive()
+        if letter is None:
+            return
+        post.acknowledge(tell)
+        if letter.kind == TREE:
+            tree.build(linux, socket.socket(fileno=letter.owner), letter.payload)
+        else:
+            _deliver(Midwife(linux, letter.payload, facts, letter.owner), channel)
+
+    channel, midwife = _fork(linux, work)
+    post.leave()
+    os.close(tell)
+    return _receive(channel, midwife)
+
+
+def again(linux: Linux, request: int, facts: dict[str, Any]) -> Delivered | None:
+    """Start the program of `request`, a file in memory, once more."""
+    channel, midwife = _fork(
+        linux, lambda channel: _deliver(Midwife(linux, read_request(request), facts), channel)
+    )
+    return _receive(channel, midwife)
+
+
+def _fork(linux: Linux, work: Callable[[socket.socket], None]) -> tuple[socket.socket, int]:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    parent = os.getpid()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            ours.close()
+            linux.prctl(c.PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() == parent:  # it was not killed before the line above
+                work(theirs)
+        finally:
+            os._exit(0)
+    theirs.close()
+    return ours, pid
+
+
+def read_request(fd: int) -> bytes:
+    return os.pread(fd, os.fstat(fd).st_size, 0)
+
+
+# ------------------------------------------------------------------ the midwife's side
+
+
+def _deliver(midwife: Midwife, channel: socket.socket) -> None:
+    try:
+        newborn = midwife.deliver()
+    except BaseException as error:
+        midwife.report(error)
+    else:
+        _hand_over(midwife, newborn, channel)
+
+
+def _hand_over(midwife: Midwife, newborn: Newborn, channel: socket.socket) -> None:
+    fds = dict(_named(midwife, newborn))
+    kept = list(_kept(newborn))
+    everything = [*fds.values(), *(fd for _, _, those in kept for fd in those)]
+    for at in range(0, len(everything), _MOST):
+        socket.send_fds(channel, [b"F"], everything[at : at + _MOST])
+    header = (
+        newborn.pid,
+        midwife.process_name,
+        newborn.ends.terminal,
+        bool(newborn.context.resources.get("servers")),
+        tuple(fds),
+        [(wire, value, len(those)) for wire, value, those in kept],
+    )
+    channel.send(b"B" + marshal.dumps(header))
+
+
+def _named(midwife: Midwife, newborn: Newborn) -> Iterator[tuple[str, int]]:
+    if midwife.owner >= 0:
+        request = os.memfd_create("request", os.MFD_CLOEXEC)
+        os.write(request, midwife.request)
+        yield "request", request
+        if midwife.order.owned:
+            yield "owner", midwife.owner
+    if newborn.place is not None:
+        yield from zip(("lock", "listener"), newborn.place, strict=True)
+    if newborn.ends.input >= 0:
+        yield "input", newborn.ends.input
+    for fd, stream in newborn.ends.outputs.items():
+        yield stream, fd
+
+
+def _kept(newborn: Newborn) -> Iterator[Kept]:
+    for one in (*newborn.plan.host, *newborn.plan.network):
+        keep = getattr(one, "keep", None)
+        if keep is not None:
+            value, fds = keep(newborn.context)
+            yield to_wire((one,))[0], value, fds
+
+
+# ------------------------------------------------------------------ the supervisor's side
+
+
+def _receive(channel: socket.socket, midwife: int) -> Delivered | None:
+    fds: list[int] = []
+    while True:
+        message, more = receive_fds(channel, _LIMIT, _MOST)
+        fds += more
+        if message[:1] == b"B":
+            return _delivered(channel, midwife, marshal.loads(message[1:]), fds)
+        if not message:
+            channel.close()
+            os.waitpid(midwife, 0)
+            return None  # it failed and has said so; or was killed, then its child dies with us
+
+
+def _delivered(channel: socket.socket, midwife: int, header: Any, fds: list[int]) -> Delivered:
+    pid, name, terminal, serves, names, counted = header
+    kept: list[Kept] = []
+    at = len(names)
+    for wire, value, count in counted:
+        kept.append((wire, value, tuple(fds[at : at + count])))
+        at += count
+    if at != len(fds):
+        raise EngineBug("descriptors of a start were lost on the way")
+    named = dict(zip(names, fds, strict=False))
+    return Delivered(midwife, channel, pid, name, terminal, serves, named, kept)
+
+
+def take_over(context: Context, kept: list[Kept]) -> None:
+    """Put into the context what the operations of the start had put into the midwife's."""
+    for wire, value, fds in kept:
+        (one,) = from_wire([wire])
+        one.take_over(context, value, fds)  # type: ignore[attr-defined]  # it had `keep`

@@ -1,0 +1,65 @@
+"""Where a spare midwife waits for work: the engine's socket, shared by all spares of a launcher."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+from dataclasses import dataclass
+
+from dockmagic_runtime.supervisor.descriptors import receive as receive_fds
+from dockmagic_runtime.supervisor.protocol import FrameReader
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """One request: the frame, and the descriptor that came with it."""
+
+    kind: int
+    payload: bytes
+    owner: int
+
+
+@dataclass(frozen=True, slots=True)
+class Post:
+    """`engine` is the socket; `alive` reads as ended when the launcher has."""
+
+    engine: int
+    alive: int
+
+    def receive(self) -> Letter | None:
+        """Block until there is a request; None when there will be none."""
+        if not self._wait():
+            return None
+        reader = FrameReader()
+        fds: list[int] = []
+        with socket.socket(fileno=os.dup(self.engine)) as engine:
+            while True:
+                data, more = receive_fds(engine, 256 * 1024, 1)
+                fds += more
+                if not data:
+                    return None
+                for kind, payload in reader.feed(data):
+                    # an engine sends the next one only when this one was acknowledged
+                    return Letter(kind, payload, fds[0])
+
+    def _wait(self) -> bool:
+        """False when the launcher has ended: then nobody will answer the request after this."""
+        ready = select.poll()
+        ready.register(self.engine, select.POLLIN)
+        ready.register(self.alive, 0)
+        return self.alive not in dict(ready.poll())
+
+    def acknowledge(self, tell: int) -> None:
+        """Tell the engine that it may go on, and the launcher that a new spare is needed."""
+        for fd in (tell, self.engine):
+            try:
+                os.write(fd, b"+")
+            except BrokenPipeError:
+                pass  # gone meanwhile: the work is done all the same
+            os.close(fd)
+        os.close(self.alive)
+
+    def leave(self) -> None:
+        os.close(self.engine)
+        os.close(self.alive)
