@@ -94,10 +94,20 @@ class Registry:
     def add(self, connection: sqlite3.Connection, record: Record) -> None:
         """Insert, inside the caller's transaction. Raises Conflict for a name in use."""
         self.require_free(connection, record.name)
+        self._require_layers(connection, record)
         connection.execute(
             "INSERT INTO containers (id, name, image_id, created, spec) VALUES (?, ?, ?, ?, ?)",
             (record.id, record.name, record.image_id, record.created, record.encode()),
         )
+
+    @staticmethod
+    def _require_layers(connection: sqlite3.Connection, record: Record) -> None:
+        """Raises NotFound when somebody has removed the image since it was looked up."""
+        for chain_id in record.layers[:1]:  # a layer keeps those below it
+            if not connection.execute(
+                "SELECT 1 FROM layers WHERE chain_id = ?", (chain_id,)
+            ).fetchone():
+                raise NotFound(f"No such image: {record.spec.image}")
 
     def require_free(self, connection: sqlite3.Connection, name: str) -> None:
         """Raises Conflict when a container that exists has this name."""

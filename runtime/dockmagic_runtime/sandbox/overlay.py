@@ -21,6 +21,11 @@ from dockmagic_runtime.linux.interface import Linux
 _PAGE: Final = 4096
 _LAYER: Final = "lowerdir+"
 
+# An upper directory becomes a layer, which must say all by itself: no renamed directory that only
+# refers to another place, no file that is half below (overlayfs.rst, redirect_dir and metacopy).
+# An index would refuse a layer that two containers share. A host may have them on by default.
+_SELF_CONTAINED: Final = ("redirect_dir", "metacopy", "index")
+
 
 def mount_overlay(
     linux: Linux,
@@ -44,6 +49,8 @@ def mount_overlay(
                 linux, lowers, upper, work, target=target, volatile=volatile
             )
         linux.fsconfig_string(fs, "source", "overlay")  # what mount(8) shows first
+        for option in _SELF_CONTAINED:
+            linux.fsconfig_string(fs, option, "off")
         if upper:
             # it takes backslashes out of these two, though not out of a single layer's name
             linux.fsconfig_string(fs, "upperdir", _escape(upper, ""))
@@ -98,6 +105,7 @@ def mount_overlay_classic(
         data = "lowerdir=" + ":".join(f"{here}/{name}" for name in names)
         if upper:
             data += f",upperdir={_escape(upper, ',')},workdir={_escape(work, ',')}"
+        data += "".join(f",{option}=off" for option in _SELF_CONTAINED)
         data += ",volatile" if volatile else ""
         if len(data) >= _PAGE:
             raise InvalidInput(
