@@ -102,10 +102,10 @@ def mount_overlay_classic(
     try:
         here = f"/proc/self/fd/{base_fd}"
         names = (_escape(os.path.relpath(lower, base), ",:") for lower in lowers)
-        data = "lowerdir=" + ":".join(f"{here}/{name}" for name in names)
+        data = "".join(f"{option}=off," for option in _SELF_CONTAINED)
+        data += "lowerdir=" + ":".join(f"{here}/{name}" for name in names)
         if upper:
             data += f",upperdir={_escape(upper, ',')},workdir={_escape(work, ',')}"
-        data += "".join(f",{option}=off" for option in _SELF_CONTAINED)
         data += ",volatile" if volatile else ""
         if len(data) >= _PAGE:
             raise InvalidInput(
