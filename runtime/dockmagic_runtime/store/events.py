@@ -1,0 +1,169 @@
+"""The journal of events: lines of JSON that any process of the area appends to.
+
+A supervisor has no SQLite, and an event is worth no fsync: one O_APPEND write each. Writers share
+a lock on the file for the moment of the write; whoever finds it full takes the lock alone and
+renames it, so nobody ever writes to a file that has been renamed, and a reader that has read one
+to its end can leave it. Two files are kept, and with them at least the last `LIMIT` bytes.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from dockmagic_runtime.model.event import Event
+
+LIMIT: Final = 1024 * 1024
+_NAME: Final = "events.json"
+_POLL: Final = 0.05  # seconds between looks at a journal that is followed
+_CHUNK: Final = 256 * 1024
+# an area that is being removed, a full or a read-only disk: no event is worth a failed verb
+_BEYOND_US: Final = (errno.ENOENT, errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
+def emit(directory: str, event: Event) -> None:
+    """Append the event to the journal of the area at `directory`."""
+    line = json.dumps(event.to_json(), separators=(",", ":")).encode() + b"\n"
+    path = f"{directory}/{_NAME}"
+    try:
+        while not _append(path, line):
+            pass  # somebody has just renamed it: there is a new one
+    except OSError as error:
+        if error.errno not in _BEYOND_US:
+            raise
+
+
+def _append(path: str, line: bytes) -> bool:
+    """Whether the line was written to the file that `path` names."""
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH)
+        if not _is_at(fd, path):
+            return False
+        os.write(fd, line)
+        if os.lseek(fd, 0, os.SEEK_CUR) > LIMIT:
+            _rotate(fd, path)
+        return True
+    finally:
+        os.close(fd)  # and drop the lock
+
+
+def _rotate(fd: int, path: str) -> None:
+    fcntl.flock(fd, fcntl.LOCK_EX)  # gives the shared one back first: no deadlock, but a gap
+    if _is_at(fd, path):
+        os.rename(path, f"{path}.1")  # noqa: PTH104 - a supervisor has no pathlib
+
+
+def _is_at(fd: int, path: str) -> bool:
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat(path))
+    except FileNotFoundError:
+        return False
+
+
+def read(directory: str, since: float = 0, until: float = 0) -> Iterator[Event]:
+    """What the journal has, oldest first, of that span of time: seconds since the epoch, 0 open."""
+    return follow(directory, since, until, over=lambda: True)
+
+
+def follow(
+    directory: str, since: float = 0, until: float = 0, *, over: Callable[[], bool] | None = None
+) -> Iterator[Event]:
+    """The same, and then what is written, until `until` has passed or `over()`.
+
+    What was written before `over` became true is still told.
+    """
+    start, end = int(since * 1e9), int(until * 1e9)
+    for line in _lines(f"{directory}/{_NAME}", lambda: _is_past(until) or bool(over and over())):
+        event = _decode(line)
+        if event is not None and event.time_ns >= start and not 0 < end < event.time_ns:
+            yield event
+
+
+def _is_past(moment: float) -> bool:
+    return bool(moment) and time.time() > moment
+
+
+def _decode(line: bytes) -> Event | None:
+    try:
+        return Event.from_json(json.loads(line))
+    except (ValueError, KeyError, TypeError):
+        return None  # a line that met a full disk
+
+
+def _lines(path: str, over: Callable[[], bool]) -> Iterator[bytes]:
+    """Every line of the two files and of those that come after, in order."""
+    reader = _Reader(path)
+    try:
+        while True:
+            is_last_look = over()  # first this, then the file: see `follow`
+            while lines := reader.take():
+                yield from lines
+            if is_last_look:
+                return
+            time.sleep(_POLL)
+    finally:
+        reader.close()
+
+
+class _Reader:
+    """Stands in one file of the journal, and goes on to the next when that is full."""
+
+    def __init__(self, path: str) -> None:
+        self._path, self._old = path, f"{path}.1"
+        self._rest = b""
+        self._fd = -1
+
+    def take(self) -> list[bytes]:
+        """Some whole lines; none when there are no more now."""
+        while self._fd >= 0 or self._advance():
+            # asked before reading: a file that has been renamed will not grow after the answer
+            is_left = not _is_at(self._fd, self._path)
+            data = os.read(self._fd, _CHUNK)
+            if data:
+                *lines, self._rest = (self._rest + data).split(b"\n")
+                if lines:
+                    return lines
+            elif not is_left or not self._advance():
+                return []
+        return []
+
+    def _advance(self) -> bool:
+        """Go to the file after this one; whether there is one."""
+        current = _open(self._path)
+        # looked at after the opening: if ours is the old one still, `current` comes right after it
+        if self._fd >= 0 and _is_at(self._fd, self._old):
+            return self._go_to(current)
+        oldest = _open(self._old)  # nothing was read yet, or ours is gone
+        if oldest < 0:
+            return self._go_to(current)
+        _close(current)
+        return self._go_to(oldest)
+
+    def _go_to(self, fd: int) -> bool:
+        if fd >= 0:
+            self.close()
+            self._fd, self._rest = fd, b""
+        return fd >= 0
+
+    def close(self) -> None:
+        _close(self._fd)
+        self._fd = -1
+
+
+def _open(path: str) -> int:
+    """A descriptor, or -1 when there is no such file."""
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return -1
+
+
+def _close(fd: int) -> None:
+    if fd >= 0:
+        os.close(fd)
