@@ -481,6 +481,20 @@ def test_a_volume_that_is_a_directory_of_the_host(
     assert (source / "file").exists()
 
 
+def test_copies_see_the_volumes_of_a_container_that_does_not_run(
+    engine: Engine, tmp_path: Path, seeded: str
+) -> None:
+    real = tmp_path / "real"
+    real.mkdir()
+    (real / "file").write_text("from the host\n")
+    engine.create_volume("bound", driver_options={"type": "none", "device": str(real), "o": "bind"})
+    mounts = (volume("bound", "/b"), Mount(kind="image", source=seeded, target="/i"))
+    engine.create(ContainerSpec(image="busybox", name="web", mounts=mounts))
+    for path, text in (("/b/file", b"from the host\n"), ("/i/data/file", b"one\n")):
+        _, stream = engine.copy_out("web", path)
+        assert text in b"".join(stream)
+
+
 def test_a_volume_on_a_block_device_is_filled_and_kept(
     engine: Engine, run: Run, tmp_path: Path, seeded: str
 ) -> None:

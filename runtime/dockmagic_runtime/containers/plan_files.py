@@ -103,21 +103,20 @@ def _ipc(spec: ContainerSpec, around: Surroundings) -> list[Operation]:
 
 def sources(record: Record, around: Surroundings) -> list[Operation]:
     """What has to be opened while the child is still in the host's namespaces."""
-    return [operation for mount in record.mounts for operation in _source(mount, around)]
+    shared = (
+        OpenSharedSource(mount.source, mount.target, mount.propagation, mount.recursive)
+        for mount in record.mounts
+        if mount.kind == "bind" and not mount.propagation.endswith("private")
+    )
+    return [*volume_sources(around), *shared]
 
 
-def _source(mount: Mount, around: Surroundings) -> Iterator[Operation]:
-    device = around.devices.get(mount.target)
-    if device is not None:
-        yield OpenVolume(
-            mount.target,
-            around.sources[mount.target],
-            device.fstype,
-            device.source,
-            device.options,
-        )
-    elif mount.kind == "bind" and not mount.propagation.endswith("private"):
-        yield OpenSharedSource(mount.source, mount.target, mount.propagation, mount.recursive)
+def volume_sources(around: Surroundings) -> list[Operation]:
+    """The file systems of volumes with driver options."""
+    return [
+        OpenVolume(target, around.sources[target], device.fstype, device.source, device.options)
+        for target, device in around.devices.items()
+    ]
 
 
 def mounts(record: Record, around: Surroundings) -> list[Operation]:

@@ -132,7 +132,8 @@ def _mounts(starter: Starter, record: Record) -> list[Operation]:
     spec = replace(record.spec, network="none", pid_mode="", ipc_mode="")
     around = _surroundings(starter, replace(record, mounts=kept, spec=spec))
     found = plan_files.mounts(replace(record, mounts=kept), around)
-    return [one for one in found if not _is_missing(one, around.etc)]
+    present = [one for one in found if not _is_missing(one, around.etc)]
+    return [*plan_files.volume_sources(around), *present]
 
 
 def _surroundings(starter: Starter, record: Record) -> Surroundings:
