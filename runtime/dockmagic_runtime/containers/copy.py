@@ -174,11 +174,11 @@ def _located(root: Root, record: Record, path: str) -> _Located:
 
 def _failure(error: OSError, record: Record, path: str) -> DockmagicError:
     if error.errno == errno.ENOTDIR and copy_paths.claims_directory(path):
-        return Conflict(f"{path}: not a directory")
+        return Conflict(f"lstat {path}: not a directory")
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         return NotFound(f"Could not find the file {path} in container {record.name}")
     if error.errno == errno.ELOOP:
-        return InvalidInput(f"too many links in {path}")
+        return InvalidInput(f"evalSymlinksInScope: too many links in {path}")
     return Conflict(f"{path}: {os.strerror(error.errno or 0).lower()}")
 
 

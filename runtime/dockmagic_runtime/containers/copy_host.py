@@ -56,7 +56,9 @@ def source(path: str, *, follow_link: bool = False) -> HostSource:
             directory = os.path.realpath(directory, strict=True)
         found = os.lstat(f"{directory}/{name}")
     except OSError as error:
-        raise _failure(error, "lstat", path) from error
+        if error.errno == errno.ELOOP:
+            raise InvalidInput("EvalSymlinks: too many links", hint=path) from error
+        raise _failure(error, "lstat", error.filename or path) from error
     is_directory = stat.S_ISDIR(found.st_mode)
     if copy_paths.claims_directory(path) and not is_directory:
         raise Conflict("not a directory", hint=path)

@@ -116,7 +116,7 @@ def follow(path: str, read_link: ReadLink) -> str:
                 continue
             links += 1
             if links > MAX_LINKS:
-                raise InvalidInput(f"too many links in {path}")
+                raise InvalidInput(f"evalSymlinksInScope: too many links in {path}")
             if text.startswith("/"):
                 found = []
             pending += [one for one in reversed(text.split("/")) if one]
