@@ -7,10 +7,13 @@ kept in the context, as is the container's group itself, under "cgroup".
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import ClassVar, Final
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar, Final
 
+from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.linux.cgroups import DEFAULT_DEVICES, Cgroup, Cgroups, DeviceRule, detect
 from dockmagic_runtime.linux.cgroups.host import SUPERVISORS
 from dockmagic_runtime.model.container import Resources
@@ -21,6 +24,12 @@ _CONTAINER: Final = "cgroup"
 WARNINGS: Final = "warnings"  # where the context collects what the host could not give
 _MIB: Final = 1024 * 1024
 _SECOND: Final = 1_000_000_000
+_RATES: Final = {
+    "read_bps": "rate of {} bytes/s from",
+    "write_bps": "rate of {} bytes/s to",
+    "read_iops": "rate of {} reads/s from",
+    "write_iops": "rate of {} writes/s to",
+}
 
 
 def cgroups_of(context: Context) -> Cgroups:
@@ -107,22 +116,47 @@ class LimitResources(UndoneByKernel):
 
     parent: str
     name: str
-    limits: tuple[tuple[str, int | str], ...]
+    limits: tuple[tuple[str, Any], ...]
 
     @classmethod
     def of(cls, parent: str, name: str, resources: Resources) -> LimitResources:
-        values = ((field.name, getattr(resources, field.name)) for field in fields(resources))
-        return cls(parent, name, tuple(pair for pair in values if pair[1]))
+        values = (
+            (one.name, getattr(resources, one.name), one.default) for one in fields(resources)
+        )
+        asked = ((field, value) for field, value, default in values if value != default)
+        return cls(parent, name, tuple(asked))
 
     def resources(self) -> Resources:
-        return Resources(**dict(self.limits))  # type: ignore[arg-type]  # the pairs came from one
+        return Resources(**dict(self.limits))
 
     def describe(self) -> str:
         return f"limit the container to {', '.join(_words(self.resources())) or 'nothing'}"
 
     def execute(self, context: Context) -> None:
-        warnings = cgroup_of(context, self.parent, self.name).apply(self.resources())
+        limits = _with_device_numbers(self.resources())
+        warnings = cgroup_of(context, self.parent, self.name).apply(limits)
         context.resources.setdefault(WARNINGS, []).extend(warnings)
+
+
+def _with_device_numbers(limits: Resources) -> Resources:
+    weights, throttles = limits.blkio_weight_devices, limits.throttles
+    if not weights and not throttles:
+        return limits
+    return replace(
+        limits,
+        blkio_weight_devices=tuple((_number_of(path), weight) for path, weight in weights),
+        throttles=tuple((kind, _number_of(path), rate) for kind, path, rate in throttles),
+    )
+
+
+def _number_of(path: str) -> str:
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise InvalidInput(f"stat {path}: {(error.strerror or '').lower()}") from error
+    if not stat.S_ISBLK(status.st_mode):
+        raise InvalidInput(f"{path} is not a block device, so there is nothing to limit")
+    return f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
 
 
 def _words(limits: Resources) -> list[str]:
@@ -140,9 +174,16 @@ def _words(limits: Resources) -> list[str]:
         f"the CPUs {limits.cpuset_cpus}": bool(limits.cpuset_cpus),
         f"the memory nodes {limits.cpuset_mems}": bool(limits.cpuset_mems),
         f"{limits.pids_limit} processes": limits.pids_limit > 0,
+        f"a swappiness of {limits.memory_swappiness}": limits.memory_swappiness is not None,
+        "waiting for memory instead of being killed": limits.oom_kill_disable,
+        f"{limits.cpu_rt_runtime} µs of real time": limits.cpu_rt_runtime > 0,
         f"a block I/O weight of {limits.blkio_weight}": limits.blkio_weight > 0,
     }
-    return [words for words, is_asked in said.items() if is_asked]
+    return [
+        *(words for words, is_asked in said.items() if is_asked),
+        *(f"a weight of {weight} on {path}" for path, weight in limits.blkio_weight_devices),
+        *(f"a {_RATES[kind].format(rate)} {path}" for kind, path, rate in limits.throttles),
+    ]
 
 
 @operation

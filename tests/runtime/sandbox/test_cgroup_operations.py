@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import errno
 import json
+import os
+import stat
+from pathlib import Path
 
 import pytest
 
+from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.linux.cgroups import DEFAULT_DEVICES
 from dockmagic_runtime.model.container import Resources
 from dockmagic_runtime.sandbox.cgroup_operations import (
@@ -55,6 +59,45 @@ def test_the_steps_put_a_container_where_it_belongs(fake: FakeCgroups, context: 
     assert host.at("dockmagic", "abc").pids() == (77,)
     assert host.at("dockmagic", "abc").stats().memory_limit == 64 * MIB
     assert context.resources["cgroup"].pids() == (77,)
+
+
+def test_a_limit_of_nothing_at_all_is_a_limit() -> None:
+    limit = LimitResources.of("dockmagic", "abc", Resources(memory_swappiness=0))
+    assert limit.resources().memory_swappiness == 0
+    assert LimitResources.of("dockmagic", "abc", Resources()).limits == ()
+
+
+@pytest.mark.root
+def test_block_devices_are_limited_by_their_numbers(
+    fake: FakeCgroups, context: Context, tmp_path: Path
+) -> None:
+    disk = str(tmp_path / "disk")
+    os.mknod(disk, stat.S_IFBLK | 0o600, os.makedev(8, 16))
+    limits = Resources(throttles=(("read_bps", disk, 1024),))
+    CreateCgroup("dockmagic", "abc").execute(context)
+    step = LimitResources.of("dockmagic", "abc", limits)
+    assert step.describe() == f"limit the container to a rate of 1024 bytes/s from {disk}"
+    (again,) = from_wire(json.loads(json.dumps(to_wire((step,)))))
+    again.execute(context)
+    written = [(path, data) for path, data, *_ in fake.arguments_of("write_file")]
+    assert any(data.startswith(b"8:16 ") and path.endswith(("io.max", "read_bps_device"))
+               for path, data in written)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("/nowhere/disk", "stat /nowhere/disk: no such file or directory"),
+        ("/dev/null", "/dev/null is not a block device"),
+    ],
+)
+def test_what_is_no_block_device_cannot_be_limited(
+    context: Context, path: str, message: str
+) -> None:
+    limits = Resources(blkio_weight_devices=((path, 100),))
+    CreateCgroup("dockmagic", "abc").execute(context)
+    with pytest.raises(InvalidInput, match=message):
+        LimitResources.of("dockmagic", "abc", limits).execute(context)
 
 
 def test_a_child_joins_by_itself(fake: FakeCgroups, context: Context) -> None:

@@ -1,4 +1,7 @@
-"""Docker's limits as values of control files: pure tables for v1 and for v2."""
+"""Docker's limits as values of control files: pure tables for v1 and for v2.
+
+Block devices must stand in the limits by their numbers, "8:0", as the kernel wants them.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +21,23 @@ _NO_SWAP: Final = (
 _NO_WEIGHT: Final = (
     "Your kernel does not support Block I/O weight or the cgroup is not mounted. Weight discarded."
 )
+_NO_DEVICE_WEIGHT: Final = (
+    "Your kernel does not support Block I/O weight_device or the cgroup is not mounted. "
+    "Weight-device discarded."
+)
+_NO_SWAPPINESS: Final = (
+    "Your kernel does not support memory swappiness capabilities or the cgroup is not mounted. "
+    "Memory swappiness discarded."
+)
+_NO_OOM_CONTROL: Final = "Your kernel does not support OomKillDisable. OomKillDisable discarded."
+# kind of rate: its name in io.max, and what Docker calls it in its warning, in two ways
+_RATES: Final = {
+    "read_bps": ("rbps", "BPS Block I/O read", "Block I/O BPS read"),
+    "write_bps": ("wbps", "BPS Block I/O write", "Block I/O BPS write"),
+    "read_iops": ("riops", "IOPS Block read", "Block I/O IOPS read"),
+    "write_iops": ("wiops", "IOPS Block write", "Block I/O IOPS write"),
+}
+_Line = tuple[str, object]  # a control file and what is written to it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +95,16 @@ def _memory_v1(limits: Resources) -> Iterator[Setting]:
         yield _set("memory", "memory.memsw.limit_in_bytes", total, optional=_NO_SWAP)
     if limits.memory_reservation:
         yield _set("memory", "memory.soft_limit_in_bytes", limits.memory_reservation)
+    yield from _memory_v1_alone(limits)
+
+
+def _memory_v1_alone(limits: Resources) -> Iterator[Setting]:
+    """What v2 has not got: there the files are missing, and Docker warns."""
+    if limits.memory_swappiness is not None:
+        swappiness = limits.memory_swappiness
+        yield _set("memory", "memory.swappiness", swappiness, optional=_NO_SWAPPINESS)
+    if limits.oom_kill_disable:
+        yield _set("memory", "memory.oom_control", 1, optional=_NO_OOM_CONTROL)
 
 
 def _memory_v2(limits: Resources) -> Iterator[Setting]:
@@ -85,6 +115,7 @@ def _memory_v2(limits: Resources) -> Iterator[Setting]:
         yield _set("memory", "memory.swap.max", swap, optional=_NO_SWAP)
     if limits.memory_reservation:
         yield _set("memory", "memory.low", limits.memory_reservation)
+    yield from _memory_v1_alone(limits)
 
 
 def _or_max(value: int) -> str:
@@ -106,6 +137,15 @@ def _cpu_v1(limits: Resources) -> Iterator[Setting]:
         yield _set("cpu", "cpu.cfs_period_us", period)
     if quota:
         yield _set("cpu", "cpu.cfs_quota_us", max(quota, -1))
+    yield from _realtime(limits)
+
+
+def _realtime(limits: Resources) -> Iterator[Setting]:
+    """Only v1 has these, and not every kernel: no warning would do for a promise of time."""
+    if limits.cpu_rt_period:
+        yield _set("cpu", "cpu.rt_period_us", limits.cpu_rt_period)
+    if limits.cpu_rt_runtime:
+        yield _set("cpu", "cpu.rt_runtime_us", limits.cpu_rt_runtime)
 
 
 def _cpu_v2(limits: Resources) -> Iterator[Setting]:
@@ -114,6 +154,7 @@ def _cpu_v2(limits: Resources) -> Iterator[Setting]:
     quota, period = _bandwidth(limits)
     if quota or period:
         yield _set("cpu", "cpu.max", f"{_or_max(quota)} {period or _DEFAULT_PERIOD}")
+    yield from _realtime(limits)
 
 
 def cpu_weight(shares: int) -> int:
@@ -138,25 +179,51 @@ def _pids(limits: Resources) -> Iterator[Setting]:
         yield _set("pids", "pids.max", _or_max(limits.pids_limit))
 
 
+def _either(controller: str, first: _Line, second: _Line, optional: str) -> Setting:
+    """The BFQ scheduler's file where it is there, else the one for all schedulers."""
+    instead = _set(controller, *second, optional=optional)
+    file, value = first
+    return Setting(
+        controller=controller, file=file, value=str(value), optional=optional, instead=instead
+    )
+
+
 def _block_v1(limits: Resources) -> Iterator[Setting]:
-    if limits.blkio_weight:
-        yield Setting(
-            controller="blkio",
-            file="blkio.bfq.weight",
-            value=str(limits.blkio_weight),
-            optional=_NO_WEIGHT,
-            instead=_set("blkio", "blkio.weight", limits.blkio_weight, optional=_NO_WEIGHT),
+    if weight := limits.blkio_weight:
+        first, second = ("blkio.bfq.weight", weight), ("blkio.weight", weight)
+        yield _either("blkio", first, second, _NO_WEIGHT)
+    for device, weight in limits.blkio_weight_devices:
+        line = f"{device} {weight}"
+        yield _either(
+            "blkio",
+            ("blkio.bfq.weight_device", line),
+            ("blkio.weight_device", line),
+            _NO_DEVICE_WEIGHT,
         )
+    for kind, device, rate in limits.throttles:
+        file = f"blkio.throttle.{kind}_device"
+        yield _set("blkio", file, f"{device} {rate}", optional=_no_rate(kind))
 
 
 def _block_v2(limits: Resources) -> Iterator[Setting]:
     """The weight of the BFQ scheduler is 1..1000 as Docker's, io.weight is 1..10000."""
-    if limits.blkio_weight:
-        scaled = 1 + (limits.blkio_weight - 10) * 9999 // 990
-        yield Setting(
-            controller="io",
-            file="io.bfq.weight",
-            value=str(limits.blkio_weight),
-            optional=_NO_WEIGHT,
-            instead=_set("io", "io.weight", scaled, optional=_NO_WEIGHT),
-        )
+    if weight := limits.blkio_weight:
+        first, second = ("io.bfq.weight", weight), ("io.weight", _scaled(weight))
+        yield _either("io", first, second, _NO_WEIGHT)
+    for device, weight in limits.blkio_weight_devices:
+        line, other = f"{device} {weight}", f"{device} {_scaled(weight)}"
+        yield _either("io", ("io.bfq.weight", line), ("io.weight", other), _NO_DEVICE_WEIGHT)
+    for kind, device, rate in limits.throttles:
+        yield _set("io", "io.max", f"{device} {_RATES[kind][0]}={rate}", optional=_no_rate(kind))
+
+
+def _scaled(weight: int) -> int:
+    return 1 + (weight - 10) * 9999 // 990
+
+
+def _no_rate(kind: str) -> str:
+    _, missing, discarded = _RATES[kind]
+    return (
+        f"Your kernel does not support {missing} limit or the cgroup is not mounted. "
+        f"{discarded} limit discarded."
+    )

@@ -73,11 +73,49 @@ MIB = 1024 * 1024
         (Resources(pids_limit=100), ["pids.max=100"], ["pids.max=100"]),
         (Resources(pids_limit=-1), ["pids.max=max"], ["pids.max=max"]),
         (Resources(blkio_weight=500), ["blkio.bfq.weight=500"], ["io.bfq.weight=500"]),
+        (
+            Resources(blkio_weight_devices=(("8:0", 500),)),
+            ["blkio.bfq.weight_device=8:0 500"],
+            ["io.bfq.weight=8:0 500"],
+        ),
+        (
+            Resources(throttles=(("read_bps", "8:0", 1024), ("write_iops", "8:16", 7))),
+            [
+                "blkio.throttle.read_bps_device=8:0 1024",
+                "blkio.throttle.write_iops_device=8:16 7",
+            ],
+            ["io.max=8:0 rbps=1024", "io.max=8:16 wiops=7"],
+        ),
+        (
+            Resources(memory_swappiness=0, oom_kill_disable=True),
+            ["memory.swappiness=0", "memory.oom_control=1"],
+            ["memory.swappiness=0", "memory.oom_control=1"],
+        ),
+        (
+            Resources(cpu_rt_period=1000, cpu_rt_runtime=500),
+            ["cpu.rt_period_us=1000", "cpu.rt_runtime_us=500"],
+            ["cpu.rt_period_us=1000", "cpu.rt_runtime_us=500"],
+        ),
     ],
 )
 def test_a_limit_becomes_these_values(limits: Resources, v1: list[str], v2: list[str]) -> None:
     assert [str(one) for one in settings_v1(limits)] == v1
     assert [str(one) for one in settings_v2(limits)] == v2
+
+
+@pytest.mark.parametrize(
+    ("limits", "warning"),
+    [
+        (Resources(memory_swappiness=60), "Memory swappiness discarded."),
+        (Resources(oom_kill_disable=True), "OomKillDisable discarded."),
+        (Resources(blkio_weight_devices=(("8:0", 9),)), "Weight-device discarded."),
+        (Resources(throttles=(("read_bps", "8:0", 1),)), "Block I/O BPS read limit discarded."),
+        (Resources(throttles=(("write_iops", "8:0", 1),)), "Block I/O IOPS write limit discarded."),
+    ],
+)
+def test_what_docker_leaves_out_with_a_warning_is_left_out(limits: Resources, warning: str) -> None:
+    for (setting,) in (settings_v1(limits), settings_v2(limits)):
+        assert setting.optional.endswith(warning)
 
 
 @pytest.mark.parametrize(("weight", "scaled"), [(10, "1"), (500, "4950"), (1000, "10000")])
