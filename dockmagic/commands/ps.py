@@ -148,8 +148,7 @@ def _exposes(container: Container, text: str) -> bool:
 
 
 def _has_volume(container: Container, text: str) -> bool:
-    mounts = container.spec.mounts if container.spec else ()
-    return any(text in (mount.source, mount.target) for mount in mounts)
+    return any(text in (mount.source, mount.target) for mount in container.mounts)
 
 
 _FILTERS = {
@@ -174,7 +173,6 @@ def _network(container: Container) -> str:
 
 def _fields(container: Container, *, in_full: bool) -> Fields:
     command = shlex.join(container.command)
-    mounts = container.spec.mounts if container.spec else ()
     return {
         "ID": container.id if in_full else container.short_id,
         "Image": familiar(container.image).removesuffix(":latest"),
@@ -189,8 +187,8 @@ def _fields(container: Container, *, in_full: bool) -> Fields:
         "_names": container.name if is_named(container) else "(random)",
         "Labels": ",".join(f"{key}={text}" for key, text in sorted(container.labels.items())),
         "Label": label_lookup(container.labels),
-        "Mounts": ",".join(mount.source or mount.target for mount in mounts),
-        "LocalVolumes": str(sum(mount.kind == "volume" for mount in mounts)),
+        "Mounts": ",".join(mount.source or mount.target for mount in container.mounts),
+        "LocalVolumes": str(sum(mount.kind == "volume" for mount in container.mounts)),
         "Networks": _network(container),
     }
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from dockmagic_runtime.containers import inspect_mounts
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.registry import Registry
-from dockmagic_runtime.model.container import ContainerSpec, Mount, PortMapping, Status
+from dockmagic_runtime.model.container import ContainerSpec, PortMapping, Status
 from dockmagic_runtime.supervisor.state import State
 
 _NEVER = "0001-01-01T00:00:00Z"
@@ -44,7 +45,7 @@ def inspect(registry: Registry, record: Record) -> dict[str, Any]:
                 ),
             },
         },
-        "Mounts": [_mount(registry, mount) for mount in record.mounts],
+        "Mounts": inspect_mounts.mounts(registry, record),
         "Config": _config(record),
         "NetworkSettings": _network(record, now),
     }
@@ -78,7 +79,7 @@ def _state(now: State) -> dict[str, Any]:
 def _host_config(spec: ContainerSpec) -> dict[str, Any]:
     resources = spec.resources
     return {
-        "Binds": [_bind(mount) for mount in spec.mounts if mount.kind != "tmpfs"] or None,
+        **inspect_mounts.host_config(spec),
         "NetworkMode": spec.network,
         "PortBindings": _port_bindings(spec.ports),
         "AutoRemove": spec.auto_remove,
@@ -112,10 +113,6 @@ def _host_config(spec: ContainerSpec) -> dict[str, Any]:
     }
 
 
-def _bind(mount: Mount) -> str:
-    return f"{mount.source}:{mount.target}" + (":ro" if mount.read_only else "")
-
-
 def _port_bindings(ports: tuple[PortMapping, ...]) -> dict[str, list[dict[str, str]]]:
     found: dict[str, list[dict[str, str]]] = {}
     for port in ports:
@@ -123,22 +120,6 @@ def _port_bindings(ports: tuple[PortMapping, ...]) -> dict[str, list[dict[str, s
         host_port = str(port.host_port) if port.host_port else ""
         found.setdefault(key, []).append({"HostIp": port.host_ip, "HostPort": host_port})
     return found
-
-
-def _mount(registry: Registry, mount: Mount) -> dict[str, Any]:
-    named = {"Name": mount.source, "Driver": "local"} if mount.kind == "volume" else {}
-    source = mount.source
-    if mount.kind == "volume":
-        source = f"{registry.area.volumes}/{mount.source}/_data"
-    return {
-        "Type": mount.kind,
-        **named,
-        "Source": source,
-        "Destination": mount.target,
-        "Mode": ",".join(mount.options),
-        "RW": not mount.read_only,
-        "Propagation": "rprivate" if mount.kind == "bind" else "",
-    }
 
 
 def _config(record: Record) -> dict[str, Any]:
@@ -153,7 +134,7 @@ def _config(record: Record) -> dict[str, Any]:
         "Env": list(record.env),
         "Cmd": list(record.command) or None,
         "Image": spec.image,
-        "Volumes": {mount.target: {} for mount in record.mounts if mount.kind == "volume"} or None,
+        "Volumes": inspect_mounts.anonymous(record),
         "WorkingDir": record.working_dir,
         "Entrypoint": list(record.entrypoint) or None,
         "Labels": record.labels,

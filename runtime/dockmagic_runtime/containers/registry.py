@@ -152,5 +152,6 @@ def describe(record: Record, now: State) -> Container:
         labels=record.labels,
         oom_killed=now.oom_killed,
         error=now.error,
+        mounts=record.mounts,
         spec=record.spec,
     )

@@ -230,6 +230,7 @@ class Container:
     labels: dict[str, str] = field(default_factory=dict)
     oom_killed: bool = False
     error: str = ""
+    mounts: tuple[Mount, ...] = ()  # also the image's volumes and other containers'
     spec: ContainerSpec | None = None
 
     @property
