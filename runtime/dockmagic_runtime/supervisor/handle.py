@@ -214,10 +214,19 @@ class Process:
         self._say("signal", number=signal_number(name))
 
     def detach(self) -> None:
-        """Leave it running and close this connection."""
+        """Leave it running and close this connection; who reads its output is at the end of it."""
         if self._exit_code is None:
+            self.on_exit = None  # it goes on: nothing is to be cleared away after it
             self._say("detach")
+            self._wake_reader()
         self.close()
+
+    def _wake_reader(self) -> None:
+        """Closing alone leaves another thread that waits in recv where it is."""
+        try:
+            self._socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass  # the supervisor was faster
 
     def wait(self, timeout: float | None = None) -> int:
         """The exit code; output that nobody read is dropped. Raises TimeoutError."""
@@ -270,6 +279,10 @@ class Process:
                 data = self._socket.recv(256 * 1024)
             except ConnectionResetError:
                 data = b""  # it closed with words of ours unread; its own were delivered before
+            except OSError:
+                if self._socket.fileno() >= 0:
+                    raise
+                data = b""  # another thread has detached
             if not data:
                 self._lost()
                 return None
