@@ -18,7 +18,13 @@ from typing import Any, Final
 from dockmagic_runtime.errors import EngineBug
 from dockmagic_runtime.linux import constants as c
 from dockmagic_runtime.linux.interface import Linux
-from dockmagic_runtime.sandbox.operation import Context, from_wire, to_wire
+from dockmagic_runtime.sandbox.operation import (
+    Context,
+    Kept,
+    UndoneByKernel,
+    from_wire,
+    to_wire,
+)
 from dockmagic_runtime.supervisor import tree
 from dockmagic_runtime.supervisor.birth import Midwife, Newborn
 from dockmagic_runtime.supervisor.descriptors import receive as receive_fds
@@ -28,7 +34,7 @@ from dockmagic_runtime.supervisor.protocol import TREE
 _MOST: Final = 250  # the kernel takes 253 descriptors in one message (SCM_MAX_FD)
 _LIMIT: Final = 64 * 1024
 
-Kept = tuple[list[Any], Any, tuple[int, ...]]  # operation as on the wire, its value, descriptors
+Package = tuple[list[Any], Any, tuple[int, ...]]  # operation as on the wire, value, descriptors
 
 
 @dataclass(slots=True)
@@ -42,7 +48,7 @@ class Delivered:
     terminal: bool
     serves: bool  # operations want the supervisor's loop
     fds: dict[str, int]  # of "request", "owner", "lock", "listener", "input", "stdout", "stderr"
-    kept: list[Kept]
+    kept: list[Package]
 
 
 def first(linux: Linux, post: Post, tell: int, facts: dict[str, Any]) -> Delivered | None:
@@ -136,12 +142,13 @@ def _named(midwife: Midwife, newborn: Newborn) -> Iterator[tuple[str, int]]:
         yield stream, fd
 
 
-def _kept(newborn: Newborn) -> Iterator[Kept]:
+def _kept(newborn: Newborn) -> Iterator[Package]:
     for one in (*newborn.plan.host, *newborn.plan.network):
-        keep = getattr(one, "keep", None)
-        if keep is not None:
-            value, fds = keep(newborn.context)
+        if hasattr(one, "keep"):
+            value, fds = one.keep(newborn.context)
             yield to_wire((one,))[0], value, fds
+        elif not isinstance(one, UndoneByKernel):
+            raise EngineBug(f"{type(one).__name__} has an undo, but nobody would know of it")
 
 
 # ------------------------------------------------------------------ the supervisor's side
@@ -162,7 +169,7 @@ def _receive(channel: socket.socket, midwife: int) -> Delivered | None:
 
 def _delivered(channel: socket.socket, midwife: int, header: Any, fds: list[int]) -> Delivered:
     pid, name, terminal, serves, names, counted = header
-    kept: list[Kept] = []
+    kept: list[Package] = []
     at = len(names)
     for wire, value, count in counted:
         kept.append((wire, value, tuple(fds[at : at + count])))
@@ -173,8 +180,11 @@ def _delivered(channel: socket.socket, midwife: int, header: Any, fds: list[int]
     return Delivered(midwife, channel, pid, name, terminal, serves, named, kept)
 
 
-def take_over(context: Context, kept: list[Kept]) -> None:
-    """Put into the context what the operations of the start had put into the midwife's."""
-    for wire, value, fds in kept:
-        (one,) = from_wire([wire])
-        one.take_over(context, value, fds)  # type: ignore[attr-defined]  # it had `keep`
+def take_over(context: Context, packages: list[Package]) -> list[Kept]:
+    """Put into the context what the operations of the start had put into the midwife's. What is
+    left to undo at the end are these operations."""
+    kept: list[Any] = []
+    for wire, value, fds in packages:
+        kept += from_wire([wire])
+        kept[-1].take_over(context, value, fds)
+    return kept

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Final
 
 from dockmagic_runtime.store import locks
@@ -34,6 +34,7 @@ class State:
     ports: tuple[tuple[str, int, int, str], ...] = ()  # host ip, host port, container port, proto
 
 
+_FIELDS: Final = tuple(one.name for one in fields(State))
 NO_ENDPOINT: Final[dict[str, Any]] = {
     "ip_address": "",
     "prefix_length": 0,
@@ -48,7 +49,7 @@ def write(directory: str, state: State) -> None:
     temporary = f"{directory}/state.json.{os.getpid()}"
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
-        os.write(fd, json.dumps(asdict(state)).encode())
+        os.write(fd, json.dumps({name: getattr(state, name) for name in _FIELDS}).encode())
     finally:
         os.close(fd)
     os.rename(temporary, f"{directory}/state.json")

@@ -25,7 +25,7 @@ from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.linux.removal import remove_tree
 from dockmagic_runtime.sandbox import child
-from dockmagic_runtime.sandbox.operation import Context
+from dockmagic_runtime.sandbox.operation import Context, Kept
 from dockmagic_runtime.supervisor import delivery, place, protocol, state
 from dockmagic_runtime.supervisor.client import Client
 from dockmagic_runtime.supervisor.delivery import Delivered, read_request, take_over
@@ -33,7 +33,7 @@ from dockmagic_runtime.supervisor.execution import Execution, exit_code
 from dockmagic_runtime.supervisor.log import JsonLog
 from dockmagic_runtime.supervisor.loop import READ, Loop
 from dockmagic_runtime.supervisor.post import Post
-from dockmagic_runtime.supervisor.request import Order, decode_order, decode_plan
+from dockmagic_runtime.supervisor.request import Order, decode_order
 from dockmagic_runtime.supervisor.stdio import Stdio
 from dockmagic_runtime.supervisor.verbs import VERBS
 from dockmagic_runtime.volumes.unused import remove_unused
@@ -46,6 +46,7 @@ class Supervisor:
 
     pidfd: int
     _born: Delivered
+    _kept: list[Kept]
     _request: int
     _lock: int
 
@@ -124,7 +125,7 @@ class Supervisor:
     def context(self) -> Context:
         """What the operations of the start have left: for an exec, for the end."""
         context = Context(self.linux, init_pid=self._born.pid, resources=dict(self._facts))
-        take_over(context, self._born.kept)
+        self._kept = take_over(context, self._born.kept)
         return context
 
     # ------------------------------------------------------------------ clients
@@ -190,6 +191,10 @@ class Supervisor:
     @cached_property
     def _log(self) -> JsonLog | None:
         return JsonLog(self.order.log) if self.order.log else None
+
+    def _close_log(self) -> None:
+        if "_log" in self.__dict__ and self._log is not None:  # it is made for the first output
+            self._log.close()
 
     def _output(self, stream: str, data: bytes) -> None:
         if self._log is not None:
@@ -260,26 +265,27 @@ class Supervisor:
         self.stdio.drain()
         for execution in list(self.executions.values()):
             execution.finish()  # they die with pid 1, by the kernel's hand
-        if self._log is not None:
-            self._log.close()
+        self._close_log()
         cgroup = self.context.resources.get("cgroup")
         oom = bool(cgroup is not None and cgroup.oom_events())
-        self.record(
-            status="exited",
-            exit_code=code,
-            finished=time.time(),
-            pid=0,
-            oom_killed=oom,
-            **state.NO_ENDPOINT,
-        )
+        if not self.order.auto_remove:
+            self.record(
+                status="exited",
+                exit_code=code,
+                finished=time.time(),
+                pid=0,
+                oom_killed=oom,
+                **state.NO_ENDPOINT,
+            )
         self._undo()
-        if self.order.auto_remove:
-            self._remove_directory()
+        trash = self._take_directory_away() if self.order.auto_remove else ""
         self._leave()
         for client in list(self.clients):
             if not client.is_told:
                 client.say("exited", exit_code=code, oom_killed=oom)
             client.finish()
+        if trash:
+            remove_tree(trash, self.linux)
 
     def _leave(self) -> None:
         """Give up the container's place. Who has connected meanwhile is told of the end too."""
@@ -296,17 +302,17 @@ class Supervisor:
 
     def _undo(self) -> None:
         """In reverse. What fails is left to the next call's reconciliation, and said."""
-        plan = decode_plan(read_request(self._request))
         problems = []
-        for one in reversed((*plan.host, *plan.network)):
+        context = self.context
+        for one in reversed(self._kept):
             try:
-                one.undo(self.context)
+                one.undo(context)
             except Exception as error:
                 problems.append(str(error))
         if problems:
             self.record(error=f"after the end: {'; '.join(problems)}")
 
-    def _remove_directory(self) -> None:
+    def _take_directory_away(self) -> str:
         """`--rm`: the directory vanishes in one step; who finds it gone forgets the container.
 
         Its volumes go before: then none is left that nobody knows of.
@@ -315,7 +321,7 @@ class Supervisor:
         remove_unused(os.path.dirname(containers), self.order.anonymous_volumes, container_id=name)
         trash = f"{os.path.dirname(containers)}/tmp/{name}"
         os.rename(self.order.directory, trash)
-        remove_tree(trash, self.linux)
+        return trash
 
 
 def _rename_process(name: bytes) -> None:
