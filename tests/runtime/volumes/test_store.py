@@ -1,0 +1,234 @@
+"""The volumes of an area, without containers that run."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound, Unsupported
+from dockmagic_runtime.store.area import Area
+from dockmagic_runtime.store.database import Database
+from dockmagic_runtime.volumes.store import VolumeGone, VolumeStore
+from dockmagic_runtime.volumes.unused import remove_unused
+
+
+@pytest.fixture
+def database(area: Area) -> Iterator[Database]:
+    database = Database(area.database)
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def volumes(area: Area, database: Database) -> VolumeStore:
+    return VolumeStore(area, database)
+
+
+def add_container(area: Area, database: Database, container_id: str, *names: str) -> None:
+    mounts = [{"kind": "volume", "target": f"/{name}", "source": name} for name in names]
+    mounts.append({"kind": "bind", "target": "/b", "source": "bound"})
+    area.container(container_id).mkdir()
+    with database.transaction() as connection:
+        connection.execute(
+            "INSERT INTO containers (id, name, image_id, created, spec) VALUES (?, ?, '', 0, ?)",
+            (container_id, container_id, json.dumps({"mounts": mounts})),
+        )
+
+
+def test_a_volume_is_a_directory_with_a_description(area: Area, volumes: VolumeStore) -> None:
+    made = volumes.create("data", labels={"a": "b"})
+    assert made.mountpoint == str(area.volumes / "data" / "_data")
+    assert volumes.get("data") == made
+    assert Path(made.mountpoint).stat().st_mode & 0o777 == 0o755
+    assert sorted(os.listdir(area.volumes / "data")) == ["_data", "volume.json"]
+    assert os.listdir(area.scratch) == []
+
+
+def test_creating_one_that_exists_leaves_it_as_it_is(volumes: VolumeStore) -> None:
+    first = volumes.create("data", labels={"a": "b"})
+    (Path(first.mountpoint) / "file").touch()
+    assert volumes.create("data", labels={"c": "d"}) == first
+    assert os.listdir(first.mountpoint) == ["file"]
+
+
+def test_without_a_name_it_is_anonymous(volumes: VolumeStore) -> None:
+    made = volumes.create(labels={"a": "b"})
+    assert len(made.name) == 64
+    assert made.is_anonymous
+    assert made.labels == {"a": "b", "com.docker.volume.anonymous": ""}
+
+
+def test_volumes_of_an_area_without_descriptions_are_found(
+    area: Area, volumes: VolumeStore
+) -> None:
+    for name in ("named", "0" * 64):
+        (area.volumes / name / "_data").mkdir(parents=True)
+    assert [(one.name, one.is_anonymous) for one in volumes.find()] == [
+        ("0" * 64, True),
+        ("named", False),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("a", "create a: volume name is too short, names should be at least two alphanumeric"),
+        ("../x", r'"\.\./x" includes invalid characters for a local volume name'),
+        ("-ab", "includes invalid characters"),
+        ("a/b", "includes invalid characters"),
+    ],
+)
+def test_names_that_are_none(volumes: VolumeStore, name: str, message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        volumes.create(name)
+    with pytest.raises(NotFound, match="no such volume"):
+        volumes.get(name)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"colour": "red"}, 'create data: invalid option: "colour"'),
+        ({"type": "tmpfs"}, 'missing required option: "device"'),
+        ({"o": "size=1m"}, 'missing required option: "device"'),
+        ({"size": "1g"}, "quota size requested but no quota support"),
+    ],
+)
+def test_driver_options_that_are_none(
+    volumes: VolumeStore, options: dict[str, str], message: str
+) -> None:
+    with pytest.raises((InvalidInput, Unsupported), match=message):
+        volumes.create("data", driver_options=options)
+    assert volumes.find() == ()
+
+
+def test_another_driver_is_not_found(volumes: VolumeStore) -> None:
+    with pytest.raises(NotFound) as raised:
+        volumes.create("data", driver="nfs")
+    assert raised.value.message == (
+        'create data: error looking up volume plugin nfs: plugin "nfs" not found'
+    )
+
+
+def test_filters(area: Area, database: Database, volumes: VolumeStore) -> None:
+    volumes.create("web-data", labels={"tier": "web"})
+    volumes.create("db-data", labels={"tier": "db", "keep": ""})
+    volumes.create("other")
+    add_container(area, database, "c" * 64, "web-data", "other")
+
+    def names(**filters: list[str]) -> list[str]:
+        return [one.name for one in volumes.find(filters)]
+
+    assert names() == ["db-data", "other", "web-data"]
+    assert names(name=["data$"]) == ["db-data", "web-data"]
+    assert names(name=["^web", "oth"]) == ["other", "web-data"]
+    assert names(label=["tier"]) == ["db-data", "web-data"]
+    assert names(label=["tier=db", "keep"]) == ["db-data"]
+    assert names(driver=["local"]) == ["db-data", "other", "web-data"]
+    assert names(driver=["nfs"]) == []
+    assert names(dangling=["true"]) == ["db-data"]
+    assert names(dangling=["0"]) == ["other", "web-data"]
+    for filters, message in (
+        ({"colour": ["red"]}, "invalid filter 'colour'"),
+        ({"dangling": ["maybe"]}, "invalid filter 'dangling=[maybe]'"),
+        ({"dangling": ["1", "0"]}, "invalid filter 'dangling=[0 1]'"),
+    ):
+        with pytest.raises(InvalidInput) as raised:
+            volumes.find(filters)
+        assert raised.value.message == message
+
+
+def test_inspect_is_dockers(volumes: VolumeStore) -> None:
+    made = volumes.create("data")
+    found = volumes.inspect("data")
+    assert found.pop("CreatedAt")[:4].isdigit()
+    assert found == {
+        "Driver": "local",
+        "Labels": None,
+        "Mountpoint": made.mountpoint,
+        "Name": "data",
+        "Options": None,
+        "Scope": "local",
+    }
+    with pytest.raises(NotFound) as raised:
+        volumes.inspect("date")
+    assert raised.value.message == "get date: no such volume"
+    assert raised.value.hint == "did you mean data?"
+
+
+def test_rm(area: Area, database: Database, volumes: VolumeStore) -> None:
+    volumes.create("used")
+    for container_id in ("a" * 64, "b" * 64):
+        add_container(area, database, container_id, "used")
+    with pytest.raises(Conflict) as raised:
+        volumes.remove("used")
+    assert raised.value.message == (f"remove used: volume is in use - [{'a' * 64}, {'b' * 64}]")
+    area.container("a" * 64).rmdir()  # removed by its supervisor: the row does not count
+    area.container("b" * 64).rmdir()
+    volumes.remove("used")
+    with pytest.raises(NotFound):
+        volumes.remove("used")
+    volumes.remove("used", force=True)
+    assert os.listdir(area.volumes) == os.listdir(area.scratch) == []
+
+
+def test_prune(area: Area, database: Database, volumes: VolumeStore) -> None:
+    anonymous, used = volumes.create(labels={"a": "1"}), volumes.create()
+    volumes.create("named", labels={"a": "1"})
+    volumes.create("kept", labels={"keep": ""})
+    add_container(area, database, "c" * 64, used.name)
+    (Path(anonymous.mountpoint) / "file").write_bytes(b"x" * 1000)
+    os.link(f"{anonymous.mountpoint}/file", f"{anonymous.mountpoint}/again")
+    pruned = volumes.prune({"label": ["a"]})
+    assert (pruned.names, pruned.reclaimed) == ((anonymous.name,), 1000)
+    assert volumes.prune().names == ()
+    assert volumes.prune({"all": ["true"], "label!": ["keep"]}).names == ("named",)
+    assert {one.name for one in volumes.find()} == {used.name, "kept"}
+    with pytest.raises(InvalidInput, match="invalid filter 'until'"):
+        volumes.prune({"until": ["1h"]})
+
+
+def test_size_counts_each_file_once(volumes: VolumeStore) -> None:
+    made = Path(volumes.create("data").mountpoint)
+    (made / "below").mkdir()
+    (made / "below" / "file").write_bytes(b"x" * 5000)
+    os.link(made / "below" / "file", made / "again")
+    assert volumes.size("data") == 5000
+
+
+def test_unused_volumes_go_and_used_ones_stay(
+    area: Area, database: Database, volumes: VolumeStore
+) -> None:
+    names = [volumes.create().name for _ in range(3)]
+    add_container(area, database, "a" * 64, *names[:2])
+    add_container(area, database, "b" * 64, names[1])
+    remove_unused(str(area.root), names, container_id="a" * 64)
+    assert [one.name for one in volumes.find()] == [names[1]]
+
+
+def test_a_volume_that_was_removed_meanwhile_is_noticed(volumes: VolumeStore) -> None:
+    volumes.create("data")
+    volumes.require(["data"])
+    volumes.remove("data")
+    with pytest.raises(VolumeGone):
+        volumes.require(["data"])
+
+
+def test_threads_that_make_one_volume_all_get_it(area: Area, volumes: VolumeStore) -> None:
+    found: list[float] = []
+    threads = [
+        threading.Thread(target=lambda: found.append(volumes.create("data").created))
+        for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 8
+    assert len(set(found)) == 1
+    assert os.listdir(area.scratch) == []
