@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -464,6 +465,29 @@ def test_a_volume_in_memory_leaves_nothing_on_the_host(engine: Engine, run: Run)
     assert words[-1] == "7"
     assert os.listdir(data(engine, "memory")) == []
     assert "memory/_data" not in Path("/proc/self/mountinfo").read_text()
+
+
+def test_containers_that_run_share_a_volume_in_memory(engine: Engine, run: Run) -> None:
+    options = {"type": "tmpfs", "device": "tmpfs", "o": "size=1m"}
+    mounts = (volume(engine.create_volume("memory", driver_options=options).name, "/v"),)
+    spec = ContainerSpec(
+        image="busybox", command=("sleep", "100"), name="first", mounts=mounts, network="none"
+    )
+    engine.run_detached(spec)
+    assert run("touch", "/v/from-second", mounts=mounts, network="none").code == 0
+    ended = collect(engine.exec("first", ExecSpec(command=("ls", "/v"))))
+    assert ended.stdout == "from-second\n"
+    # a link in the way: what it leads to is not the volume, so the third begins with an empty one
+    script = "mkdir /w && mount -t tmpfs none /w && touch /w/no && umount /v && ln -sfn /w /v"
+    engine.remove("first", force=True)
+    engine.run_detached(replace(spec, privileged=True))
+    collect(
+        engine.exec(
+            "first",
+            ExecSpec(command=("sh", "-c", f"{script}; rmdir /v; ln -s /w /v"), privileged=True),
+        )
+    )
+    assert run("ls", "/v", mounts=mounts, network="none").stdout == ""
 
 
 def test_a_volume_that_is_a_directory_of_the_host(

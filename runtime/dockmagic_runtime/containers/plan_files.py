@@ -114,7 +114,14 @@ def sources(record: Record, around: Surroundings) -> list[Operation]:
 def volume_sources(around: Surroundings) -> list[Operation]:
     """The file systems of volumes with driver options."""
     return [
-        OpenVolume(target, around.sources[target], device.fstype, device.source, device.options)
+        OpenVolume(
+            target,
+            around.sources[target],
+            device.fstype,
+            device.source,
+            device.options,
+            around.peers.get(target, (0, 0, "")),
+        )
         for target, device in around.devices.items()
     ]
 

@@ -17,6 +17,7 @@ from dockmagic_runtime.linux.cgroups import Cgroups
 from dockmagic_runtime.model.container import PortMapping, Status
 from dockmagic_runtime.network.networks import Networks
 from dockmagic_runtime.network.plan import Connection
+from dockmagic_runtime.sandbox.joining import start_of
 from dockmagic_runtime.sandbox.plan import SandboxPlan
 from dockmagic_runtime.store import locks
 from dockmagic_runtime.store.area import Area
@@ -130,14 +131,30 @@ class Starter:
 
     def _volumes(self, record: Record) -> dict[str, dict[str, Any]]:
         """Where the volumes' data are, and what is mounted for those with driver options."""
-        sources, devices = {}, {}
+        sources, devices, peers = {}, {}, {}
         for mount in record.mounts:
             if mount.kind == "volume":
                 volume = self.volumes.create(mount.source)
                 sources[mount.target] = volume.mountpoint
                 if (device := self.volumes.device(volume)) is not None:
                     devices[mount.target] = device
-        return {"sources": sources, "devices": devices}
+                    if device.fstype == "tmpfs" and (peer := self._peer(record, mount.source)):
+                        peers[mount.target] = peer
+        return {"sources": sources, "devices": devices, "peers": peers}
+
+    def _peer(self, record: Record, volume: str) -> tuple[int, int, str] | None:
+        """A container that runs with the volume: its process, when that began, and the path."""
+        for container_id in self.volumes.users().get(volume, []):
+            if container_id == record.id or not (pid := self.registry.state(container_id).pid):
+                continue
+            try:
+                mounts = self.registry.find(container_id).mounts
+            except NotFound:
+                continue  # it has just ended
+            for mount in mounts:
+                if mount.source == volume and not mount.subpath:
+                    return pid, start_of(pid), mount.target
+        return None
 
     @property
     def rootfs(self) -> str:

@@ -15,7 +15,8 @@ class Surroundings:
     files hosts, hostname and resolv.conf; `rootfs` an empty directory to mount on.
 
     By a mount's target: `sources` are the directories of volumes, `devices` what is mounted for
-    those with driver options, `images` the layers of mounted images, topmost first.
+    those with driver options, `peers` the process, its start and the path of another container
+    that has such a volume in memory, `images` the layers of mounted images, topmost first.
     `joined` is the pid whose namespace is shared, for "net", "pid" and "ipc".
     """
 
@@ -30,5 +31,6 @@ class Surroundings:
     joined: dict[str, int] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
     devices: dict[str, Device] = field(default_factory=dict)
+    peers: dict[str, tuple[int, int, str]] = field(default_factory=dict)
     images: dict[str, tuple[str, ...]] = field(default_factory=dict)
     processors: int = 1

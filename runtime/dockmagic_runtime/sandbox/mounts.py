@@ -20,6 +20,7 @@ from dockmagic_runtime.linux import constants as c
 from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.linux.root import Root
 from dockmagic_runtime.sandbox.filesystems import attributes, configure
+from dockmagic_runtime.sandbox.joining import mount_namespace_of
 from dockmagic_runtime.sandbox.operation import Context, UndoneByKernel, operation
 from dockmagic_runtime.sandbox.overlay import mount_overlay
 from dockmagic_runtime.sandbox.placing import container_root, place
@@ -204,8 +205,7 @@ class MakeDevices(UndoneByKernel):
 class BindFromContainer(UndoneByKernel):
     """A mount of another container (`--ipc container:NAME` shares its /dev/shm).
 
-    A mount can be cloned only by somebody in its own mount namespace: this single-threaded child
-    goes there and comes back.
+    It goes to that container's mount namespace and comes back: see `sandbox.joining`.
     """
 
     calls: ClassVar[tuple[str, ...]] = ("setns", "open_tree OPEN_TREE_CLONE", "move_mount")
@@ -218,17 +218,8 @@ class BindFromContainer(UndoneByKernel):
 
     def execute(self, context: Context) -> None:
         linux = context.linux
-        own = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
-        theirs = os.open(f"/proc/{self.pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            linux.setns(theirs, c.CLONE_NEWNS)
-            try:
-                mount = linux.open_tree(c.AT_FDCWD, self.path, c.OPEN_TREE_CLONE)
-            finally:
-                linux.setns(own, c.CLONE_NEWNS)
-        finally:
-            os.close(own)
-            os.close(theirs)
+        with mount_namespace_of(linux, self.pid):
+            mount = linux.open_tree(c.AT_FDCWD, self.path, c.OPEN_TREE_CLONE)
         place(context, mount, _mount_point(context, self.path))
 
 

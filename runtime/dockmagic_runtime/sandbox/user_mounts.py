@@ -23,6 +23,7 @@ from dockmagic_runtime.sandbox.filesystems import (
     open_filesystem,
     settings,
 )
+from dockmagic_runtime.sandbox.joining import clone_tmpfs
 from dockmagic_runtime.sandbox.operation import Context, UndoneByKernel, operation
 from dockmagic_runtime.sandbox.overlay import mount_overlay
 from dockmagic_runtime.sandbox.placing import container_root, place
@@ -50,7 +51,11 @@ def _opened(context: Context) -> dict[str, Any]:
 @dataclass(frozen=True, slots=True)
 class OpenVolume(UndoneByKernel):
     """The file system of a volume with driver options. Nothing of it is mounted on the host:
-    it is gone when the container's last process is."""
+    it is gone when the container's last process is.
+
+    A tmpfs has no name by which a second container could open it too; `peer` is a process of one
+    that has it, when that began (`joining.start_of`), and where.
+    """
 
     calls: ClassVar[tuple[str, ...]] = ("fsopen", "fsconfig", "fsmount")
 
@@ -59,16 +64,21 @@ class OpenVolume(UndoneByKernel):
     fstype: str
     source: str
     options: tuple[str, ...] = ()
+    peer: tuple[int, int, str] = (0, 0, "")
 
     def describe(self) -> str:
-        return f"open the file system {self.source} ({self.fstype}) of the volume for {self.target}"
+        shared = f", shared with process {self.peer[0]}" if self.peer[0] else ""
+        return f"open {self.source} ({self.fstype}) for the volume on {self.target}{shared}"
 
     def execute(self, context: Context) -> None:
+        mount = clone_tmpfs(context.linux, *self.peer) if self.peer[0] else None
+        _opened(context)[self.target] = self._open(context.linux) if mount is None else mount
+
+    def _open(self, linux: Linux) -> int:
         try:
-            mount = open_filesystem(context.linux, self.fstype, self.source, self.options)
+            return open_filesystem(linux, self.fstype, self.source, self.options)
         except OSError as error:
             raise mount_failed(self.mountpoint, self.source, error) from error
-        _opened(context)[self.target] = mount
 
 
 @operation
