@@ -21,6 +21,7 @@ from dockmagic_runtime.linux.syscalls import Kernel
 from dockmagic_runtime.model.container import ContainerSpec, Mount
 from dockmagic_runtime.model.image import Image
 from dockmagic_runtime.sandbox.overlay import mount_overlay
+from dockmagic_runtime.sandbox.user_mounts import PROPAGATION
 from dockmagic_runtime.volumes.store import VolumeStore
 
 _MODES: Final = (
@@ -143,6 +144,8 @@ def check(mount: Mount) -> None:
 
 
 def _fault(mount: Mount) -> str:
+    if mount.kind not in ("bind", "volume", "tmpfs", "image"):
+        return "mount type unknown"
     if not mount.target:
         return "field Target must not be empty"
     if not mount.target.startswith("/"):
@@ -153,6 +156,8 @@ def _fault(mount: Mount) -> str:
         return "field Source must not be empty"
     if mount.kind == "bind" and not mount.source.startswith("/"):
         return f"invalid mount path: '{mount.source}' mount path must be absolute"
+    if mount.propagation not in PROPAGATION:
+        return f"invalid propagation mode: {mount.propagation}"
     if mount.kind == "tmpfs" and mount.source:
         return "field Source must not be specified"
     if mount.subpath and _is_anonymous(mount):

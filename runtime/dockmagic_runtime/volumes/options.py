@@ -89,8 +89,10 @@ def _address(host: str) -> str:
     except ValueError:
         pass  # a name
     try:
-        return str(socket.getaddrinfo(host, None)[0][4][0])
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except OSError as error:
         raise NotFound(
             f"error resolving passed in network volume address: lookup {host}: {error.strerror}"
         ) from None
+    # the older kind first, as Docker does
+    return min((family != socket.AF_INET, str(to[0])) for family, *_, to in found)[1]
