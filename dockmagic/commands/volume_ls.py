@@ -69,10 +69,10 @@ def run(engine: Engine, arguments: Arguments) -> Volumes:
     )
 
 
-def _natural(volume: Volume) -> list[tuple[int, str]]:
-    """`v2` before `v10`, as Docker sorts them."""
-    parts = re.findall(r"\d+|\D+", volume.name)
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
+def _natural(volume: Volume) -> list[tuple[str, int]]:
+    """`v2` before `v10`, as Docker sorts them: numbers by value, the rest by character."""
+    parts = re.findall(r"\d+|\D", volume.name)
+    return [("0", int(part)) if part.isdigit() else (part, 0) for part in parts]
 
 
 def _fields(volume: Volume) -> Fields:

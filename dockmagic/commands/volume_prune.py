@@ -46,7 +46,8 @@ class PrunedResult(Result):
         return self._text(decimal_size(self.pruned.reclaimed))
 
     def stable(self) -> str:
-        return f"{len(self.pruned.names)} volumes removed"
+        count = len(self.pruned.names)
+        return f"{count} volume{'' if count == 1 else 's'} removed"
 
     def _text(self, size: str) -> str:
         names = "".join(f"{name}\n" for name in self.pruned.names)

@@ -1,4 +1,4 @@
-"""Tab after `%docker`, `%%docker` and the verbs' magics: verbs, flags, images, containers."""
+"""Tab after `%docker`, `%%docker` and the verbs' magics: verbs, flags, and names of things."""
 
 from __future__ import annotations
 
@@ -90,6 +90,8 @@ class Completer:
             found += [(familiar(tag), "image") for tag in tags]
         if verb in _CONTAINERS or verb == "inspect":
             found += [(one.name, "container") for one in engine.containers(all=True)]
+        if verb in ("volume_rm", "volume_inspect"):
+            found += [(one.name, "volume") for one in engine.volumes()]
         return found
 
 

@@ -84,6 +84,14 @@ def test_ls(engine: VolumeEngine) -> None:
         docker(engine, "volume ls -f colour=red")
 
 
+def test_ls_sorts_as_people_do(engine: VolumeEngine) -> None:
+    for name in ("w10", "w9", "0ab", "w-1", "w", "aw"):
+        docker(engine, f"volume create {name}xx")
+    assert str(docker(engine, "volume ls -q")).split() == [
+        "0abxx", "awxx", "w-1xx", "w9xx", "w10xx", "wxx",
+    ]  # fmt: skip
+
+
 def test_inspect(engine: VolumeEngine) -> None:
     docker(engine, "volume create -o type=tmpfs -o device=tmpfs -o o=size=1m,uid=3 memory")
     found = docker(engine, "volume inspect memory nope")
@@ -115,7 +123,7 @@ def test_prune_asks_first(engine: VolumeEngine) -> None:
         f"Deleted Volumes:\n{anonymous}\n\nTotal reclaimed space: 0B"
     )
     assert str(docker(engine, "volume prune -f")) == "Total reclaimed space: 0B"
-    assert repr(docker(engine, "volume prune -af")) == "1 volumes removed"
+    assert repr(docker(engine, "volume prune -af")) == "1 volume removed"
     assert str(docker(engine, "volume ls -q")) == ""
     assert named == "named"
     with pytest.raises(DockmagicError, match="cannot specify both --all and --filter all=1"):
