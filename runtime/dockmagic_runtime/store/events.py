@@ -17,11 +17,11 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from dockmagic_runtime.model.event import Event
+from dockmagic_runtime.store.rotated import RotatedReader, is_at
 
 LIMIT: Final = 1024 * 1024
 _NAME: Final = "events.json"
 _POLL: Final = 0.05  # seconds between looks at a journal that is followed
-_CHUNK: Final = 256 * 1024
 # an area that is being removed, a full or a read-only disk: no event is worth a failed verb
 _BEYOND_US: Final = (errno.ENOENT, errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
@@ -43,7 +43,7 @@ def _append(path: str, line: bytes) -> bool:
     fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(fd, fcntl.LOCK_SH)
-        if not _is_at(fd, path):
+        if not is_at(fd, path):
             return False
         os.write(fd, line)
         if os.lseek(fd, 0, os.SEEK_CUR) > LIMIT:
@@ -55,15 +55,8 @@ def _append(path: str, line: bytes) -> bool:
 
 def _rotate(fd: int, path: str) -> None:
     fcntl.flock(fd, fcntl.LOCK_EX)  # gives the shared one back first: no deadlock, but a gap
-    if _is_at(fd, path):
+    if is_at(fd, path):
         os.rename(path, f"{path}.1")  # noqa: PTH104 - a supervisor has no pathlib
-
-
-def _is_at(fd: int, path: str) -> bool:
-    try:
-        return os.path.samestat(os.fstat(fd), os.stat(path))
-    except FileNotFoundError:
-        return False
 
 
 def read(directory: str, since: float = 0, until: float = 0) -> Iterator[Event]:
@@ -98,7 +91,7 @@ def _decode(line: bytes) -> Event | None:
 
 def _lines(path: str, over: Callable[[], bool]) -> Iterator[bytes]:
     """Every line of the two files and of those that come after, in order."""
-    reader = _Reader(path)
+    reader = RotatedReader(path)
     try:
         while True:
             is_last_look = over()  # first this, then the file: see `follow`
@@ -109,61 +102,3 @@ def _lines(path: str, over: Callable[[], bool]) -> Iterator[bytes]:
             time.sleep(_POLL)
     finally:
         reader.close()
-
-
-class _Reader:
-    """Stands in one file of the journal, and goes on to the next when that is full."""
-
-    def __init__(self, path: str) -> None:
-        self._path, self._old = path, f"{path}.1"
-        self._rest = b""
-        self._fd = -1
-
-    def take(self) -> list[bytes]:
-        """Some whole lines; none when there are no more now."""
-        while self._fd >= 0 or self._advance():
-            # asked before reading: a file that has been renamed will not grow after the answer
-            is_left = not _is_at(self._fd, self._path)
-            data = os.read(self._fd, _CHUNK)
-            if data:
-                *lines, self._rest = (self._rest + data).split(b"\n")
-                if lines:
-                    return lines
-            elif not is_left or not self._advance():
-                return []
-        return []
-
-    def _advance(self) -> bool:
-        """Go to the file after this one; whether there is one."""
-        current = _open(self._path)
-        # looked at after the opening: if ours is the old one still, `current` comes right after it
-        if self._fd >= 0 and _is_at(self._fd, self._old):
-            return self._go_to(current)
-        oldest = _open(self._old)  # nothing was read yet, or ours is gone
-        if oldest < 0:
-            return self._go_to(current)
-        _close(current)
-        return self._go_to(oldest)
-
-    def _go_to(self, fd: int) -> bool:
-        if fd >= 0:
-            self.close()
-            self._fd, self._rest = fd, b""
-        return fd >= 0
-
-    def close(self) -> None:
-        _close(self._fd)
-        self._fd = -1
-
-
-def _open(path: str) -> int:
-    """A descriptor, or -1 when there is no such file."""
-    try:
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return -1
-
-
-def _close(fd: int) -> None:
-    if fd >= 0:
-        os.close(fd)
