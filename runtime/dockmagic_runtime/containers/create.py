@@ -27,6 +27,7 @@ def create(
     starter: Starter, spec: ContainerSpec, image: Image, find_image: Callable[[str], Image]
 ) -> Record:
     """The new container. Raises Conflict for a name in use, InvalidInput for what cannot be."""
+    log_options(spec.log_driver, spec.log_options)
     limits.check(spec.resources, cpus=os.cpu_count() or 1)
     record = _record(secrets.token_hex(32), spec, image)
     for _ in range(_ATTEMPTS):

@@ -1,17 +1,35 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dockmagic_runtime.supervisor.log import PIECE, JsonLog, timestamp
+from dockmagic_runtime.errors import InvalidInput, Unsupported
+from dockmagic_runtime.supervisor.log import (
+    PIECE,
+    JsonLog,
+    LogOptions,
+    log_options,
+    open_log,
+    timestamp,
+)
 
 
 def entries(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    return [json.loads(line) for line in path.read_text().split("\n")[:-1]]
+
+
+def logged(path: Path) -> list[str]:
+    return [one["log"] for one in entries(path)]
+
+
+# ------------------------------------------------------------------ what is written
 
 
 def test_one_object_a_line_with_dockers_keys(tmp_path: Path) -> None:
@@ -25,7 +43,7 @@ def test_one_object_a_line_with_dockers_keys(tmp_path: Path) -> None:
         ("stdout", "two\n"),
         ("stderr", "bad\n"),
     ]
-    assert all(set(one) == {"log", "stream", "time"} for one in found)
+    assert all(list(one) == ["log", "stream", "time"] for one in found)
 
 
 def test_an_unfinished_line_waits_for_its_rest_and_is_written_at_the_end(tmp_path: Path) -> None:
@@ -34,22 +52,44 @@ def test_an_unfinished_line_waits_for_its_rest_and_is_written_at_the_end(tmp_pat
     log.write("stderr", b"between\n")
     log.write("stdout", b"lo\nno newline")
     log.close()
-    assert [one["log"] for one in entries(tmp_path / "log")] == [
-        "between\n",
-        "hello\n",
-        "no newline",
-    ]
+    assert logged(tmp_path / "log") == ["between\n", "hello\n", "no newline"]
 
 
 def test_a_carriage_return_does_not_end_a_line(tmp_path: Path) -> None:
     log = JsonLog(str(tmp_path / "log"))
     log.write("stdout", b"10%\r20%\r\n")
     log.close()
-    assert [one["log"] for one in entries(tmp_path / "log")] == ["10%\r20%\r\n"]
+    assert logged(tmp_path / "log") == ["10%\r20%\r\n"]
 
 
-@settings(deadline=None, max_examples=50)
-@given(st.lists(st.binary(max_size=3 * PIECE // 2), max_size=6))
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'say "hi" \\n and \\\\ \\" \\\n',
+        bytes(byte for byte in range(256) if byte != 0x0A) + b"\n",
+        "\x7f\u2028\u2029 größe 日本語 \U0001f40b\n".encode(),
+        b"\\\n",
+        b"\n",
+    ],
+)
+def test_every_byte_is_escaped_as_json_asks(tmp_path: Path, line: bytes) -> None:
+    log = JsonLog(str(tmp_path / "log"))
+    log.write("stdout", b"before\n" + line + b"after\n")
+    log.close()
+    assert logged(tmp_path / "log") == ["before\n", line.decode("utf-8", "replace"), "after\n"]
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.lists(
+        st.one_of(
+            st.binary(max_size=3 * PIECE // 2),
+            st.text(alphabet='ab"\\\n\r\t\x1bé漢', max_size=100).map(str.encode),
+            st.integers(PIECE - 3, 2 * PIECE + 3).map(lambda size: b"x" * size),
+        ),
+        max_size=6,
+    )
+)
 def test_nothing_is_lost_and_no_piece_is_longer_than_16_kib(
     tmp_path_factory: Any, chunks: list[bytes]
 ) -> None:
@@ -59,10 +99,188 @@ def test_nothing_is_lost_and_no_piece_is_longer_than_16_kib(
     for chunk in text:
         log.write("stdout", chunk)
     log.close()
-    found = entries(path)
-    assert "".join(one["log"] for one in found).encode() == b"".join(text)
-    assert all(len(one["log"]) <= PIECE for one in found)
+    found = logged(path)
+    assert "".join(found).encode() == b"".join(text)
+    assert all(len(one) <= PIECE for one in found)
+    assert all("\n" not in one[:-1] for one in found)
+
+
+@pytest.mark.parametrize("shift", range(4))
+def test_a_long_line_is_not_cut_inside_a_character(tmp_path: Path, shift: int) -> None:
+    line = "x" * shift + "\U0001f40b" * PIECE + "\n"
+    log = JsonLog(str(tmp_path / "log"))
+    log.write("stdout", line.encode())
+    log.close()
+    found = logged(tmp_path / "log")
+    assert len(found) > 4
+    assert "".join(found) == line
+    assert all(len(one.encode()) <= PIECE for one in found)
+
+
+def test_a_line_of_whole_pieces_ends_with_its_newline(tmp_path: Path) -> None:
+    log = JsonLog(str(tmp_path / "log"))
+    for part in (b"x" * PIECE, b"y" * PIECE, b"\n", b"next\n"):
+        log.write("stdout", part)
+    log.close()
+    assert "".join(logged(tmp_path / "log")) == "x" * PIECE + "y" * PIECE + "\nnext\n"
+
+
+def test_a_second_start_appends(tmp_path: Path) -> None:
+    for word in (b"first\n", b"second\n"):
+        log = JsonLog(str(tmp_path / "log"))
+        log.write("stdout", word)
+        log.close()
+    assert logged(tmp_path / "log") == ["first\n", "second\n"]
 
 
 def test_times_are_rfc_3339_with_nanoseconds() -> None:
     assert timestamp(1_700_000_000_000_000_042) == "2023-11-14T22:13:20.000000042Z"
+
+
+# ------------------------------------------------------------------ rotation
+
+
+def test_files_are_kept_up_to_their_number_and_no_longer_than_their_size(tmp_path: Path) -> None:
+    log = JsonLog(str(tmp_path / "log"), LogOptions(max_size=1000, max_file=3))
+    for number in range(100):
+        log.write("stdout", f"line {number}\n".encode())
+    log.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["log", "log.1", "log.2"]
+    # the line that reaches the size is the last one, as with Docker
+    assert all(path.stat().st_size < 1100 for path in tmp_path.iterdir())
+    assert (tmp_path / "log.1").stat().st_size >= 1000
+    found = [*logged(tmp_path / "log.2"), *logged(tmp_path / "log.1"), *logged(tmp_path / "log")]
+    assert found == [f"line {number}\n" for number in range(100 - len(found), 100)]
+
+
+def test_one_large_write_is_spread_over_the_files(tmp_path: Path) -> None:
+    log = JsonLog(str(tmp_path / "log"), LogOptions(max_size=100_000, max_file=4))
+    log.write("stdout", b"".join(b"%05d\n" % number for number in range(10_000)))
+    log.close()
+    sizes = [(tmp_path / name).stat().st_size for name in ("log.1", "log.2", "log.3")]
+    assert all(100_000 <= size < 100_100 for size in sizes)
+    assert logged(tmp_path / "log")[-1] == "09999\n"
+
+
+def test_with_one_file_only_the_newest_is_there(tmp_path: Path) -> None:
+    log = JsonLog(str(tmp_path / "log"), LogOptions(max_size=300, max_file=1))
+    with (tmp_path / "log").open() as reader:
+        for number in range(10):
+            log.write("stdout", f"{number}\n".encode())
+        log.close()
+        assert next(json.loads(line)["log"] for line in reader) == "0\n"  # who has it, keeps it
+    assert [path.name for path in tmp_path.iterdir()] == ["log"]
+    assert logged(tmp_path / "log")[-1] == "9\n"
+    assert len(logged(tmp_path / "log")) < 6
+
+
+def test_a_second_start_rotates_what_is_full_already(tmp_path: Path) -> None:
+    (tmp_path / "log").write_text('{"log":"old\\n","stream":"stdout","time":"x"}\n' * 50)
+    log = JsonLog(str(tmp_path / "log"), LogOptions(max_size=1000, max_file=2))
+    log.write("stdout", b"new\n")
+    log.close()
+    assert logged(tmp_path / "log") == ["new\n"]
+    assert logged(tmp_path / "log.1") == ["old\n"] * 50
+
+
+def test_a_full_disk_costs_lines_and_not_the_container(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = JsonLog(str(tmp_path / "log"))
+    log.write("stdout", b"before\n")
+    write = os.write
+
+    def half(fd: int, data: bytes) -> int:
+        if len(data) <= 20:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(fd, data[:20])
+
+    monkeypatch.setattr(os, "write", lambda fd, data: half(fd, data[:40]))
+    log.write("stdout", b"lost\n")
+    monkeypatch.undo()
+    log.write("stdout", b"after\n")
+    log.close()
+    first, torn, last = (tmp_path / "log").read_text().split("\n")[:-1]
+    assert json.loads(first)["log"] == "before\n"
+    assert json.loads(last)["log"] == "after\n"
+    assert torn.startswith('{"log":"lost')
+
+
+def test_a_rotation_that_cannot_be_goes_on_in_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = JsonLog(str(tmp_path / "log"), LogOptions(max_size=10, max_file=2))
+    log.write("stdout", b"one\n")
+
+    def refuse(*_arguments: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "open", refuse)
+    log.write("stdout", b"two\n")
+    monkeypatch.undo()
+    log.write("stdout", b"three\n")
+    log.close()
+    assert logged(tmp_path / "log.1") == ["one\n", "two\n"]
+    assert logged(tmp_path / "log") == ["three\n"]
+
+
+# ------------------------------------------------------------------ options
+
+
+@pytest.mark.parametrize(
+    ("driver", "options", "expected"),
+    [
+        ("json-file", {}, LogOptions(0, 1)),
+        ("json-file", {"max-size": "10m", "max-file": "3"}, LogOptions(10_000_000, 3)),
+        ("json-file", {"max-size": "10k"}, LogOptions(10_000, 1)),
+        ("json-file", {"max-size": "1.5GB"}, LogOptions(1_500_000_000, 1)),
+        ("json-file", {"max-size": "300"}, LogOptions(300, 1)),
+        ("local", {}, LogOptions(20_000_000, 5)),
+        ("local", {"max-file": "2"}, LogOptions(20_000_000, 2)),
+        ("none", {}, LogOptions(0, 1)),
+    ],
+)
+def test_options(driver: str, options: dict[str, str], expected: LogOptions) -> None:
+    assert log_options(driver, options) == expected
+
+
+@pytest.mark.parametrize(
+    ("driver", "options", "words"),
+    [
+        ("nope", {}, "logger: no log driver named 'nope' is registered"),
+        ("json-file", {"max-files": "3"}, "unknown log opt 'max-files' for json-file log driver"),
+        ("local", {"max-files": "3"}, "unknown log opt 'max-files' for log driver local"),
+        ("none", {"max-size": "1k"}, "invalid logging opts for driver none"),
+        ("json-file", {"max-size": "0"}, "max-size must be a positive number"),
+        ("json-file", {"max-size": "-1"}, "invalid size: '-1'"),
+        ("json-file", {"max-size": "ten"}, "invalid size: 'ten'"),
+        ("json-file", {"max-file": "0"}, "max-file cannot be less than 1"),
+        ("local", {"max-file": "x"}, "invalid value for max-file"),
+    ],
+)
+def test_what_docker_refuses(driver: str, options: dict[str, str], words: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        log_options(driver, options)
+    assert words in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("driver", "options"), [("syslog", {}), ("json-file", {"compress": "true"})]
+)
+def test_what_only_docker_has(driver: str, options: dict[str, str]) -> None:
+    with pytest.raises(Unsupported, match="is not supported"):
+        log_options(driver, options)
+
+
+def test_the_driver_none_has_no_log(tmp_path: Path) -> None:
+    assert open_log("none", {}, str(tmp_path / "log")) is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_driver_local_rotates_as_it_is_told(tmp_path: Path) -> None:
+    log = open_log("local", {"max-size": "100", "max-file": "2"}, str(tmp_path / "log"))
+    assert log is not None
+    for _ in range(5):
+        log.write("stdout", b"line\n")
+    log.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["log", "log.1"]
