@@ -18,6 +18,7 @@ from dockmagic_runtime.errors import Conflict
 from dockmagic_runtime.model.container import ContainerSpec
 from dockmagic_runtime.model.image import Image
 from dockmagic_runtime.sandbox import limits
+from dockmagic_runtime.supervisor.log import log_options
 from dockmagic_runtime.volumes.store import VolumeGone
 
 _ATTEMPTS: Final = 5
