@@ -15,7 +15,7 @@ from dockmagic import commands
 from dockmagic.commands.flags import Arguments, HelpAsked, WrongUsage
 from dockmagic.commands.result import Attached, Chunk, Event, Outcome, Question, Result
 from dockmagic.session import Session, current
-from dockmagic_runtime.errors import DockmagicError, StartFailed
+from dockmagic_runtime.errors import DockmagicError, InvalidInput, StartFailed
 from dockmagic_runtime.model.events import (
     BuildDone,
     BuildStarted,
@@ -77,7 +77,7 @@ def _check_terminal(arguments: Arguments) -> None:
     if arguments.verb not in ("run", "exec") or arguments.flag("detach"):
         return
     if arguments.flag("tty") and arguments.flag("interactive") and not sys.stdin.isatty():
-        raise arguments.wrong("the input device is not a TTY", exit_code=1)
+        raise _no_terminal()
 
 
 def _show(outcome: Outcome) -> int:
@@ -91,9 +91,7 @@ def _events(events: Iterator[Event]) -> int:
     results = 0
     for event in events:
         if isinstance(event, Attached):
-            from dockmagic.terminal import attach
-
-            code = attach(event).exit_code
+            code = _attach(event)
         elif isinstance(event, Question):
             code = _result(event.proceed()) if _says_yes(event) else 0
         elif isinstance(event, Result):
@@ -103,6 +101,21 @@ def _events(events: Iterator[Event]) -> int:
         else:
             _write(_text(event))
     return code
+
+
+def _attach(attached: Attached) -> int:
+    from dockmagic.terminal import attach
+
+    if attached.joined and attached.tty and attached.stdin and not sys.stdin.isatty():
+        attached.process.detach()  # nothing is to be typed for it, not even the end of the input
+        raise _no_terminal()
+    return attach(attached).exit_code
+
+
+def _no_terminal() -> InvalidInput:
+    error = InvalidInput("the input device is not a TTY", hint="leave -t out, or use a terminal")
+    error.exit_code = 1
+    return error
 
 
 def _says_yes(question: Question) -> bool:

@@ -66,7 +66,7 @@ def attach(attached: Attached) -> Finished:
         if raw:
             stack.enter_context(raw_terminal(sys.stdin.fileno()))
         if attached.tty and sys.stdout.isatty():
-            stack.enter_context(followed_size(attached.process))
+            stack.enter_context(followed_size(attached.process, redraw=attached.joined))
         if attached.proxy_signals and not raw:
             stack.enter_context(passed_signals(attached.process))
         foreground = Foreground(attached)
@@ -132,13 +132,19 @@ def raw_terminal(fd: int) -> Iterator[None]:
 
 
 @contextmanager
-def followed_size(process: Process) -> Iterator[None]:
-    """The container's terminal has the size of the caller's, now and after each change."""
+def followed_size(process: Process, *, redraw: bool = False) -> Iterator[None]:
+    """The container's terminal has the size of the caller's, now and after each change.
+
+    A program draws itself anew when the size changes: `redraw` sees to it that it does.
+    """
 
     def resize(*_: Any) -> None:
         columns, rows = shutil.get_terminal_size()
         process.resize(rows, columns)
 
+    if redraw:
+        columns, rows = shutil.get_terminal_size()
+        process.resize(rows + 1, columns)
     resize()
     with _handlers({signal.SIGWINCH: resize}):
         yield

@@ -27,9 +27,12 @@ VERBS: tuple[Verb, ...] = (
     Verb(name="build", summary="Build an image from a Dockerfile"),
     Verb(name="pull", summary="Download an image"),
     Verb(name="images", summary="List images"),
+    Verb(name="attach", summary="Join the input and output of a running container"),
     Verb(name="cp", summary="Copy files/folders between a container and the local filesystem"),
     Verb(name="create", summary="Make a container without starting it"),
     Verb(name="diff", summary="Show what a container changed in its files"),
+    Verb(name="events", summary="Show what happens to containers, images, networks and volumes"),
+    Verb(name="explain", summary="Show how a container was made, step by step"),
     Verb(name="history", summary="Show the history of an image"),
     Verb(name="info", summary="Show what the engine knows of itself and of this machine"),
     Verb(name="inspect", summary="Show all that is known of containers and images"),
@@ -38,6 +41,7 @@ VERBS: tuple[Verb, ...] = (
     Verb(name="logs", summary="Show what a container wrote"),
     Verb(name="pause", summary="Freeze all processes of containers"),
     Verb(name="rename", summary="Rename a container"),
+    Verb(name="restart", summary="Stop containers and start them again"),
     Verb(name="rm", summary="Remove containers"),
     Verb(name="rmi", summary="Remove images"),
     Verb(name="start", summary="Start stopped containers"),
@@ -45,6 +49,7 @@ VERBS: tuple[Verb, ...] = (
     Verb(name="stop", summary="Stop running containers"),
     Verb(name="tag", summary="Give an image one more name"),
     Verb(name="unpause", summary="Let paused containers go on"),
+    Verb(name="update", summary="Change the limits of containers"),
     Verb(name="version", summary="Show the version"),
     Verb(name="wait", summary="Wait until containers stop, then show their exit codes"),
 )
@@ -52,14 +57,12 @@ VERBS: tuple[Verb, ...] = (
 # Docker's, and still to come: asking for one says so.
 PLANNED = frozenset(
     [
-        "attach",
         "buildx",
         "builder",
         "commit",
         "compose",
         "config",
         "context",
-        "events",
         "export",
         "import",
         "load",
@@ -71,17 +74,14 @@ PLANNED = frozenset(
         "plugin",
         "port",
         "push",
-        "restart",
         "save",
         "search",
         "secret",
         "service",
         "stack",
         "swarm",
-        "system",
         "top",
         "trust",
-        "update",
     ]
 )
 
@@ -89,8 +89,9 @@ PLANNED = frozenset(
 GROUPS: dict[str, dict[str, str]] = {
     "container": {
         **{name: name for name in (
-            "cp", "create", "diff", "exec", "inspect", "kill", "logs", "pause", "rename", "rm",
-            "run", "start", "stats", "stop", "unpause", "wait",
+            "attach", "cp", "create", "diff", "exec", "explain", "inspect", "kill", "logs", "pause",
+            "rename", "restart", "rm", "run", "start", "stats", "stop", "unpause", "update",
+            "wait",
         )},
         "ls": "ps", "list": "ps", "ps": "ps", "remove": "rm",
     },
@@ -98,15 +99,15 @@ GROUPS: dict[str, dict[str, str]] = {
         **{name: name for name in ("build", "history", "inspect", "layers", "pull", "tag")},
         "ls": "images", "list": "images", "rm": "rmi", "remove": "rmi",
     },
+    "system": {"events": "events", "info": "info"},
     "volume": {
         **{name: f"volume_{name}" for name in ("create", "inspect", "ls", "prune", "rm")},
         "list": "volume_ls", "remove": "volume_rm",
     },
 }  # fmt: skip
 _PLANNED_IN_GROUPS = {
-    "container": frozenset(
-        ["attach", "commit", "export", "port", "prune", "restart", "top", "update"]
-    ),
+    "container": frozenset(["commit", "export", "port", "prune", "top"]),
+    "system": frozenset(["df", "dial-stdio", "prune"]),
     "image": frozenset(["import", "load", "prune", "push", "save"]),
 }
 
@@ -204,7 +205,7 @@ def help_text() -> str:
             "Commands:",
             *commands,
             "",
-            "Also as 'docker container …' and 'docker image …'; and 'docker volume …'.",
+            f"Also as 'docker GROUP COMMAND' with the groups {', '.join(GROUPS)}.",
             "Run 'docker COMMAND --help' for more on a command.",
         ]
     )

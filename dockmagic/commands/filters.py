@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
+from dockmagic.commands.quantities import parse_moment
 from dockmagic.commands.suggestions import did_you_mean
 from dockmagic_runtime.errors import InvalidInput
 
@@ -51,6 +52,13 @@ def has_label(labels: Mapping[str, str], asked: str) -> bool:
     """`label=KEY` or `label=KEY=VALUE`."""
     key, equals, value = asked.partition("=")
     return key in labels and (not equals or labels[key] == value)
+
+
+def as_moment(name: str, text: str) -> float:
+    try:
+        return parse_moment(text)
+    except ValueError as error:
+        raise InvalidInput(f"invalid filter '{name}={text}'", hint=str(error)) from None
 
 
 def as_boolean(name: str, text: str) -> bool:

@@ -71,13 +71,22 @@ class Foreground:
         return Finished(self.attached.name, self.process.wait())
 
     def end(self, sink: Sink, grace: float) -> None:
-        """Interrupt it, and kill it when the grace is over or at the next interrupt."""
-        self.process.signal("INT")
+        """Interrupt it, and kill it when the grace is over or at the next interrupt.
+
+        One that was there before is left running instead.
+        """
+        if self.attached.proxy_signals:
+            self.process.signal("INT")
+        elif self.attached.joined:
+            grace = 0.0
         try:
             for stream, data in self.output(time.monotonic() + grace):
                 sink(stream, data)
         except (TimeoutError, KeyboardInterrupt):
-            self.process.signal("KILL")
+            if self.attached.joined:
+                self.process.detach()
+            else:
+                self.process.signal("KILL")
             for stream, data in self.output():
                 sink(stream, data)
 

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from dockmagic.commands.filters import apply, as_boolean, has_label, parse_filter
+from dockmagic.commands.filters import apply, as_boolean, as_moment, has_label, parse_filter
 from dockmagic.commands.flags import Arguments, Parser, planned, switch, value, values
 from dockmagic.commands.listing import Column, Fields, Listing, steady
 from dockmagic.commands.quantities import ago, decimal_size, moment, timestamp
@@ -31,7 +31,8 @@ def parser() -> Parser:
             value("format", help='"table TEMPLATE", a Go template, or json'),
             switch("no-trunc", help="Show ids in full"),
             switch("quiet", "q", "Only ids"),
-            *planned("digests", "tree"),
+            switch("digests", help="Show the digests they were pulled by"),
+            *planned("tree"),
         ),
     )
 
@@ -72,19 +73,44 @@ class Images(Listing):
         ]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class ImagesWithDigests(Images):
+    """The same with one column more: the digest of what a registry has under that name."""
+
+    columns: ClassVar[tuple[Column, ...]] = (
+        *Images.columns[:2],
+        Column("Digest", "DIGEST"),
+        *Images.columns[2:],
+    )
+
+
 def run(engine: Engine, arguments: Arguments) -> Images:
     in_full = arguments.flag("no-trunc")
     asked = list(arguments.flag("filter"))
     if arguments.words:
         asked.append(("reference", arguments.words[0]))
     rows = _rows(engine, arguments.flag("all"), asked)
-    return Images(
+    with_digests = arguments.flag("digests")
+    is_wanted = with_digests or "Digest" in arguments.flag("format")
+    digests = _digests(engine, [image for image, _ in rows]) if is_wanted else {}
+    kind = ImagesWithDigests if with_digests else Images
+    return kind(
         items=tuple(image for image, _ in rows),
-        fields=tuple(_fields(image, tag, in_full=in_full) for image, tag in rows),
+        fields=tuple(_fields(image, tag, digests, in_full=in_full) for image, tag in rows),
         format=arguments.flag("format"),
         quiet=arguments.flag("quiet"),
         in_full=in_full,
     )
+
+
+def _digests(engine: Engine, images: list[Image]) -> dict[tuple[str, str], str]:
+    """By image and repository."""
+    return {
+        (image.id, repository): digest
+        for image in images
+        for text in engine.inspect_image(image.id)["RepoDigests"]
+        for repository, _, digest in [text.partition("@")]
+    }
 
 
 Row = tuple[Image, str]  # an image and the one of its tags that this row is about
@@ -98,6 +124,7 @@ def _rows(engine: Engine, every: bool, asked: list[tuple[str, str]]) -> list[Row
         "reference": lambda row, text: _matches(row[1], text),
         "before": lambda row, text: row[0].created < engine.image(text).created,
         "since": lambda row, text: row[0].created > engine.image(text).created,
+        "until": lambda row, text: row[0].created < as_moment("until", text),
     }
     return apply(rows, asked, known)
 
@@ -112,13 +139,15 @@ def _matches(tag: str, pattern: str) -> bool:
     )
 
 
-def _fields(image: Image, tag: str, *, in_full: bool) -> Fields:
+def _fields(
+    image: Image, tag: str, digests: dict[tuple[str, str], str], *, in_full: bool
+) -> Fields:
     repository, version = repository_and_tag(tag) if tag else ("<none>", "<none>")
     return {
         "Repository": repository,
         "Tag": version,
         "ID": image.id if in_full else image.short_id,
-        "Digest": "<none>",
+        "Digest": digests.get((image.id, repository), "<none>"),
         "CreatedSince": ago(image.created),
         "CreatedAt": timestamp(image.created),
         "Size": decimal_size(image.size),

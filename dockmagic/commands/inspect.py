@@ -18,9 +18,13 @@ if TYPE_CHECKING:
 def parse_type(text: str) -> str:
     if text in ("", "container", "image", "volume"):
         return text
-    if text in ("network", "node", "plugin", "secret", "service", "task"):
-        raise ValueError("only container, image and volume are supported yet")
-    raise ValueError(f'"{text}" is not a valid value for --type')
+    known = "config container image network node plugin secret service task volume".split()
+    if text in known:
+        raise Unsupported(
+            f"inspecting a {text} is not supported yet", hint="container, image and volume are"
+        )
+    quoted = ", ".join(f'"{word}"' for word in known)
+    raise InvalidInput(f'unknown type: "{text}": must be one of {quoted}')
 
 
 def parser() -> Parser:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dockmagic.commands.flags import Arguments, Parser, planned, switch, value
+from dockmagic.commands.flags import Arguments, Parser, switch, value
 from dockmagic.commands.quantities import parse_moment
 from dockmagic.commands.result import Chunk, Event, Nothing, Outcome, Result
 from dockmagic_runtime.model.container import LogLine
@@ -46,7 +46,7 @@ def parser() -> Parser:
                 "tail", "n", "How many lines from the end, or all", default=None, convert=parse_tail
             ),
             switch("timestamps", "t", "Begin each line with its time"),
-            *planned("details"),
+            switch("details", help="Show the attributes of the log too"),
         ),
     )
 
@@ -58,13 +58,16 @@ class Logs(Result):
     container: str
     lines: tuple[LogLine, ...]
     timestamps: bool = False
+    details: bool = False
 
     def text(self) -> str:
         data = b"".join(chunk.data for chunk in self.chunks())
         return data.decode(errors="replace").removesuffix("\n")
 
     def chunks(self) -> Iterator[Chunk]:
-        return (log_chunk(line, timestamps=self.timestamps) for line in self.lines)
+        return (
+            log_chunk(line, timestamps=self.timestamps, details=self.details) for line in self.lines
+        )
 
     def rows(self) -> list[dict[str, Any]]:
         return [
@@ -85,7 +88,7 @@ class Logs(Result):
 
 def run(engine: Engine, arguments: Arguments) -> Outcome:
     name = arguments.words[0]
-    timestamps = arguments.flag("timestamps")
+    timestamps, details = arguments.flag("timestamps"), arguments.flag("details")
     lines = engine.logs(
         name,
         follow=arguments.flag("follow"),
@@ -94,16 +97,17 @@ def run(engine: Engine, arguments: Arguments) -> Outcome:
         until=arguments.flag("until"),
     )
     if arguments.flag("follow"):
-        return _followed(lines, timestamps=timestamps)
-    return Logs(name, tuple(lines), timestamps)
+        return _followed(lines, timestamps=timestamps, details=details)
+    return Logs(name, tuple(lines), timestamps, details)
 
 
-def _followed(lines: Iterator[LogLine], *, timestamps: bool) -> Iterator[Event]:
+def _followed(lines: Iterator[LogLine], *, timestamps: bool, details: bool) -> Iterator[Event]:
     for line in lines:
-        yield log_chunk(line, timestamps=timestamps)
+        yield log_chunk(line, timestamps=timestamps, details=details)
     yield Nothing()
 
 
-def log_chunk(line: LogLine, *, timestamps: bool = False) -> Chunk:
-    prefix = f"{line.time} ".encode() if timestamps else b""
+def log_chunk(line: LogLine, *, timestamps: bool = False, details: bool = False) -> Chunk:
+    """The attributes come from log options that are not supported: there are none, and a blank."""
+    prefix = (f"{line.time} ".encode() if timestamps else b"") + (b" " if details else b"")
     return Chunk(line.stream, prefix + line.text)

@@ -88,6 +88,7 @@ class Attached:
     streams: frozenset[str] = frozenset(["stdout", "stderr"])
     detach_keys: str = "ctrl-p,ctrl-q"
     proxy_signals: bool = True
+    joined: bool = False  # it was there before, and goes on when the caller leaves
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,7 @@ class StatsTable(Listing):
     )
 
     items: tuple[Stats, ...]
+    once: bool = False  # this moment was asked for, not what comes after it
 
     def rows(self) -> list[dict[str, Any]]:
         return [asdict(item) for item in self.items]
@@ -80,6 +81,7 @@ def sample(engine: Engine, arguments: Arguments) -> StatsTable:
         fields=tuple(fields(item, in_full=arguments.flag("no-trunc")) for item in items),
         format=arguments.flag("format"),
         in_full=arguments.flag("no-trunc"),
+        once=arguments.is_given("no-stream"),
     )
 
 

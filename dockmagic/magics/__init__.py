@@ -29,6 +29,8 @@ VERB_MAGICS: dict[str, tuple[str, ...]] = {
     "logs": ("logs",),
     "exec": ("exec",),
     "stats": ("stats",),
+    "events": ("events",),
+    "explain": ("explain",),
     "stop": ("stop",),
     "rm": ("rm",),
     "rmi": ("rmi",),

@@ -52,6 +52,7 @@ class Display:
             and len(result) == 1
             and self._is_live()
             and not result.format
+            and not result.once
         ):
             found[_WIDGET_VIEW] = self._live_stats(result[0])
         return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -37,7 +38,7 @@ _NOTEBOOK_FLAGS = (
     value("err", help="Notebook: the same for its error output"),
     switch("no-raise-error", help="Notebook: a non-zero exit code is no error"),
 )
-EXTRA_FLAGS = dict.fromkeys(("run", "exec", "start"), _NOTEBOOK_FLAGS)
+EXTRA_FLAGS = dict.fromkeys(("run", "exec", "start", "attach", "explain"), _NOTEBOOK_FLAGS)
 _KEPT = 1 << 20  # characters of output that the returned object keeps
 
 
@@ -89,6 +90,8 @@ class Runner:
         try:
             with as_magic_errors():
                 arguments = _once(commands.parse(words, extra=EXTRA_FLAGS))
+                if stdin is None:
+                    _tell_of_terminals(arguments)
                 outcome = commands.execute(self.session.engine, arguments)
                 return self.show(outcome, arguments, stdin=stdin)
         except HelpAsked as asked:
@@ -194,6 +197,8 @@ class _Watcher:
         return Completed(finished.name, finished.exit_code, *texts)
 
     def _watch(self, attached: Attached) -> Finished:
+        if attached.joined and self._stdin is None:
+            attached = replace(attached, stdin=False)  # the end of a cell is not the end of it
         try:
             return watch(attached, self._streams.write, stdin=self._stdin or b"")
         finally:
@@ -207,7 +212,27 @@ class _Watcher:
 
 
 def _once(arguments: Arguments) -> Arguments:
-    """A cell that shows statistics again and again would never end: its view is live instead."""
-    if arguments.verb != "stats":
-        return arguments
-    return replace(arguments, values={**arguments.values, "no-stream": True})
+    """A cell that shows what comes for ever would never end: it shows what there is.
+
+    Statistics have a live view instead, events those up to now; `--until` waits for a later end.
+    """
+    if arguments.verb == "stats" and not arguments.flag("no-stream"):
+        given = arguments.given - {"no-stream"}
+        return replace(arguments, values={**arguments.values, "no-stream": True}, given=given)
+    if arguments.verb == "explain":  # the explanation is what was asked for
+        return replace(arguments, values={**arguments.values, "no-raise-error": True})
+    if arguments.verb == "events" and not arguments.is_given("until"):
+        return replace(arguments, values={**arguments.values, "until": time.time()})
+    return arguments
+
+
+def _tell_of_terminals(arguments: Arguments) -> None:
+    """`-it` in a cell: the line of the course works, and nobody can type into it."""
+    if arguments.verb not in ("run", "exec") or arguments.flag("detach"):
+        return
+    if arguments.flag("interactive") and arguments.flag("tty"):
+        name = arguments.verb.replace("run", "run_container")
+        sys.stderr.write(
+            "A cell is no terminal: nothing can be typed, so the input ends at once. "
+            f"Write it below %%{name} instead, or add -d and use %exec.\n"
+        )

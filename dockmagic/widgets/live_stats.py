@@ -13,14 +13,15 @@ import anywidget
 import traitlets
 
 from dockmagic.commands.quantities import binary_size, decimal_size
-from dockmagic_runtime.errors import DockmagicError
+from dockmagic.widgets.untrusted import plain
+from dockmagic_runtime.errors import Conflict, DockmagicError, NotFound
 from dockmagic_runtime.model.container import Stats
 
 Action = Callable[[], object]
 
 
 class LiveStats(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]
-    """Asks `sample` at most as often as the page asks for it; an error from it ends the view."""
+    """Asks `sample` at most as often as the page asks for it; the container's end ends the view."""
 
     _esm = Path(__file__).parent / "static" / "stats.js"
     name = traitlets.Unicode().tag(sync=True)
@@ -39,18 +40,29 @@ class LiveStats(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]
         return f"stats of {self.name}"
 
     def _receive(self, _: object, content: dict[str, Any], __: list[bytes]) -> None:
-        try:
-            if content.get("kind") == "action":
-                self._act(str(content.get("name")))
-            else:
-                self.send(message(self._sample()))
-        except DockmagicError as error:
-            self.send({"kind": "end", "text": error.message})
+        if content.get("kind") == "action":
+            self.send({"kind": "state", "text": self._act(str(content.get("name")))})
+        else:
+            self.send(self._answer())
 
-    def _act(self, name: str) -> None:
-        if action := self._acts.get(name):
+    def _answer(self) -> dict[str, Any]:
+        try:
+            return message(self._sample())
+        except (NotFound, Conflict):
+            return {"kind": "end", "text": "has ended"}
+        except DockmagicError as error:
+            return {"kind": "end", "text": plain(error.message)}
+
+    def _act(self, name: str) -> str:
+        """What to say of it. One that came too late is no end: the next sample tells of that."""
+        action = self._acts.get(name)
+        if action is None:
+            return f"no such action: {name}"
+        try:
             action()
-            self.send({"kind": "state", "text": f"{name}: done"})
+        except DockmagicError as error:
+            return plain(error.message)
+        return f"{name}: done"
 
 
 def message(stats: Stats) -> dict[str, Any]:

@@ -1,12 +1,10 @@
-"""What containers use: a table, and a sparkline for each series that was sampled."""
+"""What containers use, at one moment."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from dockmagic.commands.quantities import binary_size, decimal_size
 from dockmagic.commands.stats import StatsTable
-from dockmagic.widgets.html import BLUE, Markup, bar, join, note, table
+from dockmagic.widgets.html import Markup, bar, join, note, table
 from dockmagic.widgets.untrusted import plain
 from dockmagic_runtime.model.container import Stats
 
@@ -41,20 +39,3 @@ def _row(item: Stats) -> list[object]:
         f"{decimal_size(item.block_read)} / {decimal_size(item.block_write)}",
         str(item.pids),
     ]
-
-
-def sparkline(
-    values: Sequence[float], *, width: int = 240, height: int = 40, color: str = BLUE
-) -> Markup:
-    """The series as one line of an SVG, scaled to its largest value."""
-    top = max(values, default=0.0) or 1.0
-    step = width / max(1, len(values) - 1)
-    points = " ".join(
-        f"{index * step:.1f},{height - 1 - (height - 2) * value / top:.1f}"
-        for index, value in enumerate(values)
-    )
-    return Markup(
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" '
-        f'viewBox="0 0 {width} {height}"><polyline fill="none" stroke="{color}" '
-        f'stroke-width="1.5" points="{points}"/></svg>'
-    )

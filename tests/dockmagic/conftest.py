@@ -21,9 +21,12 @@ from dockmagic_runtime.model.container import (
     ContainerSpec,
     ExecSpec,
     LogLine,
+    Resources,
+    RestartPolicy,
     Stats,
     Status,
 )
+from dockmagic_runtime.model.event import Event
 from dockmagic_runtime.model.events import (
     BuildDone,
     BuildEvent,
@@ -36,6 +39,7 @@ from dockmagic_runtime.model.events import (
     StepOutput,
     StepStarted,
 )
+from dockmagic_runtime.model.explanation import ExplainedStep, Explanation
 from dockmagic_runtime.model.image import History, Image, ImageConfig, Layer, LayerFile
 from dockmagic_runtime.model.reference import ImageReference
 
@@ -53,6 +57,34 @@ def make_image(tag: str, digit: str, *, labels: dict[str, str] | None = None) ->
         os="linux",
         diff_ids=("sha256:" + "1" * 64,),
         chain_ids=("sha256:" + "1" * 64,),
+    )
+
+
+def make_explanation(id: str, name: str) -> Explanation:
+    steps = [
+        ("supervisor", "CreateCgroup", f"create the control group area/{id}", 0.0, 0.001),
+        ("child", "MountFilesystem", "mount proc on /proc", 0.002, 0.0005),
+        ("network", "CreateVeth", "create veth pair vethab ⇄ eth0", 0.0021, 0.002),
+        ("child", "MountFilesystem", "mount <b>sysfs</b> on /sys", 0.0025, 0.0005),
+        ("child", "PivotRoot", "make the overlay the root directory", 0.005, 0.0001),
+    ]
+    return Explanation(
+        container_id=id,
+        name=name,
+        steps=tuple(
+            ExplainedStep(
+                who=who,
+                name=step,
+                text=text,
+                calls=("one", "two"),
+                undoing="rmdir" if step == "CreateCgroup" else "the kernel",
+                began=began,
+                seconds=seconds,
+            )
+            for who, step, text, began, seconds in steps
+        ),
+        command=("httpd", "-D", "a b"),
+        seconds=0.0051,
     )
 
 
@@ -142,7 +174,12 @@ class FakeEngine:
 
     def inspect_image(self, reference: str) -> dict[str, Any]:
         image = self.image(reference)
-        return {"Id": image.id, "RepoTags": list(image.tags), "Config": {"Labels": None}}
+        return {
+            "Id": image.id,
+            "RepoTags": list(image.tags),
+            "RepoDigests": [f"httpd@sha256:{'e' * 64}"],
+            "Config": {"Labels": None},
+        }
 
     def history(self, reference: str) -> tuple[History, ...]:
         self.image(reference)
@@ -296,6 +333,44 @@ class FakeEngine:
     def kill(self, name: str, signal: str = "KILL") -> None:
         self.calls.append(("kill", name, signal))
         self.container(name)
+
+    def attach(self, name: str) -> FakeProcess:
+        self.calls.append(("attach", name))
+        self.container(name)
+        return self.process
+
+    def restart(self, name: str, *, timeout: float | None = None, signal: str = "") -> None:
+        self.calls.append(("restart", name, timeout, signal))
+        self.start(name)
+
+    def update(self, name: str, resources: Resources, restart: RestartPolicy | None) -> None:
+        self.calls.append(("update", name, resources, restart))
+        self.container(name)
+
+    def events(
+        self,
+        *,
+        since: float = 0,
+        until: float = 0,
+        filters: dict[str, list[str]] | None = None,
+        follow: bool = False,
+    ) -> Iterator[Event]:
+        self.calls.append(("events", since, until, filters, follow))
+        return iter(
+            [
+                Event(
+                    type="container", action=action, id="c" * 64, time_ns=int(NOW) * 10**9,
+                    attributes={"name": "web", "image": "httpd"},
+                )
+                for action in ("create", "start")
+            ]
+        )  # fmt: skip
+
+    def explain(self, name: str) -> Explanation:
+        return make_explanation(self.container(name).id, name)
+
+    def explain_process(self, process: FakeProcess) -> Explanation:
+        return make_explanation(process.id, "")
 
     def wait(self, name: str) -> int:
         return self.container(name).exit_code

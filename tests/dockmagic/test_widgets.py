@@ -16,7 +16,6 @@ from dockmagic.commands.result import Result
 from dockmagic.widgets import bundle, container_bundle, html, image_bundle
 from dockmagic.widgets.build import failed
 from dockmagic.widgets.live import BuildProgress, PullProgress
-from dockmagic.widgets.stats import sparkline
 from dockmagic.widgets.tree import Entry, tree
 from dockmagic.widgets.untrusted import Cleaner, clean, plain
 from dockmagic_runtime.model.container import Change, ChangeKind
@@ -202,11 +201,6 @@ def test_a_failed_build_shows_its_last_step_open() -> None:
     assert "stopped here" in drawn
 
 
-def test_a_sparkline_is_scaled_to_its_top() -> None:
-    assert 'points="0.0,39.0 120.0,1.0 240.0,20.0"' in sparkline([0.0, 2.0, 1.0])
-    assert "points" in sparkline([])
-
-
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
@@ -270,7 +264,13 @@ def test_live_stats_samples_when_asked_and_acts(engine: Any) -> None:
     widget._receive(widget, {"kind": "action", "name": "stop"}, [])
     widget._receive(widget, {"kind": "action", "name": "rm -rf"}, [])
     assert engine.made["web"].status == "exited"
+    assert sent[-1] == {"kind": "state", "text": "no such action: rm -rf"}
     widget._receive(widget, {"kind": "sample"}, [])
-    assert sent[-1]["kind"] == "end"
+    assert sent[-1] == {"kind": "end", "text": "has ended"}
+    engine.remove("web")
+    widget._receive(widget, {"kind": "action", "name": "stop"}, [])
+    assert sent[-1]["kind"] == "state"  # a button that came too late is no end of the view
+    widget._receive(widget, {"kind": "sample"}, [])
+    assert sent[-1] == {"kind": "end", "text": "has ended"}
     assert repr(widget) == "stats of web"
     widget.close()

@@ -1,0 +1,33 @@
+"""`docker update`: other limits, or another restart policy, for containers that are there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dockmagic.commands.flags import Arguments, Parser
+from dockmagic.commands.limits import UPDATABLE, updated_limits
+from dockmagic.commands.restart_policy import RESTART_FLAG, parse_restart
+from dockmagic.commands.result import Names, each
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.engine import Engine
+
+
+def parser() -> Parser:
+    return Parser(
+        verb="update",
+        usage="[OPTIONS] CONTAINER [CONTAINER...]",
+        summary="Change the limits of containers",
+        minimum=1,
+        flags=(*UPDATABLE, RESTART_FLAG),
+    )
+
+
+def run(engine: Engine, arguments: Arguments) -> Names:
+    if not arguments.given:
+        raise arguments.wrong(
+            "you must provide one or more flags when using this command", exit_code=1
+        )
+    resources = updated_limits(arguments)
+    restart = parse_restart(arguments.flag("restart")) if arguments.is_given("restart") else None
+    return each(arguments.words, lambda name: engine.update(name, resources, restart))
