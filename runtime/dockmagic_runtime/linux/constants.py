@@ -16,6 +16,7 @@ CLONE_NEWUSER: Final = 0x1000_0000
 CLONE_NEWPID: Final = 0x2000_0000
 CLONE_NEWNET: Final = 0x4000_0000
 CLONE_PARENT: Final = 0x0000_8000
+CLONE_INTO_CGROUP: Final = 0x2_0000_0000  # clone3 alone has room for it
 
 MS_RDONLY: Final = 1
 MS_NOSUID: Final = 2
@@ -106,6 +107,7 @@ SYSCALLS: Final[dict[str, tuple[int, int]]] = {
     "setns": (308, 268),
     "seccomp": (317, 277),
     "bpf": (321, 280),
+    "clone3": (435, 435),
     "open_tree": (428, 428),
     "move_mount": (429, 429),
     "fsopen": (430, 430),

@@ -42,6 +42,21 @@ def call(name: str, *arguments: Argument, path: str | None = None) -> int:
     return result
 
 
+def _fork(name: str, *arguments: object) -> int:
+    """A fork with glibc out of the way: Python's own housekeeping around it is called by hand."""
+    python = ctypes.pythonapi
+    python.PyOS_BeforeFork()
+    pid: int = _libc.syscall(_NUMBERS[name], *arguments)
+    if pid == 0:
+        python.PyOS_AfterFork_Child()
+    else:
+        number = ctypes.get_errno()
+        python.PyOS_AfterFork_Parent()
+        if pid < 0:
+            raise OSError(number, f"{name}: {os.strerror(number)}")
+    return pid
+
+
 class _Fprog(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_void_p))
 
@@ -174,21 +189,16 @@ class Kernel:
         os.kill(pid, signal)
 
     def fork_sibling(self) -> int:
-        """fork(2) whose child is a child of our own parent. For a process with one thread.
+        """fork(2) whose child is a child of our own parent. For a process with one thread."""
+        return _fork("clone", _SIBLING, None, None, None, None)
 
-        With glibc out of the way Python's own housekeeping around a fork is called by hand.
-        """
-        python = ctypes.pythonapi
-        python.PyOS_BeforeFork()
-        pid: int = _libc.syscall(_NUMBERS["clone"], _SIBLING, None, None, None, None)
-        if pid == 0:
-            python.PyOS_AfterFork_Child()
-        else:
-            number = ctypes.get_errno()
-            python.PyOS_AfterFork_Parent()
-            if pid < 0:
-                raise OSError(number, f"clone: {os.strerror(number)}")
-        return pid
+    def fork_into(self, cgroup_fd: int, *, sibling: bool) -> int:
+        """fork(2), or `fork_sibling`, whose child is born in a control group of version 2."""
+        flags = c.CLONE_INTO_CGROUP | (c.CLONE_PARENT if sibling else 0)
+        on_exit = 0 if sibling else signal.SIGCHLD  # a sibling's is ours, and must not be named
+        # struct clone_args: flags, three pointers of threads, the signal, six more; the group last
+        arguments = struct.pack("=11Q", flags, 0, 0, 0, on_exit, 0, 0, 0, 0, 0, cgroup_fd)
+        return _fork("clone3", arguments, ctypes.c_long(len(arguments)))
 
     def prctl(self, option: int, argument: int) -> None:
         call("prctl", option, argument, 0, 0, 0)

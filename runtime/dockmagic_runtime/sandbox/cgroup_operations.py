@@ -21,6 +21,7 @@ from dockmagic_runtime.sandbox.operation import Context, UndoneByKernel, operati
 
 _HOST: Final = "cgroups"
 _CONTAINER: Final = "cgroup"
+BORN_INSIDE: Final = "born in its control group"
 WARNINGS: Final = "warnings"  # where the context collects what the host could not give
 _MIB: Final = 1024 * 1024
 _SECOND: Final = 1_000_000_000
@@ -215,9 +216,12 @@ class LimitDevices(UndoneByKernel):
 @operation
 @dataclass(frozen=True, slots=True)
 class JoinCgroup(UndoneByKernel):
-    """Move the container's init into the group: itself in the child, by its pid elsewhere."""
+    """Move the container's init into the group: itself in the child, by its pid elsewhere.
 
-    calls: ClassVar[tuple[str, ...]] = ("write cgroup.procs",)
+    Where it comes first the child may have been born there (`BORN_INSIDE`), which it then knows.
+    """
+
+    calls: ClassVar[tuple[str, ...]] = ("clone3 CLONE_INTO_CGROUP, or write cgroup.procs",)
 
     parent: str
     name: str
@@ -226,4 +230,5 @@ class JoinCgroup(UndoneByKernel):
         return f"join the control group {self.parent}/{self.name}"
 
     def execute(self, context: Context) -> None:
-        cgroup_of(context, self.parent, self.name).join(context.init_pid)
+        if not context.resources.get(BORN_INSIDE):
+            cgroup_of(context, self.parent, self.name).join(context.init_pid)

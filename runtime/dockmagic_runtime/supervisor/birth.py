@@ -23,14 +23,16 @@ from typing import Any, NoReturn
 from dockmagic_runtime import errors
 from dockmagic_runtime.errors import DockmagicError, StartFailed
 from dockmagic_runtime.linux import constants as c
+from dockmagic_runtime.linux.cgroups import Cgroup
 from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.sandbox import child
+from dockmagic_runtime.sandbox.cgroup_operations import BORN_INSIDE, JoinCgroup
 from dockmagic_runtime.sandbox.operation import Context, Operation
 from dockmagic_runtime.sandbox.plan import SandboxPlan
 from dockmagic_runtime.sandbox.process import warm
 from dockmagic_runtime.supervisor import place, protocol, state
 from dockmagic_runtime.supervisor.descriptors import receive as receive_fds
-from dockmagic_runtime.supervisor.forks import fork_sibling
+from dockmagic_runtime.supervisor.forks import fork
 from dockmagic_runtime.supervisor.request import Order, decode_order, decode_plan
 from dockmagic_runtime.supervisor.stdio import Ends
 
@@ -188,7 +190,8 @@ def execute_undoably(
 def _fork(
     linux: Linux, plan: SandboxPlan, context: Context, ends: Ends, sync: socket.socket
 ) -> int:
-    def inside() -> NoReturn:
+    def inside(is_member: bool) -> NoReturn:
+        context.resources[BORN_INSIDE] = is_member
         ends.install_in_child()
         child.run(linux, plan, sync, context)
 
@@ -197,7 +200,15 @@ def _fork(
             linux.setns(target, c.CLONE_NEWPID)
     elif plan.new_pid_namespace:
         linux.unshare(c.CLONE_NEWPID)
-    return fork_sibling(linux, inside)
+    return fork(linux, _birthplace(plan, context), inside, sibling=True)
+
+
+def _birthplace(plan: SandboxPlan, context: Context) -> str:
+    """The container's control group, unless the child has to do something before it joins."""
+    if not plan.inside or not isinstance(plan.inside[0], JoinCgroup):
+        return ""
+    group: Cgroup = context.resources["cgroup"]
+    return group.birthplace
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from dockmagic_runtime.errors import Unsupported
 from dockmagic_runtime.linux import constants as c
+from dockmagic_runtime.linux.cgroups import Cgroup
 from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.sandbox import child
 from dockmagic_runtime.sandbox.operation import Context
@@ -36,15 +37,17 @@ def enter(
 ) -> Entered:
     """Run `process` beside the container's init. Raises what kept it from starting."""
     warm(process)
+    group: Cgroup = context.resources["cgroup"]
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
-    def inside() -> NoReturn:
+    def inside(is_member: bool) -> NoReturn:
         try:
             # dumpable off before the first namespace is entered: a process of the container could
             # otherwise open our memory or our executable through /proc (CVE-2019-5736)
             linux.prctl(c.PR_SET_DUMPABLE, 0)
             linux.prctl(c.PR_SET_PDEATHSIG, signal.SIGKILL)
-            context.resources["cgroup"].join(0)
+            if not is_member:
+                group.join(0)
             linux.setns(init_pidfd, _NAMESPACES)
             linux.join_session_keyring("_ses")
             if process.terminal:
@@ -58,7 +61,7 @@ def enter(
 
     with ours:
         with theirs, children_in(linux, init_pidfd):
-            pid = fork(inside)
+            pid = fork(linux, group.birthplace, inside)
         ends.close_child()
         pidfd = os.pidfd_open(pid)
         try:

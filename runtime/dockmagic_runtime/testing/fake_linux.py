@@ -280,6 +280,10 @@ class FakeLinux:
         self._record("fork_sibling")
         return FIRST_PID
 
+    def fork_into(self, cgroup_fd: int, *, sibling: bool) -> int:
+        self._record("fork_into", self._check_open(cgroup_fd), sibling)
+        return FIRST_PID
+
     def prctl(self, option: int, argument: int) -> None:
         self._record("prctl", option, argument)
 

@@ -35,6 +35,12 @@ class Cgroup(Protocol):
         """Where it lies: one directory in each tree."""
         ...
 
+    @property
+    def birthplace(self) -> str:
+        """The directory for `Linux.fork_into`, if its members can be born there instead of joining
+        it; else empty."""
+        ...
+
     def create(self) -> None:
         """Make it, and its parent, where missing. Nothing that is not ours is moved or limited;
         on v2 controllers are enabled for children where that is needed and allowed."""

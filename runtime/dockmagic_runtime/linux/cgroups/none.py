@@ -22,6 +22,7 @@ class NoCgroup:
     """`Cgroup` that is nowhere: it counts nothing and refuses what should have an effect."""
 
     directories: tuple[str, ...] = ()
+    birthplace = ""
 
     def create(self) -> None:
         """Nothing to make."""
