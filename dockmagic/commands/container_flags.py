@@ -22,7 +22,6 @@ from dockmagic.commands.flags import (
 )  # fmt: skip
 from dockmagic.commands.health import HEALTH_FLAGS, health
 from dockmagic.commands.limits import LIMIT_FLAGS, limits_of
-from dockmagic.commands.log_options import check_log
 from dockmagic.commands.modes import MODE_FLAGS, check_conflicts, check_isolation, modes
 from dockmagic.commands.mounts import check_unique, parse_mount, parse_tmpfs, parse_volume
 from dockmagic.commands.platforms import check_platform
@@ -33,6 +32,7 @@ from dockmagic.commands.security import parse_security
 from dockmagic_runtime.errors import InvalidInput, Unsupported
 from dockmagic_runtime.model.container import ContainerSpec, Mount
 from dockmagic_runtime.supervisor.handle import signal_number
+from dockmagic_runtime.supervisor.log import log_options
 
 _ULIMITS = frozenset(
     [
@@ -272,7 +272,7 @@ def _life(arguments: Arguments) -> dict[str, Any]:
     """How it begins, how it is watched, and how it ends."""
     flag = arguments.flag
     driver, options = flag("log-driver") or "json-file", key_values(flag("log-opt"))
-    check_log(driver, options)
+    log_options(driver, options)  # the engine asks again; here it is before a pull
     if not flag("disable-content-trust"):
         raise Unsupported("content trust is not supported", hint="images are not verified")
     if flag("stop-signal"):

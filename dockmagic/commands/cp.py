@@ -148,6 +148,7 @@ def _in(engine: Engine, path: str, name: str, destination: str, options: _Option
     if path == "-":
         return _from_stdin(engine, name, destination, target, options)
     from dockmagic_runtime.containers import copy_host
+    from dockmagic_runtime.images.compression import Plain
 
     source = copy_host.source(copy_host.absolute(path), follow_link=options.follow_link)
     placement = copy_paths.place(source.origin, target)
@@ -155,7 +156,7 @@ def _in(engine: Engine, path: str, name: str, destination: str, options: _Option
     engine.copy_in(
         name,
         placement.directory,
-        iter(counted),
+        Plain(counted),
         copy_uid_gid=options.archive,
         no_overwrite_dir_non_dir=True,
     )

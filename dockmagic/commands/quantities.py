@@ -19,7 +19,11 @@ _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0
 
 def parse_size(text: str) -> int:
     """`512m`, `1.5g`, `64MiB` in bytes: units are powers of 1024, whatever they are called."""
-    return _size(text, 1024)
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        unit = re.fullmatch(r"[0-9]+(?:\.[0-9]+)? ?([^0-9. ]+)", text)
+        raise ValueError(f"invalid suffix: '{unit[1]}'" if unit else f"invalid size: '{text}'")
+    return int(Decimal(match[1]) * 1024 ** _POWER[(match[2] or "").lower()])
 
 
 def parse_swap(text: str) -> int:
@@ -57,19 +61,6 @@ def _part(number: str, unit: str, whole: str) -> float:
     if unit not in _SECONDS:
         raise ValueError(f'time: unknown unit "{unit}" in duration "{whole}"')
     return float(number) * _SECONDS[unit]
-
-
-def parse_decimal_size(text: str) -> int:
-    """As log options are read: `10m` is ten million bytes here, not ten MiB."""
-    return _size(text, 1000)
-
-
-def _size(text: str, base: int) -> int:
-    match = _SIZE.fullmatch(text)
-    if match is None:
-        unit = re.fullmatch(r"[0-9]+(?:\.[0-9]+)? ?([^0-9. ]+)", text)
-        raise ValueError(f"invalid suffix: '{unit[1]}'" if unit else f"invalid size: '{text}'")
-    return int(Decimal(match[1]) * base ** _POWER[(match[2] or "").lower()])
 
 
 def parse_moment(text: str, now: float | None = None) -> float:

@@ -217,7 +217,7 @@ def test_a_seccomp_profile_is_read_here(tmp_path: Path) -> None:
         ("--log-driver foo", "logger: no log driver named 'foo' is registered"),
         ("--log-opt foo", "unknown log opt 'foo' for json-file log driver"),
         ("--log-driver none --log-opt max-size=1", "invalid logging opts for driver none"),
-        ("--log-opt max-size=xx", "invalid size: 'xx'"),
+        ("--log-opt max-size=xx", "invalid value for max-size: xx: invalid size: 'xx'"),
         ("--log-opt max-file=0", "max-file cannot be less than 1"),
         ("--security-opt foo", 'Invalid --security-opt: "foo"'),
         ("--security-opt foo=bar", 'invalid --security-opt 2: "foo=bar"'),
