@@ -6,6 +6,7 @@ import os
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -142,7 +143,7 @@ def test_an_empty_volume_is_filled_with_all_that_the_image_has(
     ]
     top = root.stat()
     assert (top.st_uid, top.st_gid, oct(stat.S_IMODE(top.st_mode))) == (33, 34, "0o1770")
-    assert sorted(os.listdir(root.parent)) == ["_data", "lock", "volume.json"]
+    assert sorted(os.listdir(root.parent)) == ["_data", "fill.lock", "hold.lock", "volume.json"]
 
 
 def test_extended_attributes_are_copied_up(engine: Engine, build: Build) -> None:
@@ -206,6 +207,7 @@ def test_a_half_made_copy_is_thrown_away_and_a_whole_one_is_completed(
 
 _CREATE = """
 import sys
+import threading
 from dockmagic_runtime import Engine
 from dockmagic_runtime.model.container import ContainerSpec, Mount
 with Engine(sys.argv[1]) as engine:
@@ -674,3 +676,28 @@ def test_nothing_is_mounted_inside_proc(run: Run, build: Build) -> None:
     ):
         with pytest.raises(DockmagicError, match="inside /proc"):
             run("true", image=image, mounts=(mount,))
+
+
+def test_prune_never_takes_a_volume_from_a_container_that_is_being_made(
+    engine: Engine, seeded: str
+) -> None:
+    done = threading.Event()
+    pruner = threading.Thread(target=lambda: _prune_until(engine, done))
+    pruner.start()
+    try:
+        made = [
+            engine.create(ContainerSpec(image=seeded, mounts=(volume(f"named{n % 3}", "/data"),)))
+            for n in range(30)
+        ]
+    finally:
+        done.set()
+        pruner.join()
+    for container in made:
+        for mount in engine.inspect(container.id)["Mounts"]:
+            assert Path(mount["Source"]).is_dir()
+    assert all("file" in os.listdir(data(engine, f"named{n}")) for n in range(3))
+
+
+def _prune_until(engine: Engine, done: threading.Event) -> None:
+    while not done.is_set():
+        engine.prune_volumes({"all": ["true"]})

@@ -8,7 +8,6 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Final
 
 from dockmagic_runtime.containers import mounts, names
 from dockmagic_runtime.containers.record import Record, command_line, environment, exposed_ports
@@ -19,9 +18,6 @@ from dockmagic_runtime.model.container import ContainerSpec
 from dockmagic_runtime.model.image import Image
 from dockmagic_runtime.sandbox import limits
 from dockmagic_runtime.supervisor.log import log_options
-from dockmagic_runtime.volumes.store import VolumeGone
-
-_ATTEMPTS: Final = 5
 
 
 def create(
@@ -31,41 +27,35 @@ def create(
     log_options(spec.log_driver, spec.log_options)
     limits.check(spec.resources, cpus=os.cpu_count() or 1)
     record = _record(secrets.token_hex(32), spec, image)
-    for _ in range(_ATTEMPTS):
-        try:
-            return _create(starter, record, image, find_image)
-        except VolumeGone:
-            continue  # somebody prunes: the volumes are made anew
-    raise Conflict("the container's volumes are removed as fast as they are made")
-
-
-def _create(
-    starter: Starter, record: Record, image: Image, find_image: Callable[[str], Image]
-) -> Record:
     registry, volumes = starter.registry, starter.volumes
-    if record.name and (record.spec.mounts or image.config.volumes):
+    if record.name and (spec.mounts or image.config.volumes):
         with registry.database.transaction() as connection:  # before anything is copied
             registry.require_free(connection, record.name)
-    found = mounts.attach(registry, volumes, record.spec, image, find_image)
-    record = replace(
+    with mounts.attached(registry, volumes, spec, image, find_image) as found:
+        if found.volumes:
+            mounts.fill(volumes, found.mounts, starter.lowers(record.layers), starter.rootfs)
+        return _add(registry, _with_mounts(record, found))
+
+
+def _with_mounts(record: Record, found: mounts.Attachments) -> Record:
+    return replace(
         record,
         mounts=found.mounts,
         anonymous_volumes=tuple(sorted(found.anonymous)),
         mounted_images=found.images,
     )
+
+
+def _add(registry: Registry, record: Record) -> Record:
     directory = registry.directory(record.id)
     try:
-        if found.volumes:
-            mounts.fill(volumes, found.mounts, starter.lowers(record.layers), starter.rootfs)
         # inside the transaction: a directory without a row is then always a dead process's
         with registry.database.transaction() as connection:
-            volumes.require(found.volumes)
             record = _named(registry, record)
             _make_directories(directory)
             registry.add(connection, record)
     except BaseException:
         shutil.rmtree(directory, ignore_errors=True)
-        volumes.remove_unused(found.made)
         raise
     return record
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import posixpath
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
@@ -48,27 +49,31 @@ class Attachments:
         return [mount.source for mount in self.mounts if mount.kind == "volume"]
 
 
-def attach(
+@contextmanager
+def attached(
     registry: Registry,
     volumes: VolumeStore,
     spec: ContainerSpec,
     image: Image,
     find_image: Callable[[str], Image],
-) -> Attachments:
+) -> Iterator[Attachments]:
     """Everything decided, volumes and image mounts found or made. Nothing is mounted.
 
-    Raises InvalidInput for mounts that cannot be, NotFound for what they name and is not there.
+    Nobody removes the volumes during the block, at whose end the container's row keeps them; if
+    it fails, those that are new go away. Raises InvalidInput for mounts that cannot be, NotFound
+    for what they name and is not there.
     """
     found = Attachments()
-    wanted = _wanted(registry, spec, image, found)
-    for mount in wanted:
-        check(mount)
     try:
-        found.mounts = tuple(_made(mount, volumes, find_image, found) for mount in wanted)
+        with ExitStack() as held:
+            wanted = _wanted(registry, spec, image, found)
+            for mount in wanted:
+                check(mount)
+            found.mounts = tuple(_made(mount, volumes, find_image, found, held) for mount in wanted)
+            yield found
     except BaseException:
         volumes.remove_unused(found.made)
         raise
-    return found
 
 
 def _wanted(
@@ -173,14 +178,19 @@ def _is_local(path: str) -> bool:
 
 
 def _made(
-    mount: Mount, volumes: VolumeStore, find_image: Callable[[str], Image], found: Attachments
+    mount: Mount,
+    volumes: VolumeStore,
+    find_image: Callable[[str], Image],
+    found: Attachments,
+    held: ExitStack,
 ) -> Mount:
     if mount.kind == "image":
         layers = found.inherited.get((mount.target, mount.source))
         found.images[mount.target] = layers or tuple(reversed(find_image(mount.source).chain_ids))
     if mount.kind != "volume":
         return mount
-    volume = volumes.create(
+    volume = volumes.obtain(
+        held,
         mount.source,
         driver=mount.driver,
         labels=dict(mount.labels),

@@ -26,14 +26,16 @@ def _request(kind: int) -> bytes:
     return struct.pack(_FLOCK, kind, os.SEEK_SET, 0, 0, 0)
 
 
-def acquire(path: str, *, wait: bool = False) -> int | None:
+def acquire(path: str, *, wait: bool = False, shared: bool = False) -> int | None:
     """Take the lock at `path` (created 0600); the descriptor that holds it, or None if taken.
 
-    The descriptor is close-on-exec. A forked child that keeps it keeps the lock too.
+    Any number may have it `shared`. The descriptor is close-on-exec. A forked child that keeps it
+    keeps the lock too.
     """
+    kind = fcntl.F_RDLCK if shared else fcntl.F_WRLCK
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.fcntl(fd, F_OFD_SETLKW if wait else F_OFD_SETLK, _request(fcntl.F_WRLCK))
+        fcntl.fcntl(fd, F_OFD_SETLKW if wait else F_OFD_SETLK, _request(kind))
     except OSError as error:
         os.close(fd)
         if error.errno in (errno.EAGAIN, errno.EACCES):

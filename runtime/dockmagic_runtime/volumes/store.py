@@ -1,9 +1,8 @@
 """`VolumeStore`: the volumes of one Docker area.
 
 A volume is made beside and renamed into place, and renamed away before it is removed, so it is
-never seen half. The rename that removes one happens in the transaction that has just asked the
-containers' rows whether anybody uses it: a `create` that runs meanwhile either has its row already
-or finds the volume gone (`require`) and makes it anew.
+never seen half. It is in use when a container's row names it, which is asked in a transaction, or
+while somebody makes such a container and holds it (`obtain`).
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ import secrets
 import stat
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -22,17 +21,15 @@ from typing import Any
 from dockmagic_runtime.errors import Conflict, NotFound
 from dockmagic_runtime.linux.removal import remove_tree
 from dockmagic_runtime.linux.root import Root
+from dockmagic_runtime.model.event import Event
 from dockmagic_runtime.model.volume import ANONYMOUS_LABEL, PrunedVolumes, Volume
 from dockmagic_runtime.store import locks
 from dockmagic_runtime.store.area import Area
 from dockmagic_runtime.store.database import Database
+from dockmagic_runtime.store.events import emit
 from dockmagic_runtime.volumes import contents, copy_up, metadata, options, unused
 from dockmagic_runtime.volumes import filters as asked
 from dockmagic_runtime.volumes.filters import Filters
-
-
-class VolumeGone(Conflict):
-    """A volume that was there a moment ago was removed by somebody else: begin again."""
 
 
 class VolumeStore:
@@ -62,13 +59,13 @@ class VolumeStore:
         metadata.check_name(name)
         options.check_driver(name, driver)
         options.check(name, driver_options or {})
+        description = metadata.Description(
+            created=time.time(), labels=labels, options=dict(driver_options or {})
+        )
         found = metadata.read(self.directory(name))
-        if found is None:
-            description = metadata.Description(
-                created=time.time(), labels=labels, options=dict(driver_options or {})
-            )
+        while found is None:
             self._make(name, description)
-            found = self.get(name)
+            found = metadata.read(self.directory(name))  # None again: somebody prunes
         return found
 
     def _make(self, name: str, description: metadata.Description) -> None:
@@ -83,16 +80,42 @@ class VolumeStore:
             remove_tree(str(made))
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise  # else somebody was quicker, and theirs is as good
+        else:
+            self._tell("create", name, driver="local")
+
+    def _tell(self, action: str, name: str, **attributes: str) -> None:
+        root = str(self._area.root)
+        emit(root, Event(type="volume", action=action, id=name, attributes=attributes))
 
     def ensure(self, name: str) -> str:
         """The data directory of the volume `name`, made if it is missing."""
         return self.create(name).mountpoint
 
-    def require(self, names: Iterable[str]) -> None:
-        """Inside a transaction that adds their user: raises VolumeGone if one was removed."""
-        for name in names:
-            if not self.directory(name).is_dir():
-                raise VolumeGone(f"volume {name} was removed while it was wanted")
+    def obtain(
+        self,
+        held: ExitStack,
+        name: str = "",
+        *,
+        driver: str = "local",
+        labels: Mapping[str, str] | None = None,
+        driver_options: Mapping[str, str] | None = None,
+    ) -> Volume:
+        """As `create`, and nobody removes the volume until `held` is closed."""
+        while True:
+            volume = self.create(name, driver=driver, labels=labels, driver_options=driver_options)
+            if self._hold(held, volume.name):
+                return volume
+
+    def _hold(self, held: ExitStack, name: str) -> bool:
+        """Whether it was still there when we had the lock."""
+        path = self.directory(name) / unused.HOLD
+        try:
+            fd = locks.acquire(str(path), wait=True, shared=True)
+            assert fd is not None
+            held.callback(os.close, fd)
+            return path.stat().st_ino == os.fstat(fd).st_ino
+        except FileNotFoundError:
+            return False
 
     # ------------------------------------------------------------------ filling
 
@@ -100,22 +123,19 @@ class VolumeStore:
         """Copy the directory that `source` opens into the volume, if that is empty.
 
         `source` gives a descriptor, or None for nothing; it is asked only when there is need.
-        Raises VolumeGone, NotFound for a `subpath` that is not there.
+        Raises NotFound, also for a `subpath` that is not there.
         """
         volume = self.get(name)
         device = options.device(volume.options)
         if device is not None and device.fstype == "tmpfs":
             return  # it begins empty with each use
         try:
-            with locks.held(f"{self.directory(name)}/lock"), ExitStack() as stack:
+            with locks.held(f"{self.directory(name)}/fill.lock"), ExitStack() as stack:
                 data, beside = contents.open_volume(stack, volume, device, subpath)
                 if not copy_up.is_filled(data, beside, slot=subpath):
                     self._fill(data, beside, source(), subpath)
         except NotADirectoryError:
             return  # the part of the volume is a file
-        except FileNotFoundError:
-            self.require([name])
-            raise
 
     @staticmethod
     def _fill(data: Root, beside: Root, source: int | None, subpath: str) -> None:
@@ -200,6 +220,10 @@ class VolumeStore:
             trash = unused.take_away(root, name)
         if trash:
             remove_tree(trash)
+        elif self.directory(name).is_dir():
+            raise Conflict(
+                f"remove {name}: volume is in use", hint="a container is being made with it"
+            )
 
     def remove_unused(self, names: Sequence[str], *, container_id: str = "") -> None:
         """Remove those that nobody uses, but for `container_id`, which is going away itself."""
@@ -232,6 +256,7 @@ class VolumeStore:
         for trash in taken.values():
             reclaimed += _size(f"{trash}/{metadata.DATA}")
             remove_tree(trash)
+        self._tell("prune", "", reclaimed=str(reclaimed))
         return PrunedVolumes(names=tuple(taken), reclaimed=reclaimed)
 
 

@@ -12,10 +12,14 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from dockmagic_runtime.linux.removal import remove_tree
+from dockmagic_runtime.model.event import Event
+from dockmagic_runtime.store.events import emit
+from dockmagic_runtime.store import locks
 
 if TYPE_CHECKING:
     import sqlite3
 
+HOLD: Final = "hold.lock"  # in the volume's directory
 USERS: Final = """
 SELECT json_extract(mount.value, '$.source'), containers.id
 FROM containers, json_each(containers.spec, '$.mounts') AS mount
@@ -49,12 +53,22 @@ def take_unused(
 
 
 def take_away(root: str, name: str) -> str:
-    """Rename the volume into the scratch directory; its new path, "" when it has gone."""
-    trash = f"{root}/tmp/volume-{os.urandom(8).hex()}"
+    """Rename the volume into the scratch directory; its new path.
+
+    "" when it has gone, or when somebody holds it who makes a container with it.
+    """
+    volume, trash = f"{root}/volumes/{name}", f"{root}/tmp/volume-{os.urandom(8).hex()}"
     try:
-        os.rename(f"{root}/volumes/{name}", trash)  # noqa: PTH104
+        lock = locks.acquire(f"{volume}/{HOLD}")
+        if lock is None:
+            return ""
+        try:
+            os.rename(volume, trash)  # noqa: PTH104
+        finally:
+            os.close(lock)
     except FileNotFoundError:
         return ""
+    emit(root, Event(type="volume", action="destroy", id=name, attributes={"driver": "local"}))
     return trash
 
 

@@ -6,6 +6,7 @@ import json
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound, Unsupported
 from dockmagic_runtime.store.area import Area
 from dockmagic_runtime.store.database import Database
-from dockmagic_runtime.volumes.store import VolumeGone, VolumeStore
+from dockmagic_runtime.volumes.store import VolumeStore
 from dockmagic_runtime.volumes.unused import remove_unused
 
 
@@ -211,12 +212,17 @@ def test_unused_volumes_go_and_used_ones_stay(
     assert [one.name for one in volumes.find()] == [names[1]]
 
 
-def test_a_volume_that_was_removed_meanwhile_is_noticed(volumes: VolumeStore) -> None:
-    volumes.create("data")
-    volumes.require(["data"])
-    volumes.remove("data")
-    with pytest.raises(VolumeGone):
-        volumes.require(["data"])
+def test_a_volume_that_somebody_holds_is_not_removed(area: Area, volumes: VolumeStore) -> None:
+    with ExitStack() as held:
+        first, second = (volumes.obtain(held, "data") for _ in range(2))
+        anonymous = volumes.obtain(held)
+        assert first == second
+        with pytest.raises(Conflict, match="remove data: volume is in use"):
+            volumes.remove("data")
+        assert volumes.prune({"all": ["true"]}).names == ()
+        remove_unused(str(area.root), [anonymous.name], container_id="")
+        assert len(volumes.find()) == 2
+    assert len(volumes.prune({"all": ["true"]}).names) == 2
 
 
 def test_threads_that_make_one_volume_all_get_it(area: Area, volumes: VolumeStore) -> None:
