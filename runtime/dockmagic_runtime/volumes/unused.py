@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dockmagic_runtime.linux.removal import remove_tree
 from dockmagic_runtime.model.event import Event
-from dockmagic_runtime.store.events import emit
 from dockmagic_runtime.store import locks
+from dockmagic_runtime.store.events import emit
 
 if TYPE_CHECKING:
     import sqlite3
