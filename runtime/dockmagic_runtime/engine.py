@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from dockmagic_runtime.containers import create, explain, info, inspect, logs, remove, stop
+from dockmagic_runtime.containers import create, events, explain, info, inspect, logs, remove, stop
 from dockmagic_runtime.containers.changes import changes
+from dockmagic_runtime.containers.event_filters import Filters as EventFilters
 from dockmagic_runtime.containers.exec import execute
 from dockmagic_runtime.containers.reconcile import Reconciler
 from dockmagic_runtime.containers.record import Record
@@ -25,6 +26,7 @@ from dockmagic_runtime.images.layers import LayerStore
 from dockmagic_runtime.images.store import ImageStore
 from dockmagic_runtime.linux.cgroups import detect
 from dockmagic_runtime.linux.syscalls import Kernel
+from dockmagic_runtime.model.commit import CommitSpec, ImportSpec
 from dockmagic_runtime.model.container import (
     Change,
     Container,
@@ -34,7 +36,8 @@ from dockmagic_runtime.model.container import (
     PathStat,
     Stats,
 )
-from dockmagic_runtime.model.events import BuildEvent, BuildRequest, PullEvent, PullStatus
+from dockmagic_runtime.model.event import Event
+from dockmagic_runtime.model.events import BuildEvent, BuildRequest, PullDone, PullEvent, PullStatus
 from dockmagic_runtime.model.explanation import Explanation
 from dockmagic_runtime.model.image import History, Image, Layer
 from dockmagic_runtime.model.volume import PrunedVolumes, Volume
@@ -177,7 +180,7 @@ class Engine:
 
         recipe = self._catalogue.find(reference)
         if recipe is not None and self._catalogue.policy == "always":
-            yield from self._catalogue.make(reference, self.build, self.area)
+            yield from self._make_stand_in(reference)
             return
         try:
             yield from self._puller.pull(reference)
@@ -185,7 +188,13 @@ class Engine:
             if recipe is None:
                 raise self._catalogue.without_stand_in(reference, error) from error
             yield PullStatus(status=f"{error.message}; taking a stand-in from the catalogue")
-            yield from self._catalogue.make(reference, self.build, self.area)
+            yield from self._make_stand_in(reference)
+
+    def _make_stand_in(self, reference: str) -> Iterator[PullEvent]:
+        for event in self._catalogue.make(reference, self.build, self.area):
+            if isinstance(event, PullDone):
+                self._images.tell_pulled(event.image, reference)
+            yield event
 
     def images(self, *, all: bool = False) -> tuple[Image, ...]:
         """All images, newest first; without `all`, those with a tag or nothing above them."""
@@ -403,7 +412,7 @@ class Engine:
         self,
         name: str,
         path: str,
-        tar: Readable | Iterable[bytes],
+        tar: Readable,
         *,
         copy_uid_gid: bool = False,
         no_overwrite_dir_non_dir: bool = False,
@@ -420,9 +429,46 @@ class Engine:
             no_overwrite_dir_non_dir=no_overwrite_dir_non_dir,
         )
 
+    def export(self, name: str) -> TarStream:
+        """A container's files as one tar, without volumes. Close it, or read it to the end."""
+        from dockmagic_runtime.containers.export import export
+
+        return export(self._starter, self._registry.find(name))
+
+    def commit(self, name: str, spec: CommitSpec | None = None) -> Image:
+        """An image of what a container has changed. Raises InvalidInput."""
+        from dockmagic_runtime.builder.changes import apply_changes
+        from dockmagic_runtime.containers.commit import commit
+
+        record, spec = self._registry.find(name), spec or CommitSpec()
+        return commit(self._registry, self._images, self._layers, record, spec, apply_changes)
+
+    def import_image(self, tar: Readable, spec: ImportSpec | None = None) -> Image:
+        """An image with the contents of a tar, compressed or not, as its only layer."""
+        from dockmagic_runtime.builder.changes import apply_changes
+        from dockmagic_runtime.images.compose import import_image
+
+        return import_image(self._images, self._layers, tar, spec or ImportSpec(), apply_changes)
+
     def stats(self, name: str) -> Stats:
         """One sample of a container that runs."""
         return self._sampler.sample(self._registry.find(name))
+
+    def events(
+        self,
+        *,
+        since: float = 0,
+        until: float = 0,
+        filters: EventFilters | None = None,
+        follow: bool = False,
+    ) -> Iterator[Event]:
+        """What happened in that span of time (seconds since the epoch), and with `follow` what
+        happens until `until`; then, without `since`, nothing from before this call.
+
+        Filters: type, event, container, image, label, volume, network, each a list of values.
+        """
+        root = str(self.area.root)
+        return events.read(root, since=since, until=until, filters=filters or {}, follow=follow)
 
     def info(self) -> dict[str, Any]:
         """Docker's facts about engine and machine, with warnings where something will not work."""

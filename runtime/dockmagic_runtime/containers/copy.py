@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from types import TracebackType
 
@@ -94,16 +94,15 @@ def copy_in(
     starter: Starter,
     record: Record,
     path: str,
-    tar: Readable | Iterable[bytes],
+    tar: Readable,
     *,
     copy_uid_gid: bool = False,
     no_overwrite_dir_non_dir: bool = False,
 ) -> None:
     """Unpack `tar` in the directory `path`, which has to exist.
 
-    What can be read may be compressed; chunks are taken as they are. Owners are those of the
-    archive; with `copy_uid_gid`, the user that the container runs as, if it was given one.
-    Raises NotFound, Conflict, InvalidInput.
+    It may be compressed. Owners are those of the archive; with `copy_uid_gid`, the user that the
+    container runs as, if it was given one. Raises NotFound, Conflict, InvalidInput.
     """
     path = copy_paths.inside(path)
     with open_tree(starter, record, writable=True) as tree:
@@ -112,18 +111,12 @@ def copy_in(
             _check_writable(tree, record, fd)
             owner = _user(tree.root, record) if copy_uid_gid and record.user else None
             extract(
-                _chunks(tar),
+                decompressed(tar),
                 Destination(fd=fd, shown=path, root=tree.root, path=path),
                 Rules(owner=owner, keep_kinds=no_overwrite_dir_non_dir),
             )
         finally:
             os.close(fd)
-
-
-def _chunks(tar: Readable | Iterable[bytes]) -> Iterator[bytes]:
-    if isinstance(tar, Readable):
-        return decompressed(tar)
-    return filter(None, tar)
 
 
 # ------------------------------------------------------------------ finding

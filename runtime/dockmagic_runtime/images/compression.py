@@ -9,8 +9,8 @@ from __future__ import annotations
 import bz2
 import lzma
 import zlib
-from collections.abc import Callable, Iterator
-from typing import Any, Final, Protocol, runtime_checkable
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Final, Protocol
 
 from dockmagic_runtime.errors import InvalidInput, Unsupported
 
@@ -23,15 +23,38 @@ _ZSTD_WINDOW: Final = 128 << 20
 _GZIP: Final = 16 + zlib.MAX_WBITS
 
 
-@runtime_checkable
 class Readable(Protocol):
     """All that is asked of a stream: bytes, and b"" at its end."""
 
     def read(self, size: int = -1, /) -> bytes: ...
 
 
+class Plain:
+    """Chunks that are known to be no compressed stream, whatever they begin with.
+
+    A tar begins with the name of its first member, which may well be "BZh".
+    """
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self.chunks = filter(None, chunks)
+        self._rest = b""
+
+    def read(self, size: int = -1, /) -> bytes:
+        if size < 0:
+            data, self._rest = self._rest + b"".join(self.chunks), b""
+            return data
+        self._rest = self._rest or next(self.chunks, b"")
+        data, self._rest = self._rest[:size], self._rest[size:]
+        return data
+
+
 def decompressed(stream: Readable) -> Iterator[bytes]:
-    """The contents of `stream` in chunks of at most `CHUNK` bytes, none of them empty."""
+    """The contents of `stream` in chunks of at most `CHUNK` bytes, none of them empty.
+
+    Those of a `Plain` are as large as they are.
+    """
+    if isinstance(stream, Plain):
+        return stream.chunks
     head = _at_least(stream, 6)
     if head.startswith(b"\x1f\x8b"):
         return _members(stream, head, _gzip_decoder)
