@@ -16,11 +16,21 @@ from dockmagic_runtime.sandbox.operation import (
     to_wire,
 )
 from dockmagic_runtime.sandbox.plan import ProcessSpec, SandboxPlan
-from dockmagic_runtime.sandbox.user_mounts import BindMount
+from dockmagic_runtime.sandbox.user_mounts import (
+    BindMount,
+    MountImage,
+    MountTmpfs,
+    OpenSharedSource,
+    OpenVolume,
+)
 
 OPERATIONS: tuple[Operation, ...] = (
     MountOverlay(("/l2", "/l1"), "/u", "/w", "/t", volatile=True),
     BindMount("/a", "/b", read_only=True),
+    MountImage("httpd", "/i", ("/l2", "/l1"), "/t", subpath="usr"),
+    MountTmpfs("/m", ("noexec", "size=1m")),
+    OpenSharedSource("/a", "/b", "rslave"),
+    OpenVolume("/v", "/volumes/v/_data", "tmpfs", "tmpfs", ("size=1m",), (7, 99, "/v")),
     MaskPaths(("/proc/kcore",)),
     MakeDevices(),
 )
