@@ -68,7 +68,8 @@ def _exit_code(error: DockmagicError, words: list[str]) -> int:
 def _complain(error: DockmagicError) -> None:
     what = error.message.partition("\n")[0]  # the rest is an excerpt, and the place is in it
     text = f"{what} ({error.hint})" if error.hint else what
-    text = text.replace("'docker ", "'dockmagic ")
+    for quote in ("'", "Usage: "):
+        text = text.replace(f"{quote}docker ", f"{quote}dockmagic ")
     sys.stderr.write(f"dockmagic: {text}\n")
 
 

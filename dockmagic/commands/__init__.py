@@ -140,7 +140,7 @@ def resolve(words: Sequence[str]) -> tuple[str, list[str]]:
     if first in ("--version", "-v"):
         return "version", rest
     if first.startswith("-"):
-        raise _unknown(f"unknown flag: {first}", "")
+        raise _unknown(f"unknown flag: {first}", did_you_mean(first, ("--help", "--version")))
     if first in GROUPS:
         return _resolve_in_group(first, rest)
     if first in {verb.name for verb in VERBS}:
@@ -153,8 +153,9 @@ def resolve(words: Sequence[str]) -> tuple[str, list[str]]:
 _SEE = "See 'docker --help' for the commands that are."
 
 
-def _unknown(message: str, hint: str) -> InvalidInput:
-    error = InvalidInput(message, hint=" ".join(filter(None, [hint, "See 'docker --help'."])))
+def _unknown(message: str, hint: str, group: str = "") -> InvalidInput:
+    see = f"See 'docker {group} --help'." if group else "See 'docker --help'."
+    error = InvalidInput(message, hint=" ".join(filter(None, [hint, see])))
     error.exit_code = 1
     return error
 
@@ -168,7 +169,7 @@ def _resolve_in_group(group: str, rest: list[str]) -> tuple[str, list[str]]:
         raise Unsupported(f"'docker {group} {name}' is not supported yet", hint=_SEE)
     if name not in verbs:
         message = f"unknown command: docker {group} {name}"
-        raise _unknown(message, did_you_mean(name, verbs))
+        raise _unknown(message, did_you_mean(name, verbs), group)
     if verbs[name] == "inspect":
         words = [f"--type={group}", *words]
     return verbs[name], words

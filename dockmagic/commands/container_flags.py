@@ -231,6 +231,10 @@ def container_spec(arguments: Arguments, *, auto_remove: bool = False) -> Contai
     """All that the line asks for. Every mistake in it is raised here, before any effect."""
     flag = arguments.flag
     image, *command = arguments.words
+    if image.startswith("$"):
+        raise InvalidInput(
+            f"invalid reference format: {image}", hint=f"there is no variable {image[1:]} here"
+        )
     spec = ContainerSpec(
         image=image,
         command=tuple(command) or None,

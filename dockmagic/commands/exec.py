@@ -9,10 +9,12 @@ from dockmagic.commands.detach_keys import DETACH_KEYS
 from dockmagic.commands.environment import check_env, read_env
 from dockmagic.commands.flags import Arguments, Parser, switch, value, values
 from dockmagic.commands.result import Attached, Event, Nothing
+from dockmagic_runtime.errors import Conflict, StartFailed
 from dockmagic_runtime.model.container import ExecSpec
 
 if TYPE_CHECKING:
     from dockmagic_runtime.engine import Engine
+    from dockmagic_runtime.supervisor.handle import Process
 
 
 def parser() -> Parser:
@@ -53,7 +55,7 @@ def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
         open_stdin=flag("interactive") and not flag("detach"),
         privileged=flag("privileged"),
     )
-    process = engine.exec(name, spec)
+    process = _start(engine, name, spec)
     if flag("detach"):
         process.detach()
         yield Nothing()
@@ -61,3 +63,17 @@ def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
     yield Attached(
         process, name, tty=spec.tty, stdin=spec.open_stdin, detach_keys=flag("detach-keys")
     )
+
+
+def _start(engine: Engine, name: str, spec: ExecSpec) -> Process:
+    try:
+        return engine.exec(name, spec)
+    except StartFailed as error:
+        if error.exit_code == 127:
+            error.hint = error.hint or "the container has no such program, or not in its PATH"
+        raise
+    except Conflict as error:
+        error.hint = (
+            error.hint or f"'docker ps -a' shows its state, 'docker start {name}' starts it"
+        )
+        raise

@@ -192,7 +192,7 @@ class Parser:
         """Read the words behind the verb. Raises WrongUsage, Unsupported or HelpAsked."""
         reading = _Reading(self, list(words))
         reading.run()
-        self._check_count(reading.words)
+        self._check_count(reading.words, reading.eaten)
         defaults = {flag.name: flag.default for flag in self.flags}
         return Arguments(
             self.verb,
@@ -225,10 +225,11 @@ class Parser:
             lines += ["", self.also]
         return "\n".join(lines)
 
-    def _check_count(self, words: list[str]) -> None:
+    def _check_count(self, words: list[str], eaten: str) -> None:
         wanted = self._complaint(len(words))
         if wanted:
-            raise self.wrong(f"'docker {self.verb}' {wanted}", hint=self._usage_hint, exit_code=1)
+            hint = eaten if eaten and len(words) < self.minimum else self._usage_hint
+            raise self.wrong(f"'docker {self.verb}' {wanted}", hint=hint, exit_code=1)
 
     def _complaint(self, count: int) -> str:
         if self.maximum == 0 and count:
@@ -254,10 +255,12 @@ class _Reading:
     rest: list[str]
     words: list[str] = field(default_factory=list)
     found: dict[str, Any] = field(default_factory=dict)
+    eaten: str = ""  # about the last word, if a flag took it for its value
 
     def run(self) -> None:
         while self.rest:
             word = self.rest.pop(0)
+            self._note_last(word)
             if word == "--":
                 return self._take_rest()
             if word.startswith("--"):
@@ -269,6 +272,11 @@ class _Reading:
                 if self.parser.stops_at_word:
                     return self._take_rest()
         return None
+
+    def _note_last(self, word: str) -> None:
+        """`run -p busybox`: where words are missing later, this one went to the flag before it."""
+        if len(self.rest) == 1 and word.startswith("-") and "=" not in word:
+            self.eaten = f"'{word}' took '{self.rest[0]}' for its value."
 
     def _take_rest(self) -> None:
         self.words += self.rest

@@ -15,8 +15,14 @@ _LONG = re.compile(r"(published|target|protocol|mode)=")
 
 def parse_publish(text: str) -> tuple[PortMapping, ...]:
     """One `-p`: `[[IP:][HOST]:]CONTAINER[/PROTOCOL]`, ranges of equal length, or key=value."""
-    if _LONG.match(text):
-        return _parse_long(text)
+    try:
+        return _parse_long(text) if _LONG.match(text) else _parse_short(text)
+    except InvalidInput as error:
+        error.hint = error.hint or f"in '-p {text}'; ports are numbers up to 65535, HOST:CONTAINER"
+        raise
+
+
+def _parse_short(text: str) -> tuple[PortMapping, ...]:
     address, protocol = _protocol(text)
     host_ip, host, container = _split(address)
     if not container:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dockmagic.commands.flags import Arguments, Parser, planned, switch
 from dockmagic.commands.result import Event, Result, notice
-from dockmagic_runtime.errors import NotFound
+from dockmagic_runtime.errors import DockmagicError, NotFound
 from dockmagic_runtime.model.events import PullDone, PullStatus
 from dockmagic_runtime.model.image import Image
 from dockmagic_runtime.model.reference import ImageReference
@@ -66,18 +66,30 @@ def ensure_image(engine: Engine, name: str, policy: str, *, quiet: bool) -> Iter
     """Pull what `--pull` says is to be pulled, before a container is made of it."""
     if policy == "always":
         yield from _pull(engine, name, quiet=quiet)
-    elif policy == "missing" and not _is_present(engine, name):
-        reference = ImageReference.parse(name)
-        yield notice(f"Unable to find image '{reference.familiar}' locally")
-        yield from _pull(engine, name, quiet=quiet)
+    elif policy == "missing":
+        absence = _absence(engine, name)
+        if absence is not None:
+            yield from _pull_missing(engine, name, absence, quiet=quiet)
 
 
-def _is_present(engine: Engine, name: str) -> bool:
+def _absence(engine: Engine, name: str) -> NotFound | None:
+    """None if it is here."""
     try:
         engine.image(name)
-    except NotFound:
-        return False
-    return True
+    except NotFound as error:
+        return error
+    return None
+
+
+def _pull_missing(engine: Engine, name: str, absence: NotFound, *, quiet: bool) -> Iterator[Event]:
+    reference = ImageReference.parse(name)
+    yield notice(f"Unable to find image '{reference.familiar}' locally")
+    try:
+        yield from _pull(engine, name, quiet=quiet)
+    except DockmagicError as error:
+        # A name that is written like one of an image that is here was probably meant for it.
+        error.hint = "; ".join(filter(None, [absence.hint, error.hint]))
+        raise
 
 
 def _pull(engine: Engine, name: str, *, quiet: bool) -> Iterator[Event]:

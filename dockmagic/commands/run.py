@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from dockmagic.commands.flags import Arguments, Parser, switch
 from dockmagic.commands.modes import warnings
 from dockmagic.commands.pull import ensure_image
 from dockmagic.commands.result import Attached, Event, Started, notice
+from dockmagic_runtime.errors import StartFailed
 from dockmagic_runtime.model.container import ContainerSpec
 
 if TYPE_CHECKING:
@@ -47,12 +48,30 @@ def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
     check_cidfile(arguments.flag("cidfile"))
     yield from (notice(f"WARNING: {text}") for text in warnings(spec))
     yield from ensure_image(engine, spec.image, spec.pull, quiet=arguments.flag("quiet"))
-    if detach:
-        container = engine.run_detached(spec)
-        write_cidfile(arguments.flag("cidfile"), container.id)
-        yield Started(container)
-    else:
-        yield _attached(engine, spec, arguments, streams)
+    try:
+        yield (
+            _started(engine, spec, arguments)
+            if detach
+            else _attached(engine, spec, arguments, streams)
+        )
+    except StartFailed as error:
+        raise explained(error, spec.command) from None
+
+
+def explained(error: StartFailed, command: Sequence[str] | None) -> StartFailed:
+    """The same with a hint for those who put flags behind the image, as many do."""
+    first = next(iter(command or ()), "")
+    if first.startswith("-"):
+        error.hint = error.hint or f"flags go before the image: '{first}' is read as the program"
+    elif error.exit_code == 127:
+        error.hint = error.hint or "the image has no such program, or not in its PATH"
+    return error
+
+
+def _started(engine: Engine, spec: ContainerSpec, arguments: Arguments) -> Started:
+    container = engine.run_detached(spec)
+    write_cidfile(arguments.flag("cidfile"), container.id)
+    return Started(container)
 
 
 def _attached(

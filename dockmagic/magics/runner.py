@@ -11,6 +11,7 @@ from typing import Any
 from dockmagic import commands
 from dockmagic.commands.flags import Arguments, HelpAsked, switch, value
 from dockmagic.commands.foreground import watch
+from dockmagic.commands.listing import Listing
 from dockmagic.commands.pull import Pulled
 from dockmagic.commands.references import familiar
 from dockmagic.commands.result import (
@@ -112,6 +113,8 @@ class Runner:
             if text := str(result):
                 sys.stdout.write(clean(text) + "\n")
             raise joined(result.errors) from result.errors[0]
+        if isinstance(result, Listing) and result.format:
+            result.text()  # a mistake in the template is this cell's error, not the display's
         match result:
             case Nothing():
                 return None

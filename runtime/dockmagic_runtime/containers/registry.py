@@ -62,7 +62,7 @@ class Registry:
 
         names = [name for (name,) in self.database.rows("SELECT name FROM containers")]
         near = difflib.get_close_matches(wanted, names, n=3)
-        return f"did you mean {' or '.join(near)}?" if near else ""
+        return f"did you mean {' or '.join(near)}?" if near else "'docker ps -a' lists them all"
 
     def all(self) -> list[tuple[Record, State]]:
         """Every container with its state, newest first."""

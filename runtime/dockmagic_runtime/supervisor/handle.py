@@ -321,4 +321,4 @@ def signal_number(name: str) -> int:
     try:
         return int(signal.Signals[f"SIG{text}"])
     except KeyError:
-        raise InvalidInput(f"invalid signal: {name}") from None
+        raise InvalidInput(f"invalid signal: {name}", hint="TERM, INT, KILL, HUP…") from None
