@@ -57,17 +57,28 @@ def write(directory: Path, description: Description) -> None:
     path.write_bytes(msgspec.json.encode(description))
 
 
+def _description(directory: Path) -> Description | None:
+    try:
+        return _DECODER.decode((directory / FILE).read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _guess(name: str, created: float) -> Description:
+    labels = {ANONYMOUS_LABEL: ""} if _RANDOM.fullmatch(name) else {}
+    return Description(created=created, labels=labels)
+
+
 def read(directory: Path) -> Volume | None:
     """The volume at `directory`; None when there is none."""
-    try:
-        found = _DECODER.decode((directory / FILE).read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
+    found = _description(directory)
+    if found is None:
         try:
             created = (directory / DATA).stat().st_mtime
         except (FileNotFoundError, NotADirectoryError):
             return None
-        labels = {ANONYMOUS_LABEL: ""} if _RANDOM.fullmatch(directory.name) else {}
-        found = Description(created=created, labels=labels)
+        # asked again: the whole volume may have come between the two
+        found = _description(directory) or _guess(directory.name, created)
     return Volume(
         name=directory.name,
         mountpoint=str(directory / DATA),

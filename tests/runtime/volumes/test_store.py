@@ -225,16 +225,21 @@ def test_a_volume_that_somebody_holds_is_not_removed(area: Area, volumes: Volume
     assert len(volumes.prune({"all": ["true"]}).names) == 2
 
 
-def test_threads_that_make_one_volume_all_get_it(area: Area, volumes: VolumeStore) -> None:
-    found: list[float] = []
-    threads = [
-        threading.Thread(target=lambda: found.append(volumes.create("data").created))
-        for _ in range(8)
-    ]
+def test_threads_that_make_the_same_volumes_all_get_the_same(
+    area: Area, volumes: VolumeStore
+) -> None:
+    found: list[tuple[str, float]] = []
+
+    def make() -> None:
+        for number in range(20):
+            volume = volumes.create(f"data{number}")
+            found.append((volume.name, volume.created))
+
+    threads = [threading.Thread(target=make) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(found) == 8
-    assert len(set(found)) == 1
+    assert len(found) == 160
+    assert len(set(found)) == 20
     assert os.listdir(area.scratch) == []
