@@ -141,3 +141,71 @@ def read_until(fd: int, text: bytes) -> bytes:
         except OSError:
             break
     return shown
+
+
+def test_keys_that_detach_leave_it_running_with_its_address(engine: Any, run: Any) -> None:
+    line = [sys.executable, "-m", "dockmagic", "run", "--rm", "-it", "--name", "shell", "busybox"]
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "DOCKMAGIC_ROOT": str(engine.area.root)}
+    process = subprocess.Popen(line, stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
+    os.close(theirs)
+    read_until(ours, b"# ")
+    os.write(ours, b"\x10\x11")
+    assert process.wait() == 0
+    os.close(ours)
+    container = engine.container("shell")
+    assert container.status.is_alive
+    assert container.ip_address
+    run("%docker rm -f shell")
+
+
+def test_attach_draws_the_prompt_again_and_sees_the_end(engine: Any, run: Any) -> None:
+    run("%docker run -dit --name shell busybox")
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "DOCKMAGIC_ROOT": str(engine.area.root)}
+    line = [sys.executable, "-m", "dockmagic", "attach", "shell"]
+    process = subprocess.Popen(line, stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
+    os.close(theirs)
+    assert b"# " in read_until(ours, b"# ")
+    os.write(ours, b"exit 6\n")
+    read_until(ours, b"never")
+    assert process.wait() == 6
+    os.close(ours)
+
+
+def test_attach_in_a_cell_shows_what_is_written_to_the_end(
+    engine: Any, run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = "until [ -e /go ]; do sleep 0.02; done; echo went; exit 4"
+    run(f"%docker run -d --name slow busybox sh -c '{script}'")
+    attach = engine.attach
+
+    def attach_and_go(name: str) -> Any:
+        process = attach(name)
+        run("%exec slow touch /go")
+        return process
+
+    monkeypatch.setattr(engine, "attach", attach_and_go)
+    cell = run("%docker attach slow")
+    assert isinstance(cell.error, ContainerExitError)
+    assert (cell.stdout, cell.error.exit_code) == ("went\n", 4)
+
+
+def test_explain_tells_what_was_really_done(run: Any) -> None:
+    cell = run("made = %explain run --rm -m 64m -p 127.0.0.1:0:80 busybox echo hello\nmade")
+    assert cell.error is None
+    assert "hello\n" in cell.stdout
+    done = {who: [step.name for step in cell.value.lane(who)] for who in ("supervisor", "child")}
+    assert "LimitResources" in done["supervisor"]
+    assert done["child"].index("MountOverlay") < done["child"].index("PivotRoot")
+    assert "PublishPorts" in repr(cell.value)
+    assert all(step.seconds >= 0 for step in cell.value.steps)
+    again = run("%explain run --rm -m 64m -p 127.0.0.1:0:80 busybox echo hello")
+    assert repr(again.value) == repr(cell.value)
+
+
+def test_explain_looks_back_at_the_last_start(run: Any) -> None:
+    run("%docker run --name one busybox true")
+    found = run("%explain --calls one").value
+    assert "pivot_root" in str(found)
+    assert repr(found).splitlines()[-1] == "program      true"
