@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from dockmagic_runtime.containers import mounts, names
+from dockmagic_runtime.containers.events import events_of
 from dockmagic_runtime.containers.record import Record, command_line, environment, exposed_ports
 from dockmagic_runtime.containers.registry import Registry
 from dockmagic_runtime.containers.start import Starter
@@ -57,6 +58,7 @@ def _add(registry: Registry, record: Record) -> Record:
     except BaseException:
         shutil.rmtree(directory, ignore_errors=True)
         raise
+    events_of(registry, record).tell("create")
     return record
 
 

@@ -8,9 +8,12 @@ alive is told by a lock, never guessed.
 from __future__ import annotations
 
 import os
+import signal
 import time
 from dataclasses import replace
 
+from dockmagic_runtime.containers.events import events_of
+from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.registry import Registry
 from dockmagic_runtime.containers.remove import discard
 from dockmagic_runtime.linux.cgroups import Cgroups
@@ -53,6 +56,7 @@ class Reconciler:
                 self._registry.directory(record.id), replace(now, finished=time.time(), lost=False)
             )
             self._networks.release(record.id)
+            self._tell_the_end(record, now.started)
         finally:
             if fd is not None:
                 remove_tree(run)
@@ -61,7 +65,16 @@ class Reconciler:
         if record.spec.auto_remove:
             root = str(self._registry.area.root)
             remove_unused(root, record.anonymous_volumes, container_id=record.id)
-            discard(self._registry, record.id)
+            if discard(self._registry, record.id):
+                events_of(self._registry, record).tell("destroy")
+
+    def _tell_the_end(self, record: Record, started: float) -> None:
+        """What its supervisor cannot tell any more."""
+        is_connected = record.spec.network == "bridge"
+        network = self._networks.default_identity() if is_connected else ("", "")
+        events = events_of(self._registry, record, network)
+        events.die(128 + signal.SIGKILL, time.time() - started)
+        events.disconnected()
 
     def _end_cgroups(self, container_id: str) -> None:
         cgroup = self._cgroups.at(self._registry.area.cgroup_parent, container_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from dockmagic_runtime.containers.events import events_of
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.registry import Registry
 from dockmagic_runtime.containers.stop import kill
@@ -28,19 +29,25 @@ def remove(
             kill(registry, record, "KILL")
         except Conflict:
             pass  # it ended by itself between the look and the signal
-    discard(registry, record.id)
+    if discard(registry, record.id):
+        events_of(registry, record).tell("destroy")
     if with_volumes:
         volumes.remove_unused(record.anonymous_volumes)
 
 
-def discard(registry: Registry, container_id: str) -> None:
-    """Take directory and row away. The directory vanishes in one step, by a rename."""
+def discard(registry: Registry, container_id: str) -> bool:
+    """Take directory and row away. The directory vanishes in one step, by a rename.
+
+    Whether it was there: if not, a supervisor's --rm was quicker.
+    """
     directory = registry.directory(container_id)
     trash = f"{registry.area.scratch}/{container_id}"
     try:
         os.rename(directory, trash)
+        was_there = True
     except FileNotFoundError:
-        pass  # a supervisor's --rm was quicker
-    else:
+        was_there = False
+    if was_there:
         remove_tree(trash)
     registry.forget(container_id)
+    return was_there

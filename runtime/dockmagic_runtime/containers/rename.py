@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from dataclasses import replace
 
+from dockmagic_runtime.containers.events import events_of
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.registry import Registry
 from dockmagic_runtime.errors import InvalidInput
@@ -24,3 +27,16 @@ def rename(registry: Registry, record: Record, new_name: str) -> None:
             "UPDATE containers SET name = ?, spec = ? WHERE id = ?",
             (wanted, replace(record, name=wanted).encode(), record.id),
         )
+    _note(registry.directory(record.id), wanted)
+    events_of(registry, record).tell("rename", oldName=f"/{record.name}")
+
+
+def _note(directory: str, name: str) -> None:
+    """For the supervisor, which has the name that the container was started with."""
+    temporary = f"{directory}/name.{os.getpid()}.{threading.get_ident()}"
+    try:
+        with open(temporary, "w", encoding="utf-8") as stream:
+            stream.write(name)
+        os.rename(temporary, f"{directory}/name")
+    except FileNotFoundError:
+        pass  # a container of --rm that has just ended

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dockmagic_runtime.containers import explain, init_layer
+from dockmagic_runtime.containers.events import events_of
 from dockmagic_runtime.containers.plan import plan
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.registry import Registry
@@ -47,6 +48,10 @@ class Starter:
         if not status.can_start:
             raise Conflict(f"container {record.name} is already {status}")
         connection = self.connect(record)
+        events = events_of(self.registry, record, connection.network if connection else ("", ""))
+        if owned:
+            events.tell("attach")
+        events.connected()
         try:
             request = self._request(record, connection, owned=owned)
             # nobody else may have the writable layer mounted (see `containers.tree`)
@@ -54,6 +59,7 @@ class Starter:
                 process = self.launcher.launch(request).await_start()
         except BaseException:
             self.networks.release(record.id)
+            events.disconnected()
             raise
         if not (owned and record.spec.auto_remove):  # that one is over before anybody can ask
             explain.remember(self.registry.directory(record.id), request.plan, process.trace)
@@ -231,4 +237,4 @@ def published_ports(record: Record) -> tuple[PortMapping, ...]:
 def check_network(network: str) -> None:
     """Raises NotFound for a network that does not exist."""
     if network not in ("bridge", "host", "none") and not network.startswith("container:"):
-        raise NotFound(f"network {network} not found")
+        raise NotFound(f"network {network} not found", hint="bridge, host and none are there")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dockmagic_runtime.containers.events import events_of
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.registry import Registry
 from dockmagic_runtime.errors import Conflict
 from dockmagic_runtime.model.container import Status
+from dockmagic_runtime.store.container_events import ContainerEvents
 from dockmagic_runtime.supervisor.handle import Process, signal_number
 
 DEFAULT_GRACE = 10.0  # seconds; docker stop
@@ -22,6 +24,7 @@ def stop(
         return
     name = signal or record.stop_signal
     signal_number(name)  # a signal that does not exist is the caller's mistake, alive or not
+    events = events_of(registry, record)
     grace = timeout if timeout is not None else record.spec.stop_timeout
     try:
         process = Process.connect(registry.run(record.id), record.id)
@@ -30,14 +33,21 @@ def stop(
     try:
         if registry.state(record.id).status == Status.PAUSED:
             process.request("unpause")
-        process.signal(name)
+        _signal(process, events, signal_number(name))
         patience = DEFAULT_GRACE if grace is None else grace
         process.wait(None if patience < 0 else patience)
     except TimeoutError:
-        process.signal("KILL")
+        _signal(process, events, signal_number("KILL"))
         process.wait()
     finally:
         process.close()
+    events.tell("stop")
+
+
+def _signal(process: Process, events: ContainerEvents, number: int) -> None:
+    """Told before it is sent: the supervisor may tell of the end at once."""
+    events.kill(number)
+    process.signal(str(number))
 
 
 def kill(registry: Registry, record: Record, signal: str) -> None:
@@ -48,6 +58,7 @@ def kill(registry: Registry, record: Record, signal: str) -> None:
     except Conflict as error:
         raise Conflict(f"Cannot kill container: {record.name}: {error.message}") from error
     try:
+        events_of(registry, record).kill(number)  # before the supervisor tells of the end
         process.request("signal", number=number)
         if number == signal_number("KILL") and registry.state(record.id).status == Status.PAUSED:
             process.request("unpause")  # a frozen process of cgroup v1 dies when it is thawed
@@ -78,3 +89,4 @@ def set_paused(registry: Registry, record: Record, *, paused: bool) -> None:
         process.request("pause" if paused else "unpause")
     finally:
         process.close()
+    events_of(registry, record).tell("pause" if paused else "unpause")

@@ -45,8 +45,9 @@ class Puller:
             pulled.config, chain_ids(pulled.diff_ids), manifest=pulled.manifest.digest
         )
         if name.tag:
-            self._images.tag(image.id, f"{name.name}:{name.tag}")
+            self._images.tag(image.id, f"{name.name}:{name.tag}", announce=False)
         self._images.note_digest(image.id, f"{name.name}@{pulled.digest}")
+        self._images.tell_pulled(image, name.canonical)
         newer = "Downloaded newer image for" if pulled.fetched else "Image is up to date for"
         yield PullStatus(status=f"Status: {newer} {name.familiar}")
         yield PullDone(

@@ -18,10 +18,12 @@ from typing import Any
 from dockmagic_runtime.errors import InvalidInput, NotFound
 from dockmagic_runtime.images import rmi
 from dockmagic_runtime.images.layers import LayerStore
+from dockmagic_runtime.model.event import Event
 from dockmagic_runtime.model.image import History, Image, Layer
 from dockmagic_runtime.model.reference import ImageReference
 from dockmagic_runtime.store.area import Area
 from dockmagic_runtime.store.database import Database
+from dockmagic_runtime.store.events import emit
 
 _ID_PREFIX = re.compile(r"(?:sha256:)?([a-f0-9]{1,64})")
 _TAGS_OF = "SELECT reference FROM tags WHERE image_id = ? ORDER BY reference"
@@ -81,7 +83,8 @@ class ImageStore:
             return NotFound(f"No such image: {text}")
         name = ImageReference.parse(text)
         near = ", ".join(self._similar(name))
-        return NotFound(f"No such image: {name.familiar}", hint=f"similar: {near}" if near else "")
+        hint = f"similar: {near}" if near else "'docker images' lists those that are here"
+        return NotFound(f"No such image: {name.familiar}", hint=hint)
 
     def _similar(self, name: ImageReference) -> Sequence[str]:
         """Tags of repositories that are written like it."""
@@ -175,12 +178,27 @@ class ImageStore:
             raise NotFound(f"a layer of the image {image_id} is missing") from None
         return self._image(image_id)
 
-    def tag(self, image_id: str, reference: str) -> None:
-        """Let the name point to the image, whatever it pointed to before."""
+    def tag(self, image_id: str, reference: str, *, announce: bool = True) -> None:
+        """Let the name point to the image, whatever it pointed to before.
+
+        `announce`: `events` tells of it; not where it is part of something that is told.
+        """
         name = ImageReference.parse(reference)
         if name.digest:
             raise InvalidInput("refusing to create a tag with a digest reference")
         self._point(_key(name), image_id)
+        if announce:
+            self._tell("tag", self._image(image_id), name.familiar)
+
+    def tell_pulled(self, image: Image, reference: str) -> None:
+        """`events` knows a pull by the name that was pulled."""
+        name = ImageReference.parse(reference)
+        self._tell("pull", image, name.familiar_name, about=name.familiar)
+
+    def _tell(self, action: str, image: Image, name: str, *, about: str = "") -> None:
+        attributes = {**image.config.labels, "name": name}
+        event = Event(type="image", action=action, id=about or image.id, attributes=attributes)
+        emit(str(self._area.root), event)
 
     def note_digest(self, image_id: str, reference: str) -> None:
         """Remember that a registry knows the image as `reference`, a name@digest."""
@@ -235,7 +253,10 @@ class ImageStore:
             if decision.delete:
                 connection.execute("DELETE FROM images WHERE id = ?", (image.id,))
         lines = [f"Untagged: {_shown(name)}" for name in decision.untag]
+        for _ in decision.untag:
+            self._tell("untag", image, image.id)
         if decision.delete:
+            self._tell("delete", image, image.id)
             self._decoded.pop(image.id, None)
             removed = self._layers.remove_unused(image.chain_ids[::-1])
             lines += [f"Deleted: {image.id}", *(f"Deleted: {one.chain_id}" for one in removed)]

@@ -113,6 +113,11 @@ class Networks:
                 return network
             return self._establish(netlink)
 
+    def default_identity(self) -> tuple[str, str]:
+        """Id and name of the network `bridge`, made or not; empty before its first use."""
+        network = self._find_default()
+        return (network.id, network.name) if network else ("", "")
+
     def _find_default(self) -> Network | None:
         return leases.as_network(self._database.row(leases.FIND_NETWORK, _DEFAULT))
 

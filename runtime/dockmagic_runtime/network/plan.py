@@ -27,6 +27,7 @@ class Connection:
 
     operations: tuple[Operation, ...]
     endpoint: dict[str, Any]
+    network: tuple[str, str] = ("", "")  # id and name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +57,11 @@ def plan(
         AwaitCarrier(veth=veth, bridge=network.bridge),
         *(_published(place, network, container_id, address) if ports else ()),
     )
-    return Connection(operations=operations, endpoint=_endpoint(network, address, veth))
+    return Connection(
+        operations=operations,
+        endpoint=_endpoint(network, address, veth),
+        network=(network.id, network.name),
+    )
 
 
 def _shared(place: Place, network: Network) -> tuple[Operation, ...]:

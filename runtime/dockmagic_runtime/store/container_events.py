@@ -1,0 +1,114 @@
+"""`ContainerEvents`: what a supervisor tells the journal of its container, in Docker's words.
+
+On `run --rm` the engine tells create, attach and network connect; the supervisor start, die,
+network disconnect and destroy, in this order, each before it says the same to its clients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from dockmagic_runtime.model.event import Event
+from dockmagic_runtime.store.events import emit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeUse:
+    """One volume of a container, as its mount is told."""
+
+    name: str
+    destination: str
+    writable: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerEvents:
+    """`root` is the area's directory, `directory` the container's.
+
+    `attributes` go with every event of the container: its labels, `image` and `name`. `network` is
+    the id of the network it is connected with, `network_name` its name; both may be empty.
+    """
+
+    root: str
+    directory: str
+    id: str
+    attributes: dict[str, str]
+    network: str = ""
+    network_name: str = ""
+    volumes: tuple[VolumeUse, ...] = field(default=())
+
+    def to_wire(self) -> dict[str, Any]:
+        """What `from_wire` makes the same of, for a request to a supervisor."""
+        return asdict(self)
+
+    @classmethod
+    def from_wire(cls, values: dict[str, Any]) -> ContainerEvents:
+        volumes = tuple(VolumeUse(**one) for one in values["volumes"])
+        return cls(**{**values, "volumes": volumes})
+
+    # ------------------------------------------------------------------ of the container
+
+    def tell(self, action: str, **attributes: str) -> None:
+        """Any event that needs no more words: attach, detach, start, oom, stop, restart, destroy,
+        pause, unpause, resize, top, …"""
+        named = {**self.attributes, "name": self._name(), **attributes}
+        self._emit("container", action, self.id, named)
+
+    def kill(self, signal: int) -> None:
+        self.tell("kill", signal=str(signal))
+
+    def die(self, exit_code: int, seconds: float) -> None:
+        """`seconds` is how long the program ran."""
+        self.tell("die", exitCode=str(exit_code), execDuration=str(int(seconds)))
+
+    def health(self, status: str) -> None:
+        """`status` is "starting", "healthy" or "unhealthy"."""
+        self.tell(f"health_status: {status}")
+
+    def exec_create(self, argv: Sequence[str], exec_id: str) -> None:
+        self.tell(f"exec_create: {' '.join(argv)}", execID=exec_id)
+
+    def exec_start(self, argv: Sequence[str], exec_id: str) -> None:
+        self.tell(f"exec_start: {' '.join(argv)}", execID=exec_id)
+
+    def exec_die(self, exec_id: str, exit_code: int) -> None:
+        self.tell("exec_die", execID=exec_id, exitCode=str(exit_code))
+
+    def _name(self) -> str:
+        """Its name now: `rename` leaves a note for who knows an older one."""
+        try:
+            with open(f"{self.directory}/name", encoding="utf-8") as stream:  # noqa: PTH123
+                return stream.read()
+        except FileNotFoundError:
+            return self.attributes["name"]
+
+    # ------------------------------------------------------------------ of what it is joined with
+
+    def connected(self) -> None:
+        """Before the program starts: network and volumes are there."""
+        if self.network:
+            self._emit("network", "connect", self.network, self._endpoint())
+        for one in self.volumes:
+            used = {
+                "driver": "local",
+                "container": self.id,
+                "destination": one.destination,
+                "read/write": "true" if one.writable else "false",
+                "propagation": "",
+            }
+            self._emit("volume", "mount", one.name, used)
+
+    def disconnected(self) -> None:
+        """After the program's end."""
+        if self.network:
+            self._emit("network", "disconnect", self.network, self._endpoint())
+        for one in self.volumes:
+            self._emit("volume", "unmount", one.name, {"driver": "local", "container": self.id})
+
+    def _endpoint(self) -> dict[str, str]:
+        return {"container": self.id, "name": self.network_name, "type": "bridge"}
+
+    def _emit(self, kind: str, action: str, about: str, attributes: dict[str, str]) -> None:
+        emit(self.root, Event(type=kind, action=action, id=about, attributes=attributes))

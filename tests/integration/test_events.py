@@ -1,0 +1,202 @@
+"""What `events` tells of the verbs of an engine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from itertools import islice
+from pathlib import Path
+
+import pytest
+
+from dockmagic_runtime import Engine
+from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound, StartFailed
+from dockmagic_runtime.model.container import ContainerSpec, Mount
+from dockmagic_runtime.model.event import Event
+
+from .conftest import Run
+
+pytestmark = [pytest.mark.root, pytest.mark.network]
+
+SLEEP = ContainerSpec(image="busybox", command=("sleep", "100"), name="web", labels={"tier": "x"})
+
+
+def told(engine: Engine, *kinds: str) -> list[str]:
+    """`type action`, in order; by default those of containers and networks."""
+    wanted = kinds or ("container", "network")
+    return [f"{one.type} {one.action}" for one in engine.events() if one.type in wanted]
+
+
+def last(engine: Engine, action: str) -> Event:
+    return [one for one in engine.events() if one.action == action][-1]
+
+
+def test_create_and_remove_are_told_with_name_image_and_labels(engine: Engine) -> None:
+    made = engine.create(SLEEP)
+    engine.remove("web")
+    assert told(engine) == ["container create", "container destroy"]
+    for action in ("create", "destroy"):
+        event = last(engine, action)
+        assert event.id == made.id
+        assert event.attributes.items() >= {"name": "web", "image": "busybox", "tier": "x"}.items()
+
+
+def test_a_create_that_fails_is_not_told(engine: Engine) -> None:
+    engine.create(SLEEP)
+    with pytest.raises(Conflict):
+        engine.create(SLEEP)
+    with pytest.raises(NotFound):
+        engine.create(ContainerSpec(image="nothing-like-this"))
+    assert told(engine) == ["container create"]
+
+
+def test_an_attached_run_tells_of_the_attachment_before_the_network(
+    engine: Engine, run: Run
+) -> None:
+    run("true")
+    assert told(engine)[:3] == ["container create", "container attach", "network connect"]
+    connect = last(engine, "connect")
+    assert connect.attributes == {
+        "container": last(engine, "create").id,
+        "name": "bridge",
+        "type": "bridge",
+    }
+    assert len(connect.id) == 64
+
+
+def test_a_run_without_a_network_connects_nothing(engine: Engine, run: Run) -> None:
+    run("true", network="none")
+    assert told(engine, "network") == []
+
+
+def test_a_start_that_fails_is_disconnected_again(engine: Engine) -> None:
+    with pytest.raises(StartFailed):
+        engine.run_detached(ContainerSpec(image="busybox", command=("missing",), auto_remove=True))
+    assert told(engine) == [
+        "container create",
+        "network connect",
+        "network disconnect",
+        "container destroy",
+    ]
+
+
+def test_signals_pauses_and_stops_are_told(engine: Engine) -> None:
+    engine.run_detached(SLEEP)
+    engine.pause("web")
+    engine.unpause("web")
+    engine.kill("web", "USR1")
+    engine.stop("web", timeout=0)
+    events = [one for one in engine.events() if one.type == "container"]
+    actions = [one.action for one in events if one.action not in ("start", "die")]
+    assert actions == ["create", "pause", "unpause", "kill", "kill", "kill", "stop"]
+    signals = [one.attributes["signal"] for one in events if one.action == "kill"]
+    assert signals == ["10", "15", "9"]
+
+
+def test_a_forced_removal_kills_first(engine: Engine) -> None:
+    engine.run_detached(SLEEP)
+    engine.remove("web", force=True)
+    assert last(engine, "kill").attributes["signal"] == "9"
+    assert told(engine, "container")[-1] == "container destroy"
+
+
+def test_a_rename_tells_both_names_and_later_events_the_new_one(engine: Engine) -> None:
+    engine.run_detached(SLEEP)
+    engine.rename("web", "shop")
+    assert (
+        last(engine, "rename").attributes.items()
+        >= {
+            "name": "shop",
+            "oldName": "/web",
+        }.items()
+    )
+    engine.remove("shop", force=True)
+    assert last(engine, "destroy").attributes["name"] == "shop"
+
+
+def test_the_end_of_a_container_whose_supervisor_was_killed_is_told_by_the_next_look(
+    engine: Engine,
+) -> None:
+    pid = engine.run_detached(SLEEP).pid
+    status = Path(f"/proc/{pid}/status").read_text()
+    os.kill(int(status.split("PPid:\t")[1].split()[0]), signal.SIGKILL)
+    engine.wait("web")
+    engine.container("web")
+    assert told(engine)[-2:] == ["container die", "network disconnect"]
+    assert last(engine, "die").attributes["exitCode"] == "137"
+
+
+def test_volumes_are_told_of_when_they_are_made_mounted_and_removed(
+    engine: Engine, run: Run
+) -> None:
+    engine.create_volume("data")
+    engine.create_volume("data")  # is there already
+    run("true", mounts=(Mount(kind="volume", source="data", target="/data", read_only=True),))
+    engine.remove_volume("data")
+    assert told(engine, "volume")[:2] == ["volume create", "volume mount"]
+    assert told(engine, "volume")[-1] == "volume destroy"
+    assert told(engine, "volume").count("volume create") == 1
+    assert last(engine, "destroy").attributes == {"driver": "local"}
+    mount = last(engine, "mount").attributes
+    assert (mount["destination"], mount["read/write"]) == ("/data", "false")
+
+
+def test_a_volume_prune_tells_what_it_won(engine: Engine) -> None:
+    engine.create_volume()
+    engine.prune_volumes()
+    assert told(engine, "volume") == ["volume create", "volume destroy", "volume prune"]
+    assert last(engine, "prune").attributes == {"reclaimed": "0"}
+
+
+def test_images_are_told_of_by_name_and_id(engine: Engine) -> None:
+    image = engine.image("busybox")
+    pull = last(engine, "pull")
+    assert (pull.id, pull.attributes["name"]) == ("busybox:latest", "busybox")
+    assert set(image.config.labels) <= set(pull.attributes)
+    engine.tag("busybox", "mine:1")
+    tag = last(engine, "tag")
+    assert (tag.id, tag.attributes["name"]) == (image.id, "mine:1")
+    engine.remove_image("mine:1")
+    engine.remove_image("busybox")
+    assert told(engine, "image")[-4:] == [
+        "image tag",
+        "image untag",
+        "image untag",
+        "image delete",
+    ]
+    assert last(engine, "delete").attributes["name"] == image.id
+
+
+def test_filters_and_times_choose(engine: Engine) -> None:
+    engine.create(SLEEP)
+    between = time.time()
+    engine.create(ContainerSpec(image="busybox", name="other"))
+    found = engine.events(filters={"container": ["web"], "event": ["create", "destroy"]})
+    assert [one.attributes["name"] for one in found] == ["web"]
+    assert [one.attributes["name"] for one in engine.events(since=between)] == ["other"]
+    earlier = engine.events(until=between, filters={"type": ["container"]})
+    assert [one.attributes["name"] for one in earlier] == ["web"]
+    with pytest.raises(InvalidInput, match="invalid filter 'colour'"):
+        engine.events(filters={"colour": ["red"]})
+
+
+def test_following_tells_what_happens_after_the_call_and_nothing_before(engine: Engine) -> None:
+    engine.create(SLEEP)
+    events = engine.events(follow=True, filters={"type": ["container"]})
+    engine.create(ContainerSpec(image="busybox", name="after"))
+    removal = threading.Thread(target=lambda: engine.remove("after"))
+    removal.start()
+    found = list(islice(events, 2))
+    removal.join()
+    assert [(one.action, one.attributes["name"]) for one in found] == [
+        ("create", "after"),
+        ("destroy", "after"),
+    ]
+
+
+def test_two_engines_of_one_area_have_one_journal(engine: Engine) -> None:
+    with Engine(engine.area.root) as other:
+        other.create(SLEEP)
+    assert "container create" in told(engine)
