@@ -27,7 +27,7 @@ from dockmagic_runtime.model.events import (
 )
 
 _INTERRUPTED = 130
-_CLEAR = "\x1b[H\x1b[2J"
+_CLEAR, _HOME, _END_OF_LINE, _BELOW = "\x1b[2J", "\x1b[H", "\x1b[K", "\x1b[J"
 
 
 def main(words: Sequence[str] | None = None, session: Session | None = None) -> int:
@@ -49,6 +49,8 @@ def _main(words: list[str], session: Session) -> int:
     try:
         arguments = commands.parse(words)
         _check_terminal(arguments)
+        if arguments.verb == "stats" and sys.stdout.isatty():
+            return _redraw(commands.execute(session.engine, arguments))
         return _show(commands.execute(session.engine, arguments))
     except HelpAsked as asked:
         sys.stdout.write(asked.text.replace("docker ", "dockmagic ") + "\n")
@@ -87,18 +89,28 @@ def _show(outcome: Outcome) -> int:
     return _events(outcome)
 
 
+def _redraw(outcome: Outcome) -> int:
+    """Each table takes the place of the one before, line by line: a cleared screen would blink."""
+    if isinstance(outcome, Result):
+        return _result(outcome)
+    sys.stdout.write(_CLEAR)
+    for event in outcome:
+        if isinstance(event, Result):
+            lines = "".join(f"{line}{_END_OF_LINE}\n" for line in event.text().splitlines())
+            sys.stdout.write(f"{_HOME}{lines}{_BELOW}")
+            sys.stdout.flush()
+    return 0
+
+
 def _events(events: Iterator[Event]) -> int:
     code = 0
-    results = 0
     for event in events:
         if isinstance(event, Attached):
             code = _attach(event)
         elif isinstance(event, Question):
             code = _result(event.proceed()) if _says_yes(event) else 0
         elif isinstance(event, Result):
-            if results and sys.stdout.isatty():
-                sys.stdout.write(_CLEAR)  # stats: each table takes the place of the one before
-            code, results = _result(event), results + 1
+            code = _result(event)
         else:
             _write(_text(event))
     return code

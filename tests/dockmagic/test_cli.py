@@ -349,3 +349,25 @@ def test_a_light_command_imports_no_notebook() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_stats_in_a_terminal_are_redrawn_in_place(
+    session: Any, engine: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main(["run", "-d", "--name", "web", "httpd"], session)
+    capsys.readouterr()
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+
+    def ended_after_the_second(_: float) -> None:
+        if "\x1b[H" in (shown := capsys.readouterr().out):
+            tables.append(shown)
+        if len(tables) == 2:
+            engine.made.clear()
+
+    tables: list[str] = []
+    monkeypatch.setattr("dockmagic.commands.stats.time.sleep", ended_after_the_second)
+    assert main(["stats", "web"], session) == 0
+    assert tables[0].startswith("\x1b[2J\x1b[H")
+    assert tables[1].startswith("\x1b[H")
+    assert tables[1].endswith("\x1b[K\n\x1b[J")
+    assert main(["stats", "--no-stream", "nobody"], session) == 1
