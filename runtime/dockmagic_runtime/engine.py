@@ -155,6 +155,7 @@ class Engine:
             Workspace(self._starter.rootfs),
             self.pull,
             scratch=str(self.area.scratch),
+            caches=str(self.area.root / "cache-mounts"),
         )
 
     @cached_property
@@ -230,6 +231,10 @@ class Engine:
     def build(self, request: BuildRequest) -> Iterator[BuildEvent]:
         """Build an image; yields events, the last a `BuildDone`."""
         return self._builder.build(request)
+
+    def prune_build_cache(self) -> int:
+        """Forget what builds could use again; the bytes that this freed."""
+        return self._builder.prune_cache()
 
     # --------------------------------------------------------------- volumes
 

@@ -12,15 +12,20 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 
 from dockmagic_runtime.builder.cache import BuildCache, forget
+from dockmagic_runtime.builder.caches import CacheMounts
+from dockmagic_runtime.builder.contents import Digester
 from dockmagic_runtime.builder.copying import Copier
 from dockmagic_runtime.builder.digests import FileDigests
 from dockmagic_runtime.builder.document import image_document, timestamp
-from dockmagic_runtime.builder.execution import Execution, Tip
+from dockmagic_runtime.builder.execution import Execution
+from dockmagic_runtime.builder.mounting import Mounter
+from dockmagic_runtime.builder.performing import Performer
 from dockmagic_runtime.builder.plan import needed_images, plan
 from dockmagic_runtime.builder.ports import Images, Layers, StepRunner, Workspace
 from dockmagic_runtime.builder.scratch import Scratch
 from dockmagic_runtime.builder.sources import Sources
 from dockmagic_runtime.builder.steps import Base, Plan
+from dockmagic_runtime.builder.tip import Tip
 from dockmagic_runtime.dockerfile import parse
 from dockmagic_runtime.errors import EngineBug, NotFound
 from dockmagic_runtime.images.document import image_id
@@ -50,7 +55,9 @@ class Builder:
         pull: Callable[[str], Iterator[PullEvent]],
         *,
         scratch: str,
+        caches: str,
     ) -> None:
+        """`scratch` and `caches` are directories of the Docker area, on its file system."""
         self._images = images
         self._layers = layers
         self._database = database
@@ -58,6 +65,7 @@ class Builder:
         self._workspace = workspace
         self._pull = pull
         self._scratch = scratch
+        self._caches = CacheMounts(caches)
         self._digests = FileDigests()
 
     def build(self, request: BuildRequest) -> Iterator[BuildEvent]:
@@ -82,9 +90,10 @@ class Builder:
         )
 
     def prune_cache(self) -> int:
-        """Forget all results, and remove the layers that nothing else needs; their bytes."""
+        """Forget all results, remove the layers that nothing else needs and the cache mounts
+        that no build uses; their bytes."""
         forget(self._database)
-        return self._layers.prune()
+        return self._layers.prune() + self._caches.prune()
 
     def _base(self, name: str, request: BuildRequest) -> Generator[BuildEvent, None, Base]:
         image = None if request.pull else self._present(name)
@@ -118,16 +127,15 @@ class Builder:
         stack.callback(scratch.close)
         stack.callback(sources.close)  # before the directories that they are mounted from
         stack.callback(cache.flush)  # what was done is known next time, whatever failed then
-        return Execution(
-            plan=made,
-            use_cache=not request.no_cache,
-            layers=self._layers,
-            runner=self._runner,
-            cache=cache,
-            sources=sources,
-            scratch=scratch,
-            copier=Copier(sources, scratch, cache),
+        digester = Digester(sources, cache)
+        copier = Copier(digester, scratch)
+        mounter = Mounter(
+            request, digester, scratch, self._caches, self._workspace.target, self._layers.path
         )
+        performer = Performer(
+            request, self._layers, self._runner, sources, scratch, copier, mounter
+        )
+        return Execution(made, not request.no_cache, cache, copier, mounter, performer)
 
     def _image(self, made: Plan, tip: Tip, labels: dict[str, str]) -> Image:
         """The image of the target. A FROM with nothing after it is its base image itself."""

@@ -7,15 +7,13 @@ import os
 import posixpath
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from dockmagic_runtime.builder.archives import is_archive, unpack_archive
-from dockmagic_runtime.builder.cache import BuildCache, tree_key
+from dockmagic_runtime.builder.contents import Contents, Digester
 from dockmagic_runtime.builder.scratch import OverlayDirectories, Scratch
-from dockmagic_runtime.builder.sources import Sources
-from dockmagic_runtime.builder.steps import TransferStep
+from dockmagic_runtime.builder.steps import RunStep, TransferStep
 from dockmagic_runtime.builder.transfer import Owner, Transfer
 from dockmagic_runtime.builder.tree import Source, SourceTree
 from dockmagic_runtime.dockerfile.gopattern import IgnoreRules
@@ -29,41 +27,18 @@ _OURS: Final = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFIL
 _KINDS: Final = (InvalidInput, NotFound, Unsupported)
 
 
-@dataclass(frozen=True, slots=True)
-class Contents:
-    """What a step would copy, in one digest. `files` is empty where nobody needs to look."""
-
-    digest: str
-    files: dict[str, str] = field(default_factory=dict)
-
-
 class Copier:
     """The COPYs and ADDs of one build."""
 
-    def __init__(self, sources: Sources, scratch: Scratch, cache: BuildCache) -> None:
-        self._sources = sources
+    def __init__(self, digester: Digester, scratch: Scratch) -> None:
+        self._digester = digester
+        self._sources = digester.sources
         self._scratch = scratch
-        self._cache = cache
 
     def contents(self, step: TransferStep, origin: Sequence[str]) -> Contents:
         """The digest of what the step copies; `origin` are the layers it copies from, if any."""
-        with told(step):
-            if step.is_from_context:
-                return self._digest(step, origin) if step.sources else Contents("")
-            key = tree_key(origin[-1] if origin else "", step.sources, step.excludes)
-            known = self._cache.facts(key)
-            if known is not None:
-                return Contents(str(known["contents"]))
-            contents = self._digest(step, origin)
-            self._cache.add_facts(key, {"contents": contents.digest})
-            return Contents(contents.digest)
-
-    def _digest(self, step: TransferStep, origin: Sequence[str]) -> Contents:
-        tree = self._tree(step, origin)
-        return Contents(*tree.digest(tree.find(step.sources), IgnoreRules.of(list(step.excludes))))
-
-    def _tree(self, step: TransferStep, origin: Sequence[str]) -> SourceTree:
-        return self._sources.context() if step.is_from_context else self._sources.layers(origin)
+        with told(step, step.sources):
+            return self._digester.contents(step.origin, origin, step.sources, step.excludes)
 
     def copy(
         self,
@@ -73,7 +48,7 @@ class Copier:
         directories: OverlayDirectories,
     ) -> None:
         """Do it: `below` are the layers of the step's own stage, `directories` get the new one."""
-        with told(step):
+        with told(step, step.sources):
             owner = self._owner(step, below)
             # --link: a layer that knows nothing of those below, and can move onto others
             layers = () if step.link else below
@@ -90,7 +65,7 @@ class Copier:
     ) -> None:
         excludes = IgnoreRules.of(list(step.excludes))
         if step.sources:
-            tree = self._tree(step, origin)
+            tree = self._digester.tree(step.origin, origin)
             sources = tree.find(step.sources)
             if len(sources) > 1 and not step.into:
                 raise InvalidInput(
@@ -136,7 +111,7 @@ class Copier:
     def _owner(self, step: TransferStep, below: Sequence[str]) -> Owner | None:
         """Whose the copies are; None keeps the owners they have."""
         if not step.chown:
-            return (0, 0) if step.is_from_context else None
+            return (0, 0) if step.origin.is_context else None
         user, _, group = step.chown.partition(":")
         if _is_number(user) and (not group or _is_number(group)):
             return int(user), int(group or user)
@@ -150,18 +125,20 @@ def _is_number(text: str) -> bool:
 
 
 @contextmanager
-def told(step: TransferStep) -> Iterator[None]:
+def told(step: TransferStep | RunStep, sources: Sequence[str]) -> Iterator[None]:
     """What the step's words or files are to blame for is told with its line."""
     try:
         yield
     except (InvalidInput, NotFound, Unsupported) as error:
         kind = next(one for one in _KINDS if isinstance(error, one))
         raise kind(
-            f"{step.place}: {step.keyword} failed: {error.message}", hint=error.hint
+            f"{step.place}: {step.instruction.keyword} failed: {error.message}", hint=error.hint
         ) from None
     except OSError as error:
         if error.errno in _OURS or error.errno is None:
             raise
-        name = os.fsdecode(error.filename) if error.filename else posixpath.join(*step.sources)
+        name = os.fsdecode(error.filename) if error.filename else posixpath.join(*sources)
         reason = os.strerror(error.errno).lower()
-        raise InvalidInput(f"{step.place}: {step.keyword} failed: {name}: {reason}") from None
+        raise InvalidInput(
+            f"{step.place}: {step.instruction.keyword} failed: {name}: {reason}"
+        ) from None

@@ -14,8 +14,10 @@ from typing import Any, Final
 
 from dockmagic_runtime.builder import config as c
 from dockmagic_runtime.builder import stages as s
-from dockmagic_runtime.builder.scope import Scope
-from dockmagic_runtime.builder.stages import Origin, Stages, located, needed_images
+from dockmagic_runtime.builder.mounts import step_mount
+from dockmagic_runtime.builder.origin import Origin
+from dockmagic_runtime.builder.scope import Scope, Variables
+from dockmagic_runtime.builder.stages import Stages, located, needed_images
 from dockmagic_runtime.builder.steps import (
     Base,
     BaseStep,
@@ -23,11 +25,13 @@ from dockmagic_runtime.builder.steps import (
     Plan,
     RunStep,
     Step,
+    StepMount,
     TransferStep,
     WorkdirStep,
 )
 from dockmagic_runtime.dockerfile import Dockerfile, Problem, Stage, parse_trigger
 from dockmagic_runtime.dockerfile import instructions as i
+from dockmagic_runtime.dockerfile.expand import expand
 from dockmagic_runtime.dockerfile.lines import as_heredoc
 from dockmagic_runtime.dockerfile.printer import render_instruction
 from dockmagic_runtime.errors import EngineBug, InvalidInput, Unsupported
@@ -162,7 +166,7 @@ class _StageMaker:
             self._config = c.apply(instruction, before)
             match instruction:
                 case i.Run():
-                    return self._run(instruction)
+                    return self._run(instruction, variables)
                 case i.Copy() | i.Add():
                     return self._transfer(instruction)
                 case i.Workdir():
@@ -186,7 +190,7 @@ class _StageMaker:
         place = f"{self._dockerfile.file_name}:{instruction.position.line}"
         return Unsupported(f"{place}: {instruction.keyword} {what} is not supported yet", hint=hint)
 
-    def _run(self, run: i.Run) -> Step:
+    def _run(self, run: i.Run, variables: Variables) -> Step:
         self._refuse_run_flags(run)
         argv, script = self._argv(run)
         arguments = {
@@ -198,7 +202,6 @@ class _StageMaker:
         count = f"|{len(shown)} {' '.join(shown)} " if shown else ""
         env = {**self._scope.proxies(), **arguments, **self._config.env}
         env.setdefault("PATH", c.DEFAULT_PATH)
-        network = "none" if run.network == "none" else self._stages.request.network
         return self._made(
             RunStep,
             run,
@@ -207,23 +210,48 @@ class _StageMaker:
             arguments=shown,
             working_dir=self._config.working_dir,
             user=self._config.user,
-            network=network,
+            network=self._network(run),
             script=script,
+            mounts=self._mounts(run, variables),
+            privileged=run.security == "insecure",
+            add_hosts=self._stages.request.add_hosts,
             created_by=f"RUN {count}{' '.join(argv)}",
         )
 
+    def _network(self, run: i.Run) -> str:
+        return run.network if run.network in ("none", "host") else self._stages.request.network
+
+    def _mounts(self, run: i.Run, variables: Variables) -> tuple[StepMount, ...]:
+        kinds = [mount.kind for mount in run.mounts]
+        return tuple(
+            step_mount(
+                mount,
+                self._config,
+                lambda text: expand(text, variables, self._dockerfile.escape),
+                lambda name: self._named_origin(name, run),
+                number=kinds[:position].count(mount.kind),
+            )
+            for position, mount in enumerate(run.mounts)
+        )
+
+    def _named_origin(self, name: str, instruction: i.Instruction) -> Origin:
+        origin = self._stages.named_origin(self._stage, name, instruction.position)
+        if not origin.image or origin.image.lower() == s.SCRATCH:
+            return origin
+        return replace(origin, layers=self._base(origin.image).chain_ids)
+
     def _refuse_run_flags(self, run: i.Run) -> None:
-        if run.mounts:
-            raise self._unsupported(run, f"--mount=type={run.mounts[0].kind}")
         if run.devices:
             raise self._unsupported(run, "--device")
-        if run.security == "insecure":
+        allowed = self._stages.request.allow
+        if run.security == "insecure" and "security.insecure" not in allowed:
             # no privilege from a Dockerfile's text (CVE-2024-23653)
-            raise self._unsupported(run, "--security=insecure")
-        if run.network == "host" and self._stages.request.network != "host":
             raise InvalidInput(
-                "network.host is not allowed", hint="build with --network=host to allow it"
+                "security.insecure is not allowed: build with --allow security.insecure"
             )
+        is_host = self._stages.request.network == "host" or "network.host" in allowed
+        if run.network == "host" and not is_host:
+            raise InvalidInput("network.host is not allowed: build with --allow network.host")
 
     def _argv(self, run: i.Run) -> tuple[tuple[str, ...], tuple[str, str] | None]:
         """The command with its heredocs: run as a script, given to the shell, or left to it."""
@@ -252,7 +280,6 @@ class _StageMaker:
                 f"When using {transfer.keyword} with more than one source file, the destination "
                 "must be a directory and end with a /"
             )
-        origin = self._origin(transfer)
         return self._made(
             TransferStep,
             transfer,
@@ -260,9 +287,7 @@ class _StageMaker:
             destination=self._config.path(transfer.destination),
             into=into,
             documents=documents,
-            from_stage=origin.stage,
-            from_image=origin.image,
-            image_layers=self._image_layers(origin),
+            origin=self._origin(transfer),
             chown=transfer.chown,
             mode=_mode(transfer.chmod),
             excludes=transfer.excludes,
@@ -271,13 +296,11 @@ class _StageMaker:
         )
 
     def _origin(self, transfer: i.Copy | i.Add) -> Origin:
-        if isinstance(transfer, i.Add):
-            return Origin()
-        return self._stages.copy_origin(self._stage, transfer) or Origin()
-
-    def _image_layers(self, origin: Origin) -> tuple[str, ...]:
-        named = origin.image and origin.image.lower() != s.SCRATCH
-        return self._base(origin.image).chain_ids if named else ()
+        return (
+            self._named_origin(transfer.from_, transfer)
+            if isinstance(transfer, i.Copy)
+            else Origin()
+        )
 
     def _refuse_transfer_flags(self, transfer: i.Copy | i.Add) -> None:
         if isinstance(transfer, i.Copy) and transfer.parents:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from dockmagic_runtime.linux.root import Root
+from dockmagic_runtime.model.container import Resources
 from dockmagic_runtime.model.image import Image
+from dockmagic_runtime.sandbox.operation import Operation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,11 +18,12 @@ class StepProcess:
     """One RUN. `layers` are chain ids, topmost first; `upper` and `work` are empty directories.
 
     `network` is "bridge", "host" or "none". `user` is as in `USER`, to be resolved in the tree;
-    `working_dir` is absolute and made if it is missing.
+    `working_dir` is absolute and made if it is missing. `mounts` are carried out when the root is
+    there, in order; `env` may hold secrets, so nothing of this is kept.
     """
 
     argv: tuple[str, ...]
-    env: tuple[str, ...]
+    env: tuple[str, ...] = field(repr=False)
     working_dir: str
     user: str
     layers: tuple[str, ...]
@@ -28,6 +31,12 @@ class StepProcess:
     work: str
     network: str
     shm_size: int = 64 * 1024 * 1024
+    mounts: tuple[Operation, ...] = ()
+    privileged: bool = False
+    add_hosts: tuple[str, ...] = ()
+    resources: Resources = field(default_factory=Resources)
+    ulimits: dict[str, tuple[int, int]] = field(default_factory=dict)
+    cgroup_parent: str = ""
 
 
 class StepRunner(Protocol):
@@ -41,6 +50,11 @@ class StepRunner(Protocol):
 
 
 class Workspace(Protocol):
+    @property
+    def target(self) -> str:
+        """An empty directory of the Docker area, for kernels that need one to mount on."""
+        ...
+
     def mounted(self, lowers: Sequence[str], upper: str, work: str) -> AbstractContextManager[Root]:
         """The merged tree of `lowers` (topmost first, at least one) and `upper`, writable."""
         ...

@@ -40,33 +40,37 @@ class Sources:
         self._scratch = scratch
         self._digests = digests
         self._open = ExitStack()
-        self._context: SourceTree | None = None
+        self._contexts: dict[str, SourceTree] = {}
         self._trees: dict[str, SourceTree] = {}
 
     def close(self) -> None:
         self._open.close()
 
-    def context(self) -> SourceTree:
-        """The build context, without what its .dockerignore names."""
-        if self._context is None:
-            self._context = self._open_context()
-        return self._context
+    def context(self, name: str = "") -> SourceTree:
+        """The build context, or the one of that name, without what its .dockerignore names."""
+        if name not in self._contexts:
+            self._contexts[name] = self._open_context(name)
+        return self._contexts[name]
 
-    def _open_context(self) -> SourceTree:
-        if self._request.context is None:
+    def context_path(self, name: str) -> str:
+        """Where on the host it is."""
+        path = self._request.build_contexts[name] if name else self._request.context
+        if path is None:
             raise InvalidInput("there is no build context to copy from")
-        try:
-            root = self._open.enter_context(Root.at(self._request.context))
-        except (FileNotFoundError, NotADirectoryError):
-            raise InvalidInput(
-                f"the build context {self._request.context} is not a directory"
-            ) from None
-        return SourceTree(root, self._rules(root), digests=self._digests)
+        return path
 
-    def _rules(self, root: Root) -> IgnoreRules:
+    def _open_context(self, name: str) -> SourceTree:
+        path = self.context_path(name)
+        try:
+            root = self._open.enter_context(Root.at(path))
+        except (FileNotFoundError, NotADirectoryError):
+            raise InvalidInput(f"the build context {path} is not a directory") from None
+        return SourceTree(root, self._rules(root, name), digests=self._digests)
+
+    def _rules(self, root: Root, context: str) -> IgnoreRules:
         """`<Dockerfile>.dockerignore` goes before `.dockerignore`; links lead inside only."""
         own = posixpath.basename(self._request.file_name) + IGNORE_FILE
-        for name in (own, IGNORE_FILE):
+        for name in (IGNORE_FILE,) if context else (own, IGNORE_FILE):
             try:
                 text = root.read(name)
             except FileNotFoundError:

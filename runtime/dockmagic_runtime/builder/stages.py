@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
+from dockmagic_runtime.builder.origin import Origin
 from dockmagic_runtime.builder.scope import Scope, Variables
 from dockmagic_runtime.dockerfile import Dockerfile, DockerfileError, Stage
 from dockmagic_runtime.dockerfile import instructions as i
@@ -19,16 +20,9 @@ from dockmagic_runtime.model.events import BuildRequest
 from dockmagic_runtime.model.reference import ImageReference
 
 SCRATCH: Final = "scratch"
+_IMAGE_CONTEXT: Final = "docker-image://"
 _IMAGE_ID: Final = re.compile(r"(sha256:)?[a-f0-9]{64}")
 _ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """What a stage is made from, or a COPY copies from: an earlier stage, or an image by name."""
-
-    stage: int | None = None
-    image: str = ""
 
 
 def host_platform() -> str:
@@ -68,27 +62,46 @@ class Stages:
     def origin(self, stage: Stage) -> Origin:
         """What FROM names: an earlier stage goes before an image of the same name."""
         image = self.bases[stage.index].image
+        given = self._given(image)
+        if given is not None:
+            if given.is_context:
+                raise Unsupported(
+                    f"the build context {image} is a directory, and a stage cannot begin with one",
+                    hint=f"FROM scratch and COPY --from={image} / / does the same",
+                )
+            return given
         named = self._by_name(image, before=stage.index)
         return Origin(image=image) if named is None else Origin(stage=named)
 
-    def copy_origin(self, stage: Stage, copy: i.Copy) -> Origin | None:
-        """What `COPY --from` names; None for the build context."""
-        name = copy.from_
+    def named_origin(self, stage: Stage, name: str, position: i.Position) -> Origin:
+        """What `--from=` names in a COPY or a mount of the stage; "" is the build context."""
         if not name:
-            return None
+            return Origin()
         if "$" in name:
             reason = "variable expansion is not supported for --from, define a new stage instead"
-            raise self.dockerfile.error(copy.position, reason)
+            raise self.dockerfile.error(position, reason)
+        given = self._given(name)
+        if given is not None:
+            return given
         named = self._by_name(name, before=stage.index)
         if named is not None:
             return Origin(stage=named)
         if name.isascii() and name.isdigit():
-            return Origin(stage=self._by_number(stage, copy, name))
+            return Origin(stage=self._by_number(stage, name, position))
         if name.lower() == stage.name:
             raise self.dockerfile.error(
-                copy.position, f"circular dependency: stage {name} copies from itself"
+                position, f"circular dependency: stage {name} copies from itself"
             )
         return Origin(image=name)
+
+    def _given(self, name: str) -> Origin | None:
+        """What `--build-context NAME=…` puts in the place of a stage or an image."""
+        contexts = self.request.build_contexts
+        found = name if name in contexts else name.lower() if name.lower() in contexts else ""
+        if not found:
+            return None
+        image = contexts[found].removeprefix(_IMAGE_CONTEXT)
+        return Origin(context=found) if image == contexts[found] else Origin(image=image)
 
     def _by_name(self, name: str, *, before: int) -> int | None:
         wanted = name.lower()
@@ -98,10 +111,10 @@ class Stages:
                 return index
         return None
 
-    def _by_number(self, stage: Stage, copy: i.Copy, name: str) -> int:
+    def _by_number(self, stage: Stage, name: str, position: i.Position) -> int:
         if len(name) > 8 or int(name) >= stage.index:
             raise self.dockerfile.error(
-                copy.position,
+                position,
                 f"invalid stage index {name}: only stages before this one can be copied from",
             )
         return int(name)
@@ -133,10 +146,8 @@ class Stages:
     def _origins(self, stage: Stage) -> Iterable[tuple[Origin, i.Instruction]]:
         yield self.origin(stage), stage.base
         for instruction in stage.instructions:
-            if isinstance(instruction, i.Copy):
-                origin = self.copy_origin(stage, instruction)
-                if origin is not None:
-                    yield origin, instruction
+            for name in _names_after_from(instruction):
+                yield self.named_origin(stage, name, instruction.position), instruction
 
     def _requirements(self, stage: Stage) -> list[int]:
         return [origin.stage for origin, _ in self._origins(stage) if origin.stage is not None]
@@ -151,6 +162,15 @@ class Stages:
                         _check_name(origin.image)
                     names[origin.image] = None
         return tuple(names)
+
+
+def _names_after_from(instruction: i.Instruction) -> list[str]:
+    match instruction:
+        case i.Copy(from_=name):
+            return [name]
+        case i.Run(mounts=mounts):
+            return [mount.options["from"] for mount in mounts if "from" in mount.options]
+    return []
 
 
 def _check_name(name: str) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dockmagic_runtime.builder.config import StageConfig
+from dockmagic_runtime.builder.origin import Origin
 from dockmagic_runtime.dockerfile.instructions import Instruction, Run
 
 
@@ -89,6 +90,35 @@ class WorkdirStep(Step):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StepMount:
+    """One `RUN --mount`, its words expanded. `target` is empty for a secret that is a variable
+    only; `source` is a path in `origin`, for a cache one inside the cache.
+    """
+
+    kind: str  # "bind" | "cache" | "tmpfs" | "secret" | "ssh"
+    target: str
+    source: str = "/"
+    origin: Origin | None = None  # of a cache: what a new one begins with
+    read_only: bool = False
+    id: str = ""
+    sharing: str = "shared"
+    size: int = 0
+    mode: int | None = None
+    uid: int = 0
+    gid: int = 0
+    required: bool = False
+    env: str = ""
+
+    @property
+    def identity(self) -> list[Any]:
+        """What of it counts for the cache: no secret's value, no place that files come from."""
+        return [
+            self.kind, self.target, self.source, self.read_only, self.id, self.sharing, self.size,
+            self.mode, self.uid, self.gid, self.required, self.env,
+        ]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunStep(Step):
     """RUN: a process in a container on top of the layers so far; what it writes is the layer.
 
@@ -102,6 +132,9 @@ class RunStep(Step):
     user: str = ""
     network: str = "bridge"
     script: tuple[str, str] | None = None
+    mounts: tuple[StepMount, ...] = ()
+    privileged: bool = False
+    add_hosts: tuple[str, ...] = ()
 
     @property
     def command(self) -> str:
@@ -114,18 +147,23 @@ class RunStep(Step):
         network = given.network if isinstance(given, Run) else ""
         env = self.config.json.get("Env")
         what = (self.argv, env, self.arguments, self.working_dir, self.user, network, self.script)
-        return json.dumps(["RUN", *what])
+        mounts = [mount.identity for mount in self.mounts]
+        return json.dumps(["RUN", *what, mounts, self.privileged, self.add_hosts])
 
     def describe(self) -> str:
         who = f" as {self.user}" if self.user else ""
-        return f"run `{self.command}` in {self.working_dir}{who}; what it writes becomes a layer"
+        targets = [mount.target for mount in self.mounts if mount.target]
+        beside = f" with mounts on {', '.join(targets)}" if targets else ""
+        return (
+            f"run `{self.command}` in {self.working_dir}{who}{beside}; "
+            "what it writes becomes a layer"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransferStep(Step):
     """COPY or ADD. `destination` is absolute; `into` means it is a directory whatever is there.
 
-    Contents come from the build context, from the stage `from_stage` or the image `from_image`;
     `documents` are heredocs: (name, contents).
     """
 
@@ -133,9 +171,7 @@ class TransferStep(Step):
     destination: str
     into: bool
     documents: tuple[tuple[str, str], ...] = ()
-    from_stage: int | None = None
-    from_image: str = ""
-    image_layers: tuple[str, ...] = ()  # of that image
+    origin: Origin = field(default_factory=Origin)
     chown: str = ""
     mode: int | None = None
     excludes: tuple[str, ...] = ()
@@ -145,10 +181,6 @@ class TransferStep(Step):
     @property
     def keyword(self) -> str:
         return self.instruction.keyword
-
-    @property
-    def is_from_context(self) -> bool:
-        return self.from_stage is None and not self.from_image
 
     @property
     def identity(self) -> str:
@@ -167,11 +199,7 @@ class TransferStep(Step):
 
     def describe(self) -> str:
         names = [*self.sources, *(f"the text {name}" for name, _ in self.documents)]
-        origin = "the build context"
-        if self.from_stage is not None:
-            origin = f"stage {self.from_stage}"
-        elif self.from_image:
-            origin = f"the image {self.from_image}"
+        origin = self.origin.describe()
         return f"copy {', '.join(names)} from {origin} to {self.destination}, in a layer of its own"
 
 

@@ -136,6 +136,16 @@ class SourceTree:
                     held[path] = replace(item, parent_fd=-1)
         yield from _released(held, "")
 
+    def ignored(self) -> Generator[tuple[str, os.stat_result]]:
+        """What the rules leave out: the topmost paths of it, with their status."""
+        for directory, _, entries in self.root.walk("."):
+            for entry in list(entries):
+                path = f"{directory}/{entry.name}" if directory else entry.name
+                is_dir = entry.is_dir(follow_symlinks=False)
+                if self.rules.prunes(path) or (self.rules.excludes(path) and not is_dir):
+                    entries.remove(entry)
+                    yield path, entry.stat(follow_symlinks=False)
+
     def _single(self, source: Source) -> Generator[Item]:
         """A file: opened where its links lead, shown under its own name."""
         fd = self.root.open(source.path, os.O_PATH)

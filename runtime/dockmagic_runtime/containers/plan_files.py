@@ -133,6 +133,7 @@ def mounts(record: Record, around: Surroundings) -> list[Operation]:
     """
     return [
         *(_mount(mount, around) for mount in record.mounts),
+        *around.step_mounts,
         *_etc_files(record, around),
     ]
 

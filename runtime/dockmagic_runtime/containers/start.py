@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dockmagic_runtime.containers import explain, init_layer
@@ -19,6 +19,7 @@ from dockmagic_runtime.model.container import PortMapping, Status
 from dockmagic_runtime.network.networks import Networks
 from dockmagic_runtime.network.plan import Connection
 from dockmagic_runtime.sandbox.joining import start_of
+from dockmagic_runtime.sandbox.operation import Operation
 from dockmagic_runtime.sandbox.plan import SandboxPlan
 from dockmagic_runtime.store import locks
 from dockmagic_runtime.store.area import Area
@@ -108,15 +109,24 @@ class Starter:
         )
 
     def plan(
-        self, record: Record, connection: Connection | None, *, upper: str, work: str, etc: str
+        self,
+        record: Record,
+        connection: Connection | None,
+        *,
+        upper: str,
+        work: str,
+        etc: str,
+        step_mounts: tuple[Operation, ...] = (),
     ) -> SandboxPlan:
         """The plan of a start with that writable layer; writes Docker's three files to `etc`."""
         self._write_etc(record, connection, etc)
-        return plan(record, self.surroundings(record, connection, upper=upper, work=work, etc=etc))
+        around = self.surroundings(record, connection, upper=upper, work=work, etc=etc)
+        return plan(record, replace(around, step_mounts=step_mounts))
 
     def surroundings(
         self, record: Record, connection: Connection | None, *, upper: str, work: str, etc: str
     ) -> Surroundings:
+        volumes = self._volumes(record)
         return Surroundings(
             lowers=self.lowers(record.layers),
             upper=upper,
@@ -127,7 +137,8 @@ class Starter:
             cgroup_view=self.cgroups.view(),
             network=connection.operations if connection else (),
             joined=self._joined(record),
-            **self._volumes(record),
+            sources=volumes["sources"],
+            devices=volumes["devices"],
             images={
                 target: tuple(map(self.layers.path, chains))
                 for target, chains in record.mounted_images.items()

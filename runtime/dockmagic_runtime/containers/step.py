@@ -11,7 +11,8 @@ from typing import Protocol
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.start import Starter, check_network
 from dockmagic_runtime.linux.removal import remove_tree
-from dockmagic_runtime.model.container import ContainerSpec
+from dockmagic_runtime.model.container import ContainerSpec, Resources
+from dockmagic_runtime.sandbox.operation import Operation
 from dockmagic_runtime.supervisor.request import LaunchRequest
 
 HOSTNAME = "buildkitsandbox"  # what RUN sees with Docker
@@ -38,6 +39,18 @@ class StepProcess(Protocol):
     def network(self) -> str: ...
     @property
     def shm_size(self) -> int: ...
+    @property
+    def mounts(self) -> tuple[Operation, ...]: ...
+    @property
+    def privileged(self) -> bool: ...
+    @property
+    def add_hosts(self) -> tuple[str, ...]: ...
+    @property
+    def resources(self) -> Resources: ...
+    @property
+    def ulimits(self) -> dict[str, tuple[int, int]]: ...
+    @property
+    def cgroup_parent(self) -> str: ...
 
 
 class StepRunner:
@@ -54,7 +67,14 @@ class StepRunner:
         etc = tempfile.mkdtemp(prefix="step-", dir=starter.area.scratch)
         try:
             connection = starter.connect(record)
-            plan = starter.plan(record, connection, upper=process.upper, work=process.work, etc=etc)
+            plan = starter.plan(
+                record,
+                connection,
+                upper=process.upper,
+                work=process.work,
+                etc=etc,
+                step_mounts=process.mounts,
+            )
             request = LaunchRequest(
                 id=record.id, plan=plan, run=starter.registry.run(record.id), owned=True
             )
@@ -79,7 +99,15 @@ def _record(process: StepProcess) -> Record:
         image_id="",
         created=time.time(),
         spec=ContainerSpec(
-            image="", network=process.network, shm_size=process.shm_size, auto_remove=True
+            image="",
+            network=process.network,
+            shm_size=process.shm_size,
+            auto_remove=True,
+            privileged=process.privileged,
+            extra_hosts=process.add_hosts,
+            resources=process.resources,
+            ulimits=process.ulimits,
+            cgroup_parent=process.cgroup_parent,
         ),
         entrypoint=(),
         command=process.argv,

@@ -34,3 +34,4 @@ class Surroundings:
     peers: dict[str, tuple[int, int, str]] = field(default_factory=dict)
     images: dict[str, tuple[str, ...]] = field(default_factory=dict)
     processors: int = 1
+    step_mounts: tuple[Operation, ...] = ()  # of a build's RUN, ready made

@@ -18,12 +18,12 @@ class Workspace:
     """`target` is an empty directory of the Docker area (see `mount_overlay`)."""
 
     def __init__(self, target: str) -> None:
-        self._target = target
+        self.target = target
 
     @contextmanager
     def mounted(self, lowers: Sequence[str], upper: str, work: str) -> Iterator[Root]:
         """The merged tree; `lowers` topmost first, at least one."""
         linux = Kernel()
-        fd = mount_overlay(linux, lowers, upper, work, target=self._target, volatile=True)
+        fd = mount_overlay(linux, lowers, upper, work, target=self.target, volatile=True)
         with Root(fd, linux) as root:
             yield root

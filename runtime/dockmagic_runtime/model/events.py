@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from dockmagic_runtime.model.container import Resources
 from dockmagic_runtime.model.image import Image
 
 
@@ -70,7 +71,12 @@ BuildEvent = BuildStarted | StepStarted | StepOutput | StepDone | PullStatus | B
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildRequest:
-    """One `build`. `dockerfile` is the text; `context` a directory on the host, or None."""
+    """One `build`. `dockerfile` is the text; `context` a directory on the host, or None.
+
+    `secrets` are their values by id; `ssh` the socket of an agent by id. `build_contexts` replace
+    an image or a stage of that name: a directory, or `docker-image://NAME`. `allow` are the
+    entitlements that a Dockerfile's text may make use of: "network.host", "security.insecure".
+    """
 
     dockerfile: str
     context: str | None
@@ -82,3 +88,12 @@ class BuildRequest:
     no_cache: bool = False
     pull: bool = False
     network: str = "bridge"
+    secrets: dict[str, bytes] = field(default_factory=dict, repr=False)
+    ssh: dict[str, str] = field(default_factory=dict)
+    build_contexts: dict[str, str] = field(default_factory=dict)
+    allow: tuple[str, ...] = ()
+    add_hosts: tuple[str, ...] = ()
+    resources: Resources = field(default_factory=Resources)
+    ulimits: dict[str, tuple[int, int]] = field(default_factory=dict)
+    shm_size: int = 64 * 1024 * 1024
+    cgroup_parent: str = ""

@@ -7,9 +7,10 @@ peers), an operation does so early and keeps the descriptor for the one that pla
 
 from __future__ import annotations
 
+import base64
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
 from dockmagic_runtime.errors import InvalidInput, NotFound, StartFailed
@@ -36,6 +37,9 @@ PROPAGATION: Final = {
     "rshared": c.MS_SHARED,
     "shared": c.MS_SHARED,
 }
+
+
+_SECRET_ATTRIBUTES: Final = c.MOUNT_ATTR_NOSUID | c.MOUNT_ATTR_NODEV | c.MOUNT_ATTR_NOEXEC
 
 
 def _opened(context: Context) -> dict[str, Any]:
@@ -222,6 +226,85 @@ class MountImage(UndoneByKernel):
             mount, set_=c.MOUNT_ATTR_RDONLY, propagation=c.MS_PRIVATE, recursive=False
         )
         place(context, mount, _target(context, mount, self.source, self.target))
+
+
+@operation
+@dataclass(frozen=True, slots=True)
+class MountTree(UndoneByKernel):
+    """Directories of the host as one tree for a build step; `lowers` topmost first.
+
+    With `upper` and `work` it can be written to, and what is written goes there. `scratch` is as
+    in `MountImage`. `subpath` is resolved in-root: a link in it leads nowhere but into the tree
+    (CVE-2024-1753, CVE-2024-9407).
+    """
+
+    calls: ClassVar[tuple[str, ...]] = ("fsopen overlay", "fsmount", "openat2", "move_mount")
+
+    name: str
+    target: str
+    lowers: tuple[str, ...]
+    scratch: str
+    upper: str = ""
+    work: str = ""
+    subpath: str = ""
+
+    def describe(self) -> str:
+        part = f"{self.subpath} of " if self.subpath else ""
+        kind = "writable for this step" if self.upper else "read-only"
+        return f"mount {part}{self.name} on {self.target}, {kind}"
+
+    def execute(self, context: Context) -> None:
+        linux = context.linux
+        if len(self.lowers) == 1 and not self.upper:  # an overlay wants two
+            mount = linux.open_tree(c.AT_FDCWD, self.lowers[0], c.OPEN_TREE_CLONE)
+        else:
+            mount = mount_overlay(
+                linux, self.lowers, self.upper, self.work, target=self.scratch, volatile=True
+            )
+        if self.subpath:
+            mount = _part(context, mount, self.subpath)
+        attributes = 0 if self.upper else c.MOUNT_ATTR_RDONLY
+        linux.mount_setattr(mount, set_=attributes, propagation=c.MS_PRIVATE, recursive=False)
+        place(context, mount, _target(context, mount, self.name, self.target))
+
+
+@operation
+@dataclass(frozen=True, slots=True)
+class MountSecret(UndoneByKernel):
+    """A file in memory that only this container sees. Its contents are never on a disk: they come
+    with the plan, over a socket, and are in neither its description nor its repr."""
+
+    calls: ClassVar[tuple[str, ...]] = ("fsopen tmpfs", "fsmount", "openat", "move_mount")
+
+    id: str
+    target: str
+    data: str = field(repr=False)  # base64
+    mode: int = 0o400
+    uid: int = 0
+    gid: int = 0
+
+    def describe(self) -> str:
+        return f"put the secret {self.id} into memory and mount it on {self.target}, read-only"
+
+    def execute(self, context: Context) -> None:
+        linux = context.linux
+        fs = linux.fsopen("tmpfs")
+        try:
+            linux.fsconfig_create(fs)
+            mount = linux.fsmount(fs, _SECRET_ATTRIBUTES)
+        finally:
+            linux.close(fs)
+        self._write(mount)
+        mount = _part(context, mount, "secret")
+        linux.mount_setattr(mount, set_=_SECRET_ATTRIBUTES | c.MOUNT_ATTR_RDONLY, recursive=False)
+        place(context, mount, _target(context, mount, f"secret {self.id}", self.target))
+
+    def _write(self, mount: int) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        with open(os.open("secret", flags, 0o600, dir_fd=mount), "wb") as stream:
+            stream.write(base64.b64decode(self.data))
+            os.fchown(stream.fileno(), self.uid, self.gid)
+            os.fchmod(stream.fileno(), self.mode)
 
 
 @operation

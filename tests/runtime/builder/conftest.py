@@ -126,6 +126,7 @@ def site(area: Area, tmp_path: Path) -> Iterator[Site]:
         Workspace(str(target)),
         pull,
         scratch=str(area.scratch),
+        caches=str(area.root / "cache-mounts"),
     )
     made = Site(area, context, images, layers, database, runner, builder)
     yield made

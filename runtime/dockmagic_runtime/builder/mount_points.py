@@ -1,0 +1,77 @@
+"""Mount points that a RUN needs and its tree has not: made before, taken away afterwards.
+
+The writable layer is empty at first, so all that is in it once they are made is ours: the mount
+points, and the directories that overlay has copied up to hold them. Afterwards each is removed
+that is still the same file (inode and device, owner and mode) and empty. Names are looked up
+below the layer's own descriptor and never followed out of it: what the step has put in their
+places, a link to a directory of the host for one, is left alone (CVE-2024-23652).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from dockmagic_runtime.linux.root import Root
+
+Identity = tuple[int, int, int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class MountPoint:
+    path: str
+    is_dir: bool
+
+
+def make(tree: Root, points: Iterable[MountPoint]) -> None:
+    """Make those that are missing, with all that is missing above them."""
+    for point in points:
+        os.close(tree.mkdirs(point.path) if point.is_dir else tree.touch(point.path))
+
+
+def recorded(upper: str) -> dict[str, Identity]:
+    """All that is in the writable layer, parents first."""
+    with Root.at(upper) as root:
+        return {
+            f"{directory}/{entry.name}" if directory else entry.name: _identity(
+                entry.stat(follow_symlinks=False)
+            )
+            for directory, _, entries in root.walk()
+            for entry in entries
+        }
+
+
+def remove(upper: str, made: dict[str, Identity]) -> None:
+    """Take away what is still as it was made."""
+    with Root.at(upper) as root:
+        for path in sorted(made, key=lambda one: one.count("/"), reverse=True):
+            _remove(root, path, made[path])
+
+
+def _remove(root: Root, path: str, identity: Identity) -> None:
+    try:
+        parent, name = root.open_parent(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    try:
+        found = os.stat(name, dir_fd=parent, follow_symlinks=False)
+        if _identity(found) != identity:
+            return
+        if stat.S_ISDIR(found.st_mode):
+            os.rmdir(name, dir_fd=parent)
+        elif stat.S_ISREG(found.st_mode) and not found.st_size:
+            os.unlink(name, dir_fd=parent)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+    finally:
+        os.close(parent)
+
+
+def _identity(found: os.stat_result) -> Identity:
+    return found.st_dev, found.st_ino, found.st_mode, found.st_uid, found.st_gid
