@@ -234,7 +234,7 @@ class Engine:
 
     def prune_build_cache(self) -> int:
         """Forget what builds could use again; the bytes that this freed."""
-        return self._builder.prune_cache()
+        return self._builder.prune_cache() + self._builder.prune_cache_mounts()
 
     # --------------------------------------------------------------- volumes
 

@@ -90,10 +90,13 @@ class Builder:
         )
 
     def prune_cache(self) -> int:
-        """Forget all results, remove the layers that nothing else needs and the cache mounts
-        that no build uses; their bytes."""
+        """Forget all results, and remove the layers that nothing else needs; their bytes."""
         forget(self._database)
-        return self._layers.prune() + self._caches.prune()
+        return self._layers.prune()
+
+    def prune_cache_mounts(self) -> int:
+        """Remove the directories of `RUN --mount=type=cache` that no build uses; their bytes."""
+        return self._caches.prune()
 
     def _base(self, name: str, request: BuildRequest) -> Generator[BuildEvent, None, Base]:
         image = None if request.pull else self._present(name)
