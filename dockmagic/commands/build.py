@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from dockmagic.commands.environment import check_label, read_env, read_labels
 from dockmagic.commands.flags import Arguments, Parser, planned, switch, value, values
+from dockmagic.commands.platforms import IMAGE_FLAGS
 from dockmagic.commands.references import familiar
 from dockmagic.commands.result import Event, Result
 from dockmagic_runtime.errors import InvalidInput, Unsupported
@@ -55,11 +56,12 @@ BUILD_FLAGS = (
     switch("rm", help="Remove intermediate containers: always so here", default=True),
     values("tag", "t", "Name for the image, NAME[:TAG]"),
     value("target", help="Stage to build"),
+    *IMAGE_FLAGS,
     *planned(
         "add-host=list", "cache-from=strings", "cache-to=list", "cgroup-parent=string",
         "compress", "cpu-period=int", "cpu-quota=int", "c/cpu-shares=int", "cpuset-cpus=string",
-        "cpuset-mems=string", "disable-content-trust", "isolation=string", "load",
-        "m/memory=bytes", "memory-swap=bytes", "o/output=list", "platform=string", "push",
+        "cpuset-mems=string", "isolation=string", "load",
+        "m/memory=bytes", "memory-swap=bytes", "o/output=list", "push",
         "secret=list", "security-opt=strings", "shm-size=bytes", "squash", "ssh=list",
         "ulimit=ulimit",
     ),

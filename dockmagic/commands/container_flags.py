@@ -24,12 +24,12 @@ from dockmagic.commands.health import HEALTH_FLAGS, health
 from dockmagic.commands.limits import LIMIT_FLAGS, limits_of
 from dockmagic.commands.modes import MODE_FLAGS, check_conflicts, check_isolation, modes
 from dockmagic.commands.mounts import check_unique, parse_mount, parse_tmpfs, parse_volume
-from dockmagic.commands.platforms import check_platform
+from dockmagic.commands.platforms import IMAGE_FLAGS
 from dockmagic.commands.ports import parse_expose, parse_publish
 from dockmagic.commands.quantities import parse_size
 from dockmagic.commands.restart_policy import RESTART_FLAG, parse_restart
 from dockmagic.commands.security import parse_security
-from dockmagic_runtime.errors import InvalidInput, Unsupported
+from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.container import ContainerSpec, Mount
 from dockmagic_runtime.supervisor.handle import signal_number
 from dockmagic_runtime.supervisor.log import log_options
@@ -184,8 +184,7 @@ _LIFE: tuple[Flag, ...] = (
     value("log-driver", help="Where its output is kept: json-file, local or none"),
     values("log-opt", help="Option of the log driver: max-size=SIZE, max-file=COUNT"),
     values("annotation", help="Annotation, KEY=VALUE", type="map"),
-    value("platform", help="Platform; only this machine's"),
-    switch("disable-content-trust", help="Do not verify signatures (never done)", default=True),
+    *IMAGE_FLAGS,
     # Of `create` it has no effect, as with Docker: `start` says itself what it attaches to.
     values("attach", "a", "Attach to STDIN, STDOUT or STDERR", convert=parse_stream),
 )
@@ -277,15 +276,13 @@ def _life(arguments: Arguments) -> dict[str, Any]:
     flag = arguments.flag
     driver, options = flag("log-driver") or "json-file", key_values(flag("log-opt"))
     log_options(driver, options)  # the engine asks again; here it is before a pull
-    if not flag("disable-content-trust"):
-        raise Unsupported("content trust is not supported", hint="images are not verified")
     if flag("stop-signal"):
         signal_number(flag("stop-signal"))
     return {
         "stop_signal": flag("stop-signal"),
         "stop_timeout": flag("stop-timeout") if arguments.is_given("stop-timeout") else None,
         "pull": _pull(flag("pull")),
-        "platform": check_platform(flag("platform")),
+        "platform": flag("platform"),
         "init": flag("init"),
         "restart": parse_restart(flag("restart")),
         "health": health(arguments),

@@ -1,9 +1,14 @@
-"""`--platform`: programs run on this machine's own processor, so it must be this machine's."""
+"""`--platform`: programs run on this machine's own processor, so it must be this machine's.
+
+And `--disable-content-trust`, its companion wherever images are pulled.
+"""
 
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
+from dockmagic.commands.flags import Flag, as_switch, switch, value
 from dockmagic_runtime.errors import InvalidInput, Unsupported
 
 _MACHINES = {
@@ -55,3 +60,20 @@ def _single(text: str, system: str, architecture: str) -> str:
         f'error parsing specified platform: "{text}": unknown operating system or architecture: '
         "invalid argument"
     )
+
+
+def check_trust(text: str) -> bool:
+    if not as_switch(text):
+        raise Unsupported(
+            "content trust is not supported", hint="signatures of images are not verified"
+        )
+    return True
+
+
+IMAGE_FLAGS: tuple[Flag, ...] = (
+    value("platform", help="Platform; only this machine's", convert=check_platform),
+    replace(
+        switch("disable-content-trust", help="Do not verify signatures (never done)", default=True),
+        convert=check_trust,
+    ),
+)

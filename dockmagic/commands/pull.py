@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dockmagic.commands.flags import Arguments, Parser, planned, switch
+from dockmagic.commands.platforms import IMAGE_FLAGS
 from dockmagic.commands.result import Event, Result, notice
 from dockmagic_runtime.errors import DockmagicError, NotFound
 from dockmagic_runtime.model.events import PullDone, PullStatus
@@ -26,7 +27,8 @@ def parser() -> Parser:
         maximum=1,
         flags=(
             switch("quiet", "q", "Only the image's name at the end"),
-            *planned("a/all-tags", "disable-content-trust", "platform=string"),
+            *IMAGE_FLAGS,
+            *planned("a/all-tags"),
         ),
     )
 
