@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections.abc import Iterator, Mapping
-from functools import cached_property
-from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from dockmagic_runtime.containers import create, events, explain, info, inspect, logs, remove, stop
+from dockmagic_runtime.containers import (
+    create,
+    events,
+    explain,
+    info,
+    inspect,
+    listing,
+    logs,
+    remove,
+    stop,
+)
 from dockmagic_runtime.containers.changes import changes
 from dockmagic_runtime.containers.event_filters import Filters as EventFilters
 from dockmagic_runtime.containers.exec import execute
-from dockmagic_runtime.containers.reconcile import Reconciler
 from dockmagic_runtime.containers.record import Record
-from dockmagic_runtime.containers.registry import Registry, describe
+from dockmagic_runtime.containers.registry import describe
 from dockmagic_runtime.containers.rename import rename
-from dockmagic_runtime.containers.start import Starter, check_network
-from dockmagic_runtime.containers.stats import Sampler
-from dockmagic_runtime.errors import Conflict, EngineBug, Unsupported
-from dockmagic_runtime.images.blobs import BlobStore
-from dockmagic_runtime.images.layers import LayerStore
-from dockmagic_runtime.images.store import ImageStore
-from dockmagic_runtime.linux.cgroups import detect
-from dockmagic_runtime.linux.syscalls import Kernel
+from dockmagic_runtime.containers.start import check_network
+from dockmagic_runtime.errors import EngineBug
 from dockmagic_runtime.model.commit import CommitSpec, ImportSpec
 from dockmagic_runtime.model.container import (
     Change,
@@ -34,29 +32,25 @@ from dockmagic_runtime.model.container import (
     ExecSpec,
     LogLine,
     PathStat,
+    ProcessTable,
     Stats,
 )
 from dockmagic_runtime.model.event import Event
-from dockmagic_runtime.model.events import BuildEvent, BuildRequest, PullDone, PullEvent, PullStatus
+from dockmagic_runtime.model.events import BuildEvent, BuildRequest
 from dockmagic_runtime.model.explanation import Explanation
 from dockmagic_runtime.model.image import History, Image, Layer
+from dockmagic_runtime.model.usage import ContainerSize, DiskUsage, Pruned
 from dockmagic_runtime.model.volume import PrunedVolumes, Volume
-from dockmagic_runtime.network.networks import Networks
-from dockmagic_runtime.store.area import Area
-from dockmagic_runtime.store.database import Database
-from dockmagic_runtime.supervisor.handle import Launcher, Process
+from dockmagic_runtime.rooms import Rooms
+from dockmagic_runtime.supervisor.handle import Process
 from dockmagic_runtime.volumes.filters import Filters
-from dockmagic_runtime.volumes.store import VolumeStore
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.builder import Builder
-    from dockmagic_runtime.catalogue import Catalogue
     from dockmagic_runtime.containers.copy import TarStream
-    from dockmagic_runtime.distribution.pull import Puller
     from dockmagic_runtime.images.compression import Readable
 
 
-class Engine:
+class Engine(Rooms):
     """One Docker area, used from this process. Thread-safe; any number may share an area.
 
     `root` is the area's directory (default: `$DOCKMAGIC_ROOT`, then the system's or the user's
@@ -64,138 +58,7 @@ class Engine:
     ends the launcher; containers that were started detached go on.
     """
 
-    def __init__(
-        self, root: Path | str | None = None, *, catalogue: str = "when-unreachable"
-    ) -> None:
-        _require_host()
-        self.area = Area.at(root)
-        self.area.prepare()
-        self._database = Database(self.area.database)
-        self._layers = LayerStore(self.area, self._database)
-        self._images = ImageStore(self.area, self._database, self._layers)
-        self._volumes = VolumeStore(self.area, self._database)
-        self._networks = Networks(self.area, self._database)
-        self._launcher = Launcher(self.area.cgroup_parent)
-        self._cgroups = detect(Kernel())
-        self._registry = Registry(self.area, self._database)
-        self._starter = Starter(
-            self.area,
-            self._registry,
-            self._layers,
-            self._volumes,
-            self._networks,
-            self._launcher,
-            self._cgroups,
-        )
-        self._sampler = Sampler(self._registry, self._cgroups)
-        self._catalogue_policy = catalogue
-        reconciler = Reconciler(self._registry, self._networks, self._cgroups)
-        self._registry.on_lost = reconciler.bury
-        reconciler.run()
-
-    def close(self) -> None:
-        """End the launcher and close the database. Idempotent."""
-        self._launcher.close()
-        self._networks.close()
-        self._database.close()
-
-    def uninstall(self) -> None:
-        """Take from the host what this area has put there: containers, network, control groups.
-
-        Images and volumes stay on disk, and what a later call needs comes back by itself.
-        """
-        for record, _ in self._registry.all():
-            self.remove(record.id, force=True)
-        self.dismantle()
-
-    def dismantle(self) -> None:
-        """Take the area's bridge, table and cgroups off the host, when nothing of it runs.
-
-        They come back with the next start. Raises Conflict while a container is alive.
-        """
-        alive = [one.name for one in self.containers()]
-        if alive:
-            raise Conflict(f"{', '.join(alive)} still run", hint="stop them first")
-        self._networks.remove_all()
-        self._leave_cgroups()
-
-    def _leave_cgroups(self) -> None:
-        self._launcher.close()  # it lives among the supervisors; the next start makes a new one
-        try:
-            self._cgroups.supervisors(self.area.cgroup_parent).delete()
-        except Conflict:
-            pass  # another engine's launcher lives there too
-        self._cgroups.prune(self.area.cgroup_parent)
-
-    def __enter__(self) -> Engine:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    # The three below are loaded when they are first needed: they cost half of all imports, and
-    # neither `run` nor `ps` needs them.
-
-    @cached_property
-    def _builder(self) -> Builder:
-        from dockmagic_runtime.builder import Builder
-        from dockmagic_runtime.containers.step import StepRunner
-        from dockmagic_runtime.containers.workspace import Workspace
-
-        return Builder(
-            self._images,
-            self._layers,
-            self._database,
-            StepRunner(self._starter),
-            Workspace(self._starter.rootfs),
-            self.pull,
-            scratch=str(self.area.scratch),
-            caches=str(self.area.root / "cache-mounts"),
-        )
-
-    @cached_property
-    def _catalogue(self) -> Catalogue:
-        from dockmagic_runtime.catalogue import Catalogue
-
-        return Catalogue(self._catalogue_policy)
-
-    @cached_property
-    def _puller(self) -> Puller:
-        from dockmagic_runtime.distribution.pull import Puller
-
-        return Puller(self._images, self._layers, BlobStore(self.area))
-
     # ---------------------------------------------------------------- images
-
-    def pull(self, reference: str) -> Iterator[PullEvent]:
-        """Get an image; yields `PullStatus` lines, then one `PullDone`.
-
-        When the registry cannot be reached, or always by configuration, the catalogue's stand-in.
-        """
-        from dockmagic_runtime.registry.errors import RegistryUnreachable
-
-        recipe = self._catalogue.find(reference)
-        if recipe is not None and self._catalogue.policy == "always":
-            yield from self._make_stand_in(reference)
-            return
-        try:
-            yield from self._puller.pull(reference)
-        except RegistryUnreachable as error:
-            if recipe is None:
-                raise self._catalogue.without_stand_in(reference, error) from error
-            yield PullStatus(status=f"{error.message}; taking a stand-in from the catalogue")
-            yield from self._make_stand_in(reference)
-
-    def _make_stand_in(self, reference: str) -> Iterator[PullEvent]:
-        for event in self._catalogue.make(reference, self.build, self.area):
-            if isinstance(event, PullDone):
-                self._images.tell_pulled(event.image, reference)
-            yield event
 
     def images(self, *, all: bool = False) -> tuple[Image, ...]:
         """All images, newest first; without `all`, those with a tag or nothing above them."""
@@ -228,13 +91,21 @@ class Engine:
         alive = {one.image_id for one in containers if one.status.is_alive}
         return self._images.remove(reference, force=force, used_by=used, alive=alive)
 
+    def prune_images(self, filters: Filters | None = None) -> Pruned:
+        """Remove unused images without a name; with the filter dangling=false every unused one."""
+        from dockmagic_runtime.containers.prune import prune_images
+
+        used = {record.image_id for record, _ in self._registry.all()}
+        return prune_images(self._images, self._layers, used, filters or {})
+
+    def prune_build_cache(self, *, unused_only: bool = False) -> int:
+        """Forget what builds have made, or only what no image has of it; the bytes that freed."""
+        mounts = self._builder.prune_cache_mounts()
+        return self._builder.prune_cache(unused_only=unused_only) + mounts
+
     def build(self, request: BuildRequest) -> Iterator[BuildEvent]:
         """Build an image; yields events, the last a `BuildDone`."""
         return self._builder.build(request)
-
-    def prune_build_cache(self) -> int:
-        """Forget what builds could use again; the bytes that this freed."""
-        return self._builder.prune_cache() + self._builder.prune_cache_mounts()
 
     # --------------------------------------------------------------- volumes
 
@@ -312,10 +183,11 @@ class Engine:
         record = self._registry.find(name)
         return Process.connect(self._registry.run(record.id), record.id).await_attached()
 
-    def containers(self, *, all: bool = False) -> tuple[Container, ...]:
-        """Newest first; without `all`, those that run."""
-        found = (describe(record, now) for record, now in self._registry.all())
-        return tuple(one for one in found if all or one.status.is_alive)
+    def containers(
+        self, *, all: bool = False, filters: Filters | None = None
+    ) -> tuple[Container, ...]:
+        """Newest first; without `all`, those that run. Docker's filters, with lists of values."""
+        return listing.find(self._registry, self._images, filters, all=all)
 
     def container(self, name: str) -> Container:
         """By name, id or unique prefix of an id. Raises NotFound."""
@@ -455,6 +327,32 @@ class Engine:
 
         return import_image(self._images, self._layers, tar, spec or ImportSpec(), apply_changes)
 
+    def top(self, name: str, *words: str) -> ProcessTable:
+        """Its processes; `words` are options of ps(1), by default -ef. Raises Conflict."""
+        from dockmagic_runtime.containers.top import top
+
+        return top(self._registry, self._cgroups, self._registry.find(name), words)
+
+    def container_size(self, name: str) -> ContainerSize:
+        """What its own layer takes, and that with its image's."""
+        from dockmagic_runtime.containers.sizes import size
+
+        return size(self._registry, self._layers, self._registry.find(name))
+
+    def prune_containers(self, filters: Filters | None = None) -> Pruned:
+        """Remove those that do not run. Filters: until, label, label!."""
+        from dockmagic_runtime.containers.prune import prune
+
+        return prune(self._registry, self._volumes, filters or {})
+
+    def disk_usage(self) -> DiskUsage:
+        """What images, containers, volumes and the build cache take."""
+        from dockmagic_runtime.builder.cache import usage
+        from dockmagic_runtime.containers.usage import disk_usage
+
+        cache = usage(self._database)
+        return disk_usage(self._registry, self._images, self._volumes, cache)
+
     def stats(self, name: str) -> Stats:
         """One sample of a container that runs."""
         return self._sampler.sample(self._registry.find(name))
@@ -483,18 +381,4 @@ class Engine:
             self._cgroups,
             images=len(self._images.list(all=True)),
             warnings=[warning] if warning else [],
-        )
-
-
-def _require_host() -> None:
-    """Raises Unsupported with what to do, before anything is touched."""
-    if sys.platform != "linux":
-        raise Unsupported(
-            f"dockmagic runs containers on the Linux kernel, and this is {sys.platform}",
-            hint="use a Linux machine, a virtual machine or WSL 2",
-        )
-    if os.geteuid() != 0:
-        raise Unsupported(
-            "dockmagic needs root to make namespaces, overlay mounts and networks",
-            hint="start Jupyter or the command as root, for example with sudo",
         )

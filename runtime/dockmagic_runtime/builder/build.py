@@ -89,9 +89,10 @@ class Builder:
             warnings=made.warnings,
         )
 
-    def prune_cache(self) -> int:
-        """Forget all results, and remove the layers that nothing else needs; their bytes."""
-        forget(self._database)
+    def prune_cache(self, *, unused_only: bool = False) -> int:
+        """Forget all results, or those whose layers no image has, and remove the layers that
+        nothing else needs; their bytes."""
+        forget(self._database, unused_only=unused_only)
         return self._layers.prune()
 
     def prune_cache_mounts(self) -> int:

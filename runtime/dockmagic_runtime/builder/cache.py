@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from dockmagic_runtime.model.usage import CacheUsage
 from dockmagic_runtime.store.database import Database
 
 _FRESH: Final = 3600.0  # how exact "last used" is: an all-cached build writes nothing
@@ -110,10 +111,33 @@ class BuildCache:
         self._old.clear()
 
 
-def forget(database: Database) -> None:
-    """Empty the cache. The layers it held are for the layer store to remove."""
+_UNUSED: Final = "chain_id != '' AND chain_id NOT IN (SELECT chain_id FROM image_layers)"
+
+
+def forget(database: Database, *, unused_only: bool = False) -> None:
+    """Empty the cache, or let go of the layers that no image has. To remove them is for the layer
+    store."""
     with database.transaction() as connection:
-        connection.execute("DELETE FROM build_cache")
+        where = f" WHERE {_UNUSED}" if unused_only else ""
+        connection.execute(f"DELETE FROM build_cache{where}")
+
+
+def usage(database: Database) -> tuple[CacheUsage, ...]:
+    """The results that have a layer, the last used first."""
+    rows = database.rows(
+        "SELECT key, size, chain_id IN (SELECT chain_id FROM image_layers), facts, used "
+        "FROM build_cache JOIN layers USING (chain_id) ORDER BY used DESC, key"
+    )
+    return tuple(
+        CacheUsage(
+            id=key,
+            size=size,
+            in_use=bool(in_use),
+            created=str(json.loads(facts).get("created", "")),
+            used=used,
+        )
+        for key, size, in_use, facts, used in rows
+    )
 
 
 def what_changed(before: dict[str, str], after: dict[str, str]) -> str:

@@ -296,6 +296,14 @@ class LogLine:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessTable:
+    """What `top` shows: the headings of ps(1), and a row of texts for each process."""
+
+    titles: tuple[str, ...]
+    processes: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PathStat:
     """What a path in a container is, links not followed. `link_target` is absolute in there.
 

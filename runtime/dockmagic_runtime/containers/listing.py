@@ -1,0 +1,50 @@
+"""`ps`: the containers that pass the filters."""
+
+from __future__ import annotations
+
+from dockmagic_runtime.containers import filters as asked
+from dockmagic_runtime.containers.filters import Candidate, Filters, Lookups
+from dockmagic_runtime.containers.registry import Registry, describe
+from dockmagic_runtime.errors import InvalidInput, NotFound
+from dockmagic_runtime.images.store import ImageStore
+from dockmagic_runtime.model.container import Container
+from dockmagic_runtime.model.image import Image
+
+
+def find(
+    registry: Registry, images: ImageStore, filters: Filters | None, *, all: bool
+) -> tuple[Container, ...]:
+    """Newest first; without `all`, those that run. Raises InvalidInput, NotFound."""
+    filters = filters or {}
+    all = all or asked.wants_all(filters)
+    found = [
+        Candidate(container=container, mounts=record.mounts)
+        for record, now in registry.all()
+        if (container := describe(record, now)).status.is_alive or all
+    ]
+    if filters:
+        look = Lookups(
+            created=lambda name: registry.find(name).created,
+            descends=lambda image_id, text: _descends(images, image_id, text),
+        )
+        found = asked.select(found, filters, look)
+    return tuple(one.container for one in found)
+
+
+def _descends(images: ImageStore, image_id: str, text: str) -> bool:
+    """Whether the image is the one that `text` names, or was made from it."""
+    try:
+        ancestor, image = images.resolve(text), images.resolve(image_id)
+    except (NotFound, InvalidInput):
+        return False
+    return is_descendant(image, ancestor)
+
+
+def is_descendant(image: Image, ancestor: Image) -> bool:
+    """History tells: two images may have the same layers and be strangers."""
+    steps, layers = len(ancestor.history), len(ancestor.chain_ids)
+    return image.id == ancestor.id or (
+        0 < steps < len(image.history)
+        and image.history[:steps] == ancestor.history
+        and image.chain_ids[:layers] == ancestor.chain_ids
+    )

@@ -1,0 +1,78 @@
+"""What takes space, and what pruning gave back. Sizes in bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dockmagic_runtime.model.container import Container
+from dockmagic_runtime.model.image import Image
+from dockmagic_runtime.model.volume import Volume
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerSize:
+    """`writable` is the container's own layer, `root` that and its image's."""
+
+    writable: int
+    root: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageUsage:
+    """`shared` are the bytes of layers that other images have too; `containers` use it."""
+
+    image: Image
+    shared: int
+    containers: int
+
+    @property
+    def unique(self) -> int:
+        return self.image.size - self.shared
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerUsage:
+    container: Container
+    size: int
+    volumes: int
+
+    @property
+    def is_active(self) -> bool:
+        return self.container.status.is_alive
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeUsage:
+    volume: Volume
+    size: int
+    links: int  # containers that use it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CacheUsage:
+    """One result of a build step. `in_use`: an image has its layer as well."""
+
+    id: str
+    size: int
+    in_use: bool
+    created: str
+    used: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiskUsage:
+    """`layers` are the bytes of all layers of images, each counted once."""
+
+    layers: int
+    images: tuple[ImageUsage, ...]
+    containers: tuple[ContainerUsage, ...]
+    volumes: tuple[VolumeUsage, ...]
+    build_cache: tuple[CacheUsage, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pruned:
+    """What was removed: ids, or Docker's lines about images; and the bytes that freed."""
+
+    removed: tuple[str, ...]
+    reclaimed: int

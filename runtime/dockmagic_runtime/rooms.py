@@ -1,0 +1,186 @@
+"""`Rooms`: what an engine is made of, opened, joined and closed again. The verbs are `engine`'s."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from dockmagic_runtime.containers.reconcile import Reconciler
+from dockmagic_runtime.containers.registry import Registry
+from dockmagic_runtime.containers.remove import remove
+from dockmagic_runtime.containers.start import Starter
+from dockmagic_runtime.containers.stats import Sampler
+from dockmagic_runtime.errors import Conflict, Unsupported
+from dockmagic_runtime.images.blobs import BlobStore
+from dockmagic_runtime.images.layers import LayerStore
+from dockmagic_runtime.images.store import ImageStore
+from dockmagic_runtime.linux.cgroups import detect
+from dockmagic_runtime.linux.syscalls import Kernel
+from dockmagic_runtime.model.container import Status
+from dockmagic_runtime.model.events import PullDone, PullEvent, PullStatus
+from dockmagic_runtime.network.networks import Networks
+from dockmagic_runtime.store.area import Area
+from dockmagic_runtime.store.database import Database
+from dockmagic_runtime.supervisor.handle import Launcher
+from dockmagic_runtime.volumes.store import VolumeStore
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.builder import Builder
+    from dockmagic_runtime.catalogue import Catalogue
+    from dockmagic_runtime.distribution.pull import Puller
+
+
+class Rooms:
+    """The rooms of one Docker area, for one process. A context manager."""
+
+    def __init__(
+        self, root: Path | str | None = None, *, catalogue: str = "when-unreachable"
+    ) -> None:
+        _require_host()
+        self.area = Area.at(root)
+        self.area.prepare()
+        self._database = Database(self.area.database)
+        self._layers = LayerStore(self.area, self._database)
+        self._images = ImageStore(self.area, self._database, self._layers)
+        self._volumes = VolumeStore(self.area, self._database)
+        self._networks = Networks(self.area, self._database)
+        self._launcher = Launcher(self.area.cgroup_parent)
+        self._cgroups = detect(Kernel())
+        self._registry = Registry(self.area, self._database)
+        self._starter = Starter(
+            self.area,
+            self._registry,
+            self._layers,
+            self._volumes,
+            self._networks,
+            self._launcher,
+            self._cgroups,
+        )
+        self._sampler = Sampler(self._registry, self._cgroups)
+        self._catalogue_policy = catalogue
+        reconciler = Reconciler(self._registry, self._networks, self._cgroups)
+        self._registry.on_lost = reconciler.bury
+        reconciler.run()
+
+    def close(self) -> None:
+        """End the launcher and close the database. Idempotent."""
+        self._launcher.close()
+        self._networks.close()
+        self._database.close()
+
+    def uninstall(self) -> None:
+        """Take from the host what this area has put there: containers, network, control groups.
+
+        Images and volumes stay on disk, and what a later call needs comes back by itself.
+        """
+        for record, _ in self._registry.all():
+            remove(self._registry, self._volumes, record, force=True, with_volumes=False)
+        self.dismantle()
+
+    def dismantle(self) -> None:
+        """Take the area's bridge, table and cgroups off the host, when nothing of it runs.
+
+        They come back with the next start. Raises Conflict while a container is alive.
+        """
+        alive = [one.name for one, now in self._registry.all() if Status(now.status).is_alive]
+        if alive:
+            raise Conflict(f"{', '.join(alive)} still run", hint="stop them first")
+        self._networks.remove_all()
+        self._leave_cgroups()
+
+    def _leave_cgroups(self) -> None:
+        self._launcher.close()  # it lives among the supervisors; the next start makes a new one
+        try:
+            self._cgroups.supervisors(self.area.cgroup_parent).delete()
+        except Conflict:
+            pass  # another engine's launcher lives there too
+        self._cgroups.prune(self.area.cgroup_parent)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    # The three below are loaded when they are first needed: they cost half of all imports, and
+    # neither `run` nor `ps` needs them.
+
+    @cached_property
+    def _builder(self) -> Builder:
+        from dockmagic_runtime.builder import Builder
+        from dockmagic_runtime.containers.step import StepRunner
+        from dockmagic_runtime.containers.workspace import Workspace
+
+        return Builder(
+            self._images,
+            self._layers,
+            self._database,
+            StepRunner(self._starter),
+            Workspace(self._starter.rootfs),
+            self.pull,
+            scratch=str(self.area.scratch),
+            caches=str(self.area.root / "cache-mounts"),
+        )
+
+    @cached_property
+    def _catalogue(self) -> Catalogue:
+        from dockmagic_runtime.catalogue import Catalogue
+
+        return Catalogue(self._catalogue_policy)
+
+    @cached_property
+    def _puller(self) -> Puller:
+        from dockmagic_runtime.distribution.pull import Puller
+
+        return Puller(self._images, self._layers, BlobStore(self.area))
+
+    # ------------------------------------------------------------ where images come from
+
+    def pull(self, reference: str) -> Iterator[PullEvent]:
+        """Get an image; yields `PullStatus` lines, then one `PullDone`.
+
+        When the registry cannot be reached, or always by configuration, the catalogue's stand-in.
+        """
+        from dockmagic_runtime.registry.errors import RegistryUnreachable
+
+        recipe = self._catalogue.find(reference)
+        if recipe is not None and self._catalogue.policy == "always":
+            yield from self._make_stand_in(reference)
+            return
+        try:
+            yield from self._puller.pull(reference)
+        except RegistryUnreachable as error:
+            if recipe is None:
+                raise self._catalogue.without_stand_in(reference, error) from error
+            yield PullStatus(status=f"{error.message}; taking a stand-in from the catalogue")
+            yield from self._make_stand_in(reference)
+
+    def _make_stand_in(self, reference: str) -> Iterator[PullEvent]:
+        for event in self._catalogue.make(reference, self._builder.build, self.area):
+            if isinstance(event, PullDone):
+                self._images.tell_pulled(event.image, reference)
+            yield event
+
+
+def _require_host() -> None:
+    """Raises Unsupported with what to do, before anything is touched."""
+    if sys.platform != "linux":
+        raise Unsupported(
+            f"dockmagic runs containers on the Linux kernel, and this is {sys.platform}",
+            hint="use a Linux machine, a virtual machine or WSL 2",
+        )
+    if os.geteuid() != 0:
+        raise Unsupported(
+            "dockmagic needs root to make namespaces, overlay mounts and networks",
+            hint="start Jupyter or the command as root, for example with sudo",
+        )
