@@ -1,0 +1,104 @@
+"""Logs of containers that run."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from dockmagic_runtime import Engine
+from dockmagic_runtime.errors import InvalidInput, Unsupported
+from dockmagic_runtime.model.container import ContainerSpec, LogLine
+
+from .conftest import Build
+
+pytestmark = pytest.mark.root
+
+
+def detached(engine: Engine, script: str, **spec: object) -> str:
+    made = engine.run_detached(
+        ContainerSpec(image="busybox", command=("sh", "-c", script), network="none", **spec)  # type: ignore[arg-type]
+    )
+    return made.id
+
+
+def text(lines: list[LogLine]) -> str:
+    return b"".join(line.text for line in lines).decode()
+
+
+def test_streams_escapes_and_an_unfinished_line_come_back(engine: Engine) -> None:
+    name = detached(engine, r"""printf 'a "b" \\ \t\033[1mü\r\n'; echo no >&2; printf end""")
+    engine.wait(name)
+    found = [(line.stream, line.text) for line in engine.logs(name)]
+    assert sorted(found) == [
+        ("stderr", b"no\n"),
+        ("stdout", 'a "b" \\ \t\x1b[1mü\r\n'.encode()),
+        ("stdout", b"end"),
+    ]
+
+
+def test_a_line_of_a_megabyte_is_one_line(engine: Engine) -> None:
+    name = detached(engine, "head -c 300000 /dev/zero | tr '\\0' x; echo; echo after")
+    engine.wait(name)
+    assert [len(line.text) for line in engine.logs(name)] == [300001, 6]
+    assert text(list(engine.logs(name, tail=1))) == "after\n"
+
+
+def test_following_ends_with_the_container_and_misses_nothing(engine: Engine) -> None:
+    name = detached(engine, "for i in $(seq 2000); do echo $i; done")
+    assert text(list(engine.logs(name, follow=True))).split() == [str(n) for n in range(1, 2001)]
+
+
+def test_the_tail_can_be_followed(engine: Engine) -> None:
+    name = detached(engine, "seq 10; read x; echo then $x", open_stdin=True)
+    while len(list(engine.logs(name))) < 10:
+        time.sleep(0.01)
+    lines = engine.logs(name, follow=True, tail=2)
+    assert [next(lines).text, next(lines).text] == [b"9\n", b"10\n"]
+    process = engine.attach(name)
+    answer = threading.Thread(target=lambda: process.write(b"go\n"))
+    answer.start()
+    assert text(list(lines)) == "then go\n"
+    answer.join()
+    process.wait()
+
+
+def test_since_and_until_choose_by_time(engine: Engine) -> None:
+    name = detached(engine, "echo first")
+    engine.wait(name)
+    between = time.time()
+    engine.start(name)
+    engine.wait(name)
+    (first, second) = engine.logs(name)
+    assert list(engine.logs(name, since=between)) == [second]
+    assert list(engine.logs(name, until=between)) == [first]
+
+
+def test_options_are_checked_before_anything_is_made(engine: Engine) -> None:
+    for driver, options, words in (
+        ("json-file", {"max-size": "0"}, "max-size must be a positive number"),
+        ("json-file", {"colour": "red"}, "unknown log opt 'colour' for json-file log driver"),
+        ("nope", {}, "no log driver named 'nope' is registered"),
+    ):
+        with pytest.raises(InvalidInput, match=words):
+            engine.create(ContainerSpec(image="busybox", log_driver=driver, log_options=options))
+    assert engine.containers(all=True) == ()
+
+
+def test_the_driver_none_cannot_be_read(engine: Engine) -> None:
+    name = engine.create(ContainerSpec(image="busybox", log_driver="none")).id
+    with pytest.raises(Unsupported, match="configured logging driver does not support reading"):
+        engine.logs(name)
+
+
+def test_the_health_check_of_a_dockerfile_is_the_images(engine: Engine, build: Build) -> None:
+    image = build("FROM busybox\nHEALTHCHECK --interval=5s --retries=2 CMD test -e /ok\n")
+    check = engine.image(image).config.healthcheck
+    assert check is not None
+    assert (check.test, check.interval, check.retries) == (("CMD-SHELL", "test -e /ok"), 5.0, 2)
+    assert engine.inspect_image(image)["Config"]["Healthcheck"] == {
+        "Test": ["CMD-SHELL", "test -e /ok"],
+        "Interval": 5_000_000_000,
+        "Retries": 2,
+    }
