@@ -15,6 +15,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from dockmagic_runtime.errors import InvalidInput
+from dockmagic_runtime.model.container import HealthCheck
 from dockmagic_runtime.model.image import History, Image, ImageConfig
 from dockmagic_runtime.model.reference import is_digest
 
@@ -30,6 +31,17 @@ INDEX_TYPES: Final = (
 StringList = list[str] | str | None  # Docker's old configs have a string for a list of one
 
 
+class _Healthcheck(msgspec.Struct, rename="pascal"):
+    """Docker's own addition to the OCI config. Times in nanoseconds, 0 for the default."""
+
+    test: list[str] | None = None
+    interval: int = 0
+    timeout: int = 0
+    start_period: int = 0
+    start_interval: int = 0
+    retries: int = 0
+
+
 class _RunConfig(msgspec.Struct, rename="pascal"):
     user: str = ""
     exposed_ports: dict[str, Any] | None = None
@@ -41,6 +53,7 @@ class _RunConfig(msgspec.Struct, rename="pascal"):
     labels: dict[str, str] | None = None
     stop_signal: str = ""
     shell: list[str] | None = None
+    healthcheck: _Healthcheck | None = None
 
 
 class _RootFs(msgspec.Struct):
@@ -202,6 +215,20 @@ def _run_config(config: _RunConfig) -> ImageConfig:
         volumes=tuple(config.volumes or ()),
         stop_signal=config.stop_signal,
         shell=_strings(config.shell),
+        healthcheck=_healthcheck(config.healthcheck),
+    )
+
+
+def _healthcheck(found: _Healthcheck | None) -> HealthCheck | None:
+    if found is None or not found.test:
+        return None  # an empty test is that of the base image, which a config does not name
+    return HealthCheck(
+        test=tuple(found.test),
+        interval=found.interval / 1e9,
+        timeout=found.timeout / 1e9,
+        start_period=found.start_period / 1e9,
+        start_interval=found.start_interval / 1e9,
+        retries=found.retries,
     )
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from dockmagic_runtime.model.container import HealthCheck
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageConfig:
@@ -19,6 +21,7 @@ class ImageConfig:
     volumes: tuple[str, ...] = ()
     stop_signal: str = ""
     shell: tuple[str, ...] | None = None
+    healthcheck: HealthCheck | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

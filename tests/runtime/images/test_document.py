@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.images import document
 from dockmagic_runtime.images.document import Index, Manifest
+from dockmagic_runtime.model.container import HealthCheck
 
 DIGEST = "sha256:" + "ab" * 32
 OTHER = "sha256:" + "cd" * 32
@@ -73,6 +74,35 @@ def test_a_config_becomes_an_image() -> None:
         ("env", 0, True),
         ("two", 20, False),
     ]
+
+
+def test_a_health_check_is_read_in_seconds() -> None:
+    given = {
+        "Test": ["CMD-SHELL", "curl -f localhost"],
+        "Interval": 1_500_000_000,
+        "Timeout": 30_000_000_000,
+        "StartPeriod": 5_000_000_000,
+        "StartInterval": 1_000_000,
+        "Retries": 3,
+    }
+    assert image(config(config={"Healthcheck": given})).config.healthcheck == HealthCheck(
+        test=("CMD-SHELL", "curl -f localhost"),
+        interval=1.5,
+        timeout=30,
+        start_period=5,
+        start_interval=0.001,
+        retries=3,
+    )
+
+
+@pytest.mark.parametrize("given", [None, {}, {"Test": None}, {"Test": [], "Interval": 5}])
+def test_a_health_check_without_a_test_is_none(given: dict[str, Any] | None) -> None:
+    assert image(config(config={"Healthcheck": given})).config.healthcheck is None
+
+
+def test_a_health_check_can_be_that_there_is_none() -> None:
+    made = image(config(config={"Healthcheck": {"Test": ["NONE"]}}))
+    assert made.config.healthcheck == HealthCheck(test=("NONE",))
 
 
 def test_nulls_and_strings_of_old_configs_are_read() -> None:
