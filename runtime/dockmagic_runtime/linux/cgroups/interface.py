@@ -86,6 +86,11 @@ class Cgroup(Protocol):
         """How many of its processes the kernel has killed for want of memory."""
         ...
 
+    def oom_alarm(self) -> tuple[int, int]:
+        """A descriptor, and the event by which poll(2) tells there that such a kill is near or
+        has happened; (-1, 0) where nothing tells. Reading from its beginning arms it again."""
+        ...
+
     def delete(self) -> None:
         """Remove it and what was made inside it. The processes must be gone."""
         ...

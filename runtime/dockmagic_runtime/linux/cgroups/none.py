@@ -61,5 +61,8 @@ class NoCgroup:
     def oom_events(self) -> int:
         return 0
 
+    def oom_alarm(self) -> tuple[int, int]:
+        return -1, 0
+
     def delete(self) -> None:
         """Nothing to remove."""

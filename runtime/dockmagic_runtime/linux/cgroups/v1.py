@@ -6,6 +6,8 @@ systemd stops a unit. A group lies there too only where that is worth its price:
 
 from __future__ import annotations
 
+import os
+import select
 from collections.abc import Sequence
 from typing import Final
 
@@ -189,3 +191,19 @@ class CgroupV1(Directories):
 
     def oom_events(self) -> int:
         return self.value_of(f"{self._in('memory')}/memory.oom_control", "oom_kill")
+
+    def oom_alarm(self) -> tuple[int, int]:
+        directory = self._in("memory")
+        try:
+            control = os.open(f"{directory}/memory.oom_control", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return -1, 0
+        alarm = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        try:
+            self.write(f"{directory}/cgroup.event_control", f"{alarm} {control}")
+        except BaseException:
+            os.close(alarm)
+            raise
+        finally:
+            os.close(control)
+        return alarm, select.EPOLLIN

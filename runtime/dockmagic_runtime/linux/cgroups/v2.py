@@ -8,6 +8,8 @@ and cannot be set says so itself.
 
 from __future__ import annotations
 
+import os
+import select
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -21,6 +23,7 @@ from dockmagic_runtime.model.container import Resources
 
 _WANTED: Final = ("cpu", "cpuset", "io", "memory", "pids")
 _RETRY: Final = 3
+_PAGE: Final = 4096
 _MICROSECOND: Final = 1000  # nanoseconds
 
 
@@ -130,3 +133,11 @@ class CgroupV2(Directories):
 
     def oom_events(self) -> int:
         return self.value_of(f"{self._path}/memory.events", "oom_kill")
+
+    def oom_alarm(self) -> tuple[int, int]:
+        try:
+            fd = os.open(f"{self._path}/memory.events", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return -1, 0
+        os.read(fd, _PAGE)  # only who has read is told of what is new
+        return fd, select.EPOLLPRI
