@@ -19,7 +19,8 @@ class ProcessSpec:
 
     `user` is as given ("", "1000", "www-data:33"), resolved against the container's own files.
     `seccomp` is "default", "unconfined", or a profile in Docker's JSON format.
-    `rlimits` are (resource number, soft, hard).
+    `rlimits` are (resource number, soft, hard). With `reaper` a process of ours stays as the first
+    one, passes signals on and waits for orphans.
     """
 
     argv: tuple[str, ...]
@@ -32,6 +33,7 @@ class ProcessSpec:
     no_new_privileges: bool = False
     seccomp: str = "default"
     rlimits: tuple[tuple[int, int, int], ...] = ()
+    reaper: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

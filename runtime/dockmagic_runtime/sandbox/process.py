@@ -20,7 +20,7 @@ from dockmagic_runtime.linux import constants as c
 from dockmagic_runtime.linux.capabilities import bits, last_capability
 from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.linux.root import Root
-from dockmagic_runtime.sandbox import users
+from dockmagic_runtime.sandbox import reaper, users
 from dockmagic_runtime.sandbox.plan import ProcessSpec
 from dockmagic_runtime.sandbox.seccomp_profile import program_for
 
@@ -49,6 +49,9 @@ def become(linux: Linux, root: Root, process: ProcessSpec) -> None:
     if program and process.no_new_privileges:
         linux.seccomp_filter(program)
     linux.close_range_cloexec(3)
+    if process.reaper:
+        linux.prctl(c.PR_SET_CHILD_SUBREAPER, 1)  # in a pid namespace of others it is not pid 1
+        reaper.stay(lambda: _execute(process.argv, environment))
     _execute(process.argv, environment)
 
 
