@@ -22,7 +22,9 @@ from dockmagic_runtime.containers.exec import execute
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.registry import describe
 from dockmagic_runtime.containers.rename import rename
+from dockmagic_runtime.containers.restart import restart as restart_container
 from dockmagic_runtime.containers.start import check_network
+from dockmagic_runtime.containers.update import update as update_container
 from dockmagic_runtime.errors import EngineBug
 from dockmagic_runtime.model.commit import CommitSpec, ImportSpec
 from dockmagic_runtime.model.container import (
@@ -33,6 +35,8 @@ from dockmagic_runtime.model.container import (
     LogLine,
     PathStat,
     ProcessTable,
+    Resources,
+    RestartPolicy,
     Stats,
 )
 from dockmagic_runtime.model.event import Event
@@ -220,6 +224,24 @@ class Engine(Rooms):
     def stop(self, name: str, *, timeout: float | None = None, signal: str = "") -> None:
         """Ask it to end, kill it after `timeout` seconds (default: its own, else 10)."""
         stop.stop(self._registry, self._registry.find(name), timeout=timeout, signal=signal)
+
+    def restart(self, name: str, *, timeout: float | None = None, signal: str = "") -> None:
+        """Stop it, if it runs, and start it."""
+        record = self._registry.find(name)
+        restart_container(self._starter, record, timeout=timeout, signal=signal)
+
+    def update(
+        self,
+        name: str,
+        resources: Resources | None = None,
+        restart: RestartPolicy | None = None,
+    ) -> tuple[str, ...]:
+        """Change limits and restart policy, also while it runs; what is not said stays.
+
+        Returns Docker's warnings about what this host cannot limit. Raises InvalidInput.
+        """
+        record = self._registry.find(name)
+        return update_container(self._starter, record, resources or Resources(), restart)
 
     def kill(self, name: str, signal: str = "KILL") -> None:
         """Send a signal to its first process."""

@@ -63,7 +63,7 @@ class Rooms:
         )
         self._sampler = Sampler(self._registry, self._cgroups)
         self._catalogue_policy = catalogue
-        reconciler = Reconciler(self._registry, self._networks, self._cgroups)
+        reconciler = Reconciler(self._starter)
         self._registry.on_lost = reconciler.bury
         reconciler.run()
 

@@ -9,12 +9,12 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from dockmagic_runtime.containers import mounts, names
+from dockmagic_runtime.containers import health, mounts, names
 from dockmagic_runtime.containers.events import events_of
 from dockmagic_runtime.containers.record import Record, command_line, environment, exposed_ports
 from dockmagic_runtime.containers.registry import Registry
 from dockmagic_runtime.containers.start import Starter
-from dockmagic_runtime.errors import Conflict
+from dockmagic_runtime.errors import Conflict, InvalidInput
 from dockmagic_runtime.model.container import ContainerSpec
 from dockmagic_runtime.model.image import Image
 from dockmagic_runtime.sandbox import limits
@@ -27,6 +27,8 @@ def create(
     """The new container. Raises Conflict for a name in use, InvalidInput for what cannot be."""
     log_options(spec.log_driver, spec.log_options)
     limits.check(spec.resources, cpus=os.cpu_count() or 1)
+    if spec.auto_remove and spec.restart.name != "no":
+        raise InvalidInput("conflicting options: cannot specify both --restart and --rm")
     record = _record(secrets.token_hex(32), spec, image)
     registry, volumes = starter.registry, starter.volumes
     if record.name and (spec.mounts or image.config.volumes):
@@ -83,6 +85,8 @@ def _record(container_id: str, spec: ContainerSpec, image: Image) -> Record:
         exposed=exposed_ports(spec, image),
         mounts=(),
         layers=tuple(reversed(image.chain_ids)),
+        health=health.merged(spec.health, config.healthcheck),
+        shell=config.shell or (),
     )
 
 

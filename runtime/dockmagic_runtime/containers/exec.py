@@ -20,13 +20,14 @@ def execute(registry: Registry, record: Record, spec: ExecSpec) -> Process:
     except Conflict as error:
         raise Conflict(f"container {record.id} is not running") from error
     try:
-        return process.start_exec(_process(record, spec), open_stdin=spec.open_stdin)
+        return process.start_exec(process_spec(record, spec), open_stdin=spec.open_stdin)
     except BaseException:
         process.close()
         raise
 
 
-def _process(record: Record, spec: ExecSpec) -> ProcessSpec:
+def process_spec(record: Record, spec: ExecSpec) -> ProcessSpec:
+    """The process of an exec, with what the container says where the exec says nothing."""
     container = record.spec
     merged = dict(one.partition("=")[::2] for one in record.env)
     if spec.tty:

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from dockmagic_runtime.containers import inspect_mounts
+from dockmagic_runtime.containers.health import inspect_check, inspect_health
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.registry import Registry
 from dockmagic_runtime.model.container import ContainerSpec, PortMapping, Status
@@ -23,14 +24,14 @@ def inspect(registry: Registry, record: Record) -> dict[str, Any]:
         "Created": rfc3339(record.created),
         "Path": record.argv[0],
         "Args": list(record.argv[1:]),
-        "State": _state(now),
+        "State": _state(record, now, directory),
         "Image": record.image_id,
         "ResolvConfPath": f"{directory}/resolv.conf",
         "HostnamePath": f"{directory}/hostname",
         "HostsPath": f"{directory}/hosts",
         "LogPath": registry.log(record.id),
         "Name": f"/{record.name}",
-        "RestartCount": 0,
+        "RestartCount": now.restart_count,
         "Driver": "overlay2",
         "Platform": "linux",
         "HostConfig": _host_config(record.spec),
@@ -59,8 +60,9 @@ def rfc3339(seconds: float) -> str:
     return f"{whole}.{int(seconds % 1 * 1e9):09d}Z"
 
 
-def _state(now: State) -> dict[str, Any]:
+def _state(record: Record, now: State, directory: str) -> dict[str, Any]:
     status = Status(now.status)
+    checked = {"Health": inspect_health(directory, rfc3339)} if now.health else {}
     return {
         "Status": str(status),
         "Running": status.is_alive,
@@ -73,6 +75,7 @@ def _state(now: State) -> dict[str, Any]:
         "Error": now.error,
         "StartedAt": rfc3339(now.started),
         "FinishedAt": rfc3339(now.finished),
+        **checked,
     }
 
 
@@ -83,6 +86,12 @@ def _host_config(spec: ContainerSpec) -> dict[str, Any]:
         "NetworkMode": spec.network,
         "PortBindings": _port_bindings(spec.ports),
         "AutoRemove": spec.auto_remove,
+        "RestartPolicy": {
+            "Name": spec.restart.name,
+            "MaximumRetryCount": spec.restart.maximum,
+        },
+        "LogConfig": {"Type": spec.log_driver, "Config": spec.log_options},
+        "Init": True if spec.init else None,
         "CapAdd": list(spec.cap_add) or None,
         "CapDrop": list(spec.cap_drop) or None,
         "Dns": list(spec.dns),
@@ -140,6 +149,7 @@ def _config(record: Record) -> dict[str, Any]:
         "Labels": record.labels,
         "StopSignal": record.stop_signal,
         "StopTimeout": spec.stop_timeout,
+        **({"Healthcheck": inspect_check(record.health)} if record.health else {}),
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from dockmagic_runtime.containers import plan_files
+from dockmagic_runtime.containers import init, plan_files
 from dockmagic_runtime.containers.exec import seccomp_choice
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.surroundings import Surroundings
@@ -34,6 +34,7 @@ from dockmagic_runtime.sandbox.namespaces import (
 from dockmagic_runtime.sandbox.operation import Operation
 from dockmagic_runtime.sandbox.plan import ProcessSpec, SandboxPlan
 from dockmagic_runtime.sandbox.terminal import OpenTerminal
+from dockmagic_runtime.sandbox.user_mounts import BindMount
 
 
 def plan(record: Record, around: Surroundings) -> SandboxPlan:
@@ -43,6 +44,7 @@ def plan(record: Record, around: Surroundings) -> SandboxPlan:
         *_apart(record, around),
         *plan_files.root(record, around),
         *plan_files.mounts(record, around),
+        *([_mount_init(around.init)] if around.init else []),
         MakeDirectory(path=record.working_dir),
         *([OpenTerminal()] if spec.tty else []),
         PivotRoot(),
@@ -53,10 +55,14 @@ def plan(record: Record, around: Surroundings) -> SandboxPlan:
         host=_host(record, around),
         network=around.network,
         inside=inside,
-        process=_process(record),
+        process=_process(record, around),
         new_pid_namespace=not spec.pid_mode,
         pid_namespace_of=around.joined.get("pid", 0),
     )
+
+
+def _mount_init(program: str) -> Operation:
+    return BindMount(source=program, target=init.PATH, read_only=True, recursive=False)
 
 
 def _host(record: Record, around: Surroundings) -> tuple[Operation, ...]:
@@ -107,11 +113,11 @@ def _own_namespaces(record: Record, around: Surroundings) -> tuple[str, ...]:
     )
 
 
-def _process(record: Record) -> ProcessSpec:
+def _process(record: Record, around: Surroundings) -> ProcessSpec:
     spec = record.spec
     kept = capabilities.resolve(spec.cap_add, spec.cap_drop, spec.privileged)
     return ProcessSpec(
-        argv=record.argv,
+        argv=(init.PATH, "--", *record.argv) if around.init else record.argv,
         env=record.env,
         cwd=record.working_dir,
         user=record.user,
@@ -121,6 +127,7 @@ def _process(record: Record) -> ProcessSpec:
         no_new_privileges=_no_new_privileges(spec.security_opt),
         seccomp="unconfined" if spec.privileged else seccomp_choice(spec.security_opt),
         rlimits=rlimits.resolve(spec.ulimits),
+        reaper=spec.init and not around.init,
     )
 
 

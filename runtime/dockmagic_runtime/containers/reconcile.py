@@ -16,9 +16,10 @@ from dockmagic_runtime.containers.events import events_of
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.registry import Registry
 from dockmagic_runtime.containers.remove import discard
-from dockmagic_runtime.linux.cgroups import Cgroups
+from dockmagic_runtime.containers.restart import survives_boot, survives_loss
+from dockmagic_runtime.containers.start import Starter
+from dockmagic_runtime.errors import DockmagicError
 from dockmagic_runtime.linux.removal import remove_tree
-from dockmagic_runtime.network.networks import Networks
 from dockmagic_runtime.store import locks
 from dockmagic_runtime.supervisor import state
 from dockmagic_runtime.volumes.unused import remove_unused
@@ -28,22 +29,39 @@ _ABANDONED = 24 * 3600.0  # seconds after which a scratch entry is nobody's
 
 
 class Reconciler:
-    def __init__(self, registry: Registry, networks: Networks, cgroups: Cgroups) -> None:
-        self._registry = registry
-        self._networks = networks
-        self._cgroups = cgroups
+    def __init__(self, starter: Starter) -> None:
+        self._starter = starter
+        self._registry = starter.registry
+        self._networks = starter.networks
+        self._cgroups = starter.cgroups
 
     def run(self) -> None:
-        """Bury what is lost, sweep what nobody owns."""
-        for record, _ in self._registry.all():
-            if self._registry.last_state(record.id).lost:
+        """Bury what is lost, sweep what nobody owns, start what comes back after a reboot."""
+        is_new_boot = _is_new_boot(self._registry)
+        for record in self._registry.records():
+            now = self._registry.last_state(record.id)
+            if now.lost:
                 self.bury(record.id)
+            elif is_new_boot and survives_boot(record, now):
+                self._start(record)
         self._sweep_runs()
         self._sweep_directories()
         self._networks.sweep()
 
+    def _start(self, record: Record) -> None:
+        """What keeps it from starting is in its state; whoever asks for it can read it there."""
+        try:
+            self._starter.start(record, owned=False).detach()
+        except (DockmagicError, OSError) as error:
+            directory = self._registry.directory(record.id)
+            if not locks.is_held(f"{self._registry.run(record.id)}/lock"):
+                state.change(directory, error=str(error))
+
     def bury(self, container_id: str) -> None:
-        """Its supervisor was killed: end what that left and write the container's last state."""
+        """Its supervisor was killed: end what that left and write the container's last state.
+
+        Then its restart policy decides, as if it had ended by itself.
+        """
         record = self._registry.find(container_id)
         run = self._registry.run(record.id)
         fd = locks.acquire(f"{run}/lock") if os.path.isdir(run) else None
@@ -51,10 +69,8 @@ class Reconciler:
             return  # somebody has started it again meanwhile
         try:
             self._end_cgroups(record.id)
-            now = self._registry.last_state(record.id)
-            state.write(
-                self._registry.directory(record.id), replace(now, finished=time.time(), lost=False)
-            )
+            now = replace(self._registry.last_state(record.id), finished=time.time(), lost=False)
+            state.write(self._registry.directory(record.id), now)
             self._networks.release(record.id)
             self._tell_the_end(record, now.started)
         finally:
@@ -62,6 +78,8 @@ class Reconciler:
                 remove_tree(run)
                 os.close(fd)
         self._networks.repair()
+        if survives_loss(record, now):
+            self._start(record)
         if record.spec.auto_remove:
             root = str(self._registry.area.root)
             remove_unused(root, record.anonymous_volumes, container_id=record.id)
@@ -113,3 +131,31 @@ class Reconciler:
 
 def _is_id(name: str) -> bool:
     return len(name) == 64 and all(digit in "0123456789abcdef" for digit in name)
+
+
+def _is_new_boot(registry: Registry) -> bool:
+    """Whether nobody has opened this area since the machine, or what /run is, was started.
+
+    Told by the kernel's boot id and the run directory's inode, which the last engine has noted.
+    """
+    found = os.stat(registry.area.run)
+    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as stream:
+        now = f"{stream.read().strip()} {found.st_dev}:{found.st_ino}"
+    noted = f"{registry.area.root}/boot"
+    if _text(noted) == now:
+        return False
+    with registry.database.transaction():  # one engine only sees to it
+        if _text(noted) == now:
+            return False
+        with open(f"{noted}.new", "w", encoding="ascii") as stream:
+            stream.write(now)
+        os.rename(f"{noted}.new", noted)
+    return True
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, encoding="ascii") as stream:
+            return stream.read()
+    except FileNotFoundError:
+        return ""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from dockmagic_runtime.errors import InvalidInput
-from dockmagic_runtime.model.container import ContainerSpec, Mount
+from dockmagic_runtime.model.container import ContainerSpec, HealthCheck, Mount
 from dockmagic_runtime.model.image import Image
 
 DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -39,6 +39,8 @@ class Record:
     mounts: tuple[Mount, ...]
     layers: tuple[str, ...]
     anonymous_volumes: tuple[str, ...] = field(default=())
+    health: HealthCheck | None = None  # the image's where the spec says nothing
+    shell: tuple[str, ...] = ()  # the image's SHELL, for health checks
     # by target, the layers of an image that is mounted there, topmost first
     mounted_images: dict[str, tuple[str, ...]] = field(default_factory=dict)
 

@@ -64,11 +64,14 @@ class Registry:
         near = difflib.get_close_matches(wanted, names, n=3)
         return f"did you mean {' or '.join(near)}?" if near else "'docker ps -a' lists them all"
 
+    def records(self) -> list[Record]:
+        """Every container, newest first."""
+        rows = self.database.rows("SELECT spec, id FROM containers ORDER BY created DESC, id")
+        return [record for row in rows if (record := self._present(row)) is not None]
+
     def all(self) -> list[tuple[Record, State]]:
         """Every container with its state, newest first."""
-        rows = self.database.rows("SELECT spec, id FROM containers ORDER BY created DESC, id")
-        records = [record for row in rows if (record := self._present(row)) is not None]
-        return [(record, self.state(record.id)) for record in records]
+        return [(record, self.state(record.id)) for record in self.records()]
 
     def state(self, container_id: str) -> State:
         """Now. A container whose supervisor was killed is cleaned up at this first look."""
@@ -151,6 +154,8 @@ def describe(record: Record, now: State) -> Container:
         exposed=record.exposed,
         labels=record.labels,
         oom_killed=now.oom_killed,
+        health=now.health if Status(now.status).is_alive else "",
+        restart_count=now.restart_count,
         error=now.error,
         mounts=record.mounts,
         spec=record.spec,

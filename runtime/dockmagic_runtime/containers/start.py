@@ -6,8 +6,9 @@ import os
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dockmagic_runtime.containers import explain, init_layer
+from dockmagic_runtime.containers import explain, init, init_layer
 from dockmagic_runtime.containers.events import events_of
+from dockmagic_runtime.containers.health import check_for
 from dockmagic_runtime.containers.plan import plan
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.registry import Registry
@@ -23,6 +24,7 @@ from dockmagic_runtime.sandbox.operation import Operation
 from dockmagic_runtime.sandbox.plan import SandboxPlan
 from dockmagic_runtime.store import locks
 from dockmagic_runtime.store.area import Area
+from dockmagic_runtime.store.container_events import ContainerEvents
 from dockmagic_runtime.supervisor.handle import Launcher, Process
 from dockmagic_runtime.supervisor.request import LaunchRequest
 from dockmagic_runtime.volumes.store import VolumeStore
@@ -54,7 +56,7 @@ class Starter:
             events.tell("attach")
         events.connected()
         try:
-            request = self._request(record, connection, owned=owned)
+            request = self._request(record, connection, events, owned=owned)
             # nobody else may have the writable layer mounted (see `containers.tree`)
             with locks.held(f"{self.registry.directory(record.id)}/tree.lock"):
                 process = self.launcher.launch(request).await_start()
@@ -85,7 +87,12 @@ class Starter:
         return self.networks.isolate() if record.spec.network == "none" else None
 
     def _request(
-        self, record: Record, connection: Connection | None, *, owned: bool
+        self,
+        record: Record,
+        connection: Connection | None,
+        events: ContainerEvents,
+        *,
+        owned: bool,
     ) -> LaunchRequest:
         directory = self.registry.directory(record.id)
         make_bind_sources(record)
@@ -101,11 +108,17 @@ class Starter:
             run=self.registry.run(record.id),
             directory=directory,
             log=self.registry.log(record.id),
+            log_driver=record.spec.log_driver,
+            log_options=record.spec.log_options,
             open_stdin=record.spec.open_stdin,
             auto_remove=record.spec.auto_remove,
             anonymous_volumes=record.anonymous_volumes,
             owned=owned,
             endpoint=connection.endpoint if connection else {},
+            restart=(record.spec.restart.name, record.spec.restart.maximum),
+            health=check_for(record),
+            watches_memory=record.spec.resources.memory > 0,
+            events=events.to_wire(),
         )
 
     def plan(
@@ -144,6 +157,7 @@ class Starter:
                 for target, chains in record.mounted_images.items()
             },
             processors=os.cpu_count() or 1,
+            init=init.find() if record.spec.init else "",
         )
 
     def _volumes(self, record: Record) -> dict[str, dict[str, Any]]:

@@ -7,47 +7,38 @@ from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.registry import Registry
 from dockmagic_runtime.errors import Conflict
 from dockmagic_runtime.model.container import Status
-from dockmagic_runtime.store.container_events import ContainerEvents
 from dockmagic_runtime.supervisor.handle import Process, signal_number
 
 DEFAULT_GRACE = 10.0  # seconds; docker stop
 
 
 def stop(
-    registry: Registry, record: Record, *, timeout: float | None = None, signal: str = ""
+    registry: Registry,
+    record: Record,
+    *,
+    timeout: float | None = None,
+    signal: str = "",
+    keep: bool = False,
 ) -> None:
     """Ask, wait, then kill. Does nothing to a container that does not run.
 
-    `timeout` is in seconds; negative waits for ever.
+    `timeout` is in seconds; negative waits for ever. `keep`: a container of --rm stays.
     """
     if not Status(registry.state(record.id).status).is_alive:
         return
     name = signal or record.stop_signal
     signal_number(name)  # a signal that does not exist is the caller's mistake, alive or not
-    events = events_of(registry, record)
     grace = timeout if timeout is not None else record.spec.stop_timeout
+    patience = DEFAULT_GRACE if grace is None else grace
     try:
         process = Process.connect(registry.run(record.id), record.id)
     except Conflict:
         return  # it has ended meanwhile
     try:
-        if registry.state(record.id).status == Status.PAUSED:
-            process.request("unpause")
-        _signal(process, events, signal_number(name))
-        patience = DEFAULT_GRACE if grace is None else grace
-        process.wait(None if patience < 0 else patience)
-    except TimeoutError:
-        _signal(process, events, signal_number("KILL"))
-        process.wait()
+        process.stop(name, None if patience < 0 else patience, keep=keep)
     finally:
         process.close()
-    events.tell("stop")
-
-
-def _signal(process: Process, events: ContainerEvents, number: int) -> None:
-    """Told before it is sent: the supervisor may tell of the end at once."""
-    events.kill(number)
-    process.signal(str(number))
+    events_of(registry, record).tell("stop")
 
 
 def kill(registry: Registry, record: Record, signal: str) -> None:
@@ -58,10 +49,7 @@ def kill(registry: Registry, record: Record, signal: str) -> None:
     except Conflict as error:
         raise Conflict(f"Cannot kill container: {record.name}: {error.message}") from error
     try:
-        events_of(registry, record).kill(number)  # before the supervisor tells of the end
         process.request("signal", number=number)
-        if number == signal_number("KILL") and registry.state(record.id).status == Status.PAUSED:
-            process.request("unpause")  # a frozen process of cgroup v1 dies when it is thawed
         if number == signal_number("KILL"):
             process.wait()
     finally:
@@ -89,4 +77,3 @@ def set_paused(registry: Registry, record: Record, *, paused: bool) -> None:
         process.request("pause" if paused else "unpause")
     finally:
         process.close()
-    events_of(registry, record).tell("pause" if paused else "unpause")

@@ -17,7 +17,8 @@ class Surroundings:
     By a mount's target: `sources` are the directories of volumes, `devices` what is mounted for
     those with driver options, `peers` the process, its start and the path of another container
     that has such a volume in memory, `images` the layers of mounted images, topmost first.
-    `joined` is the pid whose namespace is shared, for "net", "pid" and "ipc".
+    `joined` is the pid whose namespace is shared, for "net", "pid" and "ipc". `init` is the host's
+    program for `--init`, empty for none or where it is not asked for.
     """
 
     lowers: tuple[str, ...]
@@ -35,3 +36,4 @@ class Surroundings:
     images: dict[str, tuple[str, ...]] = field(default_factory=dict)
     processors: int = 1
     step_mounts: tuple[Operation, ...] = ()  # of a build's RUN, ready made
+    init: str = ""

@@ -229,6 +229,8 @@ class Container:
     exposed: tuple[str, ...] = ()
     labels: dict[str, str] = field(default_factory=dict)
     oom_killed: bool = False
+    health: str = ""  # "starting" | "healthy" | "unhealthy", of one that runs and is checked
+    restart_count: int = 0
     error: str = ""
     mounts: tuple[Mount, ...] = ()  # also the image's volumes and other containers'
     spec: ContainerSpec | None = None

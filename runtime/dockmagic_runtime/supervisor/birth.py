@@ -16,8 +16,7 @@ import select
 import signal
 import socket
 import time
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
 from dockmagic_runtime import errors
@@ -27,13 +26,14 @@ from dockmagic_runtime.linux.cgroups import Cgroup
 from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.sandbox import child
 from dockmagic_runtime.sandbox.cgroup_operations import BORN_INSIDE, JoinCgroup
-from dockmagic_runtime.sandbox.operation import Context, Operation
+from dockmagic_runtime.sandbox.operation import Context, Operation, from_wire
 from dockmagic_runtime.sandbox.plan import SandboxPlan
 from dockmagic_runtime.sandbox.process import warm
+from dockmagic_runtime.store.container_events import ContainerEvents
 from dockmagic_runtime.supervisor import place, protocol, state
 from dockmagic_runtime.supervisor.descriptors import receive as receive_fds
 from dockmagic_runtime.supervisor.forks import fork
-from dockmagic_runtime.supervisor.request import Order, decode_order, decode_plan
+from dockmagic_runtime.supervisor.request import Order, decode_plan
 from dockmagic_runtime.supervisor.stdio import Ends
 
 MESSAGE_LIMIT = 256 * 1024
@@ -51,24 +51,25 @@ class Newborn:
     plan: SandboxPlan
     ends: Ends
     place: tuple[int, int] | None  # lock and listening socket, unless the supervisor has them
+    needs_care: bool = False
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class Midwife:
     """One start. `facts` about the host are what operations find in `Context.resources`.
 
     `owner` is a socket of the engine that asked for it; at a restart there is none, and the
-    supervisor has the container's place already.
+    supervisor has the container's place already. `limits` are an operation that was asked for
+    since the plan was made, as on the wire.
     """
 
     linux: Linux
+    order: Order
     request: bytes
     facts: dict[str, Any]
     owner: int = -1
-
-    @cached_property
-    def order(self) -> Order:
-        return decode_order(self.request)
+    restarts: int = 0
+    limits: list[list[Any]] = field(default_factory=list)
 
     @property
     def process_name(self) -> bytes:
@@ -99,6 +100,7 @@ class Midwife:
 
     def _start(self, taken: tuple[int, int] | None) -> Newborn:
         plan = decode_plan(self.request)
+        plan = replace(plan, host=(*plan.host, *from_wire(self.limits)))
         with contextlib.ExitStack() as undo:
             ends = Ends.open(terminal=plan.process.terminal, open_stdin=self.order.open_stdin)
             undo.callback(ends.close)
@@ -118,16 +120,27 @@ class Midwife:
             return newborn
 
     def _announce(self, newborn: Newborn) -> None:
-        ports = newborn.context.resources.get("ports", ())
-        if self.order.directory:
+        order, ports = self.order, newborn.context.resources.get("ports", ())
+        newborn.needs_care = bool(
+            newborn.context.resources.get("servers") or order.health or order.watches_memory
+        )
+        if order.directory:
             written = state.State(
                 status="running",
                 pid=newborn.pid,
                 started=newborn.started,
-                **{**self.order.endpoint, "ports": ports},
+                finished=state.load(order.directory).finished,
+                restart_count=self.restarts,
+                health=state.STARTING if order.health else "",
+                **{**order.endpoint, "ports": ports},
             )
-            state.write(self.order.directory, written)
+            state.write(order.directory, written)
         self._tell("started", pid=newborn.pid, trace=newborn.trace, ports=ports)
+        if order.events:
+            events = ContainerEvents.from_wire(order.events)
+            if self.owner < 0:
+                events.connected()  # at the first start the engine has told that
+            events.tell("start")
 
     def _record_failure(self, error: BaseException) -> None:
         if not self.order.directory:

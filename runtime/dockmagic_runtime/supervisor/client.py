@@ -37,6 +37,7 @@ class Client:
         self._is_writing = False
         self.attached = False
         self.is_told = False
+        self.closes_input = False  # when it has said all: who attaches later does not
         connection.setblocking(False)
         self._watch()
 

@@ -30,6 +30,7 @@ from dockmagic_runtime.supervisor.birth import Midwife, Newborn
 from dockmagic_runtime.supervisor.descriptors import receive as receive_fds
 from dockmagic_runtime.supervisor.post import Post
 from dockmagic_runtime.supervisor.protocol import TREE
+from dockmagic_runtime.supervisor.request import Order, decode_order
 
 _MOST: Final = 250  # the kernel takes 253 descriptors in one message (SCM_MAX_FD)
 _LIMIT: Final = 64 * 1024
@@ -46,7 +47,7 @@ class Delivered:
     pid: int
     name: bytes
     terminal: bool
-    serves: bool  # operations want the supervisor's loop
+    needs_care: bool  # the supervisor has more to do than to wait: see there
     fds: dict[str, int]  # of "request", "owner", "lock", "listener", "input", "stdout", "stderr"
     kept: list[Package]
 
@@ -62,7 +63,8 @@ def first(linux: Linux, post: Post, tell: int, facts: dict[str, Any]) -> Deliver
         if letter.kind == TREE:
             tree.build(linux, socket.socket(fileno=letter.owner), letter.payload)
         else:
-            _deliver(Midwife(linux, letter.payload, facts, letter.owner), channel)
+            order = decode_order(letter.payload)
+            _deliver(Midwife(linux, order, letter.payload, facts, owner=letter.owner), channel)
 
     channel, midwife = _fork(linux, work)
     post.leave()
@@ -70,12 +72,23 @@ def first(linux: Linux, post: Post, tell: int, facts: dict[str, Any]) -> Deliver
     return _receive(channel, midwife)
 
 
-def again(linux: Linux, request: int, facts: dict[str, Any]) -> Delivered | None:
+def again(
+    linux: Linux,
+    order: Order,
+    request: int,
+    facts: dict[str, Any],
+    *,
+    restarts: int,
+    limits: list[list[Any]],
+) -> Delivered | None:
     """Start the program of `request`, a file in memory, once more."""
-    channel, midwife = _fork(
-        linux, lambda channel: _deliver(Midwife(linux, read_request(request), facts), channel)
-    )
-    return _receive(channel, midwife)
+
+    def work(channel: socket.socket) -> None:
+        plan = read_request(request)
+        midwife = Midwife(linux, order, plan, facts, restarts=restarts, limits=limits)
+        _deliver(midwife, channel)
+
+    return _receive(*_fork(linux, work))
 
 
 def _fork(linux: Linux, work: Callable[[socket.socket], None]) -> tuple[socket.socket, int]:
@@ -120,7 +133,7 @@ def _hand_over(midwife: Midwife, newborn: Newborn, channel: socket.socket) -> No
         newborn.pid,
         midwife.process_name,
         newborn.ends.terminal,
-        bool(newborn.context.resources.get("servers")),
+        newborn.needs_care,
         tuple(fds),
         [(wire, value, len(those)) for wire, value, those in kept],
     )
@@ -168,7 +181,7 @@ def _receive(channel: socket.socket, midwife: int) -> Delivered | None:
 
 
 def _delivered(channel: socket.socket, midwife: int, header: Any, fds: list[int]) -> Delivered:
-    pid, name, terminal, serves, names, counted = header
+    pid, name, terminal, needs_care, names, counted = header
     kept: list[Package] = []
     at = len(names)
     for wire, value, count in counted:
@@ -177,7 +190,7 @@ def _delivered(channel: socket.socket, midwife: int, header: Any, fds: list[int]
     if at != len(fds):
         raise EngineBug("descriptors of a start were lost on the way")
     named = dict(zip(names, fds, strict=False))
-    return Delivered(midwife, channel, pid, name, terminal, serves, named, kept)
+    return Delivered(midwife, channel, pid, name, terminal, needs_care, named, kept)
 
 
 def take_over(context: Context, packages: list[Package]) -> list[Kept]:

@@ -10,9 +10,10 @@ from typing import Any
 from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.sandbox.operation import Context
 from dockmagic_runtime.sandbox.plan import process_from_wire
+from dockmagic_runtime.supervisor.client import Client
 from dockmagic_runtime.supervisor.entry import enter
 from dockmagic_runtime.supervisor.loop import READ, Loop
-from dockmagic_runtime.supervisor.stdio import Ends, Stdio
+from dockmagic_runtime.supervisor.stdio import Ends, Sink, Stdio
 
 
 class Execution:
@@ -27,8 +28,9 @@ class Execution:
         init_pidfd: int,
         process: dict[str, Any],
         *,
+        identity: str,
         open_stdin: bool,
-        sink: Callable[[str, bytes], None],
+        sink: Sink,
         on_end: Callable[[int], None],
     ) -> None:
         spec = process_from_wire(process)
@@ -40,9 +42,18 @@ class Execution:
         except BaseException:
             ends.close()
             raise
+        self.id = identity
+        self.client: Client | None = None  # who is joined with its streams
+        self.command = spec.argv
         self.pid, self._pidfd = entered.pid, entered.pidfd
         self.stdio = Stdio(loop, sink, ends.outputs, ends.input, terminal=spec.terminal)
         loop.watch(self._pidfd, READ, lambda _events: self.finish())
+
+    def forget_client(self) -> None:
+        """The process goes on, unheard and with nothing more to read."""
+        self.client = None
+        self.stdio.pause_output(False)
+        self.stdio.close_input()
 
     def kill(self, number: int) -> None:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -135,6 +136,7 @@ class Process:
 
     def __init__(self, connection: socket.socket, container_id: str) -> None:
         self.id = container_id
+        self.exec_id = ""
         self.pid = 0
         self.plan: SandboxPlan | None = None  # what was carried out, for who wants it explained
         self.trace: dict[str, list[tuple[float, float]]] = {}
@@ -177,18 +179,33 @@ class Process:
         return self
 
     def await_attached(self) -> Process:
+        """Get what it writes from now on. Raises Conflict."""
         self._say("attach")
-        self._await("attached")
+        try:
+            self._await("attached")
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def start_exec(self, process: ProcessSpec, *, open_stdin: bool) -> Process:
-        self._say("exec", process=asdict(process), open_stdin=open_stdin)
+        self.exec_id = secrets.token_hex(32)
+        self._say("exec", process=asdict(process), open_stdin=open_stdin, identity=self.exec_id)
         return self.await_start()
 
-    def request(self, verb: str, **values: Any) -> None:
+    def stop(self, signal: str, patience: float | None, *, keep: bool = False) -> int:
+        """Ask the program to end, kill it after `patience` seconds (None: never); the exit code.
+
+        The supervisor sees to it, whether or not somebody waits. `keep`: not for good, so that
+        a container of --rm stays.
+        """
+        self._say("stop", number=signal_number(signal), patience=patience, keep=keep)
+        return self.wait()
+
+    def request(self, verb: str, **values: Any) -> dict[str, Any]:
         """One verb, answered with `done` or raised as what it failed with."""
         self._say(verb, **values)
-        self._await("done")
+        return self._await("done")
 
     def output(self) -> Iterator[tuple[str, bytes]]:
         """("stdout" | "stderr", data) until the process has ended."""
@@ -296,6 +313,8 @@ class Process:
             raise rebuild_error(message["error"])
         if message["verb"] == "exited":
             self.oom_killed = message.get("oom_killed", False)
+            if message.get("restarting", False):
+                self.on_exit = None  # it is not over: nothing is to be cleared away after it
             self._ended(message["exit_code"])
         return message
 

@@ -23,17 +23,25 @@ class Order:
 
     `owned`: the process ends when the engine that asked for it goes away (no `-d`).
     `endpoint` are the network's fields of the state file while the container runs.
+    `restart` is the policy with its maximum, `health` the fields of a `health.Check`.
+    `events` is a `ContainerEvents` on the wire; nothing is told of a container without.
     """
 
     id: str
     run: str = ""
     directory: str = ""
     log: str = ""
+    log_driver: str = "json-file"
+    log_options: dict[str, str] = field(default_factory=dict)
     open_stdin: bool = False
     auto_remove: bool = False
     anonymous_volumes: tuple[str, ...] = ()  # that go with a container of --rm
     owned: bool = False
     endpoint: dict[str, Any] = field(default_factory=dict)
+    restart: tuple[str, int] = ("no", 0)
+    health: dict[str, Any] = field(default_factory=dict)
+    watches_memory: bool = False
+    events: dict[str, Any] = field(default_factory=dict)
 
 
 _FIELDS: Final = tuple(one.name for one in fields(Order))

@@ -13,6 +13,10 @@ from typing import Any, Final
 
 from dockmagic_runtime.store import locks
 
+STARTING: Final = "starting"  # the health of a container that has not been found healthy yet
+HEALTHY: Final = "healthy"
+UNHEALTHY: Final = "unhealthy"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
@@ -24,6 +28,9 @@ class State:
     started: float = 0
     finished: float = 0
     oom_killed: bool = False
+    restart_count: int = 0
+    manually_stopped: bool = False  # then `unless-stopped` does not bring it back after a reboot
+    health: str = ""  # one of the three above; empty when nobody looks
     error: str = ""
     lost: bool = False  # its supervisor was killed, and nobody has cleaned up yet
     ip_address: str = ""

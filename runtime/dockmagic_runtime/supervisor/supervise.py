@@ -2,17 +2,16 @@
 
 It holds the container's lock from first to last: whoever sees the lock held knows that somebody
 answers for the container. It is the parent of everything that runs inside, owns the streams, the
-log and the control socket.
+log and the control socket, starts the program again and sees to its health.
 
 Strategy: there is one of these for every container, mostly idle, so it must be small. It is
 forked from a launcher whose pages it shares until it writes to them, and every object that is
 looked at is written to (its reference count). So a start is carried out elsewhere
-(`supervisor.birth`), and plan, context and log are made when they are first needed.
+(`supervisor.birth`), and order, context and log are made when they are first needed.
 """
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import signal
@@ -21,46 +20,55 @@ import time
 from functools import cached_property
 from typing import Any
 
-from dockmagic_runtime.errors import InvalidInput
+from dockmagic_runtime.errors import Conflict, InvalidInput
 from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.linux.removal import remove_tree
 from dockmagic_runtime.sandbox import child
-from dockmagic_runtime.sandbox.operation import Context, Kept
-from dockmagic_runtime.supervisor import delivery, place, protocol, state
+from dockmagic_runtime.store.container_events import ContainerEvents
+from dockmagic_runtime.supervisor import delivery, protocol, state
+from dockmagic_runtime.supervisor.audience import Audience
 from dockmagic_runtime.supervisor.client import Client
-from dockmagic_runtime.supervisor.delivery import Delivered, read_request, take_over
-from dockmagic_runtime.supervisor.execution import Execution, exit_code
-from dockmagic_runtime.supervisor.log import JsonLog
-from dockmagic_runtime.supervisor.loop import READ, Loop
+from dockmagic_runtime.supervisor.delivery import Delivered, read_request
+from dockmagic_runtime.supervisor.execution import Execution
+from dockmagic_runtime.supervisor.health import Check, Health
+from dockmagic_runtime.supervisor.log import JsonLog, open_log
+from dockmagic_runtime.supervisor.loop import Loop, Timer
 from dockmagic_runtime.supervisor.post import Post
+from dockmagic_runtime.supervisor.program import Ended, Program
 from dockmagic_runtime.supervisor.request import Order, decode_order
+from dockmagic_runtime.supervisor.restarts import Restarts
 from dockmagic_runtime.supervisor.stdio import Stdio
 from dockmagic_runtime.supervisor.verbs import VERBS
 from dockmagic_runtime.volumes.unused import remove_unused
 
-_STREAMS = {"stdout": protocol.STDOUT, "stderr": protocol.STDERR}
+_FRAMES = {"stdout": protocol.STDOUT, "stderr": protocol.STDERR}
 
 
 class Supervisor:
-    """Attributes without underscore are what the verbs of clients work with."""
+    """Attributes without underscore are what the verbs of clients work with.
 
-    pidfd: int
-    _born: Delivered
-    _kept: list[Kept]
+    `program` is None while the next start is waited for.
+    """
+
     _request: int
     _lock: int
 
     def __init__(self, linux: Linux, post: Post, tell: int, facts: dict[str, Any]) -> None:
         self.linux = linux
         self.loop = Loop()
+        self.program: Program | None = None
         self.is_paused = False
-        self.clients: list[Client] = []
-        self.executions: dict[Client, Execution] = {}
+        self.health: Health | None = None
+        self.audience = Audience(self.loop, self)
+        self.keeps_directory = False  # of --rm, when it is stopped only to be started again
+        self.limits: list[list[Any]] = []  # an operation on the wire, if they were updated
         self._post = post
         self._tell = tell
         self._facts = facts
-        self._owner: Client | None = None
-        self._listener: socket.socket | None = None
+        self._is_stopped_by_hand = False
+        self._oom_killed = False
+        self._exit_code = 0
+        self._next_start: Timer | None = None
 
     def run(self) -> None:
         """Wait for work, then the whole life of a container."""
@@ -71,90 +79,56 @@ class Supervisor:
         self._take_place(born)
         self._take_charge(born)
         self.loop.run()
-        self._conclude()
+        self._leave()
 
-    # ------------------------------------------------------------------ birth
+    # ------------------------------------------------------------------ births
 
     def _take_place(self, born: Delivered) -> None:
         """What is ours from the first start to the last end."""
         self._request = born.fds["request"]
         self._lock = born.fds.get("lock", -1)
         if "listener" in born.fds:
-            self._listener = socket.socket(fileno=born.fds["listener"])
-            self.loop.watch(born.fds["listener"], READ, self._accept)
+            self.audience.listen(born.fds["listener"])
         if "owner" in born.fds:
-            self._owner = self._adopt(socket.socket(fileno=born.fds["owner"]))
-            self._owner.attached = True
+            owner = self.audience.adopt(socket.socket(fileno=born.fds["owner"]))
+            owner.attached = owner.closes_input = True
+            self.audience.owner = owner
 
     def _take_charge(self, born: Delivered) -> None:
-        self._born = born
-        self.loop.watch(born.channel.fileno(), READ, lambda _events: self._dismiss(born))
-        self.pidfd = os.pidfd_open(born.pid)
-        self.loop.watch(self.pidfd, READ, lambda _events: self.loop.stop())
-        for name in _STREAMS:
-            if name in born.fds:
-                self.loop.watch(born.fds[name], READ, self._first_output)
-        if born.serves:
-            for serve in self.context.resources["servers"]:
-                serve(self.loop.selector)
+        self._oom_killed = False
+        self.program = Program(self.linux, self.loop, self._facts, born, self)
+        if born.needs_care:
+            self._care_for(self.program)
 
-    def _first_output(self, _events: int) -> None:
-        """Many a service is silent: what serves its streams is made when there is something."""
-        self.stdio.read()
-
-    @cached_property
-    def stdio(self) -> Stdio:
-        """The program's streams. Made anew for each start."""
-        fds = self._born.fds
-        outputs = {fds[name]: name for name in _STREAMS if name in fds}
-        return Stdio(
-            self.loop, self._output, outputs, fds.get("input", -1), terminal=self._born.terminal
-        )
-
-    def _dismiss(self, born: Delivered) -> None:
-        """The midwife has ended, or is about to."""
-        self.loop.forget(born.channel.fileno())
-        born.channel.close()
-        os.waitpid(born.midwife, 0)
+    def _care_for(self, program: Program) -> None:
+        """What only some containers need: published ports, limited memory, checks of health."""
+        program.serve()
+        if self.order.watches_memory:
+            program.watch_memory()
+        if self.order.health:
+            check = Check(**self.order.health)
+            self.health = Health(self.loop, program, check, self, self.order.directory)
 
     @cached_property
     def order(self) -> Order:
         return decode_order(read_request(self._request))
 
     @cached_property
-    def context(self) -> Context:
-        """What the operations of the start have left: for an exec, for the end."""
-        context = Context(self.linux, init_pid=self._born.pid, resources=dict(self._facts))
-        self._kept = take_over(context, self._born.kept)
-        return context
+    def restarts(self) -> Restarts:
+        return Restarts(*self.order.restart)
+
+    @cached_property
+    def events(self) -> ContainerEvents | None:
+        return ContainerEvents.from_wire(self.order.events) if self.order.events else None
 
     # ------------------------------------------------------------------ clients
-
-    def _adopt(self, connection: socket.socket) -> Client:
-        gc.enable()  # off since the launcher: an idle supervisor makes no garbage
-        client = Client(self.loop, connection, self)
-        self.clients.append(client)
-        return client
-
-    def _accept(self, _events: int) -> None:
-        assert self._listener is not None
-        connection, _ = self._listener.accept()
-        if _peer_uid(connection) not in (0, os.geteuid()):
-            connection.close()  # the directory is 0700 already; this is the second door
-            return
-        self._adopt(connection)
 
     def frame(self, client: Client, kind: int, payload: bytes) -> None:
         """`client.Host`."""
         if kind == protocol.CONTROL:
             self._obey(client, json.loads(payload))
-        elif kind == protocol.STDIN:
-            stdio = self.stdio_of(client)
-            if not payload:
-                stdio.close_input()
-            elif not stdio.write(payload):
-                client.hear(False)
-                stdio.when_room(lambda: client.hear(True))
+        elif kind == protocol.STDIN and self.program is not None:
+            self._feed(client, self.stdio_of(client), payload)
 
     def _obey(self, client: Client, message: dict[str, Any]) -> None:
         verb = VERBS.get(message.pop("verb"))
@@ -165,152 +139,192 @@ class Supervisor:
         except Exception as error:
             client.say("failed", error=child.describe_error(error))
 
+    def _feed(self, client: Client, stdio: Stdio, payload: bytes) -> None:
+        if payload:
+            if not stdio.write(payload):
+                client.hear(False)
+                stdio.when_room(lambda: client.hear(True))
+        elif client.closes_input:
+            stdio.close_input()
+
+    def _execution_of(self, client: Client) -> Execution | None:
+        return self.running().execution_of(client)
+
     def stdio_of(self, client: Client) -> Stdio:
         """The streams that a client is joined with: its exec's, or the program's."""
-        execution = self.executions.get(client)
-        return execution.stdio if execution else self.stdio
+        execution = self._execution_of(client)
+        return execution.stdio if execution else self.running().stdio
 
     def gone(self, client: Client) -> None:
         """`client.Host`. An exec goes on without its client, as with Docker, unheard."""
-        self.clients.remove(client)
-        execution = self.executions.pop(client, None)
+        was_owner = self.audience.remove(client)
+        execution = self.program.execution_of(client) if self.program else None
         if execution is not None:
-            execution.stdio.pause_output(False)
-            execution.stdio.close_input()
-        if client is self._owner:
+            execution.forget_client()
+        if was_owner:
+            self.stop_by_hand()
             self.kill(signal.SIGKILL)  # nobody is left who wanted it
         self._balance()
-
-    def release_owner(self, client: Client) -> None:
-        """From now on the container lives without the engine that started it."""
-        if client is self._owner:
-            self._owner = None
 
     # ------------------------------------------------------------------ output
 
     @cached_property
     def _log(self) -> JsonLog | None:
-        return JsonLog(self.order.log) if self.order.log else None
+        order = self.order
+        return open_log(order.log_driver, order.log_options, order.log) if order.log else None
 
-    def _close_log(self) -> None:
-        if "_log" in self.__dict__ and self._log is not None:  # it is made for the first output
-            self._log.close()
-
-    def _output(self, stream: str, data: bytes) -> None:
+    def output(self, stream: str, data: bytes) -> None:
+        """`program.Host`."""
         if self._log is not None:
             self._log.write(stream, data)
-        attached = [one for one in self.clients if one.attached]
-        if attached:
-            framed = protocol.frame(_STREAMS[stream], data)
-            for client in attached:
-                client.send(framed)
-            self._balance()
+        self.audience.send(protocol.frame(_FRAMES[stream], data))
+        self._balance()
 
     def caught_up(self, client: Client) -> None:
         """`client.Host`."""
-        execution = self.executions.get(client)
+        execution = self.program.execution_of(client) if self.program else None
         if execution is not None:
             execution.stdio.pause_output(False)
         self._balance()
 
     def _balance(self) -> None:
         """Let the program wait while an attached client is far behind."""
-        behind = any(client.is_behind for client in self.clients if client.attached)
-        self.stdio.pause_output(behind)
+        if self.program is not None:
+            self.program.stdio.pause_output(self.audience.is_behind)
 
     # ------------------------------------------------------------------ what verbs need
 
+    def running(self) -> Program:
+        """The program. Raises Conflict while there is none."""
+        if self.program is None:
+            raise Conflict(
+                f"Container {self.order.id} is restarting, wait until the container is running"
+            )
+        return self.program
+
     def kill(self, number: int) -> None:
-        try:
-            signal.pidfd_send_signal(self.pidfd, number)
-        except ProcessLookupError:
-            pass  # it has just ended: the loop will see that next
+        if self.program is not None:
+            self.program.kill(number)
 
-    def execute(self, client: Client, process: dict[str, Any], *, open_stdin: bool) -> Execution:
-        """One more process in the container, joined with `client`."""
-
-        def sink(stream: str, data: bytes) -> None:
-            if client in self.executions:
-                client.send(protocol.frame(_STREAMS[stream], data))
-                execution.stdio.pause_output(client.is_behind)
-
-        def on_end(code: int) -> None:
-            if self.executions.pop(client, None) is not None:
-                client.is_told = True
-                client.say("exited", exit_code=code)
-
-        execution = Execution(
-            self.linux,
-            self.loop,
-            self.context,
-            self.pidfd,
-            process,
-            open_stdin=open_stdin,
-            sink=sink,
-            on_end=on_end,
-        )
-        self.executions[client] = execution
-        return execution
+    def stop_by_hand(self) -> None:
+        """Somebody wants its end: it will not be started again; a start that is due is off."""
+        self._is_stopped_by_hand = True
+        if self._next_start is not None:
+            self._next_start.cancel()
+            self._next_start = None
+            self.record(status="exited", manually_stopped=True)
+            self.loop.stop()
 
     def record(self, **changes: Any) -> None:
         """Into the state file."""
         if self.order.directory:
             state.change(self.order.directory, **changes)
 
-    # ------------------------------------------------------------------ end
+    # ------------------------------------------------------------------ news of the program
 
-    def _conclude(self) -> None:
-        _, status = os.waitpid(self._born.pid, 0)
-        code = exit_code(status)
-        self.stdio.drain()
-        for execution in list(self.executions.values()):
-            execution.finish()  # they die with pid 1, by the kernel's hand
-        self._close_log()
-        cgroup = self.context.resources.get("cgroup")
-        oom = bool(cgroup is not None and cgroup.oom_events())
-        if not self.order.auto_remove:
-            self.record(
-                status="exited",
-                exit_code=code,
-                finished=time.time(),
-                pid=0,
-                oom_killed=oom,
-                **state.NO_ENDPOINT,
-            )
-        self._undo()
-        trash = self._take_directory_away() if self.order.auto_remove else ""
-        self._leave()
-        for client in list(self.clients):
-            if not client.is_told:
-                client.say("exited", exit_code=code, oom_killed=oom)
-            client.finish()
-        if trash:
-            remove_tree(trash, self.linux)
+    def out_of_memory(self, kills: int) -> None:
+        """`program.Host`."""
+        self._oom_killed = True
+        self.record(oom_killed=True)
+        for _ in range(kills):
+            self.tell("oom")
 
-    def _leave(self) -> None:
-        """Give up the container's place. Who has connected meanwhile is told of the end too."""
-        if self._listener is None:
-            return
-        self.loop.forget(self._listener.fileno())
-        self._listener.setblocking(False)
-        try:
-            while True:
-                self._accept(READ)
-        except BlockingIOError:
-            pass  # that was the last
-        place.leave(self.order.run, self._lock, self._listener.detach())
+    def check_started(self, execution: Execution) -> None:
+        """`health.Host`."""
+        self.tell_of_execution(execution)
 
-    def _undo(self) -> None:
-        """In reverse. What fails is left to the next call's reconciliation, and said."""
-        problems = []
-        context = self.context
-        for one in reversed(self._kept):
-            try:
-                one.undo(context)
-            except Exception as error:
-                problems.append(str(error))
+    def check_ended(self, execution: Execution, exit_code: int) -> None:
+        """`health.Host`."""
+        self.tell_of_end(execution, exit_code)
+
+    def health_changed(self, status: str) -> None:
+        """`health.Host`."""
+        self.record(health=status)
+        if self.events:
+            self.events.health(status)
+
+    def tell(self, action: str, **attributes: str) -> None:
+        """An event of the container."""
+        if self.events:
+            self.events.tell(action, **attributes)
+
+    def tell_of_end(self, execution: Execution, exit_code: int) -> None:
+        if self.events:
+            self.events.exec_die(execution.id, exit_code)
+
+    def tell_of_execution(self, execution: Execution) -> None:
+        if self.events:
+            self.events.exec_create(execution.command, execution.id)
+            self.events.exec_start(execution.command, execution.id)
+
+    # ------------------------------------------------------------------ ends
+
+    def program_ended(self) -> None:
+        """`program.Host`."""
+        program = self.running()
+        ended = program.end()
+        if self.health is not None:
+            self.health.stop()
+            self.health = None
+        self._exit_code = ended.exit_code
+        wait = self.restarts.after(ended.exit_code, ended.uptime, by_hand=self._is_stopped_by_hand)
+        self._note_end(ended, restarting=wait is not None)
+        problems = program.undo()
         if problems:
             self.record(error=f"after the end: {'; '.join(problems)}")
+        self.program, self.is_paused = None, False
+        if wait is None:
+            self.loop.stop()
+        else:
+            self._part(restarting=True)
+            self._next_start = self.loop.after(wait, self._start_again)
+
+    def _note_end(self, ended: Ended, *, restarting: bool) -> None:
+        if restarting or not self._removes_directory:
+            self.record(
+                status="restarting" if restarting else "exited",
+                exit_code=ended.exit_code,
+                finished=time.time(),
+                pid=0,
+                restart_count=self.restarts.count,
+                manually_stopped=self._is_stopped_by_hand,
+                **state.NO_ENDPOINT,
+            )
+        if self.events:
+            self.events.die(ended.exit_code, ended.uptime)
+            self.events.disconnected()
+
+    @property
+    def _removes_directory(self) -> bool:
+        return self.order.auto_remove and not self.keeps_directory
+
+    def _start_again(self) -> None:
+        self._next_start = None
+        born = delivery.again(
+            self.linux,
+            self.order,
+            self._request,
+            self._facts,
+            restarts=self.restarts.count,
+            limits=self.limits,
+        )
+        if born is None:
+            self.loop.stop()  # it could not be started: why is in the state file
+        else:
+            self._take_charge(born)
+
+    def _part(self, *, restarting: bool) -> None:
+        self.audience.part(self._exit_code, oom_killed=self._oom_killed, restarting=restarting)
+
+    def _leave(self) -> None:
+        """The last end: give up the container's place, and tell everybody."""
+        if "_log" in self.__dict__ and self._log is not None:  # it is made for the first output
+            self._log.close()
+        trash = self._take_directory_away() if self._removes_directory else ""
+        self.audience.leave(self.order.run, self._lock)
+        self._part(restarting=False)
+        if trash:
+            remove_tree(trash, self.linux)
 
     def _take_directory_away(self) -> str:
         """`--rm`: the directory vanishes in one step; who finds it gone forgets the container.
@@ -321,6 +335,7 @@ class Supervisor:
         remove_unused(os.path.dirname(containers), self.order.anonymous_volumes, container_id=name)
         trash = f"{os.path.dirname(containers)}/tmp/{name}"
         os.rename(self.order.directory, trash)
+        self.tell("destroy")
         return trash
 
 
@@ -329,8 +344,3 @@ def _rename_process(name: bytes) -> None:
     fd = os.open(b"/proc/self/comm", os.O_WRONLY | os.O_CLOEXEC)
     os.write(fd, name)
     os.close(fd)
-
-
-def _peer_uid(connection: socket.socket) -> int:
-    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-    return int.from_bytes(credentials[4:8], "little")

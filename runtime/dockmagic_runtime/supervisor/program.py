@@ -1,0 +1,191 @@
+"""One run of a container's program: from when it was born to what is left to undo after it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final, Protocol
+
+from dockmagic_runtime.linux.interface import Linux
+from dockmagic_runtime.sandbox.operation import Context, Kept
+from dockmagic_runtime.supervisor.client import Client
+from dockmagic_runtime.supervisor.delivery import Delivered, take_over
+from dockmagic_runtime.supervisor.execution import Execution, exit_code
+from dockmagic_runtime.supervisor.loop import READ, Loop
+from dockmagic_runtime.supervisor.stdio import Sink, Stdio
+
+STREAMS: Final[tuple[str, ...]] = ("stdout", "stderr")
+_AFTER_ALARM: Final = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    exit_code: int
+    uptime: float
+
+
+class Host(Protocol):
+    """Who has a program: told of what it writes, when processes of it were killed for want of
+    memory (so many since the last time), and once of its end (`Program.end` then tells how)."""
+
+    def output(self, stream: str, data: bytes) -> None: ...
+    def out_of_memory(self, kills: int) -> None: ...
+    def program_ended(self) -> None: ...
+
+
+class Program:
+    def __init__(
+        self, linux: Linux, loop: Loop, facts: dict[str, Any], born: Delivered, host: Host
+    ) -> None:
+        self._linux = linux
+        self._loop = loop
+        self._facts = facts
+        self._born = born
+        self._host = host
+        self._began = time.monotonic()
+        self._kept: list[Kept] = []
+        self._oom_kills = 0
+        self._alarm = -1
+        self._has_ended = False
+        self.executions: list[Execution] = []
+        self.pidfd = os.pidfd_open(born.pid)
+        loop.watch(self.pidfd, READ, self._ended)
+        loop.watch(born.channel.fileno(), READ, self._dismiss)
+        for name in STREAMS:
+            if name in born.fds:
+                loop.watch(born.fds[name], READ, self._first_output)
+
+    def _ended(self, _events: int) -> None:
+        self._host.program_ended()
+
+    def _dismiss(self, _events: int) -> None:
+        """The midwife has ended, or is about to."""
+        self._loop.forget(self._born.channel.fileno())
+        self._born.channel.close()
+        os.waitpid(self._born.midwife, 0)
+
+    def watch_memory(self) -> None:
+        """Tell the host of processes that are killed for want of memory, inner ones too."""
+        if self.cgroup is None:
+            return
+        self._alarm, event = self.cgroup.oom_alarm()
+        if self._alarm >= 0:
+            self._loop.watch(self._alarm, event, self._alarmed)
+
+    def _alarmed(self, _events: int) -> None:
+        os.lseek(self._alarm, 0, os.SEEK_SET)
+        os.read(self._alarm, 4096)
+        self._count_kills()
+        self._loop.after(_AFTER_ALARM, self._count_kills)  # it may come just before the kill
+
+    def _count_kills(self) -> None:
+        """What has happened since the last look."""
+        if self.cgroup is None or self._has_ended:
+            return
+        kills = self.cgroup.oom_events() - self._oom_kills
+        if kills > 0:
+            self._oom_kills += kills
+            self._host.out_of_memory(kills)
+
+    def serve(self) -> None:
+        """Let the operations of the start that answer for something do so, in our loop."""
+        for serve in self.context.resources.get("servers", ()):
+            serve(self._loop.selector)
+
+    def _first_output(self, _events: int) -> None:
+        """Many a service is silent: what serves its streams is made when there is something."""
+        self.stdio.read()
+
+    @cached_property
+    def stdio(self) -> Stdio:
+        fds = self._born.fds
+        outputs = {fds[name]: name for name in STREAMS if name in fds}
+        return Stdio(
+            self._loop,
+            self._host.output,
+            outputs,
+            fds.get("input", -1),
+            terminal=self._born.terminal,
+        )
+
+    @cached_property
+    def context(self) -> Context:
+        """What the operations of the start have left: for an exec, for the end."""
+        context = Context(self._linux, init_pid=self._born.pid, resources=dict(self._facts))
+        self._kept = take_over(context, self._born.kept)
+        return context
+
+    @property
+    def cgroup(self) -> Any:
+        """The container's, or None where there is none."""
+        return self.context.resources.get("cgroup")
+
+    def kill(self, number: int) -> None:
+        try:
+            signal.pidfd_send_signal(self.pidfd, number)
+        except ProcessLookupError:
+            pass  # it has just ended: the loop will see that next
+
+    def execute(
+        self,
+        process: dict[str, Any],
+        *,
+        identity: str,
+        sink: Sink,
+        on_end: Callable[[int], None],
+        open_stdin: bool = False,
+    ) -> Execution:
+        """One more process beside it. It ends with this one at the latest."""
+
+        def ended(code: int) -> None:
+            self.executions.remove(made)
+            on_end(code)
+
+        made = Execution(
+            self._linux,
+            self._loop,
+            self.context,
+            self.pidfd,
+            process,
+            identity=identity,
+            open_stdin=open_stdin,
+            sink=sink,
+            on_end=ended,
+        )
+        self.executions.append(made)
+        return made
+
+    def execution_of(self, client: Client) -> Execution | None:
+        return next((one for one in self.executions if one.client is client), None)
+
+    def end(self) -> Ended:
+        """Take in its end, and what it and the others have written before."""
+        self._loop.forget(self.pidfd)
+        _, status = os.waitpid(self._born.pid, 0)
+        uptime = time.monotonic() - self._began
+        self.stdio.drain()
+        self.stdio.close()
+        for execution in list(self.executions):
+            execution.kill(signal.SIGKILL)  # the kernel has, but in a pid namespace of others
+            execution.finish()
+        self._count_kills()
+        self._has_ended = True
+        if self._alarm >= 0:
+            self._loop.forget(self._alarm)
+            os.close(self._alarm)
+        return Ended(exit_code(status), uptime)
+
+    def undo(self) -> list[str]:
+        """In reverse. The words of what failed: that is left to the next reconciliation."""
+        context, problems = self.context, []
+        for one in reversed(self._kept):
+            try:
+                one.undo(context)
+            except Exception as error:
+                problems.append(str(error))
+        os.close(self.pidfd)
+        return problems

@@ -1,0 +1,402 @@
+"""Restart policies, stopping, health, memory that runs out, and what comes back after a loss."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dockmagic_runtime import Engine
+from dockmagic_runtime.errors import Conflict, InvalidInput
+from dockmagic_runtime.model.container import (
+    Container,
+    ContainerSpec,
+    ExecSpec,
+    HealthCheck,
+    Resources,
+    RestartPolicy,
+    Status,
+)
+from dockmagic_runtime.testing.host import HostSnapshot, left_behind
+
+from .conftest import Build, Run, collect
+
+pytestmark = [pytest.mark.root, pytest.mark.network]
+
+ALWAYS = RestartPolicy(name="always")
+UNLESS_STOPPED = RestartPolicy(name="unless-stopped")
+
+
+def eventually(condition: Callable[[], object], seconds: float = 20) -> bool:
+    """What another process does in its own time: wait for it, but not for ever."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return True
+        time.sleep(0.02)
+    return bool(condition())
+
+
+def start(engine: Engine, script: str, **spec: object) -> Container:
+    command = ("sh", "-c", script)
+    return engine.run_detached(
+        ContainerSpec(image="busybox", command=command, **spec)  # type: ignore[arg-type]
+    )
+
+
+def shell(engine: Engine, name: str, script: str) -> str:
+    return collect(engine.exec(name, ExecSpec(command=("sh", "-c", script)))).stdout
+
+
+def supervisor_of(container: Container) -> int:
+    status = Path(f"/proc/{container.pid}/status").read_text()
+    return int(status.split("PPid:\t")[1].split()[0])
+
+
+def lose(engine: Engine, container: Container) -> None:
+    """Kill the supervisor; the container goes with it."""
+    os.kill(supervisor_of(container), signal.SIGKILL)
+    assert eventually(lambda: not Path(f"/proc/{container.pid}").exists())
+
+
+def logged(engine: Engine, name: str) -> str:
+    return b"".join(line.text for line in engine.logs(name)).decode()
+
+
+# ------------------------------------------------------------------ restart policies
+
+
+def test_on_failure_starts_again_as_often_as_it_says_and_keeps_the_files(engine: Engine) -> None:
+    policy = RestartPolicy(name="on-failure", maximum=2)
+    start(engine, "echo x >> /runs; wc -l < /runs; exit 3", name="web", restart=policy)
+    assert eventually(lambda: engine.container("web").status is Status.EXITED)
+    found = engine.inspect("web")
+    assert found["RestartCount"] == 2
+    assert found["State"]["ExitCode"] == 3
+    assert logged(engine, "web").split() == ["1", "2", "3"]
+
+
+def test_on_failure_does_not_start_again_what_succeeded(engine: Engine) -> None:
+    start(engine, "true", name="web", restart=RestartPolicy(name="on-failure"))
+    assert engine.wait("web") == 0
+    assert engine.container("web").status is Status.EXITED
+
+
+def test_a_container_that_is_started_again_has_its_network_and_its_address(engine: Engine) -> None:
+    script = "ip -4 addr show eth0 | grep -o 'inet [0-9.]*'; test -e /again || { >/again; exit 1; }"
+    start(engine, f"{script}; sleep 100", name="web", restart=ALWAYS)
+    assert eventually(lambda: engine.container("web").restart_count == 1)
+    assert eventually(lambda: len(logged(engine, "web").splitlines()) == 2)
+    first, second = logged(engine, "web").splitlines()
+    assert first == second == f"inet {engine.container('web').ip_address}"
+
+
+def test_between_two_starts_a_container_is_restarting(engine: Engine) -> None:
+    start(engine, "exit 5", name="web", restart=ALWAYS)
+    assert eventually(lambda: engine.container("web").restart_count >= 3)  # now it waits longer
+    assert eventually(lambda: engine.container("web").status is Status.RESTARTING)
+    state = engine.inspect("web")["State"]
+    assert (state["Running"], state["Restarting"], state["Pid"]) == (True, True, 0)
+    with pytest.raises(Conflict, match="is restarting, wait until the container is running"):
+        engine.exec("web", ExecSpec(command=("true",)))
+    with pytest.raises(Conflict, match="You cannot attach to a restarting container"):
+        engine.attach("web")
+    engine.stop("web")
+    found = engine.container("web")
+    assert (found.status, found.exit_code) == (Status.EXITED, 5)
+
+
+def test_waiting_ends_at_the_first_end(engine: Engine) -> None:
+    process = engine.run(
+        ContainerSpec(
+            image="busybox", command=("sh", "-c", "echo hi; exit 7"), name="web", restart=ALWAYS
+        )
+    )
+    ended = collect(process)
+    assert (ended.code, ended.stdout) == (7, "hi\n")
+    assert engine.container("web").status.is_alive  # nobody's container now: it goes on
+
+
+@pytest.mark.parametrize("policy", [ALWAYS, UNLESS_STOPPED])
+def test_what_is_stopped_or_killed_by_hand_is_not_started_again(
+    engine: Engine, policy: RestartPolicy
+) -> None:
+    for name, end in (("one", engine.stop), ("two", engine.kill)):
+        start(engine, "trap 'exit 0' TERM; while :; do sleep 0.1; done", name=name, restart=policy)
+        end(name)
+        assert engine.container(name).status is Status.EXITED
+    engine.start("one")
+    assert engine.container("one").status is Status.RUNNING
+
+
+def test_rm_and_restart_exclude_each_other(engine: Engine) -> None:
+    with pytest.raises(InvalidInput, match="cannot specify both --restart and --rm"):
+        start(engine, "true", restart=ALWAYS, auto_remove=True)
+
+
+def test_a_loss_counts_as_an_end(engine: Engine) -> None:
+    web = start(engine, "sleep 100", name="web", restart=ALWAYS)
+    one = start(engine, "sleep 100", name="one")
+    lose(engine, web)
+    lose(engine, one)
+    assert engine.container("one").status is Status.EXITED
+    found = engine.container("web")
+    assert found.status is Status.RUNNING
+    assert found.pid != web.pid
+
+
+def test_a_killed_supervisor_of_a_paused_container_is_cleaned_up(engine: Engine, run: Run) -> None:
+    run("true")
+    before = HostSnapshot.take(engine.area)
+    web = start(engine, "sleep 100", name="web")
+    engine.pause("web")
+    os.kill(supervisor_of(web), signal.SIGKILL)
+    assert eventually(lambda: engine.container("web").status is Status.EXITED)
+    engine.remove("web")
+    assert not left_behind(before, engine.area)
+
+
+def test_a_supervisor_killed_while_it_waits_for_the_next_start_is_noticed(engine: Engine) -> None:
+    web = start(engine, "sleep 0.2; exit 1", name="web", restart=ALWAYS)
+    supervisor = supervisor_of(web)
+    assert eventually(lambda: engine.container("web").restart_count >= 3)
+    assert eventually(lambda: engine.container("web").status is Status.RESTARTING)
+    os.kill(supervisor, signal.SIGKILL)
+    assert eventually(lambda: engine.container("web").status is Status.RUNNING)
+
+
+def test_after_a_reboot_containers_come_back_by_their_policy(engine: Engine) -> None:
+    names = {"always": ALWAYS, "unless": UNLESS_STOPPED, "never": RestartPolicy()}
+    for name, policy in names.items():
+        lost = start(engine, "sleep 100", name=name, restart=policy)
+        os.kill(supervisor_of(lost), signal.SIGKILL)
+    for name, policy in names.items():
+        start(engine, "sleep 100", name=f"{name}-stopped", restart=policy)
+        engine.kill(f"{name}-stopped")
+    (engine.area.root / "boot").write_text("another boot")
+    shutil.rmtree(engine.area.run)  # gone with the machine
+    with Engine(engine.area.root) as rebooted:
+        running = {one.name for one in rebooted.containers()}
+    assert running == {"always", "unless", "always-stopped"}
+    engine.stop("always")
+    with Engine(engine.area.root) as later:
+        assert later.container("always").status is Status.EXITED  # opening is no reboot
+
+
+# ------------------------------------------------------------------ stopping
+
+
+def test_a_stop_goes_on_when_nobody_waits_for_it(engine: Engine) -> None:
+    web = start(engine, "trap '' TERM; while :; do sleep 0.1; done", name="web")
+    process = engine.attach("web")
+    process._say("stop", number=15, patience=0.3, keep=False)
+    process.close()
+    assert eventually(lambda: engine.container("web").status is Status.EXITED)
+    assert engine.container(web.id).exit_code == 137
+
+
+def test_restart_keeps_a_container_of_rm(engine: Engine) -> None:
+    first = start(engine, "sleep 100", name="web", auto_remove=True, stop_timeout=0)
+    engine.restart("web")
+    found = engine.container("web")
+    assert (found.id, found.status) == (first.id, Status.RUNNING)
+    engine.stop("web")
+    assert engine.containers(all=True) == ()
+
+
+def test_restart_starts_what_does_not_run(engine: Engine) -> None:
+    start(engine, "test -e /again && sleep 100; > /again", name="web")
+    engine.wait("web")
+    engine.restart("web")
+    assert engine.container("web").status is Status.RUNNING
+
+
+# ------------------------------------------------------------------ health
+
+
+def test_a_container_becomes_healthy_and_unhealthy(engine: Engine) -> None:
+    check = HealthCheck(
+        test=("CMD-SHELL", "echo looked; test -e /ready"), interval=0.05, timeout=5, retries=2
+    )
+    start(engine, "sleep 100", name="web", health=check)
+    assert engine.container("web").health == "starting"
+    shell(engine, "web", "> /ready")
+    assert eventually(lambda: engine.container("web").health == "healthy")
+    shell(engine, "web", "rm /ready")
+    assert eventually(lambda: engine.container("web").health == "unhealthy")
+    health = engine.inspect("web")["State"]["Health"]
+    assert health["FailingStreak"] >= 2
+    assert len(health["Log"]) <= 5
+    assert health["Log"][-1]["ExitCode"] == 1
+    assert health["Log"][-1]["Output"] == "looked\n"
+
+
+def test_failures_in_the_start_period_do_not_count(engine: Engine) -> None:
+    check = HealthCheck(
+        test=("CMD", "false"), interval=60, start_interval=0.05, start_period=60, retries=1
+    )
+    start(engine, "sleep 100", name="web", health=check)
+    assert eventually(lambda: len(engine.inspect("web")["State"]["Health"]["Log"]) == 5)
+    health = engine.inspect("web")["State"]["Health"]
+    assert (health["Status"], health["FailingStreak"]) == ("starting", 0)
+
+
+def test_a_check_that_takes_too_long_is_ended(engine: Engine) -> None:
+    check = HealthCheck(test=("CMD", "sleep", "100"), interval=0.05, timeout=0.1, retries=1)
+    start(engine, "sleep 100", name="web", health=check)
+    assert eventually(lambda: engine.container("web").health == "unhealthy")
+    result = engine.inspect("web")["State"]["Health"]["Log"][0]
+    assert (result["ExitCode"], result["Output"]) == (-1, "Health check exceeded timeout (100ms)")
+
+
+def test_a_check_that_cannot_be_run_fails_with_the_reason(engine: Engine) -> None:
+    check = HealthCheck(test=("CMD", "nope"), interval=0.05, retries=1)
+    start(engine, "sleep 100", name="web", health=check)
+    assert eventually(lambda: engine.container("web").health == "unhealthy")
+    result = engine.inspect("web")["State"]["Health"]["Log"][0]
+    assert result["ExitCode"] == -1
+    assert "executable file not found" in result["Output"]
+
+
+def test_output_of_a_check_is_cut(engine: Engine) -> None:
+    check = HealthCheck(
+        test=("CMD-SHELL", "head -c 10000 /dev/zero | tr '\\0' x"), interval=0.05, retries=1
+    )
+    start(engine, "sleep 100", name="web", health=check)
+    assert eventually(lambda: engine.container("web").health == "healthy")
+    (result, *_) = engine.inspect("web")["State"]["Health"]["Log"]
+    assert result["Output"] == "x" * 4096 + "..."
+
+
+def test_the_image_says_how_to_check_and_the_caller_changes_a_part(
+    engine: Engine, build: Build
+) -> None:
+    image = build("FROM busybox\nHEALTHCHECK --interval=1h --retries=7 CMD test -e /etc/passwd\n")
+    start_one = ContainerSpec(
+        image=image, command=("sleep", "100"), name="web", health=HealthCheck(interval=0.05)
+    )
+    engine.run_detached(start_one)
+    assert eventually(lambda: engine.container("web").health == "healthy")
+    assert engine.inspect("web")["Config"]["Healthcheck"] == {
+        "Test": ["CMD-SHELL", "test -e /etc/passwd"],
+        "Interval": 50_000_000,
+        "Retries": 7,
+    }
+    off = ContainerSpec(
+        image=image, command=("sleep", "100"), name="off", health=HealthCheck(test=("NONE",))
+    )
+    engine.run_detached(off)
+    assert engine.container("off").health == ""
+    assert "Health" not in engine.inspect("off")["State"]
+
+
+def test_a_paused_container_is_not_checked(engine: Engine) -> None:
+    check = HealthCheck(test=("CMD", "true"), interval=0.05, timeout=0.05, retries=1)
+    start(engine, "sleep 100", name="web", health=check)
+    assert eventually(lambda: engine.container("web").health == "healthy")
+    engine.pause("web")
+    results = engine.inspect("web")["State"]["Health"]["Log"]
+    time.sleep(0.3)  # as long as some checks would take: nothing is there to wait for
+    assert engine.inspect("web")["State"]["Health"]["Log"] == results
+    engine.unpause("web")
+    assert eventually(lambda: engine.inspect("web")["State"]["Health"]["Log"] != results)
+    assert engine.container("web").health == "healthy"
+
+
+# ------------------------------------------------------------------ memory
+
+
+def test_a_program_that_is_killed_for_want_of_memory_says_so(engine: Engine) -> None:
+    limits = Resources(memory=16 << 20, memory_swap=16 << 20)
+    start(engine, "exec tail /dev/zero", name="web", resources=limits)
+    assert engine.wait("web") == 137
+    assert engine.container("web").oom_killed
+    assert engine.inspect("web")["State"]["OOMKilled"] is True
+
+
+def test_an_inner_process_that_is_killed_for_want_of_memory_is_noticed(engine: Engine) -> None:
+    limits = Resources(memory=16 << 20, memory_swap=16 << 20)
+    start(engine, "sleep 100", name="web", resources=limits)
+    assert not engine.container("web").oom_killed
+    assert collect(engine.exec("web", ExecSpec(command=("tail", "/dev/zero")))).code == 137
+    assert eventually(lambda: engine.container("web").oom_killed)
+    assert engine.container("web").status is Status.RUNNING
+
+
+# ------------------------------------------------------------------ update
+
+
+def test_limits_change_while_it_runs_and_stay_for_the_next_start(engine: Engine) -> None:
+    start(engine, "sleep 100", name="web", resources=Resources(pids_limit=50))
+    engine.update("web", Resources(memory=64 << 20, memory_swap=64 << 20))
+    assert engine.stats("web").memory_limit == 64 << 20
+    host = engine.inspect("web")["HostConfig"]
+    assert (host["Memory"], host["PidsLimit"]) == (64 << 20, 50)
+    engine.restart("web", timeout=0)
+    assert engine.stats("web").memory_limit == 64 << 20
+
+
+def test_the_supervisor_starts_again_with_new_limits_and_a_new_policy(engine: Engine) -> None:
+    start(engine, "sleep 0.5; exit 1", name="web")
+    engine.update("web", Resources(memory=64 << 20, memory_swap=64 << 20), ALWAYS)
+    assert engine.inspect("web")["HostConfig"]["RestartPolicy"]["Name"] == "always"
+    assert eventually(lambda: engine.container("web").restart_count >= 1)
+    assert eventually(lambda: engine.container("web").status is Status.RUNNING)
+    assert engine.stats("web").memory_limit == 64 << 20
+    engine.update("web", restart=RestartPolicy())
+    assert eventually(lambda: engine.container("web").status is Status.EXITED)
+
+
+def test_what_cannot_be_updated_is_said_in_dockers_words(engine: Engine) -> None:
+    start(engine, "sleep 100", name="web", resources=Resources(memory=16 << 20))
+    with pytest.raises(InvalidInput, match="smaller than already set memoryswap limit"):
+        engine.update("web", Resources(memory=64 << 20))
+    start(engine, "sleep 100", name="rm", auto_remove=True)
+    with pytest.raises(Conflict, match="because AutoRemove is enabled"):
+        engine.update("rm", restart=ALWAYS)
+
+
+# ------------------------------------------------------------------ the first process
+
+
+@pytest.mark.parametrize("program", ["of the host", "our own"])
+def test_init_reaps_orphans_and_passes_signals_on(
+    engine: Engine, program: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dockmagic_runtime.containers import init
+
+    if program == "our own":
+        monkeypatch.setattr(init, "find", lambda: "")
+    elif not init.find():
+        pytest.skip("optional: no static tini or catatonit on this host")
+    script = "(sleep 0.05 &); trap 'exit 9' TERM; echo up; while :; do sleep 0.05; done"
+    start(engine, script, name="web", init=True)
+    assert eventually(lambda: "up" in logged(engine, "web"))
+    assert eventually(lambda: "Z" not in shell(engine, "web", "ps -o stat"))
+    if program == "of the host":
+        assert "docker-init" in shell(engine, "web", "cat /proc/1/cmdline")
+    engine.stop("web", timeout=5)
+    assert engine.container("web").exit_code == 9
+
+
+def test_our_own_init_shows_no_files_of_the_host_and_tells_of_a_missing_program(
+    engine: Engine, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from dockmagic_runtime.containers import init
+    from dockmagic_runtime.errors import StartFailed
+
+    monkeypatch.setattr(init, "find", lambda: "")
+    start(engine, "sleep 100", name="web", init=True)
+    assert shell(engine, "web", "ls /proc/1/fd 2>&1").strip() in ("0\n1\n2", "")
+    assert "ermission denied" in shell(
+        engine, "web", "readlink /proc/1/exe 2>&1; cat /proc/1/environ 2>&1"
+    )
+    with pytest.raises(StartFailed, match="executable file not found"):
+        run("nope", init=True)
+    assert run("sh", "-c", "exit 4", init=True).code == 4
+    assert run("sh", "-c", "kill -KILL $$", init=True).code == 137
