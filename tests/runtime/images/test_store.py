@@ -89,7 +89,7 @@ def test_unknown_names_are_told_as_docker_does_with_similar_ones(
     for asked, message, hint in (
         ("htpd:alpine", "No such image: htpd:alpine", "similar: httpd:alpine"),
         ("mysql", "No such image: mysql:latest", "similar: mysql:5.7"),
-        ("zzz", "No such image: zzz:latest", ""),
+        ("zzz", "No such image: zzz:latest", "'docker images' lists those that are here"),
         ("abc", "No such image: abc:latest", ""),
         ("c" * 64, f"No such image: {'c' * 64}", ""),
         (DIGEST, f"No such image: {DIGEST}", ""),
