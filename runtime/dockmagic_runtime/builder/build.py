@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from dockmagic_runtime.builder.cache import BuildCache, forget
 from dockmagic_runtime.builder.caches import CacheMounts
 from dockmagic_runtime.builder.contents import Digester
+from dockmagic_runtime.builder.context import localized
 from dockmagic_runtime.builder.copying import Copier
 from dockmagic_runtime.builder.digests import FileDigests
 from dockmagic_runtime.builder.document import image_document, timestamp
@@ -22,6 +23,7 @@ from dockmagic_runtime.builder.mounting import Mounter
 from dockmagic_runtime.builder.performing import Performer
 from dockmagic_runtime.builder.plan import needed_images, plan
 from dockmagic_runtime.builder.ports import Images, Layers, StepRunner, Workspace
+from dockmagic_runtime.builder.remotes import Remotes
 from dockmagic_runtime.builder.scratch import Scratch
 from dockmagic_runtime.builder.sources import Sources
 from dockmagic_runtime.builder.steps import Base, Plan
@@ -70,17 +72,25 @@ class Builder:
 
     def build(self, request: BuildRequest) -> Iterator[BuildEvent]:
         """Build, telling what happens. Closing the iterator early leaves nothing behind."""
-        began = time.monotonic()
         tags = tuple(ImageReference.parse(tag).familiar for tag in request.tags)
-        dockerfile = parse(request.dockerfile, request.file_name)
+        with ExitStack() as stack:
+            scratch = Scratch(self._scratch)
+            stack.callback(scratch.close)
+            yield from self._build(localized(request, scratch), tags, scratch, stack)
+
+    def _build(
+        self, request: BuildRequest, tags: tuple[str, ...], scratch: Scratch, stack: ExitStack
+    ) -> Iterator[BuildEvent]:
+        began = time.monotonic()
+        dockerfile = parse(request.dockerfile or "", request.file_name)
         bases: dict[str, Base] = {}
         for name in needed_images(dockerfile, request):
             bases[name] = yield from self._base(name, request)
         made = plan(dockerfile, request, bases)
         yield BuildStarted(steps=len(made.steps), warnings=made.warnings)
-        with ExitStack() as stack:
-            execution = self._execution(request, made, stack)
-            yield from execution.run()
+        execution = self._execution(request, made, scratch, stack)
+        yield from execution.run()
+        stack.close()  # what was done is known before anybody is told
         image = self._tagged(self._image(made, execution.result, request.labels), tags)
         yield BuildDone(
             image=image,
@@ -124,15 +134,17 @@ class Builder:
             yield event
         raise EngineBug(f"the pull of {name} ended without an image")
 
-    def _execution(self, request: BuildRequest, made: Plan, stack: ExitStack) -> Execution:
+    def _execution(
+        self, request: BuildRequest, made: Plan, scratch: Scratch, stack: ExitStack
+    ) -> Execution:
         cache = BuildCache(self._database)
-        scratch = Scratch(self._scratch)
         sources = Sources(request, self._layers, self._workspace, scratch, self._digests)
-        stack.callback(scratch.close)
         stack.callback(sources.close)  # before the directories that they are mounted from
         stack.callback(cache.flush)  # what was done is known next time, whatever failed then
         digester = Digester(sources, cache)
-        copier = Copier(digester, scratch)
+        remotes = Remotes(scratch, cache)
+        stack.callback(remotes.close)
+        copier = Copier(digester, remotes, scratch)
         mounter = Mounter(
             request, digester, scratch, self._caches, self._workspace.target, self._layers.path
         )

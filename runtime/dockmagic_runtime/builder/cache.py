@@ -40,6 +40,11 @@ def tree_key(chain_id: str, sources: Iterable[str], excludes: Iterable[str]) -> 
     return _digest("tree", chain_id, json.dumps([list(sources), list(excludes)]))
 
 
+def remote_key(url: str) -> str:
+    """Where what a server said of a file is kept."""
+    return _digest("remote", url)
+
+
 def _digest(*parts: str) -> str:
     text = "\0".join(parts).encode("utf-8", "surrogateescape")
     return hashlib.sha256(text).hexdigest()

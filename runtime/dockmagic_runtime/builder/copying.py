@@ -7,38 +7,43 @@ import os
 import posixpath
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from dockmagic_runtime.builder.archives import is_archive, unpack_archive
 from dockmagic_runtime.builder.contents import Contents, Digester
+from dockmagic_runtime.builder.remotes import Remotes
 from dockmagic_runtime.builder.scratch import OverlayDirectories, Scratch
 from dockmagic_runtime.builder.steps import RunStep, TransferStep
 from dockmagic_runtime.builder.transfer import Owner, Transfer
 from dockmagic_runtime.builder.tree import Source, SourceTree
 from dockmagic_runtime.dockerfile.gopattern import IgnoreRules
-from dockmagic_runtime.errors import InvalidInput, NotFound, Unsupported
+from dockmagic_runtime.errors import InvalidInput, NotFound, RemoteFailed, Unsupported
 from dockmagic_runtime.linux.root import Root
 from dockmagic_runtime.sandbox.users import resolve
 
 # not the Dockerfile's doing: the disk is full, broken, or there are too many open files
 _OURS: Final = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.EROFS)
 
-_KINDS: Final = (InvalidInput, NotFound, Unsupported)
+_KINDS: Final = (InvalidInput, NotFound, Unsupported, RemoteFailed)
 
 
 class Copier:
     """The COPYs and ADDs of one build."""
 
-    def __init__(self, digester: Digester, scratch: Scratch) -> None:
+    def __init__(self, digester: Digester, remotes: Remotes, scratch: Scratch) -> None:
         self._digester = digester
+        self._remotes = remotes
         self._sources = digester.sources
         self._scratch = scratch
 
     def contents(self, step: TransferStep, origin: Sequence[str]) -> Contents:
         """The digest of what the step copies; `origin` are the layers it copies from, if any."""
         with told(step, step.sources):
-            return self._digester.contents(step.origin, origin, step.sources, step.excludes)
+            found = self._digester.contents(step.origin, origin, step.sources, step.excludes)
+            remote = [self._remotes.digest(one) for one in step.remotes]
+            return replace(found, digest="\0".join((found.digest, *remote))) if remote else found
 
     def copy(
         self,
@@ -64,22 +69,36 @@ class Copier:
         directories: OverlayDirectories,
     ) -> None:
         excludes = IgnoreRules.of(list(step.excludes))
-        if step.sources:
-            tree = self._digester.tree(step.origin, origin)
-            sources = tree.find(step.sources)
-            if len(sources) > 1 and not step.into:
-                raise InvalidInput(
-                    f"When using {step.keyword} with more than one source file, the destination "
-                    "must be a directory and end with a /"
-                )
-            for source in sources:
-                if step.unpacks and is_archive(tree, source):
-                    self._unpack(step, tree, source, transfer, directories)
-                else:
-                    transfer.copy(tree, source, step.destination, into=step.into, excludes=excludes)
+        chosen = self._chosen(step, origin)
+        if len(chosen) > 1 and not step.into:
+            raise InvalidInput(
+                f"When using {step.keyword} with more than one source file, the destination "
+                "must be a directory and end with a /"
+            )
+        for tree, source, unpacks in chosen:
+            if unpacks and is_archive(tree, source):
+                self._unpack(step, tree, source, transfer, directories)
+            elif step.parents:
+                transfer.copy_with_parents(tree, source, step.destination, excludes=excludes)
+            else:
+                transfer.copy(tree, source, step.destination, into=step.into, excludes=excludes)
         for name, text in step.documents:
             data = text.encode("utf-8", "surrogateescape")
             transfer.write(name, data, step.destination, into=step.into)
+
+    def _chosen(
+        self, step: TransferStep, origin: Sequence[str]
+    ) -> list[tuple[SourceTree, Source, bool]]:
+        """What is copied, and whether it is unpacked if it is an archive."""
+        found: list[tuple[SourceTree, Source, bool]] = []
+        if step.sources:
+            tree = self._digester.tree(step.origin, origin)
+            unpacks = step.unpacks is not False
+            sources = tree.find(step.sources, parents=step.parents)
+            found += [(tree, source, unpacks) for source in sources]
+        for remote in step.remotes:
+            found.append((*self._remotes.tree(remote), bool(step.unpacks)))
+        return found
 
     def _unpack(
         self,
@@ -129,7 +148,7 @@ def told(step: TransferStep | RunStep, sources: Sequence[str]) -> Iterator[None]
     """What the step's words or files are to blame for is told with its line."""
     try:
         yield
-    except (InvalidInput, NotFound, Unsupported) as error:
+    except _KINDS as error:
         kind = next(one for one in _KINDS if isinstance(error, one))
         raise kind(
             f"{step.place}: {step.instruction.keyword} failed: {error.message}", hint=error.hint

@@ -7,6 +7,7 @@ line, so that nothing is ever silently left out.
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,6 +15,7 @@ from typing import Any, Final
 
 from dockmagic_runtime.builder import config as c
 from dockmagic_runtime.builder import stages as s
+from dockmagic_runtime.builder.git import GitSource
 from dockmagic_runtime.builder.mounts import step_mount
 from dockmagic_runtime.builder.origin import Origin
 from dockmagic_runtime.builder.scope import Scope, Variables
@@ -23,6 +25,7 @@ from dockmagic_runtime.builder.steps import (
     BaseStep,
     ConfigStep,
     Plan,
+    Remote,
     RunStep,
     Step,
     StepMount,
@@ -39,6 +42,7 @@ from dockmagic_runtime.model.events import BuildRequest
 
 __all__ = ["Base", "Plan", "needed_images", "plan"]
 
+_CHECKSUM: Final = re.compile(r"sha256:[0-9a-f]{64}")
 SCRIPTS: Final = "/.dockmagic-script-"  # where a heredoc with `#!` is put while it runs
 
 
@@ -274,6 +278,8 @@ class _StageMaker:
         sources = tuple(
             source for source, mark in zip(transfer.sources, marks, strict=True) if mark is None
         )
+        remotes = tuple(_remote(transfer, one) for one in sources if is_remote(transfer, one))
+        sources = tuple(one for one in sources if not is_remote(transfer, one))
         into = transfer.destination.endswith(("/", "/.")) or transfer.destination in ("", ".")
         if len(transfer.sources) > 1 and not into:
             raise InvalidInput(
@@ -287,12 +293,14 @@ class _StageMaker:
             destination=self._config.path(transfer.destination),
             into=into,
             documents=documents,
+            remotes=remotes,
             origin=self._origin(transfer),
             chown=transfer.chown,
             mode=_mode(transfer.chmod),
             excludes=transfer.excludes,
-            unpacks=isinstance(transfer, i.Add) and transfer.unpack is not False,
+            unpacks=transfer.unpack if isinstance(transfer, i.Add) else False,
             link=transfer.link,
+            parents=isinstance(transfer, i.Copy) and transfer.parents,
         )
 
     def _origin(self, transfer: i.Copy | i.Add) -> Origin:
@@ -303,24 +311,33 @@ class _StageMaker:
         )
 
     def _refuse_transfer_flags(self, transfer: i.Copy | i.Add) -> None:
-        if isinstance(transfer, i.Copy) and transfer.parents:
-            raise self._unsupported(transfer, "--parents")
-        if isinstance(transfer, i.Add):
-            self._refuse_remote(transfer)
-            if transfer.checksum or transfer.keep_git_dir:
-                flag = "--checksum" if transfer.checksum else "--keep-git-dir"
-                raise InvalidInput(f"ADD {flag} is only for remote sources")
-
-    def _refuse_remote(self, add: i.Add) -> None:
-        for source in add.sources:
-            if add.heredoc(source) is None and _is_remote(source):
-                raise self._unsupported(
-                    add, f"of a remote source ({source})", "RUN curl or wget fetches it"
-                )
+        if not isinstance(transfer, i.Add) or not (transfer.checksum or transfer.keep_git_dir):
+            return
+        flag = "--checksum" if transfer.checksum else "--keep-git-dir"
+        if not any(is_remote(transfer, source) for source in transfer.sources):
+            raise InvalidInput(f"ADD {flag} is only for remote sources")
+        if transfer.checksum and len(transfer.sources) > 1:
+            raise InvalidInput("checksum can't be specified for multiple sources")
 
 
-def _is_remote(source: str) -> bool:
-    return source.startswith(("http://", "https://", "git://", "git@", "ssh://"))
+def is_remote(transfer: i.Copy | i.Add, source: str) -> bool:
+    """COPY knows no addresses: to it, they are names of files."""
+    if not isinstance(transfer, i.Add):
+        return False
+    return source.startswith(("http://", "https://")) or GitSource.parse(source) is not None
+
+
+def _remote(add: i.Copy | i.Add, source: str) -> Remote:
+    assert isinstance(add, i.Add)
+    is_git = GitSource.parse(source) is not None
+    if add.checksum and not is_git and not _CHECKSUM.fullmatch(add.checksum):
+        raise InvalidInput(f"invalid checksum digest format: {add.checksum}")
+    return Remote(
+        url=source,
+        name="" if is_git else name_of(source),
+        checksum=add.checksum,
+        keep_git_dir=add.keep_git_dir,
+    )
 
 
 def _mode(text: str) -> int | None:
@@ -340,3 +357,10 @@ def _mode(text: str) -> int | None:
 def _one_line(instruction: i.Instruction) -> str:
     """What the history shows: the instruction with its values, without heredocs' contents."""
     return render_instruction(replace(instruction, heredocs=()))
+
+
+def name_of(url: str) -> str:
+    """The name that a file from `url` has, as far as the address tells."""
+    from urllib.parse import unquote, urlsplit
+
+    return posixpath.basename(unquote(urlsplit(url).path).rstrip("/"))

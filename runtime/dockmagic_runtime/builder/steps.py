@@ -161,6 +161,19 @@ class RunStep(Step):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Remote:
+    """A source of ADD that is not here: a file on a server or a Git repository.
+
+    `name` is what a file is called by its address; `checksum` is "sha256:…", or a commit.
+    """
+
+    url: str
+    name: str = ""
+    checksum: str = ""
+    keep_git_dir: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TransferStep(Step):
     """COPY or ADD. `destination` is absolute; `into` means it is a directory whatever is there.
 
@@ -171,12 +184,14 @@ class TransferStep(Step):
     destination: str
     into: bool
     documents: tuple[tuple[str, str], ...] = ()
+    remotes: tuple[Remote, ...] = ()
     origin: Origin = field(default_factory=Origin)
     chown: str = ""
     mode: int | None = None
     excludes: tuple[str, ...] = ()
-    unpacks: bool = False  # ADD: local archives become what is in them
+    unpacks: bool | None = False  # archives become what is in them; None: local ones do
     link: bool = False
+    parents: bool = False  # the directories of the sources are made below the destination
 
     @property
     def keyword(self) -> str:
@@ -195,12 +210,15 @@ class TransferStep(Step):
             self.excludes,
             self.unpacks,
             self.link,
+            self.parents,
+            [(one.url, one.checksum, one.keep_git_dir) for one in self.remotes],
         ])  # fmt: skip
 
     def describe(self) -> str:
-        names = [*self.sources, *(f"the text {name}" for name, _ in self.documents)]
-        origin = self.origin.describe()
-        return f"copy {', '.join(names)} from {origin} to {self.destination}, in a layer of its own"
+        names = [*self.sources, *(one.url for one in self.remotes)]
+        names += [f"the text {name}" for name, _ in self.documents]
+        origin = f"from {self.origin.describe()} " if self.sources else ""
+        return f"copy {', '.join(names)} {origin}to {self.destination}, in a layer of its own"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,6 +44,24 @@ class Transfer:
     is_bare: bool = False
     _links: dict[tuple[int, int], str] = field(default_factory=dict)
 
+    def copy_with_parents(
+        self, tree: SourceTree, source: Source, destination: str, *, excludes: IgnoreRules
+    ) -> None:
+        """`--parents`: below the directories that lead to it, which keep their modes."""
+        parts = source.above.split("/") if source.above else []
+        for count in range(1, len(parts) + 1):
+            below = posixpath.join(*parts[:count])
+            status = tree.root.stat(posixpath.join(source.pivot, below))
+            place = posixpath.join(destination, below)
+            is_new = not self._is_dir(place)
+            os.close(self._open_directory(place))
+            if is_new:
+                self._settle_directory(place, Item("", -1, "", status))
+        place = posixpath.join(destination, source.above)
+        if source.is_dir:
+            place = posixpath.join(place, source.name)
+        self.copy(tree, source, place, into=True, excludes=excludes)
+
     def copy(
         self,
         tree: SourceTree,

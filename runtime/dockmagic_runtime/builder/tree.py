@@ -42,11 +42,16 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One source that was found: its path in the tree, links resolved, and the name it goes by."""
+    """One source that was found: its path in the tree, and the name it goes by.
+
+    With `--parents`, `above` are the directories that come along, from `pivot` on.
+    """
 
     path: str
     name: str
     is_dir: bool
+    above: str = ""
+    pivot: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +63,23 @@ class SourceTree:
     owned: bool = False
     digests: FileDigests | None = None
 
-    def find(self, patterns: Sequence[str]) -> list[Source]:
+    def find(self, patterns: Sequence[str], *, parents: bool = False) -> list[Source]:
         """The sources that the words of a COPY name. Raises NotFound for one that is none."""
-        return [source for pattern in patterns for source in self._find(pattern)]
+        find = self._find_with_parents if parents else self._find
+        return [source for pattern in patterns for source in find(pattern)]
+
+    def _find_with_parents(self, pattern: str) -> list[Source]:
+        """`a/./b/c`: what is before the dot does not come along."""
+        before, dot, _ = pattern.partition("/./")
+        pivot = posixpath.normpath(posixpath.join("/", before)).strip("/") if dot else ""
+        return [
+            replace(
+                source,
+                above=posixpath.dirname(source.path.removeprefix(pivot).lstrip("/")),
+                pivot=pivot,
+            )
+            for source in self._find(pattern)
+        ]
 
     def _find(self, pattern: str) -> list[Source]:
         path = posixpath.normpath(posixpath.join("/", pattern)).lstrip("/")

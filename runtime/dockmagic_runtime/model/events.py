@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from dockmagic_runtime.model.container import Resources
 from dockmagic_runtime.model.image import Image
@@ -69,17 +70,24 @@ class BuildDone:
 BuildEvent = BuildStarted | StepStarted | StepOutput | StepDone | PullStatus | BuildDone
 
 
+class Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildRequest:
-    """One `build`. `dockerfile` is the text; `context` a directory on the host, or None.
+    """One `build`. `dockerfile` is the text, or None: then `file_name` is read in the context.
+    `context` is a directory on the host, an address (http, https, Git), or None; or `context_tar`
+    is read, an archive or the text of a Dockerfile.
 
     `secrets` are their values by id; `ssh` the socket of an agent by id. `build_contexts` replace
-    an image or a stage of that name: a directory, or `docker-image://NAME`. `allow` are the
-    entitlements that a Dockerfile's text may make use of: "network.host", "security.insecure".
+    an image or a stage of that name: a directory, an address, or `docker-image://NAME`. `allow`
+    are the entitlements that a Dockerfile may make use of: "network.host", "security.insecure".
     """
 
-    dockerfile: str
+    dockerfile: str | None
     context: str | None
+    context_tar: Readable | None = field(default=None, repr=False)
     tags: tuple[str, ...] = ()
     file_name: str = "Dockerfile"
     build_args: dict[str, str] = field(default_factory=dict)

@@ -62,23 +62,23 @@ class Site:
     runner: FakeRunner
     builder: Builder
 
-    def events(self, dockerfile: str, **request: Any) -> list[BuildEvent]:
+    def events(self, dockerfile: str | None, **request: Any) -> list[BuildEvent]:
         request.setdefault("context", str(self.context))
         return list(self.builder.build(BuildRequest(dockerfile=dockerfile, **request)))
 
-    def build(self, dockerfile: str, **request: Any) -> Image:
+    def build(self, dockerfile: str | None, **request: Any) -> Image:
         (done,) = (one for one in self.events(dockerfile, **request) if isinstance(one, BuildDone))
         return done.image
 
-    def steps(self, dockerfile: str, **request: Any) -> list[StepDone]:
+    def steps(self, dockerfile: str | None, **request: Any) -> list[StepDone]:
         events = self.events(dockerfile, **request)
         return [event for event in events if isinstance(event, StepDone)]
 
-    def config(self, dockerfile: str, **request: Any) -> dict[str, Any]:
+    def config(self, dockerfile: str | None, **request: Any) -> dict[str, Any]:
         found: dict[str, Any] = self.document(dockerfile, **request)["config"]
         return found
 
-    def document(self, dockerfile: str, **request: Any) -> dict[str, Any]:
+    def document(self, dockerfile: str | None, **request: Any) -> dict[str, Any]:
         return self.images.config(self.build(dockerfile, **request).id)
 
     def write(self, path: str, text: str = "", mode: int = 0o644) -> Path:

@@ -314,9 +314,6 @@ def test_what_makes_no_sense_is_refused_at_its_line(text: str, reason: str | Non
     "line",
     [
         "RUN --device=gpu x",
-        "COPY --parents a b",
-        "ADD https://example.org/x /y",
-        "ADD git@example.org:x.git /y",
     ],
 )
 def test_what_is_read_and_not_done_is_refused_by_line(line: str) -> None:

@@ -1,0 +1,293 @@
+"""ADD from servers and repositories, contexts from elsewhere, COPY --parents."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import stat
+import subprocess
+import tarfile
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dockmagic_runtime.errors import InvalidInput, NotFound, RemoteFailed
+from dockmagic_runtime.model.events import StepDone
+from tests.runtime.builder.conftest import Site
+
+pytestmark = pytest.mark.root
+
+
+def archive(files: dict[str, str]) -> bytes:
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w:gz") as tar:
+        for name, text in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(text)
+            tar.addfile(info, io.BytesIO(text.encode()))
+    return made.getvalue()
+
+
+@dataclass
+class Server:
+    """Files over HTTP: path → (bytes, headers). `asked` counts the answers with contents."""
+
+    url: str = ""
+    files: dict[str, tuple[bytes, dict[str, str]]] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    found = Server()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path not in found.files:
+                self.send_error(404)
+                return
+            data, headers = found.files[self.path]
+            if "Location" in headers:
+                self.send_response(302)
+            elif "ETag" in headers and self.headers["If-None-Match"] == headers["ETag"]:
+                self.send_response(304)
+                data = b""
+            else:
+                self.send_response(200)
+                self.send_header("Content-Length", headers.get("Length", str(len(data))))
+                found.asked.append(self.path)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
+        found.url = f"http://127.0.0.1:{httpd.server_port}"
+        thread = threading.Thread(target=httpd.serve_forever, args=(0.01,))
+        thread.start()
+        yield found
+        httpd.shutdown()
+        thread.join()
+
+
+def cached(steps: list[StepDone]) -> list[bool]:
+    return [step.cached for step in steps[1:]]
+
+
+# --- http --------------------------------------------------------------------------------------
+
+
+def test_row_37_an_archive_from_a_server_stays_one_and_is_0600(site: Site, server: Server) -> None:
+    when = "Wed, 21 Oct 2015 07:28:00 GMT"
+    data = archive({"x": "x"})
+    server.files["/dir/a.tar.gz?x=1"] = data, {"Last-Modified": when}
+    image = site.build(f"FROM scratch\nADD {server.url}/dir/a.tar.gz?x=1 /in/")
+    file = site.layer(image) / "in" / "a.tar.gz"
+    found = file.stat()
+    assert (stat.S_IMODE(found.st_mode), found.st_uid, found.st_mtime) == (0o600, 0, 1445412480)
+    assert file.read_bytes() == data
+
+
+def test_an_archive_is_unpacked_when_asked(site: Site, server: Server) -> None:
+    server.files["/a.tar.gz"] = archive({"x": "hello"}), {}
+    image = site.build(f"FROM scratch\nADD --unpack=true {server.url}/a.tar.gz /in/")
+    assert (site.layer(image) / "in" / "x").read_text() == "hello"
+
+
+def test_a_file_may_be_named_chmodded_and_given_away(site: Site, server: Server) -> None:
+    server.files["/f"] = b"hello", {"Content-Disposition": 'attachment; filename="../told"'}
+    image = site.build(
+        f"FROM scratch\nADD --chmod=755 --chown=7:8 {server.url}/f /bin/tool\n"
+        f"ADD {server.url}/f /in/"
+    )
+    found = (site.layer(image, 0) / "bin" / "tool").stat()
+    assert (stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid) == (0o755, 7, 8)
+    assert (site.layer(image, 1) / "in" / "f").read_text() == "hello"
+
+
+def test_an_unchanged_file_is_not_sent_again(site: Site, server: Server) -> None:
+    server.files["/f"] = b"hello", {"ETag": '"1"'}
+    text = f"FROM scratch\nADD {server.url}/f /"
+    assert cached(site.steps(text)) == [False]
+    assert cached(site.steps(text)) == [True]
+    assert server.asked == ["/f"]
+    server.files["/f"] = b"hello", {"ETag": '"2"'}
+    assert cached(site.steps(text)) == [True]  # sent again, and still the same
+    server.files["/f"] = b"other", {"ETag": '"3"'}
+    assert cached(site.steps(text)) == [False]
+    assert cached(site.steps(text, no_cache=True)) == [False]
+
+
+def test_a_checksum_is_checked_and_spares_asking(site: Site, server: Server) -> None:
+    server.files["/f"] = b"hello", {}
+    right = hashlib.sha256(b"hello").hexdigest()
+    text = f"FROM scratch\nADD --checksum=sha256:{right} {server.url}/f /"
+    assert cached(site.steps(text)) == [False]
+    server.files.clear()
+    assert cached(site.steps(text)) == [True]
+    server.files["/f"] = b"other", {}
+    with pytest.raises(InvalidInput, match="digest mismatch"):
+        site.build(text, no_cache=True)
+    with pytest.raises(InvalidInput, match="invalid checksum digest format: md5:1"):
+        site.build(f"FROM scratch\nADD --checksum=md5:1 {server.url}/f /")
+
+
+def test_a_redirect_is_followed_but_not_out_of_http(site: Site, server: Server) -> None:
+    server.files["/old"] = b"", {"Location": "/new"}
+    server.files["/new"] = b"hello", {}
+    image = site.build(f"FROM scratch\nADD {server.url}/old /")
+    assert (site.layer(image) / "old").read_text() == "hello"
+    server.files["/bad"] = b"", {"Location": "file:///etc/hostname"}
+    with pytest.raises(RemoteFailed, match="/bad"):
+        site.build(f"FROM scratch\nADD {server.url}/bad /")
+
+
+def test_what_a_server_does_not_have_or_breaks_off_is_told_by_line(
+    site: Site, server: Server
+) -> None:
+    with pytest.raises(NotFound, match=r"^Dockerfile:2: ADD failed: failed to load .*/none: 404"):
+        site.build(f"FROM scratch\nADD {server.url}/none /")
+    server.files["/cut"] = b"hello", {"Length": "10"}
+    with pytest.raises(RemoteFailed, match="/cut"):
+        site.build(f"FROM scratch\nADD {server.url}/cut /")
+
+
+# --- git ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Iterator[str]:
+    """A repository behind git://, with two commits; the first is tagged."""
+    pytest.importorskip("dulwich", reason="optional: dulwich is not installed")
+    from dulwich.server import DictBackend, TCPGitServer
+
+    where = tmp_path / "repository"
+    run = ["git", "-C", str(where), "-c", "user.name=x", "-c", "user.email=x@example.org"]
+    subprocess.run(["git", "init", "-q", "-b", "main", where], check=True)
+    for text, tag in (("one", "v1"), ("two", "")):
+        (where / "sub").mkdir(exist_ok=True)
+        (where / "sub" / "file").write_text(text)
+        (where / "Dockerfile").write_text("FROM scratch\nCOPY sub/file /told\n")
+        subprocess.run([*run, "add", "."], check=True)
+        subprocess.run([*run, "commit", "-q", "-m", text], check=True)
+        if tag:
+            subprocess.run([*run, "tag", "-a", "-m", tag, tag], check=True)
+    from dulwich.repo import Repo
+
+    with Repo(str(where)) as repo:
+        repositories: dict[str, Any] = {"/r": repo}
+        git = TCPGitServer(DictBackend(repositories), "127.0.0.1", 0)
+        thread = threading.Thread(target=git.serve_forever, args=(0.01,))
+        thread.start()
+        yield f"git://127.0.0.1:{git.server_address[1]}/r"
+        git.shutdown()
+        git.server_close()
+        thread.join()
+
+
+def test_a_repository_is_added_without_its_history(site: Site, repository: str) -> None:
+    image = site.build(f"FROM scratch\nADD {repository} /one\nADD {repository}#v1:sub /two")
+    assert sorted(os.listdir(site.layer(image, 0) / "one")) == ["Dockerfile", "sub"]
+    assert (site.layer(image, 0) / "one" / "sub" / "file").read_text() == "two"
+    assert (site.layer(image, 1) / "two" / "file").read_text() == "one"
+    assert all(cached(site.steps(f"FROM scratch\nADD {repository} /one")))
+
+
+def test_its_history_comes_along_when_asked(site: Site, repository: str) -> None:
+    image = site.build(f"FROM scratch\nADD --keep-git-dir=true {repository} /r")
+    assert (site.layer(image) / "r" / ".git").is_dir()
+
+
+def test_a_reference_that_is_not_there_is_told(site: Site, repository: str) -> None:
+    with pytest.raises(NotFound, match="has no reference nope"):
+        site.build(f"FROM scratch\nADD {repository}#nope /r")
+    with pytest.raises(InvalidInput, match="expected checksum to match 1234"):
+        site.build(f"FROM scratch\nADD --checksum=1234 {repository} /r")
+
+
+def test_a_repository_is_a_context(site: Site, repository: str) -> None:
+    image = site.build(None, context=f"{repository}#main")
+    assert (site.layer(image) / "told").read_text() == "two"
+
+
+# --- contexts from elsewhere -------------------------------------------------------------------
+
+
+def test_an_archive_is_a_context(site: Site, server: Server) -> None:
+    data = archive({"Dockerfile": "FROM scratch\nCOPY x /\n", "x": "hello"})
+    image = site.build(None, context=None, context_tar=io.BytesIO(data))
+    assert (site.layer(image) / "x").read_text() == "hello"
+    server.files["/c.tgz"] = data, {}
+    assert site.build(None, context=f"{server.url}/c.tgz").id == image.id
+    other = site.build("FROM scratch\nCOPY x /y", context=f"{server.url}/c.tgz")
+    assert (site.layer(other) / "y").read_text() == "hello"
+
+
+def test_a_stream_that_is_no_archive_is_the_dockerfile(site: Site, server: Server) -> None:
+    text = b"FROM scratch\nLABEL a=1\n"
+    image = site.build(None, context=None, context_tar=io.BytesIO(text))
+    assert image.config.labels == {"a": "1"}
+    server.files["/Dockerfile"] = text, {}
+    assert site.build(None, context=f"{server.url}/Dockerfile").id == image.id
+
+
+def test_a_dockerfile_that_the_context_has_not_is_told(site: Site) -> None:
+    with pytest.raises(NotFound, match="failed to read dockerfile: open nope: no such file"):
+        site.build(None, file_name="nope")
+
+
+def test_a_named_context_is_copied_from(site: Site, tmp_path: Path, server: Server) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "a").write_text("docs")
+    (tmp_path / "docs" / "secret").write_text("x")
+    (tmp_path / "docs" / ".dockerignore").write_text("secret\n.dockerignore")
+    server.files["/c.tgz"] = archive({"b": "far"}), {}
+    contexts = {"docs": str(tmp_path / "docs"), "far": f"{server.url}/c.tgz"}
+    text = "FROM scratch\nCOPY --from=docs . /\nCOPY --from=far /b /"
+    image = site.build(text, build_contexts=contexts)
+    assert os.listdir(site.layer(image, 0)) == ["a"]
+    assert (site.layer(image, 1) / "b").read_text() == "far"
+
+
+def test_a_named_context_takes_the_place_of_a_stage(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "f").write_text("context")
+    site.write("f", "stage")
+    text = "FROM scratch AS made\nCOPY f /\nFROM scratch\nCOPY --from=made /f /"
+    assert (site.layer(site.build(text)) / "f").read_text() == "stage"
+    image = site.build(text, build_contexts={"made": str(tmp_path / "docs")})
+    assert (site.layer(image) / "f").read_text() == "context"
+
+
+# --- parents -----------------------------------------------------------------------------------
+
+
+def tree(directory: Path) -> list[str]:
+    return sorted(str(path.relative_to(directory)) for path in directory.rglob("*"))
+
+
+def test_parents_come_along(site: Site) -> None:
+    site.write("x/a.txt", "a")
+    site.write("y/b/c.txt", "c")
+    site.write("y/b/d.txt", "d")
+    (site.context / "x").chmod(0o750)
+    image = site.build("FROM scratch\nCOPY --parents x/a.txt y/b /in/")
+    where = site.layer(image) / "in"
+    assert tree(where) == ["x", "x/a.txt", "y", "y/b", "y/b/c.txt", "y/b/d.txt"]
+    assert stat.S_IMODE((where / "x").stat().st_mode) == 0o750
+
+
+def test_parents_begin_at_the_pivot(site: Site) -> None:
+    site.write("x/y/z/a.txt", "a")
+    image = site.build("FROM scratch\nCOPY --parents ./x/./y/*/a.txt /in/")
+    assert tree(site.layer(image) / "in") == ["y", "y/z", "y/z/a.txt"]
