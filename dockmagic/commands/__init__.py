@@ -28,18 +28,22 @@ VERBS: tuple[Verb, ...] = (
     Verb(name="pull", summary="Download an image"),
     Verb(name="images", summary="List images"),
     Verb(name="attach", summary="Join the input and output of a running container"),
+    Verb(name="commit", summary="Create a new image from a container's changes"),
     Verb(name="cp", summary="Copy files/folders between a container and the local filesystem"),
     Verb(name="create", summary="Make a container without starting it"),
     Verb(name="diff", summary="Show what a container changed in its files"),
     Verb(name="events", summary="Show what happens to containers, images, networks and volumes"),
     Verb(name="explain", summary="Show how a container was made, step by step"),
+    Verb(name="export", summary="Export a container's filesystem as a tar archive"),
     Verb(name="history", summary="Show the history of an image"),
+    Verb(name="import", summary="Create an image from the contents of a tarball"),
     Verb(name="info", summary="Show what the engine knows of itself and of this machine"),
     Verb(name="inspect", summary="Show all that is known of containers and images"),
     Verb(name="kill", summary="Kill running containers"),
     Verb(name="layers", summary="Show the layers of an image"),
     Verb(name="logs", summary="Show what a container wrote"),
     Verb(name="pause", summary="Freeze all processes of containers"),
+    Verb(name="port", summary="List port mappings or a specific mapping for the container"),
     Verb(name="rename", summary="Rename a container"),
     Verb(name="restart", summary="Stop containers and start them again"),
     Verb(name="rm", summary="Remove containers"),
@@ -48,6 +52,7 @@ VERBS: tuple[Verb, ...] = (
     Verb(name="stats", summary="Show what containers use"),
     Verb(name="stop", summary="Stop running containers"),
     Verb(name="tag", summary="Give an image one more name"),
+    Verb(name="top", summary="Display the running processes of a container"),
     Verb(name="unpause", summary="Let paused containers go on"),
     Verb(name="update", summary="Change the limits of containers"),
     Verb(name="version", summary="Show the version"),
@@ -59,12 +64,9 @@ PLANNED = frozenset(
     [
         "buildx",
         "builder",
-        "commit",
         "compose",
         "config",
         "context",
-        "export",
-        "import",
         "load",
         "login",
         "logout",
@@ -72,7 +74,6 @@ PLANNED = frozenset(
         "network",
         "node",
         "plugin",
-        "port",
         "push",
         "save",
         "search",
@@ -80,7 +81,6 @@ PLANNED = frozenset(
         "service",
         "stack",
         "swarm",
-        "top",
         "trust",
     ]
 )
@@ -89,26 +89,29 @@ PLANNED = frozenset(
 GROUPS: dict[str, dict[str, str]] = {
     "container": {
         **{name: name for name in (
-            "attach", "cp", "create", "diff", "exec", "explain", "inspect", "kill", "logs", "pause",
-            "rename", "restart", "rm", "run", "start", "stats", "stop", "unpause", "update",
-            "wait",
+            "attach", "commit", "cp", "create", "diff", "exec", "explain", "export", "inspect",
+            "kill", "logs", "pause", "port", "rename", "restart", "rm", "run", "start", "stats",
+            "stop", "top", "unpause", "update", "wait",
         )},
-        "ls": "ps", "list": "ps", "ps": "ps", "remove": "rm",
+        "prune": "container_prune", "ls": "ps", "list": "ps", "ps": "ps", "remove": "rm",
     },
     "image": {
-        **{name: name for name in ("build", "history", "inspect", "layers", "pull", "tag")},
-        "ls": "images", "list": "images", "rm": "rmi", "remove": "rmi",
+        **{name: name for name in (
+            "build", "history", "import", "inspect", "layers", "pull", "tag",
+        )},
+        "prune": "image_prune", "ls": "images", "list": "images", "rm": "rmi", "remove": "rmi",
     },
-    "system": {"events": "events", "info": "info"},
+    "system": {
+        "df": "system_df", "events": "events", "info": "info", "prune": "system_prune",
+    },
     "volume": {
         **{name: f"volume_{name}" for name in ("create", "inspect", "ls", "prune", "rm")},
         "list": "volume_ls", "remove": "volume_rm",
     },
 }  # fmt: skip
 _PLANNED_IN_GROUPS = {
-    "container": frozenset(["commit", "export", "port", "prune", "top"]),
-    "system": frozenset(["df", "dial-stdio", "prune"]),
-    "image": frozenset(["import", "load", "prune", "push", "save"]),
+    "system": frozenset(["dial-stdio"]),
+    "image": frozenset(["load", "push", "save"]),
 }
 
 

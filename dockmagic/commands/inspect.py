@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dockmagic.commands.flags import Arguments, Parser, planned, value
+from dockmagic.commands.flags import Arguments, Parser, switch, value
 from dockmagic.commands.result import Result
 from dockmagic_runtime.errors import DockmagicError, InvalidInput, NotFound, Unsupported
 
@@ -36,7 +36,7 @@ def parser() -> Parser:
         flags=(
             value("format", "f", "A Go template, or json"),
             value("type", help="Only container, image or volume", convert=parse_type),
-            *planned("s/size"),
+            switch("size", "s", "With the total file sizes of a container"),
         ),
     )
 
@@ -79,7 +79,24 @@ class Inspected(Result):
 
 def run(engine: Engine, arguments: Arguments) -> Inspected:
     find = _finder(engine, arguments.flag("type"))
+    if arguments.flag("size"):
+        find = _sized(engine, find)
     return inspect_each(find, arguments.words, arguments.flag("format"))
+
+
+def _sized(
+    engine: Engine, find: Callable[[str], dict[str, Any]]
+) -> Callable[[str], dict[str, Any]]:
+    """With SizeRw and SizeRootFs, if it is a container that was found."""
+
+    def sized(name: str) -> dict[str, Any]:
+        found = find(name)
+        if "State" in found:
+            size = engine.container_size(found["Id"])
+            found |= {"SizeRw": size.writable, "SizeRootFs": size.root}
+        return found
+
+    return sized
 
 
 def inspect_each(

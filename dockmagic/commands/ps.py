@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from dockmagic.commands.filters import apply, has_label, parse_filter
-from dockmagic.commands.flags import Arguments, Parser, integer, planned, switch, value, values
+from dockmagic.commands.filters import gather, parse_filter
+from dockmagic.commands.flags import Arguments, Parser, integer, switch, value, values
 from dockmagic.commands.listing import Column, Fields, Listing, label_lookup, steady
-from dockmagic.commands.ports import parse_expose
-from dockmagic.commands.quantities import ago, moment, timestamp
+from dockmagic.commands.quantities import ago, decimal_size, moment, timestamp
 from dockmagic.commands.references import familiar
 from dockmagic.commands.result import is_named
 from dockmagic.commands.table import ellipsis, quote
-from dockmagic_runtime.errors import InvalidInput
+from dockmagic_runtime.errors import NotFound
 from dockmagic_runtime.model.container import Container, PortMapping, Status
 
 if TYPE_CHECKING:
@@ -38,7 +36,7 @@ def parser() -> Parser:
             switch("latest", "l", "The last created, in all states"),
             switch("no-trunc", help="Show ids and commands in full"),
             switch("quiet", "q", "Only ids"),
-            *planned("s/size"),
+            switch("size", "s", "Show what they take"),
         ),
     )
 
@@ -65,7 +63,7 @@ class Containers(Listing):
 
     def stable_columns(self) -> list[tuple[str, str]]:
         """Names first: without ids they are what tells rows apart."""
-        columns = [(column.heading, column.stable) for column in self.columns if column.stable]
+        columns = [(one.heading, one.stable) for one in Containers.columns if one.stable]
         return [columns[-1], *columns[:-1]]
 
     def rows(self) -> list[dict[str, Any]]:
@@ -85,12 +83,25 @@ class Containers(Listing):
         ]
 
 
+class ContainersWithSizes(Containers):
+    """With a column that `--size` asks for: measuring takes its time."""
+
+    __slots__ = ()
+    columns: ClassVar[tuple[Column, ...]] = (*Containers.columns, Column("Size", "SIZE"))
+
+
 def run(engine: Engine, arguments: Arguments) -> Containers:
     found = _chosen(engine, arguments)
     in_full = arguments.flag("no-trunc")
-    return Containers(
+    sized = arguments.flag("size")
+    kind = ContainersWithSizes if sized else Containers
+    sized = sized or ".Size" in arguments.flag("format")
+    return kind(
         items=tuple(found),
-        fields=tuple(_fields(container, in_full=in_full) for container in found),
+        fields=tuple(
+            _fields(container, in_full=in_full) | (_size(engine, container) if sized else {})
+            for container in found
+        ),
         format=arguments.flag("format"),
         quiet=arguments.flag("quiet"),
         in_full=in_full,
@@ -100,71 +111,17 @@ def run(engine: Engine, arguments: Arguments) -> Containers:
 def _chosen(engine: Engine, arguments: Arguments) -> list[Container]:
     asked = arguments.flag("filter")
     last = 1 if arguments.flag("latest") else arguments.flag("last")
-    every = arguments.flag("all") or last >= 0 or any(name == "status" for name, _ in asked)
-    found = apply(engine.containers(all=every), _resolved(engine, asked), _FILTERS)
-    return found[:last] if last >= 0 else found
+    every = arguments.flag("all") or last >= 0
+    found = engine.containers(all=every, filters=gather(asked))
+    return list(found[:last] if last >= 0 else found)
 
 
-def _resolved(engine: Engine, asked: tuple[tuple[str, str], ...]) -> list[tuple[str, str]]:
-    """`before` and `since` name a container: its time is what is compared."""
-    timed = ("before", "since")
-    return [
-        (name, repr(engine.container(text).created) if name in timed else text)
-        for name, text in asked
-    ]
-
-
-def matches(pattern: str, name: str) -> bool:
-    """Docker's name filter: a regular expression that may write the name with its slash."""
+def _size(engine: Engine, container: Container) -> Fields:
     try:
-        expression = re.compile(pattern)
-    except re.error as error:
-        raise InvalidInput(f"invalid filter 'name={pattern}'", hint=str(error)) from None
-    return any(expression.search(text) for text in (name, f"/{name}"))
-
-
-def _has_status(container: Container, text: str) -> bool:
-    if text not in set(Status):
-        raise InvalidInput(f"invalid filter 'status={text}'", hint=f"one of {', '.join(Status)}")
-    return container.status == text
-
-
-def _has_exited(container: Container, text: str) -> bool:
-    return container.status is Status.EXITED and str(container.exit_code) == text
-
-
-def _has_ancestor(container: Container, text: str) -> bool:
-    same_id = container.image_id.removeprefix("sha256:").startswith(text.removeprefix("sha256:"))
-    return same_id or familiar(container.image) == familiar(text)
-
-
-def _publishes(container: Container, text: str) -> bool:
-    ports = {f"{p.container_port}/{p.protocol}" for p in container.ports if p.host_port}
-    return not ports.isdisjoint(parse_expose(text))
-
-
-def _exposes(container: Container, text: str) -> bool:
-    return not set(container.exposed).isdisjoint(parse_expose(text)) or _publishes(container, text)
-
-
-def _has_volume(container: Container, text: str) -> bool:
-    return any(text in (mount.source, mount.target) for mount in container.mounts)
-
-
-_FILTERS = {
-    "id": lambda container, text: container.id.startswith(text),
-    "name": lambda container, text: matches(text, container.name),
-    "label": lambda container, text: has_label(container.labels, text),
-    "status": _has_status,
-    "exited": _has_exited,
-    "ancestor": _has_ancestor,
-    "before": lambda container, text: container.created < float(text),
-    "since": lambda container, text: container.created > float(text),
-    "publish": _publishes,
-    "expose": _exposes,
-    "volume": _has_volume,
-    "network": lambda container, text: _network(container) == text,
-}
+        size = engine.container_size(container.id)
+    except NotFound:
+        return {"Size": "0B"}  # it is gone since the list was made
+    return {"Size": f"{decimal_size(size.writable)} (virtual {decimal_size(size.root)})"}
 
 
 def _network(container: Container) -> str:
@@ -194,19 +151,27 @@ def _fields(container: Container, *, in_full: bool) -> Fields:
 
 
 def status_text(container: Container, *, with_times: bool = True) -> str:
-    """`Up 2 minutes (Paused)`, `Exited (0) 3 hours ago`, `Created`."""
+    """`Up 2 minutes (healthy)`, `Exited (0) 3 hours ago`, `Created`."""
+    over = {Status.EXITED: "Exited", Status.RESTARTING: "Restarting"}.get(container.status)
+    if over:
+        when = f" {ago(container.finished)}" if with_times and container.finished else ""
+        return f"{over} ({container.exit_code}){when}"
     if container.status.is_alive:
-        words = ["Restarting" if container.status is Status.RESTARTING else "Up"]
-        if with_times and container.started:
-            words.append(ago(container.started).removesuffix(" ago"))
-        return " ".join(words) + (" (Paused)" if container.status is Status.PAUSED else "")
-    if container.status is Status.EXITED:
-        return f"Exited ({container.exit_code})" + (
-            f" {ago(container.finished)}" if with_times and container.finished else ""
+        since = ago(container.started).removesuffix(" ago")
+        return " ".join(
+            ["Up", *([since] if with_times and container.started else []), *_aside(container)]
         )
     return {Status.REMOVING: "Removal In Progress"}.get(
         container.status, str(container.status).capitalize()
     )
+
+
+def _aside(container: Container) -> list[str]:
+    if container.status is Status.PAUSED:
+        return ["(Paused)"]
+    if not container.health:
+        return []
+    return ["(health: starting)" if container.health == "starting" else f"({container.health})"]
 
 
 def port_texts(container: Container) -> list[str]:

@@ -84,9 +84,9 @@ def _parse_date(text: str) -> float:
         raise ValueError(f'failed to parse value as time or duration: "{text}"') from None
 
 
-def decimal_size(size: float) -> str:
+def decimal_size(size: float, digits: int = 3) -> str:
     """As `docker images` writes it: `170MB`, powers of 1000, three digits."""
-    return _scaled(size, 1000.0, ("B", "kB", "MB", "GB", "TB", "PB", "EB"), 3)
+    return _scaled(size, 1000.0, ("B", "kB", "MB", "GB", "TB", "PB", "EB"), digits)
 
 
 def binary_size(size: float) -> str:

@@ -102,8 +102,13 @@ class Engine(Rooms):
         used = {record.image_id for record, _ in self._registry.all()}
         return prune_images(self._images, self._layers, used, filters or {})
 
-    def prune_build_cache(self, *, unused_only: bool = False) -> int:
-        """Forget what builds have made, or only what no image has of it; the bytes that freed."""
+    def prune_build_cache(self, *, unused_only: bool = False, before: float | None = None) -> int:
+        """Forget what builds have made, or only what no image has of it; the bytes that freed.
+
+        `before` spares what was used since that time; only without it the cache mounts go too.
+        """
+        if before is not None:
+            return self._builder.prune_cache(unused_only=unused_only, before=before)
         mounts = self._builder.prune_cache_mounts()
         return self._builder.prune_cache(unused_only=unused_only) + mounts
 

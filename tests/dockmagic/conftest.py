@@ -13,6 +13,7 @@ import pytest
 
 import dockmagic.session
 from dockmagic.session import Session
+from dockmagic_runtime.containers.filters import Filters, Lookups, select, wants_all
 from dockmagic_runtime.errors import Conflict, NotFound, ProcessFailed, StartFailed
 from dockmagic_runtime.model.container import (
     Change,
@@ -282,9 +283,16 @@ class FakeEngine:
         self.calls.append(("run_detached", spec))
         return self._make(spec, Status.RUNNING)
 
-    def containers(self, *, all: bool = False) -> tuple[Container, ...]:
-        found = reversed(self.made.values())
-        return tuple(one for one in found if all or one.status.is_alive)
+    def containers(
+        self, *, all: bool = False, filters: Filters | None = None
+    ) -> tuple[Container, ...]:
+        all = all or wants_all(filters or {})
+        found = [one for one in reversed(self.made.values()) if all or one.status.is_alive]
+        look = Lookups(
+            created=lambda name: self.container(name).created,
+            descends=lambda image_id, text: self.image(text).id == image_id,
+        )
+        return tuple(select(found, filters or {}, look))
 
     def container(self, name: str) -> Container:
         for container in self.made.values():
@@ -343,9 +351,12 @@ class FakeEngine:
         self.calls.append(("restart", name, timeout, signal))
         self.start(name)
 
-    def update(self, name: str, resources: Resources, restart: RestartPolicy | None) -> None:
+    def update(
+        self, name: str, resources: Resources, restart: RestartPolicy | None
+    ) -> tuple[str, ...]:
         self.calls.append(("update", name, resources, restart))
         self.container(name)
+        return ("Your kernel does not support that.",) if resources.blkio_weight else ()
 
     def events(
         self,

@@ -63,6 +63,11 @@ docker build --tag mysqldb -f Dockerfile_MYSQL .
 docker attach myubuntu
 docker cp NAME:/etc/apache2/sites-available/000-default.conf ./
 docker run -d -p 3306:3306 --name mydb -v ./DATADIR:/var/lib/mysql mysqldb
+docker system df
+docker container prune
+docker image prune
+docker system prune
+docker commit -m "add vim" NAME NEWIMAGE
 """.strip().splitlines()
 
 LATER = """
@@ -70,11 +75,6 @@ docker login
 docker search httpd
 docker search --limit=5 httpd
 docker search httpd --limit=5
-docker system df
-docker container prune
-docker image prune
-docker system prune
-docker commit -m "add vim" NAME NEWIMAGE
 docker run --rm -d -p 8888:8888 -v ./H:/w --link mydb:myupyterdb jupyter/datascience-notebook
 """.strip().splitlines()
 

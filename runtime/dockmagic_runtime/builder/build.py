@@ -99,10 +99,10 @@ class Builder:
             warnings=made.warnings,
         )
 
-    def prune_cache(self, *, unused_only: bool = False) -> int:
-        """Forget all results, or those whose layers no image has, and remove the layers that
-        nothing else needs; their bytes."""
-        forget(self._database, unused_only=unused_only)
+    def prune_cache(self, *, unused_only: bool = False, before: float = float("inf")) -> int:
+        """Forget results that were used last `before`, or only those whose layers no image has,
+        and remove the layers that nothing else needs; their bytes."""
+        forget(self._database, unused_only=unused_only, before=before)
         return self._layers.prune()
 
     def prune_cache_mounts(self) -> int:

@@ -119,12 +119,12 @@ class BuildCache:
 _UNUSED: Final = "chain_id != '' AND chain_id NOT IN (SELECT chain_id FROM image_layers)"
 
 
-def forget(database: Database, *, unused_only: bool = False) -> None:
-    """Empty the cache, or let go of the layers that no image has. To remove them is for the layer
-    store."""
+def forget(database: Database, *, unused_only: bool = False, before: float = float("inf")) -> None:
+    """Empty the cache of what was used last `before`; with `unused_only`, only let go of layers
+    that no image has. To remove them is for the layer store."""
+    where = f" AND {_UNUSED}" if unused_only else ""
     with database.transaction() as connection:
-        where = f" WHERE {_UNUSED}" if unused_only else ""
-        connection.execute(f"DELETE FROM build_cache{where}")
+        connection.execute(f"DELETE FROM build_cache WHERE used < ?{where}", (before,))
 
 
 def usage(database: Database) -> tuple[CacheUsage, ...]:

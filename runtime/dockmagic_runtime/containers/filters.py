@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from dockmagic_runtime.errors import InvalidInput
-from dockmagic_runtime.model.container import Container, Mount, Status
+from dockmagic_runtime.model.container import Container, Status
 from dockmagic_runtime.model.moment import parse_moment
 
 Filters = Mapping[str, Sequence[str]]
@@ -25,15 +25,6 @@ PRUNE: Final = frozenset(["label", "label!", "until"])
 _HEALTH: Final = ("starting", "healthy", "unhealthy", "none")
 _TRUE: Final = ("1", "t", "T", "true", "TRUE", "True")
 _FALSE: Final = ("0", "f", "F", "false", "FALSE", "False")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Candidate:
-    """A container with what its public value does not tell."""
-
-    container: Container
-    mounts: tuple[Mount, ...] = ()
-    health: str = "none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,23 +50,23 @@ def wants_all(filters: Filters) -> bool:
     return bool(filters.get("status") or filters.get("exited"))
 
 
-def select(candidates: Sequence[Candidate], filters: Filters, look: Lookups) -> list[Candidate]:
+def select(containers: Sequence[Container], filters: Filters, look: Lookups) -> list[Container]:
     """Those that pass, in their order. Raises InvalidInput, NotFound."""
     check(filters, LIST)
     tests = [_test(name, tuple(values), look) for name, values in filters.items() if values]
-    return [one for one in candidates if all(test(one) for test in tests)]
+    return [one for one in containers if all(test(one) for test in tests)]
 
 
-Test = Callable[[Candidate], bool]
+Test = Callable[[Container], bool]
 
 
 def _test(name: str, values: tuple[str, ...], look: Lookups) -> Test:
     if name == "label":
-        return lambda one: all(has_label(one.container.labels, text) for text in values)
+        return lambda one: all(has_label(one.labels, text) for text in values)
     if name in ("before", "since"):
         return _time(name, values, look)
     if name == "ancestor":
-        return lambda one: any(look.descends(one.container.image_id, text) for text in values)
+        return lambda one: any(look.descends(one.image_id, text) for text in values)
     if name in ("id", "name"):
         return _pattern(name, values)
     make = {
@@ -95,8 +86,8 @@ def _test(name: str, values: tuple[str, ...], look: Lookups) -> Test:
 def _time(name: str, values: tuple[str, ...], look: Lookups) -> Test:
     moments = [look.created(text) for text in values]
     if name == "before":
-        return lambda one: one.container.created < min(moments)
-    return lambda one: one.container.created > max(moments)
+        return lambda one: one.created < min(moments)
+    return lambda one: one.created > max(moments)
 
 
 def _pattern(name: str, values: tuple[str, ...]) -> Test:
@@ -106,9 +97,8 @@ def _pattern(name: str, values: tuple[str, ...]) -> Test:
     except re.error as error:
         raise InvalidInput(f"invalid filter '{name}={','.join(values)}': {error}") from None
 
-    def test(one: Candidate) -> bool:
-        container = one.container
-        texts = (container.id,) if name == "id" else (container.name, f"/{container.name}")
+    def test(one: Container) -> bool:
+        texts = (one.id,) if name == "id" else (one.name, f"/{one.name}")
         return any(pattern.search(text) for pattern in patterns for text in texts)
 
     return test
@@ -120,7 +110,7 @@ def _state(values: tuple[str, ...]) -> Test:
             raise InvalidInput(
                 f"invalid filter 'status={text}'", hint=f"one of {', '.join(Status)}"
             )
-    return lambda one: str(one.container.status) in values
+    return lambda one: str(one.status) in values
 
 
 def _exited(values: tuple[str, ...]) -> Test:
@@ -129,8 +119,8 @@ def _exited(values: tuple[str, ...]) -> Test:
             raise InvalidInput(f"invalid filter 'exited={text}'", hint="an exit code")
     codes = {int(text) for text in values}
 
-    def test(one: Candidate) -> bool:
-        container = one.container
+    def test(one: Container) -> bool:
+        container = one
         return (
             not container.status.is_alive and container.started > 0 and container.exit_code in codes
         )
@@ -142,7 +132,7 @@ def _healthy(values: tuple[str, ...]) -> Test:
     for text in values:
         if text not in _HEALTH:
             raise InvalidInput(f"unrecognised filter value for health: {text}")
-    return lambda one: one.health in values
+    return lambda one: (one.health or "none") in values
 
 
 def _task(values: tuple[str, ...]) -> Test:
@@ -159,9 +149,8 @@ def _mounted(values: tuple[str, ...]) -> Test:
 
 
 def _networked(values: tuple[str, ...]) -> Test:
-    def test(one: Candidate) -> bool:
-        spec = one.container.spec
-        return spec is not None and spec.network in values
+    def test(one: Container) -> bool:
+        return one.spec is not None and one.spec.network in values
 
     return test
 
@@ -169,9 +158,8 @@ def _networked(values: tuple[str, ...]) -> Test:
 def _published(values: tuple[str, ...]) -> Test:
     wanted = {port for text in values for port in ports("publish", text)}
 
-    def test(one: Candidate) -> bool:
-        spec = one.container.spec
-        asked = spec.ports if spec is not None else one.container.ports
+    def test(one: Container) -> bool:
+        asked = one.spec.ports if one.spec is not None else one.ports
         return any(f"{port.container_port}/{port.protocol}" in wanted for port in asked)
 
     return test
@@ -179,7 +167,7 @@ def _published(values: tuple[str, ...]) -> Test:
 
 def _exposed(values: tuple[str, ...]) -> Test:
     wanted = {port for text in values for port in ports("expose", text)}
-    return lambda one: not wanted.isdisjoint(one.container.exposed)
+    return lambda one: not wanted.isdisjoint(one.exposed)
 
 
 def ports(name: str, text: str) -> list[str]:

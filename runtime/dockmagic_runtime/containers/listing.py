@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dockmagic_runtime.containers import filters as asked
-from dockmagic_runtime.containers.filters import Candidate, Filters, Lookups
+from dockmagic_runtime.containers.filters import Filters, Lookups
 from dockmagic_runtime.containers.registry import Registry, describe
 from dockmagic_runtime.errors import InvalidInput, NotFound
 from dockmagic_runtime.images.store import ImageStore
@@ -18,7 +18,7 @@ def find(
     filters = filters or {}
     all = all or asked.wants_all(filters)
     found = [
-        Candidate(container=container, mounts=record.mounts)
+        container
         for record, now in registry.all()
         if (container := describe(record, now)).status.is_alive or all
     ]
@@ -28,7 +28,7 @@ def find(
             descends=lambda image_id, text: _descends(images, image_id, text),
         )
         found = asked.select(found, filters, look)
-    return tuple(one.container for one in found)
+    return tuple(found)
 
 
 def _descends(images: ImageStore, image_id: str, text: str) -> bool:
