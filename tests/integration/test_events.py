@@ -13,10 +13,10 @@ import pytest
 
 from dockmagic_runtime import Engine
 from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound, StartFailed
-from dockmagic_runtime.model.container import ContainerSpec, Mount
+from dockmagic_runtime.model.container import ContainerSpec, ExecSpec, Mount
 from dockmagic_runtime.model.event import Event
 
-from .conftest import Run
+from .conftest import Run, collect
 
 pytestmark = [pytest.mark.root, pytest.mark.network]
 
@@ -64,6 +64,48 @@ def test_an_attached_run_tells_of_the_attachment_before_the_network(
         "type": "bridge",
     }
     assert len(connect.id) == 64
+
+
+def test_the_whole_life_of_a_run_with_rm_is_told_in_dockers_order(engine: Engine, run: Run) -> None:
+    run("sh", "-c", "exit 3", name="web", labels={"tier": "x"})
+    assert told(engine) == [
+        "container create",
+        "container attach",
+        "network connect",
+        "container start",
+        "container die",
+        "network disconnect",
+        "container destroy",
+    ]
+    die = last(engine, "die")
+    assert die.attributes.items() >= {"name": "web", "image": "busybox", "tier": "x"}.items()
+    assert die.attributes["exitCode"] == "3"
+    assert last(engine, "disconnect").attributes == last(engine, "connect").attributes
+
+
+def test_an_exec_is_told_of_from_its_making_to_its_end(engine: Engine) -> None:
+    engine.run_detached(SLEEP)
+    collect(engine.exec("web", ExecSpec(command=("sh", "-c", "exit 4"))))
+    found = [one for one in engine.events() if one.action.startswith("exec_")]
+    assert [one.action for one in found] == [
+        "exec_create: sh -c exit 4",
+        "exec_start: sh -c exit 4",
+        "exec_die",
+    ]
+    assert len({one.attributes["execID"] for one in found}) == 1
+    assert found[-1].attributes["exitCode"] == "4"
+
+
+def test_a_stop_is_told_after_the_end_it_brought(engine: Engine) -> None:
+    engine.run_detached(SLEEP)
+    engine.stop("web", timeout=0)
+    assert told(engine)[-5:] == [
+        "container kill",
+        "container kill",
+        "container die",
+        "network disconnect",
+        "container stop",
+    ]
 
 
 def test_a_run_without_a_network_connects_nothing(engine: Engine, run: Run) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -73,6 +75,40 @@ def test_since_and_until_choose_by_time(engine: Engine) -> None:
     (first, second) = engine.logs(name)
     assert list(engine.logs(name, since=between)) == [second]
     assert list(engine.logs(name, until=between)) == [first]
+
+
+def test_a_log_is_rotated_while_it_is_followed(engine: Engine) -> None:
+    options = {"max-size": "20k", "max-file": "3"}
+    script = "seq 3000; read x; echo over"
+    made = engine.create(
+        ContainerSpec(
+            image="busybox",
+            command=("sh", "-c", script),
+            network="none",
+            open_stdin=True,
+            log_options=options,
+        )
+    )
+    process = engine.attach_start(made.id)
+    lines = engine.logs(made.id, follow=True)
+    last = next(line.text for line in lines if line.text == b"3000\n")
+    process.write(b"\n")
+    assert [last, *(line.text for line in lines)] == [b"3000\n", b"over\n"]
+    process.wait()
+    log = Path(engine.inspect(made.id)["LogPath"])
+    files = sorted(log.parent.glob(f"{log.name}*"))
+    assert [one.name.removeprefix(log.name) for one in files] == ["", ".1", ".2"]
+    assert all(one.stat().st_size < 20_100 for one in files)
+    kept = [line.text for line in engine.logs(made.id)]
+    assert kept[-2:] == [b"3000\n", b"over\n"]
+    assert kept[:-1] == [b"%d\n" % n for n in range(3002 - len(kept), 3001)]
+
+
+def test_the_driver_none_writes_nothing(engine: Engine) -> None:
+    name = detached(engine, "echo hello", log_driver="none")
+    engine.wait(name)
+    directory = engine.area.container(name)
+    assert not [one for one in os.listdir(directory) if "log" in one]
 
 
 def test_options_are_checked_before_anything_is_made(engine: Engine) -> None:
