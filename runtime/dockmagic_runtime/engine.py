@@ -99,8 +99,7 @@ class Engine(Rooms):
         """Remove unused images without a name; with the filter dangling=false every unused one."""
         from dockmagic_runtime.containers.prune import prune_images
 
-        used = {record.image_id for record, _ in self._registry.all()}
-        return prune_images(self._images, self._layers, used, filters or {})
+        return prune_images(self._registry, self._images, self._layers, filters or {})
 
     def prune_build_cache(self, *, unused_only: bool = False, before: float | None = None) -> int:
         """Forget what builds have made, or only what no image has of it; the bytes that freed.

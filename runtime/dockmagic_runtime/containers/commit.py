@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any, Final
 
+from dockmagic_runtime.containers.events import events_of
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.registry import Registry
 from dockmagic_runtime.containers.stop import set_paused
@@ -56,6 +57,9 @@ def commit(
         entry=entry,
         base=document,
         author=spec.author,
+    )
+    events_of(registry, record).tell(
+        "commit", comment=spec.message, imageID=image.id, imageRef=spec.reference
     )
     return named(images, image, spec.reference)
 

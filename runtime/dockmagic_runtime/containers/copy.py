@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from types import TracebackType
 
 from dockmagic_runtime.containers import copy_paths
+from dockmagic_runtime.containers.events import events_of
 from dockmagic_runtime.containers.extract import Destination, Rules, extract
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.start import Starter
@@ -86,6 +87,7 @@ def copy_out(
             path = _followed(tree.root, path)
         found = stack.enter_context(_located(tree.root, record, path))
         archive = TreeArchive(skip=_devices(tree.root))
+        events_of(starter.registry, record).tell("archive-path")
         chunks = archive.one(found.parent, found.name, member or copy_paths.base(path))
         return found.stat(path), TarStream(chunks, stack.pop_all().close)
 
@@ -109,6 +111,7 @@ def copy_in(
         fd = _directory(tree.root, record, path)
         try:
             _check_writable(tree, record, fd)
+            events_of(starter.registry, record).tell("extract-to-dir")
             owner = _user(tree.root, record) if copy_uid_gid and record.user else None
             extract(
                 decompressed(tar),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 
 from dockmagic_runtime.containers.copy import TarStream
+from dockmagic_runtime.containers.events import events_of
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.start import Starter
 from dockmagic_runtime.containers.tree import open_tree
@@ -15,5 +16,6 @@ def export(starter: Starter, record: Record) -> TarStream:
     """Running or not. Read it to the end or close it."""
     with ExitStack() as stack:
         tree = stack.enter_context(open_tree(starter, record, mounts=False))
+        events_of(starter.registry, record).tell("export")
         chunks = TreeArchive().below(tree.root.fd)
         return TarStream(chunks, stack.pop_all().close)

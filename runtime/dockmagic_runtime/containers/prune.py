@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Final
 
 from dockmagic_runtime.containers.filters import PRUNE, Filters, boolean, check, prunable
@@ -14,7 +13,9 @@ from dockmagic_runtime.images import prune as unused
 from dockmagic_runtime.images.layers import LayerStore
 from dockmagic_runtime.images.store import ImageStore
 from dockmagic_runtime.model.container import Status
+from dockmagic_runtime.model.event import Event
 from dockmagic_runtime.model.usage import Pruned
+from dockmagic_runtime.store.events import emit
 from dockmagic_runtime.volumes.store import VolumeStore
 
 _IMAGES: Final = PRUNE | {"dangling"}
@@ -36,19 +37,26 @@ def prune(registry: Registry, volumes: VolumeStore, filters: Filters) -> Pruned:
             continue  # it was started, or removed, since the list was made
         removed.append(record.id)
         reclaimed += size
+    _tell(str(registry.area.root), "container", reclaimed)
     return Pruned(removed=tuple(removed), reclaimed=reclaimed)
 
 
+def _tell(root: str, kind: str, reclaimed: int) -> None:
+    emit(root, Event(type=kind, action="prune", id="", attributes={"reclaimed": str(reclaimed)}))
+
+
 def prune_images(
-    images: ImageStore, layers: LayerStore, used: Collection[str], filters: Filters
+    registry: Registry, images: ImageStore, layers: LayerStore, filters: Filters
 ) -> Pruned:
     """Remove images that no container is of. Filters: dangling (true), until, label, label!."""
     check(filters, _IMAGES)
     dangling = filters.get("dangling", ())
-    return unused.prune(
+    pruned = unused.prune(
         images,
         layers,
-        used=used,
+        used={record.image_id for record, _ in registry.all()},
         dangling_only=boolean("dangling", dangling) if dangling else True,
         wanted=prunable(filters),
     )
+    _tell(str(registry.area.root), "image", pruned.reclaimed)
+    return pruned

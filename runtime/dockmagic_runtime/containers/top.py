@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from dockmagic_runtime.containers import ps
+from dockmagic_runtime.containers.events import events_of
 from dockmagic_runtime.containers.processes import read_process
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.registry import Registry
@@ -25,6 +26,7 @@ def top(registry: Registry, cgroups: Cgroups, record: Record, words: Sequence[st
         raise Conflict(f"container {record.id} is not running")
     parent = record.spec.cgroup_parent or registry.area.cgroup_parent
     pids = sorted(cgroups.at(parent, record.id).pids())
+    events_of(registry, record).tell("top")
     processes = [info for pid in pids if (info := read_process(pid)) is not None]
     return ProcessTable(
         titles=tuple(column.heading for column in columns),

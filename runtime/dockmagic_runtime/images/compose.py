@@ -71,6 +71,7 @@ def import_image(
     image = compose(
         images, layers, chain_id=layer.chain_id, config=config, entry={"comment": spec.message}
     )
+    images.tell_imported(image)
     return named(images, image, spec.reference)
 
 

@@ -195,6 +195,10 @@ class ImageStore:
         name = ImageReference.parse(reference)
         self._tell("pull", image, name.familiar_name, about=name.familiar)
 
+    def tell_imported(self, image: Image) -> None:
+        """`events` knows an import by the new image's id."""
+        self._tell("import", image, image.id)
+
     def _tell(self, action: str, image: Image, name: str, *, about: str = "") -> None:
         attributes = {**image.config.labels, "name": name}
         event = Event(type="image", action=action, id=about or image.id, attributes=attributes)
