@@ -18,11 +18,11 @@ class Audience:
         self._loop = loop
         self._host = host
         self._clients: list[Client] = []
-        self._listener: socket.socket | None = None
+        self._listener = -1
         self.owner: Client | None = None
 
     def listen(self, listener: int) -> None:
-        self._listener = socket.socket(fileno=listener)
+        self._listener = listener
         self._loop.watch(listener, READ, self._accept)
 
     def adopt(self, connection: socket.socket) -> Client:
@@ -32,8 +32,8 @@ class Audience:
         return client
 
     def _accept(self, _events: int) -> None:
-        assert self._listener is not None
-        connection, _ = self._listener.accept()
+        with socket.socket(fileno=os.dup(self._listener)) as listener:
+            connection, _ = listener.accept()
         if _peer_uid(connection) not in (0, os.geteuid()):
             connection.close()  # the directory is 0700 already; this is the second door
             return
@@ -70,16 +70,16 @@ class Audience:
 
     def leave(self, run: str, lock: int) -> None:
         """Give up the container's place. Who has connected meanwhile is let in first."""
-        if self._listener is None:
+        if self._listener < 0:
             return
-        self._loop.forget(self._listener.fileno())
-        self._listener.setblocking(False)
+        self._loop.forget(self._listener)
+        os.set_blocking(self._listener, False)
         try:
             while True:
                 self._accept(READ)
         except BlockingIOError:
             pass  # that was the last
-        place.leave(run, lock, self._listener.detach())
+        place.leave(run, lock, self._listener)
 
 
 def _peer_uid(connection: socket.socket) -> int:

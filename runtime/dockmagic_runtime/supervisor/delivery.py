@@ -35,6 +35,9 @@ from dockmagic_runtime.supervisor.request import Order, decode_order
 _MOST: Final = 250  # the kernel takes 253 descriptors in one message (SCM_MAX_FD)
 _LIMIT: Final = 64 * 1024
 
+# pid, name for the supervisor, whether there is a terminal, whether care is needed, and of each
+# kept operation how it is on the wire, its value, and how many descriptors it has
+Header = tuple[int, bytes, bool, bool, list[tuple[list[Any], Any, int]]]
 Package = tuple[list[Any], Any, tuple[int, ...]]  # operation as on the wire, value, descriptors
 
 
@@ -69,7 +72,7 @@ def first(linux: Linux, post: Post, tell: int, facts: dict[str, Any]) -> Deliver
     channel, midwife = _fork(linux, work)
     post.leave()
     os.close(tell)
-    return _receive(channel, midwife)
+    return receive(channel, midwife)
 
 
 def again(
@@ -88,7 +91,7 @@ def again(
         midwife = Midwife(linux, order, plan, facts, restarts=restarts, limits=limits)
         _deliver(midwife, channel)
 
-    return _receive(*_fork(linux, work))
+    return receive(*_fork(linux, work))
 
 
 def _fork(linux: Linux, work: Callable[[socket.socket], None]) -> tuple[socket.socket, int]:
@@ -125,19 +128,25 @@ def _deliver(midwife: Midwife, channel: socket.socket) -> None:
 
 def _hand_over(midwife: Midwife, newborn: Newborn, channel: socket.socket) -> None:
     fds = dict(_named(midwife, newborn))
-    kept = list(_kept(newborn))
-    everything = [*fds.values(), *(fd for _, _, those in kept for fd in those)]
+    packages = []
+    for wire, value, those in _kept(newborn):
+        packages.append((wire, value, len(those)))
+        fds.update({f"{len(packages)}.{number}": fd for number, fd in enumerate(those)})
+    terminal = newborn.ends.terminal
+    send(
+        channel,
+        fds,
+        (newborn.pid, midwife.process_name, terminal, newborn.needs_care, packages),
+    )
+
+
+def send(channel: socket.socket, fds: dict[str, int], header: Header) -> None:
+    everything = list(fds.values())
     for at in range(0, len(everything), _MOST):
         socket.send_fds(channel, [b"F"], everything[at : at + _MOST])
-    header = (
-        newborn.pid,
-        midwife.process_name,
-        newborn.ends.terminal,
-        newborn.needs_care,
-        tuple(fds),
-        [(wire, value, len(those)) for wire, value, those in kept],
-    )
-    channel.send(b"B" + marshal.dumps(header))
+    kept = sum(count for _, _, count in header[-1])
+    names = tuple(fds)[: len(fds) - kept]
+    channel.send(b"B" + marshal.dumps((*header, names)))
 
 
 def _named(midwife: Midwife, newborn: Newborn) -> Iterator[tuple[str, int]]:
@@ -167,7 +176,8 @@ def _kept(newborn: Newborn) -> Iterator[Package]:
 # ------------------------------------------------------------------ the supervisor's side
 
 
-def _receive(channel: socket.socket, midwife: int) -> Delivered | None:
+def receive(channel: socket.socket, midwife: int) -> Delivered | None:
+    """What `send` has sent; None when there is nothing to take over."""
     fds: list[int] = []
     while True:
         message, more = receive_fds(channel, _LIMIT, _MOST)
@@ -181,7 +191,7 @@ def _receive(channel: socket.socket, midwife: int) -> Delivered | None:
 
 
 def _delivered(channel: socket.socket, midwife: int, header: Any, fds: list[int]) -> Delivered:
-    pid, name, terminal, needs_care, names, counted = header
+    pid, name, terminal, needs_care, counted, names = header
     kept: list[Package] = []
     at = len(names)
     for wire, value, count in counted:

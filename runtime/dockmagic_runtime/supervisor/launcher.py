@@ -38,6 +38,7 @@ from dockmagic_runtime.sandbox.cgroup_operations import EnterSupervisorCgroup
 from dockmagic_runtime.sandbox.operation import Context
 from dockmagic_runtime.sandbox.seccomp_profile import default_program
 from dockmagic_runtime.supervisor.post import Post
+from dockmagic_runtime.supervisor.rehearsal import rehearse
 from dockmagic_runtime.supervisor.supervise import Supervisor
 
 # imported so that their operations are known when a plan arrives
@@ -67,6 +68,7 @@ def main(fd: int, cgroup_parent: str = "") -> None:
     facts = host_facts(linux)
     _leave_service(linux, cgroup_parent, facts)
     alive, _ours = os.pipe2(os.O_CLOEXEC)  # spares see its other end close when we end
+    rehearse(linux, facts)
     gc.collect()
     _FILLER.extend(_gap_fillers())
     gc.disable()  # a supervisor enables it again when it has work

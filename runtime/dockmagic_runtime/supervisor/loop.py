@@ -73,6 +73,10 @@ class Loop:
         self._timers.append(timer)
         return timer
 
+    def close(self) -> None:
+        """Of a loop that will not run again."""
+        self._epoll.close()
+
     def stop(self) -> None:
         self._running = False
 

@@ -75,11 +75,15 @@ class Supervisor:
         born = delivery.first(self.linux, self._post, self._tell, self._facts)
         if born is None:
             return
+        self.take(born)
+        self.loop.run()
+        self._leave()
+
+    def take(self, born: Delivered) -> None:
+        """Be the container's supervisor."""
         _rename_process(born.name)
         self._take_place(born)
         self._take_charge(born)
-        self.loop.run()
-        self._leave()
 
     # ------------------------------------------------------------------ births
 
