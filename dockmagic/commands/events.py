@@ -14,16 +14,13 @@ from dockmagic.commands.quantities import moment, parse_moment
 from dockmagic.commands.result import Chunk, Nothing, Outcome, Result
 from dockmagic.commands.result import Event as Shown
 from dockmagic.commands.suggestions import did_you_mean
+from dockmagic_runtime.containers.event_filters import KNOWN
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.event import Event
 
 if TYPE_CHECKING:
     from dockmagic_runtime.engine import Engine
 
-_FILTERS = frozenset(
-    "config container daemon event health image label network node plugin scope secret service "
-    "type volume".split()
-)
 _NANO = 1_000_000_000
 
 
@@ -93,8 +90,8 @@ def run(engine: Engine, arguments: Arguments) -> Outcome:
     """Up to now or a moment before: a result. Else what comes, as it comes."""
     filters = gather(arguments.flag("filter"))
     for name in filters:
-        if name not in _FILTERS:
-            raise InvalidInput(f"invalid filter '{name}'", hint=did_you_mean(name, _FILTERS))
+        if name not in KNOWN:
+            raise InvalidInput(f"invalid filter '{name}'", hint=did_you_mean(name, KNOWN))
     written = _writer(arguments.flag("format"))
     since, until = arguments.flag("since"), arguments.flag("until")
     if 0 < until <= time.time():

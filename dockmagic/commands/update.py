@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dockmagic.commands.flags import Arguments, Parser
@@ -23,11 +24,25 @@ def parser() -> Parser:
     )
 
 
-def run(engine: Engine, arguments: Arguments) -> Names:
+@dataclass(frozen=True, slots=True, repr=False)
+class Updated(Names):
+    """What was changed, and what this host cannot limit."""
+
+    warnings: tuple[str, ...] = ()
+
+    def text(self) -> str:
+        return "\n".join([*self.done, *self.warnings])
+
+
+def run(engine: Engine, arguments: Arguments) -> Updated:
     if not arguments.given:
         raise arguments.wrong(
             "you must provide one or more flags when using this command", exit_code=1
         )
     resources = updated_limits(arguments)
     restart = parse_restart(arguments.flag("restart")) if arguments.is_given("restart") else None
-    return each(arguments.words, lambda name: engine.update(name, resources, restart))
+    warnings: list[str] = []
+    names = each(
+        arguments.words, lambda name: warnings.extend(engine.update(name, resources, restart))
+    )
+    return Updated(names.done, names.failed, tuple(warnings))

@@ -24,6 +24,7 @@ from dockmagic_runtime.model.image import Image as ImageState
 
 if TYPE_CHECKING:
     from dockmagic.commands.diff import Changes
+    from dockmagic.commands.explain import Explained
     from dockmagic.commands.history import ImageHistory
     from dockmagic.commands.layers import Layers
     from dockmagic.commands.logs import Logs
@@ -91,6 +92,11 @@ class Container:
         return self.state.exit_code
 
     @property
+    def health(self) -> str:
+        """`starting`, `healthy` or `unhealthy`; empty for one that is not checked."""
+        return self.state.health
+
+    @property
     def ip_address(self) -> str:
         return self.state.ip_address
 
@@ -118,6 +124,10 @@ class Container:
         found: Changes = self._run("diff", self.id)
         return found
 
+    def explain(self) -> Explained:
+        found: Explained = self._run("explain", self.id)
+        return found
+
     def stats(self) -> Stats:
         with as_magic_errors():
             return self._session.engine.stats(self.id)
@@ -139,6 +149,11 @@ class Container:
     def stop(self, timeout: float | None = None) -> Container:
         with as_magic_errors():
             self._session.engine.stop(self.id, timeout=timeout)
+        return self
+
+    def restart(self, timeout: float | None = None) -> Container:
+        with as_magic_errors():
+            self._session.engine.restart(self.id, timeout=timeout)
         return self
 
     def kill(self, signal: str = "KILL") -> Container:

@@ -209,3 +209,63 @@ def test_explain_looks_back_at_the_last_start(run: Any) -> None:
     found = run("%explain --calls one").value
     assert "pivot_root" in str(found)
     assert repr(found).splitlines()[-1] == "program      true"
+
+
+def test_events_tell_the_life_of_a_container(run: Any, session: Any, capfd: Any) -> None:
+    run("%docker run --rm --name web busybox true")
+    told = [row["action"] for row in run("%events -f container=web -f type=container").value]
+    assert told[:2] == ["create", "attach"] or told[:2] == ["create", "start"]
+    assert told[-1] == "destroy"
+    capfd.readouterr()
+    line = ["events", "--since", "1h", "--until", "0s", "-f", "event=die", "--format"]
+    assert main([*line, "{{.Actor.Attributes.name}} {{.Actor.Attributes.exitCode}}"], session) == 0
+    assert capfd.readouterr().out == "web 0\n"
+
+
+def test_flags_of_run_reach_the_container(run: Any, engine: Any) -> None:
+    """One flag of each kind that was new to the spec, seen from inside or in inspect."""
+    line = (
+        "--init --restart on-failure:2 --health-cmd true --health-interval 50ms "
+        "--device /dev/null:/dev/mine:r --oom-score-adj 500 --uts host --annotation a=b "
+        "--log-opt max-size=1m --log-opt max-file=2 --device-cgroup-rule 'c 1:11 r' "
+        "--stop-signal INT --stop-timeout 0 --cgroupns host --security-opt no-new-privileges:true"
+    )
+    assert run(f"%docker run -d --name web {line} busybox sleep 300").error is None
+    inside = run(
+        "%exec web sh -c 'ls /dev/mine; cat /proc/1/oom_score_adj; cat /proc/1/comm; hostname; "
+        "grep NoNewPrivs /proc/self/status'"
+    )
+    mine, score, init, hostname, privileges = inside.value.stdout.splitlines()
+    assert (mine, score, hostname) == ("/dev/mine", "500", os.uname().nodename)
+    assert init != "sleep"
+    assert privileges.split() == ["NoNewPrivs:", "1"]
+    config = engine.inspect("web")["HostConfig"]
+    assert config["RestartPolicy"] == {"Name": "on-failure", "MaximumRetryCount": 2}
+    assert config["LogConfig"]["Config"] == {"max-size": "1m", "max-file": "2"}
+    listed = [row["status"] for row in run("%docker ps -f name=web").value]
+    assert listed == ["running"]
+    run("%docker rm -f web")
+
+
+def test_health_is_seen_in_ps(run: Any, engine: Any) -> None:
+    run(
+        "web = %docker run -d --name web --health-cmd true --health-interval 20ms busybox sleep 300"
+    )
+    events = engine.events(since=1, filters={"event": ["health_status"]}, follow=True)
+    assert next(iter(events)).action == "health_status: healthy"
+    assert "(healthy)" in str(run("%docker ps --format {{.Status}}").value)
+    assert run("web.health").value == "healthy"
+    run("%docker rm -f web")
+
+
+def test_restart_and_update(run: Any, engine: Any) -> None:
+    run("web = %docker run -d --name web busybox sleep 300")
+    before = engine.container("web").started
+    assert run("%docker restart -t 0 web").error is None
+    assert engine.container("web").started > before
+    assert run("%docker update -m 32m --memory-swap -1 --restart unless-stopped web").error is None
+    found = engine.inspect("web")["HostConfig"]
+    assert (found["Memory"], found["RestartPolicy"]["Name"]) == (32 << 20, "unless-stopped")
+    assert "32MiB" in str(run("%docker stats --no-stream web").value)
+    assert "Minimum memory limit allowed is 6MB" in run("%docker update -m 1m web").traceback[0]
+    run("%docker rm -f web")

@@ -109,6 +109,9 @@ def test_update_passes_on_what_is_given(run: Any, engine: Any) -> None:
     assert engine.calls[-1] == ("update", "one", limits, policy)
     run("%docker update --pids-limit -1 one")
     assert engine.calls[-1] == ("update", "one", Resources(pids_limit=-1), None)
+    updated = run("%docker update --blkio-weight 20 one").value
+    assert str(updated) == "one\nYour kernel does not support that."
+    assert repr(updated) == "one"
 
 
 @pytest.mark.parametrize(
