@@ -45,11 +45,14 @@ def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
 
 
 def _attached(engine: Engine, arguments: Arguments, *, interactive: bool) -> Attached:
+    """One that runs already is joined, as with Docker."""
     name = arguments.words[0]
-    spec = engine.container(name).spec
+    container = engine.container(name)
+    spec, joined = container.spec, container.status.is_alive
     return Attached(
-        engine.attach_start(name),
+        engine.attach(name) if joined else engine.attach_start(name),
         name,
+        joined=joined,
         tty=bool(spec and spec.tty),
         stdin=interactive and bool(spec and spec.open_stdin),
         detach_keys=arguments.flag("detach-keys"),

@@ -55,6 +55,14 @@ def test_attach_to_what_does_not_run(run: Any, engine: Any, status: Status, mess
     assert caught.value.message == message
 
 
+def test_start_with_attach_joins_what_runs_already(run: Any, engine: Any) -> None:
+    run("%docker run -dit --name web httpd")
+    found = attached(engine, "start -ai web")
+    assert (found.joined, engine.calls[-1]) == (True, ("attach", "web"))
+    run("%docker stop web")
+    assert not attached(engine, "start -ai web").joined
+
+
 def test_a_cell_does_not_close_the_input_of_a_container_that_runs(run: Any, engine: Any) -> None:
     run("%docker run -di --name web httpd")
     cell = run("%docker attach web")

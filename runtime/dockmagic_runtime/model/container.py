@@ -197,7 +197,8 @@ class ContainerSpec:
     def __post_init__(self) -> None:
         if self.name and not _NAME.fullmatch(self.name):
             raise InvalidInput(
-                f"Invalid container name ({self.name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed"
+                f"Invalid container name ({self.name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed",
+                hint="it takes two characters at least" if len(self.name) == 1 else "",
             )
         if self.working_dir and not self.working_dir.startswith("/"):
             raise InvalidInput(
