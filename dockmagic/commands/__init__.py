@@ -41,13 +41,16 @@ VERBS: tuple[Verb, ...] = (
     Verb(name="inspect", summary="Show all that is known of containers and images"),
     Verb(name="kill", summary="Kill running containers"),
     Verb(name="layers", summary="Show the layers of an image"),
+    Verb(name="load", summary="Load images from a tar archive"),
     Verb(name="logs", summary="Show what a container wrote"),
     Verb(name="pause", summary="Freeze all processes of containers"),
     Verb(name="port", summary="List port mappings or a specific mapping for the container"),
+    Verb(name="push", summary="Upload an image to a registry"),
     Verb(name="rename", summary="Rename a container"),
     Verb(name="restart", summary="Stop containers and start them again"),
     Verb(name="rm", summary="Remove containers"),
     Verb(name="rmi", summary="Remove images"),
+    Verb(name="save", summary="Save images to a tar archive"),
     Verb(name="start", summary="Start stopped containers"),
     Verb(name="stats", summary="Show what containers use"),
     Verb(name="stop", summary="Stop running containers"),
@@ -67,15 +70,12 @@ PLANNED = frozenset(
         "compose",
         "config",
         "context",
-        "load",
         "login",
         "logout",
         "manifest",
         "network",
         "node",
         "plugin",
-        "push",
-        "save",
         "search",
         "secret",
         "service",
@@ -97,7 +97,8 @@ GROUPS: dict[str, dict[str, str]] = {
     },
     "image": {
         **{name: name for name in (
-            "build", "history", "import", "inspect", "layers", "pull", "tag",
+            "build", "history", "import", "inspect", "layers", "load", "pull", "push", "save",
+            "tag",
         )},
         "prune": "image_prune", "ls": "images", "list": "images", "rm": "rmi", "remove": "rmi",
     },
@@ -111,7 +112,6 @@ GROUPS: dict[str, dict[str, str]] = {
 }  # fmt: skip
 _PLANNED_IN_GROUPS = {
     "system": frozenset(["dial-stdio"]),
-    "image": frozenset(["load", "push", "save"]),
 }
 
 

@@ -25,6 +25,7 @@ from dockmagic_runtime.containers.rename import rename
 from dockmagic_runtime.containers.restart import restart as restart_container
 from dockmagic_runtime.containers.start import check_network
 from dockmagic_runtime.containers.update import update as update_container
+from dockmagic_runtime.distribution.verbs import ImageVerbs
 from dockmagic_runtime.errors import EngineBug
 from dockmagic_runtime.model.commit import CommitSpec, ImportSpec
 from dockmagic_runtime.model.container import (
@@ -42,7 +43,7 @@ from dockmagic_runtime.model.container import (
 from dockmagic_runtime.model.event import Event
 from dockmagic_runtime.model.events import BuildEvent, BuildRequest
 from dockmagic_runtime.model.explanation import Explanation
-from dockmagic_runtime.model.image import History, Image, Layer
+from dockmagic_runtime.model.image import Image
 from dockmagic_runtime.model.usage import ContainerSize, DiskUsage, Pruned
 from dockmagic_runtime.model.volume import PrunedVolumes, Volume
 from dockmagic_runtime.rooms import Rooms
@@ -54,7 +55,7 @@ if TYPE_CHECKING:
     from dockmagic_runtime.images.compression import Readable
 
 
-class Engine(Rooms):
+class Engine(Rooms, ImageVerbs):
     """One Docker area, used from this process. Thread-safe; any number may share an area.
 
     `root` is the area's directory (default: `$DOCKMAGIC_ROOT`, then the system's or the user's
@@ -63,30 +64,6 @@ class Engine(Rooms):
     """
 
     # ---------------------------------------------------------------- images
-
-    def images(self, *, all: bool = False) -> tuple[Image, ...]:
-        """All images, newest first; without `all`, those with a tag or nothing above them."""
-        return self._images.list(all=all)
-
-    def image(self, reference: str) -> Image:
-        """By tag, id or unique prefix of an id. Raises NotFound."""
-        return self._images.resolve(reference)
-
-    def inspect_image(self, reference: str) -> dict[str, Any]:
-        """Docker's JSON of an image."""
-        return self._images.inspect(self.image(reference))
-
-    def history(self, reference: str) -> tuple[History, ...]:
-        """What made the image, newest first."""
-        return self._images.history(self.image(reference))
-
-    def layers(self, reference: str) -> tuple[Layer, ...]:
-        """The image's layers with their files, bottom first."""
-        return self._images.layers(self.image(reference))
-
-    def tag(self, source: str, target: str) -> None:
-        """Let `target` name the image that `source` names."""
-        self._images.tag(self.image(source).id, target)
 
     def remove_image(self, reference: str, *, force: bool = False) -> tuple[str, ...]:
         """Untag, and delete what nothing needs any more; Docker's lines about it."""

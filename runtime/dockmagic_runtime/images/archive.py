@@ -86,6 +86,11 @@ class ByteStream:
         self._hash = hashlib.sha256()
         self.size = 0
 
+    @property
+    def position(self) -> int:
+        """How many bytes were handed out."""
+        return self.size - len(self._chunk) + self._position
+
     def _refill(self) -> bool:
         chunk = next(self._chunks, b"")
         self.size += len(chunk)

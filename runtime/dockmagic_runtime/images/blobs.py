@@ -42,12 +42,17 @@ class BlobStore:
                 writer.write(chunk)
             return writer.commit()
 
-    def writer(self, *, digest: str = "", size: int | None = None) -> BlobWriter:
-        """For who pushes the bytes: `write` and then `commit`, inside a `with`."""
-        if digest:
+    def writer(
+        self, *, digest: str = "", size: int | None = None, is_verified: bool = False
+    ) -> BlobWriter:
+        """For who pushes the bytes: `write` and then `commit`, inside a `with`.
+
+        `is_verified`: whoever commits has compared the digest, and it need not be done twice.
+        """
+        if digest or is_verified:
             digest_hex(digest)
         fd, path = tempfile.mkstemp(prefix="blob-", dir=self._scratch)
-        return BlobWriter(self, fd, path, digest, size)
+        return BlobWriter(self, fd, path, digest, size, is_verified=is_verified)
 
     def open(self, digest: str) -> BlobReader:
         """A reader that verifies. Raises NotFound."""
@@ -95,13 +100,22 @@ class BlobStore:
 class BlobWriter:
     """One blob on its way in. Leaving the `with` without `commit` removes what was written."""
 
-    def __init__(self, store: BlobStore, fd: int, path: str, digest: str, size: int | None) -> None:
+    def __init__(
+        self,
+        store: BlobStore,
+        fd: int,
+        path: str,
+        digest: str,
+        size: int | None,
+        *,
+        is_verified: bool = False,
+    ) -> None:
         self._store = store
         self._file = io.FileIO(fd, "wb")
         self._path = path
         self._digest = digest
         self._expected = size
-        self._hash = hashlib.sha256()
+        self._hash = None if is_verified else hashlib.sha256()
         self.size = 0
 
     def write(self, data: bytes) -> None:
@@ -110,14 +124,15 @@ class BlobWriter:
             raise RemoteFailed(
                 f"{self._digest or 'the blob'} has more than the {self._expected} bytes promised"
             )
-        self._hash.update(data)
+        if self._hash is not None:
+            self._hash.update(data)
         view = memoryview(data)
         while view:
             view = view[self._file.write(view) or 0 :]
 
     def commit(self) -> str:
         """Check, and give it its name. The digest."""
-        digest = f"sha256:{self._hash.hexdigest()}"
+        digest = f"sha256:{self._hash.hexdigest()}" if self._hash else self._digest
         if self._expected not in (None, self.size):
             raise RemoteFailed(
                 f"{self._digest or 'the blob'} has {self.size} bytes, "

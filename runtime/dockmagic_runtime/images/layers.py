@@ -12,7 +12,7 @@ import os
 import sqlite3
 import tempfile
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -117,11 +117,13 @@ class LayerStore:
         limits: Limits | None = None,
         blob: str = "",
         media_type: str = "",
+        before_placing: Callable[[], object] = lambda: None,
     ) -> LayerRecord:
         """Unpack a layer's tar, compressed or not, on top of the chain `parent` ("" for none).
 
         With `expected_diff_id`, a layer that is here already is not even read, and one that turns
-        out to be another is refused. Idempotent.
+        out to be another is refused. Idempotent. `before_placing` is called once the stream was
+        read to its end and verified.
         """
         from dockmagic_runtime.images import document
         from dockmagic_runtime.images.unpack import unpack
@@ -147,6 +149,7 @@ class LayerStore:
                 blob=blob,
                 media_type=media_type,
             )
+            before_placing()
             return self._place(made, record)
 
     def adopt(self, upper: str, parent: str) -> LayerRecord:
@@ -202,12 +205,14 @@ class LayerStore:
         return record
 
     def set_blob(self, chain_id: str, blob: str, media_type: str) -> None:
-        """Note under which digest a registry or an archive has the layer."""
+        """Note under which digest a registry or an archive has the layer, instead of before."""
+        before = self.get(chain_id)
         with self._database.transaction() as connection:
             connection.execute(
                 "UPDATE layers SET blob = ?, media_type = ? WHERE chain_id = ?",
                 (blob, media_type, chain_id),
             )
+        self._remove_blobs([before])
 
     # --- giving away -----------------------------------------------------------------------
 

@@ -107,6 +107,28 @@ class ImageStore:
         rows = self._database.rows(_TAGS_OF, image_id)
         return tuple(ImageReference.parse(key) for (key,) in rows)
 
+    def tags_of(self, repository: str) -> tuple[ImageReference, ...]:
+        """The tags of a repository, which is named in full."""
+        query = "SELECT reference FROM tags WHERE reference >= ? AND reference < ? ORDER BY 1"
+        rows = self._database.rows(query, f"{repository}:", f"{repository};")  # ";" follows ":"
+        return tuple(ImageReference.parse(key) for (key,) in rows)
+
+    def manifest_digest(self, image_id: str) -> str:
+        """Of the manifest that the image was pulled by; "" if it was not."""
+        row = self._database.row("SELECT manifest FROM images WHERE id = ?", image_id)
+        return str(row[0]) if row else ""
+
+    def known_repositories(self, blob: str, registry: str) -> tuple[str, ...]:
+        """Where a registry has a layer's blob, as far as pulls and pushes have told; last first."""
+        rows = self._database.rows(
+            "SELECT DISTINCT reference FROM layers JOIN image_layers USING (chain_id) "
+            "JOIN tags USING (image_id) WHERE blob = ? AND reference LIKE '%@%' "
+            "ORDER BY changed DESC",
+            blob,
+        )
+        names = (ImageReference.parse(key) for (key,) in rows)
+        return tuple(dict.fromkeys(n.repository for n in names if n.registry == registry))
+
     def _image(self, image_id: str) -> Image:
         image = self._decoded.get(image_id)
         if image is None:
@@ -198,6 +220,10 @@ class ImageStore:
     def tell_imported(self, image: Image) -> None:
         """`events` knows an import by the new image's id."""
         self._tell("import", image, image.id)
+
+    def tell(self, action: str, image: Image) -> None:
+        """For `events`, under the image's own id."""
+        self._tell(action, image, image.id)
 
     def _tell(self, action: str, image: Image, name: str, *, about: str = "") -> None:
         attributes = {**image.config.labels, "name": name}

@@ -30,6 +30,29 @@ PullEvent = PullStatus | PullDone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LoadDone:
+    """An image of an archive is here, under this name, or "" if the archive names none."""
+
+    image: Image
+    reference: str
+
+
+LoadEvent = PullStatus | LoadDone
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PushDone:
+    """A registry has the image under this name; `digest` and `size` are its manifest's."""
+
+    reference: str
+    digest: str
+    size: int
+
+
+PushEvent = PullStatus | PushDone
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BuildStarted:
     steps: int
     warnings: tuple[str, ...] = ()

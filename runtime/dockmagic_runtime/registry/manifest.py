@@ -215,7 +215,11 @@ def _is_image(entry: Descriptor) -> bool:
 
 def is_foreign(layer: Descriptor) -> bool:
     """Whether the registry need not have the layer itself."""
-    return any(word in layer.media_type for word in _FOREIGN)
+    return is_foreign_type(layer.media_type)
+
+
+def is_foreign_type(media_type: str) -> bool:
+    return any(word in media_type for word in _FOREIGN)
 
 
 def _arm(platform: Platform) -> int:

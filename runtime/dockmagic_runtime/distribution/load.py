@@ -1,0 +1,277 @@
+"""`load`: images out of archives that Docker, Podman, skopeo or buildkit have written.
+
+Docker's manifest.json says what is in them, else the index of an OCI layout. A layer is unpacked
+under the digest that its image gives it, and its blob is kept as it came: a tar of somebody else
+cannot be packed again byte for byte. Ids are digests of what was read, never what a file is called.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+
+from dockmagic_runtime.distribution import layout
+from dockmagic_runtime.distribution.members import Member, Members, is_compressed
+from dockmagic_runtime.errors import InvalidInput, NotFound, Unsupported
+from dockmagic_runtime.images import document
+from dockmagic_runtime.images.blobs import BlobStore, BlobWriter
+from dockmagic_runtime.images.compression import Readable
+from dockmagic_runtime.images.layers import LayerStore
+from dockmagic_runtime.images.store import ImageStore
+from dockmagic_runtime.model.events import LoadDone, LoadEvent, PullStatus
+from dockmagic_runtime.model.image import Image
+from dockmagic_runtime.model.reference import ImageReference
+from dockmagic_runtime.registry.manifest import Platform, is_foreign_type
+from dockmagic_runtime.store.area import Area
+
+_STEPS: Final = 100
+_SMALLEST_STEP: Final = 512 << 10
+_MAX_DEPTH: Final = 3
+_GZIP_TYPE: Final = f"{layout.LAYER_TYPE}+gzip"
+_ZSTD_TYPE: Final = f"{layout.LAYER_TYPE}+zstd"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Layer:
+    """A layer's place in the archive, and what is promised of its bytes, if anything."""
+
+    path: str
+    digest: str = ""
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Loadable:
+    """One image of an archive."""
+
+    config: bytes
+    layers: tuple[_Layer, ...]
+    names: tuple[ImageReference, ...]
+
+
+class _Entry(msgspec.Struct, rename="pascal"):
+    """One image of Docker's manifest.json."""
+
+    config: str
+    layers: list[str] | None = None
+    repo_tags: list[str] | None = None
+
+
+class Loader:
+    """Brings images of archives into one area."""
+
+    def __init__(self, area: Area, images: ImageStore, layers: LayerStore) -> None:
+        self._scratch = str(area.scratch)
+        self._images = images
+        self._layers = layers
+        self._blobs = BlobStore(area)
+
+    def load(self, source: Readable) -> Iterator[LoadEvent]:
+        """Yields PullStatus for each layer that is new, then a LoadDone for each name.
+
+        Raises InvalidInput for what is no image archive.
+        """
+        with Members(source, self._scratch) as members:
+            for loadable in _loadables(members):
+                yield from self._image(members, loadable)
+
+    def _image(self, members: Members, loadable: _Loadable) -> Iterator[LoadEvent]:
+        diff_ids = document.decode_config(loadable.config).diff_ids
+        if len(diff_ids) != len(loadable.layers):
+            raise InvalidInput(
+                f"invalid manifest, layers length mismatch: expected {len(diff_ids)}, "
+                f"got {len(loadable.layers)}"
+            )
+        chain_ids = document.chain_ids(diff_ids)
+        for number, layer in enumerate(loadable.layers):
+            below = chain_ids[number - 1] if number else ""
+            if not self._layers.has(chain_ids[number]):
+                yield from self._layer(members, layer, below, diff_ids[number])
+        image = self._images.put(loadable.config, chain_ids)
+        yield from self._name(image, loadable.names)
+
+    def _name(self, image: Image, names: Sequence[ImageReference]) -> Iterator[LoadEvent]:
+        for name in names:
+            if before := self._before(name, image):
+                yield PullStatus(
+                    status=f"The image {name.familiar} already exists, renaming the old one "
+                    f"with ID {before} to empty string"
+                )
+            self._images.tag(image.id, name.canonical, announce=False)
+        image = self._images.resolve(image.id)
+        self._images.tell("load", image)
+        for name in names:
+            yield LoadDone(image=image, reference=name.familiar)
+        if not names:
+            yield LoadDone(image=image, reference="")
+
+    def _before(self, name: ImageReference, image: Image) -> str:
+        """The id of another image that has the name until now."""
+        try:
+            found = self._images.resolve(name.canonical)
+        except NotFound:
+            return ""
+        return found.id if found.id != image.id else ""
+
+    # ------------------------------------------------------------------ layers
+
+    def _layer(
+        self, members: Members, layer: _Layer, below: str, diff_id: str
+    ) -> Generator[PullStatus, None, None]:
+        member = members.open(layer.path)
+        short, size = diff_id.removeprefix("sha256:")[:12], member.size
+        yield PullStatus(status="Loading layer", id=short, current=0, total=size)
+        if layer.size not in (None, size):
+            raise InvalidInput(f"{layer.path!r} has {size} bytes, {layer.size} were promised")
+        if layer.digest in ("", diff_id) and not is_compressed(member.head()):
+            self._add_plain(member, below, diff_id)
+        else:
+            self._add_blob(member, layer, below, diff_id)
+        yield PullStatus(status="Loading layer", id=short, current=size, total=size)
+
+    def _add_plain(self, member: Member, below: str, diff_id: str) -> None:
+        """A tar's digest is its diff id, which unpacking verifies: so it is hashed only once."""
+        with self._blobs.writer(digest=diff_id, size=member.size, is_verified=True) as writer:
+            self._layers.add(
+                _Kept(member, writer),
+                below,
+                expected_diff_id=diff_id,
+                blob=diff_id,
+                media_type=layout.LAYER_TYPE,
+                before_placing=writer.commit,
+            )
+
+    def _add_blob(self, member: Member, layer: _Layer, below: str, diff_id: str) -> None:
+        zstd = member.head().startswith(b"\x28\xb5\x2f\xfd")
+        digest = self._blobs.put(member, digest=layer.digest, size=layer.size)
+        with self._blobs.open(digest) as blob:
+            self._layers.add(
+                blob,
+                below,
+                expected_diff_id=diff_id,
+                blob=digest,
+                media_type=_ZSTD_TYPE if zstd else _GZIP_TYPE,
+            )
+
+
+class _Kept:
+    """A reader that also writes down what is read."""
+
+    def __init__(self, source: Readable, writer: BlobWriter) -> None:
+        self._source = source
+        self._writer = writer
+
+    def read(self, size: int = -1, /) -> bytes:
+        data = self._source.read(size)
+        self._writer.write(data)
+        return data
+
+
+# ---------------------------------------------------------------------- what is in an archive
+
+
+def _loadables(members: Members) -> list[_Loadable]:
+    if layout.MANIFEST in members:
+        return _from_docker(members)
+    if layout.INDEX in members:
+        return _from_layout(members)
+    raise InvalidInput(
+        "the archive holds no images: it has neither manifest.json nor index.json",
+        hint="an archive of a container's files becomes an image by 'docker import'",
+    )
+
+
+def _from_docker(members: Members) -> list[_Loadable]:
+    try:
+        entries = msgspec.json.decode(members.document(layout.MANIFEST), type=list[_Entry])
+    except msgspec.MsgspecError as error:
+        raise InvalidInput(f"the archive's manifest.json is malformed: {error}") from None
+    return [
+        _Loadable(
+            config=members.document(entry.config),
+            layers=tuple(_Layer(path=path) for path in entry.layers or ()),
+            names=tuple(_tagged(tag) for tag in entry.repo_tags or ()),
+        )
+        for entry in entries
+    ]
+
+
+def _tagged(text: str) -> ImageReference:
+    name = ImageReference.parse(text)
+    if name.digest:
+        raise InvalidInput(f"invalid tag {text!r}")
+    return name
+
+
+def _from_layout(members: Members) -> list[_Loadable]:
+    index = document.decode_manifest(members.document(layout.INDEX))
+    if not isinstance(index, document.Index):
+        raise InvalidInput("the archive's index.json is no index")
+    found: dict[str, _Loadable] = {}
+    for descriptor in index.manifests:
+        names = _names(descriptor.annotations or {})
+        for one in _images(members, descriptor, names, depth=0):
+            known = found.get(document.image_id(one.config))
+            names = (*known.names, *one.names) if known else one.names
+            found[document.image_id(one.config)] = _Loadable(
+                config=one.config, layers=one.layers, names=tuple(dict.fromkeys(names))
+            )
+    return list(found.values())
+
+
+def _names(annotations: dict[str, str]) -> tuple[ImageReference, ...]:
+    """containerd's name in full; else the layout's own, if it is more than a tag."""
+    text = annotations.get(layout.CONTAINERD_NAME, "")
+    if not text:
+        told = annotations.get(layout.REF_NAME, "")
+        text = told if ":" in told or "/" in told else ""
+    return (_tagged(text),) if text else ()
+
+
+def _images(
+    members: Members, descriptor: document.Descriptor, names: tuple[ImageReference, ...], depth: int
+) -> list[_Loadable]:
+    """The image that a descriptor means; of an index, the one that runs here."""
+    data = _blob(members, descriptor)
+    manifest = document.decode_manifest(data, descriptor.media_type)
+    if isinstance(manifest, document.Index):
+        if depth == _MAX_DEPTH:
+            raise InvalidInput("the archive's index holds indexes too deep to follow")
+        chosen = _for_host(manifest)
+        return _images(members, chosen, names, depth + 1)
+    for layer in manifest.layers:
+        if is_foreign_type(layer.media_type):
+            raise Unsupported("the archive's image has a foreign layer", hint="it is for Windows")
+    layers = tuple(
+        _Layer(path=layout.blob_path(one.digest), digest=one.digest, size=one.size)
+        for one in manifest.layers
+    )
+    return [_Loadable(config=_blob(members, manifest.config), layers=layers, names=names)]
+
+
+def _for_host(index: document.Index) -> document.Descriptor:
+    host = Platform.host()
+
+    def rank(one: document.Descriptor) -> int:
+        if one.platform is None:
+            return 50
+        its: Any = one.platform
+        found = host.rank(Platform(os=its.os, architecture=its.architecture, variant=its.variant))
+        return 100 if found is None else found
+
+    best = min(index.manifests, key=rank, default=None)
+    if best is None or rank(best) == 100:
+        raise NotFound(f"the archive has no image for {host}")
+    return best
+
+
+def _blob(members: Members, descriptor: document.Descriptor) -> bytes:
+    data = members.document(layout.blob_path(descriptor.digest))
+    digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+    if digest != descriptor.digest:
+        raise InvalidInput(f"the content of {descriptor.digest} is damaged: it hashes to {digest}")
+    return data

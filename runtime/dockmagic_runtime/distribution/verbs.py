@@ -1,0 +1,80 @@
+"""`ImageVerbs`: the part of the engine's façade that needs images and registries, and no more.
+
+`Engine` is one of these. What a verb needs is imported when it is first used: most commands pull,
+push or load nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from dockmagic_runtime.images.blobs import BlobStore
+from dockmagic_runtime.images.compression import Readable
+from dockmagic_runtime.images.layers import LayerStore
+from dockmagic_runtime.images.store import ImageStore
+from dockmagic_runtime.model.events import LoadEvent, PushEvent
+from dockmagic_runtime.model.image import History, Image, Layer
+from dockmagic_runtime.store.area import Area
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.distribution.push import Pusher
+
+
+class ImageVerbs:
+    """To be given its stores by who is one."""
+
+    area: Area
+    _images: ImageStore
+    _layers: LayerStore
+
+    @cached_property
+    def _pusher(self) -> Pusher:
+        from dockmagic_runtime.distribution.push import Pusher
+
+        return Pusher(self._images, self._layers, BlobStore(self.area))
+
+    def images(self, *, all: bool = False) -> tuple[Image, ...]:
+        """All images, newest first; without `all`, those with a tag or nothing above them."""
+        return self._images.list(all=all)
+
+    def image(self, reference: str) -> Image:
+        """By tag, id or unique prefix of an id. Raises NotFound."""
+        return self._images.resolve(reference)
+
+    def inspect_image(self, reference: str) -> dict[str, Any]:
+        """Docker's JSON of an image."""
+        return self._images.inspect(self.image(reference))
+
+    def history(self, reference: str) -> tuple[History, ...]:
+        """What made the image, newest first."""
+        return self._images.history(self.image(reference))
+
+    def layers(self, reference: str) -> tuple[Layer, ...]:
+        """The image's layers with their files, bottom first."""
+        return self._images.layers(self.image(reference))
+
+    def tag(self, source: str, target: str) -> None:
+        """Let `target` name the image that `source` names."""
+        self._images.tag(self.image(source).id, target)
+
+    def push(self, reference: str, *, all_tags: bool = False) -> Iterator[PushEvent]:
+        """Give an image, or with `all_tags` all of a repository's, to its registry.
+
+        Yields PullStatus lines, then a PushDone for each tag. Raises NotFound, AccessDenied.
+        """
+        return self._pusher.push(reference, all_tags=all_tags)
+
+    def save(self, references: Sequence[str], out: BinaryIO) -> None:
+        """Write images as one archive, which may be a pipe. Raises NotFound."""
+        from dockmagic_runtime.distribution.save import Saver
+
+        for image in Saver(self.area, self._images, self._layers).save(references, out):
+            self._images.tell("save", image)
+
+    def load(self, source: Readable) -> Iterator[LoadEvent]:
+        """Bring the images of an archive, compressed or not; a LoadDone for each name."""
+        from dockmagic_runtime.distribution.load import Loader
+
+        return Loader(self.area, self._images, self._layers).load(source)
