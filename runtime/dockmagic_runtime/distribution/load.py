@@ -15,10 +15,9 @@ from typing import Any, Final
 import msgspec
 
 from dockmagic_runtime.distribution import layout
-from dockmagic_runtime.distribution.members import Member, Members, is_compressed
+from dockmagic_runtime.distribution.members import Members
 from dockmagic_runtime.errors import InvalidInput, NotFound, Unsupported
 from dockmagic_runtime.images import document
-from dockmagic_runtime.images.blobs import BlobStore, BlobWriter
 from dockmagic_runtime.images.compression import Readable
 from dockmagic_runtime.images.layers import LayerStore
 from dockmagic_runtime.images.store import ImageStore
@@ -28,11 +27,7 @@ from dockmagic_runtime.model.reference import ImageReference
 from dockmagic_runtime.registry.manifest import Platform, is_foreign_type
 from dockmagic_runtime.store.area import Area
 
-_STEPS: Final = 100
-_SMALLEST_STEP: Final = 512 << 10
 _MAX_DEPTH: Final = 3
-_GZIP_TYPE: Final = f"{layout.LAYER_TYPE}+gzip"
-_ZSTD_TYPE: Final = f"{layout.LAYER_TYPE}+zstd"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +63,6 @@ class Loader:
         self._scratch = str(area.scratch)
         self._images = images
         self._layers = layers
-        self._blobs = BlobStore(area)
 
     def load(self, source: Readable) -> Iterator[LoadEvent]:
         """Yields PullStatus for each layer that is new, then a LoadDone for each name.
@@ -125,50 +119,10 @@ class Loader:
         member = members.open(layer.path)
         short, size = diff_id.removeprefix("sha256:")[:12], member.size
         yield PullStatus(status="Loading layer", id=short, current=0, total=size)
-        if layer.size not in (None, size):
-            raise InvalidInput(f"{layer.path!r} has {size} bytes, {layer.size} were promised")
-        if layer.digest in ("", diff_id) and not is_compressed(member.head()):
-            self._add_plain(member, below, diff_id)
-        else:
-            self._add_blob(member, layer, below, diff_id)
+        self._layers.add_kept(
+            member, below, expected_diff_id=diff_id, digest=layer.digest, size=layer.size
+        )
         yield PullStatus(status="Loading layer", id=short, current=size, total=size)
-
-    def _add_plain(self, member: Member, below: str, diff_id: str) -> None:
-        """A tar's digest is its diff id, which unpacking verifies: so it is hashed only once."""
-        with self._blobs.writer(digest=diff_id, size=member.size, is_verified=True) as writer:
-            self._layers.add(
-                _Kept(member, writer),
-                below,
-                expected_diff_id=diff_id,
-                blob=diff_id,
-                media_type=layout.LAYER_TYPE,
-                before_placing=writer.commit,
-            )
-
-    def _add_blob(self, member: Member, layer: _Layer, below: str, diff_id: str) -> None:
-        zstd = member.head().startswith(b"\x28\xb5\x2f\xfd")
-        digest = self._blobs.put(member, digest=layer.digest, size=layer.size)
-        with self._blobs.open(digest) as blob:
-            self._layers.add(
-                blob,
-                below,
-                expected_diff_id=diff_id,
-                blob=digest,
-                media_type=_ZSTD_TYPE if zstd else _GZIP_TYPE,
-            )
-
-
-class _Kept:
-    """A reader that also writes down what is read."""
-
-    def __init__(self, source: Readable, writer: BlobWriter) -> None:
-        self._source = source
-        self._writer = writer
-
-    def read(self, size: int = -1, /) -> bytes:
-        data = self._source.read(size)
-        self._writer.write(data)
-        return data
 
 
 # ---------------------------------------------------------------------- what is in an archive

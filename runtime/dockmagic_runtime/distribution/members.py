@@ -118,10 +118,6 @@ class Member:
         self._offset += len(data)
         return data
 
-    def head(self) -> bytes:
-        """Its first bytes, which stay to be read."""
-        return os.pread(self._fd, min(8, self.size), self._end - self.size)
-
 
 def _plain_file(source: Readable) -> Any:
     """`source`, if it is an uncompressed archive in a file, at the place it is to be read from."""

@@ -43,16 +43,16 @@ class BlobStore:
             return writer.commit()
 
     def writer(
-        self, *, digest: str = "", size: int | None = None, is_verified: bool = False
+        self, *, digest: str = "", size: int | None = None, hashed: bool = True
     ) -> BlobWriter:
         """For who pushes the bytes: `write` and then `commit`, inside a `with`.
 
-        `is_verified`: whoever commits has compared the digest, and it need not be done twice.
+        Not `hashed`: whoever commits knows the digest, and it is not computed twice.
         """
-        if digest or is_verified:
+        if digest:
             digest_hex(digest)
         fd, path = tempfile.mkstemp(prefix="blob-", dir=self._scratch)
-        return BlobWriter(self, fd, path, digest, size, is_verified=is_verified)
+        return BlobWriter(self, fd, path, digest, size, hashed=hashed)
 
     def open(self, digest: str) -> BlobReader:
         """A reader that verifies. Raises NotFound."""
@@ -108,14 +108,15 @@ class BlobWriter:
         digest: str,
         size: int | None,
         *,
-        is_verified: bool = False,
+        hashed: bool = True,
     ) -> None:
         self._store = store
         self._file = io.FileIO(fd, "wb")
         self._path = path
         self._digest = digest
         self._expected = size
-        self._hash = None if is_verified else hashlib.sha256()
+        self._hash = hashlib.sha256()
+        self.hashed = hashed  # may be changed before the first write
         self.size = 0
 
     def write(self, data: bytes) -> None:
@@ -124,15 +125,16 @@ class BlobWriter:
             raise RemoteFailed(
                 f"{self._digest or 'the blob'} has more than the {self._expected} bytes promised"
             )
-        if self._hash is not None:
+        if self.hashed:
             self._hash.update(data)
         view = memoryview(data)
         while view:
             view = view[self._file.write(view) or 0 :]
 
-    def commit(self) -> str:
-        """Check, and give it its name. The digest."""
-        digest = f"sha256:{self._hash.hexdigest()}" if self._hash else self._digest
+    def commit(self, digest: str = "") -> str:
+        """Check, and give it its name. The digest, which is `digest` where none was computed."""
+        if self.hashed:
+            digest = f"sha256:{self._hash.hexdigest()}"
         if self._expected not in (None, self.size):
             raise RemoteFailed(
                 f"{self._digest or 'the blob'} has {self.size} bytes, "

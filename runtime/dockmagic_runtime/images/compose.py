@@ -67,7 +67,7 @@ def import_image(
     """
     check_reference(spec.reference)  # mistakes first: the archive may be large
     config = apply_changes({}, spec.changes)
-    layer = layers.add(tar, "")
+    layer = layers.add_kept(tar, "")
     image = compose(
         images, layers, chain_id=layer.chain_id, config=config, entry={"comment": spec.message}
     )

@@ -12,10 +12,10 @@ import os
 import sqlite3
 import tempfile
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from dockmagic_runtime.errors import EngineBug, NotFound
 from dockmagic_runtime.images.archive import Limits
@@ -27,6 +27,9 @@ from dockmagic_runtime.model.image import LayerFile
 from dockmagic_runtime.model.reference import digest_hex
 from dockmagic_runtime.store.area import Area
 from dockmagic_runtime.store.database import Database
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.images.unpack import Unpacked
 
 _COLUMNS: Final = "chain_id, diff_id, parent, size, blob, media_type"
 _GRACE: Final = 24 * 3600.0
@@ -117,40 +120,70 @@ class LayerStore:
         limits: Limits | None = None,
         blob: str = "",
         media_type: str = "",
-        before_placing: Callable[[], object] = lambda: None,
     ) -> LayerRecord:
         """Unpack a layer's tar, compressed or not, on top of the chain `parent` ("" for none).
 
         With `expected_diff_id`, a layer that is here already is not even read, and one that turns
-        out to be another is refused. Idempotent. `before_placing` is called once the stream was
-        read to its end and verified.
+        out to be another is refused. Idempotent. `blob` is where the stream is kept, if it is.
         """
+        if present := self._present(parent, expected_diff_id):
+            return present
+        with self._prepared() as made:
+            unpacked = self._unpack(made, stream, parent, expected_diff_id, limits)
+            return self._place(made, _unpacked_record(unpacked, parent, blob, media_type))
+
+    def add_kept(
+        self,
+        stream: Readable,
+        parent: str,
+        *,
+        expected_diff_id: str = "",
+        limits: Limits | None = None,
+        digest: str = "",
+        size: int | None = None,
+    ) -> LayerRecord:
+        """The same for a layer of another program, whose bytes cannot be made again: they are
+        kept as a blob, which is to have this `digest` and `size` if they are promised.
+        """
+        from dockmagic_runtime.images.keeping import Keeper
+
+        if present := self._present(parent, expected_diff_id):
+            return present
+        with (
+            self._prepared() as made,
+            Keeper(self._blobs, stream, digest=digest, size=size) as keeper,
+        ):
+            unpacked = self._unpack(made, keeper, parent, expected_diff_id, limits)
+            blob = keeper.commit(unpacked.diff_id)
+            record = _unpacked_record(unpacked, parent, blob, keeper.media_type)
+            return self._place(made, record)
+
+    def _present(self, parent: str, expected_diff_id: str) -> LayerRecord | None:
         from dockmagic_runtime.images import document
+
+        if not expected_diff_id:
+            return None
+        chain_id = document.chain_id(parent, expected_diff_id)
+        return self.get(chain_id) if self.has(chain_id) else None
+
+    def _unpack(
+        self,
+        made: str,
+        stream: Readable,
+        parent: str,
+        expected_diff_id: str,
+        limits: Limits | None,
+    ) -> Unpacked:
         from dockmagic_runtime.images.unpack import unpack
 
-        if expected_diff_id:
-            chain_id = document.chain_id(parent, expected_diff_id)
-            if self.has(chain_id):
-                return self.get(chain_id)
-        with self._prepared() as made:
-            os.mkdir(f"{made}/diff")
-            unpacked = unpack(
-                stream,
-                f"{made}/diff",
-                expected_diff_id=expected_diff_id,
-                lowers=self.lowers(parent),
-                limits=limits,
-            )
-            record = LayerRecord(
-                chain_id=document.chain_id(parent, unpacked.diff_id),
-                diff_id=unpacked.diff_id,
-                parent=parent,
-                size=unpacked.size,
-                blob=blob,
-                media_type=media_type,
-            )
-            before_placing()
-            return self._place(made, record)
+        os.mkdir(f"{made}/diff")
+        return unpack(
+            stream,
+            f"{made}/diff",
+            expected_diff_id=expected_diff_id,
+            lowers=self.lowers(parent),
+            limits=limits,
+        )
 
     def adopt(self, upper: str, parent: str) -> LayerRecord:
         """Make an overlay's upper directory, unmounted, a layer on top of the chain `parent`.
@@ -309,6 +342,19 @@ class LayerStore:
         for digest in self._blobs.digests():
             if digest not in known and self._blobs.age(digest) > _GRACE:
                 self._blobs.delete(digest)
+
+
+def _unpacked_record(unpacked: Unpacked, parent: str, blob: str, media_type: str) -> LayerRecord:
+    from dockmagic_runtime.images import document
+
+    return LayerRecord(
+        chain_id=document.chain_id(parent, unpacked.diff_id),
+        diff_id=unpacked.diff_id,
+        parent=parent,
+        size=unpacked.size,
+        blob=blob,
+        media_type=media_type,
+    )
 
 
 def _record(row: tuple[object, ...]) -> LayerRecord:

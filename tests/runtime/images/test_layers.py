@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from dockmagic_runtime.errors import EngineBug, InvalidInput, NotFound, RemoteFailed
 from dockmagic_runtime.images import document
@@ -274,3 +275,28 @@ def test_prune_takes_unused_chains_strangers_and_forgotten_blobs(
     assert layers.prune() == 2
     assert state(area) == (["scratch-init"], [])
     assert (blobs.has(old), blobs.has(young)) == (False, True)
+
+
+@pytest.mark.parametrize("compress", [bytes, gzip.compress, zstandard.compress])
+def test_the_layer_of_another_program_is_kept_as_it_came(
+    layers: LayerStore, area: Area, compress: Callable[[bytes], bytes]
+) -> None:
+    foreign = tar(a="1").getvalue() + bytes(20_000)  # we would not pad it so
+    record = layers.add_kept(io.BytesIO(compress(foreign)), "")
+    assert record.diff_id == f"sha256:{hashlib.sha256(foreign).hexdigest()}"
+    blob = hashlib.sha256(compress(foreign)).hexdigest()
+    assert record.blob == f"sha256:{blob}"
+    assert (area.blobs / blob).read_bytes() == compress(foreign)
+    out = io.BytesIO()
+    layers.pack(record.chain_id, out)
+    assert out.getvalue() == foreign
+
+
+def test_nothing_is_kept_of_a_layer_that_is_not_what_was_promised(
+    layers: LayerStore, area: Area
+) -> None:
+    data = tar(a="1").getvalue()
+    for promised in ({"digest": f"sha256:{'0' * 64}"}, {"size": len(data) - 1}):
+        with pytest.raises(RemoteFailed):
+            layers.add_kept(io.BytesIO(data), "", **promised)  # type: ignore[arg-type]
+    assert list(area.blobs.iterdir()) == list(area.layers.iterdir()) == []

@@ -1,0 +1,75 @@
+"""A layer's stream, written down as a blob while it is read.
+
+A tar of somebody else cannot be packed again byte for byte, so it is kept as it came. One pass
+does it all: of a plain tar the digest is the diff id, which unpacking computes anyway; only a
+compressed stream is hashed here.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Final
+
+from dockmagic_runtime.images.blobs import BlobStore
+from dockmagic_runtime.images.compression import Readable
+
+_TAR: Final = "application/vnd.oci.image.layer.v1.tar"
+_KINDS: Final = {  # by magic number; OCI knows no layers in xz and bzip2
+    b"\x1f\x8b": f"{_TAR}+gzip",
+    b"\x28\xb5\x2f\xfd": f"{_TAR}+zstd",
+    b"\xfd7zXZ\x00": f"{_TAR}+xz",
+    b"BZh": f"{_TAR}+bzip2",
+}
+_LONGEST: Final = max(map(len, _KINDS))
+_CHUNK: Final = 1 << 20
+
+
+def media_type(head: bytes) -> str:
+    """The kind of a layer whose first bytes these are."""
+    return next((kind for magic, kind in _KINDS.items() if head.startswith(magic)), _TAR)
+
+
+class Keeper:
+    """Readable and a context manager. Without `commit`, nothing is kept.
+
+    `digest` and `size` are what is promised of the stream, if anything.
+    """
+
+    def __init__(
+        self, blobs: BlobStore, source: Readable, *, digest: str = "", size: int | None = None
+    ) -> None:
+        self._source = source
+        self._writer = blobs.writer(digest=digest, size=size, hashed=False)
+        self.media_type = ""
+
+    def read(self, size: int = -1, /) -> bytes:
+        data = self._source.read(size)
+        if not self.media_type:
+            data = self._begin(data)
+        self._writer.write(data)
+        return data
+
+    def _begin(self, data: bytes) -> bytes:
+        while len(data) < _LONGEST and (piece := self._source.read(_LONGEST)):
+            data += piece
+        self.media_type = media_type(data)
+        self._writer.hashed = self.media_type != _TAR
+        return data
+
+    def commit(self, diff_id: str) -> str:
+        """The blob's digest, once the stream turned out to be the tar `diff_id`."""
+        while self.read(_CHUNK):
+            pass  # what a decompressor has left is part of the blob
+        return self._writer.commit(diff_id)
+
+    def __enter__(self) -> Keeper:
+        self._writer.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._writer.__exit__(kind, error, traceback)
