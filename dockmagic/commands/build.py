@@ -9,12 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dockmagic.commands.environment import check_label, read_env, read_labels
-from dockmagic.commands.flags import Arguments, Parser, planned, switch, value, values
-from dockmagic.commands.platforms import IMAGE_FLAGS
+from dockmagic.commands.build_flags import BUILD_FLAGS, is_quiet, request_fields
+from dockmagic.commands.flags import Arguments, Parser
 from dockmagic.commands.references import familiar
 from dockmagic.commands.result import Event, Result
-from dockmagic_runtime.errors import InvalidInput, Unsupported
+from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.events import (
     BuildDone,
     BuildEvent,
@@ -34,38 +33,12 @@ _KEPT = 64 * 1024  # bytes of output kept for each step; the end is what tells o
 def parser() -> Parser:
     return Parser(
         verb="build",
-        usage="[OPTIONS] PATH | -",
+        usage="[OPTIONS] PATH | URL | -",
         summary="Build an image from a Dockerfile",
         minimum=1,
         maximum=1,
         flags=BUILD_FLAGS,
     )
-
-
-BUILD_FLAGS = (
-    values("build-arg", help="Value of an ARG, NAME=VALUE, or NAME to pass yours on"),
-    value("file", "f", "The Dockerfile (PATH/Dockerfile if not given)"),
-    switch("force-rm", help="Leave no intermediate container behind: always so here"),
-    value("iidfile", help="Write the image's id to this file"),
-    values("label", help="Metadata for the image, KEY=VALUE", convert=check_label),
-    value("network", help="Network of RUN: bridge, host or none", default="bridge"),
-    switch("no-cache", help="Run every step anew"),
-    value("progress", help="Kind of progress: auto or plain", default="auto"),
-    switch("pull", help="Look for a newer base image"),
-    switch("quiet", "q", "Only the image's id at the end"),
-    switch("rm", help="Remove intermediate containers: always so here", default=True),
-    values("tag", "t", "Name for the image, NAME[:TAG]"),
-    value("target", help="Stage to build"),
-    *IMAGE_FLAGS,
-    *planned(
-        "add-host=list", "cache-from=strings", "cache-to=list", "cgroup-parent=string",
-        "compress", "cpu-period=int", "cpu-quota=int", "c/cpu-shares=int", "cpuset-cpus=string",
-        "cpuset-mems=string", "isolation=string", "load",
-        "m/memory=bytes", "memory-swap=bytes", "o/output=list", "push",
-        "secret=list", "security-opt=strings", "shm-size=bytes", "squash", "ssh=list",
-        "ulimit=ulimit",
-    ),
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,39 +90,37 @@ class Built(Result):
 
 
 def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
-    path = arguments.words[0]
+    path, file = arguments.words[0], arguments.flag("file")
     if path == "-":
-        text, name, context = sys.stdin.read(), "Dockerfile", None
-    else:
-        context = _context(path)
-        text, name = _read(arguments.flag("file"), context)
+        if file == "-":
+            raise arguments.wrong("can't use stdin for both build context and dockerfile")
+        request = BuildRequest(
+            dockerfile=None,
+            context=None,
+            context_tar=sys.stdin.buffer,
+            file_name=file or "Dockerfile",
+            **request_fields(arguments),
+        )
+        return _watched(engine, request, arguments)
+    context = _context(path)
+    text, name = _read(file, context)
     return build(engine, arguments, text, context=context, file_name=name)
 
 
 def build(
-    engine: Engine, arguments: Arguments, text: str, *, context: str | None, file_name: str
+    engine: Engine, arguments: Arguments, text: str | None, *, context: str | None, file_name: str
 ) -> Iterator[Event]:
     """Build `text`: also what a cell that is a Dockerfile asks for."""
-    _check(arguments)
     request = BuildRequest(
-        dockerfile=text,
-        context=context,
-        tags=arguments.flag("tag"),
-        file_name=file_name,
-        build_args=_build_args(arguments.flag("build-arg")),
-        labels=read_labels((), arguments.flag("label")),
-        target=arguments.flag("target"),
-        no_cache=arguments.flag("no-cache"),
-        pull=arguments.flag("pull"),
-        network=arguments.flag("network"),
+        dockerfile=text, context=context, file_name=file_name, **request_fields(arguments)
     )
-    return _watched(engine.build(request), arguments)
+    return _watched(engine, request, arguments)
 
 
-def _watched(events: Iterator[BuildEvent], arguments: Arguments) -> Iterator[Event]:
+def _watched(engine: Engine, request: BuildRequest, arguments: Arguments) -> Iterator[Event]:
     steps = Steps()
-    quiet, iidfile = arguments.flag("quiet"), arguments.flag("iidfile")
-    for event in events:
+    quiet, iidfile = is_quiet(arguments), arguments.flag("iidfile")
+    for event in engine.build(request):
         steps.add(event)
         if not isinstance(event, BuildDone):
             if not quiet:
@@ -193,33 +164,25 @@ class Steps:
         )
 
 
-def _check(arguments: Arguments) -> None:
-    if not arguments.flag("rm"):
-        raise Unsupported("the flag --rm=false of 'docker build' is not supported")
-    if arguments.flag("progress") not in ("auto", "plain"):
-        progress = arguments.flag("progress")
-        raise Unsupported(f"the flag --progress={progress} of 'docker build' is not supported")
-
-
-def _build_args(given: tuple[str, ...]) -> dict[str, str]:
-    return {name: text for name, _, text in (arg.partition("=") for arg in read_env((), given))}
-
-
 def _context(path: str) -> str:
-    if "://" in path or path.startswith(("git@", "github.com/")):
-        raise Unsupported(
-            "a context from elsewhere is not supported yet", hint="clone or download it first"
-        )
+    if is_address(path):
+        return path
     if not Path(path).is_dir():
         what = "is not a directory" if Path(path).exists() else "not found"
         raise InvalidInput(f'unable to prepare context: path "{path}" {what}')
     return os.path.abspath(path)  # noqa: PTH100 - symlinks are the builder's business
 
 
-def _read(file: str, context: str) -> tuple[str, str]:
-    """The Dockerfile's text, and its name for messages."""
+def is_address(path: str) -> bool:
+    return "://" in path or path.startswith("git@")
+
+
+def _read(file: str, context: str) -> tuple[str | None, str]:
+    """The Dockerfile's text, None where it is in a context from elsewhere; and its name."""
     if file == "-":
         return sys.stdin.read(), "Dockerfile"
+    if is_address(context):
+        return None, file or "Dockerfile"
     path = Path(file) if file else Path(context) / "Dockerfile"
     if file and not path.is_absolute() and not path.exists():
         path = Path(context) / file

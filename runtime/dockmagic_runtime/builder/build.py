@@ -19,6 +19,7 @@ from dockmagic_runtime.builder.copying import Copier
 from dockmagic_runtime.builder.digests import FileDigests
 from dockmagic_runtime.builder.document import image_document, timestamp
 from dockmagic_runtime.builder.execution import Execution
+from dockmagic_runtime.builder.export import export
 from dockmagic_runtime.builder.mounting import Mounter
 from dockmagic_runtime.builder.performing import Performer
 from dockmagic_runtime.builder.plan import needed_images, plan
@@ -90,6 +91,7 @@ class Builder:
         yield BuildStarted(steps=len(made.steps), warnings=made.warnings)
         execution = self._execution(request, made, scratch, stack)
         yield from execution.run()
+        self._export(request, execution)
         stack.close()  # what was done is known before anybody is told
         image = self._tagged(self._image(made, execution.result, request.labels), tags)
         yield BuildDone(
@@ -134,6 +136,11 @@ class Builder:
             yield event
         raise EngineBug(f"the pull of {name} ended without an image")
 
+    def _export(self, request: BuildRequest, execution: Execution) -> None:
+        for output in request.outputs:
+            with execution.performer.sources.merged(execution.result.chain_ids) as tree:
+                export(tree, output, execution.performer.epoch)
+
     def _execution(
         self, request: BuildRequest, made: Plan, scratch: Scratch, stack: ExitStack
     ) -> Execution:
@@ -149,7 +156,7 @@ class Builder:
             request, digester, scratch, self._caches, self._workspace.target, self._layers.path
         )
         performer = Performer(
-            request, self._layers, self._runner, sources, scratch, copier, mounter
+            request, self._layers, self._runner, sources, scratch, copier, mounter, made.epoch
         )
         return Execution(made, not request.no_cache, cache, copier, mounter, performer)
 

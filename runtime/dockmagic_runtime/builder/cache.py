@@ -22,8 +22,9 @@ _SHOWN: Final = 3
 _KEPT_FILES: Final = 2000
 
 
-def base_key(image_id: str) -> str:
-    return _digest("base", image_id)
+def base_key(image_id: str, epoch: int | None = None) -> str:
+    """Layers that were made with another SOURCE_DATE_EPOCH hold other times."""
+    return _digest("base", image_id, *([] if epoch is None else [str(epoch)]))
 
 
 def step_key(parent: str, identity: str, contents: str = "") -> str:

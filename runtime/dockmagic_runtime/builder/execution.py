@@ -61,10 +61,10 @@ class Execution:
         if step.from_stage is not None:
             return self.tips[step.from_stage].copy()
         if step.base is None:
-            return Tip(base_key("scratch"))
+            return Tip(base_key("scratch", self.performer.epoch))
         document = step.base.config
         return Tip(
-            base_key(step.base.image_id),
+            base_key(step.base.image_id, self.performer.epoch),
             chain_ids=step.base.chain_ids,
             diff_ids=tuple(document.get("rootfs", {}).get("diff_ids") or ()),
             history=tuple(document.get("history") or ()),

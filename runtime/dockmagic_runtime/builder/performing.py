@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from dockmagic_runtime.builder.cache import Result
 from dockmagic_runtime.builder.copying import Copier
 from dockmagic_runtime.builder.document import timestamp
+from dockmagic_runtime.builder.epoch import clamp
 from dockmagic_runtime.builder.mounting import LayersOf, Mounted, Mounter
 from dockmagic_runtime.builder.ports import Layers, StepProcess, StepRunner
 from dockmagic_runtime.builder.scratch import OverlayDirectories, Scratch
@@ -33,6 +34,7 @@ class Performer:
     scratch: Scratch
     copier: Copier
     mounter: Mounter
+    epoch: int | None = None
 
     def perform(
         self, step: Step, tip: Tip, layers_of: LayersOf
@@ -45,17 +47,22 @@ class Performer:
                 return self._copy(step, tip, layers_of(step.origin))
             case WorkdirStep():
                 return self._make_workdir(step, tip)
-        return Result(created=timestamp(time.time_ns()))
+        return Result(created=self._now())
+
+    def _now(self) -> str:
+        return timestamp(time.time_ns() if self.epoch is None else self.epoch * 1_000_000_000)
 
     def _top(self, tip: Tip) -> str:
         return self.layers.path(tip.chain_ids[-1]) if tip.chain_ids else ""
 
     def _adopt(self, directories: OverlayDirectories, tip: Tip) -> Result:
+        if self.epoch is not None:
+            clamp(directories.upper, self.epoch)
         record = self.layers.adopt(directories.upper, tip.chain_ids[-1] if tip.chain_ids else "")
         if record.chain_id != tip.chain_id_with(record.diff_id):
             raise EngineBug(f"the layer store gave a layer the chain id {record.chain_id}")
         return Result(
-            created=timestamp(time.time_ns()),
+            created=self._now(),
             chain_id=record.chain_id,
             diff_id=record.diff_id,
             size=record.size,
@@ -71,7 +78,7 @@ class Performer:
         with self.scratch.overlay(self._top(tip)) as directories:
             with self.sources.writable(tip.chain_ids, directories) as root:
                 if root.exists(step.path):
-                    return Result(created=timestamp(time.time_ns()))
+                    return Result(created=self._now())
                 try:
                     os.close(root.mkdirs(step.path))
                 except NotADirectoryError:

@@ -15,6 +15,8 @@ from typing import Any, Final
 
 from dockmagic_runtime.builder import config as c
 from dockmagic_runtime.builder import stages as s
+from dockmagic_runtime.builder.epoch import ARGUMENT as EPOCH
+from dockmagic_runtime.builder.epoch import epoch_of
 from dockmagic_runtime.builder.git import GitSource
 from dockmagic_runtime.builder.mounts import step_mount
 from dockmagic_runtime.builder.origin import Origin
@@ -71,10 +73,11 @@ class _Planner:
             target=target,
             config=self._results[target].with_labels(self._request.labels),
             warnings=self._all_warnings(),
+            epoch=epoch_of(self._request.build_args),
         )
 
     def _all_warnings(self) -> tuple[str, ...]:
-        unused = sorted(set(self._request.build_args) - self._used_args)
+        unused = sorted(set(self._request.build_args) - self._used_args - {EPOCH})
         warnings = [str(one) for one in (*self._dockerfile.warnings, *self._warnings)]
         if unused:
             warnings.append(f"One or more build-args {unused} were not consumed".replace("'", ""))

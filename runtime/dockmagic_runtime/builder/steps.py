@@ -232,3 +232,4 @@ class Plan:
     target: int
     config: StageConfig
     warnings: tuple[str, ...] = field(default=())
+    epoch: int | None = None

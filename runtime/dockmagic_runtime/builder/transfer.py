@@ -28,6 +28,7 @@ _CHUNK: Final = 1 << 30
 _NO_RANGE_COPY: Final = (errno.EXDEV, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS, errno.EBADF)
 _NO_XATTR: Final = (errno.EOPNOTSUPP, errno.EPERM)
 _MAX_LINKS: Final = 40
+_HOST_MODES: Final = 0o1777
 Owner = tuple[int, int]
 
 
@@ -42,6 +43,7 @@ class Transfer:
     owner: Owner | None
     mode: int | None = None
     is_bare: bool = False
+    for_host: bool = False  # no set-uid, no devices: the files leave the container world
     _links: dict[tuple[int, int], str] = field(default_factory=dict)
 
     def copy_with_parents(
@@ -194,8 +196,12 @@ class Transfer:
 
     def _settle(self, fd: int, status: os.stat_result) -> None:
         _chown(fd, self._owner(status))  # clears set-uid, so it comes first
-        os.fchmod(fd, stat.S_IMODE(status.st_mode) if self.mode is None else self.mode)
+        os.fchmod(fd, self._mode(status))
         os.utime(fd, ns=(status.st_mtime_ns, status.st_mtime_ns))
+
+    def _mode(self, status: os.stat_result) -> int:
+        mode = stat.S_IMODE(status.st_mode) if self.mode is None else self.mode
+        return mode & _HOST_MODES if self.for_host else mode
 
     def _owner(self, status: os.stat_result) -> Owner:
         return self.owner if self.owner is not None else (status.st_uid, status.st_gid)
@@ -212,7 +218,7 @@ class Transfer:
             _clear(parent, name, path)
             os.symlink(os.readlink(item.name, dir_fd=item.parent_fd), name, dir_fd=parent)
             self._settle_by_name(item.status, parent, name)
-        elif kind != stat.S_IFSOCK:  # a socket is nothing without its process
+        elif kind != stat.S_IFSOCK and not self.for_host:  # a socket is nothing by itself
             _clear(parent, name, path)
             os.mknod(name, item.status.st_mode, item.status.st_rdev, dir_fd=parent)
             os.chmod(name, stat.S_IMODE(item.status.st_mode), dir_fd=parent)
@@ -242,7 +248,7 @@ class Transfer:
                 _copy_bytes(source, fd)
                 _chown(fd, self._owner(item.status))
                 _copy_xattrs(source, fd)
-                os.fchmod(fd, stat.S_IMODE(item.status.st_mode) if self.mode is None else self.mode)
+                os.fchmod(fd, self._mode(item.status))
                 os.utime(fd, ns=(item.status.st_mtime_ns, item.status.st_mtime_ns))
             finally:
                 os.close(fd)

@@ -93,6 +93,15 @@ class BuildDone:
 BuildEvent = BuildStarted | StepStarted | StepOutput | StepDone | PullStatus | BuildDone
 
 
+@dataclass(frozen=True, slots=True)
+class BuildOutput:
+    """`--output`: the image's files besides the image: "local" into the directory `path`, or
+    "tar" into that file, "-" for standard output."""
+
+    kind: str
+    path: str
+
+
 class Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
@@ -128,3 +137,4 @@ class BuildRequest:
     ulimits: dict[str, tuple[int, int]] = field(default_factory=dict)
     shm_size: int = 64 * 1024 * 1024
     cgroup_parent: str = ""
+    outputs: tuple[BuildOutput, ...] = ()
