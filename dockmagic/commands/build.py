@@ -18,6 +18,7 @@ from dockmagic_runtime.model.events import (
     BuildDone,
     BuildEvent,
     BuildRequest,
+    BuildStarted,
     StepDone,
     StepOutput,
     StepStarted,
@@ -120,8 +121,11 @@ def build(
 def _watched(engine: Engine, request: BuildRequest, arguments: Arguments) -> Iterator[Event]:
     steps = Steps()
     quiet, iidfile = is_quiet(arguments), arguments.flag("iidfile")
+    warnings: tuple[str, ...] = ()
     for event in engine.build(request):
         steps.add(event)
+        if isinstance(event, BuildStarted):
+            warnings = event.warnings
         if not isinstance(event, BuildDone):
             if not quiet:
                 yield event
@@ -131,6 +135,28 @@ def _watched(engine: Engine, request: BuildRequest, arguments: Arguments) -> Ite
         yield Built(
             event.image, event.tags, steps.all(), event.seconds, event.warnings, quiet
         )  # fmt: skip
+    if request.check:
+        yield Checked(warnings)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Checked(Result):
+    """What `--check` found; the warnings themselves were told before."""
+
+    warnings: tuple[str, ...]
+
+    @property
+    def exit_code(self) -> int:
+        return 1 if self.warnings else 0
+
+    def text(self) -> str:
+        count = len(self.warnings)
+        if not count:
+            return "Check complete, no warnings found."
+        return f"Check complete, {count} warning{'s have' if count > 1 else ' has'} been found!"
+
+    def rows(self) -> list[dict[str, Any]]:
+        return [{"warning": warning} for warning in self.warnings]
 
 
 @dataclass(slots=True)

@@ -160,6 +160,7 @@ def request_fields(arguments: Arguments) -> dict[str, Any]:
         "resources": _resources(arguments),
         "ulimits": dict(flag("ulimit")),
         "cgroup_parent": flag("cgroup-parent"),
+        "check": flag("check"),
         "outputs": tuple(one for one in flag("output") if one.kind not in _KEPT_OUTPUTS),
         **({"shm_size": flag("shm-size")} if flag("shm-size") else {}),
     }

@@ -10,9 +10,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 
 from dockmagic_runtime.builder.cache import BuildCache, forget
 from dockmagic_runtime.builder.caches import CacheMounts
+from dockmagic_runtime.builder.checks import ignored_sources
 from dockmagic_runtime.builder.contents import Digester
 from dockmagic_runtime.builder.context import localized
 from dockmagic_runtime.builder.copying import Copier
@@ -21,16 +23,17 @@ from dockmagic_runtime.builder.document import image_document, timestamp
 from dockmagic_runtime.builder.execution import Execution
 from dockmagic_runtime.builder.export import export
 from dockmagic_runtime.builder.mounting import Mounter
+from dockmagic_runtime.builder.origin import Origin
 from dockmagic_runtime.builder.performing import Performer
 from dockmagic_runtime.builder.plan import needed_images, plan
 from dockmagic_runtime.builder.ports import Images, Layers, StepRunner, Workspace
 from dockmagic_runtime.builder.remotes import Remotes
 from dockmagic_runtime.builder.scratch import Scratch
 from dockmagic_runtime.builder.sources import Sources
-from dockmagic_runtime.builder.steps import Base, Plan
+from dockmagic_runtime.builder.steps import Base, Plan, TransferStep
 from dockmagic_runtime.builder.tip import Tip
-from dockmagic_runtime.dockerfile import parse
-from dockmagic_runtime.errors import EngineBug, NotFound
+from dockmagic_runtime.dockerfile import Dockerfile, parse
+from dockmagic_runtime.errors import EngineBug, InvalidInput, NotFound
 from dockmagic_runtime.images.document import image_id
 from dockmagic_runtime.model.events import (
     BuildDone,
@@ -88,8 +91,11 @@ class Builder:
         for name in needed_images(dockerfile, request):
             bases[name] = yield from self._base(name, request)
         made = plan(dockerfile, request, bases)
-        yield BuildStarted(steps=len(made.steps), warnings=made.warnings)
         execution = self._execution(request, made, scratch, stack)
+        made = _with_ignored(dockerfile, made, execution)
+        yield BuildStarted(steps=len(made.steps), warnings=made.warnings)
+        if request.check:
+            return
         yield from execution.run()
         self._export(request, execution)
         stack.close()  # what was done is known before anybody is told
@@ -174,3 +180,16 @@ class Builder:
         for tag in new:
             self._images.tag(image.id, tag)
         return self._images.resolve(image.id) if new else image
+
+
+def _with_ignored(dockerfile: Dockerfile, made: Plan, execution: Execution) -> Plan:
+    """The plan, with warnings of COPYs whose source .dockerignore leaves out."""
+    copies = [step for step in made.steps if isinstance(step, TransferStep) and step.sources]
+    if not any(step.origin == Origin() for step in copies):
+        return made
+    try:
+        rules = execution.performer.sources.context().rules
+    except InvalidInput:
+        return made  # there is no context: the step says so, with its line
+    found = dockerfile.wanted(ignored_sources(copies, rules))
+    return replace(made, warnings=(*made.warnings, *map(str, found))) if found else made

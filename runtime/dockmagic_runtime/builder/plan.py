@@ -15,6 +15,12 @@ from typing import Any, Final
 
 from dockmagic_runtime.builder import config as c
 from dockmagic_runtime.builder import stages as s
+from dockmagic_runtime.builder.checks import (
+    base_platform,
+    from_checks,
+    relative_workdir,
+    undefined,
+)
 from dockmagic_runtime.builder.epoch import ARGUMENT as EPOCH
 from dockmagic_runtime.builder.epoch import epoch_of
 from dockmagic_runtime.builder.git import GitSource
@@ -62,7 +68,7 @@ class _Planner:
         self._steps: list[Step] = []
         self._results: dict[int, c.StageConfig] = {}
         self._warnings: list[Problem] = []
-        self._used_args = set(stages.used_args)
+        self._used_args = set(stages.scope.used)
 
     def plan(self) -> Plan:
         for stage in self._stages.needed():
@@ -78,7 +84,10 @@ class _Planner:
 
     def _all_warnings(self) -> tuple[str, ...]:
         unused = sorted(set(self._request.build_args) - self._used_args - {EPOCH})
-        warnings = [str(one) for one in (*self._dockerfile.warnings, *self._warnings)]
+        found = [*from_checks(self._dockerfile, self._stages.needed(), self._stages.scope)]
+        later = self._dockerfile.wanted([*found, *self._warnings])
+        problems = sorted((*self._dockerfile.warnings, *later), key=lambda one: one.line)
+        warnings = [str(one) for one in problems]
         if unused:
             warnings.append(f"One or more build-args {unused} were not consumed".replace("'", ""))
         return tuple(warnings)
@@ -104,6 +113,7 @@ class _StageMaker:
             stages.request.build_args, stages.outer, s.platform_arguments(), self._dockerfile.escape
         )
         self._config = c.StageConfig()
+        self._has_workdir = False
         self.warnings: list[Problem] = []
 
     @property
@@ -137,6 +147,7 @@ class _StageMaker:
             self._config = c.scratch()
             return self._made(BaseStep, base, reference=base.image)
         image = self._base(origin.image)
+        self.warnings += base_platform(base, image)
         document = image.config
         self._config = c.StageConfig(
             dict(document.get("config") or {}), str(document.get("author") or "")
@@ -168,7 +179,7 @@ class _StageMaker:
                 return self._made(ConfigStep, self._scope.declare(written, self._config.env))
             variables = self._scope.variables(self._config.env)
             instruction = self._scope.expanded(written, variables)
-            self._warn_of(written, variables.missing)
+            self.warnings += undefined(written, variables.missing)
             before = self._config
             self._config = c.apply(instruction, before)
             match instruction:
@@ -177,21 +188,13 @@ class _StageMaker:
                 case i.Copy() | i.Add():
                     return self._transfer(instruction)
                 case i.Workdir():
+                    self.warnings += relative_workdir(
+                        instruction, instruction.path, is_set=self._has_workdir
+                    )
+                    self._has_workdir = True
                     path = self._config.working_dir
                     return self._made(WorkdirStep, instruction, path=path)
         return self._made(ConfigStep, instruction)
-
-    def _warn_of(self, written: i.Instruction, missing: set[str]) -> None:
-        for name in sorted(missing):
-            self.warnings.append(
-                Problem(
-                    line=written.position.line,
-                    last_line=written.position.last_line,
-                    column=written.position.column,
-                    reason=f"Usage of undefined variable '${name}'",
-                    rule="UndefinedVar",
-                )
-            )
 
     def _unsupported(self, instruction: i.Instruction, what: str, hint: str = "") -> Unsupported:
         place = f"{self._dockerfile.file_name}:{instruction.position.line}"

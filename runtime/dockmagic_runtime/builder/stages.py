@@ -43,8 +43,7 @@ class Stages:
 
     dockerfile: Dockerfile
     request: BuildRequest
-    outer: dict[str, str]
-    used_args: set[str]
+    scope: Scope
     bases: list[i.From]
 
     @classmethod
@@ -57,7 +56,12 @@ class Stages:
         outer = {**predefined, **scope.arguments()}
         variables = Variables(outer)
         bases = [_expanded_base(dockerfile, stage, variables) for stage in dockerfile.stages]
-        return cls(dockerfile, request, scope.arguments(), scope.used, bases)
+        return cls(dockerfile, request, scope, bases)
+
+    @property
+    def outer(self) -> dict[str, str]:
+        """The values of the ARGs before the first FROM."""
+        return self.scope.arguments()
 
     def origin(self, stage: Stage) -> Origin:
         """What FROM names: an earlier stage goes before an image of the same name."""

@@ -252,22 +252,11 @@ def _add(request: Request) -> i.Instruction:
 
 
 def _cmd(request: Request) -> i.Instruction:
-    return request.made(i.Cmd, command=_default_command(request))
+    return request.made(i.Cmd, command=command(request, request.start))
 
 
 def _entrypoint(request: Request) -> i.Instruction:
-    return request.made(i.Entrypoint, command=_default_command(request))
-
-
-def _default_command(request: Request) -> i.Command:
-    line = command(request, request.start)
-    if line.is_shell and line.args and not request.notes:
-        request.note(
-            "JSONArgsRecommended",
-            f"JSON arguments recommended for {request.keyword} to prevent unintended behavior "
-            "related to OS signals",
-        )
-    return line
+    return request.made(i.Entrypoint, command=command(request, request.start))
 
 
 def _one_argument(request: Request) -> str:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
+from dockmagic_runtime.dockerfile.checks import casing, problem, stage_checks
 from dockmagic_runtime.dockerfile.errors import DockerfileError, Problem, Refusal, near
 from dockmagic_runtime.dockerfile.grammar import parse_line
 from dockmagic_runtime.dockerfile.instructions import (
     KEYWORDS,
     Arg,
-    Cmd,
-    Entrypoint,
     From,
-    Healthcheck,
     Instruction,
     Position,
 )
@@ -52,6 +50,15 @@ class Dockerfile:
     def escape(self) -> str:
         return self.directives.get("escape", "\\")
 
+    def wanted(self, warnings: Iterable[Problem]) -> tuple[Problem, ...]:
+        """Of warnings that were found later, those that the file wants. Raises DockerfileError
+        where it says that they are errors."""
+        errors: list[Problem] = []
+        kept = _wanted(list(warnings), self.directives, errors)
+        if errors:
+            raise DockerfileError(errors, self.source, self.file_name)
+        return tuple(kept)
+
     def stage(self, name: str) -> Stage | None:
         """The last stage of that name, or the one with that number."""
         wanted = name.lower()
@@ -81,9 +88,10 @@ def parse(text: str, file_name: str = "Dockerfile") -> Dockerfile:
     instructions = list(_instructions(document))
     stages, arguments = _stages(instructions, document)
     warnings = sorted(
-        (*document.warnings, *_duplicates(stages)), key=lambda one: (one.line, one.column)
+        (*document.warnings, *_checked(stages), *casing(instructions)),
+        key=lambda one: (one.line, one.column),
     )
-    warnings = _wanted(warnings, document)
+    warnings = _wanted(warnings, document.directives, document.errors)
     errors = sorted(document.errors, key=lambda one: (one.line, one.column))
     if errors:
         raise DockerfileError(errors, text, file_name)
@@ -138,17 +146,6 @@ def _instructions(document: Document) -> Iterable[Instruction]:
         yield instruction
 
 
-def _problem(instruction: Instruction, reason: str, rule: str = "") -> Problem:
-    position = instruction.position
-    return Problem(
-        line=position.line,
-        last_line=position.last_line,
-        column=position.column,
-        reason=reason,
-        rule=rule,
-    )
-
-
 def _stages(
     instructions: list[Instruction], document: Document
 ) -> tuple[tuple[Stage, ...], tuple[Arg, ...]]:
@@ -163,7 +160,7 @@ def _stages(
             arguments.append(instruction)
         elif not _has_from_error(document):
             document.errors.append(
-                _problem(instruction, f"no build stage in current context: {_ADVICE}")
+                problem(instruction, f"no build stage in current context: {_ADVICE}")
             )
             break
     if not stages and not document.errors:
@@ -186,33 +183,27 @@ def _has_from_error(document: Document) -> bool:
     return any(word == "FROM" or near(word, KEYWORDS) == "FROM" for word in words)
 
 
-def _duplicates(stages: tuple[Stage, ...]) -> Iterable[Problem]:
+def _checked(stages: tuple[Stage, ...]) -> Iterable[Problem]:
     names: set[str] = set()
     for stage in stages:
         if stage.name and stage.name in names:
             reason = f'Duplicate stage name "{stage.name}", stage names should be unique'
-            yield _problem(stage.base, reason, "DuplicateStageName")
+            yield problem(stage.base, reason, "DuplicateStageName")
         names.add(stage.name)
-        for kind in (Cmd, Entrypoint, Healthcheck):
-            given = [one for one in stage.instructions if isinstance(one, kind)]
-            reason = (
-                f"Multiple {kind.keyword} instructions should not be used in the same stage "
-                "because only the last one will be used"
-            )
-            yield from (
-                _problem(one, reason, "MultipleInstructionsDisallowed") for one in given[:-1]
-            )
+        yield from stage_checks(stage.base, stage.instructions)
 
 
-def _wanted(warnings: list[Problem], document: Document) -> list[Problem]:
+def _wanted(
+    warnings: list[Problem], directives: Mapping[str, str], errors: list[Problem]
+) -> list[Problem]:
     """What `# check=skip=…;error=true` leaves of the warnings."""
     options = dict(
-        part.strip().partition("=")[::2] for part in document.directives.get("check", "").split(";")
+        part.strip().partition("=")[::2] for part in directives.get("check", "").split(";")
     )
     skipped = {name.strip().lower() for name in options.get("skip", "").split(",")}
     if "all" in skipped:
         return []
     kept = [one for one in warnings if one.rule.lower() not in skipped]
     if options.get("error", "").strip().lower() == "true":
-        document.errors += kept
+        errors += kept
     return kept

@@ -138,3 +138,4 @@ class BuildRequest:
     shm_size: int = 64 * 1024 * 1024
     cgroup_parent: str = ""
     outputs: tuple[BuildOutput, ...] = ()
+    check: bool = False  # only look for what is wrong or unwise: `BuildStarted` is the last event

@@ -1,0 +1,176 @@
+"""Flags of `docker build`: what the builder is asked for."""
+
+from __future__ import annotations
+
+import io
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dockmagic import commands
+from dockmagic.cli import main
+from dockmagic.commands.build_flags import request_fields
+from dockmagic.commands.flags import WrongUsage
+from dockmagic_runtime.errors import DockmagicError, InvalidInput, NotFound, Unsupported
+from dockmagic_runtime.model.events import BuildOutput
+
+
+@pytest.fixture
+def dockmagic(session: Any, capfd: pytest.CaptureFixture[str]) -> Any:
+    """Run a line; exit code, stdout, stderr."""
+
+    def run(line: str) -> tuple[int, str, str]:
+        return main(line.split(), session), *capfd.readouterr()
+
+    return run
+
+
+def fields(line: str) -> dict[str, Any]:
+    return request_fields(commands.parse(["build", *line.split(), "."]))
+
+
+def test_several_tags_labels_and_arguments() -> None:
+    found = fields("-t a -t b:2 --label x=1 --build-arg A=1 --build-arg B=2 --target t")
+    assert (found["tags"], found["labels"], found["target"]) == (("a", "b:2"), {"x": "1"}, "t")
+    assert found["build_args"] == {"A": "1", "B": "2"}
+
+
+def test_limits_hosts_and_entitlements() -> None:
+    found = fields(
+        "-m 64m --memory-swap -1 -c 512 --cpuset-cpus 0 --cpu-period 1000 --cpu-quota 500 "
+        "--shm-size 1m --ulimit nofile=10:20 --add-host db:192.0.2.1 --network none "
+        "--allow security.insecure --cgroup-parent /x"
+    )
+    resources = found["resources"]
+    assert (resources.memory, resources.memory_swap, resources.cpu_shares) == (64 << 20, -1, 512)
+    assert (resources.cpuset_cpus, resources.cpu_period, resources.cpu_quota) == ("0", 1000, 500)
+    assert (found["shm_size"], found["ulimits"]) == (1 << 20, {"nofile": (10, 20)})
+    assert (found["add_hosts"], found["network"]) == (("db:192.0.2.1",), "none")
+    assert (found["allow"], found["cgroup_parent"]) == (("security.insecure",), "/x")
+
+
+def test_the_default_network_is_the_bridge() -> None:
+    assert fields("")["network"] == "bridge"
+    assert fields("--network default")["network"] == "bridge"
+
+
+def test_secrets_come_from_files_and_variables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WORD", "from the environment")
+    (tmp_path / "file").write_text("from a file")
+    found = fields(
+        "--secret id=a,src=file --secret id=b,env=WORD --secret id=WORD --secret id=file "
+        "--secret type=env,id=WORD"
+    )
+    assert found["secrets"] == {
+        "a": b"from a file",
+        "b": b"from the environment",
+        "WORD": b"from the environment",
+        "file": b"from a file",
+    }
+    with pytest.raises(NotFound, match="stat nope: no such file"):
+        fields("--secret id=nope")
+    with pytest.raises(NotFound, match="the variable NOPE is not set"):
+        fields("--secret id=a,env=NOPE")
+
+
+def test_agents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = str(tmp_path / "agent")
+    with socket.socket(socket.AF_UNIX) as agent:
+        agent.bind(path)
+        monkeypatch.setenv("SSH_AUTH_SOCK", path)
+        assert fields(f"--ssh default --ssh other={path}")["ssh"] == {
+            "default": path,
+            "other": path,
+        }
+    (tmp_path / "key").touch()
+    with pytest.raises(Unsupported, match="is no socket of an agent"):
+        fields(f"--ssh default={tmp_path}/key")
+    monkeypatch.delenv("SSH_AUTH_SOCK")
+    with pytest.raises(InvalidInput, match="SSH_AUTH_SOCK is not set"):
+        fields("--ssh default")
+
+
+def test_contexts_with_names(tmp_path: Path) -> None:
+    found = fields(
+        f"--build-context d={tmp_path} --build-context i=docker-image://alpine "
+        "--build-context g=git@example.org:x/y.git"
+    )
+    assert found["build_contexts"] == {
+        "d": str(tmp_path),
+        "i": "docker-image://alpine",
+        "g": "git@example.org:x/y.git",
+    }
+    with pytest.raises(InvalidInput, match="is not a directory"):
+        fields("--build-context d=/nowhere")
+
+
+def test_outputs() -> None:
+    found = fields("-o out --output type=tar,dest=x.tar --output type=docker -o -")
+    assert found["outputs"] == (
+        BuildOutput("local", "out"),
+        BuildOutput("tar", "x.tar"),
+        BuildOutput("tar", "-"),
+    )
+
+
+def test_an_epoch_of_the_environment_is_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "5")
+    assert fields("")["build_args"] == {"SOURCE_DATE_EPOCH": "5"}
+    assert fields("--build-arg SOURCE_DATE_EPOCH=6")["build_args"] == {"SOURCE_DATE_EPOCH": "6"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "--progress fancy",
+        "--network mine",
+        "--allow everything",
+        "--build-context x",
+        "--secret src=x",
+        "--secret id=x,colour=red",
+        "--output type=tar",
+        "--output type=oci,dest=x",
+        "--platform plan9/mips",
+        "--cache-to type=local,dest=x",
+        "--rm=false",
+    ],
+)
+def test_what_cannot_be_is_refused(line: str) -> None:
+    with pytest.raises(DockmagicError):
+        fields(line)
+
+
+def test_a_context_and_a_dockerfile_cannot_both_be_standard_input(dockmagic: Any) -> None:
+    code, _, err = dockmagic("build -f - -")
+    assert code == 125
+    assert "can't use stdin for both build context and dockerfile" in err
+
+
+def test_a_context_comes_from_standard_input(
+    dockmagic: Any, engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"FROM busybox")))
+    assert dockmagic("build -")[0] == 0
+    (request,) = [call[1] for call in engine.calls if call[0] == "build"]
+    assert (request.dockerfile, request.context) == (None, None)
+    assert request.context_tar.read(100) == b"FROM busybox"
+
+
+def test_an_address_is_a_context(dockmagic: Any, engine: Any) -> None:
+    assert dockmagic("build -f sub/Dockerfile https://example.org/x.git#main")[0] == 0
+    (request,) = [call[1] for call in engine.calls if call[0] == "build"]
+    assert request.dockerfile is None
+    assert (request.context, request.file_name) == (
+        "https://example.org/x.git#main",
+        "sub/Dockerfile",
+    )
+
+
+def test_wrong_usage_is_a_mistake_of_the_line() -> None:
+    with pytest.raises(WrongUsage):
+        fields("--ulimit nofile")

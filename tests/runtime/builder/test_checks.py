@@ -1,0 +1,96 @@
+"""Build checks: each of Docker's rules where it applies, and silence where it does not."""
+
+from __future__ import annotations
+
+import pytest
+
+from dockmagic_runtime.builder import Base, plan
+from dockmagic_runtime.dockerfile import DockerfileError, parse
+from dockmagic_runtime.model.events import BuildRequest, BuildStarted
+from tests.runtime.builder.conftest import Site
+
+BASE = Base(image_id="sha256:1", config={}, chain_ids=("sha256:2",))
+FOREIGN = Base(image_id="sha256:1", config={"os": "linux", "architecture": "s390x"})
+
+
+def warnings(text: str, base: Base = BASE, **build_args: str) -> list[str]:
+    request = BuildRequest(dockerfile=text, context=None, build_args=build_args)
+    return list(plan(parse(text), request, {"a": base, "a:1": base}).warnings)
+
+
+@pytest.mark.parametrize(
+    ("text", "rule", "line"),
+    [
+        ("FROM a AS Web", "StageNameCasing", 1),
+        ("FROM a as web", "FromAsCasing", 1),
+        ("FROM a\nRUN x \\\n\n  y", "NoEmptyContinuation", 3),
+        ("FROM a\nRUN x\nrun y", "ConsistentInstructionCasing", 3),
+        ("FROM a\nRUN x\nRun y", "ConsistentInstructionCasing", 3),
+        ("FROM a AS x\nFROM a AS x", "DuplicateStageName", 2),
+        ("FROM a AS context", "ReservedStageName", 1),
+        ("FROM a\nCMD x", "JSONArgsRecommended", 2),
+        ("FROM a\nENTRYPOINT x", "JSONArgsRecommended", 2),
+        ("FROM a\nMAINTAINER x", "MaintainerDeprecated", 2),
+        ("FROM a$x", "UndefinedArgInFrom", 1),
+        ("FROM a\nWORKDIR x", "WorkdirRelativePath", 2),
+        ("FROM a\nENV x=$y", "UndefinedVar", 2),
+        ('FROM a\nCMD ["x"]\nCMD ["y"]', "MultipleInstructionsDisallowed", 2),
+        ("FROM a\nENV x y", "LegacyKeyValueFormat", 2),
+        ("FROM --platform=$TARGETPLATFORM a", "RedundantTargetPlatform", 1),
+        ("FROM a\nARG PASSWORD", "SecretsUsedInArgOrEnv", 2),
+        ("FROM --platform=linux/amd64 a", "FromPlatformFlagConstDisallowed", 1),
+        ("FROM a\nEXPOSE 80/TCP", "ExposeProtoCasing", 2),
+        ("FROM a\nEXPOSE 127.0.0.1:80:80", "ExposeInvalidFormat", 2),
+    ],
+)
+def test_a_rule_is_told_with_its_line(text: str, rule: str, line: int) -> None:
+    (told,) = warnings(text)
+    assert told.startswith(f"{rule}: ")
+    assert told.endswith(f"(line {line})")
+
+
+def test_a_default_that_makes_no_name_is_told() -> None:
+    (told,) = warnings("ARG TAG\nFROM a:${TAG}", TAG="1")
+    assert told.startswith("InvalidDefaultArgInFrom: Default value for ARG a:${TAG} results")
+
+
+def test_a_base_image_of_another_platform_is_told() -> None:
+    (told,) = warnings("FROM a", FOREIGN)
+    assert told.startswith('InvalidBaseImagePlatform: Base image a was pulled with platform "linux')
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "FROM a AS web",
+        "from a as web\nrun x",
+        'FROM a\nSHELL ["x"]\nCMD y',
+        "FROM a\nWORKDIR /x\nWORKDIR y",
+        "ARG TAG=1\nFROM a:$TAG",
+        "FROM --platform=$BUILDPLATFORM a",
+        "FROM a\nEXPOSE 80/tcp",
+        "FROM a\nARG PUBLIC_KEY",
+        "# check=skip=JSONArgsRecommended,UndefinedVar\nFROM a\nENV x=$y\nCMD x",
+        "# check=skip=all\nFROM a\nWORKDIR x",
+    ],
+)
+def test_what_is_well_is_not_told(text: str) -> None:
+    assert warnings(text) == []
+
+
+def test_a_file_may_make_errors_of_them() -> None:
+    with pytest.raises(DockerfileError, match="Dockerfile:3:1: WorkdirRelativePath: "):
+        warnings("# check=error=true\nFROM a\nWORKDIR x")
+
+
+@pytest.mark.root
+def test_a_copy_of_what_is_ignored_is_told(site: Site) -> None:
+    site.write("secret")
+    site.write("page")
+    site.write(".dockerignore", "secret")
+    events = site.events("FROM scratch\nCOPY secret page /x/\nADD ./secret /y", check=True)
+    (only,) = events
+    assert isinstance(only, BuildStarted)
+    assert [told.split(":")[0] for told in only.warnings] == ["CopyIgnoredFile"] * 2
+    assert 'Attempting to Copy file "secret" that is excluded' in only.warnings[0]
+    assert site.images.list(all=True) == ()
