@@ -31,7 +31,6 @@ from dockmagic.commands.restart_policy import RESTART_FLAG, parse_restart
 from dockmagic.commands.security import parse_security
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.container import ContainerSpec, Mount
-from dockmagic_runtime.supervisor.handle import signal_number
 from dockmagic_runtime.supervisor.log import log_options
 
 _ULIMITS = frozenset(
@@ -277,6 +276,8 @@ def _life(arguments: Arguments) -> dict[str, Any]:
     driver, options = flag("log-driver") or "json-file", key_values(flag("log-opt"))
     log_options(driver, options)  # the engine asks again; here it is before a pull
     if flag("stop-signal"):
+        from dockmagic_runtime.supervisor.handle import signal_number  # help can do without
+
         signal_number(flag("stop-signal"))
     return {
         "stop_signal": flag("stop-signal"),
