@@ -102,6 +102,7 @@ class Extension:
                 self._taken[kind, name] = self.shell.magics_manager.magics[kind].get(name)
                 self.shell.register_magic_function(Entry(name, self), kind, name)
         self.completer.install(self.shell)
+        self.shell.input_transformers_cleanup.append(with_body)
         self.shell.configurables.append(self.settings)
         self.settings.observe(self._configure)
         self._configure()
@@ -116,6 +117,7 @@ class Extension:
         if "tools" in self.__dict__:
             self.tools.display.remove(self.shell.display_formatter)
         self.completer.remove(self.shell)
+        self.shell.input_transformers_cleanup.remove(with_body)
         self.shell.configurables.remove(self.settings)
         self.settings.unobserve_all()
         self.session.close()
@@ -132,6 +134,13 @@ class Extension:
 
     def _configure(self, _: Any = None) -> None:
         self.session.configure(catalogue=self.settings.catalogue)
+
+
+def with_body(lines: list[str]) -> list[str]:
+    """A %%dockerfile cell of one line: IPython would refuse it itself, by an error that nbval does
+    not see and that does not say what to write."""
+    is_alone = len(lines) == 1 and lines[0].split()[:1] == ["%%dockerfile"]
+    return [f"{lines[0].rstrip()}\n", "\n"] if is_alone else lines
 
 
 _ATTRIBUTE = "_dockmagic_extension"

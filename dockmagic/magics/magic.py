@@ -147,6 +147,11 @@ class DockerfileMagic(Magic):
         try:
             with as_magic_errors():
                 arguments = _dockerfile_parser().parse(split_line(line, namespace))
+                if not (cell or "").strip():
+                    raise InvalidInput(
+                        "the %%dockerfile cell is empty",
+                        hint="write the Dockerfile below its first line, beginning with FROM",
+                    )
                 context = arguments.words[0] if arguments.words else os.getcwd()
                 events = build(
                     runner.session.engine,

@@ -38,6 +38,9 @@ SPELLING = [
     ("%docker run --gpus all httpd", "--gpus all", ""),
     ("%docker exec web", "requires at least 2 arguments", "CONTAINER COMMAND"),
     ("%logs", "requires 1 argument", "Usage: docker logs"),
+    ("%%dockerfile -t x", "the %%dockerfile cell is empty", "beginning with FROM"),
+    ("%%dockerfile -t x\n", "the %%dockerfile cell is empty", "beginning with FROM"),
+    ("%%dockerfile -t x\n \n", "the %%dockerfile cell is empty", "beginning with FROM"),
     ("%docker inspect --type foo web", 'unknown type: "foo"', ""),
 ]
 
