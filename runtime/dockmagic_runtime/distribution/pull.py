@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import BinaryIO
 
-from dockmagic_runtime.images.blobs import BlobReader, BlobStore
+from dockmagic_runtime.errors import InvalidInput, RemoteFailed
+from dockmagic_runtime.images.archive import Limits
+from dockmagic_runtime.images.blobs import BlobStore
 from dockmagic_runtime.images.document import chain_ids
 from dockmagic_runtime.images.layers import LayerStore
 from dockmagic_runtime.images.store import ImageStore
@@ -13,8 +19,10 @@ from dockmagic_runtime.model.events import PullDone, PullEvent, PullStatus
 from dockmagic_runtime.model.reference import ImageReference
 from dockmagic_runtime.registry.blob import BlobStream
 from dockmagic_runtime.registry.client import clients_for
+from dockmagic_runtime.registry.errors import ConnectionLost
 from dockmagic_runtime.registry.pull import Pulled, PulledLayer
 from dockmagic_runtime.registry.pull import pull as pull_from
+from dockmagic_runtime.registry.retry import Pause
 
 
 class Puller:
@@ -30,11 +38,12 @@ class Puller:
         name = ImageReference.parse(reference)
         clients = clients_for(name.registry)
         try:
-            for event in pull_from(clients, name, Store(self._layers, self._blobs)):
-                if isinstance(event, Pulled):
-                    yield from self._finish(name, event)
-                else:
-                    yield event
+            with Store(self._layers, self._blobs) as store:
+                for event in pull_from(clients, name, store):
+                    if isinstance(event, Pulled):
+                        yield from self._finish(name, event)
+                    else:
+                        yield event
         finally:
             for client in clients:
                 client.close()
@@ -58,38 +67,79 @@ class Puller:
 
 
 class Store:
-    """`registry.pull.Destination` on our blobs and layers."""
+    """`registry.pull.Destination` on our blobs and layers, for one pull. A context manager.
+
+    A blob is pinned until its layer's row names it: another process may remove an image that has
+    the same layer in between.
+    """
 
     def __init__(self, layers: LayerStore, blobs: BlobStore) -> None:
         self._layers = layers
         self._blobs = blobs
+        self._pins: dict[str, str] = {}  # by digest
+
+    def __enter__(self) -> Store:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for pin in self._pins.values():
+            self._blobs.unpin(pin)
 
     def has_layer(self, diff_ids: tuple[str, ...]) -> bool:
         return self._layers.has(chain_ids(diff_ids)[-1])
 
     def has_blob(self, digest: str) -> bool:
-        return self._blobs.has(digest)
+        pin = self._blobs.pin(digest)
+        if pin:
+            self._pins[digest] = pin
+        return bool(pin)
 
-    def put_blob(self, stream: BlobStream) -> None:
-        descriptor = stream.descriptor
-        self._blobs.put(stream, digest=descriptor.digest, size=descriptor.size)
+    def receiving(self, digest: str, pause: Pause) -> AbstractContextManager[BinaryIO]:
+        return self._blobs.receiving(digest, pause)
+
+    def put_blob(self, stream: BlobStream, file: BinaryIO) -> None:
+        """What was received stays for the next attempt, unless it is known to be wrong."""
+        digest = stream.descriptor.digest
+        try:
+            self._pins[digest] = self._blobs.receive(stream, digest, file)
+        except ConnectionLost:
+            raise
+        except RemoteFailed:
+            self._blobs.give_up(digest)
+            raise
 
     def add_layer(self, layer: PulledLayer, progress: Callable[[int], None]) -> None:
-        chains = chain_ids(layer.diff_ids)
-        with self._blobs.open(layer.descriptor.digest) as blob:
-            self._layers.add(
-                _Counted(blob, progress),
-                chains[-2] if len(chains) > 1 else "",
-                expected_diff_id=layer.diff_id,
-                blob=layer.descriptor.digest,
-                media_type=layer.descriptor.media_type,
-            )
+        def pause(seconds: float) -> None:
+            progress(0)  # raises once the pull was given up
+            time.sleep(seconds)
+
+        with self._layers.taking(chain_ids(layer.diff_ids)[-1], pause):
+            self._unpack(layer, progress)
+
+    def _unpack(self, layer: PulledLayer, progress: Callable[[int], None]) -> None:
+        """The diff id verifies what is unpacked, so the blob is not hashed again."""
+        digest, chains = layer.descriptor.digest, chain_ids(layer.diff_ids)
+        try:
+            with Path(self._pins[digest]).open("rb") as blob:
+                self._layers.add(
+                    _Counted(blob, progress),
+                    chains[-2] if len(chains) > 1 else "",
+                    expected_diff_id=layer.diff_id,
+                    limits=Limits.for_blob(layer.descriptor.size, self._blobs.free()),
+                    blob=digest,
+                    media_type=layer.descriptor.media_type,
+                )
+        except (InvalidInput, RemoteFailed) as error:
+            if not isinstance(error, ConnectionLost):
+                self._blobs.delete(digest)  # the next pull is to fetch it anew
+            raise
+        self._blobs.restore(digest, self._pins[digest])
 
 
 class _Counted:
     """A reader that tells how far it is."""
 
-    def __init__(self, blob: BlobReader, progress: Callable[[int], None]) -> None:
+    def __init__(self, blob: BinaryIO, progress: Callable[[int], None]) -> None:
         self._blob = blob
         self._progress = progress
         self._position = 0

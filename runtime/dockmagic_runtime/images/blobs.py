@@ -12,16 +12,22 @@ import io
 import os
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from secrets import token_hex
 from types import TracebackType
-from typing import Final
+from typing import BinaryIO, Final, cast
 
 from dockmagic_runtime.errors import NotFound, RemoteFailed
 from dockmagic_runtime.images.compression import Readable
 from dockmagic_runtime.model.reference import digest_hex, is_digest
 from dockmagic_runtime.store.area import Area
+from dockmagic_runtime.store.locks import acquire, held_file
 
 _CHUNK: Final = 1 << 20
+_MARGIN: Final = 64 << 20
+_PIN: Final = "pin-"
+_GROWING: Final = "growing-"
 
 
 class BlobStore:
@@ -54,12 +60,85 @@ class BlobStore:
         fd, path = tempfile.mkstemp(prefix="blob-", dir=self._scratch)
         return BlobWriter(self, fd, path, digest, size, hashed=hashed)
 
-    def open(self, digest: str) -> BlobReader:
-        """A reader that verifies. Raises NotFound."""
+    @contextmanager
+    def receiving(self, digest: str, pause: Callable[[float], object]) -> Iterator[BinaryIO]:
+        """The file in which a blob grows, at its beginning; nobody else has it meanwhile.
+
+        What is in it stays, also if this process is killed, for who comes next: until `receive`
+        or `give_up`. `pause` waits for others, as in `locks.held_file`.
+        """
+        with held_file(self._growing(digest), pause) as fd:
+            try:
+                yield cast("BinaryIO", io.FileIO(fd, "r+b", closefd=False))
+            finally:
+                if not os.fstat(fd).st_size and os.path.exists(self._growing(digest)):
+                    self.give_up(digest)  # nothing came, or it was here already
+
+    def receive(self, stream: Readable, digest: str, file: BinaryIO) -> str:
+        """Append `stream`, which raises at its end unless all of it is `digest`, and keep it.
+
+        It is pinned, as by `pin`.
+        """
+        file.seek(0, os.SEEK_END)
+        while chunk := stream.read(_CHUNK):
+            _write(file, chunk)
+        pin = self._pin(self._growing(digest))
+        os.replace(self._growing(digest), self.path(digest))
+        return pin
+
+    def pin(self, digest: str) -> str:
+        """A second name for the blob, which it keeps when it is deleted; "" if it is not there.
+
+        For who will need it and has no row yet that names it. `unpin` takes the name away.
+        """
         try:
-            return BlobReader(io.FileIO(self.path(digest)), digest)
+            return self._pin(self.path(digest))
+        except FileNotFoundError:
+            return ""
+
+    def _pin(self, path: str) -> str:
+        pin = f"{self._scratch}/{_PIN}{token_hex(8)}"
+        os.link(path, pin)
+        return pin
+
+    def restore(self, digest: str, pin: str) -> None:
+        """Let a pinned blob have its own name again, if it was deleted."""
+        try:
+            os.link(pin, self.path(digest))
+        except FileExistsError:
+            pass  # nobody has deleted it
+
+    @staticmethod
+    def unpin(pin: str) -> None:
+        os.unlink(pin)
+
+    def give_up(self, digest: str) -> None:
+        """Throw away what `receiving` has brought so far. Only inside of it."""
+        os.unlink(self._growing(digest))
+
+    def prune_growing(self, older: float) -> None:
+        """Throw away what nobody has gone on receiving for `older` seconds."""
+        for name in os.listdir(self._scratch):
+            path = f"{self._scratch}/{name}"
+            if name.startswith(_GROWING) and _age(path) > older:
+                fd = acquire(path)
+                if fd is not None:
+                    os.unlink(path)
+                    os.close(fd)
+
+    def _growing(self, digest: str) -> str:
+        return f"{self._scratch}/{_GROWING}{digest_hex(digest)}"
+
+    def open_raw(self, digest: str) -> io.FileIO:
+        """For who verifies the contents by other means. Raises NotFound."""
+        try:
+            return io.FileIO(self.path(digest))
         except FileNotFoundError:
             raise NotFound(f"No such blob: {digest}") from None
+
+    def open(self, digest: str) -> BlobReader:
+        """A reader that verifies. Raises NotFound."""
+        return BlobReader(self.open_raw(digest), digest)
 
     def path(self, digest: str) -> str:
         """Where a blob is or would be. Raises InvalidInput for what is no digest."""
@@ -77,10 +156,7 @@ class BlobStore:
 
     def age(self, digest: str) -> float:
         """Seconds since it was brought; 0 if it is not there."""
-        try:
-            return time.time() - os.stat(self.path(digest)).st_mtime
-        except FileNotFoundError:
-            return 0.0
+        return _age(self.path(digest))
 
     def delete(self, digest: str) -> int:
         """The bytes it took; 0 if it was not there."""
@@ -90,6 +166,11 @@ class BlobStore:
         except FileNotFoundError:
             return 0
         return size
+
+    def free(self) -> int:
+        """The bytes that the disk has left, but for a margin."""
+        status = os.statvfs(self._directory)
+        return max(status.f_bavail * status.f_frsize - _MARGIN, 0)
 
     def digests(self) -> Iterator[str]:
         for name in os.listdir(self._directory):
@@ -127,9 +208,7 @@ class BlobWriter:
             )
         if self.hashed:
             self._hash.update(data)
-        view = memoryview(data)
-        while view:
-            view = view[self._file.write(view) or 0 :]
+        _write(self._file, data)
 
     def commit(self, digest: str = "") -> str:
         """Check, and give it its name. The digest, which is `digest` where none was computed."""
@@ -196,3 +275,18 @@ class BlobReader:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _write(file: BinaryIO | io.FileIO, data: bytes) -> None:
+    """All of it: a raw file may take less than it is offered."""
+    view = memoryview(data)
+    while view:
+        view = view[file.write(view) or 0 :]
+
+
+def _age(path: str) -> float:
+    """Seconds since the file was written; 0 if there is none."""
+    try:
+        return time.time() - os.stat(path).st_mtime
+    except FileNotFoundError:
+        return 0.0

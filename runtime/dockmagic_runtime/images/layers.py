@@ -12,7 +12,7 @@ import os
 import sqlite3
 import tempfile
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -27,6 +27,7 @@ from dockmagic_runtime.model.image import LayerFile
 from dockmagic_runtime.model.reference import digest_hex
 from dockmagic_runtime.store.area import Area
 from dockmagic_runtime.store.database import Database
+from dockmagic_runtime.store.locks import held_file
 
 if TYPE_CHECKING:
     from dockmagic_runtime.images.unpack import Unpacked
@@ -108,6 +109,16 @@ class LayerStore:
             LayerFile(path=path, kind=kind, size=size)
             for path, kind, size in differences(self.path(chain_id), below, sizes=True)
         )
+
+    @contextmanager
+    def taking(self, chain_id: str, pause: Callable[[float], object]) -> Iterator[None]:
+        """Be the only one who unpacks a layer: others wait, and find it there afterwards."""
+        path = f"{self._scratch}/taking-{digest_hex(chain_id)}"
+        with held_file(path, pause):
+            try:
+                yield
+            finally:
+                os.unlink(path)
 
     # --- bringing --------------------------------------------------------------------------
 
@@ -331,14 +342,16 @@ class LayerStore:
                 pass  # there was none
 
     def _remove_blobs(self, removed: Sequence[LayerRecord]) -> None:
-        for blob in {record.blob for record in removed if record.blob}:
-            if self._database.row("SELECT 1 FROM layers WHERE blob = ?", blob) is None:
-                self._blobs.delete(blob)
+        with self._database.transaction():  # so that no row comes to name it in between
+            for blob in {record.blob for record in removed if record.blob}:
+                if self._database.row("SELECT 1 FROM layers WHERE blob = ?", blob) is None:
+                    self._blobs.delete(blob)
 
     def _remove_forgotten_blobs(self) -> None:
         """Blobs that no row names; young ones may belong to a pull that is under way."""
         rows = self._database.rows("SELECT blob FROM layers UNION SELECT manifest FROM images")
         known = {digest for (digest,) in rows}
+        self._blobs.prune_growing(_GRACE)
         for digest in self._blobs.digests():
             if digest not in known and self._blobs.age(digest) > _GRACE:
                 self._blobs.delete(digest)

@@ -10,8 +10,9 @@ from __future__ import annotations
 import queue
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import BinaryIO, Final, Protocol
 
 import msgspec
 
@@ -31,6 +32,7 @@ from dockmagic_runtime.registry.manifest import (
     is_foreign,
     resolve_platform,
 )
+from dockmagic_runtime.registry.retry import Pause
 
 CONCURRENCY: Final = 3
 _MAX_INDEX_DEPTH: Final = 3
@@ -64,8 +66,15 @@ class Destination(Protocol):
     def has_blob(self, digest: str) -> bool:
         """Whether an earlier pull that did not finish has left the blob."""
 
-    def put_blob(self, stream: BlobStream) -> None:
-        """Keep what the stream has, if it can be read to its end: only then it is verified."""
+    def receiving(self, digest: str, pause: Pause) -> AbstractContextManager[BinaryIO]:
+        """Be the only one who fetches the blob, for as long as the file is open, which has what
+        an earlier attempt brought of it. `pause` waits for others, and raises to end it.
+        """
+
+    def put_blob(self, stream: BlobStream, file: BinaryIO) -> None:
+        """Append what the stream has to the file, and keep it as the blob, if the stream can be
+        read to its end: only then it is verified.
+        """
 
     def add_layer(self, layer: PulledLayer, progress: Callable[[int], None]) -> None:
         """Unpack a layer whose blob is there. Called bottom first, one at a time; `progress`
@@ -264,11 +273,17 @@ class _Transfer:
             taking.shutdown()
 
     def _download(self, layer: PulledLayer) -> None:
-        if not self._destination.has_blob(layer.descriptor.digest):
-            with self._client.open_blob(self._repository, layer.descriptor) as stream:
-                stream.progress = self._progress("Downloading", layer, then="Verifying Checksum")
-                self._destination.put_blob(stream)
+        digest = layer.descriptor.digest
+        with self._destination.receiving(digest, self._client.wait) as file:
+            if not self._destination.has_blob(digest):
+                self._fetch_blob(layer, file)
         self._tell("Download complete", layer)
+
+    def _fetch_blob(self, layer: PulledLayer, file: BinaryIO) -> None:
+        progress = self._progress("Downloading", layer, then="Verifying Checksum")
+        with self._client.open_blob(self._repository, layer.descriptor, begun=file) as stream:
+            stream.progress = progress
+            self._destination.put_blob(stream, file)
 
     def _take_over(
         self, missing: tuple[PulledLayer, ...], blobs: Mapping[str, Future[None]]

@@ -11,10 +11,11 @@ import errno
 import fcntl
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
+_RETRY: Final = 0.05
 F_OFD_GETLK: Final = 36
 F_OFD_SETLK: Final = 37
 F_OFD_SETLKW: Final = 38
@@ -67,3 +68,30 @@ def held(path: str) -> Iterator[None]:
         yield
     finally:
         os.close(fd)
+
+
+@contextmanager
+def held_file(path: str, pause: Callable[[float], object]) -> Iterator[int]:
+    """Hold the lock of the file at `path`, made if it is missing; a descriptor of it.
+
+    Whoever holds it may rename or remove the file: those who wait then begin anew. `pause` is
+    called with the seconds to wait between attempts, and ends the waiting by raising.
+    """
+    fd = acquire(path)
+    while fd is None or not _is_at(path, fd):
+        if fd is None:
+            pause(_RETRY)
+        else:
+            os.close(fd)
+        fd = acquire(path)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _is_at(path: str, fd: int) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(fd))
+    except FileNotFoundError:
+        return False

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import io
 import json
 import os
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -41,7 +43,10 @@ class Store:
     def has_blob(self, digest: str) -> bool:
         return digest in self.blobs
 
-    def put_blob(self, stream: BlobStream) -> None:
+    def receiving(self, digest: str, pause: object) -> AbstractContextManager[BinaryIO]:
+        return io.BytesIO()
+
+    def put_blob(self, stream: BlobStream, file: BinaryIO) -> None:
         with self._lock:
             self.at_once += 1
             self.most_at_once = max(self.most_at_once, self.at_once)

@@ -13,7 +13,9 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -127,7 +129,10 @@ class ImagesDestination:
     def has_blob(self, digest: str) -> bool:
         return self.blobs.has(digest)
 
-    def put_blob(self, stream: BlobStream) -> None:
+    def receiving(self, digest: str, pause: object) -> AbstractContextManager[BinaryIO]:
+        return io.BytesIO()
+
+    def put_blob(self, stream: BlobStream, file: BinaryIO) -> None:
         self.blobs.put(stream, digest=stream.descriptor.digest, size=stream.descriptor.size)
 
     def add_layer(self, layer: PulledLayer, progress: Callable[[int], None]) -> None:
