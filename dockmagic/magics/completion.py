@@ -10,7 +10,10 @@ from dockmagic.session import Session
 
 _LINE = re.compile(r"(?:.*=\s*)?%{1,2}(\w+)\s+(.*)", re.DOTALL)
 _IMAGES = frozenset("run create rmi tag history layers pull".split())
-_CONTAINERS = frozenset("start stop kill rm pause unpause exec logs diff stats rename wait".split())
+_CONTAINERS = frozenset(
+    "attach commit cp diff exec explain export kill logs pause port rename restart rm start stats "
+    "stop top unpause update wait".split()
+)
 
 
 class Completer:
@@ -73,9 +76,11 @@ class Completer:
             return [(name, "verb") for name in commands.GROUPS[words[0]]]
         try:
             verb, _ = commands.resolve(words)
+            if verb == "explain" and "run" in words[1:]:  # as if only that were written
+                verb = "run"
             if typed.startswith("-"):
                 flags = commands.parser(verb).flags
-                return [(f"--{flag.name}", "flag") for flag in flags if not flag.planned]
+                return [(f"--{flag.name}", "flag") for flag in flags if flag.is_ours]
             return self._names(verb)
         except (DockmagicError, commands.HelpAsked):
             return []

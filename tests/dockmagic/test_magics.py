@@ -361,6 +361,10 @@ def test_completion(shell: Any, run: Any) -> None:
     assert ("--publish", "flag") in complete("%docker run --pub", "--pub")
     assert ("httpd:latest", "image") in complete("%run_container ht", "ht")
     assert ("web", "container") in complete("x = %docker stop ", "")
+    assert ("web", "container") in complete("%explain we", "we")
+    assert ("httpd:latest", "image") in complete("%explain run ht", "ht")
+    assert ("--restart", "flag") in complete("%explain run --rest", "--rest")
+    assert complete("%docker run --gp", "--gp") == []  # what is not there is not offered
     assert complete("print(", "") == []
 
 
