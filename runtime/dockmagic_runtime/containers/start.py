@@ -139,7 +139,6 @@ class Starter:
     def surroundings(
         self, record: Record, connection: Connection | None, *, upper: str, work: str, etc: str
     ) -> Surroundings:
-        volumes = self._volumes(record)
         return Surroundings(
             lowers=self.lowers(record.layers),
             upper=upper,
@@ -150,8 +149,7 @@ class Starter:
             cgroup_view=self.cgroups.view(),
             network=connection.operations if connection else (),
             joined=self._joined(record),
-            sources=volumes["sources"],
-            devices=volumes["devices"],
+            **self._volumes(record),
             images={
                 target: tuple(map(self.layers.path, chains))
                 for target, chains in record.mounted_images.items()
