@@ -106,11 +106,10 @@ class Reconciler:
         A young directory may be that of a supervisor which is about to take its lock.
         """
         run, parent = self._registry.area.run, self._registry.area.cgroup_parent
-        for entry in os.scandir(run):
-            if not _is_id(entry.name) or locks.is_held(f"{entry.path}/lock"):
-                continue
-            if time.time() - entry.stat(follow_symlinks=False).st_mtime > _YOUNG:
-                remove_tree(entry.path)
+        for name in os.listdir(run):
+            path = f"{run}/{name}"
+            if _is_id(name) and not locks.is_held(f"{path}/lock") and _is_older(path, _YOUNG):
+                _remove(path)
         for container_id in self._cgroups.names(parent):
             if not (run / container_id).exists():  # it is made before the cgroup
                 self._end_cgroups(container_id)
@@ -123,10 +122,28 @@ class Reconciler:
                 entry for entry in os.listdir(self._registry.area.containers) if entry not in rows
             ]
         for entry in orphans:
-            remove_tree(self._registry.directory(entry))
-        for scratch in os.scandir(self._registry.area.scratch):
-            if time.time() - scratch.stat(follow_symlinks=False).st_mtime > _ABANDONED:
-                remove_tree(scratch.path)
+            _remove(self._registry.directory(entry))
+        scratch = self._registry.area.scratch
+        for name in os.listdir(scratch):
+            if _is_older(f"{scratch}/{name}", _ABANDONED):
+                _remove(f"{scratch}/{name}")
+
+
+# Engines that open at the same time sweep at the same time: what one finds gone, another took.
+
+
+def _is_older(path: str, seconds: float) -> bool:
+    try:
+        return time.time() - os.lstat(path).st_mtime > seconds
+    except FileNotFoundError:
+        return False
+
+
+def _remove(path: str) -> None:
+    try:
+        remove_tree(path)
+    except FileNotFoundError:
+        pass
 
 
 def _is_id(name: str) -> bool:

@@ -139,6 +139,7 @@ class Starter:
     def surroundings(
         self, record: Record, connection: Connection | None, *, upper: str, work: str, etc: str
     ) -> Surroundings:
+        volumes = self._volumes(record)
         return Surroundings(
             lowers=self.lowers(record.layers),
             upper=upper,
@@ -149,7 +150,9 @@ class Starter:
             cgroup_view=self.cgroups.view(),
             network=connection.operations if connection else (),
             joined=self._joined(record),
-            **self._volumes(record),
+            sources=volumes["sources"],
+            devices=volumes["devices"],
+            peers=volumes["peers"],
             images={
                 target: tuple(map(self.layers.path, chains))
                 for target, chains in record.mounted_images.items()
