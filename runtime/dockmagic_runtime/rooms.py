@@ -130,6 +130,7 @@ class Rooms:
             self.pull,
             scratch=str(self.area.scratch),
             caches=str(self.area.root / "cache-mounts"),
+            digests=str(self.area.root / "context-digests"),
         )
 
     @cached_property

@@ -18,7 +18,7 @@ from dockmagic_runtime.builder.checks import ignored_sources
 from dockmagic_runtime.builder.contents import Digester
 from dockmagic_runtime.builder.context import localized
 from dockmagic_runtime.builder.copying import Copier
-from dockmagic_runtime.builder.digests import FileDigests
+from dockmagic_runtime.builder.digests import ContextDigests
 from dockmagic_runtime.builder.document import image_document, timestamp
 from dockmagic_runtime.builder.execution import Execution
 from dockmagic_runtime.builder.export import export
@@ -62,8 +62,10 @@ class Builder:
         *,
         scratch: str,
         caches: str,
+        digests: str,
     ) -> None:
-        """`scratch` and `caches` are directories of the Docker area, on its file system."""
+        """`scratch`, `caches` and `digests` are directories of the Docker area, on its file
+        system; the last two are made when they are needed."""
         self._images = images
         self._layers = layers
         self._database = database
@@ -72,7 +74,7 @@ class Builder:
         self._pull = pull
         self._scratch = scratch
         self._caches = CacheMounts(caches)
-        self._digests = FileDigests()
+        self._digests = ContextDigests(digests)
 
     def build(self, request: BuildRequest) -> Iterator[BuildEvent]:
         """Build, telling what happens. Closing the iterator early leaves nothing behind."""
@@ -115,6 +117,7 @@ class Builder:
 
     def prune_cache_mounts(self) -> int:
         """Remove the directories of `RUN --mount=type=cache` that no build uses; their bytes."""
+        self._digests.forget()
         return self._caches.prune()
 
     def _base(self, name: str, request: BuildRequest) -> Generator[BuildEvent, None, Base]:
@@ -153,6 +156,7 @@ class Builder:
         cache = BuildCache(self._database)
         sources = Sources(request, self._layers, self._workspace, scratch, self._digests)
         stack.callback(sources.close)  # before the directories that they are mounted from
+        stack.callback(self._digests.save)
         stack.callback(cache.flush)  # what was done is known next time, whatever failed then
         digester = Digester(sources, cache)
         remotes = Remotes(scratch, cache)

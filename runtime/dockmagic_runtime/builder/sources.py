@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Final
 
-from dockmagic_runtime.builder.digests import FileDigests
+from dockmagic_runtime.builder.digests import ContextDigests, FileDigests
 from dockmagic_runtime.builder.ports import Layers, Workspace
 from dockmagic_runtime.builder.scratch import OverlayDirectories, Scratch
 from dockmagic_runtime.builder.tree import SourceTree
@@ -32,7 +32,7 @@ class Sources:
         layers: Layers,
         workspace: Workspace,
         scratch: Scratch,
-        digests: FileDigests,
+        digests: ContextDigests,
     ) -> None:
         self._request = request
         self._layers = layers
@@ -65,7 +65,7 @@ class Sources:
             root = self._open.enter_context(Root.at(path))
         except (FileNotFoundError, NotADirectoryError):
             raise InvalidInput(f"the build context {path} is not a directory") from None
-        return SourceTree(root, self._rules(root, name), digests=self._digests)
+        return SourceTree(root, self._rules(root, name), digests=self._digests.of(root))
 
     def _rules(self, root: Root, context: str) -> IgnoreRules:
         """`<Dockerfile>.dockerignore` goes before `.dockerignore`; links lead inside only."""
@@ -83,7 +83,7 @@ class Sources:
         key = chain_ids[-1] if chain_ids else ""
         if key not in self._trees:
             root = self._open.enter_context(self.merged(chain_ids))
-            self._trees[key] = SourceTree(root, owned=True, digests=self._digests)
+            self._trees[key] = SourceTree(root, owned=True, digests=FileDigests())
         return self._trees[key]
 
     @contextmanager

@@ -142,18 +142,40 @@ class SourceTree:
         # ignored directories are shown late, when something below them turns out to be wanted
         held: dict[str, Item] = {"": Item("", -1, "", self.root.stat(source.path))}
         for directory, fd, entries in self.root.walk(source.path or "."):
-            for entry in list(entries):
-                path = f"{directory}/{entry.name}" if directory else entry.name
-                full = f"{source.path}/{path}" if source.path else path
-                item = Item(path, fd, entry.name, entry.stat(follow_symlinks=False))
-                if self.rules.prunes(full) or excludes.prunes(path):
-                    entries.remove(entry)
-                elif not (self.rules.excludes(full) or excludes.excludes(path)):
-                    yield from _released(held, directory)
-                    yield item
-                elif item.is_dir:
-                    held[path] = replace(item, parent_fd=-1)
+            prefix = f"{directory}/" if directory else ""
+            if self.rules or excludes:
+                yield from self._filtered(source, directory, fd, entries, excludes, held)
+                continue
+            if held:
+                yield from _released(held, directory)
+            for entry in entries:
+                name = entry.name
+                yield Item(prefix + name, fd, name, entry.stat(follow_symlinks=False))
         yield from _released(held, "")
+
+    def _filtered(
+        self,
+        source: Source,
+        directory: str,
+        fd: int,
+        entries: list[os.DirEntry[str]],
+        excludes: IgnoreRules,
+        held: dict[str, Item],
+    ) -> Iterator[Item]:
+        """The entries of one directory that are wanted; those not to be entered are removed."""
+        for entry in list(entries):
+            path = f"{directory}/{entry.name}" if directory else entry.name
+            is_ignored = self.rules.excludes(f"{source.path}/{path}" if source.path else path)
+            is_excluded = excludes.excludes(path)
+            if not (is_ignored or is_excluded):
+                yield from _released(held, directory)
+                yield Item(path, fd, entry.name, entry.stat(follow_symlinks=False))
+            elif (is_ignored and not self.rules.has_exceptions) or (
+                is_excluded and not excludes.has_exceptions
+            ):
+                entries.remove(entry)
+            elif entry.is_dir(follow_symlinks=False):
+                held[path] = Item(path, -1, entry.name, entry.stat(follow_symlinks=False))
 
     def ignored(self) -> Generator[tuple[str, os.stat_result]]:
         """What the rules leave out: the topmost paths of it, with their status."""
@@ -177,29 +199,33 @@ class SourceTree:
         self, sources: Sequence[Source], excludes: IgnoreRules
     ) -> tuple[str, dict[str, str]]:
         """The digest of all that would be copied, and that of each file by its path."""
-        whole = hashlib.sha256()
+        told: list[str] = []
         files: dict[str, str] = {}
+        digests = self.digests or FileDigests()
         for source in sources:
-            whole.update(f"{source.name}\0{source.is_dir}\0".encode(errors="surrogateescape"))
+            told += [source.name, str(source.is_dir)]
+            prefix = f"{source.path}/" if source.path else ""
             for item in self.items(source, excludes):
-                digest = self._item_digest(item)
-                path = posixpath.join(source.path, item.path) if item.path else source.path
-                whole.update(f"{item.path}\0{digest}\0".encode(errors="surrogateescape"))
-                if not item.is_dir:
-                    files[path] = digest
+                digest = self._item_digest(item, digests)
+                told += [item.path, digest]
+                if not stat.S_ISDIR(item.status.st_mode):
+                    files[prefix + item.path if item.path else source.path] = digest
+        told.append("")
+        whole = hashlib.sha256("\0".join(told).encode(errors="surrogateescape"))
         return whole.hexdigest(), files
 
-    def _item_digest(self, item: Item) -> str:
+    def _item_digest(self, item: Item, digests: FileDigests) -> str:
         status = item.status
+        mode = status.st_mode
         owner = f"{status.st_uid}:{status.st_gid}" if self.owned else ""
         contents = ""
-        if stat.S_ISREG(status.st_mode):
-            contents = (self.digests or FileDigests()).of(item.parent_fd, item.name, status)
-        elif stat.S_ISLNK(status.st_mode):
+        if stat.S_ISREG(mode):
+            contents = digests.of(item.parent_fd, item.name, status)
+        elif stat.S_ISLNK(mode):
             contents = os.readlink(item.name, dir_fd=item.parent_fd)
-        elif not item.is_dir:
+        elif not stat.S_ISDIR(mode):
             contents = str(status.st_rdev)
-        return f"{status.st_mode:o} {owner} {contents}"
+        return f"{mode:o} {owner} {contents}"
 
 
 def _released(held: dict[str, Item], directory: str) -> Iterator[Item]:

@@ -140,6 +140,11 @@ class IgnoreRules:
                 return not rule.negated
         return False
 
+    @property
+    def has_exceptions(self) -> bool:
+        """Whether something below an excluded directory can be wanted nevertheless."""
+        return self._has_exceptions
+
     def prunes(self, directory: str) -> bool:
         """Whether nothing below the directory can be wanted, so that no one need look."""
         return not self._has_exceptions and self.excludes(directory)

@@ -127,6 +127,7 @@ def site(area: Area, tmp_path: Path) -> Iterator[Site]:
         pull,
         scratch=str(area.scratch),
         caches=str(area.root / "cache-mounts"),
+        digests=str(area.root / "context-digests"),
     )
     made = Site(area, context, images, layers, database, runner, builder)
     yield made

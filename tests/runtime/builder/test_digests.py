@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 from dockmagic_runtime.builder import digests
-from dockmagic_runtime.builder.digests import FileDigests
+from dockmagic_runtime.builder.digests import ContextDigests, FileDigests
 from dockmagic_runtime.builder.tree import SourceTree
 from dockmagic_runtime.dockerfile.gopattern import IgnoreRules
 from dockmagic_runtime.linux.root import Root
@@ -89,3 +91,66 @@ def test_a_file_changed_just_now_is_read_again(tmp_path: Path) -> None:
         assert read.call_count == 2
     finally:
         os.close(fd)
+
+
+def old_files(directory: Path, count: int) -> None:
+    directory.mkdir()
+    for number in range(count):
+        (directory / str(number)).write_text(str(number))
+
+
+def later() -> Any:
+    """The clock of a moment at which no file is young."""
+    return patch("time.time_ns", return_value=time.time_ns() + 10**10)
+
+
+def whole(context: Path, known: ContextDigests) -> str:
+    with Root.at(str(context)) as root:
+        tree = SourceTree(root, digests=known.of(root))
+        return tree.digest(tree.find(["."]), NOTHING)[0]
+
+
+def test_a_large_context_is_remembered_beyond_the_process(tmp_path: Path) -> None:
+    context, kept = tmp_path / "context", str(tmp_path / "kept")
+    old_files(context, 300)
+    with later():
+        first = ContextDigests(kept)
+        digest_before = whole(context, first)
+        first.save()
+        with patch.object(digests, "_digest", side_effect=AssertionError("read again")):
+            assert whole(context, ContextDigests(kept)) == digest_before
+        (context / "7").write_text("changed")
+        assert whole(context, ContextDigests(kept)) != digest_before
+
+
+def test_a_small_context_leaves_no_file(tmp_path: Path) -> None:
+    context, kept = tmp_path / "context", tmp_path / "kept"
+    old_files(context, 3)
+    with later():
+        known = ContextDigests(str(kept))
+        whole(context, known)
+        known.save()
+    assert not kept.exists()
+
+
+def test_a_damaged_memory_is_no_harm(tmp_path: Path) -> None:
+    context, kept = tmp_path / "context", tmp_path / "kept"
+    old_files(context, 300)
+    with later():
+        known = ContextDigests(str(kept))
+        right = whole(context, known)
+        known.save()
+        (only,) = kept.iterdir()
+        only.write_bytes(b"garbage")
+        assert whole(context, ContextDigests(str(kept))) == right
+        known.forget()
+    assert list(kept.iterdir()) == []
+
+
+def test_a_young_file_is_not_remembered_either(tmp_path: Path) -> None:
+    context, kept = tmp_path / "context", tmp_path / "kept"
+    old_files(context, 300)
+    known = ContextDigests(str(kept))
+    whole(context, known)
+    known.save()
+    assert not kept.exists()
