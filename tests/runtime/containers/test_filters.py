@@ -1,0 +1,136 @@
+"""The filters of `ps` and of the prune verbs."""
+
+from __future__ import annotations
+
+import pytest
+
+from dockmagic_runtime.containers.filters import Lookups, prunable, select
+from dockmagic_runtime.errors import InvalidInput, NotFound
+from dockmagic_runtime.model.container import Container, ContainerSpec, Mount, PortMapping, Status
+
+NOW = 1_700_000_000.0
+
+
+def container(name: str, number: int, **fields: object) -> Container:
+    values: dict[str, object] = {
+        "id": f"{number:02x}" * 32,
+        "name": name,
+        "image": "busybox",
+        "image_id": "sha256:" + "a" * 64,
+        "command": ("sh",),
+        "created": NOW + number,
+        "status": Status.RUNNING,
+        "spec": ContainerSpec(image="busybox", network=str(fields.pop("network", "bridge"))),
+        **fields,
+    }
+    return Container(**values)  # type: ignore[arg-type]
+
+
+WEB = container(
+    "web",
+    1,
+    labels={"tier": "front", "app": "shop"},
+    exposed=("80/tcp", "443/tcp"),
+    mounts=(Mount(kind="volume", source="data", target="/var/lib"),),
+    health="healthy",
+)
+DB = container(
+    "db", 2, labels={"tier": "back"}, status=Status.EXITED, exit_code=3, started=NOW, network="none"
+)
+JOB = container("job-1", 3, status=Status.CREATED, image_id="sha256:" + "b" * 64)
+ALL = [JOB, DB, WEB]
+
+
+def created(name: str) -> float:
+    for one in ALL:
+        if one.name == name:
+            return one.created
+    raise NotFound(f"No such container: {name}")
+
+
+LOOK = Lookups(
+    created=created, descends=lambda image_id, text: image_id.startswith(f"sha256:{text}")
+)
+
+
+def names(**filters: list[str]) -> list[str]:
+    asked = {name.replace("_", "-"): values for name, values in filters.items()}
+    return [one.name for one in select(ALL, asked, LOOK)]
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        ({}, ["job-1", "db", "web"]),
+        ({"name": ["web"]}, ["web"]),
+        ({"name": ["^/w"]}, ["web"]),
+        ({"name": ["b"]}, ["job-1", "db", "web"]),
+        ({"name": ["^db$", "job"]}, ["job-1", "db"]),
+        ({"id": ["0202"]}, ["db"]),
+        ({"label": ["tier"]}, ["db", "web"]),
+        ({"label": ["tier=front"]}, ["web"]),
+        ({"label": ["tier=front", "app=none"]}, []),  # all of them must be there
+        ({"status": ["exited", "created"]}, ["job-1", "db"]),
+        ({"exited": ["3"]}, ["db"]),
+        ({"exited": ["0"]}, []),  # one that never ran has no exit code
+        ({"before": ["db"]}, ["web"]),
+        ({"since": ["db"]}, ["job-1"]),
+        ({"ancestor": ["b"]}, ["job-1"]),
+        ({"volume": ["data"]}, ["web"]),
+        ({"volume": ["/var/lib"]}, ["web"]),
+        ({"network": ["none"]}, ["db"]),
+        ({"expose": ["80"]}, ["web"]),
+        ({"expose": ["400-450/tcp"]}, ["web"]),
+        ({"expose": ["80/udp"]}, []),
+        ({"health": ["healthy"]}, ["web"]),
+        ({"health": ["none"]}, ["job-1", "db"]),
+        ({"is_task": ["false"]}, ["job-1", "db", "web"]),
+        ({"is_task": ["true"]}, []),
+        ({"name": ["db"], "status": ["running"]}, []),  # names must all hold
+    ],
+)
+def test_what_passes(filters: dict[str, list[str]], expected: list[str]) -> None:
+    assert names(**filters) == expected
+
+
+def test_publish_asks_what_was_published_not_what_is_exposed() -> None:
+    spec = ContainerSpec(image="x", ports=(PortMapping(container_port=80, host_port=8080),))
+    one = container("published", 4, spec=spec)
+    assert [c.name for c in select([one, WEB], {"publish": ["80"]}, LOOK)] == ["published"]
+    assert select([one, WEB], {"publish": ["8080"]}, LOOK) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("nope", "1", "invalid filter 'nope'"),
+        ("status", "sleeping", "invalid filter 'status=sleeping'"),
+        ("exited", "x", "invalid filter 'exited=x'"),
+        ("health", "well", "unrecognised filter value for health: well"),
+        ("publish", "0", "invalid filter 'publish=0'"),
+        ("expose", "80-70", "invalid filter 'expose=80-70'"),
+        ("is-task", "maybe", "invalid filter 'is-task=.maybe.'"),
+        ("name", "(", "invalid filter 'name="),
+    ],
+)
+def test_what_is_refused(name: str, value: str, message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        select(ALL, {name: [value]}, LOOK)
+
+
+def test_a_container_that_does_not_exist_is_told() -> None:
+    with pytest.raises(NotFound, match="No such container: nope"):
+        select(ALL, {"since": ["nope"]}, LOOK)
+
+
+def test_prunes_go_by_time_and_labels() -> None:
+    wanted = prunable({"until": [str(NOW)], "label": ["a"], "label!": ["keep=yes"]})
+    assert wanted(NOW - 1, {"a": "1"})
+    assert not wanted(NOW + 1, {"a": "1"})
+    assert not wanted(NOW - 1, {})
+    assert not wanted(NOW - 1, {"a": "1", "keep": "yes"})
+    assert wanted(NOW - 1, {"a": "1", "keep": "no"})
+    with pytest.raises(InvalidInput, match="more than one until"):
+        prunable({"until": ["1h", "2h"]})
+    with pytest.raises(InvalidInput, match="invalid filter 'until=soon'"):
+        prunable({"until": ["soon"]})

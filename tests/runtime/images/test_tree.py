@@ -1,0 +1,121 @@
+"""The tar of a tree that is in use: names, what is left out, and what changes meanwhile."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dockmagic_runtime.images.compression import Plain, decompressed
+from dockmagic_runtime.images.tree import CHUNK, TreeArchive
+
+
+@pytest.fixture
+def top(tmp_path: Path) -> Iterator[int]:
+    (tmp_path / "d/s").mkdir(parents=True)
+    (tmp_path / "d/a").write_text("a")
+    os.link(tmp_path / "d/a", tmp_path / "d/hard")
+    (tmp_path / "d/l").symlink_to("/etc/passwd")
+    os.mkfifo(tmp_path / "d/p")
+    fd = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    yield fd
+    os.close(fd)
+
+
+def names(chunks: Iterator[bytes]) -> list[str]:
+    with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as tar:
+        return [f"{one.name} -> {one.linkname}" if one.linkname else one.name for one in tar]
+
+
+@pytest.mark.parametrize(
+    ("member", "expected"),
+    [
+        ("d", ["d", "d/a", "d/hard -> d/a", "d/l -> /etc/passwd", "d/p", "d/s"]),
+        ("new", ["new", "new/a", "new/hard -> new/a", "new/l -> /etc/passwd", "new/p", "new/s"]),
+        (".", [".", "./a", "./hard -> ./a", "./l -> /etc/passwd", "./p", "./s"]),
+        ("/", ["", "/a", "/hard -> /a", "/l -> /etc/passwd", "/p", "/s"]),
+    ],
+)
+def test_members_have_the_name_that_is_asked_for(
+    top: int, member: str, expected: list[str]
+) -> None:
+    assert names(TreeArchive().one(top, "d", member)) == expected
+
+
+def test_one_file_is_one_member(top: int) -> None:
+    fd = os.open("d", os.O_PATH, dir_fd=top)
+    try:
+        assert names(TreeArchive().one(fd, "a", "x")) == ["x"]
+        assert names(TreeArchive().one(fd, "l", "x")) == ["x -> /etc/passwd"]
+    finally:
+        os.close(fd)
+
+
+def test_what_is_not_there_is_an_error(top: int) -> None:
+    with pytest.raises(FileNotFoundError):
+        next(TreeArchive().one(top, "nope", "nope"))
+
+
+def test_large_files_come_in_pieces(tmp_path: Path, top: int) -> None:
+    (tmp_path / "big").write_bytes(os.urandom(3 * CHUNK + 5))
+    archive = TreeArchive()
+    chunks = list(archive.one(top, "big", "big"))
+    assert max(map(len, chunks)) <= CHUNK + 1024
+    with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as tar:
+        stream = tar.extractfile("big")
+        assert stream is not None
+        assert stream.read() == (tmp_path / "big").read_bytes()
+    assert (archive.size, archive.entries) == (3 * CHUNK + 5, 1)
+
+
+def test_a_file_that_shrinks_while_it_is_read_is_filled_up(tmp_path: Path, top: int) -> None:
+    (tmp_path / "big").write_bytes(b"x" * (4 * CHUNK))
+    chunks = TreeArchive().one(top, "big", "big")
+    first = next(chunks)
+    (tmp_path / "big").write_bytes(b"")
+    with tarfile.open(fileobj=io.BytesIO(first + b"".join(chunks))) as tar:
+        (member,) = tar.getmembers()
+    assert member.size == 4 * CHUNK
+
+
+def test_what_vanishes_while_the_tree_is_read_is_left_out(tmp_path: Path, top: int) -> None:
+    for name in ("a", "b", "c"):
+        (tmp_path / "t" / name).mkdir(parents=True)
+        (tmp_path / "t" / name / "f").write_bytes(b"x" * (CHUNK + 1))
+    chunks = TreeArchive().one(top, "t", "t")
+    seen = next(chunks)
+    (tmp_path / "t/c/f").unlink()
+    (tmp_path / "t/c").rmdir()
+    (tmp_path / "t/c").symlink_to("/")  # nor is a link followed that takes its place
+    assert "t/b/f" in (found := names(iter([seen, *chunks])))
+    assert not [name for name in found if name.startswith("t/c/")]
+
+
+def test_descriptors_are_given_back_half_way(tmp_path: Path, top: int) -> None:
+    (tmp_path / "d/big").write_bytes(b"x" * (4 * CHUNK))
+    before = len(os.listdir("/proc/self/fd"))
+    chunks = TreeArchive().one(top, "d", "d")
+    next(chunks)
+    chunks.close()  # type: ignore[attr-defined]
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+@pytest.mark.root
+def test_the_kernels_file_systems_are_empty_directories() -> None:
+    fd = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        assert names(TreeArchive().one(fd, "proc", "proc")) == ["proc"]
+    finally:
+        os.close(fd)
+
+
+def test_a_plain_stream_is_not_taken_for_a_compressed_one() -> None:
+    data = [b"BZh91AY&SY", b"", b"more"]
+    assert list(decompressed(Plain(data))) == [b"BZh91AY&SY", b"more"]
+    stream = Plain(data)
+    assert [stream.read(4), stream.read(100), stream.read(-1)] == [b"BZh9", b"1AY&SY", b"more"]
+    assert stream.read(1) == b""
