@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dockmagic.commands.flags import Arguments, Parser, switch, value
-from dockmagic.commands.quantities import parse_moment
 from dockmagic.commands.result import Chunk, Event, Nothing, Outcome, Result
 from dockmagic_runtime.model.container import LogLine
+from dockmagic_runtime.model.moment import parse_moment
 
 if TYPE_CHECKING:
     from dockmagic_runtime.engine import Engine

@@ -7,14 +7,13 @@ import time
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
+from dockmagic_runtime.model.moment import duration
+
 if TYPE_CHECKING:
     from datetime import datetime
 
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([kKmMgGtTpP])?[iI]?[bB]?")
 _POWER = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
-_DURATION = re.compile(r"(?:[0-9]+(?:\.[0-9]+)?(?:ns|us|µs|ms|s|m|h))+")
-_DURATION_PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ns|us|µs|ms|s|m|h)")
-_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def parse_size(text: str) -> int:
@@ -43,45 +42,20 @@ def parse_cpus(text: str) -> int:
 
 def parse_duration(text: str) -> float:
     """Go's durations in seconds: `1m30s`, `300ms`, `-5s`; for others Go's words."""
-    body = text.removeprefix("-")
-    sign = -1.0 if body != text else 1.0
-    if body.removeprefix("+") == "0":
-        return 0.0
-    pieces = re.findall(r"([0-9.]+)([^0-9.]*)", body.removeprefix("+"))
-    if not pieces or "".join(map("".join, pieces)) != body.removeprefix("+"):
-        raise ValueError(f'time: invalid duration "{text}"')
-    return sign * sum(_part(number, unit, text) for number, unit in pieces)
+    seconds = duration(text)
+    if seconds is None:
+        raise ValueError(f'time: {_fault(text.lstrip("+-"))}duration "{text}"')
+    return seconds
 
 
-def _part(number: str, unit: str, whole: str) -> float:
-    if not re.fullmatch(r"[0-9]+\.?[0-9]*|\.[0-9]+", number):
-        raise ValueError(f'time: invalid duration "{whole}"')
-    if not unit:
-        raise ValueError(f'time: missing unit in duration "{whole}"')
-    if unit not in _SECONDS:
-        raise ValueError(f'time: unknown unit "{unit}" in duration "{whole}"')
-    return float(number) * _SECONDS[unit]
-
-
-def parse_moment(text: str, now: float | None = None) -> float:
-    """A point in time: a date, seconds since the epoch, or how long ago (`10m`)."""
-    if _DURATION.fullmatch(text):
-        ago = sum(float(n) * _SECONDS[unit] for n, unit in _DURATION_PART.findall(text))
-        return (time.time() if now is None else now) - ago
-    if re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
-        return float(text)
-    return _parse_date(text)
-
-
-def _parse_date(text: str) -> float:
-    from datetime import datetime
-
-    # Go prints nine digits of a second and Python reads six.
-    text = re.sub(r"(\.\d{6})\d+", r"\1", text)
-    try:
-        return datetime.fromisoformat(text).timestamp()
-    except (ValueError, OverflowError):
-        raise ValueError(f'failed to parse value as time or duration: "{text}"') from None
+def _fault(text: str) -> str:
+    for number, unit in re.findall(r"([0-9.]+)([^0-9.]*)", text):
+        if re.fullmatch(r"[0-9]+\.?[0-9]*|\.[0-9]+", number) and text[0] in ".0123456789":
+            if not unit:
+                return "missing unit in "
+            if duration(f"1{unit}") is None:
+                return f'unknown unit "{unit}" in '
+    return "invalid "
 
 
 def decimal_size(size: float, digits: int = 3) -> str:
