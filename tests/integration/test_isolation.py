@@ -81,7 +81,7 @@ def build_with_link(build: Build, path: str, target: str) -> str:
     """An image that has a link at `path`, made where nothing is mounted on it."""
     return build(
         "FROM busybox AS made\n"
-        f"RUN mkdir -p /out && ln -s {target} /out{path}\n"
+        f"RUN mkdir -p /out{os.path.dirname(path)} && ln -s {target} /out{path}\n"
         "FROM scratch\n"
         "COPY --from=busybox /bin /bin\n"
         "COPY --from=made /out/ /\n"
@@ -212,3 +212,39 @@ def test_row38_cve_2020_13401_ping_needs_no_raw_socket(run: Run) -> None:
 def test_a_user_may_take_a_low_port(run: Run) -> None:
     ended = run("cat", "/proc/sys/net/ipv4/ip_unprivileged_port_start")
     assert ended.stdout == "0\n"
+
+
+def test_row4_cve_2025_31133_a_linked_null_device_masks_nothing_of_the_host(
+    build: Build, run: Run
+) -> None:
+    """The masks are bound from a node that we made, never from what the image calls /dev/null."""
+    pattern = Path("/proc/sys/kernel/core_pattern")
+    before = pattern.read_text()
+    image = build_with_link(build, "/dev/null", str(pattern))
+    script = "echo evil > /dev/null; echo evil > /proc/timer_list; stat -c %t:%T /dev/null"
+    ended = run("sh", "-c", script, image=image)
+    assert ended.stdout.split() == ["1:3"]
+    assert pattern.read_text() == before
+
+
+@pytest.mark.parametrize("path", ["/dev/console", "/dev/pts"])
+def test_row5_cve_2025_52565_the_console_is_the_containers_own_terminal(
+    build: Build, engine: Engine, path: str
+) -> None:
+    """Opened through its master: no name in the image decides what is bound to it."""
+    image = build_with_link(build, path, "/proc/sys/kernel")
+    command = ("stat", "-c", "%t", "/dev/console")
+    process = engine.run(ContainerSpec(image=image, command=command, tty=True, auto_remove=True))
+    assert collect(process).stdout.split() == ["88"]  # major 136: a pseudo-terminal
+
+
+def test_row46_no_terminal_of_the_host_can_be_typed_into(engine: Engine, run: Run) -> None:
+    """TIOCSTI reaches a process's controlling terminal: there is none, or the container's own."""
+    ended = run("sh", "-c", "exec 3<> /dev/tty && echo opened")
+    assert "opened" not in ended.stdout
+    assert "No such device or address" in ended.stderr
+    command = ("stat", "-L", "-c", "%d", "/proc/self/fd/0")
+    process = engine.run(
+        ContainerSpec(image="busybox", command=command, tty=True, auto_remove=True)
+    )
+    assert int(collect(process).stdout) != os.stat("/dev/pts").st_dev
