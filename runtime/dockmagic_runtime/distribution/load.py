@@ -22,7 +22,6 @@ from dockmagic_runtime.images.compression import Readable
 from dockmagic_runtime.images.layers import LayerStore
 from dockmagic_runtime.images.store import ImageStore
 from dockmagic_runtime.model.events import LoadDone, LoadEvent, PullStatus
-from dockmagic_runtime.model.image import Image
 from dockmagic_runtime.model.reference import ImageReference
 from dockmagic_runtime.registry.manifest import Platform, is_foreign_type
 from dockmagic_runtime.store.area import Area
@@ -81,35 +80,35 @@ class Loader:
                 f"got {len(loadable.layers)}"
             )
         chain_ids = document.chain_ids(diff_ids)
-        for number, layer in enumerate(loadable.layers):
-            below = chain_ids[number - 1] if number else ""
-            if not self._layers.has(chain_ids[number]):
-                yield from self._layer(members, layer, below, diff_ids[number])
-        image = self._images.put(loadable.config, chain_ids)
-        yield from self._name(image, loadable.names)
+        with self._layers.lease() as lease:
+            for number, layer in enumerate(loadable.layers):
+                below = chain_ids[number - 1] if number else ""
+                lease.add(chain_ids[number])
+                if not self._layers.has(chain_ids[number]):
+                    yield from self._layer(members, layer, below, diff_ids[number])
+            yield from self._keep(loadable, chain_ids)
 
-    def _name(self, image: Image, names: Sequence[ImageReference]) -> Iterator[LoadEvent]:
-        for name in names:
-            if before := self._before(name, image):
+    def _keep(self, loadable: _Loadable, chain_ids: Sequence[str]) -> Iterator[LoadEvent]:
+        new = document.image_id(loadable.config)
+        for name in loadable.names:
+            before = self._id(name)
+            if before not in ("", new):
                 yield PullStatus(
                     status=f"The image {name.familiar} already exists, renaming the old one "
                     f"with ID {before} to empty string"
                 )
-            self._images.tag(image.id, name.canonical, announce=False)
-        image = self._images.resolve(image.id)
+        names = [name.canonical for name in loadable.names]
+        image = self._images.put(loadable.config, chain_ids, names=names)
         self._images.tell("load", image)
-        for name in names:
-            yield LoadDone(image=image, reference=name.familiar)
-        if not names:
-            yield LoadDone(image=image, reference="")
+        for reference in [name.familiar for name in loadable.names] or [""]:
+            yield LoadDone(image=image, reference=reference)
 
-    def _before(self, name: ImageReference, image: Image) -> str:
-        """The id of another image that has the name until now."""
+    def _id(self, name: ImageReference) -> str:
+        """Of the image that has the name until now, or ""."""
         try:
-            found = self._images.resolve(name.canonical)
+            return self._images.resolve(name.canonical).id
         except NotFound:
             return ""
-        return found.id if found.id != image.id else ""
 
     # ------------------------------------------------------------------ layers
 

@@ -50,12 +50,13 @@ class Puller:
 
     def _finish(self, name: ImageReference, pulled: Pulled) -> Iterator[PullEvent]:
         self._blobs.put(io.BytesIO(pulled.manifest.data), digest=pulled.manifest.digest)
+        tags = (f"{name.name}:{name.tag}",) if name.tag else ()
         image = self._images.put(
-            pulled.config, chain_ids(pulled.diff_ids), manifest=pulled.manifest.digest
+            pulled.config,
+            chain_ids(pulled.diff_ids),
+            manifest=pulled.manifest.digest,
+            names=(*tags, f"{name.name}@{pulled.digest}"),
         )
-        if name.tag:
-            self._images.tag(image.id, f"{name.name}:{name.tag}", announce=False)
-        self._images.note_digest(image.id, f"{name.name}@{pulled.digest}")
         self._images.tell_pulled(image, name.canonical)
         newer = "Downloaded newer image for" if pulled.fetched else "Image is up to date for"
         yield PullStatus(status=f"Status: {newer} {name.familiar}")
@@ -77,16 +78,20 @@ class Store:
         self._layers = layers
         self._blobs = blobs
         self._pins: dict[str, str] = {}  # by digest
+        self._lease = layers.lease()
 
     def __enter__(self) -> Store:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._lease.__exit__()
         for pin in self._pins.values():
             self._blobs.unpin(pin)
 
     def has_layer(self, diff_ids: tuple[str, ...]) -> bool:
-        return self._layers.has(chain_ids(diff_ids)[-1])
+        chain_id = chain_ids(diff_ids)[-1]
+        self._lease.add(chain_id)
+        return self._layers.has(chain_id)
 
     def has_blob(self, digest: str) -> bool:
         pin = self._blobs.pin(digest)
@@ -113,7 +118,9 @@ class Store:
             progress(0)  # raises once the pull was given up
             time.sleep(seconds)
 
-        with self._layers.taking(chain_ids(layer.diff_ids)[-1], pause):
+        chain_id = chain_ids(layer.diff_ids)[-1]
+        self._lease.add(chain_id)
+        with self._layers.taking(chain_id, pause):
             self._unpack(layer, progress)
 
     def _unpack(self, layer: PulledLayer, progress: Callable[[int], None]) -> None:

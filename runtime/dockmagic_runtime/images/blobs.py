@@ -20,14 +20,13 @@ from typing import BinaryIO, Final, cast
 
 from dockmagic_runtime.errors import NotFound, RemoteFailed
 from dockmagic_runtime.images.compression import Readable
+from dockmagic_runtime.images.leftovers import GROWING, PIN
 from dockmagic_runtime.model.reference import digest_hex, is_digest
 from dockmagic_runtime.store.area import Area
-from dockmagic_runtime.store.locks import acquire, held_file
+from dockmagic_runtime.store.locks import held_file
 
 _CHUNK: Final = 1 << 20
 _MARGIN: Final = 64 << 20
-_PIN: Final = "pin-"
-_GROWING: Final = "growing-"
 
 
 class BlobStore:
@@ -97,7 +96,7 @@ class BlobStore:
             return ""
 
     def _pin(self, path: str) -> str:
-        pin = f"{self._scratch}/{_PIN}{token_hex(8)}"
+        pin = f"{self._scratch}/{PIN}{token_hex(8)}"
         os.link(path, pin)
         return pin
 
@@ -116,18 +115,8 @@ class BlobStore:
         """Throw away what `receiving` has brought so far. Only inside of it."""
         os.unlink(self._growing(digest))
 
-    def prune_growing(self, older: float) -> None:
-        """Throw away what nobody has gone on receiving for `older` seconds."""
-        for name in os.listdir(self._scratch):
-            path = f"{self._scratch}/{name}"
-            if name.startswith(_GROWING) and _age(path) > older:
-                fd = acquire(path)
-                if fd is not None:
-                    os.unlink(path)
-                    os.close(fd)
-
     def _growing(self, digest: str) -> str:
-        return f"{self._scratch}/{_GROWING}{digest_hex(digest)}"
+        return f"{self._scratch}/{GROWING}{digest_hex(digest)}"
 
     def open_raw(self, digest: str) -> io.FileIO:
         """For who verifies the contents by other means. Raises NotFound."""

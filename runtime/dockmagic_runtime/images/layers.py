@@ -21,6 +21,8 @@ from dockmagic_runtime.errors import EngineBug, NotFound
 from dockmagic_runtime.images.archive import Limits
 from dockmagic_runtime.images.blobs import BlobStore
 from dockmagic_runtime.images.compression import Readable
+from dockmagic_runtime.images.lease import Lease, leased
+from dockmagic_runtime.images.leftovers import GRACE, TAKING, sweep
 from dockmagic_runtime.images.pack import Packed, Writable, pack
 from dockmagic_runtime.linux.removal import remove_tree
 from dockmagic_runtime.model.image import LayerFile
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
     from dockmagic_runtime.images.unpack import Unpacked
 
 _COLUMNS: Final = "chain_id, diff_id, parent, size, blob, media_type"
-_GRACE: Final = 24 * 3600.0
 # what keeps a layer: an image, the build cache, a container, a layer on top of it
 _UNUSED: Final = """
 DELETE FROM layers WHERE chain_id = ?1
@@ -110,10 +111,14 @@ class LayerStore:
             for path, kind, size in differences(self.path(chain_id), below, sizes=True)
         )
 
+    def lease(self) -> Lease:
+        """For who will need layers, and has no image yet that does."""
+        return Lease(self._scratch, self._database)
+
     @contextmanager
     def taking(self, chain_id: str, pause: Callable[[float], object]) -> Iterator[None]:
         """Be the only one who unpacks a layer: others wait, and find it there afterwards."""
-        path = f"{self._scratch}/taking-{digest_hex(chain_id)}"
+        path = f"{self._scratch}/{TAKING}{digest_hex(chain_id)}"
         with held_file(path, pause):
             try:
                 yield
@@ -291,14 +296,16 @@ class LayerStore:
     def remove_unused(self, chain_ids: Sequence[str]) -> tuple[LayerRecord, ...]:
         """Remove those of `chain_ids` (topmost first) that nothing needs; what was removed.
 
-        Needed by: an image, the build cache, a container, a layer on top.
+        Needed by: an image, the build cache, a container, a layer on top, a lease.
         """
         records = [self.get(chain_id) for chain_id in chain_ids if self.has(chain_id)]
         with self._database.transaction() as connection:
+            spared = leased(self._scratch)
             removed = tuple(
                 record
                 for record in records
-                if connection.execute(_UNUSED, (record.chain_id,)).rowcount
+                if record.chain_id not in spared
+                and connection.execute(_UNUSED, (record.chain_id,)).rowcount
             )
         self._remove_directories([record.chain_id for record in removed])
         self._remove_blobs(removed)
@@ -314,6 +321,7 @@ class LayerStore:
             freed += sum(record.size for record in removed)
         self._remove_directories(self._strangers())
         self._remove_forgotten_blobs()
+        sweep(self._scratch)
         return freed
 
     def _tops(self) -> list[str]:
@@ -351,9 +359,8 @@ class LayerStore:
         """Blobs that no row names; young ones may belong to a pull that is under way."""
         rows = self._database.rows("SELECT blob FROM layers UNION SELECT manifest FROM images")
         known = {digest for (digest,) in rows}
-        self._blobs.prune_growing(_GRACE)
         for digest in self._blobs.digests():
-            if digest not in known and self._blobs.age(digest) > _GRACE:
+            if digest not in known and self._blobs.age(digest) > GRACE:
                 self._blobs.delete(digest)
 
 

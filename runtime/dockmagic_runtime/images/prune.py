@@ -31,18 +31,18 @@ def prune(
             continue
         if not wanted(image.created, image.config.labels):
             continue
-        sizes = {chain: layers.get(chain).size for chain in image.chain_ids}
-        removed = _remove(images, image)
+        sizes = {chain: layers.get(chain).size for chain in image.chain_ids if layers.has(chain)}
+        removed = _remove(images, image, dangling_only)
         lines += removed
         reclaimed += sum(sizes.get(line.removeprefix("deleted: "), 0) for line in removed)
     return Pruned(removed=tuple(lines), reclaimed=reclaimed)
 
 
-def _remove(images: ImageStore, image: Image) -> list[str]:
+def _remove(images: ImageStore, image: Image, dangling_only: bool) -> list[str]:
     try:
-        lines = images.remove(image.id, force=True)
+        lines = images.remove(image.id, force=True, spare_named=dangling_only, spare_used=True)
     except (Conflict, NotFound):
-        return []  # somebody has just made a container of it, or removed it
+        return []  # somebody has just named or removed it, or made a container of it
     return [line[0].lower() + line[1:] for line in lines]
 
 

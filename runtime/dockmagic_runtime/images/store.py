@@ -15,7 +15,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from dockmagic_runtime.errors import InvalidInput, NotFound
+from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound
 from dockmagic_runtime.images import rmi
 from dockmagic_runtime.images.layers import LayerStore
 from dockmagic_runtime.model.event import Event
@@ -171,10 +171,18 @@ class ImageStore:
 
     # --- changing --------------------------------------------------------------------------
 
-    def put(self, config: bytes, chain_ids: Sequence[str], *, manifest: str = "") -> Image:
+    def put(
+        self,
+        config: bytes,
+        chain_ids: Sequence[str],
+        *,
+        manifest: str = "",
+        names: Sequence[str] = (),
+    ) -> Image:
         """Keep an image made of layers that are kept already. Idempotent: one id, one image.
 
-        `manifest` is the digest of the manifest it was pulled by. Raises InvalidInput if the
+        `manifest` is the digest of the manifest it was pulled by. It gets its `names`, tags and
+        digests, at once: one without a name may be pruned. Raises InvalidInput if the
         config names other layers, NotFound if one of them is missing.
         """
         from dockmagic_runtime.images import document
@@ -196,6 +204,8 @@ class ImageStore:
                     "VALUES (?, ?, ?)",
                     [(image_id, n, chain_id) for n, chain_id in enumerate(chain_ids)],
                 )
+                for name in names:
+                    _point(connection, _key(ImageReference.parse(name)), image_id)
         except sqlite3.IntegrityError:
             raise NotFound(f"a layer of the image {image_id} is missing") from None
         return self._image(image_id)
@@ -240,10 +250,7 @@ class ImageStore:
     def _point(self, key: str, image_id: str) -> None:
         try:
             with self._database.transaction() as connection:
-                connection.execute(
-                    "INSERT OR REPLACE INTO tags (reference, image_id, changed) VALUES (?, ?, ?)",
-                    (key, image_id, time.time()),
-                )
+                _point(connection, key, image_id)
         except sqlite3.IntegrityError:
             raise NotFound(f"No such image: {image_id}") from None
 
@@ -261,15 +268,20 @@ class ImageStore:
         force: bool = False,
         used_by: Mapping[str, str] | None = None,
         alive: Collection[str] = (),
+        spare_named: bool = False,
+        spare_used: bool = False,
     ) -> tuple[str, ...]:
         """Docker's `rmi`: untag, and delete what nothing needs any more; its lines about it.
 
         `used_by` gives, for the id of each image in use, the id of a container that uses it;
-        `alive` are the images whose containers run. Raises NotFound, Conflict.
+        `alive` are the images whose containers run. What is to be spared is refused, also if it
+        got its name or container only now. Raises NotFound, Conflict.
         """
         with self._database.transaction() as connection:
             by_name = self._find_tag(reference)
             image = self._image(by_name or self._find_id(reference))
+            if (spare_named and image.tags) or (spare_used and self._is_used(image.id)):
+                raise Conflict(f"the image {image.short_id} is needed")
             decision = rmi.decide(
                 image,
                 self.references(image.id),
@@ -291,6 +303,10 @@ class ImageStore:
             removed = self._layers.remove_unused(image.chain_ids[::-1])
             lines += [f"Deleted: {image.id}", *(f"Deleted: {one.chain_id}" for one in removed)]
         return tuple(lines)
+
+    def _is_used(self, image_id: str) -> bool:
+        query = "SELECT 1 FROM containers WHERE image_id = ?"
+        return self._database.row(query, image_id) is not None
 
     # --- looking inside --------------------------------------------------------------------
 
@@ -336,6 +352,13 @@ class ImageStore:
             changed=float(row[0] or 0) if row else 0.0,
             directories=[self._layers.path(chain_id) for chain_id in image.chain_ids[::-1]],
         )
+
+
+def _point(connection: sqlite3.Connection, key: str, image_id: str) -> None:
+    connection.execute(
+        "INSERT OR REPLACE INTO tags (reference, image_id, changed) VALUES (?, ?, ?)",
+        (key, image_id, time.time()),
+    )
 
 
 def _key(name: ImageReference) -> str:

@@ -1,0 +1,261 @@
+"""Pulls that are interrupted, that come ten at once, and whose images others remove meanwhile."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dockmagic_runtime.distribution.pull import Puller
+from dockmagic_runtime.errors import DockmagicError, RemoteFailed
+from dockmagic_runtime.model.events import PullDone, PullStatus
+from dockmagic_runtime.model.image import Image
+from dockmagic_runtime.testing.registry import FakeRegistry, Fault
+from dockmagic_runtime.testing.trees import make_member, make_tar
+
+from .conftest import Store
+
+pytestmark = pytest.mark.root
+
+
+@pytest.fixture(autouse=True)
+def _no_proxies(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "no-config"))
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeRegistry]:
+    with FakeRegistry() as registry:
+        yield registry
+
+
+def layer(name: str, size: int = 200_000) -> bytes:
+    return make_tar((make_member(name), os.urandom(size))).getvalue()
+
+
+def puller(store: Store) -> Puller:
+    return Puller(store.images, store.layers, store.blobs)
+
+
+def pull(store: Store, reference: str) -> Image:
+    *_, done = puller(store).pull(reference)
+    assert isinstance(done, PullDone)
+    return done.image
+
+
+def blobs_asked_for(fake: FakeRegistry) -> list[str]:
+    return [one.path for one in fake.requests("GET") if "/blobs/" in one.path]
+
+
+def left(store: Store) -> list[str]:
+    return sorted(os.listdir(store.area.scratch))
+
+
+def test_a_pull_leaves_only_what_it_brought(store: Store, fake: FakeRegistry) -> None:
+    fake.add_image("app", "1", (layer("a"), layer("b")))
+    pull(store, f"{fake.host}/app:1")
+    assert left(store) == []
+    assert len(os.listdir(store.area.blobs)) == 3  # two layers and the manifest
+
+
+def test_what_a_killed_pull_has_brought_is_not_fetched_again(
+    store: Store, fake: FakeRegistry
+) -> None:
+    data = layer("a", 3_000_000)
+    fake.add_image("app", "1", (data,))
+    digest = next(d for d, b in fake.blobs["app"].items() if b == data)
+    growing = store.area.scratch / f"growing-{digest.removeprefix('sha256:')}"
+    growing.write_bytes(data[:2_000_000])
+    pull(store, f"{fake.host}/app:1")
+    (asked,) = [one for one in fake.requests("GET") if one.path.endswith(digest)]
+    assert asked.header("range") == "bytes=2000000-"
+    assert left(store) == []
+
+
+def test_a_connection_that_never_comes_back_leaves_a_beginning(
+    store: Store, fake: FakeRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dockmagic_runtime.registry.client.RegistryClient.wait", lambda *_: None)
+    data = layer("a", 3_000_000)
+    fake.add_image("app", "1", (data,))
+    digest = next(d for d, b in fake.blobs["app"].items() if b == data)
+    fake.fail(Fault(match=digest, drop_after=700_000))
+    fake.fail(Fault(match=digest, drop_after=0, times=99))
+    with pytest.raises(RemoteFailed):
+        pull(store, f"{fake.host}/app:1")
+    (growing,) = left(store)
+    size = (store.area.scratch / growing).stat().st_size
+    assert 0 < size <= 700_000
+    fake.faults.clear()
+    pull(store, f"{fake.host}/app:1")
+    assert fake.requests(digest)[-1].header("range") == f"bytes={size}-"
+
+
+def test_row32_a_damaged_beginning_is_thrown_away(store: Store, fake: FakeRegistry) -> None:
+    data = layer("a")
+    fake.add_image("app", "1", (data,))
+    digest = next(d for d, b in fake.blobs["app"].items() if b == data)
+    growing = store.area.scratch / f"growing-{digest.removeprefix('sha256:')}"
+    growing.write_bytes(b"x" * 1000)
+    with pytest.raises(RemoteFailed, match="verification failed"):
+        pull(store, f"{fake.host}/app:1")
+    assert left(store) == []
+    pull(store, f"{fake.host}/app:1")
+
+
+def test_a_blob_that_was_cut_short_on_disk_is_fetched_anew(
+    store: Store, fake: FakeRegistry
+) -> None:
+    """As a power failure leaves it: there is no fsync."""
+    data = layer("a")
+    fake.add_image("app", "1", (data,))
+    digest = next(d for d, b in fake.blobs["app"].items() if b == data)
+    Path(store.blobs.path(digest)).write_bytes(data[:1000])
+    with pytest.raises(DockmagicError):
+        pull(store, f"{fake.host}/app:1")
+    pull(store, f"{fake.host}/app:1")
+
+
+def test_ten_pulls_at_once_do_the_work_once(store: Store, fake: FakeRegistry) -> None:
+    fake.add_image("app", "1", tuple(layer(f"f{n}") for n in range(4)))
+    found: list[Image] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            found.append(pull(store, f"{fake.host}/app:1"))
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=run) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert len({image.id for image in found}) == 1
+    config = found[0].id
+    fetched = [path for path in blobs_asked_for(fake) if not path.endswith(config)]
+    assert len(fetched) == len(set(fetched)) == 4
+    assert left(store) == []
+
+
+def test_row31_a_small_layer_that_would_fill_the_disk(store: Store, fake: FakeRegistry) -> None:
+    bomb = make_tar((make_member("zeros"), bytes(300 << 20))).getvalue()
+    blob = gzip.compress(bomb, compresslevel=1)
+    media_type = "application/vnd.oci.image.layer.v1.tar+gzip"
+    fake.add_image("app", "1", (bomb,), media_type=media_type)
+    digest = fake.add_blob("app", blob)
+    kind, manifest = fake.manifests["app"]["1"]
+    document = json.loads(manifest)
+    document["layers"] = [{"mediaType": media_type, "digest": digest, "size": len(blob)}]
+    fake.add_manifest("app", "1", kind, document)
+    with pytest.raises(DockmagicError, match=r"(has|unpacks to) more than"):
+        pull(store, f"{fake.host}/app:1")
+    assert os.listdir(store.area.layers) == left(store) == os.listdir(store.area.blobs) == []
+
+
+def test_a_layer_in_use_by_a_pull_is_neither_removed_nor_pruned(
+    store: Store, fake: FakeRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared, own = layer("shared"), layer("own")
+    fake.add_image("old", "1", (shared,))
+    fake.add_image("new", "1", (shared, own))
+    old = pull(store, f"{fake.host}/old:1")
+    for event in puller(store).pull(f"{fake.host}/new:1"):
+        if isinstance(event, PullStatus) and event.status == "Already exists":
+            store.images.remove(f"{fake.host}/old:1")
+            store.layers.prune()
+    new = store.images.resolve(f"{fake.host}/new:1")
+    assert store.tree(new).keys() == {"0/shared", "1/own"}
+    assert not any(image.id == old.id for image in store.images.list(all=True))
+    store.images.remove(f"{fake.host}/new:1")
+    assert os.listdir(store.area.layers) == []
+
+
+def test_a_blob_in_use_by_a_pull_is_not_lost(
+    store: Store, fake: FakeRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same layer in another place of the image: its blob is there, its chain id is not."""
+    shared = layer("shared")
+    fake.add_image("old", "1", (shared,))
+    fake.add_image("new", "1", (layer("below"), shared))
+    pull(store, f"{fake.host}/old:1")
+    for event in puller(store).pull(f"{fake.host}/new:1"):
+        if isinstance(event, PullStatus) and event.status == "Download complete":
+            try:
+                store.images.remove(f"{fake.host}/old:1")
+            except DockmagicError:
+                pass  # the second of the two has come
+    new = store.images.resolve(f"{fake.host}/new:1")
+    assert all(store.blobs.has(store.layers.get(one).blob) for one in new.chain_ids)
+
+
+_CHURN = """
+import sys
+from dockmagic_runtime.distribution.pull import Puller
+from dockmagic_runtime.errors import DockmagicError, NotFound
+from dockmagic_runtime.images import prune
+from dockmagic_runtime.images.blobs import BlobStore
+from dockmagic_runtime.images.layers import LayerStore
+from dockmagic_runtime.images.store import ImageStore
+from dockmagic_runtime.store.area import Area
+from dockmagic_runtime.store.database import Database
+
+root, what, host = sys.argv[1:]
+area = Area.at(root)
+database = Database(area.database)
+layers = LayerStore(area, database)
+images = ImageStore(area, database, layers)
+for turn in range(12):
+    if what == "prune":
+        prune.prune(images, layers, used=(), dangling_only=True, wanted=lambda *_: True)
+        layers.prune()
+        continue
+    for name in (f"{host}/{what}:1", f"{host}/both:{what}"):
+        for event in Puller(images, layers, BlobStore(area)).pull(name):
+            pass
+        image = images.resolve(name)  # nobody else has this name
+        for chain_id in image.chain_ids:
+            layers.get(chain_id)
+        images.remove(name)
+if what != "prune":
+    for event in Puller(images, layers, BlobStore(area)).pull(f"{host}/kept:{what}"):
+        pass
+database.close()
+"""
+
+
+@pytest.mark.slow
+def test_processes_that_pull_remove_and_prune_lose_nothing_that_has_a_name(
+    store: Store, fake: FakeRegistry
+) -> None:
+    shared = layer("shared")
+    for name in ("a", "b"):
+        fake.add_image(name, "1", (shared, layer(name)))
+        fake.add_image("both", name, (shared,))
+        fake.add_image("kept", name, (shared, layer(f"kept-{name}")))
+    arguments = [str(store.area.root), "", fake.host]
+    processes = []
+    for what in ("a", "b", "prune", "prune"):
+        arguments[1] = what
+        command = [sys.executable, "-c", _CHURN, *arguments]
+        processes.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
+    for process in processes:
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+    for name in ("a", "b"):
+        image = store.images.resolve(f"{fake.host}/kept:{name}")
+        assert store.tree(image).keys() == {"0/shared", f"1/kept-{name}"}
+        assert all(store.blobs.has(store.layers.get(one).blob) for one in image.chain_ids)
+    assert left(store) == []
+    assert len(os.listdir(store.area.layers)) == 3
