@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from dockmagic.commands.binary import check_stdout, read_stdin
 from dockmagic.commands.flags import Arguments, Parser, switch
 from dockmagic.commands.quantities import decimal_size
 from dockmagic.commands.result import Chunk, Event, Nothing, Outcome, Result
@@ -104,6 +105,7 @@ class _Counted:
 
 def _out(engine: Engine, name: str, path: str, destination: str, options: _Options) -> Outcome:
     if destination == "-":
+        check_stdout(terminal_is_fine=True)
         return _to_stdout(engine, name, path, options)
     from dockmagic_runtime.containers import copy_host
 
@@ -182,15 +184,10 @@ def _from_stdin(
 ) -> Result:
     if not target.is_directory:
         raise Conflict(f'destination "{name}:{destination}" must be a directory')
-    stdin = getattr(sys.stdin, "buffer", None)
-    if stdin is None:
-        raise InvalidInput(
-            "there is no standard input to read an archive from", hint="name a file or a folder"
-        )
     engine.copy_in(
         name,
         target.path,
-        stdin,
+        read_stdin(),
         copy_uid_gid=options.archive,
         no_overwrite_dir_non_dir=True,
     )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dockmagic.commands.binary import check_stdout
 from dockmagic.commands.flags import Arguments, Parser, value
 from dockmagic.commands.result import Chunk, Event, Nothing
 from dockmagic_runtime.errors import InvalidInput, NotFound
@@ -30,10 +30,10 @@ def parser() -> Parser:
 
 def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
     output = arguments.flag("output")
-    if not output and sys.stdout.isatty():
-        raise InvalidInput("cowardly refusing to save to a terminal. Use the -o flag or redirect")
     if output:
         check_output(output)
+    else:
+        check_stdout()
     with engine.export(arguments.words[0]) as stream:
         if output:
             save(stream, output)

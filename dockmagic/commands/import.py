@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
+from dockmagic.commands.binary import read_stdin
 from dockmagic.commands.commit import MadeImage
 from dockmagic.commands.flags import Arguments, Parser, planned, value, values
-from dockmagic_runtime.errors import InvalidInput, NotFound, RemoteFailed
+from dockmagic_runtime.errors import NotFound, RemoteFailed
 from dockmagic_runtime.model.commit import ImportSpec
 
 if TYPE_CHECKING:
@@ -53,12 +53,7 @@ def run(engine: Engine, arguments: Arguments) -> MadeImage:
 @contextmanager
 def _opened(source: str, *, is_remote: bool) -> Iterator[Archive]:
     if source == "-":
-        stdin = getattr(sys.stdin, "buffer", None)
-        if stdin is None:
-            raise InvalidInput(
-                "there is no standard input to read an archive from", hint="name a file"
-            )
-        yield stdin
+        yield read_stdin()
     elif is_remote:
         with _fetched(source) as archive:
             yield archive

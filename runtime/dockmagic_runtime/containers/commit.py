@@ -76,7 +76,10 @@ def _changed(container: Json, changes: tuple[str, ...], apply_changes: Changes) 
 def _layer(layers: LayerStore, upper: str, below: str) -> str:
     """The chain id with the changes; the one below when there are none."""
     tar = TreeArchive(as_layer=True)
-    fd = os.open(upper, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fd = os.open(upper, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise NotFound("the container has just been removed") from None
     try:
         if not os.listdir(fd):
             return below

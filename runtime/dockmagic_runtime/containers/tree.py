@@ -10,15 +10,17 @@ waits for it, since two overlays on one layer are undefined.
 from __future__ import annotations
 
 import os
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from types import TracebackType
+from typing import Final
 
 from dockmagic_runtime.containers import plan_files
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.start import Starter, make_bind_sources
 from dockmagic_runtime.containers.surroundings import Surroundings
-from dockmagic_runtime.errors import Conflict, StartFailed
+from dockmagic_runtime.errors import Conflict, NotFound, StartFailed
 from dockmagic_runtime.linux.root import Root
 from dockmagic_runtime.linux.syscalls import Kernel
 from dockmagic_runtime.model.container import Status
@@ -29,6 +31,9 @@ from dockmagic_runtime.sandbox.scratch import MountScratchOverlay
 from dockmagic_runtime.sandbox.user_mounts import BindMount
 from dockmagic_runtime.store import locks
 from dockmagic_runtime.supervisor import tree as supervisor_tree
+
+_ATTEMPTS: Final = 200
+_PAUSE: Final = 0.005  # seconds
 
 
 @dataclass(slots=True)
@@ -59,24 +64,24 @@ def open_tree(
 ) -> Tree:
     """The container's files; without `mounts` what is in its image and its own layer only.
 
-    Raises Conflict while it is about to be restarted.
+    Raises Conflict while it is about to be restarted, NotFound when it has just been removed.
     """
-    if _is_alive(starter, record):
-        try:
-            return _running(starter, record, mounts)
-        except Conflict:
-            pass  # it has just ended
-    if not writable:
-        return _stopped_to_read(starter, record, mounts)
-    with ExitStack() as held:
-        lock = locks.acquire(f"{starter.registry.directory(record.id)}/tree.lock", wait=True)
-        assert lock is not None
-        held.callback(os.close, lock)
-        if _is_alive(starter, record):  # it was started while we waited
-            return _running(starter, record, mounts)
-        tree = _stopped_to_write(starter, record)
-        tree._held.push(held.pop_all())
-        return tree
+    try:
+        for _ in range(_ATTEMPTS):
+            if _is_alive(starter, record):
+                try:
+                    return _running(starter, record, mounts)
+                except Conflict:
+                    time.sleep(_PAUSE)  # it has just ended, and soon everybody will know
+            elif not writable:
+                return _stopped_to_read(starter, record, mounts)
+            elif (tree := _stopped_to_write(starter, record)) is not None:
+                return tree
+    except FileNotFoundError as error:
+        if os.path.isdir(starter.registry.directory(record.id)):
+            raise
+        raise NotFound(f"No such container: {record.name}") from error
+    raise Conflict(f"Container {record.id} starts and ends too fast to be looked into")
 
 
 def _is_alive(starter: Starter, record: Record) -> bool:
@@ -102,9 +107,22 @@ def _stopped_to_read(starter: Starter, record: Record, mounts: bool) -> Tree:
     return Tree(Root(mount_overlay(linux, lowers, "", "", target=starter.rootfs), linux))
 
 
-def _stopped_to_write(starter: Starter, record: Record) -> Tree:
+def _stopped_to_write(starter: Starter, record: Record) -> Tree | None:
+    """None when it was started while we waited for the lock."""
     directory = starter.registry.directory(record.id)
-    lowers, upper, work = starter.lowers(record.layers), f"{directory}/upper", f"{directory}/work"
+    with ExitStack() as held:
+        lock = locks.acquire(f"{directory}/tree.lock", wait=True)
+        assert lock is not None
+        held.callback(os.close, lock)
+        if _is_alive(starter, record):
+            return None
+        tree = _writable(starter, record, f"{directory}/upper", f"{directory}/work")
+        tree._held.push(held.pop_all())
+        return tree
+
+
+def _writable(starter: Starter, record: Record, upper: str, work: str) -> Tree:
+    lowers = starter.lowers(record.layers)
     if record.mounts:
         overlay = MountOverlay(lowers=lowers, upper=upper, work=work, target=starter.rootfs)
         return _with_mounts(starter, record, overlay)

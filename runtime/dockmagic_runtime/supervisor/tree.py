@@ -40,7 +40,10 @@ def visit(linux: Linux, pidfd: int, *, mounts: bool) -> int:
     """
     own = os.open(_NAMESPACE, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        linux.setns(pidfd, c.CLONE_NEWNS)
+        try:
+            linux.setns(pidfd, c.CLONE_NEWNS)
+        except ProcessLookupError:
+            raise Conflict("the container has just ended") from None
         try:
             if mounts:
                 return linux.openat2(c.AT_FDCWD, "/", _DIRECTORY, 0, 0)
