@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zstandard
@@ -296,7 +297,8 @@ def test_nothing_is_kept_of_a_layer_that_is_not_what_was_promised(
     layers: LayerStore, area: Area
 ) -> None:
     data = tar(a="1").getvalue()
-    for promised in ({"digest": f"sha256:{'0' * 64}"}, {"size": len(data) - 1}):
+    promises: list[dict[str, Any]] = [{"digest": f"sha256:{'0' * 64}"}, {"size": len(data) - 1}]
+    for promised in promises:
         with pytest.raises(RemoteFailed):
-            layers.add_kept(io.BytesIO(data), "", **promised)  # type: ignore[arg-type]
+            layers.add_kept(io.BytesIO(data), "", **promised)
     assert list(area.blobs.iterdir()) == list(area.layers.iterdir()) == []
