@@ -16,6 +16,7 @@ from dockmagic_runtime.containers import (
     remove,
     stop,
 )
+from dockmagic_runtime.containers.attach import attach
 from dockmagic_runtime.containers.changes import changes
 from dockmagic_runtime.containers.event_filters import Filters as EventFilters
 from dockmagic_runtime.containers.exec import execute
@@ -140,9 +141,9 @@ class Engine(Rooms, ImageVerbs):
             self._starter.start(record, owned=False).detach()
         return self._describe(record)
 
-    def attach_start(self, name: str) -> Process:
-        """Start it and be attached from the first byte; it ends with this engine's process."""
-        return self._starter.start(self._registry.find(name), owned=True)
+    def attach_start(self, name: str, *, owned: bool = True) -> Process:
+        """Start it and be attached from the first byte; if `owned`, it ends with this process."""
+        return self._starter.start(self._registry.find(name), owned=owned, attached=True)
 
     def run(self, spec: ContainerSpec) -> Process:
         """Create and start, attached."""
@@ -164,9 +165,8 @@ class Engine(Rooms, ImageVerbs):
             raise
 
     def attach(self, name: str) -> Process:
-        """Join the streams of a container that runs."""
-        record = self._registry.find(name)
-        return Process.connect(self._registry.run(record.id), record.id).await_attached()
+        """Join the streams of a container that runs. Raises Conflict."""
+        return attach(self._registry, self._registry.find(name))
 
     def containers(
         self, *, all: bool = False, filters: Filters | None = None

@@ -26,6 +26,21 @@ def execute(registry: Registry, record: Record, spec: ExecSpec) -> Process:
         raise
 
 
+def execution_ids(registry: Registry, record: Record) -> list[str] | None:
+    """Of the processes that `exec` has started and that run; None for none, as Docker says it."""
+    try:
+        process = Process.connect(registry.run(record.id), record.id)
+    except Conflict:
+        return None
+    try:
+        found = process.request("executions")["executions"]
+    except Conflict:
+        return None  # it has ended meanwhile
+    finally:
+        process.close()
+    return [identity for identity, _pid, _command in found] or None
+
+
 def process_spec(record: Record, spec: ExecSpec) -> ProcessSpec:
     """The process of an exec, with what the container says where the exec says nothing."""
     container = record.spec

@@ -45,5 +45,6 @@ def _asks_for_none(stream: BinaryIO) -> bool:
     size, count = struct.unpack_from("<HH", header, 54)
     stream.seek(table)
     entries = [stream.read(size) for _ in range(count)]
-    kinds = [_PROGRAM_HEADER.unpack_from(entry)[0] for entry in entries if len(entry) == size]
-    return _PT_INTERP not in kinds
+    if any(len(entry) < _PROGRAM_HEADER.size for entry in entries):
+        return False  # not a whole file
+    return all(_PROGRAM_HEADER.unpack_from(entry)[0] != _PT_INTERP for entry in entries)

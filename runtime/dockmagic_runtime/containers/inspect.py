@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from dockmagic_runtime.containers import inspect_mounts
+from dockmagic_runtime.containers.exec import execution_ids
 from dockmagic_runtime.containers.health import inspect_check, inspect_health
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.registry import Registry
@@ -31,6 +32,7 @@ def inspect(registry: Registry, record: Record) -> dict[str, Any]:
         "HostsPath": f"{directory}/hosts",
         "LogPath": registry.log(record.id),
         "Name": f"/{record.name}",
+        "ExecIDs": execution_ids(registry, record) if now.pid else None,
         "RestartCount": now.restart_count,
         "Driver": "overlay2",
         "Platform": "linux",

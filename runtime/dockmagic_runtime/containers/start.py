@@ -26,6 +26,7 @@ from dockmagic_runtime.store import locks
 from dockmagic_runtime.store.area import Area
 from dockmagic_runtime.store.container_events import ContainerEvents
 from dockmagic_runtime.supervisor.handle import Launcher, Process
+from dockmagic_runtime.supervisor.joined import Joined
 from dockmagic_runtime.supervisor.request import LaunchRequest
 from dockmagic_runtime.volumes.store import VolumeStore
 
@@ -42,21 +43,24 @@ class Starter:
     launcher: Launcher
     cgroups: Cgroups
 
-    def start(self, record: Record, *, owned: bool) -> Process:
-        """Start and be attached from the first byte.
+    def start(self, record: Record, *, owned: bool, attached: bool | None = None) -> Process:
+        """Start it, and be attached from the first byte if `attached` (as `owned`, if not said).
 
         `owned`: the container ends with this process. Raises Conflict when it is alive already.
         """
+        attached = owned if attached is None else attached
         status = Status(self.registry.state(record.id).status)
         if not status.can_start:
             raise Conflict(f"container {record.name} is already {status}")
         connection = self.connect(record)
         events = events_of(self.registry, record, connection.network if connection else ("", ""))
-        if owned:
+        if attached:
             events.tell("attach")
         events.connected()
         try:
-            request = self._request(record, connection, events, owned=owned)
+            request = replace(
+                self._request(record, connection, events), owned=owned, attached=attached
+            )
             # nobody else may have the writable layer mounted (see `containers.tree`)
             with locks.held(f"{self.registry.directory(record.id)}/tree.lock"):
                 process = self.launcher.launch(request).await_start()
@@ -87,12 +91,7 @@ class Starter:
         return self.networks.isolate() if record.spec.network == "none" else None
 
     def _request(
-        self,
-        record: Record,
-        connection: Connection | None,
-        events: ContainerEvents,
-        *,
-        owned: bool,
+        self, record: Record, connection: Connection | None, events: ContainerEvents
     ) -> LaunchRequest:
         directory = self.registry.directory(record.id)
         make_bind_sources(record)
@@ -113,10 +112,10 @@ class Starter:
             open_stdin=record.spec.open_stdin,
             auto_remove=record.spec.auto_remove,
             anonymous_volumes=record.anonymous_volumes,
-            owned=owned,
             endpoint=connection.endpoint if connection else {},
             restart=(record.spec.restart.name, record.spec.restart.maximum),
             health=check_for(record),
+            joined=self._found_again(record),
             watches_memory=record.spec.resources.memory > 0,
             events=events.to_wire(),
         )
@@ -216,20 +215,37 @@ class Starter:
 
     def _joined(self, record: Record) -> dict[str, int]:
         """Whose namespaces are shared: the pid, for "net", "pid" and "ipc"."""
+        return {kind: self._pid_of(target, _JOINED[kind]) for kind, target in self._shared(record)}
+
+    def _shared(self, record: Record) -> list[tuple[str, str]]:
+        """The kinds of namespaces that are another container's, and its id."""
         spec = record.spec
         modes = {"net": spec.network, "pid": spec.pid_mode, "ipc": spec.ipc_mode}
-        return {
-            kind: self._pid_of(mode.removeprefix("container:"), _JOINED[kind])
+        return [
+            (kind, self.registry.find(mode.removeprefix("container:")).id)
             for kind, mode in modes.items()
             if mode.startswith("container:")
-        }
+        ]
 
-    def _pid_of(self, name: str, what: str) -> int:
-        target = self.registry.find(name)
-        now = self.registry.state(target.id)
-        if not Status(now.status).is_alive:
-            raise Conflict(f"cannot join {what} of a non running container: {target.id}")
+    def _pid_of(self, container_id: str, what: str) -> int:
+        now = self.registry.state(container_id)
+        if not now.pid:
+            raise Conflict(f"cannot join {what} of a non running container: {container_id}")
         return now.pid
+
+    def _found_again(self, record: Record) -> tuple[Joined, ...]:
+        """For the supervisor, who has to find the others again when it restarts the program."""
+        registry = self.registry
+        return tuple(
+            (
+                _JOINED[kind],
+                self._pid_of(target, _JOINED[kind]),
+                target,
+                registry.directory(target),
+                registry.run(target),
+            )
+            for kind, target in self._shared(record)
+        )
 
 
 _JOINED = {"net": "network", "pid": "PID", "ipc": "IPC"}

@@ -76,7 +76,11 @@ class StepRunner:
                 step_mounts=process.mounts,
             )
             request = LaunchRequest(
-                id=record.id, plan=plan, run=starter.registry.run(record.id), owned=True
+                id=record.id,
+                plan=plan,
+                run=starter.registry.run(record.id),
+                owned=True,
+                attached=True,
             )
             running = starter.launcher.launch(request)
             try:

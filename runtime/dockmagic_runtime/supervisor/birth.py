@@ -33,6 +33,7 @@ from dockmagic_runtime.store.container_events import ContainerEvents
 from dockmagic_runtime.supervisor import place, protocol, state
 from dockmagic_runtime.supervisor.descriptors import receive as receive_fds
 from dockmagic_runtime.supervisor.forks import fork
+from dockmagic_runtime.supervisor.joined import renewed
 from dockmagic_runtime.supervisor.request import Order, decode_plan
 from dockmagic_runtime.supervisor.stdio import Ends
 
@@ -100,7 +101,9 @@ class Midwife:
 
     def _start(self, taken: tuple[int, int] | None) -> Newborn:
         plan = decode_plan(self.request)
-        plan = replace(plan, host=(*plan.host, *from_wire(self.limits)))
+        if self.owner < 0:
+            plan = renewed(plan, self.order.joined)
+            plan = replace(plan, host=(*plan.host, *from_wire(self.limits)))
         with contextlib.ExitStack() as undo:
             ends = Ends.open(terminal=plan.process.terminal, open_stdin=self.order.open_stdin)
             undo.callback(ends.close)
@@ -181,7 +184,7 @@ def carry_out(
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours:
         with theirs:
-            pid = _fork(linux, plan, context, ends, theirs)
+            pid = _fork(linux, plan, context, ends, ours, theirs)
         undo.callback(_kill, pid, undo.enter_context(_closing(os.pidfd_open(pid))))
         context.init_pid = pid
         ends.close_child()
@@ -201,9 +204,15 @@ def execute_undoably(
 
 
 def _fork(
-    linux: Linux, plan: SandboxPlan, context: Context, ends: Ends, sync: socket.socket
+    linux: Linux,
+    plan: SandboxPlan,
+    context: Context,
+    ends: Ends,
+    ours: socket.socket,
+    sync: socket.socket,
 ) -> int:
     def inside(is_member: bool) -> NoReturn:
+        ours.close()  # or the child would never see that we were killed
         context.resources[BORN_INSIDE] = is_member
         ends.install_in_child()
         child.run(linux, plan, sync, context)

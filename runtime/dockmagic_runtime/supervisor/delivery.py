@@ -154,7 +154,7 @@ def _named(midwife: Midwife, newborn: Newborn) -> Iterator[tuple[str, int]]:
         request = os.memfd_create("request", os.MFD_CLOEXEC)
         os.write(request, midwife.request)
         yield "request", request
-        if midwife.order.owned:
+        if midwife.order.attached:
             yield "owner", midwife.owner
     if newborn.place is not None:
         yield from zip(("lock", "listener"), newborn.place, strict=True)

@@ -15,7 +15,6 @@ from __future__ import annotations
 import gc
 import os
 import signal
-import socket
 import sys
 from collections.abc import Callable
 from typing import Any, Final
@@ -142,7 +141,12 @@ def _leave_service(linux: Kernel, parent: str, facts: dict[str, Any]) -> None:
 
 
 def _keep_spare(linux: Kernel, post: Post, ours: int, facts: dict[str, Any]) -> bool:
-    """Fork a supervisor and wait until it has work, or is gone; False at the engine's end."""
+    """Fork a supervisor and wait until it has work; False when it ends without.
+
+    Then the engine has closed its end, or somebody has killed the spare, possibly with half a
+    request read: nobody knows. So this launcher ends as well, and the engine, which was not told
+    that its request was taken, sends it to a new one.
+    """
     taken, tell = os.pipe2(os.O_CLOEXEC)
     if os.fork() == 0:
         try:
@@ -155,16 +159,7 @@ def _keep_spare(linux: Kernel, post: Post, ours: int, facts: dict[str, Any]) -> 
     os.close(tell)
     is_taken = os.read(taken, 1)
     os.close(taken)
-    return bool(is_taken) or not _has_ended(post.engine)
-
-
-def _has_ended(engine: int) -> bool:
-    """Whether the engine has closed its end: otherwise somebody has killed the spare."""
-    with socket.socket(fileno=os.dup(engine)) as connection:
-        try:
-            return not connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return False
+    return bool(is_taken)
 
 
 if __name__ == "__main__":

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 import socket
+import time
+from typing import Final
 
 from dockmagic_runtime.errors import Conflict
 from dockmagic_runtime.store import locks
+
+_ATTEMPTS: Final = 50
+_BETWEEN: Final = 0.01  # seconds
 
 
 def take(run: str) -> tuple[int, int]:
     """(lock, listening socket), as descriptors. Raises Conflict when somebody has the lock."""
     os.makedirs(run, 0o700, exist_ok=True)
-    lock = locks.acquire(f"{run}/lock")
+    lock = _acquire(f"{run}/lock")
     if lock is None:
         raise Conflict(f"container {os.path.basename(run)[:12]} is already running")
     try:
@@ -20,6 +25,16 @@ def take(run: str) -> tuple[int, int]:
     except BaseException:
         os.close(lock)
         raise
+
+
+def _acquire(path: str) -> int | None:
+    """A start that was killed half way leaves a child that has the lock until it notices."""
+    for _ in range(_ATTEMPTS):
+        lock = locks.acquire(path)
+        if lock is not None:
+            return lock
+        time.sleep(_BETWEEN)
+    return None
 
 
 def _listen(path: str) -> int:

@@ -51,8 +51,9 @@ class Post:
         return self.alive not in dict(ready.poll())
 
     def acknowledge(self, tell: int) -> None:
-        """Tell the engine that it may go on, and the launcher that a new spare is needed."""
-        for fd in (tell, self.engine):
+        """Tell the engine that it may go on, and then the launcher that a new spare is needed: see
+        there for what happens if we are killed in between."""
+        for fd in (self.engine, tell):
             try:
                 os.write(fd, b"+")
             except BrokenPipeError:

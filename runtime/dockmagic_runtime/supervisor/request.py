@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
 from dockmagic_runtime.sandbox.plan import SandboxPlan
+from dockmagic_runtime.supervisor.joined import Joined
 
 _LENGTH: Final = struct.Struct(">I")
 
@@ -21,9 +22,11 @@ class Order:
     """`run` is the directory of lock and socket, `directory` that of the state file and the log;
     both are empty for a build step, which nobody but its builder knows.
 
-    `owned`: the process ends when the engine that asked for it goes away (no `-d`).
+    `owned`: the process ends when the engine that asked for it goes away (no `-d`). `attached`: it
+    gets the output from the first byte on.
     `endpoint` are the network's fields of the state file while the container runs.
     `restart` is the policy with its maximum, `health` the fields of a `health.Check`.
+    `joined` are the containers whose namespaces it shares.
     `events` is a `ContainerEvents` on the wire; nothing is told of a container without.
     """
 
@@ -37,10 +40,12 @@ class Order:
     auto_remove: bool = False
     anonymous_volumes: tuple[str, ...] = ()  # that go with a container of --rm
     owned: bool = False
+    attached: bool = False
     endpoint: dict[str, Any] = field(default_factory=dict)
     restart: tuple[str, int] = ("no", 0)
     health: dict[str, Any] = field(default_factory=dict)
     watches_memory: bool = False
+    joined: tuple[Joined, ...] = ()
     events: dict[str, Any] = field(default_factory=dict)
 
 

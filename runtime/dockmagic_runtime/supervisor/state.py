@@ -87,7 +87,7 @@ def read(directory: str, lock: str) -> State:
         pid=0,
         lost=True,
         **NO_ENDPOINT,
-        error="the supervisor of this container was killed",
+        error=written.error or "the supervisor of this container was killed",
     )
 
 

@@ -76,7 +76,11 @@ class Supervisor:
         if born is None:
             return
         self.take(born)
-        self.loop.run()
+        try:
+            self.loop.run()
+        except Exception as error:
+            self.record(error=f"the supervisor failed: {error!r}")  # to be found with the loss
+            raise
         self._leave()
 
     def take(self, born: Delivered) -> None:
@@ -94,9 +98,9 @@ class Supervisor:
         if "listener" in born.fds:
             self.audience.listen(born.fds["listener"])
         if "owner" in born.fds:
-            owner = self.audience.adopt(socket.socket(fileno=born.fds["owner"]))
-            owner.attached = owner.closes_input = True
-            self.audience.owner = owner
+            first = self.audience.adopt(socket.socket(fileno=born.fds["owner"]))
+            first.attached = first.closes_input = True
+            self.audience.owner = first if self.order.owned else None
 
     def _take_charge(self, born: Delivered) -> None:
         self._oom_killed = False

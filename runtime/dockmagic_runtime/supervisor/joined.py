@@ -1,0 +1,40 @@
+"""Namespaces of other containers, found again at a restart: those may have restarted too."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from dockmagic_runtime.errors import Conflict
+from dockmagic_runtime.sandbox.namespaces import JoinNamespace
+from dockmagic_runtime.sandbox.operation import Operation
+from dockmagic_runtime.sandbox.plan import SandboxPlan
+from dockmagic_runtime.supervisor import state
+
+# what is shared, the pid in the plan, and the other container's id, directory and run directory
+Joined = tuple[str, int, str, str, str]
+
+
+def renewed(plan: SandboxPlan, joined: Sequence[Joined]) -> SandboxPlan:
+    """The plan with the pids of now. Raises Conflict when one of them does not run."""
+    if not joined:
+        return plan
+    pids = {pid: _pid_of(what, *other) for what, pid, *other in joined}
+    return replace(
+        plan,
+        inside=tuple(_with_pid(one, pids) for one in plan.inside),
+        pid_namespace_of=pids.get(plan.pid_namespace_of, plan.pid_namespace_of),
+    )
+
+
+def _pid_of(what: str, container_id: str, directory: str, run: str) -> int:
+    now = state.read(directory, f"{run}/lock")
+    if not now.pid:
+        raise Conflict(f"cannot join {what} of a non running container: {container_id}")
+    return now.pid
+
+
+def _with_pid(one: Operation, pids: dict[int, int]) -> Operation:
+    if isinstance(one, JoinNamespace):
+        return replace(one, pid=pids.get(one.pid, one.pid))
+    return one

@@ -1,0 +1,157 @@
+"""Processes of ours that are killed at the worst moments, and containers that nobody waits for."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+
+from dockmagic_runtime import Engine
+from dockmagic_runtime.errors import DockmagicError
+from dockmagic_runtime.model.container import ContainerSpec, Mount, Status
+from dockmagic_runtime.testing.host import HostSnapshot, left_behind
+
+from .conftest import Run
+from .test_lifecycle import ALWAYS, eventually, logged, shell, start
+
+pytestmark = [pytest.mark.root, pytest.mark.network]
+
+
+def children(pid: int) -> list[int]:
+    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def spare(engine: Engine) -> int:
+    """The supervisor that waits for the next request."""
+    launcher = engine._launcher._pid
+    found: list[int] = []
+
+    def has_midwife() -> bool:
+        found[:] = [one for one in children(launcher) if children(one)]
+        return bool(found)
+
+    assert eventually(has_midwife)
+    return found[-1]
+
+
+def test_a_spare_that_is_killed_is_replaced(engine: Engine, run: Run) -> None:
+    run("true")
+    victim = spare(engine)
+    (midwife,) = children(victim)
+    os.kill(victim, signal.SIGKILL)
+    assert eventually(lambda: not Path(f"/proc/{midwife}").exists())
+    assert run("echo", "again").stdout == "again\n"
+
+
+def test_a_midwife_that_is_killed_before_it_works_is_replaced(engine: Engine, run: Run) -> None:
+    run("true")
+    victim = spare(engine)
+    (midwife,) = children(victim)
+    os.kill(midwife, signal.SIGKILL)
+    assert eventually(lambda: not Path(f"/proc/{victim}").exists())
+    assert run("echo", "again").stdout == "again\n"
+
+
+def test_spares_end_with_their_launcher(engine: Engine, run: Run) -> None:
+    run("true")
+    waiting = spare(engine)
+    os.kill(engine._launcher._pid, signal.SIGKILL)
+    assert eventually(lambda: not Path(f"/proc/{waiting}").exists())
+    assert run("echo", "again").stdout == "again\n"
+
+
+def test_spares_end_with_their_engine(engine: Engine) -> None:
+    with Engine(engine.area.root) as other:
+        container = start(other, "true")
+        other.wait(container.id)
+        waiting = spare(other)
+    assert eventually(lambda: not Path(f"/proc/{waiting}").exists())
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.002, 0.004, 0.006, 0.008, 0.010, 0.012, 0.016, 0.020])
+def test_a_supervisor_killed_in_the_middle_of_a_start_leaves_nothing(
+    engine: Engine, run: Run, delay: float
+) -> None:
+    run("true")
+    before = HostSnapshot.take(engine.area)
+    container = engine.create(ContainerSpec(image="busybox", command=("sleep", "100"), name="web"))
+    victim = spare(engine)
+    killer = threading.Timer(delay, os.kill, (victim, signal.SIGKILL))
+    killer.start()
+    try:
+        engine.start("web")
+    except DockmagicError:
+        pass  # it was hit before the program ran
+    killer.join()
+    assert eventually(lambda: not Path(f"/proc/{victim}").exists())
+    if engine.container("web").status.is_alive:  # it was hit before there was work for it
+        engine.kill("web")
+    engine.start("web")  # whatever is left is in nobody's way
+    assert engine.container("web").status is Status.RUNNING
+    engine.remove("web", force=True)
+    assert not (engine.area.run / container.id).exists()
+    assert not left_behind(before, engine.area)
+
+
+def test_a_container_of_rm_goes_with_its_volumes_when_nobody_is_there(engine: Engine) -> None:
+    with Engine(engine.area.root) as other:
+        spec = ContainerSpec(
+            image="busybox",
+            command=("sh", "-c", "mkfifo /data/fifo; read line < /data/fifo"),
+            name="web",
+            auto_remove=True,
+            mounts=(Mount(kind="volume", target="/data"),),
+        )
+        container = other.run_detached(spec)
+        (volume,) = other.volumes()
+        fifo = engine.area.volumes / volume.name / "_data" / "fifo"
+        assert eventually(fifo.exists)
+    fifo.write_text("go\n")  # it ends now, and no engine of ours has anything to do with it
+    assert eventually(lambda: not engine.area.container(container.id).exists())
+    assert eventually(lambda: not (engine.area.volumes / volume.name).exists())
+    assert engine.containers(all=True) == ()
+    assert engine.volumes() == ()
+
+
+def test_a_restart_finds_the_namespace_of_another_container_again(engine: Engine) -> None:
+    start(engine, "sleep 100", name="web", stop_timeout=0)
+    show = "ip -4 addr show eth0 | grep -o 'inet [0-9.]*'"
+    script = f"{show}; while ! test -e /go; do sleep 0.02; done; exit 1"
+    start(engine, script, name="beside", network="container:web", restart=ALWAYS)
+    assert eventually(lambda: logged(engine, "beside"))
+    engine.restart("web")
+    shell(engine, "beside", "> /go")
+    assert eventually(lambda: len(logged(engine, "beside").splitlines()) >= 2)
+    assert logged(engine, "beside").splitlines()[-1] == f"inet {engine.container('web').ip_address}"
+
+
+def test_a_restart_says_when_that_other_container_has_gone(engine: Engine) -> None:
+    start(engine, "sleep 100", name="web")
+    script = "while ! test -e /go; do sleep 0.02; done; exit 1"
+    start(engine, script, name="beside", network="container:web", restart=ALWAYS)
+    engine.kill("web")
+    shell(engine, "beside", "> /go")
+    assert eventually(lambda: engine.container("beside").status is Status.EXITED)
+    assert "cannot join network of a non running container" in engine.container("beside").error
+
+
+def test_restarts_leave_no_descriptors_and_nothing_on_the_host(engine: Engine, run: Run) -> None:
+    run("true")
+    before = HostSnapshot.take(engine.area)
+    go = "while ! test -e /go; do sleep 0.02; done; rm /go; exit 1"
+    container = start(engine, go, name="web", restart=ALWAYS)
+    supervisor = int(Path(f"/proc/{container.pid}/stat").read_text().rpartition(")")[2].split()[1])
+    counted: list[int] = []
+    for count in range(1, 5):
+        shell(engine, "web", "> /go")
+        assert eventually(lambda count=count: engine.container("web").restart_count == count)  # type: ignore[misc]
+        assert eventually(lambda: engine.container("web").status is Status.RUNNING)
+        assert shell(engine, "web", "echo up") == "up\n"
+        assert eventually(lambda: len(children(supervisor)) == 1)  # no zombie of a midwife
+        counted.append(len(os.listdir(f"/proc/{supervisor}/fd")))
+    assert max(counted[1:]) <= counted[0] + 1  # a client may just be going
+    engine.remove("web", force=True)
+    assert not left_behind(before, engine.area)

@@ -1,0 +1,165 @@
+"""Attaching to what runs and executing beside it: who hears what, and who closes what."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from dockmagic_runtime import Engine
+from dockmagic_runtime.errors import Conflict
+from dockmagic_runtime.model.container import ContainerSpec, ExecSpec, Status
+from dockmagic_runtime.supervisor.handle import Process
+
+from .conftest import collect
+from .test_lifecycle import eventually, logged, shell, start
+
+pytestmark = [pytest.mark.root, pytest.mark.network]
+
+
+def read_line(process: Process) -> bytes:
+    """The next piece that it writes, which is a line here."""
+    for _, data in process.output():
+        return data
+    raise AssertionError("it has ended")
+
+
+# ------------------------------------------------------------------ attach
+
+
+def test_all_that_are_attached_hear_it_and_nothing_is_told_twice(engine: Engine) -> None:
+    start(
+        engine, "echo before; while read line; do echo got $line; done", name="web", open_stdin=True
+    )
+    assert eventually(lambda: logged(engine, "web") == "before\n")
+    one, two = engine.attach("web"), engine.attach("web")
+    one.write(b"hello\n")
+    assert read_line(one) == read_line(two) == b"got hello\n"
+    two.write(b"there\n")
+    assert read_line(one) == read_line(two) == b"got there\n"
+    one.detach()
+    two.detach()
+    assert engine.container("web").status is Status.RUNNING
+
+
+def test_who_attaches_later_does_not_close_the_input(engine: Engine) -> None:
+    start(engine, "while read line; do echo got $line; done", name="web", open_stdin=True)
+    one = engine.attach("web")
+    one.close_stdin()
+    one.write(b"still here\n")
+    assert read_line(one) == b"got still here\n"
+    one.detach()
+
+
+def test_who_has_started_it_closes_the_input(engine: Engine) -> None:
+    engine.create(ContainerSpec(image="busybox", command=("cat",), name="web", open_stdin=True))
+    process = engine.attach_start("web")
+    process.write(b"all\n")
+    process.close_stdin()
+    assert collect(process).stdout == "all\n"
+
+
+def test_attached_from_the_first_byte_it_may_go_on_without_its_starter(engine: Engine) -> None:
+    engine.create(
+        ContainerSpec(image="busybox", command=("sh", "-c", "echo first; sleep 100"), name="web")
+    )
+    process = engine.attach_start("web", owned=False)
+    assert read_line(process) == b"first\n"
+    process.close()  # as if this process had been killed
+    assert shell(engine, "web", "echo on") == "on\n"
+
+
+def test_a_program_that_does_not_read_makes_its_client_wait_and_still_gets_all(
+    engine: Engine,
+) -> None:
+    spec = ContainerSpec(
+        image="busybox",
+        command=("sh", "-c", "mkfifo /go; echo up; read go < /go; wc -c"),
+        name="counts",
+        open_stdin=True,
+    )
+    process = engine.run(spec)
+    assert read_line(process) == b"up\n"
+    size = 8 << 20  # more than pipe, socket and supervisor keep
+
+    def feed() -> None:
+        process.write(b"x" * size)
+        process.close_stdin()
+
+    feeder = threading.Thread(target=feed)
+    feeder.start()
+    shell(engine, "counts", "echo > /go")
+    assert collect(process).stdout.split() == [str(size)]
+    feeder.join()
+
+
+def test_attaching_to_what_does_not_run_is_refused_in_dockers_words(engine: Engine) -> None:
+    engine.create(ContainerSpec(image="busybox", command=("true",), name="web"))
+    with pytest.raises(Conflict, match="You cannot attach to a stopped container, start it first"):
+        engine.attach("web")
+    start(engine, "sleep 100", name="paused")
+    engine.pause("paused")
+    with pytest.raises(Conflict, match="You cannot attach to a paused container"):
+        engine.attach("paused")
+
+
+def test_a_client_that_reads_nothing_makes_the_program_wait_and_loses_nothing(
+    engine: Engine,
+) -> None:
+    script = "head -c 20000000 /dev/zero | tr '\\0' x; echo; echo done >&2"
+    process = engine.run(ContainerSpec(image="busybox", command=("sh", "-c", script)))
+    assert not eventually(lambda: "done" in logged(engine, process.id)[-10:], seconds=0.5)
+    ended = collect(process)
+    assert (len(ended.stdout), ended.stderr) == (20_000_001, "done\n")
+
+
+# ------------------------------------------------------------------ exec
+
+
+def test_an_exec_goes_on_when_its_client_has_gone(engine: Engine) -> None:
+    start(engine, "sleep 100", name="web")
+    script = "while ! test -e /go; do sleep 0.02; done; echo x > /done"
+    process = engine.exec("web", ExecSpec(command=("sh", "-c", script)))
+    (identity,) = engine.inspect("web")["ExecIDs"]
+    assert identity == process.exec_id
+    process.close()
+    shell(engine, "web", "> /go")
+    assert eventually(lambda: shell(engine, "web", "cat /done 2>&1") == "x\n")
+    assert eventually(lambda: engine.inspect("web")["ExecIDs"] is None)
+
+
+def test_the_input_of_an_exec_ends_with_its_client(engine: Engine) -> None:
+    start(engine, "sleep 100", name="web")
+    script = "cat; echo ended > /ended"
+    process = engine.exec("web", ExecSpec(command=("sh", "-c", script), open_stdin=True))
+    process.write(b"x")
+    process.close()
+    assert eventually(lambda: shell(engine, "web", "cat /ended 2>&1") == "ended\n")
+
+
+def test_an_exec_has_its_own_user_directory_and_environment(engine: Engine) -> None:
+    start(engine, "sleep 100", name="web", env=("A=container", "B=container"))
+    spec = ExecSpec(
+        command=("sh", "-c", "id -u; pwd; echo $A $B"),
+        user="65534",
+        working_dir="/tmp",
+        env=("B=exec",),
+    )
+    shell(engine, "web", "mkdir -p /tmp")
+    assert collect(engine.exec("web", spec)).stdout == "65534\n/tmp\ncontainer exec\n"
+
+
+def test_a_privileged_exec_has_all_capabilities(engine: Engine) -> None:
+    start(engine, "sleep 100", name="web")
+    show = ("sh", "-c", "grep CapEff /proc/self/status")
+    usual = collect(engine.exec("web", ExecSpec(command=show))).stdout
+    full = collect(engine.exec("web", ExecSpec(command=show, privileged=True))).stdout
+    assert usual.split()[1] == "00000000a80425fb"  # the 14 of Docker
+    assert int(full.split()[1], 16) > int(usual.split()[1], 16)
+
+
+def test_an_exec_ends_with_its_container(engine: Engine) -> None:
+    start(engine, "sleep 100", name="web")
+    process = engine.exec("web", ExecSpec(command=("sleep", "100")))
+    engine.kill("web")
+    assert process.wait() == 137

@@ -1,0 +1,240 @@
+"""Health checks against a clock that stands still and a program that answers when it is told."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dockmagic_runtime.errors import StartFailed
+from dockmagic_runtime.supervisor import health
+from dockmagic_runtime.supervisor.execution import Execution
+from dockmagic_runtime.supervisor.health import Check, Health, seconds
+from dockmagic_runtime.supervisor.loop import Loop
+from dockmagic_runtime.supervisor.program import Program
+
+
+@dataclass
+class FakeTimer:
+    seconds: float
+    action: Callable[[], None]
+    is_cancelled: bool = False
+
+    def cancel(self) -> None:
+        self.is_cancelled = True
+
+
+@dataclass
+class FakeLoop:
+    timers: list[FakeTimer] = field(default_factory=list)
+
+    def after(self, seconds: float, action: Callable[[], None]) -> FakeTimer:
+        self.timers.append(FakeTimer(seconds, action))
+        return self.timers[-1]
+
+    @property
+    def due(self) -> list[FakeTimer]:
+        return [timer for timer in self.timers if not timer.is_cancelled]
+
+    def fire(self) -> float:
+        """The only timer that is due; what it waited for."""
+        (timer,) = self.due
+        self.timers.clear()
+        timer.action()
+        return timer.seconds
+
+
+@dataclass
+class FakeExecution:
+    sink: Callable[[str, bytes], None]
+    on_end: Callable[[int], None]
+    signals: list[int] = field(default_factory=list)
+
+    def kill(self, number: int) -> None:
+        self.signals.append(number)
+
+
+@dataclass
+class FakeProgram:
+    failure: Exception | None = None
+    executions: list[FakeExecution] = field(default_factory=list)
+
+    def execute(self, process: Any, *, identity: str, sink: Any, on_end: Any) -> FakeExecution:
+        if self.failure:
+            raise self.failure
+        self.executions.append(FakeExecution(sink, on_end))
+        return self.executions[-1]
+
+
+@dataclass
+class Bench:
+    """A `Health` with everything around it made up; it is its host too."""
+
+    directory: Path
+    check: Check
+    loop: FakeLoop = field(default_factory=FakeLoop)
+    program: FakeProgram = field(default_factory=FakeProgram)
+    changes: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.health = Health(
+            cast(Loop, self.loop),
+            cast(Program, self.program),
+            self.check,
+            self,
+            str(self.directory),
+        )
+
+    def check_started(self, execution: Execution) -> None: ...
+
+    def check_ended(self, execution: Execution, exit_code: int) -> None: ...
+
+    def health_changed(self, status: str) -> None:
+        self.changes.append(status)
+
+    def run_check(self, code: int, output: bytes = b"") -> None:
+        self.loop.fire()
+        execution = self.program.executions[-1]
+        if output:
+            execution.sink("stdout", output)
+        execution.on_end(code)
+
+
+def bench(tmp_path: Path, **changes: Any) -> Bench:
+    values: dict[str, Any] = {
+        "process": {},
+        "interval": 30.0,
+        "timeout": 7.0,
+        "start_period": 0.0,
+        "start_interval": 5.0,
+        "retries": 3,
+    }
+    return Bench(tmp_path, Check(**{**values, **changes}))
+
+
+def test_the_first_check_is_due_after_an_interval(tmp_path: Path) -> None:
+    one = bench(tmp_path)
+    assert [timer.seconds for timer in one.loop.due] == [30.0]
+    assert health.read(str(tmp_path)) == ("starting", 0, [])
+
+
+def test_checks_never_overlap(tmp_path: Path) -> None:
+    one = bench(tmp_path)
+    one.loop.fire()
+    assert [timer.seconds for timer in one.loop.due] == [7.0]  # its timeout, and no next check
+    one.program.executions[-1].on_end(0)
+    assert [timer.seconds for timer in one.loop.due] == [30.0]
+
+
+def test_as_many_failures_in_a_row_as_there_are_retries_make_unhealthy(tmp_path: Path) -> None:
+    one = bench(tmp_path)
+    one.run_check(0)
+    for code in (1, 1, 0, 1, 1):
+        one.run_check(code)
+    assert one.changes == ["healthy"]
+    one.run_check(2)
+    assert one.changes == ["healthy", "unhealthy"]
+    one.run_check(0)
+    assert one.changes == ["healthy", "unhealthy", "healthy"]
+
+
+def test_failures_of_the_start_do_not_count_until_there_was_a_success(tmp_path: Path) -> None:
+    one = bench(tmp_path, start_period=600.0, retries=1)
+    assert [timer.seconds for timer in one.loop.due] == [5.0]
+    for _ in range(4):
+        one.run_check(1)
+    assert (one.changes, one.health.streak) == ([], 0)
+    one.run_check(0)
+    assert [timer.seconds for timer in one.loop.due] == [30.0]  # it has started
+    one.run_check(1)
+    assert one.changes == ["healthy", "unhealthy"]
+
+
+def test_the_start_period_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = bench(tmp_path, start_period=600.0, retries=1)
+    later = time.monotonic() + 601
+    monkeypatch.setattr(time, "monotonic", lambda: later)
+    one.run_check(1)
+    assert one.changes == ["unhealthy"]
+
+
+def test_a_check_that_takes_too_long_is_killed_and_fails(tmp_path: Path) -> None:
+    one = bench(tmp_path, retries=1)
+    one.loop.fire()
+    one.program.executions[-1].sink("stderr", b"slow")
+    assert one.loop.fire() == 7.0
+    assert one.program.executions[-1].signals == [9]
+    one.program.executions[-1].on_end(137)
+    (result,) = health.read(str(tmp_path))[2]
+    assert (result.exit_code, result.output) == (-1, "Health check exceeded timeout (7s): slow")
+    assert one.changes == ["unhealthy"]
+
+
+def test_a_check_that_cannot_begin_fails_with_the_reason(tmp_path: Path) -> None:
+    one = bench(tmp_path, retries=1)
+    one.program.failure = StartFailed("no such program")
+    one.loop.fire()
+    (result,) = health.read(str(tmp_path))[2]
+    assert (result.exit_code, result.output) == (-1, "no such program")
+    assert [timer.seconds for timer in one.loop.due] == [30.0]
+
+
+def test_five_results_with_4096_bytes_are_kept(tmp_path: Path) -> None:
+    one = bench(tmp_path)
+    for number in range(7):
+        one.run_check(0, b"%d" % number + b"x" * 5000)
+    results = health.read(str(tmp_path))[2]
+    assert [result.output[0] for result in results] == ["2", "3", "4", "5", "6"]
+    assert {len(result.output) for result in results} == {4096 + 3}
+    assert all(result.output.endswith("...") for result in results)
+
+
+def test_a_pause_holds_the_next_check_and_the_patience_with_this_one(tmp_path: Path) -> None:
+    one = bench(tmp_path)
+    one.health.hold()
+    assert one.loop.due == []
+    one.health.resume()
+    assert one.loop.fire() == 30.0
+    one.health.hold()
+    assert one.loop.due == []
+    one.health.resume()
+    assert [timer.seconds for timer in one.loop.due] == [7.0]
+
+
+def test_after_the_end_a_late_result_counts_no_more(tmp_path: Path) -> None:
+    one = bench(tmp_path)
+    one.run_check(0)
+    one.loop.fire()
+    one.health.stop()
+    one.program.executions[-1].on_end(0)
+    assert one.loop.due == []
+    assert health.read(str(tmp_path))[0] == "unhealthy"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(30, "30s"), (90, "1m30s"), (1.5, "1.5s"), (0.5, "500ms"), (3600, "1h0m0s"), (120, "2m0s")],
+)
+def test_durations_are_written_as_go_does(value: float, text: str) -> None:
+    assert seconds(value) == text
+
+
+@given(st.lists(st.booleans(), max_size=30))
+def test_the_streak_is_the_failures_since_the_last_success(outcomes: list[bool]) -> None:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as directory:
+        one = bench(Path(directory))
+        for is_good in outcomes:
+            one.run_check(0 if is_good else 1)
+        failures = 0
+        for is_good in outcomes:
+            failures = 0 if is_good else failures + 1
+        assert one.health.streak == failures
+        assert len(one.health.results) == min(len(outcomes), 5)

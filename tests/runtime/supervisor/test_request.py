@@ -1,0 +1,17 @@
+from __future__ import annotations
+
+from dockmagic_runtime.sandbox.cgroup_operations import CreateCgroup
+from dockmagic_runtime.sandbox.plan import ProcessSpec, SandboxPlan
+from dockmagic_runtime.supervisor.request import LaunchRequest, decode_order, decode_plan
+
+
+def test_order_and_plan_cross_the_socket_apart() -> None:
+    plan = SandboxPlan(
+        host=(CreateCgroup("dockmagic", "abc"),),
+        process=ProcessSpec(argv=("echo", "ü"), env=("A=b",)),
+    )
+    request = LaunchRequest(id="abc", run="/run/x", restart=("on-failure", 3), plan=plan)
+    data = request.encode()
+    order = decode_order(data)
+    assert (order.id, order.run, tuple(order.restart)) == ("abc", "/run/x", ("on-failure", 3))
+    assert decode_plan(data) == plan
