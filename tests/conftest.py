@@ -26,7 +26,6 @@ from dockmagic_runtime.testing.host import HostSnapshot, left_behind
 
 STOCK = Path(__file__).parent.parent / "build" / "test-images"
 IN_CI = os.environ.get("CI") == "true"
-IS_INNER_RUN = "PYTEST_CURRENT_TEST" in os.environ  # started by a test: not alone on the machine
 OPTIONAL = "optional: "
 
 # Each probe tries for real, in a process of its own that may then be thrown away.
@@ -103,16 +102,6 @@ class UnexpectedSkips:
 def pytest_configure(config: pytest.Config) -> None:
     if IN_CI:
         config.pluginmanager.register(UnexpectedSkips(), "unexpected-skips")
-
-
-@pytest.fixture(scope="session", autouse=True)
-def untouched_host() -> Iterator[None]:
-    """In CI, where nobody else works on the machine: the whole run leaves nothing behind."""
-    before = HostSnapshot.take() if IN_CI and not IS_INNER_RUN else None
-    yield
-    if before is not None:
-        left = left_behind(before)
-        assert not left, f"the test run left behind:\n{left}"
 
 
 @pytest.fixture
