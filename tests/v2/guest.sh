@@ -11,6 +11,7 @@ mkdir -p /dev/pts /dev/shm
 mount -t devpts -o nosuid,noexec,gid=5,mode=620,ptmxmode=666 devpts /dev/pts
 mount -t tmpfs -o nosuid,nodev tmpfs /dev/shm
 ip link set lo up
+modprobe -a -q loop br_netfilter # what no call of ours would load: udev's work, a firewall's
 hostname dockmagic-v2
 
 cd "$(dirname "$0")/../.." || exit 1

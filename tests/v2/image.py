@@ -32,6 +32,7 @@ _PACKAGES = (
     "nftables",
     "iproute2",
     "kmod",
+    "netbase",
     "mount",
     "e2fsprogs",
     "procps",

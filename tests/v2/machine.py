@@ -75,7 +75,7 @@ def _command(image: Image, scratch: Path) -> list[str]:
     disks = (f"{_file(image.disk)},snapshot=on", f"{_file(repository)},readonly=on")
     return [
         *("setpriv", "--pdeathsig=KILL", "nice"),
-        *(_PROGRAM, "-accel", "tcg,thread=multi", "-cpu", "max"),
+        *(_PROGRAM, "-accel", "tcg,thread=multi,tb-size=256", "-cpu", "max"),
         *("-smp", "2", "-m", "1536", "-nodefaults", "-no-reboot", "-display", "none"),
         *("-kernel", str(image.kernel), "-append", _KERNEL_LINE),
         *("-serial", f"file:{scratch / 'console'}"),
