@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 
 import pytest
 
 from dockmagic_runtime import Engine
 from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound
-from dockmagic_runtime.model.container import ContainerSpec, Device, Mount
+from dockmagic_runtime.linux.cgroups import detect
+from dockmagic_runtime.linux.syscalls import Kernel
+from dockmagic_runtime.model.container import ContainerSpec, Device, Mount, Status
 
 from .conftest import Run
+from .test_survival import eventually, supervisor_of
 
 pytestmark = [pytest.mark.root, pytest.mark.network]
 
@@ -115,3 +119,16 @@ def test_capabilities_are_added_and_dropped(run: Run) -> None:
     assert ended.code == 0
     ended = run("chown", "1:1", "/etc/passwd", cap_drop=("all",))
     assert "Operation not permitted" in ended.stderr
+
+
+def test_another_parent_group_is_sampled_and_cleaned_up_too(engine: Engine, run: Run) -> None:
+    run("true")
+    parent = f"{engine.area.cgroup_parent}-mine"
+    sleeper(engine, cgroup_parent=parent)
+    group = detect(Kernel()).at(parent, engine.container("other").id)
+    assert engine.stats("other").pids == len(group.pids()) == 1
+    os.kill(supervisor_of(engine.container("other").pid), signal.SIGKILL)
+    assert eventually(lambda: engine.container("other").status is Status.EXITED)
+    assert not any(os.path.exists(directory) for directory in group.directories)
+    detect(Kernel()).supervisors(parent).delete()
+    detect(Kernel()).prune(parent)

@@ -68,7 +68,8 @@ class Reconciler:
         if fd is None and os.path.isdir(run):
             return  # somebody has started it again meanwhile
         try:
-            self._end_cgroups(record.id)
+            area = self._registry.area
+            self._end_cgroup(record.spec.cgroup_parent or area.cgroup_parent, record.id)
             now = replace(self._registry.last_state(record.id), finished=time.time(), lost=False)
             state.write(self._registry.directory(record.id), now)
             self._networks.release(record.id)
@@ -94,8 +95,8 @@ class Reconciler:
         events.die(128 + signal.SIGKILL, time.time() - started)
         events.disconnected()
 
-    def _end_cgroups(self, container_id: str) -> None:
-        cgroup = self._cgroups.at(self._registry.area.cgroup_parent, container_id)
+    def _end_cgroup(self, parent: str, container_id: str) -> None:
+        cgroup = self._cgroups.at(parent, container_id)
         if cgroup.exists():
             cgroup.kill_all()
             cgroup.delete()
@@ -112,7 +113,7 @@ class Reconciler:
                 _remove(path)
         for container_id in self._cgroups.names(parent):
             if not (run / container_id).exists():  # it is made before the cgroup
-                self._end_cgroups(container_id)
+                self._end_cgroup(parent, container_id)
 
     def _sweep_directories(self) -> None:
         """Containers without a row, and old scratch. Rows are made inside a transaction."""

@@ -39,7 +39,8 @@ class Sampler:
         now = self._registry.state(record.id)
         if not Status(now.status).is_alive:
             raise Conflict(f"Container {record.name} is not running")
-        cgroup = self._cgroups.at(self._registry.area.cgroup_parent, record.id)
+        parent = record.spec.cgroup_parent or self._registry.area.cgroup_parent
+        cgroup = self._cgroups.at(parent, record.id)
         before = self._previous.get(record.id)
         if before is None:
             before = _Sample(time.monotonic(), cgroup.stats().cpu_ns)
