@@ -1,0 +1,186 @@
+"""Builds of real software: the course's Dockerfiles, a C program, a Python web application."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from dockmagic_runtime import Engine
+from dockmagic_runtime.errors import ProcessFailed
+from dockmagic_runtime.model.container import ContainerSpec
+from dockmagic_runtime.model.events import BuildDone, BuildRequest, StepDone, StepOutput
+from dockmagic_runtime.model.image import Image
+
+pytestmark = [pytest.mark.root, pytest.mark.network, pytest.mark.slow]
+
+
+def build(engine: Engine, text: str, context: Path, tag: str, **request: object) -> Image:
+    made = BuildRequest(dockerfile=text, context=str(context), tags=(tag,), **request)  # type: ignore[arg-type]
+    output = bytearray()
+    try:
+        for event in engine.build(made):
+            if isinstance(event, StepOutput):
+                output += event.data
+            elif isinstance(event, BuildDone):
+                return event.image
+    except ProcessFailed as failure:
+        pytest.fail(f"{failure}\n{output[-3000:].decode(errors='replace')}")
+    raise AssertionError("the build ended without an image")
+
+
+def cached(engine: Engine, text: str, context: Path) -> list[bool]:
+    made = BuildRequest(dockerfile=text, context=str(context))
+    return [event.cached for event in engine.build(made) if isinstance(event, StepDone)]
+
+
+def said(engine: Engine, image: str, *command: str) -> str:
+    process = engine.run(
+        ContainerSpec(image=image, command=command or None, auto_remove=True, open_stdin=True)
+    )
+    process.close_stdin()
+    output = b"".join(data for _, data in process.output()).decode()
+    assert process.wait() == 0, output
+    return output
+
+
+def page(engine: Engine, image: str, path: str = "/", *, seconds: float = 20) -> str:
+    """What a new container of the image answers, as soon as it does."""
+    engine.run_detached(ContainerSpec(image=image, name="web", tty=True, open_stdin=True))
+    try:
+        return _answer(f"http://{engine.container('web').ip_address}{path}", seconds)
+    finally:
+        engine.remove("web", force=True)
+
+
+def _answer(url: str, seconds: float) -> str:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                return str(answer.read().decode())
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
+@pytest.fixture
+def context(tmp_path: Path) -> Path:
+    directory = tmp_path / "context"
+    (directory / "2021_DEV").mkdir(parents=True)
+    (directory / "2021_DEV" / "index.html").write_text("the site of the course")
+    return directory
+
+
+# --- the course --------------------------------------------------------------------------------
+
+SITE = "FROM httpd:alpine\nLABEL maintainer=me\nCOPY ./2021_DEV /usr/local/apache2/htdocs\n"
+
+
+def test_the_site_answers_until_its_command_is_replaced(
+    stocked_engine: Engine, context: Path
+) -> None:
+    engine = stocked_engine
+    build(engine, SITE, context, "myimage")
+    assert page(engine, "myimage") == "the site of the course"
+    build(engine, f'{SITE}CMD ["/bin/sh"]', context, "with-cmd")
+    build(engine, f'{SITE}ENTRYPOINT ["/bin/sh"]', context, "with-entrypoint")
+    for image in ("with-cmd", "with-entrypoint"):
+        with pytest.raises(OSError, match=r"refused|timed out|reset"):
+            page(engine, image, seconds=0.5)
+
+
+def test_apache_from_packages(stocked_engine: Engine, context: Path) -> None:
+    text = (
+        "FROM ubuntu:18.04\nLABEL maintainer=me\nRUN apt-get update\n"
+        "RUN apt-get install -y apache2 apt-utils\nCOPY ./2021_DEV /var/www/html/\n"
+        'ENTRYPOINT ["/usr/sbin/apache2ctl", "-D", "FOREGROUND"]\n'
+    )
+    build(stocked_engine, text, context, "apache")
+    assert page(stocked_engine, "apache") == "the site of the course"
+    (context / "2021_DEV" / "index.html").write_text("changed")
+    assert cached(stocked_engine, text, context) == [True, True, True, True, False, False]
+
+
+def test_a_time_zone(stocked_engine: Engine, context: Path) -> None:
+    text = (
+        "FROM ubuntu:18.04\nARG DEBIAN_FRONTEND=noninteractive\nENV TZ=Asia/Seoul\n"
+        "RUN apt-get update && apt-get install -y tzdata\n"
+    )
+    image = build(stocked_engine, text, context, "seoul")
+    assert said(stocked_engine, "seoul", "date", "+%Z") == "KST\n"
+    assert not any(one.startswith("DEBIAN_FRONTEND") for one in image.config.env)
+
+
+def test_words_after_the_shells_script_are_its_parameters(
+    stocked_engine: Engine, context: Path
+) -> None:
+    build(stocked_engine, 'FROM alpine\nCMD ["/bin/sh", "-c", "echo", "Hello"]', context, "hello")
+    assert said(stocked_engine, "hello") == "\n"
+
+
+# --- beyond it ---------------------------------------------------------------------------------
+
+
+def test_a_program_in_c_leaves_its_compiler_behind(stocked_engine: Engine, context: Path) -> None:
+    (context / "hello.c").write_text(
+        '#include <stdio.h>\nint main(void) { puts("hello from C"); return 0; }\n'
+    )
+    text = (
+        "FROM debian AS build\n"
+        "RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev\n"
+        "COPY hello.c /src/\nRUN gcc -static -O2 -o /hello /src/hello.c\n"
+        'FROM scratch\nCOPY --from=build /hello /hello\nENTRYPOINT ["/hello"]\n'
+    )
+    image = build(stocked_engine, text, context, "c")
+    assert said(stocked_engine, "c") == "hello from C\n"
+    assert [one.path for one in stocked_engine.layers(image.id)[0].files] == ["/hello"]
+
+
+def pip_setting(name: str) -> str:
+    """What pip is told on this machine, by whatever file or variable."""
+    for section in (":env:.", "global."):
+        found = subprocess.run(
+            [sys.executable, "-m", "pip", "config", "get", section + name],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if found.returncode == 0:
+            return found.stdout.strip()
+    return ""
+
+
+def test_a_web_application_with_pip_in_a_cache_mount(stocked_engine: Engine, context: Path) -> None:
+    (context / "requirements.txt").write_text("flask\n")
+    (context / "app.py").write_text(
+        "from flask import Flask\napp = Flask(__name__)\n"
+        "@app.get('/')\ndef hello():\n    return 'hello from Flask'\n"
+        "app.run('0.0.0.0', 80)\n"
+    )
+    text = (
+        "FROM debian\n"
+        "RUN apt-get update && apt-get install -y --no-install-recommends python3-pip\n"
+        "WORKDIR /home/dev/BACKEND/\nCOPY requirements.txt ./\nARG PIP_INDEX_URL\n"
+        "RUN --mount=type=cache,target=/root/.cache/pip --mount=type=secret,id=ca,target=/ca.crt "
+        "pip install --break-system-packages $(test -s /ca.crt && echo --cert /ca.crt) "
+        "-r requirements.txt\n"
+        'COPY app.py ./\nCMD ["python3", "app.py"]\n'
+    )
+    index, certificates = pip_setting("index-url"), pip_setting("cert")
+    image = build(
+        stocked_engine,
+        text,
+        context,
+        "flask-app",
+        build_args={"PIP_INDEX_URL": index} if index else {},
+        secrets={"ca": Path(certificates).read_bytes()} if certificates else {},
+    )
+    assert page(stocked_engine, "flask-app") == "hello from Flask"
+    files = [one.path for layer in stocked_engine.layers(image.id) for one in layer.files]
+    assert not any(path.startswith("/root/.cache/pip/") or path == "/ca.crt" for path in files)
