@@ -65,8 +65,6 @@ VERBS: tuple[Verb, ...] = (
 # Docker's, and still to come: asking for one says so.
 PLANNED = frozenset(
     [
-        "buildx",
-        "builder",
         "compose",
         "config",
         "context",
@@ -87,6 +85,8 @@ PLANNED = frozenset(
 
 # `docker container ls` and its like: the same verbs under the name of what they act on.
 GROUPS: dict[str, dict[str, str]] = {
+    "builder": {"build": "build", "prune": "builder_prune"},
+    "buildx": {"build": "build", "b": "build", "du": "buildx_du", "prune": "builder_prune"},
     "container": {
         **{name: name for name in (
             "attach", "commit", "cp", "create", "diff", "exec", "explain", "export", "inspect",
@@ -111,6 +111,9 @@ GROUPS: dict[str, dict[str, str]] = {
     },
 }  # fmt: skip
 _PLANNED_IN_GROUPS = {
+    "buildx": frozenset(
+        "bake create debug dial-stdio history imagetools inspect ls rm stop use version".split()
+    ),
     "system": frozenset(["dial-stdio"]),
 }
 

@@ -9,16 +9,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dockmagic.commands.build_flags import BUILD_FLAGS, is_quiet, request_fields
+from dockmagic.commands.build_flags import (
+    BUILD_FLAGS,
+    archives,
+    is_pushed,
+    is_quiet,
+    request_fields,
+)
 from dockmagic.commands.flags import Arguments, Parser
 from dockmagic.commands.references import familiar
 from dockmagic.commands.result import Event, Result
+from dockmagic.commands.save import binary_stdout, replaced
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.events import (
     BuildDone,
     BuildEvent,
     BuildRequest,
     BuildStarted,
+    PushDone,
     StepDone,
     StepOutput,
     StepStarted,
@@ -132,11 +140,30 @@ def _watched(engine: Engine, request: BuildRequest, arguments: Arguments) -> Ite
             continue
         if iidfile:
             Path(iidfile).write_text(event.image.id)
+        yield from _handed_on(engine, event, arguments)
         yield Built(
             event.image, event.tags, steps.all(), event.seconds, event.warnings, quiet
         )  # fmt: skip
     if request.check:
         yield Checked(warnings)
+
+
+def _handed_on(engine: Engine, done: BuildDone, arguments: Arguments) -> Iterator[Event]:
+    """Into archives, and to registries."""
+    names = done.tags or (done.image.id,)
+    for path in archives(arguments):
+        if path == "-":
+            engine.save(names, binary_stdout())
+            continue
+        with replaced(path) as file:
+            engine.save(names, file)
+    if is_pushed(arguments):
+        if not done.tags:
+            raise InvalidInput("tag is needed when pushing to registry", hint="build with -t NAME")
+        for tag in done.tags:
+            for event in engine.push(tag):
+                if not isinstance(event, PushDone):
+                    yield event
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -19,7 +19,7 @@ _PROGRESS = ("auto", "plain", "tty", "quiet")
 _NETWORKS = {"": "bridge", "default": "bridge", "bridge": "bridge", "host": "host", "none": "none"}
 _ENTITLEMENTS = ("network.host", "security.insecure")
 _SECRET_LIMIT = 500 * 1024  # Docker's
-_KEPT_OUTPUTS = ("docker", "image")
+_KINDS = ("local", "tar", "docker", "oci", "image", "registry")
 
 
 def check_progress(text: str) -> str:
@@ -73,10 +73,12 @@ def parse_output(text: str) -> BuildOutput:
         return BuildOutput(kind="local", path=text) if text != "-" else BuildOutput("tar", "-")
     words = _words(text, None)
     kind, path = words.get("type", ""), words.get("dest", "")
-    if kind in ("local", "tar") and not path:
+    if kind not in _KINDS:
+        raise ValueError(f'exporter "{kind}" could not be found, one of {", ".join(_KINDS)}')
+    if kind in ("local", "tar", "oci") and not path:
         raise ValueError(f"dest is required for {kind} exporter")
-    if kind not in ("local", "tar", *_KEPT_OUTPUTS):
-        raise ValueError(f'exporter "{kind}" is not supported, only local, tar, docker and image')
+    if kind == "image" and words.get("push") == "true":
+        kind = "registry"
     return BuildOutput(kind, path)
 
 
@@ -117,10 +119,12 @@ BUILD_FLAGS: tuple[Flag, ...] = (
     value("network", help="Network of RUN: default, host or none", default="bridge",
           convert=parse_network),
     switch("no-cache", help="Run every step anew"),
-    values("output", "o", "Besides the image, its files: DIRECTORY or type=tar,dest=FILE",
+    values("output", "o",
+           "Besides the image: DIRECTORY, or type=local|tar|docker|oci,dest=PATH, or type=registry",
            type="stringArray", convert=parse_output),
     value("progress", help="Kind of progress: auto, plain, tty or quiet", default="auto",
           convert=check_progress),
+    switch("push", help="Push it when it is built, the same as --output type=registry"),
     switch("pull", help="Look for a newer base image"),
     switch("quiet", "q", "Only the image's id at the end"),
     switch("rm", help="Remove intermediate containers: always so here", default=True),
@@ -133,7 +137,7 @@ BUILD_FLAGS: tuple[Flag, ...] = (
     values("ulimit", help="Limit of RUN, NAME=SOFT[:HARD]", convert=parse_ulimit),
     *IMAGE_FLAGS,
     *planned(
-        "cache-from=strings", "cache-to=list", "compress", "isolation=string", "push",
+        "cache-from=strings", "cache-to=list", "compress", "isolation=string",
         "security-opt=strings", "squash",
     ),
 )  # fmt: skip
@@ -161,9 +165,20 @@ def request_fields(arguments: Arguments) -> dict[str, Any]:
         "ulimits": dict(flag("ulimit")),
         "cgroup_parent": flag("cgroup-parent"),
         "check": flag("check"),
-        "outputs": tuple(one for one in flag("output") if one.kind not in _KEPT_OUTPUTS),
+        "outputs": tuple(one for one in flag("output") if one.kind in ("local", "tar")),
         **({"shm_size": flag("shm-size")} if flag("shm-size") else {}),
     }
+
+
+def archives(arguments: Arguments) -> list[str]:
+    """Where the image goes as an archive, as `docker save` writes it: with both layouts."""
+    outputs = arguments.flag("output")
+    return [one.path for one in outputs if one.kind in ("docker", "oci") and one.path]
+
+
+def is_pushed(arguments: Arguments) -> bool:
+    outputs = arguments.flag("output")
+    return arguments.flag("push") or any(one.kind == "registry" for one in outputs)
 
 
 def is_quiet(arguments: Arguments) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import socket
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from dockmagic.commands.build_flags import request_fields
 from dockmagic.commands.flags import WrongUsage
 from dockmagic_runtime.errors import DockmagicError, InvalidInput, NotFound, Unsupported
 from dockmagic_runtime.model.events import BuildOutput
+from dockmagic_runtime.model.usage import CacheUsage
 
 
 @pytest.fixture
@@ -134,7 +136,8 @@ def test_an_epoch_of_the_environment_is_handed_on(monkeypatch: pytest.MonkeyPatc
         "--secret src=x",
         "--secret id=x,colour=red",
         "--output type=tar",
-        "--output type=oci,dest=x",
+        "--output type=oci",
+        "--output type=paper,dest=x",
         "--platform plan9/mips",
         "--cache-to type=local,dest=x",
         "--rm=false",
@@ -174,3 +177,38 @@ def test_an_address_is_a_context(dockmagic: Any, engine: Any) -> None:
 def test_wrong_usage_is_a_mistake_of_the_line() -> None:
     with pytest.raises(WrongUsage):
         fields("--ulimit nofile")
+
+
+def test_an_image_is_saved_and_pushed_when_it_is_built(
+    dockmagic: Any, engine: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def noted(verb: str) -> Any:
+        return lambda *arguments: engine.calls.append((verb, *arguments)) or ()
+
+    for verb in ("save", "push"):
+        monkeypatch.setattr(engine, verb, noted(verb), raising=False)
+    (tmp_path / "Dockerfile").write_text("FROM busybox")
+    code, _, err = dockmagic(f"build -t site --push -o type=oci,dest={tmp_path}/x.tar {tmp_path}")
+    assert (code, err) == (0, "")
+    verbs = [call[0] for call in engine.calls]
+    assert verbs.index("build") < verbs.index("save") < verbs.index("push")
+    assert (tmp_path / "x.tar").exists()
+
+
+def test_the_builders_own_verbs(
+    dockmagic: Any, engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "prune_build_cache", lambda **_: 5, raising=False)
+    usage = SimpleNamespace(
+        build_cache=(CacheUsage(id="k" * 64, size=1000, in_use=False, created="", used=0.0),)
+    )
+    monkeypatch.setattr(engine, "disk_usage", lambda: usage, raising=False)
+    assert commands.resolve(["buildx", "build", "."]) == ("build", ["."])
+    assert commands.resolve(["builder", "build", "."]) == ("build", ["."])
+    assert commands.resolve(["buildx", "prune"]) == ("builder_prune", [])
+    assert dockmagic("builder prune -f")[1].startswith("Total reclaimed space:")
+    lines = dockmagic("buildx du")[1].splitlines()
+    assert [line.split()[:2] for line in lines[:2]] == [["ID", "RECLAIMABLE"], ["k" * 25, "true"]]
+    assert lines[2:] == ["Reclaimable:\t1kB", "Total:\t\t1kB"]
+    with pytest.raises(Unsupported):
+        commands.resolve(["buildx", "bake"])
