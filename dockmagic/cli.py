@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 
 from dockmagic import commands
 from dockmagic.commands.flags import Arguments, HelpAsked, WrongUsage
+from dockmagic.commands.labels import Labels
 from dockmagic.commands.result import Attached, Chunk, Event, Outcome, Question, Result
 from dockmagic.session import Session, current
 from dockmagic_runtime.errors import DockmagicError, InvalidInput, StartFailed
@@ -22,7 +23,6 @@ from dockmagic_runtime.model.events import (
     PullDone,
     PullStatus,
     StepDone,
-    StepOutput,
     StepStarted,
 )
 
@@ -103,6 +103,15 @@ def _redraw(outcome: Outcome) -> int:
 
 
 def _events(events: Iterator[Event]) -> int:
+    labels = Labels()
+    try:
+        return _each(events, labels)
+    finally:
+        for chunk in labels.flush():
+            _write(chunk)
+
+
+def _each(events: Iterator[Event], labels: Labels) -> int:
     code = 0
     for event in events:
         if isinstance(event, Attached):
@@ -112,6 +121,8 @@ def _events(events: Iterator[Event]) -> int:
         elif isinstance(event, Result):
             code = _result(event)
         else:
+            for chunk in labels.chunks(event):
+                _write(chunk)
             _write(_text(event))
     return code
 
@@ -172,8 +183,6 @@ def _text(event: Event) -> Chunk | None:
             return Chunk("stderr", lines.encode())
         case StepStarted(number=number, instruction=instruction):
             return _line(f"Step {number} : {instruction}")
-        case StepOutput(stream=stream, data=data):
-            return Chunk(stream, data)
         case StepDone(cached=True):
             return _line(" ---> Using cache")
         case BuildStarted() | StepDone() | BuildDone() | PullDone():

@@ -109,3 +109,25 @@ def test_copy_does_not_follow_a_link_that_a_run_made(engine: Engine, tmp_path: P
     image = built(engine, f"FROM busybox\nRUN ln -s {victim} /out\nCOPY file /out/\n", context)
     assert list(victim.iterdir()) == []
     assert f"A {victim}/file" in top_files(engine, image)
+
+
+def test_a_failing_stage_ends_what_runs_beside_it(engine: Engine) -> None:
+    dockerfile = (
+        "FROM busybox AS a\nRUN sleep 0.2; exit 3\nFROM busybox AS b\nRUN sleep 1000\n"
+        "FROM busybox\nCOPY --from=a /bin/sh /a\nCOPY --from=b /bin/sh /b"
+    )
+    with pytest.raises(ProcessFailed, match="exit code: 3"):
+        built(engine, dockerfile)
+    assert left(engine) == []
+
+
+def test_stages_run_side_by_side_and_give_one_image(engine: Engine) -> None:
+    """Each waits for what the other one writes into a cache that they share."""
+    mount = "RUN --mount=type=cache,id=meeting,target=/m "
+    wait = "n=0; until [ -e /m/{} ] || [ $n = 200 ]; do n=$((n+1)); sleep 0.05; done; [ -e /m/{} ]"
+    dockerfile = (
+        f"FROM busybox AS a\n{mount}touch /m/a; {wait.format('b', 'b')}\n"
+        f"FROM busybox AS b\n{mount}touch /m/b; {wait.format('a', 'a')}\n"
+        "FROM busybox\nCOPY --from=a /bin/sh /a\nCOPY --from=b /bin/sh /b"
+    )
+    assert top_files(engine, built(engine, dockerfile)) == ["A /b"]

@@ -95,7 +95,11 @@ class Builder:
         made = plan(dockerfile, request, bases)
         execution = self._execution(request, made, scratch, stack)
         made = _with_ignored(dockerfile, made, execution)
-        yield BuildStarted(steps=len(made.steps), warnings=made.warnings)
+        yield BuildStarted(
+            steps=len(made.steps),
+            stages=len({step.stage for step in made.steps}),
+            warnings=made.warnings,
+        )
         if request.check:
             return
         yield from execution.run()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -66,6 +67,7 @@ class BuildCache:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._lock = threading.Lock()  # stages are built side by side
         self._new: dict[str, tuple[str, str]] = {}
         self._old: list[str] = []
 
@@ -82,7 +84,8 @@ class BuildCache:
         if chain_id and kept is None:
             return None, "the layer it made is no longer there"
         if used < time.time() - _FRESH:
-            self._old.append(key)
+            with self._lock:
+                self._old.append(key)
         return Result(chain_id=chain_id, **json.loads(facts)), ""
 
     def facts(self, key: str) -> dict[str, Any] | None:
@@ -92,10 +95,12 @@ class BuildCache:
 
     def add(self, key: str, result: Result) -> None:
         facts = {"created": result.created, "diff_id": result.diff_id, "size": result.size}
-        self._new[key] = (result.chain_id, json.dumps(facts))
+        with self._lock:
+            self._new[key] = (result.chain_id, json.dumps(facts))
 
     def add_facts(self, key: str, facts: dict[str, Any]) -> None:
-        self._new[key] = ("", json.dumps(facts))
+        with self._lock:
+            self._new[key] = ("", json.dumps(facts))
 
     def add_files(self, key: str, files: dict[str, str]) -> None:
         """Remember the digests of single files, unless they are too many to be told anyway."""
@@ -104,17 +109,18 @@ class BuildCache:
 
     def flush(self) -> None:
         """Write what is new, in one transaction; nothing when there is nothing."""
-        if not self._new and not self._old:
+        with self._lock:
+            new, self._new = self._new, {}
+            old, self._old = self._old, []
+        if not new and not old:
             return
         now = time.time()
-        rows = [(key, chain_id, facts, now) for key, (chain_id, facts) in self._new.items()]
+        rows = [(key, chain_id, facts, now) for key, (chain_id, facts) in new.items()]
         with self._database.transaction() as connection:
             connection.executemany("INSERT OR REPLACE INTO build_cache VALUES (?, ?, ?, ?)", rows)
             connection.executemany(
-                "UPDATE build_cache SET used = ? WHERE key = ?", [(now, key) for key in self._old]
+                "UPDATE build_cache SET used = ? WHERE key = ?", [(now, key) for key in old]
             )
-        self._new.clear()
-        self._old.clear()
 
 
 _UNUSED: Final = "chain_id != '' AND chain_id NOT IN (SELECT chain_id FROM image_layers)"

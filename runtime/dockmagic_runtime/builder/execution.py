@@ -7,8 +7,9 @@ stage had to be done, the ones after it are done as well: their layers would sta
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from dockmagic_runtime.builder.cache import (
     BuildCache,
@@ -22,6 +23,7 @@ from dockmagic_runtime.builder.contents import Contents
 from dockmagic_runtime.builder.copying import Copier
 from dockmagic_runtime.builder.mounting import Mounter
 from dockmagic_runtime.builder.origin import Origin
+from dockmagic_runtime.builder.parallel import Claims, Stages, Work, side_by_side
 from dockmagic_runtime.builder.performing import Performer
 from dockmagic_runtime.builder.steps import BaseStep, Plan, RunStep, Step, TransferStep
 from dockmagic_runtime.builder.tip import Tip
@@ -39,9 +41,29 @@ class Execution:
     mounter: Mounter
     performer: Performer
     tips: dict[int, Tip] = field(default_factory=dict)
+    claims: Claims = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.claims = Claims(self.performer.cancellation)
 
     def run(self) -> Iterator[BuildEvent]:
+        """Do the plan. Several stages go side by side as far as they can."""
+        stages: dict[int, list[Step]] = {}
         for step in self.plan.steps:
+            stages.setdefault(step.stage, []).append(step)
+        if len(stages) == 1:
+            yield from self._run(self.plan.steps, lambda _: None)
+            return
+        works: dict[int, Work] = {}
+        gate = Stages(stages, self.performer.cancellation)
+        for number, steps in stages.items():
+            works[number] = partial(self._run, steps, gate.wait_for)
+        yield from side_by_side(works, gate, self.performer.cancellation)
+
+    def _run(self, steps: Sequence[Step], wait_for: Callable[[int], None]) -> Iterator[BuildEvent]:
+        for step in steps:
+            for stage in step.needs:
+                wait_for(stage)
             yield StepStarted(number=step.number, instruction=step.text, line=step.line)
             began = time.monotonic()
             if isinstance(step, BaseStep):
@@ -77,12 +99,13 @@ class Execution:
         tip = self.tips[step.stage]
         contents = self._contents(step)
         key = step_key(tip.key, step.identity, contents.digest)
-        result, reason = self._look_up(step, tip, key, contents)
-        is_cached = result is not None
-        if result is None:
-            result = yield from self.performer.perform(step, tip, self._layers_of)
-            tip.missed = tip.missed or step.number
-            self._keep(step, tip, key, result, contents)
+        with self.claims.held(key):
+            result, reason = self._look_up(step, tip, key, contents)
+            is_cached = result is not None
+            if result is None:
+                result = yield from self.performer.perform(step, tip, self._layers_of)
+                tip.missed = tip.missed or step.number
+                self._keep(step, tip, key, result, contents)
         tip.advance(step, key, result)
         return StepDone(
             number=step.number,

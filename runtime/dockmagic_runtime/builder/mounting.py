@@ -6,6 +6,7 @@ import base64
 import os
 import posixpath
 import stat
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -60,6 +61,7 @@ class Mounter:
         self._caches = caches
         self._mount_target = mount_target
         self._layer_path = layer_path
+        self._lock = threading.Lock()  # stages are built side by side
         self._masks: dict[str, str] = {}
 
     def contents(self, step: RunStep, layers_of: LayersOf) -> Contents:
@@ -162,10 +164,12 @@ class Mounter:
 
     def _mask(self, context: str, tree: SourceTree) -> str:
         """A layer of whiteouts for what .dockerignore leaves out: nothing need be copied."""
-        if context not in self._masks:
-            ignored = [path for path, _ in tree.ignored()]
-            self._masks[context] = _masked(self._scratch, tree.root, ignored) if ignored else ""
-        return self._masks[context]
+        with self._lock:
+            if context not in self._masks:
+                ignored = [path for path, _ in tree.ignored()]
+                made = _masked(self._scratch, tree.root, ignored) if ignored else ""
+                self._masks[context] = made
+            return self._masks[context]
 
     # --- cache -----------------------------------------------------------------------------
 

@@ -6,13 +6,14 @@ import json
 import os
 import time
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dockmagic_runtime.builder.cache import Result
 from dockmagic_runtime.builder.copying import Copier
 from dockmagic_runtime.builder.document import timestamp
 from dockmagic_runtime.builder.epoch import clamp
 from dockmagic_runtime.builder.mounting import LayersOf, Mounted, Mounter
+from dockmagic_runtime.builder.parallel import Cancellation
 from dockmagic_runtime.builder.ports import Layers, StepProcess, StepRunner
 from dockmagic_runtime.builder.scratch import OverlayDirectories, Scratch
 from dockmagic_runtime.builder.sources import Sources
@@ -35,6 +36,7 @@ class Performer:
     copier: Copier
     mounter: Mounter
     epoch: int | None = None
+    cancellation: Cancellation = field(default_factory=Cancellation)
 
     def perform(
         self, step: Step, tip: Tip, layers_of: LayersOf
@@ -97,7 +99,7 @@ class Performer:
             )
         with self.scratch.overlay(self._top(tip)) as directories:
             with self.mounter.prepared(
-                step, tip.chain_ids, directories, layers_of, time.sleep
+                step, tip.chain_ids, directories, layers_of, self.cancellation.wait
             ) as mounted:
                 _put_script(step, directories.upper)
                 code = yield from self._run_process(step, tip, directories, mounted)
@@ -131,6 +133,7 @@ class Performer:
             resources=request.resources,
             ulimits=request.ulimits,
             cgroup_parent=request.cgroup_parent,
+            on_cancel=self.cancellation.calling,
         )
 
     def _run_process(

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Generator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -12,6 +12,8 @@ from dockmagic_runtime.model.container import Resources
 from dockmagic_runtime.model.image import Image
 from dockmagic_runtime.sandbox.operation import Operation
 
+OnCancel = Callable[[Callable[[], None]], AbstractContextManager[None]]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepProcess:
@@ -19,7 +21,8 @@ class StepProcess:
 
     `network` is "bridge", "host" or "none". `user` is as in `USER`, to be resolved in the tree;
     `working_dir` is absolute and made if it is missing. `mounts` are carried out when the root is
-    there, in order; `env` may hold secrets, so nothing of this is kept.
+    there, in order; `env` may hold secrets, so nothing of this is kept. `on_cancel` takes what
+    ends the process from another thread, for as long as its context lasts.
     """
 
     argv: tuple[str, ...]
@@ -37,6 +40,7 @@ class StepProcess:
     resources: Resources = field(default_factory=Resources)
     ulimits: dict[str, tuple[int, int]] = field(default_factory=dict)
     cgroup_parent: str = ""
+    on_cancel: OnCancel = field(default=lambda _: nullcontext(), repr=False, compare=False)
 
 
 class StepRunner(Protocol):

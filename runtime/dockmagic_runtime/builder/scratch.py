@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,6 +39,7 @@ class Scratch:
         self._path: Path | None = None
         self._lock = -1
         self._count = 0
+        self._mutex = threading.Lock()  # stages are built side by side
 
     def close(self) -> None:
         if self._path is not None:
@@ -47,10 +49,11 @@ class Scratch:
 
     def directory(self) -> Path:
         """A new empty directory, 0755 as the root of a tree is, whatever the umask says."""
-        if self._path is None:
-            self._path = self._prepared()
-        self._count += 1
-        path = self._path / str(self._count)
+        with self._mutex:
+            if self._path is None:
+                self._path = self._prepared()
+            self._count += 1
+            path = self._path / str(self._count)
         path.mkdir()
         path.chmod(0o755)
         return path

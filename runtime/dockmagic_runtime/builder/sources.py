@@ -7,6 +7,7 @@ of layers is an overlay of its own, with a writable half that is thrown away.
 from __future__ import annotations
 
 import posixpath
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Final
@@ -39,6 +40,7 @@ class Sources:
         self._workspace = workspace
         self._scratch = scratch
         self._digests = digests
+        self._lock = threading.RLock()  # stages are built side by side
         self._open = ExitStack()
         self._contexts: dict[str, SourceTree] = {}
         self._trees: dict[str, SourceTree] = {}
@@ -48,9 +50,10 @@ class Sources:
 
     def context(self, name: str = "") -> SourceTree:
         """The build context, or the one of that name, without what its .dockerignore names."""
-        if name not in self._contexts:
-            self._contexts[name] = self._open_context(name)
-        return self._contexts[name]
+        with self._lock:
+            if name not in self._contexts:
+                self._contexts[name] = self._open_context(name)
+            return self._contexts[name]
 
     def context_path(self, name: str) -> str:
         """Where on the host it is."""
@@ -81,10 +84,11 @@ class Sources:
     def layers(self, chain_ids: Sequence[str]) -> SourceTree:
         """The tree of these layers, bottom first."""
         key = chain_ids[-1] if chain_ids else ""
-        if key not in self._trees:
-            root = self._open.enter_context(self.merged(chain_ids))
-            self._trees[key] = SourceTree(root, owned=True, digests=FileDigests())
-        return self._trees[key]
+        with self._lock:
+            if key not in self._trees:
+                root = self._open.enter_context(self.merged(chain_ids))
+                self._trees[key] = SourceTree(root, owned=True, digests=FileDigests())
+            return self._trees[key]
 
     @contextmanager
     def merged(self, chain_ids: Sequence[str]) -> Iterator[Root]:

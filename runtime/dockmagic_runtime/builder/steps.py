@@ -53,6 +53,11 @@ class Step:
     def identity(self) -> str:
         return json.dumps([self.instruction.keyword, self.config.json, self.config.author])
 
+    @property
+    def needs(self) -> tuple[int, ...]:
+        """The stages that must be there before it."""
+        return ()
+
     def describe(self) -> str:
         return f"{self.created_by}: changes the image's config only, no layer"
 
@@ -64,6 +69,10 @@ class BaseStep(Step):
     base: Base | None = None
     from_stage: int | None = None
     reference: str = ""
+
+    @property
+    def needs(self) -> tuple[int, ...]:
+        return () if self.from_stage is None else (self.from_stage,)
 
     def describe(self) -> str:
         if self.from_stage is not None:
@@ -137,6 +146,11 @@ class RunStep(Step):
     add_hosts: tuple[str, ...] = ()
 
     @property
+    def needs(self) -> tuple[int, ...]:
+        origins = (mount.origin for mount in self.mounts)
+        return tuple(one.stage for one in origins if one and one.stage is not None)
+
+    @property
     def command(self) -> str:
         return " ".join(self.argv)
 
@@ -192,6 +206,10 @@ class TransferStep(Step):
     unpacks: bool | None = False  # archives become what is in them; None: local ones do
     link: bool = False
     parents: bool = False  # the directories of the sources are made below the destination
+
+    @property
+    def needs(self) -> tuple[int, ...]:
+        return () if self.origin.stage is None else (self.origin.stage,)
 
     @property
     def keyword(self) -> str:

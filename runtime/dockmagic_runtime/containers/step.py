@@ -5,7 +5,8 @@ from __future__ import annotations
 import secrets
 import tempfile
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 from dockmagic_runtime.containers.record import Record
@@ -16,6 +17,9 @@ from dockmagic_runtime.sandbox.operation import Operation
 from dockmagic_runtime.supervisor.request import LaunchRequest
 
 HOSTNAME = "buildkitsandbox"  # what RUN sees with Docker
+
+
+OnCancel = Callable[[Callable[[], None]], AbstractContextManager[None]]
 
 
 class StepProcess(Protocol):
@@ -51,6 +55,8 @@ class StepProcess(Protocol):
     def ulimits(self) -> dict[str, tuple[int, int]]: ...
     @property
     def cgroup_parent(self) -> str: ...
+    @property
+    def on_cancel(self) -> OnCancel: ...
 
 
 class StepRunner:
@@ -86,7 +92,8 @@ class StepRunner:
             try:
                 running.await_start()
                 starter.networks.settle(record.id)
-                yield from running.output()
+                with process.on_cancel(lambda: running.signal("KILL")):
+                    yield from running.output()
                 return running.wait()
             finally:
                 running.abort()

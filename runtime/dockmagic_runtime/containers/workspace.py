@@ -6,6 +6,7 @@ with its descriptor, whatever happens to this process.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -19,11 +20,13 @@ class Workspace:
 
     def __init__(self, target: str) -> None:
         self.target = target
+        self._lock = threading.Lock()
 
     @contextmanager
     def mounted(self, lowers: Sequence[str], upper: str, work: str) -> Iterator[Root]:
         """The merged tree; `lowers` topmost first, at least one."""
         linux = Kernel()
-        fd = mount_overlay(linux, lowers, upper, work, target=self.target, volatile=True)
+        with self._lock:  # kernels before 6.8 put it on the target for a moment
+            fd = mount_overlay(linux, lowers, upper, work, target=self.target, volatile=True)
         with Root(fd, linux) as root:
             yield root

@@ -55,6 +55,7 @@ PushEvent = PullStatus | PushDone
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildStarted:
     steps: int
+    stages: int = 1  # that are built; those of several tell of their steps at the same time
     warnings: tuple[str, ...] = ()
 
 

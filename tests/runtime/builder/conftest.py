@@ -71,8 +71,10 @@ class Site:
         return done.image
 
     def steps(self, dockerfile: str | None, **request: Any) -> list[StepDone]:
+        """By number: stages are done side by side."""
         events = self.events(dockerfile, **request)
-        return [event for event in events if isinstance(event, StepDone)]
+        found = [event for event in events if isinstance(event, StepDone)]
+        return sorted(found, key=lambda step: step.number)
 
     def config(self, dockerfile: str | None, **request: Any) -> dict[str, Any]:
         found: dict[str, Any] = self.document(dockerfile, **request)["config"]

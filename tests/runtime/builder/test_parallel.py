@@ -1,0 +1,179 @@
+"""Stages side by side: order, dependencies, failures, and nobody left behind."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from dockmagic_runtime.builder.parallel import (
+    Cancellation,
+    Cancelled,
+    Claims,
+    Stages,
+    Work,
+    side_by_side,
+)
+from dockmagic_runtime.builder.ports import StepProcess
+from dockmagic_runtime.errors import ProcessFailed
+from dockmagic_runtime.model.events import BuildEvent, StepOutput
+from tests.runtime.builder.conftest import Site
+
+
+def output(text: str) -> StepOutput:
+    return StepOutput(number=1, stream="stdout", data=text.encode())
+
+
+def run(works: dict[int, Work], cancellation: Cancellation | None = None) -> Iterator[BuildEvent]:
+    cancellation = cancellation or Cancellation()
+    return side_by_side(works, Stages(works, cancellation), cancellation)
+
+
+def test_two_that_wait_for_each_other_are_both_there() -> None:
+    meeting = threading.Barrier(2, timeout=10)
+
+    def work() -> Iterator[BuildEvent]:
+        meeting.wait()
+        yield output("met")
+
+    assert list(run({0: work, 1: work})) == [output("met")] * 2
+
+
+def test_a_stage_waits_for_the_one_it_needs() -> None:
+    cancellation = Cancellation()
+    stages = Stages([0, 1], cancellation)
+
+    def first() -> Iterator[BuildEvent]:
+        for number in range(200):  # more than the queue takes
+            yield output(f"first {number}")
+
+    def second() -> Iterator[BuildEvent]:
+        stages.wait_for(0)
+        yield output("second")
+
+    *_, last = side_by_side({0: first, 1: second}, stages, cancellation)
+    assert last == output("second")
+
+
+def _killed() -> Iterator[BuildEvent]:
+    raise ProcessFailed("killed", exit_code=137)
+
+
+def test_the_first_failure_ends_all_and_is_the_one_that_is_raised() -> None:
+    cancellation = Cancellation()
+    stages = Stages([0, 1, 2], cancellation)
+    woken = threading.Event()
+
+    def failing() -> Iterator[BuildEvent]:
+        yield output("before")
+        raise ValueError("first")
+
+    def waiting() -> Iterator[BuildEvent]:
+        stages.wait_for(0)
+        yield output("never")
+
+    def running() -> Iterator[BuildEvent]:
+        with cancellation.calling(woken.set):
+            assert woken.wait(10)
+        yield from _killed()
+
+    events = side_by_side({0: failing, 1: waiting, 2: running}, stages, cancellation)
+    assert next(events) == output("before")
+    with pytest.raises(ValueError, match="first"):
+        next(events)
+    assert not [one for one in threading.enumerate() if one.name.startswith("stage ")]
+
+
+def test_nobody_is_left_when_nobody_listens_any_more() -> None:
+    cancellation = Cancellation()
+
+    def endless() -> Iterator[BuildEvent]:
+        while True:
+            yield output("x")
+
+    events = run({0: endless, 1: endless}, cancellation)
+    next(events)
+    events.close()  # type: ignore[attr-defined]
+    assert not [one for one in threading.enumerate() if one.name.startswith("stage ")]
+
+
+def test_a_claim_is_waited_for_and_given_up_when_all_is_over() -> None:
+    cancellation = Cancellation()
+    claims = Claims(cancellation)
+    seen: list[str] = []
+
+    def second() -> None:
+        try:
+            with claims.held("key"):
+                seen.append("held")
+        except Cancelled:
+            seen.append("cancelled")
+
+    with claims.held("key"):
+        thread = threading.Thread(target=second)
+        thread.start()
+        cancellation.cancel()
+        thread.join(10)
+    assert seen == ["cancelled"]
+    with claims.held("key"):
+        pass
+
+
+@pytest.mark.root
+def test_independent_stages_run_at_the_same_time(site: Site) -> None:
+    site.write("file")
+    base = site.build("FROM scratch\nCOPY file /")
+    site.images.tag(base.id, "mybase")
+    meeting = threading.Barrier(2, timeout=10)
+    site.runner.commands = {"left": lambda _: _met(meeting), "right": lambda _: _met(meeting)}
+    site.build(
+        "FROM mybase AS a\nRUN left\nFROM mybase AS b\nRUN right\n"
+        "FROM scratch\nCOPY --from=a /file /a\nCOPY --from=b /file /b"
+    )
+
+
+def _met(meeting: threading.Barrier) -> int:
+    meeting.wait()
+    return 0
+
+
+@pytest.mark.root
+def test_what_two_stages_begin_with_is_done_once(site: Site) -> None:
+    site.write("file")
+    base = site.build("FROM scratch\nCOPY file /")
+    site.images.tag(base.id, "mybase")
+    count: list[StepProcess] = []
+    site.runner.commands = {"same": lambda process: count.append(process)}
+    steps = site.steps(
+        "FROM mybase AS a\nRUN same\nRUN left\nFROM mybase AS b\nRUN same\nRUN right\n"
+        "FROM scratch\nCOPY --from=a /file /a\nCOPY --from=b /file /b"
+    )
+    assert len(count) == 1
+    assert sorted(step.cached for step in steps if step.number in (2, 5)) == [False, True]
+
+
+@pytest.mark.root
+def test_a_failing_stage_ends_the_others(site: Site) -> None:
+    site.write("file")
+    base = site.build("FROM scratch\nCOPY file /")
+    site.images.tag(base.id, "mybase")
+    begun, ended = threading.Event(), threading.Event()
+
+    def bad(process: StepProcess) -> int:
+        assert begun.wait(10)
+        return 3
+
+    def endless(process: StepProcess) -> int:
+        begun.set()
+        with process.on_cancel(ended.set):
+            assert ended.wait(10)
+        return 137
+
+    site.runner.commands = {"bad": bad, "endless": endless}
+    with pytest.raises(ProcessFailed, match="exit code: 3"):
+        site.build(
+            "FROM mybase AS a\nRUN bad\nFROM mybase AS b\nRUN endless\n"
+            "FROM scratch\nCOPY --from=a /file /a\nCOPY --from=b /file /b"
+        )
+    assert ended.is_set()
