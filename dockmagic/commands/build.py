@@ -20,7 +20,7 @@ from dockmagic.commands.flags import Arguments, Parser
 from dockmagic.commands.references import familiar
 from dockmagic.commands.result import Event, Result
 from dockmagic.commands.save import binary_stdout, replaced
-from dockmagic_runtime.errors import InvalidInput
+from dockmagic_runtime.errors import InvalidInput, ProcessFailed
 from dockmagic_runtime.model.events import (
     BuildDone,
     BuildEvent,
@@ -93,6 +93,7 @@ class Built(Result):
                 "cached": step.cached,
                 "seconds": step.seconds,
                 "size": step.size,
+                "reason": step.reason,
             }
             for step in self.steps
         ]
@@ -130,7 +131,7 @@ def _watched(engine: Engine, request: BuildRequest, arguments: Arguments) -> Ite
     steps = Steps()
     quiet, iidfile = is_quiet(arguments), arguments.flag("iidfile")
     warnings: tuple[str, ...] = ()
-    for event in engine.build(request):
+    for event in _hinted(engine.build(request)):
         steps.add(event)
         if isinstance(event, BuildStarted):
             warnings = event.warnings
@@ -146,6 +147,15 @@ def _watched(engine: Engine, request: BuildRequest, arguments: Arguments) -> Ite
         )  # fmt: skip
     if request.check:
         yield Checked(warnings)
+
+
+def _hinted(events: Iterator[BuildEvent]) -> Iterator[BuildEvent]:
+    """A failed step can be entered: nobody would guess."""
+    try:
+        yield from events
+    except ProcessFailed as failure:
+        failure.hint = failure.hint or "look around where it failed: docker run -it --from-failed"
+        raise
 
 
 def _handed_on(engine: Engine, done: BuildDone, arguments: Arguments) -> Iterator[Event]:

@@ -120,7 +120,7 @@ BUILD_FLAGS: tuple[Flag, ...] = (
           convert=parse_network),
     switch("no-cache", help="Run every step anew"),
     values("output", "o",
-           "Besides the image: DIRECTORY, or type=local|tar|docker|oci,dest=PATH, or type=registry",
+           "Besides the image: DIRECTORY, type=local|tar|docker|oci,dest=PATH",
            type="stringArray", convert=parse_output),
     value("progress", help="Kind of progress: auto, plain, tty or quiet", default="auto",
           convert=check_progress),

@@ -186,13 +186,15 @@ class Parser:
     minimum: int = 0
     maximum: int | None = None
     stops_at_word: bool = False
+    instead_of_word: str = ""  # a flag that, when given, takes the place of the first word
     also: str = ""  # a paragraph below the flags in the help
 
     def parse(self, words: Sequence[str]) -> Arguments:
         """Read the words behind the verb. Raises WrongUsage, Unsupported or HelpAsked."""
         reading = _Reading(self, list(words))
         reading.run()
-        self._check_count(reading.words, reading.eaten)
+        count = len(reading.words) + (self.instead_of_word in reading.found)
+        self._check_count(count, reading.eaten)
         defaults = {flag.name: flag.default for flag in self.flags}
         return Arguments(
             self.verb,
@@ -225,10 +227,10 @@ class Parser:
             lines += ["", self.also]
         return "\n".join(lines)
 
-    def _check_count(self, words: list[str], eaten: str) -> None:
-        wanted = self._complaint(len(words))
+    def _check_count(self, count: int, eaten: str) -> None:
+        wanted = self._complaint(count)
         if wanted:
-            hint = eaten if eaten and len(words) < self.minimum else self._usage_hint
+            hint = eaten if eaten and count < self.minimum else self._usage_hint
             raise self.wrong(f"'docker {self.verb}' {wanted}", hint=hint, exit_code=1)
 
     def _complaint(self, count: int) -> str:

@@ -27,10 +27,12 @@ def parser() -> Parser:
         summary="Make a container from an image and run it",
         minimum=1,
         stops_at_word=True,
+        instead_of_word="from-failed",
         flags=(
             *CONTAINER_FLAGS,
             switch("detach", "d", "Run in the background and print the container's id"),
             DETACH_KEYS,
+            switch("from-failed", help="Instead of IMAGE: what the last failed build step left"),
             switch("rm", help="Remove the container when it ends"),
             switch("sig-proxy", help="Pass signals on to the process", default=True),
         ),
@@ -43,6 +45,8 @@ def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
         raise arguments.wrong(
             "conflicting options: cannot specify both --attach and --detach", exit_code=1
         )
+    if arguments.flag("from-failed"):
+        arguments = replace(arguments, words=(engine.failed_build().id, *arguments.words))
     spec = container_spec(arguments, auto_remove=arguments.flag("rm"))
     spec = replace(spec, detach_keys=arguments.flag("detach-keys"))
     check_cidfile(arguments.flag("cidfile"))

@@ -93,6 +93,10 @@ class Engine(Rooms, ImageVerbs):
         """Build an image; yields events, the last a `BuildDone`."""
         return self._builder.build(request)
 
+    def failed_build(self) -> Image:
+        """What the last RUN that failed has left, to be entered. Raises NotFound."""
+        return self._builder.failed()
+
     # --------------------------------------------------------------- volumes
 
     def create_volume(

@@ -212,3 +212,22 @@ def test_the_builders_own_verbs(
     assert lines[2:] == ["Reclaimable:\t1kB", "Total:\t\t1kB"]
     with pytest.raises(Unsupported):
         commands.resolve(["buildx", "bake"])
+
+
+def test_a_failed_build_says_how_to_enter_it(dockmagic: Any, engine: Any, tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM busybox")
+    engine.build_fails = True
+    assert "docker run -it --from-failed" in dockmagic(f"build {tmp_path}")[2]
+
+
+def test_what_failed_is_run_in_the_place_of_an_image(
+    dockmagic: Any, engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = SimpleNamespace(id="httpd")
+    monkeypatch.setattr(engine, "failed_build", lambda: image, raising=False)
+    assert dockmagic("run --rm --from-failed ls /")[0] == 0
+    (spec,) = [call[1] for call in engine.calls if call[0] == "run"]
+    assert (spec.image, spec.command) == ("httpd", ("ls", "/"))
+    assert commands.parse(["run", "--from-failed"]).words == ()
+    with pytest.raises(WrongUsage, match="requires at least 1 argument"):
+        commands.parse(["run", "--rm"])

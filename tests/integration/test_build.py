@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from dockmagic_runtime import Engine
-from dockmagic_runtime.errors import ProcessFailed, StartFailed
+from dockmagic_runtime.errors import NotFound, ProcessFailed, StartFailed
+from dockmagic_runtime.model.container import ContainerSpec
 from dockmagic_runtime.model.events import BuildDone, BuildRequest, StepDone, StepOutput
 from dockmagic_runtime.model.image import Image
 
@@ -81,6 +82,24 @@ def test_a_failing_run_leaves_nothing(engine: Engine) -> None:
     assert left(engine) == []
     assert engine.images(all=True) == images
     assert engine.containers(all=True) == ()
+
+
+def test_what_a_failed_run_left_can_be_entered(engine: Engine) -> None:
+    with pytest.raises(NotFound, match="no step of a build has failed"):
+        engine.failed_build()
+    text = 'FROM busybox\nARG A=1\nWORKDIR /w\nENTRYPOINT ["x"]\nRUN echo half > done; exit 3'
+    with pytest.raises(ProcessFailed):
+        built(engine, text)
+    image = engine.failed_build()
+    assert image.config.cmd == ("/bin/sh",)
+    process = engine.run(
+        ContainerSpec(image=image.id, command=("sh", "-c", "cat done; echo $A"), auto_remove=True)
+    )
+    assert b"".join(data for _, data in process.output()) == b"half\n1\n"
+    process.wait()
+    engine.prune_build_cache()
+    with pytest.raises(NotFound):
+        engine.failed_build()
 
 
 def test_a_command_that_is_missing_is_told_by_line(engine: Engine) -> None:

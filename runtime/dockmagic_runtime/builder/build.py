@@ -113,6 +113,17 @@ class Builder:
             warnings=made.warnings,
         )
 
+    def failed(self) -> Image:
+        """The files that the last failed RUN has left, as an image that begins with a shell.
+
+        Made when it is asked for. Raises NotFound when there is none, or it was pruned.
+        """
+        found = BuildCache(self._database).failed()
+        if found is None:
+            raise NotFound("no step of a build has failed", hint="or its files were pruned since")
+        document, chain_ids = found
+        return self._present(image_id(document)) or self._images.put(document, chain_ids)
+
     def prune_cache(self, *, unused_only: bool = False, before: float = float("inf")) -> int:
         """Forget results that were used last `before`, or only those whose layers no image has,
         and remove the layers that nothing else needs; their bytes."""
@@ -170,7 +181,15 @@ class Builder:
             request, digester, scratch, self._caches, self._workspace.target, self._layers.path
         )
         performer = Performer(
-            request, self._layers, self._runner, sources, scratch, copier, mounter, made.epoch
+            request,
+            self._layers,
+            self._runner,
+            sources,
+            scratch,
+            copier,
+            mounter,
+            cache,
+            made.epoch,
         )
         return Execution(made, not request.no_cache, cache, copier, mounter, performer)
 

@@ -11,7 +11,7 @@ import hashlib
 import json
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from dockmagic_runtime.store.database import Database
 
 _FRESH: Final = 3600.0  # how exact "last used" is: an all-cached build writes nothing
 _SHOWN: Final = 3
+_FAILED: Final = "failed"  # the key of what the last step that failed has left
 _KEPT_FILES: Final = 2000
 
 
@@ -101,6 +102,19 @@ class BuildCache:
     def add_facts(self, key: str, facts: dict[str, Any]) -> None:
         with self._lock:
             self._new[key] = ("", json.dumps(facts))
+
+    def add_failed(self, chain_id: str, document: bytes, chain_ids: Sequence[str]) -> None:
+        """Keep what a failed step has left: as an image's config, not made yet, and its layers."""
+        facts = {"document": document.decode("utf-8", "surrogatepass"), "chain_ids": chain_ids}
+        with self._lock:
+            self._new[_FAILED] = (chain_id, json.dumps(facts))
+
+    def failed(self) -> tuple[bytes, tuple[str, ...]] | None:
+        """What `add_failed` was given last, unless it was forgotten since."""
+        facts = self.facts(_FAILED)
+        if facts is None:
+            return None
+        return facts["document"].encode("utf-8", "surrogatepass"), tuple(facts["chain_ids"])
 
     def add_files(self, key: str, files: dict[str, str]) -> None:
         """Remember the digests of single files, unless they are too many to be told anyway."""

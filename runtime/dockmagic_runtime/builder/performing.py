@@ -6,11 +6,11 @@ import json
 import os
 import time
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from dockmagic_runtime.builder.cache import Result
+from dockmagic_runtime.builder.cache import BuildCache, Result
 from dockmagic_runtime.builder.copying import Copier
-from dockmagic_runtime.builder.document import timestamp
+from dockmagic_runtime.builder.document import image_document, timestamp
 from dockmagic_runtime.builder.epoch import clamp
 from dockmagic_runtime.builder.mounting import LayersOf, Mounted, Mounter
 from dockmagic_runtime.builder.parallel import Cancellation
@@ -35,6 +35,7 @@ class Performer:
     scratch: Scratch
     copier: Copier
     mounter: Mounter
+    cache: BuildCache
     epoch: int | None = None
     cancellation: Cancellation = field(default_factory=Cancellation)
 
@@ -104,13 +105,28 @@ class Performer:
                 _put_script(step, directories.upper)
                 code = yield from self._run_process(step, tip, directories, mounted)
                 _remove_script(step, directories.upper)
+            self.cancellation.check()
             if code != 0:
+                self._keep_failed(step, tip, directories)
                 raise ProcessFailed(
                     f"{step.place}: process {_quoted(step.command)} "
                     f"did not complete successfully: exit code: {code}",
                     exit_code=code,
                 )
             return self._adopt(directories, tip)
+
+    def _keep_failed(self, step: RunStep, tip: Tip, directories: OverlayDirectories) -> None:
+        """The files as they were, with a shell in the place of the command."""
+        result = self._adopt(directories, tip)
+        config = step.config.with_values(
+            Env=list(step.env), Cmd=list(step.config.shell[:1]), Entrypoint=None
+        )
+        after = replace(tip)
+        after.advance(step, "", result)
+        document = image_document(
+            after.document, config, after.history, after.diff_ids, result.created
+        )
+        self.cache.add_failed(result.chain_id, document, after.chain_ids)
 
     def _process(
         self, step: RunStep, tip: Tip, directories: OverlayDirectories, mounted: Mounted
