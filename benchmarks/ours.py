@@ -9,12 +9,16 @@ import sys
 from pathlib import Path
 
 import dockmagic
-from benchmarks.peers import EXEC, RUN
+from benchmarks.peers import BUILD, EXEC, REBUILD, RUN, build_context
 from dockmagic_runtime import Engine
+from dockmagic_runtime.dockerfile import parse
 from dockmagic_runtime.model.container import ContainerSpec, ExecSpec
+from dockmagic_runtime.model.events import BuildRequest, StepDone
 
 IMPORT, LOAD, FIRST = "import dockmagic", "%load_ext dockmagic", "%load_ext and the first %ps"
 # ipykernel is what a notebook has loaded before; none of it is our cost
+PARSE = "parse a Dockerfile of 500 lines"
+LARGE = "decide a cached COPY of 20,000 files"
 _SHELL = (
     "import ipykernel.ipkernel; from IPython.core.interactiveshell import InteractiveShell;"
     "shell = InteractiveShell.instance(); start = perf_counter();"
@@ -38,6 +42,12 @@ class Ours:
         for _ in self._engine.pull("busybox"):
             pass
         self._running: list[str] = []
+        self._context = build_context(state / "context")
+        self._large = _large_context(state / "large")
+        self._lines = "FROM busybox\n" + "RUN echo $A | tr a b\nCOPY a/b /c/\n" * 250
+
+    def can(self, row: str) -> bool:
+        return True
 
     def prepare(self, running: int) -> None:
         for number in range(running):
@@ -50,15 +60,34 @@ class Ours:
             code = self._engine.run(spec).wait()
         elif row == EXEC:
             code = self._engine.exec("bench0", ExecSpec(command=("true",))).wait()
+        elif row == PARSE:
+            code = len(parse(self._lines).stages) - 1
+        elif row in (BUILD, REBUILD, LARGE):
+            code = self._build(row)
         else:
             code = len(self._engine.containers()) - len(self._running)
         if code:
             raise RuntimeError(f"{row}: {code}")
 
+    def _build(self, row: str) -> int:
+        context = self._large if row == LARGE else self._context
+        request = BuildRequest(dockerfile=None, context=str(context), no_cache=row == BUILD)
+        steps = [event for event in self._engine.build(request) if isinstance(event, StepDone)]
+        return 0 if len(steps) in (2, 12) else 1
+
     def close(self) -> None:
         self._engine.uninstall()
         self._engine.close()
         shutil.rmtree(self._engine.area.run)
+
+
+def _large_context(directory: Path) -> Path:
+    for number in range(200):
+        (directory / str(number)).mkdir(parents=True)
+        for name in range(100):
+            (directory / str(number) / str(name)).write_text(f"{number}/{name}\n")
+    (directory / "Dockerfile").write_text("FROM busybox\nCOPY . /all/\n")
+    return directory
 
 
 def seconds_of(row: str, area: Path) -> float:

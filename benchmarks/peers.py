@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Protocol
 
 RUN, EXEC, PS = "run --rm busybox true", "exec true", "ps, 20 containers"
+BUILD, REBUILD = "build, 12 steps of which 6 RUN", "the same, all cached"
 _WORDS = {RUN: ("run", "--rm", "busybox", "true"), EXEC: ("exec", "bench0", "true"), PS: ("ps",)}
 
 
@@ -29,8 +30,20 @@ class Peer(Protocol):
     version: str
 
     def prepare(self, running: int) -> None: ...
+    def can(self, row: str) -> bool: ...
     def do(self, row: str) -> None: ...
     def close(self) -> None: ...
+
+
+def build_context(directory: Path) -> Path:
+    """A Dockerfile of 12 instructions, of which six run something, and the file that it copies."""
+    runs = [f"RUN echo {number} > {number}" for number in range(6)]
+    lines = ["FROM busybox", "ENV A=1", "WORKDIR /app", "COPY file /app/", *runs, "LABEL x=y",
+             'CMD ["sh"]']  # fmt: skip
+    directory.mkdir()
+    (directory / "file").write_text("x")
+    (directory / "Dockerfile").write_text("\n".join(lines) + "\n")
+    return directory
 
 
 class Namespaces:
@@ -75,7 +88,12 @@ class Docker:
 
     def __init__(self, state: Path, image: Path) -> None:
         self._namespaces = Namespaces()
-        self._environment = {**os.environ, "DOCKER_HOST": f"unix://{state}/docker.sock"}
+        self._environment = {
+            **os.environ,
+            "DOCKER_HOST": f"unix://{state}/docker.sock",
+            "DOCKER_BUILDKIT": "0",  # the classic builder: the other is a program of its own
+        }
+        self._context = build_context(state / "context")
         self._log = (state / "dockerd.log").open("w")
         self._daemon = subprocess.Popen(
             [
@@ -116,8 +134,15 @@ class Docker:
         for number in range(running):
             self._docker("run", "-d", "--name", f"bench{number}", "busybox", "sleep", "3600")
 
+    def can(self, row: str) -> bool:
+        return True
+
     def do(self, row: str) -> None:
-        self._docker(*_WORDS[row])
+        if row in (BUILD, REBUILD):
+            cache = ("--no-cache",) if row == BUILD else ()
+            self._docker("build", "-q", *cache, str(self._context))
+        else:
+            self._docker(*_WORDS[row])
 
     def close(self) -> None:
         with contextlib.suppress(RuntimeError):
@@ -163,6 +188,9 @@ class Podman:
         for number in range(running):
             name = f"bench{number}"
             self._podman("run", *_LIMITS, "-d", "--name", name, "busybox", "sleep", "3600")
+
+    def can(self, row: str) -> bool:
+        return row in _WORDS
 
     def do(self, row: str) -> None:
         verb, *rest = _WORDS[row]
@@ -219,6 +247,9 @@ class Runc:
             )
             self._running += 1
         self._write(["true"])
+
+    def can(self, row: str) -> bool:
+        return row in _WORDS
 
     def do(self, row: str) -> None:
         self._next += 1
