@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dockmagic_runtime.builder import git
 from dockmagic_runtime.builder.cache import BuildCache, remote_key
-from dockmagic_runtime.builder.fetch import Fetched, fetch
 from dockmagic_runtime.builder.git import GitSource
 from dockmagic_runtime.builder.scratch import Scratch
 from dockmagic_runtime.builder.steps import Remote
 from dockmagic_runtime.builder.tree import Source, SourceTree
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.linux.root import Root
+
+if TYPE_CHECKING:  # an HTTP client takes its time, and few builds need one
+    from dockmagic_runtime.builder.fetch import Fetched
 
 
 class Remotes:
@@ -62,6 +64,8 @@ class Remotes:
 
     def _asked(self, remote: Remote) -> Fetched:
         """The state of the file on its server, which is fetched only if it has changed."""
+        from dockmagic_runtime.builder.fetch import Fetched
+
         if remote.url in self._fetched:
             return self._fetched[remote.url][0]
         facts: dict[str, Any] | None = self._cache.facts(remote_key(remote.url))
@@ -77,6 +81,8 @@ class Remotes:
         return found
 
     def _get(self, remote: Remote, known: Fetched | None) -> tuple[Fetched, str]:
+        from dockmagic_runtime.builder.fetch import fetch
+
         directory = str(self._scratch.directory())
         fetched = fetch(remote.url, directory, known)
         if fetched is None and known is not None:
