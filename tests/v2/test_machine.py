@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.v2 import machine
-from tests.v2.__main__ import LEFT_OUT, SELECTION
+from tests.v2.__main__ import SELECTION
 from tests.v2.image import REPOSITORY, Image
 
 _FAKE = """#!/bin/sh
@@ -76,6 +76,6 @@ def test_after_the_limit_it_is_ended_and_nothing_of_it_stays(image: Image) -> No
     assert not list(place.glob("running-*"))
 
 
-@pytest.mark.parametrize("path", [*SELECTION[2:], *LEFT_OUT])
+@pytest.mark.parametrize("path", SELECTION)
 def test_what_is_named_without_arguments_is_there(path: str) -> None:
     assert (REPOSITORY / path).exists()
