@@ -36,6 +36,7 @@ _PACKAGES = (
     "mount",
     "e2fsprogs",
     "procps",
+    "tini",
 )
 # Of what pyproject.toml asks for, all but this, which shows things in a notebook
 _UNNEEDED_LIBRARIES = ("ipython", "ipywidgets", "anywidget", "pandas")
