@@ -1,0 +1,97 @@
+"""Who is on a network now: one small file for each container that runs and is attached to it.
+
+`<networks>/<network id>/endpoints/<container id>.json`, where `<networks>` is a directory of the
+area. A file is written by rename when the container is plugged in and when its name changes, and
+unlinked when it is unplugged. Every container's resolver reads these files, so a name is known to
+all the moment the file is there; no process has to be told.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+_ENDPOINTS = "endpoints"
+_SUFFIX = ".json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """One container on one network, as its neighbours may call it.
+
+    `short_id` are the first twelve digits of its id; `network` is the network's name. On a network
+    that is `internal` nothing is asked of the outside. `links` are names that this container alone
+    has for others, each with the other's id.
+    """
+
+    name: str
+    aliases: tuple[str, ...] = ()
+    ipv4: str = ""
+    ipv6: str = ""
+    short_id: str = ""
+    hostname: str = ""
+    network: str = ""
+    internal: bool = False
+    links: dict[str, str] = field(default_factory=dict)
+
+
+def write(networks: str, network_id: str, container_id: str, endpoint: Endpoint) -> None:
+    """Make it known, or replace what is known of it, whole or not at all."""
+    directory = f"{networks}/{network_id}/{_ENDPOINTS}"
+    os.makedirs(directory, 0o700, exist_ok=True)
+    temporary = f"{directory}/{container_id}.new"
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(fd, json.dumps(asdict(endpoint)).encode())
+    finally:
+        os.close(fd)
+    os.rename(temporary, f"{directory}/{container_id}{_SUFFIX}")
+    os.utime(networks)  # "somebody came or went": see `Directory`
+
+
+def remove(networks: str, network_id: str, container_id: str) -> None:
+    """Forget it. Idempotent."""
+    try:
+        os.unlink(f"{networks}/{network_id}/{_ENDPOINTS}/{container_id}{_SUFFIX}")
+    except FileNotFoundError:
+        return
+    os.utime(networks)
+
+
+def of_network(networks: str, network_id: str) -> Iterator[tuple[str, Endpoint]]:
+    """Container id and endpoint of everybody on a network, by container id."""
+    directory = f"{networks}/{network_id}/{_ENDPOINTS}"
+    for name in sorted(_names(directory)):
+        if name.endswith(_SUFFIX) and (found := _read(f"{directory}/{name}")) is not None:
+            yield name.removesuffix(_SUFFIX), found
+
+
+def of_container(networks: str, container_id: str) -> Iterator[tuple[str, Endpoint]]:
+    """Network id and endpoint of every network that a container is on."""
+    for network_id in sorted(_names(networks)):
+        path = f"{networks}/{network_id}/{_ENDPOINTS}/{container_id}{_SUFFIX}"
+        if (found := _read(path)) is not None:
+            yield network_id, found
+
+
+def _names(directory: str) -> list[str]:
+    try:
+        return os.listdir(directory)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+_FIELDS = frozenset(one.name for one in fields(Endpoint))
+
+
+def _read(path: str) -> Endpoint | None:
+    try:
+        with open(path, "rb") as stream:
+            found: dict[str, Any] = json.load(stream)
+    except (FileNotFoundError, NotADirectoryError):
+        return None  # it has just gone, or was never there
+    known = {key: value for key, value in found.items() if key in _FIELDS and value is not None}
+    return Endpoint(**{**known, "aliases": tuple(known.get("aliases", ()))})
