@@ -57,7 +57,7 @@ def _open_all(directories: Sequence[str]) -> _Directory:
 class _Directory:
     """A directory of the upper tree and those of the same path below, open until it is done."""
 
-    __slots__ = ("fd", "is_reported", "lowers", "parent", "path", "pending")
+    __slots__ = ("fd", "hides", "is_reported", "lowers", "parent", "path", "pending")
 
     def __init__(self, path: str, fd: int, lowers: list[int], parent: _Directory | None) -> None:
         self.path = path
@@ -65,6 +65,8 @@ class _Directory:
         self.lowers = lowers
         self.parent = parent
         self.is_reported = parent is None  # the root itself is never told
+        # an opaque directory hides what is below it at every depth
+        self.hides = parent is not None and (parent.hides or overlay.is_opaque(fd))
         # subdirectories to visit: name, directories below, whether it is reported already
         self.pending: list[tuple[str, list[int], bool]] = []
 
@@ -161,7 +163,7 @@ class _Comparison:
                 self._added(directory, entry)
             return
         below = _Below(directory.lowers, len(entries))
-        if directory.parent and overlay.is_opaque(directory.fd):
+        if directory.hides:
             present = {entry.name for entry in entries}
             for name in below.names():
                 if name not in present:

@@ -110,6 +110,15 @@ def test_an_opaque_directory_tells_what_it_hides(tmp_path: Path, low: Path, uppe
     assert found == ["C /var", "D /var/a", "D /var/b", "A /var/new"]
 
 
+def test_an_opaque_directory_hides_at_every_depth(tmp_path: Path, low: Path, upper: Path) -> None:
+    def action(merged: Path) -> None:
+        shutil.rmtree(merged / "var")
+        (merged / "var/b").mkdir(parents=True)
+
+    found = change(tmp_path, low, upper, action)
+    assert found == ["C /var", "D /var/a", "C /var/b", "D /var/b/c"]
+
+
 def test_what_was_copied_up_and_is_the_same_is_not_told(
     tmp_path: Path, low: Path, upper: Path
 ) -> None:
