@@ -66,7 +66,7 @@ class _Directory:
         self.parent = parent
         self.is_reported = parent is None  # the root itself is never told
         # an opaque directory hides what is below it at every depth
-        self.hides = parent is not None and (parent.hides or overlay.is_opaque(fd))
+        self.hides: bool = parent is not None and (parent.hides or overlay.is_opaque(fd))
         # subdirectories to visit: name, directories below, whether it is reported already
         self.pending: list[tuple[str, list[int], bool]] = []
 
