@@ -15,7 +15,7 @@ from dockmagic_runtime.model.container import ContainerSpec, Mount, Status
 from dockmagic_runtime.testing.host import HostSnapshot, left_behind
 
 from .conftest import Run
-from .test_lifecycle import ALWAYS, eventually, logged, shell, start
+from .test_lifecycle import ALWAYS, eventually, logged, shell, start, supervisor_of
 
 pytestmark = [pytest.mark.root, pytest.mark.network]
 
@@ -155,3 +155,22 @@ def test_restarts_leave_no_descriptors_and_nothing_on_the_host(engine: Engine, r
     assert max(counted[1:]) <= counted[0] + 1  # a client may just be going
     engine.remove("web", force=True)
     assert not left_behind(before, engine.area)
+
+
+@pytest.mark.slow
+def test_twenty_idle_supervisors_take_a_megabyte_and_a_half_each(engine: Engine) -> None:
+    """Each page counted by the share that a process has of it (`Pss`), in KiB."""
+
+    def share(pid: int) -> int:
+        rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+        return int(rollup.split("Pss:")[1].split()[0])
+
+    containers = [
+        engine.run_detached(
+            ContainerSpec(image="busybox", command=("sleep", "100"), network="none")
+        )
+        for _ in range(20)
+    ]
+    supervisors = [supervisor_of(container) for container in containers]
+    assert eventually(lambda: all(len(children(one)) == 1 for one in supervisors))
+    assert sum(map(share, supervisors)) / len(supervisors) <= 1536

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +13,7 @@ from dockmagic_runtime.model.container import ContainerSpec, ExecSpec, Status
 from dockmagic_runtime.supervisor.handle import Process
 
 from .conftest import collect
-from .test_lifecycle import eventually, logged, shell, start
+from .test_lifecycle import eventually, logged, shell, start, supervisor_of
 
 pytestmark = [pytest.mark.root, pytest.mark.network]
 
@@ -111,6 +112,39 @@ def test_a_client_that_reads_nothing_makes_the_program_wait_and_loses_nothing(
     assert not eventually(lambda: "done" in logged(engine, process.id)[-10:], seconds=0.5)
     ended = collect(process)
     assert (len(ended.stdout), ended.stderr) == (20_000_001, "done\n")
+
+
+def test_a_flood_of_output_does_not_grow_the_supervisor(engine: Engine) -> None:
+    def peak() -> int:
+        """KiB that the supervisor has ever had in memory."""
+        status = Path(f"/proc/{supervisor}/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0])
+
+    script = (
+        "echo up; read line; yes 0123456789abcdef0123456789abcdef | head -c 100000000; read line"
+    )
+    web = start(
+        engine, script, name="web", open_stdin=True, log_options={"max-size": "1m", "max-file": "2"}
+    )
+    supervisor = supervisor_of(web)
+    process, idle = engine.attach("web"), engine.attach("web")
+    assert eventually(lambda: logged(engine, "web") == "up\n")
+    before = peak()
+    process.write(b"go\n")
+    received = 0
+    for _, data in process.output():  # `idle` reads nothing until this one waits for it
+        received += len(data)
+        if received > 1_000_000 and idle.id:
+            idle.detach()
+            idle.id = ""
+        if received >= 100_000_000:
+            break
+    assert received == 100_000_000
+    assert peak() - before < 8 * 1024
+    process.detach()
+    sizes = [path.stat().st_size for path in engine.area.container(web.id).glob("*-json.log*")]
+    assert len(sizes) == 2
+    assert sum(sizes) < 3_000_000
 
 
 # ------------------------------------------------------------------ exec

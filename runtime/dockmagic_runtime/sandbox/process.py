@@ -51,6 +51,7 @@ def become(linux: Linux, root: Root, process: ProcessSpec) -> None:
     linux.close_range_cloexec(3)
     if process.reaper:
         linux.prctl(c.PR_SET_CHILD_SUBREAPER, 1)  # in a pid namespace of others it is not pid 1
+        linux.set_process_name("docker-init")
         reaper.stay(lambda: _execute(process.argv, environment))
     _execute(process.argv, environment)
 

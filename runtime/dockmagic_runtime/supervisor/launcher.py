@@ -15,7 +15,6 @@ from __future__ import annotations
 import gc
 import os
 import signal
-import sys
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -54,7 +53,7 @@ OPERATION_MODULES = (
 )
 
 
-def main(fd: int, cgroup_parent: str = "") -> None:
+def main(fd: int) -> None:
     """Keep spares on the socket `fd` until the engine closes its end."""
     linux = Kernel()
     linux.prctl(c.PR_SET_DUMPABLE, 0)
@@ -65,7 +64,7 @@ def main(fd: int, cgroup_parent: str = "") -> None:
     os.umask(0o022)
     os.chdir("/")
     facts = host_facts(linux)
-    _leave_service(linux, cgroup_parent, facts)
+    _leave_service(linux, os.environ.get("DOCKMAGIC_CGROUP", ""), facts)
     alive, _ours = os.pipe2(os.O_CLOEXEC)  # spares see its other end close when we end
     rehearse(linux, facts)
     gc.collect()
@@ -160,7 +159,3 @@ def _keep_spare(linux: Kernel, post: Post, ours: int, facts: dict[str, Any]) -> 
     is_taken = os.read(taken, 1)
     os.close(taken)
     return bool(is_taken)
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]))

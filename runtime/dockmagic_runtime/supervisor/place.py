@@ -1,14 +1,17 @@
-"""A container's run directory: the lock that tells that it is alive, and the socket to talk to."""
+"""A container's places: the run directory with the lock that tells that it is alive and the socket
+to talk to, and the end of its directory."""
 
 from __future__ import annotations
 
 import os
 import socket
 import time
+from collections.abc import Sequence
 from typing import Final
 
 from dockmagic_runtime.errors import Conflict
 from dockmagic_runtime.store import locks
+from dockmagic_runtime.volumes.unused import remove_unused
 
 _ATTEMPTS: Final = 50
 _BETWEEN: Final = 0.01  # seconds
@@ -56,3 +59,17 @@ def leave(run: str, lock: int, listener: int) -> None:
     os.unlink(f"{run}/lock")
     os.rmdir(run)
     os.close(lock)
+
+
+def clear(directory: str, anonymous_volumes: Sequence[str]) -> str:
+    """`--rm`: the container's directory vanishes in one step; who finds it gone forgets the
+    container. Its volumes go before: then none is left that nobody knows of.
+
+    Returns where it lies now, to be removed in one's own time.
+    """
+    containers, name = os.path.split(directory)
+    root = os.path.dirname(containers)
+    remove_unused(root, anonymous_volumes, container_id=name)
+    trash = f"{root}/tmp/{name}"
+    os.rename(directory, trash)
+    return trash

@@ -25,7 +25,7 @@ from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.linux.removal import remove_tree
 from dockmagic_runtime.sandbox import child
 from dockmagic_runtime.store.container_events import ContainerEvents
-from dockmagic_runtime.supervisor import delivery, protocol, state
+from dockmagic_runtime.supervisor import delivery, place, protocol, state
 from dockmagic_runtime.supervisor.audience import Audience
 from dockmagic_runtime.supervisor.client import Client
 from dockmagic_runtime.supervisor.delivery import Delivered, read_request
@@ -39,7 +39,6 @@ from dockmagic_runtime.supervisor.request import Order, decode_order
 from dockmagic_runtime.supervisor.restarts import Restarts
 from dockmagic_runtime.supervisor.stdio import Stdio
 from dockmagic_runtime.supervisor.verbs import VERBS
-from dockmagic_runtime.volumes.unused import remove_unused
 
 _FRAMES = {"stdout": protocol.STDOUT, "stderr": protocol.STDERR}
 
@@ -328,23 +327,14 @@ class Supervisor:
         """The last end: give up the container's place, and tell everybody."""
         if "_log" in self.__dict__ and self._log is not None:  # it is made for the first output
             self._log.close()
-        trash = self._take_directory_away() if self._removes_directory else ""
+        trash = ""
+        if self._removes_directory:
+            trash = place.clear(self.order.directory, self.order.anonymous_volumes)
+            self.tell("destroy")
         self.audience.leave(self.order.run, self._lock)
         self._part(restarting=False)
         if trash:
             remove_tree(trash, self.linux)
-
-    def _take_directory_away(self) -> str:
-        """`--rm`: the directory vanishes in one step; who finds it gone forgets the container.
-
-        Its volumes go before: then none is left that nobody knows of.
-        """
-        containers, name = os.path.split(self.order.directory)
-        remove_unused(os.path.dirname(containers), self.order.anonymous_volumes, container_id=name)
-        trash = f"{os.path.dirname(containers)}/tmp/{name}"
-        os.rename(self.order.directory, trash)
-        self.tell("destroy")
-        return trash
 
 
 def _rename_process(name: bytes) -> None:
