@@ -68,6 +68,11 @@ def logged(engine: Engine, name: str) -> str:
     return b"".join(line.text for line in engine.logs(name)).decode()
 
 
+def told(engine: Engine, name: str) -> list[str]:
+    """The events of a container, by their actions."""
+    return [event.action for event in engine.events(filters={"container": [name]})]
+
+
 # ------------------------------------------------------------------ restart policies
 
 
@@ -198,6 +203,7 @@ def test_a_stop_goes_on_when_nobody_waits_for_it(engine: Engine) -> None:
     process.close()
     assert eventually(lambda: engine.container("web").status is Status.EXITED)
     assert engine.container(web.id).exit_code == 137
+    assert [one for one in told(engine, "web") if one != "attach"][-3:] == ["kill", "kill", "die"]
 
 
 def test_restart_keeps_a_container_of_rm(engine: Engine) -> None:
@@ -205,6 +211,8 @@ def test_restart_keeps_a_container_of_rm(engine: Engine) -> None:
     engine.restart("web")
     found = engine.container("web")
     assert (found.id, found.status) == (first.id, Status.RUNNING)
+    actions = [action for action in told(engine, "web") if action not in ("create", "attach")]
+    assert actions == ["start", "kill", "kill", "die", "stop", "start", "restart"]
     engine.stop("web")
     assert engine.containers(all=True) == ()
 
@@ -229,6 +237,8 @@ def test_a_container_becomes_healthy_and_unhealthy(engine: Engine) -> None:
     assert eventually(lambda: engine.container("web").health == "healthy")
     shell(engine, "web", "rm /ready")
     assert eventually(lambda: engine.container("web").health == "unhealthy")
+    states = [action for action in told(engine, "web") if action.startswith("health")]
+    assert states == ["health_status: healthy", "health_status: unhealthy"]
     health = engine.inspect("web")["State"]["Health"]
     assert health["FailingStreak"] >= 2
     assert len(health["Log"]) <= 5
@@ -317,6 +327,7 @@ def test_a_program_that_is_killed_for_want_of_memory_says_so(engine: Engine) -> 
     assert engine.wait("web") == 137
     assert engine.container("web").oom_killed
     assert engine.inspect("web")["State"]["OOMKilled"] is True
+    assert told(engine, "web")[-3:] == ["start", "oom", "die"]
 
 
 def test_an_inner_process_that_is_killed_for_want_of_memory_is_noticed(engine: Engine) -> None:
@@ -326,6 +337,7 @@ def test_an_inner_process_that_is_killed_for_want_of_memory_is_noticed(engine: E
     assert collect(engine.exec("web", ExecSpec(command=("tail", "/dev/zero")))).code == 137
     assert eventually(lambda: engine.container("web").oom_killed)
     assert engine.container("web").status is Status.RUNNING
+    assert eventually(lambda: told(engine, "web").count("oom") == 1)
 
 
 # ------------------------------------------------------------------ update

@@ -138,12 +138,12 @@ class Midwife:
                 **{**order.endpoint, "ports": ports},
             )
             state.write(order.directory, written)
-        self._tell("started", pid=newborn.pid, trace=newborn.trace, ports=ports)
         if order.events:
             events = ContainerEvents.from_wire(order.events)
             if self.owner < 0:
                 events.connected()  # at the first start the engine has told that
             events.tell("start")
+        self._tell("started", pid=newborn.pid, trace=newborn.trace, ports=ports)
 
     def _record_failure(self, error: BaseException) -> None:
         if not self.order.directory:
