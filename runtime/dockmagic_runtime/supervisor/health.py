@@ -19,7 +19,7 @@ from dockmagic_runtime.errors import DockmagicError
 from dockmagic_runtime.supervisor.execution import Execution
 from dockmagic_runtime.supervisor.loop import Loop, Timer
 from dockmagic_runtime.supervisor.program import Program
-from dockmagic_runtime.supervisor.state import HEALTHY, STARTING, UNHEALTHY
+from dockmagic_runtime.supervisor.state import BEYOND_US, HEALTHY, STARTING, UNHEALTHY
 
 RESULTS: Final = 5
 OUTPUT: Final = 4096
@@ -170,9 +170,13 @@ class Health:
             "results": [asdict(one) for one in self.results],
         }
         temporary = f"{self._directory}/{_FILE}.new"
-        with open(temporary, "w", encoding="utf-8") as stream:
-            json.dump(values, stream)
-        os.rename(temporary, f"{self._directory}/{_FILE}")
+        try:
+            with open(temporary, "w", encoding="utf-8") as stream:
+                json.dump(values, stream)
+            os.rename(temporary, f"{self._directory}/{_FILE}")
+        except OSError as error:
+            if error.errno not in BEYOND_US:
+                raise
 
 
 def read(directory: str) -> tuple[str, int, list[Result]]:

@@ -6,6 +6,7 @@ holds the lock, and a container without a supervisor is over whatever the file s
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from dataclasses import dataclass, fields, replace
@@ -60,6 +61,19 @@ def write(directory: str, state: State) -> None:
     finally:
         os.close(fd)
     os.rename(temporary, f"{directory}/state.json")
+
+
+# a full or a read-only disk: a container goes on all the same, and whoever looks sees old news
+BEYOND_US: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
+def note(directory: str, **changes: Any) -> None:
+    """As `change`, unless the disk takes nothing."""
+    try:
+        change(directory, **changes)
+    except OSError as error:
+        if error.errno not in BEYOND_US:
+            raise
 
 
 def change(directory: str, **changes: Any) -> State:

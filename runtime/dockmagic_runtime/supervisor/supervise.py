@@ -225,7 +225,7 @@ class Supervisor:
     def record(self, **changes: Any) -> None:
         """Into the state file."""
         if self.order.directory:
-            state.change(self.order.directory, **changes)
+            state.note(self.order.directory, **changes)
 
     # ------------------------------------------------------------------ news of the program
 
