@@ -15,6 +15,7 @@ from dockmagic import commands
 from dockmagic.commands.flags import Arguments, HelpAsked, WrongUsage
 from dockmagic.commands.labels import Labels
 from dockmagic.commands.result import Attached, Chunk, Event, Outcome, Question, Result
+from dockmagic.errors import told
 from dockmagic.session import Session, current
 from dockmagic_runtime.errors import DockmagicError, InvalidInput, StartFailed
 from dockmagic_runtime.model.events import (
@@ -68,8 +69,7 @@ def _exit_code(error: DockmagicError, words: list[str]) -> int:
 
 
 def _complain(error: DockmagicError) -> None:
-    what = error.message.partition("\n")[0]  # the rest is an excerpt, and the place is in it
-    text = f"{what} ({error.hint})" if error.hint else what
+    text = told(error)
     for quote in ("'", "Usage: "):
         text = text.replace(f"{quote}docker ", f"{quote}dockmagic ")
     sys.stderr.write(f"dockmagic: {text}\n")

@@ -55,7 +55,17 @@ def _signal_hint(exit_code: int) -> str:
 
 def from_engine(error: DockmagicError) -> MagicError:
     """The engine's error as a notebook shows it."""
-    return MagicError(error.message, hint=error.hint, exit_code=error.exit_code)
+    message = f"{error.message}\n{error.excerpt}" if error.excerpt else error.message
+    return MagicError(message, hint=error.hint, exit_code=error.exit_code)
+
+
+def told(error: DockmagicError) -> str:
+    """The engine's error as a terminal shows it: in one line, unless there are more to show."""
+    if error.hint and "\n" not in error.message:
+        sentence = f"{error.message} ({error.hint})"
+    else:
+        sentence = "\n".join(filter(None, (error.message, error.hint)))
+    return f"{sentence}\n{error.excerpt}" if error.excerpt else sentence
 
 
 def joined(errors: tuple[DockmagicError, ...]) -> MagicError:

@@ -154,7 +154,8 @@ def _hinted(events: Iterator[BuildEvent]) -> Iterator[BuildEvent]:
     try:
         yield from events
     except ProcessFailed as failure:
-        failure.hint = failure.hint or "look around where it failed: docker run -it --from-failed"
+        enter = "look around where it failed: docker run -it --from-failed"
+        failure.hint = "; ".join(filter(None, (failure.hint, enter)))
         raise
 
 

@@ -144,8 +144,8 @@ class _Watcher:
         try:
             for event in events:
                 shown = self._event(event)
-        except DockmagicError:
-            self._show_failed_step()
+        except DockmagicError as error:
+            self._show_failed_step(error.step)
             raise
         return shown
 
@@ -180,11 +180,12 @@ class _Watcher:
             self._build = BuildProgress(self._runner.view())
         self._build.add(event)
 
-    def _show_failed_step(self) -> None:
+    def _show_failed_step(self, number: int) -> None:
         """The end of what the step that failed has said: the reason is mostly there."""
         steps = self._build.steps.all() if self._build else ()
-        if steps and steps[-1].output.strip():
-            self._streams.write("stderr", steps[-1].output[-4000:].encode())
+        for step in steps:
+            if step.number == number and step.output.strip():
+                self._streams.write("stderr", step.output[-4000:].encode())
 
     def _attached(self, attached: Attached) -> Completed:
         arguments = self._arguments

@@ -15,6 +15,8 @@ class DockmagicError(Exception):
 
     exit_code = 125
     http_status = 500
+    excerpt = ""  # of a Dockerfile: the line that it is about, and a caret below
+    step = 0  # of a build: the number of the one that failed
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)

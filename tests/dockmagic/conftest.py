@@ -227,10 +227,15 @@ class FakeEngine:
         yield StepStarted(number=2, instruction="RUN make", line=2)
         yield StepOutput(number=2, stream="stdout", data=b"\x1b[2Jmaking <b>it</b>\n")
         if self.build_fails:
-            raise ProcessFailed(
+            # stages go side by side: another step may be the last that has begun
+            yield StepStarted(number=3, instruction="RUN other", line=3)
+            yield StepOutput(number=3, stream="stdout", data=b"another stage\n")
+            failure = ProcessFailed(
                 'process "/bin/sh -c make" did not complete successfully: exit code: 2',
                 exit_code=2,
             )
+            failure.step, failure.excerpt = 2, "   2 | RUN make\n     | ^"
+            raise failure
         yield StepDone(number=2, cached=False, seconds=1.5, size=2048)
         tags = tuple(ImageReference.parse(tag).canonical for tag in request.tags)
         image = replace(make_image("x", "d"), tags=tags)

@@ -242,8 +242,8 @@ def test_dockerfile_cell_builds_with_the_notebooks_folder(
 def test_a_failing_step_shows_what_it_said(run: Any, engine: Any) -> None:
     engine.build_fails = True
     cell = run("%%dockerfile -t mysite\nFROM httpd\nRUN make\n")
-    assert cell.stderr.endswith("making <b>it</b>\n")
-    assert "exit code: 2" in cell.traceback[0]
+    assert cell.stderr == "making <b>it</b>\n"
+    assert cell.traceback[0].endswith("exit code: 2\n   2 | RUN make\n     | ^")
 
 
 def test_stats_come_once_in_a_notebook(run: Any, shell: Any) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 
+from dockmagic_runtime.builder.blame import missing_image
 from dockmagic_runtime.builder.cache import BuildCache, forget
 from dockmagic_runtime.builder.caches import CacheMounts
 from dockmagic_runtime.builder.checks import ignored_sources
@@ -90,8 +91,9 @@ class Builder:
         began = time.monotonic()
         dockerfile = parse(request.dockerfile or "", request.file_name)
         bases: dict[str, Base] = {}
-        for name in needed_images(dockerfile, request):
-            bases[name] = yield from self._base(name, request)
+        for name, instruction in needed_images(dockerfile, request).items():
+            with missing_image(dockerfile, instruction, name, self._images):
+                bases[name] = yield from self._base(name, request)
         made = plan(dockerfile, request, bases)
         execution = self._execution(request, made, scratch, stack)
         made = _with_ignored(dockerfile, made, execution)

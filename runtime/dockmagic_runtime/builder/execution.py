@@ -27,6 +27,7 @@ from dockmagic_runtime.builder.parallel import Claims, Stages, Work, side_by_sid
 from dockmagic_runtime.builder.performing import Performer
 from dockmagic_runtime.builder.steps import BaseStep, Plan, RunStep, Step, TransferStep
 from dockmagic_runtime.builder.tip import Tip
+from dockmagic_runtime.errors import DockmagicError
 from dockmagic_runtime.model.events import BuildEvent, StepDone, StepStarted
 
 
@@ -65,15 +66,20 @@ class Execution:
             for stage in step.needs:
                 wait_for(stage)
             yield StepStarted(number=step.number, instruction=step.text, line=step.line)
-            began = time.monotonic()
-            if isinstance(step, BaseStep):
-                self.tips[step.stage] = self._begin(step)
-                done = StepDone(
-                    number=step.number, cached=_was_there(step), seconds=time.monotonic() - began
-                )
-            else:
-                done = yield from self._advance(step, began)
-            yield done
+            try:
+                yield (yield from self._do(step))
+            except DockmagicError as error:
+                error.step = step.number
+                error.excerpt = error.excerpt or self.plan.excerpt(step)
+                raise
+
+    def _do(self, step: Step) -> Generator[BuildEvent, None, StepDone]:
+        began = time.monotonic()
+        if not isinstance(step, BaseStep):
+            return (yield from self._advance(step, began))
+        self.tips[step.stage] = self._begin(step)
+        seconds = time.monotonic() - began
+        return StepDone(number=step.number, cached=_was_there(step), seconds=seconds)
 
     @property
     def result(self) -> Tip:

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Generator
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from dockmagic_runtime.builder.cache import BuildCache, Result
 from dockmagic_runtime.builder.copying import Copier
@@ -22,6 +23,12 @@ from dockmagic_runtime.builder.tip import Tip
 from dockmagic_runtime.errors import EngineBug, InvalidInput, ProcessFailed, StartFailed
 from dockmagic_runtime.linux.root import Root
 from dockmagic_runtime.model.events import BuildEvent, BuildRequest, StepOutput
+
+_MEANINGS: Final = {
+    126: "a file that the command names cannot be executed",
+    127: "a program that the command names is not in the image",
+    137: "it was killed, by SIGKILL or for want of memory",
+}
 
 
 @dataclass(slots=True)
@@ -112,6 +119,7 @@ class Performer:
                     f"{step.place}: process {_quoted(step.command)} "
                     f"did not complete successfully: exit code: {code}",
                     exit_code=code,
+                    hint=_MEANINGS.get(code, ""),
                 )
             return self._adopt(directories, tip)
 

@@ -80,6 +80,7 @@ class _Planner:
             config=self._results[target].with_labels(self._request.labels),
             warnings=self._all_warnings(),
             epoch=epoch_of(self._request.build_args),
+            source=self._dockerfile,
         )
 
     def _all_warnings(self) -> tuple[str, ...]:
@@ -198,7 +199,9 @@ class _StageMaker:
 
     def _unsupported(self, instruction: i.Instruction, what: str, hint: str = "") -> Unsupported:
         place = f"{self._dockerfile.file_name}:{instruction.position.line}"
-        return Unsupported(f"{place}: {instruction.keyword} {what} is not supported yet", hint=hint)
+        error = Unsupported(f"{place}: {instruction.keyword} {what} is not supported", hint=hint)
+        error.excerpt = self._dockerfile.excerpt(instruction.position)
+        return error
 
     def _run(self, run: i.Run, variables: Variables) -> Step:
         self._refuse_run_flags(run)

@@ -78,7 +78,8 @@ class Stages:
         return Origin(image=image) if named is None else Origin(stage=named)
 
     def named_origin(self, stage: Stage, name: str, position: i.Position) -> Origin:
-        """What `--from=` names in a COPY or a mount of the stage; "" is the build context."""
+        """What `--from=` names in a COPY or a mount; "" is the build context. Any stage of the
+        file will do, as with BuildKit, as long as none waits for itself."""
         if not name:
             return Origin()
         if "$" in name:
@@ -87,15 +88,11 @@ class Stages:
         given = self._given(name)
         if given is not None:
             return given
-        named = self._by_name(name, before=stage.index)
+        named = self._by_name(name, before=len(self.dockerfile.stages))
         if named is not None:
             return Origin(stage=named)
         if name.isascii() and name.isdigit():
-            return Origin(stage=self._by_number(stage, name, position))
-        if name.lower() == stage.name:
-            raise self.dockerfile.error(
-                position, f"circular dependency: stage {name} copies from itself"
-            )
+            return Origin(stage=self._by_number(name, position))
         return Origin(image=name)
 
     def _given(self, name: str) -> Origin | None:
@@ -115,12 +112,11 @@ class Stages:
                 return index
         return None
 
-    def _by_number(self, stage: Stage, name: str, position: i.Position) -> int:
-        if len(name) > 8 or int(name) >= stage.index:
-            raise self.dockerfile.error(
-                position,
-                f"invalid stage index {name}: only stages before this one can be copied from",
-            )
+    def _by_number(self, name: str, position: i.Position) -> int:
+        count = len(self.dockerfile.stages)
+        if len(name) > 8 or int(name) >= count:
+            reason = f"invalid stage index {name}: the file has {count}, counted from 0"
+            raise self.dockerfile.error(position, reason)
         return int(name)
 
     def target(self) -> Stage:
@@ -137,15 +133,30 @@ class Stages:
         return found
 
     def needed(self) -> tuple[Stage, ...]:
-        """The target and what it is made of, in the order of the file."""
-        wanted: set[int] = set()
-        pending = [self.target().index]
-        while pending:
-            index = pending.pop()
-            if index not in wanted:
-                wanted.add(index)
-                pending += self._requirements(self.dockerfile.stages[index])
-        return tuple(self.dockerfile.stages[index] for index in sorted(wanted))
+        """The target and what it is made of, in the order of the file. Raises DockerfileError
+        when a stage needs itself."""
+        done: dict[int, bool] = {}  # False while what it needs is being looked at
+        path = [(self.target().index, iter(self._requirements(self.target())))]
+        done[path[0][0]] = False
+        while path:
+            index, requirements = path[-1]
+            needed = next(requirements, None)
+            if needed is None:
+                done[index] = True
+                path.pop()
+            elif needed not in done:
+                done[needed] = False
+                stage = self.dockerfile.stages[needed]
+                path.append((needed, iter(self._requirements(stage))))
+            elif not done[needed]:
+                raise self._circular([one for one, _ in path], needed)
+        return tuple(self.dockerfile.stages[index] for index in sorted(done))
+
+    def _circular(self, path: list[int], first: int) -> DockerfileError:
+        names = [self.dockerfile.stages[one].name or str(one) for one in path[path.index(first) :]]
+        chain = " → ".join([*names, names[0]])
+        reason = f"circular dependency detected on stage: {names[0]} ({chain})"
+        return self.dockerfile.error(self.dockerfile.stages[first].base.position, reason)
 
     def _origins(self, stage: Stage) -> Iterable[tuple[Origin, i.Instruction]]:
         yield self.origin(stage), stage.base
@@ -156,16 +167,16 @@ class Stages:
     def _requirements(self, stage: Stage) -> list[int]:
         return [origin.stage for origin, _ in self._origins(stage) if origin.stage is not None]
 
-    def images(self) -> tuple[str, ...]:
-        """The names of the images that the needed stages begin with or copy from."""
-        names: dict[str, None] = {}
+    def images(self) -> dict[str, i.Instruction]:
+        """The images that the needed stages begin with or copy from, and who names them first."""
+        names: dict[str, i.Instruction] = {}
         for stage in self.needed():
             for origin, instruction in self._origins(stage):
                 if origin.image and origin.image.lower() != SCRATCH:
                     with located(self.dockerfile, instruction):
                         _check_name(origin.image)
-                    names[origin.image] = None
-        return tuple(names)
+                    names.setdefault(origin.image, instruction)
+        return names
 
 
 def _names_after_from(instruction: i.Instruction) -> list[str]:
@@ -182,8 +193,8 @@ def _check_name(name: str) -> None:
         ImageReference.parse(name)
 
 
-def needed_images(dockerfile: Dockerfile, request: BuildRequest) -> tuple[str, ...]:
-    """The images that must be present before `plan` can be made."""
+def needed_images(dockerfile: Dockerfile, request: BuildRequest) -> dict[str, i.Instruction]:
+    """The images that must be present before `plan` can be made, and who names them."""
     return Stages.of(dockerfile, request).images()
 
 
@@ -206,8 +217,11 @@ def _expanded_base(dockerfile: Dockerfile, stage: Stage, variables: Mapping[str,
     if not image:
         raise dockerfile.error(base.position, f"base name ({base.image}) should not be blank")
     if platform and platform != host_platform():
-        raise Unsupported(
+        error = Unsupported(
             f"{dockerfile.file_name}:{base.position.line}: --platform={platform} cannot be built "
-            f"here, only {host_platform()}"
+            f"here, only {host_platform()}",
+            hint="programs run on this machine's own processor: leave --platform out",
         )
+        error.excerpt = dockerfile.excerpt(base.position)
+        raise error
     return replace(base, image=image, platform=platform)

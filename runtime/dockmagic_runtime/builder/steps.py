@@ -8,6 +8,7 @@ from typing import Any
 
 from dockmagic_runtime.builder.config import StageConfig
 from dockmagic_runtime.builder.origin import Origin
+from dockmagic_runtime.dockerfile import Dockerfile
 from dockmagic_runtime.dockerfile.instructions import Instruction, Run
 
 
@@ -251,3 +252,8 @@ class Plan:
     config: StageConfig
     warnings: tuple[str, ...] = field(default=())
     epoch: int | None = None
+    source: Dockerfile | None = field(default=None, repr=False)
+
+    def excerpt(self, step: Step) -> str:
+        """The step's line in the Dockerfile, with a caret where the instruction begins."""
+        return self.source.excerpt(step.instruction.position) if self.source else ""

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from dockmagic_runtime.builder.digests import FileDigests
+from dockmagic_runtime.dockerfile.errors import near
 from dockmagic_runtime.dockerfile.gopattern import IgnoreRules, has_wildcards, match
 from dockmagic_runtime.errors import NotFound
 from dockmagic_runtime.linux.root import Root
@@ -86,7 +87,7 @@ class SourceTree:
         paths = self._glob(path.split("/")) if has_wildcards(path) else [path]
         found = [source for path in paths if (source := self._source(path)) is not None]
         if not found:
-            raise NotFound(self._missing(pattern, path))
+            raise NotFound(self._missing(pattern, path), hint=self._meant(path))
         return found
 
     def _missing(self, pattern: str, path: str) -> str:
@@ -96,6 +97,16 @@ class SourceTree:
             "in the source image" if self.owned else "in build context or excluded by .dockerignore"
         )
         return f"file not found {where}: stat {path}: file does not exist"
+
+    def _meant(self, path: str) -> str:
+        """What to do about a source that is not there."""
+        if has_wildcards(path):
+            return ""
+        if self.root.exists(path):
+            return f"{path} is there, and .dockerignore leaves it out"
+        above, name = posixpath.split(path)
+        meant = near(name, tuple(self._names(above)))
+        return f"did you mean {posixpath.join(above, meant)}?" if meant else ""
 
     def _source(self, path: str) -> Source | None:
         """The thing at `path`, links followed, unless it is missing or ignored altogether."""

@@ -188,7 +188,8 @@ class _Reader:
         for mark, offset in marks:
             body = self._read_heredoc(mark)
             if body is None:  # the file is over, and with it the others too
-                self._document.errors.append(line.problem(Refusal("unterminated heredoc", offset)))
+                reason = f"unterminated heredoc: a line with {mark.name} alone ends it"
+                self._document.errors.append(line.problem(Refusal(reason, offset)))
                 break
             bodies.append(body)
         return replace(line, heredocs=tuple(bodies), last_line=self._at)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from dockmagic_runtime.dockerfile.checks import casing, problem, stage_checks
-from dockmagic_runtime.dockerfile.errors import DockerfileError, Problem, Refusal, near
+from dockmagic_runtime.dockerfile.errors import DockerfileError, Problem, Refusal, excerpt, near
 from dockmagic_runtime.dockerfile.grammar import parse_line
 from dockmagic_runtime.dockerfile.instructions import (
     KEYWORDS,
@@ -68,6 +68,10 @@ class Dockerfile:
         if name.isascii() and name.isdigit() and len(name) < 9 and int(name) < len(self.stages):
             return self.stages[int(name)]
         return None
+
+    def excerpt(self, position: Position) -> str:
+        """The line that stands there, and a caret below the column."""
+        return excerpt(self.source.split("\n"), position.line, position.column)
 
     def error(self, position: Position, reason: str, suggestion: str = "") -> DockerfileError:
         """An error found later, by who knows the variables and the images."""

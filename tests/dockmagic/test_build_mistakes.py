@@ -1,0 +1,101 @@
+"""Dockerfiles as people get them wrong: place, reason and suggestion, in a terminal and a cell."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dockmagic.cli import main
+from dockmagic.errors import MagicError
+
+pytestmark = [pytest.mark.root, pytest.mark.network]
+
+# The Dockerfile, the place, the reason, the advice; all of each error.
+MISTAKES: dict[str, tuple[str, list[tuple[str, str, str]]]] = {
+    "words and flags misspelt": (
+        "FROM busybox\nRUNN echo hi\nCOPY --chwon=1 a b\n",
+        [
+            (":2:1:", "unknown instruction: RUNN", "did you mean RUN?"),
+            (":3:6:", "unknown flag: --chwon", "did you mean --chown?"),
+        ],
+    ),
+    "a file that is not there": (
+        "FROM busybox\nCOPY indx.html /\n",
+        [(":2:", "stat indx.html: file does not exist", "did you mean index.html?")],
+    ),
+    "a file that is ignored": (
+        "FROM busybox\nCOPY hidden.txt /\n",
+        [(":2:", "excluded by .dockerignore", "hidden.txt is there, and .dockerignore")],
+    ),
+    "a command that fails": (
+        "FROM busybox\nRUN echo before; exit 3\n",
+        [(":2:", "did not complete successfully: exit code: 3", "--from-failed")],
+    ),
+    "a program that is not there": (
+        "FROM busybox\nRUN nosuch\n",
+        [(":2:", "exit code: 127", "a program that the command names is not in the image")],
+    ),
+    "no name of an image": (
+        "FROM busybox AS build\nFROM busybox\nCOPY --from=a:b:c /x /y\n",
+        [(":3:", "invalid reference format", "")],
+    ),
+    "a stage misspelt": (
+        "FROM busybox AS build\nFROM busybox\nCOPY --from=biuld /x /y\n",
+        [(":3:", "biuld", "did you mean the stage build?")],
+    ),
+    "a base image misspelt": (
+        "FROM busybxo\n",
+        [(":1:", "busybxo", "similar: busybox:latest")],
+    ),
+    "stages in a circle": (
+        "FROM busybox AS a\nCOPY --from=b /x /y\nFROM busybox AS b\nCOPY --from=a /x /y\n",
+        [(":3:1:", "circular dependency detected on stage: b", "b → a → b")],
+    ),
+    "a heredoc without its end": (
+        "FROM busybox\nRUN <<EOF\necho hi\n",
+        [(":2:5:", "unterminated heredoc", "a line with EOF alone ends it")],
+    ),
+    "a quote without its end": (
+        'FROM busybox\nENV A="x\n',
+        [(":2:7:", "looking for matching double-quote", "")],
+    ),
+    "another platform": (
+        "FROM --platform=plan9/mips busybox\n",
+        [(":1:", "--platform=plan9/mips cannot be built here", "leave --platform out")],
+    ),
+}
+
+
+@pytest.fixture
+def engine(stocked_engine: Any) -> Any:
+    return stocked_engine
+
+
+@pytest.fixture
+def context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "index.html").write_text("hi")
+    (tmp_path / "hidden.txt").write_text("hi")
+    (tmp_path / ".dockerignore").write_text("hidden.txt")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_it_is_told_with_its_line_in_both(
+    name: str, run: Any, session: Any, context: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    text, problems = MISTAKES[name]
+    cell = run(f"%%dockerfile\n{text}")
+    assert isinstance(cell.error, MagicError)
+    (context / "Dockerfile").write_text(text)
+    assert main(["build", "."], session) == 1
+    for told in ("\n".join(cell.traceback), capfd.readouterr().err):
+        for place, reason, advice in problems:
+            line = text.splitlines()[int(place.split(":")[1]) - 1]
+            assert f"Dockerfile{place}" in told
+            assert reason in told
+            assert advice in told
+            assert f" | {line}\n     | " in told
+        assert told.rstrip().count("^") == len(problems)
