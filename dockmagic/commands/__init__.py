@@ -42,6 +42,8 @@ VERBS: tuple[Verb, ...] = (
     Verb(name="kill", summary="Kill running containers"),
     Verb(name="layers", summary="Show the layers of an image"),
     Verb(name="load", summary="Load images from a tar archive"),
+    Verb(name="login", summary="Log in to a registry"),
+    Verb(name="logout", summary="Log out from a registry"),
     Verb(name="logs", summary="Show what a container wrote"),
     Verb(name="pause", summary="Freeze all processes of containers"),
     Verb(name="port", summary="List port mappings or a specific mapping for the container"),
@@ -51,6 +53,7 @@ VERBS: tuple[Verb, ...] = (
     Verb(name="rm", summary="Remove containers"),
     Verb(name="rmi", summary="Remove images"),
     Verb(name="save", summary="Save images to a tar archive"),
+    Verb(name="search", summary="Search a registry for images"),
     Verb(name="start", summary="Start stopped containers"),
     Verb(name="stats", summary="Show what containers use"),
     Verb(name="stop", summary="Stop running containers"),
@@ -68,13 +71,9 @@ PLANNED = frozenset(
         "compose",
         "config",
         "context",
-        "login",
-        "logout",
-        "manifest",
         "network",
         "node",
         "plugin",
-        "search",
         "secret",
         "service",
         "stack",
@@ -102,6 +101,7 @@ GROUPS: dict[str, dict[str, str]] = {
         )},
         "prune": "image_prune", "ls": "images", "list": "images", "rm": "rmi", "remove": "rmi",
     },
+    "manifest": {"inspect": "manifest_inspect"},
     "system": {
         "df": "system_df", "events": "events", "info": "info", "prune": "system_prune",
     },
@@ -114,6 +114,7 @@ _PLANNED_IN_GROUPS = {
     "buildx": frozenset(
         "bake create debug dial-stdio history imagetools inspect ls rm stop use version".split()
     ),
+    "manifest": frozenset(["annotate", "create", "push", "rm"]),
     "system": frozenset(["dial-stdio"]),
 }
 

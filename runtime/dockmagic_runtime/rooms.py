@@ -23,6 +23,8 @@ from dockmagic_runtime.linux.cgroups import detect
 from dockmagic_runtime.linux.syscalls import Kernel
 from dockmagic_runtime.model.container import Status
 from dockmagic_runtime.model.events import PullDone, PullEvent, PullStatus
+from dockmagic_runtime.model.reference import DEFAULT_REGISTRY, split_term
+from dockmagic_runtime.model.search import SearchResult
 from dockmagic_runtime.network.networks import Networks
 from dockmagic_runtime.store.area import Area
 from dockmagic_runtime.store.database import Database
@@ -165,6 +167,25 @@ class Rooms:
                 raise self._catalogue.without_stand_in(reference, error) from error
             yield PullStatus(status=f"{error.message}; taking a stand-in from the catalogue")
             yield from self._make_stand_in(reference)
+
+    def search(self, term: str, *, limit: int = 25) -> tuple[SearchResult, ...]:
+        """Repositories by a word; `host/word` asks that registry. Where Docker's cannot be
+        reached, what the catalogue has. Raises RegistryUnreachable.
+        """
+        from dockmagic_runtime.registry.errors import RegistryUnreachable
+        from dockmagic_runtime.registry.search import search
+
+        registry, word = split_term(term)
+        stand_ins = tuple(
+            SearchResult(name=one.name, description=one.description, is_stand_in=True)
+            for one in (self._catalogue.search(word) if registry == DEFAULT_REGISTRY else ())
+        )
+        try:
+            return search(registry, word, limit)
+        except RegistryUnreachable:
+            if not stand_ins:
+                raise
+            return stand_ins[:limit]
 
     def _make_stand_in(self, reference: str) -> Iterator[PullEvent]:
         for event in self._catalogue.make(reference, self._builder.build, self.area):

@@ -138,7 +138,7 @@ def test_streams_are_kept_apart(session: Any, engine: Any, capfdbinary: Any) -> 
         ("stop nobody", 1, "No such container: nobody"),
         ("frobnicate", 1, "unknown command: docker frobnicate"),
         ("inspect nobody", 1, "No such object: nobody"),
-        ("search httpd", 1, "'dockmagic search' is not supported yet"),
+        ("swarm init", 1, "'dockmagic swarm' is not supported yet"),
         ("run -it httpd", 1, "the input device is not a TTY"),
         ("ps --format {{.Nmes}}", 0, ""),
         ("build /nowhere", 1, 'path "/nowhere" not found'),

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from dockmagic_runtime.errors import InvalidInput, RemoteFailed
 from dockmagic_runtime.images.archive import Limits
@@ -19,10 +19,13 @@ from dockmagic_runtime.model.events import PullDone, PullEvent, PullStatus
 from dockmagic_runtime.model.reference import ImageReference
 from dockmagic_runtime.registry.blob import BlobStream
 from dockmagic_runtime.registry.client import clients_for
-from dockmagic_runtime.registry.errors import ConnectionLost
+from dockmagic_runtime.registry.errors import ConnectionLost, RegistryUnreachable
 from dockmagic_runtime.registry.pull import Pulled, PulledLayer
 from dockmagic_runtime.registry.pull import pull as pull_from
 from dockmagic_runtime.registry.retry import Pause
+
+_REMEMBERED: Final = 60.0
+_LONG: Final = 0.5  # a refused connection is told at once, and may be answered a moment later
 
 
 class Puller:
@@ -32,10 +35,27 @@ class Puller:
         self._images = images
         self._layers = layers
         self._blobs = blobs
+        self._unreachable: dict[str, tuple[float, RegistryUnreachable]] = {}  # by registry
 
     def pull(self, reference: str) -> Iterator[PullEvent]:
-        """Docker's status lines, then one PullDone. Raises RegistryUnreachable, NotFound, …"""
+        """Docker's status lines, then one PullDone. Raises RegistryUnreachable, NotFound, …
+
+        A registry that took long to be found unreachable is not tried again for a minute.
+        """
         name = ImageReference.parse(reference)
+        until, known = self._unreachable.get(name.registry, (0.0, None))
+        began = time.monotonic()
+        if known is not None and began < until:
+            raise RegistryUnreachable(known.message, hint=known.hint)
+        try:
+            yield from self._pull(name)
+        except RegistryUnreachable as error:
+            now = time.monotonic()
+            if now - began > _LONG:
+                self._unreachable[name.registry] = (now + _REMEMBERED, error)
+            raise
+
+    def _pull(self, name: ImageReference) -> Iterator[PullEvent]:
         clients = clients_for(name.registry)
         try:
             with Store(self._layers, self._blobs) as store:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from dockmagic_runtime.images.blobs import BlobStore
@@ -65,6 +66,24 @@ class ImageVerbs:
         Yields PullStatus lines, then a PushDone for each tag. Raises NotFound, AccessDenied.
         """
         return self._pusher.push(reference, all_tags=all_tags)
+
+    def login(self, server: str, username: str, password: str) -> Path:
+        """Keep credentials that the registry accepts; the file. Raises AccessDenied."""
+        from dockmagic_runtime.registry.login import login
+
+        return login(server, username, password)
+
+    def logout(self, server: str) -> bool:
+        """Forget the credentials of a registry; whether there were any."""
+        from dockmagic_runtime.registry.login import logout
+
+        return logout(server)
+
+    def manifest(self, reference: str) -> bytes:
+        """The manifest or index that a registry has under a name, byte for byte."""
+        from dockmagic_runtime.distribution.remote import manifest
+
+        return manifest(reference)
 
     def save(self, references: Sequence[str], out: BinaryIO) -> None:
         """Write images as one archive, which may be a pipe. Raises NotFound."""

@@ -108,6 +108,13 @@ def _parse(text: str) -> ImageReference:
     return ImageReference(registry, repository, tag or ("" if at else DEFAULT_TAG), digest)
 
 
+def split_term(term: str) -> tuple[str, str]:
+    """The registry that a search asks, and the word it asks for; the word may be empty."""
+    first, slash, rest = term.partition("/")
+    is_host = slash and ("." in first or ":" in first or first == "localhost")
+    return (first, rest) if is_host and first != DEFAULT_REGISTRY else (DEFAULT_REGISTRY, term)
+
+
 def _split_registry(text: str) -> tuple[str, str]:
     first, slash, rest = text.partition("/")
     is_host = "." in first or ":" in first or first == "localhost" or first != first.lower()

@@ -1,8 +1,9 @@
 """What `docker login` has kept in `~/.docker/config.json`.
 
-Secrets in the file are read. Those kept by a helper program are not: the engine starts no
-programs. Such credentials are values without a secret that name their helper, so that the client
-can ask as a stranger first and tell what is missing only when the registry insists.
+Secrets in the file are read, and written by a login. Those kept by a helper program are not: the
+engine starts no programs. Such credentials are values without a secret that name their helper, so
+that the client can ask as a stranger first and tell what is missing only when the registry
+insists.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ import base64
 import binascii
 import json
 import os
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dockmagic_runtime.errors import InvalidInput
+from dockmagic_runtime.errors import InvalidInput, Unsupported
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +58,41 @@ class CredentialStore:
         if found is None and isinstance(helper, str) and helper:
             return Credentials(helper=helper)
         return found
+
+    def keep(self, key: str, credentials: Credentials) -> Path:
+        """Write a name and password into the file; the file. Raises Unsupported for a helper's."""
+        document = _read(self._path)
+        self._refuse_helper(document, key)
+        secret = f"{credentials.username}:{credentials.password}".encode()
+        entry = {"auth": base64.b64encode(secret).decode()}
+        _write(self._path, {**document, "auths": {**_section(document, "auths"), key: entry}})
+        self._document = None
+        return self._path
+
+    def erase(self, key: str) -> bool:
+        """Take an entry out of the file; whether there was one. Raises Unsupported, as `keep`."""
+        document = _read(self._path)
+        self._refuse_helper(document, key)
+        entries = _section(document, "auths")
+        kept = {
+            name: entry
+            for name, entry in entries.items()
+            if name != key and hostname(name) != hostname(key)
+        }
+        if len(kept) == len(entries):
+            return False
+        _write(self._path, {**document, "auths": kept})
+        self._document = None
+        return True
+
+    def _refuse_helper(self, document: Mapping[str, Any], key: str) -> None:
+        helper = _section(document, "credHelpers").get(hostname(key)) or document.get("credsStore")
+        if helper:
+            raise Unsupported(
+                f"the credentials of {hostname(key)} are kept by the program "
+                f"docker-credential-{helper}, and dockmagic runs no such programs",
+                hint=f"take credsStore and credHelpers out of {self._path} to keep them there",
+            )
 
     def _from_file(self, key: str) -> Credentials | None:
         entries = _section(self._document or {}, "auths")
@@ -109,6 +146,19 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise InvalidInput(f"{path} is not a JSON object")
     return document
+
+
+def _write(path: Path, document: Mapping[str, Any]) -> None:
+    """By rename, and for nobody else to read: there are passwords in it."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    fd, made = tempfile.mkstemp(prefix=path.name, dir=path.parent)
+    try:
+        with os.fdopen(fd, "w", encoding="utf-8") as file:
+            json.dump(document, file, indent="\t")
+        Path(made).replace(path.resolve())
+    except BaseException:
+        Path(made).unlink()
+        raise
 
 
 def _section(document: Mapping[str, Any], name: str) -> dict[str, Any]:

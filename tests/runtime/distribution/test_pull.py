@@ -17,6 +17,7 @@ from dockmagic_runtime.distribution.pull import Puller
 from dockmagic_runtime.errors import DockmagicError, RemoteFailed
 from dockmagic_runtime.model.events import PullDone, PullStatus
 from dockmagic_runtime.model.image import Image
+from dockmagic_runtime.registry.errors import RegistryUnreachable
 from dockmagic_runtime.testing.registry import FakeRegistry, Fault
 from dockmagic_runtime.testing.trees import make_member, make_tar
 
@@ -259,3 +260,27 @@ def test_processes_that_pull_remove_and_prune_lose_nothing_that_has_a_name(
         assert all(store.blobs.has(store.layers.get(one).blob) for one in image.chain_ids)
     assert left(store) == []
     assert len(os.listdir(store.area.layers)) == 3
+
+
+def test_a_registry_that_took_long_to_be_unreachable_is_not_asked_again_at_once(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    asked: list[float] = []
+
+    def slow(*_: object) -> None:
+        asked.append(now[0])
+        now[0] += 5
+        raise RegistryUnreachable("nobody there")
+
+    monkeypatch.setattr("dockmagic_runtime.distribution.pull.pull_from", slow)
+    monkeypatch.setattr("dockmagic_runtime.distribution.pull.time.monotonic", lambda: now[0])
+    one = puller(store)
+    for wait in (0, 1, 50, 61):
+        now[0] += wait
+        with pytest.raises(RegistryUnreachable, match="nobody there"):
+            list(one.pull("localhost:1/app"))
+    assert asked == [100.0, 217.0]
+    with pytest.raises(RegistryUnreachable):
+        list(one.pull("localhost:2/app"))
+    assert len(asked) == 3

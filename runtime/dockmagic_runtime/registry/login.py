@@ -1,0 +1,42 @@
+"""`login` and `logout`: credentials, tried at their registry before they are kept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from dockmagic_runtime.errors import InvalidInput
+from dockmagic_runtime.model.reference import DEFAULT_REGISTRY
+from dockmagic_runtime.registry.client import RegistryClient
+from dockmagic_runtime.registry.credentials import Credentials, CredentialStore
+from dockmagic_runtime.registry.endpoint import Endpoint, RegistryConfig
+
+
+def login(server: str, username: str, password: str) -> Path:
+    """Keep a name and password once the registry has accepted them; the file they are kept in.
+
+    Raises AccessDenied, RegistryUnreachable, and Unsupported where a helper keeps them.
+    """
+    if not username or not password:
+        raise InvalidInput("a login needs a username and a password")
+    endpoint = _endpoint(server)
+    credentials = Credentials(username=username, password=password)
+    with RegistryClient(endpoint, credentials) as client:
+        client.ping()
+    return CredentialStore().keep(endpoint.credentials_key, credentials)
+
+
+def logout(server: str) -> bool:
+    """Forget the credentials; whether there were any."""
+    return CredentialStore().erase(_endpoint(server).credentials_key)
+
+
+def _endpoint(server: str) -> Endpoint:
+    """The registry itself: mirrors have no logins of their own."""
+    return RegistryConfig.read().endpoints(registry_name(server))[-1]
+
+
+def registry_name(server: str) -> str:
+    """What somebody calls a registry: a host, perhaps written as a URL; "" is Docker's."""
+    host = urlsplit(server).netloc if "://" in server else server.partition("/")[0]
+    return DEFAULT_REGISTRY if host in ("", "index.docker.io") else host

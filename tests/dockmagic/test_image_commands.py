@@ -1,0 +1,244 @@
+"""The commands that move images: what they take, print, and refuse."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dockmagic import commands
+from dockmagic.commands.result import Result
+from dockmagic_runtime.errors import InvalidInput
+from dockmagic_runtime.model.events import LoadDone, PullStatus, PushDone
+from dockmagic_runtime.model.search import SearchResult
+
+from .conftest import make_image
+
+
+class Engine:
+    """Notes what it was asked for, and answers from what it was given."""
+
+    def __init__(self) -> None:
+        self.asked: list[Any] = []
+        self.logins: set[str] = set()
+
+    def save(self, references: tuple[str, ...], out: Any) -> None:
+        self.asked.append(tuple(references))
+        if "broken" in references:
+            out.write(b"half of it")
+            raise InvalidInput("broken")
+        out.write(b"archive")
+
+    def load(self, source: Any) -> Iterator[Any]:
+        self.asked.append(source.read())
+        yield PullStatus(status="Loading layer", id="abc", current=1, total=1)
+        yield LoadDone(image=make_image("a:1", "a"), reference="a:1")
+        yield LoadDone(image=make_image("", "b"), reference="")
+
+    def push(self, reference: str, *, all_tags: bool) -> Iterator[Any]:
+        self.asked.append((reference, all_tags))
+        yield PullStatus(status="The push refers to repository [docker.io/library/a]")
+        yield PushDone(reference="a:1", digest=f"sha256:{'d' * 64}", size=500)
+
+    def login(self, server: str, username: str, password: str) -> Path:
+        self.asked.append((server, username, password))
+        return Path("/home/ada/.docker/config.json")
+
+    def logout(self, server: str) -> bool:
+        return server in self.logins
+
+    def search(self, term: str, *, limit: int) -> tuple[SearchResult, ...]:
+        self.asked.append((term, limit))
+        return (
+            SearchResult(name="httpd", description="A server " * 9, stars=12, is_official=True),
+            SearchResult(name="busybox", description="Tools", is_stand_in=True),
+        )
+
+    def manifest(self, reference: str) -> bytes:
+        return json.dumps({"schemaVersion": 2, "layers": [{"size": 1}]}).encode()
+
+
+@pytest.fixture
+def engine() -> Engine:
+    return Engine()
+
+
+def run(engine: Engine, *words: str) -> tuple[list[Any], Result]:
+    """The events of a line and its result."""
+    outcome = commands.execute(engine, commands.parse(words))  # type: ignore[arg-type]
+    if isinstance(outcome, Result):
+        return [], outcome
+    *events, result = outcome
+    assert isinstance(result, Result)
+    return events, result
+
+
+def test_save_writes_a_file_that_others_cannot_read(engine: Engine, tmp_path: Path) -> None:
+    path = tmp_path / "a.tar"
+    run(engine, "save", "-o", str(path), "a:1", "b")
+    assert engine.asked == [("a:1", "b")]
+    assert path.read_bytes() == b"archive"
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_save_that_fails_leaves_the_old_file(engine: Engine, tmp_path: Path) -> None:
+    path = tmp_path / "a.tar"
+    path.write_bytes(b"old")
+    with pytest.raises(InvalidInput, match="broken"):
+        run(engine, "save", "-o", str(path), "broken")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_save_into_no_directory_and_onto_one(engine: Engine, tmp_path: Path) -> None:
+    for path in (tmp_path / "no" / "a.tar", tmp_path):
+        with pytest.raises(InvalidInput, match="failed to save image"):
+            run(engine, "save", "-o", str(path), "a")
+    assert engine.asked == []
+
+
+def test_save_to_a_device(engine: Engine) -> None:
+    run(engine, "save", "-o", "/dev/null", "a")
+    assert Path("/dev/null").is_char_device()
+
+
+def test_a_notebook_or_terminal_is_no_place_for_an_archive(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    with pytest.raises(InvalidInput, match="cowardly refusing to save to a terminal"):
+        run(engine, "save", "a")
+
+
+def test_save_to_stdout(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    stdout = io.TextIOWrapper(io.BytesIO())
+    monkeypatch.setattr(sys, "stdout", stdout)
+    run(engine, "save", "a")
+    assert stdout.buffer.getvalue() == b"archive"
+
+
+def test_load_tells_names_and_ids(engine: Engine, tmp_path: Path) -> None:
+    path = tmp_path / "a.tar"
+    path.write_bytes(b"archive")
+    events, result = run(engine, "load", "-i", str(path))
+    assert engine.asked == [b"archive"]
+    assert len(events) == 1
+    assert str(result) == f"Loaded image: a:1\nLoaded image ID: sha256:{'b' * 64}"
+    assert repr(result) == "Loaded image: a:1\nLoaded image: (id)"
+
+
+def test_a_quiet_load_tells_only_names(engine: Engine, tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"")
+    events, _ = run(engine, "load", "-q", "-i", str(tmp_path / "a"))
+    assert events == []
+
+
+def test_load_of_no_file(engine: Engine) -> None:
+    with pytest.raises(InvalidInput, match="open /no/such: no such file or directory"):
+        run(engine, "load", "-i", "/no/such")
+
+
+def test_load_from_stdin(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"piped")))
+    run(engine, "load")
+    assert engine.asked == [b"piped"]
+
+
+def test_push_tells_the_default_tag(engine: Engine) -> None:
+    events, result = run(engine, "push", "a")
+    assert [event.status for event in events] == [
+        "Using default tag: latest",
+        "The push refers to repository [docker.io/library/a]",
+    ]
+    assert str(result) == ""
+    assert result.rows()[0]["size"] == 500
+
+
+def test_a_quiet_push_tells_the_name(engine: Engine) -> None:
+    events, result = run(engine, "push", "-q", "a:1")
+    assert events == []
+    assert str(result) == "docker.io/library/a:1"
+
+
+def test_push_of_all_tags_wants_no_tag(engine: Engine) -> None:
+    run(engine, "push", "-a", "a")
+    assert engine.asked == [("a", True)]
+    with pytest.raises(InvalidInput, match="tag can't be used with --all-tags/-a"):
+        run(engine, "push", "-a", "a:1")
+
+
+def test_a_login_by_stdin(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("sesame\n"))
+    _, result = run(engine, "login", "-u", "ada", "--password-stdin", "localhost:5000")
+    assert engine.asked == [("localhost:5000", "ada", "sesame")]
+    assert str(result).endswith("Login Succeeded")
+    assert "sesame" not in str(result) + repr(result)
+
+
+def test_a_login_asks_without_echo(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("getpass.getpass", lambda prompt: "sesame")
+    run(engine, "login", "-u", "ada")
+    assert engine.asked == [("", "ada", "sesame")]
+
+
+def test_a_password_in_the_line_is_refused(engine: Engine) -> None:
+    with pytest.raises(InvalidInput, match="stays in histories"):
+        run(engine, "login", "-u", "ada", "-p", "sesame")
+    assert engine.asked == []
+
+
+def test_a_login_where_nobody_can_answer(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody(prompt: str) -> str:
+        raise EOFError
+
+    monkeypatch.setattr("getpass.getpass", nobody)
+    with pytest.raises(InvalidInput, match="non TTY device"):
+        run(engine, "login", "-u", "ada")
+    with pytest.raises(InvalidInput, match="Must provide --username"):
+        run(engine, "login", "--password-stdin")
+
+
+def test_logout(engine: Engine) -> None:
+    engine.logins.add("localhost:5000")
+    _, result = run(engine, "logout", "localhost:5000")
+    assert str(result) == "Removing login credentials for localhost:5000"
+    _, result = run(engine, "logout")
+    assert str(result) == "Not logged in to https://index.docker.io/v1/"
+
+
+def test_search_marks_stand_ins(engine: Engine) -> None:
+    _, result = run(engine, "search", "--limit", "7", "httpd")
+    assert engine.asked == [("httpd", 7)]
+    lines = str(result).splitlines()
+    assert lines[0].split() == ["NAME", "DESCRIPTION", "STARS", "OFFICIAL"]
+    assert lines[1].endswith("[OK]")
+    assert "…" in lines[1]
+    assert "[stand-in] Tools" in lines[2]
+    _, result = run(engine, "search", "--no-trunc", "httpd")
+    assert "…" not in str(result)
+
+
+def test_filters_and_formats_of_search(engine: Engine) -> None:
+    _, result = run(engine, "search", "-f", "is-official=true", "--format", "{{.Name}}", "x")
+    assert str(result) == "httpd"
+    _, result = run(engine, "search", "-f", "stars=13", "--format", "{{.Name}}", "x")
+    assert str(result) == ""
+    _, result = run(engine, "search", "--format", "{{.Name}} {{.StandIn}}", "x")
+    assert str(result).splitlines()[1] == "busybox [OK]"
+
+
+@pytest.mark.parametrize("words", [["--limit", "0"], ["-f", "stars=x"], ["-f", "color=red"]])
+def test_what_search_does_not_take(engine: Engine, words: list[str]) -> None:
+    with pytest.raises(InvalidInput):
+        run(engine, "search", *words, "x")
+
+
+def test_manifest_inspect_is_json(engine: Engine) -> None:
+    _, result = run(engine, "manifest", "inspect", "a")
+    assert json.loads(str(result)) == {"schemaVersion": 2, "layers": [{"size": 1}]}
+    assert result.rows() == [{"size": 1}]
