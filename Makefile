@@ -5,7 +5,7 @@ MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest -q
 
-.PHONY: help dev demo test test-fast test-slow test-v2 lint format bench notebooks clean
+.PHONY: help dev demo test test-fast test-slow test-v2 lint format bench images notebooks clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -49,6 +49,12 @@ format: dev  ## let ruff put the code in order
 
 bench: dev  ## time us, and Docker, podman and runc where they are installed
 	@$(BIN)/python benchmarks/run.py
+
+images: dev  ## make or pull all images of the catalogue ahead of time
+	@for image in busybox alpine debian ubuntu httpd mysql:5.7 registry:2 \
+	        jupyter/datascience-notebook; do \
+	    $(BIN)/dockmagic pull $$image || exit 1; \
+	done
 
 notebooks: dev  ## run the notebooks and compare their outputs (nbval)
 	@$(PYTEST) --nbval --nbval-current-env --nbval-sanitize-with notebooks/sanitize.cfg notebooks

@@ -46,8 +46,9 @@ class Catalogue:
         name = ImageReference.parse(reference)
         if self.policy == "never" or name.registry != DEFAULT_REGISTRY or name.digest:
             return None
-        namespace, _, short = name.repository.rpartition("/")
-        return recipes().get(short) if namespace == "library" else None
+        short = name.repository.removeprefix("library/")
+        is_official = short != name.repository  # has no namespace of somebody's
+        return recipes().get(short) if is_official != ("/" in short) else None
 
     def without_stand_in(self, reference: str, error: DockmagicError) -> RemoteFailed:
         """The error for an image that no registry could be asked for and that is not ours."""
@@ -76,6 +77,7 @@ class Catalogue:
         from dockmagic_runtime.catalogue import (  # only now: they load subprocess, tarfile
             host,
             roots,
+            wheels,
         )
 
         name = ImageReference.parse(reference)
@@ -83,6 +85,7 @@ class Catalogue:
         yield PullStatus(status=f"{name.familiar} is a stand-in: {label}")
         with roots.build_context(recipe, area) as context:
             yield from roots.put_root(recipe, area, context / "rootfs.tar")
+            yield from wheels.put_wheels(recipe, context / "wheels")
             request = BuildRequest(
                 dockerfile=recipe.dockerfile,
                 context=str(context),

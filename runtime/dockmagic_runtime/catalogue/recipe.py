@@ -15,11 +15,12 @@ _SHELF: Final = Path(__file__).parent
 class Recipe:
     """A stand-in that can be made. `root` says which kind of root file system it begins with."""
 
-    name: str  # Docker Hub's: "httpd"
+    name: str  # Docker Hub's: "httpd"; of its folder, unless the recipe says another
     description: str
     stand_in: str  # the sentence of the label; {host} is the host's distribution
     root: str  # "applets" | "distribution"
     folder: Path
+    wheels: tuple[str, ...] = ()  # Python packages that the build finds in its context
 
     @property
     def dockerfile(self) -> str:
@@ -39,9 +40,10 @@ def recipes() -> dict[str, Recipe]:
 def _load(path: Path) -> Recipe:
     facts = tomllib.loads(path.read_text())
     return Recipe(
-        name=path.parent.name,
+        name=facts.get("name", path.parent.name),
         description=facts["description"],
         stand_in=facts["stand_in"],
         root=facts["root"],
         folder=path.parent,
+        wheels=tuple(facts.get("wheels", ())),
     )

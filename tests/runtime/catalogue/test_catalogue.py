@@ -71,6 +71,9 @@ class Builder:
         ("httpd:alpine", "httpd"),
         ("docker.io/library/httpd:2.4", "httpd"),
         ("index.docker.io/httpd", "httpd"),
+        ("mysql:5.7", "mysql"),
+        ("registry:2", "registry"),
+        ("jupyter/datascience-notebook", "jupyter/datascience-notebook"),
     ],
 )
 def test_every_tag_and_spelling_of_a_name_is_answered(reference: str, name: str) -> None:
@@ -84,6 +87,9 @@ def test_every_tag_and_spelling_of_a_name_is_answered(reference: str, name: str)
     [
         "nginx",
         "somebody/httpd",
+        "somebody/mysql",
+        "datascience-notebook",
+        "library/jupyter/datascience-notebook",
         "localhost:5000/httpd",
         "quay.example/library/httpd",
         "httpd@sha256:" + "a" * 64,
