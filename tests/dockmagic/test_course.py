@@ -10,6 +10,10 @@ from dockmagic.magics.line import split_line
 from dockmagic_runtime.errors import Unsupported
 
 LINES = """
+docker login
+docker search httpd
+docker search --limit=5 httpd
+docker search httpd --limit=5
 docker pull ubuntu
 docker pull ubuntu:20.10
 docker images
@@ -71,10 +75,6 @@ docker commit -m "add vim" NAME NEWIMAGE
 """.strip().splitlines()
 
 LATER = """
-docker login
-docker search httpd
-docker search --limit=5 httpd
-docker search httpd --limit=5
 docker run --rm -d -p 8888:8888 -v ./H:/w --link mydb:myupyterdb jupyter/datascience-notebook
 """.strip().splitlines()
 

@@ -280,7 +280,7 @@ def test_local_variables_of_a_function(run: Any, engine: Any) -> None:
 
 
 def test_planned_verbs_and_flags_say_so(run: Any) -> None:
-    assert "'docker search' is not supported yet" in run("%docker search httpd").traceback[0]
+    assert "'docker swarm' is not supported yet" in run("%docker swarm init").traceback[0]
     assert "--link" in run("%docker run --link db:db httpd").traceback[0]
 
 
