@@ -131,7 +131,7 @@ def test_logs_are_kept_and_followed_to_the_end(engine: Engine) -> None:
     # two pipes have no order between them
     streams = {stream: [one.text for one in lines if one.stream == stream] for stream in _STREAMS}
     assert streams == {"stdout": [b"one\n", b"three"], "stderr": [b"two\n"]}
-    assert len(list(engine.logs(container.id, tail=1))) == 1
+    assert [line.text for line in engine.logs(container.id, tail=1)] == [b"three"]
 
 
 def test_stop_asks_and_then_kills(engine: Engine) -> None:
@@ -344,7 +344,7 @@ def test_inspect_has_dockers_keys(engine: Engine) -> None:
     assert found["State"]["Running"] is True
     assert found["State"]["Pid"] > 0
     assert found["Config"]["Labels"]["a"] == "b"
-    assert found["NetworkSettings"]["IPAddress"].startswith("172.")
+    assert found["NetworkSettings"]["IPAddress"] == engine.container("web").ip_address != ""
 
 
 def test_stats_of_a_busy_container(engine: Engine) -> None:

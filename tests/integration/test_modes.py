@@ -12,9 +12,9 @@ from dockmagic_runtime import Engine
 from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound
 from dockmagic_runtime.linux.cgroups import detect
 from dockmagic_runtime.linux.syscalls import Kernel
-from dockmagic_runtime.model.container import ContainerSpec, Device, Mount, Status
+from dockmagic_runtime.model.container import ContainerSpec, Device, ExecSpec, Mount, Status
 
-from .conftest import Run
+from .conftest import Run, collect
 from .test_survival import eventually, supervisor_of
 
 pytestmark = [pytest.mark.root, pytest.mark.network]
@@ -102,6 +102,34 @@ def test_ulimits_oom_score_and_sysctls_reach_the_program(run: Run) -> None:
         sysctls={"net.ipv4.ip_default_ttl": "33"},
     )
     assert ended.stdout.split() == ["100", "500", "33"]
+
+
+def test_an_exec_has_the_limits_and_the_score_of_its_container(engine: Engine) -> None:
+    sleeper(engine, ulimits={"nofile": (100, 200)}, oom_score_adj=500)
+    script = "ulimit -n; cat /proc/self/oom_score_adj"
+    process = engine.exec("other", ExecSpec(command=("sh", "-c", script)))
+    assert collect(process).stdout.split() == ["100", "500"]
+
+
+@pytest.mark.parametrize(
+    ("option", "expected"),
+    [
+        ("no-new-privileges", "1"),
+        ("no-new-privileges=true", "1"),
+        ("no-new-privileges:1", "1"),
+        ("no-new-privileges:false", "0"),
+    ],
+)
+def test_new_privileges_are_denied_to_the_program_and_to_an_exec(
+    engine: Engine, run: Run, option: str, expected: str
+) -> None:
+    show = ("grep", "NoNewPrivs", "/proc/self/status")
+    sleeper(engine, security_opt=(option,))
+    for ended in (
+        run(*show, security_opt=(option,)),
+        collect(engine.exec("other", ExecSpec(command=show))),
+    ):
+        assert ended.stdout.split() == ["NoNewPrivs:", expected]
 
 
 def test_tmpfs_has_dockers_defaults_and_takes_options(run: Run) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.registry import Registry
+from dockmagic_runtime.containers.security_options import no_new_privileges, seccomp_choice
 from dockmagic_runtime.errors import Conflict, InvalidInput
+from dockmagic_runtime.linux import rlimits
 from dockmagic_runtime.model.container import ExecSpec
 from dockmagic_runtime.sandbox import capabilities
 from dockmagic_runtime.sandbox.plan import ProcessSpec
@@ -58,15 +60,8 @@ def process_spec(record: Record, spec: ExecSpec) -> ProcessSpec:
         groups=container.group_add,
         terminal=spec.tty,
         capabilities=tuple(sorted(kept)),
-        no_new_privileges="no-new-privileges" in container.security_opt,
+        no_new_privileges=no_new_privileges(container.security_opt),
         seccomp="unconfined" if privileged else seccomp_choice(container.security_opt),
+        rlimits=rlimits.resolve(container.ulimits),
+        oom_score_adj=container.oom_score_adj,
     )
-
-
-def seccomp_choice(options: tuple[str, ...]) -> str:
-    """The seccomp part of `--security-opt`: "default", "unconfined" or a profile's text."""
-    for option in options:
-        key, _, value = option.replace(":", "=", 1).partition("=")
-        if key == "seccomp":
-            return value
-    return "default"

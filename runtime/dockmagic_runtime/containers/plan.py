@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-
 from dockmagic_runtime.containers import init, plan_files
-from dockmagic_runtime.containers.exec import seccomp_choice
 from dockmagic_runtime.containers.record import Record
+from dockmagic_runtime.containers.security_options import no_new_privileges, seccomp_choice
 from dockmagic_runtime.containers.surroundings import Surroundings
-from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.linux import rlimits
 from dockmagic_runtime.linux.cgroups import DEFAULT_DEVICES
 from dockmagic_runtime.sandbox import capabilities
@@ -124,22 +120,8 @@ def _process(record: Record, around: Surroundings) -> ProcessSpec:
         groups=spec.group_add,
         terminal=spec.tty,
         capabilities=tuple(sorted(kept)),
-        no_new_privileges=_no_new_privileges(spec.security_opt),
+        no_new_privileges=no_new_privileges(spec.security_opt),
         seccomp="unconfined" if spec.privileged else seccomp_choice(spec.security_opt),
         rlimits=rlimits.resolve(spec.ulimits),
         reaper=spec.init and not around.init,
     )
-
-
-_SECURITY_OPTIONS = ("seccomp", "no-new-privileges", "label", "apparmor", "systempaths")
-
-
-def _no_new_privileges(options: Sequence[str]) -> bool:
-    chosen = False
-    for option in options:
-        key, _, value = re.sub("[:=]", "=", option, count=1).partition("=")
-        if key == "no-new-privileges":
-            chosen = value in ("", "true")
-        if key not in _SECURITY_OPTIONS:
-            raise InvalidInput(f"invalid --security-opt 2: {option!r}")
-    return chosen

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import stat
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from dockmagic_runtime.errors import EngineBug
 from dockmagic_runtime.sandbox.operation import Context, UndoneByKernel, operation
 
+OOM_SCORE: Final = "/proc/self/oom_score_adj"
 Node = tuple[str, str, int, int, int, int, int]  # path, "c" or "b", major, minor, mode, uid, gid
 
 
@@ -54,7 +55,7 @@ class MakeDeviceNodes(UndoneByKernel):
 class SetOomScore(UndoneByKernel):
     """`--oom-score-adj`: inherited by everything that runs inside."""
 
-    calls: ClassVar[tuple[str, ...]] = ("write /proc/self/oom_score_adj",)
+    calls: ClassVar[tuple[str, ...]] = (f"write {OOM_SCORE}",)
 
     adjustment: int
 
@@ -62,4 +63,4 @@ class SetOomScore(UndoneByKernel):
         return f"let the kernel's out-of-memory killer add {self.adjustment} to the score"
 
     def execute(self, context: Context) -> None:
-        context.linux.write_file("/proc/self/oom_score_adj", str(self.adjustment).encode())
+        context.linux.write_file(OOM_SCORE, str(self.adjustment).encode())

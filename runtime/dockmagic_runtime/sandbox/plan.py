@@ -20,7 +20,8 @@ class ProcessSpec:
     `user` is as given ("", "1000", "www-data:33"), resolved against the container's own files.
     `seccomp` is "default", "unconfined", or a profile in Docker's JSON format.
     `rlimits` are (resource number, soft, hard). With `reaper` a process of ours stays as the first
-    one, passes signals on and waits for orphans.
+    one, passes signals on and waits for orphans. `oom_score_adj` is that of an exec: the first
+    process gets its own by an operation, and those that it starts inherit it.
     """
 
     argv: tuple[str, ...]
@@ -34,6 +35,7 @@ class ProcessSpec:
     seccomp: str = "default"
     rlimits: tuple[tuple[int, int, int], ...] = ()
     reaper: bool = False
+    oom_score_adj: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,6 +14,7 @@ from dockmagic_runtime.linux import constants as c
 from dockmagic_runtime.linux.cgroups import Cgroup
 from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.sandbox import child
+from dockmagic_runtime.sandbox.devices import OOM_SCORE
 from dockmagic_runtime.sandbox.operation import Context
 from dockmagic_runtime.sandbox.plan import ProcessSpec
 from dockmagic_runtime.sandbox.process import warm
@@ -48,6 +49,8 @@ def enter(
             linux.prctl(c.PR_SET_PDEATHSIG, signal.SIGKILL)
             if not is_member:
                 group.join(0)
+            if process.oom_score_adj:  # while /proc is still the host's
+                linux.write_file(OOM_SCORE, str(process.oom_score_adj).encode())
             linux.setns(init_pidfd, _NAMESPACES)
             linux.join_session_keyring("_ses")
             if process.terminal:
