@@ -158,5 +158,31 @@ def test_another_parent_group_is_sampled_and_cleaned_up_too(engine: Engine, run:
     os.kill(supervisor_of(engine.container("other").pid), signal.SIGKILL)
     assert eventually(lambda: engine.container("other").status is Status.EXITED)
     assert not any(os.path.exists(directory) for directory in group.directories)
-    detect(Kernel()).supervisors(parent).delete()
+    assert detect(Kernel()).names(parent) == ()
     detect(Kernel()).prune(parent)
+
+
+def test_a_parent_group_is_a_path_from_the_top_of_the_tree(engine: Engine) -> None:
+    parent = f"{engine.area.cgroup_parent}-top/inner"
+    sleeper(engine, cgroup_parent=f"/../../{parent}")
+    pid = engine.container("other").pid
+    with open(f"/proc/{pid}/cgroup", encoding="ascii") as stream:
+        assert f":/{parent}/{engine.container('other').id}\n" in stream.read()
+    engine.remove("other", force=True)
+    for group in (parent, parent.partition("/")[0]):
+        detect(Kernel()).prune(group)
+
+
+def test_a_group_whose_run_directory_is_dead_is_found_wherever_it_is(engine: Engine) -> None:
+    """A step of a build that was killed half-way has no row that would tell its parent group."""
+    parent, name = f"{engine.area.cgroup_parent}-other/inner", "d" * 64
+    group = detect(Kernel()).at(parent, name)
+    group.create()
+    run = engine.area.run / name
+    run.mkdir()
+    os.utime(run, (0, 0))
+    with Engine(engine.area.root):
+        assert not group.exists()
+        assert not run.exists()
+    for one in (parent, parent.partition("/")[0]):
+        detect(Kernel()).prune(one)

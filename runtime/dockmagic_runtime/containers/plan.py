@@ -66,7 +66,7 @@ def _host(record: Record, around: Surroundings) -> tuple[Operation, ...]:
     limits = LimitResources.of(parent, record.id, spec.resources)
     rules = (*DEFAULT_DEVICES, *plan_files.device_rules(spec))
     return (
-        EnterSupervisorCgroup(parent),
+        EnterSupervisorCgroup(around.supervisors),
         CreateCgroup(parent, record.id),
         *([limits] if limits.limits else []),
         *([] if spec.privileged else [LimitDevices.of(parent, record.id, rules)]),

@@ -68,8 +68,7 @@ class Reconciler:
         if fd is None and os.path.isdir(run):
             return  # somebody has started it again meanwhile
         try:
-            area = self._registry.area
-            self._end_cgroup(record.spec.cgroup_parent or area.cgroup_parent, record.id)
+            self._end_cgroup(self._registry.cgroup_parent(record), record.id)
             now = replace(self._registry.last_state(record.id), finished=time.time(), lost=False)
             state.write(self._registry.directory(record.id), now)
             self._networks.release(record.id)
@@ -110,6 +109,8 @@ class Reconciler:
         for name in os.listdir(run):
             path = f"{run}/{name}"
             if _is_id(name) and not locks.is_held(f"{path}/lock") and _is_older(path, _YOUNG):
+                for other in self._cgroups.parents_of(name):  # a step's --cgroup-parent is not kept
+                    self._end_cgroup(other, name)
                 _remove(path)
         for container_id in self._cgroups.names(parent):
             if not (run / container_id).exists():  # it is made before the cgroup

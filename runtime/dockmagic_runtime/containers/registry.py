@@ -8,6 +8,7 @@ supervisor has removed (`--rm`): the row follows at the next look.
 from __future__ import annotations
 
 import os
+import posixpath
 import sqlite3
 from collections.abc import Callable
 
@@ -90,6 +91,12 @@ class Registry:
 
     def run(self, container_id: str) -> str:
         return f"{self.area.run}/{container_id}"
+
+    def cgroup_parent(self, record: Record) -> str:
+        """The group that the container's own is in: the area's, or `--cgroup-parent`, which is a
+        path from the top of the tree and leads nowhere above it."""
+        asked = posixpath.normpath(f"/{record.spec.cgroup_parent}").strip("/")
+        return asked or self.area.cgroup_parent
 
     def log(self, container_id: str) -> str:
         return f"{self.directory(container_id)}/{container_id}-json.log"

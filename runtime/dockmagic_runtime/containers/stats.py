@@ -39,8 +39,7 @@ class Sampler:
         now = self._registry.state(record.id)
         if not Status(now.status).is_alive:
             raise Conflict(f"Container {record.name} is not running")
-        parent = record.spec.cgroup_parent or self._registry.area.cgroup_parent
-        cgroup = self._cgroups.at(parent, record.id)
+        cgroup = self._cgroups.at(self._registry.cgroup_parent(record), record.id)
         before = self._previous.get(record.id)
         if before is None:
             before = _Sample(time.monotonic(), cgroup.stats().cpu_ns)

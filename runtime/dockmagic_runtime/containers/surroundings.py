@@ -12,7 +12,8 @@ from dockmagic_runtime.volumes.options import Device
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
     """`lowers` are the overlay's lower directories, topmost first; `etc` the directory with the
-    files hosts, hostname and resolv.conf; `rootfs` an empty directory to mount on.
+    files hosts, hostname and resolv.conf; `rootfs` an empty directory to mount on. The container's
+    control group is in `cgroup_parent`, its supervisor's in the area's own, `supervisors`.
 
     By a mount's target: `sources` are the directories of volumes, `devices` what is mounted for
     those with driver options, `peers` the process, its start and the path of another container
@@ -27,6 +28,7 @@ class Surroundings:
     rootfs: str
     etc: str
     cgroup_parent: str
+    supervisors: str
     cgroup_view: CgroupView
     network: tuple[Operation, ...] = ()  # empty: the host's, or a joined one
     joined: dict[str, int] = field(default_factory=dict)

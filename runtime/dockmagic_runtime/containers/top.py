@@ -24,8 +24,7 @@ def top(registry: Registry, cgroups: Cgroups, record: Record, words: Sequence[st
         raise Conflict(f"Container {record.id} is restarting, wait until the container is running")
     if not status.is_alive:
         raise Conflict(f"container {record.id} is not running")
-    parent = record.spec.cgroup_parent or registry.area.cgroup_parent
-    pids = sorted(cgroups.at(parent, record.id).pids())
+    pids = sorted(cgroups.at(registry.cgroup_parent(record), record.id).pids())
     events_of(registry, record).tell("top")
     processes = [info for pid in pids if (info := read_process(pid)) is not None]
     return ProcessTable(

@@ -29,7 +29,7 @@ def update(
     limits.check(changed, cpus=os.cpu_count() or 1)
     warnings: tuple[str, ...] = ()
     if Status(starter.registry.state(record.id).status).is_alive:
-        parent = record.spec.cgroup_parent or starter.area.cgroup_parent
+        parent = starter.registry.cgroup_parent(record)
         warnings = starter.cgroups.at(parent, record.id).apply(asked)
         _tell_supervisor(starter, record, changed, restart)
     _keep(starter, record, changed, restart)
@@ -59,7 +59,7 @@ def _tell_supervisor(
     starter: Starter, record: Record, changed: Resources, restart: RestartPolicy | None
 ) -> None:
     """It starts the program again with the new limits, and by the new policy."""
-    parent = record.spec.cgroup_parent or starter.area.cgroup_parent
+    parent = starter.registry.cgroup_parent(record)
     operation = LimitResources.of(parent, record.id, changed)
     try:
         process = Process.connect(starter.registry.run(record.id), record.id)

@@ -115,6 +115,27 @@ class Cgroups:
                 pass  # this tree has no group of ours
         return tuple(sorted(found - {SUPERVISORS}))
 
+    def parents_of(self, name: str) -> tuple[str, ...]:
+        """Every parent group that has a group `name` in it, wherever it is. Looks at them all."""
+        group = self._group("", name, hybrid=False)
+        if not group.directories:
+            return ()
+        top = posixpath.dirname(group.directories[0].replace("//", "/"))
+        found, waiting = [], [top]
+        while waiting:
+            directory = waiting.pop()
+            inside = self._inside(directory)
+            if name in inside:
+                found.append(directory[len(top) + 1 :])
+            waiting += (f"{directory}/{one}" for one in inside)
+        return tuple(sorted(filter(None, found)))
+
+    def _inside(self, directory: str) -> list[str]:
+        try:
+            return self._linux.subdirectories(directory)
+        except FileNotFoundError:
+            return []  # it has just ended
+
     def prune(self, parent: str) -> None:
         """Remove our parent group if nothing is in it any more; else leave it as it is."""
         for directory in self._parents(parent):
