@@ -99,7 +99,43 @@ class UnexpectedSkips:
                 terminalreporter.line(line)
 
 
+class AreasLeft:
+    """Fails a run in which an area of this session is still on the host when it ends.
+
+    Only areas that were prepared in this process are looked for, by their ids: what other engines
+    do on the same host meanwhile is theirs.
+    """
+
+    def __init__(self) -> None:
+        self.areas: set[Area] = set()
+        self.left = ""
+
+    def pytest_sessionstart(self) -> None:
+        prepare, areas = Area.prepare, self.areas
+
+        def noting(area: Area) -> None:
+            if area.id and area == Area.at(area.root):  # and not of a name that a test made up
+                areas.add(area)
+            prepare(area)
+
+        Area.prepare = noting  # type: ignore[method-assign]
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        self.left = left_behind(HostSnapshot.nothing(), *self.areas)
+        if self.left and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if self.left:
+            terminalreporter.section("left behind on the host", red=True)
+            for area in self.areas:
+                if area.id in self.left:
+                    terminalreporter.line(f"{area.id} is the area {area.root}")
+            terminalreporter.line(self.left)
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(AreasLeft(), "areas-left")
     if IN_CI:
         config.pluginmanager.register(UnexpectedSkips(), "unexpected-skips")
 

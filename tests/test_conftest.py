@@ -20,6 +20,17 @@ def test_is_skipped():
 """
 
 
+_LEAKY = """
+import pytest
+from dockmagic_runtime.store.area import Area
+
+def test_leaks(tmp_path):
+    area = Area.at(tmp_path)
+    area.prepare()
+    {undone}
+"""
+
+
 @pytest.fixture
 def inner(pytester: pytest.Pytester) -> pytest.Pytester:
     pytester.makeconftest(Path(__file__).with_name("conftest.py").read_text())
@@ -48,3 +59,19 @@ def test_an_optional_skip_is_forgiven_in_ci(
     inner: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert _run(inner, monkeypatch, "true", "optional: no podman here") == pytest.ExitCode.OK
+
+
+def test_an_area_that_is_still_on_the_host_fails_the_run(
+    inner: pytest.Pytester, tmp_path: Path
+) -> None:
+    inner.makepyfile(_LEAKY.format(undone=""))
+    result = inner.runpytest_subprocess(f"--basetemp={tmp_path / 'inner'}")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["*left behind on the host*", "run_files: */dockmagic-*"])
+    (left,) = {word for word in result.outlines if word.startswith("run_files: ")}
+    Path(left.removeprefix("run_files: ")).rmdir()
+
+
+def test_an_area_that_is_gone_at_the_end_does_not(inner: pytest.Pytester) -> None:
+    inner.makepyfile(_LEAKY.format(undone="area.run.rmdir()"))
+    assert inner.runpytest_subprocess().ret == pytest.ExitCode.OK

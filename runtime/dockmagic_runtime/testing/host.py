@@ -1,8 +1,8 @@
 """`HostSnapshot`: everything on the host that a container engine could leave behind.
 
-Taken before and after, the difference must be empty. With an area, only what carries its id or
-lies below its directories counts, so that areas side by side do not see each other; without one,
-everything does. It reads /proc, /sys and netlink and starts no process.
+Taken before and after, the difference must be empty. Only what carries the id of one of the areas
+in question or lies below its directories counts, so that areas side by side do not see each other.
+It reads /proc, /sys and netlink and starts no process.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 import socket
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final
@@ -44,9 +44,9 @@ class HostSnapshot:
     run_files: frozenset[str]
 
     @classmethod
-    def take(cls, area: Area | None = None) -> HostSnapshot:
-        """Now. With an area, only what belongs to it."""
-        belongs = _belongs_to(area) if area else _ours
+    def take(cls, *areas: Area) -> HostSnapshot:
+        """What belongs to these areas now."""
+        belongs = _belongs_to(areas)
         return cls(
             mounts=frozenset(filter(belongs, _mounts())),
             links=frozenset(filter(belongs, _links())),
@@ -55,6 +55,11 @@ class HostSnapshot:
             processes=frozenset(_processes(belongs)),
             run_files=frozenset(filter(belongs, _run_files())),
         )
+
+    @classmethod
+    def nothing(cls) -> HostSnapshot:
+        """Of a host on which none of ours ever was."""
+        return cls(**{field.name: frozenset() for field in fields(cls)})
 
     def difference(self, earlier: HostSnapshot) -> tuple[str, ...]:
         """What is here and was not in `earlier`, one line each; empty when nothing was left."""
@@ -76,29 +81,29 @@ def _links() -> Iterator[str]:
             yield f"{name} on {bridge}"
 
 
-def left_behind(before: HostSnapshot, area: Area | None = None, *, patience: float = 5.0) -> str:
-    """What was left since `before`, as lines; waits while the kernel is still tidying up.
+def left_behind(before: HostSnapshot, *areas: Area, patience: float = 5.0) -> str:
+    """What was left of them since `before`, as lines; waits while the kernel is still tidying up.
 
     A network namespace and its interfaces, a killed process and its cgroup go some milliseconds
     after the call that ended them has returned.
     """
     deadline = time.monotonic() + patience
-    while left := HostSnapshot.take(area).difference(before):
+    while left := HostSnapshot.take(*areas).difference(before):
         if time.monotonic() > deadline:
             return "\n".join(left)
         time.sleep(0.02)
     return ""
 
 
-def _ours(_name: str) -> bool:
-    return True
-
-
-def _belongs_to(area: Area) -> Callable[[str], bool]:
-    # The id is in every global name, and paths below the root or run directory name themselves.
-    roots = (str(area.root), str(area.run))
-    marks = (*roots, area.id) if area.id else (*roots, area.nft_table, area.bridge)
+def _belongs_to(areas: Sequence[Area]) -> Callable[[str], bool]:
+    marks = [mark for area in areas for mark in _marks(area)]
     return lambda name: any(mark in name for mark in marks)
+
+
+def _marks(area: Area) -> tuple[str, ...]:
+    """The id is in every global name, and paths below the root or run directory name themselves."""
+    names = (area.id,) if area.id else (area.nft_table, area.bridge)
+    return (str(area.root), str(area.run), *names)
 
 
 def _mounts() -> Iterator[str]:
@@ -118,8 +123,9 @@ def _cgroups() -> Iterator[str]:
 
 def _run_files() -> Iterator[str]:
     for top in _RUN.glob("dockmagic*"):
-        for directory, _, names in os.walk(top):
-            yield from (f"{directory}/{name}" for name in names)
+        yield str(top)  # an empty directory is left behind as well
+        for directory, directories, names in os.walk(top):
+            yield from (f"{directory}/{name}" for name in directories + names)
 
 
 def _processes(belongs: Callable[[str], bool]) -> Iterator[str]:
@@ -131,8 +137,6 @@ def _processes(belongs: Callable[[str], bool]) -> Iterator[str]:
 
 
 def _holds(process: Path, belongs: Callable[[str], bool]) -> bool:
-    if belongs is _ours:
-        return "dockmagic" in _command(process)
     return any(belongs(target) for target in _targets(process))
 
 

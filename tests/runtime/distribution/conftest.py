@@ -101,9 +101,11 @@ def store(area: Area) -> Iterator[Store]:
 
 @pytest.fixture
 def other(tmp_path: Path) -> Iterator[Store]:
-    made = Store.at(Area.at(tmp_path / "other"))
+    area = Area.at(tmp_path / "other")
+    made = Store.at(area)
     yield made
     made.database.close()
+    area.run.rmdir()  # nothing may be in it
 
 
 Files = dict[str, bytes | str]  # a string is a symbolic link
