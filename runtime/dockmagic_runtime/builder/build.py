@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from typing import Final
 
 from dockmagic_runtime.builder.blame import missing_image
 from dockmagic_runtime.builder.cache import BuildCache, forget
@@ -47,6 +48,8 @@ from dockmagic_runtime.model.events import (
 from dockmagic_runtime.model.image import Image
 from dockmagic_runtime.model.reference import ImageReference
 from dockmagic_runtime.store.database import Database
+
+_CHECKS: Final = "BUILDKIT_DOCKERFILE_CHECK"  # an argument in the place of `# check=…`
 
 
 class Builder:
@@ -89,11 +92,10 @@ class Builder:
         self, request: BuildRequest, tags: tuple[str, ...], scratch: Scratch, stack: ExitStack
     ) -> Iterator[BuildEvent]:
         began = time.monotonic()
-        dockerfile = parse(request.dockerfile or "", request.file_name)
-        bases: dict[str, Base] = {}
-        for name, instruction in needed_images(dockerfile, request).items():
-            with missing_image(dockerfile, instruction, name, self._images):
-                bases[name] = yield from self._base(name, request)
+        dockerfile = parse(
+            request.dockerfile or "", request.file_name, request.build_args.get(_CHECKS)
+        )
+        bases = yield from self._bases(dockerfile, request)
         made = plan(dockerfile, request, bases)
         execution = self._execution(request, made, scratch, stack)
         made = _with_ignored(dockerfile, made, execution)
@@ -136,6 +138,20 @@ class Builder:
         """Remove the directories of `RUN --mount=type=cache` that no build uses; their bytes."""
         self._digests.forget()
         return self._caches.prune()
+
+    def _bases(
+        self, dockerfile: Dockerfile, request: BuildRequest
+    ) -> Generator[BuildEvent, None, dict[str, Base]]:
+        """The images that the stages are made of, and those that triggers of these ask for."""
+        bases: dict[str, Base] = {}
+        while True:
+            wanted = needed_images(dockerfile, request, bases)
+            new = [name for name in wanted if name not in bases]
+            if not new:
+                return bases
+            for name in new:
+                with missing_image(dockerfile, wanted[name], name, self._images):
+                    bases[name] = yield from self._base(name, request)
 
     def _base(self, name: str, request: BuildRequest) -> Generator[BuildEvent, None, Base]:
         image = None if request.pull else self._present(name)

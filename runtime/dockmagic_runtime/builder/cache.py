@@ -38,9 +38,11 @@ def files_key(parent: str, identity: str) -> str:
     return _digest("files", parent, identity)
 
 
-def tree_key(chain_id: str, sources: Iterable[str], excludes: Iterable[str]) -> str:
+def tree_key(
+    chain_id: str, sources: Iterable[str], excludes: Iterable[str], *, parents: bool = False
+) -> str:
     """Where the contents' digest of sources in an image or a stage is kept."""
-    return _digest("tree", chain_id, json.dumps([list(sources), list(excludes)]))
+    return _digest("tree", chain_id, json.dumps([list(sources), list(excludes), parents]))
 
 
 def remote_key(url: str) -> str:

@@ -39,17 +39,19 @@ class Digester:
         layers: Sequence[str],
         patterns: Sequence[str],
         excludes: Sequence[str] = (),
+        *,
+        parents: bool = False,
     ) -> Contents:
         """The digest of the sources that the words name. Raises NotFound for one that is none."""
         if not patterns:
             return Contents()
         if origin.is_context:
-            return self._read(origin, layers, patterns, excludes)
-        key = tree_key(layers[-1] if layers else "", patterns, excludes)
+            return self._read(origin, layers, patterns, excludes, parents=parents)
+        key = tree_key(layers[-1] if layers else "", patterns, excludes, parents=parents)
         known = self.cache.facts(key)
         if known is not None:
             return Contents(str(known["contents"]))
-        digest = self._read(origin, layers, patterns, excludes).digest
+        digest = self._read(origin, layers, patterns, excludes, parents=parents).digest
         self.cache.add_facts(key, {"contents": digest})
         return Contents(digest)
 
@@ -59,6 +61,9 @@ class Digester:
         layers: Sequence[str],
         patterns: Sequence[str],
         excludes: Sequence[str],
+        *,
+        parents: bool,
     ) -> Contents:
         tree = self.tree(origin, layers)
-        return Contents(*tree.digest(tree.find(patterns), IgnoreRules.of(list(excludes))))
+        sources = tree.find(patterns, parents=parents)
+        return Contents(*tree.digest(sources, IgnoreRules.of(list(excludes))))

@@ -41,7 +41,9 @@ class Copier:
     def contents(self, step: TransferStep, origin: Sequence[str]) -> Contents:
         """The digest of what the step copies; `origin` are the layers it copies from, if any."""
         with told(step, step.sources):
-            found = self._digester.contents(step.origin, origin, step.sources, step.excludes)
+            found = self._digester.contents(
+                step.origin, origin, step.sources, step.excludes, parents=step.parents
+            )
             remote = [self._remotes.digest(one) for one in step.remotes]
             return replace(found, digest="\0".join((found.digest, *remote))) if remote else found
 

@@ -24,6 +24,7 @@ from dockmagic_runtime.builder.checks import (
 from dockmagic_runtime.builder.epoch import ARGUMENT as EPOCH
 from dockmagic_runtime.builder.epoch import epoch_of
 from dockmagic_runtime.builder.git import GitSource
+from dockmagic_runtime.builder.modes import Mode
 from dockmagic_runtime.builder.mounts import step_mount
 from dockmagic_runtime.builder.origin import Origin
 from dockmagic_runtime.builder.scope import Scope, Variables
@@ -40,7 +41,7 @@ from dockmagic_runtime.builder.steps import (
     TransferStep,
     WorkdirStep,
 )
-from dockmagic_runtime.dockerfile import Dockerfile, Problem, Stage, parse_trigger
+from dockmagic_runtime.dockerfile import Dockerfile, Problem, Stage
 from dockmagic_runtime.dockerfile import instructions as i
 from dockmagic_runtime.dockerfile.expand import expand
 from dockmagic_runtime.dockerfile.lines import as_heredoc
@@ -51,12 +52,13 @@ from dockmagic_runtime.model.events import BuildRequest
 __all__ = ["Base", "Plan", "needed_images", "plan"]
 
 _CHECKSUM: Final = re.compile(r"sha256:[0-9a-f]{64}")
+_BUILDKIT: Final = "BUILDKIT_"  # these arguments are settings of the builder
 SCRIPTS: Final = "/.dockmagic-script-"  # where a heredoc with `#!` is put while it runs
 
 
 def plan(dockerfile: Dockerfile, request: BuildRequest, bases: Mapping[str, Base]) -> Plan:
     """The steps of the request's target. `bases` has every image of `needed_images`."""
-    return _Planner(Stages.of(dockerfile, request), bases).plan()
+    return _Planner(Stages.of(dockerfile, request, bases), bases).plan()
 
 
 class _Planner:
@@ -84,7 +86,8 @@ class _Planner:
         )
 
     def _all_warnings(self) -> tuple[str, ...]:
-        unused = sorted(set(self._request.build_args) - self._used_args - {EPOCH})
+        given = {name for name in self._request.build_args if not name.startswith(_BUILDKIT)}
+        unused = sorted(given - self._used_args - {EPOCH})
         found = [*from_checks(self._dockerfile, self._stages.needed(), self._stages.scope)]
         later = self._dockerfile.wanted([*found, *self._warnings])
         problems = sorted((*self._dockerfile.warnings, *later), key=lambda one: one.line)
@@ -111,7 +114,10 @@ class _StageMaker:
         self._bases = bases
         self._count = count
         self._scope = Scope(
-            stages.request.build_args, stages.outer, s.platform_arguments(), self._dockerfile.escape
+            stages.request.build_args,
+            stages.outer,
+            s.platform_arguments(stages.request.target),
+            self._dockerfile.escape,
         )
         self._config = c.StageConfig()
         self._has_workdir = False
@@ -123,19 +129,10 @@ class _StageMaker:
 
     def steps(self, results: Mapping[int, c.StageConfig]) -> list[Step]:
         steps: list[Step] = [self._base_step(results)]
-        triggers = self._config.triggers
         self._config = self._config.without_triggers()
         steps[0] = replace(steps[0], config=self._config)
-        position = self._stage.base.position
-        fired = [self._trigger(one, position) for one in triggers]
-        steps += [self._step(one) for one in (*fired, *self._stage.instructions)]
-        return steps
-
-    def _trigger(self, expression: str, position: i.Position) -> i.Instruction:
-        trigger = parse_trigger(expression, position)
-        if isinstance(trigger, i.Copy) and trigger.from_:
-            raise self._unsupported(trigger, f"--from={trigger.from_} in an ONBUILD trigger")
-        return trigger
+        fired = self._stages.triggers(self._stage)
+        return steps + [self._step(one) for one in (*fired, *self._stage.instructions)]
 
     def _base_step(self, results: Mapping[int, c.StageConfig]) -> Step:
         origin = self._stages.origin(self._stage)
@@ -305,7 +302,7 @@ class _StageMaker:
             remotes=remotes,
             origin=self._origin(transfer),
             chown=transfer.chown,
-            mode=_mode(transfer.chmod),
+            mode=Mode.parse(transfer.chmod) if transfer.chmod else None,
             excludes=transfer.excludes,
             unpacks=transfer.unpack if isinstance(transfer, i.Add) else False,
             link=transfer.link,
@@ -347,20 +344,6 @@ def _remote(add: i.Copy | i.Add, source: str) -> Remote:
         checksum=add.checksum,
         keep_git_dir=add.keep_git_dir,
     )
-
-
-def _mode(text: str) -> int | None:
-    if not text:
-        return None
-    if len(text) > 6 or not text.isascii() or not text.isdigit() or set(text) & {"8", "9"}:
-        mode = -1
-    else:
-        mode = int(text, 8)
-    if not 0 <= mode <= 0o7777:
-        raise InvalidInput(
-            f"invalid chmod parameter: '{text}'. it should be octal string and between 0 and 07777"
-        )
-    return mode
 
 
 def _one_line(instruction: i.Instruction) -> str:

@@ -11,7 +11,8 @@ from typing import Final
 
 from dockmagic_runtime.builder.origin import Origin
 from dockmagic_runtime.builder.scope import Scope, Variables
-from dockmagic_runtime.dockerfile import Dockerfile, DockerfileError, Stage
+from dockmagic_runtime.builder.steps import Base
+from dockmagic_runtime.dockerfile import Dockerfile, DockerfileError, Stage, parse_trigger
 from dockmagic_runtime.dockerfile import instructions as i
 from dockmagic_runtime.dockerfile.errors import near
 from dockmagic_runtime.dockerfile.expand import expand
@@ -30,25 +31,39 @@ def host_platform() -> str:
     return f"linux/{_ARCHITECTURES.get(machine, machine)}"
 
 
-def platform_arguments() -> dict[str, str]:
+def platform_arguments(target: str = "") -> dict[str, str]:
     """The ARGs that are there without being given: TARGETPLATFORM and its kin."""
     system, architecture = host_platform().split("/")
-    values = {"PLATFORM": host_platform(), "OS": system, "ARCH": architecture, "VARIANT": ""}
-    return {f"{side}{name}": v for side in ("TARGET", "BUILD") for name, v in values.items()}
+    values = {
+        "PLATFORM": host_platform(),
+        "OS": system,
+        "OSVERSION": "",
+        "ARCH": architecture,
+        "VARIANT": "",
+    }
+    given = {f"{side}{name}": v for side in ("TARGET", "BUILD") for name, v in values.items()}
+    return {**given, "TARGETSTAGE": target or "default"}
 
 
 @dataclass(slots=True)
 class Stages:
-    """The stages of a Dockerfile with their FROM lines expanded."""
+    """The stages of a Dockerfile with their FROM lines expanded.
+
+    `images` are the base images as far as they are known: only they tell their ONBUILD triggers,
+    and these may name further stages and images.
+    """
 
     dockerfile: Dockerfile
     request: BuildRequest
     scope: Scope
     bases: list[i.From]
+    images: Mapping[str, Base]
 
     @classmethod
-    def of(cls, dockerfile: Dockerfile, request: BuildRequest) -> Stages:
-        predefined = platform_arguments()
+    def of(
+        cls, dockerfile: Dockerfile, request: BuildRequest, images: Mapping[str, Base]
+    ) -> Stages:
+        predefined = platform_arguments(request.target)
         scope = Scope(request.build_args, {}, predefined, dockerfile.escape)
         for arg in dockerfile.arguments:
             with located(dockerfile, arg):
@@ -56,12 +71,24 @@ class Stages:
         outer = {**predefined, **scope.arguments()}
         variables = Variables(outer)
         bases = [_expanded_base(dockerfile, stage, variables) for stage in dockerfile.stages]
-        return cls(dockerfile, request, scope, bases)
+        return cls(dockerfile, request, scope, bases, images)
 
     @property
     def outer(self) -> dict[str, str]:
         """The values of the ARGs before the first FROM."""
         return self.scope.arguments()
+
+    def triggers(self, stage: Stage) -> tuple[i.Instruction, ...]:
+        """What the ONBUILDs of the stage's base do in it, placed at its FROM."""
+        origin, position = self.origin(stage), stage.base.position
+        if origin.stage is not None:
+            before = self.dockerfile.stages[origin.stage].instructions
+            found = [one.expression for one in before if isinstance(one, i.Onbuild)]
+        else:
+            image = self.images.get(origin.image)
+            config = (image.config.get("config") or {}) if image else {}
+            found = list(config.get("OnBuild") or ())
+        return tuple(parse_trigger(one, position) for one in found)
 
     def origin(self, stage: Stage) -> Origin:
         """What FROM names: an earlier stage goes before an image of the same name."""
@@ -160,14 +187,14 @@ class Stages:
 
     def _origins(self, stage: Stage) -> Iterable[tuple[Origin, i.Instruction]]:
         yield self.origin(stage), stage.base
-        for instruction in stage.instructions:
+        for instruction in (*self.triggers(stage), *stage.instructions):
             for name in _names_after_from(instruction):
                 yield self.named_origin(stage, name, instruction.position), instruction
 
     def _requirements(self, stage: Stage) -> list[int]:
         return [origin.stage for origin, _ in self._origins(stage) if origin.stage is not None]
 
-    def images(self) -> dict[str, i.Instruction]:
+    def needed_images(self) -> dict[str, i.Instruction]:
         """The images that the needed stages begin with or copy from, and who names them first."""
         names: dict[str, i.Instruction] = {}
         for stage in self.needed():
@@ -193,9 +220,12 @@ def _check_name(name: str) -> None:
         ImageReference.parse(name)
 
 
-def needed_images(dockerfile: Dockerfile, request: BuildRequest) -> dict[str, i.Instruction]:
-    """The images that must be present before `plan` can be made, and who names them."""
-    return Stages.of(dockerfile, request).images()
+def needed_images(
+    dockerfile: Dockerfile, request: BuildRequest, known: Mapping[str, Base] | None = None
+) -> dict[str, i.Instruction]:
+    """The images that must be present before `plan` can be made, and who names them. Those that
+    are known may need more by their triggers."""
+    return Stages.of(dockerfile, request, known or {}).needed_images()
 
 
 @contextmanager

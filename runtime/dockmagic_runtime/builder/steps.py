@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dockmagic_runtime.builder.config import StageConfig
+from dockmagic_runtime.builder.modes import Mode
 from dockmagic_runtime.builder.origin import Origin
 from dockmagic_runtime.dockerfile import Dockerfile
 from dockmagic_runtime.dockerfile.instructions import Instruction, Run
@@ -202,7 +203,7 @@ class TransferStep(Step):
     remotes: tuple[Remote, ...] = ()
     origin: Origin = field(default_factory=Origin)
     chown: str = ""
-    mode: int | None = None
+    mode: Mode | None = None
     excludes: tuple[str, ...] = ()
     unpacks: bool | None = False  # archives become what is in them; None: local ones do
     link: bool = False
@@ -225,7 +226,7 @@ class TransferStep(Step):
             self.into,
             self.documents,
             self.chown,
-            self.mode,
+            self.mode.text if self.mode else None,
             self.excludes,
             self.unpacks,
             self.link,

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from dockmagic_runtime.builder.digests import open_file
+from dockmagic_runtime.builder.modes import Mode
 from dockmagic_runtime.builder.tree import Item, Source, SourceTree
 from dockmagic_runtime.dockerfile.gopattern import IgnoreRules
 from dockmagic_runtime.errors import InvalidInput
@@ -41,7 +42,7 @@ class Transfer:
 
     target: Root
     owner: Owner | None
-    mode: int | None = None
+    mode: Mode | None = None
     is_bare: bool = False
     for_host: bool = False  # no set-uid, no devices: the files leave the container world
     _links: dict[tuple[int, int], str] = field(default_factory=dict)
@@ -91,7 +92,7 @@ class Transfer:
                 stream.write(data)
                 stream.flush()
                 _chown(fd, self.owner or (0, 0))
-                os.fchmod(fd, 0o644 if self.mode is None else self.mode)
+                os.fchmod(fd, self.mode.of(0o644, is_dir=False) if self.mode else 0o644)
 
     def place(self, destination: str, name: str, *, into: bool) -> tuple[str, str]:
         """The directory and the name that a file goes to. An existing directory takes it in."""
@@ -200,7 +201,9 @@ class Transfer:
         os.utime(fd, ns=(status.st_mtime_ns, status.st_mtime_ns))
 
     def _mode(self, status: os.stat_result) -> int:
-        mode = stat.S_IMODE(status.st_mode) if self.mode is None else self.mode
+        mode = stat.S_IMODE(status.st_mode)
+        if self.mode is not None:
+            mode = self.mode.of(mode, is_dir=stat.S_ISDIR(status.st_mode))
         return mode & _HOST_MODES if self.for_host else mode
 
     def _owner(self, status: os.stat_result) -> Owner:
@@ -221,7 +224,7 @@ class Transfer:
         elif kind != stat.S_IFSOCK and not self.for_host:  # a socket is nothing by itself
             _clear(parent, name, path)
             os.mknod(name, item.status.st_mode, item.status.st_rdev, dir_fd=parent)
-            os.chmod(name, stat.S_IMODE(item.status.st_mode), dir_fd=parent)
+            os.chmod(name, self._mode(item.status), dir_fd=parent)
             self._settle_by_name(item.status, parent, name)
 
     def _put_link(self, item: Item, parent: int, name: str, path: str) -> bool:

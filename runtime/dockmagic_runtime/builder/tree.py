@@ -79,12 +79,13 @@ class SourceTree:
                 above=posixpath.dirname(source.path.removeprefix(pivot).lstrip("/")),
                 pivot=pivot,
             )
-            for source in self._find(pattern)
+            for source in self._find(pattern, deep=True)
         ]
 
-    def _find(self, pattern: str) -> list[Source]:
+    def _find(self, pattern: str, *, deep: bool = False) -> list[Source]:
+        """`deep`: two stars are any number of directories, none included."""
         path = posixpath.normpath(posixpath.join("/", pattern)).lstrip("/")
-        paths = self._glob(path.split("/")) if has_wildcards(path) else [path]
+        paths = self._glob(path.split("/"), deep=deep) if has_wildcards(path) else [path]
         found = [source for path in paths if (source := self._source(path)) is not None]
         if not found:
             raise NotFound(self._missing(pattern, path), hint=self._meant(path))
@@ -127,9 +128,13 @@ class SourceTree:
         finally:
             items.close()
 
-    def _glob(self, parts: list[str], above: str = "") -> list[str]:
+    def _glob(self, parts: list[str], above: str = "", *, deep: bool = False) -> list[str]:
         """The paths that match, component by component: a star never matches a slash."""
         head, *rest = parts
+        if deep and head == "**":
+            tops = self._directories(above) if rest else [above]
+            found = (one for top in tops for one in self._glob(rest or ["*"], top, deep=True))
+            return list(dict.fromkeys(found))
         if has_wildcards(head):
             names = [name for name in self._names(above) if match(head, name)]
         else:
@@ -137,7 +142,15 @@ class SourceTree:
         paths = [posixpath.join(above, name) for name in names]
         if not rest:
             return paths
-        return [found for path in paths for found in self._glob(rest, path)]
+        return [found for path in paths for found in self._glob(rest, path, deep=deep)]
+
+    def _directories(self, top: str) -> list[str]:
+        """The directory and all below it; links are not followed."""
+        try:
+            below = [directory for directory, _, _ in self.root.walk(top or ".")]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return [posixpath.join(top, directory) if directory else top for directory in below]
 
     def _names(self, directory: str) -> list[str]:
         try:
@@ -214,7 +227,7 @@ class SourceTree:
         files: dict[str, str] = {}
         digests = self.digests or FileDigests()
         for source in sources:
-            told += [source.name, str(source.is_dir)]
+            told += [*self._above(source), source.name, str(source.is_dir)]
             prefix = f"{source.path}/" if source.path else ""
             for item in self.items(source, excludes):
                 digest = self._item_digest(item, digests)
@@ -224,6 +237,15 @@ class SourceTree:
         told.append("")
         whole = hashlib.sha256("\0".join(told).encode(errors="surrogateescape"))
         return whole.hexdigest(), files
+
+    def _above(self, source: Source) -> Iterator[str]:
+        """The directories that come along with it: their names and modes."""
+        path = source.pivot
+        for name in source.above.split("/") if source.above else ():
+            path = posixpath.join(path, name)
+            status = self.root.stat(path)
+            owner = f"{status.st_uid}:{status.st_gid}" if self.owned else ""
+            yield f"{name}/ {status.st_mode:o} {owner}"
 
     def _item_digest(self, item: Item, digests: FileDigests) -> str:
         status = item.status

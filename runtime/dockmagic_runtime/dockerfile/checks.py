@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from dockmagic_runtime.dockerfile.errors import Problem
 from dockmagic_runtime.dockerfile.instructions import (
+    Arg,
     Cmd,
     Entrypoint,
     Expose,
@@ -89,6 +90,20 @@ def _protocols(expose: Expose) -> Iterator[Problem]:
         if protocol != protocol.lower() and "$" not in protocol:
             reason = f"Defined protocol '{port}' in EXPOSE instruction should be lowercase"
             yield problem(expose, reason, "ExposeProtoCasing")
+
+
+def descriptions(instructions: Iterable[Instruction]) -> Iterator[Problem]:
+    """A comment right above a stage or an argument tells of it, and begins with its name."""
+    for one in instructions:
+        if not one.comments or not isinstance(one, (Arg, From)):
+            continue
+        names = [one.name] if isinstance(one, From) else [pair.name for pair in one.pairs]
+        if not any(names) or one.comments[-1].split(" ")[0] in names:
+            continue
+        what = "build stage" if isinstance(one, From) else "argument"
+        example = names[0] if len(names) == 1 else "<arg_key>"
+        reason = f"Comment for {what} should follow the format: `# {example} <description>`"
+        yield problem(one, reason, "InvalidDefinitionDescription")
 
 
 def casing(instructions: Iterable[Instruction]) -> Iterator[Problem]:

@@ -23,13 +23,21 @@ class Position:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instruction:
-    """What all have: place, text (continuation lines joined, no heredoc contents), heredocs."""
+    """What all have: place, text (continuation lines joined, no heredoc contents), heredocs,
+    comments."""
 
     keyword: ClassVar[str] = ""
 
     position: Position = field(compare=False, repr=False)
     text: str = field(compare=False, repr=False)
     heredocs: tuple[Heredoc, ...] = ()
+    comments: tuple[str, ...] = field(default=(), compare=False, repr=False)  # right above it
+
+    def description(self, name: str) -> str:
+        """What a comment right above says of a stage or an argument: `# NAME description`."""
+        begin = f"{name} "
+        found = (one[len(begin) :] for one in self.comments if name and one.startswith(begin))
+        return next(found, "")
 
 
 @dataclass(frozen=True, slots=True)

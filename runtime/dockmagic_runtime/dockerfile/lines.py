@@ -65,6 +65,7 @@ class LogicalLine:
     # where each piece began: offset in `text`, line, column
     origins: tuple[tuple[int, int, int], ...]
     heredocs: tuple[Heredoc, ...] = ()
+    comments: tuple[str, ...] = ()  # the lines of them that stand right above
 
     def locate(self, offset: int) -> tuple[int, int]:
         """Line and column of `offset` in the text."""
@@ -89,6 +90,7 @@ class Document:
 
     lines: list[LogicalLine] = field(default_factory=list)
     directives: dict[str, str] = field(default_factory=dict)
+    directive_lines: dict[str, int] = field(default_factory=dict)
     errors: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
 
@@ -112,11 +114,18 @@ class _Reader:
 
     def read(self) -> Document:
         self._read_directives()
+        comments: list[str] = []
         while self._at < len(self._rows):
-            if _is_blank_or_comment(self._rows[self._at]):
+            row = self._rows[self._at].strip(WHITESPACE)
+            if row.startswith("#"):
+                comments.append(row[1:].strip(WHITESPACE))
+                self._at += 1
+            elif not row:
+                comments.clear()
                 self._at += 1
             else:
-                self._read_logical()
+                self._read_logical(tuple(comments))
+                comments.clear()
         return self._document
 
     def _problem(self, row: int, reason: str, rule: str = "") -> Problem:
@@ -139,15 +148,20 @@ class _Reader:
             reason = f"invalid escape token '{value}' does not match ` or \\"
         else:
             self._document.directives[name] = value
+            self._document.directive_lines[name] = row + 1
             return
         self._document.errors.append(self._problem(row, reason))
 
-    def _read_logical(self) -> None:
+    def _read_logical(self, comments: tuple[str, ...]) -> None:
         first = self._at
         text, origins = self._join()
         if text:
             line = LogicalLine(
-                text=text, line=first + 1, last_line=self._at, origins=tuple(origins)
+                text=text,
+                line=first + 1,
+                last_line=self._at,
+                origins=tuple(origins),
+                comments=comments,
             )
             self._document.lines.append(self._with_heredocs(line))
 

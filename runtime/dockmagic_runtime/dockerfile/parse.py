@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from dockmagic_runtime.dockerfile.checks import casing, problem, stage_checks
+from dockmagic_runtime.dockerfile.check_options import CheckOptions
+from dockmagic_runtime.dockerfile.checks import casing, descriptions, problem, stage_checks
 from dockmagic_runtime.dockerfile.errors import DockerfileError, Problem, Refusal, excerpt, near
 from dockmagic_runtime.dockerfile.grammar import parse_line
 from dockmagic_runtime.dockerfile.instructions import (
@@ -43,6 +44,7 @@ class Dockerfile:
     arguments: tuple[Arg, ...] = ()
     directives: dict[str, str] = field(default_factory=dict)
     warnings: tuple[Problem, ...] = field(default=(), compare=False)
+    checks: CheckOptions = field(default_factory=CheckOptions, compare=False)
     source: str = field(default="", compare=False, repr=False)
     file_name: str = field(default="Dockerfile", compare=False)
 
@@ -53,11 +55,10 @@ class Dockerfile:
     def wanted(self, warnings: Iterable[Problem]) -> tuple[Problem, ...]:
         """Of warnings that were found later, those that the file wants. Raises DockerfileError
         where it says that they are errors."""
-        errors: list[Problem] = []
-        kept = _wanted(list(warnings), self.directives, errors)
-        if errors:
-            raise DockerfileError(errors, self.source, self.file_name)
-        return tuple(kept)
+        kept = tuple(one for one in warnings if self.checks.counts(one.rule))
+        if kept and self.checks.is_error:
+            raise DockerfileError(kept, self.source, self.file_name)
+        return kept
 
     def stage(self, name: str) -> Stage | None:
         """The last stage of that name, or the one with that number."""
@@ -85,17 +86,27 @@ class Dockerfile:
         return DockerfileError((problem,), self.source, self.file_name)
 
 
-def parse(text: str, file_name: str = "Dockerfile") -> Dockerfile:
-    """Read a whole Dockerfile. Raises DockerfileError with everything that is wrong."""
+def parse(text: str, file_name: str = "Dockerfile", checks: str | None = None) -> Dockerfile:
+    """Read a whole Dockerfile. Raises DockerfileError with everything that is wrong.
+
+    `checks` takes the place of its `check` directive.
+    """
     _refuse_binary(text, file_name)
     document = read(text)
+    options = _check_options(document, checks)
     instructions = list(_instructions(document))
     stages, arguments = _stages(instructions, document)
     warnings = sorted(
-        (*document.warnings, *_checked(stages), *casing(instructions)),
+        (
+            *document.warnings,
+            *_checked(stages),
+            *casing(instructions),
+            *descriptions(instructions),
+        ),
         key=lambda one: (one.line, one.column),
     )
-    warnings = _wanted(warnings, document.directives, document.errors)
+    warnings = [one for one in warnings if options.counts(one.rule)]
+    document.errors += warnings if options.is_error else ()
     errors = sorted(document.errors, key=lambda one: (one.line, one.column))
     if errors:
         raise DockerfileError(errors, text, file_name)
@@ -104,9 +115,27 @@ def parse(text: str, file_name: str = "Dockerfile") -> Dockerfile:
         arguments=arguments,
         directives=document.directives,
         warnings=tuple(warnings),
+        checks=options,
         source=text,
         file_name=file_name,
     )
+
+
+def _check_options(document: Document, given: str | None) -> CheckOptions:
+    text = document.directives.get("check", "") if given is None else given
+    try:
+        return CheckOptions.parse(text)
+    except Refusal as refusal:
+        document.errors.append(
+            Problem(
+                line=document.directive_lines.get("check", 1),
+                last_line=document.directive_lines.get("check", 1),
+                column=1,
+                reason=refusal.reason,
+                suggestion=refusal.suggestion,
+            )
+        )
+        return CheckOptions()
 
 
 def parse_trigger(expression: str, position: Position) -> Instruction:
@@ -195,19 +224,3 @@ def _checked(stages: tuple[Stage, ...]) -> Iterable[Problem]:
             yield problem(stage.base, reason, "DuplicateStageName")
         names.add(stage.name)
         yield from stage_checks(stage.base, stage.instructions)
-
-
-def _wanted(
-    warnings: list[Problem], directives: Mapping[str, str], errors: list[Problem]
-) -> list[Problem]:
-    """What `# check=skip=…;error=true` leaves of the warnings."""
-    options = dict(
-        part.strip().partition("=")[::2] for part in directives.get("check", "").split(";")
-    )
-    skipped = {name.strip().lower() for name in options.get("skip", "").split(",")}
-    if "all" in skipped:
-        return []
-    kept = [one for one in warnings if one.rule.lower() not in skipped]
-    if options.get("error", "").strip().lower() == "true":
-        errors += kept
-    return kept

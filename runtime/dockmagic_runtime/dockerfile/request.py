@@ -43,6 +43,7 @@ class Request:
             position=Position(line=line, last_line=self.line.last_line, column=column),
             text=self.text[self.keyword_at :],
             heredocs=self.line.heredocs,
+            comments=self.line.comments,
             **fields,
         )
         return made

@@ -11,7 +11,7 @@ import pytest
 
 from dockmagic_runtime.builder.ports import StepProcess
 from dockmagic_runtime.dockerfile import DockerfileError
-from dockmagic_runtime.errors import InvalidInput, NotFound, ProcessFailed, StartFailed, Unsupported
+from dockmagic_runtime.errors import InvalidInput, NotFound, ProcessFailed, StartFailed
 from dockmagic_runtime.model.events import (
     BuildDone,
     BuildRequest,
@@ -450,11 +450,37 @@ def test_a_trigger_of_the_base_image_fires_once(mysite: Site) -> None:
     assert len(mysite.build("FROM child\nCMD y").chain_ids) == 1
 
 
-def test_a_trigger_that_copies_from_elsewhere_is_refused_by_line(mysite: Site) -> None:
-    base = mysite.build("FROM scratch\nONBUILD COPY --from=other /a /b")
-    mysite.images.tag(base.id, "base")
-    with pytest.raises(Unsupported, match="Dockerfile:2: COPY --from=other in an ONBUILD"):
-        mysite.build("\nFROM base")
+def test_a_trigger_may_take_from_stages_and_images(mysite: Site) -> None:
+    """Its names are those of the Dockerfile it fires in."""
+    mysite.images.tag(mysite.build("FROM scratch\nCOPY index.html /").id, "base")
+    triggers = (
+        "FROM base\nONBUILD COPY --from=made /made /from-stage\n"
+        "ONBUILD COPY --from=other /other /from-image\n"
+        "ONBUILD RUN --mount=from=made,target=/m use"
+    )
+    mysite.images.tag(mysite.build(triggers).id, "triggers")
+    other = mysite.build("FROM scratch\nCOPY <<EOF /other\nimage\nEOF")
+    mysite.images.tag(other.id, "other")
+    text = "FROM scratch AS made\nCOPY <<EOF /made\nstage\nEOF\nFROM triggers"
+    image = mysite.build(text)
+    found = [mysite.layer(image, number) for number in (-3, -2)]
+    assert (found[0] / "from-stage").read_text() == "stage\n"
+    assert (found[1] / "from-image").read_text() == "image\n"
+
+
+def test_triggers_of_an_earlier_stage_fire_too(mysite: Site) -> None:
+    mysite.images.tag(mysite.build("FROM scratch\nCOPY index.html /").id, "base")
+    text = (
+        "FROM scratch AS data\nCOPY <<EOF /d\nd\nEOF\n"
+        "FROM base AS middle\nONBUILD COPY --from=data /d /fired\nFROM middle"
+    )
+    assert (mysite.layer(mysite.build(text)) / "fired").read_text() == "d\n"
+
+
+def test_a_trigger_in_a_circle_is_told(mysite: Site) -> None:
+    mysite.images.tag(mysite.build("FROM scratch\nONBUILD COPY --from=x /a /b").id, "triggers")
+    with pytest.raises(DockerfileError, match="circular dependency detected on stage: x"):
+        mysite.build("FROM triggers AS x")
 
 
 def test_a_malformed_image_name_is_told_at_its_line(site: Site) -> None:

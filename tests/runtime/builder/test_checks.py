@@ -41,6 +41,8 @@ def warnings(text: str, base: Base = BASE, **build_args: str) -> list[str]:
         ("FROM --platform=linux/amd64 a", "FromPlatformFlagConstDisallowed", 1),
         ("FROM a\nEXPOSE 80/TCP", "ExposeProtoCasing", 2),
         ("FROM a\nEXPOSE 127.0.0.1:80:80", "ExposeInvalidFormat", 2),
+        ("# check=experimental=all\nFROM a\n# not so\nARG X=1", "InvalidDefinitionDescription", 4),
+        ("# check=experimental=all\n# base\n# is\nFROM a AS b", "InvalidDefinitionDescription", 4),
     ],
 )
 def test_a_rule_is_told_with_its_line(text: str, rule: str, line: int) -> None:
@@ -72,6 +74,8 @@ def test_a_base_image_of_another_platform_is_told() -> None:
         "FROM a\nARG PUBLIC_KEY",
         "# check=skip=JSONArgsRecommended,UndefinedVar\nFROM a\nENV x=$y\nCMD x",
         "# check=skip=all\nFROM a\nWORKDIR x",
+        "# what experimental checks would find\nFROM a AS b",
+        "# check=experimental=all\n# b is a stage\nFROM a AS b\n# X says\nARG Y=1 X=2\n#\n\nARG Z",
     ],
 )
 def test_what_is_well_is_not_told(text: str) -> None:
@@ -84,11 +88,39 @@ def test_a_file_may_make_errors_of_them() -> None:
 
 
 @pytest.mark.root
+def test_an_argument_may_take_the_place_of_the_directive(site: Site) -> None:
+    text = "# check=error=true\nFROM scratch\nWORKDIR x"
+    site.build(text, build_args={"BUILDKIT_DOCKERFILE_CHECK": "skip=WorkdirRelativePath"})
+    with pytest.raises(DockerfileError, match="WorkdirRelativePath"):
+        site.build(text)
+
+
+def test_names_of_rules_are_written_as_they_are() -> None:
+    assert warnings("# check=skip=workdirrelativepath\nFROM a\nWORKDIR x") != []
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("skpi=all", r'1:1: invalid check option "skpi" \(did you mean skip\?\)'),
+        ("all", 'invalid check option "all"'),
+        ("error=maybe", 'failed to parse check option "error=maybe"'),
+    ],
+)
+def test_a_malformed_directive_is_an_error(text: str, reason: str) -> None:
+    with pytest.raises(DockerfileError, match=reason):
+        warnings(f"# check={text}\nFROM a")
+
+
+@pytest.mark.root
 def test_a_copy_of_what_is_ignored_is_told(site: Site) -> None:
     site.write("secret")
     site.write("page")
     site.write(".dockerignore", "secret")
-    events = site.events("FROM scratch\nCOPY secret page /x/\nADD ./secret /y", check=True)
+    text = (
+        "# check=experimental=CopyIgnoredFile\nFROM scratch\nCOPY secret page /x/\nADD ./secret /y"
+    )
+    events = site.events(text, check=True)
     (only,) = events
     assert isinstance(only, BuildStarted)
     assert [told.split(":")[0] for told in only.warnings] == ["CopyIgnoredFile"] * 2

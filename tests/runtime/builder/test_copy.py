@@ -238,7 +238,7 @@ def test_chmod_is_for_all_that_is_copied(site: Site) -> None:
     image = site.build("FROM scratch\nARG M=750\nCOPY --chmod=$M d /d")
     assert stat.S_IMODE((site.layer(image) / "d").stat().st_mode) == 0o750
     assert stat.S_IMODE((site.layer(image) / "d/f").stat().st_mode) == 0o750
-    for mode in ("u+x", "99", "77777"):
+    for mode in ("u+q", "99", "77777"):
         with pytest.raises(DockerfileError, match="invalid chmod parameter"):
             site.build(f"FROM scratch\nCOPY --chmod={mode} d /d")
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from dockmagic_runtime.builder import Base, Plan, needed_images, plan
+from dockmagic_runtime.builder.modes import Mode
 from dockmagic_runtime.builder.stages import host_platform
 from dockmagic_runtime.builder.steps import RunStep, Step, TransferStep, WorkdirStep
 from dockmagic_runtime.dockerfile import DockerfileError, parse
@@ -164,6 +165,16 @@ def test_the_platform_needs_to_be_declared() -> None:
     assert config(text)["Labels"] == {"p": "", "q": host_platform()}
 
 
+def test_the_target_has_a_name_too() -> None:
+    text = "FROM a AS x\nARG TARGETSTAGE TARGETOSVERSION\nRUN x"
+    assert "TARGETSTAGE=default" in run(text).arguments
+    assert "TARGETSTAGE=x" in run(text, target="x").arguments
+
+
+def test_settings_of_the_builder_are_no_arguments() -> None:
+    assert planned("FROM a", build_args={"BUILDKIT_INLINE_CACHE": "1"}).warnings == ()
+
+
 def test_proxies_reach_run_and_neither_history_nor_key() -> None:
     plain, proxied = run("FROM a\nRUN x"), run("FROM a\nRUN x", build_args={"http_proxy": "p"})
     assert "http_proxy=p" in proxied.env
@@ -196,7 +207,7 @@ def test_variables_are_the_shells_in_run_cmd_and_entrypoint() -> None:
 def test_copy_has_absolute_paths_and_expanded_words() -> None:
     step = transfer("FROM a\nENV D=dir M=644\nWORKDIR /w\nCOPY --chmod=$M 'a' $D/b $D/x/")
     assert (step.sources, step.destination, step.into) == (("a", "dir/b"), "/w/dir/x", True)
-    assert step.mode == 0o644
+    assert step.mode == Mode.parse("644")
 
 
 def test_copy_in_json_takes_blanks_and_other_copies_say_so() -> None:
@@ -299,7 +310,7 @@ def test_the_plan_without_its_base_is_a_bug() -> None:
         ("FROM a\nCOPY a b /c", "2: When using COPY with more than one source file, the "
          "destination must be a directory and end with a /"),
         ("FROM a\nCOPY --chmod=9 a b", "2: invalid chmod parameter: '9'. it should be octal "
-         "string and between 0 and 07777"),
+         "string and between 0 and 07777, or symbolic as in u=rwX,go=rX"),
         ("FROM a\nCOPY --from=0 a b", None),
         ("FROM a\nFROM a\nCOPY --from=2 a b", "3: invalid stage index 2: the file has 2, "
          "counted from 0"),

@@ -291,3 +291,28 @@ def test_parents_begin_at_the_pivot(site: Site) -> None:
     site.write("x/y/z/a.txt", "a")
     image = site.build("FROM scratch\nCOPY --parents ./x/./y/*/a.txt /in/")
     assert tree(site.layer(image) / "in") == ["y", "y/z", "y/z/a.txt"]
+
+
+def test_two_stars_are_any_number_of_directories(site: Site) -> None:
+    for name in ("x/a.txt", "x/y/a.txt", "x/y/z/a.txt", "x/y/z/b", "a.txt"):
+        site.write(name, name)
+    (site.context / "x/y/loop").symlink_to("../..")
+    image = site.build("FROM scratch\nCOPY --parents x/./**/a.txt /in/")
+    files = ["a.txt", "y/a.txt", "y/z/a.txt"]
+    assert [one for one in tree(site.layer(image) / "in") if one.endswith("txt")] == files
+    image = site.build("FROM scratch\nCOPY --parents x/y/** /in/")
+    assert (site.layer(image) / "in/x/y/z/b").exists()
+    with pytest.raises(NotFound, match="nothing matches"):
+        site.build("FROM scratch\nCOPY x/**/b /in/")
+
+
+def test_where_a_file_is_counts_when_its_parents_come_along(site: Site) -> None:
+    """The same name and contents in another directory are another layer."""
+    text = "FROM scratch\nCOPY --parents */a.txt /in/"
+    site.write("x/a.txt", "a")
+    site.build(text)
+    (site.context / "x").rename(site.context / "y")
+    assert not site.steps(text)[1].cached
+    (site.context / "y").chmod(0o700)
+    assert not site.steps(text)[1].cached
+    assert site.steps(text)[1].cached
