@@ -118,7 +118,7 @@ class AreasLeft:
                 areas.add(area)
             prepare(area)
 
-        Area.prepare = noting  # type: ignore[method-assign]
+        Area.prepare = noting  # type: ignore[method-assign, assignment]
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         self.left = left_behind(HostSnapshot.nothing(), *self.areas)
