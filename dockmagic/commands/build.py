@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dockmagic.commands.build_call import Outline, Targets
 from dockmagic.commands.build_flags import (
     BUILD_FLAGS,
     archives,
@@ -36,6 +38,7 @@ from dockmagic_runtime.model.image import Image
 if TYPE_CHECKING:
     from dockmagic_runtime.engine import Engine
 
+_CALLS = {"outline": Outline, "targets": Targets}
 _KEPT = 64 * 1024  # bytes of output kept for each step; the end is what tells of a failure
 
 
@@ -128,6 +131,14 @@ def build(
 
 
 def _watched(engine: Engine, request: BuildRequest, arguments: Arguments) -> Iterator[Event]:
+    call = arguments.flag("call")
+    if call.method in _CALLS and not request.check:
+        yield _CALLS[call.method](engine.build_outline(request), call.format)
+        return
+    yield from _built(engine, request, arguments)
+
+
+def _built(engine: Engine, request: BuildRequest, arguments: Arguments) -> Iterator[Event]:
     steps = Steps()
     quiet, iidfile = is_quiet(arguments), arguments.flag("iidfile")
     warnings: tuple[str, ...] = ()
@@ -141,12 +152,14 @@ def _watched(engine: Engine, request: BuildRequest, arguments: Arguments) -> Ite
             continue
         if iidfile:
             Path(iidfile).write_text(event.image.id)
-        yield from _handed_on(engine, event, arguments)
+        pushed = yield from _handed_on(engine, event, arguments)
+        if metadata_file := arguments.flag("metadata-file"):
+            _write_metadata(metadata_file, event, pushed)
         yield Built(
             event.image, event.tags, steps.all(), event.seconds, event.warnings, quiet
         )  # fmt: skip
     if request.check:
-        yield Checked(warnings)
+        yield Checked(warnings, arguments.flag("call").format)
 
 
 def _hinted(events: Iterator[BuildEvent]) -> Iterator[BuildEvent]:
@@ -159,8 +172,22 @@ def _hinted(events: Iterator[BuildEvent]) -> Iterator[BuildEvent]:
         raise
 
 
-def _handed_on(engine: Engine, done: BuildDone, arguments: Arguments) -> Iterator[Event]:
-    """Into archives, and to registries."""
+def _write_metadata(path: str, done: BuildDone, pushed: str) -> None:
+    """As buildx writes it; the digest is the manifest's where a registry has it."""
+    document = {
+        "containerimage.config.digest": done.image.id,
+        "containerimage.digest": pushed or done.image.id,
+        "image.name": ",".join(done.tags),
+    }
+    with replaced(path) as file:
+        file.write(json.dumps(document, indent=2).encode())
+
+
+def _handed_on(
+    engine: Engine, done: BuildDone, arguments: Arguments
+) -> Generator[Event, None, str]:
+    """Into archives, and to registries; the digest of the manifest that was pushed last."""
+    digest = ""
     names = done.tags or (done.image.id,)
     for path in archives(arguments):
         if path == "-":
@@ -173,8 +200,11 @@ def _handed_on(engine: Engine, done: BuildDone, arguments: Arguments) -> Iterato
             raise InvalidInput("tag is needed when pushing to registry", hint="build with -t NAME")
         for tag in done.tags:
             for event in engine.push(tag):
-                if not isinstance(event, PushDone):
+                if isinstance(event, PushDone):
+                    digest = event.digest
+                else:
                     yield event
+    return digest
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -182,12 +212,15 @@ class Checked(Result):
     """What `--check` found; the warnings themselves were told before."""
 
     warnings: tuple[str, ...]
+    format: str = "text"
 
     @property
     def exit_code(self) -> int:
         return 1 if self.warnings else 0
 
     def text(self) -> str:
+        if self.format == "json":
+            return json.dumps({"warnings": self.warnings}, indent=2, ensure_ascii=False)
         count = len(self.warnings)
         if not count:
             return "Check complete, no warnings found."

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import csv
 import os
 from pathlib import Path
 from typing import Any
 
+from dockmagic.commands.build_call import Call, parse_call
+from dockmagic.commands.build_refused import REFUSED_FLAGS
 from dockmagic.commands.container_flags import parse_host, parse_ulimit
 from dockmagic.commands.environment import check_label, read_env, read_labels
-from dockmagic.commands.flags import Arguments, Flag, integer, planned, switch, value, values
+from dockmagic.commands.flags import (
+    Arguments,
+    Flag,
+    as_switch,
+    integer,
+    planned,
+    switch,
+    value,
+    values,
+)
 from dockmagic.commands.platforms import IMAGE_FLAGS
 from dockmagic.commands.quantities import parse_size, parse_swap
 from dockmagic_runtime.errors import InvalidInput, NotFound, Unsupported
@@ -19,7 +31,17 @@ _PROGRESS = ("auto", "plain", "tty", "quiet")
 _NETWORKS = {"": "bridge", "default": "bridge", "bridge": "bridge", "host": "host", "none": "none"}
 _ENTITLEMENTS = ("network.host", "security.insecure")
 _SECRET_LIMIT = 500 * 1024  # Docker's
-_KINDS = ("local", "tar", "docker", "oci", "image", "registry")
+# the exporters, and what can be said of each
+_IMAGE_KEYS = ("name", "push", "rewrite-timestamp")
+_ARCHIVE_KEYS = ("dest", "name", "tar", "rewrite-timestamp")
+_KINDS = {
+    "local": ("dest",),
+    "tar": ("dest",),
+    "docker": _ARCHIVE_KEYS,
+    "oci": _ARCHIVE_KEYS,
+    "image": _IMAGE_KEYS,
+    "registry": _IMAGE_KEYS,
+}
 
 
 def check_progress(text: str) -> str:
@@ -49,7 +71,7 @@ def parse_build_context(text: str) -> tuple[str, str]:
 
 def parse_secret(text: str) -> tuple[str, str, str]:
     """`id=NAME[,src=FILE][,env=VARIABLE]`: (id, file, variable)."""
-    words = _words(text, ("id", "type", "src", "source", "env"))
+    words = attributes(text, ("id", "type", "src", "source", "env"))
     kind = words.get("type", "file")
     if kind not in ("file", "env"):
         raise ValueError(f'unsupported secret type "{kind}"')
@@ -71,22 +93,29 @@ def parse_output(text: str) -> BuildOutput:
     """`type=tar,dest=FILE`, or a directory alone."""
     if "=" not in text:
         return BuildOutput(kind="local", path=text) if text != "-" else BuildOutput("tar", "-")
-    words = _words(text, None)
-    kind, path = words.get("type", ""), words.get("dest", "")
+    kind = attributes(text, None).get("type", "")
     if kind not in _KINDS:
         raise ValueError(f'exporter "{kind}" could not be found, one of {", ".join(_KINDS)}')
+    words = attributes(text, ("type", *_KINDS[kind]))
+    path = words.get("dest", "")
     if kind in ("local", "tar", "oci") and not path:
         raise ValueError(f"dest is required for {kind} exporter")
-    if kind == "image" and words.get("push") == "true":
+    for key, wanted in (("tar", True), ("rewrite-timestamp", True)):
+        if key in words and as_switch(words[key]) is not wanted:
+            raise ValueError(f"{key}={words[key]} is not supported")
+    if kind == "image" and as_switch(words.get("push", "false")):
         kind = "registry"
-    return BuildOutput(kind, path)
+    names = tuple(name for name in words.get("name", "").split(",") if name)
+    return BuildOutput(kind, path, names)
 
 
-def _words(text: str, known: tuple[str, ...] | None) -> dict[str, str]:
+def attributes(text: str, known: tuple[str, ...] | None) -> dict[str, str]:
+    """`key=value,…`, where quotes keep commas: `type=image,"name=a,b"`. Raises ValueError."""
     words = {}
-    for part in text.split(","):
+    for part in next(csv.reader([text])):
         key, equals, value = part.partition("=")
-        if not equals or (known and key not in known):
+        key = key.strip().lower()
+        if not equals or (known is not None and key not in known):
             raise ValueError(f"unexpected key '{key}' in '{part}'")
         words[key] = value
     return words
@@ -102,8 +131,11 @@ BUILD_FLAGS: tuple[Flag, ...] = (
            convert=parse_entitlement),
     values("build-arg", help="Value of an ARG, NAME=VALUE, or NAME to pass yours on"),
     values("build-context", help="Another context, NAME=PATH", convert=parse_build_context),
+    value("call", help="Tell of the Dockerfile instead: check, outline or targets",
+          default=Call(), convert=parse_call),
     value("cgroup-parent", help="Control group that RUN is put into"),
     switch("check", help="Only look for what is wrong or unwise in the Dockerfile"),
+    switch("compress", help="Compress the context that is sent: it is read in place here"),
     integer("cpu-period", help="Length of a scheduling period, microseconds"),
     integer("cpu-quota", help="CPU time in each period, microseconds"),
     integer("cpu-shares", "c", "Weight against other containers"),
@@ -116,9 +148,11 @@ BUILD_FLAGS: tuple[Flag, ...] = (
     switch("load", help="Keep the image here: always so"),
     _bytes("memory", "m", "Memory limit of RUN"),
     _bytes("memory-swap", "", "Memory and swap together, -1 for no limit", parse_swap),
+    value("metadata-file", help="Write what was built to this file, as JSON"),
     value("network", help="Network of RUN: default, host or none", default="bridge",
           convert=parse_network),
     switch("no-cache", help="Run every step anew"),
+    values("no-cache-filter", help="Run every step of these stages anew", type="stringArray"),
     values("output", "o",
            "Besides the image: DIRECTORY, type=local|tar|docker|oci,dest=PATH",
            type="stringArray", convert=parse_output),
@@ -136,10 +170,8 @@ BUILD_FLAGS: tuple[Flag, ...] = (
     value("target", help="Stage to build"),
     values("ulimit", help="Limit of RUN, NAME=SOFT[:HARD]", convert=parse_ulimit),
     *IMAGE_FLAGS,
-    *planned(
-        "cache-from=strings", "cache-to=list", "compress", "isolation=string",
-        "security-opt=strings", "squash",
-    ),
+    *REFUSED_FLAGS,
+    *planned("cache-from=strings", "cache-to=list"),
 )  # fmt: skip
 
 
@@ -149,11 +181,12 @@ def request_fields(arguments: Arguments) -> dict[str, Any]:
     if not flag("rm"):
         raise Unsupported("the flag --rm=false of 'docker build' is not supported")
     return {
-        "tags": flag("tag"),
+        "tags": (*flag("tag"), *(name for one in flag("output") for name in one.names)),
         "build_args": _build_args(flag("build-arg")),
         "labels": read_labels((), flag("label")),
         "target": flag("target"),
         "no_cache": flag("no-cache"),
+        "no_cache_stages": _names(flag("no-cache-filter")),
         "pull": flag("pull"),
         "network": flag("network"),
         "secrets": {id: _secret(id, *source) for id, *source in flag("secret")},
@@ -164,7 +197,7 @@ def request_fields(arguments: Arguments) -> dict[str, Any]:
         "resources": _resources(arguments),
         "ulimits": dict(flag("ulimit")),
         "cgroup_parent": flag("cgroup-parent"),
-        "check": flag("check"),
+        "check": flag("check") or flag("call").method == "check",
         "outputs": tuple(one for one in flag("output") if one.kind in ("local", "tar")),
         **({"shm_size": flag("shm-size")} if flag("shm-size") else {}),
     }
@@ -179,6 +212,10 @@ def archives(arguments: Arguments) -> list[str]:
 def is_pushed(arguments: Arguments) -> bool:
     outputs = arguments.flag("output")
     return arguments.flag("push") or any(one.kind == "registry" for one in outputs)
+
+
+def _names(lists: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for text in lists for name in text.split(",") if name)
 
 
 def is_quiet(arguments: Arguments) -> bool:

@@ -45,6 +45,7 @@ from dockmagic_runtime.model.event import Event
 from dockmagic_runtime.model.events import BuildEvent, BuildRequest
 from dockmagic_runtime.model.explanation import Explanation
 from dockmagic_runtime.model.image import Image
+from dockmagic_runtime.model.outline import BuildOutline
 from dockmagic_runtime.model.usage import ContainerSize, DiskUsage, Pruned
 from dockmagic_runtime.model.volume import PrunedVolumes, Volume
 from dockmagic_runtime.rooms import Rooms
@@ -92,6 +93,10 @@ class Engine(Rooms, ImageVerbs):
     def build(self, request: BuildRequest) -> Iterator[BuildEvent]:
         """Build an image; yields events, the last a `BuildDone`."""
         return self._builder.build(request)
+
+    def build_outline(self, request: BuildRequest) -> BuildOutline:
+        """What its Dockerfile offers and takes; nothing is built."""
+        return self._builder.outline(request)
 
     def failed_build(self) -> Image:
         """What the last RUN that failed has left, to be entered. Raises NotFound."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +17,8 @@ from dockmagic.cli import main
 from dockmagic.commands.build_flags import request_fields
 from dockmagic.commands.flags import WrongUsage
 from dockmagic_runtime.errors import DockmagicError, InvalidInput, NotFound, Unsupported
-from dockmagic_runtime.model.events import BuildOutput
+from dockmagic_runtime.model.events import BuildOutput, PushDone
+from dockmagic_runtime.model.outline import BuildArgument, BuildInput, BuildOutline, BuildTarget
 from dockmagic_runtime.model.usage import CacheUsage
 
 
@@ -120,6 +123,109 @@ def test_outputs() -> None:
     )
 
 
+def test_outputs_may_name_the_image() -> None:
+    found = fields('-t x --output type=image,"name=a,b:2",push=false --output type=registry,name=c')
+    assert found["tags"] == ("x", "a", "b:2", "c")
+
+
+# What `docker build --help` and `docker buildx build --help` list.
+DOCKERS = """
+add-host allow annotation attest build-arg build-context builder cache-from cache-to call
+cgroup-parent check compress cpu-period cpu-quota cpu-shares cpuset-cpus cpuset-mems debug
+disable-content-trust file force-rm iidfile isolation label load memory memory-swap metadata-file
+network no-cache no-cache-filter output platform progress provenance pull push quiet rm sbom secret
+security-opt shm-size squash ssh tag target ulimit
+""".split()
+
+
+def test_every_flag_of_dockers_is_known() -> None:
+    flags = {flag.name: flag for flag in commands.parser("build").flags}
+    assert set(DOCKERS) <= set(flags)
+
+
+def test_flags_that_ask_for_nothing_are_no_mistake() -> None:
+    fields(
+        "--provenance=false --sbom false --attest type=provenance,disabled=true --builder default "
+        "--isolation default --squash=false --debug=false --compress --force-rm --load --rm"
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("--squash", "for a single one: FROM scratch"),
+        ("--security-opt seccomp=unconfined", "RUN --security=insecure"),
+        ("--isolation hyperv", "Linux namespaces only"),
+        ("--annotation a=b", "use --label"),
+        ("--attest type=sbom", "attestations are not made here"),
+        ("--provenance mode=max", "attestations are not made here"),
+        ("--sbom=true", "attestations are not made here"),
+        ("--builder mine", "one builder, called default"),
+        ("-D", "docker explain build"),
+    ],
+)
+def test_a_flag_that_cannot_be_says_so(line: str, reason: str) -> None:
+    with pytest.raises(Unsupported, match=reason):
+        fields(line)
+
+
+def test_stages_may_be_built_anew() -> None:
+    assert fields("--no-cache-filter a,b --no-cache-filter 2")["no_cache_stages"] == ("a", "b", "2")
+
+
+def test_what_was_built_is_written_to_a_file(
+    dockmagic: Any, engine: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM busybox")
+    assert dockmagic(f"build -t site --metadata-file {tmp_path}/m {tmp_path}")[0] == 0
+    image = engine.known[-1].id
+    assert json.loads((tmp_path / "m").read_text()) == {
+        "containerimage.config.digest": image,
+        "containerimage.digest": image,
+        "image.name": "docker.io/library/site:latest",
+    }
+
+    def push(reference: str) -> Iterator[PushDone]:
+        yield PushDone(reference=reference, digest="sha256:m", size=1)
+
+    monkeypatch.setattr(engine, "push", push, raising=False)
+    assert dockmagic(f"build -t site --push --metadata-file {tmp_path}/m {tmp_path}")[0] == 0
+    assert json.loads((tmp_path / "m").read_text())["containerimage.digest"] == "sha256:m"
+
+
+OUTLINE = BuildOutline(
+    targets=(
+        BuildTarget(name="made", base="gcc", description="compiles"),
+        BuildTarget(name="1", base="scratch", is_default=True),
+    ),
+    target=BuildTarget(name="1", base="scratch", is_default=True),
+    arguments=(BuildArgument(name="V", value="1", description="the version"),),
+    secrets=(BuildInput(id="token", required=True),),
+    ssh=(),
+)
+
+
+def test_a_dockerfile_is_told_of(
+    dockmagic: Any, engine: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM busybox")
+    monkeypatch.setattr(engine, "build_outline", lambda request: OUTLINE, raising=False)
+    assert dockmagic(f"build --call targets {tmp_path}")[1].splitlines() == [
+        "TARGET        DESCRIPTION",
+        "made          compiles",
+        "1 (default)",
+    ]
+    assert dockmagic(f"build --call outline {tmp_path}")[1].split() == (
+        "TARGET: 1 BUILD ARG VALUE DESCRIPTION V 1 the version SECRET REQUIRED token true".split()
+    )
+    told = json.loads(dockmagic(f"build --call outline,format=json {tmp_path}")[1])
+    assert (told["name"], told["args"][0]["name"], told["ssh"]) == ("1", "V", [])
+    told = json.loads(dockmagic(f"build --call=targets,format=json {tmp_path}")[1])
+    assert (told["default"], len(told["targets"])) == ("1", 2)
+    assert not [call for call in engine.calls if call[0] == "build"]
+    assert fields("--call check")["check"]
+
+
 def test_an_epoch_of_the_environment_is_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "5")
     assert fields("")["build_args"] == {"SOURCE_DATE_EPOCH": "5"}
@@ -139,7 +245,11 @@ def test_an_epoch_of_the_environment_is_handed_on(monkeypatch: pytest.MonkeyPatc
         "--output type=oci",
         "--output type=paper,dest=x",
         "--platform plan9/mips",
-        "--cache-to type=local,dest=x",
+        "--output type=local,dest=x,name=y",
+        "--output type=oci,dest=x,tar=false",
+        "--output type=image,compression=zstd",
+        "--call tea",
+        "--call outline,format=yaml",
         "--rm=false",
     ],
 )

@@ -26,6 +26,7 @@ from dockmagic_runtime.builder.execution import Execution
 from dockmagic_runtime.builder.export import export
 from dockmagic_runtime.builder.mounting import Mounter
 from dockmagic_runtime.builder.origin import Origin
+from dockmagic_runtime.builder.outline import outline
 from dockmagic_runtime.builder.performing import Performer
 from dockmagic_runtime.builder.plan import needed_images, plan
 from dockmagic_runtime.builder.ports import Images, Layers, StepRunner, Workspace
@@ -46,6 +47,7 @@ from dockmagic_runtime.model.events import (
     PullEvent,
 )
 from dockmagic_runtime.model.image import Image
+from dockmagic_runtime.model.outline import BuildOutline
 from dockmagic_runtime.model.reference import ImageReference
 from dockmagic_runtime.store.database import Database
 
@@ -116,6 +118,15 @@ class Builder:
             seconds=time.monotonic() - began,
             warnings=made.warnings,
         )
+
+    def outline(self, request: BuildRequest) -> BuildOutline:
+        """What the Dockerfile offers and takes. Raises DockerfileError."""
+        scratch = Scratch(self._scratch)
+        try:
+            request = localized(request, scratch)
+            return outline(parse(request.dockerfile or "", request.file_name), request)
+        finally:
+            scratch.close()
 
     def failed(self) -> Image:
         """The files that the last failed RUN has left, as an image that begins with a shell.
@@ -209,7 +220,7 @@ class Builder:
             cache,
             made.epoch,
         )
-        return Execution(made, not request.no_cache, cache, copier, mounter, performer)
+        return Execution(made, cache, copier, mounter, performer)
 
     def _image(self, made: Plan, tip: Tip, labels: dict[str, str]) -> Image:
         """The image of the target. A FROM with nothing after it is its base image itself."""

@@ -36,7 +36,6 @@ class Execution:
     """One plan being run. `tips` has the result of each stage that was reached."""
 
     plan: Plan
-    use_cache: bool
     cache: BuildCache
     copier: Copier
     mounter: Mounter
@@ -137,7 +136,7 @@ class Execution:
         self, step: Step, tip: Tip, key: str, contents: Contents
     ) -> tuple[Result | None, str]:
         """The result in the cache, or None and why there is none that can be used."""
-        if not self.use_cache:
+        if step.stage in self.plan.uncached:
             return None, "--no-cache"
         if tip.missed:
             return None, f"step {tip.missed} was built anew"

@@ -82,6 +82,7 @@ class _Planner:
             config=self._results[target].with_labels(self._request.labels),
             warnings=self._all_warnings(),
             epoch=epoch_of(self._request.build_args),
+            uncached=self._stages.uncached(),
             source=self._dockerfile,
         )
 

@@ -149,12 +149,22 @@ class Stages:
     def target(self) -> Stage:
         if not self.request.target:
             return self.dockerfile.stages[-1]
-        found = self.dockerfile.stage(self.request.target)
+        return self._asked_for(self.request.target, "target")
+
+    def uncached(self) -> frozenset[int]:
+        """The stages whose steps are to be done whatever the cache has."""
+        if self.request.no_cache:
+            return frozenset(range(len(self.dockerfile.stages)))
+        names = self.request.no_cache_stages
+        return frozenset(self._asked_for(name, "no-cache-filter").index for name in names)
+
+    def _asked_for(self, name: str, what: str) -> Stage:
+        found = self.dockerfile.stage(name)
         if found is None:
             names = tuple(stage.name for stage in self.dockerfile.stages if stage.name)
-            suggestion = near(self.request.target.lower(), names)
+            suggestion = near(name.lower(), names)
             raise InvalidInput(
-                f'target stage "{self.request.target}" could not be found',
+                f'{what} stage "{name}" could not be found',
                 hint=f"did you mean {suggestion}?" if suggestion else "",
             )
         return found

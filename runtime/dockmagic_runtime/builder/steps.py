@@ -253,6 +253,7 @@ class Plan:
     config: StageConfig
     warnings: tuple[str, ...] = field(default=())
     epoch: int | None = None
+    uncached: frozenset[int] = frozenset()  # the stages whose steps are done anew
     source: Dockerfile | None = field(default=None, repr=False)
 
     def excerpt(self, step: Step) -> str:

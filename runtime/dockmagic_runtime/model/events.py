@@ -97,10 +97,11 @@ BuildEvent = BuildStarted | StepStarted | StepOutput | StepDone | PullStatus | B
 @dataclass(frozen=True, slots=True)
 class BuildOutput:
     """`--output`: the image's files besides the image: "local" into the directory `path`, or
-    "tar" into that file, "-" for standard output."""
+    "tar" into that file, "-" for standard output. `names` are further tags."""
 
     kind: str
     path: str
+    names: tuple[str, ...] = ()
 
 
 class Readable(Protocol):
@@ -127,6 +128,7 @@ class BuildRequest:
     labels: dict[str, str] = field(default_factory=dict)
     target: str = ""
     no_cache: bool = False
+    no_cache_stages: tuple[str, ...] = ()  # names or numbers: their steps are done anew
     pull: bool = False
     network: str = "bridge"
     secrets: dict[str, bytes] = field(default_factory=dict, repr=False)

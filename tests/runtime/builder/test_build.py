@@ -234,6 +234,18 @@ def test_no_cache_does_everything_and_says_so(mysite: Site) -> None:
     assert len(mysite.runner.processes) == 2
 
 
+def test_the_steps_of_some_stages_may_be_done_anew(mysite: Site) -> None:
+    text = (
+        SITE.replace("FROM scratch", "FROM scratch AS one")
+        + "FROM scratch\nCOPY --from=one /made /"
+    )
+    mysite.build(text)
+    found = reasons(mysite, text, no_cache_stages=("one",))
+    assert found == ["", "--no-cache", "--no-cache", "--no-cache", "--no-cache", "", ""]
+    with pytest.raises(InvalidInput, match='no-cache-filter stage "tow" could not be found'):
+        mysite.build(text, no_cache_stages=("tow",))
+
+
 def test_an_argument_in_scope_belongs_to_the_key_of_a_run(mysite: Site) -> None:
     dockerfile = "FROM scratch\nCOPY . /\nARG WHO=me\nRUN touch"
     mysite.build(dockerfile)

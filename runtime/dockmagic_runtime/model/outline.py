@@ -1,0 +1,43 @@
+"""What a Dockerfile offers, without building it: `--call=targets` and `--call=outline`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildTarget:
+    """A stage; `name` is its number where it has none, `base` as it is written."""
+
+    name: str
+    base: str
+    description: str = ""
+    is_default: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildArgument:
+    """An ARG with its value in this build; `value` None where it has none."""
+
+    name: str
+    value: str | None
+    description: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildInput:
+    """A secret or an agent, by the id that `--secret` or `--ssh` gives it."""
+
+    id: str
+    required: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildOutline:
+    """All stages of the file, and what those of the target take. `warnings` of the checks."""
+
+    targets: tuple[BuildTarget, ...]
+    target: BuildTarget
+    arguments: tuple[BuildArgument, ...]
+    secrets: tuple[BuildInput, ...]
+    ssh: tuple[BuildInput, ...]
