@@ -8,42 +8,72 @@ static busybox with a link per applet.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
 
-RUN, EXEC, PS = "run --rm busybox true", "exec true", "ps, 20 containers"
-BUILD, REBUILD = "build, 12 steps of which 6 RUN", "the same, all cached"
-_WORDS = {RUN: ("run", "--rm", "busybox", "true"), EXEC: ("exec", "bench0", "true"), PS: ("ps",)}
+from benchmarks.rows import (
+    BIG,
+    BIG_PATH,
+    BUILD,
+    COMMIT,
+    COPY,
+    DIFF,
+    EXEC,
+    FILL,
+    PS,
+    REBUILD,
+    RUN,
+    RUNNING,
+    SIDE,
+    build_context,
+    processes_of,
+    proportional_size,
+)
+
+SIDE_NAMES = tuple(f"side{number}" for number in range(RUNNING))
+
+_WORDS = {
+    RUN: ("run", "--rm", "busybox", "true"),
+    EXEC: ("exec", "bench0", "true"),
+    PS: ("ps",),
+    DIFF: ("diff", BIG),
+    COMMIT: ("commit", BIG),
+}
 
 
 class Peer(Protocol):
-    """Something that runs containers. `prepare` brings up what the rows need and is not timed."""
+    """Something that runs containers. Only `do` is timed."""
 
     name: str
     version: str
 
-    def prepare(self, running: int) -> None: ...
+    def prepare(self, running: int) -> None:
+        """Bring up what the rows need."""
+
     def can(self, row: str) -> bool: ...
     def do(self, row: str) -> None: ...
+
+    def undo(self, row: str) -> None:
+        """Take away what a round has left that the next one would trip over."""
+
+    def memory(self) -> float:
+        """Bytes of memory for each container that runs, its own program left out."""
+
     def close(self) -> None: ...
 
 
-def build_context(directory: Path) -> Path:
-    """A Dockerfile of 12 instructions, of which six run something, and the file that it copies."""
-    runs = [f"RUN echo {number} > {number}" for number in range(6)]
-    lines = ["FROM busybox", "ENV A=1", "WORKDIR /app", "COPY file /app/", *runs, "LABEL x=y",
-             'CMD ["sh"]']  # fmt: skip
-    directory.mkdir()
-    (directory / "file").write_text("x")
-    (directory / "Dockerfile").write_text("\n".join(lines) + "\n")
-    return directory
+def side_by_side(start: Callable[[str], object]) -> None:
+    with ThreadPoolExecutor(RUNNING) as pool:
+        list(pool.map(start, SIDE_NAMES))
 
 
 class Namespaces:
@@ -93,6 +123,8 @@ class Docker:
             "DOCKER_HOST": f"unix://{state}/docker.sock",
             "DOCKER_BUILDKIT": "0",  # the classic builder: the other is a program of its own
         }
+        self._state = state
+        self._copies = 0
         self._context = build_context(state / "context")
         self._log = (state / "dockerd.log").open("w")
         self._daemon = subprocess.Popen(
@@ -132,7 +164,11 @@ class Docker:
 
     def prepare(self, running: int) -> None:
         for number in range(running):
-            self._docker("run", "-d", "--name", f"bench{number}", "busybox", "sleep", "3600")
+            self._start(f"bench{number}")
+        self._docker("run", "--name", BIG, "busybox", "sh", "-c", FILL)
+
+    def _start(self, name: str) -> None:
+        self._docker("run", "-d", "--name", name, "busybox", "sleep", "3600")
 
     def can(self, row: str) -> bool:
         return True
@@ -141,8 +177,22 @@ class Docker:
         if row in (BUILD, REBUILD):
             cache = ("--no-cache",) if row == BUILD else ()
             self._docker("build", "-q", *cache, str(self._context))
+        elif row == SIDE:
+            side_by_side(self._start)
+        elif row == COPY:
+            self._copies += 1
+            self._docker("cp", f"{BIG}:{BIG_PATH}", f"{self._state}/copy{self._copies}")
         else:
             self._docker(*_WORDS[row])
+
+    def undo(self, row: str) -> None:
+        if row == SIDE:
+            self._docker("rm", "-f", *SIDE_NAMES)
+
+    def memory(self) -> float:
+        """Without the daemons, which all share."""
+        found = processes_of(self._state, ("containerd-shim",))
+        return sum(map(proportional_size, found)) / RUNNING
 
     def close(self) -> None:
         with contextlib.suppress(RuntimeError):
@@ -164,6 +214,8 @@ class Podman:
     name = "podman"
 
     def __init__(self, state: Path, image: Path) -> None:
+        self._state = state
+        self._copies = 0
         self._namespaces = Namespaces()
         self._words = [
             *self._namespaces.enter(),
@@ -186,15 +238,32 @@ class Podman:
 
     def prepare(self, running: int) -> None:
         for number in range(running):
-            name = f"bench{number}"
-            self._podman("run", *_LIMITS, "-d", "--name", name, "busybox", "sleep", "3600")
+            self._start(f"bench{number}")
+        self._podman("run", *_LIMITS, "--name", BIG, "busybox", "sh", "-c", FILL)
+
+    def _start(self, name: str) -> None:
+        self._podman("run", *_LIMITS, "-d", "--name", name, "busybox", "sleep", "3600")
 
     def can(self, row: str) -> bool:
-        return row in _WORDS
+        return row in _WORDS or row in (COPY, SIDE)
 
     def do(self, row: str) -> None:
-        verb, *rest = _WORDS[row]
-        self._podman(verb, *(_LIMITS if verb == "run" else ()), *rest)
+        if row == SIDE:
+            side_by_side(self._start)
+        elif row == COPY:
+            self._copies += 1
+            self._podman("cp", f"{BIG}:{BIG_PATH}", f"{self._state}/copy{self._copies}")
+        else:
+            verb, *rest = _WORDS[row]
+            self._podman(verb, *(_LIMITS if verb == "run" else ()), *rest)
+
+    def undo(self, row: str) -> None:
+        if row == SIDE:
+            self._podman("rm", "-f", "-t", "0", *SIDE_NAMES)
+
+    def memory(self) -> float:
+        found = processes_of(self._state, ("conmon",))
+        return sum(map(proportional_size, found)) / RUNNING
 
     def close(self) -> None:
         with contextlib.suppress(RuntimeError):
@@ -217,7 +286,7 @@ class Runc:
         self._spec["process"]["terminal"] = False
         self._write(["true"])
         self.version = call(["runc", "--version"]).split()[2]
-        self._running = 0
+        self._started: list[str] = []
         self._next = 0
 
     def _write(self, arguments: list[str]) -> None:
@@ -230,26 +299,29 @@ class Runc:
     def prepare(self, running: int) -> None:
         self._write(["sleep", "3600"])
         for number in range(running):
-            # --detach leaves our pipes to the container, so it gets the null device
-            subprocess.run(
-                [
-                    "runc",
-                    f"--root={self._state}/run",
-                    "run",
-                    "--detach",
-                    f"--bundle={self._state}",
-                    f"dmbench{number}",
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                check=True,
-            )
-            self._running += 1
+            self._start(f"{number}")
         self._write(["true"])
 
+    def _start(self, name: str) -> None:
+        # --detach leaves our pipes to the container, so it gets the null device
+        subprocess.run(
+            [
+                "runc",
+                f"--root={self._state}/run",
+                "run",
+                "--detach",
+                f"--bundle={self._state}",
+                f"dmbench{name}",
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=True,
+        )
+        self._started.append(f"dmbench{name}")
+
     def can(self, row: str) -> bool:
-        return row in _WORDS
+        return row in (RUN, EXEC, PS)
 
     def do(self, row: str) -> None:
         self._next += 1
@@ -260,19 +332,26 @@ class Runc:
         }
         self._runc(*words[row])
 
+    def undo(self, row: str) -> None:
+        """Nothing of its rows stays."""
+
+    def memory(self) -> float:
+        """Nobody stays with a container."""
+        return 0
+
     def close(self) -> None:
-        for number in range(self._running):
-            self._runc("delete", "--force", f"dmbench{number}")
+        for name in self._started:
+            self._runc("delete", "--force", name)
 
 
-def installed(state: Path, image: Path) -> Iterator[Peer]:
-    """Every peer that this machine has, started."""
+def installed(state: Path, image: Path) -> Iterator[Callable[[], Peer]]:
+    """How to start every peer that this machine has."""
     for kind, programs in (
-        (Docker, ("dockerd", "docker")),
-        (Podman, ("podman",)),
+        (Docker, ("dockerd", "containerd", "docker")),
+        (Podman, ("podman", "runc")),
         (Runc, ("runc",)),
     ):
         if all(map(shutil.which, programs)):
             directory = state / kind.__name__.lower()
             directory.mkdir()
-            yield kind(directory, image)
+            yield functools.partial(kind, directory, image)

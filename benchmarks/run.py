@@ -16,20 +16,41 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import Self
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.ours import FIRST, IMPORT, LARGE, LOAD, PARSE, Ours, seconds_of
-from benchmarks.peers import BUILD, EXEC, PS, REBUILD, RUN, Peer, installed
+from benchmarks.ours import Ours, seconds_of
+from benchmarks.peers import Peer, installed
+from benchmarks.rows import (
+    BUILD,
+    COMMIT,
+    COPY,
+    DIFF,
+    EXEC,
+    FIRST,
+    FIRST_RUNS,
+    HEAVY,
+    IMPORT,
+    LARGE,
+    LAST_RUNS,
+    LOAD,
+    MEMORY,
+    PARSE,
+    PS,
+    REBUILD,
+    RUN,
+    RUNNING,
+    SIDE,
+)
 from dockmagic_runtime.catalogue.applets import make_applet_root
 
 HERE = Path(__file__).parent
-RUNNING = 20
-ROWS = (RUN, EXEC, PS, BUILD, REBUILD)
+ROWS = (RUN, EXEC, PS, SIDE, DIFF, COPY, COMMIT, BUILD, REBUILD)
 OURS = (PARSE, LARGE)  # that nobody else has
-Times = dict[str, dict[str, float]]  # median seconds by row and peer
+Values = dict[str, dict[str, float]]  # by row and peer: median seconds, or bytes of memory
 
 
 def main() -> int:
@@ -38,93 +59,147 @@ def main() -> int:
     parser.add_argument("--no-write", action="store_true", help="leave benchmarks/README.md alone")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="dockmagic-bench-") as directory:
-        peers, times = _measure(Path(directory), options.rounds)
-    table = _table(peers, times)
+        bench = Bench(Path(directory), options.rounds)
+        with bench:
+            bench.measure()
+    table = _table(bench.peers, bench.values)
     print(table)
+    for note in bench.notes:
+        print(f"- {note}", file=sys.stderr)
     if not options.no_write:
-        (HERE / "README.md").write_text(_page(peers, table, options.rounds))
+        (HERE / "README.md").write_text(_page(bench, table))
     return 0
 
 
-def _measure(state: Path, rounds: int) -> tuple[list[Peer], Times]:
-    image = state / "busybox.tar"
-    (state / "nothing").mkdir()
-    make_applet_root(state / "nothing", image)
-    with contextlib.ExitStack() as stack:
-        peers: list[Peer] = []
-        for peer in _start(state, image):
-            stack.callback(peer.close)
+class Bench:
+    """The peers of one run and what was measured of them. A context manager: it ends them.
+
+    A peer that does not start is left out, and so is a row in which one fails; `notes` say why.
+    """
+
+    def __init__(self, state: Path, rounds: int) -> None:
+        self.rounds = rounds
+        self.peers: list[Peer] = []
+        self.values: Values = {}
+        self.notes: list[str] = []
+        self._state = state
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        image = self._state / "busybox.tar"
+        (self._state / "nothing").mkdir()
+        make_applet_root(self._state / "nothing", image)
+        self._ours = Ours(self._state)
+        self._take(lambda: self._ours)
+        for start in installed(self._state, image):
+            try:
+                self._take(start)
+            except (OSError, RuntimeError, subprocess.SubprocessError) as error:
+                self.notes.append(f"left out: {error}")
+        return self
+
+    def _take(self, start: Callable[[], Peer]) -> None:
+        with contextlib.ExitStack() as undo:
+            peer = start()
+            undo.callback(peer.close)
             peer.prepare(RUNNING)
-            peers.append(peer)
-        times = {
-            row: _alternate([peer for peer in peers if peer.can(row)], row, rounds) for row in ROWS
-        }
-        times |= {row: _alternate(peers[:1], row, rounds) for row in OURS}
+            self._stack.push(undo.pop_all())
+        self.peers.append(peer)
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def measure(self) -> None:
+        for row in ROWS:
+            rounds = max(3, self.rounds // 3) if row in HEAVY else self.rounds
+            self._note(
+                row, self._alternate([one for one in self.peers if one.can(row)], row, rounds)
+            )
+        self._note(MEMORY, {one.name: one.memory() for one in self.peers if one.memory()})
+        for row in OURS:
+            self._note(row, self._alternate(self.peers[:1], row, self.rounds))
+        name = self._ours.name
+        seconds = self._ours.many_runs()
+        self._note(FIRST_RUNS, {name: statistics.median(seconds[:100])})
+        self._note(LAST_RUNS, {name: statistics.median(seconds[-100:])})
         for row in (IMPORT, LOAD, FIRST):
-            own = [seconds_of(row, state / "area") for _ in range(rounds)]
-            times[row] = {peers[0].name: statistics.median(own)}
-    return peers, times
+            own = [seconds_of(row, self._state / "area") for _ in range(self.rounds)]
+            self._note(row, {name: statistics.median(own)})
 
+    def _note(self, row: str, values: dict[str, float]) -> None:
+        self.values[row] = values
+        shown = (f"{peer} {_shown(row, value)}" for peer, value in values.items())
+        print(f"{row}: {', '.join(shown)}", file=sys.stderr, flush=True)
 
-def _start(state: Path, image: Path) -> Iterator[Peer]:
-    yield Ours(state)
-    yield from installed(state, image)
-
-
-def _alternate(peers: list[Peer], row: str, rounds: int) -> dict[str, float]:
-    """Median seconds by peer; the first round warms up and does not count."""
-    samples: dict[str, list[float]] = {peer.name: [] for peer in peers}
-    for number in range(rounds + 1):
-        for peer in peers:
-            seconds = _seconds(peer, row)
-            if number:
-                samples[peer.name].append(seconds)
-    return {name: statistics.median(found) for name, found in samples.items()}
+    def _alternate(self, peers: list[Peer], row: str, rounds: int) -> dict[str, float]:
+        """Median seconds by peer; the first round warms up and does not count."""
+        samples: dict[str, list[float]] = {peer.name: [] for peer in peers}
+        for number in range(rounds + 1):
+            for peer in [one for one in peers if one.name in samples]:
+                try:
+                    seconds = _seconds(peer, row)
+                except (RuntimeError, subprocess.SubprocessError) as error:
+                    self.notes.append(f"{row} failed with {peer.name}: {error}")
+                    del samples[peer.name]
+                else:
+                    samples[peer.name] += [seconds] * bool(number)
+        return {name: statistics.median(found) for name, found in samples.items()}
 
 
 def _seconds(peer: Peer, row: str) -> float:
     start = time.perf_counter()
     peer.do(row)
-    return time.perf_counter() - start
+    taken = time.perf_counter() - start
+    peer.undo(row)
+    return taken
 
 
-def _table(peers: list[Peer], times: Times) -> str:
-    """Milliseconds, and in brackets how many times ours that is."""
+def _table(peers: list[Peer], values: Values) -> str:
+    """What was measured, and in brackets how many times ours that is."""
     names = [peer.name for peer in peers]
     lines = [f"| | {' | '.join(names)} |", "|---|" + "---:|" * len(names)]
-    for row, medians in times.items():
-        own = medians[names[0]]
-        cells = [_cell(medians.get(name), own, name == names[0]) for name in names]
+    for row, found in values.items():
+        own = found.get(names[0])
+        cells = [_cell(row, found.get(name), None if name == names[0] else own) for name in names]
         lines.append(f"| {row} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
-def _cell(seconds: float | None, own: float, is_own: bool) -> str:
-    if seconds is None:
+def _cell(row: str, value: float | None, own: float | None) -> str:
+    if value is None:
         return "–"
-    text = f"{seconds * 1000:.1f} ms"
-    return text if is_own else f"{text} (×{seconds / own:.1f})"
+    return _shown(row, value) + (f" (×{value / own:.1f})" if own else "")
 
 
-def _page(peers: list[Peer], table: str, rounds: int) -> str:
-    versions = ", ".join(f"{peer.name.split(',')[0]} {peer.version}" for peer in peers)
+def _shown(row: str, value: float) -> str:
+    return f"{value / 2**20:.2f} MiB" if row == MEMORY else f"{value * 1000:.1f} ms"
+
+
+def _page(bench: Bench, table: str) -> str:
+    versions = ", ".join(f"{peer.name.split(',')[0]} {peer.version}" for peer in bench.peers)
+    notes = "".join(f"- {' '.join(note.split())}\n" for note in bench.notes)
     return f"""# Benchmarks
 
 `make bench` measures this and writes this page. Every round does each row once with each peer
-that is installed, in alternation; below are medians of {rounds} rounds after one that warmed up,
+that is installed, in alternation; below are medians of {bench.rounds} rounds (a third of that
+where containers are started side by side or 20,000 files are handled) after one that warmed up,
 and in brackets how many times our figure that is.
 
 {table}
 
-- In the rows before the imports {RUNNING} containers run meanwhile with every peer. The image is
-  the same static busybox for all.
+- In all rows but the imports {RUNNING} containers run meanwhile with every peer. The image is the
+  same static busybox for all.
 - We are called as a notebook calls us, through `Engine`; the others by their own commands, which
   is how a notebook would call them. runc alone has no image, network, log or name: it is the
   floor that container engines stand on.
+- Each copy goes to a new directory, and none is removed before the end: ext4 is slow to hand out
+  inodes that were freed a moment ago, with every peer.
+- Memory is what stays with a container beside its own program: our supervisor, Docker's shim,
+  podman's conmon. Docker's daemons come on top of that and are not counted.
 - Docker builds with its classic builder; a round of ours with nothing cached makes six layers.
 - Peers work in a network namespace of their own, Docker with a daemon that the run starts and
-  ends.
-
+  ends. One that is not installed, or does not start, is left out.
+{notes}
 Measured with {versions}; Python {platform.python_version()} on {_machine()}.
 """
 

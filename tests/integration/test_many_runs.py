@@ -1,0 +1,64 @@
+"""A thousand containers, one after the other: the last finds the host as the first did.
+
+Whether it is as fast is a row of the benchmarks.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from dockmagic_runtime import Engine
+from dockmagic_runtime.testing.host import HostSnapshot, left_behind
+
+from .conftest import Run
+from .test_lifecycle import eventually
+
+pytestmark = [pytest.mark.root, pytest.mark.network, pytest.mark.slow]
+
+RUNS = 1000
+
+
+def descriptors(pid: int | str = "self") -> int:
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def resident(pid: int | str = "self") -> int:
+    """Bytes of memory that a process has for itself."""
+    fields = Path(f"/proc/{pid}/statm").read_text().split()
+    return (int(fields[1]) - int(fields[2])) * os.sysconf("SC_PAGE_SIZE")
+
+
+def rows(engine: Engine) -> dict[str, int]:
+    """How many rows each table of the database has."""
+    database = engine._database
+    names = [name for (name,) in database.rows("SELECT name FROM sqlite_master WHERE type='table'")]
+    return {name: int(database.row(f"SELECT count(*) FROM {name}")[0]) for name in names}  # type: ignore[index]
+
+
+def files(directory: Path) -> set[str]:
+    """All there is in an area but the journal of events, which turns over."""
+    found = {str(path.relative_to(directory)) for path in directory.rglob("*")}
+    return {one for one in found if not one.startswith("events")}
+
+
+def test_a_thousand_runs_leave_nothing(engine: Engine, run: Run) -> None:
+    for _ in range(20):
+        run("true")  # the launcher, the network and the caches are there now
+    assert eventually(lambda: not any(engine.area.run.iterdir()))
+    host, known = HostSnapshot.take(engine.area), rows(engine)
+    own, launchers = descriptors(), descriptors(engine._launcher._pid)
+    memory, their_memory = resident(), resident(engine._launcher._pid)
+    present = files(engine.area.root)
+
+    for _ in range(RUNS):
+        assert run("true").code == 0
+
+    assert left_behind(host, engine.area) == ""
+    assert rows(engine) == known
+    assert (descriptors(), descriptors(engine._launcher._pid)) == (own, launchers)
+    assert files(engine.area.root) == present
+    assert resident() - memory < 16 << 20
+    assert resident(engine._launcher._pid) - their_memory < 1 << 20
