@@ -38,7 +38,7 @@ VERBS: tuple[Verb, ...] = (
     Verb(name="history", summary="Show the history of an image"),
     Verb(name="import", summary="Create an image from the contents of a tarball"),
     Verb(name="info", summary="Show what the engine knows of itself and of this machine"),
-    Verb(name="inspect", summary="Show all that is known of containers and images"),
+    Verb(name="inspect", summary="Show all that is known of objects: containers, images, …"),
     Verb(name="kill", summary="Kill running containers"),
     Verb(name="layers", summary="Show the layers of an image"),
     Verb(name="load", summary="Load images from a tar archive"),
@@ -71,7 +71,6 @@ PLANNED = frozenset(
         "compose",
         "config",
         "context",
-        "network",
         "node",
         "plugin",
         "secret",
@@ -102,6 +101,10 @@ GROUPS: dict[str, dict[str, str]] = {
         "prune": "image_prune", "ls": "images", "list": "images", "rm": "rmi", "remove": "rmi",
     },
     "manifest": {"inspect": "manifest_inspect"},
+    "network": {
+        **{name: f"network_{name}" for name in ("create", "inspect", "ls", "prune", "rm")},
+        "list": "network_ls", "remove": "network_rm",
+    },
     "system": {
         "df": "system_df", "events": "events", "info": "info", "prune": "system_prune",
     },

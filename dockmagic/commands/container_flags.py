@@ -8,6 +8,13 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 from typing import Any
 
+from dockmagic.commands.attachments import (
+    attachments,
+    parse_ipv4,
+    parse_ipv6,
+    parse_mac,
+    parse_network,
+)
 from dockmagic.commands.devices import check_gpus, parse_device, parse_device_rule
 from dockmagic.commands.environment import check_env, check_label, read_env, read_labels
 from dockmagic.commands.flags import (
@@ -135,8 +142,18 @@ _NETWORK: tuple[Flag, ...] = (
     values("publish", "p", "Publish a port: [[IP:]HOST:]CONTAINER[/PROTOCOL]"),
     switch("publish-all", "P", "Publish every exposed port on a free host port"),
     values("expose", help="Document a port or a range of ports"),
-    values("network", help="Network: bridge, host, none or container:NAME", type="network"),
-    values("net", help="Same as --network", type="network"),
+    values(
+        "network",
+        help="Network: NAME or name=,alias=,ip=; host, none, container:NAME",
+        type="network",
+        convert=parse_network,
+    ),
+    values("net", help="Same as --network", type="network", convert=parse_network),
+    values("network-alias", help="One more name of it on the network"),
+    values("net-alias", help="Same as --network-alias"),
+    value("ip", help="IPv4 address", type="ip", convert=parse_ipv4),
+    value("ip6", help="IPv6 address", type="ip", convert=parse_ipv6),
+    value("mac-address", help="MAC address", convert=parse_mac),
     values("add-host", help="Line for /etc/hosts, NAME:ADDRESS", convert=parse_host),
     values("dns", help="Name server", convert=parse_address),
     values("dns-search", help="Domain in which short names are looked up"),
@@ -188,8 +205,7 @@ _LIFE: tuple[Flag, ...] = (
     values("attach", "a", "Attach to STDIN, STDOUT or STDERR", convert=parse_stream),
 )
 _PLANNED = planned(
-    "ip=string", "ip6=string", "link=list", "link-local-ip=list", "mac-address=string",
-    "network-alias=list", "use-api-socket",
+    "link=list", "link-local-ip=list", "use-api-socket",
 )  # fmt: skip
 _REFUSED = (
     *refused(
@@ -299,11 +315,16 @@ def key_values(pairs: Iterable[str]) -> dict[str, str]:
 
 def _network(arguments: Arguments) -> dict[str, Any]:
     flag = arguments.flag
-    names = (*flag("network"), *flag("net"))
-    if len(set(names)) > 1:
-        raise arguments.wrong("more than one --network is not supported yet")
+    attached = attachments(
+        (*flag("network"), *flag("net")),
+        aliases=(*flag("network-alias"), *flag("net-alias")),
+        ipv4=flag("ip"),
+        ipv6=flag("ip6"),
+        mac_address=flag("mac-address"),
+    )
     return {
-        "network": names[0] if names else "bridge",
+        "network": attached[0].network if attached else "bridge",
+        "attachments": attached,
         "ports": tuple(port for text in flag("publish") for port in parse_publish(text)),
         "publish_all": flag("publish-all"),
         "expose": tuple(port for text in flag("expose") for port in parse_expose(text)),

@@ -16,12 +16,13 @@ if TYPE_CHECKING:
 
 
 def parse_type(text: str) -> str:
-    if text in ("", "container", "image", "volume"):
+    if text in ("", "container", "image", "network", "volume"):
         return text
     known = "config container image network node plugin secret service task volume".split()
     if text in known:
         raise Unsupported(
-            f"inspecting a {text} is not supported yet", hint="container, image and volume are"
+            f"inspecting a {text} is not supported yet",
+            hint="container, image, network and volume are",
         )
     quoted = ", ".join(f'"{word}"' for word in known)
     raise InvalidInput(f'unknown type: "{text}": must be one of {quoted}')
@@ -31,11 +32,11 @@ def parser() -> Parser:
     return Parser(
         verb="inspect",
         usage="[OPTIONS] NAME|ID [NAME|ID...]",
-        summary="Show all that is known of containers and images",
+        summary="Show all that is known of objects: containers, images, …",
         minimum=1,
         flags=(
             value("format", "f", "A Go template, or json"),
-            value("type", help="Only container, image or volume", convert=parse_type),
+            value("type", help="Only container, image, network or volume", convert=parse_type),
             switch("size", "s", "With the total file sizes of a container"),
         ),
     )
@@ -129,6 +130,8 @@ def _finder(engine: Engine, kind: str) -> Callable[[str], dict[str, Any]]:
         return engine.inspect
     if kind == "image":
         return engine.inspect_image
+    if kind == "network":
+        return engine.inspect_network
     if kind == "volume":
         return engine.inspect_volume
 
@@ -140,7 +143,11 @@ def _finder(engine: Engine, kind: str) -> Callable[[str], dict[str, Any]]:
         try:
             return engine.inspect_image(name)
         except (NotFound, Unsupported, InvalidInput):
-            pass  # a volume may, one with capital letters too
+            pass  # a network or a volume may, one with capital letters too
+        try:
+            return engine.inspect_network(name)
+        except (NotFound, InvalidInput):
+            pass  # a volume may
         try:
             return engine.inspect_volume(name)
         except NotFound:

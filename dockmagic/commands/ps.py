@@ -124,10 +124,6 @@ def _size(engine: Engine, container: Container) -> Fields:
     return {"Size": f"{decimal_size(size.writable)} (virtual {decimal_size(size.root)})"}
 
 
-def _network(container: Container) -> str:
-    return container.spec.network if container.spec else ""
-
-
 def _fields(container: Container, *, in_full: bool) -> Fields:
     command = shlex.join(container.command)
     return {
@@ -146,7 +142,7 @@ def _fields(container: Container, *, in_full: bool) -> Fields:
         "Label": label_lookup(container.labels),
         "Mounts": ",".join(mount.source or mount.target for mount in container.mounts),
         "LocalVolumes": str(sum(mount.kind == "volume" for mount in container.mounts)),
-        "Networks": _network(container),
+        "Networks": ",".join(container.networks),
     }
 
 

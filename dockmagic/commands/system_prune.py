@@ -71,6 +71,8 @@ def _prune(
     """Containers first: what they hold is free then."""
     containers = engine.prune_containers(filters)
     yield Section("Containers", containers.removed, containers.reclaimed)
+    networks = engine.prune_networks(filters)
+    yield Section("Networks", networks.names, 0)
     if volumes:
         found = engine.prune_volumes(filters)
         yield Section("Volumes", found.names, found.reclaimed)

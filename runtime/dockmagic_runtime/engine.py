@@ -20,11 +20,11 @@ from dockmagic_runtime.containers.attach import attach
 from dockmagic_runtime.containers.changes import changes
 from dockmagic_runtime.containers.event_filters import Filters as EventFilters
 from dockmagic_runtime.containers.exec import execute
+from dockmagic_runtime.containers.network_verbs import NetworkVerbs
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.registry import describe
 from dockmagic_runtime.containers.rename import rename
 from dockmagic_runtime.containers.restart import restart as restart_container
-from dockmagic_runtime.containers.start import check_network
 from dockmagic_runtime.containers.update import update as update_container
 from dockmagic_runtime.distribution.verbs import ImageVerbs
 from dockmagic_runtime.errors import EngineBug
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
     from dockmagic_runtime.images.compression import Readable
 
 
-class Engine(Rooms, ImageVerbs):
+class Engine(Rooms, ImageVerbs, NetworkVerbs):
     """One Docker area, used from this process. Thread-safe; any number may share an area.
 
     `root` is the area's directory (default: `$DOCKMAGIC_ROOT`, then the system's or the user's
@@ -140,7 +140,6 @@ class Engine(Rooms, ImageVerbs):
         return self._describe(self._create(spec))
 
     def _create(self, spec: ContainerSpec) -> Record:
-        check_network(spec.network)
         return create.create(self._starter, spec, self.image(spec.image), self.image)
 
     def start(self, name: str) -> Container:

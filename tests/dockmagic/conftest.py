@@ -314,6 +314,9 @@ class FakeEngine:
             "Config": {"Labels": container.labels, "Env": ["PATH=/bin"]},
         }
 
+    def inspect_network(self, name: str) -> dict[str, Any]:
+        raise NotFound(f"network {name} not found")
+
     def inspect_volume(self, name: str) -> dict[str, Any]:
         raise NotFound(f"get {name}: no such volume")
 

@@ -20,7 +20,7 @@ WORLD = [
     ("run --rm busybox nope", 'exec: "nope"', "the image has no such program"),
     ("run --rm busybox -d", 'exec: "-d"', "flags go before the image"),
     ("run --rm busybox /etc", 'exec: "/etc": is a directory', ""),
-    ("run --rm --network nonet busybox", "network nonet not found", "bridge, host and none"),
+    ("run --rm --network nonet busybox", "network nonet not found", "did you mean"),
     ("run --rm -u nobodyhere busybox true", "unable to find user nobodyhere", ""),
     ("run --rm Busybox", "repository name (library/Busybox) must be lowercase", ""),
     ("run --pull never buzybox", "No such image: buzybox:latest", "similar: busybox:latest"),

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from dockmagic_runtime.containers import health, mounts, names
+from dockmagic_runtime.containers.attachments import attachments
 from dockmagic_runtime.containers.events import events_of
 from dockmagic_runtime.containers.record import Record, command_line, environment, exposed_ports
 from dockmagic_runtime.containers.registry import Registry
@@ -29,7 +30,8 @@ def create(
     limits.check(spec.resources, cpus=os.cpu_count() or 1)
     if spec.auto_remove and spec.restart.name != "no":
         raise InvalidInput("conflicting options: cannot specify both --restart and --rm")
-    record = _record(secrets.token_hex(32), spec, image)
+    networks = attachments(starter.networks, spec)
+    record = replace(_record(secrets.token_hex(32), spec, image), networks=networks)
     registry, volumes = starter.registry, starter.volumes
     if record.name and (spec.mounts or image.config.volumes):
         with registry.database.transaction() as connection:  # before anything is copied

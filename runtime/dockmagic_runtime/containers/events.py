@@ -14,19 +14,18 @@ from dockmagic_runtime.store.container_events import ContainerEvents, VolumeUse
 
 
 def events_of(
-    registry: Registry, record: Record, network: tuple[str, str] = ("", "")
+    registry: Registry, record: Record, networks: tuple[tuple[str, str, str], ...] = ()
 ) -> ContainerEvents:
     """For telling what happens to the container, here or in its supervisor.
 
-    `network` is id and name of the one it is connected with.
+    `networks` are those it is connected with: id, name and driver of each.
     """
     return ContainerEvents(
         root=str(registry.area.root),
         directory=registry.directory(record.id),
         id=record.id,
         attributes={**record.labels, "image": record.spec.image, "name": record.name},
-        network=network[0],
-        network_name=network[1],
+        networks=networks,
         volumes=tuple(
             VolumeUse(name=one.source, destination=one.target, writable=not one.read_only)
             for one in record.mounts

@@ -149,10 +149,7 @@ def _mounted(values: tuple[str, ...]) -> Test:
 
 
 def _networked(values: tuple[str, ...]) -> Test:
-    def test(one: Container) -> bool:
-        return one.spec is not None and one.spec.network in values
-
-    return test
+    return lambda one: any(name in values for name in one.networks)
 
 
 def _published(values: tuple[str, ...]) -> Test:

@@ -8,6 +8,7 @@ from typing import Any
 from dockmagic_runtime.containers import inspect_mounts
 from dockmagic_runtime.containers.exec import execution_ids
 from dockmagic_runtime.containers.health import inspect_check, inspect_health
+from dockmagic_runtime.containers.inspect_networks import network_settings
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.registry import Registry
 from dockmagic_runtime.model.container import ContainerSpec, PortMapping, Status
@@ -50,7 +51,7 @@ def inspect(registry: Registry, record: Record) -> dict[str, Any]:
         },
         "Mounts": inspect_mounts.mounts(registry, record),
         "Config": _config(record),
-        "NetworkSettings": _network(record, now),
+        "NetworkSettings": network_settings(record, now),
     }
 
 
@@ -152,24 +153,4 @@ def _config(record: Record) -> dict[str, Any]:
         "StopSignal": record.stop_signal,
         "StopTimeout": spec.stop_timeout,
         **({"Healthcheck": inspect_check(record.health)} if record.health else {}),
-    }
-
-
-def _network(record: Record, now: State) -> dict[str, Any]:
-    ports: dict[str, list[dict[str, str]] | None] = dict.fromkeys(record.exposed)
-    for host_ip, host_port, inner, protocol in now.ports:
-        bindings = ports.get(f"{inner}/{protocol}") or []
-        bindings.append({"HostIp": host_ip or "0.0.0.0", "HostPort": str(host_port)})
-        ports[f"{inner}/{protocol}"] = bindings
-    endpoint = {
-        "IPAddress": now.ip_address,
-        "IPPrefixLen": now.prefix_length if now.ip_address else 0,
-        "Gateway": now.gateway,
-        "MacAddress": now.mac_address,
-    }
-    mode = record.spec.network
-    return {
-        **endpoint,
-        "Ports": ports if Status(now.status).is_alive else {},
-        "Networks": {} if mode.startswith("container:") else {mode: endpoint},
     }

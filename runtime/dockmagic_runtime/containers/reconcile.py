@@ -69,10 +69,12 @@ class Reconciler:
             return  # somebody has started it again meanwhile
         try:
             self._end_cgroup(self._registry.cgroup_parent(record), record.id)
+            directory = self._registry.directory(record.id)
+            networks = self._networks.forget_endpoints(record.id, state.load(directory).networks)
             now = replace(self._registry.last_state(record.id), finished=time.time(), lost=False)
-            state.write(self._registry.directory(record.id), now)
+            state.write(directory, now)
             self._networks.release(record.id)
-            self._tell_the_end(record, now.started)
+            self._tell_the_end(record, networks, now.started)
         finally:
             if fd is not None:
                 remove_tree(run)
@@ -86,11 +88,11 @@ class Reconciler:
             if discard(self._registry, record.id):
                 events_of(self._registry, record).tell("destroy")
 
-    def _tell_the_end(self, record: Record, started: float) -> None:
+    def _tell_the_end(
+        self, record: Record, networks: tuple[tuple[str, str, str], ...], started: float
+    ) -> None:
         """What its supervisor cannot tell any more."""
-        is_connected = record.spec.network == "bridge"
-        network = self._networks.default_identity() if is_connected else ("", "")
-        events = events_of(self._registry, record, network)
+        events = events_of(self._registry, record, networks)
         events.die(128 + signal.SIGKILL, time.time() - started)
         events.disconnected()
 

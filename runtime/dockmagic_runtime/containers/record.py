@@ -14,6 +14,7 @@ import msgspec
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.container import ContainerSpec, HealthCheck, Mount
 from dockmagic_runtime.model.image import Image
+from dockmagic_runtime.model.network import Attachment
 
 DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -43,6 +44,15 @@ class Record:
     shell: tuple[str, ...] = ()  # the image's SHELL, for health checks
     # by target, the layers of an image that is mounted there, topmost first
     mounted_images: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    # as `network connect` and `disconnect` have left it; None in areas of earlier versions
+    networks: tuple[Attachment, ...] | None = None
+
+    @property
+    def attachments(self) -> tuple[Attachment, ...]:
+        """The bridge networks that it is on when it runs."""
+        if self.networks is not None:
+            return self.networks
+        return (Attachment(network="bridge"),) if self.spec.network == "bridge" else ()
 
     @property
     def argv(self) -> tuple[str, ...]:

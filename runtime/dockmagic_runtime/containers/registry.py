@@ -65,6 +65,11 @@ class Registry:
         near = difflib.get_close_matches(wanted, names, n=3)
         return f"did you mean {' or '.join(near)}?" if near else "'docker ps -a' lists them all"
 
+    def find_by_id(self, container_id: str) -> Record | None:
+        """None when there is none any more."""
+        row = self.database.row("SELECT spec, id FROM containers WHERE id = ?", container_id)
+        return self._present(row) if row else None
+
     def records(self) -> list[Record]:
         """Every container, newest first."""
         rows = self.database.rows("SELECT spec, id FROM containers ORDER BY created DESC, id")
@@ -165,5 +170,14 @@ def describe(record: Record, now: State) -> Container:
         restart_count=now.restart_count,
         error=now.error,
         mounts=record.mounts,
+        networks=network_names(record),
         spec=record.spec,
     )
+
+
+def network_names(record: Record) -> tuple[str, ...]:
+    """What it is on, as `ps` and the filter `network` name it."""
+    mode = record.spec.network
+    if mode in ("host", "none") or mode.startswith("container:"):
+        return (mode,)
+    return tuple(one.network for one in record.attachments)

@@ -18,7 +18,7 @@ from dockmagic_runtime.images.layers import LayerStore
 from dockmagic_runtime.linux.cgroups import Cgroups
 from dockmagic_runtime.model.container import PortMapping, Status
 from dockmagic_runtime.network.networks import Networks
-from dockmagic_runtime.network.plan import Connection
+from dockmagic_runtime.network.plan import Connection, Guest
 from dockmagic_runtime.sandbox.joining import start_of
 from dockmagic_runtime.sandbox.operation import Operation
 from dockmagic_runtime.sandbox.plan import SandboxPlan
@@ -53,7 +53,7 @@ class Starter:
         if not status.can_start:
             raise Conflict(f"container {record.name} is already {status}")
         connection = self.connect(record)
-        events = events_of(self.registry, record, connection.network if connection else ("", ""))
+        events = events_of(self.registry, record, connection.networks if connection else ())
         if attached:
             events.tell("attach")
         events.connected()
@@ -86,9 +86,21 @@ class Starter:
 
     def connect(self, record: Record) -> Connection | None:
         """A lease and the network's part of the plan; None where there is nothing to connect."""
-        if record.spec.network == "bridge":
-            return self.networks.connect(record.id, published_ports(record))
-        return self.networks.isolate() if record.spec.network == "none" else None
+        mode = record.spec.network
+        if mode == "host" or mode.startswith("container:"):
+            return None
+        if record.attachments:
+            guest = self.guest(record)
+            return self.networks.connect(guest, published_ports(record), record.attachments)
+        return self.networks.isolate()
+
+    def guest(self, record: Record) -> Guest:
+        return Guest(
+            id=record.id,
+            name=record.name,
+            hostname=record.hostname,
+            directory=self.registry.directory(record.id),
+        )
 
     def _request(
         self, record: Record, connection: Connection | None, events: ContainerEvents
@@ -275,9 +287,3 @@ def published_ports(record: Record) -> tuple[PortMapping, ...]:
             if (int(number), protocol) not in taken:
                 ports.append(PortMapping(container_port=int(number), protocol=protocol))
     return tuple(ports)
-
-
-def check_network(network: str) -> None:
-    """Raises NotFound for a network that does not exist."""
-    if network not in ("bridge", "host", "none") and not network.startswith("container:"):
-        raise NotFound(f"network {network} not found", hint="bridge, host and none are there")

@@ -7,10 +7,12 @@ import tempfile
 import time
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Protocol
 
+from dockmagic_runtime.containers.attachments import attachments
 from dockmagic_runtime.containers.record import Record
-from dockmagic_runtime.containers.start import Starter, check_network
+from dockmagic_runtime.containers.start import Starter
 from dockmagic_runtime.linux.removal import remove_tree
 from dockmagic_runtime.model.container import ContainerSpec, Resources
 from dockmagic_runtime.sandbox.operation import Operation
@@ -68,8 +70,8 @@ class StepRunner:
 
         Closing the generator kills the process and waits for it. Raises StartFailed.
         """
-        check_network(process.network)
         starter, record = self._starter, _record(process)
+        record = replace(record, networks=attachments(starter.networks, record.spec))
         etc = tempfile.mkdtemp(prefix="step-", dir=starter.area.scratch)
         try:
             connection = starter.connect(record)
@@ -98,7 +100,7 @@ class StepRunner:
             finally:
                 running.abort()
         finally:
-            if process.network == "bridge":
+            if record.attachments:
                 starter.networks.release(record.id)
             remove_tree(etc)
 

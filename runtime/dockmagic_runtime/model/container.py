@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from dockmagic_runtime.errors import InvalidInput
+from dockmagic_runtime.model.network import Attachment
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 
@@ -159,7 +160,9 @@ class ContainerSpec:
     expose: tuple[str, ...] = ()
     mounts: tuple[Mount, ...] = ()
     volumes_from: tuple[str, ...] = ()
-    network: str = "bridge"  # "bridge" | "host" | "none" | "container:NAME"
+    network: str = "bridge"  # "bridge" | "host" | "none" | "container:NAME" | a network's name
+    # every network with what is asked for there, the one above first; empty: that one, plainly
+    attachments: tuple[Attachment, ...] = ()
     extra_hosts: tuple[str, ...] = ()
     dns: tuple[str, ...] = ()
     dns_search: tuple[str, ...] = ()
@@ -234,6 +237,7 @@ class Container:
     restart_count: int = 0
     error: str = ""
     mounts: tuple[Mount, ...] = ()  # also the image's volumes and other containers'
+    networks: tuple[str, ...] = ()  # their names; host, none and container:ID too
     spec: ContainerSpec | None = None
 
     @property

@@ -1,25 +1,48 @@
-"""The area's bridge: made when it is missing, told by one round trip when it is there."""
+"""A network's bridge: made when it is missing, told by one round trip when it is there."""
 
 from __future__ import annotations
 
 import errno
+from dataclasses import dataclass
 
 from dockmagic_runtime.linux.interface import Linux
-from dockmagic_runtime.linux.netlink import Netlink
+from dockmagic_runtime.linux.netlink import Message, Netlink
 from dockmagic_runtime.network import rtnl
 
 _IP_FORWARD = "/proc/sys/net/ipv4/ip_forward"
+_IP6_FORWARD = "/proc/sys/net/ipv6/conf/all/forwarding"
 
 
-def ensure(linux: Linux, netlink: Netlink, name: str, gateway: str, prefix_length: int) -> None:
-    """Afterwards the bridge is up with that address, and the host forwards packets.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bridge:
+    """`gateway` and `gateway6` are the addresses that this host has on it; the latter may be
+    empty. `mtu` 0 is the kernel's choice. `internal`: the host need not forward for it."""
+
+    name: str
+    gateway: str
+    prefix_length: int
+    gateway6: str = ""
+    prefix_length6: int = 0
+    mtu: int = 0
+    internal: bool = False
+
+
+def ensure(linux: Linux, netlink: Netlink, wanted: Bridge) -> None:
+    """Afterwards the bridge is up with its addresses, and the host forwards packets.
 
     Forwarding is never switched off again, as with Docker: others may rely on it meanwhile.
     """
-    if not is_ready(netlink, name, gateway):
-        _make(linux, netlink, name, gateway, prefix_length)
-    if linux.read_file(_IP_FORWARD).strip() != b"1":
-        linux.write_file(_IP_FORWARD, b"1")
+    if not is_ready(netlink, wanted.name, wanted.gateway):
+        _make(linux, netlink, wanted)
+    if not wanted.internal:
+        _forward(linux, _IP_FORWARD)
+        if wanted.gateway6:
+            _forward(linux, _IP6_FORWARD)
+
+
+def _forward(linux: Linux, path: str) -> None:
+    if linux.read_file(path).strip() != b"1":
+        linux.write_file(path, b"1")
 
 
 def is_ready(netlink: Netlink, name: str, gateway: str) -> bool:
@@ -33,27 +56,41 @@ def is_ready(netlink: Netlink, name: str, gateway: str) -> bool:
     return rtnl.as_link(link).is_up and rtnl.is_local(route)
 
 
-def _make(linux: Linux, netlink: Netlink, name: str, gateway: str, prefix_length: int) -> None:
+def _make(linux: Linux, netlink: Netlink, wanted: Bridge) -> None:
     # somebody else may be making it at the same time: every step bears that
-    netlink.transact(rtnl.add_bridge(name, rtnl.mac_of(gateway)), allow=(errno.EEXIST,))
-    made = rtnl.find_link(netlink, name)
+    mac = rtnl.mac_of(wanted.gateway)
+    netlink.transact(rtnl.add_bridge(wanted.name, mac, wanted.mtu), allow=(errno.EEXIST,))
+    made = rtnl.find_link(netlink, wanted.name)
     if made is None:
-        raise OSError(errno.ENODEV, f"bridge {name} is gone")
-    _refuse_router_advertisements(linux, name)
+        raise OSError(errno.ENODEV, f"bridge {wanted.name} is gone")
+    _refuse_router_advertisements(linux, wanted.name)
+    if wanted.gateway6:
+        _set(linux, wanted.name, "disable_ipv6", b"0")
     netlink.transact(
-        rtnl.without_link_local(made.index),
-        rtnl.add_address(made.index, gateway, prefix_length),
+        *([] if wanted.gateway6 else [rtnl.without_link_local(made.index)]),
+        *_addresses(made.index, wanted),
         rtnl.set_up(made.index),
         allow=(errno.EAFNOSUPPORT,),  # a kernel without IPv6 has no link-local addresses either
     )
 
 
+def _addresses(index: int, wanted: Bridge) -> list[Message]:
+    messages = [rtnl.add_address(index, wanted.gateway, wanted.prefix_length)]
+    if wanted.gateway6:
+        messages.append(rtnl.add_address(index, wanted.gateway6, wanted.prefix_length6))
+    return messages
+
+
 def _refuse_router_advertisements(linux: Linux, name: str) -> None:
     """A container could make itself this host's IPv6 router otherwise (CVE-2020-13401)."""
+    _set(linux, name, "accept_ra", b"0")
+
+
+def _set(linux: Linux, name: str, key: str, value: bytes) -> None:
     try:
-        linux.write_file(f"/proc/sys/net/ipv6/conf/{name}/accept_ra", b"0")
+        linux.write_file(f"/proc/sys/net/ipv6/conf/{name}/{key}", value)
     except FileNotFoundError:
-        pass  # a kernel without IPv6 listens to none
+        pass  # a kernel without IPv6 has nothing to set
 
 
 def remove(netlink: Netlink, name: str) -> None:

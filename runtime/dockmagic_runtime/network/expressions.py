@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from dockmagic_runtime.linux.netlink import (
     NLM_F_APPEND,
@@ -23,7 +24,7 @@ from dockmagic_runtime.linux.netlink import (
 )
 
 NFNL_SUBSYS_NFTABLES = 10
-NFPROTO_UNSPEC, NFPROTO_INET, NFPROTO_IPV4 = 0, 1, 2
+NFPROTO_UNSPEC, NFPROTO_INET, NFPROTO_IPV4, NFPROTO_IPV6 = 0, 1, 2, 10
 
 (
     _NEWTABLE, _GETTABLE, _DELTABLE, _NEWCHAIN, _GETCHAIN, _DELCHAIN, _NEWRULE, _GETRULE,
@@ -33,16 +34,20 @@ NFPROTO_UNSPEC, NFPROTO_INET, NFPROTO_IPV4 = 0, 1, 2
 HOOK_PREROUTING, HOOK_FORWARD, HOOK_OUTPUT, HOOK_POSTROUTING = 0, 2, 3, 4
 PRIORITY_RAW, PRIORITY_DSTNAT, PRIORITY_FILTER, PRIORITY_SRCNAT = -300, -100, 0, 100
 DROP, ACCEPT = 0, 1
-_SET_IS_MAP = 0x8
+_SET_IS_INTERVAL, _SET_IS_MAP = 0x4, 0x8
+_ELEMENT_ENDS_INTERVAL = 0x1
+_LOOKUP_INVERTED = 0x1
 # of nft's own numbering, so that `nft list` knows how to print a key; six bits each when joined
-TYPE_IPV4, TYPE_PROTOCOL, TYPE_PORT = 7, 12, 13
+TYPE_IPV4, TYPE_IPV6, TYPE_PROTOCOL, TYPE_PORT, TYPE_INTERFACE = 7, 8, 12, 13, 41
+_WORDS = {TYPE_IPV4: 1, TYPE_IPV6: 4, TYPE_PROTOCOL: 1, TYPE_PORT: 1, TYPE_INTERFACE: 4}
+# in the set's user data: the byte order of its keys, without which `nft list` cannot print names
+_KEY_BYTE_ORDER, _HOST_ORDER = 0, 1
 
 # a register holds 16 bytes; as keys are joined from words of four, the words are registers too
 _REGISTER, _WORD = 1, 8
 _EQUAL, _NOT_EQUAL = 0, 1
 _META_IIFNAME, _META_OIFNAME, _META_L4PROTO = 6, 7, 16
 _NETWORK_HEADER, _TRANSPORT_HEADER = 1, 2
-_SOURCE_OFFSET, _DESTINATION_OFFSET = 12, 16  # in the IPv4 header
 _CT_STATE, _CT_STATUS = 0, 2
 _IPS_DST_NAT = 1 << 5
 _CT_ESTABLISHED, _CT_RELATED = 2, 4
@@ -50,6 +55,27 @@ _FIB_ADDRTYPE, _FIB_DADDR, _RTN_LOCAL = 3, 2, 2
 _NAT_DNAT = 1
 _COMMENT = 0  # NFTNL_UDATA_RULE_COMMENT: what `nft list` shows as a comment
 _IFNAMSIZ = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Where a header of that protocol has its addresses, and how long they are, in bytes."""
+
+    number: int
+    name: str
+    address_type: int
+    length: int
+    source: int
+    destination: int
+    loopback: tuple[bytes, int]
+
+    @property
+    def words(self) -> int:
+        return self.length // 4
+
+
+IPV4 = Family(NFPROTO_IPV4, "ip", TYPE_IPV4, 4, 12, 16, (bytes((127, 0, 0, 0)), 8))
+IPV6 = Family(NFPROTO_IPV6, "ip6", TYPE_IPV6, 16, 8, 24, (bytes(15) + b"\x01", 128))
 
 
 def message(kind: int, payload: bytes, *, flags: int = 0, family: int, what: str = "") -> Message:
@@ -62,20 +88,22 @@ def body(payload: bytes) -> dict[int, bytes]:
     return attributes(payload, 4)
 
 
-# objects, all of family ip --------------------------------------------------------------------
+# objects ----------------------------------------------------------------------------------------
 
 
-def new_table(table: str) -> Message:
+def new_table(table: str, family: Family = IPV4) -> Message:
     what = f"create nftables table {table}"
-    return message(_NEWTABLE, text(1, table), flags=NLM_F_CREATE, family=NFPROTO_IPV4, what=what)
+    return message(_NEWTABLE, text(1, table), flags=NLM_F_CREATE, family=family.number, what=what)
 
 
-def delete_table(table: str) -> Message:
+def delete_table(table: str, family: Family = IPV4) -> Message:
     what = f"delete nftables table {table}"
-    return message(_DELTABLE, text(1, table), family=NFPROTO_IPV4, what=what)
+    return message(_DELTABLE, text(1, table), family=family.number, what=what)
 
 
-def new_chain(table: str, chain: str, kind: str, hook: int, priority: int) -> Message:
+def new_chain(
+    table: str, chain: str, kind: str, hook: int, priority: int, family: Family = IPV4
+) -> Message:
     """A base chain: the kernel calls it at that hook. Its policy is accept."""
     payload = (
         text(1, table)
@@ -85,24 +113,37 @@ def new_chain(table: str, chain: str, kind: str, hook: int, priority: int) -> Me
         + text(7, kind)
     )
     what = f"create nftables chain {chain}"
-    return message(_NEWCHAIN, payload, flags=NLM_F_CREATE, family=NFPROTO_IPV4, what=what)
+    return message(_NEWCHAIN, payload, flags=NLM_F_CREATE, family=family.number, what=what)
 
 
 def new_set(
-    table: str, name: str, number: int, key: tuple[int, ...], value: tuple[int, ...] = ()
+    table: str,
+    name: str,
+    number: int,
+    key: tuple[int, ...],
+    value: tuple[int, ...] = (),
+    *,
+    intervals: bool = False,
+    family: Family = IPV4,
 ) -> Message:
     """A set of joined keys, or with `value` a map. `number` names it within its batch."""
+    kind = (_SET_IS_MAP if value else 0) | (_SET_IS_INTERVAL if intervals else 0)
     payload = (
         text(1, table)
         + text(2, name)
-        + be32(3, _SET_IS_MAP if value else 0)
+        + be32(3, kind)
         + be32(4, _joined_type(key))
-        + be32(5, 4 * len(key))
-        + (be32(6, _joined_type(value)) + be32(7, 4 * len(value)) if value else b"")
+        + be32(5, _length(key))
+        + (be32(6, _joined_type(value)) + be32(7, _length(value)) if value else b"")
         + be32(10, number)
+        + (_in_host_order() if TYPE_INTERFACE in key else b"")
     )
     what = f"create nftables {'map' if value else 'set'} {name}"
-    return message(_NEWSET, payload, flags=NLM_F_CREATE, family=NFPROTO_IPV4, what=what)
+    return message(_NEWSET, payload, flags=NLM_F_CREATE, family=family.number, what=what)
+
+
+def _in_host_order() -> bytes:
+    return attribute(13, struct.pack("=BBI", _KEY_BYTE_ORDER, 4, _HOST_ORDER))
 
 
 def _joined_type(parts: tuple[int, ...]) -> int:
@@ -112,7 +153,13 @@ def _joined_type(parts: tuple[int, ...]) -> int:
     return joined
 
 
-def new_rule(table: str, chain: str, comment: str, expressions: Iterable[bytes]) -> Message:
+def _length(parts: tuple[int, ...]) -> int:
+    return 4 * sum(_WORDS[part] for part in parts)
+
+
+def new_rule(
+    table: str, chain: str, comment: str, expressions: Iterable[bytes], family: Family = IPV4
+) -> Message:
     noted = comment.encode() + b"\0"
     payload = (
         text(1, table)
@@ -122,7 +169,7 @@ def new_rule(table: str, chain: str, comment: str, expressions: Iterable[bytes])
     )
     flags = NLM_F_CREATE | NLM_F_APPEND
     what = f"add the nftables rule “{comment}”"
-    return message(_NEWRULE, payload, flags=flags, family=NFPROTO_IPV4, what=what)
+    return message(_NEWRULE, payload, flags=flags, family=family.number, what=what)
 
 
 def element(key: bytes, value: bytes = b"") -> bytes:
@@ -130,16 +177,30 @@ def element(key: bytes, value: bytes = b"") -> bytes:
     return nested(1, nested(1, attribute(1, key)), nested(2, attribute(1, value)) if value else b"")
 
 
-def add_elements(table: str, name: str, elements: Iterable[bytes]) -> Message:
+def interval(first: bytes, last: bytes) -> bytes:
+    """The two elements of a set of intervals that are one interval; `last` belongs to it."""
+    behind = (int.from_bytes(last, "big") + 1) % (1 << 8 * len(last))
+    end = b""
+    if behind:  # without an end it goes to the last address there is
+        key = nested(1, attribute(1, behind.to_bytes(len(last), "big")))
+        end = nested(1, key, be32(3, _ELEMENT_ENDS_INTERVAL))
+    return element(first) + end
+
+
+def add_elements(
+    table: str, name: str, elements: Iterable[bytes], family: Family = IPV4
+) -> Message:
     payload = text(1, table) + text(2, name) + nested(3, *elements)
     what = f"add to {name} of nftables table {table}"
-    return message(_NEWSETELEM, payload, flags=NLM_F_CREATE, family=NFPROTO_IPV4, what=what)
+    return message(_NEWSETELEM, payload, flags=NLM_F_CREATE, family=family.number, what=what)
 
 
-def delete_elements(table: str, name: str, elements: Iterable[bytes]) -> Message:
+def delete_elements(
+    table: str, name: str, elements: Iterable[bytes], family: Family = IPV4
+) -> Message:
     payload = text(1, table) + text(2, name) + nested(3, *elements)
     what = f"delete from {name} of nftables table {table}"
-    return message(_DELSETELEM, payload, family=NFPROTO_IPV4, what=what)
+    return message(_DELSETELEM, payload, family=family.number, what=what)
 
 
 # questions --------------------------------------------------------------------------------------
@@ -172,9 +233,15 @@ def _comment(userdata: bytes) -> str:
     return ""
 
 
-def get_elements(table: str, name: str) -> Message:
+def get_elements(table: str, name: str, family: Family = IPV4) -> Message:
     payload = text(1, table) + text(2, name)
-    return message(_GETSETELEM, payload, family=NFPROTO_IPV4, what=f"list the elements of {name}")
+    return message(_GETSETELEM, payload, family=family.number, what=f"list the elements of {name}")
+
+
+def get_element(table: str, name: str, key: bytes, family: Family = IPV4) -> Message:
+    """Not a listing: ENOENT says that it is not there."""
+    payload = text(1, table) + text(2, name) + nested(3, element(key))
+    return message(_GETSETELEM, payload, family=family.number, what=f"look into {name}")
 
 
 def listed_elements(payload: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -238,25 +305,50 @@ def goes_out_elsewhere_than(name: str) -> tuple[bytes, ...]:
     return _interface(_META_OIFNAME, name, _NOT_EQUAL)
 
 
-def _in_subnet(offset: int, network: bytes, length: int, operation: int) -> tuple[bytes, ...]:
-    mask = (0xFFFF_FFFF << 32 - length & 0xFFFF_FFFF).to_bytes(4, "big")
-    load = _payload(_NETWORK_HEADER, offset, 4)
-    reduce = () if length == 32 else (_masked(mask),)
-    within = bytes(a & b for a, b in zip(network, mask, strict=True))
-    return (load, *reduce, _compare(within, operation))
+def interface_key(*names: str) -> bytes:
+    """The key of a set of interface names, or of pairs of them."""
+    return b"".join(name.encode().ljust(_IFNAMSIZ, b"\0") for name in names)
 
 
-def source_in(network: bytes, length: int) -> tuple[bytes, ...]:
-    """The source is in that IPv4 network, of any prefix length from 0 to 32."""
-    return _in_subnet(_SOURCE_OFFSET, network, length, _EQUAL)
+def comes_in_by_one_of(name: str, number: int) -> tuple[bytes, ...]:
+    return (_meta(_META_IIFNAME, _WORD), _lookup(name, number))
 
 
-def destination_in(network: bytes, length: int) -> tuple[bytes, ...]:
-    return _in_subnet(_DESTINATION_OFFSET, network, length, _EQUAL)
+def comes_in_by_none_of(name: str, number: int) -> tuple[bytes, ...]:
+    return (_meta(_META_IIFNAME, _WORD), _lookup(name, number, inverted=True))
 
 
-def destination_outside(network: bytes, length: int) -> tuple[bytes, ...]:
-    return _in_subnet(_DESTINATION_OFFSET, network, length, _NOT_EQUAL)
+def goes_out_by_one_of(name: str, number: int) -> tuple[bytes, ...]:
+    return (_meta(_META_OIFNAME, _WORD), _lookup(name, number))
+
+
+def goes_out_by_none_of(name: str, number: int) -> tuple[bytes, ...]:
+    return (_meta(_META_OIFNAME, _WORD), _lookup(name, number, inverted=True))
+
+
+def comes_in_and_goes_out_by(name: str, number: int) -> tuple[bytes, ...]:
+    """The pair of interfaces is in that set."""
+    both = (_meta(_META_IIFNAME, _WORD), _meta(_META_OIFNAME, _WORD + 4))
+    return (*both, _lookup(name, number))
+
+
+def source_in_set(name: str, number: int, family: Family) -> tuple[bytes, ...]:
+    load = _payload(_NETWORK_HEADER, family.source, family.length, _WORD)
+    return (load, _lookup(name, number))
+
+
+def destination_in_set(name: str, number: int, family: Family) -> tuple[bytes, ...]:
+    load = _payload(_NETWORK_HEADER, family.destination, family.length, _WORD)
+    return (load, _lookup(name, number))
+
+
+def not_for_loopback(family: Family) -> tuple[bytes, ...]:
+    """The destination is outside 127.0.0.0/8, or not ::1."""
+    network, length = family.loopback
+    mask = ((1 << length) - 1 << 8 * len(network) - length).to_bytes(len(network), "big")
+    load = _payload(_NETWORK_HEADER, family.destination, family.length)
+    reduce = () if length == 8 * len(network) else (_masked(mask),)
+    return (load, *reduce, _compare(network, _NOT_EQUAL))
 
 
 def destination_is_this_host() -> tuple[bytes, ...]:
@@ -285,33 +377,36 @@ def _protocol_and_port(word: int) -> tuple[bytes, ...]:
     return (_meta(_META_L4PROTO, word), _payload(_TRANSPORT_HEADER, 2, 2, word + 1))
 
 
-def _address_protocol_and_port() -> tuple[bytes, ...]:
-    load = _payload(_NETWORK_HEADER, _DESTINATION_OFFSET, 4, _WORD)
-    return (load, *_protocol_and_port(_WORD + 1))
+def _address_protocol_and_port(family: Family) -> tuple[bytes, ...]:
+    load = _payload(_NETWORK_HEADER, family.destination, family.length, _WORD)
+    return (load, *_protocol_and_port(_WORD + family.words))
 
 
-def _lookup(name: str, number: int, *, into: bool) -> bytes:
+def _lookup(name: str, number: int, *, into: bool = False, inverted: bool = False) -> bytes:
     target = be32(3, _WORD) if into else b""
-    return _expression("lookup", text(1, name), be32(2, _WORD), target, be32(4, number))
+    flags = be32(5, _LOOKUP_INVERTED) if inverted else b""
+    return _expression("lookup", text(1, name), be32(2, _WORD), target, be32(4, number), flags)
 
 
-def _to_looked_up() -> bytes:
-    where = be32(3, _WORD) + be32(5, _WORD + 1)
-    return _expression("nat", be32(1, _NAT_DNAT), be32(2, NFPROTO_IPV4), where)
+def _to_looked_up(family: Family) -> bytes:
+    where = be32(3, _WORD) + be32(5, _WORD + family.words)
+    return _expression("nat", be32(1, _NAT_DNAT), be32(2, family.number), where)
 
 
-def rewrite_by_port(name: str, number: int) -> tuple[bytes, ...]:
+def rewrite_by_port(name: str, number: int, family: Family) -> tuple[bytes, ...]:
     """DNAT to what the map of (protocol, port) says; nothing where it has no element."""
-    return (*_protocol_and_port(_WORD), _lookup(name, number, into=True), _to_looked_up())
+    lookup = _lookup(name, number, into=True)
+    return (*_protocol_and_port(_WORD), lookup, _to_looked_up(family))
 
 
-def rewrite_by_address_and_port(name: str, number: int) -> tuple[bytes, ...]:
+def rewrite_by_address_and_port(name: str, number: int, family: Family) -> tuple[bytes, ...]:
     """DNAT to what the map of (address, protocol, port) says."""
-    return (*_address_protocol_and_port(), _lookup(name, number, into=True), _to_looked_up())
+    lookup = _lookup(name, number, into=True)
+    return (*_address_protocol_and_port(family), lookup, _to_looked_up(family))
 
 
-def address_and_port_in(name: str, number: int) -> tuple[bytes, ...]:
-    return (*_address_protocol_and_port(), _lookup(name, number, into=False))
+def address_and_port_in(name: str, number: int, family: Family) -> tuple[bytes, ...]:
+    return (*_address_protocol_and_port(family), _lookup(name, number))
 
 
 def counted() -> tuple[bytes, ...]:

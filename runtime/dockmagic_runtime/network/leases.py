@@ -1,115 +1,105 @@
 """Addresses of one network, each leased to one container while it runs.
 
-Two tables: `networks` (subnet and gateway as text) and `leases` (address as a number). All of it
-happens in the caller's transaction.
+In the database an IPv4 address is a number, so that the lowest free one is found by the primary
+key's order; an IPv6 address is a text beside it. All of it happens in the caller's transaction.
 """
 
 from __future__ import annotations
 
-import socket
 import sqlite3
-import struct
 from dataclasses import dataclass
-from typing import Any
 
 from dockmagic_runtime.errors import Conflict
+from dockmagic_runtime.model.network import Network
+from dockmagic_runtime.network.pools import Block, address_of, number_of
+
+__all__ = ["Lease", "Network", "address_of", "allocate", "lease_of", "number_of", "release"]
 
 
-def number_of(address: str) -> int:
-    return int(struct.unpack(">I", socket.inet_aton(address))[0])
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """`address6` is empty on a network without IPv6."""
+
+    address: str
+    address6: str = ""
 
 
-def address_of(number: int) -> str:
-    return socket.inet_ntoa(struct.pack(">I", number))
+def allocate(
+    connection: sqlite3.Connection,
+    network: Network,
+    container_id: str,
+    *,
+    address: str = "",
+    address6: str = "",
+) -> Lease:
+    """The addresses that are asked for; else those the container has, else the lowest free.
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Network:
-    """One row of `networks`."""
-
-    id: str
-    name: str
-    driver: str
-    bridge: str
-    subnet: str
-    gateway: str
-    created: float
-
-    @property
-    def prefix_length(self) -> int:
-        return int(self.subnet.partition("/")[2])
-
-    @property
-    def first(self) -> int:
-        """The subnet's own address, as a number."""
-        return number_of(self.subnet.partition("/")[0])
-
-    @property
-    def last(self) -> int:
-        """The broadcast address, as a number."""
-        return self.first + (1 << 32 - self.prefix_length) - 1
-
-
-COLUMNS = ("id", "name", "driver", "bridge", "subnet", "gateway", "created")
-FIND_NETWORK = f"SELECT {', '.join(COLUMNS)} FROM networks WHERE name = ?"
-
-
-def as_network(row: tuple[Any, ...] | None) -> Network | None:
-    """The network of a row that `FIND_NETWORK` found."""
-    return Network(**dict(zip(COLUMNS, row, strict=True))) if row else None
-
-
-def store_network(connection: sqlite3.Connection, network: Network) -> None:
-    """Insert, or give an existing one another subnet."""
-    connection.execute(
-        "INSERT INTO networks (id, name, driver, bridge, subnet, gateway, created)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE"
-        " SET subnet = excluded.subnet, gateway = excluded.gateway",
-        (
-            network.id,
-            network.name,
-            network.driver,
-            network.bridge,
-            network.subnet,
-            network.gateway,
-            network.created,
-        ),
-    )
-
-
-_HERE = "FROM leases WHERE network_id = ? AND address BETWEEN ? AND ?"
-
-
-def allocate(connection: sqlite3.Connection, network: Network, container_id: str) -> str:
-    """The lowest free address, or the one the container has. Raises Conflict when all are taken."""
-    held = lease_of(connection, network.id, container_id)
-    if held and network.first < number_of(held) < network.last:
-        return held
-    release(connection, container_id)  # of a subnet that the network had before
-    number = _lowest_free(connection, network)
-    if number >= network.last:
-        raise Conflict(
-            f"no available IPv4 addresses on network {network.name} ({network.subnet})",
-            hint="stop containers that are no longer needed",
-        )
-    connection.execute(
-        "INSERT INTO leases (network_id, container_id, address) VALUES (?, ?, ?)",
-        (network.id, container_id, number),
-    )
-    return address_of(number)
-
-
-def _lowest_free(connection: sqlite3.Connection, network: Network) -> int:
-    """The number behind the first run of taken ones, by the primary key's order.
-
-    The gateway is the first address, and the run begins with it.
+    Raises Conflict when one is taken, or when all are.
     """
-    start = number_of(network.gateway) + 1
-    here = (network.id, start, network.last)
+    held = lease_of(connection, network.id, container_id)
+    if held and _is_good(held, network, address, address6):
+        return held
+    release(connection, container_id, network.id)  # of a subnet that the network had before
+    number = _choose(connection, network, address)
+    chosen = Lease(address_of(number), _choose6(connection, network, number, address6))
+    connection.execute(
+        "INSERT INTO leases (network_id, container_id, address, address6) VALUES (?, ?, ?, ?)",
+        (network.id, container_id, number, chosen.address6),
+    )
+    return chosen
+
+
+def _is_good(held: Lease, network: Network, address: str, address6: str) -> bool:
+    block = Block.parse(network.subnet)
+    return (
+        block.first < number_of(held.address) < block.last
+        and address in ("", held.address)
+        and address6 in ("", held.address6)
+        and bool(network.subnet6) == bool(held.address6)
+    )
+
+
+def _choose(connection: sqlite3.Connection, network: Network, address: str) -> int:
+    block = Block.parse(network.subnet)
+    spared = {number_of(one) for one in _spared(network) if ":" not in one}
+    if address:
+        number = number_of(address)
+        if number in spared or _is_taken(connection, network.id, number):
+            raise Conflict("Address already in use", hint=f"{address} on network {network.name}")
+        return number
+    free = Block.parse(network.ip_range) if network.ip_range else block
+    number = max(free.first, block.first + 1)
+    last = min(free.last, block.last - 1)
+    while (number := _lowest_free(connection, network.id, number, last)) in spared:
+        number += 1
+    if number > last:
+        raise _exhausted(network, "IPv4", network.ip_range or network.subnet)
+    return number
+
+
+def _spared(network: Network) -> tuple[str, ...]:
+    """What no container gets."""
+    gateways = tuple(filter(None, (network.gateway, network.gateway6)))
+    return (*gateways, *(address for _, address in network.reserved))
+
+
+def _exhausted(network: Network, family: str, pool: str) -> Conflict:
+    return Conflict(
+        f"no available {family} addresses on network {network.name} ({pool})",
+        hint="stop containers that are no longer needed",
+    )
+
+
+def _lowest_free(connection: sqlite3.Connection, network_id: str, start: int, last: int) -> int:
+    """The first number from `start` on that nobody has; it may be greater than `last`.
+
+    It stands behind the first run of taken ones, by the primary key's order.
+    """
+    here = (network_id, start, last)
     (count, highest) = connection.execute(f"SELECT count(*), max(address) {_HERE}", here).fetchone()
     if count == 0 or highest - start + 1 == count:  # no gap below the highest
         return start + int(count)
-    if not _is_taken(connection, network.id, start):
+    if not _is_taken(connection, network_id, start):
         return start
     (number,) = connection.execute(
         f"SELECT address + 1 {_HERE} AND NOT EXISTS (SELECT 1 FROM leases AS next"
@@ -120,6 +110,9 @@ def _lowest_free(connection: sqlite3.Connection, network: Network) -> int:
     return int(number)
 
 
+_HERE = "FROM leases WHERE network_id = ? AND address BETWEEN ? AND ?"
+
+
 def _is_taken(connection: sqlite3.Connection, network_id: str, number: int) -> bool:
     found = connection.execute(
         "SELECT 1 FROM leases WHERE network_id = ? AND address = ?", (network_id, number)
@@ -127,15 +120,52 @@ def _is_taken(connection: sqlite3.Connection, network_id: str, number: int) -> b
     return found is not None
 
 
-def lease_of(connection: sqlite3.Connection, network_id: str, container_id: str) -> str:
-    """The container's address; empty when it has none."""
+def _choose6(connection: sqlite3.Connection, network: Network, number: int, address6: str) -> str:
+    """Beside the IPv4 address, at the same distance from the beginning, if that is free."""
+    if not network.subnet6:
+        return ""
+    spared = {number_of(one) for one in _spared(network) if ":" in one}
+    block = Block.parse(network.subnet6)
+    if address6:
+        asked = address_of(number_of(address6), 128)
+        if number_of(asked) in spared or _is_taken6(connection, network.id, asked):
+            raise Conflict("Address already in use", hint=f"{asked} on network {network.name}")
+        return asked
+    free = Block.parse(network.ip_range6 or network.subnet6)
+    wanted = free.first + number - Block.parse(network.subnet).first
+    for candidate in (*range(wanted, min(wanted + 1024, free.last + 1)), *_from(free, block)):
+        text = address_of(candidate, 128)
+        if candidate not in spared and not _is_taken6(connection, network.id, text):
+            return text
+    raise _exhausted(network, "IPv6", network.ip_range6 or network.subnet6)
+
+
+def _from(free: Block, block: Block) -> range:
+    start = max(free.first, block.first + 1)
+    return range(start, min(start + (1 << 16), free.last + 1))
+
+
+def _is_taken6(connection: sqlite3.Connection, network_id: str, address6: str) -> bool:
+    found = connection.execute(
+        "SELECT 1 FROM leases WHERE network_id = ? AND address6 = ?", (network_id, address6)
+    ).fetchone()
+    return found is not None
+
+
+def lease_of(connection: sqlite3.Connection, network_id: str, container_id: str) -> Lease | None:
     row = connection.execute(
-        "SELECT address FROM leases WHERE network_id = ? AND container_id = ?",
+        "SELECT address, address6 FROM leases WHERE network_id = ? AND container_id = ?",
         (network_id, container_id),
     ).fetchone()
-    return address_of(row[0]) if row else ""
+    return Lease(address_of(row[0]), row[1]) if row else None
 
 
-def release(connection: sqlite3.Connection, container_id: str) -> None:
-    """Give back what the container has, in all networks. Idempotent."""
-    connection.execute("DELETE FROM leases WHERE container_id = ?", (container_id,))
+def release(connection: sqlite3.Connection, container_id: str, network_id: str = "") -> None:
+    """Give back what the container has, in all networks or in that one. Idempotent."""
+    if network_id:
+        connection.execute(
+            "DELETE FROM leases WHERE container_id = ? AND network_id = ?",
+            (container_id, network_id),
+        )
+    else:
+        connection.execute("DELETE FROM leases WHERE container_id = ?", (container_id,))

@@ -1,69 +1,87 @@
-"""`Networks`: the engine's view of an area's network, and what it sees to on the host.
-
-The default network's subnet is chosen when it is first needed, and again if somebody else has
-taken it while the bridge was away. Choosing and making the bridge happen under one lock of the
-host, so that two areas never choose the same.
-"""
+"""`Networks`: what a start, and what the upkeep of an area, need of its networks."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import secrets
-import time
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
-from dockmagic_runtime.errors import Conflict
+from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound
 from dockmagic_runtime.linux.netlink import NETLINK_NETFILTER, Netlink
-from dockmagic_runtime.linux.syscalls import Kernel
 from dockmagic_runtime.model.container import ContainerSpec, PortMapping
-from dockmagic_runtime.network import bridge, leases, names, nft, pools, records, rtnl
+from dockmagic_runtime.model.network import Attachment, Network
+from dockmagic_runtime.network import catalog, firewall, leases, names, nft, options, records, rtnl
 from dockmagic_runtime.network.claims import Claims
-from dockmagic_runtime.network.leases import Network
-from dockmagic_runtime.network.operations import BringUpLoopback, ensure_table
-from dockmagic_runtime.network.plan import Connection, Place, plan
-from dockmagic_runtime.store import locks
+from dockmagic_runtime.network.endpoint_operations import BringUpLoopback
+from dockmagic_runtime.network.leases import Lease
+from dockmagic_runtime.network.operations import ensure_table
+from dockmagic_runtime.network.plan import Connection, Endpoint, Guest, fabric_of, plan
+from dockmagic_runtime.network.pools import Block
+from dockmagic_runtime.network.store import DEFAULT, RESOLV_CONF, NetworkStore, text_of
 from dockmagic_runtime.store.area import Area
 from dockmagic_runtime.store.database import Database
 
-_DEFAULT = "bridge"
-_HOST_LOCK = "/run/dockmagic.lock"
-_RESOLV_CONF = "/etc/resolv.conf"
 _RESOLV_CONF_BEHIND_STUB = "/run/systemd/resolve/resolv.conf"
+_DEFAULT_ATTACHMENT = (Attachment(network=DEFAULT),)
 
 
 class Networks:
     def __init__(self, area: Area, database: Database) -> None:
         self._area = area
         self._database = database
-        self._place = Place(table=area.nft_table, run=str(area.run))
+        self.store = NetworkStore(area, database)
+        self.place = self.store.place
         self._claims = Claims(str(area.run))
 
     # ------------------------------------------------------------ for a start
 
-    def connect(self, container_id: str, ports: Sequence[PortMapping] = ()) -> Connection:
-        """Lease an address on the default network; the operations that plug the container in.
+    def connect(
+        self,
+        guest: Guest,
+        ports: Sequence[PortMapping] = (),
+        attachments: Sequence[Attachment] = _DEFAULT_ATTACHMENT,
+    ) -> Connection:
+        """Lease addresses on the networks; the operations that plug the container in.
 
-        The lease is claimed until `settle` or `release`: nobody's `sweep` takes it. Raises
-        Conflict when somebody else is starting the same container.
+        The leases are claimed until `settle` or `release`: nobody's `sweep` takes them. Raises
+        Conflict when somebody else is starting the same container, when an address is taken, and
+        NotFound for a network that has gone.
         """
-        self._claims.take(container_id)
+        self._claims.take(guest.id)
         try:
-            network = self.default()
-            address = self._lease(network, container_id)
+            endpoints = self._endpoints(guest, attachments)
         except BaseException:
-            self._claims.drop(container_id)
+            self._claims.drop(guest.id)
             raise
-        veth = f"veth{secrets.token_hex(4)[:7]}"
-        return plan(self._place, network, container_id, address, veth, ports)
+        return plan(self.place, guest, endpoints, ports)
 
-    def _lease(self, network: Network, container_id: str) -> str:
+    def _endpoints(self, guest: Guest, attachments: Sequence[Attachment]) -> list[Endpoint]:
+        if any(one.network == DEFAULT for one in attachments):
+            self.store.default()
+        leased = self.lease(guest.id, attachments)
+        counts: dict[str, int] = {}
+        found = []
+        for (network, lease), attachment in zip(leased, attachments, strict=True):
+            prefix = options.interface_prefix(network.options)
+            number = counts.setdefault(prefix, 0)
+            counts[prefix] += 1
+            found.append(new_endpoint(network, attachment, lease, f"{prefix}{number}"))
+        return found
+
+    def lease(
+        self, container_id: str, attachments: Sequence[Attachment]
+    ) -> list[tuple[Network, Lease]]:
+        """An address on each of the networks, or on none of them."""
         try:
             with self._database.transaction() as connection:
-                return leases.allocate(connection, network, container_id)
+                return list(_leases(connection, container_id, attachments))
         except Conflict:
             self.sweep()  # containers that ended by themselves may still have theirs
         with self._database.transaction() as connection:
-            return leases.allocate(connection, network, container_id)
+            return list(_leases(connection, container_id, attachments))
 
     @staticmethod
     def isolate() -> Connection:
@@ -71,14 +89,15 @@ class Networks:
         return Connection(operations=(BringUpLoopback(),), endpoint={})
 
     def settle(self, container_id: str) -> None:
-        """The container's supervisor is alive: from now on its lock keeps the lease."""
+        """The container's supervisor is alive: from now on its lock keeps the leases."""
         self._claims.drop(container_id)
 
-    def release(self, container_id: str) -> None:
-        """Give the container's address back. Idempotent."""
+    def release(self, container_id: str, network_id: str = "") -> None:
+        """Give the container's addresses back, or that on one network. Idempotent."""
         with self._database.transaction() as connection:
-            leases.release(connection, container_id)
-        self._claims.drop(container_id)
+            leases.release(connection, container_id, network_id)
+        if not network_id:
+            self._claims.drop(container_id)
 
     def hosts(self, hostname: str, spec: ContainerSpec, connection: Connection | None) -> str:
         """The text of the container's /etc/hosts."""
@@ -94,65 +113,20 @@ class Networks:
     @staticmethod
     def resolv_conf(spec: ContainerSpec) -> str:
         """The text of the container's /etc/resolv.conf."""
-        host = names.Resolver.parse(_text(_RESOLV_CONF))
+        host = names.Resolver.parse(text_of(RESOLV_CONF))
         if spec.network == "host":
             return str(host)
         if host.is_stub:
-            host = names.Resolver.parse(_text(_RESOLV_CONF_BEHIND_STUB))
+            host = names.Resolver.parse(text_of(_RESOLV_CONF_BEHIND_STUB))
         return str(
             host.for_container(dns=spec.dns, search=spec.dns_search, options=spec.dns_options)
         )
 
-    # ------------------------------------------------------------ the network
+    # ------------------------------------------------------------ upkeep
 
     def default(self) -> Network:
         """The network `bridge`; its bridge is up when this returns."""
-        network = self._find_default()
-        with Netlink() as netlink:
-            if network and bridge.is_ready(netlink, network.bridge, network.gateway):
-                return network
-            return self._establish(netlink)
-
-    def default_identity(self) -> tuple[str, str]:
-        """Id and name of the network `bridge`, made or not; empty before its first use."""
-        network = self._find_default()
-        return (network.id, network.name) if network else ("", "")
-
-    def _find_default(self) -> Network | None:
-        return leases.as_network(self._database.row(leases.FIND_NETWORK, _DEFAULT))
-
-    def _establish(self, netlink: Netlink) -> Network:
-        with locks.held(_HOST_LOCK), self._database.transaction() as connection:
-            network = self._find_default()
-            used = tuple(self._used(netlink))
-            if network is None or _is_taken(network, used):
-                network = self._with_subnet(network, pools.choose(used))
-                leases.store_network(connection, network)
-            bridge.ensure(Kernel(), netlink, network.bridge, network.gateway, network.prefix_length)
-            return network
-
-    def _with_subnet(self, network: Network | None, block: pools.Block) -> Network:
-        return Network(
-            id=network.id if network else secrets.token_hex(32),
-            name=_DEFAULT,
-            driver="bridge",
-            bridge=self._area.bridge,
-            subnet=str(block),
-            gateway=pools.gateway_of(block),
-            created=network.created if network else time.time(),
-        )
-
-    def _used(self, netlink: Netlink) -> Iterator[pools.Block]:
-        """What the host has routes to, except by our own bridge, and its name servers."""
-        own = rtnl.find_link(netlink, self._area.bridge)
-        for address, length, index in rtnl.routes(netlink):
-            if own is None or index != own.index:
-                yield pools.Block(leases.number_of(address), length)
-        for server in names.Resolver.parse(_text(_RESOLV_CONF)).servers:
-            if ":" not in server:
-                yield pools.Block.parse(server)
-
-    # ------------------------------------------------------------ upkeep
+        return self.store.default()
 
     def repair(self) -> None:
         """Install the table if it was flushed, and set the published ports right.
@@ -160,21 +134,34 @@ class Networks:
         Elements that a killed supervisor left are deleted, missing ones are added. Does nothing
         when the area has no bridge, and so no containers on it.
         """
-        network = self._find_default()
-        with Netlink() as netlink:
-            if network is None or rtnl.find_link(netlink, network.bridge) is None:
-                return
-        table, run = self._place.table, self._place.run
+        network = self._any_that_is_up()
+        if network is None:
+            return
+        place = self.place
         with Netlink(NETLINK_NETFILTER) as netlink:
-            if not ensure_table(netlink, table, network.bridge, network.subnet, run):
-                nft.set_right(netlink, table, lambda: records.alive(run))
+            known = fabric_of(network)
+            if not ensure_table(netlink, place.table, known, place.networks, place.run):
+                nft.set_right(netlink, place.table, lambda: records.alive(place.run))
+
+    def _any_that_is_up(self) -> Network | None:
+        """The default network, or any other; None when none has its bridge."""
+        rows = self._database.rows(
+            "SELECT id, bridge FROM networks WHERE bridge != '' ORDER BY name != ? LIMIT 8", DEFAULT
+        )
+        with Netlink() as netlink:
+            for network_id, bridge in rows:
+                if rtnl.find_link(netlink, bridge) is not None:
+                    with self._database.transaction() as connection:
+                        return catalog.by_id(connection, network_id)
+        return None
 
     def sweep(self) -> None:
-        """Take back what containers left that ended without a last word: leases and ports."""
+        """Take back what containers left that ended without a last word: leases, ports, files."""
         if self._over():
             with self._database.transaction() as connection:
                 for container_id in self._over():  # looked at again: now nobody takes a new one
                     leases.release(connection, container_id)
+        self.store.sweep()
         self.repair()
 
     def _over(self) -> list[str]:
@@ -185,8 +172,26 @@ class Networks:
     def _needs_lease(self, container_id: str) -> bool:
         # in this order: a claim is dropped only when the supervisor's lock is held
         return self._claims.is_taken(container_id) or records.is_alive(
-            f"{self._place.run}/{container_id}"
+            f"{self.place.run}/{container_id}"
         )
+
+    def forget_endpoints(
+        self, container_id: str, networks: Mapping[str, dict[str, Any]]
+    ) -> tuple[tuple[str, str, str], ...]:
+        """After a supervisor that was killed: take the container off the networks' lists.
+
+        `networks` is what the state file says of them. Returns how events name them.
+        """
+        for network_id in networks:
+            entry = f"{self.place.networks}/{network_id}/endpoints/{container_id}.json"
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(entry)
+        return tuple((key, one["name"], DEFAULT) for key, one in networks.items())
+
+    def members(self, network_id: str) -> list[str]:
+        """The ids of the containers that have an address on the network, by address."""
+        with self._database.transaction() as connection:
+            return catalog.members(connection, network_id)
 
     def traffic(self, veth: str) -> tuple[int, int]:
         """Bytes (received, sent) as the container sees them: the host's end counts in reverse."""
@@ -197,27 +202,70 @@ class Networks:
     def forward_warning(self) -> str:
         """Why containers will not reach the network, and the remedy; empty when they will."""
         with Netlink(NETLINK_NETFILTER) as netlink:
-            return nft.forward_warning(netlink, self._place.table, self._area.bridge)
+            return firewall.forward_warning(netlink, self.place.table, self._area.bridge)
 
     def remove_all(self) -> None:
-        """Delete the area's bridge and table. Containers on it lose their network."""
-        with Netlink(NETLINK_NETFILTER) as netlink:
-            nft.remove(netlink, self._place.table)
-        with Netlink() as netlink:
-            bridge.remove(netlink, self._area.bridge)
+        """Delete the area's bridges and table. Containers on them lose their network."""
+        self.store.remove_all()
 
     def close(self) -> None:
         """Give up the claims of starts that were not finished."""
         self._claims.close()
 
 
-def _is_taken(network: Network, used: Iterable[pools.Block]) -> bool:
-    block = pools.Block.parse(network.subnet)
-    return any(block.overlaps(other) for other in used)
+def new_endpoint(
+    network: Network, attachment: Attachment, lease: Lease, interface: str
+) -> Endpoint:
+    return Endpoint(
+        network=network,
+        attachment=attachment,
+        lease=lease,
+        interface=interface,
+        veth=f"veth{secrets.token_hex(4)[:7]}",
+        id=secrets.token_hex(32),
+    )
 
 
-def _text(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        return ""  # a host without resolv.conf has no servers of its own
+def _leases(
+    connection: sqlite3.Connection, container_id: str, attachments: Sequence[Attachment]
+) -> Iterator[tuple[Network, Lease]]:
+    for attachment in attachments:
+        network = catalog.attached(connection, attachment)
+        if network is None:
+            raise NotFound(f"network {attachment.network_id or attachment.network} not found")
+        yield (
+            network,
+            leases.allocate(
+                connection,
+                network,
+                container_id,
+                address=attachment.ipv4,
+                address6=attachment.ipv6,
+            ),
+        )
+
+
+def check_attachment(network: Network, attachment: Attachment) -> None:
+    """Raises InvalidInput, in Docker's words, for what this network does not give."""
+    asked = [one for one in (attachment.ipv4, attachment.ipv6) if one]
+    if network.is_predefined:
+        if asked:
+            raise InvalidInput(
+                "user specified IP address is supported on user defined networks only"
+            )
+        if attachment.aliases:
+            raise InvalidInput(
+                "network-scoped alias is supported only for containers in user defined networks"
+            )
+    if asked and not network.has_own_subnet:
+        raise InvalidInput(
+            "user specified IP address is supported only when connecting to networks with user "
+            "configured subnets"
+        )
+    subnets = [Block.parse(one) for one in (network.subnet, network.subnet6) if one]
+    for address in asked:
+        if not any(subnet.contains(address) for subnet in subnets):
+            raise InvalidInput(
+                f"invalid config for network {network.name}: invalid endpoint settings:\n"
+                f"no configured subnet or ip-range contain the IP address {address}"
+            )

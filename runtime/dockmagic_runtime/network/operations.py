@@ -1,26 +1,20 @@
-"""The network's part of a plan: what plugs one container into the bridge.
+"""The host's side of a plan's network part: bridges, the rules, and published ports.
 
-Carried out by the supervisor, in its own network namespace; only `ConfigureInside` and
-`BringUpLoopback` speak through the socket that was made inside the container's. What the kernel
-removes with that namespace (the veth pair, the addresses) is not undone by hand, and the bridge
-and the table stay: they belong to the area.
+Carried out by the midwife, in the host's network namespace. Bridges and the table stay: they
+belong to the area. What a container has of its own is in `endpoint_operations`.
 """
 
 from __future__ import annotations
 
-import errno
-import os
 import socket
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from selectors import BaseSelector
 from typing import ClassVar
 
-from dockmagic_runtime.linux.constants import CLONE_NEWNET
-from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.linux.netlink import NETLINK_NETFILTER, Netlink
-from dockmagic_runtime.network import bridge, conntrack, nft, records, rtnl
+from dockmagic_runtime.network import bridge, conntrack, fabric, nft, records
+from dockmagic_runtime.network.fabric import Fabric
 from dockmagic_runtime.network.ports import HeldPort, Wish, hold, release
 from dockmagic_runtime.network.proxy import PortProxy
 from dockmagic_runtime.sandbox.operation import Context, UndoneByKernel, operation
@@ -31,8 +25,6 @@ PORTS = "ports"  # as bound: (host address, host port, container port, protocol)
 SERVERS = "servers"  # callables that want the supervisor's selector once the program runs
 _PROXY = "port proxy"
 NETFILTER = "netfilter"
-
-_LOOKS, _BETWEEN_LOOKS = 200, 0.0005  # at most a tenth of a second
 
 
 def netfilter(context: Context) -> Netlink:
@@ -57,31 +49,59 @@ class KeptForTheArea(UndoneByKernel):
 @operation
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnsureBridge(KeptForTheArea):
+    """The fields are those of `bridge.Bridge`."""
+
     calls: ClassVar[tuple[str, ...]] = ("netlink RTM_NEWLINK bridge", "RTM_NEWADDR")
 
     bridge: str
     gateway: str
     prefix_length: int
+    gateway6: str = ""
+    prefix_length6: int = 0
+    mtu: int = 0
+    internal: bool = False
 
     def describe(self) -> str:
-        return f"make sure that bridge {self.bridge} is up with {self.gateway}/{self.prefix_length}"
+        also = f" and {self.gateway6}/{self.prefix_length6}" if self.gateway6 else ""
+        return (
+            f"make sure that bridge {self.bridge} is up with "
+            f"{self.gateway}/{self.prefix_length}{also}"
+        )
 
     def execute(self, context: Context) -> None:
+        wanted = bridge.Bridge(
+            name=self.bridge,
+            gateway=self.gateway,
+            prefix_length=self.prefix_length,
+            gateway6=self.gateway6,
+            prefix_length6=self.prefix_length6,
+            mtu=self.mtu,
+            internal=self.internal,
+        )
         with Netlink() as netlink:
-            bridge.ensure(context.linux, netlink, self.bridge, self.gateway, self.prefix_length)
+            bridge.ensure(context.linux, netlink, wanted)
 
 
 @operation
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnsureTable(KeptForTheArea):
-    """`run` is the area's run directory: where what others publish is found again."""
+    """The fields from `bridge` on are those of a `Fabric`.
+
+    `run` is the area's run directory, where what others publish is found again, and `networks`
+    its directory of networks.
+    """
 
     calls: ClassVar[tuple[str, ...]] = ("netlink NFT_MSG_NEWTABLE, NEWCHAIN, NEWRULE, NEWSET",)
 
     table: str
+    run: str
+    networks: str
     bridge: str
     subnet: str
-    run: str
+    subnet6: str = ""
+    internal: bool = False
+    icc: bool = True
+    masquerade: bool = True
 
     def describe(self) -> str:
         return (
@@ -89,13 +109,27 @@ class EnsureTable(KeptForTheArea):
             f"and keeps strangers off {self.bridge}"
         )
 
+    @property
+    def fabric(self) -> Fabric:
+        return Fabric(
+            bridge=self.bridge,
+            subnet=self.subnet,
+            subnet6=self.subnet6,
+            internal=self.internal,
+            icc=self.icc,
+            masquerade=self.masquerade,
+        )
+
     def execute(self, context: Context) -> None:
-        ensure_table(netfilter(context), self.table, self.bridge, self.subnet, self.run)
+        ensure_table(netfilter(context), self.table, self.fabric, self.networks, self.run)
 
 
-def ensure_table(netlink: Netlink, table: str, bridge_name: str, subnet: str, run: str) -> bool:
-    """Install the table with what all that live have published, unless it is complete."""
-    return nft.ensure(netlink, table, bridge_name, subnet, lambda: records.alive(run))
+def ensure_table(netlink: Netlink, table: str, own: Fabric, networks: str, run: str) -> bool:
+    """Install the table with all networks and all that those who live have published, unless it
+    is complete and knows this network; whether it had to."""
+    return nft.ensure(
+        netlink, table, own, lambda: fabric.everything(networks), lambda: records.alive(run)
+    )
 
 
 @operation
@@ -138,167 +172,19 @@ def _place(ip: str, port: int) -> str:
     return f"{ip or 'all addresses'}:{port}" if port else f"a free port of {ip or 'all addresses'}"
 
 
-@operation
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreateVeth(UndoneByKernel):
-    """`owner` goes into the interface's alias, where `ip link` shows it."""
-
-    calls: ClassVar[tuple[str, ...]] = ("netlink RTM_NEWLINK veth",)
-
-    name: str
-    bridge: str
-    address: str
-    owner: str
-
-    def describe(self) -> str:
-        return (
-            f"create veth pair {self.name} ⇄ eth0, plug {self.name} into bridge {self.bridge} "
-            f"and put eth0 into the container, with MAC {rtnl.mac_of(self.address)}"
-        )
-
-    def execute(self, context: Context) -> None:
-        with Netlink() as netlink:
-            plugged = rtnl.find_link(netlink, self.bridge)
-            if plugged is None:
-                raise OSError(errno.ENODEV, f"bridge {self.bridge} is gone")
-            self._make_way(netlink)
-            self._create(netlink, plugged.index, context.netns_fd)
-
-    def _make_way(self, netlink: Netlink) -> None:
-        """A namespace ends some milliseconds after its last process: a restart may meet it."""
-        old = rtnl.find_link(netlink, self.name)
-        if old is not None and old.alias == self.owner:
-            netlink.transact(rtnl.delete_link(self.name), allow=(errno.ENODEV,))
-
-    def _create(self, netlink: Netlink, bridge_index: int, netns_fd: int) -> None:
-        mac = rtnl.mac_of(self.address)
-        netlink.transact(rtnl.add_veth(self.name, bridge_index, "eth0", mac, netns_fd))
-        made = rtnl.find_link(netlink, self.name)
-        if made is None:
-            raise OSError(errno.ENODEV, f"interface {self.name} is gone")
-        netlink.transact(rtnl.set_port(self.name, self.owner), rtnl.pin_mac(made.index, mac))
-
-
-@operation
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConfigureInside(UndoneByKernel):
-    """A second address of family AF_INET6, and IPv6 left on, come here with IPv6 subnets."""
-
-    calls: ClassVar[tuple[str, ...]] = ("netlink RTM_NEWADDR", "RTM_NEWLINK up", "RTM_NEWROUTE")
-
-    address: str
-    prefix_length: int
-    gateway: str
-
-    def describe(self) -> str:
-        return (
-            f"inside: bring up lo, give eth0 {self.address}/{self.prefix_length}, bring it up, "
-            f"route everything else by {self.gateway}"
-        )
-
-    def execute(self, context: Context) -> None:
-        disable_ipv6_inside(context, "eth0")
-        with Netlink(descriptor=context.inside_netlink) as netlink:
-            eth0 = rtnl.find_link(netlink, "eth0")
-            if eth0 is None:
-                raise OSError(errno.ENODEV, "the container's eth0 is gone")
-            netlink.transact(
-                rtnl.set_up(rtnl.LOOPBACK),
-                rtnl.add_address(eth0.index, self.address, self.prefix_length),
-                rtnl.set_up(eth0.index),
-                rtnl.add_default_route(self.gateway),
-            )
-
-
-@operation
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AwaitCarrier(UndoneByKernel):
-    """A carrier is noticed by a kernel worker some time after both ends are up.
-
-    Until then the bridge's port drops everything, and a first packet that is lost costs TCP a
-    second. Asking for the interface makes Linux 6.8 notice it at once; before, we look again.
-    """
-
-    calls: ClassVar[tuple[str, ...]] = ("netlink RTM_GETLINK",)
-
-    veth: str
-    bridge: str
-
-    def describe(self) -> str:
-        return f"wait until {self.veth} and {self.bridge} pass packets on"
-
-    def execute(self, context: Context) -> None:
-        with Netlink(descriptor=context.inside_netlink) as netlink:
-            await_running(netlink, "eth0")
-        with Netlink() as netlink:
-            await_running(netlink, self.veth)  # first: a bridge has the carrier of its ports
-            await_running(netlink, self.bridge)
-
-
-def await_running(netlink: Netlink, name: str) -> None:
-    """Not for ever: it will come up by itself, and a lost packet is not a failed start."""
-    for _ in range(_LOOKS):
-        link = rtnl.find_link(netlink, name)
-        if link is None:
-            raise OSError(errno.ENODEV, f"interface {name} is gone")
-        if link.is_running:
-            return
-        time.sleep(_BETWEEN_LOOKS)
-
-
-def disable_ipv6_inside(context: Context, interface: str) -> None:
-    """As Docker does on networks without IPv6: else a neighbour's router advertisement counts.
-
-    There is no netlink message for it, and /proc/sys/net shows the namespace of whoever opens it:
-    so this single-threaded process goes there and comes back.
-    """
-    own = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        context.linux.setns(context.netns_fd, CLONE_NEWNET)
-        try:
-            _write_if_there(
-                context.linux, f"/proc/sys/net/ipv6/conf/{interface}/disable_ipv6", b"1"
-            )
-        finally:
-            context.linux.setns(own, CLONE_NEWNET)
-    finally:
-        os.close(own)
-
-
-def _write_if_there(linux: Linux, path: str, value: bytes) -> None:
-    try:
-        linux.write_file(path, value)
-    except FileNotFoundError:
-        pass  # a kernel without IPv6 has nothing to switch off
-
-
-@operation
-@dataclass(frozen=True, slots=True)
-class BringUpLoopback(UndoneByKernel):
-    """All there is with `--network none`."""
-
-    calls: ClassVar[tuple[str, ...]] = ("netlink RTM_NEWLINK up",)
-
-    def describe(self) -> str:
-        return "inside: bring up lo, and nothing else"
-
-    def execute(self, context: Context) -> None:
-        with Netlink(descriptor=context.inside_netlink) as netlink:
-            netlink.transact(rtnl.set_up(rtnl.LOOPBACK))
-
-
-def published(context: Context, address: str) -> tuple[nft.Published, ...]:
-    """What the held ports are to netfilter; the IPv6 ones are the proxy's alone."""
+def published(context: Context, address: str, address6: str) -> tuple[nft.Published, ...]:
+    """What the held ports are to netfilter. Those of IPv6 are the proxy's alone, unless the
+    container has such an address."""
     return tuple(
         nft.Published(
-            host_ip="" if host_ip == "0.0.0.0" else host_ip,
+            host_ip="" if host_ip in ("0.0.0.0", "::") else host_ip,
             host_port=host_port,
             protocol=protocol,
-            address=address,
+            address=address6 if ":" in host_ip else address,
             port=container_port,
         )
         for host_ip, host_port, container_port, protocol in context.resources.get(PORTS, ())
-        if ":" not in host_ip
+        if ":" not in host_ip or address6
     )
 
 
@@ -313,9 +199,8 @@ class PublishPorts:
     container_id: str
     address: str
     table: str
-    bridge: str
-    subnet: str
     run: str
+    address6: str = ""
 
     def describe(self) -> str:
         return (
@@ -324,7 +209,7 @@ class PublishPorts:
         )
 
     def execute(self, context: Context) -> None:
-        wanted = published(context, self.address)
+        wanted = published(context, self.address, self.address6)
         records.write(self._record, wanted)
         try:
             self._publish(netfilter(context), wanted)
@@ -346,9 +231,10 @@ class PublishPorts:
     def _publish(self, netlink: Netlink, wanted: tuple[nft.Published, ...]) -> None:
         try:
             nft.publish(netlink, self.table, wanted)
-        except FileNotFoundError:  # somebody has flushed the rules since `EnsureTable`
-            ensure_table(netlink, self.table, self.bridge, self.subnet, self.run)
-            nft.publish(netlink, self.table, wanted)
+        except FileNotFoundError:
+            # somebody has flushed the rules since `EnsureTable`: the proxy serves alone until the
+            # next look at them, which finds our record
+            pass
 
     def _server(self, context: Context) -> Callable[[BaseSelector], None]:
         def serve(selector: BaseSelector) -> None:
@@ -360,7 +246,7 @@ class PublishPorts:
         proxy = context.resources.pop(_PROXY, None)
         if proxy is not None:
             proxy.close()
-        taken = published(context, self.address)
+        taken = published(context, self.address, self.address6)
         records.remove(self._record)
         nft.unpublish(netfilter(context), self.table, taken)
         conntrack.forget(netfilter(context), taken)

@@ -1,18 +1,23 @@
-"""From what the engine knows of a container's network to the operations of its start. Pure."""
+"""From what the engine knows of a container's networks to the operations of its start. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from dockmagic_runtime.model.container import PortMapping
-from dockmagic_runtime.network import rtnl
-from dockmagic_runtime.network.leases import Network
-from dockmagic_runtime.network.operations import (
+from dockmagic_runtime.model.network import Attachment, Network
+from dockmagic_runtime.network import options, rtnl
+from dockmagic_runtime.network.endpoint_operations import (
     AwaitCarrier,
     ConfigureInside,
     CreateVeth,
+    RegisterEndpoint,
+)
+from dockmagic_runtime.network.fabric import Fabric
+from dockmagic_runtime.network.leases import Lease
+from dockmagic_runtime.network.operations import (
     EnsureBridge,
     EnsureTable,
     HoldPorts,
@@ -23,82 +28,220 @@ from dockmagic_runtime.sandbox.operation import Operation
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Connection:
-    """One container on one network: what to do, and the state file's fields about it."""
+    """One container on its networks: what to do, and the state file's fields about it."""
 
     operations: tuple[Operation, ...]
     endpoint: dict[str, Any]
-    network: tuple[str, str] = ("", "")  # id and name
+    networks: tuple[tuple[str, str, str], ...] = ()  # id, name and driver of each
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """The area's names on the host: its nftables table and its run directory."""
+    """The area's names on the host: its nftables table, its run directory, and its directory of
+    networks."""
 
     table: str
     run: str
+    networks: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guest:
+    """The container, as its networks know it. `directory` is where its own files are."""
+
+    id: str
+    name: str = ""
+    hostname: str = ""
+    directory: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """One container on one network: `interface` inside, `veth` outside. `id` is of no use but to
+    be shown."""
+
+    network: Network
+    attachment: Attachment
+    lease: Lease
+    interface: str
+    veth: str
+    id: str = ""
+
+    @property
+    def mac(self) -> str:
+        return self.attachment.mac_address or rtnl.mac_of(self.lease.address)
+
+    @property
+    def gateways(self) -> tuple[str, str]:
+        """What the container could send everything else by; on an internal network nothing."""
+        network = self.network
+        return ("", "") if network.internal else (network.gateway, network.gateway6)
+
+
+def fabric_of(network: Network) -> Fabric:
+    return Fabric(
+        bridge=network.bridge,
+        subnet=network.subnet,
+        subnet6=network.subnet6,
+        internal=network.internal,
+        icc=options.icc(network.options),
+        masquerade=options.masquerade(network.options),
+    )
 
 
 def plan(
-    place: Place,
-    network: Network,
-    container_id: str,
-    address: str,
-    veth: str,
-    ports: Sequence[PortMapping] = (),
+    place: Place, guest: Guest, endpoints: Sequence[Endpoint], ports: Sequence[PortMapping] = ()
 ) -> Connection:
-    """How the container gets `address` on `network` and its ports are published."""
+    """How the container gets its addresses and its ports are published, on the network that it
+    reaches everything else by."""
+    way_out = gateway_of(endpoints)
+    is_published = bool(ports) and not way_out.network.internal
     operations = (
-        *_shared(place, network),
-        *([HoldPorts(ports=tuple(map(_wish, ports)))] if ports else []),
-        CreateVeth(name=veth, bridge=network.bridge, address=address, owner=container_id),
-        ConfigureInside(
-            address=address, prefix_length=network.prefix_length, gateway=network.gateway
+        *(one for endpoint in endpoints for one in shared(place, endpoint.network)),
+        *([_hold(way_out.network, ports)] if is_published else []),
+        *(one for endpoint in endpoints for one in plug_in(guest, endpoint, endpoint is way_out)),
+        *([publish(place, guest, way_out)] if is_published else []),
+        *(
+            register(place, guest, endpoint)
+            for endpoint in endpoints
+            if not endpoint.network.is_predefined
         ),
-        AwaitCarrier(veth=veth, bridge=network.bridge),
-        *(_published(place, network, container_id, address) if ports else ()),
     )
     return Connection(
         operations=operations,
-        endpoint=_endpoint(network, address, veth),
-        network=(network.id, network.name),
+        endpoint=state_fields(endpoints),
+        networks=tuple(map(told, endpoints)),
     )
 
 
-def _shared(place: Place, network: Network) -> tuple[Operation, ...]:
-    return (
-        EnsureBridge(
-            bridge=network.bridge,
-            gateway=network.gateway,
-            prefix_length=network.prefix_length,
-        ),
-        EnsureTable(table=place.table, bridge=network.bridge, subnet=network.subnet, run=place.run),
+def told(endpoint: Endpoint) -> tuple[str, str, str]:
+    """How events name the network."""
+    network = endpoint.network
+    return network.id, network.name, network.driver
+
+
+def gateway_of(endpoints: Sequence[Endpoint]) -> Endpoint:
+    """Docker's choice: the highest priority, then one that leads out, then the first by name."""
+    return min(endpoints, key=_rank)
+
+
+def _rank(endpoint: Endpoint) -> tuple[int, bool, bool, str]:
+    network = endpoint.network
+    return -endpoint.attachment.gw_priority, network.internal, not network.ipv6, network.name
+
+
+def shared(place: Place, network: Network) -> Iterator[Operation]:
+    """What must be there before any container can be on the network."""
+    yield EnsureBridge(
+        bridge=network.bridge,
+        gateway=network.gateway,
+        prefix_length=network.prefix_length,
+        gateway6=network.gateway6,
+        prefix_length6=network.prefix_length6,
+        mtu=options.mtu(network.options),
+        internal=network.internal,
+    )
+    known = fabric_of(network)
+    yield EnsureTable(
+        table=place.table,
+        run=place.run,
+        networks=place.networks,
+        bridge=known.bridge,
+        subnet=known.subnet,
+        subnet6=known.subnet6,
+        internal=known.internal,
+        icc=known.icc,
+        masquerade=known.masquerade,
     )
 
 
-def _wish(port: PortMapping) -> tuple[str, int, int, str]:
-    return port.host_ip, port.host_port, port.container_port, port.protocol
+def _hold(network: Network, ports: Sequence[PortMapping]) -> HoldPorts:
+    default = options.host_binding(network.options)
+    return HoldPorts(ports=tuple(_wish(port, default) for port in ports))
 
 
-def _published(
-    place: Place, network: Network, container_id: str, address: str
-) -> tuple[Operation, ...]:
-    return (
-        PublishPorts(
-            container_id=container_id,
-            address=address,
-            table=place.table,
-            bridge=network.bridge,
-            subnet=network.subnet,
-            run=place.run,
-        ),
+def _wish(port: PortMapping, default: str) -> tuple[str, int, int, str]:
+    return port.host_ip or default, port.host_port, port.container_port, port.protocol
+
+
+def plug_in(guest: Guest, endpoint: Endpoint, is_way_out: bool) -> Iterator[Operation]:
+    """The cable and what is at its inner end."""
+    network, lease = endpoint.network, endpoint.lease
+    gateway, gateway6 = endpoint.gateways if is_way_out else ("", "")
+    yield CreateVeth(
+        name=endpoint.veth,
+        bridge=network.bridge,
+        address=lease.address,
+        owner=guest.id,
+        interface=endpoint.interface,
+        mac=endpoint.attachment.mac_address,
+        mtu=options.mtu(network.options),
+        isolated=not options.icc(network.options),
+    )
+    yield ConfigureInside(
+        address=lease.address,
+        prefix_length=network.prefix_length,
+        gateway=gateway,
+        interface=endpoint.interface,
+        address6=lease.address6,
+        prefix_length6=network.prefix_length6,
+        gateway6=gateway6,
+    )
+    yield AwaitCarrier(veth=endpoint.veth, bridge=network.bridge, interface=endpoint.interface)
+
+
+def publish(place: Place, guest: Guest, way_out: Endpoint) -> PublishPorts:
+    return PublishPorts(
+        container_id=guest.id,
+        address=way_out.lease.address,
+        address6=way_out.lease.address6,
+        table=place.table,
+        run=place.run,
     )
 
 
-def _endpoint(network: Network, address: str, veth: str) -> dict[str, Any]:
+def register(place: Place, guest: Guest, endpoint: Endpoint) -> RegisterEndpoint:
+    return RegisterEndpoint(
+        networks=place.networks,
+        network_id=endpoint.network.id,
+        container_id=guest.id,
+        directory=guest.directory,
+        name=guest.name,
+        aliases=endpoint.attachment.aliases,
+        ipv4=endpoint.lease.address,
+        ipv6=endpoint.lease.address6,
+        hostname=guest.hostname,
+    )
+
+
+def state_fields(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
+    """Those of the way out on top, and each network's own below its id."""
+    if not endpoints:
+        return {}
+    way_out = gateway_of(endpoints)
     return {
-        "ip_address": address,
+        "ip_address": way_out.lease.address,
+        "prefix_length": way_out.network.prefix_length,
+        "gateway": way_out.gateways[0],
+        "mac_address": way_out.mac,
+        "veth": way_out.veth,
+        "networks": {one.network.id: _described(one) for one in endpoints},
+    }
+
+
+def _described(endpoint: Endpoint) -> dict[str, Any]:
+    network, lease = endpoint.network, endpoint.lease
+    gateway, gateway6 = endpoint.gateways
+    return {
+        "name": network.name,
+        "endpoint_id": endpoint.id,
+        "interface": endpoint.interface,
+        "veth": endpoint.veth,
+        "mac_address": endpoint.mac,
+        "ip_address": lease.address,
         "prefix_length": network.prefix_length,
-        "gateway": network.gateway,
-        "mac_address": rtnl.mac_of(address),
-        "veth": veth,
+        "gateway": gateway,
+        "ip6_address": lease.address6,
+        "prefix_length6": network.prefix_length6 if lease.address6 else 0,
+        "gateway6": gateway6 if lease.address6 else "",
     }

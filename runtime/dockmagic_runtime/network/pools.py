@@ -1,35 +1,69 @@
-"""Choosing the default network's subnet: the first of Docker's pools that the host does not use."""
+"""Blocks of addresses, and choosing a network's subnet: the first of Docker's pools that the host
+does not use."""
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from dockmagic_runtime.errors import Conflict
-from dockmagic_runtime.network.leases import address_of, number_of
+
+_BITS = {socket.AF_INET: 32, socket.AF_INET6: 128}
+
+
+def family_of(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+def packed(address: str) -> bytes:
+    """Four bytes or sixteen. OSError for what is no address."""
+    return socket.inet_pton(family_of(address), address)
+
+
+def number_of(address: str) -> int:
+    return int.from_bytes(packed(address), "big")
+
+
+def address_of(number: int, bits: int = 32) -> str:
+    family = socket.AF_INET if bits == 32 else socket.AF_INET6
+    return socket.inet_ntop(family, number.to_bytes(bits // 8, "big"))
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """An IPv4 network as numbers: first address and prefix length."""
+    """A network as numbers: first address, prefix length, and bits of an address."""
 
     first: int
     length: int
+    bits: int = 32
 
     @classmethod
     def parse(cls, text: str) -> Block:
         address, _, length = text.partition("/")
-        return cls(number_of(address), int(length or 32))
+        bits = _BITS[family_of(address)]
+        return cls(number_of(address), int(length or bits), bits)
 
     @property
     def last(self) -> int:
-        return self.first + (1 << 32 - self.length) - 1
+        return self.first + (1 << self.bits - self.length) - 1
+
+    @property
+    def network(self) -> Block:
+        """The same with no bit set behind the prefix."""
+        free = self.bits - self.length
+        return Block(self.first >> free << free, self.length, self.bits)
 
     def overlaps(self, other: Block) -> bool:
-        return self.first <= other.last and other.first <= self.last
+        same = self.bits == other.bits
+        return same and self.first <= other.last and other.first <= self.last
+
+    def contains(self, address: str) -> bool:
+        same = _BITS[family_of(address)] == self.bits
+        return same and self.first <= number_of(address) <= self.last
 
     def __str__(self) -> str:
-        return f"{address_of(self.first)}/{self.length}"
+        return f"{address_of(self.first, self.bits)}/{self.length}"
 
 
 def pools() -> Iterator[Block]:
@@ -40,17 +74,25 @@ def pools() -> Iterator[Block]:
         yield Block.parse(f"192.168.{third}.0/20")
 
 
-def choose(used: Iterable[Block]) -> Block:
-    """The first free pool. Raises Conflict when the host's networks overlap all of them."""
+def local_pools(seed: bytes) -> Iterator[Block]:
+    """The /64s of one unique local /48 (RFC 4193), which `seed` tells apart from others'."""
+    site = b"\xfd" + seed[:5]
+    for number in range(1 << 16):
+        yield Block(int.from_bytes(site + number.to_bytes(2, "big") + bytes(8), "big"), 64, 128)
+
+
+def choose(used: Iterable[Block], among: Iterable[Block] = ()) -> Block:
+    """The first free pool. Raises Conflict when what is in use overlaps all of them."""
     taken = tuple(used)
-    for pool in pools():
+    for pool in among or pools():
         if not any(pool.overlaps(block) for block in taken):
             return pool
     raise Conflict(
-        "could not find an available, non-overlapping IPv4 address pool for the bridge network",
-        hint="this host has routes into all of 172.16.0.0/12 and 192.168.0.0/16",
+        "all predefined address pools have been fully subnetted",
+        hint="choose a subnet with --subnet; networks that are no longer needed hold theirs, and "
+        "this host may have routes into 172.16.0.0/12 and 192.168.0.0/16",
     )
 
 
 def gateway_of(block: Block) -> str:
-    return address_of(block.first + 1)
+    return address_of(block.first + 1, block.bits)

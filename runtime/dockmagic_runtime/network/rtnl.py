@@ -1,8 +1,7 @@
 """Route netlink: the few messages that plug a container into a bridge, and what they answer.
 
-Every function makes one `Message`, to be sent in batches. Addresses are dotted IPv4 text at the
-border and four bytes on the wire; a subnet is `172.17.0.0/16`. IPv6 subnets would add a family
-argument here (the messages are the same) and a second address in `operations.ConfigureInside`.
+Every function makes one `Message`, to be sent in batches. Addresses are text at the border and
+four or sixteen bytes on the wire: their family is told by the colon.
 """
 
 from __future__ import annotations
@@ -28,21 +27,23 @@ from dockmagic_runtime.linux.netlink import (
     u8,
     u32,
 )
+from dockmagic_runtime.network.pools import family_of, packed
 
 # linux/rtnetlink.h, if_link.h, if_addr.h, neighbour.h
 _RTM_NEWLINK, _RTM_DELLINK, _RTM_GETLINK = 16, 17, 18
 _RTM_NEWADDR, _RTM_GETADDR = 20, 22
-_RTM_NEWROUTE, _RTM_GETROUTE = 24, 26
+_RTM_NEWROUTE, _RTM_DELROUTE, _RTM_GETROUTE = 24, 25, 26
 _RTM_NEWNEIGH = 28
 _IFF_UP = 0x1
-_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MASTER, _IFLA_LINKINFO = 1, 3, 10, 18
+_IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_LINKINFO = 1, 3, 4, 10, 18
 _IFLA_OPERSTATE, _IF_OPER_UP = 16, 6
 _IFLA_IFALIAS, _IFLA_STATS64, _IFLA_AF_SPEC, _IFLA_NET_NS_FD = 20, 23, 26, 28
 _IFLA_INET6_ADDR_GEN_MODE, _IN6_ADDR_GEN_MODE_NONE = 8, 1
 _IFLA_INFO_KIND, _IFLA_INFO_DATA, _IFLA_INFO_SLAVE_KIND, _IFLA_INFO_SLAVE_DATA = 1, 2, 4, 5
-_IFLA_BRPORT_MODE = 4
+_IFLA_BRPORT_MODE, _IFLA_BRPORT_ISOLATED = 4, 33
 _VETH_INFO_PEER = 1
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
+_IFA_F_NODAD = 0x2
 _NDA_LLADDR, _NUD_NOARP, _NTF_MASTER, _NTF_STICKY = 2, 0x40, 0x04, 0x40
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY = 1, 4, 5
 _RT_TABLE_MAIN, _RTPROT_BOOT, _RTN_UNICAST, _RTN_LOCAL = 254, 3, 1, 2
@@ -91,33 +92,39 @@ def get_link(name: str) -> Message:
     return Message(_RTM_GETLINK, payload, what=f"look at interface {name}")
 
 
-def add_bridge(name: str, mac: str) -> Message:
+def add_bridge(name: str, mac: str, mtu: int = 0) -> Message:
     """A bridge, down, with a MAC of its own: else it takes its ports' and changes with them."""
     payload = (
         _info()
         + text(_IFLA_IFNAME, name)
         + attribute(_IFLA_ADDRESS, _mac(mac))
+        + (u32(_IFLA_MTU, mtu) if mtu else b"")
         + nested(_IFLA_LINKINFO, text(_IFLA_INFO_KIND, "bridge"))
     )
     flags = NLM_F_CREATE | NLM_F_EXCL
     return Message(_RTM_NEWLINK, payload, flags=flags, what=f"create bridge {name}")
 
 
-def add_veth(name: str, bridge: int, peer: str, peer_mac: str, peer_netns: int) -> Message:
+def add_veth(
+    name: str, bridge: int, peer: str, peer_mac: str, peer_netns: int, mtu: int = 0
+) -> Message:
     """A pair in one message: this end in the bridge and up, the other in the namespace.
 
     The peer cannot be brought up here: the kernel would open it before it knows its other half.
     """
+    size = u32(_IFLA_MTU, mtu) if mtu else b""
     peer_info = (
         _info()
         + text(_IFLA_IFNAME, peer)
         + attribute(_IFLA_ADDRESS, _mac(peer_mac))
         + u32(_IFLA_NET_NS_FD, peer_netns)
+        + size
     )
     payload = (
         _info(up=True)
         + text(_IFLA_IFNAME, name)
         + u32(_IFLA_MASTER, bridge)
+        + size
         + nested(
             _IFLA_LINKINFO,
             text(_IFLA_INFO_KIND, "veth"),
@@ -128,8 +135,10 @@ def add_veth(name: str, bridge: int, peer: str, peer_mac: str, peer_netns: int) 
     return Message(_RTM_NEWLINK, payload, flags=flags, what=f"create veth pair {name} and {peer}")
 
 
-def set_port(name: str, alias: str) -> Message:
+def set_port(name: str, alias: str, *, isolated: bool = False) -> Message:
     """Name the owner of a bridge port, and let it send to itself through the bridge.
+
+    `isolated`: to no other port that is, only to the bridge itself.
 
     The latter (hairpin mode) matters where bridged packets pass netfilter: a container that calls
     its own published port is then sent back by the bridge itself, out of the port it came in.
@@ -141,7 +150,11 @@ def set_port(name: str, alias: str) -> Message:
         + nested(
             _IFLA_LINKINFO,
             text(_IFLA_INFO_SLAVE_KIND, "bridge"),
-            nested(_IFLA_INFO_SLAVE_DATA, u8(_IFLA_BRPORT_MODE, 1)),
+            nested(
+                _IFLA_INFO_SLAVE_DATA,
+                u8(_IFLA_BRPORT_MODE, 1),
+                u8(_IFLA_BRPORT_ISOLATED, 1) if isolated else b"",
+            ),
         )
     )
     return Message(_RTM_NEWLINK, payload, what=f"set up bridge port {name}")
@@ -164,23 +177,37 @@ def without_link_local(index: int) -> Message:
 
 
 def add_address(index: int, address: str, prefix_length: int) -> Message:
-    packed = socket.inet_aton(address)
+    """Usable at once: nobody else on a network of ours can have it, so IPv6 need not ask."""
     payload = (
-        _IFADDR.pack(socket.AF_INET, prefix_length, 0, 0, index)
-        + attribute(_IFA_LOCAL, packed)
-        + attribute(_IFA_ADDRESS, packed)
+        _IFADDR.pack(family_of(address), prefix_length, _no_detection(address), 0, index)
+        + attribute(_IFA_LOCAL, packed(address))
+        + attribute(_IFA_ADDRESS, packed(address))
     )
     flags = NLM_F_CREATE | NLM_F_REPLACE
     what = f"give interface {index} the address {address}/{prefix_length}"
     return Message(_RTM_NEWADDR, payload, flags=flags, what=what)
 
 
-def add_default_route(gateway: str) -> Message:
-    payload = _ROUTE.pack(
-        socket.AF_INET, 0, 0, 0, _RT_TABLE_MAIN, _RTPROT_BOOT, 0, _RTN_UNICAST, 0
-    ) + attribute(_RTA_GATEWAY, socket.inet_aton(gateway))
+def _no_detection(address: str) -> int:
+    return _IFA_F_NODAD if ":" in address else 0
+
+
+def _default_route(gateway: str, index: int) -> bytes:
+    family, oif = family_of(gateway), u32(_RTA_OIF, index) if index else b""
+    header = _ROUTE.pack(family, 0, 0, 0, _RT_TABLE_MAIN, _RTPROT_BOOT, 0, _RTN_UNICAST, 0)
+    return header + attribute(_RTA_GATEWAY, packed(gateway)) + oif
+
+
+def add_default_route(gateway: str, index: int = 0) -> Message:
+    """In place of another one, if there is."""
     flags = NLM_F_CREATE | NLM_F_REPLACE
+    payload = _default_route(gateway, index)
     return Message(_RTM_NEWROUTE, payload, flags=flags, what=f"route everything by {gateway}")
+
+
+def delete_default_route(gateway: str) -> Message:
+    payload = _default_route(gateway, 0)
+    return Message(_RTM_DELROUTE, payload, what=f"route no longer everything by {gateway}")
 
 
 def pin_mac(index: int, mac: str) -> Message:
@@ -198,8 +225,9 @@ def pin_mac(index: int, mac: str) -> Message:
 
 
 def ask_route(address: str) -> Message:
-    payload = _ROUTE.pack(socket.AF_INET, 32, 0, 0, 0, 0, 0, 0, 0) + attribute(
-        _RTA_DST, socket.inet_aton(address)
+    bits = 8 * len(packed(address))
+    payload = _ROUTE.pack(family_of(address), bits, 0, 0, 0, 0, 0, 0, 0) + attribute(
+        _RTA_DST, packed(address)
     )
     return Message(_RTM_GETROUTE, payload, what=f"ask for the route to {address}")
 
@@ -238,12 +266,12 @@ def links(netlink: Netlink) -> tuple[Link, ...]:
     return tuple(map(as_link, netlink.dump(Message(_RTM_GETLINK, _info()))))
 
 
-def routes(netlink: Netlink) -> Iterator[tuple[str, int, int]]:
+def routes(netlink: Netlink, family: int = socket.AF_INET) -> Iterator[tuple[str, int, int]]:
     """Destination, prefix length and interface of the main table's routes, without defaults."""
-    empty = _ROUTE.pack(socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)
+    empty = _ROUTE.pack(family, 0, 0, 0, 0, 0, 0, 0, 0)
     for answer in netlink.dump(Message(_RTM_GETROUTE, empty, what="list the routes")):
         _, length, _, _, table, *_ = _ROUTE.unpack_from(answer.payload)
         found = attributes(answer.payload, _ROUTE.size)
         if table == _RT_TABLE_MAIN and length and _RTA_DST in found:
             index = struct.unpack("=I", found.get(_RTA_OIF, bytes(4)))[0]
-            yield socket.inet_ntoa(found[_RTA_DST]), length, index
+            yield socket.inet_ntop(family, found[_RTA_DST]), length, index

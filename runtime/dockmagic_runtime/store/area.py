@@ -46,6 +46,7 @@ class Area:
             self.layers,
             self.containers,
             self.volumes,
+            self.networks,
             self.scratch,
             self.run,
         ):
@@ -76,6 +77,11 @@ class Area:
         return self.root / "volumes"
 
     @property
+    def networks(self) -> Path:
+        """A directory for each network, in which its endpoints are told."""
+        return self.root / "networks"
+
+    @property
     def scratch(self) -> Path:
         """Temporary files, on the same file system so that a rename finishes the work."""
         return self.root / "tmp"
@@ -94,6 +100,10 @@ class Area:
     def bridge(self) -> str:
         """Name of the default bridge; interface names have at most 15 characters."""
         return f"dm{self.id}0" if self.id else "dockmagic0"
+
+    def bridge_of(self, network_id: str) -> str:
+        """Name of a user's network's bridge: Docker's form in the default area."""
+        return f"dm{self.id}{network_id[:5]}" if self.id else f"br-{network_id[:12]}"
 
     @property
     def nft_table(self) -> str:

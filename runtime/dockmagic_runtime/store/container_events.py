@@ -27,16 +27,15 @@ class VolumeUse:
 class ContainerEvents:
     """`root` is the area's directory, `directory` the container's.
 
-    `attributes` go with every event of the container: its labels, `image` and `name`. `network` is
-    the id of the network it is connected with, `network_name` its name; both may be empty.
+    `attributes` go with every event of the container: its labels, `image` and `name`. `networks`
+    are those it is connected with: id, name and driver of each.
     """
 
     root: str
     directory: str
     id: str
     attributes: dict[str, str]
-    network: str = ""
-    network_name: str = ""
+    networks: tuple[tuple[str, str, str], ...] = ()
     volumes: tuple[VolumeUse, ...] = field(default=())
 
     def to_wire(self) -> dict[str, Any]:
@@ -46,7 +45,8 @@ class ContainerEvents:
     @classmethod
     def from_wire(cls, values: dict[str, Any]) -> ContainerEvents:
         volumes = tuple(VolumeUse(**one) for one in values["volumes"])
-        return cls(**{**values, "volumes": volumes})
+        networks = tuple(map(tuple, values["networks"]))
+        return cls(**{**values, "volumes": volumes, "networks": networks})
 
     # ------------------------------------------------------------------ of the container
 
@@ -88,27 +88,28 @@ class ContainerEvents:
 
     def connected(self) -> None:
         """Before the program starts: network and volumes are there."""
-        if self.network:
-            self._emit("network", "connect", self.network, self._endpoint())
-        for one in self.volumes:
+        for one in self.networks:
+            self.tell_network("connect", *one)
+        for use in self.volumes:
             used = {
                 "driver": "local",
                 "container": self.id,
-                "destination": one.destination,
-                "read/write": "true" if one.writable else "false",
+                "destination": use.destination,
+                "read/write": "true" if use.writable else "false",
                 "propagation": "",
             }
-            self._emit("volume", "mount", one.name, used)
+            self._emit("volume", "mount", use.name, used)
 
     def disconnected(self) -> None:
         """After the program's end."""
-        if self.network:
-            self._emit("network", "disconnect", self.network, self._endpoint())
-        for one in self.volumes:
-            self._emit("volume", "unmount", one.name, {"driver": "local", "container": self.id})
+        for one in self.networks:
+            self.tell_network("disconnect", *one)
+        for use in self.volumes:
+            self._emit("volume", "unmount", use.name, {"driver": "local", "container": self.id})
 
-    def _endpoint(self) -> dict[str, str]:
-        return {"container": self.id, "name": self.network_name, "type": "bridge"}
+    def tell_network(self, action: str, network_id: str, name: str, driver: str) -> None:
+        attributes = {"container": self.id, "name": name, "type": driver}
+        self._emit("network", action, network_id, attributes)
 
     def _emit(self, kind: str, action: str, about: str, attributes: dict[str, str]) -> None:
         emit(self.root, Event(type=kind, action=action, id=about, attributes=attributes))

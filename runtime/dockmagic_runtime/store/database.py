@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _SCHEMA = """
 CREATE TABLE layers (
     chain_id TEXT PRIMARY KEY,
@@ -57,16 +57,24 @@ CREATE TABLE networks (
     bridge TEXT NOT NULL,
     subnet TEXT NOT NULL,
     gateway TEXT NOT NULL,
-    created REAL NOT NULL
+    created REAL NOT NULL,
+    first INTEGER NOT NULL DEFAULT -1,
+    last INTEGER NOT NULL DEFAULT -1,
+    subnet6 TEXT NOT NULL DEFAULT '',
+    details TEXT NOT NULL DEFAULT '{}'
 ) WITHOUT ROWID;
+CREATE INDEX networks_subnet ON networks(first);
+CREATE UNIQUE INDEX networks_bridge ON networks(bridge) WHERE bridge != '';
 CREATE TABLE leases (
     network_id TEXT NOT NULL REFERENCES networks(id),
     container_id TEXT NOT NULL,
     address INTEGER NOT NULL,
+    address6 TEXT NOT NULL DEFAULT '',
     PRIMARY KEY (network_id, address),
     UNIQUE (network_id, container_id)
 ) WITHOUT ROWID;
 CREATE INDEX leases_container ON leases(container_id);
+CREATE UNIQUE INDEX leases_address6 ON leases(network_id, address6) WHERE address6 != '';
 CREATE TABLE build_cache (
     key TEXT PRIMARY KEY,
     chain_id TEXT NOT NULL DEFAULT '',
@@ -74,6 +82,19 @@ CREATE TABLE build_cache (
     used REAL NOT NULL
 ) WITHOUT ROWID;
 """
+# what makes the schema of a version that of the next
+_UPGRADES = {
+    1: """
+ALTER TABLE networks ADD COLUMN first INTEGER NOT NULL DEFAULT -1;
+ALTER TABLE networks ADD COLUMN last INTEGER NOT NULL DEFAULT -1;
+ALTER TABLE networks ADD COLUMN subnet6 TEXT NOT NULL DEFAULT '';
+ALTER TABLE networks ADD COLUMN details TEXT NOT NULL DEFAULT '{}';
+CREATE INDEX networks_subnet ON networks(first);
+CREATE UNIQUE INDEX networks_bridge ON networks(bridge) WHERE bridge != '';
+ALTER TABLE leases ADD COLUMN address6 TEXT NOT NULL DEFAULT '';
+CREATE UNIQUE INDEX leases_address6 ON leases(network_id, address6) WHERE address6 != '';
+"""
+}
 
 
 class Database:
@@ -98,10 +119,14 @@ class Database:
         if self._version() == SCHEMA_VERSION:
             return
         with self.transaction() as connection:
-            if self._version() == 0:  # nobody else made it while we waited for the lock
-                for statement in _SCHEMA.split(";\n"):
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            version = self._version()  # somebody else may have been here while we waited
+            script = _SCHEMA if version == 0 else ""
+            script += "".join(
+                _UPGRADES[one] for one in range(version or SCHEMA_VERSION, SCHEMA_VERSION)
+            )
+            for statement in script.split(";\n"):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     def _version(self) -> int:
         (version,) = self._connection.execute("PRAGMA user_version").fetchone()

@@ -22,6 +22,7 @@ from dockmagic_runtime.errors import DockmagicError
 from dockmagic_runtime.linux import constants as c
 from dockmagic_runtime.linux.cgroups import detect
 from dockmagic_runtime.linux.syscalls import Kernel
+from dockmagic_runtime.network import endpoint_operations as _endpoint_operations
 from dockmagic_runtime.network import operations as _network_operations
 from dockmagic_runtime.sandbox import cgroup_operations as _cgroup_operations
 from dockmagic_runtime.sandbox import devices as _devices
@@ -41,6 +42,7 @@ from dockmagic_runtime.supervisor.supervise import Supervisor
 
 # imported so that their operations are known when a plan arrives
 OPERATION_MODULES = (
+    _endpoint_operations,
     _network_operations,
     _cgroup_operations,
     _devices,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final
 
 from dockmagic_runtime.store import locks
@@ -39,6 +39,8 @@ class State:
     gateway: str = ""
     mac_address: str = ""
     veth: str = ""
+    # by the network's id, of each that it is on: see `network.plan`
+    networks: dict[str, dict[str, Any]] = field(default_factory=dict)
     ports: tuple[tuple[str, int, int, str], ...] = ()  # host ip, host port, container port, proto
 
 
@@ -49,6 +51,7 @@ NO_ENDPOINT: Final[dict[str, Any]] = {
     "gateway": "",
     "mac_address": "",
     "veth": "",
+    "networks": {},
     "ports": (),
 }
 

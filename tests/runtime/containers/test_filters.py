@@ -20,7 +20,7 @@ def container(name: str, number: int, **fields: object) -> Container:
         "command": ("sh",),
         "created": NOW + number,
         "status": Status.RUNNING,
-        "spec": ContainerSpec(image="busybox", network=str(fields.pop("network", "bridge"))),
+        "networks": (str(fields.pop("network", "bridge")),),
         **fields,
     }
     return Container(**values)  # type: ignore[arg-type]

@@ -25,16 +25,18 @@ from dockmagic_runtime.linux.constants import CLONE_NEWNET, PR_SET_PDEATHSIG
 from dockmagic_runtime.linux.netlink import Netlink, open_for_others
 from dockmagic_runtime.linux.syscalls import Kernel
 from dockmagic_runtime.network import rtnl
-from dockmagic_runtime.network.operations import (
-    NETFILTER,
+from dockmagic_runtime.network.endpoint_operations import (
     AwaitCarrier,
     ConfigureInside,
     CreateVeth,
+    await_running,
+)
+from dockmagic_runtime.network.operations import (
+    NETFILTER,
     EnsureBridge,
     EnsureTable,
     HoldPorts,
     PublishPorts,
-    await_running,
 )
 from dockmagic_runtime.sandbox.operation import Context, Operation
 from dockmagic_runtime.store import locks
@@ -280,14 +282,12 @@ def operations(
             container_id=container_id,
             address=address,
             table=TABLE,
-            bridge=BRIDGE,
-            subnet=SUBNET,
             run=run,
         ),
     )
     return (
         EnsureBridge(bridge=BRIDGE, gateway=GATEWAY, prefix_length=16),
-        EnsureTable(table=TABLE, bridge=BRIDGE, subnet=SUBNET, run=run),
+        EnsureTable(table=TABLE, run=run, networks=f"{run}/networks", bridge=BRIDGE, subnet=SUBNET),
         *([HoldPorts(ports=ports)] if ports else []),
         CreateVeth(
             name=f"veth{container_id}",

@@ -20,6 +20,7 @@ from dockmagic_runtime.model.container import ContainerSpec, PortMapping
 from dockmagic_runtime.network import networks as module
 from dockmagic_runtime.network.networks import Networks
 from dockmagic_runtime.network.operations import NETFILTER, PORTS
+from dockmagic_runtime.network.plan import Guest
 from dockmagic_runtime.network.pools import Block
 from dockmagic_runtime.sandbox.operation import Context
 from dockmagic_runtime.store import locks
@@ -43,7 +44,7 @@ class Rooms:
 
     def start(self, container_id: str, *ports: PortMapping) -> contextlib.ExitStack:
         """Carry the plan out and settle; closing the stack ends the container."""
-        connection = self.networks.connect(container_id, ports)
+        connection = self.networks.connect(Guest(id=container_id), ports)
         undo = contextlib.ExitStack()
         context = Context(Kernel())
         with new_namespace() as inside:
@@ -147,7 +148,7 @@ def test_a_container_is_plugged_in_published_and_gone_again(rooms: Rooms) -> Non
         ]
         address = rooms.endpoint["ip_address"]
         assert address.endswith(".0.2")
-        assert rooms.networks.connect(TWO).endpoint["ip_address"] == address[:-1] + "3"
+        assert rooms.networks.connect(Guest(id=TWO)).endpoint["ip_address"] == address[:-1] + "3"
         assert f"tcp . {ports[0][1]} : " in table(rooms.area)
         record = json.loads((rooms.area.container_run(ONE) / "ports.json").read_text())
         assert record == [["", ports[0][1], "tcp", address, 80]]
@@ -183,19 +184,19 @@ def _send_into_the_void(address: str, size: int) -> None:
 
 
 def test_a_container_that_is_being_started_cannot_be_started_again(rooms: Rooms) -> None:
-    rooms.networks.connect(ONE)
+    rooms.networks.connect(Guest(id=ONE))
     with pytest.raises(Conflict, match="already being started"):
-        rooms.networks.connect(ONE)
+        rooms.networks.connect(Guest(id=ONE))
     with pytest.raises(Conflict, match="already being started"):
-        Networks(rooms.area, rooms.database).connect(ONE)
+        Networks(rooms.area, rooms.database).connect(Guest(id=ONE))
     rooms.networks.release(ONE)
-    rooms.networks.connect(ONE)
+    rooms.networks.connect(Guest(id=ONE))
 
 
 def test_a_sweep_leaves_what_is_being_started_and_what_is_alive(rooms: Rooms) -> None:
     other = Networks(rooms.area, rooms.database)  # as another process would
     with rooms.start(TWO):
-        rooms.networks.connect(ONE)
+        rooms.networks.connect(Guest(id=ONE))
         other.sweep()
         assert rooms.leases() == {ONE, TWO}
     rooms.networks.settle(ONE)  # and then its supervisor was killed
@@ -211,25 +212,26 @@ def test_a_claim_ends_with_its_process(rooms: Rooms) -> None:
         os._exit(0)  # killed half way: no clean-up
     os.waitpid(pid, 0)
     assert not rooms.networks._claims.is_taken(ONE)
-    rooms.networks.connect(ONE)
+    rooms.networks.connect(Guest(id=ONE))
 
 
 def test_nothing_of_a_start_is_left_in_the_run_directory(rooms: Rooms) -> None:
-    rooms.networks.connect(ONE)
+    rooms.networks.connect(Guest(id=ONE))
     rooms.networks.settle(ONE)
-    rooms.networks.connect(TWO)
+    rooms.networks.connect(Guest(id=TWO))
     rooms.networks.release(TWO)
     assert list(rooms.area.run.iterdir()) == []
 
 
 def test_a_full_network_is_swept_before_it_is_given_up(rooms: Rooms) -> None:
     network = rooms.networks.default()
+    block = Block.parse(network.subnet)
     with rooms.database.transaction() as connection:
         connection.executemany(
-            "INSERT INTO leases VALUES (?, ?, ?)",
-            [(network.id, str(n), n) for n in range(network.first + 2, network.last)],
+            "INSERT INTO leases VALUES (?, ?, ?, '')",
+            [(network.id, str(n), n) for n in range(block.first + 2, block.last)],
         )
-    endpoint = rooms.networks.connect(ONE).endpoint
+    endpoint = rooms.networks.connect(Guest(id=ONE)).endpoint
     assert endpoint["ip_address"] == network.gateway[:-1] + "2"
     assert rooms.leases() == {ONE}
 
@@ -282,7 +284,7 @@ def test_the_stubs_own_servers_are_read(
 ) -> None:
     (tmp_path / "stub").write_text("nameserver 127.0.0.53\nsearch lan\n")
     (tmp_path / "behind").write_text("nameserver 192.0.2.53\nsearch lan\n")
-    monkeypatch.setattr(module, "_RESOLV_CONF", str(tmp_path / "stub"))
+    monkeypatch.setattr(module, "RESOLV_CONF", str(tmp_path / "stub"))
     monkeypatch.setattr(module, "_RESOLV_CONF_BEHIND_STUB", str(tmp_path / "behind"))
     spec = ContainerSpec(image="x")
     assert rooms.networks.resolv_conf(spec) == "nameserver 192.0.2.53\nsearch lan\n"
@@ -293,13 +295,13 @@ def test_the_stubs_own_servers_are_read(
 def test_a_host_without_resolv_conf_has_public_servers(
     rooms: Rooms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_RESOLV_CONF", str(tmp_path / "missing"))
+    monkeypatch.setattr(module, "RESOLV_CONF", str(tmp_path / "missing"))
     assert "8.8.8.8" in rooms.networks.resolv_conf(ContainerSpec(image="x"))
 
 
 def test_the_hosts_file_names_the_container(rooms: Rooms) -> None:
     spec = ContainerSpec(image="x", domainname="example.org", extra_hosts=("up:host-gateway",))
-    connection = rooms.networks.connect(ONE)
+    connection = rooms.networks.connect(Guest(id=ONE))
     text = rooms.networks.hosts("abc", spec, connection)
     gateway = connection.endpoint["gateway"]
     assert text.endswith(f"{gateway}\tup\n{gateway[:-1]}2\tabc.example.org abc\n")

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dockmagic_runtime.linux.netlink import NETLINK_NETFILTER, Netlink
-from dockmagic_runtime.network import expressions, nft
+from dockmagic_runtime.network import firewall, nft
+from dockmagic_runtime.network.fabric import Fabric
 from dockmagic_runtime.network.leases import address_of
 from dockmagic_runtime.network.nft import Published
 
@@ -20,6 +21,8 @@ from .conftest import nft as run_nft
 
 pytestmark = [pytest.mark.root, pytest.mark.network]
 
+FABRIC = Fabric(bridge=BRIDGE, subnet=SUBNET)
+BOTH = Fabric(bridge="dmboth", subnet="10.1.0.0/16", subnet6="fd00:1::/64")
 WEB = Published(host_ip="", host_port=9999, protocol="tcp", address="172.17.0.2", port=80)
 
 
@@ -30,7 +33,7 @@ def netfilter(bare_host: int) -> Iterator[Netlink]:
 
 
 def install(netlink: Netlink, *published: Published) -> bool:
-    return nft.ensure(netlink, TABLE, BRIDGE, SUBNET, lambda: published)
+    return nft.ensure(netlink, TABLE, FABRIC, tuple, lambda: published)
 
 
 def match(left: Any, operator: str, right: Any) -> dict[str, Any]:
@@ -46,75 +49,87 @@ def meta(key: str) -> dict[str, Any]:
 
 
 PORT_KEY = [meta("l4proto"), field("th", "dport")]
-ADDRESS_KEY = [field("ip", "daddr"), *PORT_KEY]
-PREFIX = {"prefix": {"addr": "172.17.0.0", "len": 16}}
 COUNTER = {"counter": {"packets": 0, "bytes": 0}}
 LOCAL = match({"fib": {"result": "type", "flags": ["daddr"]}}, "==", "local")
-NOT_LOOPBACK = match(field("ip", "daddr"), "!=", {"prefix": {"addr": "127.0.0.0", "len": 8}})
-INTO = match(meta("oifname"), "==", BRIDGE)
-OURS = match(field("ip", "saddr"), "==", PREFIX)
-WAS_PUBLISHED = match({"ct": {"key": "status"}}, "in", "dnat")
-
-
-def rewrite(key: list[dict[str, Any]], name: str) -> dict[str, Any]:
-    return {"dnat": {"family": "ip", "addr": {"map": {"key": {"concat": key}, "data": f"@{name}"}}}}
-
-
-EXPECTED: dict[str, list[list[Any]]] = {
-    "guard": [
-        [
-            match(meta("iifname"), "!=", BRIDGE),
-            match(meta("iifname"), "!=", "lo"),
-            match(field("ip", "daddr"), "==", PREFIX),
-            COUNTER,
-            {"drop": None},
-        ],
-        [
-            match(meta("iifname"), "!=", "lo"),
-            match({"concat": ADDRESS_KEY}, "==", "@loopback"),
-            COUNTER,
-            {"drop": None},
-        ],
-    ],
-    "publish": [
-        [LOCAL, COUNTER, rewrite(ADDRESS_KEY, "published_at")],
-        [LOCAL, COUNTER, rewrite(PORT_KEY, "published")],
-    ],
-    "publish_here": [
-        [NOT_LOOPBACK, LOCAL, COUNTER, rewrite(ADDRESS_KEY, "published_at")],
-        [NOT_LOOPBACK, LOCAL, COUNTER, rewrite(PORT_KEY, "published")],
-    ],
-    "masquerade": [
-        [
-            OURS,
-            match(meta("oifname"), "!=", BRIDGE),
-            match(meta("oifname"), "!=", "lo"),
-            COUNTER,
-            {"masquerade": None},
-        ],
-        [OURS, INTO, WAS_PUBLISHED, COUNTER, {"masquerade": None}],
-    ],
-    "forward": [
-        [
-            INTO,
-            match({"ct": {"key": "state"}}, "in", ["established", "related"]),
-            COUNTER,
-            {"accept": None},
-        ],
-        [match(meta("iifname"), "==", BRIDGE), COUNTER, {"accept": None}],
-        [INTO, WAS_PUBLISHED, COUNTER, {"accept": None}],
-        [INTO, COUNTER, {"drop": None}],
-    ],
+NOT_FOR_LOOPBACK = {
+    "ip": match(field("ip", "daddr"), "!=", {"prefix": {"addr": "127.0.0.0", "len": 8}}),
+    "ip6": match(field("ip6", "daddr"), "!=", "::1"),
 }
+INTO = match(meta("oifname"), "==", "@bridges")
+OUT_OF = match(meta("iifname"), "==", "@bridges")
+NOT_LO = match(meta("iifname"), "!=", "lo")
+WAS_PUBLISHED = match({"ct": {"key": "status"}}, "in", "dnat")
+ACCEPT, DROP, MASQUERADE = {"accept": None}, {"drop": None}, {"masquerade": None}
 
 
-def test_every_rule_is_what_it_is_meant_to_be(netfilter: Netlink) -> None:
-    install(netfilter)
+def expected(family: str) -> dict[str, list[list[Any]]]:
+    """What the rules are meant to be, as `nft -j` tells them."""
+    destination = field(family, "daddr")
+    by_address = [destination, *PORT_KEY]
+
+    def rewrite(key: list[dict[str, Any]], name: str) -> dict[str, Any]:
+        looked_up = {"map": {"key": {"concat": key}, "data": f"@{name}"}}
+        return {"dnat": {"family": family, "addr": looked_up}}
+
+    guard = [
+        [
+            NOT_LO,
+            match(meta("iifname"), "!=", "@bridges"),
+            match(destination, "==", "@subnets"),
+            COUNTER,
+            DROP,
+        ],
+        [NOT_LO, match({"concat": by_address}, "==", "@loopback"), COUNTER, DROP],
+    ]
+    one, any_ = rewrite(by_address, "published_at"), rewrite(PORT_KEY, "published")
+    here = NOT_FOR_LOOPBACK[family]
+    return {
+        "guard": guard if family == "ip" else guard[:1],
+        "publish": [[LOCAL, COUNTER, one], [LOCAL, COUNTER, any_]],
+        "publish_here": [[here, LOCAL, COUNTER, one], [here, LOCAL, COUNTER, any_]],
+        "masquerade": [
+            [
+                match(field(family, "saddr"), "==", "@masqueraded"),
+                match(meta("oifname"), "!=", "@bridges"),
+                match(meta("oifname"), "!=", "lo"),
+                COUNTER,
+                MASQUERADE,
+            ],
+            [
+                match(field(family, "saddr"), "==", "@subnets"),
+                INTO,
+                WAS_PUBLISHED,
+                COUNTER,
+                MASQUERADE,
+            ],
+        ],
+        "forward": [
+            [INTO, match({"ct": {"key": "state"}}, "in", ["established", "related"]), COUNTER,
+             ACCEPT],
+            [match({"concat": [meta("iifname"), meta("oifname")]}, "==", "@together"), COUNTER,
+             ACCEPT],
+            [match(meta("iifname"), "==", "@internal"), COUNTER, DROP],
+            [match(meta("oifname"), "==", "@internal"), COUNTER, DROP],
+            [INTO, WAS_PUBLISHED, COUNTER, ACCEPT],
+            [INTO, COUNTER, DROP],
+            [OUT_OF, COUNTER, ACCEPT],
+        ],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("family", ["ip", "ip6"])
+def test_every_rule_is_what_it_is_meant_to_be(netfilter: Netlink, family: str) -> None:
+    nft.ensure(netfilter, TABLE, BOTH, tuple, tuple)
     found: dict[str, list[Any]] = {}
-    for entry in nft_json("list", "table", "ip", TABLE):
+    for entry in nft_json("list", "table", family, TABLE):
         if "rule" in entry:
             found.setdefault(entry["rule"]["chain"], []).append(entry["rule"]["expr"])
-    assert found == EXPECTED
+    assert found == expected(family)
+
+
+def test_a_network_without_ipv6_needs_no_table_for_it(netfilter: Netlink) -> None:
+    install(netfilter)
+    assert [entry["table"]["family"] for entry in nft_json("list", "tables")] == ["ip"]
 
 
 def test_chains_are_hooked_where_they_belong(netfilter: Netlink) -> None:
@@ -134,33 +149,51 @@ def test_chains_are_hooked_where_they_belong(netfilter: Netlink) -> None:
     }
 
 
-@given(st.integers(0, 2**32 - 1), st.integers(0, 32))
+def elements(name: str, family: str = "ip") -> list[Any]:
+    """Of a set, as `nft` reads them."""
+    found = nft_json("list", "set", family, TABLE, name)[0]["set"].get("elem", [])
+    return list(found)
+
+
+def test_networks_are_elements_and_come_and_go(netfilter: Netlink) -> None:
+    install(netfilter)
+    inner = Fabric(bridge="dminner", subnet="10.9.0.0/24", internal=True, icc=False)
+    nft.ensure(netfilter, TABLE, inner, tuple, tuple)
+    nft.ensure(netfilter, TABLE, inner, tuple, tuple)  # it knows it already
+    assert set(elements("bridges")) == {BRIDGE, "dminner"}
+    assert elements("internal") == ["dminner"]
+    assert elements("together") == [{"concat": [BRIDGE, BRIDGE]}]
+    assert len(elements("subnets")) == 2
+    assert elements("masqueraded") == [{"prefix": {"addr": "172.17.0.0", "len": 16}}]
+    nft.disconnect(netfilter, TABLE, inner)
+    nft.disconnect(netfilter, TABLE, inner)
+    assert elements("bridges") == [BRIDGE]
+    assert elements("internal") == []
+    assert len(elements("subnets")) == 1
+
+
+def test_all_networks_are_there_again_after_a_flush(netfilter: Netlink) -> None:
+    nft.ensure(netfilter, TABLE, FABRIC, lambda: [BOTH, FABRIC], tuple)
+    run_nft("flush", "ruleset")
+    nft.ensure(netfilter, TABLE, FABRIC, lambda: [BOTH, FABRIC], tuple)
+    assert set(elements("bridges")) == {BRIDGE, BOTH.bridge}
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 32))
 @settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_any_prefix_length_is_understood_as_such(
     netfilter: Netlink, number: int, length: int
 ) -> None:
-    network = number >> 32 - length << 32 - length
-    packed = network.to_bytes(4, "big")
-    messages = (
-        expressions.new_table("prefixes"),
-        expressions.delete_table("prefixes"),
-        expressions.new_table("prefixes"),
-        expressions.new_chain("prefixes", "one", "filter", expressions.HOOK_FORWARD, 0),
-        expressions.new_rule("prefixes", "one", "", expressions.source_in(packed, length)),
-    )
-    netfilter.transact_batch(expressions.NFNL_SUBSYS_NFTABLES, *messages)
-    rules = [
-        entry["rule"] for entry in nft_json("list", "table", "ip", "prefixes") if "rule" in entry
-    ]
-    address = address_of(network)
+    address = address_of(number >> 32 - length << 32 - length)
+    nft.remove(netfilter, TABLE)
+    one = Fabric(bridge=BRIDGE, subnet=f"{address}/{length}")
+    nft.ensure(netfilter, TABLE, one, tuple, tuple)
     prefix = {"prefix": {"addr": address, "len": length}}
-    expected = match(field("ip", "saddr"), "==", prefix if length < 32 else address)
-    if length == 0:
-        assert rules[0]["expr"][0]["match"]["right"] in ("0.0.0.0", prefix)
-    else:
-        assert rules[0]["expr"] == [expected]
+    assert elements("subnets") == [prefix if length < 32 else address]
+    nft.disconnect(netfilter, TABLE, one)
+    assert elements("subnets") == []
 
 
 published = st.builds(
@@ -199,17 +232,26 @@ def test_elements_are_shown_by_nft_in_words(netfilter: Netlink) -> None:
     assert "127.0.0.1 . tcp . 81" in listing
 
 
+def test_ipv6_has_elements_of_its_own(netfilter: Netlink) -> None:
+    ports = [
+        Published(host_ip="", host_port=1, protocol="tcp", address="fd00:1::2", port=80),
+        Published(host_ip="2001:db8::1", host_port=2, protocol="udp", address="fd00:1::2", port=53),
+        Published(host_ip="", host_port=3, protocol="sctp", address="10.1.0.2", port=9),
+    ]
+    nft.ensure(netfilter, TABLE, BOTH, tuple, lambda: ports)
+    listing = run_nft("list", "table", "ip6", TABLE)
+    assert "tcp . 1 : fd00:1::2 . 80" in listing
+    assert "2001:db8::1 . udp . 2 : fd00:1::2 . 53" in listing
+    assert set(nft.listed(netfilter, TABLE)) == set(ports)
+    nft.unpublish(netfilter, TABLE, ports)
+    assert nft.listed(netfilter, TABLE) == ()
+
+
 def test_a_complete_table_is_left_alone(netfilter: Netlink) -> None:
     assert install(netfilter, WEB)
     before = run_nft("-a", "list", "table", "ip", TABLE)
     assert not install(netfilter)
     assert run_nft("-a", "list", "table", "ip", TABLE) == before
-
-
-def test_another_subnet_makes_another_table(netfilter: Netlink) -> None:
-    install(netfilter)
-    assert nft.ensure(netfilter, TABLE, BRIDGE, "172.18.0.0/16", lambda: ())
-    assert "172.17." not in run_nft("list", "table", "ip", TABLE)
 
 
 def test_a_foreign_rule_in_our_table_is_noticed(netfilter: Netlink) -> None:
@@ -289,12 +331,12 @@ def test_what_is_published_during_a_restoration_is_not_lost(netfilter: Netlink) 
         if late not in alive:
             alive.append(late)
             with Netlink(NETLINK_NETFILTER) as other:
-                nft.ensure(other, TABLE, BRIDGE, SUBNET, list)
+                nft.ensure(other, TABLE, FABRIC, tuple, list)
                 nft.publish(other, TABLE, [late])
                 run_nft("flush", "chain", "ip", TABLE, "guard")
         return found
 
-    assert nft.ensure(netfilter, TABLE, BRIDGE, SUBNET, published_ports)
+    assert nft.ensure(netfilter, TABLE, FABRIC, tuple, published_ports)
     assert set(nft.listed(netfilter, TABLE)) == {WEB, late}
 
 
@@ -312,7 +354,7 @@ def test_no_warning_when_nothing_is_in_the_way(netfilter: Netlink) -> None:
         "in",
         "{ type filter hook input priority 0; policy drop; }",
     )
-    assert nft.forward_warning(netfilter, TABLE, BRIDGE) == ""
+    assert firewall.forward_warning(netfilter, TABLE, BRIDGE) == ""
 
 
 @pytest.mark.parametrize("family", ["ip", "inet"])
@@ -328,13 +370,13 @@ def test_a_dropping_forward_policy_is_named_with_its_remedy(
         "passing",
         "{ type filter hook forward priority 0; policy drop; }",
     )
-    text = nft.forward_warning(netfilter, TABLE, BRIDGE)
+    text = firewall.forward_warning(netfilter, TABLE, BRIDGE)
     assert f"policy drop in {family} theirs passing" in text
     remedies = text.partition("To allow it: ")[2].split("; ")
     assert len(remedies) == 2
     for remedy in remedies:  # they work as they stand, and then the warning ends
         run_nft(*remedy.split()[1:])
-    assert nft.forward_warning(netfilter, TABLE, BRIDGE) == ""
+    assert firewall.forward_warning(netfilter, TABLE, BRIDGE) == ""
 
 
 def test_a_chain_of_iptables_gets_a_remedy_for_iptables(netfilter: Netlink) -> None:
@@ -347,10 +389,10 @@ def test_a_chain_of_iptables_gets_a_remedy_for_iptables(netfilter: Netlink) -> N
         "FORWARD",
         "{ type filter hook forward priority 0; policy drop; }",
     )
-    text = nft.forward_warning(netfilter, TABLE, BRIDGE)
+    text = firewall.forward_warning(netfilter, TABLE, BRIDGE)
     assert f"iptables -I FORWARD -i {BRIDGE} -j ACCEPT" in text
     run_nft("add", "chain", "ip", "filter", "DOCKER-USER")
-    assert "iptables -I DOCKER-USER" in nft.forward_warning(netfilter, TABLE, BRIDGE)
+    assert "iptables -I DOCKER-USER" in firewall.forward_warning(netfilter, TABLE, BRIDGE)
 
 
 def test_errno_of_a_restart_is_the_kernels() -> None:

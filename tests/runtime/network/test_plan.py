@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from typing import Any
 
 from dockmagic_runtime.model.container import PortMapping
+from dockmagic_runtime.model.network import Attachment, Network
 from dockmagic_runtime.network import rtnl
-from dockmagic_runtime.network.leases import Network
-from dockmagic_runtime.network.operations import (
+from dockmagic_runtime.network.endpoint_operations import (
     AwaitCarrier,
     BringUpLoopback,
     ConfigureInside,
     CreateVeth,
+    RegisterEndpoint,
+)
+from dockmagic_runtime.network.leases import Lease
+from dockmagic_runtime.network.operations import (
     EnsureBridge,
     EnsureTable,
     HoldPorts,
     PublishPorts,
 )
-from dockmagic_runtime.network.plan import Connection, Place, plan
+from dockmagic_runtime.network.plan import Connection, Endpoint, Guest, Place, gateway_of, plan
 from dockmagic_runtime.sandbox.operation import from_wire, to_wire
 
 NETWORK = Network(
@@ -29,7 +35,8 @@ NETWORK = Network(
     gateway="172.17.0.1",
     created=1,
 )
-PLACE = Place(table="dockmagic", run="/run/dockmagic")
+PLACE = Place(table="dockmagic", run="/run/dockmagic", networks="/area/networks")
+GUEST = Guest(id="f" * 64, name="web", hostname="web", directory="/area/containers/f")
 PORTS = (
     PortMapping(container_port=80, host_port=9999),
     PortMapping(container_port=53, protocol="udp", host_ip="127.0.0.1"),
@@ -37,7 +44,20 @@ PORTS = (
 
 
 def connection(*ports: PortMapping) -> Connection:
-    return plan(PLACE, NETWORK, "f" * 64, "172.17.0.2", "veth1a2b3c4", ports)
+    return plan(PLACE, GUEST, [endpoint()], ports)
+
+
+def endpoint(
+    network: Network = NETWORK, address: str = "172.17.0.2", interface: str = "eth0", **asked: Any
+) -> Endpoint:
+    return Endpoint(
+        network=network,
+        attachment=Attachment(network=network.name, **asked),
+        lease=Lease(address),
+        interface=interface,
+        veth="veth1a2b3c4",
+        id="e1",
+    )
 
 
 def test_ports_are_held_before_anything_is_made_and_published_last() -> None:
@@ -89,7 +109,58 @@ def test_the_endpoint_has_the_fields_of_the_state_file() -> None:
         "gateway": "172.17.0.1",
         "mac_address": "02:42:ac:11:00:02",
         "veth": "veth1a2b3c4",
+        "networks": {
+            "n1": {
+                "name": "bridge",
+                "endpoint_id": "e1",
+                "interface": "eth0",
+                "veth": "veth1a2b3c4",
+                "mac_address": "02:42:ac:11:00:02",
+                "ip_address": "172.17.0.2",
+                "prefix_length": 16,
+                "gateway": "172.17.0.1",
+                "ip6_address": "",
+                "prefix_length6": 0,
+                "gateway6": "",
+            }
+        },
     }
+
+
+def own(name: str, number: int, *, internal: bool = False) -> Network:
+    return replace(
+        NETWORK,
+        id=f"n-{name}",
+        name=name,
+        bridge=f"dm-{name}",
+        subnet=f"10.{number}.0.0/16",
+        gateway=f"10.{number}.0.1",
+        internal=internal,
+    )
+
+
+def test_the_way_out_is_the_highest_priority_then_one_that_leads_out_then_the_first_name() -> None:
+    one, two = endpoint(own("b", 1)), endpoint(own("a", 2))
+    inner = endpoint(own("0", 3, internal=True))
+    assert gateway_of([one, two, inner]) is two
+    assert gateway_of([inner, one]) is one
+    assert gateway_of([endpoint(own("c", 4), gw_priority=1), one]).network.name == "c"
+
+
+def test_only_the_way_out_has_a_gateway_and_the_ports() -> None:
+    ends = [endpoint(own("b", 1), "10.1.0.2"), endpoint(own("a", 2), "10.2.0.2", "eth1")]
+    made = plan(PLACE, GUEST, ends, PORTS).operations
+    inside = [one for one in made if isinstance(one, ConfigureInside)]
+    assert [(one.interface, one.gateway) for one in inside] == [("eth0", ""), ("eth1", "10.2.0.1")]
+    assert [one.address for one in made if isinstance(one, PublishPorts)] == ["10.2.0.2"]
+    registered = [one.network_id for one in made if isinstance(one, RegisterEndpoint)]
+    assert registered == ["n-b", "n-a"]
+
+
+def test_nothing_is_published_on_an_internal_network() -> None:
+    ends = [endpoint(own("b", 1, internal=True), "10.1.0.2")]
+    kinds = {type(one) for one in plan(PLACE, GUEST, ends, PORTS).operations}
+    assert not kinds & {HoldPorts, PublishPorts}
 
 
 def test_the_mac_is_dockers_classic_one() -> None:

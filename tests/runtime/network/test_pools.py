@@ -57,7 +57,9 @@ def test_the_first_pool_without_overlap_is_taken(used: list[str], expected: str)
 
 
 def test_no_pool_left_is_an_error_that_says_what_is_in_the_way() -> None:
-    with pytest.raises(Conflict, match="non-overlapping IPv4 address pool") as caught:
+    with pytest.raises(
+        Conflict, match="all predefined address pools have been fully subnetted"
+    ) as caught:
         pools.choose([Block.parse("172.16.0.0/12"), Block.parse("192.168.0.0/16")])
     assert caught.value.hint
 

@@ -13,6 +13,7 @@ import pytest
 
 from dockmagic_runtime.linux.netlink import NETLINK_NETFILTER, Netlink
 from dockmagic_runtime.network import nft as rules
+from dockmagic_runtime.network.fabric import Fabric
 from dockmagic_runtime.network.operations import ensure_table
 
 from .conftest import (
@@ -292,8 +293,9 @@ def test_row_41_half_a_table_is_restored_too(host: Host, damage: str) -> None:
     before = _without_counters(nft("list", "table", "ip", TABLE))
     nft(*damage.format(TABLE).split())
     assert _without_counters(nft("list", "table", "ip", TABLE)) != before
+    known = Fabric(bridge=BRIDGE, subnet=SUBNET)
     with Netlink(NETLINK_NETFILTER) as netlink:
-        assert ensure_table(netlink, TABLE, BRIDGE, SUBNET, str(host.run))
+        assert ensure_table(netlink, TABLE, known, f"{host.run}/networks", str(host.run))
     assert _without_counters(nft("list", "table", "ip", TABLE)) == before
 
 

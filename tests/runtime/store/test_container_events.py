@@ -18,8 +18,7 @@ def container(tmp_path: Path) -> ContainerEvents:
         directory=str(tmp_path / "c"),
         id="c0ffee",
         attributes={"tier": "front", "image": "busybox", "name": "web"},
-        network="beef",
-        network_name="bridge",
+        networks=(("beef", "bridge", "bridge"),),
         volumes=(VolumeUse(name="data", destination="/data", writable=False),),
     )
 

@@ -1,0 +1,147 @@
+"""`--network` with its options, `--network-alias`, `--ip`, `--ip6`, `--mac-address`."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from ipaddress import IPv4Address, IPv6Address
+
+from dockmagic_runtime.errors import InvalidInput
+from dockmagic_runtime.model.network import Attachment
+
+_MAC = re.compile(r"[0-9a-f]{2}([:-][0-9a-f]{2}){5}")
+_PLAIN = ("bridge", "host", "none")
+
+
+def parse_ipv4(text: str) -> str:
+    try:
+        return str(IPv4Address(text))
+    except ValueError:
+        raise ValueError(f"invalid IPv4 address: {text}") from None
+
+
+def parse_ipv6(text: str) -> str:
+    try:
+        return str(IPv6Address(text))
+    except ValueError:
+        raise ValueError(f"invalid IPv6 address: {text}") from None
+
+
+def parse_mac(text: str) -> str:
+    """Six octets with colons, of one interface: not a multicast address."""
+    mac = text.lower()
+    if not _MAC.fullmatch(mac):
+        raise ValueError(f"{text} is not a valid mac address")
+    mac = mac.replace("-", ":")
+    if int(mac[:2], 16) & 1 or mac == "00:00:00:00:00:00":
+        raise ValueError(f"{text} is not an address of one interface")
+    return mac
+
+
+def parse_network(text: str) -> Attachment:
+    """A name, or `name=…,alias=…,ip=…,ip6=…,mac-address=…,driver-opt=…,gw-priority=…`."""
+    if "=" not in text:
+        return Attachment(network=_mode(text))
+    found: dict[str, list[str]] = {}
+    for field in next(csv.reader([text])):
+        key, equals, said = field.partition("=")
+        if not equals:
+            raise ValueError(f"invalid field {field}")
+        found.setdefault(key.strip().lower(), []).append(said.strip())
+    for key in found.keys() - _KEYS:
+        raise ValueError(f"invalid field {key}")
+    if not found.get("name", [""])[-1]:
+        raise ValueError("network name/id is not specified")
+    return _attachment(found)
+
+
+_KEYS = frozenset(["name", "alias", "ip", "ip6", "mac-address", "driver-opt", "gw-priority"])
+
+
+def _attachment(found: dict[str, list[str]]) -> Attachment:
+    def last(key: str) -> str:
+        return found.get(key, [""])[-1]
+
+    return Attachment(
+        network=_mode(last("name")),
+        aliases=tuple(found.get("alias", ())),
+        ipv4=parse_ipv4(last("ip")) if last("ip") else "",
+        ipv6=parse_ipv6(last("ip6")) if last("ip6") else "",
+        mac_address=parse_mac(last("mac-address")) if last("mac-address") else "",
+        driver_options=tuple(map(parse_driver_option, found.get("driver-opt", ()))),
+        gw_priority=parse_priority(last("gw-priority") or "0"),
+    )
+
+
+def _mode(name: str) -> str:
+    return "bridge" if name == "default" else name
+
+
+def parse_driver_option(text: str) -> tuple[str, str]:
+    key, equals, _ = text.partition("=")
+    if not equals or not key:
+        raise ValueError("invalid key value pair format in driver options")
+    raise ValueError(f"the driver option {key} of an endpoint is not supported")
+
+
+def parse_priority(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise ValueError(f"invalid gw-priority: {text}") from None
+
+
+def attachments(
+    networks: Sequence[Attachment],
+    *,
+    aliases: tuple[str, ...],
+    ipv4: str,
+    ipv6: str,
+    mac_address: str,
+) -> tuple[Attachment, ...]:
+    """What the line asks for, the flags without a network's name being the first one's.
+
+    Empty when it asks for nothing but the default network. Raises InvalidInput.
+    """
+    _check_modes([one.network for one in networks])
+    asked = {"aliases": aliases, "ipv4": ipv4, "ipv6": ipv6, "mac_address": mac_address}
+    if not networks:
+        given = {name: said for name, said in asked.items() if said}
+        return (_with(Attachment(network="bridge"), given),) if given else ()
+    first, *rest = networks
+    words = {"aliases": "--network-alias and per-network alias",
+             "ipv4": "--ip and per-network IPv4 address",
+             "ipv6": "--ip6 and per-network IPv6 address",
+             "mac_address": "--mac-address and per-network MAC address"}  # fmt: skip
+    for name, what in words.items():
+        if asked[name] and getattr(first, name):
+            raise InvalidInput(f"conflicting options: cannot specify both {what}")
+    given = {name: said for name, said in asked.items() if said}
+    return (_with(first, given), *rest)
+
+
+def _with(attachment: Attachment, given: Mapping[str, object]) -> Attachment:
+    mode = attachment.network
+    if "mac_address" in given and (mode == "host" or mode.startswith("container:")):
+        raise InvalidInput("conflicting options: mac-address and the network mode")
+    if {"ipv4", "ipv6"} & given.keys() and (mode in _PLAIN or mode.startswith("container:")):
+        raise InvalidInput("user specified IP address is supported on user defined networks only")
+    if "aliases" in given and (mode in _PLAIN or mode.startswith("container:")):
+        raise InvalidInput(
+            "network-scoped alias is supported only for containers in user defined networks"
+        )
+    return replace(attachment, **given)  # type: ignore[arg-type]
+
+
+def _check_modes(names: list[str]) -> None:
+    plain = [name for name in names if name in _PLAIN or name.startswith("container:")]
+    for name in names:
+        if names.count(name) > 1:
+            raise InvalidInput(f'network "{name}" is specified multiple times')
+    if plain and len(names) > 1:
+        raise InvalidInput(
+            "conflicting options: cannot attach both user-defined and non-user-defined "
+            "network-modes"
+        )

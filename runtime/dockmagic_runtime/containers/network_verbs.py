@@ -1,0 +1,51 @@
+"""`NetworkVerbs`: the part of the engine's façade that is about networks, and no more."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dockmagic_runtime.containers.registry import Registry
+from dockmagic_runtime.model.network import Network, NetworkSpec, PrunedNetworks
+from dockmagic_runtime.network.networks import Networks
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.containers.filters import Filters
+
+
+class NetworkVerbs:
+    """To be given its rooms by who is one."""
+
+    _networks: Networks
+    _registry: Registry
+
+    def create_network(self, spec: NetworkSpec) -> Network:
+        """A new network. Raises Conflict for a name or addresses in use, InvalidInput."""
+        return self._networks.store.create(spec)
+
+    def network(self, name: str) -> Network:
+        """By name, id or unique prefix of an id. Raises NotFound."""
+        return self._networks.store.find(name)
+
+    def networks(self, filters: Filters | None = None) -> tuple[Network, ...]:
+        """By name. Filters: dangling, driver, id, label, name, scope and type, lists of values."""
+        from dockmagic_runtime.containers import networks
+
+        return networks.find(self._networks, self._registry, filters or {})
+
+    def inspect_network(self, name: str) -> dict[str, Any]:
+        """Docker's JSON of a network, with the containers that are on it now."""
+        from dockmagic_runtime.containers import networks
+
+        return networks.inspect(self._networks, self._registry, self.network(name))
+
+    def remove_network(self, name: str, *, force: bool = False) -> None:
+        """Remove it. Raises Conflict while a container on it runs; NotFound, unless `force`."""
+        from dockmagic_runtime.containers import networks
+
+        networks.remove(self._networks, self._registry, name, force=force)
+
+    def prune_networks(self, filters: Filters | None = None) -> PrunedNetworks:
+        """Remove those that no running container is on. Filters: until, label, label!."""
+        from dockmagic_runtime.containers import networks
+
+        return networks.prune(self._networks, self._registry, filters or {})

@@ -1,0 +1,146 @@
+"""From what `network create` asks for to a network, in Docker's words where it cannot be. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import replace
+
+from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound, Unsupported
+from dockmagic_runtime.model.network import Network, NetworkSpec, Pool
+from dockmagic_runtime.network import options
+from dockmagic_runtime.network.pools import Block, gateway_of, number_of
+
+_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
+_OTHER_DRIVERS = ("overlay", "macvlan", "ipvlan")
+_RESERVED = ("bridge", "host", "none", "default")
+
+
+def check(spec: NetworkSpec) -> None:
+    """Everything that is wrong whatever the area has. Raises InvalidInput, Conflict, Unsupported,
+    NotFound."""
+    if not spec.name.strip():
+        raise InvalidInput("invalid name: name is empty")
+    if spec.name in _RESERVED or spec.name.startswith("container:"):
+        raise Conflict(f"operation is not permitted on predefined {spec.name} network")
+    if not _NAME.fullmatch(spec.name):
+        raise InvalidInput(
+            f"invalid network name {spec.name!r}",
+            hint="letters, digits, and behind the first one also _ . -",
+        )
+    _check_driver(spec.driver)
+    options.check(spec.options)
+    for pool in spec.pools:
+        _check_pool(pool)
+    if sum(":" in pool.subnet for pool in spec.pools) > 1 or _count4(spec) > 1:
+        raise InvalidInput("bridge driver doesn't support multiple subnets")
+    if not spec.ipv6 and any(":" in pool.subnet for pool in spec.pools):
+        raise InvalidInput(
+            "an IPv6 subnet needs IPv6 to be enabled on the network", hint="add --ipv6"
+        )
+
+
+def _count4(spec: NetworkSpec) -> int:
+    return sum("." in pool.subnet for pool in spec.pools)
+
+
+def _check_driver(driver: str) -> None:
+    if driver in ("host", "null"):
+        raise Conflict(f'only one instance of "{driver}" network is allowed')
+    if driver in _OTHER_DRIVERS:
+        raise Unsupported(f"the network driver {driver} is not supported", hint="bridge is")
+    if driver != "bridge":
+        raise NotFound(f"could not find plugin {driver} in v1 plugin registry: plugin not found")
+
+
+def _check_pool(pool: Pool) -> None:
+    if not pool.subnet:
+        if pool.gateway or pool.ip_range or pool.reserved:
+            raise InvalidInput("every ip-range or gateway must have a corresponding subnet")
+        return
+    block = parse_subnet(pool.subnet)
+    if block != block.network:
+        raise InvalidInput(
+            f"invalid network config:\ninvalid subnet {pool.subnet}: it should be {block.network}"
+        )
+    if block.length > block.bits - 2:
+        raise InvalidInput(f"invalid subnet {pool.subnet}: it has no room for containers")
+    if pool.ip_range:
+        _check_range(pool, block)
+    for what, address in (
+        ("gateway", pool.gateway),
+        *(("aux-address", a) for _, a in pool.reserved),
+    ):
+        if address:
+            _check_inside(what, address, block)
+
+
+def _check_range(pool: Pool, block: Block) -> None:
+    inner = parse_subnet(pool.ip_range).network
+    if inner.length < block.length or not block.overlaps(inner):
+        raise InvalidInput(f"no matching subnet for range {pool.ip_range}")
+
+
+def _check_inside(what: str, address: str, block: Block) -> None:
+    try:
+        inside = block.contains(address)
+    except OSError:
+        raise InvalidInput(f"invalid {what} address: {address}") from None
+    if not inside:
+        raise InvalidInput(f"no matching subnet for {what} {address}")
+    if number_of(address) in (block.first, block.last) and block.bits == 32:
+        raise InvalidInput(f"{what} {address} is the subnet's network or broadcast address")
+
+
+def parse_subnet(text: str) -> Block:
+    """Raises InvalidInput for what is no address with a prefix length."""
+    try:
+        block = Block.parse(text)
+    except (OSError, ValueError):
+        block = None
+    if block is None or "/" not in text or not 0 < block.length <= block.bits:
+        raise InvalidInput(f"invalid CIDR address: {text}")
+    return block
+
+
+def pool_of(spec: NetworkSpec, bits: int) -> Pool:
+    """What was asked for in that family."""
+    mark = "." if bits == 32 else ":"
+    return next((pool for pool in spec.pools if mark in pool.subnet), Pool())
+
+
+def network(
+    spec: NetworkSpec, *, network_id: str, bridge: str, created: float, blocks: Iterable[Block]
+) -> Network:
+    """The network with these subnets, in which the gateway is the first address if not said."""
+    found = Network(
+        id=network_id,
+        name=spec.name,
+        driver=spec.driver,
+        bridge=spec.options.get(options.NAME, bridge),
+        subnet="",
+        gateway="",
+        created=created,
+        internal=spec.internal,
+        attachable=spec.attachable,
+        has_own_subnet=any(pool.subnet for pool in spec.pools),
+        reserved=tuple(pair for pool in spec.pools for pair in pool.reserved),
+        labels=spec.labels,
+        options=spec.options,
+    )
+    for block in blocks:
+        pool = pool_of(spec, block.bits)
+        gateway = pool.gateway or gateway_of(_first_part(pool, block))
+        if block.bits == 32:
+            found = replace(found, subnet=str(block), gateway=gateway, ip_range=pool.ip_range)
+        else:
+            found = replace(found, subnet6=str(block), gateway6=gateway, ip_range6=pool.ip_range)
+    return found
+
+
+def _first_part(pool: Pool, block: Block) -> Block:
+    """Docker takes the gateway from the range, if there is one."""
+    if not pool.ip_range:
+        return block
+    inner = Block.parse(pool.ip_range).network
+    return block if inner.first == block.first else Block(inner.first - 1, 32, block.bits)

@@ -1,0 +1,316 @@
+"""One container's end of its networks: the cable, what is at its inner end, and its entry in the
+network's list.
+
+Only what is done inside speaks through the socket that was made in the container's namespace.
+What the kernel removes with that namespace (the veth pair, the addresses) is not undone by hand.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from dockmagic_runtime.linux.constants import CLONE_NEWNET
+from dockmagic_runtime.linux.interface import Linux
+from dockmagic_runtime.linux.netlink import Message, Netlink
+from dockmagic_runtime.network import rtnl
+from dockmagic_runtime.sandbox.operation import Context, UndoneByKernel, operation
+
+_LOOKS, _BETWEEN_LOOKS = 200, 0.0005  # at most a tenth of a second
+
+
+@operation
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CreateVeth(UndoneByKernel):
+    """`owner` goes into the interface's alias, where `ip link` shows it. Without a `mac` it is
+    made of the address. `isolated`: neighbours on the bridge do not reach it."""
+
+    calls: ClassVar[tuple[str, ...]] = ("netlink RTM_NEWLINK veth",)
+
+    name: str
+    bridge: str
+    address: str
+    owner: str
+    interface: str = "eth0"
+    mac: str = ""
+    mtu: int = 0
+    isolated: bool = False
+
+    def describe(self) -> str:
+        return (
+            f"create veth pair {self.name} ⇄ {self.interface}, plug {self.name} into bridge "
+            f"{self.bridge} and put {self.interface} into the container, with MAC {self._mac}"
+        )
+
+    @property
+    def _mac(self) -> str:
+        return self.mac or rtnl.mac_of(self.address)
+
+    def execute(self, context: Context) -> None:
+        with Netlink() as netlink:
+            plugged = rtnl.find_link(netlink, self.bridge)
+            if plugged is None:
+                raise OSError(errno.ENODEV, f"bridge {self.bridge} is gone")
+            self._make_way(netlink)
+            self._create(netlink, plugged.index, context.netns_fd)
+
+    def _make_way(self, netlink: Netlink) -> None:
+        """A namespace ends some milliseconds after its last process: a restart may meet it."""
+        old = rtnl.find_link(netlink, self.name)
+        if old is not None and old.alias == self.owner:
+            netlink.transact(rtnl.delete_link(self.name), allow=(errno.ENODEV,))
+
+    def _create(self, netlink: Netlink, bridge_index: int, netns_fd: int) -> None:
+        mac = self._mac
+        pair = rtnl.add_veth(self.name, bridge_index, self.interface, mac, netns_fd, self.mtu)
+        netlink.transact(pair)
+        made = rtnl.find_link(netlink, self.name)
+        if made is None:
+            raise OSError(errno.ENODEV, f"interface {self.name} is gone")
+        port = rtnl.set_port(self.name, self.owner, isolated=self.isolated)
+        netlink.transact(port, rtnl.pin_mac(made.index, mac))
+
+
+@operation
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigureInside(UndoneByKernel):
+    """Without a gateway, only the network itself is reached by this interface."""
+
+    calls: ClassVar[tuple[str, ...]] = ("netlink RTM_NEWADDR", "RTM_NEWLINK up", "RTM_NEWROUTE")
+
+    address: str
+    prefix_length: int
+    gateway: str
+    interface: str = "eth0"
+    address6: str = ""
+    prefix_length6: int = 0
+    gateway6: str = ""
+
+    def describe(self) -> str:
+        addresses = f"{self.address}/{self.prefix_length}"
+        addresses += f" and {self.address6}/{self.prefix_length6}" if self.address6 else ""
+        gateways = " and ".join(filter(None, (self.gateway, self.gateway6)))
+        route = f", route everything else by {gateways}" if gateways else ""
+        return f"inside: bring up lo, give {self.interface} {addresses}, bring it up{route}"
+
+    def execute(self, context: Context) -> None:
+        set_ipv6_inside(context, self.interface, on=bool(self.address6))
+        with Netlink(descriptor=context.inside_netlink) as netlink:
+            link = rtnl.find_link(netlink, self.interface)
+            if link is None:
+                raise OSError(errno.ENODEV, f"the container's {self.interface} is gone")
+            netlink.transact(
+                rtnl.set_up(rtnl.LOOPBACK), *self._addresses(link.index), rtnl.set_up(link.index)
+            )
+            routes = [rtnl.add_default_route(one, link.index) for one in self._gateways]
+            if routes:
+                netlink.transact(*routes)
+
+    @property
+    def _gateways(self) -> list[str]:
+        return [one for one in (self.gateway, self.gateway6) if one]
+
+    def _addresses(self, index: int) -> list[Message]:
+        messages = [rtnl.add_address(index, self.address, self.prefix_length)]
+        if self.address6:
+            messages.append(rtnl.add_address(index, self.address6, self.prefix_length6))
+        return messages
+
+
+@operation
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AwaitCarrier(UndoneByKernel):
+    """A carrier is noticed by a kernel worker some time after both ends are up.
+
+    Until then the bridge's port drops everything, and a first packet that is lost costs TCP a
+    second. Asking for the interface makes Linux 6.8 notice it at once; before, we look again.
+    """
+
+    calls: ClassVar[tuple[str, ...]] = ("netlink RTM_GETLINK",)
+
+    veth: str
+    bridge: str
+    interface: str = "eth0"
+
+    def describe(self) -> str:
+        return f"wait until {self.veth} and {self.bridge} pass packets on"
+
+    def execute(self, context: Context) -> None:
+        with Netlink(descriptor=context.inside_netlink) as netlink:
+            await_running(netlink, self.interface)
+        with Netlink() as netlink:
+            await_running(netlink, self.veth)  # first: a bridge has the carrier of its ports
+            await_running(netlink, self.bridge)
+
+
+def await_running(netlink: Netlink, name: str) -> None:
+    """Not for ever: it will come up by itself, and a lost packet is not a failed start."""
+    for _ in range(_LOOKS):
+        link = rtnl.find_link(netlink, name)
+        if link is None:
+            raise OSError(errno.ENODEV, f"interface {name} is gone")
+        if link.is_running:
+            return
+        time.sleep(_BETWEEN_LOOKS)
+
+
+def set_ipv6_inside(context: Context, interface: str, *, on: bool) -> None:
+    """Off as Docker does on networks without IPv6: else a neighbour's router advertisement counts.
+
+    There is no netlink message for it, and /proc/sys/net shows the namespace of whoever opens it:
+    so this single-threaded process goes there and comes back.
+    """
+    conf = f"/proc/sys/net/ipv6/conf/{interface}"
+    own = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        context.linux.setns(context.netns_fd, CLONE_NEWNET)
+        try:
+            if on:  # its router is the bridge, and nobody else
+                _write_if_there(context.linux, f"{conf}/accept_ra", b"0")
+            _write_if_there(context.linux, f"{conf}/disable_ipv6", b"0" if on else b"1")
+        finally:
+            context.linux.setns(own, CLONE_NEWNET)
+    finally:
+        os.close(own)
+
+
+def _write_if_there(linux: Linux, path: str, value: bytes) -> None:
+    try:
+        linux.write_file(path, value)
+    except FileNotFoundError:
+        pass  # a kernel without IPv6 has nothing to switch off
+
+
+@operation
+@dataclass(frozen=True, slots=True)
+class BringUpLoopback(UndoneByKernel):
+    """All there is with `--network none`."""
+
+    calls: ClassVar[tuple[str, ...]] = ("netlink RTM_NEWLINK up",)
+
+    def describe(self) -> str:
+        return "inside: bring up lo, and nothing else"
+
+    def execute(self, context: Context) -> None:
+        with Netlink(descriptor=context.inside_netlink) as netlink:
+            netlink.transact(rtnl.set_up(rtnl.LOOPBACK))
+
+
+@operation
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegisterEndpoint:
+    """A file that says to the others on a network who is there, for their resolvers to read.
+
+    `networks` is the area's directory of networks, `directory` the container's, where its name
+    lies if it was changed.
+    """
+
+    calls: ClassVar[tuple[str, ...]] = ("open", "rename")
+    undoing: ClassVar[str] = "delete the file"
+
+    networks: str
+    network_id: str
+    container_id: str
+    directory: str
+    name: str
+    aliases: tuple[str, ...]
+    ipv4: str
+    ipv6: str
+    hostname: str
+
+    def describe(self) -> str:
+        return f"let network {self.network_id[:12]} know {self.name} at {self.ipv4}"
+
+    @property
+    def path(self) -> str:
+        return f"{self.networks}/{self.network_id}/endpoints/{self.container_id}.json"
+
+    def execute(self, context: Context) -> None:
+        entry = {
+            "name": _current_name(self.directory) or self.name,
+            "aliases": list(self.aliases),
+            "ipv4": self.ipv4,
+            "ipv6": self.ipv6,
+            "short_id": self.container_id[:12],
+            "hostname": self.hostname,
+        }
+        write_entry(self.path, entry)
+
+    def keep(self, context: Context) -> tuple[None, tuple[int, ...]]:
+        return None, ()
+
+    def take_over(self, context: Context, value: None, fds: Sequence[int]) -> None:
+        """There is nothing to answer for but the file."""
+
+    def undo(self, context: Context) -> None:
+        try:
+            os.unlink(self.path)
+        except FileNotFoundError:
+            pass  # it was disconnected, and the network removed, while it ran
+
+
+def _current_name(directory: str) -> str:
+    try:
+        with open(f"{directory}/name", encoding="utf-8") as stream:
+            return stream.read()
+    except FileNotFoundError:
+        return ""
+
+
+def write_entry(path: str, entry: dict[str, Any]) -> None:
+    """Whole or not at all. The name of the temporary file does not end in .json."""
+    temporary = f"{path}.{os.getpid()}"
+    with open(temporary, "w", encoding="utf-8") as stream:
+        json.dump(entry, stream)
+    os.rename(temporary, path)
+
+
+@operation
+@dataclass(frozen=True, slots=True)
+class RemoveVeth(UndoneByKernel):
+    """Pull the cable of a container that runs; its inner end goes with the outer one."""
+
+    calls: ClassVar[tuple[str, ...]] = ("netlink RTM_DELLINK",)
+
+    name: str
+
+    def describe(self) -> str:
+        return f"delete veth {self.name} with its other end in the container"
+
+    def execute(self, context: Context) -> None:
+        with Netlink() as netlink:
+            netlink.transact(rtnl.delete_link(self.name), allow=(errno.ENODEV,))
+
+
+@operation
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteBy(UndoneByKernel):
+    """Where everything goes that is on none of the container's networks, after a change of them.
+
+    Empty gateways take the route away.
+    """
+
+    calls: ClassVar[tuple[str, ...]] = ("netlink RTM_NEWROUTE",)
+
+    gateway: str
+    gateway6: str = ""
+    before: str = ""
+    before6: str = ""
+
+    def describe(self) -> str:
+        where = " and ".join(filter(None, (self.gateway, self.gateway6))) or "nowhere"
+        return f"inside: route everything else by {where}"
+
+    def execute(self, context: Context) -> None:
+        with Netlink(descriptor=context.inside_netlink) as netlink:
+            for now, then in ((self.gateway, self.before), (self.gateway6, self.before6)):
+                if now:
+                    netlink.transact(rtnl.add_default_route(now))
+                elif then:
+                    gone = (errno.ESRCH, errno.ENETUNREACH, errno.ENODEV)
+                    netlink.transact(rtnl.delete_default_route(then), allow=gone)

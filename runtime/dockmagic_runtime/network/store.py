@@ -1,0 +1,352 @@
+"""`NetworkStore`: the networks of an area, in the database and on the host.
+
+A network is a row, a directory with what a supervisor has to know of it (`fabric`), a bridge, and
+some elements of our nftables table. The row decides whether it exists: it is written when all the
+rest is there and deleted first, so that what a call that died leaves behind is told by a directory
+without a row. Choosing a subnet and making the bridge happen under one lock of the host, so that
+two areas never choose the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from dockmagic_runtime.errors import Conflict
+from dockmagic_runtime.linux.netlink import NETLINK_NETFILTER, Netlink
+from dockmagic_runtime.linux.removal import remove_tree
+from dockmagic_runtime.linux.syscalls import Kernel
+from dockmagic_runtime.model.event import Event
+from dockmagic_runtime.model.network import PREDEFINED, Network, NetworkSpec
+from dockmagic_runtime.network import (
+    bridge,
+    catalog,
+    definition,
+    fabric,
+    names,
+    nft,
+    options,
+    pools,
+    rtnl,
+)
+from dockmagic_runtime.network.operations import ensure_table
+from dockmagic_runtime.network.plan import Place, fabric_of
+from dockmagic_runtime.network.pools import Block
+from dockmagic_runtime.store import locks
+from dockmagic_runtime.store.area import Area
+from dockmagic_runtime.store.database import Database
+from dockmagic_runtime.store.events import emit
+
+DEFAULT = "bridge"
+_HOST_LOCK = "/run/dockmagic.lock"
+RESOLV_CONF = "/etc/resolv.conf"
+
+
+class NetworkStore:
+    def __init__(self, area: Area, database: Database) -> None:
+        self._area = area
+        self._database = database
+        self.place = Place(table=area.nft_table, run=str(area.run), networks=str(area.networks))
+
+    # ------------------------------------------------------------ looking
+
+    def find(self, wanted: str) -> Network:
+        """By id, name, or unique prefix of an id. Raises NotFound."""
+        if wanted in (*PREDEFINED, "default"):
+            return self._predefined("bridge" if wanted == "default" else wanted)
+        return catalog.find(self._database, wanted)
+
+    def everything(self) -> list[Network]:
+        """By name; the three that are always there too."""
+        for name in PREDEFINED:
+            self._predefined(name)
+        return catalog.everything(self._database)
+
+    def _predefined(self, name: str) -> Network:
+        found = catalog.by_name(self._database, name)
+        if found is None and name == DEFAULT:
+            with Netlink() as netlink:
+                return self._establish(netlink, makes_bridge=False)
+        return found or self._add_predefined(name)
+
+    def _add_predefined(self, name: str) -> Network:
+        with self._database.transaction() as connection:
+            found = catalog.by_name(self._database, name)
+            if found is None:
+                driver = {"none": "null"}.get(name, name)
+                found = Network(
+                    id=secrets.token_hex(32),
+                    name=name,
+                    driver=driver,
+                    bridge="",
+                    subnet="",
+                    gateway="",
+                    created=time.time(),
+                )
+                catalog.store(connection, found)
+            return found
+
+    # ------------------------------------------------------------ the default network
+
+    def default(self) -> Network:
+        """The network `bridge`; its bridge is up when this returns."""
+        network = catalog.by_name(self._database, DEFAULT)
+        with Netlink() as netlink:
+            if network and bridge.is_ready(netlink, network.bridge, network.gateway):
+                return network
+            return self._establish(netlink)
+
+    def _establish(self, netlink: Netlink, *, makes_bridge: bool = True) -> Network:
+        """Its subnet is chosen when it is first needed, and again if somebody else has taken it
+        while the bridge was away."""
+        with locks.held(_HOST_LOCK), self._database.transaction() as connection:
+            network = catalog.by_name(self._database, DEFAULT)
+            used = [*self._used_on_host(netlink, own=self._area.bridge), *_others(connection)]
+            if network is None or _is_taken(network, used):
+                self._forget_fabric(network)
+                network = self._with_subnet(network, pools.choose(used))
+                catalog.store(connection, network)
+            self._write_fabric(network)
+            if makes_bridge:
+                bridge.ensure(Kernel(), netlink, _bridge_of(network))
+            return network
+
+    def _with_subnet(self, network: Network | None, block: Block) -> Network:
+        subnet, gateway = str(block), pools.gateway_of(block)
+        if network is not None:
+            return replace(network, subnet=subnet, gateway=gateway)
+        return Network(
+            id=secrets.token_hex(32),
+            name=DEFAULT,
+            driver="bridge",
+            bridge=self._area.bridge,
+            created=time.time(),
+            subnet=subnet,
+            gateway=gateway,
+        )
+
+    def _forget_fabric(self, network: Network | None) -> None:
+        if network is not None:
+            with Netlink(NETLINK_NETFILTER) as netlink:
+                nft.disconnect(netlink, self.place.table, fabric_of(network))
+
+    def _used_on_host(self, netlink: Netlink, own: str = "") -> Iterator[Block]:
+        """What the host has routes to, except by the bridge `own`, and its name servers."""
+        link = rtnl.find_link(netlink, own) if own else None
+        for address, length, index in rtnl.routes(netlink):
+            if link is None or index != link.index:
+                yield Block(pools.number_of(address), length)
+        for server in names.Resolver.parse(text_of(RESOLV_CONF)).servers:
+            if ":" not in server:
+                yield Block.parse(server)
+
+    # ------------------------------------------------------------ making
+
+    def create(self, spec: NetworkSpec) -> Network:
+        """A new network; its bridge is up when this returns.
+
+        Raises InvalidInput, Conflict, Unsupported and NotFound in Docker's words, with nothing
+        changed.
+        """
+        definition.check(spec)
+        if catalog.by_name(self._database, spec.name) is not None:  # before anything is made
+            raise Conflict(f"network with name {spec.name} already exists")
+        transaction = self._database.transaction
+        with Netlink() as netlink, locks.held(_HOST_LOCK), transaction() as connection:
+            network = self._defined(connection, netlink, spec)
+            with self._directory_of(network):
+                self._build(netlink, network)
+                catalog.store(connection, network)
+        self._tell("create", network)
+        return network
+
+    def _defined(
+        self, connection: sqlite3.Connection, netlink: Netlink, spec: NetworkSpec
+    ) -> Network:
+        network_id = self._free_id(connection)
+        blocks = [self._block4(connection, netlink, spec)]
+        if spec.ipv6:
+            blocks.append(self._block6(connection, netlink, spec))
+        made = definition.network(
+            spec,
+            network_id=network_id,
+            bridge=self._area.bridge_of(network_id),
+            created=time.time(),
+            blocks=blocks,
+        )
+        if rtnl.find_link(netlink, made.bridge) is not None:
+            raise Conflict(
+                f"bridge name {made.bridge} is already in use on this host",
+                hint="choose another name, or leave the option out",
+            )
+        return made
+
+    def _free_id(self, connection: sqlite3.Connection) -> str:
+        """One whose bridge nobody has: an interface's name has room for little of it."""
+        while True:
+            network_id = secrets.token_hex(32)
+            row = connection.execute(
+                "SELECT 1 FROM networks WHERE bridge = ?", (self._area.bridge_of(network_id),)
+            )
+            if row.fetchone() is None:
+                return network_id
+
+    def _block4(self, connection: sqlite3.Connection, netlink: Netlink, spec: NetworkSpec) -> Block:
+        asked = definition.pool_of(spec, 32).subnet
+        if not asked:
+            used = [*self._used_on_host(netlink), *catalog.blocks(connection)]
+            return pools.choose(used)
+        block = Block.parse(asked)
+        _refuse_overlap(connection, block)
+        for other in self._used_on_host(netlink):
+            if other.length < 32 and block.overlaps(other):
+                raise _overlap(f"this host has a route to {other}")
+        return block
+
+    def _block6(self, connection: sqlite3.Connection, netlink: Netlink, spec: NetworkSpec) -> Block:
+        asked = definition.pool_of(spec, 128).subnet
+        if asked:
+            block = Block.parse(asked)
+            _refuse_overlap(connection, block)
+            return block
+        seed = hashlib.sha256(os.fsencode(self._area.root)).digest()
+        return pools.choose(catalog.blocks(connection), pools.local_pools(seed))
+
+    @contextmanager
+    def _directory_of(self, network: Network) -> Iterator[None]:
+        """The network's directory; if the block fails, everything of the network goes again."""
+        directory = f"{self.place.networks}/{network.id}"
+        os.makedirs(f"{directory}/endpoints", 0o700)
+        fabric.write(directory, fabric_of(network))
+        try:
+            yield
+        except BaseException:
+            self._demolish(network.id)
+            raise
+
+    def _write_fabric(self, network: Network) -> None:
+        directory = f"{self.place.networks}/{network.id}"
+        os.makedirs(f"{directory}/endpoints", 0o700, exist_ok=True)
+        fabric.write(directory, fabric_of(network))
+
+    def _build(self, netlink: Netlink, network: Network) -> None:
+        bridge.ensure(Kernel(), netlink, _bridge_of(network))
+        known, place = fabric_of(network), self.place
+        with Netlink(NETLINK_NETFILTER) as netfilter:
+            ensure_table(netfilter, place.table, known, place.networks, place.run)
+
+    # ------------------------------------------------------------ removing
+
+    def remove(self, network: Network) -> None:
+        """Remove it. The caller has seen to it that nobody is on it any more.
+
+        Raises Conflict for one of the three that are always there, and when somebody is.
+        """
+        if network.is_predefined:
+            raise Conflict(
+                f"{network.name} is a pre-defined network and cannot be removed", hint=""
+            )
+        try:
+            with self._database.transaction() as connection:
+                catalog.delete(connection, network.id)
+        except sqlite3.IntegrityError:  # a lease refers to it: somebody was quicker
+            raise Conflict(
+                f"error while removing network: network {network.name} id {network.id} "
+                "has active endpoints"
+            ) from None
+        self._demolish(network.id)
+        self._tell("destroy", network)
+
+    def _demolish(self, network_id: str) -> None:
+        """What is left of a network without a row: its bridge, its elements, its directory."""
+        directory = f"{self.place.networks}/{network_id}"
+        known = fabric.read(directory)
+        if known is not None:
+            with Netlink() as netlink:
+                bridge.remove(netlink, known.bridge)
+            with Netlink(NETLINK_NETFILTER) as netfilter:
+                nft.disconnect(netfilter, self.place.table, known)
+        try:
+            remove_tree(directory)
+        except FileNotFoundError:
+            pass  # somebody else saw it too
+
+    def sweep(self) -> None:
+        """Demolish what calls that died have left: rows are written and deleted in transactions,
+        and a network's directory is made inside one."""
+        try:
+            present = set(os.listdir(self.place.networks))
+        except FileNotFoundError:
+            return
+        if present <= catalog.ids(self._database):
+            return
+        with self._database.transaction():
+            orphans = present - catalog.ids(self._database)
+        for network_id in orphans:
+            self._demolish(network_id)
+
+    def remove_all(self) -> None:
+        """Take the tables and all bridges off the host; they come back with the next start."""
+        with Netlink(NETLINK_NETFILTER) as netfilter:
+            nft.remove(netfilter, self.place.table)
+        with Netlink() as netlink:
+            for network in catalog.everything(self._database):
+                if network.bridge:
+                    bridge.remove(netlink, network.bridge)
+
+    def _tell(self, action: str, network: Network) -> None:
+        attributes = {"name": network.name, "type": network.driver}
+        emit(
+            str(self._area.root),
+            Event(type="network", action=action, id=network.id, attributes=attributes),
+        )
+
+
+def _bridge_of(network: Network) -> bridge.Bridge:
+    return bridge.Bridge(
+        name=network.bridge,
+        gateway=network.gateway,
+        prefix_length=network.prefix_length,
+        gateway6=network.gateway6,
+        prefix_length6=network.prefix_length6,
+        mtu=options.mtu(network.options),
+        internal=network.internal,
+    )
+
+
+def _others(connection: sqlite3.Connection) -> list[Block]:
+    """The subnets of the area's other networks: their bridges may be away."""
+    rows = connection.execute(
+        "SELECT subnet FROM networks WHERE name != ? AND subnet != ''", (DEFAULT,)
+    )
+    return [Block.parse(subnet) for (subnet,) in rows]
+
+
+def _is_taken(network: Network, used: list[Block]) -> bool:
+    block = Block.parse(network.subnet)
+    return any(block.overlaps(other) for other in used)
+
+
+def _refuse_overlap(connection: sqlite3.Connection, block: Block) -> None:
+    if other := catalog.overlapping(connection, block):
+        raise _overlap(f"network {other} has it")
+
+
+def _overlap(reason: str) -> Conflict:
+    return Conflict(
+        "invalid pool request: Pool overlaps with other one on this address space", hint=reason
+    )
+
+
+def text_of(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return ""  # a host without resolv.conf has no servers of its own
