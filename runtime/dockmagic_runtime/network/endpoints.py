@@ -38,18 +38,23 @@ class Endpoint:
     links: dict[str, str] = field(default_factory=dict)
 
 
+def directory(networks: str, network_id: str) -> str:
+    """Where the files of one network are."""
+    return f"{networks}/{network_id}/{_ENDPOINTS}"
+
+
 def write(networks: str, network_id: str, container_id: str, endpoint: Endpoint) -> None:
     """Make it known, or replace what is known of it, whole or not at all."""
-    directory = f"{networks}/{network_id}/{_ENDPOINTS}"
-    os.makedirs(directory, 0o700, exist_ok=True)
-    temporary = f"{directory}/{container_id}.new"
+    place = directory(networks, network_id)
+    os.makedirs(place, 0o700, exist_ok=True)
+    temporary = f"{place}/{container_id}.new"
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         os.write(fd, json.dumps(asdict(endpoint)).encode())
     finally:
         os.close(fd)
-    os.rename(temporary, f"{directory}/{container_id}{_SUFFIX}")
-    os.utime(networks)  # "somebody came or went": see `Directory`
+    os.rename(temporary, f"{place}/{container_id}{_SUFFIX}")
+    os.utime(networks)  # "somebody came or went": see `zone`
 
 
 def remove(networks: str, network_id: str, container_id: str) -> None:
@@ -63,9 +68,9 @@ def remove(networks: str, network_id: str, container_id: str) -> None:
 
 def of_network(networks: str, network_id: str) -> Iterator[tuple[str, Endpoint]]:
     """Container id and endpoint of everybody on a network, by container id."""
-    directory = f"{networks}/{network_id}/{_ENDPOINTS}"
-    for name in sorted(_names(directory)):
-        if name.endswith(_SUFFIX) and (found := _read(f"{directory}/{name}")) is not None:
+    place = directory(networks, network_id)
+    for name in sorted(_names(place)):
+        if name.endswith(_SUFFIX) and (found := _read(f"{place}/{name}")) is not None:
             yield name.removesuffix(_SUFFIX), found
 
 

@@ -420,3 +420,34 @@ def verdict(code: int) -> tuple[bytes, ...]:
 
 def masquerade() -> tuple[bytes, ...]:
     return (_expression("masq"),)
+
+
+# the container's own table ----------------------------------------------------------------------
+
+_IPV4_DESTINATION = 16  # in its header
+
+
+def goes_to(address: bytes, protocol: int, port: int) -> tuple[bytes, ...]:
+    """To that IPv4 address and that port of a transport protocol."""
+    return (
+        _payload(_NETWORK_HEADER, _IPV4_DESTINATION, 4),
+        _compare(address),
+        _meta(_META_L4PROTO),
+        _compare(bytes((protocol,))),
+        _payload(_TRANSPORT_HEADER, 2, 2),
+        _compare(port.to_bytes(2, "big")),
+    )
+
+
+def rewrite_to(address: bytes, port: int) -> tuple[bytes, ...]:
+    """DNAT to that IPv4 address and port."""
+    target = be32(1, _NAT_DNAT) + be32(2, NFPROTO_IPV4) + be32(3, _WORD) + be32(5, _WORD + 1)
+    return (
+        _loaded(_WORD, address),
+        _loaded(_WORD + 1, port.to_bytes(2, "big")),
+        _expression("nat", target),
+    )
+
+
+def _loaded(register: int, value: bytes) -> bytes:
+    return _expression("immediate", be32(1, register), _data(2, value))

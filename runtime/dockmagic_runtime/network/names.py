@@ -71,6 +71,15 @@ class Resolver:
         return "".join(f"{line}\n" for line in lines)
 
 
+def text_of(path: str) -> str:
+    """Of a file of the host's; empty when there is none."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as stream:
+            return stream.read()
+    except FileNotFoundError:
+        return ""
+
+
 def hosts(
     hostname: str,
     *,

@@ -18,6 +18,7 @@ from typing import Any, Final
 from dockmagic_runtime.errors import EngineBug
 from dockmagic_runtime.linux import constants as c
 from dockmagic_runtime.linux.interface import Linux
+from dockmagic_runtime.network import resolving
 from dockmagic_runtime.sandbox.operation import (
     Context,
     Kept,
@@ -25,6 +26,7 @@ from dockmagic_runtime.sandbox.operation import (
     from_wire,
     to_wire,
 )
+from dockmagic_runtime.supervisor import names as name_service
 from dockmagic_runtime.supervisor import tree
 from dockmagic_runtime.supervisor.birth import Midwife, Newborn
 from dockmagic_runtime.supervisor.descriptors import receive as receive_fds
@@ -51,7 +53,8 @@ class Delivered:
     name: bytes
     terminal: bool
     needs_care: bool  # the supervisor has more to do than to wait: see there
-    fds: dict[str, int]  # of "request", "owner", "lock", "listener", "input", "stdout", "stderr"
+    fds: dict[str, int]  # of "request", "owner", "lock", "listener", "input", "stdout", "stderr",
+    # and where names are resolved, "names over UDP" and "names over TCP"
     kept: list[Package]
 
 
@@ -162,6 +165,9 @@ def _named(midwife: Midwife, newborn: Newborn) -> Iterator[tuple[str, int]]:
         yield "input", newborn.ends.input
     for fd, stream in newborn.ends.outputs.items():
         yield stream, fd
+    sockets = newborn.context.resources.get(resolving.SOCKETS, ())
+    for name, one in zip(name_service.SOCKETS, sockets, strict=False):
+        yield name, one.fileno()
 
 
 def _kept(newborn: Newborn) -> Iterator[Package]:

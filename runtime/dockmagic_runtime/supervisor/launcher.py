@@ -24,6 +24,7 @@ from dockmagic_runtime.linux.cgroups import detect
 from dockmagic_runtime.linux.syscalls import Kernel
 from dockmagic_runtime.network import endpoint_operations as _endpoint_operations
 from dockmagic_runtime.network import operations as _network_operations
+from dockmagic_runtime.network import resolving as _resolving
 from dockmagic_runtime.sandbox import cgroup_operations as _cgroup_operations
 from dockmagic_runtime.sandbox import devices as _devices
 from dockmagic_runtime.sandbox import directories as _directories
@@ -44,6 +45,7 @@ from dockmagic_runtime.supervisor.supervise import Supervisor
 OPERATION_MODULES = (
     _endpoint_operations,
     _network_operations,
+    _resolving,
     _cgroup_operations,
     _devices,
     _directories,

@@ -16,6 +16,7 @@ from dockmagic_runtime.supervisor.client import Client
 from dockmagic_runtime.supervisor.delivery import Delivered, take_over
 from dockmagic_runtime.supervisor.execution import Execution, exit_code
 from dockmagic_runtime.supervisor.loop import READ, Loop
+from dockmagic_runtime.supervisor.names import SOCKETS, Names
 from dockmagic_runtime.supervisor.stdio import Sink, Stdio
 
 STREAMS: Final[tuple[str, ...]] = ("stdout", "stderr")
@@ -58,6 +59,12 @@ class Program:
         for name in STREAMS:
             if name in born.fds:
                 loop.watch(born.fds[name], READ, self._first_output)
+        self._names = self._answer_names() if SOCKETS[0] in born.fds else None
+
+    def _answer_names(self) -> Names:
+        wire = next(wire for wire, *_ in self._born.kept if wire[0] == "ServeNames")
+        datagrams, listener = (self._born.fds[name] for name in SOCKETS)
+        return Names(self._linux, self._loop, wire, self.pidfd, (datagrams, listener))
 
     def _ended(self, _events: int) -> None:
         self._host.program_ended()
@@ -172,6 +179,8 @@ class Program:
         for execution in list(self.executions):
             execution.kill(signal.SIGKILL)  # the kernel has, but in a pid namespace of others
             execution.finish()
+        if self._names is not None:
+            self._names.close()
         self._count_kills()
         self._has_ended = True
         if self._alarm >= 0:

@@ -13,7 +13,6 @@ looked at is written to (its reference count). So a start is carried out elsewhe
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 import time
@@ -30,6 +29,7 @@ from dockmagic_runtime.supervisor.audience import Audience
 from dockmagic_runtime.supervisor.client import Client
 from dockmagic_runtime.supervisor.delivery import Delivered, read_request
 from dockmagic_runtime.supervisor.execution import Execution
+from dockmagic_runtime.supervisor.forks import rename_process
 from dockmagic_runtime.supervisor.health import Check, Health
 from dockmagic_runtime.supervisor.log import JsonLog, open_log
 from dockmagic_runtime.supervisor.loop import Loop, Timer
@@ -84,7 +84,7 @@ class Supervisor:
 
     def take(self, born: Delivered) -> None:
         """Be the container's supervisor."""
-        _rename_process(born.name)
+        rename_process(born.name)
         self._take_place(born)
         self._take_charge(born)
 
@@ -335,10 +335,3 @@ class Supervisor:
         self._part(restarting=False)
         if trash:
             remove_tree(trash, self.linux)
-
-
-def _rename_process(name: bytes) -> None:
-    """By the file: a call by ctypes would touch more of the memory that we share."""
-    fd = os.open(b"/proc/self/comm", os.O_WRONLY | os.O_CLOEXEC)
-    os.write(fd, name)
-    os.close(fd)

@@ -1,0 +1,110 @@
+"""The watch over a container's resolver: it is forked at a question, and again at the next one.
+
+Most containers ask rarely. So the sockets are the supervisor's, which only waits for them to be
+readable; whoever decodes questions has loaded a library and touched memory for it, and goes away
+when nobody asks any more, or dies; the supervisor is none the larger for either.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+from typing import Any, Final, NoReturn
+
+from dockmagic_runtime.linux.constants import PR_SET_PDEATHSIG
+from dockmagic_runtime.linux.interface import Linux
+from dockmagic_runtime.sandbox.operation import from_wire
+from dockmagic_runtime.supervisor.forks import rename_process
+from dockmagic_runtime.supervisor.loop import READ, Loop
+
+SOCKETS: Final = ("names over UDP", "names over TCP")  # among the descriptors of a start
+PROCESS_NAME: Final = b"dockmagic-names"
+_AFTER_DEATH: Final = 0.1  # seconds: a question that kills it must not keep the machine busy
+
+
+class Names:
+    """`wire` is the `ServeNames` of the start; `sockets` and what it made become ours to close.
+
+    `pidfd` is the container's first process and stays the caller's.
+    """
+
+    def __init__(
+        self, linux: Linux, loop: Loop, wire: list[Any], pidfd: int, sockets: tuple[int, int]
+    ) -> None:
+        self._linux = linux
+        self._loop = loop
+        self._wire = wire
+        self._pidfd = pidfd
+        self._sockets = sockets
+        self._resolver = (0, -1)  # pid and pidfd
+        self._is_closed = False
+        self._wait()
+
+    def _wait(self) -> None:
+        if not self._is_closed:
+            for fd in self._sockets:
+                self._loop.watch(fd, READ, self._asked)
+
+    def _stop_waiting(self) -> None:
+        for fd in self._sockets:
+            self._loop.forget(fd)
+
+    def _asked(self, _events: int) -> None:
+        """The resolver reads the question: until it ends, the sockets are its to watch."""
+        self._stop_waiting()
+        parent = os.getpid()
+        try:
+            pid = os.fork()
+        except OSError:  # no more processes for now
+            self._loop.after(_AFTER_DEATH, self._wait)
+            return
+        if pid == 0:
+            self._resolve(parent)
+        self._resolver = (pid, os.pidfd_open(pid))
+        self._loop.watch(self._resolver[1], READ, self._resolver_ended)
+
+    def _resolve(self, parent: int) -> NoReturn:
+        try:
+            self._linux.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() == parent:  # it was not killed before the line above
+                gc.enable()
+                rename_process(PROCESS_NAME)
+                _close_all_but((*self._sockets, self._pidfd))
+                served: Any = from_wire([self._wire])[0]
+                served.run(self._linux, self._pidfd, *self._sockets)
+                os._exit(0)
+        finally:
+            os._exit(1)
+
+    def _resolver_ended(self, _events: int) -> None:
+        if self._bury() == 0:
+            self._wait()
+        else:
+            self._loop.after(_AFTER_DEATH, self._wait)
+
+    def _bury(self) -> int:
+        pid, pidfd = self._resolver
+        self._resolver = (0, -1)
+        self._loop.forget(pidfd)
+        os.close(pidfd)
+        return os.waitpid(pid, 0)[1]
+
+    def close(self) -> None:
+        """With the resolver the last who holds the container's network namespace has gone."""
+        self._is_closed = True
+        self._stop_waiting()
+        if self._resolver[0]:
+            signal.pidfd_send_signal(self._resolver[1], signal.SIGKILL)
+            self._bury()
+        for fd in self._sockets:
+            os.close(fd)
+
+
+def _close_all_but(kept: tuple[int, ...]) -> None:
+    """Locks and clients are the supervisor's: who holds them tells that it is alive."""
+    low = 3
+    for fd in sorted(kept):
+        os.closerange(low, fd)
+        low = fd + 1
+    os.closerange(low, os.sysconf("SC_OPEN_MAX"))
