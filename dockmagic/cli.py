@@ -123,7 +123,7 @@ def _each(events: Iterator[Event], labels: Labels) -> int:
         else:
             for chunk in labels.chunks(event):
                 _write(chunk)
-            _write(_text(event))
+            _write(_text(event, labels))
     return code
 
 
@@ -171,7 +171,7 @@ def _write(chunk: Chunk | None) -> None:
     stream.flush()
 
 
-def _text(event: Event) -> Chunk | None:
+def _text(event: Event, labels: Labels) -> Chunk | None:
     """What a terminal shows of an event, as lines: they read well in a log too."""
     match event:
         case Chunk():
@@ -183,8 +183,8 @@ def _text(event: Event) -> Chunk | None:
             return Chunk("stderr", lines.encode())
         case StepStarted(number=number, instruction=instruction):
             return _line(f"Step {number} : {instruction}")
-        case StepDone(cached=True):
-            return _line(" ---> Using cache")
+        case StepDone(number=number, cached=True):
+            return _line(f"{labels.label(number) or ' '}---> Using cache")
         case BuildStarted() | StepDone() | BuildDone() | PullDone():
             return None
     return None

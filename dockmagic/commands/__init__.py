@@ -33,7 +33,7 @@ VERBS: tuple[Verb, ...] = (
     Verb(name="create", summary="Make a container without starting it"),
     Verb(name="diff", summary="Show what a container changed in its files"),
     Verb(name="events", summary="Show what happens to containers, images, networks and volumes"),
-    Verb(name="explain", summary="Show how a container was made, step by step"),
+    Verb(name="explain", summary="Show how a container was made or an image built, step by step"),
     Verb(name="export", summary="Export a container's filesystem as a tar archive"),
     Verb(name="history", summary="Show the history of an image"),
     Verb(name="import", summary="Create an image from the contents of a tarball"),

@@ -33,6 +33,7 @@ from dockmagic_runtime.model.events import (
     StepOutput,
     StepStarted,
 )  # fmt: skip
+from dockmagic_runtime.model.explanation import BuildExplanation
 from dockmagic_runtime.model.image import Image
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ class Built(Result):
     seconds: float
     warnings: tuple[str, ...] = ()
     quiet: bool = False
+    explanation: BuildExplanation | None = None
 
     def text(self) -> str:
         if self.quiet:
@@ -156,7 +158,8 @@ def _built(engine: Engine, request: BuildRequest, arguments: Arguments) -> Itera
         if metadata_file := arguments.flag("metadata-file"):
             _write_metadata(metadata_file, event, pushed)
         yield Built(
-            event.image, event.tags, steps.all(), event.seconds, event.warnings, quiet
+            event.image, event.tags, steps.all(), event.seconds, event.warnings, quiet,
+            event.explanation,
         )  # fmt: skip
     if request.check:
         yield Checked(warnings, arguments.flag("call").format)

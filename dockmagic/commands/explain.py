@@ -1,7 +1,7 @@
 """`dockmagic explain`: the operations that made a container, as they were carried out.
 
-Not one of Docker's. `explain NAME` looks back at a container's last start, `explain run …` runs
-what it is given and shows afterwards how it came to be.
+Not one of Docker's. `explain NAME` looks back at a container's last start or an image's build,
+`explain run …` and `explain build …` do what they are given and show afterwards how it came to be.
 """
 
 from __future__ import annotations
@@ -12,10 +12,12 @@ from itertools import groupby
 from shlex import join
 from typing import TYPE_CHECKING, Any
 
+from dockmagic.commands import explain_build
 from dockmagic.commands import run as run_verb
 from dockmagic.commands.flags import Arguments, Parser, switch
 from dockmagic.commands.result import Attached, Event, Outcome, Result, Started
 from dockmagic.commands.table import layout
+from dockmagic_runtime.errors import InvalidInput, NotFound
 from dockmagic_runtime.model.explanation import ExplainedStep, Explanation
 
 if TYPE_CHECKING:
@@ -27,8 +29,9 @@ LANES = ("supervisor", "child", "network")
 def parser() -> Parser:
     return Parser(
         verb="explain",
-        usage="[OPTIONS] CONTAINER | run [OPTIONS] IMAGE [COMMAND] [ARG...]",
-        summary="Show how a container was made, step by step",
+        usage="[OPTIONS] CONTAINER | IMAGE | run [OPTIONS] IMAGE [COMMAND] [ARG...]"
+        " | build [OPTIONS] PATH",
+        summary="Show how a container was made or an image built, step by step",
         minimum=1,
         stops_at_word=True,
         flags=(
@@ -37,7 +40,8 @@ def parser() -> Parser:
         ),
         also="With run, the container is run for real, and explained when it has ended.\n"
         "The supervisor is the process that stays with the container, the child becomes it;\n"
-        "network is the supervisor again, which plugs it in while the child mounts.",
+        "network is the supervisor again, which plugs it in while the child mounts.\n"
+        "Of a build it tells why each step was found in the cache, or was not.",
     )
 
 
@@ -125,12 +129,33 @@ def run(engine: Engine, arguments: Arguments) -> Outcome:
     first, *rest = arguments.words
     if first == "run" and rest:
         return _run(engine, arguments, run_verb.parser().parse(rest))
+    if first == "build" and rest:
+        return explain_build.explained(engine, rest)
     if rest:
         raise arguments.wrong(
-            f"'docker explain' explains one container, or what follows run: {first} {rest[0]}",
+            "'docker explain' explains one container or image, or what follows run or build: "
+            f"{first} {rest[0]}",
             exit_code=1,
         )
-    return _explained(engine.explain(first), arguments)
+    return _named(engine, first, arguments)
+
+
+def _named(engine: Engine, name: str, arguments: Arguments) -> Outcome:
+    """A container's start goes before an image's build."""
+    try:
+        return _explained(engine.explain(name), arguments)
+    except NotFound as no_container:
+        try:
+            return explain_build.explain(engine, name)
+        except NotFound as no_build:
+            raise (no_build if _is_image(engine, name) else no_container) from None
+
+
+def _is_image(engine: Engine, name: str) -> bool:
+    try:
+        return bool(engine.image(name))
+    except (NotFound, InvalidInput):
+        return False
 
 
 def _run(engine: Engine, arguments: Arguments, wanted: Arguments) -> Iterator[Event]:

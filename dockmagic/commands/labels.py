@@ -30,6 +30,10 @@ class Labels:
             if lines:
                 yield self._labelled(event.number, event.stream, lines)
 
+    def label(self, number: int) -> str:
+        """What stands before a line about the step; empty where it is plain whose it is."""
+        return f"#{number} " if self._is_needed else ""
+
     def flush(self) -> Iterator[Chunk]:
         """What is left of lines that were never ended."""
         for number in sorted({number for number, _ in self._rest}):

@@ -76,8 +76,8 @@ class Completer:
             return [(name, "verb") for name in commands.GROUPS[words[0]]]
         try:
             verb, _ = commands.resolve(words)
-            if verb == "explain" and "run" in words[1:]:  # as if only that were written
-                verb = "run"
+            if verb == "explain":  # as if only what follows it were written
+                verb = next((word for word in words[1:] if word in ("run", "build")), verb)
             if typed.startswith("-"):
                 flags = commands.parser(verb).flags
                 return [(f"--{flag.name}", "flag") for flag in flags if flag.is_ours]
@@ -90,7 +90,7 @@ class Completer:
 
         engine = self._session.engine
         found: list[tuple[str, str]] = []
-        if verb in _IMAGES or verb == "inspect":
+        if verb in _IMAGES or verb in ("inspect", "explain"):
             tags = (tag for image in engine.images() for tag in image.tags)
             found += [(familiar(tag), "image") for tag in tags]
         if verb in _CONTAINERS or verb == "inspect":

@@ -13,13 +13,24 @@ from typing import Any
 from dockmagic.commands.build import Built
 from dockmagic.commands.diff import Changes
 from dockmagic.commands.explain import Explained
+from dockmagic.commands.explain_build import ExplainedBuild
 from dockmagic.commands.info import Info
 from dockmagic.commands.inspect import Inspected
 from dockmagic.commands.layers import Layers
 from dockmagic.commands.listing import Listing
 from dockmagic.commands.result import Result, describe
 from dockmagic.commands.stats import StatsTable
-from dockmagic.widgets import build, card, diff, explain, inspect, layers, stats, tables
+from dockmagic.widgets import (
+    build,
+    card,
+    diff,
+    explain,
+    explain_build,
+    inspect,
+    layers,
+    stats,
+    tables,
+)
 from dockmagic.widgets.html import Markup
 from dockmagic.widgets.untrusted import clean
 from dockmagic_runtime.model.container import Container
@@ -33,6 +44,7 @@ _DRAWINGS: tuple[tuple[type, Drawing], ...] = (
     (Changes, diff.diff),
     (Built, build.build),
     (Explained, explain.explained),
+    (ExplainedBuild, explain_build.explained_build),
     (Inspected, inspect.inspected),
     (Info, inspect.info),
 )

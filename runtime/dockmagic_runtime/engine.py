@@ -43,7 +43,7 @@ from dockmagic_runtime.model.container import (
 )
 from dockmagic_runtime.model.event import Event
 from dockmagic_runtime.model.events import BuildEvent, BuildRequest
-from dockmagic_runtime.model.explanation import Explanation
+from dockmagic_runtime.model.explanation import BuildExplanation, Explanation
 from dockmagic_runtime.model.image import Image
 from dockmagic_runtime.model.outline import BuildOutline
 from dockmagic_runtime.model.usage import ContainerSize, DiskUsage, Pruned
@@ -97,6 +97,10 @@ class Engine(Rooms, ImageVerbs, NetworkVerbs):
     def build_outline(self, request: BuildRequest) -> BuildOutline:
         """What its Dockerfile offers and takes; nothing is built."""
         return self._builder.outline(request)
+
+    def explain_build(self, reference: str) -> BuildExplanation:
+        """How an image was built, and why each step was or was not in the cache."""
+        return self._builder.explain(reference)
 
     def failed_build(self) -> Image:
         """What the last RUN that failed has left, to be entered. Raises NotFound."""

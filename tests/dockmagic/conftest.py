@@ -40,7 +40,7 @@ from dockmagic_runtime.model.events import (
     StepOutput,
     StepStarted,
 )
-from dockmagic_runtime.model.explanation import ExplainedStep, Explanation
+from dockmagic_runtime.model.explanation import BuildExplanation, ExplainedStep, Explanation
 from dockmagic_runtime.model.image import History, Image, ImageConfig, Layer, LayerFile
 from dockmagic_runtime.model.reference import ImageReference
 
@@ -387,6 +387,10 @@ class FakeEngine:
 
     def explain(self, name: str) -> Explanation:
         return make_explanation(self.container(name).id, name)
+
+    def explain_build(self, reference: str) -> BuildExplanation:
+        self.image(reference)
+        raise NotFound(f"it is not known how {reference} was built")
 
     def explain_process(self, process: FakeProcess) -> Explanation:
         return make_explanation(process.id, "")

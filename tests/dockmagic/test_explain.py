@@ -118,7 +118,7 @@ def test_explain_run_in_the_background_explains_the_start(run: Any, engine: Any)
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("web extra", "explains one container, or what follows run: web extra"),
+        ("web extra", "or what follows run or build: web extra"),
         ("nobody", "No such container: nobody"),
         ("run", "No such container: run"),
         ("run --nmae x httpd", "unknown flag: --nmae"),

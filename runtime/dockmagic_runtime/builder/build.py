@@ -30,6 +30,8 @@ from dockmagic_runtime.builder.outline import outline
 from dockmagic_runtime.builder.performing import Performer
 from dockmagic_runtime.builder.plan import needed_images, plan
 from dockmagic_runtime.builder.ports import Images, Layers, StepRunner, Workspace
+from dockmagic_runtime.builder.reasons import Reasons, series_of
+from dockmagic_runtime.builder.recording import Recorder, keep, kept
 from dockmagic_runtime.builder.remotes import Remotes
 from dockmagic_runtime.builder.scratch import Scratch
 from dockmagic_runtime.builder.sources import Sources
@@ -46,6 +48,7 @@ from dockmagic_runtime.model.events import (
     PullDone,
     PullEvent,
 )
+from dockmagic_runtime.model.explanation import BuildExplanation
 from dockmagic_runtime.model.image import Image
 from dockmagic_runtime.model.outline import BuildOutline
 from dockmagic_runtime.model.reference import ImageReference
@@ -88,10 +91,16 @@ class Builder:
         with ExitStack() as stack:
             scratch = Scratch(self._scratch)
             stack.callback(scratch.close)
-            yield from self._build(localized(request, scratch), tags, scratch, stack)
+            series = series_of(request)
+            yield from self._build(localized(request, scratch), tags, series, scratch, stack)
 
     def _build(
-        self, request: BuildRequest, tags: tuple[str, ...], scratch: Scratch, stack: ExitStack
+        self,
+        request: BuildRequest,
+        tags: tuple[str, ...],
+        series: str,
+        scratch: Scratch,
+        stack: ExitStack,
     ) -> Iterator[BuildEvent]:
         began = time.monotonic()
         dockerfile = parse(
@@ -99,7 +108,7 @@ class Builder:
         )
         bases = yield from self._bases(dockerfile, request)
         made = plan(dockerfile, request, bases)
-        execution = self._execution(request, made, scratch, stack)
+        execution = self._execution(request, made, series, scratch, stack)
         made = _with_ignored(dockerfile, made, execution)
         yield BuildStarted(
             steps=len(made.steps),
@@ -108,15 +117,21 @@ class Builder:
         )
         if request.check:
             return
-        yield from execution.run()
+        recorder = Recorder(made, request.file_name)
+        yield from recorder.watched(execution.run())
         self._export(request, execution)
+        image = self._image(made, execution.result, request.labels)
+        explanation = recorder.explanation(image.id)
+        if recorder.has_misses:  # else what is known of an earlier build says more
+            execution.reasons.save()
+            keep(execution.cache, explanation)
         stack.close()  # what was done is known before anybody is told
-        image = self._tagged(self._image(made, execution.result, request.labels), tags)
         yield BuildDone(
-            image=image,
+            image=self._tagged(image, tags),
             tags=tags,
             seconds=time.monotonic() - began,
             warnings=made.warnings,
+            explanation=explanation,
         )
 
     def outline(self, request: BuildRequest) -> BuildOutline:
@@ -127,6 +142,17 @@ class Builder:
             return outline(parse(request.dockerfile or "", request.file_name), request)
         finally:
             scratch.close()
+
+    def explain(self, reference: str) -> BuildExplanation:
+        """How an image was built. Raises NotFound, also for one that was not built here."""
+        image = self._images.resolve(reference)
+        found = kept(BuildCache(self._database), image.id)
+        if found is None:
+            raise NotFound(
+                f"it is not known how {reference} was built",
+                hint="it came from elsewhere, or the build cache was pruned since",
+            )
+        return found
 
     def failed(self) -> Image:
         """The files that the last failed RUN has left, as an image that begins with a shell.
@@ -195,7 +221,12 @@ class Builder:
                 export(tree, output, execution.performer.epoch)
 
     def _execution(
-        self, request: BuildRequest, made: Plan, scratch: Scratch, stack: ExitStack
+        self,
+        request: BuildRequest,
+        made: Plan,
+        series: str,
+        scratch: Scratch,
+        stack: ExitStack,
     ) -> Execution:
         cache = BuildCache(self._database)
         sources = Sources(request, self._layers, self._workspace, scratch, self._digests)
@@ -220,7 +251,8 @@ class Builder:
             cache,
             made.epoch,
         )
-        return Execution(made, cache, copier, mounter, performer)
+        reasons = Reasons(cache, made, series)
+        return Execution(made, cache, copier, mounter, performer, reasons)
 
     def _image(self, made: Plan, tip: Tip, labels: dict[str, str]) -> Image:
         """The image of the target. A FROM with nothing after it is its base image itself."""

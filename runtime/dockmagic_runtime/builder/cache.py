@@ -50,6 +50,16 @@ def remote_key(url: str) -> str:
     return _digest("remote", url)
 
 
+def series_key(*names: str) -> str:
+    """Where the parts of the last build's keys are kept."""
+    return _digest("series", *names)
+
+
+def explanation_key(image_id: str) -> str:
+    """Where it is kept how an image was built."""
+    return _digest("explanation", image_id)
+
+
 def _digest(*parts: str) -> str:
     text = "\0".join(parts).encode("utf-8", "surrogateescape")
     return hashlib.sha256(text).hexdigest()

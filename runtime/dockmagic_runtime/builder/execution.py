@@ -17,7 +17,6 @@ from dockmagic_runtime.builder.cache import (
     base_key,
     files_key,
     step_key,
-    what_changed,
 )
 from dockmagic_runtime.builder.contents import Contents
 from dockmagic_runtime.builder.copying import Copier
@@ -25,6 +24,7 @@ from dockmagic_runtime.builder.mounting import Mounter
 from dockmagic_runtime.builder.origin import Origin
 from dockmagic_runtime.builder.parallel import Claims, Stages, Work, side_by_side
 from dockmagic_runtime.builder.performing import Performer
+from dockmagic_runtime.builder.reasons import Reasons
 from dockmagic_runtime.builder.steps import BaseStep, Plan, RunStep, Step, TransferStep
 from dockmagic_runtime.builder.tip import Tip
 from dockmagic_runtime.errors import DockmagicError
@@ -40,6 +40,7 @@ class Execution:
     copier: Copier
     mounter: Mounter
     performer: Performer
+    reasons: Reasons
     tips: dict[int, Tip] = field(default_factory=dict)
     claims: Claims = field(init=False)
 
@@ -104,6 +105,7 @@ class Execution:
         tip = self.tips[step.stage]
         contents = self._contents(step)
         key = step_key(tip.key, step.identity, contents.digest)
+        self.reasons.note(step, tip.key, contents)
         with self.claims.held(key):
             result, reason = self._look_up(step, tip, key, contents)
             is_cached = result is not None
@@ -119,6 +121,8 @@ class Execution:
             chain_id=result.chain_id,
             size=result.size,
             reason=reason,
+            created=result.created,
+            files=len(contents.files),
         )
 
     def _contents(self, step: Step) -> Contents:
@@ -145,14 +149,7 @@ class Execution:
             return result, ""
         if result is not None:
             return None, "the layers below it were made anew"
-        return None, reason or self._why_new(step, tip, contents)
-
-    def _why_new(self, step: Step, tip: Tip, contents: Contents) -> str:
-        if contents.files:
-            known = self.cache.facts(files_key(tip.key, step.identity))
-            if known is not None:
-                return what_changed(known["files"], contents.files)
-        return "not built before"
+        return None, reason or self.reasons.why(step, tip, contents)
 
     def _keep(self, step: Step, tip: Tip, key: str, result: Result, contents: Contents) -> None:
         self.cache.add(key, result)

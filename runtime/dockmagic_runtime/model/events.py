@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from dockmagic_runtime.model.container import Resources
+from dockmagic_runtime.model.explanation import BuildExplanation
 from dockmagic_runtime.model.image import Image
 
 
@@ -81,6 +82,8 @@ class StepDone:
     chain_id: str = ""
     size: int = 0  # bytes of the layer the step made, 0 for metadata
     reason: str = ""  # why the cache was missed
+    created: str = ""  # when the result was made, RFC 3339
+    files: int = 0  # whose contents were compared
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +92,7 @@ class BuildDone:
     tags: tuple[str, ...]
     seconds: float
     warnings: tuple[str, ...] = ()
+    explanation: BuildExplanation | None = None
 
 
 BuildEvent = BuildStarted | StepStarted | StepOutput | StepDone | PullStatus | BuildDone

@@ -26,3 +26,35 @@ class Explanation:
     steps: tuple[ExplainedStep, ...]
     command: tuple[str, ...]
     seconds: float  # from the first operation to the program
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExplainedBuildStep:
+    """One step of a build: `reason` says why the cache was missed, and is empty for a hit.
+
+    `created` is when a hit's result was made (RFC 3339); `files` are those whose contents were
+    compared; `needs` are the numbers of the steps of other stages that it takes something from.
+    """
+
+    number: int
+    stage: int
+    line: int
+    instruction: str
+    kind: str  # "base" | "config" | "run" | "copy" | "workdir"
+    cached: bool
+    reason: str = ""
+    created: str = ""
+    seconds: float = 0.0
+    size: int = 0
+    files: int = 0
+    needs: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildExplanation:
+    """A build step by step, as it was recorded while it went on."""
+
+    image_id: str
+    file_name: str
+    steps: tuple[ExplainedBuildStep, ...]
+    seconds: float

@@ -219,11 +219,11 @@ def test_an_ignored_file_is_no_change(mysite: Site) -> None:
     assert all(cached(mysite, dockerfile))
 
 
-def test_a_changed_instruction_is_not_built_before(mysite: Site) -> None:
+def test_a_changed_instruction_is_told(mysite: Site) -> None:
     mysite.build(SITE)
     changed = SITE.replace("RUN touch", "RUN touch again")
     assert cached(mysite, changed) == [True, True, True, False, False]
-    assert reasons(mysite, SITE.replace("RUN touch", "RUN other"))[3] == "not built before"
+    assert reasons(mysite, SITE.replace("RUN touch", "RUN other"))[3] == "changed: the command"
 
 
 def test_no_cache_does_everything_and_says_so(mysite: Site) -> None:

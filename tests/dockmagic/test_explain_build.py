@@ -1,0 +1,150 @@
+"""`explain build` and `explain IMAGE`: why steps were in the cache, as text and as a picture."""
+
+from __future__ import annotations
+
+import re
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dockmagic import commands
+from dockmagic.cli import main
+from dockmagic.commands.explain_build import ExplainedBuild
+from dockmagic.errors import MagicError
+from dockmagic.widgets import bundle
+from dockmagic_runtime.model.explanation import BuildExplanation, ExplainedBuildStep
+
+
+def step(number: int, instruction: str, kind: str, **more: Any) -> ExplainedBuildStep:
+    more.setdefault("cached", True)
+    more.setdefault("stage", 0)
+    return ExplainedBuildStep(
+        number=number, line=number, instruction=instruction, kind=kind, seconds=0.001, **more
+    )
+
+
+EXPLANATION = BuildExplanation(
+    image_id="sha256:" + "e" * 64,
+    file_name="Dockerfile",
+    steps=(
+        step(1, "FROM alpine AS made", "base", cached=False),
+        step(2, "RUN make", "run", created="2026-01-02T03:04:05.000000000Z"),
+        step(3, "WORKDIR /w", "workdir", created="2026-01-02T03:04:05.000000000Z"),
+        step(4, "FROM scratch", "base", stage=1),
+        step(5, "COPY <b> /", "copy", stage=1, cached=False, reason="changed: <b>", size=2048),
+        step(6, "COPY --from=made /x /", "copy", stage=1, needs=(3,), files=1),
+        step(7, "RUN --mount=source=.,target=/m x", "run", stage=1, files=2),
+        step(8, 'CMD ["x"]', "config", stage=1, cached=False, reason="step 5 was built anew"),
+        step(9, "COPY a /", "copy", stage=1),
+        step(10, "FROM made", "base", stage=2, needs=(3,)),
+    ),
+    seconds=1.25,
+)
+
+
+@pytest.fixture
+def explained(engine: Any, monkeypatch: pytest.MonkeyPatch) -> ExplainedBuild:
+    monkeypatch.setattr(engine, "explain_build", lambda name: EXPLANATION, raising=False)
+    found = commands.execute(engine, commands.parse(["explain", "httpd"]))
+    assert isinstance(found, ExplainedBuild)
+    return found
+
+
+def test_the_text_tells_state_time_and_reason(explained: ExplainedBuild) -> None:
+    head, *lines = str(explained).splitlines()
+    assert head.split() == ["STEP", "CACHE", "TOOK", "SIZE", "INSTRUCTION", "WHY"]
+    assert [re.split(r" {3,}", line)[-1] for line in lines] == [
+        "the image was not here",
+        "the same command on the same layers, made 2026-01-02 03:04:05",
+        "the same directory on the same layers, made 2026-01-02 03:04:05",
+        "the image is here",
+        "changed: <b>",
+        "1 file unchanged",
+        "2 files unchanged",
+        "step 5 was built anew",
+        "contents unchanged",
+        "begins with what step 3 came to",
+    ]
+    assert re.split(r" {3,}", lines[4])[:4] == ["5", "miss", "1.0 ms", "2.05kB"]
+
+
+def test_the_stable_form_has_no_times(explained: ExplainedBuild) -> None:
+    first, second, *_ = repr(explained).splitlines()
+    assert first.split(maxsplit=2)[:2] == ["1", "pulled"]
+    assert re.split(r" {3,}", second) == [
+        "2",
+        "hit",
+        "RUN make",
+        "the same command on the same layers",
+    ]
+
+
+def test_rows_are_for_pandas(explained: ExplainedBuild) -> None:
+    assert [row["cached"] for row in explained][:2] == [False, True]
+    assert explained[4].reason == explained.rows()[4]["why"] == "changed: <b>"
+    assert len(explained) == 10
+
+
+def test_the_picture_has_a_dot_for_each_step_and_a_line_for_each_dependency(
+    explained: ExplainedBuild,
+) -> None:
+    html = bundle(explained)["text/html"]
+    assert "5 of 7 steps from the cache" in html
+    picture = ElementTree.fromstring(html[html.index("<svg") : html.index("</svg>") + 6])
+    space = "{http://www.w3.org/2000/svg}"
+    dots = [one.attrib for one in picture.iter(f"{space}circle")]
+    assert len(dots) == 10
+    assert len({dot["cx"] for dot in dots}) == 3  # stages
+    assert len(list(picture.iter(f"{space}path"))) == 2 + 5 + 2
+    assert "<script" not in html
+    assert "<b> /" not in html
+    assert "COPY &lt;b&gt; /" in html
+    missed = {dot["fill"] for dot, step in zip(dots, explained.steps, strict=True) if step.reason}
+    assert len(missed) == 1
+
+
+def test_a_deterministic_notebook_sees_no_times(explained: ExplainedBuild) -> None:
+    html = bundle(explained, deterministic=True)["text/html"]
+    assert " ms" not in html
+    assert "2026" not in html
+    assert "changed: &lt;b&gt;" in html
+
+
+def test_a_container_goes_before_an_image(engine: Any, explained: ExplainedBuild) -> None:
+    engine.run_detached(_spec("run --name httpd httpd"))
+    found = commands.execute(engine, commands.parse(["explain", "httpd"]))
+    assert not isinstance(found, ExplainedBuild)
+
+
+def _spec(line: str) -> Any:
+    from dockmagic.commands.container_flags import container_spec
+
+    return container_spec(commands.parse(line.split()))
+
+
+def test_what_is_neither_says_so(run: Any) -> None:
+    for name, told in (("httpd", "it is not known how httpd was"), ("no", "No such container: no")):
+        cell = run(f"%explain {name}")
+        assert isinstance(cell.error, MagicError)
+        assert told in cell.traceback[0]
+
+
+@pytest.mark.root
+@pytest.mark.network
+def test_a_real_build_is_explained(
+    stocked_engine: Any, session: Any, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    session.use(stocked_engine)
+    (tmp_path / "index.html").write_text("1")
+    (tmp_path / "Dockerfile").write_text("FROM busybox\nRUN true\nCOPY index.html /\n")
+    assert main(["build", "-t", "site", str(tmp_path)], session) == 0
+    (tmp_path / "index.html").write_text("2")
+    capfd.readouterr()
+    assert main(["explain", "build", "-t", "site", str(tmp_path)], session) == 0
+    told = capfd.readouterr().out
+    assert "the same command on the same layers, made 2" in told
+    assert told.splitlines()[-1].endswith("changed: index.html")
+    assert main(["explain", "site"], session) == 0
+    assert capfd.readouterr().out.splitlines() == told.splitlines()[-4:]
