@@ -29,8 +29,7 @@ LANES = ("supervisor", "child", "network")
 def parser() -> Parser:
     return Parser(
         verb="explain",
-        usage="[OPTIONS] CONTAINER | IMAGE | run [OPTIONS] IMAGE [COMMAND] [ARG...]"
-        " | build [OPTIONS] PATH",
+        usage="[OPTIONS] CONTAINER | IMAGE | run [OPTIONS] IMAGE [COMMAND...] | build [OPTIONS] .",
         summary="Show how a container was made or an image built, step by step",
         minimum=1,
         stops_at_word=True,

@@ -211,9 +211,16 @@ def _html(*values: Any) -> str:
     return escape(_print(*values)).replace("&quot;", "&#34;").replace("&#x27;", "&#39;")
 
 
+def _deciding(values: Sequence[Any], *, truth: bool) -> Any:
+    """What `or` gives, and with `truth` False, `and`: the first value that is so, or the last."""
+    if not values:
+        raise GoError("wrong number of args: want at least 1 got 0")
+    return next((value for value in values if is_true(value) is truth), values[-1])
+
+
 FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "and": lambda *values: next((value for value in values if not is_true(value)), values[-1]),
-    "or": lambda *values: next((value for value in values if is_true(value)), values[-1]),
+    "and": lambda *values: _deciding(values, truth=False),
+    "or": lambda *values: _deciding(values, truth=True),
     "not": lambda value: not is_true(value),
     "eq": _equal,
     "ne": lambda left, right: not _equal(left, right),
