@@ -119,6 +119,7 @@ _PLANNED_IN_GROUPS = {
     ),
     "manifest": frozenset(["annotate", "create", "push", "rm"]),
     "system": frozenset(["dial-stdio"]),
+    "volume": frozenset(["update"]),  # of volumes that a Swarm shares
 }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote as percent
 
-from dockmagic.commands.table import quote
+from dockmagic.commands import gotext
 
 
 class GoError(Exception):
@@ -85,9 +85,9 @@ def _character(digits: str) -> str:
 
 
 def _json(value: Any) -> str:
-    """Go's encoder: compact, and careful with what means something in HTML."""
+    """Go's encoder as Docker sets it: compact, and what means something in HTML left alone."""
     text = json.dumps(_plain(value), separators=(",", ":"), ensure_ascii=False)
-    for character in "<>&\u2028\u2029":
+    for character in "\u2028\u2029":
         text = text.replace(character, f"\\u{ord(character):04x}")
     return text
 
@@ -97,7 +97,8 @@ def _plain(value: Any) -> Any:
         return {str(key): _plain(item) for key, item in value.items() if not callable(item)}
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
-    return value
+    is_whole = isinstance(value, float) and abs(value) < 1e21 and value == int(value)
+    return int(value) if is_whole else value
 
 
 def _index(value: Any, *keys: Any) -> Any:
@@ -114,6 +115,7 @@ def _index(value: Any, *keys: Any) -> Any:
 def _element(value: Sequence[Any], key: Any) -> Any:
     if not isinstance(key, int) or isinstance(key, bool):
         raise GoError(f"cannot index slice/array with type {type(key).__name__}")
+    value = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
     if not 0 <= key < len(value):
         raise GoError(f"index out of range: {key}")
     return value[key]
@@ -131,10 +133,10 @@ def _slice(value: Any, *bounds: Any) -> Any:
     if not isinstance(value, (str, list, tuple)) or len(bounds) > 2:
         raise GoError("can't slice this")
     low = bounds[0] if bounds else 0
-    high = bounds[1] if len(bounds) == 2 else len(value)
-    if not 0 <= low <= high <= len(value):
+    high = bounds[1] if len(bounds) == 2 else _len(value)
+    if not 0 <= low <= high <= _len(value):
         raise GoError(f"slice bounds out of range: {low}:{high}")
-    return value[low:high]
+    return gotext.cut(value, low, high) if isinstance(value, str) else value[low:high]
 
 
 def _text(value: Any) -> str:
@@ -150,17 +152,13 @@ def _join(values: Any, separator: Any = "") -> str:
 
 
 def _truncate(text: Any, length: Any) -> str:
-    return _text(text)[: max(0, int(length))]
+    return gotext.cut(_text(text), 0, max(0, int(length)))
 
 
 def _pad(text: Any, before: Any, after: Any) -> str:
     if not 0 <= before <= 10_000 or not 0 <= after <= 10_000:
         raise GoError("pad is out of range")
     return " " * before + _text(text) + " " * after if text else ""
-
-
-def _title(text: Any) -> str:
-    return " ".join(word[:1].upper() + word[1:] for word in _text(text).split(" "))
 
 
 def _equal(left: Any, *others: Any) -> bool:
@@ -185,7 +183,7 @@ def _same_kind(left: Any, right: Any) -> bool:
 
 
 def _ordered(left: Any, right: Any) -> bool:
-    if not isinstance(left, (int, float, str)):
+    if isinstance(left, bool) or not isinstance(left, (int, float, str)):
         raise GoError("invalid type for comparison")
     return _same_kind(left, right)
 
@@ -236,16 +234,16 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "println": lambda *values: " ".join(map(_inner, values)) + "\n",
     "printf": _printf,
     "html": _html,
-    "js": lambda *values: quote(_print(*values))[1:-1],
+    "js": lambda *values: gotext.for_scripts(_print(*values)),
     "urlquery": lambda *values: percent(_print(*values), safe="-_.~").replace("%20", "+"),
     "json": _json,
     "split": lambda text, separator: (
         _text(text).split(_text(separator)) if separator else list(text)
     ),
     "join": _join,
-    "lower": lambda text: _text(text).lower(),
-    "upper": lambda text: _text(text).upper(),
-    "title": _title,
+    "lower": lambda text: gotext.lower(_text(text)),
+    "upper": lambda text: gotext.upper(_text(text)),
+    "title": lambda text: gotext.title(_text(text)),
     "pad": _pad,
     "truncate": _truncate,
 }

@@ -11,7 +11,6 @@ from dockmagic.commands.table import quote
 
 _VERB = re.compile(r"%([-+# 0]*)(\d+)?(?:\.(\d*))?(.?)", re.DOTALL)
 _WIDEST = 10_000
-_NUMBERS = "bdoxXceEfFgG"
 
 
 def printf(form: str, values: Sequence[Any]) -> str:
@@ -32,21 +31,30 @@ def _expand(match: re.Match[str], rest: list[Any]) -> str:
         return "%!(NOVERB)"
     if not rest:
         return f"%!{verb}(MISSING)"
-    value = rest.pop(0)
+    return _expanded(flags, width, precision, verb, rest.pop(0))
+
+
+def _expanded(flags: str, width: str | None, precision: str | None, verb: str, value: Any) -> str:
+    if isinstance(value, (list, tuple)) and verb != "T":  # each of them by itself
+        items = (_expanded(flags, width, precision, verb, item) for item in value)
+        return f"[{' '.join(items)}]"
     digits = None if precision is None else min(int(precision or 0), _WIDEST)
     text = _formatted(verb, flags, digits, value)
-    return _padded(text, flags, min(int(width or 0), _WIDEST), numeric=verb in _NUMBERS)
+    wide = min(int(width or 0), _WIDEST)
+    if text is None:
+        return _misfit(verb, flags, digits, wide, value)
+    return _padded(text, flags, wide)
 
 
-def _padded(text: str, flags: str, width: int, *, numeric: bool) -> str:
+def _padded(text: str, flags: str, width: int) -> str:
     if "-" in flags:
         return text.ljust(width)
-    if "0" in flags and numeric:
+    if "0" in flags:  # Go does so with text too, and leaves only a sign before the zeros
         return text.zfill(width)
     return text.rjust(width)
 
 
-def _formatted(verb: str, flags: str, digits: int | None, value: Any) -> str:
+def _formatted(verb: str, flags: str, digits: int | None, value: Any) -> str | None:
     if verb == "v":
         return quote(value) if "#" in flags and isinstance(value, str) else _shown(value)
     if verb == "T":
@@ -58,21 +66,21 @@ def _formatted(verb: str, flags: str, digits: int | None, value: Any) -> str:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return _number(verb, flags, digits, value)
     if verb in "xX" and isinstance(value, str):
-        text = value.encode("utf-8", "surrogatepass").hex()
+        text = "0x" * bool("#" in flags and value) + value.encode("utf-8", "surrogatepass").hex()
         return text.upper() if verb == "X" else text
-    return _misfit(verb, value)
+    return None
 
 
-def _string(verb: str, digits: int | None, value: Any) -> str:
-    if isinstance(value, (list, tuple)):
-        return f"[{' '.join(_string(verb, digits, item) for item in value)}]"
+def _string(verb: str, digits: int | None, value: Any) -> str | None:
+    if isinstance(value, int) and not isinstance(value, bool) and verb == "q":
+        return f"'{_escaped(chr(value) if 0 <= value < 0x110000 else chr(0xFFFD))}'"
     if not isinstance(value, str):
-        return _misfit(verb, value)
+        return None
     text = value if digits is None else value[:digits]
     return quote(text) if verb == "q" else text
 
 
-def _number(verb: str, flags: str, digits: int | None, value: float) -> str:
+def _number(verb: str, flags: str, digits: int | None, value: float) -> str | None:
     sign = "+" if "+" in flags else " " if " " in flags else ""
     if verb in "eEfFgG" and isinstance(value, float):
         default = 6 if verb in "eEfF" else None
@@ -81,13 +89,30 @@ def _number(verb: str, flags: str, digits: int | None, value: float) -> str:
     if isinstance(value, int) and verb in "bdoxX":
         prefix = "#" if "#" in flags and verb in "xX" else ""
         return format(value, f"{sign}{prefix}{verb}")
-    if isinstance(value, int) and verb in "cq":
+    if isinstance(value, int) and verb == "U":
+        return f"U+{value:04X}"
+    if isinstance(value, int) and verb == "c":
         return chr(value) if 0 <= value < 0x110000 else "\ufffd"
-    return _misfit(verb, value)
+    return None
 
 
-def _misfit(verb: str, value: Any) -> str:
-    return f"%!{verb}({_type(value)}={_shown(value)})"
+def _escaped(character: str) -> str:
+    """Between single quotes, which a double one does not end."""
+    if character == '"':
+        return character
+    return "\\'" if character == "'" else quote(character)[1:-1]
+
+
+def _misfit(verb: str, flags: str, digits: int | None, width: int, value: Any) -> str:
+    """The value as `%v` has it, with the same flags."""
+    if value is None:
+        return f"%!{verb}(<nil>)"
+    text = _shown(value)
+    if isinstance(value, str) and digits is not None:
+        text = text[:digits]
+    elif isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0:
+        text = ("+" if "+" in flags else " " if " " in flags else "") + text
+    return f"%!{verb}({_type(value)}={_padded(text, flags, width)})"
 
 
 def _shown(value: Any) -> str:

@@ -29,7 +29,7 @@ GOLDEN = [
     ("{{.State.Paused}} {{.State.Load}} {{.None}}", "false 1.5 <no value>"),
     ("{{.Args}} {{.State}}", "[a b c] map[Load:1.5 Paused:false Pid:3 Status:running]"),
     ("{{json .State}}", '{"Status":"running","Pid":3,"Paused":false,"Load":1.5}'),
-    ("{{json .Labels}}", '{"a.b":"x","c":"\\u003c\\u0026\\u003e"}'),
+    ("{{json .Labels}}", '{"a.b":"x","c":"<&>"}'),
     ("{{json .None}} {{json .Empty}}", "null []"),
     ("{{index .Labels \"a.b\"}}", "x"),
     ("{{index .Args 1}}", "b"),
