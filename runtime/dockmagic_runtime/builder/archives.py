@@ -9,8 +9,9 @@ from dockmagic_runtime.builder.digests import open_file
 from dockmagic_runtime.builder.tree import Source, SourceTree
 from dockmagic_runtime.dockerfile.gopattern import IgnoreRules
 from dockmagic_runtime.errors import InvalidInput
-from dockmagic_runtime.images.archive import ArchiveReader, ByteStream, Limits
+from dockmagic_runtime.images.archive import ArchiveReader, ByteStream
 from dockmagic_runtime.images.compression import decompressed
+from dockmagic_runtime.images.limits import Limits
 from dockmagic_runtime.images.unpack import unpack
 
 _PROBE: Final = Limits(size=16 << 20, entries=64)

@@ -19,7 +19,8 @@ from typing import Final
 
 from dockmagic_runtime.errors import Conflict, InvalidInput
 from dockmagic_runtime.images import archive, overlay
-from dockmagic_runtime.images.archive import ArchiveReader, ByteStream, Entry, Limits
+from dockmagic_runtime.images.archive import ArchiveReader, ByteStream, Entry
+from dockmagic_runtime.images.limits import Limits
 from dockmagic_runtime.images.unpack import clean
 from dockmagic_runtime.linux import constants as c
 from dockmagic_runtime.linux.removal import remove_tree_at

@@ -15,8 +15,9 @@ from typing import IO, Any, Final, cast
 
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.images import archive
-from dockmagic_runtime.images.archive import ArchiveReader, ByteStream, Entry, Limits
+from dockmagic_runtime.images.archive import ArchiveReader, ByteStream, Entry
 from dockmagic_runtime.images.compression import CHUNK, Readable, decompressed
+from dockmagic_runtime.images.limits import Limits
 
 _DOCUMENT_LIMIT: Final = 4 << 20
 _MAX_LINKS: Final = 8

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from dockmagic_runtime.errors import InvalidInput, RemoteFailed
-from dockmagic_runtime.images.archive import Limits
 from dockmagic_runtime.images.blobs import BlobStore
 from dockmagic_runtime.images.document import chain_ids
 from dockmagic_runtime.images.layers import LayerStore
+from dockmagic_runtime.images.limits import Limits
 from dockmagic_runtime.images.store import ImageStore
 from dockmagic_runtime.model.events import PullDone, PullEvent, PullStatus
 from dockmagic_runtime.model.reference import ImageReference

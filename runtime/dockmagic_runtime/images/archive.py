@@ -18,6 +18,7 @@ from typing import Final
 
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.images import pax, sparse
+from dockmagic_runtime.images.limits import Limits, refusal
 from dockmagic_runtime.images.pax import number
 
 BLOCK: Final = 512
@@ -37,24 +38,6 @@ _REGULAR_KINDS: Final = (b"0", b"\0", b"7", _GNU_SPARSE)
 _BARE_KINDS: Final = (LINK, SYMLINK, CHARACTER, BLOCK_DEVICE, DIRECTORY, FIFO)
 _HEADER: Final = struct.Struct("100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12x")
 _ZEROS: Final = bytes(BLOCK)
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What a layer may cost: bytes of tar, members, bytes of one extended header, of one path."""
-
-    size: int = 64 << 30
-    entries: int = 5_000_000
-    header: int = 1 << 20
-    path: int = 4096
-
-    @classmethod
-    def for_blob(cls, compressed_size: int, free: int) -> Limits:
-        """Room for any honest layer of `compressed_size` bytes, on a disk with `free` bytes.
-
-        The best ratios of real layers are near 100; the floor is for small layers of zeros.
-        """
-        return cls(size=min(max(compressed_size * 200, 256 << 20), free))
 
 
 @dataclass(slots=True)
@@ -95,10 +78,7 @@ class ByteStream:
         chunk = next(self._chunks, b"")
         self.size += len(chunk)
         if self.size > self._limit:
-            raise InvalidInput(
-                f"the layer unpacks to more than {self._limit} bytes",
-                hint="a layer of this ratio is not unpacked, it would fill the disk",
-            )
+            raise refusal(f"the layer unpacks to more than {self._limit} bytes", "size")
         if self._hashed:
             self._hash.update(chunk)
         self._chunk, self._position = chunk, 0
@@ -189,7 +169,7 @@ class ArchiveReader:
                 return None
             self._count += 1
             if self._count > self._limits.entries:
-                raise InvalidInput(f"the layer has more than {self._limits.entries} entries")
+                raise refusal(f"the layer has more than {self._limits.entries} entries", "entries")
             kind, size = self._begin(header)
             if kind == _PAX:
                 records.update(pax.records(self._extra(size)))
@@ -216,7 +196,7 @@ class ArchiveReader:
 
     def _extra(self, size: int) -> bytes:
         if size > self._limits.header:
-            raise InvalidInput(f"an extended header has more than {self._limits.header} bytes")
+            raise refusal(f"an extended header has more than {self._limits.header} bytes", "header")
         self._left = 0
         return self._stream.take(size)
 
@@ -251,7 +231,7 @@ class ArchiveReader:
 
     def _finish(self, header: bytes, records: dict[str, bytes], entry: Entry) -> None:
         if max(len(entry.name), len(entry.link)) >= self._limits.path:
-            raise InvalidInput(f"a path in the layer is longer than {self._limits.path} bytes")
+            raise refusal(f"a path in the layer is longer than {self._limits.path} bytes", "path")
         if entry.kind in _REGULAR_KINDS:
             self._finish_regular(header, records, entry)
         elif entry.kind in _BARE_KINDS:
@@ -266,8 +246,8 @@ class ArchiveReader:
         elif sparse.is_sparse(records):
             self._left -= sparse.from_pax(records, self._stream, entry)
         if entry.size > self._limits.size:  # a sparse file may claim any size
-            raise InvalidInput(
-                f"{entry.name!r} in the layer has more than {self._limits.size} bytes"
+            raise refusal(
+                f"{entry.name!r} in the layer has more than {self._limits.size} bytes", "size"
             )
         is_directory = entry.kind == b"\0" and entry.name.endswith("/")  # before ustar
         entry.kind = DIRECTORY if is_directory else REGULAR

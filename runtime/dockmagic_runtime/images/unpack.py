@@ -19,8 +19,9 @@ from typing import Final
 
 from dockmagic_runtime.errors import InvalidInput, RemoteFailed
 from dockmagic_runtime.images import archive, overlay
-from dockmagic_runtime.images.archive import ArchiveReader, ByteStream, Entry, Limits
+from dockmagic_runtime.images.archive import ArchiveReader, ByteStream, Entry
 from dockmagic_runtime.images.compression import Readable, decompressed
+from dockmagic_runtime.images.limits import Limits, refusal
 from dockmagic_runtime.linux.removal import remove_tree_at
 from dockmagic_runtime.linux.root import Root
 from dockmagic_runtime.linux.syscalls import Kernel
@@ -75,12 +76,12 @@ def unpack(
 
     `lowers` are the directories of the layers below, topmost first: hard links may lead there.
     """
-    limits = limits or Limits()
+    limits = limits or Limits.configured()
     source = ByteStream(decompressed(stream), limits.size)
     with ExitStack() as stack:
         root = stack.enter_context(Root.at(directory))
         below = [stack.enter_context(Root.at(lower)) for lower in lowers]
-        extractor = _Extractor(root, below, ArchiveReader(source, limits))
+        extractor = _Extractor(root, below, ArchiveReader(source, limits), limits.depth)
         stack.callback(extractor.close)
         extractor.run()
         diff_id = source.drain()
@@ -111,10 +112,13 @@ def clean(name: str) -> str:
 class _Extractor:
     """One unpacking: where it stands, which directories are open, what is still to be set."""
 
-    def __init__(self, root: Root, lowers: Sequence[Root], reader: ArchiveReader) -> None:
+    def __init__(
+        self, root: Root, lowers: Sequence[Root], reader: ArchiveReader, depth: int
+    ) -> None:
         self._root = root
         self._lowers = lowers
         self._reader = reader
+        self._depth = depth
         self._kernel = Kernel()
         self._may_chown = os.geteuid() == 0
         self._own = (os.geteuid(), os.getegid())
@@ -143,6 +147,8 @@ class _Extractor:
 
     def _apply(self, entry: Entry) -> None:
         path = clean(entry.name)
+        if path.count("/") > self._depth:
+            raise refusal(f"the layer has more than {self._depth} directories in one", "depth")
         parent, _, name = path.rpartition("/")
         if overlay.WHITEOUT_PREFIX in path and self._is_mark(path, parent, name):
             return

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.images import pax
-from dockmagic_runtime.images.archive import ArchiveReader, ByteStream, Entry, Limits
+from dockmagic_runtime.images.archive import ArchiveReader, ByteStream, Entry
 from dockmagic_runtime.images.compression import decompressed
+from dockmagic_runtime.images.limits import Limits
 from dockmagic_runtime.testing.trees import make_member, make_tar
 
 

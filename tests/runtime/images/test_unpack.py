@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from dockmagic_runtime.errors import InvalidInput, RemoteFailed
 from dockmagic_runtime.images import overlay
-from dockmagic_runtime.images.archive import Limits
+from dockmagic_runtime.images.limits import Limits
 from dockmagic_runtime.images.unpack import Unpacked, clean, unpack
 from dockmagic_runtime.testing.trees import Member, make_member, make_tar, snapshot
 
@@ -528,3 +528,23 @@ def test_a_refused_layer_leaves_no_descriptor_open(layer: Path) -> None:
         with pytest.raises(InvalidInput):
             action()
     assert os.listdir("/proc/self/fd") == before
+
+
+def test_row31_a_layer_nested_too_deep_is_refused(layer: Path) -> None:
+    put(layer, make_member("/".join("d" * 256)))
+    with pytest.raises(InvalidInput, match="more than 255 directories in one") as refused:
+        put(layer, make_member("/".join("e" * 257)))
+    assert "DOCKMAGIC_LAYER_LIMITS=depth=" in refused.value.hint
+
+
+def test_a_user_can_raise_the_limits(layer: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKMAGIC_LAYER_LIMITS", "depth=500, entries=3,size=2g")
+    put(layer, make_member("/".join("d" * 400)))
+    with pytest.raises(InvalidInput, match="more than 3 entries"):
+        put(layer, *[make_member(str(n)) for n in range(4)])
+    assert Limits.for_blob(100, 1 << 40) == Limits(size=2 << 30, depth=500, entries=3)
+    assert Limits.for_blob(100, 1 << 30).size == 1 << 30
+    for malformed in ("depth", "depth=", "depth=0", "depth=-1", "depth=1x", "width=5"):
+        monkeypatch.setenv("DOCKMAGIC_LAYER_LIMITS", malformed)
+        with pytest.raises(InvalidInput, match="DOCKMAGIC_LAYER_LIMITS is malformed"):
+            put(layer, make_member("c"))
