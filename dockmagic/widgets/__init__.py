@@ -18,7 +18,9 @@ from dockmagic.commands.info import Info
 from dockmagic.commands.inspect import Inspected
 from dockmagic.commands.layers import Layers
 from dockmagic.commands.listing import Listing
+from dockmagic.commands.origin import Origin
 from dockmagic.commands.result import Result, describe
+from dockmagic.commands.sharing import SharedLayers
 from dockmagic.commands.stats import StatsTable
 from dockmagic.widgets import (
     build,
@@ -39,6 +41,8 @@ Drawing = Callable[..., Markup]
 
 _DRAWINGS: tuple[tuple[type, Drawing], ...] = (
     (Layers, layers.layers),
+    (SharedLayers, layers.sharing),
+    (Origin, layers.origin),
     (StatsTable, stats.stats),
     (Listing, tables.listing),
     (Changes, diff.diff),

@@ -5,11 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from dockmagic.commands.layers import Layers
+from dockmagic.commands.layers import files as counted
+from dockmagic.commands.origin import Origin, describe, word
 from dockmagic.commands.quantities import decimal_size
 from dockmagic.commands.references import familiar
+from dockmagic.commands.sharing import SharedLayers
 from dockmagic.widgets.html import (
+    BLUE,
     GREEN,
     MUTED,
+    ORANGE,
+    RED,
     Markup,
     badge,
     bar,
@@ -17,16 +23,22 @@ from dockmagic.widgets.html import (
     details,
     join,
     note,
+    pre,
     table,
     tag,
 )  # fmt: skip
 from dockmagic.widgets.tree import Entry, tree
 from dockmagic.widgets.untrusted import plain
+from dockmagic_runtime.model.anatomy import Anatomy, FileVersion, WastedFile
 from dockmagic_runtime.model.image import Layer
 
-_SIZE, _ROW, _FILE = 18_000, 560, 130  # bytes of HTML: in all, of a layer, of a file
+_SIZE, _ROW, _FILE = 16_000, 560, 130  # bytes of HTML: in all, of a layer, of a file
 _ROWS = 25
 _INSTRUCTION = 200
+_PATH = 300
+_WASTED = 8
+_DIFF = 4000  # characters of one difference
+_COLORS = {"A": GREEN, "C": ORANGE, "D": RED}
 
 
 def layers(result: Layers, *, deterministic: bool) -> Markup:
@@ -40,9 +52,8 @@ def layers(result: Layers, *, deterministic: bool) -> Markup:
         for number, layer in reversed(list(enumerate(items, 1)))
     ]
     sum_up = f"{len(items)} layers" + ("" if deterministic else f", {decimal_size(whole)} in all")
-    return join(
-        [table(["#", "size", "", "made by, and what it brings"], rows, limit=_ROWS), note(sum_up)]
-    )
+    stack = table(["#", "size", "", "made by, and what it brings"], rows, limit=_ROWS)
+    return join([stack, note(sum_up), "" if deterministic else _waste(result.anatomy)])
 
 
 def _row(number: int, layer: Layer, largest: int, files: int, *, deterministic: bool) -> list[Any]:
@@ -50,9 +61,12 @@ def _row(number: int, layer: Layer, largest: int, files: int, *, deterministic: 
     shared = [badge(f"shared with {familiar(tag)}", GREEN) for tag in layer.shared_with[:3]]
     if len(layer.shared_with) > 3:
         shared.append(tag("span", f" +{len(layer.shared_with) - 3} more", style=MUTED))
-    made_by = plain(" ".join(layer.created_by.split()))[:_INSTRUCTION] or "(unknown)"
-    content = [code(made_by), " ", *shared, _files(layer, files, deterministic=deterministic)]
+    content = [_instruction(layer), " ", *shared, _files(layer, files, deterministic=deterministic)]
     return [str(number), _size(layer, deterministic=deterministic), bar(share), content]
+
+
+def _instruction(one: Layer | FileVersion) -> Markup:
+    return code(plain(" ".join(one.created_by.split()))[:_INSTRUCTION] or "(unknown)")
 
 
 def _size(layer: Layer, *, deterministic: bool) -> str:
@@ -75,7 +89,78 @@ def _files(layer: Layer, limit: int, *, deterministic: bool) -> Markup:
         ),
         key=lambda entry: entry.path,
     )
-    count = len(layer.files)
+    count = max(len(layer.files), layer.added + layer.changed + layer.removed)
     head = "files" if deterministic else f"{count} file{'' if count == 1 else 's'}"
+    if not deterministic and layer.added != count and (by_kind := counted(layer)):
+        head += f": {by_kind}"
     more = [note(f"+{count - len(entries)} smaller ones")] if count > len(entries) else []
     return details(head, tree(entries), *more)
+
+
+def _waste(anatomy: Anatomy) -> Markup:
+    """How much of the image can be seen, and which files the rest is in."""
+    told = (
+        f"efficiency {anatomy.efficiency:.1%}: {decimal_size(anatomy.wasted_bytes)} are in files "
+        "that a later layer replaces or removes"
+    )
+    line = tag("div", bar(anatomy.efficiency, GREEN), told)
+    if not anatomy.wasted:
+        return line
+    rows = [_wasted(one) for one in anatomy.wasted[:_WASTED]]
+    head = f"{anatomy.wasted_files} file{'' if anatomy.wasted_files == 1 else 's'}"
+    left = anatomy.wasted_files - len(rows)
+    more = [note(f"+{left} smaller ones")] if left else []
+    return join([line, details(head, table(["size", "layer", "", "path"], rows), *more)])
+
+
+def _wasted(one: WastedFile) -> list[Any]:
+    how = "removed" if one.is_removed else "replaced"
+    return [
+        decimal_size(one.size),
+        str(one.layer),
+        f"{how} by {one.hidden_by}",
+        code(plain(one.path)[:_PATH]),
+    ]
+
+
+def sharing(result: SharedLayers, *, deterministic: bool) -> Markup:
+    largest = max((layer.size for _, _, layer in result.items), default=0)
+    rows = [
+        [
+            badge(plain(where), GREEN if where == "both" else BLUE),
+            str(number),
+            _size(layer, deterministic=deterministic),
+            bar(layer.size / largest if largest else 0.0),
+            _instruction(layer),
+        ]
+        for where, number, layer in result.items
+    ]
+    stack = table(["in", "#", "size", "", "made by"], rows, limit=2 * _ROWS)
+    return join([stack, "" if deterministic else note(plain(result.sum_up()))])
+
+
+def origin(result: Origin, *, deterministic: bool) -> Markup:
+    found = result.origin
+    rows = [
+        [
+            str(one.layer),
+            badge(word(one), _COLORS[one.kind]),
+            [
+                _instruction(one),
+                note(plain(describe(one, stable=deterministic))[:_PATH]),
+                _difference(one),
+            ],
+        ]
+        for one in found.versions
+    ]
+    where = "" if found.real_path == found.path else f" is {plain(found.real_path)[:_PATH]}"
+    head = tag("div", code(plain(found.path)[:_PATH]), where)
+    return join([head, table(["#", "", "made by"], rows, limit=_ROWS)])
+
+
+def _difference(one: FileVersion) -> Markup | str:
+    if not one.diff:
+        return ""
+    text = plain("\n".join(one.diff))
+    cut = text[:_DIFF] + ("\n…" if len(text) > _DIFF else "")
+    return details(f"{len(one.diff)} lines of difference", pre(cut), opened=len(one.diff) < 20)

@@ -15,6 +15,13 @@ import dockmagic.session
 from dockmagic.session import Session
 from dockmagic_runtime.containers.filters import Filters, Lookups, select, wants_all
 from dockmagic_runtime.errors import Conflict, NotFound, ProcessFailed, StartFailed
+from dockmagic_runtime.model.anatomy import (
+    Anatomy,
+    FileOrigin,
+    FileVersion,
+    Sharing,
+    WastedFile,
+)
 from dockmagic_runtime.model.container import (
     Change,
     ChangeKind,
@@ -189,10 +196,9 @@ class FakeEngine:
             History(created=NOW, created_by="COPY . /usr/local/apache2/htdocs", size=1234),
         )
 
-    def layers(self, reference: str) -> tuple[Layer, ...]:
-        self.image(reference)
+    def anatomy(self, reference: str) -> Anatomy:
         files = tuple(LayerFile(path=f"/usr/bin/f{n}", kind="A", size=n) for n in range(500))
-        return (
+        layers = (
             Layer(
                 diff_id="sha256:" + "1" * 64,
                 chain_id="sha256:" + "2" * 64,
@@ -200,6 +206,7 @@ class FakeEngine:
                 size=10_000_000,
                 files=files,
                 shared_with=("docker.io/library/busybox:latest",),
+                added=500,
             ),
             Layer(
                 diff_id="sha256:" + "3" * 64,
@@ -207,6 +214,47 @@ class FakeEngine:
                 created_by="RUN echo '<script>alert(1)</script>'",
                 size=20,
                 files=(LayerFile(path="/etc/<b>motd</b>", kind="C", size=20),),
+                changed=1,
+            ),
+        )
+        wasted = WastedFile(
+            path="/etc/<b>motd</b>", size=1_000_002, layer=1, hidden_by=2, is_removed=False
+        )
+        return Anatomy(
+            image=self.image(reference),
+            layers=layers,
+            wasted=(wasted,),
+            wasted_bytes=1_000_002,
+            wasted_files=1,
+        )
+
+    def sharing(self, first: str, second: str) -> Sharing:
+        one = self.anatomy(first)
+        return Sharing(
+            first=one.image,
+            second=replace(one.image, tags=(second,)),
+            common=one.layers[:1],
+            only_first=one.layers[1:],
+            only_second=(),
+        )
+
+    def file_origin(self, reference: str, path: str) -> FileOrigin:
+        return FileOrigin(
+            image=self.image(reference),
+            path=path,
+            real_path=path,
+            versions=(
+                FileVersion(layer=1, created_by="ADD <i>", kind="A", type="file", mode=0o644),
+                FileVersion(
+                    layer=2,
+                    created_by="RUN x",
+                    kind="C",
+                    type="file",
+                    mode=0o600,
+                    size=5,
+                    digest="sha256:" + "9" * 64,
+                    diff=("-old", "+<b>new\x1b[2J"),
+                ),
             ),
         )
 

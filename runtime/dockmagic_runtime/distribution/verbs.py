@@ -15,12 +15,14 @@ from dockmagic_runtime.images.blobs import BlobStore
 from dockmagic_runtime.images.compression import Readable
 from dockmagic_runtime.images.layers import LayerStore
 from dockmagic_runtime.images.store import ImageStore
+from dockmagic_runtime.model.anatomy import Anatomy, FileOrigin, Sharing
 from dockmagic_runtime.model.events import LoadEvent, PushEvent
 from dockmagic_runtime.model.image import History, Image, Layer
 from dockmagic_runtime.store.area import Area
 
 if TYPE_CHECKING:
     from dockmagic_runtime.distribution.push import Pusher
+    from dockmagic_runtime.images.anatomy import Anatomist
 
 
 class ImageVerbs:
@@ -35,6 +37,12 @@ class ImageVerbs:
         from dockmagic_runtime.distribution.push import Pusher
 
         return Pusher(self._images, self._layers, BlobStore(self.area))
+
+    @cached_property
+    def _anatomist(self) -> Anatomist:
+        from dockmagic_runtime.images.anatomy import Anatomist
+
+        return Anatomist(self._images, self._layers)
 
     def images(self, *, all: bool = False) -> tuple[Image, ...]:
         """All images, newest first; without `all`, those with a tag or nothing above them."""
@@ -54,7 +62,19 @@ class ImageVerbs:
 
     def layers(self, reference: str) -> tuple[Layer, ...]:
         """The image's layers with their files, bottom first."""
-        return self._images.layers(self.image(reference))
+        return self._anatomist.layers(self.image(reference))
+
+    def anatomy(self, reference: str) -> Anatomy:
+        """The same, with the bytes that a later layer replaces or removes."""
+        return self._anatomist.anatomy(self.image(reference))
+
+    def sharing(self, first: str, second: str) -> Sharing:
+        """Which layers two images have in common, and which each has alone."""
+        return self._anatomist.sharing(self.image(first), self.image(second))
+
+    def file_origin(self, reference: str, path: str) -> FileOrigin:
+        """Which layers of an image touch a path, and how. Raises NotFound when none does."""
+        return self._anatomist.origin(self.image(reference), path)
 
     def tag(self, source: str, target: str) -> None:
         """Let `target` name the image that `source` names."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
@@ -34,12 +35,24 @@ class Difference(NamedTuple):
     size: int
 
 
+class Survey(NamedTuple):
+    """Differences by path, perhaps not all, and how many there are of each kind."""
+
+    found: list[Difference]
+    counts: dict[str, int]
+
+
 def differences(upper: str, lowers: Sequence[str], *, sizes: bool = False) -> list[Difference]:
     """By path. `lowers` are host directories of ours, topmost first; so is `upper`."""
-    comparison = _Comparison(sizes)
+    return survey(upper, lowers, sys.maxsize, sizes=sizes).found
+
+
+def survey(upper: str, lowers: Sequence[str], limit: int, *, sizes: bool = False) -> Survey:
+    """The same, of which at most `limit` are kept and all are counted."""
+    comparison = _Comparison(sizes, limit)
     comparison.run(_open_all([upper, *lowers]))
     comparison.found.sort()
-    return comparison.found
+    return Survey(comparison.found, comparison.counts)
 
 
 def _open_all(directories: Sequence[str]) -> _Directory:
@@ -113,9 +126,11 @@ class _Below:
 
 
 class _Comparison:
-    def __init__(self, sizes: bool) -> None:
+    def __init__(self, sizes: bool, limit: int) -> None:
         self.found: list[Difference] = []
+        self.counts = {ADDED: 0, CHANGED: 0, DELETED: 0}
         self._sizes = sizes
+        self._limit = limit
 
     def run(self, top: _Directory) -> None:
         open_directories = [top]
@@ -223,14 +238,19 @@ class _Comparison:
         size = 0
         if self._sizes and entry is not None and entry.is_file(follow_symlinks=False):
             size = entry.stat(follow_symlinks=False).st_size
-        self.found.append(Difference(f"{directory.path}/{name}", kind, size))
+        self._keep(f"{directory.path}/{name}", kind, size)
+
+    def _keep(self, path: str, kind: str, size: int) -> None:
+        self.counts[kind] += 1
+        if len(self.found) < self._limit:
+            self.found.append(Difference(path, kind, size))
 
     def _report_directory(self, directory: _Directory) -> None:
         """The directory and those above it are changed, since something in them is."""
         one: _Directory | None = directory
         while one is not None and not one.is_reported:
             one.is_reported = True
-            self.found.append(Difference(one.path, CHANGED, 0))
+            self._keep(one.path, CHANGED, 0)
             one = one.parent
 
 

@@ -18,20 +18,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from dockmagic_runtime.errors import EngineBug, NotFound
-from dockmagic_runtime.images.archive import Limits
 from dockmagic_runtime.images.blobs import BlobStore
 from dockmagic_runtime.images.compression import Readable
 from dockmagic_runtime.images.lease import Lease, leased
 from dockmagic_runtime.images.leftovers import GRACE, TAKING, sweep
+from dockmagic_runtime.images.limits import Limits
 from dockmagic_runtime.images.pack import Packed, Writable, pack
 from dockmagic_runtime.linux.removal import remove_tree
-from dockmagic_runtime.model.image import LayerFile
 from dockmagic_runtime.model.reference import digest_hex
 from dockmagic_runtime.store.area import Area
 from dockmagic_runtime.store.database import Database
 from dockmagic_runtime.store.locks import held_file
 
 if TYPE_CHECKING:
+    from dockmagic_runtime.images.difference import Survey
     from dockmagic_runtime.images.unpack import Unpacked
 
 _COLUMNS: Final = "chain_id, diff_id, parent, size, blob, media_type"
@@ -101,15 +101,12 @@ class LayerStore:
         """Overlay's lower directories for what goes on top of `chain_id`, topmost first."""
         return tuple(self.path(record.chain_id) for record in self.chain(chain_id))
 
-    def files(self, chain_id: str) -> tuple[LayerFile, ...]:
-        """What the layer adds, changes and deletes of those below it, by path."""
-        from dockmagic_runtime.images.difference import differences
+    def survey(self, chain_id: str, limit: int) -> Survey:
+        """What the layer adds, changes and deletes of those below it; at most `limit` paths."""
+        from dockmagic_runtime.images.difference import survey
 
         below = self.lowers(self.get(chain_id).parent)
-        return tuple(
-            LayerFile(path=path, kind=kind, size=size)
-            for path, kind, size in differences(self.path(chain_id), below, sizes=True)
-        )
+        return survey(self.path(chain_id), below, limit, sizes=True)
 
     def lease(self) -> Lease:
         """For who will need layers, and has no image yet that does."""

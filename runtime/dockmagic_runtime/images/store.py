@@ -19,7 +19,7 @@ from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound
 from dockmagic_runtime.images import rmi
 from dockmagic_runtime.images.layers import LayerStore
 from dockmagic_runtime.model.event import Event
-from dockmagic_runtime.model.image import History, Image, Layer
+from dockmagic_runtime.model.image import History, Image
 from dockmagic_runtime.model.reference import ImageReference
 from dockmagic_runtime.store.area import Area
 from dockmagic_runtime.store.database import Database
@@ -314,24 +314,8 @@ class ImageStore:
         """What made the image, newest first."""
         return image.history[::-1]
 
-    def layers(self, image: Image) -> tuple[Layer, ...]:
-        """The layers with their files, bottom first."""
-        steps = [row for row in image.history if not row.empty_layer]
-        return tuple(
-            Layer(
-                diff_id=diff_id,
-                chain_id=chain_id,
-                created_by=steps[n].created_by if n < len(steps) else "",
-                size=self._layers.get(chain_id).size,
-                files=self._layers.files(chain_id),
-                shared_with=self._shared_with(chain_id, image.id),
-            )
-            for n, (diff_id, chain_id) in enumerate(
-                zip(image.diff_ids, image.chain_ids, strict=True)
-            )
-        )
-
-    def _shared_with(self, chain_id: str, image_id: str) -> tuple[str, ...]:
+    def shared_with(self, chain_id: str, image_id: str) -> tuple[str, ...]:
+        """The tags of other images that have the layer too."""
         rows = self._database.rows(
             "SELECT DISTINCT reference FROM image_layers JOIN tags USING (image_id) "
             "WHERE chain_id = ? AND image_id != ? ORDER BY reference",

@@ -70,7 +70,10 @@ class LayerFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
-    """One layer of an image with the instruction that made it."""
+    """One layer of an image with the instruction that made it.
+
+    `added`, `changed` and `removed` count all paths; `files` may stop before the last of them.
+    """
 
     diff_id: str
     chain_id: str
@@ -78,3 +81,6 @@ class Layer:
     size: int
     files: tuple[LayerFile, ...] = ()
     shared_with: tuple[str, ...] = ()  # tags of other images that contain the same chain
+    added: int = 0
+    changed: int = 0
+    removed: int = 0

@@ -20,9 +20,9 @@ import zstandard
 
 from dockmagic_runtime.errors import EngineBug, InvalidInput, NotFound, RemoteFailed
 from dockmagic_runtime.images import document
-from dockmagic_runtime.images.archive import Limits
 from dockmagic_runtime.images.blobs import BlobStore
 from dockmagic_runtime.images.layers import LayerRecord, LayerStore
+from dockmagic_runtime.images.limits import Limits
 from dockmagic_runtime.store.area import Area
 from dockmagic_runtime.store.database import Database
 from dockmagic_runtime.testing.trees import Member, make_member, make_tar, snapshot
@@ -125,9 +125,15 @@ def test_files_are_told_against_the_layers_below(layers: LayerStore) -> None:
         make_tar(make_member("d", b"5"), make_member("d/.wh.a"), (make_member("d/b"), b"22")),
         one.chain_id,
     )
-    told = [(f.kind, f.path, f.size) for f in layers.files(two.chain_id)]
+    found, counts = layers.survey(two.chain_id, 100)
+    told = [(one.kind, one.path, one.size) for one in found]
     assert told == [("C", "/d", 0), ("D", "/d/a", 0), ("A", "/d/b", 2)]
-    assert [f.path for f in layers.files(one.chain_id)] == ["/d", "/d/a"]
+    assert counts == {"A": 1, "C": 1, "D": 1}
+    assert [f.path for f in layers.survey(one.chain_id, 100).found] == ["/d", "/d/a"]
+    assert layers.survey(one.chain_id, 1) == (
+        layers.survey(one.chain_id, 9).found[:1],
+        {"A": 2, "C": 0, "D": 0},
+    )
 
 
 def test_a_layer_is_given_away_as_it_came(area: Area, layers: LayerStore) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound
+from dockmagic_runtime.images.anatomy import Anatomist
 from dockmagic_runtime.images.layers import LayerStore
 from dockmagic_runtime.images.store import ImageStore
 from dockmagic_runtime.model.image import Image
@@ -198,7 +199,7 @@ def test_nameless_images_that_others_are_built_on_are_hidden(
 
 
 def test_layers_know_their_instruction_files_and_who_shares_them(
-    images: ImageStore, make: Make
+    images: ImageStore, layers: LayerStore, make: Make
 ) -> None:
     history = [
         {"created_by": "FROM"},
@@ -207,7 +208,7 @@ def test_layers_know_their_instruction_files_and_who_shares_them(
     ]
     one = make("a", "b", history=history, tags=("one",))
     make("a", "c", tags=("two", "more"))
-    bottom, top = images.layers(one)
+    bottom, top = Anatomist(images, layers).layers(one)
     assert (bottom.created_by, top.created_by) == ("FROM", "RUN")
     assert [(f.kind, f.path, f.size) for f in top.files] == [("A", "/b", 1)]
     assert (bottom.shared_with, top.shared_with) == (("more:latest", "two:latest"), ())
