@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from dockmagic.commands.flags import Arguments, Flag, HelpAsked, Parser, WrongUsage
 from dockmagic.commands.result import Outcome, Result, Verb
-from dockmagic.commands.suggestions import did_you_mean
 from dockmagic_runtime.errors import InvalidInput, Unsupported
+from dockmagic_runtime.model.similar import did_you_mean
 
 if TYPE_CHECKING:
     from dockmagic_runtime.engine import Engine

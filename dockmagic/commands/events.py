@@ -13,11 +13,11 @@ from dockmagic.commands.flags import Arguments, Parser, value, values
 from dockmagic.commands.quantities import moment
 from dockmagic.commands.result import Chunk, Nothing, Outcome, Result
 from dockmagic.commands.result import Event as Shown
-from dockmagic.commands.suggestions import did_you_mean
 from dockmagic_runtime.containers.event_filters import KNOWN
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.event import Event
 from dockmagic_runtime.model.moment import parse_moment
+from dockmagic_runtime.model.similar import did_you_mean
 
 if TYPE_CHECKING:
     from dockmagic_runtime.engine import Engine

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
-from dockmagic.commands.suggestions import did_you_mean
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.moment import parse_moment
+from dockmagic_runtime.model.similar import did_you_mean
 
 T = TypeVar("T")
 Test = Callable[[T, str], bool]

@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from dockmagic.commands.suggestions import did_you_mean
 from dockmagic_runtime.errors import InvalidInput, Unsupported
+from dockmagic_runtime.model.similar import did_you_mean
 
 _TRUE = frozenset(["1", "t", "T", "TRUE", "true", "True"])
 _FALSE = frozenset(["0", "f", "F", "FALSE", "false", "False"])

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dockmagic.commands.gofunctions import FUNCTIONS, GoError, is_true, show, unquote
-from dockmagic.commands.suggestions import did_you_mean
 from dockmagic_runtime.errors import InvalidInput
+from dockmagic_runtime.model.similar import did_you_mean
 
 _ACTION = re.compile(
     r"""\{\{(-(?=\s))?((?:"(?:\\.|[^"\\])*"|`[^`]*`|/\*.*?\*/|.)*?)((?<=\s)-)?\}\}""", re.DOTALL

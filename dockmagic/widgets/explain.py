@@ -30,6 +30,7 @@ from dockmagic_runtime.model.explanation import ExplainedStep
 _COLORS = dict(zip(LANES, (ORANGE, BLUE, GREEN), strict=True))
 _LABEL, _WIDTH, _LANE, _BAR, _AXIS = 86, 860, 34, 22, 20  # pixels
 _THINNEST = 1.5
+_NUMBER = 50  # the room that one on the axis takes
 _LETTER = 6.2  # width of one, about
 _STEPS_OF_A_SCALE = (1, 2, 5)
 
@@ -103,10 +104,11 @@ def _grid(whole: float) -> list[Markup]:
     drawn = []
     for number in range(int(whole / step) + 1):
         x = f"{_x(number * step, whole):.1f}"
+        anchor = "end" if _x(number * step, whole) > _LABEL + _WIDTH - _NUMBER else "start"
         drawn += [
             tag("line", x1=x, x2=x, y1="0", y2=str(bottom), stroke="currentColor", opacity=".15"),
             tag("text", f"{number * step * 1e3:g} ms", x=x, y=str(bottom + 14),
-                fill="currentColor", opacity=".65"),
+                fill="currentColor", opacity=".65", text_anchor=anchor),
         ]  # fmt: skip
     return drawn
 

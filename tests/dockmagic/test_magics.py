@@ -287,7 +287,7 @@ def test_planned_verbs_and_flags_say_so(run: Any) -> None:
 def test_unknown_verb_is_suggested(run: Any) -> None:
     cell = run("%docker imagse")
     assert cell.traceback[0] == "MagicError: unknown command: docker imagse"
-    assert "did you mean image?" in cell.traceback[1]
+    assert "did you mean images?" in cell.traceback[1]
 
 
 def test_handles_do_the_verbs(run: Any, shell: Any, engine: Any) -> None:

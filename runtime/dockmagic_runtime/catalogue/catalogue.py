@@ -19,6 +19,7 @@ from dockmagic_runtime.model.events import (
     StepStarted,
 )
 from dockmagic_runtime.model.reference import DEFAULT_REGISTRY, ImageReference
+from dockmagic_runtime.model.similar import did_you_mean
 from dockmagic_runtime.store.area import Area
 
 POLICIES: Final = ("when-unreachable", "never", "always")
@@ -54,8 +55,7 @@ class Catalogue:
         """The error for an image that no registry could be asked for and that is not ours."""
         name = ImageReference.parse(reference)
         is_ours = self.policy != "never" and name.registry == DEFAULT_REGISTRY
-        known = ", ".join(sorted(recipes())) if is_ours else ""
-        hint = f"without a registry there are stand-ins for: {known}" if known else error.hint
+        hint = _offer(name.familiar_name) if is_ours else error.hint
         return RemoteFailed(f"cannot pull {name.familiar}: {error.message}", hint=hint)
 
     def search(self, term: str) -> tuple[Recipe, ...]:
@@ -133,3 +133,11 @@ def _explained(error: DockmagicError, output: bytes) -> DockmagicError:
     return RemoteFailed(
         f"the stand-in could not be made: {error.message}: {lines[-1].strip()}", hint=error.hint
     )
+
+
+def _offer(name: str) -> str:
+    """What there is without a registry, the likeliest first."""
+    known = sorted(recipes())
+    listed = f"without a registry there are stand-ins for: {', '.join(known)}"
+    meant = did_you_mean(name, known)
+    return f"{meant} {listed[0].upper()}{listed[1:]}" if meant else listed

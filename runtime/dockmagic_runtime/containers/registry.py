@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound
 from dockmagic_runtime.model.container import Container, PortMapping, Status
+from dockmagic_runtime.model.similar import did_you_mean
 from dockmagic_runtime.store.area import Area
 from dockmagic_runtime.store.database import Database
 from dockmagic_runtime.supervisor import state
@@ -59,11 +60,8 @@ class Registry:
         return None
 
     def _near(self, wanted: str) -> str:
-        import difflib
-
         names = [name for (name,) in self.database.rows("SELECT name FROM containers")]
-        near = difflib.get_close_matches(wanted, names, n=3)
-        return f"did you mean {' or '.join(near)}?" if near else "'docker ps -a' lists them all"
+        return did_you_mean(wanted, names, 3, otherwise="'docker ps -a' lists them all")
 
     def find_by_id(self, container_id: str) -> Record | None:
         """None when there is none any more."""

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Final
 
 from dockmagic_runtime.errors import InvalidInput
+from dockmagic_runtime.model.similar import similar
 
 _SHOWN: Final = 100  # problems drawn; all are in `problems`
 _WIDTH: Final = 80  # characters of a long line before and after the column
@@ -96,9 +97,6 @@ def _printable(text: str) -> str:
 @lru_cache(maxsize=256)
 def near(word: str, known: tuple[str, ...]) -> str:
     """The known word that `word` was probably meant to be, or nothing."""
-    from difflib import get_close_matches  # only for those who erred
-
     if len(word) > 2 * max(map(len, known), default=0):
         return ""
-    found = get_close_matches(word, known, n=1, cutoff=0.6)
-    return found[0] if found else ""
+    return next(iter(similar(word, known, 1)), "")

@@ -21,6 +21,7 @@ from dockmagic_runtime.images.layers import LayerStore
 from dockmagic_runtime.model.event import Event
 from dockmagic_runtime.model.image import History, Image
 from dockmagic_runtime.model.reference import ImageReference
+from dockmagic_runtime.model.similar import similar
 from dockmagic_runtime.store.area import Area
 from dockmagic_runtime.store.database import Database
 from dockmagic_runtime.store.events import emit
@@ -88,14 +89,12 @@ class ImageStore:
 
     def _similar(self, name: ImageReference) -> Sequence[str]:
         """Tags of repositories that are written like it."""
-        from difflib import get_close_matches
-
         tags: dict[str, list[str]] = {}
         for (key,) in self._database.rows("SELECT reference FROM tags ORDER BY reference"):
             known = ImageReference.parse(key)
             if not known.digest:
                 tags.setdefault(known.familiar_name, []).append(known.familiar)
-        near = get_close_matches(name.familiar_name, tags, n=3)
+        near = similar(name.familiar_name, tags)
         return [tag for repository in near for tag in tags[repository]][:3]
 
     @staticmethod

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from dockmagic_runtime.errors import InvalidInput
+from dockmagic_runtime.model.similar import did_you_mean
 
 UNLIMITED: Final = resource.RLIM_INFINITY
 
@@ -38,10 +39,7 @@ def _number(name: str) -> int:
     try:
         return RESOURCES[name]
     except KeyError:
-        from difflib import get_close_matches  # only ever needed for this sentence
-
-        near = get_close_matches(name, RESOURCES, 1)
-        hint = f"did you mean {near[0]}?" if near else f"one of {', '.join(RESOURCES)}"
+        hint = did_you_mean(name, RESOURCES, otherwise=f"one of {', '.join(RESOURCES)}")
         raise InvalidInput(f"invalid ulimit type: {name}", hint=hint) from None
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound
 from dockmagic_runtime.model.network import PREDEFINED, Attachment, Network
+from dockmagic_runtime.model.similar import did_you_mean
 from dockmagic_runtime.network.pools import Block
 from dockmagic_runtime.store.database import Database
 
@@ -68,11 +69,8 @@ def find(database: Database, wanted: str) -> Network:
 
 
 def _near(database: Database, wanted: str) -> str:
-    import difflib
-
     names = {*PREDEFINED, *(name for (name,) in database.rows("SELECT name FROM networks"))}
-    near = difflib.get_close_matches(wanted, names, n=3)
-    return f"did you mean {' or '.join(near)}?" if near else "'docker network ls' lists them all"
+    return did_you_mean(wanted, names, 3, otherwise="'docker network ls' lists them all")
 
 
 def everything(database: Database) -> list[Network]:

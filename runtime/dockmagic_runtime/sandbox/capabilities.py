@@ -7,6 +7,7 @@ from typing import Final
 
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.linux import capabilities
+from dockmagic_runtime.model.similar import did_you_mean
 
 DEFAULT: Final = frozenset(
     {
@@ -70,7 +71,5 @@ def _canonical(name: str, present: frozenset[str]) -> str:
 
 
 def _near(name: str) -> str:
-    from difflib import get_close_matches  # only ever needed for this sentence
-
-    near = get_close_matches(name, capabilities.NAMES, 1)
-    return f"did you mean {near[0].removeprefix('CAP_')}?" if near else "see capabilities(7)"
+    short = [one.removeprefix("CAP_") for one in capabilities.NAMES]
+    return did_you_mean(name.removeprefix("CAP_"), short, otherwise="see capabilities(7)")

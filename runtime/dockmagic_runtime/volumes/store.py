@@ -22,6 +22,7 @@ from dockmagic_runtime.errors import Conflict, NotFound
 from dockmagic_runtime.linux.removal import remove_tree
 from dockmagic_runtime.linux.root import Root
 from dockmagic_runtime.model.event import Event
+from dockmagic_runtime.model.similar import did_you_mean
 from dockmagic_runtime.model.volume import ANONYMOUS_LABEL, PrunedVolumes, Volume
 from dockmagic_runtime.store import locks
 from dockmagic_runtime.store.area import Area
@@ -156,14 +157,8 @@ class VolumeStore:
         """Raises NotFound."""
         found = metadata.read(self.directory(name)) if metadata.is_name(name) else None
         if found is None:
-            raise NotFound(f"get {name}: no such volume", hint=self._near(name))
+            raise NotFound(f"get {name}: no such volume", hint=did_you_mean(name, self._names(), 3))
         return found
-
-    def _near(self, name: str) -> str:
-        import difflib
-
-        near = difflib.get_close_matches(name, self._names(), n=3)
-        return f"did you mean {' or '.join(near)}?" if near else ""
 
     def _names(self) -> list[str]:
         return sorted(filter(metadata.is_name, (one.name for one in self._area.volumes.iterdir())))
