@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from pathlib import Path
 from typing import Any
 
+from dockmagic.commands.build_attributes import attributes
+from dockmagic.commands.build_cache import parse_cache_from, parse_cache_to
 from dockmagic.commands.build_call import Call, parse_call
 from dockmagic.commands.build_refused import REFUSED_FLAGS
 from dockmagic.commands.container_flags import parse_host, parse_ulimit
@@ -16,7 +17,6 @@ from dockmagic.commands.flags import (
     Flag,
     as_switch,
     integer,
-    planned,
     switch,
     value,
     values,
@@ -109,18 +109,6 @@ def parse_output(text: str) -> BuildOutput:
     return BuildOutput(kind, path, names)
 
 
-def attributes(text: str, known: tuple[str, ...] | None) -> dict[str, str]:
-    """`key=value,…`, where quotes keep commas: `type=image,"name=a,b"`. Raises ValueError."""
-    words = {}
-    for part in next(csv.reader([text])):
-        key, equals, value = part.partition("=")
-        key = key.strip().lower()
-        if not equals or (known is not None and key not in known):
-            raise ValueError(f"unexpected key '{key}' in '{part}'")
-        words[key] = value
-    return words
-
-
 def _bytes(name: str, short: str, help: str, convert: Any = parse_size) -> Flag:
     return value(name, short, help, type="bytes", default=0, convert=convert)
 
@@ -131,6 +119,11 @@ BUILD_FLAGS: tuple[Flag, ...] = (
            convert=parse_entitlement),
     values("build-arg", help="Value of an ARG, NAME=VALUE, or NAME to pass yours on"),
     values("build-context", help="Another context, NAME=PATH", convert=parse_build_context),
+    values("cache-from", help="Cache to take results from: IMAGE, type=local,src=DIR or "
+           "type=registry,ref=IMAGE", type="stringArray", convert=parse_cache_from),
+    values("cache-to", help="Where the cache goes: type=inline, type=local,dest=DIR or "
+           "type=registry,ref=IMAGE, with mode=min|max", type="stringArray",
+           convert=parse_cache_to),
     value("call", help="Tell of the Dockerfile instead: check, outline or targets",
           default=Call(), convert=parse_call),
     value("cgroup-parent", help="Control group that RUN is put into"),
@@ -171,7 +164,6 @@ BUILD_FLAGS: tuple[Flag, ...] = (
     values("ulimit", help="Limit of RUN, NAME=SOFT[:HARD]", convert=parse_ulimit),
     *IMAGE_FLAGS,
     *REFUSED_FLAGS,
-    *planned("cache-from=strings", "cache-to=list"),
 )  # fmt: skip
 
 
@@ -197,6 +189,8 @@ def request_fields(arguments: Arguments) -> dict[str, Any]:
         "resources": _resources(arguments),
         "ulimits": dict(flag("ulimit")),
         "cgroup_parent": flag("cgroup-parent"),
+        "cache_from": flag("cache-from"),
+        "cache_to": flag("cache-to"),
         "check": flag("check") or flag("call").method == "check",
         "outputs": tuple(one for one in flag("output") if one.kind in ("local", "tar")),
         **({"shm_size": flag("shm-size")} if flag("shm-size") else {}),

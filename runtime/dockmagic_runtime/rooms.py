@@ -119,7 +119,7 @@ class Rooms:
 
     @cached_property
     def _builder(self) -> Builder:
-        from dockmagic_runtime.builder import Builder
+        from dockmagic_runtime.builder import Builder, Exchange
         from dockmagic_runtime.containers.step import StepRunner
         from dockmagic_runtime.containers.workspace import Workspace
 
@@ -130,6 +130,7 @@ class Rooms:
             StepRunner(self._starter),
             Workspace(self._starter.rootfs),
             self.pull,
+            exchange=Exchange(self._layers, BlobStore(self.area)),
             scratch=str(self.area.scratch),
             caches=str(self.area.root / "cache-mounts"),
             digests=str(self.area.root / "context-digests"),

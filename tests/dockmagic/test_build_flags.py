@@ -17,7 +17,7 @@ from dockmagic.cli import main
 from dockmagic.commands.build_flags import request_fields
 from dockmagic.commands.flags import WrongUsage
 from dockmagic_runtime.errors import DockmagicError, InvalidInput, NotFound, Unsupported
-from dockmagic_runtime.model.events import BuildOutput, PushDone
+from dockmagic_runtime.model.events import BuildCachePlace, BuildOutput, PushDone
 from dockmagic_runtime.model.outline import BuildArgument, BuildInput, BuildOutline, BuildTarget
 from dockmagic_runtime.model.usage import CacheUsage
 
@@ -141,6 +141,7 @@ security-opt shm-size squash ssh tag target ulimit
 def test_every_flag_of_dockers_is_known() -> None:
     flags = {flag.name: flag for flag in commands.parser("build").flags}
     assert set(DOCKERS) <= set(flags)
+    assert not [flag.name for flag in flags.values() if flag.planned]
 
 
 def test_flags_that_ask_for_nothing_are_no_mistake() -> None:
@@ -167,6 +168,25 @@ def test_flags_that_ask_for_nothing_are_no_mistake() -> None:
 def test_a_flag_that_cannot_be_says_so(line: str, reason: str) -> None:
     with pytest.raises(Unsupported, match=reason):
         fields(line)
+
+
+def test_caches_come_from_and_go_to_places() -> None:
+    found = fields(
+        "--cache-from app --cache-from type=local,src=c,tag=x "
+        "--cache-from type=registry,ref=r:1/a:b "
+        "--cache-to type=inline --cache-to type=local,dest=d,mode=max "
+        "--cache-to type=registry,ref=r:1/a,ignore-error=true,image-manifest=true"
+    )
+    assert found["cache_from"] == (
+        BuildCachePlace(kind="registry", where="docker.io/library/app:latest"),
+        BuildCachePlace(kind="local", where="c", tag="x"),
+        BuildCachePlace(kind="registry", where="r:1/a:b"),
+    )
+    assert found["cache_to"] == (
+        BuildCachePlace(kind="inline"),
+        BuildCachePlace(kind="local", where="d", mode="max"),
+        BuildCachePlace(kind="registry", where="r:1/a:latest", ignore_error=True),
+    )
 
 
 def test_stages_may_be_built_anew() -> None:
@@ -248,6 +268,13 @@ def test_an_epoch_of_the_environment_is_handed_on(monkeypatch: pytest.MonkeyPatc
         "--output type=local,dest=x,name=y",
         "--output type=oci,dest=x,tar=false",
         "--output type=image,compression=zstd",
+        "--cache-from type=inline",
+        "--cache-from type=local",
+        "--cache-from A:B:C",
+        "--cache-to type=s3,bucket=b",
+        "--cache-to type=local,dest=x,mode=most",
+        "--cache-to type=local,dest=x,compression=zstd",
+        "--cache-to type=registry",
         "--call tea",
         "--call outline,format=yaml",
         "--rm=false",

@@ -5,6 +5,7 @@ of the image's config. `Builder.build(…)` runs the steps that the cache does n
 """
 
 from dockmagic_runtime.builder.build import Builder
+from dockmagic_runtime.builder.exchange import Exchange
 from dockmagic_runtime.builder.plan import Base, Plan, needed_images, plan
 
-__all__ = ["Base", "Builder", "Plan", "needed_images", "plan"]
+__all__ = ["Base", "Builder", "Exchange", "Plan", "needed_images", "plan"]

@@ -22,6 +22,7 @@ from dockmagic_runtime.builder.context import localized
 from dockmagic_runtime.builder.copying import Copier
 from dockmagic_runtime.builder.digests import ContextDigests
 from dockmagic_runtime.builder.document import image_document, timestamp
+from dockmagic_runtime.builder.exchange import Exchange
 from dockmagic_runtime.builder.execution import Execution
 from dockmagic_runtime.builder.export import export
 from dockmagic_runtime.builder.mounting import Mounter
@@ -36,7 +37,6 @@ from dockmagic_runtime.builder.remotes import Remotes
 from dockmagic_runtime.builder.scratch import Scratch
 from dockmagic_runtime.builder.sources import Sources
 from dockmagic_runtime.builder.steps import Base, Plan, TransferStep
-from dockmagic_runtime.builder.tip import Tip
 from dockmagic_runtime.dockerfile import Dockerfile, parse
 from dockmagic_runtime.errors import EngineBug, InvalidInput, NotFound
 from dockmagic_runtime.images.document import image_id
@@ -69,6 +69,7 @@ class Builder:
         workspace: Workspace,
         pull: Callable[[str], Iterator[PullEvent]],
         *,
+        exchange: Exchange,
         scratch: str,
         caches: str,
         digests: str,
@@ -81,6 +82,7 @@ class Builder:
         self._runner = runner
         self._workspace = workspace
         self._pull = pull
+        self._exchange = exchange
         self._scratch = scratch
         self._caches = CacheMounts(caches)
         self._digests = ContextDigests(digests)
@@ -109,6 +111,7 @@ class Builder:
         bases = yield from self._bases(dockerfile, request)
         made = plan(dockerfile, request, bases)
         execution = self._execution(request, made, series, scratch, stack)
+        execution.imported = yield from self._exchange.imported(request, stack)
         made = _with_ignored(dockerfile, made, execution)
         yield BuildStarted(
             steps=len(made.steps),
@@ -120,11 +123,12 @@ class Builder:
         recorder = Recorder(made, request.file_name)
         yield from recorder.watched(execution.run())
         self._export(request, execution)
-        image = self._image(made, execution.result, request.labels)
+        image = self._image(made, execution, request)
         explanation = recorder.explanation(image.id)
         if recorder.has_misses:  # else what is known of an earlier build says more
             execution.reasons.save()
             keep(execution.cache, explanation)
+        yield from self._exchange.exported(request, execution.results, execution.result)
         stack.close()  # what was done is known before anybody is told
         yield BuildDone(
             image=self._tagged(image, tags),
@@ -254,12 +258,16 @@ class Builder:
         reasons = Reasons(cache, made, series)
         return Execution(made, cache, copier, mounter, performer, reasons)
 
-    def _image(self, made: Plan, tip: Tip, labels: dict[str, str]) -> Image:
+    def _image(self, made: Plan, execution: Execution, request: BuildRequest) -> Image:
         """The image of the target. A FROM with nothing after it is its base image itself."""
-        if tip.base_id and not tip.steps and not labels:
+        tip = execution.result
+        if tip.base_id and not tip.steps and not request.labels:
             return self._images.resolve(tip.base_id)
         created = tip.created or timestamp(0)
-        document = image_document(tip.document, made.config, tip.history, tip.diff_ids, created)
+        inline = self._exchange.inline(request, execution.results, tip)
+        document = image_document(
+            tip.document, made.config, tip.history, tip.diff_ids, created, inline
+        )
         return self._present(image_id(document)) or self._images.put(document, tip.chain_ids)
 
     def _tagged(self, image: Image, tags: tuple[str, ...]) -> Image:

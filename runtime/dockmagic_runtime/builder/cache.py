@@ -75,6 +75,15 @@ class Result:
     size: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """What a step of this build came to, and the chain that it stands on ("" for none)."""
+
+    key: str
+    below: str
+    result: Result
+
+
 class BuildCache:
     """Rows of the table `build_cache`. New ones are written together, by `flush`."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -35,6 +35,7 @@ def image_document(
     history: Sequence[Json],
     diff_ids: Sequence[str],
     created: str,
+    more: Mapping[str, str] | None = None,
 ) -> bytes:
     """The document, in one spelling only: the same build gives the same bytes."""
     system, architecture = host_platform().split("/")
@@ -47,6 +48,7 @@ def image_document(
         "created": created,
         "history": list(history),
         "rootfs": {"type": "layers", "diff_ids": list(diff_ids)},
+        **(more or {}),
     }
     return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode(
         "utf-8", "surrogatepass"

@@ -10,10 +10,12 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TYPE_CHECKING
 
 from dockmagic_runtime.builder.cache import (
     BuildCache,
     Result,
+    StepResult,
     base_key,
     files_key,
     step_key,
@@ -30,6 +32,9 @@ from dockmagic_runtime.builder.tip import Tip
 from dockmagic_runtime.errors import DockmagicError
 from dockmagic_runtime.model.events import BuildEvent, StepDone, StepStarted
 
+if TYPE_CHECKING:
+    from dockmagic_runtime.builder.cache_import import ImportedCaches
+
 
 @dataclass(slots=True)
 class Execution:
@@ -41,7 +46,9 @@ class Execution:
     mounter: Mounter
     performer: Performer
     reasons: Reasons
+    imported: ImportedCaches | None = None
     tips: dict[int, Tip] = field(default_factory=dict)
+    done: dict[int, StepResult] = field(default_factory=dict)  # by step
     claims: Claims = field(init=False)
 
     def __post_init__(self) -> None:
@@ -85,6 +92,11 @@ class Execution:
     def result(self) -> Tip:
         return self.tips[self.plan.target]
 
+    @property
+    def results(self) -> tuple[StepResult, ...]:
+        """What the steps came to, in the order of the plan."""
+        return tuple(self.done[number] for number in sorted(self.done))
+
     def _begin(self, step: BaseStep) -> Tip:
         if step.from_stage is not None:
             return self.tips[step.from_stage].copy()
@@ -113,6 +125,7 @@ class Execution:
                 result = yield from self.performer.perform(step, tip, self._layers_of)
                 tip.missed = tip.missed or step.number
                 self._keep(step, tip, key, result, contents)
+        self.done[step.number] = StepResult(key, tip.top, result)
         tip.advance(step, key, result)
         return StepDone(
             number=step.number,
@@ -149,7 +162,11 @@ class Execution:
             return result, ""
         if result is not None:
             return None, "the layers below it were made anew"
-        return None, reason or self.reasons.why(step, tip, contents)
+        result, unusable = self.imported.find(key, tip) if self.imported else (None, "")
+        if result is not None:
+            self._keep(step, tip, key, result, contents)
+            return result, ""
+        return None, unusable or reason or self.reasons.why(step, tip, contents)
 
     def _keep(self, step: Step, tip: Tip, key: str, result: Result, contents: Contents) -> None:
         self.cache.add(key, result)

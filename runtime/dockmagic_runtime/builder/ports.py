@@ -7,6 +7,8 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from dockmagic_runtime.images.archive import Limits
+from dockmagic_runtime.images.compression import Readable
 from dockmagic_runtime.linux.root import Root
 from dockmagic_runtime.model.container import Resources
 from dockmagic_runtime.model.image import Image
@@ -85,6 +87,19 @@ class Layers(Protocol):
 
         The directory is moved; it must be on the layers' file system.
         """
+        ...
+
+    def has(self, chain_id: str) -> bool: ...
+
+    def add(
+        self,
+        stream: Readable,
+        parent: str,
+        *,
+        expected_diff_id: str = "",
+        limits: Limits | None = None,
+    ) -> LayerRecord:
+        """Unpack a layer's tar on top of the chain `parent`. Raises RemoteFailed for another."""
         ...
 
     def prune(self) -> int:

@@ -25,6 +25,11 @@ class Tip:
     steps: int = 0
     missed: int = 0  # number of the first step that had to be done, if any had
 
+    @property
+    def top(self) -> str:
+        """The chain so far, "" for none."""
+        return self.chain_ids[-1] if self.chain_ids else ""
+
     def copy(self) -> Tip:
         """For a stage that begins here; what is done anew below it is done anew in it."""
         return Tip(
@@ -55,4 +60,4 @@ class Tip:
         return not result.chain_id or result.chain_id == self.chain_id_with(result.diff_id)
 
     def chain_id_with(self, diff_id: str) -> str:
-        return chain_id(self.chain_ids[-1] if self.chain_ids else "", diff_id)
+        return chain_id(self.top, diff_id)

@@ -19,9 +19,9 @@ from typing import Final
 import msgspec
 
 from dockmagic_runtime.distribution import layout
+from dockmagic_runtime.distribution.compressed import compressed_blob, kept_blob
 from dockmagic_runtime.errors import InvalidInput, NotFound
 from dockmagic_runtime.images.blobs import BlobStore
-from dockmagic_runtime.images.gzip import GzipWriter
 from dockmagic_runtime.images.layers import LayerStore
 from dockmagic_runtime.images.store import ImageStore
 from dockmagic_runtime.model.events import PullStatus, PushDone, PushEvent
@@ -35,8 +35,6 @@ CONCURRENCY: Final = 3
 _ANNOUNCED: Final = 5  # Docker's: those beyond it wait
 _STEPS: Final = 100
 _SMALLEST_STEP: Final = 512 << 10
-_GZIP: Final = f"{layout.LAYER_TYPE}+gzip"
-_ZSTD: Final = f"{layout.LAYER_TYPE}+zstd"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,22 +149,17 @@ class _Transfer:
         return manifest if is_whole else None
 
     def _described(self, image: Image, original: Manifest | None) -> list[_Layer]:
-        known = original.layers if original else map(self._kept_blob, image.chain_ids)
+        known = (
+            original.layers
+            if original
+            else [kept_blob(self._layers, self._blobs, one) for one in image.chain_ids]
+        )
         return [
             _Layer(diff_id=diff_id, chain_id=chain_id, known=descriptor)
             for diff_id, chain_id, descriptor in zip(
                 image.diff_ids, image.chain_ids, known, strict=True
             )
         ]
-
-    def _kept_blob(self, chain_id: str) -> Descriptor | None:
-        """The layer's blob, if it is kept and compressed."""
-        record = self._layers.get(chain_id)
-        kinds = {"gzip": _GZIP, "zstd": _ZSTD}
-        kind = kinds.get(record.media_type[-4:])
-        if kind is None or not record.blob or not self._blobs.has(record.blob):
-            return None
-        return Descriptor(media_type=kind, digest=record.blob, size=self._blobs.size(record.blob))
 
     # ------------------------------------------------------------------ sending
 
@@ -198,7 +191,9 @@ class _Transfer:
             self._events.put(None)
 
     def _send_one(self, layer: _Layer) -> Descriptor:
-        descriptor = layer.known or self._compressed(layer)
+        descriptor = layer.known or compressed_blob(
+            self._layers, self._blobs, layer.chain_id, self._client.check_open
+        )
         repository = self._name.repository
         if self._registry.has_blob(repository, descriptor.digest):
             self._tell("Layer already exists", layer)
@@ -210,14 +205,6 @@ class _Transfer:
                 self._registry.upload_blob(repository, descriptor, blob, progress=progress)
             self._tell("Pushed", layer)
         return descriptor
-
-    def _compressed(self, layer: _Layer) -> Descriptor:
-        with self._blobs.writer() as writer:
-            with GzipWriter(_Interruptible(writer.write, self._client.check_open)) as gzip:
-                self._layers.pack(layer.chain_id, gzip)
-            digest = writer.commit()
-        self._layers.set_blob(layer.chain_id, digest, _GZIP)
-        return Descriptor(media_type=_GZIP, digest=digest, size=writer.size)
 
     def _mounted(self, digest: str) -> str:
         """The repository of this registry that the blob could be taken over from, or ""."""
@@ -259,18 +246,6 @@ class _Transfer:
 
 class _Kind(msgspec.Struct, rename="camel"):
     media_type: str = ""
-
-
-class _Interruptible:
-    """Passes bytes on while `check` does not raise."""
-
-    def __init__(self, write: Callable[[bytes], object], check: Callable[[], None]) -> None:
-        self._write = write
-        self._check = check
-
-    def write(self, data: bytes, /) -> object:
-        self._check()
-        return self._write(data)
 
 
 def _has_failed(future: Future[Descriptor]) -> bool:

@@ -108,6 +108,21 @@ class BuildOutput:
     names: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildCachePlace:
+    """`--cache-from` or `--cache-to`. `kind` is "local" (a directory), "registry" (a reference)
+    or "inline" (the image itself, only to). `mode` is "min", for what the image is made of, or
+    "max", for all steps. `tag` and `digest` choose in a directory.
+    """
+
+    kind: str
+    where: str = ""
+    mode: str = "min"
+    tag: str = "latest"
+    digest: str = ""
+    ignore_error: bool = False
+
+
 class Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
@@ -145,4 +160,6 @@ class BuildRequest:
     shm_size: int = 64 * 1024 * 1024
     cgroup_parent: str = ""
     outputs: tuple[BuildOutput, ...] = ()
+    cache_from: tuple[BuildCachePlace, ...] = ()
+    cache_to: tuple[BuildCachePlace, ...] = ()
     check: bool = False  # only look for what is wrong or unwise: `BuildStarted` is the last event

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from dockmagic_runtime.builder import Builder
+from dockmagic_runtime.builder import Builder, Exchange
 from dockmagic_runtime.builder.ports import StepProcess
 from dockmagic_runtime.containers.workspace import Workspace
 from dockmagic_runtime.errors import NotFound
+from dockmagic_runtime.images.blobs import BlobStore
 from dockmagic_runtime.images.layers import LayerStore
 from dockmagic_runtime.images.store import ImageStore
 from dockmagic_runtime.model.events import (
@@ -108,6 +109,13 @@ class Site:
 
 
 @pytest.fixture
+def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture
 def site(area: Area, tmp_path: Path) -> Iterator[Site]:
     context = tmp_path / "context"
     context.mkdir()
@@ -127,6 +135,7 @@ def site(area: Area, tmp_path: Path) -> Iterator[Site]:
         runner,
         Workspace(str(target)),
         pull,
+        exchange=Exchange(layers, BlobStore(area)),
         scratch=str(area.scratch),
         caches=str(area.root / "cache-mounts"),
         digests=str(area.root / "context-digests"),
