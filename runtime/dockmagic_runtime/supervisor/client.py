@@ -35,6 +35,7 @@ class Client:
         self._is_open = True
         self._is_heard = True
         self._is_writing = False
+        self._is_deaf = False  # it takes nothing any more, but what it has said still counts
         self.attached = False
         self.is_told = False
         self.closes_input = False  # when it has said all: who attaches later does not
@@ -46,7 +47,7 @@ class Client:
         return len(self._pending) > OUTPUT_LIMIT
 
     def send(self, data: bytes) -> None:
-        if self._is_open:
+        if self._is_open and not self._is_deaf:
             self._pending += data
             self._flush()
 
@@ -104,9 +105,10 @@ class Client:
                 del self._pending[:sent]
         except BlockingIOError:
             pass
-        except ConnectionError:
-            self.close()
-            return
+        except ConnectionError:  # its end is read after its last words, which may be "detach"
+            self._is_deaf = True
+            self._pending.clear()
+            self.hear(True)
         if self._is_writing != bool(self._pending):
             self._is_writing = bool(self._pending)
             self._watch()

@@ -108,6 +108,17 @@ def test_a_client_that_goes_unheard_has_its_last_words(host: Host) -> None:
     assert host.is_gone
 
 
+def test_last_words_count_though_the_client_hears_no_answer(host: Host) -> None:
+    host.peer.sendall(protocol.control("detach"))
+    host.peer.close()
+    host.client.send(protocol.frame(protocol.STDOUT, b"output that comes too late"))
+    assert not host.is_gone
+    host.turn()
+    assert [kind for kind, _ in host.frames] == [protocol.CONTROL]
+    host.turn()
+    assert host.is_gone
+
+
 def test_finishing_delivers_what_is_left(host: Host) -> None:
     host.client.send(b"y" * 300_000)
     received = bytearray(host.peer.recv(1 << 20))
