@@ -26,7 +26,7 @@ from dockmagic_runtime.builder.cache_places import CachePlace
 from dockmagic_runtime.builder.ports import Layers
 from dockmagic_runtime.builder.tip import Tip
 from dockmagic_runtime.errors import DockmagicError, NotFound, RemoteFailed
-from dockmagic_runtime.images.archive import Limits
+from dockmagic_runtime.images.limits import Limits
 from dockmagic_runtime.model.events import PullStatus
 from dockmagic_runtime.registry.manifest import (
     CONFIGS,

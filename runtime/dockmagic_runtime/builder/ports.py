@@ -7,8 +7,8 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from dockmagic_runtime.images.archive import Limits
 from dockmagic_runtime.images.compression import Readable
+from dockmagic_runtime.images.limits import Limits
 from dockmagic_runtime.linux.root import Root
 from dockmagic_runtime.model.container import Resources
 from dockmagic_runtime.model.image import Image
