@@ -25,6 +25,7 @@ from dockmagic_runtime.store.area import Area
 from dockmagic_runtime.testing.host import HostSnapshot, left_behind
 
 STOCK = Path(__file__).parent.parent / "build" / "test-images"
+SERVER_STOCK = STOCK.with_name("test-servers")
 IN_CI = os.environ.get("CI") == "true"
 OPTIONAL = "optional: "
 
@@ -178,6 +179,43 @@ def stock() -> Path:
         if old != root:
             shutil.rmtree(old)
     return root
+
+
+SERVERS = ("busybox:latest", "mysql:5.7", "registry:2", "jupyter/datascience-notebook:latest")
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Engine]:
+    """An engine that has the catalogue's servers, made once and kept in build/ between runs.
+
+    All tests of a session share it, and each removes its containers: take `server_engine`.
+    """
+    root = SERVER_STOCK / _recipe_digest()
+    with Engine(root, catalogue="always") as engine:
+        present = {tag for image in engine.images() for tag in image.tags}
+        for name in SERVERS:
+            if name not in present:
+                list(engine.pull(name))
+        yield engine
+        engine.uninstall()
+    shutil.rmtree(Area.at(root).run, ignore_errors=True)
+    for old in SERVER_STOCK.iterdir():
+        if old != root:
+            shutil.rmtree(old)
+
+
+@pytest.fixture
+def server_engine(servers: Engine) -> Iterator[Engine]:
+    """The same for one test, which leaves no container, volume and image of its own behind."""
+    images = {image.id: set(image.tags) for image in servers.images(all=True)}
+    yield servers
+    for container in servers.containers(all=True):
+        servers.remove(container.id, force=True, volumes=True)
+    for volume in servers.volumes():
+        servers.remove_volume(volume.name)
+    for image in servers.images(all=True):
+        for name in set(image.tags) - images.get(image.id, set()):
+            servers.remove_image(name, force=True)
 
 
 def _recipe_digest() -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -82,3 +84,18 @@ def build(engine: Engine) -> Build:
         raise AssertionError("the build ended without an image")
 
     return build
+
+
+def log(engine: Engine, name: str) -> str:
+    """All that a container has written."""
+    return b"".join(line.text for line in engine.logs(name)).decode(errors="replace")
+
+
+def wait_for(engine: Engine, name: str, pattern: str, seconds: float = 90) -> re.Match[str]:
+    """The first match in the log of a container that runs."""
+    deadline = time.monotonic() + seconds
+    while (match := re.search(pattern, log(engine, name))) is None:
+        assert engine.container(name).status.is_alive, log(engine, name)
+        assert time.monotonic() < deadline, log(engine, name)
+        time.sleep(0.05)
+    return match

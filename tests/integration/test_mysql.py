@@ -2,56 +2,29 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
+import gzip
 from pathlib import Path
 
 import pytest
 
 from dockmagic_runtime import Engine
 from dockmagic_runtime.model.container import ContainerSpec, ExecSpec, Mount, Status
-from dockmagic_runtime.store.area import Area
 
-from .conftest import Ended, collect
+from .conftest import Ended, collect, wait_for
 
 pytestmark = [pytest.mark.root, pytest.mark.network, pytest.mark.slow]
-_SECONDS = 90
-
-
-@pytest.fixture(scope="module")
-def stocked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    """One area for all: making the image takes half a minute."""
-    with Engine(Area.at(tmp_path_factory.mktemp("mysql")).root, catalogue="always") as engine:
-        for _ in engine.pull("mysql:5.7"):
-            pass
-        yield engine
-        engine.uninstall()
 
 
 @pytest.fixture
-def engine(stocked: Engine) -> Iterator[Engine]:
-    yield stocked
-    for container in stocked.containers(all=True):
-        stocked.remove(container.id, force=True, volumes=True)
-
-
-def log(engine: Engine, name: str) -> str:
-    return b"".join(line.text for line in engine.logs(name)).decode(errors="replace")
+def engine(server_engine: Engine) -> Engine:
+    return server_engine
 
 
 def start(engine: Engine, name: str = "db", *, mounts: tuple[Mount, ...] = (), **env: str) -> None:
     """Run it, and wait until it answers on the network (not only to its own preparation)."""
     variables = tuple(f"{key}={value}" for key, value in env.items())
     engine.run_detached(ContainerSpec(image="mysql:5.7", name=name, env=variables, mounts=mounts))
-    wait_ready(engine, name)
-
-
-def wait_ready(engine: Engine, name: str) -> None:
-    deadline = time.monotonic() + _SECONDS
-    while "port: 3306" not in log(engine, name):
-        assert engine.container(name).status.is_alive, log(engine, name)
-        assert time.monotonic() < deadline, log(engine, name)
-        time.sleep(0.1)
+    wait_for(engine, name, "port: 3306")
 
 
 def ask(engine: Engine, query: str, *options: str, name: str = "db") -> Ended:
@@ -94,21 +67,42 @@ def test_passwords_database_and_user(engine: Engine) -> None:
     assert (stopped.status, stopped.exit_code) == (Status.EXITED, 0)
 
 
+def test_an_empty_password_has_to_be_allowed(engine: Engine) -> None:
+    start(engine, MYSQL_ALLOW_EMPTY_PASSWORD="yes")
+    assert ask(engine, "SELECT 1", "-uroot").stdout == "1\n"
+
+
+def test_a_random_password_is_told_in_the_log(engine: Engine) -> None:
+    start(engine, MYSQL_RANDOM_ROOT_PASSWORD="1")
+    password = wait_for(engine, "db", r"GENERATED ROOT PASSWORD: (\S+)")[1]
+    assert ask(engine, "SELECT 1", "-uroot", f"-p{password}").stdout == "1\n"
+    assert ask(engine, "SELECT 1", "-uroot").code == 1
+
+
+def test_a_password_may_be_in_a_file(engine: Engine, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("from a file\n")
+    mounts = (Mount(kind="bind", source=str(tmp_path), target="/run/secrets"),)
+    start(engine, mounts=mounts, MYSQL_ROOT_PASSWORD_FILE="/run/secrets/secret")
+    assert ask(engine, "SELECT 1", "-uroot", "-pfrom a file").stdout == "1\n"
+
+
 def test_scripts_are_run_once_and_data_outlives_the_container(
     engine: Engine, tmp_path: Path
 ) -> None:
     (tmp_path / "1.sql").write_text("CREATE TABLE t (x INT); INSERT INTO t VALUES (1);")
     (tmp_path / "2.sh").write_text('echo "INSERT INTO t VALUES (2);" | sql shop\n')
+    (tmp_path / "3.sql.gz").write_bytes(gzip.compress(b"INSERT INTO t VALUES (3);"))
+    (tmp_path / "4.txt").write_text("nothing to be run\n")
     mounts = (
         Mount(kind="bind", source=str(tmp_path), target="/docker-entrypoint-initdb.d"),
         Mount(kind="volume", source="data", target="/var/lib/mysql"),
     )
     start(engine, mounts=mounts, MYSQL_ROOT_PASSWORD="p", MYSQL_DATABASE="shop")
     everything = ("SELECT x FROM t ORDER BY x", "-uroot", "-pp", "shop")
-    assert ask(engine, *everything).stdout == "1\n2\n"
+    assert ask(engine, *everything).stdout == "1\n2\n3\n"
     engine.remove("db", force=True)
     start(engine, mounts=mounts, MYSQL_ROOT_PASSWORD="other")
-    assert ask(engine, *everything).stdout == "1\n2\n"
+    assert ask(engine, *everything).stdout == "1\n2\n3\n"
     engine.remove("db", force=True)
     engine.remove_volume("data")
 
@@ -119,10 +113,7 @@ def test_a_preparation_that_was_killed_is_begun_again(engine: Engine) -> None:
         image="mysql:5.7", name="db", env=("MYSQL_ROOT_PASSWORD=p",), mounts=mounts
     )
     engine.run_detached(spec)
-    deadline = time.monotonic() + _SECONDS
-    while "Initializing database files" not in log(engine, "db"):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    wait_for(engine, "db", "Initializing database files")
     engine.remove("db", force=True)
     start(engine, mounts=mounts, MYSQL_ROOT_PASSWORD="p")
     assert ask(engine, "SELECT 1", "-uroot", "-pp").stdout == "1\n"

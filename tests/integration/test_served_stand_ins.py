@@ -3,56 +3,25 @@
 from __future__ import annotations
 
 import json
-import re
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dockmagic_runtime import Engine
 from dockmagic_runtime.model.container import ContainerSpec, ExecSpec, Mount
-from dockmagic_runtime.store.area import Area
 
-from .conftest import collect
+from .conftest import collect, wait_for
 
 pytestmark = [pytest.mark.root, pytest.mark.network, pytest.mark.slow]
-_SECONDS = 90
 NOTEBOOK = "jupyter/datascience-notebook"
 
 
-@pytest.fixture(scope="module")
-def stocked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
-    with Engine(Area.at(tmp_path_factory.mktemp("served")).root, catalogue="always") as engine:
-        yield engine
-        engine.uninstall()
-
-
 @pytest.fixture
-def engine(stocked: Engine) -> Iterator[Engine]:
-    yield stocked
-    for container in stocked.containers(all=True):
-        stocked.remove(container.id, force=True, volumes=True)
-
-
-def pull(engine: Engine, name: str) -> None:
-    for _ in engine.pull(name):
-        pass
-
-
-def log(engine: Engine, name: str) -> str:
-    return b"".join(line.text for line in engine.logs(name)).decode(errors="replace")
-
-
-def wait_for(engine: Engine, name: str, pattern: str) -> re.Match[str]:
-    deadline = time.monotonic() + _SECONDS
-    while (match := re.search(pattern, log(engine, name))) is None:
-        assert engine.container(name).status.is_alive, log(engine, name)
-        assert time.monotonic() < deadline, log(engine, name)
-        time.sleep(0.1)
-    return match
+def engine(server_engine: Engine) -> Engine:
+    return server_engine
 
 
 def fetch(url: str, data: bytes | None = None, method: str = "GET") -> Any:
@@ -64,8 +33,6 @@ def fetch(url: str, data: bytes | None = None, method: str = "GET") -> Any:
 
 
 def test_a_registry_is_pushed_to_and_pulled_from(engine: Engine) -> None:
-    pull(engine, "registry:2")
-    pull(engine, "busybox")
     image = engine.image("registry:2")
     assert image.config.exposed_ports == ("5000/tcp",)
     assert image.config.volumes == ("/var/lib/registry",)
@@ -78,7 +45,7 @@ def test_a_registry_is_pushed_to_and_pulled_from(engine: Engine) -> None:
     list(engine.push(name))
     pushed = engine.image(name).id
     engine.remove_image(name)
-    pull(engine, name)
+    list(engine.pull(name))
     assert engine.image(name).id == pushed
     assert [one.name for one in engine.search("localhost:5000/")] == ["localhost:5000/team/bb"]
     assert json.loads(engine.manifest(name))["config"]["digest"] == pushed
@@ -87,7 +54,6 @@ def test_a_registry_is_pushed_to_and_pulled_from(engine: Engine) -> None:
 
 
 def test_a_notebook_server_with_its_libraries(engine: Engine) -> None:
-    pull(engine, NOTEBOOK)
     config = engine.image(NOTEBOOK).config
     assert config.exposed_ports == ("8888/tcp",)
     assert (config.user, config.working_dir) == ("jovyan", "/home/jovyan")
@@ -110,10 +76,55 @@ def test_a_notebook_server_with_its_libraries(engine: Engine) -> None:
 
 
 def test_a_notebook_server_takes_its_token_and_its_options(engine: Engine) -> None:
-    pull(engine, NOTEBOOK)
     command = ("start-notebook.sh", "--ServerApp.base_url=/x/")
     spec = ContainerSpec(image=NOTEBOOK, name="lab", command=command, env=("JUPYTER_TOKEN=open",))
     engine.run_detached(spec)
     wait_for(engine, "lab", r"http://127\.0\.0\.1:8888/x/lab")
     address = engine.container("lab").ip_address
     assert fetch(f"http://{address}:8888/x/api/kernels?token=open") == []
+
+
+def said(engine: Engine, command: str, *env: str, **options: Any) -> str:
+    """What a shell command writes when it is given to the image's start.sh."""
+    spec = ContainerSpec(
+        image=NOTEBOOK, command=("start.sh", "sh", "-c", command), env=env, **options
+    )
+    ended = collect(engine.run(spec))
+    assert ended.code == 0, ended.stderr
+    return ended.stdout
+
+
+WHO = "echo $(id -un):$(id -u):$(id -g) $PWD $HOME $(umask)"
+
+
+def test_the_notebook_s_user_is_as_the_variables_say(engine: Engine) -> None:
+    assert said(engine, WHO) == "jovyan:1000:100 /home/jovyan /home/jovyan 0022\n"
+    assert said(engine, WHO, user="root") == "jovyan:1000:100 /home/jovyan /home/jovyan 0022\n"
+    variables = ("NB_USER=ada", "NB_UID=1234", "NB_GID=200", "NB_UMASK=002")
+    told = said(engine, WHO, *variables, user="root")
+    assert told == "ada:1234:200 /home/ada /home/ada 0002\n"
+    assert said(engine, "touch x && stat -c %U x; jupyter --version | head -1", *variables,
+                user="root").splitlines()[0] == "ada"  # fmt: skip
+
+
+def test_the_notebook_s_user_may_be_root_only_if_that_is_granted(engine: Engine) -> None:
+    assert said(engine, "sudo -n id -u", "GRANT_SUDO=yes", user="root") == "0\n"
+    assert said(engine, "sudo -n id -u 2>/dev/null || echo no", user="root") == "no\n"
+
+
+def test_a_folder_is_given_to_the_notebook_s_user(engine: Engine, tmp_path: Path) -> None:
+    mounts = (Mount(kind="bind", source=str(tmp_path), target="/home/jovyan/work"),)
+    write = "touch work/made 2>/dev/null && echo done || echo refused"
+    assert said(engine, write, mounts=mounts) == "refused\n"
+    options = ("CHOWN_EXTRA=/home/jovyan/work", "CHOWN_EXTRA_OPTS=-R")
+    assert said(engine, write, *options, user="root", mounts=mounts) == "done\n"
+    assert (tmp_path / "made").stat().st_uid == 1000
+
+
+def test_what_only_root_can_do_is_said(engine: Engine) -> None:
+    spec = ContainerSpec(image=NOTEBOOK, command=("start.sh", "true"), env=("NB_UID=7",))
+    ended = collect(engine.run(spec))
+    assert (ended.code, ended.stderr) == (
+        0,
+        "start.sh: NB_UID=7 needs a container that starts as root\n",
+    )
