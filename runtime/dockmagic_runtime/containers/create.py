@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -31,8 +32,10 @@ def create(
     if spec.auto_remove and spec.restart.name != "no":
         raise InvalidInput("conflicting options: cannot specify both --restart and --rm")
     networks = attachments(starter.networks, spec)
-    record = replace(_record(secrets.token_hex(32), spec, image), networks=networks)
     registry, volumes = starter.registry, starter.volumes
+    container_id = secrets.token_hex(32)
+    hostname = spec.hostname or _hostname(registry, spec.network) or container_id[:12]
+    record = replace(_record(container_id, hostname, spec, image), networks=networks)
     if record.name and (spec.mounts or image.config.volumes):
         with registry.database.transaction() as connection:  # before anything is copied
             registry.require_free(connection, record.name)
@@ -66,10 +69,17 @@ def _add(registry: Registry, record: Record) -> Record:
     return record
 
 
-def _record(container_id: str, spec: ContainerSpec, image: Image) -> Record:
+def _hostname(registry: Registry, network: str) -> str:
+    """Of whom the network is shared with; empty when it is with nobody."""
+    if network == "host":
+        return socket.gethostname()
+    _, is_shared, other = network.partition("container:")
+    return registry.find(other).hostname if is_shared else ""
+
+
+def _record(container_id: str, hostname: str, spec: ContainerSpec, image: Image) -> Record:
     entrypoint, command = command_line(spec, image)
     config = image.config
-    hostname = spec.hostname or container_id[:12]
     return Record(
         id=container_id,
         name=spec.name,

@@ -55,6 +55,11 @@ class Record:
         return (Attachment(network="bridge"),) if self.spec.network == "bridge" else ()
 
     @property
+    def has_names(self) -> bool:
+        """Whether it is on a network whose names a resolver knows."""
+        return any(one.network != "bridge" for one in self.attachments)
+
+    @property
     def argv(self) -> tuple[str, ...]:
         return (*self.entrypoint, *self.command)
 

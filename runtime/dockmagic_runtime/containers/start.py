@@ -100,6 +100,10 @@ class Starter:
             name=record.name,
             hostname=record.hostname,
             directory=self.registry.directory(record.id),
+            servers=record.spec.dns,
+            local_only=any(
+                one.startswith("ndots:") and one != "ndots:0" for one in record.spec.dns_options
+            ),
         )
 
     def _request(
@@ -114,7 +118,7 @@ class Starter:
                 connection,
                 upper=f"{directory}/upper",
                 work=f"{directory}/work",
-                etc=directory,
+                etc=self._etc(record),
             ),
             run=self.registry.run(record.id),
             directory=directory,
@@ -143,7 +147,8 @@ class Starter:
         step_mounts: tuple[Operation, ...] = (),
     ) -> SandboxPlan:
         """The plan of a start with that writable layer; writes Docker's three files to `etc`."""
-        self._write_etc(record, connection, etc)
+        if not record.spec.network.startswith("container:"):
+            self._write_etc(record, connection, etc)
         around = self.surroundings(record, connection, upper=upper, work=work, etc=etc)
         return plan(record, replace(around, step_mounts=step_mounts))
 
@@ -214,12 +219,18 @@ class Starter:
         init = init_layer.ensure(f"{self.area.layers}/{top}-init", paths, str(self.area.scratch))
         return (init, *paths)
 
+    def _etc(self, record: Record) -> str:
+        """Where its three files are: with another's network they are the other's."""
+        while record.spec.network.startswith("container:"):
+            record = self.registry.find(record.spec.network.removeprefix("container:"))
+        return self.registry.directory(record.id)
+
     def _write_etc(self, record: Record, connection: Connection | None, directory: str) -> None:
         spec = record.spec
         files = {
             "hostname": f"{record.hostname}\n",
             "hosts": self.networks.hosts(record.hostname, spec, connection),
-            "resolv.conf": self.networks.resolv_conf(spec),
+            "resolv.conf": self.networks.resolv_conf(spec, has_names=record.has_names),
         }
         for name, text in files.items():
             with open(f"{directory}/{name}", "w", encoding="utf-8") as stream:

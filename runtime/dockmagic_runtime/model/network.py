@@ -96,6 +96,7 @@ class Attachment:
     ipv6: str = ""
     mac_address: str = ""
     driver_options: tuple[tuple[str, str], ...] = ()
+    links: tuple[tuple[str, str], ...] = ()  # names that are its alone, and whose: name or id
     gw_priority: int = 0
 
 

@@ -8,17 +8,16 @@ What the kernel removes with that namespace (the veth pair, the addresses) is no
 from __future__ import annotations
 
 import errno
-import json
 import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from dockmagic_runtime.linux.constants import CLONE_NEWNET
 from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.linux.netlink import Message, Netlink
-from dockmagic_runtime.network import rtnl
+from dockmagic_runtime.network import endpoints, rtnl
 from dockmagic_runtime.sandbox.operation import Context, UndoneByKernel, operation
 
 _LOOKS, _BETWEEN_LOOKS = 200, 0.0005  # at most a tenth of a second
@@ -222,24 +221,26 @@ class RegisterEndpoint:
     ipv4: str
     ipv6: str
     hostname: str
+    network: str = ""
+    internal: bool = False
+    links: tuple[tuple[str, str], ...] = ()  # names that are its alone, and whose
 
     def describe(self) -> str:
         return f"let network {self.network_id[:12]} know {self.name} at {self.ipv4}"
 
-    @property
-    def path(self) -> str:
-        return f"{self.networks}/{self.network_id}/endpoints/{self.container_id}.json"
-
     def execute(self, context: Context) -> None:
-        entry = {
-            "name": _current_name(self.directory) or self.name,
-            "aliases": list(self.aliases),
-            "ipv4": self.ipv4,
-            "ipv6": self.ipv6,
-            "short_id": self.container_id[:12],
-            "hostname": self.hostname,
-        }
-        write_entry(self.path, entry)
+        entry = endpoints.Endpoint(
+            name=_current_name(self.directory) or self.name,
+            aliases=self.aliases,
+            ipv4=self.ipv4,
+            ipv6=self.ipv6,
+            short_id=self.container_id[:12],
+            hostname=self.hostname,
+            network=self.network,
+            internal=self.internal,
+            links=dict(self.links),
+        )
+        endpoints.write(self.networks, self.network_id, self.container_id, entry)
 
     def keep(self, context: Context) -> tuple[None, tuple[int, ...]]:
         return None, ()
@@ -248,10 +249,7 @@ class RegisterEndpoint:
         """There is nothing to answer for but the file."""
 
     def undo(self, context: Context) -> None:
-        try:
-            os.unlink(self.path)
-        except FileNotFoundError:
-            pass  # it was disconnected, and the network removed, while it ran
+        endpoints.remove(self.networks, self.network_id, self.container_id)
 
 
 def _current_name(directory: str) -> str:
@@ -260,14 +258,6 @@ def _current_name(directory: str) -> str:
             return stream.read()
     except FileNotFoundError:
         return ""
-
-
-def write_entry(path: str, entry: dict[str, Any]) -> None:
-    """Whole or not at all. The name of the temporary file does not end in .json."""
-    temporary = f"{path}.{os.getpid()}"
-    with open(temporary, "w", encoding="utf-8") as stream:
-        json.dump(entry, stream)
-    os.rename(temporary, path)
 
 
 @operation

@@ -24,7 +24,7 @@ class Endpoint:
 
     `short_id` are the first twelve digits of its id; `network` is the network's name. On a network
     that is `internal` nothing is asked of the outside. `links` are names that this container alone
-    has for others, each with the other's id.
+    has for others, each with a name that all know, or an id.
     """
 
     name: str

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from dockmagic_runtime.errors import InvalidInput
 
+RESOLV_CONF = "/etc/resolv.conf"
+BEHIND_STUB = "/run/systemd/resolve/resolv.conf"
 STUB = "127.0.0.53"  # systemd-resolved, on the host's loopback
+EMBEDDED = "127.0.0.11"  # the resolver of a container on networks of users
 PUBLIC_SERVERS = ("8.8.8.8", "8.8.4.4")  # what Docker falls back to
 _HOSTS = """\
 127.0.0.1\tlocalhost
@@ -58,9 +62,18 @@ class Resolver:
         usable = [one for one in self.servers if not one.startswith("127.") and ":" not in one]
         return Resolver(
             servers=tuple(dns) or tuple(usable) or PUBLIC_SERVERS,
-            search=tuple(one for one in search if one != ".") if search else self.search,
+            search=self._search(search),
             options=tuple(options) or self.options,
         )
+
+    def for_resolver(self, *, search: Sequence[str], options: Sequence[str]) -> Resolver:
+        """For a container whose names the embedded resolver knows: it is asked first for all."""
+        chosen = tuple(options) or self.options
+        ndots = () if any(one.startswith("ndots:") for one in chosen) else ("ndots:0",)
+        return Resolver(servers=(EMBEDDED,), search=self._search(search), options=(*chosen, *ndots))
+
+    def _search(self, search: Sequence[str]) -> tuple[str, ...]:
+        return tuple(one for one in search if one != ".") if search else self.search
 
     def __str__(self) -> str:
         lines = [f"nameserver {server}" for server in self.servers]
@@ -80,19 +93,30 @@ def text_of(path: str) -> str:
         return ""
 
 
+def own_addresses(endpoint: Mapping[str, Any]) -> tuple[str, ...]:
+    """Of a state file's fields: on each network, in order, IPv4 before IPv6."""
+    there = endpoint.get("networks", {}).values()
+    every = [one[key] for one in there for key in ("ip_address", "ip6_address")]
+    return tuple(filter(None, every))
+
+
 def hosts(
     hostname: str,
     *,
-    address: str = "",
+    addresses: Sequence[str] = (),
     domainname: str = "",
     extra: Iterable[str] = (),
     gateway: str = "",
+    linked: Iterable[tuple[str, str]] = (),
 ) -> str:
-    """`extra` are `--add-host` values, NAME:ADDRESS; `host-gateway` stands for the gateway."""
+    """`extra` are `--add-host` values, NAME:ADDRESS; `host-gateway` stands for the gateway.
+
+    `linked` are the lines of `--link`: an address and the names of who has it.
+    """
     lines = [_extra_line(one, gateway) for one in extra]
-    if address:
-        full = f"{hostname}.{domainname} " if domainname else ""
-        lines.append(f"{address}\t{full}{hostname}")
+    lines += [f"{address}\t{those}" for address, those in linked]
+    full = f"{hostname}.{domainname} " if domainname else ""
+    lines += [f"{address}\t{full}{hostname}" for address in addresses]
     return _HOSTS + "".join(f"{line}\n" for line in lines)
 
 

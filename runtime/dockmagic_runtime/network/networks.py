@@ -20,11 +20,11 @@ from dockmagic_runtime.network.leases import Lease
 from dockmagic_runtime.network.operations import ensure_table
 from dockmagic_runtime.network.plan import Connection, Endpoint, Guest, fabric_of, plan
 from dockmagic_runtime.network.pools import Block
-from dockmagic_runtime.network.store import DEFAULT, RESOLV_CONF, NetworkStore, text_of
+from dockmagic_runtime.network.store import DEFAULT, NetworkStore
 from dockmagic_runtime.store.area import Area
 from dockmagic_runtime.store.database import Database
 
-_RESOLV_CONF_BEHIND_STUB = "/run/systemd/resolve/resolv.conf"
+_HOSTS = "/etc/hosts"
 _DEFAULT_ATTACHMENT = (Attachment(network=DEFAULT),)
 
 
@@ -99,25 +99,37 @@ class Networks:
         if not network_id:
             self._claims.drop(container_id)
 
-    def hosts(self, hostname: str, spec: ContainerSpec, connection: Connection | None) -> str:
-        """The text of the container's /etc/hosts."""
+    @staticmethod
+    def hosts(
+        hostname: str,
+        spec: ContainerSpec,
+        connection: Connection | None,
+        linked: Sequence[tuple[str, str]] = (),
+    ) -> str:
+        """The text of the container's /etc/hosts; `linked` are an address and names each."""
+        if spec.network == "host" and not spec.extra_hosts:
+            return names.text_of(_HOSTS)
         endpoint = connection.endpoint if connection else {}
         return names.hosts(
             hostname,
-            address=endpoint.get("ip_address", ""),
+            addresses=names.own_addresses(endpoint),
             domainname=spec.domainname,
             extra=spec.extra_hosts,
-            gateway=endpoint.get("gateway", ""),
+            gateway=endpoint.get("gateway", "") or ("127.0.0.1" if spec.network == "host" else ""),
+            linked=linked,
         )
 
     @staticmethod
-    def resolv_conf(spec: ContainerSpec) -> str:
-        """The text of the container's /etc/resolv.conf."""
-        host = names.Resolver.parse(text_of(RESOLV_CONF))
-        if spec.network == "host":
-            return str(host)
+    def resolv_conf(spec: ContainerSpec, *, has_names: bool = False) -> str:
+        """The text of the container's /etc/resolv.conf; `has_names` with a resolver of its own."""
+        text = names.text_of(names.RESOLV_CONF)
+        if spec.network == "host" and not (spec.dns or spec.dns_search or spec.dns_options):
+            return text
+        host = names.Resolver.parse(text)
         if host.is_stub:
-            host = names.Resolver.parse(text_of(_RESOLV_CONF_BEHIND_STUB))
+            host = names.Resolver.parse(names.text_of(names.BEHIND_STUB))
+        if has_names:
+            return str(host.for_resolver(search=spec.dns_search, options=spec.dns_options))
         return str(
             host.for_container(dns=spec.dns, search=spec.dns_search, options=spec.dns_options)
         )

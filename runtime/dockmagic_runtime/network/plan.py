@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
 from typing import Any
 
+from dockmagic_runtime.errors import Unsupported
 from dockmagic_runtime.model.container import PortMapping
 from dockmagic_runtime.model.network import Attachment, Network
 from dockmagic_runtime.network import options, rtnl
@@ -23,6 +27,7 @@ from dockmagic_runtime.network.operations import (
     HoldPorts,
     PublishPorts,
 )
+from dockmagic_runtime.network.resolving import ServeNames
 from dockmagic_runtime.sandbox.operation import Operation
 
 
@@ -47,12 +52,17 @@ class Place:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guest:
-    """The container, as its networks know it. `directory` is where its own files are."""
+    """The container, as its networks know it. `directory` is where its own files are.
+
+    `servers` and `local_only` are its resolver's: see `ServeNames`.
+    """
 
     id: str
     name: str = ""
     hostname: str = ""
     directory: str = ""
+    servers: tuple[str, ...] = ()
+    local_only: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,11 +111,7 @@ def plan(
         *([_hold(way_out.network, ports)] if is_published else []),
         *(one for endpoint in endpoints for one in plug_in(guest, endpoint, endpoint is way_out)),
         *([publish(place, guest, way_out)] if is_published else []),
-        *(
-            register(place, guest, endpoint)
-            for endpoint in endpoints
-            if not endpoint.network.is_predefined
-        ),
+        *(_names(place, guest, endpoints)),
     )
     return Connection(
         operations=operations,
@@ -200,6 +206,33 @@ def publish(place: Place, guest: Guest, way_out: Endpoint) -> PublishPorts:
     )
 
 
+def _names(place: Place, guest: Guest, endpoints: Sequence[Endpoint]) -> Iterator[Operation]:
+    """Only networks of users have names; then the default network counts too, as a way out."""
+    if any(not one.network.is_predefined for one in endpoints):
+        for endpoint in endpoints:
+            yield register(place, guest, endpoint)
+        yield serve_names(place, guest)
+
+
+def serve_names(place: Place, guest: Guest) -> ServeNames:
+    return ServeNames(
+        container_id=guest.id,
+        networks=place.networks,
+        servers=guest.servers,
+        local_only=guest.local_only,
+        library=_library(),
+    )
+
+
+@cache
+def _library() -> str:
+    """Where dnslib is; only looked for, since it is loaded by those who resolve."""
+    found = find_spec("dnslib")
+    if found is None or found.origin is None:
+        raise Unsupported("the package dnslib is missing", hint="pip install dnslib")
+    return os.path.dirname(os.path.dirname(found.origin))
+
+
 def register(place: Place, guest: Guest, endpoint: Endpoint) -> RegisterEndpoint:
     return RegisterEndpoint(
         networks=place.networks,
@@ -211,6 +244,9 @@ def register(place: Place, guest: Guest, endpoint: Endpoint) -> RegisterEndpoint
         ipv4=endpoint.lease.address,
         ipv6=endpoint.lease.address6,
         hostname=guest.hostname,
+        network=endpoint.network.name,
+        internal=endpoint.network.internal,
+        links=endpoint.attachment.links,
     )
 
 

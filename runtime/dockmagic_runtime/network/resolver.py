@@ -54,7 +54,7 @@ class Resolver:
         self._listener = listener
         self._zone = zone
         self._servers = servers
-        self._forwarder = Forwarder(self.selector, open_socket)
+        self.forwarder = Forwarder(self.selector, open_socket)
         self._local_only = local_only
         self._streams: set[Stream] = set()
         self._last = time.monotonic()
@@ -68,21 +68,21 @@ class Resolver:
 
     @property
     def _is_busy(self) -> bool:
-        return bool(self._streams) or self._forwarder.is_busy
+        return bool(self._streams) or self.forwarder.is_busy
 
     def turn(self, longest: float) -> None:
         """Wait for something to do, at most so many seconds, and do it."""
-        waits = (longest, self.timeouts.next, self._forwarder.timeouts.next)
+        waits = (longest, self.timeouts.next, self.forwarder.timeouts.next)
         for key, events in self.selector.select(min(one for one in waits if one is not None)):
             if self.selector.get_map().get(key.fd) is key:
                 key.data(events)
         self.timeouts.fire()
-        self._forwarder.timeouts.fire()
+        self.forwarder.timeouts.fire()
 
     def close(self) -> None:
         for one in list(self._streams):
             one.close()
-        self._forwarder.close()
+        self.forwarder.close()
         self.selector.close()
 
     def handle(self, packet: bytes, answered: Answered, *, stream: bool = False) -> None:
@@ -98,7 +98,7 @@ class Resolver:
         if found is not None:
             whole(found)
         elif known.may_ask_outside:
-            self._forwarder.ask(query, self._servers(), whole)
+            self.forwarder.ask(query, self._servers(), whole)
         else:
             whole(messages.failure(query))
 

@@ -12,6 +12,7 @@ import contextlib
 import errno
 import os
 import socket
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Final
@@ -51,6 +52,7 @@ class ServeNames:
     networks: str
     servers: tuple[str, ...] = ()
     local_only: bool = False
+    library: str = ""  # directory of dnslib: a supervisor has none but this package's on its path
 
     def describe(self) -> str:
         return f"inside: let a resolver answer on {ADDRESS}:{PORT} for the networks' names"
@@ -71,6 +73,7 @@ class ServeNames:
 
     def run(self, linux: Linux, inside: int, datagrams: int, listener: int) -> None:
         """Be the resolver until no question comes. `inside` is a pidfd of the container."""
+        sys.path.append(self.library)
         from dockmagic_runtime.network.resolver import Resolver, Sockets
         from dockmagic_runtime.network.servers import HostServers, of_flags
         from dockmagic_runtime.network.zone import Zone

@@ -8,9 +8,6 @@ from collections.abc import Sequence
 from dockmagic_runtime.network import names
 from dockmagic_runtime.network.forwarding import Server
 
-RESOLV_CONF = "/etc/resolv.conf"
-BEHIND_STUB = "/run/systemd/resolve/resolv.conf"
-
 
 def of_flags(dns: Sequence[str]) -> tuple[Server, ...]:
     """`--dns`: asked as a program in the container would ask them, loopback addresses too."""
@@ -35,7 +32,7 @@ def of_host(text: str, behind_stub: str) -> tuple[Server, ...]:
 class HostServers:
     """The host's, as its files say now: a laptop changes them with every network it joins."""
 
-    def __init__(self, path: str = RESOLV_CONF, behind_stub: str = BEHIND_STUB) -> None:
+    def __init__(self, path: str = names.RESOLV_CONF, behind_stub: str = names.BEHIND_STUB) -> None:
         self._paths = (path, behind_stub)
         self._seen: tuple[int, ...] | None = None
         self._servers: tuple[Server, ...] = ()

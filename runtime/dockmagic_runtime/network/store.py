@@ -17,7 +17,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 from dockmagic_runtime.errors import Conflict
 from dockmagic_runtime.linux.netlink import NETLINK_NETFILTER, Netlink
@@ -46,7 +45,6 @@ from dockmagic_runtime.store.events import emit
 
 DEFAULT = "bridge"
 _HOST_LOCK = "/run/dockmagic.lock"
-RESOLV_CONF = "/etc/resolv.conf"
 
 
 class NetworkStore:
@@ -143,7 +141,7 @@ class NetworkStore:
         for address, length, index in rtnl.routes(netlink):
             if link is None or index != link.index:
                 yield Block(pools.number_of(address), length)
-        for server in names.Resolver.parse(text_of(RESOLV_CONF)).servers:
+        for server in names.Resolver.parse(names.text_of(names.RESOLV_CONF)).servers:
             if ":" not in server:
                 yield Block.parse(server)
 
@@ -343,10 +341,3 @@ def _overlap(reason: str) -> Conflict:
     return Conflict(
         "invalid pool request: Pool overlaps with other one on this address space", hint=reason
     )
-
-
-def text_of(path: str) -> str:
-    try:
-        return Path(path).read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        return ""  # a host without resolv.conf has no servers of its own

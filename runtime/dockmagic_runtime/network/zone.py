@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from dockmagic_runtime.network import endpoints
 from dockmagic_runtime.network.endpoints import Endpoint
 
+_WITHOUT_NAMES = "bridge"  # the default network: as in Docker it is only a way out
 _STEP = 50_000_000  # nanoseconds; a jiffy is at most ten million
 
 
@@ -33,15 +34,14 @@ class Neighbourhood:
 
     name: str
     names: dict[str, list[Endpoint]] = field(default_factory=dict)
-    by_id: dict[str, Endpoint] = field(default_factory=dict)
     by_address: dict[str, Endpoint] = field(default_factory=dict)
 
     def add(self, container_id: str, one: Endpoint) -> None:
-        self.by_id[container_id] = one
         for address in (one.ipv4, one.ipv6):
             if address:
                 self.by_address[canonical(address)] = one
-        for name in {one.name, one.short_id, one.hostname, *one.aliases} - {""}:
+        names = {one.name, one.short_id, container_id, one.hostname, *one.aliases}
+        for name in names - {""}:
             self.names.setdefault(name.lower(), []).append(one)
 
 
@@ -60,16 +60,11 @@ class Snapshot:
         As in Docker the first network that knows it answers, and a link wins over all.
         """
         name = name.lower()
-        linked = self._linked(name)
-        if linked:
-            return linked
-        return next((found for one in self.neighbourhoods if (found := _find(one, name))), None)
+        target = self.links.get(name, "").lower()
+        return (target and self._named(target)) or self._named(name) or None
 
-    def _linked(self, name: str) -> Found | None:
-        target = self.links.get(name)
-        if target is None:
-            return None
-        return _found([one.by_id[target] for one in self.neighbourhoods if target in one.by_id])
+    def _named(self, name: str) -> Found | None:
+        return next((found for one in self.neighbourhoods if (found := _find(one, name))), None)
 
     def name_of(self, address: str) -> str:
         """`name.network` of who has that address; empty when nobody has."""
@@ -144,6 +139,8 @@ class Zone:
 
     def _neighbourhoods(self, own: tuple[tuple[str, Endpoint], ...]) -> Iterator[Neighbourhood]:
         for network_id, mine in own:
+            if mine.network == _WITHOUT_NAMES:
+                continue
             made = Neighbourhood(mine.network or network_id)
             for container_id, one in endpoints.of_network(self._networks, network_id):
                 made.add(container_id, one)

@@ -81,11 +81,11 @@ ff02::2\tip6-allrouters
 
 
 def test_a_container_knows_itself() -> None:
-    assert hosts("abc", address="172.17.0.2") == BASE + "172.17.0.2\tabc\n"
+    assert hosts("abc", addresses=("172.17.0.2",)) == BASE + "172.17.0.2\tabc\n"
 
 
 def test_with_a_domain_the_full_name_comes_first() -> None:
-    text = hosts("abc", address="172.17.0.2", domainname="example.org")
+    text = hosts("abc", addresses=("172.17.0.2",), domainname="example.org")
     assert text == BASE + "172.17.0.2\tabc.example.org abc\n"
 
 
@@ -95,7 +95,7 @@ def test_without_an_address_there_is_loopback_alone() -> None:
 
 def test_extra_hosts_are_added() -> None:
     extra = ("db:10.0.0.9", "six:2001:db8::1", "quoted=[2001:db8::2]", "up:host-gateway")
-    text = hosts("abc", address="172.17.0.2", extra=extra, gateway="172.17.0.1")
+    text = hosts("abc", addresses=("172.17.0.2",), extra=extra, gateway="172.17.0.1")
     assert text == BASE + (
         "10.0.0.9\tdb\n2001:db8::1\tsix\n2001:db8::2\tquoted\n172.17.0.1\tup\n172.17.0.2\tabc\n"
     )

@@ -17,7 +17,7 @@ from dockmagic_runtime.errors import Conflict
 from dockmagic_runtime.linux.netlink import open_for_others
 from dockmagic_runtime.linux.syscalls import Kernel
 from dockmagic_runtime.model.container import ContainerSpec, PortMapping
-from dockmagic_runtime.network import networks as module
+from dockmagic_runtime.network import names
 from dockmagic_runtime.network.networks import Networks
 from dockmagic_runtime.network.operations import NETFILTER, PORTS
 from dockmagic_runtime.network.plan import Guest
@@ -284,8 +284,8 @@ def test_the_stubs_own_servers_are_read(
 ) -> None:
     (tmp_path / "stub").write_text("nameserver 127.0.0.53\nsearch lan\n")
     (tmp_path / "behind").write_text("nameserver 192.0.2.53\nsearch lan\n")
-    monkeypatch.setattr(module, "RESOLV_CONF", str(tmp_path / "stub"))
-    monkeypatch.setattr(module, "_RESOLV_CONF_BEHIND_STUB", str(tmp_path / "behind"))
+    monkeypatch.setattr(names, "RESOLV_CONF", str(tmp_path / "stub"))
+    monkeypatch.setattr(names, "BEHIND_STUB", str(tmp_path / "behind"))
     spec = ContainerSpec(image="x")
     assert rooms.networks.resolv_conf(spec) == "nameserver 192.0.2.53\nsearch lan\n"
     on_host = ContainerSpec(image="x", network="host")
@@ -295,7 +295,7 @@ def test_the_stubs_own_servers_are_read(
 def test_a_host_without_resolv_conf_has_public_servers(
     rooms: Rooms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "RESOLV_CONF", str(tmp_path / "missing"))
+    monkeypatch.setattr(names, "RESOLV_CONF", str(tmp_path / "missing"))
     assert "8.8.8.8" in rooms.networks.resolv_conf(ContainerSpec(image="x"))
 
 

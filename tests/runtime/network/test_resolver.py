@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from dockmagic_runtime.network import endpoints, forwarding, resolver
 from dockmagic_runtime.network.endpoints import Endpoint
-from dockmagic_runtime.network.forwarding import Server
+from dockmagic_runtime.network.forwarding import PATIENCE, Server
 from dockmagic_runtime.network.resolver import Resolver
 from dockmagic_runtime.network.timeouts import Timeouts
 from dockmagic_runtime.network.zone import Zone
@@ -71,6 +71,16 @@ class Upstream:
         self.listener.close()
 
 
+def both_on_one_port() -> tuple[socket.socket, socket.socket]:
+    while True:  # a port that is free for one protocol may be taken for the other
+        datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        datagrams.bind(HERE)
+        try:
+            return datagrams, socket.create_server(datagrams.getsockname())
+        except OSError:
+            datagrams.close()
+
+
 @dataclass
 class World:
     """A resolver with its container's side and its servers, in one thread with the test."""
@@ -83,9 +93,7 @@ class World:
     upstreams: list[Upstream]
 
     def upstream(self, answers: Answers) -> Upstream:
-        datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        datagrams.bind(HERE)
-        listener = socket.create_server(datagrams.getsockname())
+        datagrams, listener = both_on_one_port()
         made = Upstream(answers, self.resolver.selector, datagrams, listener)
         self.resolver.selector.register(datagrams, EVENT_READ, made.read)
         self.resolver.selector.register(listener, EVENT_READ, made.accept)
@@ -167,12 +175,10 @@ def resolving(tmp_path: Path) -> Iterator[World]:
         datagrams, listener, Zone(str(tmp_path), ME), lambda: tuple(servers), plain_socket
     )
     world = World(str(tmp_path), made, datagrams, listener, servers, [])
-    yield world
-    made.close()
-    datagrams.close()
-    listener.close()
-    for one in world.upstreams:
-        one.close()
+    with datagrams, listener, contextlib.ExitStack() as stack:
+        stack.callback(made.close)
+        stack.callback(lambda: [stack.callback(one.close) for one in world.upstreams])
+        yield world
 
 
 @pytest.fixture
@@ -199,15 +205,8 @@ def failing(code: str) -> Answers:
     return answers
 
 
-def silent(_record: DNSRecord, _packet: bytes) -> bytes:
-    return b""
-
-
 def data(answer: DNSRecord) -> list[str]:
     return [str(one.rdata) for one in answer.rr]
-
-
-# ------------------------------------------------------------------ the container's side
 
 
 def test_a_neighbour_is_found_and_nobody_is_asked(world: World) -> None:
@@ -293,9 +292,6 @@ def test_it_ends_when_nobody_asks(world: World) -> None:
     world.resolver.run(idle=0)
 
 
-# ------------------------------------------------------------------ the other side
-
-
 def test_after_a_refusal_the_next_server_is_asked(world: World) -> None:
     world.upstream(failing("REFUSED"))
     world.upstream(failing("SERVFAIL"))
@@ -331,24 +327,27 @@ def test_a_port_where_nobody_listens_is_passed_over_at_once(world: World) -> Non
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(forwarding, "PATIENCE", 0.02)
+def silent(world: World) -> Upstream:
+    """A server that does not answer; while it does not, the time passes that it is waited for."""
+    now = [0.0]
+    world.resolver.forwarder.timeouts = Timeouts(PATIENCE, clock=lambda: now[0])
+
+    def answers(_record: DNSRecord, _packet: bytes) -> bytes:
+        now[0] += PATIENCE
+        return b""
+
+    return world.upstream(answers)
 
 
-@pytest.mark.usefixtures("impatient")
-def test_a_silent_server_is_asked_again_and_then_given_up(tmp_path: Path) -> None:
-    with resolving(tmp_path) as world:
-        upstream = world.upstream(silent)
-        assert world.ask("example.org").header.rcode == RCODE.SERVFAIL
-        assert len(upstream.asked) == 2
+def test_a_silent_server_is_asked_again_and_then_given_up(world: World, silent: Upstream) -> None:
+    assert world.ask("example.org").header.rcode == RCODE.SERVFAIL
+    assert len(silent.asked) == 2
 
 
-@pytest.mark.usefixtures("impatient")
-def test_after_a_silent_server_the_next_one_is_asked(tmp_path: Path) -> None:
-    with resolving(tmp_path) as world:
-        world.upstream(silent)
-        world.upstream(answering("198.51.100.7"))
-        assert data(world.ask("example.org")) == ["198.51.100.7"]
+@pytest.mark.usefixtures("silent")
+def test_after_a_silent_server_the_next_one_is_asked(world: World) -> None:
+    world.upstream(answering("198.51.100.7"))
+    assert data(world.ask("example.org")) == ["198.51.100.7"]
 
 
 def test_without_servers_there_is_an_answer_all_the_same(world: World) -> None:
@@ -408,7 +407,7 @@ def test_at_most_so_many_questions_are_under_way(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(forwarding, "_MOST_QUESTIONS", 5)
-    upstream = world.upstream(silent)
+    upstream = world.upstream(lambda *_: b"")
     with world.client() as client:
         for number in range(20):
             client.send(DNSRecord.question(f"x{number}.org").pack())

@@ -1,0 +1,232 @@
+"""Names on users' networks, asked for by programs in containers."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from dockmagic_runtime import Engine
+from dockmagic_runtime.model.container import Container, ContainerSpec, ExecSpec
+from dockmagic_runtime.model.network import Attachment, NetworkSpec
+
+from .conftest import Ended, Run, collect
+from .test_survival import eventually
+from .test_survival import supervisor_of as parent_of
+
+pytestmark = [pytest.mark.root, pytest.mark.network]
+
+
+@pytest.fixture
+def net(engine: Engine) -> str:
+    return engine.create_network(NetworkSpec(name="net")).name
+
+
+Start = Callable[..., Container]
+
+
+@pytest.fixture
+def start(engine: Engine, net: str) -> Start:
+    """A container that sleeps on `net`, or where it is told to."""
+
+    def start(name: str, **more: object) -> Container:
+        spec = {"image": "busybox", "command": ("sleep", "1000"), "network": net, **more}
+        return engine.run_detached(ContainerSpec(name=name, **spec))  # type: ignore[arg-type]
+
+    return start
+
+
+@pytest.fixture
+def execute(engine: Engine) -> Callable[..., Ended]:
+    def execute(name: str, *argv: str) -> Ended:
+        return collect(engine.exec(name, ExecSpec(command=argv)))
+
+    return execute
+
+
+Execute = Callable[..., Ended]
+
+
+def addresses(ended: Ended) -> list[str]:
+    """What nslookup says, without the server's own."""
+    _, _, answer = ended.stdout.partition("\n\n")
+    words = answer.split()
+    return [word for before, word in pairwise(words) if before == "Address:"]
+
+
+def supervisor_of(container: Container) -> int:
+    return parent_of(container.pid)
+
+
+def resolvers_of(supervisor: int) -> list[int]:
+    found = []
+    for pid in Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split():
+        with contextlib.suppress(FileNotFoundError):
+            if Path(f"/proc/{pid}/comm").read_text() == "dockmagic-names\n":
+                found.append(int(pid))
+    return found
+
+
+def test_containers_find_each_other(start: Start, execute: Execute, run: Run, net: str) -> None:
+    db = start("db", attachments=(Attachment(network=net, aliases=("database",)),))
+    start("web")
+    for name in ("db", "database", "db.net", db.short_id):
+        assert addresses(execute("web", "nslookup", name)) == [db.ip_address]
+    assert execute("web", "ping", "-c", "1", "db").code == 0
+    assert f"name = db.{net}" in execute("web", "nslookup", db.ip_address).stdout
+    assert run("nslookup", "db").code != 0  # on the default network there are no names
+
+
+def test_the_first_thing_a_program_does_may_be_to_ask(run: Run, start: Start, net: str) -> None:
+    db = start("db")
+    for _ in range(5):
+        assert db.ip_address in run("nslookup", "db", network=net).stdout
+
+
+def test_who_comes_and_goes_is_known_and_forgotten(
+    engine: Engine, start: Start, execute: Execute
+) -> None:
+    start("web")
+    assert execute("web", "nslookup", "db").code != 0
+    db = start("db")
+    assert addresses(execute("web", "nslookup", "db")) == [db.ip_address]
+    engine.remove("db", force=True)
+    assert execute("web", "nslookup", "db").code != 0
+
+
+def test_a_killed_resolver_is_replaced_and_a_restart_brings_one(
+    engine: Engine, start: Start, execute: Execute
+) -> None:
+    web = start("web")
+    supervisor = supervisor_of(web)
+    assert resolvers_of(supervisor) == []
+    assert execute("web", "nslookup", "web").code == 0
+    (resolver,) = resolvers_of(supervisor)
+    os.kill(resolver, signal.SIGKILL)
+    assert execute("web", "nslookup", "web").code == 0
+    assert resolvers_of(supervisor) != [resolver]
+    engine.restart("web", timeout=0)
+    assert execute("web", "nslookup", "web").code == 0
+
+
+def test_the_resolver_ends_with_its_container(
+    engine: Engine, start: Start, execute: Execute
+) -> None:
+    web = start("web")
+    execute("web", "nslookup", "web")
+    (resolver,) = resolvers_of(supervisor_of(web))
+    engine.stop("web", timeout=0)
+    assert eventually(lambda: not os.path.exists(f"/proc/{resolver}"))
+
+
+def test_a_name_server_in_the_container_may_have_port_53(
+    engine: Engine, start: Start, execute: Execute
+) -> None:
+    start("web")
+    server = engine.exec("web", ExecSpec(command=("nc", "-l", "-p", "53"), open_stdin=True))
+    assert eventually(lambda: ":53 " in execute("web", "netstat", "-ltn").stdout)
+    assert execute("web", "nslookup", "web").code == 0
+    server.close()
+
+
+# ------------------------------------------------------------------ the three files
+
+
+def test_resolv_conf_leads_to_the_resolver(run: Run, net: str) -> None:
+    found = run("cat", "/etc/resolv.conf", network=net, dns_search=("example.org",)).stdout
+    assert found.startswith("nameserver 127.0.0.11\nsearch example.org\noptions ")
+    assert "ndots:0" in found
+    own = run("cat", "/etc/resolv.conf", network=net, dns_search=(".",), dns_options=("ndots:2",))
+    assert own.stdout == "nameserver 127.0.0.11\noptions ndots:2\n"
+
+
+def test_with_the_hosts_network_its_files_are_seen(run: Run) -> None:
+    for name in ("hosts", "resolv.conf"):
+        assert run("cat", f"/etc/{name}", network="host").stdout == Path(f"/etc/{name}").read_text()
+    assert run("cat", "/etc/hostname", network="host").stdout == f"{socket.gethostname()}\n"
+    assert run("hostname", network="host").stdout == f"{socket.gethostname()}\n"
+    more = run("cat", "/etc/hosts", network="host", extra_hosts=("up:192.0.2.1",)).stdout
+    assert more.endswith("192.0.2.1\tup\n")
+
+
+def test_another_containers_network_comes_with_its_files(
+    start: Start, execute: Execute, run: Run
+) -> None:
+    web = start("web", hostname="www", extra_hosts=("up:host-gateway",))
+    for name in ("hosts", "hostname", "resolv.conf"):
+        its = execute("web", "cat", f"/etc/{name}").stdout
+        assert run("cat", f"/etc/{name}", network="container:web").stdout == its
+    assert run("hostname", network="container:web").stdout == "www\n"
+    assert web.ip_address in run("nslookup", "web", network="container:web").stdout
+    both = "echo 192.0.2.9 both >>/etc/hosts"
+    assert run("sh", "-c", both, network="container:web").code == 0
+    assert "both" in execute("web", "cat", "/etc/hosts").stdout
+
+
+def test_a_container_on_two_networks_is_in_its_own_hosts_twice(
+    engine: Engine, run: Run, net: str
+) -> None:
+    other = engine.create_network(NetworkSpec(name="other")).name
+    both = (Attachment(network=net), Attachment(network=other))
+    found = run("cat", "/etc/hosts", network=net, attachments=both, hostname="me").stdout
+    assert len([line for line in found.splitlines() if line.endswith("\tme")]) == 2
+
+
+# ------------------------------------------------------------------ outside
+
+
+@pytest.fixture
+def upstream(engine: Engine, net: str) -> Iterator[socket.socket]:
+    """A name server that only listens, on the host's end of `net`."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as made:
+        made.bind((engine.network(net).gateway, 53))
+        made.setblocking(False)
+        yield made
+
+
+def asked(upstream: socket.socket) -> list[bytes]:
+    found = []
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            found.append(upstream.recv(9999))
+    return found
+
+
+def test_what_nobody_is_called_is_asked_of_the_given_server(
+    start: Start, execute: Execute, upstream: socket.socket
+) -> None:
+    start("web", dns=(upstream.getsockname()[0],))
+    execute("web", "timeout", "1", "nslookup", "there.example")
+    assert any(b"\x05there\x07example" in one for one in asked(upstream))
+
+
+def test_row_39_from_an_internal_network_nothing_is_asked_outside(
+    engine: Engine, start: Start, execute: Execute, upstream: socket.socket
+) -> None:
+    inside = engine.create_network(NetworkSpec(name="inside", internal=True)).name
+    server = upstream.getsockname()[0]
+    start("db", network=inside, dns=(server,))
+    start("web", network=inside, dns=(server,))
+    assert execute("web", "nslookup", "db").code == 0
+    refused = execute("web", "nslookup", "secret.example.com")
+    assert "SERVFAIL" in refused.stdout + refused.stderr
+    assert asked(upstream) == []
+
+
+# ------------------------------------------------------------------ cost
+
+
+def test_an_idle_supervisor_is_no_larger_for_it(start: Start) -> None:
+    def private(pid: int) -> int:
+        words = Path(f"/proc/{pid}/smaps_rollup").read_text().split()
+        return int(words[words.index("Pss:") + 1])
+
+    plain = private(supervisor_of(start("plain", network="bridge")))
+    named = private(supervisor_of(start("named")))
+    assert named < plain + 200  # KiB
