@@ -92,7 +92,8 @@ class Engine(Rooms, ImageVerbs, NetworkVerbs):
 
     def build(self, request: BuildRequest) -> Iterator[BuildEvent]:
         """Build an image; yields events, the last a `BuildDone`."""
-        return self._builder.build(request)
+        with self._layers.holding():
+            yield from self._builder.build(request)
 
     def build_outline(self, request: BuildRequest) -> BuildOutline:
         """What its Dockerfile offers and takes; nothing is built."""
@@ -333,14 +334,17 @@ class Engine(Rooms, ImageVerbs, NetworkVerbs):
         from dockmagic_runtime.containers.commit import commit
 
         record, spec = self._registry.find(name), spec or CommitSpec()
-        return commit(self._registry, self._images, self._layers, record, spec, apply_changes)
+        with self._layers.holding():
+            return commit(self._registry, self._images, self._layers, record, spec, apply_changes)
 
     def import_image(self, tar: Readable, spec: ImportSpec | None = None) -> Image:
         """An image with the contents of a tar, compressed or not, as its only layer."""
         from dockmagic_runtime.builder.changes import apply_changes
         from dockmagic_runtime.images.compose import import_image
 
-        return import_image(self._images, self._layers, tar, spec or ImportSpec(), apply_changes)
+        spec = spec or ImportSpec()
+        with self._layers.holding():
+            return import_image(self._images, self._layers, tar, spec, apply_changes)
 
     def top(self, name: str, *words: str) -> ProcessTable:
         """Its processes; `words` are options of ps(1), by default -ef. Raises Conflict."""

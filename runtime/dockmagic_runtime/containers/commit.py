@@ -57,6 +57,7 @@ def commit(
         entry=entry,
         base=document,
         author=spec.author,
+        names=(spec.reference,) if spec.reference else (),
     )
     events_of(registry, record).tell(
         "commit", comment=spec.message, imageID=image.id, imageRef=spec.reference

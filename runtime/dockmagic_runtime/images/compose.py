@@ -31,11 +31,12 @@ def compose(
     entry: Json,
     base: Json | None = None,
     author: str = "",
+    names: Sequence[str] = (),
 ) -> Image:
     """Keep the image with the layers up to `chain_id` and `entry` as its last line of history.
 
     `base` is the document of the image that it stands on, if there is one. The entry gets its
-    time here.
+    time here. The image gets its `names` at once: one without a name may be pruned.
     """
     base = base or {}
     now = _now()
@@ -51,7 +52,9 @@ def compose(
         "rootfs": {"type": "layers", "diff_ids": [layer.diff_id for layer in chain]},
     }
     encoded = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return images.put(encoded.encode("utf-8", "surrogatepass"), [layer.chain_id for layer in chain])
+    return images.put(
+        encoded.encode("utf-8", "surrogatepass"), [layer.chain_id for layer in chain], names=names
+    )
 
 
 def import_image(
@@ -69,7 +72,12 @@ def import_image(
     config = apply_changes({}, spec.changes)
     layer = layers.add_kept(tar, "")
     image = compose(
-        images, layers, chain_id=layer.chain_id, config=config, entry={"comment": spec.message}
+        images,
+        layers,
+        chain_id=layer.chain_id,
+        config=config,
+        entry={"comment": spec.message},
+        names=(spec.reference,) if spec.reference else (),
     )
     images.tell_imported(image)
     return named(images, image, spec.reference)

@@ -71,6 +71,7 @@ class LayerStore:
         self._scratch = str(area.scratch)
         self._database = database
         self._blobs = BlobStore(area)
+        self._holding: list[Lease] = []
 
     # --- asking ----------------------------------------------------------------------------
 
@@ -111,6 +112,19 @@ class LayerStore:
     def lease(self) -> Lease:
         """For who will need layers, and has no image yet that does."""
         return Lease(self._scratch, self._database)
+
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        """All layers that this store places meanwhile are leased until the end of it.
+
+        For a build or a commit, which makes layers first and what needs them later.
+        """
+        with self.lease() as lease:
+            self._holding.append(lease)
+            try:
+                yield
+            finally:
+                self._holding.remove(lease)
 
     @contextmanager
     def taking(self, chain_id: str, pause: Callable[[float], object]) -> Iterator[None]:
@@ -229,6 +243,8 @@ class LayerStore:
         """Rename the prepared directory into place, unless somebody was quicker."""
         target = f"{self._directory}/{digest_hex(record.chain_id)}"
         with self._prepared() as trash, self._database.transaction() as connection:
+            for lease in tuple(self._holding):
+                lease.note(record.chain_id)
             if _row_exists(connection, record.chain_id):
                 return record
             if record.parent and not _row_exists(connection, record.parent):

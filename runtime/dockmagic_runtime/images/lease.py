@@ -30,7 +30,11 @@ class Lease:
 
     def add(self, chain_id: str) -> None:
         with self._database.transaction():
-            os.write(self._fd, f"{chain_id}\n".encode())
+            self.note(chain_id)
+
+    def note(self, chain_id: str) -> None:
+        """The same for who is inside a write transaction already."""
+        os.write(self._fd, f"{chain_id}\n".encode())
 
     def __enter__(self) -> Lease:
         return self

@@ -308,3 +308,17 @@ def test_nothing_is_kept_of_a_layer_that_is_not_what_was_promised(
         with pytest.raises(RemoteFailed):
             layers.add_kept(io.BytesIO(data), "", **promised)
     assert list(area.blobs.iterdir()) == list(area.layers.iterdir()) == []
+
+
+def test_what_a_build_is_about_to_need_is_not_pruned(
+    area: Area, layers: LayerStore, database: Database
+) -> None:
+    """Nor by another process: the lease is a file."""
+    others = LayerStore(area, database)
+    with layers.holding():
+        record = layers.add(tar(a="1"), "")
+        assert others.prune() == 0
+        assert layers.has(record.chain_id)
+    assert others.prune() == 1
+    assert not layers.has(record.chain_id)
+    assert os.listdir(area.scratch) == []
