@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ from dockmagic_runtime.model.events import (
     BuildEvent,
     BuildRequest,
     BuildStarted,
+    BuildWarning,
     PushDone,
     StepDone,
     StepOutput,
@@ -65,6 +66,7 @@ class Step:
     size: int = 0
     output: str = ""
     reason: str = ""
+    done: bool = False
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -75,7 +77,7 @@ class Built(Result):
     tags: tuple[str, ...]
     steps: tuple[Step, ...]
     seconds: float
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[BuildWarning, ...] = ()
     quiet: bool = False
     explanation: BuildExplanation | None = None
 
@@ -143,7 +145,7 @@ def _watched(engine: Engine, request: BuildRequest, arguments: Arguments) -> Ite
 def _built(engine: Engine, request: BuildRequest, arguments: Arguments) -> Iterator[Event]:
     steps = Steps()
     quiet, iidfile = is_quiet(arguments), arguments.flag("iidfile")
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[BuildWarning, ...] = ()
     for event in _hinted(engine.build(request)):
         steps.add(event)
         if isinstance(event, BuildStarted):
@@ -214,7 +216,7 @@ def _handed_on(
 class Checked(Result):
     """What `--check` found; the warnings themselves were told before."""
 
-    warnings: tuple[str, ...]
+    warnings: tuple[BuildWarning, ...]
     format: str = "text"
 
     @property
@@ -223,14 +225,18 @@ class Checked(Result):
 
     def text(self) -> str:
         if self.format == "json":
-            return json.dumps({"warnings": self.warnings}, indent=2, ensure_ascii=False)
+            return json.dumps({"warnings": self.rows()}, indent=2, ensure_ascii=False)
         count = len(self.warnings)
         if not count:
             return "Check complete, no warnings found."
         return f"Check complete, {count} warning{'s have' if count > 1 else ' has'} been found!"
 
     def rows(self) -> list[dict[str, Any]]:
-        return [{"warning": warning} for warning in self.warnings]
+        return [{"rule": one.rule, "line": one.line, "warning": one.text} for one in self.warnings]
+
+    def stable(self) -> str:
+        """A notebook has not seen the warnings yet."""
+        return "\n".join([*map(str, self.warnings), self.text()])
 
 
 @dataclass(slots=True)
@@ -251,7 +257,7 @@ class Steps:
             step = self._steps.get(event.number, Step(event.number, ""))
             self._steps[event.number] = Step(
                 step.number, step.instruction, event.cached, event.seconds, event.size,
-                reason=event.reason,
+                reason=event.reason, done=True,
             )  # fmt: skip
 
     def all(self) -> tuple[Step, ...]:
@@ -259,9 +265,7 @@ class Steps:
 
     def _with_output(self, step: Step) -> Step:
         output = bytes(self._output.get(step.number, b"")).decode(errors="replace")
-        return Step(
-            step.number, step.instruction, step.cached, step.seconds, step.size, output, step.reason
-        )
+        return replace(step, output=output)
 
 
 def _context(path: str) -> str:

@@ -119,11 +119,10 @@ BUILD_FLAGS: tuple[Flag, ...] = (
            convert=parse_entitlement),
     values("build-arg", help="Value of an ARG, NAME=VALUE, or NAME to pass yours on"),
     values("build-context", help="Another context, NAME=PATH", convert=parse_build_context),
-    values("cache-from", help="Cache to take results from: IMAGE, type=local,src=DIR or "
-           "type=registry,ref=IMAGE", type="stringArray", convert=parse_cache_from),
-    values("cache-to", help="Where the cache goes: type=inline, type=local,dest=DIR or "
-           "type=registry,ref=IMAGE, with mode=min|max", type="stringArray",
-           convert=parse_cache_to),
+    values("cache-from", help="IMAGE, type=registry,ref=IMAGE or type=local,src=DIR",
+           type="stringArray", convert=parse_cache_from),
+    values("cache-to", help="type=inline, type=registry,ref=IMAGE or type=local,dest=DIR",
+           type="stringArray", convert=parse_cache_to),
     value("call", help="Tell of the Dockerfile instead: check, outline or targets",
           default=Call(), convert=parse_call),
     value("cgroup-parent", help="Control group that RUN is put into"),

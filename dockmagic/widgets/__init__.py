@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from dockmagic.commands.build import Built
+from dockmagic.commands.build import Built, Checked
 from dockmagic.commands.diff import Changes
 from dockmagic.commands.explain import Explained
 from dockmagic.commands.explain_build import ExplainedBuild
@@ -47,6 +47,7 @@ _DRAWINGS: tuple[tuple[type, Drawing], ...] = (
     (Listing, tables.listing),
     (Changes, diff.diff),
     (Built, build.build),
+    (Checked, build.checked),
     (Explained, explain.explained),
     (ExplainedBuild, explain_build.explained_build),
     (Inspected, inspect.inspected),

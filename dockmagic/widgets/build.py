@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
-from dockmagic.commands.build import Built, Step
+from dockmagic.commands.build import Built, Checked, Step
 from dockmagic.commands.quantities import decimal_size
 from dockmagic.commands.references import familiar
 from dockmagic.widgets.html import (
@@ -22,7 +23,9 @@ from dockmagic.widgets.html import (
     tag,
 )  # fmt: skip
 from dockmagic.widgets.untrusted import plain
+from dockmagic_runtime.model.events import BuildWarning
 
+_RULES = "https://docs.docker.com/reference/build-checks"
 _OUTPUT = 2000  # characters of one step's output
 _ALL_OUTPUT = 12_000
 
@@ -34,21 +37,38 @@ def build(result: Built, *, deterministic: bool) -> Markup:
         words += [f"{result.seconds:.2f} s", decimal_size(result.image.size)]
     names = ", ".join(map(familiar, result.tags)) or result.image.short_id
     head = tag("div", tag("b", names), "  ", tag("span", " · ".join(words), style=MUTED))
-    warnings = [tag("div", badge("warning", ORANGE), " ", plain(w)) for w in result.warnings]
-    return join([head, *warnings, steps(result.steps, deterministic=deterministic)])
+    drawn = steps(result.steps, deterministic=deterministic)
+    return join([head, *map(_warning, result.warnings), drawn])
+
+
+def checked(result: Checked, *, deterministic: bool) -> Markup:
+    """What `--check` found; nothing of it differs from run to run."""
+    return join([tag("div", tag("b", result.text())), *map(_warning, result.warnings)])
+
+
+def _warning(warning: BuildWarning) -> Markup:
+    """In one line; the line of the Dockerfile and what the rule is about unfold."""
+    head = join([badge("warning", ORANGE), " ", plain(warning.text)])
+    if not warning.excerpt:
+        return tag("div", head)
+    about = _about(warning.rule) if warning.rule else ""
+    return details(head, pre(plain(warning.excerpt)), about)
+
+
+def _about(rule: str) -> Markup:
+    name = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", rule).lower()
+    return tag("a", f"about {rule}", href=f"{_RULES}/{name}/", target="_blank", rel="noopener")
 
 
 def steps(
     all_steps: Sequence[Step], *, deterministic: bool = False, running: bool = False
 ) -> Markup:
-    """One line a step; the last is still going on when `running`."""
+    """One line a step; those that are not done are still going on when `running`."""
     limit = min(_OUTPUT, _ALL_OUTPUT // max(1, len(all_steps)))
     return tag(
         "div",
         *(
-            _step(
-                step, limit, deterministic=deterministic, running=running and step is all_steps[-1]
-            )
+            _step(step, limit, deterministic=deterministic, running=running and not step.done)
             for step in all_steps
         ),
         style="margin:.3em 0",

@@ -13,14 +13,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dockmagic import commands
+from dockmagic.commands.build import Built, Checked
 from dockmagic.commands.result import Result
 from dockmagic.widgets import bundle, container_bundle, html, image_bundle
-from dockmagic.widgets.build import failed
+from dockmagic.widgets.build import failed, steps
 from dockmagic.widgets.live import BuildProgress, PullProgress
 from dockmagic.widgets.tree import Entry, tree
 from dockmagic.widgets.untrusted import Cleaner, clean, plain
 from dockmagic_runtime.model.container import Change, ChangeKind
-from dockmagic_runtime.model.events import BuildStarted, PullStatus, StepOutput, StepStarted
+from dockmagic_runtime.model.events import (
+    BuildStarted,
+    BuildWarning,
+    PullStatus,
+    StepDone,
+    StepOutput,
+    StepStarted,
+)
+from tests.dockmagic.conftest import make_image
 
 VOID = {"br", "img", "hr", "polyline"}
 
@@ -195,6 +204,14 @@ def test_progress_is_drawn_when_it_is_due(monkeypatch: pytest.MonkeyPatch) -> No
     assert "<x>" not in view.drawn[2]
 
 
+def test_of_stages_side_by_side_all_that_run_are_shown_running() -> None:
+    progress = BuildProgress(Recorder())
+    for number in (1, 2, 3):
+        progress.add(StepStarted(number=number, instruction="RUN x", line=number))
+    progress.add(StepDone(number=2, cached=False, seconds=1.0))
+    assert str(steps(progress.steps.all(), running=True)).count("running") == 2
+
+
 def test_a_failed_build_shows_its_last_step_open() -> None:
     progress = BuildProgress(Recorder())
     progress.add(StepStarted(number=1, instruction="RUN false", line=1))
@@ -277,3 +294,31 @@ def test_live_stats_samples_when_asked_and_acts(engine: Any) -> None:
     assert sent[-1] == {"kind": "end", "text": "has ended"}
     assert repr(widget) == "stats of web"
     widget.close()
+
+
+WARNING = BuildWarning(
+    text="JSONArgsRecommended: JSON <b> (line 2)",
+    rule="JSONArgsRecommended",
+    line=2,
+    excerpt="   2 | CMD <b>x\n     | ^",
+)
+
+
+def test_a_warning_of_a_build_unfolds_to_its_line_and_to_what_its_rule_says() -> None:
+    image = make_image("x", "a")
+    built = Built(image, (), (), 0.1, (WARNING, BuildWarning(text="unused arguments")))
+    drawn = str(bundle(built)["text/html"])
+    assert "<details><summary" in drawn
+    assert "   2 | CMD &lt;b&gt;x\n" in drawn
+    assert "/build-checks/json-args-recommended/" in drawn
+    assert drawn.count("<details") == 1
+    assert "unused arguments" in drawn
+
+
+def test_a_check_shows_what_it_found() -> None:
+    found = bundle(Checked((WARNING,)))
+    assert "JSON &lt;b&gt;" in found["text/html"]
+    assert found["text/plain"].splitlines() == [
+        "JSONArgsRecommended: JSON <b> (line 2)",
+        "Check complete, 1 warning has been found!",
+    ]

@@ -16,7 +16,7 @@ from typing import Final
 from dockmagic_runtime.builder.blame import missing_image
 from dockmagic_runtime.builder.cache import BuildCache, forget
 from dockmagic_runtime.builder.caches import CacheMounts
-from dockmagic_runtime.builder.checks import ignored_sources
+from dockmagic_runtime.builder.checks import as_warning, ignored_sources
 from dockmagic_runtime.builder.contents import Digester
 from dockmagic_runtime.builder.context import localized
 from dockmagic_runtime.builder.copying import Copier
@@ -24,10 +24,8 @@ from dockmagic_runtime.builder.digests import ContextDigests
 from dockmagic_runtime.builder.document import image_document, timestamp
 from dockmagic_runtime.builder.exchange import Exchange
 from dockmagic_runtime.builder.execution import Execution
-from dockmagic_runtime.builder.export import export
 from dockmagic_runtime.builder.mounting import Mounter
 from dockmagic_runtime.builder.origin import Origin
-from dockmagic_runtime.builder.outline import outline
 from dockmagic_runtime.builder.performing import Performer
 from dockmagic_runtime.builder.plan import needed_images, plan
 from dockmagic_runtime.builder.ports import Images, Layers, StepRunner, Workspace
@@ -122,7 +120,8 @@ class Builder:
             return
         recorder = Recorder(made, request.file_name)
         yield from recorder.watched(execution.run())
-        self._export(request, execution)
+        if request.outputs:
+            self._export(request, execution)
         image = self._image(made, execution, request)
         explanation = recorder.explanation(image.id)
         if recorder.has_misses:  # else what is known of an earlier build says more
@@ -140,6 +139,8 @@ class Builder:
 
     def outline(self, request: BuildRequest) -> BuildOutline:
         """What the Dockerfile offers and takes. Raises DockerfileError."""
+        from dockmagic_runtime.builder.outline import outline
+
         scratch = Scratch(self._scratch)
         try:
             request = localized(request, scratch)
@@ -220,6 +221,8 @@ class Builder:
         raise EngineBug(f"the pull of {name} ended without an image")
 
     def _export(self, request: BuildRequest, execution: Execution) -> None:
+        from dockmagic_runtime.builder.export import export
+
         for output in request.outputs:
             with execution.performer.sources.merged(execution.result.chain_ids) as tree:
                 export(tree, output, execution.performer.epoch)
@@ -288,4 +291,5 @@ def _with_ignored(dockerfile: Dockerfile, made: Plan, execution: Execution) -> P
     except InvalidInput:
         return made  # there is no context: the step says so, with its line
     found = dockerfile.wanted(ignored_sources(copies, rules))
-    return replace(made, warnings=(*made.warnings, *map(str, found))) if found else made
+    told = (as_warning(dockerfile, one) for one in found)
+    return replace(made, warnings=(*made.warnings, *told)) if found else made

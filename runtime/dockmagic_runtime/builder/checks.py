@@ -10,10 +10,18 @@ from dockmagic_runtime.builder.steps import Base, Step, TransferStep
 from dockmagic_runtime.dockerfile import Dockerfile, Problem, Stage
 from dockmagic_runtime.dockerfile import instructions as i
 from dockmagic_runtime.dockerfile.checks import problem
+from dockmagic_runtime.dockerfile.errors import excerpt
 from dockmagic_runtime.dockerfile.expand import expand
 from dockmagic_runtime.dockerfile.gopattern import IgnoreRules
 from dockmagic_runtime.errors import InvalidInput
+from dockmagic_runtime.model.events import BuildWarning
 from dockmagic_runtime.model.reference import ImageReference
+
+
+def as_warning(dockerfile: Dockerfile, problem: Problem) -> BuildWarning:
+    """As the builder's events tell it."""
+    drawn = excerpt(dockerfile.source.split("\n"), problem.line, problem.column)
+    return BuildWarning(text=str(problem), rule=problem.rule, line=problem.line, excerpt=drawn)
 
 
 def undefined(instruction: i.Instruction, names: Iterable[str]) -> Iterator[Problem]:

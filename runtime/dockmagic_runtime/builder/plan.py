@@ -16,6 +16,7 @@ from typing import Any, Final
 from dockmagic_runtime.builder import config as c
 from dockmagic_runtime.builder import stages as s
 from dockmagic_runtime.builder.checks import (
+    as_warning,
     base_platform,
     from_checks,
     relative_workdir,
@@ -47,7 +48,7 @@ from dockmagic_runtime.dockerfile.expand import expand
 from dockmagic_runtime.dockerfile.lines import as_heredoc
 from dockmagic_runtime.dockerfile.printer import render_instruction
 from dockmagic_runtime.errors import EngineBug, InvalidInput, Unsupported
-from dockmagic_runtime.model.events import BuildRequest
+from dockmagic_runtime.model.events import BuildRequest, BuildWarning
 
 __all__ = ["Base", "Plan", "needed_images", "plan"]
 
@@ -86,15 +87,16 @@ class _Planner:
             source=self._dockerfile,
         )
 
-    def _all_warnings(self) -> tuple[str, ...]:
+    def _all_warnings(self) -> tuple[BuildWarning, ...]:
         given = {name for name in self._request.build_args if not name.startswith(_BUILDKIT)}
         unused = sorted(given - self._used_args - {EPOCH})
         found = [*from_checks(self._dockerfile, self._stages.needed(), self._stages.scope)]
         later = self._dockerfile.wanted([*found, *self._warnings])
         problems = sorted((*self._dockerfile.warnings, *later), key=lambda one: one.line)
-        warnings = [str(one) for one in problems]
+        warnings = [as_warning(self._dockerfile, one) for one in problems]
         if unused:
-            warnings.append(f"One or more build-args {unused} were not consumed".replace("'", ""))
+            text = f"One or more build-args {unused} were not consumed".replace("'", "")
+            warnings.append(BuildWarning(text=text))
         return tuple(warnings)
 
     def _plan_stage(self, stage: Stage) -> None:

@@ -11,6 +11,7 @@ from dockmagic_runtime.builder.modes import Mode
 from dockmagic_runtime.builder.origin import Origin
 from dockmagic_runtime.dockerfile import Dockerfile
 from dockmagic_runtime.dockerfile.instructions import Instruction, Run
+from dockmagic_runtime.model.events import BuildWarning
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,7 +252,7 @@ class Plan:
     steps: tuple[Step, ...]
     target: int
     config: StageConfig
-    warnings: tuple[str, ...] = field(default=())
+    warnings: tuple[BuildWarning, ...] = field(default=())
     epoch: int | None = None
     uncached: frozenset[int] = frozenset()  # the stages whose steps are done anew
     source: Dockerfile | None = field(default=None, repr=False)

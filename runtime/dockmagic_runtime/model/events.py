@@ -54,10 +54,24 @@ PushEvent = PullStatus | PushDone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BuildWarning:
+    """What is allowed and unwise. `rule` names a build check, `line` (0 for none) is in the
+    Dockerfile, and `excerpt` shows it."""
+
+    text: str  # in one line, as a terminal shows it
+    rule: str = ""
+    line: int = 0
+    excerpt: str = ""
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BuildStarted:
     steps: int
     stages: int = 1  # that are built; those of several tell of their steps at the same time
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[BuildWarning, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +105,7 @@ class BuildDone:
     image: Image
     tags: tuple[str, ...]
     seconds: float
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[BuildWarning, ...] = ()
     explanation: BuildExplanation | None = None
 
 

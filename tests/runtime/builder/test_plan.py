@@ -190,7 +190,7 @@ def test_arguments_are_in_history_and_key_of_run() -> None:
 
 def test_unused_arguments_and_undefined_variables_are_warned_of() -> None:
     made = planned("FROM a\nLABEL x=$typo\nRUN $of_the_shell", build_args={"b": "", "a": ""})
-    assert made.warnings == (
+    assert tuple(map(str, made.warnings)) == (
         "UndefinedVar: Usage of undefined variable '$typo' (line 2)",
         "One or more build-args [a, b] were not consumed",
     )
