@@ -15,7 +15,6 @@ from dockmagic_runtime.builder import git
 from dockmagic_runtime.builder.git import GitSource
 from dockmagic_runtime.builder.scratch import Scratch
 from dockmagic_runtime.errors import InvalidInput, NotFound
-from dockmagic_runtime.images.unpack import unpack
 from dockmagic_runtime.linux.root import Root
 from dockmagic_runtime.model.events import BuildRequest, Readable
 
@@ -71,6 +70,8 @@ def _from_stream(request: BuildRequest, stream: Readable, scratch: Scratch) -> B
         except UnicodeDecodeError:
             raise InvalidInput("the input is neither an archive nor a Dockerfile") from None
         return replace(request, context_tar=None, context=None, dockerfile=text)
+    from dockmagic_runtime.images.unpack import unpack
+
     directory = str(scratch.directory())
     unpack(_Joined(head, stream), directory)
     return replace(request, context_tar=None, context=directory)
@@ -87,6 +88,8 @@ def _directory(address: str, scratch: Scratch) -> str:
     source = GitSource.parse(address)
     directory = str(scratch.directory())
     if source is None:
+        from dockmagic_runtime.images.unpack import unpack
+
         with _fetched(address, scratch).open("rb") as stream:
             unpack(stream, directory)
         return directory

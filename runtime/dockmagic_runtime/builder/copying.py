@@ -11,7 +11,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from dockmagic_runtime.builder.archives import is_archive, unpack_archive
 from dockmagic_runtime.builder.contents import Contents, Digester
 from dockmagic_runtime.builder.remotes import Remotes
 from dockmagic_runtime.builder.scratch import OverlayDirectories, Scratch
@@ -78,7 +77,7 @@ class Copier:
                 "must be a directory and end with a /"
             )
         for tree, source, unpacks in chosen:
-            if unpacks and is_archive(tree, source):
+            if unpacks and _is_archive(tree, source):
                 self._unpack(step, tree, source, transfer, directories)
             elif step.parents:
                 transfer.copy_with_parents(tree, source, step.destination, excludes=excludes)
@@ -111,6 +110,8 @@ class Copier:
         directories: OverlayDirectories,
     ) -> None:
         """Unpacked beside first: the archive's own links lead nowhere but into itself."""
+        from dockmagic_runtime.builder.archives import unpack_archive
+
         if self._is_all_of(step, transfer, directories):
             unpack_archive(tree, source, directories.upper)
             return
@@ -139,6 +140,12 @@ class Copier:
         with self._sources.merged(below) as root:
             identity = resolve(root, step.chown)
         return identity.uid, identity.gid
+
+
+def _is_archive(tree: SourceTree, source: Source) -> bool:
+    from dockmagic_runtime.builder.archives import is_archive  # only ADD needs it
+
+    return is_archive(tree, source)
 
 
 def _is_number(text: str) -> bool:
