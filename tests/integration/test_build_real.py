@@ -7,20 +7,23 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dockmagic_runtime import Engine
 from dockmagic_runtime.errors import ProcessFailed
-from dockmagic_runtime.model.container import ContainerSpec
+from dockmagic_runtime.model.container import ContainerSpec, ExecSpec
 from dockmagic_runtime.model.events import BuildDone, BuildRequest, StepDone, StepOutput
 from dockmagic_runtime.model.image import Image
+
+from .conftest import collect, wait_for
 
 pytestmark = [pytest.mark.root, pytest.mark.network, pytest.mark.slow]
 
 
-def build(engine: Engine, text: str, context: Path, tag: str, **request: object) -> Image:
-    made = BuildRequest(dockerfile=text, context=str(context), tags=(tag,), **request)  # type: ignore[arg-type]
+def build(engine: Engine, text: str, context: Path, tag: str, **request: Any) -> Image:
+    made = BuildRequest(dockerfile=text, context=str(context), tags=(tag,), **request)
     output = bytearray()
     try:
         for event in engine.build(made):
@@ -124,6 +127,40 @@ def test_words_after_the_shells_script_are_its_parameters(
     assert said(stocked_engine, "hello") == "\n"
 
 
+def test_a_database_with_its_variables(server_engine: Engine, context: Path) -> None:
+    """`Dockerfile_MYSQL`."""
+    text = "FROM mysql:5.7\nENV MYSQL_ROOT_PASSWORD=password\nENV MYSQL_DATABASE=dbname\n"
+    build(server_engine, text, context, "mysqldb", file_name="Dockerfile_MYSQL")
+    server_engine.run_detached(ContainerSpec(image="mysqldb", name="mydb"))
+    wait_for(server_engine, "mydb", "port: 3306")
+    command = ("mysql", "-N", "-h127.0.0.1", "-uroot", "-ppassword", "-e", "SHOW DATABASES")
+    asked = collect(server_engine.exec("mydb", ExecSpec(command=command)))
+    assert "dbname" in asked.stdout.split()
+
+
+def test_a_base_alone_and_another_name_of_the_file(stocked_engine: Engine, context: Path) -> None:
+    """`docker build --tag test ./`, then `-f test_dockerfile`, then `--pull=true`."""
+    image = build(stocked_engine, "FROM alpine", context, "test")
+    again = build(stocked_engine, "FROM alpine", context, "test2", file_name="test_dockerfile")
+    assert again.id == image.id
+    pulled = build(stocked_engine, "FROM alpine", context, "test", pull=True)
+    assert said(stocked_engine, pulled.id, "echo", "hello") == "hello\n"
+
+
+def test_requirements_in_a_working_directory(stocked_engine: Engine, context: Path) -> None:
+    (context / "requirements.txt").write_text("flask\n")
+    text = (
+        "FROM debian\n"
+        "RUN apt-get update && apt-get install -y --no-install-recommends python3-pip\n"
+        "WORKDIR /home/dev/BACKEND/\nCOPY . .\n"
+        "ARG PIP_INDEX_URL PIP_CERT PIP_BREAK_SYSTEM_PACKAGES=1\n"
+        "RUN --mount=type=secret,id=ca,target=/ca.crt pip install -r requirements.txt\n"
+    )
+    build(stocked_engine, text, context, "backend", **_pip())
+    assert said(stocked_engine, "backend", "pwd") == "/home/dev/BACKEND\n"
+    assert said(stocked_engine, "backend", "flask", "--version").startswith("Python 3")
+
+
 # --- beyond it ---------------------------------------------------------------------------------
 
 
@@ -156,6 +193,31 @@ def pip_setting(name: str) -> str:
     return ""
 
 
+def _pip() -> dict[str, Any]:
+    """What a build needs to be told so that its pip finds what this machine's finds."""
+    index, certificates = pip_setting("index-url"), pip_setting("cert")
+    return {
+        "build_args": {
+            **({"PIP_INDEX_URL": index} if index else {}),
+            **({"PIP_CERT": "/ca.crt"} if certificates else {}),
+        },
+        "secrets": {"ca": Path(certificates).read_bytes()} if certificates else {},
+    }
+
+
+def test_real_packages_are_installed_the_same_twice(stocked_engine: Engine, context: Path) -> None:
+    """With an epoch and without the cache; what apt tells of its day is not kept."""
+    text = (
+        "FROM debian\nRUN apt-get update && apt-get install -y --no-install-recommends less && "
+        "rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/* /var/cache/ldconfig/aux-cache\n"
+        "RUN mkdir /d && date > /dev/null && touch /d/f /etc/passwd && ln -s f /d/l\n"
+        "COPY 2021_DEV /site\nWORKDIR /w\n"
+    )
+    epoch = {"build_args": {"SOURCE_DATE_EPOCH": "1700000000"}, "no_cache": True}
+    first = build(stocked_engine, text, context, "first", **epoch)
+    assert build(stocked_engine, text, context, "second", **epoch).id == first.id
+
+
 def test_a_web_application_with_pip_in_a_cache_mount(stocked_engine: Engine, context: Path) -> None:
     (context / "requirements.txt").write_text("flask\n")
     (context / "app.py").write_text(
@@ -166,21 +228,12 @@ def test_a_web_application_with_pip_in_a_cache_mount(stocked_engine: Engine, con
     text = (
         "FROM debian\n"
         "RUN apt-get update && apt-get install -y --no-install-recommends python3-pip\n"
-        "WORKDIR /home/dev/BACKEND/\nCOPY requirements.txt ./\nARG PIP_INDEX_URL\n"
+        "WORKDIR /home/dev/BACKEND/\nCOPY requirements.txt ./\nARG PIP_INDEX_URL PIP_CERT\n"
         "RUN --mount=type=cache,target=/root/.cache/pip --mount=type=secret,id=ca,target=/ca.crt "
-        "pip install --break-system-packages $(test -s /ca.crt && echo --cert /ca.crt) "
-        "-r requirements.txt\n"
+        "pip install --break-system-packages -r requirements.txt\n"
         'COPY app.py ./\nCMD ["python3", "app.py"]\n'
     )
-    index, certificates = pip_setting("index-url"), pip_setting("cert")
-    image = build(
-        stocked_engine,
-        text,
-        context,
-        "flask-app",
-        build_args={"PIP_INDEX_URL": index} if index else {},
-        secrets={"ca": Path(certificates).read_bytes()} if certificates else {},
-    )
+    image = build(stocked_engine, text, context, "flask-app", **_pip())
     assert page(stocked_engine, "flask-app") == "hello from Flask"
     files = [one.path for layer in stocked_engine.layers(image.id) for one in layer.files]
     assert not any(path.startswith("/root/.cache/pip/") or path == "/ca.crt" for path in files)
