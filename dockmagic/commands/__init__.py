@@ -102,7 +102,9 @@ GROUPS: dict[str, dict[str, str]] = {
     },
     "manifest": {"inspect": "manifest_inspect"},
     "network": {
-        **{name: f"network_{name}" for name in ("create", "inspect", "ls", "prune", "rm")},
+        **{name: f"network_{name}" for name in (
+            "connect", "create", "disconnect", "inspect", "ls", "prune", "rm",
+        )},
         "list": "network_ls", "remove": "network_rm",
     },
     "system": {

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dockmagic_runtime.containers.registry import Registry
-from dockmagic_runtime.model.network import Network, NetworkSpec, PrunedNetworks
+from dockmagic_runtime.containers.start import Starter
+from dockmagic_runtime.model.network import Attachment, Network, NetworkSpec, PrunedNetworks
 from dockmagic_runtime.network.networks import Networks
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ class NetworkVerbs:
 
     _networks: Networks
     _registry: Registry
+    _starter: Starter
 
     def create_network(self, spec: NetworkSpec) -> Network:
         """A new network. Raises Conflict for a name or addresses in use, InvalidInput."""
@@ -49,3 +51,22 @@ class NetworkVerbs:
         from dockmagic_runtime.containers import networks
 
         return networks.prune(self._networks, self._registry, filters or {})
+
+    def connect_network(self, name: str, container: str, attachment: Attachment) -> None:
+        """Put a container on one more network, at once if it runs. `attachment` says how.
+
+        Raises Conflict when it is on it already, InvalidInput.
+        """
+        from dockmagic_runtime.containers import joining
+
+        network = self.network(name)
+        joining.connect(self._starter, self._registry.find(container), network, attachment)
+
+    def disconnect_network(self, name: str, container: str, *, force: bool = False) -> None:
+        """Take a container off a network, at once if it runs. Raises Conflict if it is not on it.
+
+        `force`: also when the network has gone, or the container.
+        """
+        from dockmagic_runtime.containers import joining
+
+        joining.disconnect(self._starter, name, container, force=force)

@@ -20,6 +20,7 @@ from dockmagic_runtime.containers.restart import survives_boot, survives_loss
 from dockmagic_runtime.containers.start import Starter
 from dockmagic_runtime.errors import DockmagicError
 from dockmagic_runtime.linux.removal import remove_tree
+from dockmagic_runtime.model.container import Status
 from dockmagic_runtime.store import locks
 from dockmagic_runtime.supervisor import state
 from dockmagic_runtime.volumes.unused import remove_unused
@@ -68,10 +69,13 @@ class Reconciler:
         if fd is None and os.path.isdir(run):
             return  # somebody has started it again meanwhile
         try:
-            self._end_cgroup(self._registry.cgroup_parent(record), record.id)
             directory = self._registry.directory(record.id)
-            networks = self._networks.forget_endpoints(record.id, state.load(directory).networks)
-            now = replace(self._registry.last_state(record.id), finished=time.time(), lost=False)
+            written = state.load(directory)  # not asked for its lock: that is ours now
+            if not Status(written.status).is_alive:
+                return  # somebody has buried it meanwhile
+            self._end_cgroup(self._registry.cgroup_parent(record), record.id)
+            networks = self._networks.forget_endpoints(record.id, written.networks)
+            now = replace(state.lost(written), finished=time.time(), lost=False)
             state.write(directory, now)
             self._networks.release(record.id)
             self._tell_the_end(record, networks, now.started)
@@ -113,6 +117,7 @@ class Reconciler:
             if _is_id(name) and not locks.is_held(f"{path}/lock") and _is_older(path, _YOUNG):
                 for other in self._cgroups.parents_of(name):  # a step's --cgroup-parent is not kept
                     self._end_cgroup(other, name)
+                self._networks.forget_everywhere(name)
                 _remove(path)
         for container_id in self._cgroups.names(parent):
             if not (run / container_id).exists():  # it is made before the cgroup

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from dataclasses import replace
@@ -10,7 +11,8 @@ from dockmagic_runtime.containers.events import events_of
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.registry import Registry
 from dockmagic_runtime.errors import InvalidInput
-from dockmagic_runtime.model.container import ContainerSpec
+from dockmagic_runtime.model.container import ContainerSpec, Status
+from dockmagic_runtime.network.endpoint_operations import endpoint_path, forget_entry, write_entry
 
 
 def rename(registry: Registry, record: Record, new_name: str) -> None:
@@ -28,7 +30,22 @@ def rename(registry: Registry, record: Record, new_name: str) -> None:
             (wanted, replace(record, name=wanted).encode(), record.id),
         )
     _note(registry.directory(record.id), wanted)
+    _tell_networks(registry, record, wanted)
     events_of(registry, record).tell("rename", oldName=f"/{record.name}")
+
+
+def _tell_networks(registry: Registry, record: Record, name: str) -> None:
+    """Those that it is on now list it by its name."""
+    for network_id in registry.last_state(record.id).networks:
+        path = endpoint_path(str(registry.area.networks), network_id, record.id)
+        try:
+            with open(path, "rb") as stream:
+                entry = json.load(stream)
+        except FileNotFoundError:
+            continue  # the default network has no such list; or it has just ended
+        write_entry(path, {**entry, "name": name})
+        if not Status(registry.last_state(record.id).status).is_alive:
+            forget_entry(path)
 
 
 def _note(directory: str, name: str) -> None:

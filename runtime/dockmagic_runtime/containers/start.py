@@ -106,20 +106,29 @@ class Starter:
             ),
         )
 
+    def request_again(self, record: Record, connection: Connection) -> LaunchRequest:
+        """For the next start of a container that runs, which has other networks by now."""
+        events = events_of(self.registry, record, connection.networks)
+        return self._request(record, connection, events, is_running=True)
+
     def _request(
-        self, record: Record, connection: Connection | None, events: ContainerEvents
+        self,
+        record: Record,
+        connection: Connection | None,
+        events: ContainerEvents,
+        *,
+        is_running: bool = False,
     ) -> LaunchRequest:
         directory = self.registry.directory(record.id)
         make_bind_sources(record)
+        etc = self._etc(record)
+        if not is_running and etc == directory:
+            self._write_etc(record, connection, directory)
+        upper, work = f"{directory}/upper", f"{directory}/work"
+        around = self.surroundings(record, connection, upper=upper, work=work, etc=etc)
         return LaunchRequest(
             id=record.id,
-            plan=self.plan(
-                record,
-                connection,
-                upper=f"{directory}/upper",
-                work=f"{directory}/work",
-                etc=self._etc(record),
-            ),
+            plan=plan(record, around),
             run=self.registry.run(record.id),
             directory=directory,
             log=self.registry.log(record.id),

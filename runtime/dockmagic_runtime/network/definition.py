@@ -13,6 +13,9 @@ from dockmagic_runtime.network.pools import Block, gateway_of, number_of
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 _OTHER_DRIVERS = ("overlay", "macvlan", "ipvlan")
+_NOBODYS = tuple(
+    map(Block.parse, ("127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3", "::/127", "ff00::/8"))
+)
 _RESERVED = ("bridge", "host", "none", "default")
 
 
@@ -62,6 +65,11 @@ def _check_pool(pool: Pool) -> None:
     if block != block.network:
         raise InvalidInput(
             f"invalid network config:\ninvalid subnet {pool.subnet}: it should be {block.network}"
+        )
+    if any(block.overlaps(one) for one in _NOBODYS):
+        raise Conflict(
+            "invalid pool request: Pool overlaps with other one on this address space",
+            hint=f"{pool.subnet} holds loopback, link-local or multicast addresses",
         )
     if block.length > block.bits - 2:
         raise InvalidInput(f"invalid subnet {pool.subnet}: it has no room for containers")

@@ -71,8 +71,25 @@ class CreateVeth(UndoneByKernel):
         made = rtnl.find_link(netlink, self.name)
         if made is None:
             raise OSError(errno.ENODEV, f"interface {self.name} is gone")
-        port = rtnl.set_port(self.name, self.owner, isolated=self.isolated)
+        isolated = self.isolated and not _rules_see_bridged_packets()
+        port = rtnl.set_port(self.name, self.owner, isolated=isolated)
         netlink.transact(port, rtnl.pin_mac(made.index, mac))
+
+
+def _rules_see_bridged_packets() -> bool:
+    """Then they keep neighbours apart. An isolated port would keep them from published ports too:
+    what is translated on its way over the bridge is not sent by the host any more, but bridged."""
+    return all(
+        _is_on(f"/proc/sys/net/bridge/bridge-nf-call-{name}tables") for name in ("ip", "ip6")
+    )
+
+
+def _is_on(path: str) -> bool:
+    try:
+        with open(path, "rb") as stream:
+            return stream.read().strip() == b"1"
+    except FileNotFoundError:
+        return False  # br_netfilter is not loaded
 
 
 @operation

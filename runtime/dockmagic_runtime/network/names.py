@@ -130,3 +130,14 @@ def _extra_line(value: str, gateway: str) -> str:
             f'"{value}": host-gateway needs a bridge network', hint="name an address instead"
         )
     return f"{gateway if address == 'host-gateway' else address}\t{name}"
+
+
+def with_line(text: str, address: str, hostname: str) -> str:
+    """The hosts file with one more address of the container."""
+    return f"{text}{address}\t{hostname}\n"
+
+
+def without_line(text: str, address: str) -> str:
+    """The hosts file without what it says of that address."""
+    lines = text.splitlines(keepends=True)
+    return "".join(line for line in lines if line.split()[:1] != [address])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import secrets
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +13,11 @@ from dockmagic_runtime.model.container import ContainerSpec, PortMapping
 from dockmagic_runtime.model.network import Attachment, Network
 from dockmagic_runtime.network import catalog, firewall, leases, names, nft, options, records, rtnl
 from dockmagic_runtime.network.claims import Claims
-from dockmagic_runtime.network.endpoint_operations import BringUpLoopback
+from dockmagic_runtime.network.endpoint_operations import (
+    BringUpLoopback,
+    endpoint_path,
+    forget_entry,
+)
 from dockmagic_runtime.network.leases import Lease
 from dockmagic_runtime.network.operations import ensure_table
 from dockmagic_runtime.network.plan import Connection, Endpoint, Guest, fabric_of, plan
@@ -62,13 +64,10 @@ class Networks:
         if any(one.network == DEFAULT for one in attachments):
             self.store.default()
         leased = self.lease(guest.id, attachments)
-        counts: dict[str, int] = {}
-        found = []
+        found: list[Endpoint] = []
         for (network, lease), attachment in zip(leased, attachments, strict=True):
-            prefix = options.interface_prefix(network.options)
-            number = counts.setdefault(prefix, 0)
-            counts[prefix] += 1
-            found.append(new_endpoint(network, attachment, lease, f"{prefix}{number}"))
+            interface = free_interface(network, [one.interface for one in found])
+            found.append(new_endpoint(network, attachment, lease, interface))
         return found
 
     def lease(
@@ -82,6 +81,32 @@ class Networks:
             self.sweep()  # containers that ended by themselves may still have theirs
         with self._database.transaction() as connection:
             return list(_leases(connection, container_id, attachments))
+
+    def present(
+        self,
+        container_id: str,
+        attachments: Sequence[Attachment],
+        told: Mapping[str, dict[str, Any]],
+    ) -> list[Endpoint]:
+        """The endpoints of a container that runs; `told` is what its state file says of them."""
+        with self._database.transaction() as connection:
+            found = []
+            for attachment in attachments:
+                network = catalog.attached(connection, attachment)
+                lease = network and leases.lease_of(connection, network.id, container_id)
+                if network is not None and lease and network.id in told:
+                    there = told[network.id]
+                    found.append(
+                        Endpoint(
+                            network=network,
+                            attachment=attachment,
+                            lease=lease,
+                            interface=there["interface"],
+                            veth=there["veth"],
+                            id=there["endpoint_id"],
+                        )
+                    )
+            return found
 
     @staticmethod
     def isolate() -> Connection:
@@ -195,10 +220,13 @@ class Networks:
         `networks` is what the state file says of them. Returns how events name them.
         """
         for network_id in networks:
-            entry = f"{self.place.networks}/{network_id}/endpoints/{container_id}.json"
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(entry)
+            forget_entry(endpoint_path(self.place.networks, network_id, container_id))
         return tuple((key, one["name"], DEFAULT) for key, one in networks.items())
+
+    def forget_everywhere(self, container_id: str) -> None:
+        """The same when there is no state file to say where it was."""
+        for network_id in catalog.ids(self._database):
+            forget_entry(endpoint_path(self.place.networks, network_id, container_id))
 
     def members(self, network_id: str) -> list[str]:
         """The ids of the containers that have an address on the network, by address."""
@@ -236,6 +264,12 @@ def new_endpoint(
         veth=f"veth{secrets.token_hex(4)[:7]}",
         id=secrets.token_hex(32),
     )
+
+
+def free_interface(network: Network, taken: Sequence[str]) -> str:
+    """The name of one more interface, of the network's prefix and the lowest free number."""
+    prefix = options.interface_prefix(network.options)
+    return next(name for number in range(1 << 16) if (name := f"{prefix}{number}") not in taken)
 
 
 def _leases(

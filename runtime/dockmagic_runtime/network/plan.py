@@ -18,6 +18,7 @@ from dockmagic_runtime.network.endpoint_operations import (
     ConfigureInside,
     CreateVeth,
     RegisterEndpoint,
+    RouteBy,
 )
 from dockmagic_runtime.network.fabric import Fabric
 from dockmagic_runtime.network.leases import Lease
@@ -105,13 +106,13 @@ def plan(
     """How the container gets its addresses and its ports are published, on the network that it
     reaches everything else by."""
     way_out = gateway_of(endpoints)
-    is_published = bool(ports) and not way_out.network.internal
+    publication = _publication(place, guest, endpoints, ports)
     operations = (
         *(one for endpoint in endpoints for one in shared(place, endpoint.network)),
-        *([_hold(way_out.network, ports)] if is_published else []),
+        *publication[:1],
         *(one for endpoint in endpoints for one in plug_in(guest, endpoint, endpoint is way_out)),
-        *([publish(place, guest, way_out)] if is_published else []),
-        *(_names(place, guest, endpoints)),
+        *publication[1:],
+        *_names(place, guest, endpoints),
     )
     return Connection(
         operations=operations,
@@ -124,6 +125,41 @@ def told(endpoint: Endpoint) -> tuple[str, str, str]:
     """How events name the network."""
     network = endpoint.network
     return network.id, network.name, network.driver
+
+
+def rerouted(before: Sequence[Endpoint], after: Sequence[Endpoint]) -> tuple[Operation, ...]:
+    """What changes the way out of a container that runs, if it is another one now."""
+    old, new = (gateway_of(ends).gateways if ends else ("", "") for ends in (before, after))
+    if old == new:
+        return ()
+    return (RouteBy(gateway=new[0], gateway6=new[1], before=old[0], before6=old[1]),)
+
+
+def republished(
+    place: Place,
+    guest: Guest,
+    before: Sequence[Endpoint],
+    after: Sequence[Endpoint],
+    ports: Sequence[PortMapping],
+) -> tuple[tuple[Operation, ...], tuple[Operation, ...]]:
+    """What ends and what begins, where published ports lead to another address than before."""
+    old, new = (_publication(place, guest, ends, ports) for ends in (before, after))
+    if old == new:
+        return (), ()
+    if old and new and old[0] == new[0]:  # the ports stay held: nobody else gets them meanwhile
+        return old[1:], new[1:]
+    return tuple(reversed(old)), new
+
+
+def _publication(
+    place: Place, guest: Guest, endpoints: Sequence[Endpoint], ports: Sequence[PortMapping]
+) -> tuple[Operation, ...]:
+    if not (endpoints and ports):
+        return ()
+    way_out = gateway_of(endpoints)
+    if way_out.network.internal:
+        return ()
+    return _hold(way_out.network, ports), publish(place, guest, way_out)
 
 
 def gateway_of(endpoints: Sequence[Endpoint]) -> Endpoint:
@@ -250,10 +286,20 @@ def register(place: Place, guest: Guest, endpoint: Endpoint) -> RegisterEndpoint
     )
 
 
+NO_FIELDS: dict[str, Any] = {
+    "ip_address": "",
+    "prefix_length": 0,
+    "gateway": "",
+    "mac_address": "",
+    "veth": "",
+    "networks": {},
+}
+
+
 def state_fields(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     """Those of the way out on top, and each network's own below its id."""
     if not endpoints:
-        return {}
+        return dict(NO_FIELDS)
     way_out = gateway_of(endpoints)
     return {
         "ip_address": way_out.lease.address,

@@ -72,7 +72,7 @@ def first(linux: Linux, post: Post, tell: int, facts: dict[str, Any]) -> Deliver
             order = decode_order(letter.payload)
             _deliver(Midwife(linux, order, letter.payload, facts, owner=letter.owner), channel)
 
-    channel, midwife = _fork(linux, work)
+    channel, midwife = fork_helper(linux, work)
     post.leave()
     os.close(tell)
     return receive(channel, midwife)
@@ -94,10 +94,11 @@ def again(
         midwife = Midwife(linux, order, plan, facts, restarts=restarts, limits=limits)
         _deliver(midwife, channel)
 
-    return receive(*_fork(linux, work))
+    return receive(*fork_helper(linux, work))
 
 
-def _fork(linux: Linux, work: Callable[[socket.socket], None]) -> tuple[socket.socket, int]:
+def fork_helper(linux: Linux, work: Callable[[socket.socket], None]) -> tuple[socket.socket, int]:
+    """A process that does the work with its end of the channel, and ends with us at the latest."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     parent = os.getpid()
     pid = os.fork()

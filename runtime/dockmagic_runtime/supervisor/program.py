@@ -100,8 +100,18 @@ class Program:
 
     def serve(self) -> None:
         """Let the operations of the start that answer for something do so, in our loop."""
-        for serve in self.context.resources.get("servers", ()):
+        for serve in self.context.resources.pop("servers", ()):
             serve(self._loop.selector)
+
+    def keep(self, one: Any) -> None:
+        """An operation that was carried out here and now: it is undone at the end."""
+        self._kept.append(one)
+
+    def drop(self, one: Any) -> None:
+        """Undo the operation of that kind, and of that network if it is of one."""
+        for kept in [kept for kept in self._kept if _is_alike(kept, one)]:
+            self._kept.remove(kept)
+            kept.undo(self.context)
 
     def _first_output(self, _events: int) -> None:
         """Many a service is silent: what serves its streams is made when there is something."""
@@ -198,3 +208,8 @@ class Program:
                 problems.append(str(error))
         os.close(self.pidfd)
         return problems
+
+
+def _is_alike(one: Any, other: Any) -> bool:
+    network = getattr(one, "network_id", ""), getattr(other, "network_id", "")
+    return type(one) is type(other) and network[0] == network[1]

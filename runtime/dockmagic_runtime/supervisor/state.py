@@ -44,6 +44,7 @@ class State:
     ports: tuple[tuple[str, int, int, str], ...] = ()  # host ip, host port, container port, proto
 
 
+_ALIVE: Final = ("running", "paused", "restarting")
 _FIELDS: Final = tuple(one.name for one in fields(State))
 NO_ENDPOINT: Final[dict[str, Any]] = {
     "ip_address": "",
@@ -89,14 +90,17 @@ def change(directory: str, **changes: Any) -> State:
 def read(directory: str, lock: str) -> State:
     """The state now: what the file says, unless it says alive and nobody holds the lock."""
     written = load(directory)
-    if written.status not in ("running", "paused", "restarting"):
+    if written.status not in _ALIVE:
         return written
     if locks.is_held(lock):
         return written
     # the supervisor may have ended between the two looks: its last word counts
     written = load(directory)
-    if written.status not in ("running", "paused", "restarting"):
-        return written
+    return lost(written) if written.status in _ALIVE else written
+
+
+def lost(written: State) -> State:
+    """What it comes to when the supervisor that wrote this was killed."""
     return replace(
         written,
         status="exited",

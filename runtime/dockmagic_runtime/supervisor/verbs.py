@@ -181,6 +181,13 @@ def update(
     client.say("done")
 
 
+def networks(supervisor: Supervisor, client: Client, **change: Any) -> None:
+    """Few containers ever change theirs: what does it is loaded when one does."""
+    from dockmagic_runtime.supervisor.rewiring import rewire
+
+    rewire(supervisor, client, **change)
+
+
 VERBS: Final[dict[str, Callable[..., None]]] = {
     "attach": attach,
     "wait": wait,
@@ -194,4 +201,5 @@ VERBS: Final[dict[str, Callable[..., None]]] = {
     "executions": list_executions,
     "tree": show_tree,
     "update": update,
+    "networks": networks,
 }

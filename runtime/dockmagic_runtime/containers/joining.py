@@ -1,0 +1,218 @@
+"""`network connect` and `disconnect`, of containers that run and of those that do not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+
+from dockmagic_runtime.containers.events import events_of
+from dockmagic_runtime.containers.record import Record
+from dockmagic_runtime.containers.start import Starter, published_ports
+from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound
+from dockmagic_runtime.model.container import Status
+from dockmagic_runtime.model.network import Attachment, Network
+from dockmagic_runtime.network import names
+from dockmagic_runtime.network.endpoint_operations import RemoveVeth
+from dockmagic_runtime.network.networks import check_attachment, free_interface, new_endpoint
+from dockmagic_runtime.network.plan import (
+    Endpoint,
+    plan,
+    plug_in,
+    register,
+    republished,
+    rerouted,
+    shared,
+    state_fields,
+    told,
+)
+from dockmagic_runtime.sandbox.operation import Operation, to_wire
+from dockmagic_runtime.store import locks
+from dockmagic_runtime.supervisor.handle import Process
+
+# ------------------------------------------------------------------ connect
+
+
+def connect(starter: Starter, record: Record, network: Network, asked: Attachment) -> None:
+    """Put it on one more network. Raises Conflict, InvalidInput; then nothing has changed."""
+    _check_modes(record, network)
+    attachment = replace(asked, network=network.name, network_id=network.id)
+    check_attachment(network, attachment)
+    with _alone(starter, record):
+        record = starter.registry.find(record.id)
+        if any(one.network == network.name for one in record.attachments):
+            raise Conflict(
+                f"endpoint with name {record.name} already exists in network {network.name}"
+            )
+        joined = replace(record, networks=(*record.attachments, attachment))
+        _keep(starter, record, joined)
+        if Status(starter.registry.state(record.id).status).is_alive:
+            try:
+                _plug_in(starter, joined, attachment)
+            except BaseException:
+                starter.networks.release(record.id, network.id)
+                _keep(starter, joined, record)
+                raise
+
+
+def _check_modes(record: Record, network: Network) -> None:
+    mode = record.spec.network
+    if mode.startswith("container:") or (mode == "host" and network.name != "host"):
+        raise InvalidInput(
+            "container sharing network namespace with another container or host cannot be "
+            "connected to any other network"
+        )
+    if "host" in (mode, network.name):
+        raise InvalidInput(
+            "container cannot be disconnected from host network or connected to host network"
+        )
+    if "none" in (mode, network.name):
+        raise InvalidInput(
+            "container cannot be connected to multiple networks with one of the networks in "
+            "private (none) mode"
+        )
+
+
+def _plug_in(starter: Starter, joined: Record, attachment: Attachment) -> None:
+    networks = starter.networks
+    before = _present(starter, joined)
+    if attachment.network == "bridge":
+        networks.default()
+    ((network, lease),) = networks.lease(joined.id, (attachment,))
+    prefix = free_interface(network, [one.interface for one in before])
+    endpoint = new_endpoint(network, attachment, lease, prefix)
+    after = [*before, endpoint]
+    guest = starter.guest(joined)
+    _rewire(
+        starter,
+        joined,
+        before,
+        after,
+        operations=(*shared(networks.place, network), *plug_in(guest, endpoint, False)),
+        reverse=(RemoveVeth(endpoint.veth),),
+        kept=() if network.is_predefined else (register(networks.place, guest, endpoint),),
+    )
+    _write_hosts(
+        starter, joined, lambda text: names.with_line(text, lease.address, joined.hostname)
+    )
+    events_of(starter.registry, joined).tell_network("connect", *told(endpoint))
+
+
+# ------------------------------------------------------------------ disconnect
+
+
+def disconnect(starter: Starter, name: str, container: str, *, force: bool) -> None:
+    """Take it off a network. Raises Conflict when it is not on it; NotFound unless `force`."""
+    try:
+        record = starter.registry.find(container)
+    except NotFound:
+        if force:
+            return
+        raise
+    try:
+        name = starter.networks.store.find(name).name
+    except NotFound:
+        if not force:
+            raise
+    if "host" in (name, record.spec.network):
+        raise InvalidInput(
+            "container cannot be disconnected from host network or connected to host network"
+        )
+    with _alone(starter, record):
+        record = starter.registry.find(record.id)
+        left = tuple(one for one in record.attachments if one.network != name)
+        if len(left) == len(record.attachments):
+            raise Conflict(f"container {record.id} is not connected to network {name}")
+        parted = replace(record, networks=left)
+        if Status(starter.registry.state(record.id).status).is_alive:
+            _pull_out(starter, record, parted, name)
+        _keep(starter, record, parted)
+
+
+def _pull_out(starter: Starter, record: Record, parted: Record, name: str) -> None:
+    before = _present(starter, record)
+    after = [one for one in before if one.network.name != name]
+    gone = next((one for one in before if one.network.name == name), None)
+    if gone is None:
+        return  # the network was removed by force
+    place, guest = starter.networks.place, starter.guest(record)
+    _rewire(
+        starter,
+        parted,
+        before,
+        after,
+        operations=(RemoveVeth(gone.veth),),
+        dropped=() if gone.network.is_predefined else (register(place, guest, gone),),
+    )
+    starter.networks.release(record.id, gone.network.id)
+    _write_hosts(starter, record, lambda text: names.without_line(text, gone.lease.address))
+    events_of(starter.registry, record).tell_network("disconnect", *told(gone))
+
+
+# ------------------------------------------------------------------ what both do
+
+
+def _alone(starter: Starter, record: Record) -> AbstractContextManager[None]:
+    """Nobody else changes its networks meanwhile."""
+    return locks.held(f"{starter.registry.directory(record.id)}/networks.lock")
+
+
+def _present(starter: Starter, record: Record) -> list[Endpoint]:
+    now = starter.registry.state(record.id)
+    return starter.networks.present(record.id, record.attachments, now.networks)
+
+
+def _keep(starter: Starter, before: Record, after: Record) -> None:
+    """Write the record's networks; its other fields are what they are in the database."""
+    with starter.registry.database.transaction() as connection:
+        row = connection.execute("SELECT spec FROM containers WHERE id = ?", (before.id,))
+        current = Record.decode(row.fetchone()[0])
+        connection.execute(
+            "UPDATE containers SET spec = ? WHERE id = ?",
+            (replace(current, networks=after.networks).encode(), before.id),
+        )
+
+
+def _rewire(
+    starter: Starter,
+    record: Record,
+    before: Sequence[Endpoint],
+    after: Sequence[Endpoint],
+    *,
+    operations: tuple[Operation, ...],
+    reverse: tuple[Operation, ...] = (),
+    dropped: tuple[Operation, ...] = (),
+    kept: tuple[Operation, ...] = (),
+) -> None:
+    """Let the supervisor do it, and let its next start be with the networks of `after`."""
+    networks, ports = starter.networks, published_ports(record)
+    guest = starter.guest(record)
+    ended, begun = republished(networks.place, guest, before, after, ports)
+    connection = plan(networks.place, guest, after, ports) if after else networks.isolate()
+    request = starter.request_again(record, connection)
+    process = Process.connect(starter.registry.run(record.id), record.id)
+    try:
+        process.request(
+            "networks",
+            operations=to_wire((*operations, *rerouted(before, after))),
+            reverse=to_wire((*reverse, *rerouted(after, before))),
+            dropped=to_wire((*ended, *dropped)),
+            kept=to_wire((*begun, *kept)),
+            endpoint=state_fields(after),
+            request=request.encode().decode("latin-1"),
+        )
+    finally:
+        process.close()
+
+
+def _write_hosts(starter: Starter, record: Record, change: Callable[[str], str]) -> None:
+    """In place: the container has the file mounted. A new start writes it anew."""
+    path = f"{starter.registry.directory(record.id)}/hosts"
+    try:
+        with open(path, "r+", encoding="utf-8", errors="surrogateescape") as stream:
+            changed = change(stream.read())
+            stream.seek(0)
+            stream.write(changed)
+            stream.truncate()
+    except FileNotFoundError:
+        pass  # it has just ended, and --rm has taken it away
