@@ -168,6 +168,9 @@ def test_the_endpoints_are_told_by_files_while_it_runs(networks: Engine, start: 
         "ipv6": "",
         "short_id": one.short_id,
         "hostname": "host",
+        "network": "front",
+        "internal": False,
+        "links": {},
     }
     networks.rename("web", "site")
     assert json.loads(path.read_text())["name"] == "site"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 from dataclasses import replace
@@ -12,7 +11,7 @@ from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.registry import Registry
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.container import ContainerSpec, Status
-from dockmagic_runtime.network.endpoint_operations import endpoint_path, forget_entry, write_entry
+from dockmagic_runtime.network import endpoints
 
 
 def rename(registry: Registry, record: Record, new_name: str) -> None:
@@ -36,16 +35,11 @@ def rename(registry: Registry, record: Record, new_name: str) -> None:
 
 def _tell_networks(registry: Registry, record: Record, name: str) -> None:
     """Those that it is on now list it by its name."""
-    for network_id in registry.last_state(record.id).networks:
-        path = endpoint_path(str(registry.area.networks), network_id, record.id)
-        try:
-            with open(path, "rb") as stream:
-                entry = json.load(stream)
-        except FileNotFoundError:
-            continue  # the default network has no such list; or it has just ended
-        write_entry(path, {**entry, "name": name})
-        if not Status(registry.last_state(record.id).status).is_alive:
-            forget_entry(path)
+    networks = str(registry.area.networks)
+    for network_id, known in endpoints.of_container(networks, record.id):
+        endpoints.write(networks, network_id, record.id, replace(known, name=name))
+        if not Status(registry.last_state(record.id).status).is_alive:  # it has just ended
+            endpoints.remove(networks, network_id, record.id)
 
 
 def _note(directory: str, name: str) -> None:

@@ -11,13 +11,19 @@ from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound
 from dockmagic_runtime.linux.netlink import NETLINK_NETFILTER, Netlink
 from dockmagic_runtime.model.container import ContainerSpec, PortMapping
 from dockmagic_runtime.model.network import Attachment, Network
-from dockmagic_runtime.network import catalog, firewall, leases, names, nft, options, records, rtnl
-from dockmagic_runtime.network.claims import Claims
-from dockmagic_runtime.network.endpoint_operations import (
-    BringUpLoopback,
-    endpoint_path,
-    forget_entry,
+from dockmagic_runtime.network import (
+    catalog,
+    endpoints,
+    firewall,
+    leases,
+    names,
+    nft,
+    options,
+    records,
+    rtnl,
 )
+from dockmagic_runtime.network.claims import Claims
+from dockmagic_runtime.network.endpoint_operations import BringUpLoopback
 from dockmagic_runtime.network.leases import Lease
 from dockmagic_runtime.network.operations import ensure_table
 from dockmagic_runtime.network.plan import Connection, Endpoint, Guest, fabric_of, plan
@@ -54,11 +60,11 @@ class Networks:
         """
         self._claims.take(guest.id)
         try:
-            endpoints = self._endpoints(guest, attachments)
+            joined = self._endpoints(guest, attachments)
         except BaseException:
             self._claims.drop(guest.id)
             raise
-        return plan(self.place, guest, endpoints, ports)
+        return plan(self.place, guest, joined, ports)
 
     def _endpoints(self, guest: Guest, attachments: Sequence[Attachment]) -> list[Endpoint]:
         if any(one.network == DEFAULT for one in attachments):
@@ -220,13 +226,13 @@ class Networks:
         `networks` is what the state file says of them. Returns how events name them.
         """
         for network_id in networks:
-            forget_entry(endpoint_path(self.place.networks, network_id, container_id))
+            endpoints.remove(self.place.networks, network_id, container_id)
         return tuple((key, one["name"], DEFAULT) for key, one in networks.items())
 
     def forget_everywhere(self, container_id: str) -> None:
         """The same when there is no state file to say where it was."""
         for network_id in catalog.ids(self._database):
-            forget_entry(endpoint_path(self.place.networks, network_id, container_id))
+            endpoints.remove(self.place.networks, network_id, container_id)
 
     def members(self, network_id: str) -> list[str]:
         """The ids of the containers that have an address on the network, by address."""

@@ -13,6 +13,7 @@ looked at is written to (its reference count). So a start is carried out elsewhe
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import time
