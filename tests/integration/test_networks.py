@@ -335,6 +335,21 @@ def test_one_more_network_while_it_runs_and_after_its_restarts(
     assert await_inside(networks, "far", "http://10.213.1.3/") == "hello"
 
 
+def test_names_are_resolved_from_the_first_network_of_users_on(
+    networks: Engine, start: Start
+) -> None:
+    networks.create_network(NetworkSpec(name="front", pools=subnet(0)))
+    start("db", Attachment(network="front", aliases=("sql",)))
+    start("web")
+    networks.connect_network("front", "web", Attachment(network="front"))
+    for _ in range(2):
+        assert "nameserver 127.0.0.11" in inside(networks, "web", "cat", "/etc/resolv.conf")
+        assert "10.213.0.2" in inside(networks, "web", "nslookup", "sql")
+        networks.disconnect_network("front", "web")
+        assert "127.0.0.11" not in inside(networks, "web", "cat", "/etc/resolv.conf")
+        networks.connect_network("front", "web", Attachment(network="front"))
+
+
 def test_a_network_less_takes_interface_route_file_and_address_away(
     networks: Engine, start: Start
 ) -> None:

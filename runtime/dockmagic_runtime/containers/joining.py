@@ -17,9 +17,9 @@ from dockmagic_runtime.network.endpoint_operations import RemoveVeth
 from dockmagic_runtime.network.networks import check_attachment, free_interface, new_endpoint
 from dockmagic_runtime.network.plan import (
     Endpoint,
+    introduced,
     plan,
     plug_in,
-    register,
     republished,
     rerouted,
     shared,
@@ -90,10 +90,9 @@ def _plug_in(starter: Starter, joined: Record, attachment: Attachment) -> None:
         after,
         operations=(*shared(networks.place, network), *plug_in(guest, endpoint, False)),
         reverse=(RemoveVeth(endpoint.veth),),
-        kept=() if network.is_predefined else (register(networks.place, guest, endpoint),),
     )
-    _write_hosts(
-        starter, joined, lambda text: names.with_line(text, lease.address, joined.hostname)
+    _write(
+        starter, joined, "hosts", lambda text: names.with_line(text, lease.address, joined.hostname)
     )
     events_of(starter.registry, joined).tell_network("connect", *told(endpoint))
 
@@ -135,17 +134,9 @@ def _pull_out(starter: Starter, record: Record, parted: Record, name: str) -> No
     gone = next((one for one in before if one.network.name == name), None)
     if gone is None:
         return  # the network was removed by force
-    place, guest = starter.networks.place, starter.guest(record)
-    _rewire(
-        starter,
-        parted,
-        before,
-        after,
-        operations=(RemoveVeth(gone.veth),),
-        dropped=() if gone.network.is_predefined else (register(place, guest, gone),),
-    )
+    _rewire(starter, parted, before, after, operations=(RemoveVeth(gone.veth),))
     starter.networks.release(record.id, gone.network.id)
-    _write_hosts(starter, record, lambda text: names.without_line(text, gone.lease.address))
+    _write(starter, record, "hosts", lambda text: names.without_line(text, gone.lease.address))
     events_of(starter.registry, record).tell_network("disconnect", *told(gone))
 
 
@@ -181,13 +172,12 @@ def _rewire(
     *,
     operations: tuple[Operation, ...],
     reverse: tuple[Operation, ...] = (),
-    dropped: tuple[Operation, ...] = (),
-    kept: tuple[Operation, ...] = (),
 ) -> None:
     """Let the supervisor do it, and let its next start be with the networks of `after`."""
     networks, ports = starter.networks, published_ports(record)
     guest = starter.guest(record)
     ended, begun = republished(networks.place, guest, before, after, ports)
+    forgotten, known = introduced(networks.place, guest, before, after)
     connection = plan(networks.place, guest, after, ports) if after else networks.isolate()
     request = starter.request_again(record, connection)
     process = Process.connect(starter.registry.run(record.id), record.id)
@@ -196,18 +186,25 @@ def _rewire(
             "networks",
             operations=to_wire((*operations, *rerouted(before, after))),
             reverse=to_wire((*reverse, *rerouted(after, before))),
-            dropped=to_wire((*ended, *dropped)),
-            kept=to_wire((*begun, *kept)),
+            dropped=to_wire((*ended, *forgotten)),
+            kept=to_wire((*begun, *known)),
             endpoint=state_fields(after),
             request=request.encode().decode("latin-1"),
         )
     finally:
         process.close()
+    if _have_names(before) != _have_names(after):
+        resolv_conf = networks.resolv_conf(record.spec, has_names=record.has_names)
+        _write(starter, record, "resolv.conf", lambda _text: resolv_conf)
 
 
-def _write_hosts(starter: Starter, record: Record, change: Callable[[str], str]) -> None:
+def _have_names(endpoints: Sequence[Endpoint]) -> bool:
+    return any(not one.network.is_predefined for one in endpoints)
+
+
+def _write(starter: Starter, record: Record, name: str, change: Callable[[str], str]) -> None:
     """In place: the container has the file mounted. A new start writes it anew."""
-    path = f"{starter.registry.directory(record.id)}/hosts"
+    path = f"{starter.registry.directory(record.id)}/{name}"
     try:
         with open(path, "r+", encoding="utf-8", errors="surrogateescape") as stream:
             changed = change(stream.read())

@@ -250,6 +250,15 @@ def _names(place: Place, guest: Guest, endpoints: Sequence[Endpoint]) -> Iterato
         yield serve_names(place, guest)
 
 
+def introduced(
+    place: Place, guest: Guest, before: Sequence[Endpoint], after: Sequence[Endpoint]
+) -> tuple[tuple[Operation, ...], tuple[Operation, ...]]:
+    """What ends and what begins of its names. A resolver that is there stays."""
+    old, new = (list(_names(place, guest, endpoints)) for endpoints in (before, after))
+    ended = (one for one in old if one not in new and not isinstance(one, ServeNames))
+    return tuple(ended), tuple(one for one in new if one not in old)
+
+
 def serve_names(place: Place, guest: Guest) -> ServeNames:
     return ServeNames(
         container_id=guest.id,

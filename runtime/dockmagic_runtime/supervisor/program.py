@@ -61,6 +61,14 @@ class Program:
                 loop.watch(born.fds[name], READ, self._first_output)
         self._names = self._answer_names() if SOCKETS[0] in born.fds else None
 
+    @property
+    def resolves_names(self) -> bool:
+        return self._names is not None
+
+    def resolve_names(self, wire: list[Any], datagrams: int, listener: int) -> None:
+        """From now on, by the operation on the wire, which has made the sockets."""
+        self._names = Names(self._linux, self._loop, wire, self.pidfd, (datagrams, listener))
+
     def _answer_names(self) -> Names:
         wire = next(wire for wire, *_ in self._born.kept if wire[0] == "ServeNames")
         datagrams, listener = (self._born.fds[name] for name in SOCKETS)

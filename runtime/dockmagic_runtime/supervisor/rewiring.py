@@ -19,6 +19,7 @@ from dockmagic_runtime.errors import Conflict
 from dockmagic_runtime.linux import constants as c
 from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.linux.netlink import open_for_others
+from dockmagic_runtime.network.resolving import SOCKETS, ServeNames
 from dockmagic_runtime.sandbox import child
 from dockmagic_runtime.sandbox.operation import Context, from_wire
 from dockmagic_runtime.supervisor import delivery
@@ -93,9 +94,15 @@ def _exchange(program: Program, dropped: Wire, kept: Wire) -> None:
     context = program.context
     for gone in from_wire(dropped):
         program.drop(gone)
-    for one in from_wire(kept):
+    context.netns_fd = program.pidfd  # which setns(2) takes for all its namespaces
+    for wire in kept:
+        (one,) = from_wire([wire])
+        if program.resolves_names and isinstance(one, ServeNames):
+            continue
         one.execute(context)
         program.keep(one)
+        if sockets := context.resources.pop(SOCKETS, None):
+            program.resolve_names(wire, *(each.detach() for each in sockets))
 
 
 def _with_helper(
