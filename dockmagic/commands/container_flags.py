@@ -99,6 +99,14 @@ def parse_host(text: str) -> str:
     return f"{name}:{address}"
 
 
+def parse_link(text: str) -> tuple[str, str]:
+    """`name` or `name:alias`: the other container, and what it is called here."""
+    name, colon, alias = text.partition(":")
+    if not name or ":" in alias or (colon and not alias):
+        raise ValueError(f"bad format for links: {text}")
+    return name.removeprefix("/"), (alias or name).rpartition("/")[2]
+
+
 def parse_address(text: str) -> str:
     return _check_address(text, f"IP address is not correctly formatted: {text}")
 
@@ -154,6 +162,7 @@ _NETWORK: tuple[Flag, ...] = (
     value("ip", help="IPv4 address", type="ip", convert=parse_ipv4),
     value("ip6", help="IPv6 address", type="ip", convert=parse_ipv6),
     value("mac-address", help="MAC address", convert=parse_mac),
+    values("link", help="Another container and its name here, NAME[:ALIAS]", convert=parse_link),
     values("add-host", help="Line for /etc/hosts, NAME:ADDRESS", convert=parse_host),
     values("dns", help="Name server", convert=parse_address),
     values("dns-search", help="Domain in which short names are looked up"),
@@ -205,7 +214,7 @@ _LIFE: tuple[Flag, ...] = (
     values("attach", "a", "Attach to STDIN, STDOUT or STDERR", convert=parse_stream),
 )
 _PLANNED = planned(
-    "link=list", "link-local-ip=list", "use-api-socket",
+    "link-local-ip=list", "use-api-socket",
 )  # fmt: skip
 _REFUSED = (
     *refused(
@@ -328,6 +337,7 @@ def _network(arguments: Arguments) -> dict[str, Any]:
         "ports": tuple(port for text in flag("publish") for port in parse_publish(text)),
         "publish_all": flag("publish-all"),
         "expose": tuple(port for text in flag("expose") for port in parse_expose(text)),
+        "links": flag("link"),
         "extra_hosts": flag("add-host"),
         "dns": flag("dns"),
         "dns_search": flag("dns-search"),

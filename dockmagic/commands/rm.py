@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dockmagic.commands.flags import Arguments, Parser, planned, switch
+from dockmagic.commands.flags import Arguments, Parser, switch
 from dockmagic.commands.result import Names, each
 from dockmagic_runtime.errors import NotFound
 
@@ -21,13 +21,16 @@ def parser() -> Parser:
         flags=(
             switch("force", "f", "Kill it first if it runs"),
             switch("volumes", "v", "Remove its anonymous volumes too"),
-            *planned("l/link"),
+            switch("link", "l", "Remove the link CONTAINER/ALIAS, not a container"),
         ),
     )
 
 
 def run(engine: Engine, arguments: Arguments) -> Names:
     force, volumes = arguments.flag("force"), arguments.flag("volumes")
+
+    if arguments.flag("link"):
+        return each(arguments.words, engine.remove_link)
 
     def remove(name: str) -> None:
         try:

@@ -11,6 +11,7 @@ from dockmagic_runtime.containers import (
     explain,
     info,
     inspect,
+    links,
     listing,
     logs,
     remove,
@@ -252,6 +253,10 @@ class Engine(Rooms, ImageVerbs, NetworkVerbs):
     def unpause(self, name: str) -> None:
         """Let them go on."""
         stop.set_paused(self._registry, self._registry.find(name), paused=False)
+
+    def remove_link(self, name: str) -> None:
+        """Forget the link `container/alias`; the container that it leads to stays."""
+        links.remove(self._registry, name)
 
     def remove(self, name: str, *, force: bool = False, volumes: bool = False) -> None:
         """Remove it; `force` kills it first, `volumes` takes its anonymous volumes along."""

@@ -7,7 +7,6 @@ import pytest
 from dockmagic import commands
 from dockmagic.commands.container_flags import container_spec
 from dockmagic.magics.line import split_line
-from dockmagic_runtime.errors import Unsupported
 
 LINES = """
 docker login
@@ -72,9 +71,6 @@ docker container prune
 docker image prune
 docker system prune
 docker commit -m "add vim" NAME NEWIMAGE
-""".strip().splitlines()
-
-LATER = """
 docker run --rm -d -p 8888:8888 -v ./H:/w --link mydb:myupyterdb jupyter/datascience-notebook
 """.strip().splitlines()
 
@@ -88,9 +84,3 @@ def test_line_is_read(line: str) -> None:
     arguments = commands.parse(words_of(line))
     if arguments.verb in ("run", "create"):
         container_spec(arguments)
-
-
-@pytest.mark.parametrize("line", LATER)
-def test_line_that_is_still_to_come_says_so(line: str) -> None:
-    with pytest.raises(Unsupported, match="not supported yet"):
-        commands.parse(words_of(line))

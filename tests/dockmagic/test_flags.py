@@ -103,6 +103,11 @@ def test_two_dashes_end_the_flags() -> None:
             125,
         ),
         (
+            "run --link a:b:c busybox",
+            'invalid argument "a:b:c" for "--link" flag: bad format for links: a:b:c',
+            125,
+        ),
+        (
             "run --add-host x busybox",
             'invalid argument "x" for "--add-host" flag: bad format for add-host: "x"',
             125,
@@ -161,8 +166,8 @@ def test_wrong_values_in_dockers_words(line: str, message: str) -> None:
 
 
 def test_what_is_planned_says_so_and_is_never_ignored() -> None:
-    with pytest.raises(Unsupported, match="--link"):
-        commands.parse(["run", "--link=db:db", "busybox"])
+    with pytest.raises(Unsupported, match="--link-local-ip"):
+        commands.parse(["run", "--link-local-ip=169.254.1.1", "busybox"])
     with pytest.raises(Unsupported, match="'docker swarm' is not supported yet"):
         commands.parse(["swarm"])
     with pytest.raises(Unsupported, match="'docker system dial-stdio'"):

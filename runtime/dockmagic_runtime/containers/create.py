@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from dockmagic_runtime.containers import health, mounts, names
+from dockmagic_runtime.containers import health, links, mounts, names
 from dockmagic_runtime.containers.attachments import attachments
 from dockmagic_runtime.containers.events import events_of
 from dockmagic_runtime.containers.record import Record, command_line, environment, exposed_ports
@@ -31,11 +31,11 @@ def create(
     limits.check(spec.resources, cpus=os.cpu_count() or 1)
     if spec.auto_remove and spec.restart.name != "no":
         raise InvalidInput("conflicting options: cannot specify both --restart and --rm")
-    networks = attachments(starter.networks, spec)
     registry, volumes = starter.registry, starter.volumes
+    linked, networks = links.for_new(registry, spec, attachments(starter.networks, spec))
     container_id = secrets.token_hex(32)
     hostname = spec.hostname or _hostname(registry, spec.network) or container_id[:12]
-    record = replace(_record(container_id, hostname, spec, image), networks=networks)
+    record = replace(_record(container_id, hostname, spec, image), networks=networks, links=linked)
     if record.name and (spec.mounts or image.config.volumes):
         with registry.database.transaction() as connection:  # before anything is copied
             registry.require_free(connection, record.name)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from dockmagic_runtime.containers import links
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.registry import Registry
 from dockmagic_runtime.containers.security_options import no_new_privileges, seccomp_choice
@@ -17,6 +20,9 @@ def execute(registry: Registry, record: Record, spec: ExecSpec) -> Process:
     """Start it and be attached. Raises Conflict (not running, paused) or StartFailed."""
     if not spec.command:
         raise InvalidInput("no command specified")
+    if record.links:
+        told = links.remembered(registry.directory(record.id))
+        record = replace(record, env=told or record.env)
     try:
         process = Process.connect(registry.run(record.id), record.id)
     except Conflict as error:

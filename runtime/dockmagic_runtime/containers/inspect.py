@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from dockmagic_runtime.containers import inspect_mounts
+from dockmagic_runtime.containers import inspect_mounts, links
 from dockmagic_runtime.containers.exec import execution_ids
 from dockmagic_runtime.containers.health import inspect_check, inspect_health
 from dockmagic_runtime.containers.inspect_networks import network_settings
@@ -37,7 +37,10 @@ def inspect(registry: Registry, record: Record) -> dict[str, Any]:
         "RestartCount": now.restart_count,
         "Driver": "overlay2",
         "Platform": "linux",
-        "HostConfig": _host_config(record.spec),
+        "HostConfig": {
+            **_host_config(record.spec),
+            "Links": links.host_config(registry, record),
+        },
         "GraphDriver": {
             "Name": "overlay2",
             "Data": {

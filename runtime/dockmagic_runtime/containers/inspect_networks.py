@@ -60,7 +60,7 @@ def _endpoint(
 ) -> dict[str, Any]:
     return {
         "IPAMConfig": _asked(attachment),
-        "Links": None,
+        "Links": [f"{whose}:{alias}" for alias, whose in attachment.links] or None,
         "Aliases": list(attachment.aliases) or None,
         "DriverOpts": None,
         "GwPriority": attachment.gw_priority,

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from dockmagic_runtime.containers import filters as asked
+from dockmagic_runtime.containers import links
 from dockmagic_runtime.containers.filters import Filters, Lookups
 from dockmagic_runtime.containers.registry import Registry, describe
 from dockmagic_runtime.errors import InvalidInput, NotFound
@@ -17,9 +20,11 @@ def find(
     """Newest first; without `all`, those that run. Raises InvalidInput, NotFound."""
     filters = filters or {}
     all = all or asked.wants_all(filters)
+    everything = registry.all()
+    further = links.names(record for record, _ in everything)
     found = [
-        container
-        for record, now in registry.all()
+        replace(container, links=further.get(container.id, ()))
+        for record, now in everything
         if (container := describe(record, now)).status.is_alive or all
     ]
     if filters:

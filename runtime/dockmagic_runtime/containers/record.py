@@ -46,6 +46,7 @@ class Record:
     mounted_images: dict[str, tuple[str, ...]] = field(default_factory=dict)
     # as `network connect` and `disconnect` have left it; None in areas of earlier versions
     networks: tuple[Attachment, ...] | None = None
+    links: tuple[tuple[str, str], ...] = ()  # on the default network: alias, and the other's id
 
     @property
     def attachments(self) -> tuple[Attachment, ...]:

@@ -37,10 +37,18 @@ class Registry:
             wanted,
             wanted,
         )
-        record = self._present(row) if row else self._find_by_prefix(wanted)
+        record = self._present(row) if row else self._find_otherwise(wanted)
         if record is None:
             raise NotFound(f"No such container: {name}", hint=self._near(wanted))
         return record
+
+    def _find_otherwise(self, wanted: str) -> Record | None:
+        """By a prefix of the id, or as `parent/alias`, by the parent's link."""
+        parent, slash, alias = wanted.rpartition("/")
+        if not slash:
+            return self._find_by_prefix(wanted)
+        target = dict(self.find(parent).links).get(alias, "")
+        return self.find_by_id(target)
 
     def _find_by_prefix(self, prefix: str) -> Record | None:
         if not prefix or not all(digit in "0123456789abcdef" for digit in prefix):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from dockmagic_runtime.containers import explain, init, init_layer
+from dockmagic_runtime.containers import explain, init, init_layer, links
 from dockmagic_runtime.containers.events import events_of
 from dockmagic_runtime.containers.health import check_for
 from dockmagic_runtime.containers.plan import plan
@@ -49,9 +50,12 @@ class Starter:
         `owned`: the container ends with this process. Raises Conflict when it is alive already.
         """
         attached = owned if attached is None else attached
-        status = Status(self.registry.state(record.id).status)
+        now = self.registry.state(record.id)
+        status, was_started = Status(now.status), bool(now.started)
         if not status.can_start:
             raise Conflict(f"container {record.name} is already {status}")
+        linked = links.linked(self.registry, record)  # first: it may be refused
+        record = self._told_of(record, linked)
         connection = self.connect(record)
         events = events_of(self.registry, record, connection.networks if connection else ())
         if attached:
@@ -71,8 +75,18 @@ class Starter:
         if not (owned and record.spec.auto_remove):  # that one is over before anybody can ask
             explain.remember(self.registry.directory(record.id), request.plan, process.trace)
         self.networks.settle(record.id)  # from now on the supervisor's lock keeps the lease
+        if was_started and connection is not None:
+            links.follow(self.registry, record, connection.address_on("bridge"))
         process.on_exit = lambda: self.conclude(record)
         return process
+
+    def _told_of(self, record: Record, linked: Sequence[links.Linked]) -> Record:
+        """With the variables of `--link`, which are those of this start for `exec` too."""
+        if not record.links:
+            return record
+        told = replace(record, env=links.environment(linked, record.env))
+        links.remember(self.registry.directory(record.id), told.env)
+        return told
 
     def conclude(self, record: Record) -> None:
         """After the end: give the address back, and forget a container of `--rm`.
@@ -238,7 +252,12 @@ class Starter:
         spec = record.spec
         files = {
             "hostname": f"{record.hostname}\n",
-            "hosts": self.networks.hosts(record.hostname, spec, connection),
+            "hosts": self.networks.hosts(
+                record.hostname,
+                spec,
+                connection,
+                [one.hosts_line for one in links.linked(self.registry, record)],
+            ),
             "resolv.conf": self.networks.resolv_conf(spec, has_names=record.has_names),
         }
         for name, text in files.items():

@@ -163,6 +163,7 @@ class ContainerSpec:
     network: str = "bridge"  # "bridge" | "host" | "none" | "container:NAME" | a network's name
     # every network with what is asked for there, the one above first; empty: that one, plainly
     attachments: tuple[Attachment, ...] = ()
+    links: tuple[tuple[str, str], ...] = ()  # another container, and what it is called here
     extra_hosts: tuple[str, ...] = ()
     dns: tuple[str, ...] = ()
     dns_search: tuple[str, ...] = ()
@@ -238,6 +239,7 @@ class Container:
     error: str = ""
     mounts: tuple[Mount, ...] = ()  # also the image's volumes and other containers'
     networks: tuple[str, ...] = ()  # their names; host, none and container:ID too
+    links: tuple[str, ...] = ()  # further names of it, that others have: "other/alias"
     spec: ContainerSpec | None = None
 
     @property

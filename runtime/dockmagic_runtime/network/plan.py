@@ -40,6 +40,11 @@ class Connection:
     endpoint: dict[str, Any]
     networks: tuple[tuple[str, str, str], ...] = ()  # id, name and driver of each
 
+    def address_on(self, network: str) -> str:
+        """The address on the network of that name; empty where it is not on it."""
+        there = self.endpoint.get("networks", {}).values()
+        return next((one["ip_address"] for one in there if one["name"] == network), "")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:

@@ -1,0 +1,293 @@
+"""`--link` on the default network: a name for another container, and variables that tell of it.
+
+The container that links has the links in its record, each with the other's id, so they outlast
+renames. What is known of the other is put together when the container starts; while it runs its
+/etc/hosts follows the other's restarts, its environment does not, as with Docker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from dockmagic_runtime.containers.record import Record
+from dockmagic_runtime.containers.registry import Registry
+from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound
+from dockmagic_runtime.model.container import ContainerSpec, Status
+from dockmagic_runtime.model.network import Attachment
+from dockmagic_runtime.supervisor.state import State
+
+_DEFAULT = "bridge"
+_NOT_TOLD = ("HOME", "PATH")  # of the other's environment: they say nothing about it
+Link = tuple[str, str]  # the alias, and the other's id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Linked:
+    """One link of a container that starts, with what is known of the other. `name` is Docker's:
+    `/me/alias`."""
+
+    name: str
+    alias: str
+    address: str
+    hostname: str
+    other: str
+    ports: tuple[tuple[int, str], ...]  # exposed ones, in order: number and protocol
+    env: tuple[str, ...]
+
+    @property
+    def hosts_line(self) -> tuple[str, str]:
+        """The address, and the names in /etc/hosts: alias, host name, and its own if it differs."""
+        names = (self.alias, self.hostname, *([self.other] if self.other != self.alias else []))
+        return self.address, " ".join(names)
+
+    def variables(self) -> Iterator[str]:
+        """What Docker puts into the environment, in its order."""
+        prefix = self.alias.upper().replace("-", "_")
+        if self.ports:
+            yield f"{prefix}_PORT={self._place(*self.ports[0])}"
+        for first, last in _runs(self.ports):
+            yield from self._run(prefix, first, last)
+        for number, protocol in self.ports:
+            stem = f"{prefix}_PORT_{number}_{protocol.upper()}"
+            yield f"{stem}={self._place(number, protocol)}"
+            yield f"{stem}_ADDR={self.address}"
+            yield f"{stem}_PORT={number}"
+            yield f"{stem}_PROTO={protocol}"
+        yield f"{prefix}_NAME={self.name}"
+        for one in self.env:
+            key, equals, value = one.partition("=")
+            if equals and key not in _NOT_TOLD:
+                yield f"{prefix}_ENV_{key}={value}"
+
+    def _place(self, number: int, protocol: str) -> str:
+        return f"{protocol}://{self.address}:{number}"
+
+    def _run(self, prefix: str, first: tuple[int, str], last: tuple[int, str]) -> Iterator[str]:
+        """Ports that follow one another are told as a range too."""
+        stem = f"{prefix}_PORT_{first[0]}_{first[1].upper()}"
+        yield f"{stem}_START={self._place(*first)}"
+        yield f"{stem}_ADDR={self.address}"
+        yield f"{stem}_PROTO={first[1]}"
+        yield f"{stem}_PORT_START={first[0]}"
+        yield f"{stem}_END={self._place(*last)}"
+        yield f"{stem}_PORT_END={last[0]}"
+
+
+def _runs(
+    ports: Sequence[tuple[int, str]],
+) -> Iterator[tuple[tuple[int, str], tuple[int, str]]]:
+    """First and last of each run of three or more, counted as Docker does."""
+    at = 0
+    while at < len(ports):
+        last = _end_of_run(ports, at)
+        if last > at + 1:
+            yield ports[at], ports[last]
+            at = last
+        at += 1
+
+
+def _end_of_run(ports: Sequence[tuple[int, str]], start: int) -> int:
+    for at in range(start + 1, len(ports)):
+        if ports[at][0] > ports[start][0] + at - start:
+            return at - 1
+    return len(ports) - 1
+
+
+# ------------------------------------------------------------------ at `create`
+
+
+def for_new(
+    registry: Registry, spec: ContainerSpec, attachments: tuple[Attachment, ...]
+) -> tuple[tuple[Link, ...], tuple[Attachment, ...]]:
+    """The record's links; on a network of users they are names of its resolver instead.
+
+    Raises InvalidInput in Docker's words.
+    """
+    if not spec.links:
+        return (), attachments
+    for mode, word in (("host", "host type networking"), ("container:", "container type network")):
+        if spec.network.startswith(mode):
+            raise InvalidInput(
+                f"conflicting options: {word} can't be used with links. "
+                "This would result in undefined behavior"
+            )
+    if any(one.network == _DEFAULT for one in attachments):
+        return tuple(_resolved(registry, *one) for one in spec.links), attachments
+    if not attachments:
+        return (), ()  # of none
+    first, *rest = attachments
+    names = tuple((alias, target) for target, alias in spec.links)
+    return (), (replace(first, links=names), *rest)
+
+
+def _resolved(registry: Registry, target: str, alias: str) -> Link:
+    try:
+        record = registry.find(target)
+    except NotFound as error:
+        raise InvalidInput(f"could not get container for {target}: {error}") from error
+    while record.spec.network.startswith("container:"):
+        record = registry.find(record.spec.network.removeprefix("container:"))
+    if record.spec.network == "host":
+        raise InvalidInput(
+            "conflicting options: host type networking can't be used with links. "
+            "This would result in undefined behavior"
+        )
+    return alias, record.id
+
+
+# ------------------------------------------------------------------ at `start`
+
+
+def linked(registry: Registry, record: Record) -> tuple[Linked, ...]:
+    """What the container will know of the others. Raises Conflict when one of them is not there.
+
+    A link whose other end was removed is gone.
+    """
+    if not any(one.network == _DEFAULT for one in record.attachments):
+        return ()
+    found = ((alias, registry.find_by_id(target)) for alias, target in record.links)
+    return tuple(_linked(registry, record, alias, other) for alias, other in found if other)
+
+
+def _linked(registry: Registry, record: Record, alias: str, other: Record) -> Linked:
+    now = registry.state(other.id)
+    name = f"/{record.name}/{alias}"
+    if not Status(now.status).is_alive or not now.pid:
+        raise Conflict(
+            f"Cannot link to a non running container: /{other.name} AS {name}",
+            hint=f"start {other.name} first",
+        )
+    address = _address(now)
+    if not address:
+        raise Conflict(f"container {other.id} not attached to default bridge network")
+    return Linked(
+        name=name,
+        alias=alias,
+        address=address,
+        hostname=other.hostname,
+        other=other.name,
+        ports=_ports(other.exposed),
+        env=other.env,
+    )
+
+
+def _address(now: State) -> str:
+    there = (one["ip_address"] for one in now.networks.values() if one["name"] == _DEFAULT)
+    return next(there, "")
+
+
+def _ports(exposed: Sequence[str]) -> tuple[tuple[int, str], ...]:
+    """By number; of one number TCP first."""
+    split = (one.partition("/") for one in exposed)
+    ports = [(int(number), protocol or "tcp") for number, _, protocol in split]
+    return tuple(sorted(ports, key=lambda one: (one[0], one[1] != "tcp")))
+
+
+def environment(those: Sequence[Linked], own: Sequence[str]) -> tuple[str, ...]:
+    """Before the container's own variables, which win."""
+    taken = {one.partition("=")[0] for one in own}
+    told = dict(one.partition("=")[::2] for link in those for one in link.variables())
+    return (*(f"{key}={value}" for key, value in told.items() if key not in taken), *own)
+
+
+# ------------------------------------------------------------------ while it runs
+
+
+def follow(registry: Registry, record: Record, address: str) -> None:
+    """The container has started, with that address: its name in others' /etc/hosts leads there."""
+    for other, alias in linking_to(registry, record.id):
+        if Status(registry.last_state(other.id).status).is_alive:
+            change_hosts(registry, other, partial(_moved, alias=alias, address=address))
+
+
+def _moved(line: str, alias: str, address: str) -> str:
+    _, tab, names = line.partition("\t")
+    return f"{address}\t{names}" if tab and names.split()[:1] == [alias] else line
+
+
+def change_hosts(registry: Registry, record: Record, change: Callable[[str], str | None]) -> None:
+    """Each line anew, or without it. In place: the file is mounted in the container."""
+    path = f"{registry.directory(record.id)}/hosts"
+    try:
+        with open(path, "r+", encoding="utf-8", errors="surrogateescape") as stream:
+            before = stream.read().splitlines()
+            after = [text for line in before if (text := change(line)) is not None]
+            if after != before:
+                stream.seek(0)
+                stream.write("".join(f"{line}\n" for line in after))
+                stream.truncate()
+    except FileNotFoundError:
+        pass  # it was removed meanwhile
+
+
+def linking_to(registry: Registry, container_id: str) -> Iterator[tuple[Record, str]]:
+    """Who has a link to it, and by which alias."""
+    pattern = f'%"{container_id}"%'
+    rows = registry.database.rows(
+        "SELECT id FROM containers WHERE spec LIKE ? AND id != ?", pattern, container_id
+    )
+    for (other_id,) in rows:
+        other = registry.find_by_id(other_id)
+        for alias, target in other.links if other else ():
+            if other and target == container_id:
+                yield other, alias
+
+
+# ------------------------------------------------------------------ names of links
+
+
+def find(registry: Registry, name: str) -> tuple[Record, str]:
+    """The container that has the link `parent/alias`, and the alias. Raises InvalidInput."""
+    parent, _, alias = name.strip("/").rpartition("/")
+    if not parent:
+        raise Conflict("Conflict, cannot remove the default link name of the container")
+    try:
+        record = registry.find(parent)
+    except NotFound:
+        raise InvalidInput(f"Cannot get parent /{parent} for link name /{parent}/{alias}") from None
+    if alias not in dict(record.links):
+        raise NotFound(f"No such container: {name}", hint=f"{parent} has no link {alias}")
+    return record, alias
+
+
+def remove(registry: Registry, name: str) -> None:
+    """`rm --link`: forget the link, and its line in the container's /etc/hosts."""
+    record, alias = find(registry, name)
+    with registry.database.transaction() as connection:
+        kept = tuple(one for one in record.links if one[0] != alias)
+        connection.execute(
+            "UPDATE containers SET spec = ? WHERE id = ?",
+            (replace(record, links=kept).encode(), record.id),
+        )
+    change_hosts(registry, record, lambda line: None if _moved(line, alias, "") != line else line)
+
+
+def host_config(registry: Registry, record: Record) -> list[str] | None:
+    """`HostConfig.Links` of inspect."""
+    found = ((alias, registry.find_by_id(target)) for alias, target in record.links)
+    return [f"/{other.name}:/{record.name}/{alias}" for alias, other in found if other] or None
+
+
+def names(records: Iterable[Record]) -> dict[str, tuple[str, ...]]:
+    """By container id, the names that it has by links: `parent/alias`."""
+    found: dict[str, tuple[str, ...]] = {}
+    for record in records:
+        for alias, target in record.links:
+            found[target] = (*found.get(target, ()), f"{record.name}/{alias}")
+    return found
+
+
+def remember(directory: str, variables: Sequence[str]) -> None:
+    """For `exec`: what the container was told when it started."""
+    with open(f"{directory}/links", "w", encoding="utf-8", errors="surrogateescape") as stream:
+        stream.write("\0".join(variables))
+
+
+def remembered(directory: str) -> tuple[str, ...]:
+    try:
+        with open(f"{directory}/links", encoding="utf-8", errors="surrogateescape") as stream:
+            return tuple(filter(None, stream.read().split("\0")))
+    except FileNotFoundError:
+        return ()

@@ -1,0 +1,161 @@
+"""`--link` on the default network, and on networks of users."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from dockmagic_runtime import Engine
+from dockmagic_runtime.errors import Conflict, DockmagicError, NotFound
+from dockmagic_runtime.model.container import Container, ContainerSpec, ExecSpec
+from dockmagic_runtime.model.network import NetworkSpec
+
+from .conftest import Ended, Run, collect
+
+pytestmark = [pytest.mark.root, pytest.mark.network]
+
+Start = Callable[..., Container]
+
+
+@pytest.fixture
+def start(engine: Engine) -> Start:
+    def start(name: str, **more: object) -> Container:
+        spec = {"image": "busybox", "command": ("sleep", "1000"), **more}
+        return engine.run_detached(ContainerSpec(name=name, **spec))  # type: ignore[arg-type]
+
+    return start
+
+
+@pytest.fixture
+def db(start: Start) -> Container:
+    return start("db", env=("SECRET=of the sea",), expose=("3306/tcp",))
+
+
+def execute(engine: Engine, name: str, *argv: str) -> Ended:
+    return collect(engine.exec(name, ExecSpec(command=argv)))
+
+
+def hosts(engine: Engine, name: str) -> list[str]:
+    return execute(engine, name, "cat", "/etc/hosts").stdout.splitlines()
+
+
+def test_the_other_is_found_by_its_alias_and_told_of(db: Container, run: Run) -> None:
+    linked = (("db", "my-store"),)
+    assert run("ping", "-c", "1", "my-store", links=linked).code == 0
+    env = run("env", links=linked, name="web").stdout.splitlines()
+    assert f"MY_STORE_PORT=tcp://{db.ip_address}:3306" in env
+    assert f"MY_STORE_PORT_3306_TCP_ADDR={db.ip_address}" in env
+    assert "MY_STORE_NAME=/web/my-store" in env
+    assert "MY_STORE_ENV_SECRET=of the sea" in env
+    line = f"{db.ip_address}\tmy-store {db.short_id} db"
+    assert line in run("cat", "/etc/hosts", links=linked).stdout.splitlines()
+
+
+def test_its_name_follows_a_restart_and_its_variables_do_not(
+    engine: Engine, db: Container, start: Start
+) -> None:
+    start("web", links=(("db", "store"),))
+    engine.stop("db", timeout=0)
+    engine._networks.release(db.id)
+    start("other")  # takes the address that was db's
+    engine.start("db")
+    now = engine.container("db").ip_address
+    assert now != db.ip_address
+    assert f"{now}\tstore {db.short_id} db" in hosts(engine, "web")
+    assert not [line for line in hosts(engine, "web") if line.startswith(f"{db.ip_address}\tst")]
+    env = execute(engine, "web", "env").stdout
+    assert f"STORE_PORT_3306_TCP_ADDR={db.ip_address}" in env
+
+
+def test_a_link_to_one_that_does_not_run_is_refused_and_changes_nothing(
+    engine: Engine, db: Container, start: Start
+) -> None:
+    engine.stop("db", timeout=0)
+    with pytest.raises(Conflict, match="Cannot link to a non running container: /db AS /web/st"):
+        start("web", links=(("db", "store"),))
+    assert engine.container("web").status == "created"
+    engine.start("db")
+    engine.start("web")
+    assert execute(engine, "web", "ping", "-c", "1", "store").code == 0
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({"links": (("nobody", "n"),)}, "could not get container for nobody: No such container"),
+        ({"links": (("web", "me"),)}, "could not get container for web: No such container: web"),
+        ({"links": (("db", "d"),), "network": "host"}, "host type networking can't be used with"),
+        ({"links": (("db", "d"),), "network": "container:db"}, "container type network can't be"),
+        ({"links": (("hosted", "d"),)}, "host type networking can't be used with links"),
+    ],
+)
+def test_what_cannot_be_linked_is_refused(
+    engine: Engine, db: Container, start: Start, spec: dict[str, object], message: str
+) -> None:
+    start("hosted", network="host")
+    with pytest.raises(DockmagicError, match=message):
+        start("web", **spec)
+    with pytest.raises(NotFound):
+        engine.container("web")
+
+
+def test_one_that_is_not_on_the_default_network_cannot_be_linked_to(
+    engine: Engine, start: Start
+) -> None:
+    engine.create_network(NetworkSpec(name="net"))
+    db = start("db", network="net")
+    with pytest.raises(Conflict, match=f"container {db.id} not attached to default bridge network"):
+        start("web", links=(("db", "db"),))
+
+
+def test_links_are_shown_and_are_names(engine: Engine, db: Container, start: Start) -> None:
+    start("web", links=(("db", "store"),))
+    assert engine.inspect("web")["HostConfig"]["Links"] == ["/db:/web/store"]
+    assert engine.inspect("db")["HostConfig"]["Links"] is None
+    assert engine.inspect("web/store")["Id"] == db.id
+    shown = {one.name: one.links for one in engine.containers()}
+    assert shown == {"web": (), "db": ("web/store",)}
+    engine.rename("web", "page")
+    assert engine.inspect("page")["HostConfig"]["Links"] == ["/db:/page/store"]
+
+
+def test_a_link_can_be_removed(engine: Engine, db: Container, start: Start) -> None:
+    web = start("web", links=(("db", "store"), ("db", "second")))
+    engine.remove_link("web/store")
+    assert engine.inspect("web")["HostConfig"]["Links"] == ["/db:/web/second"]
+    assert not [line for line in hosts(engine, "web") if "\tstore" in line]
+    assert [line for line in hosts(engine, "web") if "\tsecond" in line]
+    assert engine.container("db").status == "running"
+    for name, message in (
+        ("db", "cannot remove the default link name of the container"),
+        ("nobody/x", "Cannot get parent /nobody for link name /nobody/x"),
+        ("web/store", "No such container: web/store"),
+    ):
+        with pytest.raises(DockmagicError, match=message):
+            engine.remove_link(name)
+    assert Path(f"/proc/{web.pid}").exists()
+
+
+def test_when_the_other_was_removed_the_link_is_gone(
+    engine: Engine, db: Container, start: Start
+) -> None:
+    start("web", links=(("db", "store"),))
+    engine.remove("db", force=True)
+    engine.restart("web", timeout=0)
+    assert engine.inspect("web")["HostConfig"]["Links"] is None
+    assert "STORE" not in execute(engine, "web", "env").stdout
+
+
+def test_on_a_network_of_users_a_link_is_a_name_of_its_owner_alone(
+    engine: Engine, start: Start
+) -> None:
+    engine.create_network(NetworkSpec(name="net"))
+    start("web", network="net", links=(("db", "store"),))
+    start("other", network="net")
+    db = start("db", network="net")  # later, and found all the same
+    assert db.ip_address in execute(engine, "web", "nslookup", "store").stdout
+    assert execute(engine, "other", "nslookup", "store").code != 0
+    assert engine.inspect("web")["NetworkSettings"]["Networks"]["net"]["Links"] == ["db:store"]
+    assert "STORE" not in execute(engine, "web", "env").stdout

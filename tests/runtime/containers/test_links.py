@@ -1,0 +1,66 @@
+"""What a container is told of another by `--link`: Docker's variables, to the letter."""
+
+from __future__ import annotations
+
+import pytest
+
+from dockmagic_runtime.containers.links import Linked, environment
+
+
+def link(*ports: tuple[int, str], alias: str = "my-db", env: tuple[str, ...] = ()) -> Linked:
+    return Linked(
+        name=f"/web/{alias}",
+        alias=alias,
+        address="172.17.0.2",
+        hostname="0123456789ab",
+        other="db",
+        ports=ports,
+        env=env,
+    )
+
+
+def test_one_port() -> None:
+    told = link((3306, "tcp"), env=("MYSQL_USER=me", "PATH=/bin", "HOME=/", "EMPTY=", "odd"))
+    assert list(told.variables()) == [
+        "MY_DB_PORT=tcp://172.17.0.2:3306",
+        "MY_DB_PORT_3306_TCP=tcp://172.17.0.2:3306",
+        "MY_DB_PORT_3306_TCP_ADDR=172.17.0.2",
+        "MY_DB_PORT_3306_TCP_PORT=3306",
+        "MY_DB_PORT_3306_TCP_PROTO=tcp",
+        "MY_DB_NAME=/web/my-db",
+        "MY_DB_ENV_MYSQL_USER=me",
+        "MY_DB_ENV_EMPTY=",
+    ]
+
+
+def test_without_ports_only_the_name_is_told() -> None:
+    assert list(link().variables()) == ["MY_DB_NAME=/web/my-db"]
+
+
+def test_three_neighbours_are_told_as_a_range_too_and_two_are_not() -> None:
+    three = list(link((6379, "tcp"), (6380, "tcp"), (6381, "tcp"), alias="r").variables())
+    assert three[:7] == [
+        "R_PORT=tcp://172.17.0.2:6379",
+        "R_PORT_6379_TCP_START=tcp://172.17.0.2:6379",
+        "R_PORT_6379_TCP_ADDR=172.17.0.2",
+        "R_PORT_6379_TCP_PROTO=tcp",
+        "R_PORT_6379_TCP_PORT_START=6379",
+        "R_PORT_6379_TCP_END=tcp://172.17.0.2:6381",
+        "R_PORT_6379_TCP_PORT_END=6381",
+    ]
+    two = list(link((90, "udp"), (6379, "tcp"), (6380, "tcp"), alias="r").variables())
+    assert not [one for one in two if "START" in one]
+
+
+@pytest.mark.parametrize(
+    ("alias", "expected"),
+    [("store", "store 0123456789ab db"), ("db", "db 0123456789ab")],
+)
+def test_the_hosts_line_has_every_name_once(alias: str, expected: str) -> None:
+    assert link(alias=alias).hosts_line == ("172.17.0.2", expected)
+
+
+def test_the_containers_own_variables_win() -> None:
+    told = environment([link(alias="db")], ("A=1", "DB_NAME=mine"))
+    assert told == ("A=1", "DB_NAME=mine")
+    assert environment([link(alias="db")], ("A=1",)) == ("DB_NAME=/web/db", "A=1")
