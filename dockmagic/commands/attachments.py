@@ -86,6 +86,14 @@ def parse_driver_option(text: str) -> tuple[str, str]:
     raise ValueError(f"the driver option {key} of an endpoint is not supported")
 
 
+def parse_link(text: str) -> tuple[str, str]:
+    """`name` or `name:alias`: the other container, and what it is called here."""
+    name, colon, alias = text.partition(":")
+    if not name or ":" in alias or (colon and not alias):
+        raise ValueError(f"bad format for links: {text}")
+    return name.removeprefix("/"), (alias or name).rpartition("/")[2]
+
+
 def parse_priority(text: str) -> int:
     try:
         return int(text)

@@ -12,6 +12,7 @@ from dockmagic.commands.attachments import (
     attachments,
     parse_ipv4,
     parse_ipv6,
+    parse_link,
     parse_mac,
     parse_network,
 )
@@ -97,14 +98,6 @@ def parse_host(text: str) -> str:
     if address != "host-gateway":
         _check_address(address, f'invalid IP address in add-host: "{address}"')
     return f"{name}:{address}"
-
-
-def parse_link(text: str) -> tuple[str, str]:
-    """`name` or `name:alias`: the other container, and what it is called here."""
-    name, colon, alias = text.partition(":")
-    if not name or ":" in alias or (colon and not alias):
-        raise ValueError(f"bad format for links: {text}")
-    return name.removeprefix("/"), (alias or name).rpartition("/")[2]
 
 
 def parse_address(text: str) -> str:

@@ -8,6 +8,7 @@ from dockmagic.commands.attachments import (
     parse_driver_option,
     parse_ipv4,
     parse_ipv6,
+    parse_link,
     parse_priority,
 )
 from dockmagic.commands.flags import Arguments, Parser, planned, value, values
@@ -37,7 +38,8 @@ def parser() -> Parser:
             ),
             value("ip", help="IPv4 address", type="ip", convert=parse_ipv4),
             value("ip6", help="IPv6 address", type="ip", convert=parse_ipv6),
-            *planned("link=list", "link-local-ip=list"),
+            values("link", help="Container and its name there, NAME[:ALIAS]", convert=parse_link),
+            *planned("link-local-ip=list"),
         ),
     )
 
@@ -50,6 +52,7 @@ def run(engine: Engine, arguments: Arguments) -> Nothing:
         aliases=flag("alias"),
         ipv4=flag("ip"),
         ipv6=flag("ip6"),
+        links=tuple((alias, target) for target, alias in flag("link")),
         gw_priority=flag("gw-priority"),
     )
     engine.connect_network(network, container, attachment)

@@ -230,3 +230,34 @@ def test_an_idle_supervisor_is_no_larger_for_it(start: Start) -> None:
     plain = private(supervisor_of(start("plain", network="bridge")))
     named = private(supervisor_of(start("named")))
     assert named < plain + 200  # KiB
+
+
+# ------------------------------------------------------------------ while it runs
+
+
+def test_on_its_first_network_of_users_it_begins_to_resolve_and_on_none_it_stops(
+    engine: Engine, start: Start, execute: Execute, net: str
+) -> None:
+    db = start("db")
+    start("web", network="bridge")
+    asked = Attachment(network=net, links=(("store", "db"),))
+    engine.connect_network(net, "web", asked)
+    for name in ("db", "store"):
+        assert addresses(execute("web", "nslookup", name)) == [db.ip_address]
+    assert execute("db", "nslookup", "store").code != 0
+    engine.rename("db", "data")
+    assert addresses(execute("web", "nslookup", "data")) == [db.ip_address]
+    assert execute("web", "nslookup", "db").code != 0
+    engine.disconnect_network(net, "web")
+    assert "127.0.0.11" not in execute("web", "cat", "/etc/resolv.conf").stdout
+
+
+def test_a_resolv_conf_that_was_edited_is_left_as_it_is(
+    engine: Engine, start: Start, execute: Execute, net: str
+) -> None:
+    start("web", network="bridge")
+    execute("web", "sh", "-c", "echo nameserver 192.0.2.1 >/etc/resolv.conf")
+    engine.connect_network(net, "web", Attachment(network=net))
+    assert execute("web", "cat", "/etc/resolv.conf").stdout == "nameserver 192.0.2.1\n"
+    engine.restart("web", timeout=0)
+    assert execute("web", "cat", "/etc/resolv.conf").stdout.startswith("nameserver 127.0.0.11\n")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 
+from dockmagic_runtime.containers import etc
 from dockmagic_runtime.containers.events import events_of
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.start import Starter, published_ports
@@ -195,7 +196,7 @@ def _rewire(
         process.close()
     if _have_names(before) != _have_names(after):
         resolv_conf = networks.resolv_conf(record.spec, has_names=record.has_names)
-        _write(starter, record, "resolv.conf", lambda _text: resolv_conf)
+        etc.rewrite_resolv_conf(starter.registry.directory(record.id), resolv_conf)
 
 
 def _have_names(endpoints: Sequence[Endpoint]) -> bool:
@@ -203,13 +204,4 @@ def _have_names(endpoints: Sequence[Endpoint]) -> bool:
 
 
 def _write(starter: Starter, record: Record, name: str, change: Callable[[str], str]) -> None:
-    """In place: the container has the file mounted. A new start writes it anew."""
-    path = f"{starter.registry.directory(record.id)}/{name}"
-    try:
-        with open(path, "r+", encoding="utf-8", errors="surrogateescape") as stream:
-            changed = change(stream.read())
-            stream.seek(0)
-            stream.write(changed)
-            stream.truncate()
-    except FileNotFoundError:
-        pass  # it has just ended, and --rm has taken it away
+    etc.change(f"{starter.registry.directory(record.id)}/{name}", change)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from dockmagic_runtime.containers import etc
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.registry import Registry
 from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound
@@ -208,18 +209,13 @@ def _moved(line: str, alias: str, address: str) -> str:
 
 
 def change_hosts(registry: Registry, record: Record, change: Callable[[str], str | None]) -> None:
-    """Each line anew, or without it. In place: the file is mounted in the container."""
-    path = f"{registry.directory(record.id)}/hosts"
-    try:
-        with open(path, "r+", encoding="utf-8", errors="surrogateescape") as stream:
-            before = stream.read().splitlines()
-            after = [text for line in before if (text := change(line)) is not None]
-            if after != before:
-                stream.seek(0)
-                stream.write("".join(f"{line}\n" for line in after))
-                stream.truncate()
-    except FileNotFoundError:
-        pass  # it was removed meanwhile
+    """Each line anew, or without it."""
+
+    def changed(text: str) -> str:
+        lines = [new for line in text.splitlines() if (new := change(line)) is not None]
+        return "".join(f"{line}\n" for line in lines)
+
+    etc.change(f"{registry.directory(record.id)}/hosts", changed)
 
 
 def linking_to(registry: Registry, container_id: str) -> Iterator[tuple[Record, str]]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from dockmagic_runtime.containers import etc as etc_files
 from dockmagic_runtime.containers import explain, init, init_layer, links
 from dockmagic_runtime.containers.events import events_of
 from dockmagic_runtime.containers.health import check_for
@@ -260,10 +261,7 @@ class Starter:
             ),
             "resolv.conf": self.networks.resolv_conf(spec, has_names=record.has_names),
         }
-        for name, text in files.items():
-            with open(f"{directory}/{name}", "w", encoding="utf-8") as stream:
-                os.fchmod(stream.fileno(), 0o644)
-                stream.write(text)
+        etc_files.write(directory, files)
 
     def _joined(self, record: Record) -> dict[str, int]:
         """Whose namespaces are shared: the pid, for "net", "pid" and "ipc"."""

@@ -305,6 +305,11 @@ def check_attachment(network: Network, attachment: Attachment) -> None:
             raise InvalidInput(
                 "user specified IP address is supported on user defined networks only"
             )
+        if attachment.links:
+            raise InvalidInput(
+                f"links to other containers are made on {network.name} when a container is created",
+                hint="use 'docker run --link', or a user defined network",
+            )
         if attachment.aliases:
             raise InvalidInput(
                 "network-scoped alias is supported only for containers in user defined networks"

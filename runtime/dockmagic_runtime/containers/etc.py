@@ -1,0 +1,68 @@
+"""The three files of a container's /etc that are ours: hosts, hostname and resolv.conf.
+
+A start writes them anew. While it runs they are changed in place, for they are mounted in the
+container; and a resolv.conf that somebody has edited there is left as it is, as with Docker.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping
+from typing import Final
+
+_RESOLV_CONF: Final = "resolv.conf"
+_DIGEST: Final = "resolv.conf.sha256"  # of what we have written
+
+
+def write(directory: str, files: Mapping[str, str]) -> None:
+    """Texts by name, with the others' right to read them."""
+    for name, text in files.items():
+        with open(f"{directory}/{name}", "w", encoding="utf-8") as stream:
+            os.fchmod(stream.fileno(), 0o644)
+            stream.write(text)
+    if _RESOLV_CONF in files:
+        _note(directory, files[_RESOLV_CONF])
+
+
+def change(path: str, change: Callable[[str], str]) -> None:
+    """In place, if that changes anything."""
+    try:
+        with open(path, "r+", encoding="utf-8", errors="surrogateescape") as stream:
+            before = stream.read()
+            after = change(before)
+            if after != before:
+                stream.seek(0)
+                stream.write(after)
+                stream.truncate()
+    except FileNotFoundError:
+        pass  # the container has just ended, and --rm has taken it away
+
+
+def rewrite_resolv_conf(directory: str, text: str) -> None:
+    """Unless somebody has edited it."""
+
+    def ours(before: str) -> str:
+        if _digest(before) != _noted(directory):
+            return before
+        _note(directory, text)
+        return text
+
+    change(f"{directory}/{_RESOLV_CONF}", ours)
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+def _note(directory: str, text: str) -> None:
+    with open(f"{directory}/{_DIGEST}", "w", encoding="ascii") as stream:
+        stream.write(_digest(text))
+
+
+def _noted(directory: str) -> str:
+    try:
+        with open(f"{directory}/{_DIGEST}", encoding="ascii") as stream:
+            return stream.read()
+    except FileNotFoundError:
+        return ""  # written by an earlier version: it may be anybody's
