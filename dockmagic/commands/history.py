@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from dockmagic.commands.flags import Arguments, Parser, planned, switch, value
+from dockmagic.commands.flags import Arguments, Parser, switch, value
 from dockmagic.commands.listing import Column, Fields, Listing, steady
+from dockmagic.commands.platforms import PLATFORM, check_image
 from dockmagic.commands.quantities import ago, decimal_size, moment, rfc3339
 from dockmagic.commands.table import ellipsis
 from dockmagic_runtime.model.image import History
@@ -27,7 +28,7 @@ def parser() -> Parser:
             switch("human", "H", "Sizes and times for people", default=True),
             switch("no-trunc", help="Show ids and instructions in full"),
             switch("quiet", "q", "Only ids"),
-            *planned("platform=string"),
+            PLATFORM,
         ),
     )
 
@@ -64,6 +65,7 @@ class ImageHistory(Listing):
 def run(engine: Engine, arguments: Arguments) -> ImageHistory:
     name = arguments.words[0]
     image = engine.image(name)
+    check_image(image, name, arguments.flag("platform"))
     items = engine.history(name)
     ids = [image.id, *["<missing>"] * (len(items) - 1)]
     return ImageHistory(

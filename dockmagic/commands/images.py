@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dockmagic.commands.filters import apply, as_boolean, as_moment, has_label, parse_filter
-from dockmagic.commands.flags import Arguments, Parser, planned, switch, value, values
+from dockmagic.commands.flags import Arguments, Parser, switch, value, values
+from dockmagic.commands.images_tree import ImagesTree, check_alone
 from dockmagic.commands.listing import Column, Fields, Listing, steady
 from dockmagic.commands.quantities import ago, decimal_size, moment, timestamp
 from dockmagic.commands.references import familiar, repository_and_tag
@@ -32,7 +33,7 @@ def parser() -> Parser:
             switch("no-trunc", help="Show ids in full"),
             switch("quiet", "q", "Only ids"),
             switch("digests", help="Show the digests they were pulled by"),
-            *planned("tree"),
+            switch("tree", help="Each image with its names and its platform"),
         ),
     )
 
@@ -84,12 +85,16 @@ class ImagesWithDigests(Images):
     )
 
 
-def run(engine: Engine, arguments: Arguments) -> Images:
+def run(engine: Engine, arguments: Arguments) -> Images | ImagesTree:
     in_full = arguments.flag("no-trunc")
+    if arguments.flag("tree"):
+        check_alone(arguments)
     asked = list(arguments.flag("filter"))
     if arguments.words:
         asked.append(("reference", arguments.words[0]))
     rows = _rows(engine, arguments.flag("all"), asked)
+    if arguments.flag("tree"):
+        return ImagesTree.of(engine, [image for image, _ in rows])
     with_digests = arguments.flag("digests")
     is_wanted = with_digests or "Digest" in arguments.flag("format")
     digests = _digests(engine, [image for image, _ in rows]) if is_wanted else {}

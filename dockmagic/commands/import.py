@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from dockmagic.commands.binary import read_stdin
 from dockmagic.commands.commit import MadeImage
-from dockmagic.commands.flags import Arguments, Parser, planned, value, values
+from dockmagic.commands.flags import Arguments, Parser, value, values
+from dockmagic.commands.platforms import IMAGE_FLAGS
 from dockmagic_runtime.errors import NotFound, RemoteFailed
 from dockmagic_runtime.model.commit import ImportSpec
 
@@ -33,7 +34,7 @@ def parser() -> Parser:
         flags=(
             values("change", "c", "Apply Dockerfile instruction to the created image"),
             value("message", "m", "Set commit message for imported image"),
-            *planned("platform=string"),
+            IMAGE_FLAGS[0],
         ),
     )
 

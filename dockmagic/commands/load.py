@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-from dockmagic.commands.flags import Arguments, Parser, planned, switch, value
+from dockmagic.commands.flags import Arguments, Parser, switch, value
+from dockmagic.commands.platforms import IMAGE_FLAGS
 from dockmagic.commands.result import Event, Result
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.events import LoadDone
@@ -27,7 +28,7 @@ def parser() -> Parser:
         flags=(
             value("input", "i", "Read this file", type="string"),
             switch("quiet", "q", "Only the names at the end"),
-            *planned("platform=strings"),
+            replace(IMAGE_FLAGS[0], many=True, type="list", default=()),
         ),
     )
 

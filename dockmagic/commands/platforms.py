@@ -9,7 +9,8 @@ import os
 from dataclasses import replace
 
 from dockmagic.commands.flags import Flag, as_switch, switch, value
-from dockmagic_runtime.errors import InvalidInput, Unsupported
+from dockmagic_runtime.errors import InvalidInput, NotFound, Unsupported
+from dockmagic_runtime.model.image import Image
 
 _MACHINES = {
     "x86_64": "amd64", "x86-64": "amd64", "aarch64": "arm64", "armhf": "arm", "armel": "arm",
@@ -42,6 +43,22 @@ def check_platform(text: str) -> str:
     return text
 
 
+def other_platform(text: str) -> str:
+    """`text` in full, or "" if it means this machine. Raises InvalidInput."""
+    full = _normal(text) if text else ""
+    return "" if full == host_platform() else full
+
+
+def check_image(image: Image, name: str, text: str) -> None:
+    """Raises NotFound when `--platform` asks for another than the image is for."""
+    actual = f"{image.os or 'linux'}/{image.architecture}"
+    if text and _normal(text) != actual:
+        raise NotFound(
+            f"image with reference {name} was found but its platform ({actual}) does not match "
+            f"the specified platform ({_normal(text)})"
+        )
+
+
 def _normal(text: str) -> str:
     system, architecture = host_platform().split("/")
     parts = text.lower().split("/")
@@ -70,10 +87,12 @@ def check_trust(text: str) -> bool:
     return True
 
 
+PLATFORM = value("platform", help="Only if it is for this platform")
+TRUST = replace(
+    switch("disable-content-trust", help="Do not verify signatures (never done)", default=True),
+    convert=check_trust,
+)
 IMAGE_FLAGS: tuple[Flag, ...] = (
     value("platform", help="Platform; only this machine's", convert=check_platform),
-    replace(
-        switch("disable-content-trust", help="Do not verify signatures (never done)", default=True),
-        convert=check_trust,
-    ),
+    TRUST,
 )

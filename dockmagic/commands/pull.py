@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dockmagic.commands.flags import Arguments, Parser, planned, switch
-from dockmagic.commands.platforms import IMAGE_FLAGS
+from dockmagic.commands.flags import Arguments, Parser, switch, value
+from dockmagic.commands.platforms import TRUST, other_platform
 from dockmagic.commands.result import Event, Result, notice
-from dockmagic_runtime.errors import DockmagicError, NotFound
+from dockmagic_runtime.errors import DockmagicError, InvalidInput, NotFound
 from dockmagic_runtime.model.events import PullDone, PullStatus
 from dockmagic_runtime.model.image import Image
 from dockmagic_runtime.model.reference import ImageReference
@@ -27,8 +27,9 @@ def parser() -> Parser:
         maximum=1,
         flags=(
             switch("quiet", "q", "Only the image's name at the end"),
-            *IMAGE_FLAGS,
-            *planned("a/all-tags"),
+            switch("all-tags", "a", "All tags of the repository"),
+            value("platform", help="Another platform than this machine's: os[/arch[/variant]]"),
+            TRUST,
         ),
     )
 
@@ -51,17 +52,22 @@ class Pulled(Result):
 def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
     (name,) = arguments.words
     reference = ImageReference.parse(name)
-    quiet = arguments.flag("quiet")
-    if not quiet and reference.tag and not name.endswith(f":{reference.tag}"):
+    quiet, all_tags = arguments.flag("quiet"), arguments.flag("all-tags")
+    platform = other_platform(arguments.flag("platform"))
+    is_tagged = bool(reference.digest) or name.endswith(f":{reference.tag}")
+    if all_tags and is_tagged:
+        raise InvalidInput("tag can't be used with --all-tags/-a")
+    if not (quiet or all_tags or is_tagged):
         yield PullStatus(status=f"Using default tag: {reference.tag}")
     done = None
-    for event in engine.pull(name):
+    for event in engine.pull(name, all_tags=all_tags, platform=platform):
         if isinstance(event, PullDone):
             done = event
         elif not quiet:
             yield event
     if done is not None:
-        yield Pulled(done.image, reference.canonical, done.was_present)
+        told = reference.name if all_tags else reference.canonical
+        yield Pulled(done.image, told, done.was_present)
 
 
 def ensure_image(engine: Engine, name: str, policy: str, *, quiet: bool) -> Iterator[Event]:

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dockmagic.commands.flags import Arguments, Parser, planned, switch
+from dockmagic.commands.flags import Arguments, Parser, switch
+from dockmagic.commands.platforms import PLATFORM, TRUST, check_image
 from dockmagic.commands.result import Event, Result
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.events import PullStatus, PushDone
@@ -26,7 +27,8 @@ def parser() -> Parser:
         flags=(
             switch("all-tags", "a", "All tags of the repository"),
             switch("quiet", "q", "Only the image's name at the end"),
-            *planned("disable-content-trust", "platform=string"),
+            PLATFORM,
+            TRUST,
         ),
     )
 
@@ -59,6 +61,10 @@ def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
     reference = ImageReference.parse(name)
     if all_tags and (reference.digest or name.endswith(f":{reference.tag}")):
         raise InvalidInput("tag can't be used with --all-tags/-a")
+    if platform := arguments.flag("platform"):
+        if all_tags:
+            raise InvalidInput("--platform can't be used with --all-tags/-a")
+        check_image(engine.image(name), name, platform)
     if not all_tags and reference.tag and not name.endswith(f":{reference.tag}") and not quiet:
         yield PullStatus(status=f"Using default tag: {reference.tag}")
     done: list[PushDone] = []

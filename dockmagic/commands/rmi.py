@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from dockmagic.commands.flags import Arguments, Parser, planned, switch
+from dockmagic.commands.flags import Arguments, Parser, switch
+from dockmagic.commands.platforms import PLATFORM, check_image
 from dockmagic.commands.result import Names
 from dockmagic_runtime.errors import DockmagicError, NotFound
 
@@ -20,7 +22,8 @@ def parser() -> Parser:
         minimum=1,
         flags=(
             switch("force", "f", "Also if a stopped container uses it"),
-            *planned("no-prune", "platform=strings"),
+            switch("no-prune", help="Keep untagged parents (images here have none)"),
+            replace(PLATFORM, many=True, type="list", default=()),
         ),
     )
 
@@ -40,6 +43,8 @@ def run(engine: Engine, arguments: Arguments) -> Removed:
     force = arguments.flag("force")
     for name in arguments.words:
         try:
+            for platform in arguments.flag("platform"):
+                check_image(engine.image(name), name, platform)
             lines += engine.remove_image(name, force=force)
         except NotFound as error:
             if not force:

@@ -6,10 +6,12 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from dockmagic.commands.flags import Arguments, Parser, planned, value
+from dockmagic.commands.flags import Arguments, Parser, value
+from dockmagic.commands.platforms import PLATFORM, check_image
 from dockmagic.commands.result import Nothing
 from dockmagic_runtime.errors import InvalidInput
 
@@ -25,12 +27,15 @@ def parser() -> Parser:
         minimum=1,
         flags=(
             value("output", "o", "Write to this file", type="string"),
-            *planned("platform=strings"),
+            replace(PLATFORM, many=True, type="list", default=()),
         ),
     )
 
 
 def run(engine: Engine, arguments: Arguments) -> Nothing:
+    for platform in arguments.flag("platform"):
+        for name in arguments.words:
+            check_image(engine.image(name), name, platform)
     path = arguments.flag("output")
     if path:
         with replaced(path) as file:

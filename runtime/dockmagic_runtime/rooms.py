@@ -23,7 +23,7 @@ from dockmagic_runtime.linux.cgroups import detect
 from dockmagic_runtime.linux.syscalls import Kernel
 from dockmagic_runtime.model.container import Status
 from dockmagic_runtime.model.events import PullDone, PullEvent, PullStatus
-from dockmagic_runtime.model.reference import DEFAULT_REGISTRY, split_term
+from dockmagic_runtime.model.reference import DEFAULT_REGISTRY, ImageReference, split_term
 from dockmagic_runtime.model.search import SearchResult
 from dockmagic_runtime.network.networks import Networks
 from dockmagic_runtime.store.area import Area
@@ -150,24 +150,42 @@ class Rooms:
 
     # ------------------------------------------------------------ where images come from
 
-    def pull(self, reference: str) -> Iterator[PullEvent]:
-        """Get an image; yields `PullStatus` lines, then one `PullDone`.
+    def pull(
+        self, reference: str, *, all_tags: bool = False, platform: str = ""
+    ) -> Iterator[PullEvent]:
+        """Get an image, or all of a repository's; `PullStatus` lines, then a `PullDone` for each.
 
-        When the registry cannot be reached, or always by configuration, the catalogue's stand-in.
+        `platform` is written linux/arm64; without it, what runs here. When the registry cannot be
+        reached, or always by configuration, the catalogue's stand-in.
         """
         from dockmagic_runtime.registry.errors import RegistryUnreachable
 
         recipe = self._catalogue.find(reference)
         if recipe is not None and self._catalogue.policy == "always":
+            if platform:
+                raise Unsupported(
+                    f"there is no stand-in of {reference} for {platform}",
+                    hint="they are made of this machine's packages: leave --platform out",
+                )
             yield from self._make_stand_in(reference)
             return
         try:
-            yield from self._puller.pull(reference)
+            yield from self._pull(reference, all_tags, platform)
         except RegistryUnreachable as error:
-            if recipe is None:
+            if recipe is None or platform:
                 raise self._catalogue.without_stand_in(reference, error) from error
             yield PullStatus(status=f"{error.message}; taking a stand-in from the catalogue")
             yield from self._make_stand_in(reference)
+
+    def _pull(self, reference: str, all_tags: bool, platform: str) -> Iterator[PullEvent]:
+        if not all_tags:
+            yield from self._puller.pull(reference, platform=platform)
+            return
+        from dockmagic_runtime.distribution.remote import tags
+
+        name = ImageReference.parse(reference)
+        for tag in tags(name):
+            yield from self._puller.pull(f"{name.name}:{tag}", platform=platform)
 
     def search(self, term: str, *, limit: int = 25) -> tuple[SearchResult, ...]:
         """Repositories by a word; `host/word` asks that registry. Where Docker's cannot be

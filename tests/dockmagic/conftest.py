@@ -155,7 +155,9 @@ class FakeEngine:
 
     # images
 
-    def pull(self, reference: str) -> Iterator[PullEvent]:
+    def pull(
+        self, reference: str, *, all_tags: bool = False, platform: str = ""
+    ) -> Iterator[PullEvent]:
         self.calls.append(("pull", reference))
         parsed = ImageReference.parse(reference)
         if parsed.repository.endswith("nope"):

@@ -6,16 +6,20 @@ import io
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from dockmagic import commands
+from dockmagic.commands.platforms import host_platform
 from dockmagic.commands.result import Result
-from dockmagic_runtime.errors import InvalidInput
-from dockmagic_runtime.model.events import LoadDone, PullStatus, PushDone
-from dockmagic_runtime.model.search import SearchResult
+from dockmagic_runtime.errors import InvalidInput, NotFound
+from dockmagic_runtime.model.events import LoadDone, PullDone, PullStatus, PushDone
+from dockmagic_runtime.model.image import Image
+from dockmagic_runtime.model.search import RemoteManifest, SearchResult
 
 from .conftest import make_image
 
@@ -59,8 +63,43 @@ class Engine:
             SearchResult(name="busybox", description="Tools", is_stand_in=True),
         )
 
-    def manifest(self, reference: str) -> bytes:
+    def manifest(self, reference: str, *, insecure: bool) -> bytes:
+        self.asked.append((reference, insecure))
         return json.dumps({"schemaVersion": 2, "layers": [{"size": 1}]}).encode()
+
+    def manifests(self, reference: str, *, insecure: bool) -> Any:
+        one = RemoteManifest(
+            reference=f"docker.io/library/{reference}:latest",
+            media_type="application/vnd.docker.distribution.manifest.v2+json",
+            digest=f"sha256:{'d' * 64}",
+            data=b'{"schemaVersion": 2}',
+            architecture="arm",
+            os="linux",
+            variant="v7",
+        )
+        return (one, one) if reference == "index" else one
+
+    def pull(self, reference: str, *, all_tags: bool, platform: str) -> Iterator[Any]:
+        self.asked.append((reference, all_tags, platform))
+        for tag in ("1", "2") if all_tags else ("1",):
+            yield PullStatus(status="Pulling from library/a", id=tag)
+            yield PullDone(image=make_image(f"a:{tag}", "a"), reference=f"a:{tag}")
+
+    def image(self, reference: str) -> Image:
+        return make_image(reference, "a")
+
+    def images(self, *, all: bool) -> tuple[Image, ...]:
+        return (replace(make_image("a:1", "a"), tags=("a:1", "b:2")), make_image("c:3", "c"))
+
+    def containers(self, *, all: bool) -> tuple[Any, ...]:
+        return (SimpleNamespace(image_id=f"sha256:{'c' * 64}"),)
+
+    def remove_image(self, name: str, *, force: bool) -> tuple[str, ...]:
+        self.asked.append(("rmi", name))
+        return (f"Untagged: {name}",)
+
+    def history(self, reference: str) -> tuple[Any, ...]:
+        return ()
 
 
 @pytest.fixture
@@ -242,3 +281,79 @@ def test_manifest_inspect_is_json(engine: Engine) -> None:
     _, result = run(engine, "manifest", "inspect", "a")
     assert json.loads(str(result)) == {"schemaVersion": 2, "layers": [{"size": 1}]}
     assert result.rows() == [{"size": 1}]
+
+
+def test_manifest_inspect_in_full(engine: Engine) -> None:
+    """The form is that of Docker's client, which was compared byte for byte."""
+    _, result = run(engine, "manifest", "inspect", "-v", "--insecure", "a")
+    assert json.loads(str(result)) == {
+        "Ref": "docker.io/library/a:latest",
+        "Descriptor": {
+            "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
+            "digest": f"sha256:{'d' * 64}",
+            "size": 20,
+            "platform": {"architecture": "arm", "os": "linux", "variant": "v7"},
+        },
+        "Raw": "eyJzY2hlbWFWZXJzaW9uIjogMn0=",
+        "SchemaV2Manifest": {"schemaVersion": 2},
+    }
+    _, result = run(engine, "manifest", "inspect", "-v", "index")
+    assert [one["Ref"] for one in json.loads(str(result))] == ["docker.io/library/index:latest"] * 2
+    assert [row["size"] for row in result.rows()] == [20, 20]
+
+
+def test_all_tags_are_pulled(engine: Engine) -> None:
+    events, result = run(engine, "pull", "-a", "a")
+    assert [event.id for event in events] == ["1", "2"]
+    assert str(result) == "docker.io/library/a"
+    assert engine.asked == [("a", True, "")]
+    events, result = run(engine, "pull", "-q", "--all-tags", "a")
+    assert (events, str(result)) == ([], "docker.io/library/a")
+    for name in ("a:1", f"a@sha256:{'d' * 64}"):
+        with pytest.raises(InvalidInput, match="tag can't be used with --all-tags/-a"):
+            run(engine, "pull", "-a", name)
+
+
+def test_another_platform_is_pulled_if_it_is_asked_for(engine: Engine) -> None:
+    other = "linux/s390x"
+    for text in (other, "s390x", "linux/S390X"):
+        run(engine, "pull", "--platform", text, "a")
+    run(engine, "pull", "--platform", host_platform(), "a")
+    assert [asked[2] for asked in engine.asked] == [other] * 3 + [""]
+    with pytest.raises(InvalidInput, match="unknown operating system or architecture"):
+        run(engine, "pull", "--platform", "commodore", "a")
+
+
+@pytest.mark.parametrize("words", ["history", "push", "save -o FILE"])
+def test_a_platform_that_the_image_is_not_for(engine: Engine, words: str, tmp_path: Path) -> None:
+    line = words.replace("FILE", str(tmp_path / "x")).split()
+    run(engine, *line, "--platform", "linux/amd64", "a")
+    with pytest.raises(NotFound, match=r"its platform \(linux/amd64\) does not match the"):
+        run(engine, *line, "--platform", "linux/s390x", "a")
+
+
+def test_rmi_has_no_parents_to_keep(engine: Engine) -> None:
+    _, result = run(engine, "rmi", "--no-prune", "--platform", "linux/amd64", "a")
+    assert str(result) == "Untagged: a"
+    _, result = run(engine, "rmi", "--platform", "linux/s390x", "a")
+    assert "does not match the specified platform" in result.errors[0].message
+    assert engine.asked == [("rmi", "a")]
+
+
+def test_images_as_a_tree(engine: Engine) -> None:
+    _, result = run(engine, "images", "--tree")
+    lines = [line.split() for line in str(result).splitlines()]
+    assert lines == [
+        ["IMAGE", "ID", "DISK", "USAGE", "EXTRA"],
+        ["a:1"],
+        ["b:2", "a" * 12, "12.3MB"],
+        ["└─", "linux/amd64", "a" * 12, "12.3MB"],
+        ["c:3", "c" * 12, "12.3MB", "U"],
+        ["└─", "linux/amd64", "c" * 12, "12.3MB"],
+    ]
+    assert repr(result).splitlines() == ["a:1", "b:2", "└─ linux/amd64", "c:3", "└─ linux/amd64"]
+    assert [row["in_use"] for row in result] == [False, True]
+    for flag in ("--quiet", "--no-trunc", "--digests", "--format=json"):
+        name = flag.split("=")[0]
+        with pytest.raises(InvalidInput, match=f"{name} is not yet supported with --tree"):
+            run(engine, "images", "--tree", flag)

@@ -20,6 +20,7 @@ from dockmagic_runtime.model.reference import ImageReference
 from dockmagic_runtime.registry.blob import BlobStream
 from dockmagic_runtime.registry.client import clients_for
 from dockmagic_runtime.registry.errors import ConnectionLost, RegistryUnreachable
+from dockmagic_runtime.registry.manifest import Platform
 from dockmagic_runtime.registry.pull import Pulled, PulledLayer
 from dockmagic_runtime.registry.pull import pull as pull_from
 from dockmagic_runtime.registry.retry import Pause
@@ -37,8 +38,10 @@ class Puller:
         self._blobs = blobs
         self._unreachable: dict[str, tuple[float, RegistryUnreachable]] = {}  # by registry
 
-    def pull(self, reference: str) -> Iterator[PullEvent]:
+    def pull(self, reference: str, *, platform: str = "") -> Iterator[PullEvent]:
         """Docker's status lines, then one PullDone. Raises RegistryUnreachable, NotFound, …
+
+        `platform` is written linux/arm64; without it, what this machine runs best.
 
         A registry that took long to be found unreachable is not tried again for a minute.
         """
@@ -48,18 +51,18 @@ class Puller:
         if known is not None and began < until:
             raise RegistryUnreachable(known.message, hint=known.hint)
         try:
-            yield from self._pull(name)
+            yield from self._pull(name, Platform.parse(platform) if platform else None)
         except RegistryUnreachable as error:
             now = time.monotonic()
             if now - began > _LONG:
                 self._unreachable[name.registry] = (now + _REMEMBERED, error)
             raise
 
-    def _pull(self, name: ImageReference) -> Iterator[PullEvent]:
+    def _pull(self, name: ImageReference, platform: Platform | None) -> Iterator[PullEvent]:
         clients = clients_for(name.registry)
         try:
             with Store(self._layers, self._blobs) as store:
-                for event in pull_from(clients, name, store):
+                for event in pull_from(clients, name, store, platform=platform):
                     if isinstance(event, Pulled):
                         yield from self._finish(name, event)
                     else:

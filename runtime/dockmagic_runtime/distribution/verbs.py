@@ -18,6 +18,7 @@ from dockmagic_runtime.images.store import ImageStore
 from dockmagic_runtime.model.anatomy import Anatomy, FileOrigin, Sharing
 from dockmagic_runtime.model.events import LoadEvent, PushEvent
 from dockmagic_runtime.model.image import History, Image, Layer
+from dockmagic_runtime.model.search import RemoteManifest
 from dockmagic_runtime.store.area import Area
 
 if TYPE_CHECKING:
@@ -99,11 +100,22 @@ class ImageVerbs:
 
         return logout(server)
 
-    def manifest(self, reference: str) -> bytes:
-        """The manifest or index that a registry has under a name, byte for byte."""
+    def manifest(self, reference: str, *, insecure: bool = False) -> bytes:
+        """The manifest or index that a registry has under a name, byte for byte.
+
+        `insecure`: any certificate will do, and none.
+        """
         from dockmagic_runtime.distribution.remote import manifest
 
-        return manifest(reference)
+        return manifest(reference, insecure=insecure)
+
+    def manifests(
+        self, reference: str, *, insecure: bool = False
+    ) -> RemoteManifest | tuple[RemoteManifest, ...]:
+        """The image that a registry has under a name; a tuple of all, if there is an index."""
+        from dockmagic_runtime.distribution.remote import manifests
+
+        return manifests(reference, insecure=insecure)
 
     def save(self, references: Sequence[str], out: BinaryIO) -> None:
         """Write images as one archive, which may be a pipe. Raises NotFound."""

@@ -1,4 +1,4 @@
-"""What `search` finds."""
+"""What registries tell of what they have: to `search` and to `manifest inspect`."""
 
 from __future__ import annotations
 
@@ -15,3 +15,16 @@ class SearchResult:
     is_official: bool = False
     is_automated: bool = False
     is_stand_in: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RemoteManifest:
+    """The manifest of one image, byte for byte, and the platform that it is said to be for."""
+
+    reference: str
+    media_type: str
+    digest: str
+    data: bytes
+    architecture: str = ""
+    os: str = ""
+    variant: str = ""

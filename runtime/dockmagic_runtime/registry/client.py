@@ -329,13 +329,17 @@ def clients_for(
     *,
     config: RegistryConfig | None = None,
     credentials: CredentialStore | None = None,
+    insecure: bool = False,
 ) -> tuple[RegistryClient, ...]:
     """One client for each server to ask, mirrors first, as this machine and user configure them.
 
-    Nothing is asked yet. By default, daemon.json and `~/.docker/config.json` are read.
+    Nothing is asked yet. By default, daemon.json and `~/.docker/config.json` are read. `insecure`:
+    the registry may have any certificate, or none, whatever the configuration says.
     """
     store = credentials or CredentialStore()
     endpoints = (config or RegistryConfig.read()).endpoints(registry)
+    if insecure:
+        endpoints = tuple(replace(one, is_insecure=True) for one in endpoints)
     return tuple(RegistryClient(one, store.find(one.credentials_key)) for one in endpoints)
 
 

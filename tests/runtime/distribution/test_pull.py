@@ -13,10 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from dockmagic_runtime.distribution import remote
 from dockmagic_runtime.distribution.pull import Puller
-from dockmagic_runtime.errors import DockmagicError, RemoteFailed
+from dockmagic_runtime.errors import DockmagicError, NotFound, RemoteFailed
 from dockmagic_runtime.model.events import PullDone, PullStatus
 from dockmagic_runtime.model.image import Image
+from dockmagic_runtime.model.reference import ImageReference
+from dockmagic_runtime.model.search import RemoteManifest
 from dockmagic_runtime.registry.errors import RegistryUnreachable
 from dockmagic_runtime.testing.registry import FakeRegistry, Fault
 from dockmagic_runtime.testing.trees import make_member, make_tar
@@ -203,6 +206,7 @@ def test_a_blob_in_use_by_a_pull_is_not_lost(
 
 _CHURN = """
 import sys
+from dockmagic_runtime.distribution import remote
 from dockmagic_runtime.distribution.pull import Puller
 from dockmagic_runtime.errors import DockmagicError, NotFound
 from dockmagic_runtime.images import prune
@@ -268,7 +272,7 @@ def test_a_registry_that_took_long_to_be_unreachable_is_not_asked_again_at_once(
     now = [100.0]
     asked: list[float] = []
 
-    def slow(*_: object) -> None:
+    def slow(*_: object, **__: object) -> None:
         asked.append(now[0])
         now[0] += 5
         raise RegistryUnreachable("nobody there")
@@ -284,3 +288,22 @@ def test_a_registry_that_took_long_to_be_unreachable_is_not_asked_again_at_once(
     with pytest.raises(RegistryUnreachable):
         list(one.pull("localhost:2/app"))
     assert len(asked) == 3
+
+
+def test_the_platform_that_is_asked_for(store: Store, fake: FakeRegistry) -> None:
+    fake.add_image("app", "1", (layer("a"),))
+    with pytest.raises(NotFound, match="does not match the specified platform"):
+        list(puller(store).pull(f"{fake.host}/app:1", platform="linux/s390x"))
+    *_, done = puller(store).pull(f"{fake.host}/app:1", platform="linux/amd64")
+    assert isinstance(done, PullDone)
+
+
+def test_tags_and_manifests_are_looked_at_without_pulling(store: Store, fake: FakeRegistry) -> None:
+    for tag in ("1", "2"):
+        fake.add_image("app", tag, (layer(tag),))
+    assert sorted(remote.tags(ImageReference.parse(f"{fake.host}/app"))) == ["1", "2"]
+    one = remote.manifests(f"{fake.host}/app:1")
+    assert isinstance(one, RemoteManifest)
+    assert (one.reference, one.os) == (f"{fake.host}/app:1", "linux")
+    assert one.data == remote.manifest(f"{fake.host}/app:1", insecure=True)
+    assert store.images.list() == ()
