@@ -36,11 +36,18 @@ def _mappings(
 ) -> Iterable[PortMapping]:
     low, high = container
     host_low, host_high = _range(host, "hostPort") if host else (0, 0)
+    if host_low < host_high and low == high:  # the first of them that is free
+        yield PortMapping(
+            container_port=low,
+            protocol=protocol,
+            host_ip=host_ip,
+            host_port=host_low,
+            host_port_end=host_high,
+        )
+        return
     if host and host_high - host_low != high - low:
-        hint = "a host range with one container port is not supported" if low == high else ""
         raise InvalidInput(
-            f"invalid ranges specified for container and host Ports: {low}-{high} and {host}",
-            hint=hint,
+            f"invalid ranges specified for container and host Ports: {low}-{high} and {host}"
         )
     for port in range(low, high + 1):
         yield PortMapping(

@@ -145,7 +145,7 @@ def test_wrong_lines_in_dockers_words(line: str, message: str, code: int) -> Non
         ("-p 99999:80 busybox", "invalid hostPort: 99999"),
         ("-p a:b:c:d busybox", "invalid IP address: a:b"),
         ("-p 80/foo busybox", "invalid proto: foo"),
-        ("-p 8000-8001:80 busybox", "invalid ranges specified for container and host Ports"),
+        ("-p 8000-8001:80-82 busybox", "invalid ranges specified for container and host Ports"),
         ("--env-file /nope busybox", "open /nope: no such file or directory"),
         ("-w x busybox", "the working directory 'x' is invalid"),
         ("--pull foo busybox", "invalid pull option: 'foo'"),

@@ -133,6 +133,7 @@ def _port_bindings(ports: tuple[PortMapping, ...]) -> dict[str, list[dict[str, s
     for port in ports:
         key = f"{port.container_port}/{port.protocol}"
         host_port = str(port.host_port) if port.host_port else ""
+        host_port += f"-{port.host_port_end}" if port.host_port_end else ""
         found.setdefault(key, []).append({"HostIp": port.host_ip, "HostPort": host_port})
     return found
 

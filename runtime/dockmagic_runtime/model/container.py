@@ -43,12 +43,16 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PortMapping:
-    """One `-p`: host address and port to container port. `host_port` 0 asks for a free one."""
+    """One `-p`: host address and port to container port. `host_port` 0 asks for a free one.
+
+    With `host_port_end` it asks for the first from `host_port` to there that is free.
+    """
 
     container_port: int
     protocol: str = "tcp"
     host_ip: str = ""
     host_port: int = 0
+    host_port_end: int = 0
 
     def __str__(self) -> str:
         """As `docker ps` shows it: `0.0.0.0:9999->80/tcp`."""

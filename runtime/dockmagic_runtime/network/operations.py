@@ -15,7 +15,7 @@ from typing import ClassVar
 from dockmagic_runtime.linux.netlink import NETLINK_NETFILTER, Netlink
 from dockmagic_runtime.network import bridge, conntrack, fabric, nft, records
 from dockmagic_runtime.network.fabric import Fabric
-from dockmagic_runtime.network.ports import HeldPort, Wish, hold, release
+from dockmagic_runtime.network.ports import Bound, HeldPort, Wish, hold, release
 from dockmagic_runtime.network.proxy import PortProxy
 from dockmagic_runtime.sandbox.operation import Context, UndoneByKernel, operation
 
@@ -135,7 +135,8 @@ def ensure_table(netlink: Netlink, table: str, own: Fabric, networks: str, run: 
 @operation
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldPorts:
-    """`ports` are (host address, host port, container port, protocol) as asked for."""
+    """`ports` are (host address, host port, container port, protocol) as asked for; of a range
+    also the last host port that will do."""
 
     calls: ClassVar[tuple[str, ...]] = ("socket", "bind", "listen")
     undoing: ClassVar[str] = "close the sockets"
@@ -143,7 +144,9 @@ class HoldPorts:
     ports: tuple[Wish, ...]
 
     def describe(self) -> str:
-        places = ", ".join(f"{_place(ip, port)} ({kind})" for ip, port, _, kind in self.ports)
+        places = ", ".join(
+            f"{_place(ip, port, *last)} ({kind})" for ip, port, _, kind, *last in self.ports
+        )
         return f"hold {places} by a listening socket, so that nobody else can take it"
 
     def execute(self, context: Context) -> None:
@@ -153,14 +156,14 @@ class HoldPorts:
             (one.host_ip, one.host_port, one.container_port, one.protocol) for one in held
         )
 
-    def keep(self, context: Context) -> tuple[list[Wish], tuple[int, ...]]:
+    def keep(self, context: Context) -> tuple[list[Bound], tuple[int, ...]]:
         held: list[HeldPort] = context.resources[HELD]
         return list(context.resources[PORTS]), tuple(one.socket.fileno() for one in held)
 
-    def take_over(self, context: Context, value: list[Wish], fds: Sequence[int]) -> None:
+    def take_over(self, context: Context, value: list[Bound], fds: Sequence[int]) -> None:
         context.resources[PORTS] = tuple(map(tuple, value))
         context.resources[HELD] = [
-            HeldPort(*wish, socket.socket(fileno=fd)) for wish, fd in zip(value, fds, strict=True)
+            HeldPort(*bound, socket.socket(fileno=fd)) for bound, fd in zip(value, fds, strict=True)
         ]
 
     def undo(self, context: Context) -> None:
@@ -168,8 +171,11 @@ class HoldPorts:
         del context.resources[PORTS]
 
 
-def _place(ip: str, port: int) -> str:
-    return f"{ip or 'all addresses'}:{port}" if port else f"a free port of {ip or 'all addresses'}"
+def _place(ip: str, port: int, last: int = 0) -> str:
+    where = ip or "all addresses"
+    if last > port:
+        return f"a free port from {port} to {last} of {where}"
+    return f"{where}:{port}" if port else f"a free port of {where}"
 
 
 def published(context: Context, address: str, address6: str) -> tuple[nft.Published, ...]:

@@ -28,6 +28,7 @@ from dockmagic_runtime.network.operations import (
     HoldPorts,
     PublishPorts,
 )
+from dockmagic_runtime.network.ports import Wish
 from dockmagic_runtime.network.resolving import ServeNames
 from dockmagic_runtime.sandbox.operation import Operation
 
@@ -207,8 +208,9 @@ def _hold(network: Network, ports: Sequence[PortMapping]) -> HoldPorts:
     return HoldPorts(ports=tuple(_wish(port, default) for port in ports))
 
 
-def _wish(port: PortMapping, default: str) -> tuple[str, int, int, str]:
-    return port.host_ip or default, port.host_port, port.container_port, port.protocol
+def _wish(port: PortMapping, default: str) -> Wish:
+    bound = (port.host_ip or default, port.host_port, port.container_port, port.protocol)
+    return (*bound, port.host_port_end) if port.host_port_end else bound
 
 
 def plug_in(guest: Guest, endpoint: Endpoint, is_way_out: bool) -> Iterator[Operation]:

@@ -17,11 +17,16 @@ from dataclasses import dataclass
 from dockmagic_runtime.errors import Conflict, DockmagicError, InvalidInput, Unsupported
 
 _ATTEMPTS = 64  # to find a port that is free in both families
-_KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
+_KINDS = {
+    "tcp": (socket.SOCK_STREAM, 0),
+    "udp": (socket.SOCK_DGRAM, 0),
+    "sctp": (socket.SOCK_SEQPACKET, socket.IPPROTO_SCTP),
+}
 _BACKLOG = 4096
 _IP_PKTINFO = 8  # linux/in.h; the socket module has no name for it before 3.14
 
-Wish = tuple[str, int, int, str]  # host address, host port, container port, protocol
+Bound = tuple[str, int, int, str]  # host address, host port, container port, protocol
+Wish = Bound | tuple[str, int, int, str, int]  # also with the last host port that will do
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +45,12 @@ def hold(wishes: Iterable[Wish]) -> list[HeldPort]:
 
     Without a host address a port is held in both families, `0.0.0.0` and `::`, as in Docker. A
     host port 0 becomes one that is free, of the range that Docker takes too
-    (net.ipv4.ip_local_port_range, 32768 to 60999).
+    (net.ipv4.ip_local_port_range, 32768 to 60999). Of a range it is the first that is free.
     """
     held: list[HeldPort] = []
     try:
-        for host_ip, host_port, container_port, protocol in wishes:
-            for one, ip in _bind(host_ip, host_port, protocol):
+        for host_ip, host_port, container_port, protocol, *last in wishes:
+            for one, ip in _bind_first(host_ip, host_port, max(last, default=0), protocol):
                 port = one.getsockname()[1]
                 held.append(HeldPort(ip, port, container_port, protocol, one))
     except BaseException:
@@ -59,9 +64,26 @@ def release(held: Iterable[HeldPort]) -> None:
         one.socket.close()
 
 
+def _bind_first(
+    host_ip: str, port: int, last: int, protocol: str
+) -> list[tuple[socket.socket, str]]:
+    for candidate in range(port, last):
+        try:
+            return _bind(host_ip, candidate, protocol)
+        except Conflict:
+            continue  # the next may be free
+    try:
+        return _bind(host_ip, max(port, last), protocol)
+    except Conflict as error:
+        if last > port:
+            error.args = (error.message.replace(f":{last} ", f":{port}-{last} "),)
+            error.message = error.args[0]
+        raise
+
+
 def _bind(host_ip: str, port: int, protocol: str) -> list[tuple[socket.socket, str]]:
     if protocol not in _KINDS:
-        raise Unsupported(f"cannot publish a port of {protocol}", hint="tcp and udp can be")
+        raise Unsupported(f"cannot publish a port of {protocol}", hint="tcp, udp and sctp can be")
     addresses = (host_ip,) if host_ip else ("0.0.0.0", "::")
     for attempt in range(_ATTEMPTS):
         try:
@@ -94,10 +116,14 @@ def _bind_one(ip: str, port: int, protocol: str, *, required: bool) -> socket.so
     """None for an address family that this host does not have, if another is held already."""
     family = socket.AF_INET6 if ":" in ip else socket.AF_INET
     try:
-        one = socket.socket(family, _KINDS[protocol])
+        one = socket.socket(family, *_KINDS[protocol])
     except OSError as error:
         if error.errno == errno.EAFNOSUPPORT and not required:
             return None
+        if error.errno in (errno.EPROTONOSUPPORT, errno.ESOCKTNOSUPPORT):
+            raise Unsupported(
+                f"this kernel has no {protocol}", hint=f"load its module: modprobe {protocol}"
+            ) from error
         raise
     try:
         _prepare(one, ip, port)
@@ -116,7 +142,7 @@ def _prepare(one: socket.socket, ip: str, port: int) -> None:
         one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
     elif one.type == socket.SOCK_DGRAM:
         one.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
-    if one.type == socket.SOCK_DGRAM:
+    if one.type != socket.SOCK_STREAM:  # of SCTP, it is held and nobody listens: see the proxy
         one.bind((ip, port))
         return
     # old connections in TIME_WAIT do not keep the port; another listener still does

@@ -212,14 +212,19 @@ class StreamProxy:
         os.close(self._spare)
 
 
+# SCTP is led on by netfilter alone: from this host by its other addresses than 127.0.0.1 and ::1
+_KINDS: dict[str, type[StreamProxy | DatagramProxy]] = {"tcp": StreamProxy, "udp": DatagramProxy}
+
+
 class PortProxy:
     """All proxies of one container. Closing it leaves the held sockets open."""
 
     def __init__(self, selector: BaseSelector, held: Iterable[HeldPort], address: str) -> None:
         self._proxies: list[StreamProxy | DatagramProxy] = []
         for one in held:
-            kind = StreamProxy if one.protocol == "tcp" else DatagramProxy
-            self._proxies.append(kind(selector, one.socket, (address, one.container_port)))
+            kind = _KINDS.get(one.protocol)
+            if kind is not None:
+                self._proxies.append(kind(selector, one.socket, (address, one.container_port)))
 
     def expire(self, now: float) -> None:
         """Forget UDP clients that have been silent; for the loop's idle moments."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 
 import pytest
@@ -91,8 +92,42 @@ def test_tcp_and_udp_of_one_number_are_two_ports() -> None:
 
 
 def test_a_protocol_without_ports_of_ours_is_refused() -> None:
-    with pytest.raises(Unsupported, match="sctp"):
-        ports.hold([("", 0, 80, "sctp")])
+    with pytest.raises(Unsupported, match="cannot publish a port of dccp"):
+        ports.hold([("", 0, 80, "dccp")])
+
+
+def test_sctp_is_held_where_the_kernel_has_it_and_says_so_where_not() -> None:
+    try:
+        socket.socket(socket.AF_INET, socket.SOCK_SEQPACKET, socket.IPPROTO_SCTP).close()
+    except OSError:
+        with pytest.raises(Unsupported, match="this kernel has no sctp"):
+            ports.hold([("127.0.0.1", 0, 80, "sctp")])
+        return
+    held = ports.hold([("127.0.0.1", 0, 80, "sctp")])
+    with pytest.raises(Conflict):
+        ports.hold([("127.0.0.1", port_of(held), 80, "sctp")])
+    ports.release(held)
+
+
+def test_of_a_range_the_first_free_port_is_held() -> None:
+    first = _run_of_free_ports(3)
+    held = [ports.hold([("127.0.0.1", first, 80, "tcp", first + 2)]) for _ in range(3)]
+    try:
+        assert [port_of(one) for one in held] == [first, first + 1, first + 2]
+        with pytest.raises(Conflict, match=f"{first}-{first + 2} failed: port is already alloc"):
+            ports.hold([("127.0.0.1", first, 80, "tcp", first + 2)])
+    finally:
+        for one in held:
+            ports.release(one)
+
+
+def _run_of_free_ports(count: int) -> int:
+    for first in range(20000, 30000, count):
+        with contextlib.suppress(OSError), contextlib.ExitStack() as probes:
+            for port in range(first, first + count):
+                probes.enter_context(socket.socket()).bind(("127.0.0.1", port))
+            return first
+    raise AssertionError("no free ports")
 
 
 def test_a_foreign_address_is_refused_with_a_hint() -> None:
