@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from dockmagic_runtime.errors import DockmagicError, InvalidInput, StartFailed
 from dockmagic_runtime.model.container import ContainerSpec, ExecSpec, Mount
 
 from .conftest import Build, Run, collect
+from .test_lifecycle import eventually, supervisor_of
 
 pytestmark = [pytest.mark.root, pytest.mark.network]
 
@@ -140,9 +142,62 @@ def test_row14_cve_2024_40635_a_uid_does_not_wrap_to_root(run: Run) -> None:
         run("id", user="4294967296")
 
 
-def test_row15_no_socket_of_ours_is_abstract(run: Run) -> None:
-    ended = run("cat", "/proc/net/unix", network="host")
-    assert "@dockmagic" not in ended.stdout
+def test_row13_cve_2022_36109_groups_are_the_given_ones_only(run: Run) -> None:
+    assert run("id", user="1000:1000").stdout == "uid=1000 gid=1000 groups=1000\n"
+    assert run("id", user="1000").stdout == "uid=1000 gid=0(root) groups=0(root)\n"
+
+
+def test_row15_cve_2020_15257_sockets_of_ours_have_a_path_that_nobody_else_reaches(
+    engine: Engine, run: Run
+) -> None:
+    engine.run_detached(ContainerSpec(image="busybox", command=("sleep", "100"), name="web"))
+    container = engine.container("web")
+    assert eventually(lambda: (engine.area.run / container.id / "sock").exists())
+    processes = (supervisor_of(container), engine._launcher._pid)
+
+    def paths() -> set[str]:
+        """As a container on the host's network sees them."""
+        lines = run("cat", "/proc/net/unix", network="host").stdout.splitlines()
+        fields = [line.split(maxsplit=7) for line in lines]
+        ours = sockets_of(*processes)
+        return {field[7] for field in fields if field[6] in ours and len(field) > 7}
+
+    own = f"{engine.area.run}/{container.id}/sock"
+    assert eventually(lambda: own in paths())  # the midwife hands it over
+    assert paths() == {own}
+    assert engine.area.run.stat().st_mode & 0o777 == 0o700
+    tables = run("cat", "/proc/net/tcp", "/proc/net/tcp6", network="host").stdout
+    inodes = {line.split()[9] for line in tables.splitlines() if "sl" not in line}
+    assert not sockets_of(*processes) & inodes
+
+
+def sockets_of(*processes: int) -> set[str]:
+    """The inodes of all sockets that they hold."""
+    links = (os.readlink(fd) for pid in processes for fd in Path(f"/proc/{pid}/fd").iterdir())
+    return {link[8:-1] for link in links if link.startswith("socket:[")}
+
+
+def test_row16_cve_2021_41103_another_user_of_the_host_sees_nothing_of_the_area(
+    engine: Engine, run: Run
+) -> None:
+    run("true")
+    for path in (engine.area.root, engine.area.layers, engine.area.run):
+        looked = subprocess.run(
+            ["ls", path], user=1000, group=1000, extra_groups=[], capture_output=True, check=False
+        )
+        assert b"Permission denied" in looked.stderr
+
+
+def test_row43_cve_2021_21284_users_are_not_mapped_and_the_area_is_not_in_reach(
+    engine: Engine, run: Run
+) -> None:
+    """There is no remapped root that the engine's state could belong to."""
+    show = "cat /proc/self/uid_map; readlink /proc/self/ns/user"
+    uid_map, namespace = run("sh", "-c", show, userns_mode="host").stdout.splitlines()
+    assert uid_map.split() == ["0", "0", "4294967295"]
+    assert namespace == os.readlink("/proc/self/ns/user")
+    found = run("sh", "-c", f"cat {engine.area.database}; ls {engine.area.root}")
+    assert found.stderr.count("No such file or directory") == 2
 
 
 def test_row42_what_tells_about_the_host_is_hidden_or_read_only(run: Run) -> None:
@@ -157,13 +212,30 @@ def test_row42_what_tells_about_the_host_is_hidden_or_read_only(run: Run) -> Non
     assert ended.stderr.count("Read-only file system") == 2
 
 
+def test_row42_the_kernels_memory_is_empty_and_its_triggers_are_read_only(run: Run) -> None:
+    script = (
+        "for f in kcore keys timer_list interrupts; do if test -e /proc/$f; then wc -c < /proc/$f; fi;"
+        "done; for f in /proc/sysrq-trigger /proc/sys/kernel/panic /proc/irq/default_smp_affinity; do"
+        " if test -e $f; then (> $f) 2>&1; fi; done"
+    )
+    lines = run("sh", "-c", script).stdout.splitlines()
+    assert lines
+    for line in lines:
+        assert line == "0" or line.endswith("Read-only file system")
+    assert [line for line in lines if line != "0"]
+
+
 def test_row44_a_device_node_opens_nothing(run: Run) -> None:
     ended = run("sh", "-c", "mknod /sda b 8 0; dd if=/sda count=1; mknod /mem c 1 1; cat /mem")
     assert ended.stderr.count("Operation not permitted") == 2
 
 
 def test_row45_the_session_keyring_is_fresh(engine: Engine, run: Run) -> None:
-    assert "_ses" not in run("cat", "/proc/keys").stdout  # masked, whatever it holds
+    assert run("cat", "/proc/keys").stdout == ""  # masked, whatever it holds
+    ended = run("cat", "/proc/keys", security_opt=("systempaths=unconfined",))
+    sessions = [line.split()[8] for line in ended.stdout.splitlines() if " keyring " in line]
+    assert "_ses:" in sessions
+    assert not [name for name in sessions if name.startswith(("_ses.", "session"))]
 
 
 def test_row47_no_user_namespace_can_be_made(run: Run) -> None:
