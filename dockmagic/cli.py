@@ -15,7 +15,7 @@ from dockmagic import commands
 from dockmagic.commands.flags import Arguments, HelpAsked, WrongUsage
 from dockmagic.commands.labels import Labels
 from dockmagic.commands.result import Attached, Chunk, Event, Outcome, Question, Result
-from dockmagic.errors import told
+from dockmagic.errors import from_host, told
 from dockmagic.session import Session, current
 from dockmagic_runtime.errors import DockmagicError, InvalidInput, StartFailed
 from dockmagic_runtime.model.events import (
@@ -59,6 +59,11 @@ def _main(words: list[str], session: Session) -> int:
     except DockmagicError as error:
         _complain(error)
         return _exit_code(error, words)
+    except OSError as error:
+        if (found := from_host(error)) is None:
+            raise
+        sys.stderr.write(f"dockmagic: {_as_ours(str(found))}\n")
+        return 125 if words[:1] == ["run"] else 1
 
 
 def _exit_code(error: DockmagicError, words: list[str]) -> int:
@@ -69,10 +74,14 @@ def _exit_code(error: DockmagicError, words: list[str]) -> int:
 
 
 def _complain(error: DockmagicError) -> None:
-    text = told(error)
+    sys.stderr.write(f"dockmagic: {_as_ours(told(error))}\n")
+
+
+def _as_ours(text: str) -> str:
+    """Commands to try are named as they are typed here."""
     for quote in ("'", "Usage: "):
         text = text.replace(f"{quote}docker ", f"{quote}dockmagic ")
-    sys.stderr.write(f"dockmagic: {text}\n")
+    return text
 
 
 def _check_terminal(arguments: Arguments) -> None:

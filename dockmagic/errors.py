@@ -7,6 +7,9 @@ makes none, and a subclass of it shows a full traceback.) The engine's own error
 
 from __future__ import annotations
 
+import errno
+import os
+
 from dockmagic_runtime.errors import DockmagicError
 
 
@@ -57,6 +60,21 @@ def from_engine(error: DockmagicError) -> MagicError:
     """The engine's error as a notebook shows it."""
     message = f"{error.message}\n{error.excerpt}" if error.excerpt else error.message
     return MagicError(message, hint=error.hint, exit_code=error.exit_code)
+
+
+_HOSTS = (
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM,
+)  # fmt: skip
+_SPACE = "'docker system df' shows what takes the space, 'docker system prune' frees it"
+
+
+def from_host(error: OSError) -> MagicError | None:
+    """What the host has run out of, as a sentence; None for any other failure, which is a bug."""
+    if error.errno not in _HOSTS:
+        return None
+    where = f"{os.fsdecode(error.filename)}: " if error.filename else ""
+    hint = _SPACE if error.errno in (errno.ENOSPC, errno.EDQUOT) else ""
+    return MagicError(f"{where}{os.strerror(error.errno).lower()}", hint=hint)
 
 
 def told(error: DockmagicError) -> str:

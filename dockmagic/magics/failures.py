@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from dockmagic.errors import from_engine
+from dockmagic.errors import from_engine, from_host
 from dockmagic.widgets.untrusted import plain
 from dockmagic_runtime.errors import DockmagicError
 
@@ -19,3 +19,7 @@ def as_magic_errors() -> Iterator[None]:
         shown = from_engine(error)
         shown.message, shown.hint = plain(shown.message), plain(shown.hint)
         raise shown from error
+    except OSError as error:
+        if (found := from_host(error)) is not None:
+            raise found from error
+        raise

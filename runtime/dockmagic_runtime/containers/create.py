@@ -59,7 +59,7 @@ def _add(registry: Registry, record: Record) -> Record:
     try:
         # inside the transaction: a directory without a row is then always a dead process's
         with registry.database.transaction() as connection:
-            record = _named(registry, record)
+            record = Record.decode(_named(registry, record).encode())  # as every later start has it
             _make_directories(directory)
             registry.add(connection, record)
     except BaseException:

@@ -18,6 +18,7 @@ from dockmagic_runtime.errors import Conflict
 from dockmagic_runtime.model.explanation import ExplainedStep, Explanation
 from dockmagic_runtime.sandbox.operation import Operation
 from dockmagic_runtime.sandbox.plan import SandboxPlan
+from dockmagic_runtime.supervisor.state import BEYOND_US
 
 Trace = Mapping[str, Sequence[Sequence[float]]]
 _FILE = "explain.json"
@@ -31,8 +32,9 @@ def remember(directory: str, plan: SandboxPlan, trace: Trace) -> None:
         with open(f"{directory}/{_FILE}", "w", encoding="utf-8") as stream:
             os.fchmod(stream.fileno(), 0o600)
             stream.write(text)
-    except FileNotFoundError:
-        pass
+    except OSError as error:  # a full disk keeps nobody from running
+        if not isinstance(error, FileNotFoundError) and error.errno not in BEYOND_US:
+            raise
 
 
 def explain(registry: Registry, record: Record) -> Explanation:

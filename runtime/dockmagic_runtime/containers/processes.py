@@ -66,7 +66,7 @@ def read_process(pid: int) -> ProcessInfo | None:
     words = tail.split()
     fields = {name: words[at] for at, name in enumerate(_STAT)}
     numbers = {name: int(word) for name, word in fields.items() if name != "state"}
-    said = dict(row.split(":", 1) for row in status.splitlines() if ":" in row)
+    said = dict(row.split(":", 1) for row in status.split("\n") if ":" in row)
     uid, euid, *_ = map(int, said["Uid"].split())
     gid, egid, *_ = map(int, said["Gid"].split())
     started = boot_time() + numbers["start"] / _TICKS

@@ -118,8 +118,13 @@ def _group_name(gid: int) -> str:
 
 def _arguments(process: ProcessInfo) -> str:
     if not process.arguments:
-        return f"[{process.command}]"
-    return " ".join(process.arguments).replace("\n", "?")
+        return f"[{_visible(process.command)}]"
+    return _visible(" ".join(process.arguments))
+
+
+def _visible(text: str) -> str:
+    """A process names itself as it likes: it must not write to a terminal with that."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
 
 
 def _clock(seconds: float) -> str:
@@ -181,7 +186,7 @@ _ENTRIES: Final[tuple[tuple[str, str, Callable[[ProcessInfo], str]], ...]] = (
     ("gid", "GID", lambda p: str(p.egid)),
     ("egid", "EGID", lambda p: str(p.egid)),
     ("rgid", "RGID", lambda p: str(p.gid)),
-    ("comm ucmd ucomm", "COMMAND", lambda p: p.command),
+    ("comm ucmd ucomm", "COMMAND", lambda p: _visible(p.command)),
     ("args command", "COMMAND", _arguments),
     ("cmd", "CMD", _arguments),
     ("c", "C", lambda p: str(int(p.percent_cpu))),

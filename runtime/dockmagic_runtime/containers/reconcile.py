@@ -61,7 +61,8 @@ class Reconciler:
     def bury(self, container_id: str) -> None:
         """Its supervisor was killed: end what that left and write the container's last state.
 
-        Then its restart policy decides, as if it had ended by itself.
+        Then its restart policy decides, as if it had ended by itself. On a full disk all that
+        waits for the next look: it can be removed, which makes room.
         """
         record = self._registry.find(container_id)
         run = self._registry.run(record.id)
@@ -76,7 +77,8 @@ class Reconciler:
             self._end_cgroup(self._registry.cgroup_parent(record), record.id)
             networks = self._networks.forget_endpoints(record.id, written.networks)
             now = replace(state.lost(written), finished=time.time(), lost=False)
-            state.write(directory, now)
+            if not _write(directory, now):
+                return
             self._networks.release(record.id)
             self._tell_the_end(record, networks, now.started)
         finally:
@@ -139,6 +141,16 @@ class Reconciler:
 
 
 # Engines that open at the same time sweep at the same time: what one finds gone, another took.
+
+
+def _write(directory: str, now: state.State) -> bool:
+    try:
+        state.write(directory, now)
+    except OSError as error:
+        if error.errno in state.BEYOND_US:
+            return False
+        raise
+    return True
 
 
 def _is_older(path: str, seconds: float) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from typing import Any
 
 import msgspec
 
@@ -65,11 +66,24 @@ class Record:
         return (*self.entrypoint, *self.command)
 
     def encode(self) -> str:
-        return msgspec.json.encode(self).decode()
+        """As JSON. What is no text, such as bytes of a command line, becomes U+FFFD, as on the way
+        to Docker's daemon."""
+        try:
+            return msgspec.json.encode(self).decode()
+        except UnicodeEncodeError:
+            return msgspec.json.encode(_as_text(msgspec.to_builtins(self))).decode()
 
     @classmethod
     def decode(cls, text: str | bytes) -> Record:
         return _DECODER.decode(text)
+
+
+def _as_text(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    if isinstance(value, dict):
+        return {_as_text(key): _as_text(one) for key, one in value.items()}
+    return [_as_text(one) for one in value] if isinstance(value, (list, tuple)) else value
 
 
 _DECODER = msgspec.json.Decoder(Record)

@@ -144,10 +144,15 @@ class Registry:
         connection.execute("DELETE FROM containers WHERE id = ?", row)
 
     def forget(self, container_id: str) -> None:
-        """Delete the row and the lease. Idempotent."""
-        with self.database.transaction() as connection:
-            connection.execute("DELETE FROM leases WHERE container_id = ?", (container_id,))
-            connection.execute("DELETE FROM containers WHERE id = ?", (container_id,))
+        """Delete the row and the lease. Idempotent. On a full disk that waits for the next look:
+        without its directory the row stands for nothing."""
+        try:
+            with self.database.transaction() as connection:
+                connection.execute("DELETE FROM leases WHERE container_id = ?", (container_id,))
+                connection.execute("DELETE FROM containers WHERE id = ?", (container_id,))
+        except OSError as error:
+            if error.errno not in state.BEYOND_US:
+                raise
 
 
 def describe(record: Record, now: State) -> Container:

@@ -35,10 +35,12 @@ def resolve(root: Root, user: str, extra_groups: tuple[str, ...] = ()) -> Identi
     user_part, _, group_part = user.partition(":")
     row = _find(passwd, user_part or "0", number_field=2)
     if row is not None:
-        uid, gid, home, name = int(row[2]), int(row[3]), row[5], row[0]
+        uid, gid = _number(row[2], "user", "passwd"), _number(row[3], "group", "passwd")
+        home, name = row[5], row[0]
     else:
         uid, gid, home, name = _number(user_part or "0", "user", "passwd"), 0, "/", ""
-    groups = [] if group_part else [int(g[2]) for g in group if name and name in g[3].split(",")]
+    named = [] if group_part or not name else [g for g in group if name in g[3].split(",")]
+    groups = [_number(one[2], "group", "group") for one in named]
     if group_part:
         gid = _group_id(group, group_part)
     groups += [_group_id(group, one) for one in extra_groups]
@@ -47,11 +49,11 @@ def resolve(root: Root, user: str, extra_groups: tuple[str, ...] = ()) -> Identi
 
 def _group_id(table: list[list[str]], name: str) -> int:
     row = _find(table, name, number_field=2)
-    return int(row[2]) if row is not None else _number(name, "group", "group")
+    return _number(name if row is None else row[2], "group", "group")
 
 
 def _number(text: str, what: str, file: str) -> int:
-    if not (text.isascii() and text.isdigit()):
+    if not _is_number(text):
         raise InvalidInput(f"unable to find {what} {text}: no matching entries in {file} file")
     if int(text) > _MAXIMUM_ID:
         raise InvalidInput(
@@ -63,15 +65,21 @@ def _number(text: str, what: str, file: str) -> int:
 def _find(table: list[list[str]], wanted: str, *, number_field: int) -> list[str] | None:
     """By name first; a number that is nobody's name is looked for among the ids."""
     by_name = next((row for row in table if row[0] == wanted), None)
-    if by_name is not None or not wanted.isdigit():
+    if by_name is not None or not _is_number(wanted):
         return by_name
     return next((row for row in table if row[number_field] == str(int(wanted))), None)
 
 
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()
+
+
 def _table(root: Root, path: str, columns: int) -> list[list[str]]:
+    """The rows of a file; none of what is no file, or too large for one: who is asked for by name
+    is then not found, and numbers go without it."""
     try:
         text = root.read(path, limit=_FILE_LIMIT).decode("utf-8", "surrogateescape")
-    except (FileNotFoundError, NotADirectoryError):
+    except OSError:
         return []
-    rows = [line.split(":") for line in text.splitlines()]
-    return [row for row in rows if len(row) >= columns and row[2].isdigit()]
+    rows = [line.split(":") for line in text.split("\n")]
+    return [row for row in rows if len(row) >= columns and _is_number(row[2])]

@@ -5,6 +5,8 @@ What is alive is *not* in here: a supervisor's lock and its state file say that 
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -104,6 +106,7 @@ class Database:
     """
 
     def __init__(self, path: Path) -> None:
+        self._path = path
         self._lock = threading.RLock()
         # autocommit: transactions are begun by hand, IMMEDIATE, so that a reader never has to
         # upgrade and fail with SQLITE_BUSY in the middle of a verb
@@ -134,15 +137,22 @@ class Database:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """A write transaction: committed at the end, rolled back on any exception."""
+        """A write transaction: committed at the end, rolled back on any exception.
+
+        Raises OSError with ENOSPC when the disk is full, as other writers do.
+        """
         with self._lock:
-            self._connection.execute("BEGIN IMMEDIATE")
             try:
+                self._connection.execute("BEGIN IMMEDIATE")
                 yield self._connection
-            except BaseException:
-                self._connection.execute("ROLLBACK")
+                self._connection.execute("COMMIT")
+            except BaseException as error:
+                if self._connection.in_transaction:  # a full disk has ended it already
+                    self._connection.execute("ROLLBACK")
+                if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL:
+                    reason = os.strerror(errno.ENOSPC)
+                    raise OSError(errno.ENOSPC, reason, str(self._path)) from error
                 raise
-            self._connection.execute("COMMIT")
 
     def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         """All rows of a read."""

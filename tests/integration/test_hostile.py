@@ -1,0 +1,337 @@
+"""What a hostile image or container could try against the verbs that look into it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dockmagic import commands
+from dockmagic_runtime import Engine
+from dockmagic_runtime.errors import DockmagicError
+from dockmagic_runtime.linux import constants as c
+from dockmagic_runtime.linux.syscalls import Kernel
+from dockmagic_runtime.model.container import ContainerSpec, ExecSpec, Resources, Status
+
+from .conftest import Build, Ended, Run, collect
+from .test_lifecycle import eventually, shell, start, supervisor_of
+
+pytestmark = [pytest.mark.root, pytest.mark.network, pytest.mark.timeout(120)]
+
+
+def execute(engine: Engine, *command: str, **spec: object) -> Ended:
+    return collect(engine.exec("web", ExecSpec(command=command, **spec)))  # type: ignore[arg-type]
+
+
+def copied(engine: Engine, path: str) -> bytes:
+    _, stream = engine.copy_out("web", path)
+    with stream:
+        return b"".join(stream)
+
+
+# ------------------------------------------------------------------ files that are no files
+
+
+@pytest.mark.parametrize(
+    "replacement",
+    ["mkfifo /etc/passwd", "ln -s /dev/zero /etc/passwd", "mkdir /etc/passwd",
+     "ln -s /proc/1/environ /etc/passwd", "ln -s passwd /etc/passwd",
+     "dd if=/dev/zero of=/etc/passwd bs=1M count=0 seek=100000"],
+)  # fmt: skip
+def test_a_list_of_users_that_is_none_neither_hangs_nor_fills_the_memory(
+    engine: Engine, replacement: str
+) -> None:
+    start(engine, f"rm -f /etc/passwd; {replacement}; touch /ready; sleep 100", name="web")
+    shell(engine, "web", "until test -e /ready; do :; done")
+    assert execute(engine, "true").code == 0
+    status = execute(engine, "grep", "Uid", "/proc/self/status", user="1000").stdout
+    assert status.split()[1] == "1000"
+    with pytest.raises(DockmagicError, match="unable to find user nobody: no matching entries"):
+        execute(engine, "true", user="nobody")
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/proc/1/root{host}", "/proc/self/root{host}", "/proc/self/cwd{host}", "/proc/1/cwd{host}",
+     "/dev/fd/../../..{host}", "/link{host}", "/../../../..{host}"],
+)  # fmt: skip
+def test_no_magic_link_leads_a_copy_to_the_host(engine: Engine, tmp_path: Path, path: str) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("the host's")
+    start(engine, "ln -s /proc/1/root /link; touch /ready; sleep 100", name="web")
+    shell(engine, "web", "until test -e /ready; do :; done")
+    with pytest.raises(DockmagicError):
+        assert b"the host's" in copied(engine, path.format(host=secret))
+    with pytest.raises(DockmagicError):
+        engine.path_stat("web", path.format(host=secret))
+
+
+def test_pipes_sockets_and_devices_are_copied_as_what_they_are_and_never_opened(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = "mkdir /d; cd /d; mkfifo pipe; mknod null c 1 3; nc -l -p 1 -s local:/d/sock & sleep 1"
+    start(engine, f"{script}; echo x > file; sleep 100", name="web")
+    assert eventually(lambda: "file" in shell(engine, "web", "ls /d"))
+    monkeypatch.chdir(tmp_path)
+    for name in ("pipe", "file"):
+        commands.execute(engine, commands.parse(["cp", f"web:/d/{name}", "."]))
+    assert (tmp_path / "pipe").is_fifo()
+    commands.execute(engine, commands.parse(["cp", "web:/d", "."]))
+    assert (tmp_path / "d" / "file").read_text() == "x\n"
+    assert (tmp_path / "d" / "null").is_char_device()
+    assert (tmp_path / "d" / "null").stat().st_mode & 0o777 == 0o600
+
+
+# ------------------------------------------------------------------ too deep, too many, too large
+
+
+def deepen(directory: Path, levels: int) -> None:
+    """That many directories, each in the one before: longer than any path may be."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    for _ in range(levels):
+        os.mkdir("d", 0o755, dir_fd=fd)
+        inner = os.open("d", os.O_RDONLY | os.O_DIRECTORY, dir_fd=fd)
+        os.close(fd)
+        fd = inner
+    os.close(fd)
+
+
+def test_a_tree_of_thousands_of_levels_is_compared_copied_committed_and_removed(
+    engine: Engine,
+) -> None:
+    container = engine.create(ContainerSpec(image="busybox", name="web", command=("true",)))
+    top = engine.area.container(container.id) / "upper" / "deep"
+    top.mkdir()
+    deepen(top, 3000)
+    engine.start("web")
+    assert engine.wait("web") == 0
+    assert len(engine.diff("web")) == 3001
+    assert copied(engine, "/deep").count(b"ustar") >= 3001
+    with pytest.raises(DockmagicError, match="more than 255 directories in one"):
+        engine.commit("web")
+    engine.remove("web")
+
+
+def test_more_executions_than_descriptors_are_refused_and_the_container_goes_on(
+    engine: Engine,
+) -> None:
+    start(engine, "sleep 1000", name="web")
+    processes, refused = [], ""
+    for _ in range(400):
+        try:
+            processes.append(engine.exec("web", ExecSpec(command=("sleep", "1000"))))
+        except DockmagicError as error:
+            refused = error.message
+            break
+    for process in processes:
+        process.close()
+    assert engine.container("web").status is Status.RUNNING
+    assert len(processes) == 400 or refused
+    engine.remove("web", force=True)
+
+
+def test_more_clients_than_descriptors_do_not_end_the_supervisor(engine: Engine) -> None:
+    start(engine, "sleep 1000", name="web")
+    container = engine.container("web")
+    path = f"{engine.area.run}/{container.id}/sock"
+    clients = []
+    for _ in range(1200):
+        client = socket.socket(socket.AF_UNIX)
+        client.setblocking(False)
+        clients.append(client)
+        try:
+            client.connect(path)
+        except BlockingIOError:
+            break  # the queue is full: nobody takes us any more
+    for client in clients:
+        client.close()
+    assert eventually(lambda: execute(engine, "echo", "back").stdout == "back\n")
+    assert os.path.exists(f"/proc/{supervisor_of(container)}")
+
+
+def test_a_fork_bomb_in_an_execution_stays_below_the_limit(engine: Engine) -> None:
+    start(engine, "sleep 1000", name="web", resources=Resources(pids_limit=50))
+    process = engine.exec("web", ExecSpec(command=("sh", "-c", "b() { b | b & }; b; sleep 5")))
+    assert eventually(lambda: engine.stats("web").pids >= 40)
+    assert engine.stats("web").pids <= 50
+    process.close()
+    engine.kill("web")
+    assert engine.container("web").exit_code == 137
+
+
+def test_a_line_without_an_end_is_read_back_whole(engine: Engine) -> None:
+    size = 20_000_000
+    start(engine, f"head -c {size} /dev/zero | tr '\\0' x", name="web")
+    engine.wait("web")
+    assert sum(len(line.text) for line in engine.logs("web")) == size
+    assert len(list(engine.logs("web", tail=1))) == 1
+
+
+# ------------------------------------------------------------------ text that is none
+
+
+def test_bytes_that_are_no_text_pass_through_every_verb(engine: Engine, run: Run) -> None:
+    bad = os.fsdecode(b"\xff\x1b[31m")
+    start(engine, "sleep 100", name="web", env=(f"BAD={bad}",), labels={"bad": f"<b>{bad}"})
+    assert (
+        execute(engine, "sh", "-c", 'printf %s "$BAD" | wc -c').stdout.strip() == "8"
+    )  # U+FFFD, as on the way to Docker's daemon
+    assert execute(engine, "sh", "-c", 'printf %s "$0" | wc -c', bad).stdout.strip() == "6"
+    assert engine.inspect("web")["Name"] == "/web"
+    for line in (
+        ["ps", "-a"],
+        ["inspect", "web"],
+        ["top", "web"],
+        ["ps", "--format", "{{.Labels}}"],
+    ):
+        found = commands.execute(engine, commands.parse(line))
+        assert str(found).encode("utf-8", "surrogateescape")
+
+
+def test_names_that_forge_lines_stay_on_theirs(engine: Engine) -> None:
+    command = ("sh", "-c", "sleep 100; :", "x\n\x1b[2Jroot 1 0 0")
+    engine.run_detached(ContainerSpec(image="busybox", command=command, name="web"))
+    assert eventually(lambda: len(engine.top("web").processes) == 2)
+    text = str(commands.execute(engine, commands.parse(["top", "web"])))
+    assert len(text.splitlines()) == 3
+    assert "\x1b" not in text
+
+
+def test_an_environment_that_the_kernel_refuses_is_told(run: Run) -> None:
+    with pytest.raises(DockmagicError, match="argument list too long"):
+        run("true", env=(f"BIG={'x' * 200_000}",))
+
+
+def test_a_working_directory_that_is_gone_is_told(engine: Engine) -> None:
+    start(engine, "sleep 100", name="web", working_dir="/work")
+    shell(engine, "web", "cd /; rmdir /work")
+    with pytest.raises(DockmagicError, match='chdir to cwd \\("/work"\\)'):
+        execute(engine, "true")
+
+
+# ------------------------------------------------------------------ signals and looks
+
+
+def test_killing_everything_from_inside_reaches_nobody_outside(engine: Engine) -> None:
+    start(engine, "sleep 1000", name="web")
+    container = engine.container("web")
+    execute(engine, "sh", "-c", "kill -9 -1; kill -9 1; kill -STOP 1; kill -TERM 0")
+    assert engine.container("web").status is Status.RUNNING
+    assert os.path.exists(f"/proc/{supervisor_of(container)}")
+    assert execute(engine, "echo", "on").stdout == "on\n"
+
+
+def test_what_the_container_mounts_over_its_proc_and_terminals_fools_nobody(
+    engine: Engine,
+) -> None:
+    start(
+        engine,
+        "sleep 1000",
+        name="web",
+        cap_add=("SYS_ADMIN",),
+        security_opt=("seccomp=unconfined",),
+    )
+    shell(
+        engine,
+        "web",
+        "mount -t tmpfs none /proc; mkdir -p /proc/self; mount -t tmpfs none /dev/pts",
+    )
+    assert execute(engine, "echo", "on").stdout == "on\n"
+    with pytest.raises(DockmagicError, match="no terminal"):
+        execute(engine, "tty", tty=True)
+    assert engine.stats("web").pids == 1
+    assert len(engine.top("web").processes) == 1
+    assert copied(engine, "/etc/hostname")
+
+
+def test_an_image_of_hostile_words_is_shown_and_never_obeyed(engine: Engine, build: Build) -> None:
+    image = build(
+        'FROM busybox\nLABEL "<script>alert(1)</script>"="\x1b]0;owned\x07"\n'
+        'ENV X="<img src=x onerror=alert(1)>"\nCMD ["<b>\x1b[2J", "$(id)", "`id`"]\n'
+    )
+    engine.create(ContainerSpec(image=image, name="web"))
+    from dockmagic.widgets import bundle
+
+    for line in (["ps", "-a"], ["inspect", "web"], ["ps", "-a", "--no-trunc"]):
+        shown = bundle(commands.execute(engine, commands.parse(line)))  # type: ignore[arg-type]
+        html = str(shown.get("text/html", ""))
+        assert "<script>" not in html
+        assert "<img src=x" not in html
+        assert "\x1b" not in "".join(map(str, shown.values()))
+
+
+# ------------------------------------------------------------------ a full disk
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Engine]:
+    """An engine whose area is a file system of 48 MiB."""
+    linux, root = Kernel(), str(tmp_path / "small")
+    os.mkdir(root)
+    linux.mount("tmpfs", root, "tmpfs", 0, "size=48m")
+    try:
+        with Engine(root, catalogue="always") as engine:
+            list(engine.pull("busybox"))
+            yield engine
+            engine.uninstall()
+            engine.area.run.rmdir()
+    finally:
+        linux.umount(root, c.MNT_DETACH)
+
+
+def fill(directory: Path) -> Path:
+    path = directory / "filler"
+    with path.open("wb", buffering=0) as stream, contextlib.suppress(OSError):
+        while stream.write(bytes(4096)):
+            pass
+    return path
+
+
+def test_on_a_full_disk_containers_go_on_and_can_be_looked_at_stopped_and_removed(
+    small: Engine,
+) -> None:
+    start(small, "sleep 1000", name="web")
+    start(small, "while :; do echo hello; sleep 0.01; done", name="talk")
+    filler = fill(small.area.root)
+    assert execute(small, "echo", "on").stdout == "on\n"
+    assert {one.name for one in small.containers()} == {"web", "talk"}
+    assert small.inspect("web")["State"]["Running"]
+    list(small.logs("talk"))
+    small.pause("web")
+    small.unpause("web")
+    small.stop("talk", timeout=0)
+    assert small.container("talk").status is Status.EXITED
+    small.remove("talk")
+    small.kill("web")
+    assert [one.name for one in small.containers(all=True)] == ["web"]
+    filler.unlink()
+    small.start("web")
+    assert execute(small, "echo", "back").stdout == "back\n"
+
+
+def test_what_needs_room_on_a_full_disk_says_so_and_leaves_nothing_half_made(
+    small: Engine, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from dockmagic.cli import main
+    from dockmagic.session import Session
+
+    session = Session()
+    session.use(small)
+    start(small, "sleep 1000", name="web")
+    filler = fill(small.area.root)
+    for line, code in (("run busybox true", 125), ("create busybox", 1), ("commit web", 1)):
+        assert main(line.split(), session) == code
+        said = capsys.readouterr().err
+        assert said.startswith("dockmagic: ")
+        assert "no space left on device" in said
+        assert "dockmagic system prune" in said
+        assert len(said.splitlines()) == 1
+    filler.unlink()
+    assert [one.name for one in small.containers(all=True)] == ["web"]
+    assert (
+        small.run(ContainerSpec(image="busybox", command=("true",), auto_remove=True)).wait() == 0
+    )
