@@ -31,6 +31,7 @@ class Watch:
     def __init__(self, networks: Path) -> None:
         self.loop = Loop()
         self.is_closed = False
+        self.older = children()
         self.datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self.datagrams.bind(("127.0.0.1", 0))
         listener = socket.create_server(("127.0.0.1", 0))
@@ -43,8 +44,8 @@ class Watch:
 
     @property
     def children(self) -> list[int]:
-        with open(f"/proc/self/task/{os.getpid()}/children") as stream:
-            return [int(one) for one in stream.read().split()]
+        """The processes that came since the watch began: other tests may have theirs."""
+        return [one for one in children() if one not in self.older]
 
     def ask(self, name: str) -> list[str]:
         """The addresses, with the loop running until there is an answer."""
@@ -62,6 +63,11 @@ class Watch:
         self.loop.close()
         self.datagrams.close()
         os.close(self.pidfd)
+
+
+def children() -> list[int]:
+    with open(f"/proc/self/task/{os.getpid()}/children") as stream:
+        return [int(one) for one in stream.read().split()]
 
 
 @pytest.fixture
