@@ -231,7 +231,8 @@ def test_containers_of_one_network_reach_each_other_and_no_others(
 def test_an_internal_network_leads_nowhere(networks: Engine, start: Start) -> None:
     networks.create_network(NetworkSpec(name="inner", internal=True, pools=subnet(0)))
     networks.create_network(NetworkSpec(name="outer", pools=subnet(1)))
-    start("in", "inner", command=serving("inside"), ports=(PortMapping(container_port=80),))
+    ports, powers = (PortMapping(container_port=80),), ("NET_ADMIN",)
+    start("in", "inner", command=serving("inside"), ports=ports, cap_add=powers)
     start("mate", "inner")
     start("out", "outer", command=serving("outside"), ports=(PortMapping(container_port=80),))
     assert networks.container("in").ports == ()

@@ -51,6 +51,7 @@ _RT_TABLE_MAIN, _RTPROT_BOOT, _RTN_UNICAST, _RTN_LOCAL = 254, 3, 1, 2
 _IFINFO = struct.Struct("=BxHiII")  # family, device type, index, flags, change mask
 _IFADDR = struct.Struct("=BBBBI")  # family, prefix length, flags, scope, index
 _ROUTE = struct.Struct("=8BI")  # family, lengths, tos, table, protocol, scope, type; flags
+_SHORT_ATTRIBUTE = struct.Struct("=HHI")  # one with a number
 _NEIGHBOUR = struct.Struct("=BxxxiHBB")  # family, index, state, flags, type
 
 LOOPBACK = 1  # its index, in every network namespace
@@ -266,12 +267,21 @@ def links(netlink: Netlink) -> tuple[Link, ...]:
     return tuple(map(as_link, netlink.dump(Message(_RTM_GETLINK, _info()))))
 
 
-def routes(netlink: Netlink, family: int = socket.AF_INET) -> Iterator[tuple[str, int, int]]:
-    """Destination, prefix length and interface of the main table's routes, without defaults."""
-    empty = _ROUTE.pack(family, 0, 0, 0, 0, 0, 0, 0, 0)
+def routes(netlink: Netlink) -> Iterator[tuple[int, int, int]]:
+    """First address, prefix length and interface of the main table's IPv4 routes, without
+    defaults. A host may have hundreds: they are read as numbers, and nothing is made of them."""
+    empty = _ROUTE.pack(socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)
     for answer in netlink.dump(Message(_RTM_GETROUTE, empty, what="list the routes")):
-        _, length, _, _, table, *_ = _ROUTE.unpack_from(answer.payload)
-        found = attributes(answer.payload, _ROUTE.size)
-        if table == _RT_TABLE_MAIN and length and _RTA_DST in found:
-            index = struct.unpack("=I", found.get(_RTA_OIF, bytes(4)))[0]
-            yield socket.inet_ntop(family, found[_RTA_DST]), length, index
+        payload = answer.payload
+        if payload[4] != _RT_TABLE_MAIN or not payload[1]:
+            continue
+        first, index, at = -1, 0, _ROUTE.size
+        while at + 8 <= len(payload):
+            size, kind, value = _SHORT_ATTRIBUTE.unpack_from(payload, at)
+            if kind == _RTA_DST:
+                first = int.from_bytes(payload[at + 4 : at + 8], "big")
+            elif kind == _RTA_OIF:
+                index = value
+            at += (size + 3 & ~3) or 4
+        if first >= 0:
+            yield first, payload[1], index

@@ -138,9 +138,9 @@ class NetworkStore:
     def _used_on_host(self, netlink: Netlink, own: str = "") -> Iterator[Block]:
         """What the host has routes to, except by the bridge `own`, and its name servers."""
         link = rtnl.find_link(netlink, own) if own else None
-        for address, length, index in rtnl.routes(netlink):
+        for first, length, index in rtnl.routes(netlink):
             if link is None or index != link.index:
-                yield Block(pools.number_of(address), length)
+                yield Block(first, length)
         for server in names.Resolver.parse(names.text_of(names.RESOLV_CONF)).servers:
             if ":" not in server:
                 yield Block.parse(server)

@@ -1,0 +1,270 @@
+"""Networks and what goes wrong: killed calls, flushed rules, spoofing neighbours, poor hosts."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+
+import pytest
+
+from dockmagic_runtime import Engine
+from dockmagic_runtime.errors import Conflict, NotFound
+from dockmagic_runtime.model.container import ContainerSpec, ExecSpec, PortMapping
+from dockmagic_runtime.model.network import Attachment, NetworkSpec, Pool
+
+from .conftest import Ended, collect
+
+pytestmark = [pytest.mark.root, pytest.mark.network]
+
+WEB = "mkdir /www; echo hello > /www/index.html; exec httpd -f -p 80 -h /www"
+
+
+@pytest.fixture
+def networks(engine: Engine) -> Iterator[Engine]:
+    """The engine; networks that the test leaves are removed behind it."""
+    yield engine
+    for container in engine.containers(all=True):
+        engine.remove(container.id, force=True)
+    engine.prune_networks()
+    assert [one.name for one in engine.networks()] == ["bridge", "host", "none"]
+
+
+def make(engine: Engine, name: str, number: int, **asked: object) -> None:
+    pools = (Pool(subnet=f"10.213.{number}.0/24"),)
+    engine.create_network(NetworkSpec(name=name, pools=pools, **asked))  # type: ignore[arg-type]
+
+
+def start(engine: Engine, name: str, network: str, *ports: PortMapping, **spec: object) -> None:
+    engine.run_detached(
+        ContainerSpec(
+            image="busybox",
+            name=name,
+            command=("sh", "-c", WEB),
+            network=network,
+            attachments=(Attachment(network=network),),
+            ports=ports,
+            **spec,  # type: ignore[arg-type]
+        )
+    )
+
+
+def inside(engine: Engine, name: str, *command: str) -> Ended:
+    return collect(engine.exec(name, ExecSpec(command=command)))
+
+
+def fetched(engine: Engine, name: str, address: str) -> str:
+    command = ("timeout", "1", "wget", "-q", "-O-", f"http://{address}/")
+    return inside(engine, name, *command).stdout.strip()
+
+
+# killed calls -----------------------------------------------------------------------------------
+
+STEPS = """
+import sys
+from dockmagic_runtime import Engine
+from dockmagic_runtime.model.container import ContainerSpec, PortMapping
+from dockmagic_runtime.model.network import Attachment, NetworkSpec
+
+def said(step):
+    sys.stdout.write(step)
+    sys.stdout.flush()
+
+with Engine(sys.argv[1]) as engine:
+    said("o")
+    for turn in range(99):
+        engine.create_network(NetworkSpec(name=f"a{turn}")); said("c")
+        engine.create_network(NetworkSpec(name=f"b{turn}")); said("c")
+        engine.run_detached(ContainerSpec(
+            image="busybox", name=f"x{turn}", command=("sleep", "1000"), network=f"a{turn}",
+            attachments=(Attachment(network=f"a{turn}"),),
+            ports=(PortMapping(container_port=80),),
+        )); said("r")
+        engine.connect_network(f"b{turn}", f"x{turn}", Attachment(network=f"b{turn}")); said("j")
+        engine.disconnect_network(f"a{turn}", f"x{turn}"); said("d")
+        engine.remove(f"x{turn}", force=True); said("x")
+        engine.remove_network(f"a{turn}"); said("n")
+        engine.remove_network(f"b{turn}"); said("n")
+"""
+
+
+@pytest.mark.parametrize("steps", range(1, 10))
+def test_a_call_killed_at_any_step_leaves_what_the_next_puts_right(
+    networks: Engine, steps: int
+) -> None:
+    """Killed within the step behind that many: nothing is left that a verb does not take away."""
+    program = [sys.executable, "-c", STEPS, str(networks.area.root)]
+    with subprocess.Popen(program, stdout=subprocess.PIPE) as caller:
+        assert caller.stdout is not None
+        assert len(caller.stdout.read(steps)) == steps
+        caller.kill()
+    with Engine(networks.area.root) as other:
+        for container in other.containers(all=True):
+            other.remove(container.id, force=True)
+        for network in other.networks():
+            if not network.is_predefined:
+                with suppress(NotFound):
+                    other.remove_network(network.name)
+    _assert_nothing_is_left(networks)
+
+
+def _assert_nothing_is_left(engine: Engine) -> None:
+    area = engine.area
+    with Engine(area.root):
+        pass  # whoever opens the area next sweeps it
+    assert engine._database.rows("SELECT * FROM leases") == []
+    known = {network.id for network in engine.networks()}
+    assert set(os.listdir(area.networks)) <= known
+    links = [name for _, name in socket.if_nameindex() if name.startswith(f"dm{area.id}")]
+    assert set(links) <= {area.bridge}
+    for name in ("published", "bridges", "subnets", "together", "masqueraded"):
+        for element in _elements(area.nft_table, name):
+            assert area.bridge in str(element) or "prefix" in str(element), (name, element)
+    assert len(_elements(area.nft_table, "subnets")) <= 1
+
+
+def _elements(table: str, name: str) -> list[object]:
+    done = subprocess.run(
+        ["nft", "-j", "list", "set" if name != "published" else "map", "ip", table, name],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    if done.returncode:
+        return []  # no container has been on a network yet
+    (_, entry) = json.loads(done.stdout)["nftables"]
+    found: list[object] = next(iter(entry.values())).get("elem", [])
+    return found
+
+
+def test_a_supervisor_killed_with_several_networks_leaves_nothing(networks: Engine) -> None:
+    make(networks, "one", 1)
+    make(networks, "two", 2)
+    start(networks, "web", "one", PortMapping(container_port=80))
+    networks.connect_network("two", "web", Attachment(network="two"))
+    pid = networks.container("web").pid
+    with open(f"/proc/{pid}/status", encoding="ascii") as stream:
+        parent = int(stream.read().partition("PPid:")[2].split()[0])
+    os.kill(parent, signal.SIGKILL)
+    with open(f"/proc/{pid}/stat", encoding="ascii"), suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+    while networks.container("web").status.is_alive:
+        pass
+    networks.remove("web")
+    networks.remove_network("one")
+    networks.remove_network("two")
+    _assert_nothing_is_left(networks)
+
+
+# security ---------------------------------------------------------------------------------------
+
+
+def test_row_38_bridges_of_users_take_no_router_advertisements(networks: Engine) -> None:
+    make(networks, "front", 1, ipv6=True)
+    bridge = networks.network("front").bridge
+    with open(f"/proc/sys/net/ipv6/conf/{bridge}/accept_ra", encoding="ascii") as stream:
+        assert stream.read() == "0\n"
+    start(networks, "web", "front")
+    assert inside(networks, "web", "cat", "/proc/sys/net/ipv6/conf/eth0/accept_ra").stdout == "0\n"
+
+
+def test_row_38_no_ipv6_comes_up_where_the_network_has_none(networks: Engine) -> None:
+    make(networks, "front", 1)
+    start(networks, "web", "front")
+    assert "inet6" not in inside(networks, "web", "ip", "a", "show", "eth0").stdout
+
+
+def test_row_38_a_container_without_net_raw_cannot_spoof(networks: Engine) -> None:
+    make(networks, "front", 1)
+    start(networks, "web", "front", cap_drop=("NET_RAW",))
+    assert inside(networks, "web", "arping", "-c", "1", "10.213.1.1").code != 0
+
+
+def test_row_39_an_internal_network_has_no_way_to_the_hosts_servers(networks: Engine) -> None:
+    make(networks, "inner", 1, internal=True)
+    start(networks, "web", "inner", cap_add=("NET_ADMIN",))
+    assert inside(networks, "web", "ip", "route", "get", "192.0.2.1").code != 0
+    inside(networks, "web", "ip", "route", "add", "default", "via", "10.213.1.1")
+    assert inside(networks, "web", "timeout", "1", "nc", "192.0.2.1", "53").code != 0
+    rules = _rules(networks)
+    (counter,) = [line for line in rules.splitlines() if "internal: nothing leaves" in line]
+    assert "packets 0 " not in counter
+
+
+def _rules(engine: Engine) -> str:
+    done = subprocess.run(
+        ["nft", "list", "table", "ip", engine.area.nft_table], capture_output=True, text=True
+    )
+    return done.stdout
+
+
+def test_row_40_one_network_leads_no_packet_straight_into_another(networks: Engine) -> None:
+    make(networks, "front", 1)
+    make(networks, "back", 2)
+    start(networks, "web", "front", PortMapping(container_port=80, host_ip="127.0.0.1"))
+    start(networks, "far", "back")
+    port = networks.container("web").ports[0].host_port
+    for address in ("10.213.1.2", f"10.213.1.1:{port}", f"10.213.2.1:{port}"):
+        assert fetched(networks, "far", address) == ""
+    with socket.create_connection(("127.0.0.1", port), timeout=5):
+        pass  # this host alone
+
+
+def test_row_41_the_next_run_restores_isolation_of_all_networks_after_a_flush(
+    networks: Engine,
+) -> None:
+    make(networks, "front", 1)
+    make(networks, "back", 2)
+    start(networks, "web", "front", PortMapping(container_port=80))
+    start(networks, "far", "back")
+    before = _without_counters(_rules(networks))
+    for family in ("ip", "ip6"):
+        subprocess.run(["nft", "delete", "table", family, networks.area.nft_table],
+                       capture_output=True)  # fmt: skip
+    assert _rules(networks) == ""
+    make(networks, "other", 3)
+    networks.remove_network("other")
+    assert _without_counters(_rules(networks)) == before
+    assert fetched(networks, "far", "10.213.1.2") == ""
+
+
+def _without_counters(listing: str) -> list[str]:
+    lines = [line.partition(" counter ")[0].strip(" \t,") for line in listing.splitlines()]
+    return sorted(" ".join(lines).replace(",", " ").split())
+
+
+# concurrency ------------------------------------------------------------------------------------
+
+
+def test_only_one_of_two_who_connect_at_once_succeeds(networks: Engine) -> None:
+    make(networks, "front", 1)
+    networks.run_detached(ContainerSpec(image="busybox", name="web", command=("sleep", "99")))
+    connect = (
+        "import sys; from dockmagic_runtime import Engine;"
+        "from dockmagic_runtime.model.network import Attachment\n"
+        "with Engine(sys.argv[1]) as engine:\n"
+        "    engine.connect_network('front', 'web', Attachment(network='front'))"
+    )
+    callers = [
+        subprocess.Popen(
+            [sys.executable, "-c", connect, str(networks.area.root)], stderr=subprocess.DEVNULL
+        )
+        for _ in range(2)
+    ]
+    assert sorted(caller.wait() for caller in callers) == [0, 1]
+    found = networks.inspect("web")["NetworkSettings"]["Networks"]
+    assert found["front"]["IPAddress"] == "10.213.1.2"
+
+
+def test_a_network_is_not_removed_under_a_container_that_starts(networks: Engine) -> None:
+    make(networks, "front", 1)
+    network = networks.network("front")
+    networks._networks.lease("f" * 64, (Attachment(network="front", network_id=network.id),))
+    networks._networks._claims.take("f" * 64)  # it is being started
+    with pytest.raises(Conflict, match="has active endpoints"):
+        networks.remove_network("front")
+    assert network.bridge in [name for _, name in socket.if_nameindex()]
+    networks._networks.release("f" * 64)
