@@ -32,6 +32,7 @@ from benchmarks.rows import (
     RUN,
     SIDE,
     build_context,
+    large_context,
     proportional_size,
 )
 from dockmagic import commands
@@ -82,7 +83,7 @@ class Ours:
             LARGE: lambda: self._build(LARGE),
         }
         self._context = build_context(state / "context")
-        self._large = _large_context(state / "large")
+        self._large = large_context(state / "large")
         self._lines = "FROM busybox\n" + "RUN echo $A | tr a b\nCOPY a/b /c/\n" * 250
 
     def can(self, row: str) -> bool:
@@ -167,15 +168,6 @@ class Ours:
         self._engine.uninstall()
         self._engine.close()
         shutil.rmtree(self._engine.area.run)
-
-
-def _large_context(directory: Path) -> Path:
-    for number in range(200):
-        (directory / str(number)).mkdir(parents=True)
-        for name in range(100):
-            (directory / str(number) / str(name)).write_text(f"{number}/{name}\n")
-    (directory / "Dockerfile").write_text("FROM busybox\nCOPY . /all/\n")
-    return directory
 
 
 def seconds_of(row: str, area: Path) -> float:

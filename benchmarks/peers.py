@@ -29,12 +29,14 @@ from benchmarks.rows import (
     DIFF,
     EXEC,
     FILL,
+    LARGE,
     PS,
     REBUILD,
     RUN,
     RUNNING,
     SIDE,
     build_context,
+    large_context,
     processes_of,
     proportional_size,
 )
@@ -125,7 +127,8 @@ class Docker:
         }
         self._state = state
         self._copies = 0
-        self._context = build_context(state / "context")
+        self._context = build_context(state / "docker-context")
+        self._large = large_context(state / "docker-large")
         self._log = (state / "dockerd.log").open("w")
         self._daemon = subprocess.Popen(
             [
@@ -174,9 +177,10 @@ class Docker:
         return True
 
     def do(self, row: str) -> None:
-        if row in (BUILD, REBUILD):
+        if row in (BUILD, REBUILD, LARGE):
             cache = ("--no-cache",) if row == BUILD else ()
-            self._docker("build", "-q", *cache, str(self._context))
+            context = self._large if row == LARGE else self._context
+            self._docker("build", "-q", *cache, str(context))
         elif row == SIDE:
             side_by_side(self._start)
         elif row == COPY:

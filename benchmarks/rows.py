@@ -24,7 +24,7 @@ FILL: Final = (
     f"mkdir {BIG_PATH}; cd {BIG_PATH}; for i in $(seq 200); do mkdir $i; "
     "for j in $(seq 100); do echo $i/$j > $i/$j; done; done"
 )
-HEAVY: Final = (DIFF, COMMIT, COPY, SIDE)  # a third of the rounds will do
+HEAVY: Final = (DIFF, COMMIT, COPY, SIDE, LARGE)  # a third of the rounds will do
 _KIB: Final = 1024
 
 
@@ -36,6 +36,16 @@ def build_context(directory: Path) -> Path:
     directory.mkdir()
     (directory / "file").write_text("x")
     (directory / "Dockerfile").write_text("\n".join(lines) + "\n")
+    return directory
+
+
+def large_context(directory: Path) -> Path:
+    """A Dockerfile that copies 20,000 small files, and these."""
+    for number in range(200):
+        (directory / str(number)).mkdir(parents=True)
+        for name in range(100):
+            (directory / str(number) / str(name)).write_text(f"{number}/{name}\n")
+    (directory / "Dockerfile").write_text("FROM busybox\nCOPY . /all/\n")
     return directory
 
 
