@@ -32,6 +32,7 @@ class Instruction:
     text: str = field(compare=False, repr=False)
     heredocs: tuple[Heredoc, ...] = ()
     comments: tuple[str, ...] = field(default=(), compare=False, repr=False)  # right above it
+    remarks: tuple[str, ...] = field(default=(), compare=False, repr=False)  # all before and in it
 
     def description(self, name: str) -> str:
         """What a comment right above says of a stage or an argument: `# NAME description`."""

