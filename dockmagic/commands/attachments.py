@@ -45,7 +45,7 @@ def parse_network(text: str) -> Attachment:
     if "=" not in text:
         return Attachment(network=_mode(text))
     found: dict[str, list[str]] = {}
-    for field in next(csv.reader([text])):
+    for field in _fields(text):
         key, equals, said = field.partition("=")
         if not equals:
             raise ValueError(f"invalid field {field}")
@@ -55,6 +55,13 @@ def parse_network(text: str) -> Attachment:
     if not found.get("name", [""])[-1]:
         raise ValueError("network name/id is not specified")
     return _attachment(found)
+
+
+def _fields(text: str) -> list[str]:
+    try:
+        return next(csv.reader([text], strict=True))
+    except (csv.Error, StopIteration):
+        raise ValueError(f"invalid field {text!r}") from None
 
 
 _KEYS = frozenset(["name", "alias", "ip", "ip6", "mac-address", "driver-opt", "gw-priority"])

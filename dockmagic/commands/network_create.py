@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
 
 from dockmagic.commands.environment import check_label, read_labels
 from dockmagic.commands.flags import Arguments, Parser, planned, refused, switch, value, values
-from dockmagic.commands.result import Result
+from dockmagic.commands.result import Event, Result, notice
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.network import Network, NetworkSpec, Pool
 
@@ -67,7 +67,14 @@ class CreatedNetwork(Result):
         ]
 
 
-def run(engine: Engine, arguments: Arguments) -> CreatedNetwork:
+def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
+    made = engine.create_network(_spec(arguments))
+    if warning := engine.network_warning(made.name):
+        yield notice(f"WARNING: {warning}")
+    yield CreatedNetwork(made)
+
+
+def _spec(arguments: Arguments) -> NetworkSpec:
     flag = arguments.flag
     if not flag("ipv4"):
         raise InvalidInput(
@@ -77,7 +84,7 @@ def run(engine: Engine, arguments: Arguments) -> CreatedNetwork:
         raise InvalidInput(f"invalid ipam driver: {flag('ipam-driver')}", hint="default is known")
     if flag("scope") not in ("", "local"):
         raise InvalidInput(f"invalid scope: {flag('scope')}", hint="local is known")
-    spec = NetworkSpec(
+    return NetworkSpec(
         name=arguments.words[0],
         driver=flag("driver"),
         pools=pools(flag("subnet"), flag("ip-range"), flag("gateway"), flag("aux-address")),
@@ -87,7 +94,6 @@ def run(engine: Engine, arguments: Arguments) -> CreatedNetwork:
         labels=read_labels((), flag("label")),
         options=dict(_option(text) for text in flag("opt")),
     )
-    return CreatedNetwork(engine.create_network(spec))
 
 
 def _option(text: str) -> tuple[str, str]:

@@ -39,6 +39,9 @@ class Networks:
         self.asked.append(spec)
         return FRONT
 
+    def network_warning(self, name: str) -> str:
+        return ""
+
     def networks(self, filters: Any) -> tuple[Network, ...]:
         self.asked.append(filters)
         return (FRONT, HOST)

@@ -24,6 +24,13 @@ class NetworkVerbs:
         """A new network. Raises Conflict for a name or addresses in use, InvalidInput."""
         return self._networks.store.create(spec)
 
+    def network_warning(self, name: str) -> str:
+        """Why packets will not leave it, with the remedy; empty when nothing is in the way."""
+        network = self.network(name)
+        if not network.bridge or network.internal:
+            return ""
+        return self._networks.forward_warning(network.bridge)
+
     def network(self, name: str) -> Network:
         """By name, id or unique prefix of an id. Raises NotFound."""
         return self._networks.store.find(name)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.linux.netlink import Message, Netlink
 from dockmagic_runtime.network import rtnl
+from dockmagic_runtime.network.refusals import needs_forwarding
 
 _IP_FORWARD = "/proc/sys/net/ipv4/ip_forward"
 _IP6_FORWARD = "/proc/sys/net/ipv6/conf/all/forwarding"
@@ -42,7 +43,8 @@ def ensure(linux: Linux, netlink: Netlink, wanted: Bridge) -> None:
 
 def _forward(linux: Linux, path: str) -> None:
     if linux.read_file(path).strip() != b"1":
-        linux.write_file(path, b"1")
+        with needs_forwarding(path):
+            linux.write_file(path, b"1")
 
 
 def is_ready(netlink: Netlink, name: str, gateway: str) -> bool:

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound
+from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound, Unsupported
 from dockmagic_runtime.linux.netlink import NETLINK_NETFILTER, Netlink
 from dockmagic_runtime.model.container import ContainerSpec, PortMapping
 from dockmagic_runtime.model.network import Attachment, Network
@@ -28,6 +28,7 @@ from dockmagic_runtime.network.leases import Lease
 from dockmagic_runtime.network.operations import ensure_table
 from dockmagic_runtime.network.plan import Connection, Endpoint, Guest, fabric_of, plan
 from dockmagic_runtime.network.pools import Block
+from dockmagic_runtime.network.refusals import needs_nftables
 from dockmagic_runtime.network.store import DEFAULT, NetworkStore
 from dockmagic_runtime.store.area import Area
 from dockmagic_runtime.store.database import Database
@@ -180,11 +181,13 @@ class Networks:
         network = self._any_that_is_up()
         if network is None:
             return
-        place = self.place
-        with Netlink(NETLINK_NETFILTER) as netlink:
-            known = fabric_of(network)
-            if not ensure_table(netlink, place.table, known, place.networks, place.run):
-                nft.set_right(netlink, place.table, lambda: records.alive(place.run))
+        place, known = self.place, fabric_of(network)
+        try:
+            with needs_nftables(), Netlink(NETLINK_NETFILTER) as netlink:
+                if not ensure_table(netlink, place.table, known, place.networks, place.run):
+                    nft.set_right(netlink, place.table, lambda: records.alive(place.run))
+        except Unsupported:
+            pass  # then there is nothing to repair; who wants to be on a network is told
 
     def _any_that_is_up(self) -> Network | None:
         """The default network, or any other; None when none has its bridge."""
@@ -245,10 +248,17 @@ class Networks:
             link = rtnl.find_link(netlink, veth)
         return (link.tx_bytes, link.rx_bytes) if link else (0, 0)
 
-    def forward_warning(self) -> str:
-        """Why containers will not reach the network, and the remedy; empty when they will."""
-        with Netlink(NETLINK_NETFILTER) as netlink:
-            return firewall.forward_warning(netlink, self.place.table, self._area.bridge)
+    def forward_warning(self, bridge: str = "") -> str:
+        """Why containers will not reach the network, and the remedy; empty when they will.
+
+        Of the default network, if no other's bridge is named.
+        """
+        bridge = bridge or self._area.bridge
+        try:
+            with needs_nftables(), Netlink(NETLINK_NETFILTER) as netlink:
+                return firewall.forward_warning(netlink, self.place.table, bridge)
+        except Unsupported as error:
+            return str(error)
 
     def remove_all(self) -> None:
         """Delete the area's bridges and table. Containers on them lose their network."""

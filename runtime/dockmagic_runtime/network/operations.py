@@ -17,6 +17,7 @@ from dockmagic_runtime.network import bridge, conntrack, fabric, nft, records
 from dockmagic_runtime.network.fabric import Fabric
 from dockmagic_runtime.network.ports import Bound, HeldPort, Wish, hold, release
 from dockmagic_runtime.network.proxy import PortProxy
+from dockmagic_runtime.network.refusals import needs_nftables
 from dockmagic_runtime.sandbox.operation import Context, UndoneByKernel, operation
 
 # keys of `Context.resources`
@@ -121,15 +122,18 @@ class EnsureTable(KeptForTheArea):
         )
 
     def execute(self, context: Context) -> None:
-        ensure_table(netfilter(context), self.table, self.fabric, self.networks, self.run)
+        with needs_nftables():
+            netlink = netfilter(context)
+        ensure_table(netlink, self.table, self.fabric, self.networks, self.run)
 
 
 def ensure_table(netlink: Netlink, table: str, own: Fabric, networks: str, run: str) -> bool:
     """Install the table with all networks and all that those who live have published, unless it
     is complete and knows this network; whether it had to."""
-    return nft.ensure(
-        netlink, table, own, lambda: fabric.everything(networks), lambda: records.alive(run)
-    )
+    with needs_nftables():
+        return nft.ensure(
+            netlink, table, own, lambda: fabric.everything(networks), lambda: records.alive(run)
+        )
 
 
 @operation

@@ -38,6 +38,7 @@ from dockmagic_runtime.network import (
 from dockmagic_runtime.network.operations import ensure_table
 from dockmagic_runtime.network.plan import Place, fabric_of
 from dockmagic_runtime.network.pools import Block
+from dockmagic_runtime.network.refusals import needs_nftables
 from dockmagic_runtime.store import locks
 from dockmagic_runtime.store.area import Area
 from dockmagic_runtime.store.database import Database
@@ -237,7 +238,7 @@ class NetworkStore:
     def _build(self, netlink: Netlink, network: Network) -> None:
         bridge.ensure(Kernel(), netlink, _bridge_of(network))
         known, place = fabric_of(network), self.place
-        with Netlink(NETLINK_NETFILTER) as netfilter:
+        with needs_nftables(), Netlink(NETLINK_NETFILTER) as netfilter:
             ensure_table(netfilter, place.table, known, place.networks, place.run)
 
     # ------------------------------------------------------------ removing

@@ -7,7 +7,7 @@ import socket
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
-from dockmagic_runtime.errors import EngineBug
+from dockmagic_runtime.errors import EngineBug, Unsupported
 from dockmagic_runtime.linux import constants as c
 from dockmagic_runtime.sandbox.operation import Context, UndoneByKernel, operation
 
@@ -33,7 +33,25 @@ class Unshare(UndoneByKernel):
         return f"unshare the {', '.join(self.namespaces)} namespaces"
 
     def execute(self, context: Context) -> None:
-        context.linux.unshare(sum(NAMES[name] for name in self.namespaces))
+        try:
+            context.linux.unshare(sum(NAMES[name] for name in self.namespaces))
+        except OSError as error:
+            self._explain(context, error)
+            raise
+
+    def _explain(self, context: Context, error: OSError) -> None:
+        """Whether it is for want of network namespaces: there is a way to do without."""
+        others = [NAMES[name] for name in self.namespaces if name != "net"]
+        if "net" not in self.namespaces:
+            return
+        try:
+            context.linux.unshare(sum(others))
+        except OSError:
+            return
+        raise Unsupported(
+            f"this host gives no network namespace ({error.strerror})",
+            hint="run with --network host; or see user.max_net_namespaces and CONFIG_NET_NS",
+        ) from error
 
 
 @operation

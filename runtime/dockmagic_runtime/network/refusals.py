@@ -1,0 +1,52 @@
+"""What a host may refuse that networks need: one clear line, and what works all the same."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from dockmagic_runtime.errors import Unsupported
+
+# a kernel without nftables, without its address translation, or without the right to use them
+_NO_NFTABLES: Final = (
+    errno.ENOENT,
+    errno.EPROTONOSUPPORT,
+    errno.EAFNOSUPPORT,
+    errno.EOPNOTSUPP,
+    errno.EPERM,
+    errno.EACCES,
+)
+_NO_WRITING: Final = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT)
+_STILL: Final = "--network host and --network none work"
+
+
+@contextmanager
+def needs_nftables() -> Iterator[None]:
+    """Raises Unsupported for a rule set that the kernel does not take."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_NFTABLES:
+            raise
+        raise Unsupported(
+            f"this host has no nftables with address translation for us ({error.strerror})",
+            hint=f"load its modules: modprobe -a nf_tables nft_chain_nat nft_masq; {_STILL}",
+        ) from error
+
+
+@contextmanager
+def needs_forwarding(path: str) -> Iterator[None]:
+    """Raises Unsupported when the sysctl at `path` is off and cannot be switched on."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_WRITING:
+            raise
+        name = path.removeprefix("/proc/sys/").replace("/", ".")
+        raise Unsupported(
+            f"this host does not forward packets, and {name} cannot be set ({error.strerror})",
+            hint=f"let the host's administrator set {name}=1; {_STILL}, and so do networks made "
+            "with --internal",
+        ) from error

@@ -1,0 +1,75 @@
+"""Hosts that refuse what networks need are told so in one line, with what works all the same."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+import pytest
+
+from dockmagic_runtime.errors import Unsupported
+from dockmagic_runtime.linux.netlink import NETLINK_NETFILTER, Netlink
+from dockmagic_runtime.network import bridge, nft
+from dockmagic_runtime.network.fabric import Fabric
+from dockmagic_runtime.network.operations import ensure_table
+from dockmagic_runtime.network.refusals import needs_forwarding, needs_nftables
+from dockmagic_runtime.sandbox.namespaces import Unshare
+from dockmagic_runtime.sandbox.operation import Context
+from dockmagic_runtime.testing.fake_linux import FakeLinux
+
+FORWARD = "/proc/sys/net/ipv4/ip_forward"
+KNOWN = Fabric(bridge="br0", subnet="10.0.0.0/24")
+
+
+def refused(number: int) -> OSError:
+    return OSError(number, os.strerror(number))
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES, errno.EPERM])
+def test_forwarding_that_cannot_be_switched_on(number: int) -> None:
+    with pytest.raises(Unsupported) as caught, needs_forwarding(FORWARD):
+        raise refused(number)
+    assert "net.ipv4.ip_forward cannot be set" in caught.value.message
+    assert "--internal" in caught.value.hint
+
+
+def test_forwarding_that_is_on_is_not_touched() -> None:
+    linux = FakeLinux(files={FORWARD: b"1\n"})
+    linux.fail("write_file", errno.EROFS)
+    bridge._forward(linux, FORWARD)
+    assert "write_file" not in linux.names()
+    linux = FakeLinux(files={FORWARD: b"0\n"})
+    linux.fail("write_file", errno.EROFS)
+    with pytest.raises(Unsupported, match="does not forward packets"):
+        bridge._forward(linux, FORWARD)
+
+
+@pytest.mark.parametrize("number", [errno.EOPNOTSUPP, errno.ENOENT, errno.EPERM])
+def test_a_kernel_without_nftables(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def ensure(*_arguments: object) -> bool:
+        raise refused(number)
+
+    monkeypatch.setattr(nft, "ensure", ensure)
+    with Netlink(NETLINK_NETFILTER) as netlink, pytest.raises(Unsupported) as caught:
+        ensure_table(netlink, "t", KNOWN, "/nowhere", "/nowhere")
+    assert "no nftables with address translation" in caught.value.message
+    assert "--network host and --network none work" in caught.value.hint
+
+
+def test_other_failures_keep_their_words() -> None:
+    for needs in (needs_nftables(), needs_forwarding(FORWARD)):
+        with pytest.raises(OSError, match="No space"), needs:
+            raise refused(errno.ENOSPC)
+
+
+def test_a_host_without_network_namespaces_is_told_apart_from_one_without_any() -> None:
+    linux = FakeLinux()
+    linux.fail("unshare", errno.ENOSPC)
+    with pytest.raises(Unsupported, match="gives no network namespace") as caught:
+        Unshare(("mnt", "net")).execute(Context(linux))
+    assert "--network host" in caught.value.hint
+    linux = FakeLinux()
+    linux.fail("unshare", errno.EPERM)
+    linux.fail("unshare", errno.EPERM, on_call=2)
+    with pytest.raises(PermissionError):
+        Unshare(("mnt", "net")).execute(Context(linux))
