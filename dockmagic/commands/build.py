@@ -36,6 +36,7 @@ from dockmagic_runtime.model.events import (
 )  # fmt: skip
 from dockmagic_runtime.model.explanation import BuildExplanation
 from dockmagic_runtime.model.image import Image
+from dockmagic_runtime.model.similar import did_you_mean
 
 if TYPE_CHECKING:
     from dockmagic_runtime.engine import Engine
@@ -120,16 +121,26 @@ def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
         )
         return _watched(engine, request, arguments)
     context = _context(path)
-    text, name = _read(file, context)
-    return build(engine, arguments, text, context=context, file_name=name)
+    text, name, ignore = _read(file, context)
+    return build(engine, arguments, text, context=context, file_name=name, ignore=ignore)
 
 
 def build(
-    engine: Engine, arguments: Arguments, text: str | None, *, context: str | None, file_name: str
+    engine: Engine,
+    arguments: Arguments,
+    text: str | None,
+    *,
+    context: str | None,
+    file_name: str,
+    ignore: str | None = None,
 ) -> Iterator[Event]:
     """Build `text`: also what a cell that is a Dockerfile asks for."""
     request = BuildRequest(
-        dockerfile=text, context=context, file_name=file_name, **request_fields(arguments)
+        dockerfile=text,
+        context=context,
+        file_name=file_name,
+        ignore=ignore,
+        **request_fields(arguments),
     )
     return _watched(engine, request, arguments)
 
@@ -281,21 +292,39 @@ def is_address(path: str) -> bool:
     return "://" in path or path.startswith("git@")
 
 
-def _read(file: str, context: str) -> tuple[str | None, str]:
-    """The Dockerfile's text, None where it is in a context from elsewhere; and its name."""
+def _read(file: str, context: str) -> tuple[str | None, str, str | None]:
+    """The Dockerfile's text, None where it is in a context from elsewhere; its name; and what
+    the ignore file beside it says."""
     if file == "-":
-        return sys.stdin.read(), "Dockerfile"
+        return sys.stdin.read(), "Dockerfile", None
     if is_address(context):
-        return None, file or "Dockerfile"
+        return None, file or "Dockerfile", None
     path = Path(file) if file else Path(context) / "Dockerfile"
     if file and not path.is_absolute() and not path.exists():
         path = Path(context) / file
     try:
-        return path.read_text(encoding="utf-8-sig"), file or "Dockerfile"
+        text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise InvalidInput(
             f"failed to read dockerfile: open {file or 'Dockerfile'}: no such file or directory",
-            hint=f"looked in {context}; another name is given with -f",
+            hint=_other_name(context, file),
         ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(f"failed to read dockerfile: open {path}: {error}") from None
+    return text, file or "Dockerfile", _ignored_beside(path)
+
+
+def _other_name(context: str, file: str) -> str:
+    names = (path.name for path in Path(context).iterdir())
+    meant = did_you_mean(file or "Dockerfile", list(names))
+    return meant or f"looked in {context}; another name is given with -f"
+
+
+def _ignored_beside(dockerfile: Path) -> str | None:
+    """`<Dockerfile>.dockerignore`, wherever the Dockerfile is."""
+    try:
+        return dockerfile.with_name(f"{dockerfile.name}.dockerignore").read_text(errors="replace")
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise InvalidInput(f"failed to read {dockerfile}.dockerignore: {error}") from None

@@ -311,6 +311,30 @@ def test_an_address_is_a_context(dockmagic: Any, engine: Any) -> None:
     )
 
 
+def test_the_ignore_file_beside_the_dockerfile_is_taken_along(
+    dockmagic: Any, engine: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "context").mkdir()
+    (tmp_path / "app.Dockerfile").write_text("FROM busybox")
+    (tmp_path / "app.Dockerfile.dockerignore").write_text("secret")
+    line = f"build -f {tmp_path}/app.Dockerfile {tmp_path}/context"
+    assert dockmagic(line)[0] == 0
+    (tmp_path / "app.Dockerfile.dockerignore").unlink()
+    assert dockmagic(line)[0] == 0
+    ignored = [call[1].ignore for call in engine.calls if call[0] == "build"]
+    assert ignored == ["secret", None]
+
+
+def test_a_dockerfile_that_is_called_something_like_it_is_named(
+    dockmagic: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "dockerfile").write_text("FROM busybox")
+    code, _, err = dockmagic(f"build {tmp_path}")
+    assert code == 1
+    assert "open Dockerfile: no such file or directory" in err
+    assert "did you mean dockerfile?" in err
+
+
 def test_wrong_usage_is_a_mistake_of_the_line() -> None:
     with pytest.raises(WrongUsage):
         fields("--ulimit nofile")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -150,3 +151,30 @@ def test_stages_run_side_by_side_and_give_one_image(engine: Engine) -> None:
         "FROM busybox\nCOPY --from=a /bin/sh /a\nCOPY --from=b /bin/sh /b"
     )
     assert top_files(engine, built(engine, dockerfile)) == ["A /b"]
+
+
+def test_builds_of_several_engines_at_once_give_one_image(engine: Engine, tmp_path: Path) -> None:
+    """They share the cache, and may do the same step at the same time."""
+    (tmp_path / "file").write_text("x")
+    text = (
+        "FROM busybox AS a\nRUN sleep 0.1; echo a > /a\nFROM busybox\n"
+        "COPY --from=a /a /\nCOPY file /\nRUN sleep 0.1; cat /a /file > /both\n"
+    )
+    made = BuildRequest(dockerfile=text, context=str(tmp_path), tags=("both",),
+                        build_args={"SOURCE_DATE_EPOCH": "1700000000"})  # fmt: skip
+    found: list[str] = []
+
+    def build() -> None:
+        with Engine(engine.area.root) as other:
+            found.extend(e.image.id for e in other.build(made) if isinstance(e, BuildDone))
+
+    threads = [threading.Thread(target=build) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 3
+    assert len(set(found)) == 1
+    assert engine.image("both").id == found[0]
+    steps = [event for event in engine.build(made) if isinstance(event, StepDone)]
+    assert all(step.cached for step in steps)

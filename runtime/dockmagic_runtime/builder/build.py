@@ -122,7 +122,7 @@ class Builder:
         yield from recorder.watched(execution.run())
         if request.outputs:
             self._export(request, execution)
-        image = self._image(made, execution, request)
+        image = self._tagged(self._image(made, execution, request), tags)
         explanation = recorder.explanation(image.id)
         if recorder.has_misses:  # else what is known of an earlier build says more
             execution.reasons.save()
@@ -130,7 +130,7 @@ class Builder:
         yield from self._exchange.exported(request, execution.results, execution.result)
         stack.close()  # what was done is known before anybody is told
         yield BuildDone(
-            image=self._tagged(image, tags),
+            image=image,
             tags=tags,
             seconds=time.monotonic() - began,
             warnings=made.warnings,

@@ -255,7 +255,11 @@ class _StageMaker:
 
     def _refuse_run_flags(self, run: i.Run) -> None:
         if run.devices:
-            raise self._unsupported(run, "--device")
+            raise self._unsupported(
+                run,
+                "--device",
+                "devices are for containers: docker run --device; RUN --security=insecure sees all",
+            )
         allowed = self._stages.request.allow
         if run.security == "insecure" and "security.insecure" not in allowed:
             # no privilege from a Dockerfile's text (CVE-2024-23653)

@@ -6,7 +6,6 @@ of layers is an overlay of its own, with a writable half that is thrown away.
 
 from __future__ import annotations
 
-import posixpath
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -72,7 +71,9 @@ class Sources:
 
     def _rules(self, root: Root, context: str) -> IgnoreRules:
         """`<Dockerfile>.dockerignore` goes before `.dockerignore`; links lead inside only."""
-        own = posixpath.basename(self._request.file_name) + IGNORE_FILE
+        if self._request.ignore is not None and not context:
+            return IgnoreRules.parse(self._request.ignore)
+        own = self._request.file_name + IGNORE_FILE
         for name in (IGNORE_FILE,) if context else (own, IGNORE_FILE):
             try:
                 text = root.read(name)

@@ -174,6 +174,7 @@ class BuildRequest:
     shm_size: int = 64 * 1024 * 1024
     cgroup_parent: str = ""
     outputs: tuple[BuildOutput, ...] = ()
+    ignore: str | None = None  # instead of the context's .dockerignore: that beside the Dockerfile
     cache_from: tuple[BuildCachePlace, ...] = ()
     cache_to: tuple[BuildCachePlace, ...] = ()
     check: bool = False  # only look for what is wrong or unwise: `BuildStarted` is the last event

@@ -309,6 +309,17 @@ def test_a_dockerfiles_own_ignore_file_goes_first(site: Site) -> None:
     assert copied(site, "COPY . /") == ["a"]
 
 
+def test_an_ignore_file_goes_by_the_dockerfiles_whole_name(site: Site) -> None:
+    site.write("a")
+    site.write("b")
+    site.write("sub/Dockerfile", "FROM scratch\nCOPY . /")
+    site.write("sub/Dockerfile.dockerignore", "a\nsub")
+    image = site.build(None, file_name="sub/Dockerfile")
+    assert sorted(path.name for path in site.layer(image).iterdir()) == ["b"]
+    image = site.build("FROM scratch\nCOPY . /", ignore="b\nsub")
+    assert sorted(path.name for path in site.layer(image).iterdir()) == ["a"]
+
+
 def test_a_dockerignore_that_leads_outside_is_not_read(site: Site) -> None:
     (site.context.parent / "rules").write_text("a\n")
     (site.context / ".dockerignore").symlink_to("../rules")
