@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
 import sys
+import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -145,18 +148,97 @@ def test_a_supervisor_killed_with_several_networks_leaves_nothing(networks: Engi
     make(networks, "two", 2)
     start(networks, "web", "one", PortMapping(container_port=80))
     networks.connect_network("two", "web", Attachment(network="two"))
-    pid = networks.container("web").pid
-    with open(f"/proc/{pid}/status", encoding="ascii") as stream:
-        parent = int(stream.read().partition("PPid:")[2].split()[0])
-    os.kill(parent, signal.SIGKILL)
-    with open(f"/proc/{pid}/stat", encoding="ascii"), suppress(ProcessLookupError):
-        os.kill(pid, signal.SIGKILL)
-    while networks.container("web").status.is_alive:
-        pass
+    _kill_supervisor(networks.container("web").pid)
+    assert networks.container("web").status == "exited"
     networks.remove("web")
     networks.remove_network("one")
     networks.remove_network("two")
     _assert_nothing_is_left(networks)
+
+
+def test_the_data_path_hangs_on_no_engine_launcher_or_other_supervisor(networks: Engine) -> None:
+    """Whoever is killed beside it; what its own supervisor leaves leads nowhere and is cleaned."""
+    make(networks, "front", 1)
+    other_engine = [sys.executable, "-c", RUN, str(networks.area.root)]
+    with subprocess.Popen(other_engine, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as caller:
+        assert caller.stdout is not None
+        assert caller.stdout.read(1) == b"r"
+        caller.kill()  # and with it its launcher
+    start(networks, "near", "front", PortMapping(container_port=80))
+    web, near = networks.container("web"), networks.container("near")
+    urls = [f"http://{host}:{web.ports[0].host_port}/" for host in ("10.213.1.1", "127.0.0.1")]
+    for url in urls:
+        _await_page(url)
+    _kill_supervisor(near.pid)
+    for url in urls * 10:
+        with urllib.request.urlopen(url, timeout=5) as answer:
+            assert answer.read() == b"hello\n"
+    assert networks.container("near").status == "exited"
+    networks.remove("near")
+    for url in urls:
+        _await_page(url)
+    networks.remove("web", force=True)
+    networks.remove_network("front")
+    _assert_nothing_is_left(networks)
+
+
+RUN = """
+import sys
+from dockmagic_runtime import Engine
+from dockmagic_runtime.model.container import ContainerSpec, PortMapping
+from dockmagic_runtime.model.network import Attachment
+
+with Engine(sys.argv[1]) as engine:
+    engine.run_detached(ContainerSpec(
+        image="busybox", name="web", network="front",
+        command=("sh", "-c", "mkdir /www; echo hello > /www/index.html; exec httpd -f -h /www"),
+        attachments=(Attachment(network="front"),), ports=(PortMapping(container_port=80),),
+    ))
+    sys.stdout.write("r")
+    sys.stdout.flush()
+    sys.stdin.read()
+"""
+
+
+def _kill_supervisor(pid: int) -> None:
+    """Of the container with that process; returns when it has ended."""
+    with open(f"/proc/{pid}/status", encoding="ascii") as stream:
+        parent = int(stream.read().partition("PPid:")[2].split()[0])
+    pidfd = os.pidfd_open(parent)
+    os.kill(parent, signal.SIGKILL)
+    select.select([pidfd], [], [], 20)
+    os.close(pidfd)
+
+
+def _await_page(url: str) -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        with suppress(OSError), urllib.request.urlopen(url, timeout=5):
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"{url} does not answer")
+
+
+def test_a_network_whose_bridge_is_away_comes_back_unless_its_subnet_is_taken(
+    networks: Engine,
+) -> None:
+    make(networks, "front", 1)
+    bridge, other = networks.network("front").bridge, f"dm{networks.area.id}x"
+    subprocess.run(["ip", "link", "del", bridge], check=True)  # as a reboot does
+    start(networks, "web", "front")
+    assert bridge in [name for _, name in socket.if_nameindex()]
+    networks.remove("web", force=True)
+    subprocess.run(["ip", "link", "del", bridge], check=True)
+    subprocess.run(["ip", "link", "add", other, "type", "bridge"], check=True)
+    try:
+        subprocess.run(["ip", "address", "add", "10.213.1.77/25", "dev", other], check=True)
+        subprocess.run(["ip", "link", "set", other, "up"], check=True)
+        with pytest.raises(Conflict, match=r"cannot be made again: .* 10\.213\.1\.0/25"):
+            start(networks, "web", "front")
+    finally:
+        subprocess.run(["ip", "link", "del", other], check=True)
+    networks.start("web")
+    assert networks.inspect_network("front")["Containers"]
 
 
 # security ---------------------------------------------------------------------------------------

@@ -63,7 +63,7 @@ class Networks:
         try:
             joined = self._endpoints(guest, attachments)
         except BaseException:
-            self._claims.drop(guest.id)
+            self.release(guest.id)
             raise
         return plan(self.place, guest, joined, ports)
 
@@ -71,6 +71,9 @@ class Networks:
         if any(one.network == DEFAULT for one in attachments):
             self.store.default()
         leased = self.lease(guest.id, attachments)
+        for network, _ in leased:
+            if network.name != DEFAULT:
+                self.store.require_room(network)
         found: list[Endpoint] = []
         for (network, lease), attachment in zip(leased, attachments, strict=True):
             interface = free_interface(network, [one.interface for one in found])

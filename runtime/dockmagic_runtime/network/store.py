@@ -187,6 +187,20 @@ class NetworkStore:
             )
         return made
 
+    def require_room(self, network: Network) -> None:
+        """Raises Conflict when its bridge is away, as after a reboot, and somebody else has taken
+        the subnet: to make it would cut the host off from there."""
+        with Netlink() as netlink:
+            if rtnl.find_link(netlink, network.bridge) is None:
+                block = Block.parse(network.subnet)
+                for other in self._used_on_host(netlink):
+                    if other.length < 32 and block.overlaps(other):
+                        raise Conflict(
+                            f"network {network.name} ({network.subnet}) cannot be made again: "
+                            f"this host has a route to {other} by now",
+                            hint="remove that network, and create it with another subnet",
+                        )
+
     def _free_id(self, connection: sqlite3.Connection) -> str:
         """One whose bridge nobody has: an interface's name has room for little of it."""
         while True:

@@ -1,0 +1,175 @@
+"""IPv6: who reaches a container through what it publishes, and under whose address it goes out."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+
+import pytest
+
+from dockmagic_runtime.linux.netlink import open_for_others
+from dockmagic_runtime.linux.syscalls import Kernel
+from dockmagic_runtime.model.container import PortMapping
+from dockmagic_runtime.model.network import Attachment, Network
+from dockmagic_runtime.network.leases import Lease
+from dockmagic_runtime.network.operations import NETFILTER
+from dockmagic_runtime.network.plan import Endpoint, Place, plan
+from dockmagic_runtime.network.plan import Guest as Named
+from dockmagic_runtime.sandbox.operation import Context
+
+from .conftest import (
+    TABLE,
+    Guest,
+    Host,
+    ask,
+    echo_streams,
+    entered,
+    in_namespace,
+    ip,
+    is_unreachable,
+    new_namespace,
+    nft,
+    serve_in,
+)
+
+pytestmark = [pytest.mark.root, pytest.mark.network]
+
+HOST6, NEIGHBOUR6 = "2001:db8::1", "2001:db8::2"
+
+
+def network(name: str, number: int, *, internal: bool = False) -> Network:
+    return Network(
+        id=name * 8,
+        name=name,
+        driver="bridge",
+        bridge=f"dm{name}",
+        subnet=f"10.{number}.0.0/24",
+        gateway=f"10.{number}.0.1",
+        created=1,
+        subnet6=f"fd00:{number}::/64",
+        gateway6=f"fd00:{number}::1",
+        internal=internal,
+    )
+
+
+@pytest.fixture
+def host6(host: Host) -> Host:
+    """The host and its neighbour, with addresses of IPv6 too."""
+    _give(HOST6)
+    in_namespace(host.neighbour, _give, NEIGHBOUR6)
+    return host
+
+
+def _give(address: str) -> None:
+    ip("address", "add", f"{address}/64", "dev", "eth0", "nodad")
+
+
+def guest(host: Host, on: Network, last: int, *ports: PortMapping) -> Guest:
+    """A container on that network, with an echo server on port 80."""
+    address, address6 = f"{on.gateway[:-1]}{last}", f"{on.gateway6[:-1]}{last}"
+    one = Guest(f"{on.name}{last}", address, host.loop, Context(Kernel()), contextlib.ExitStack())
+    host.undo.callback(host.stop, one)
+    with new_namespace() as inside:
+        one.context.netns_fd = os.dup(inside)
+        one.context.inside_netlink = open_for_others()
+    one.undo.callback(os.close, one.context.netns_fd)
+    one.undo.callback(os.close, one.context.inside_netlink)
+    host._hold_lock(one)
+    endpoint = Endpoint(
+        network=on,
+        attachment=Attachment(network=on.name),
+        lease=Lease(address, address6),
+        interface="eth0",
+        veth=f"veth{one.id}",
+    )
+    networks = host.run.parent / "networks"
+    (networks / on.id / "endpoints").mkdir(parents=True, exist_ok=True)
+    place = Place(table=TABLE, run=str(host.run), networks=str(networks))
+    for operation in plan(place, Named(id=one.id), [endpoint], ports).operations:
+        operation.execute(one.context)
+        one.undo.callback(operation.undo, one.context)
+    for start in one.context.resources.get("servers", ()):
+        start(host.loop.selector)
+    with entered(one.namespace):
+        made = socket.socket(socket.AF_INET6)
+        made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        made.bind(("::", 80))
+        made.listen()
+    one.servers.append(serve_in(one.namespace, echo_streams, made))
+    assert NETFILTER in one.context.resources
+    return one
+
+
+WEB = PortMapping(container_port=80, host_port=8080)
+
+
+def test_from_a_neighbour_and_the_container_sees_who_it_is(host6: Host) -> None:
+    guest(host6, network("a", 1), 2, WEB)
+    assert host6.elsewhere(ask, HOST6, 8080) == (NEIGHBOUR6, b"hello")
+
+
+def test_from_this_host_by_every_address_of_its(host6: Host) -> None:
+    guest(host6, network("a", 1), 2, WEB)
+    for address in ("::1", HOST6, "fd00:1::1"):
+        assert host6.here(ask, address, 8080)[1] == b"hello"
+
+
+def test_from_another_container_of_the_network_itself_and_another_network(host6: Host) -> None:
+    web = guest(host6, network("a", 1), 2, WEB)
+    near, far = guest(host6, network("a", 1), 3), guest(host6, network("b", 2), 2)
+    for one in (web, near, far):
+        assert one.call(ask, HOST6, 8080)[1] == b"hello"
+
+
+def test_a_container_goes_out_under_the_hosts_address(host6: Host) -> None:
+    one = guest(host6, network("a", 1), 2)
+    with entered(host6.neighbour):
+        made = socket.socket(socket.AF_INET6)
+        made.bind((NEIGHBOUR6, 99))
+        made.listen()
+    one.servers.append(serve_in(host6.neighbour, echo_streams, made))
+    assert one.call(ask, NEIGHBOUR6, 99) == (HOST6, b"hello")
+
+
+def test_row_40_no_neighbour_and_no_other_network_gets_straight_to_a_container(
+    host6: Host,
+) -> None:
+    guest(host6, network("a", 1), 2)
+    far = guest(host6, network("b", 2), 2)
+    in_namespace(host6.neighbour, ip, "-6", "route", "add", "fd00:1::/64", "via", HOST6)
+    assert host6.elsewhere(_is_unreachable6, "fd00:1::2")
+    assert far.call(_is_unreachable6, "fd00:1::2")
+    assert far.call(is_unreachable, "10.1.0.2", 80)
+    nft("delete", "table", "ip6", TABLE)  # the test fails if it is not the rules that help
+    assert host6.elsewhere(ask, "fd00:1::2", 80) == (NEIGHBOUR6, b"hello")
+
+
+def _is_unreachable6(address: str) -> bool:
+    with socket.socket(socket.AF_INET6) as probe:
+        probe.settimeout(0.3)
+        try:
+            probe.connect((address, 80))
+        except TimeoutError:
+            return True
+    return False
+
+
+def test_an_internal_network_is_closed_both_ways(host6: Host) -> None:
+    inner = guest(host6, network("a", 1, internal=True), 2)
+    mate = guest(host6, network("a", 1, internal=True), 3)
+    far = guest(host6, network("b", 2), 2, WEB)
+    assert mate.call(ask, "fd00:1::2", 80)[1] == b"hello"
+    in_namespace(inner.namespace, ip, "-6", "route", "add", "default", "via", "fd00:1::1")
+    assert inner.call(_is_unreachable6, "fd00:2::2")
+    assert inner.call(_is_unreachable6, NEIGHBOUR6)
+    assert far.call(_is_unreachable6, "fd00:1::2")
+
+
+def test_published_on_one_address_and_gone_at_the_end(host6: Host) -> None:
+    port = PortMapping(container_port=80, host_port=8081, host_ip=HOST6)
+    web = guest(host6, network("a", 1), 2, port)
+    assert host6.elsewhere(ask, HOST6, 8081) == (NEIGHBOUR6, b"hello")
+    assert "8081" in nft("list", "table", "ip6", TABLE)
+    host6.stop(web)
+    assert "8081" not in nft("list", "table", "ip6", TABLE)
