@@ -95,6 +95,8 @@ class Completer:
             found += [(familiar(tag), "image") for tag in tags]
         if verb in _CONTAINERS or verb == "inspect":
             found += [(one.name, "container") for one in engine.containers(all=True)]
+        if verb.startswith("network_") and verb != "network_create":
+            found += [(one.name, "network") for one in engine.networks()]
         if verb in ("volume_rm", "volume_inspect"):
             found += [(one.name, "volume") for one in engine.volumes()]
         return found
