@@ -103,7 +103,7 @@ GROUPS: dict[str, dict[str, str]] = {
     "manifest": {"inspect": "manifest_inspect"},
     "network": {
         **{name: f"network_{name}" for name in (
-            "connect", "create", "disconnect", "inspect", "ls", "prune", "rm",
+            "connect", "create", "disconnect", "draw", "inspect", "ls", "prune", "rm", "trace",
         )},
         "list": "network_ls", "remove": "network_rm",
     },

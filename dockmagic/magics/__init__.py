@@ -37,7 +37,7 @@ VERB_MAGICS: dict[str, tuple[str, ...]] = {
     "inspect_container": ("inspect", "--type=container"),
     "inspect_image": ("inspect", "--type=image"),
 }
-_LINE_MAGICS = ("docker", *VERB_MAGICS)
+_LINE_MAGICS = ("docker", "network", *VERB_MAGICS)
 _CELL_MAGICS = ("docker", "dockerfile", "run_container", "exec")
 
 

@@ -70,6 +70,25 @@ class RmMagic(VerbMagic):
             raise
 
 
+class NetworkMagic(Magic):
+    """`%network`: all networks as a picture, or one; `%network trace ADDRESS:PORT`. Docker's own
+    verbs work here too, as after `%docker network`."""
+
+    def run(self, line: str, cell: str | None, namespace: Mapping[str, Any]) -> object:
+        with as_magic_errors():
+            words = split_line(line, namespace)
+        verbs = commands.GROUPS["network"]
+        is_verb = bool(words) and (words[0] in verbs or words[0].startswith("-"))
+        return self._runner.run(["network", *([] if is_verb else ["draw"]), *words])
+
+    def help(self) -> str:
+        texts = [commands.parser(f"network {verb}").help() for verb in ("draw", "trace")]
+        whole = "\n\n".join(text.strip() for text in texts)
+        return whole.replace("docker network draw", "%network").replace(
+            "docker network trace", "%network trace"
+        )
+
+
 class DockerMagic(Magic):
     """`%docker LINE`, and `%%docker` with lines pasted from a shell session."""
 

@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dockmagic.magics.display import Display
-from dockmagic.magics.magic import DockerfileMagic, DockerMagic, Magic, RmMagic, VerbMagic
+from dockmagic.magics.magic import (
+    DockerfileMagic,
+    DockerMagic,
+    Magic,
+    NetworkMagic,
+    RmMagic,
+    VerbMagic,
+)
 from dockmagic.magics.runner import Runner
 
 if TYPE_CHECKING:
@@ -21,6 +28,7 @@ class Tools:
         self._magics: dict[str, Magic] = {
             "docker": DockerMagic("docker", self.runner),
             "dockerfile": DockerfileMagic("dockerfile", self.runner),
+            "network": NetworkMagic("network", self.runner),
         }
         for name, words in extension.verb_magics.items():
             kind = RmMagic if name == "rm" else VerbMagic

@@ -18,6 +18,8 @@ from dockmagic.commands.info import Info
 from dockmagic.commands.inspect import Inspected
 from dockmagic.commands.layers import Layers
 from dockmagic.commands.listing import Listing
+from dockmagic.commands.network_draw import Drawn
+from dockmagic.commands.network_trace import Traced
 from dockmagic.commands.origin import Origin
 from dockmagic.commands.result import Result, describe
 from dockmagic.commands.sharing import SharedLayers
@@ -30,6 +32,7 @@ from dockmagic.widgets import (
     explain_build,
     inspect,
     layers,
+    network,
     stats,
     tables,
 )
@@ -52,6 +55,8 @@ _DRAWINGS: tuple[tuple[type, Drawing], ...] = (
     (ExplainedBuild, explain_build.explained_build),
     (Inspected, inspect.inspected),
     (Info, inspect.info),
+    (Drawn, network.drawn),
+    (Traced, network.traced),
 )
 
 

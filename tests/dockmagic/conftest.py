@@ -50,6 +50,7 @@ from dockmagic_runtime.model.events import (
 from dockmagic_runtime.model.explanation import BuildExplanation, ExplainedStep, Explanation
 from dockmagic_runtime.model.image import History, Image, ImageConfig, Layer, LayerFile
 from dockmagic_runtime.model.reference import ImageReference
+from dockmagic_runtime.model.topology import Bridge, Hop, Interface, Node, Topology, Trace
 
 NOW = 1_700_000_000.0
 
@@ -94,6 +95,61 @@ def make_explanation(id: str, name: str) -> Explanation:
         command=("httpd", "-D", "a b"),
         seconds=0.0051,
     )
+
+
+def make_topology() -> Topology:
+    """A web server on two networks, its database, and one that has the host's network."""
+    bridges = tuple(
+        Bridge(id=name, name=name, bridge=f"dm{name}", subnet=f"172.{number}.0.0/16",
+               gateway=f"172.{number}.0.1", internal=name == "back")
+        for number, name in ((18, "back"), (17, "bridge"), (19, "front"))
+    )  # fmt: skip
+    front = Interface(
+        network="front", name="eth0", veth="veth1a2b3c4", address="172.19.0.2", names=("web", "www")
+    )
+    back = Interface(
+        network="back", name="eth1", veth="veth2b3c4d5", address="172.18.0.2", names=("web",)
+    )
+    stored = Interface(
+        network="back", name="eth0", veth="veth3c4d5e6", address="172.18.0.3", names=("db",)
+    )
+    ports = (("0.0.0.0", 9999, 80, "tcp"), ("::", 9999, 80, "tcp"), ("127.0.0.1", 9443, 443, "tcp"))
+    return Topology(
+        hostname="machine",
+        uplinks=(("eth0", "192.0.2.1/24"),),
+        bridges=bridges,
+        nodes=(
+            Node(id="b" * 64, name="db", mode="", interfaces=(stored,)),
+            Node(id="d" * 64, name="eye", mode="host"),
+            Node(id="a" * 64, name="web", mode="", interfaces=(front, back), published=ports),
+        ),
+    )
+
+
+def make_trace(target: str) -> Trace:
+    """By the proxy for localhost, else by a rule; nobody listens where a port is odd."""
+    by_proxy = target.startswith("localhost")
+    rule = Hop(kind="rule", what="nftables: published, from this host", before=3, after=4,
+               detail="192.0.2.1:9999 becomes 172.19.0.2:80",
+               rule="chain publish_here, map published: tcp . 9999 : 172.19.0.2 . 80")  # fmt: skip
+    proxy = Hop(kind="proxy", what="the port is held by a socket of web's supervisor")
+    return Trace(
+        target=target,
+        address="127.0.0.1",
+        port=9999,
+        protocol="tcp",
+        way="proxy" if by_proxy else "translated",
+        container="web",
+        answered=not target.endswith("1"),
+        remark="trace 192.0.2.1:9999" if by_proxy else "",
+        hops=(
+            Hop(kind="client", what=f"a program on this host connects to {target}"),
+            proxy if by_proxy else rule,
+            Hop(kind="veth", what="the cable's end in the bridge", detail="veth1a2b3c4",
+                before=100, after=250),
+            Hop(kind="process", what="httpd listens on port 80"),
+        ),
+    )  # fmt: skip
 
 
 @dataclass
@@ -363,6 +419,13 @@ class FakeEngine:
             "State": {"Status": str(container.status), "Running": container.status.is_alive},
             "Config": {"Labels": container.labels, "Env": ["PATH=/bin"]},
         }
+
+    def topology(self, name: str = "") -> Topology:
+        self.calls.append(("topology", name))
+        return make_topology()
+
+    def trace(self, target: str) -> Trace:
+        return make_trace(target)
 
     def inspect_network(self, name: str) -> dict[str, Any]:
         raise NotFound(f"network {name} not found")

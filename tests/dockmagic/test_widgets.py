@@ -79,6 +79,7 @@ def shown(engine: Any) -> Callable[..., dict[str, str]]:
 LINES = [
     "ps -a", "images", "history httpd", "layers httpd", "layers httpd busybox",
     "layers --file /etc/motd httpd", "diff web", "stats --no-stream web",
+    "network draw", "network trace localhost:9999", "network trace 192.0.2.1:9999",
     "inspect web", "info", "build -t site CONTEXT", "logs web", "version",
 ]  # fmt: skip
 

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from dockmagic_runtime.containers.registry import Registry
 from dockmagic_runtime.containers.start import Starter
+from dockmagic_runtime.linux.cgroups import Cgroups
 from dockmagic_runtime.model.network import Attachment, Network, NetworkSpec, PrunedNetworks
+from dockmagic_runtime.model.topology import Topology, Trace
 from dockmagic_runtime.network.networks import Networks
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ class NetworkVerbs:
     _networks: Networks
     _registry: Registry
     _starter: Starter
+    _cgroups: Cgroups
 
     def create_network(self, spec: NetworkSpec) -> Network:
         """A new network. Raises Conflict for a name or addresses in use, InvalidInput."""
@@ -46,6 +49,22 @@ class NetworkVerbs:
         from dockmagic_runtime.containers import networks
 
         return networks.inspect(self._networks, self._registry, self.network(name))
+
+    def topology(self, name: str = "") -> Topology:
+        """Host, bridges and running containers, and how they hang together; of one network, if it
+        is named. Raises NotFound."""
+        from dockmagic_runtime.containers import topology
+
+        return topology.look(self._networks, self._registry, name)
+
+    def trace(self, target: str) -> Trace:
+        """The path to `ADDRESS:PORT[/udp]` or `CONTAINER:PORT`, told by a probe that is sent.
+
+        Raises NotFound when nobody has published it, InvalidInput.
+        """
+        from dockmagic_runtime.containers import trace
+
+        return trace.trace(self._networks, self._registry, self._cgroups, target)
 
     def remove_network(self, name: str, *, force: bool = False) -> None:
         """Remove it. Raises Conflict while a container on it runs; NotFound, unless `force`."""

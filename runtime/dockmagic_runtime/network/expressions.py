@@ -53,6 +53,7 @@ _IPS_DST_NAT = 1 << 5
 _CT_ESTABLISHED, _CT_RELATED = 2, 4
 _FIB_ADDRTYPE, _FIB_DADDR, _RTN_LOCAL = 3, 2, 2
 _NAT_DNAT = 1
+_COUNTER_PACKETS = 2
 _COMMENT = 0  # NFTNL_UDATA_RULE_COMMENT: what `nft list` shows as a comment
 _IFNAMSIZ = 16
 
@@ -222,6 +223,15 @@ def rule_place(payload: bytes) -> tuple[str, str]:
     """The chain and the comment of a listed rule; an empty comment when it has none."""
     found = body(payload)
     return found[2].rstrip(b"\0").decode(), _comment(found.get(7, b""))
+
+
+def rule_packets(payload: bytes) -> int:
+    """How many packets a listed rule's counter has seen; -1 when it has none."""
+    for _, one in walk(body(payload).get(4, b"")):
+        parts = attributes(one)
+        if parts.get(1) == b"counter\0":
+            return int.from_bytes(attributes(parts[2])[_COUNTER_PACKETS], "big")
+    return -1
 
 
 def _comment(userdata: bytes) -> str:

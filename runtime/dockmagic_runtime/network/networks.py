@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ from dockmagic_runtime.model.network import Attachment, Network
 from dockmagic_runtime.network import (
     catalog,
     endpoints,
+    expressions,
     firewall,
     leases,
     names,
@@ -245,6 +247,23 @@ class Networks:
         with self._database.transaction() as connection:
             return catalog.members(connection, network_id)
 
+    def counters(self, *, ipv6: bool = False) -> dict[tuple[str, str], int]:
+        """Packets that each of our rules has counted, by chain and comment."""
+        family = expressions.IPV6 if ipv6 else expressions.IPV4
+        with Netlink(NETLINK_NETFILTER) as netlink:
+            return nft.counters(netlink, self.place.table, family)
+
+    def uplinks(self) -> tuple[tuple[str, str], ...]:
+        """The host's own interfaces that are no bridges, each with an address as CIDR."""
+        with Netlink() as netlink:
+            links = {one.index: one for one in rtnl.links(netlink) if one.is_up}
+            found = list(rtnl.addresses(netlink))
+        return tuple(
+            (links[index].name, f"{address}/{length}")
+            for index, address, length in found
+            if index in links and index != rtnl.LOOPBACK and not _is_bridge(links[index].name)
+        )
+
     def traffic(self, veth: str) -> tuple[int, int]:
         """Bytes (received, sent) as the container sees them: the host's end counts in reverse."""
         with Netlink() as netlink:
@@ -270,6 +289,10 @@ class Networks:
     def close(self) -> None:
         """Give up the claims of starts that were not finished."""
         self._claims.close()
+
+
+def _is_bridge(name: str) -> bool:
+    return os.path.isdir(f"/sys/class/net/{name}/bridge")
 
 
 def new_endpoint(

@@ -212,6 +212,16 @@ def is_complete(netlink: Netlink, table: str, family: Family) -> bool:
     return sorted(nft.rule_place(answer.payload) for answer in listed) == sorted(wanted)
 
 
+def counters(netlink: Netlink, table: str, family: Family) -> dict[tuple[str, str], int]:
+    """Packets by chain and comment of each rule that counts; nothing when there is no table."""
+    try:
+        listed = netlink.dump(nft.get_rules(table, family.number))
+    except FileNotFoundError:
+        return {}
+    found = {nft.rule_place(one.payload): nft.rule_packets(one.payload) for one in listed}
+    return {place: packets for place, packets in found.items() if packets >= 0}
+
+
 def ensure(
     netlink: Netlink,
     table: str,

@@ -285,3 +285,14 @@ def routes(netlink: Netlink) -> Iterator[tuple[int, int, int]]:
             at += (size + 3 & ~3) or 4
         if first >= 0:
             yield first, payload[1], index
+
+
+def addresses(netlink: Netlink, family: int = socket.AF_INET) -> Iterator[tuple[int, str, int]]:
+    """Interface, address and prefix length of everything that the host is called by."""
+    question = Message(_RTM_GETADDR, _IFADDR.pack(family, 0, 0, 0, 0), what="list the addresses")
+    for answer in netlink.dump(question):
+        _, length, _, _, index = _IFADDR.unpack_from(answer.payload)
+        found = attributes(answer.payload, _IFADDR.size)
+        packed = found.get(_IFA_LOCAL) or found.get(_IFA_ADDRESS)
+        if packed:
+            yield index, socket.inet_ntop(family, packed), length

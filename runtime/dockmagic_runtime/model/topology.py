@@ -1,0 +1,99 @@
+"""What hangs together by networks at one moment, and the path of one connection through it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+Published = tuple[str, int, int, str]  # host address, host port, container port, protocol
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interface:
+    """One end of a container on one network: `name` inside, `veth` outside.
+
+    `names` are what its neighbours may call it; none on the default network.
+    """
+
+    network: str
+    name: str
+    veth: str
+    address: str
+    address6: str = ""
+    mac: str = ""
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """One container that runs. Without interfaces `mode` says why: host, none or container:NAME."""
+
+    id: str
+    name: str
+    mode: str
+    interfaces: tuple[Interface, ...] = ()
+    published: tuple[Published, ...] = ()
+
+    def on(self, network: str) -> Interface | None:
+        return next((one for one in self.interfaces if one.network == network), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bridge:
+    """One network: the bridge that it is on this host."""
+
+    id: str
+    name: str
+    bridge: str
+    subnet: str
+    gateway: str
+    subnet6: str = ""
+    internal: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Topology:
+    """`uplinks` are the host's own interfaces with an address each, as CIDR."""
+
+    hostname: str
+    uplinks: tuple[tuple[str, str], ...]
+    bridges: tuple[Bridge, ...]
+    nodes: tuple[Node, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hop:
+    """One station of a connection.
+
+    `kind` is "client", "proxy", "rule", "bridge", "veth", "interface" or "process"; `what` is the
+    same from run to run, `detail` has the addresses and names of this one. `before` and `after`
+    are the counter of a rule in packets, or of a cable in bytes, -1 where nothing is counted.
+    """
+
+    kind: str
+    what: str
+    detail: str = ""
+    rule: str = ""
+    before: int = -1
+    after: int = -1
+
+    @property
+    def counted(self) -> int:
+        return self.after - self.before
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """`way` is "translated" (nftables), "proxy" (the supervisor's port proxy) or "direct".
+
+    `answered`: the probe was taken; `remark` says what else there is to see.
+    """
+
+    target: str
+    address: str
+    port: int
+    protocol: str
+    way: str
+    container: str
+    hops: tuple[Hop, ...]
+    answered: bool
+    remark: str = ""
