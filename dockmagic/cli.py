@@ -52,6 +52,8 @@ def _main(words: list[str], session: Session) -> int:
         _check_terminal(arguments)
         if arguments.verb == "stats" and sys.stdout.isatty():
             return _redraw(commands.execute(session.engine, arguments))
+        if _draws_progress(arguments):
+            return _drawn(commands.execute(session.engine, arguments))
         return _show(commands.execute(session.engine, arguments))
     except HelpAsked as asked:
         sys.stdout.write(asked.text.replace("docker ", "dockmagic ") + "\n")
@@ -109,6 +111,36 @@ def _redraw(outcome: Outcome) -> int:
             sys.stdout.write(f"{_HOME}{lines}{_BELOW}")
             sys.stdout.flush()
     return 0
+
+
+def _draws_progress(arguments: Arguments) -> bool:
+    """Whether a build is to be drawn in place: where a terminal is there to draw on."""
+    if arguments.verb != "build" or arguments.flag("quiet"):
+        return False
+    wanted = arguments.flag("progress")
+    can = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+    if wanted == "tty" and not can:
+        raise InvalidInput(
+            "failed to get console: the standard error is no terminal", hint="--progress plain"
+        )
+    return can and wanted in ("auto", "tty")
+
+
+def _drawn(outcome: Outcome) -> int:
+    if isinstance(outcome, Result):
+        return _result(outcome)
+    from dockmagic.progress import BuildDisplay
+
+    display, failed = BuildDisplay(), 0
+    rest: list[Event] = []
+    try:
+        rest += (event for event in outcome if not display.take(event))
+    except DockmagicError as error:
+        failed = error.step
+        raise
+    finally:
+        display.close(failed)
+    return _events(iter(rest))
 
 
 def _events(events: Iterator[Event]) -> int:

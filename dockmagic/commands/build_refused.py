@@ -8,7 +8,7 @@ from dockmagic.commands.flags import Flag, as_switch, refused
 
 _NO = ("false", "0", "f", "disabled=true")
 _SQUASH = "layers are kept as they are made; for a single one: FROM scratch, COPY --from=STAGE / /"
-_ATTESTATION = "attestations are not made here, as with Docker's classic image store"
+_ATTESTATION = "not supported, attestations are not made here, as with Docker's classic image store"
 
 
 def _only(*values: str) -> Callable[[str], str | None]:
@@ -31,16 +31,16 @@ def _switched(text: str) -> str | None:
 
 REFUSED_FLAGS: tuple[Flag, ...] = (
     *refused(
-        "annotations belong to manifests, which are made when an image is pushed; use --label",
+        "not supported, annotations belong to manifests, which a push makes; use --label",
         "annotation=stringArray",
     ),
     *refused(_ATTESTATION, "attest=stringArray", "provenance=string", "sbom=string",
              convert=_attestation),
-    *refused("there is one builder, called default", "builder=string",
+    *refused("not supported, there is one builder, called default", "builder=string",
              convert=_only("", "default", "dockmagic")),
-    *refused("what a build does is told by --progress and by 'docker explain build'", "D/debug",
-             convert=_switched),
-    *refused("containers are isolated by Linux namespaces only", "isolation=string",
+    *refused("not supported, --progress and 'docker explain build' tell what a build does",
+             "D/debug", convert=_switched),
+    *refused("not supported, containers are isolated by Linux namespaces only", "isolation=string",
              convert=_only("", "default")),
     *refused("security options cannot be set for a build on Linux, as with Docker; "
              "RUN --security=insecure with --allow security.insecure is what there is",
