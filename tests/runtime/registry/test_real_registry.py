@@ -213,7 +213,7 @@ def test_a_broken_upload_goes_on(client: RegistryClient, pauses: Pauses) -> None
                 line.abort()
 
     RegistryWriter(client).upload_blob(
-        "broken", BLOB, io.BytesIO(DATA), chunk_size=150_000, progress=break_once
+        "broken", BLOB, io.BytesIO(DATA), chunk_size=400_000, progress=break_once
     )
     assert pauses
     with client.open_blob("broken", BLOB) as stream:
