@@ -49,6 +49,8 @@ def run(engine: Engine, arguments: Arguments) -> Text:
         username = username or _asked("Username: ", input)
         password = _asked("Password: ", getpass.getpass)
     path = engine.login(server, username, password)
+    if path is None:
+        return Text("Login Succeeded")
     warning = f"WARNING! Your password is stored unencrypted in {path}."
     return Text(f"{warning}\n\nLogin Succeeded", "Login Succeeded")
 

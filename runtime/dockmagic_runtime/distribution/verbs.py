@@ -88,8 +88,11 @@ class ImageVerbs:
         """
         return self._pusher.push(reference, all_tags=all_tags)
 
-    def login(self, server: str, username: str, password: str) -> Path:
-        """Keep credentials that the registry accepts; the file. Raises AccessDenied."""
+    def login(self, server: str, username: str, password: str) -> Path | None:
+        """Keep credentials that the registry accepts; the file, None if a helper keeps them.
+
+        Raises AccessDenied.
+        """
         from dockmagic_runtime.registry.login import login
 
         return login(server, username, password)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from dockmagic_runtime.errors import DockmagicError, RemoteFailed, Unsupported
+from dockmagic_runtime.errors import DockmagicError, NotFound, RemoteFailed
 from dockmagic_runtime.registry.credentials import Credentials
 from dockmagic_runtime.registry.errors import AccessDenied
 from dockmagic_runtime.registry.transport import Response
@@ -75,7 +75,12 @@ def push_denied(credentials: Credentials | None) -> DockmagicError:
 def _needs_helper(credentials: Credentials | None) -> DockmagicError | None:
     if credentials is None or not credentials.helper:
         return None
-    return Unsupported(
-        f"the registry wants credentials, which docker-credential-{credentials.helper} keeps",
-        hint="dockmagic runs no credential helpers: log in without credsStore and credHelpers",
+    from dockmagic_runtime.registry import helpers
+
+    if helpers.program(credentials.helper):
+        return None  # it was asked, and has nothing that helps
+    return NotFound(
+        f"the registry wants credentials, and docker-credential-{credentials.helper}, which keeps "
+        "them, is not in $PATH",
+        hint="install it, or take credsStore and credHelpers out of config.json and log in again",
     )

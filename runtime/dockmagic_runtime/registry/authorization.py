@@ -54,8 +54,19 @@ class Authorizer:
 
     def learn(self, challenges: tuple[Challenge, ...]) -> None:
         """Take the best of what the registry offers: tokens before passwords."""
+        if challenges:
+            self._resolve()
         offered = {one.scheme: one for one in reversed(challenges)}
         self._challenge = offered.get("bearer") or offered.get("basic") or self._challenge
+
+    def _resolve(self) -> None:
+        """Ask a helper for what it keeps, once, and only now that the registry asks us."""
+        with self._lock:
+            if helper := self._credentials.helper:
+                from dockmagic_runtime.registry import helpers
+
+                server = self._credentials.server
+                self._credentials = helpers.get(helper, server) or Credentials()
 
     def header(self, scopes: Scopes) -> str:
         """For a request that needs `scopes`; empty for a stranger's. Raises AccessDenied."""

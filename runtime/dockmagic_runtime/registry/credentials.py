@@ -1,9 +1,8 @@
 """What `docker login` has kept in `~/.docker/config.json`.
 
-Secrets in the file are read, and written by a login. Those kept by a helper program are not: the
-engine starts no programs. Such credentials are values without a secret that name their helper, so
-that the client can ask as a stranger first and tell what is missing only when the registry
-insists.
+Secrets in the file are read, and written by a login. Those kept by a helper program (`helpers`) are
+values without a secret that name it: the program is started only once a registry wants to know who
+we are.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dockmagic_runtime.errors import InvalidInput, Unsupported
+from dockmagic_runtime.errors import InvalidInput
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +29,7 @@ class Credentials:
     identity_token: str = field(default="", repr=False)  # exchanged for tokens by OAuth 2
     registry_token: str = field(default="", repr=False)  # a bearer token, used as it is
     helper: str = ""
+    server: str = ""  # as the helper knows it
 
     @property
     def basic(self) -> str:
@@ -49,20 +49,33 @@ class CredentialStore:
 
     def find(self, key: str) -> Credentials | None:
         """The credentials kept under `key` (`Endpoint.credentials_key`). Raises InvalidInput."""
-        if self._document is None:
-            self._document = _read(self._path)
-        helper = _section(self._document, "credHelpers").get(hostname(key))
-        if not isinstance(helper, str):
-            helper = self._document.get("credsStore")
-        found = self._from_file(key)
-        if found is None and isinstance(helper, str) and helper:
-            return Credentials(helper=helper)
+        found, helper = self._from_file(key), self.helper(key)
+        if found is None and helper:
+            return Credentials(helper=helper, server=key)
         return found
 
-    def keep(self, key: str, credentials: Credentials) -> Path:
-        """Write a name and password into the file; the file. Raises Unsupported for a helper's."""
+    def helper(self, key: str) -> str:
+        """The name of the program that keeps the credentials of `key`; empty if the file does."""
+        helper = _section(self._read(), "credHelpers").get(hostname(key))
+        if not isinstance(helper, str):
+            helper = self._read().get("credsStore")
+        return helper if isinstance(helper, str) else ""
+
+    def note(self, key: str) -> Path:
+        """Write that a helper keeps something for `key`, as Docker does; the file."""
         document = _read(self._path)
-        self._refuse_helper(document, key)
+        _write(self._path, {**document, "auths": {**_section(document, "auths"), key: {}}})
+        self._document = None
+        return self._path
+
+    def _read(self) -> dict[str, Any]:
+        if self._document is None:
+            self._document = _read(self._path)
+        return self._document
+
+    def keep(self, key: str, credentials: Credentials) -> Path:
+        """Write a name and password into the file; the file. For what no helper keeps."""
+        document = _read(self._path)
         secret = f"{credentials.username}:{credentials.password}".encode()
         entry = {"auth": base64.b64encode(secret).decode()}
         _write(self._path, {**document, "auths": {**_section(document, "auths"), key: entry}})
@@ -70,9 +83,8 @@ class CredentialStore:
         return self._path
 
     def erase(self, key: str) -> bool:
-        """Take an entry out of the file; whether there was one. Raises Unsupported, as `keep`."""
+        """Take an entry out of the file; whether there was one."""
         document = _read(self._path)
-        self._refuse_helper(document, key)
         entries = _section(document, "auths")
         kept = {
             name: entry
@@ -85,17 +97,8 @@ class CredentialStore:
         self._document = None
         return True
 
-    def _refuse_helper(self, document: Mapping[str, Any], key: str) -> None:
-        helper = _section(document, "credHelpers").get(hostname(key)) or document.get("credsStore")
-        if helper:
-            raise Unsupported(
-                f"the credentials of {hostname(key)} are kept by the program "
-                f"docker-credential-{helper}, and dockmagic runs no such programs",
-                hint=f"take credsStore and credHelpers out of {self._path} to keep them there",
-            )
-
     def _from_file(self, key: str) -> Credentials | None:
-        entries = _section(self._document or {}, "auths")
+        entries = _section(self._read(), "auths")
         entry = entries.get(key)
         if entry is None:  # older logins wrote URLs, with and without a path
             named = (name for name in entries if hostname(name) == hostname(key))

@@ -7,15 +7,17 @@ from urllib.parse import urlsplit
 
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.reference import DEFAULT_REGISTRY
+from dockmagic_runtime.registry import helpers
 from dockmagic_runtime.registry.client import RegistryClient
 from dockmagic_runtime.registry.credentials import Credentials, CredentialStore
 from dockmagic_runtime.registry.endpoint import Endpoint, RegistryConfig
 
 
-def login(server: str, username: str, password: str) -> Path:
+def login(server: str, username: str, password: str) -> Path | None:
     """Keep a name and password once the registry has accepted them; the file they are kept in.
 
-    Raises AccessDenied, RegistryUnreachable, and Unsupported where a helper keeps them.
+    None if it is a credential helper that keeps them. Raises AccessDenied, RegistryUnreachable,
+    NotFound for a helper that is not installed.
     """
     if not username or not password:
         raise InvalidInput("a login needs a username and a password")
@@ -23,12 +25,21 @@ def login(server: str, username: str, password: str) -> Path:
     credentials = Credentials(username=username, password=password)
     with RegistryClient(endpoint, credentials) as client:
         client.ping()
-    return CredentialStore().keep(endpoint.credentials_key, credentials)
+    store, key = CredentialStore(), endpoint.credentials_key
+    helper = store.helper(key)
+    if not helper:
+        return store.keep(key, credentials)
+    helpers.store(helper, key, credentials)
+    store.note(key)
+    return None
 
 
 def logout(server: str) -> bool:
     """Forget the credentials; whether there were any."""
-    return CredentialStore().erase(_endpoint(server).credentials_key)
+    store, key = CredentialStore(), _endpoint(server).credentials_key
+    helper = store.helper(key)
+    was_kept = bool(helper) and helpers.erase(helper, key)
+    return store.erase(key) or was_kept
 
 
 def _endpoint(server: str) -> Endpoint:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from dockmagic_runtime.errors import InvalidInput, NotFound, RemoteFailed, Unsupported
+from dockmagic_runtime.errors import InvalidInput, NotFound, RemoteFailed
 from dockmagic_runtime.registry.client import RegistryClient
 from dockmagic_runtime.registry.credentials import Credentials
 from dockmagic_runtime.registry.endpoint import Endpoint
@@ -389,7 +389,7 @@ def test_credentials_of_a_helper_are_missed_only_when_the_registry_insists(
     assert connect(fake.host, helper).manifest("app", "1").digest == digest
     with (
         FakeRegistry(user=USER) as closed,
-        pytest.raises(Unsupported, match="docker-credential-desktop"),
+        pytest.raises(NotFound, match="docker-credential-desktop"),
     ):
         connect(closed.host, helper).manifest("app", "1")
 

@@ -54,8 +54,8 @@ def test_a_helper_is_named_where_the_file_has_no_secret(tmp_path: Path) -> None:
             "credHelpers": {"cloud.test": "cloud"},
         },
     )
-    assert store.find("r.test") == Credentials(helper="desktop")
-    assert store.find("cloud.test") == Credentials(helper="cloud")
+    assert store.find("r.test") == Credentials(helper="desktop", server="r.test")
+    assert store.find("cloud.test") == Credentials(helper="cloud", server="cloud.test")
     assert store.find("plain.test") == Credentials(username="a", password="b")
 
 
