@@ -11,9 +11,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from dockmagic import commands
 from dockmagic.cli import main
+from dockmagic.commands.build_attributes import attributes
 from dockmagic.commands.build_flags import request_fields
 from dockmagic.commands.flags import WrongUsage
 from dockmagic_runtime.errors import DockmagicError, InvalidInput, NotFound, Unsupported
@@ -392,3 +395,13 @@ def test_what_failed_is_run_in_the_place_of_an_image(
     assert commands.parse(["run", "--from-failed"]).words == ()
     with pytest.raises(WrongUsage, match="requires at least 1 argument"):
         commands.parse(["run", "--rm"])
+
+
+@given(st.text(max_size=30))
+@settings(max_examples=200, deadline=None)
+def test_any_text_is_attributes_or_refused(text: str) -> None:
+    try:
+        found = attributes(text, None)
+    except ValueError:
+        return
+    assert all(key == key.strip().lower() for key in found)

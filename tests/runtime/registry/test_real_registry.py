@@ -208,7 +208,7 @@ def test_a_streamed_upload_is_kept(client: RegistryClient) -> None:
 
 def test_a_broken_upload_goes_on(client: RegistryClient, pauses: Pauses) -> None:
     def break_once(sent: int) -> None:
-        if sent >= 200_000 and not pauses:
+        if 0 < sent < 400_000 and not pauses:  # within a chunk: it cannot be answered yet
             for line in list(client._transport._live):
                 line.abort()
 
