@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import pytest
 from dockmagic_runtime import Engine
 from dockmagic_runtime.model.container import ContainerSpec
 from dockmagic_runtime.model.events import BuildDone, BuildRequest
+from dockmagic_runtime.store import locks
 from dockmagic_runtime.store.area import Area
 from dockmagic_runtime.supervisor.handle import Process
 
@@ -38,6 +40,13 @@ def engine(area: Area) -> Iterator[Engine]:
         for container in engine.containers(all=True):
             engine.remove(container.id, force=True, volumes=True)
         engine.dismantle()
+
+
+@pytest.fixture
+def own_subnets() -> Iterator[None]:
+    """Nobody else on this host runs the tests that use 10.213.0.0/16 meanwhile."""
+    with locks.held(f"{tempfile.gettempdir()}/dockmagic-subnets.lock"):
+        yield
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ WEB = "mkdir /www; echo hello > /www/index.html; exec httpd -f -p 80 -h /www"
 
 
 @pytest.fixture
-def networks(engine: Engine) -> Iterator[Engine]:
+def networks(engine: Engine, own_subnets: None) -> Iterator[Engine]:
     """The engine; networks that the test leaves are removed behind it."""
     yield engine
     for container in engine.containers(all=True):

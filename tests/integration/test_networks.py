@@ -24,8 +24,10 @@ from dockmagic_runtime.model.container import (
     Container,
     ContainerSpec,
     ExecSpec,
+    Mount,
     PortMapping,
     RestartPolicy,
+    Status,
 )
 from dockmagic_runtime.model.network import Attachment, NetworkSpec, Pool
 
@@ -42,7 +44,7 @@ def subnet(number: int) -> tuple[Pool, ...]:
 
 
 @pytest.fixture
-def networks(engine: Engine) -> Iterator[Engine]:
+def networks(engine: Engine, own_subnets: None) -> Iterator[Engine]:
     """The engine; networks that the test leaves are removed behind it."""
     yield engine
     for container in engine.containers(all=True):
@@ -336,6 +338,36 @@ def test_one_more_network_while_it_runs_and_after_its_restarts(
     assert await_inside(networks, "far", "http://10.213.1.3/") == "hello"
 
 
+def test_one_that_waits_for_its_next_start_is_on_all_its_networks_then(
+    networks: Engine, start: Start, tmp_path: Path
+) -> None:
+    for number, name in enumerate(("front", "back")):
+        networks.create_network(NetworkSpec(name=name, pools=subnet(number)))
+    start(
+        "web",
+        "front",
+        command=("sh", "-c", "test -e /m/go && exec sleep 1000"),
+        restart=RestartPolicy(name="always"),
+        mounts=(Mount(kind="bind", source=str(tmp_path), target="/m"),),
+    )
+    _await_status(networks, "web", Status.RESTARTING)
+    networks.connect_network("back", "web", Attachment(network="back"))
+    (tmp_path / "go").touch()
+    _await_status(networks, "web", Status.RUNNING)
+    assert addresses(networks, "web") == {"front": "10.213.0.2", "back": "10.213.1.2"}
+    shown = inside(networks, "web", "ip", "a")
+    assert "10.213.0.2/24" in shown
+    assert "10.213.1.2/24" in shown
+
+
+def _await_status(engine: Engine, name: str, status: Status) -> None:
+    """For a second look too: a container that ends at once runs for a moment."""
+    deadline = time.monotonic() + 20
+    while not engine.container(name).status is engine.container(name).status is status:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def test_names_are_resolved_from_the_first_network_of_users_on(
     networks: Engine, start: Start
 ) -> None:
@@ -372,6 +404,41 @@ def test_a_network_less_takes_interface_route_file_and_address_away(
     assert addresses(networks, "web") == {}
     networks.restart("web", timeout=0)
     assert "eth0" not in inside(networks, "web", "ip", "link")
+
+
+def test_stats_count_all_networks(networks: Engine, start: Start) -> None:
+    for number, name in enumerate(("a", "b")):
+        networks.create_network(NetworkSpec(name=name, pools=subnet(number)))
+    start("web", "a", "b")
+    inside(networks, "web", "ping", "-c", "3", "-i", "0.1", "10.213.0.1")
+    one = networks.stats("web").network_tx
+    inside(networks, "web", "ping", "-c", "3", "-i", "0.1", "-s", "1000", "10.213.1.1")
+    assert networks.stats("web").network_tx >= one + 3000
+
+
+def test_filters_of_networks(networks: Engine, start: Start) -> None:
+    made = networks.create_network(
+        NetworkSpec(name="front", pools=subnet(0), labels={"tier": "web"}, internal=True)
+    )
+    networks.create_network(NetworkSpec(name="back", pools=subnet(1)))
+    start("web", "front")
+    for filters, expected in (
+        ({"driver": ["bridge"]}, ["back", "bridge", "front"]),
+        ({"driver": ["null"]}, ["none"]),
+        ({"name": ["^fr"]}, ["front"]),
+        ({"id": [made.id[:9]]}, ["front"]),
+        ({"label": ["tier=web"]}, ["front"]),
+        ({"label": ["tier=db"]}, []),
+        ({"type": ["builtin"]}, ["bridge", "host", "none"]),
+        ({"scope": ["local"], "type": ["custom"]}, ["back", "front"]),
+        ({"dangling": ["true"]}, ["back"]),
+        ({"dangling": ["false"]}, ["front"]),
+    ):
+        assert [one.name for one in networks.networks(filters)] == expected, filters
+    with pytest.raises(InvalidInput, match="invalid filter 'colour'"):
+        networks.networks({"colour": ["red"]})
+    assert [one.name for one in networks.containers(filters={"network": ["front"]})] == ["web"]
+    assert networks.prune_networks({"label!": ["tier"]}).names == ("back",)
 
 
 def test_published_ports_follow_the_way_out(networks: Engine, start: Start) -> None:

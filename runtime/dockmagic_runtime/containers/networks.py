@@ -83,7 +83,11 @@ def inspect(networks: Networks, registry: Registry, network: Network) -> dict[st
         "Driver": network.driver,
         "EnableIPv4": True,
         "EnableIPv6": network.ipv6,
-        "IPAM": {"Driver": "default", "Options": None, "Config": _pools(network)},
+        "IPAM": {
+            "Driver": "default",
+            "Options": None if network.is_predefined else {},
+            "Config": _pools(network),
+        },
         "Internal": network.internal,
         "Attachable": network.attachable,
         "Ingress": False,
@@ -93,8 +97,22 @@ def inspect(networks: Networks, registry: Registry, network: Network) -> dict[st
             record.id: _member(record, now, network)
             for record, now in members(networks, registry, network)
         },
-        "Options": dict(network.options),
+        "Options": _options(network),
         "Labels": dict(network.labels),
+    }
+
+
+def _options(network: Network) -> dict[str, str]:
+    """The default network tells all of them, as with Docker."""
+    if network.name != "bridge":
+        return dict(network.options)
+    return {
+        "com.docker.network.bridge.default_bridge": "true",
+        "com.docker.network.bridge.enable_icc": "true",
+        "com.docker.network.bridge.enable_ip_masquerade": "true",
+        "com.docker.network.bridge.host_binding_ipv4": "0.0.0.0",
+        "com.docker.network.bridge.name": network.bridge,
+        "com.docker.network.driver.mtu": "1500",
     }
 
 

@@ -44,13 +44,14 @@ class Sampler:
         if before is None:
             before = _Sample(time.monotonic(), cgroup.stats().cpu_ns)
         time.sleep(max(0.0, before.time + SHORTEST - time.monotonic()))
-        return self._stats(record, cgroup, before, now.veth)
+        cables = [one["veth"] for one in now.networks.values()]
+        return self._stats(record, cgroup, before, cables or [now.veth])
 
-    def _stats(self, record: Record, cgroup: Cgroup, before: _Sample, veth: str) -> Stats:
+    def _stats(self, record: Record, cgroup: Cgroup, before: _Sample, cables: list[str]) -> Stats:
         usage = cgroup.stats()
         clock = time.monotonic()
         self._previous[record.id] = _Sample(clock, usage.cpu_ns)
-        received, sent = _cable(veth)
+        traffic = [_cable(veth) for veth in cables]
         return Stats(
             id=record.id,
             name=record.name,
@@ -59,8 +60,8 @@ class Sampler:
             cpu_percent=(usage.cpu_ns - before.cpu_ns) / max(clock - before.time, 1e-9) / 1e7,
             memory_bytes=usage.memory_bytes,
             memory_limit=usage.memory_limit or _MEMORY_OF_HOST,
-            network_rx=received,
-            network_tx=sent,
+            network_rx=sum(received for received, _ in traffic),
+            network_tx=sum(sent for _, sent in traffic),
             block_read=usage.block_read,
             block_write=usage.block_write,
             pids=usage.pids,

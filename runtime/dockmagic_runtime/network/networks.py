@@ -6,6 +6,7 @@ import os
 import secrets
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound, Unsupported
@@ -100,24 +101,19 @@ class Networks:
         attachments: Sequence[Attachment],
         told: Mapping[str, dict[str, Any]],
     ) -> list[Endpoint]:
-        """The endpoints of a container that runs; `told` is what its state file says of them."""
+        """The endpoints of a container that is alive: where it has an address.
+
+        `told` is what its state file says of them; one that waits for its next start has none.
+        """
         with self._database.transaction() as connection:
-            found = []
+            found: list[Endpoint] = []
             for attachment in attachments:
                 network = catalog.attached(connection, attachment)
                 lease = network and leases.lease_of(connection, network.id, container_id)
-                if network is not None and lease and network.id in told:
-                    there = told[network.id]
-                    found.append(
-                        Endpoint(
-                            network=network,
-                            attachment=attachment,
-                            lease=lease,
-                            interface=there["interface"],
-                            veth=there["veth"],
-                            id=there["endpoint_id"],
-                        )
-                    )
+                if network is not None and lease:
+                    interface = free_interface(network, [one.interface for one in found])
+                    made = new_endpoint(network, attachment, lease, interface)
+                    found.append(_as_told(made, told.get(network.id)))
             return found
 
     @staticmethod
@@ -306,6 +302,12 @@ def new_endpoint(
         veth=f"veth{secrets.token_hex(4)[:7]}",
         id=secrets.token_hex(32),
     )
+
+
+def _as_told(endpoint: Endpoint, told: dict[str, Any] | None) -> Endpoint:
+    if told is None:
+        return endpoint
+    return replace(endpoint, interface=told["interface"], veth=told["veth"], id=told["endpoint_id"])
 
 
 def free_interface(network: Network, taken: Sequence[str]) -> str:
