@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 from dockmagic.commands import pruned
 from dockmagic.commands.filters import gather
-from dockmagic.commands.flags import Arguments, Parser, planned, switch
+from dockmagic.commands.flags import Arguments, Flag, Parser, switch, value
 from dockmagic.commands.pruned import PrunedThings, Section
+from dockmagic.commands.quantities import parse_size
 from dockmagic.commands.result import Event, Question
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.moment import parse_moment
+from dockmagic_runtime.model.usage import CacheBounds
 
 if TYPE_CHECKING:
     from dockmagic_runtime.engine import Engine
@@ -27,10 +29,35 @@ def parser() -> Parser:
         maximum=0,
         flags=pruned.flags(
             switch("all", "a", "Remove all unused build cache, not just dangling ones"),
-            *planned("keep-storage=bytes", "max-used-space=bytes", "min-free-space=bytes",
-                     "reserved-space=bytes"),
+            _bytes("keep-storage", "The same as --reserved-space"),
+            _bytes("reserved-space", "Keep this much in any case, what was used last"),
+            _bytes("max-used-space", "Keep no more than this"),
+            _bytes("min-free-space", "Make so much free on the disk"),
+            value("builder", help="The only one is called default", convert=check_builder),
         ),
     )  # fmt: skip
+
+
+def _bytes(name: str, help: str) -> Flag:
+    return value(name, help=help, type="bytes", default=0, convert=parse_size)
+
+
+def check_builder(text: str) -> str:
+    if text not in ("", "default"):
+        raise ValueError(f'no builder "{text}" found, there is one called default')
+    return text
+
+
+def _bounds(arguments: Arguments) -> CacheBounds | None:
+    reserved = arguments.flag("reserved-space") or arguments.flag("keep-storage")
+    names = ("keep-storage", "reserved-space", "max-used-space", "min-free-space")
+    if not any(arguments.is_given(name) for name in names):
+        return None
+    return CacheBounds(
+        reserved=reserved,
+        max_used=arguments.flag("max-used-space"),
+        min_free=arguments.flag("min-free-space"),
+    )
 
 
 def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
@@ -42,7 +69,9 @@ def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
 
     def prune() -> PrunedThings:
         before = parse_moment(until[0]) if until else None
-        freed = engine.prune_build_cache(unused_only=not every, before=before)
+        freed = engine.prune_build_cache(
+            unused_only=not every, before=before, bounds=_bounds(arguments)
+        )
         return PrunedThings((Section("build cache objects", (), freed),))
 
     if arguments.flag("force"):

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from dockmagic.commands.flags import Arguments, Parser, planned
+from dockmagic.commands.builder_prune import check_builder
+from dockmagic.commands.filters import apply, as_boolean, as_moment, parse_filter
+from dockmagic.commands.flags import Arguments, Parser, switch, value, values
 from dockmagic.commands.listing import Column, Fields, Listing, steady
 from dockmagic.commands.quantities import ago, decimal_size
 from dockmagic.commands.result import Result
+from dockmagic_runtime.model.usage import CacheUsage
 
 if TYPE_CHECKING:
     from dockmagic_runtime.engine import Engine
-    from dockmagic_runtime.model.usage import CacheUsage
 
 
 def parser() -> Parser:
@@ -20,8 +23,20 @@ def parser() -> Parser:
         usage="[OPTIONS]",
         summary="Disk usage of the build cache",
         maximum=0,
-        flags=planned("builder=string", "filter=filter", "verbose"),
-    )
+        flags=(
+            value("builder", help="The only one is called default", convert=check_builder),
+            values("filter", help='Filter by id, inuse or until, such as "until=24h"',
+                   type="filter", convert=parse_filter),
+            switch("verbose", help="Show all that is known of each"),
+        ),
+    )  # fmt: skip
+
+
+_FILTERS: dict[str, Callable[[CacheUsage, str], bool]] = {
+    "id": lambda one, value: one.id.startswith(value),
+    "inuse": lambda one, value: one.in_use is as_boolean("inuse", value),
+    "until": lambda one, value: one.used < as_moment("until", value),
+}
 
 
 class Cache(Listing):
@@ -40,11 +55,14 @@ class Cache(Listing):
         total = sum(size for size, _ in sizes)
         return "\n".join(
             [
-                Listing.text(self),
+                self.table(),
                 f"Reclaimable:\t{decimal_size(unused)}",
                 f"Total:\t\t{decimal_size(total)}",
             ]
         )
+
+    def table(self) -> str:
+        return Listing.text(self)
 
     def rows(self) -> list[dict[str, Any]]:
         return [
@@ -53,9 +71,31 @@ class Cache(Listing):
         ]
 
 
+class Verbose(Cache):
+    """A paragraph for each."""
+
+    def table(self) -> str:
+        return "\n\n".join(map(_paragraph, self.items)) + "\n"
+
+
+def _paragraph(one: CacheUsage) -> str:
+    lines = {
+        "ID": one.id,
+        "Created at": one.created,
+        "Mutable": "false",
+        "Reclaimable": str(not one.in_use).lower(),
+        "Shared": str(one.in_use).lower(),
+        "Size": decimal_size(one.size),
+        "Last used": ago(one.used),
+        "Type": "regular",
+    }
+    return "\n".join(f"{f'{name}:':<16}{value}" for name, value in lines.items())
+
+
 def run(engine: Engine, arguments: Arguments) -> Result:
-    items = engine.disk_usage().build_cache
-    return Cache(items=items, fields=tuple(map(_fields, items)))
+    items = tuple(apply(engine.disk_usage().build_cache, arguments.flag("filter"), _FILTERS))
+    kind = Verbose if arguments.flag("verbose") else Cache
+    return kind(items=items, fields=tuple(map(_fields, items)))
 
 
 def _fields(one: CacheUsage) -> Fields:

@@ -47,7 +47,7 @@ from dockmagic_runtime.model.events import BuildEvent, BuildRequest
 from dockmagic_runtime.model.explanation import BuildExplanation, Explanation
 from dockmagic_runtime.model.image import Image
 from dockmagic_runtime.model.outline import BuildOutline
-from dockmagic_runtime.model.usage import ContainerSize, DiskUsage, Pruned
+from dockmagic_runtime.model.usage import CacheBounds, ContainerSize, DiskUsage, Pruned
 from dockmagic_runtime.model.volume import PrunedVolumes, Volume
 from dockmagic_runtime.rooms import Rooms
 from dockmagic_runtime.supervisor.handle import Process
@@ -81,15 +81,23 @@ class Engine(Rooms, ImageVerbs, NetworkVerbs):
 
         return prune_images(self._registry, self._images, self._layers, filters or {})
 
-    def prune_build_cache(self, *, unused_only: bool = False, before: float | None = None) -> int:
+    def prune_build_cache(
+        self,
+        *,
+        unused_only: bool = False,
+        before: float | None = None,
+        bounds: CacheBounds | None = None,
+    ) -> int:
         """Forget what builds have made, or only what no image has of it; the bytes that freed.
 
-        `before` spares what was used since that time; only without it the cache mounts go too.
+        `before` spares what was used since that time, `bounds` what may stay; only without both
+        the cache mounts go too.
         """
-        if before is not None:
-            return self._builder.prune_cache(unused_only=unused_only, before=before)
-        mounts = self._builder.prune_cache_mounts()
-        return self._builder.prune_cache(unused_only=unused_only) + mounts
+        until = float("inf") if before is None else before
+        freed = self._builder.prune_cache(unused_only=unused_only, before=until, bounds=bounds)
+        if before is None and bounds is None:
+            freed += self._builder.prune_cache_mounts()
+        return freed
 
     def build(self, request: BuildRequest) -> Iterator[BuildEvent]:
         """Build an image; yields events, the last a `BuildDone`."""

@@ -22,7 +22,7 @@ from dockmagic.commands.flags import WrongUsage
 from dockmagic_runtime.errors import DockmagicError, InvalidInput, NotFound, Unsupported
 from dockmagic_runtime.model.events import BuildCachePlace, BuildOutput, PushDone
 from dockmagic_runtime.model.outline import BuildArgument, BuildInput, BuildOutline, BuildTarget
-from dockmagic_runtime.model.usage import CacheUsage
+from dockmagic_runtime.model.usage import CacheBounds, CacheUsage
 
 
 @pytest.fixture
@@ -376,6 +376,47 @@ def test_the_builders_own_verbs(
     assert lines[2:] == ["Reclaimable:\t1kB", "Total:\t\t1kB"]
     with pytest.raises(Unsupported):
         commands.resolve(["buildx", "bake"])
+
+
+def test_what_may_stay_of_the_cache_can_be_bounded(
+    dockmagic: Any, engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, Any]] = []
+
+    def prune(**more: Any) -> int:
+        asked.append(more)
+        return 0
+
+    monkeypatch.setattr(engine, "prune_build_cache", prune, raising=False)
+    for words in ("-a", "--keep-storage 1k", "--max-used-space 2k --reserved-space 1k",
+                  "--min-free-space 3k"):  # fmt: skip
+        assert dockmagic(f"builder prune -f {words}")[0] == 0
+    assert [one["bounds"] for one in asked] == [
+        None,
+        CacheBounds(reserved=1024),
+        CacheBounds(reserved=1024, max_used=2048),
+        CacheBounds(min_free=3072),
+    ]
+    assert dockmagic("buildx prune -f --builder mine")[0] != 0
+
+
+def test_cache_usage_can_be_filtered_and_told_in_full(
+    dockmagic: Any, engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tuple(
+        CacheUsage(id=letter * 64, size=1000, in_use=letter == "a", created="C", used=0.0)
+        for letter in "ab"
+    )
+    usage = SimpleNamespace(build_cache=cache)
+    monkeypatch.setattr(engine, "disk_usage", lambda: usage, raising=False)
+    for words in ("inuse=true", "id=aaa"):
+        lines = dockmagic(f"buildx du --filter {words}")[1].splitlines()
+        assert [line[:3] for line in lines[1:2]] == ["aaa"]
+        assert lines[-1] == "Total:\t\t1kB"
+    told = dockmagic("buildx du --verbose")[1]
+    assert told.startswith(f"ID:             {'a' * 64}\nCreated at:     C\n")
+    assert told.endswith("Type:           regular\n\nReclaimable:\t1kB\nTotal:\t\t2kB\n")
+    assert "invalid filter 'colour'" in dockmagic("buildx du --filter colour=red")[2]
 
 
 def test_a_failed_build_says_how_to_enter_it(dockmagic: Any, engine: Any, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Final
 
 from dockmagic_runtime.builder.blame import missing_image
-from dockmagic_runtime.builder.cache import BuildCache, forget
+from dockmagic_runtime.builder.cache import BuildCache, forget, forget_down_to, usage
 from dockmagic_runtime.builder.caches import CacheMounts
 from dockmagic_runtime.builder.checks import as_warning, ignored_sources
 from dockmagic_runtime.builder.contents import Digester
@@ -50,6 +50,7 @@ from dockmagic_runtime.model.explanation import BuildExplanation
 from dockmagic_runtime.model.image import Image
 from dockmagic_runtime.model.outline import BuildOutline
 from dockmagic_runtime.model.reference import ImageReference
+from dockmagic_runtime.model.usage import CacheBounds
 from dockmagic_runtime.store.database import Database
 
 _CHECKS: Final = "BUILDKIT_DOCKERFILE_CHECK"  # an argument in the place of `# check=…`
@@ -170,10 +171,22 @@ class Builder:
         document, chain_ids = found
         return self._present(image_id(document)) or self._images.put(document, chain_ids)
 
-    def prune_cache(self, *, unused_only: bool = False, before: float = float("inf")) -> int:
+    def prune_cache(
+        self,
+        *,
+        unused_only: bool = False,
+        before: float = float("inf"),
+        bounds: CacheBounds | None = None,
+    ) -> int:
         """Forget results that were used last `before`, or only those whose layers no image has,
-        and remove the layers that nothing else needs; their bytes."""
-        forget(self._database, unused_only=unused_only, before=before)
+        and with `bounds` only as many as it takes; remove the layers that nothing else needs.
+        Their bytes."""
+        if bounds is None:
+            forget(self._database, unused_only=unused_only, before=before)
+            return self._layers.prune()
+        total = sum(one.size for one in usage(self._database))
+        goal = bounds.goal(total, self._exchange.free())
+        forget_down_to(self._database, goal, unused_only=unused_only, before=before)
         return self._layers.prune()
 
     def prune_cache_mounts(self) -> int:

@@ -169,6 +169,21 @@ def forget(database: Database, *, unused_only: bool = False, before: float = flo
         connection.execute(f"DELETE FROM build_cache WHERE used < ?{where}", (before,))
 
 
+def forget_down_to(
+    database: Database, goal: int, *, unused_only: bool = False, before: float = float("inf")
+) -> None:
+    """Let go of results with layers, those first that were used longest ago, until the others
+    have `goal` bytes; what the conditions of `forget` spare stays."""
+    kept, gone = 0, []
+    for one in usage(database):
+        if kept + one.size <= goal or one.used >= before or (unused_only and one.in_use):
+            kept += one.size
+        else:
+            gone.append((one.id,))
+    with database.transaction() as connection:
+        connection.executemany("DELETE FROM build_cache WHERE key = ?", gone)
+
+
 def usage(database: Database) -> tuple[CacheUsage, ...]:
     """The results that have a layer, the last used first."""
     rows = database.rows(

@@ -35,6 +35,10 @@ class Exchange:
         self._layers = layers
         self._blobs = blobs
 
+    def free(self) -> int:
+        """The bytes that the area's disk has left."""
+        return self._blobs.free()
+
     def imported(
         self, request: BuildRequest, stack: ExitStack
     ) -> Generator[BuildEvent, None, ImportedCaches | None]:

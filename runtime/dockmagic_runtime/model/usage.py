@@ -60,6 +60,25 @@ class CacheUsage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CacheBounds:
+    """How much of a build cache may stay, in bytes; 0 is no bound. What is `reserved` stays
+    whatever the others say, and alone it is all that stays."""
+
+    reserved: int = 0
+    max_used: int = 0
+    min_free: int = 0  # of the disk
+
+    def goal(self, total: int, free: int) -> int:
+        """What a cache of `total` bytes is to come down to, on a disk with `free` bytes left."""
+        if not self.max_used and not self.min_free:
+            return self.reserved
+        goal = min(total, self.max_used) if self.max_used else total
+        if self.min_free > free:
+            goal = min(goal, total - (self.min_free - free))
+        return max(goal, self.reserved)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DiskUsage:
     """`layers` are the bytes of all layers of images, each counted once."""
 

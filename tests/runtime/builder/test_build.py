@@ -20,6 +20,7 @@ from dockmagic_runtime.model.events import (
     StepOutput,
     StepStarted,
 )
+from dockmagic_runtime.model.usage import CacheBounds
 
 if TYPE_CHECKING:
     from tests.runtime.builder.conftest import Site
@@ -326,6 +327,20 @@ def test_pruning_forgets_results_and_frees_layers_that_no_image_has(mysite: Site
         mysite.build("FROM scratch\nCOPY orphan /\nRUN fail")
     assert mysite.builder.prune_cache() == 5
     assert cached(mysite, SITE) == [True, False, False, False, False]
+
+
+def test_what_was_used_longest_ago_goes_first(site: Site) -> None:
+    text = "FROM scratch\n" + "".join(
+        f"COPY <<EOF /{name}\n{'x' * 99}\nEOF\n" for name in ("a", "b", "c")
+    )
+    site.images.remove(site.build(text).id, force=True, used_by={}, alive=set())
+    rows = site.database.rows("SELECT key FROM build_cache JOIN layers USING (chain_id) "
+                              "ORDER BY layers.created")  # fmt: skip
+    with site.database.transaction() as connection:
+        for used, (key,) in enumerate(reversed(rows)):
+            connection.execute("UPDATE build_cache SET used = ? WHERE key = ?", (used, key))
+    assert site.builder.prune_cache(bounds=CacheBounds(reserved=250)) == 100
+    assert [step.cached for step in site.steps(text)] == [True, True, True, False]
 
 
 # --- failures ----------------------------------------------------------------------------------

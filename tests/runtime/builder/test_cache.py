@@ -16,6 +16,7 @@ from dockmagic_runtime.builder.cache import (
     tree_key,
     what_changed,
 )
+from dockmagic_runtime.model.usage import CacheBounds
 from dockmagic_runtime.store.database import Database
 
 
@@ -90,3 +91,21 @@ def test_what_changed_is_told_in_a_few_words() -> None:
     assert what_changed(before, before | {"a": "2"}) == "changed: a"
     after = dict.fromkeys("abcde", "2") | {"x": "1"}
     assert what_changed(before, after) == "changed: a, b, c and 2 more; new: x; gone: f"
+
+
+@pytest.mark.parametrize(
+    ("bounds", "goal"),
+    [
+        (CacheBounds(), 0),
+        (CacheBounds(reserved=7), 7),
+        (CacheBounds(max_used=60), 60),
+        (CacheBounds(max_used=600), 100),
+        (CacheBounds(min_free=70), 80),
+        (CacheBounds(min_free=50), 100),
+        (CacheBounds(min_free=5000), 0),
+        (CacheBounds(max_used=60, reserved=90), 90),
+    ],
+)
+def test_bounds_of_the_cache(bounds: CacheBounds, goal: int) -> None:
+    """Of 100 bytes, on a disk with 50 free."""
+    assert bounds.goal(100, 50) == goal
