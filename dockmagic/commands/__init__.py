@@ -209,8 +209,7 @@ def _help_on(words: Sequence[str]) -> str:
 
 def help_text() -> str:
     """What `docker --help` prints."""
-    width = max(len(verb.name) for verb in VERBS) + 2
-    commands = [f"  {verb.name:<{width}}{verb.summary}" for verb in sorted(VERBS, key=_name)]
+    commands = _listed({verb.name: verb.summary for verb in VERBS})
     return "\n".join(
         [
             "",
@@ -225,15 +224,26 @@ def help_text() -> str:
     )
 
 
-def _name(verb: Verb) -> str:
-    return verb.name
-
-
 def _group_help(group: str) -> str:
+    """Each of its verbs once: `list` and `remove` are understood, and written `ls` and `rm`."""
+    first = {verb: name for name, verb in reversed(GROUPS[group].items())}
+    summaries = {name: parser(verb).summary for verb, name in first.items()}
     return "\n".join(
-        ["", f"Usage:  docker {group} COMMAND", "", "Commands:"]
-        + [f"  {name}" for name in sorted(GROUPS[group])]
+        [
+            "",
+            f"Usage:  docker {group} COMMAND",
+            "",
+            "Commands:",
+            *_listed(summaries),
+            "",
+            f"Run 'docker {group} COMMAND --help' for more on a command.",
+        ]
     )
+
+
+def _listed(summaries: Mapping[str, str]) -> list[str]:
+    width = max(map(len, summaries)) + 2
+    return [f"  {name:<{width}}{summary}" for name, summary in sorted(summaries.items())]
 
 
 __all__ = [

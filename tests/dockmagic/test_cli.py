@@ -242,6 +242,12 @@ def test_help(dockmagic: Any) -> None:
     assert "Commands:" in dockmagic("--help")[1]
 
 
+def test_help_of_a_group_tells_each_verb_once(dockmagic: Any) -> None:
+    lines = dockmagic("network --help")[1].splitlines()
+    assert "  ls          List networks" in lines
+    assert not [line for line in lines if line.startswith(("  list", "  remove"))]
+
+
 def test_signals_are_passed_on(session: Any, engine: Any) -> None:
     engine.process.waits_for, engine.process.pieces = "SIGTERM", []
     timer = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGTERM))
