@@ -47,6 +47,15 @@ def main(words: Sequence[str] | None = None, session: Session | None = None) -> 
 
 
 def _main(words: list[str], session: Session) -> int:
+    if words[:1] == ["--trace"]:
+        from dockmagic.tracing import traced
+
+        with traced(session, sys.stderr):
+            return _command(words[1:], session)
+    return _command(words, session)
+
+
+def _command(words: list[str], session: Session) -> int:
     try:
         arguments = commands.parse(words)
         _check_terminal(arguments)

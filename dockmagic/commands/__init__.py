@@ -219,7 +219,8 @@ def help_text() -> str:
             *commands,
             "",
             f"Also as 'docker GROUP COMMAND' with the groups {', '.join(GROUPS)}.",
-            "Run 'docker COMMAND --help' for more on a command.",
+            "Run 'docker COMMAND --help' for more on a command. In a terminal,",
+            "'docker --trace COMMAND' also tells what each operation of a start took.",
         ]
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from dockmagic_runtime.containers import (
@@ -295,6 +295,11 @@ class Engine(Rooms, ImageVerbs, NetworkVerbs):
         if process.plan is None:
             raise EngineBug("only what this engine has started can be explained")
         return explain.explanation(process.id, "", process.plan, process.trace)
+
+    def trace_starts(self, tell: Callable[[Explanation], None]) -> None:
+        """Be told how each program came to run that this engine starts from now on, steps of a
+        build too; from threads as well."""
+        self._launcher.on_start = lambda process: tell(self.explain_process(process))
 
     def path_stat(self, name: str, path: str) -> PathStat:
         """What a path in a container is, a link at its end not followed. Raises NotFound."""

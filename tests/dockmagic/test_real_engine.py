@@ -269,3 +269,26 @@ def test_restart_and_update(run: Any, engine: Any) -> None:
     assert "32MiB" in str(run("%docker stats --no-stream web").value)
     assert "Minimum memory limit allowed is 6MB" in run("%docker update -m 1m web").traceback[0]
     run("%docker rm -f web")
+
+
+def test_trace_tells_every_operation_of_a_start_and_leaves_the_output_alone(
+    session: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main("--trace run --rm busybox echo hello".split(), session) == 0
+    out, err = capfd.readouterr()
+    assert out == "hello\n"
+    first, start, heading, *rows, last = err.splitlines()
+    assert first.endswith(" to open the Docker area")
+    assert " ms to start " in start
+    assert heading.split() == ["WHEN", "TOOK", "WHO", "CALLS", "OPERATION"]
+    assert last.endswith(" for the command, until its last output")
+    assert {"supervisor", "child", "network"} <= {word for row in rows for word in row.split()}
+    for text in ("create the control group", "execute the program: echo hello"):
+        assert any(text in row for row in rows)
+
+
+def test_a_command_that_starts_nothing_is_traced_too(
+    session: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--trace", "ps"], session) == 0
+    assert len(capfd.readouterr().err.splitlines()) == 2

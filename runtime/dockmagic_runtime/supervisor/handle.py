@@ -40,6 +40,7 @@ class Launcher:
 
     def __init__(self, cgroup_parent: str = "") -> None:
         self._cgroup_parent = cgroup_parent
+        self.on_start: Callable[[Process], None] | None = None  # told of every program that runs
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
         self._pid = 0
@@ -61,6 +62,7 @@ class Launcher:
             raise
         process = Process(ours, request.id)
         process.plan = request.plan
+        process.on_start = self.on_start
         return process
 
     def open_tree(self, operations: tuple[Operation, ...]) -> tuple[int, int]:
@@ -156,6 +158,7 @@ class Process:
         self._is_starting = False
         self.oom_killed = False
         self.was_lost = False  # the end came without a word: look at the state file
+        self.on_start: Callable[[Process], None] | None = None
         self.on_exit: Callable[[], None] | None = None  # called once, when the end is known
 
     @classmethod
@@ -183,6 +186,8 @@ class Process:
         self.pid = message["pid"]
         self.trace = message.get("trace", {})
         self.ports = tuple(tuple(port) for port in message.get("ports", ()))
+        if self.on_start is not None:
+            self.on_start(self)
         return self
 
     def await_attached(self) -> Process:
