@@ -78,6 +78,12 @@ class _Anything(dict[str, str]):
     def get(self, key: str, default: object = None) -> str:
         return "x"
 
+    def __contains__(self, key: object) -> bool:
+        return True
+
+    def __missing__(self, key: str) -> str:
+        return "x"
+
 
 class _Expansion:
     def __init__(
@@ -208,21 +214,27 @@ class _Expansion:
             raise ExpansionError("syntax error: bad substitution", start)
         name = self._name()
         operator = self._next()
-        value = self._variables.get(name)
-        if operator == "}" and name:
-            return value or ""
-        if operator in ("#", "%") and name:
-            return self._trimmed(value or "", operator)
-        if operator == "/" and name:
-            return self._replaced(value or "")
+        if operator in ("}", "#", "%", "/") and name:
+            return self._changed(self._variables.get(name) or "", operator)
         strict = operator == ":"
         kind = self._next() if strict else operator
         if not name or kind not in ("-", "+", "?") or not kind:
             raise self._bad_modifier(operator + (kind if strict else ""), start)
         word = _joined(self._scan("}"))
+        # who says what to do without the variable does not miss it: `get` would note that
+        is_set = name in self._variables
+        value = self._variables[name] if is_set else None
         return _alternative(
             name, None if strict and not value else value, kind, word, start, strict
         )
+
+    def _changed(self, value: str, operator: str) -> str:
+        match operator:
+            case "}":
+                return value
+            case "/":
+                return self._replaced(value)
+        return self._trimmed(value, operator)
 
     def _bad_modifier(self, modifier: str, start: int) -> ExpansionError:
         if self._at > len(self._text):

@@ -272,8 +272,8 @@ def skip_flags(text: str, start: int, escape: str) -> int:
 def as_heredoc(word: str, escape: str) -> Heredoc | None:
     """What a word like `2<<-'EOF'` announces; None for every other word."""
     found = _HEREDOC.fullmatch(word)
-    if found is None:
-        return None
+    if found is None or len(quoted_words(found[3], 0, escape)) != 1:
+        return None  # a whole line, `<<EOF cat > file`, is more than a mark
     try:
         name = unquote(found[3], escape)
     except ExpansionError:

@@ -541,12 +541,14 @@ def test_a_heredoc_is_the_shells_input_a_script_or_a_part_of_a_command(mysite: S
         "RUN <<EOF\necho $HOME\nEOF\n"
         "RUN <<-EOF\n\t#!/bin/cat\n\tx\n\tEOF\n"
         "RUN cat <<A <<'B'\na\nA\nb\nB\n"
+        "RUN <<A cat > /made\na\nA\n"
     )
     argv = [process.argv for process in mysite.runner.processes]
     assert argv == [
         ("/bin/sh", "-c", "echo $HOME\n"),
         ("/.dockmagic-script-EOF",),
         ("/bin/sh", "-c", "cat <<A <<'B'\na\nA\nb\nB"),
+        ("/bin/sh", "-c", "<<A cat > /made\na\nA"),
     ]
     assert seen["script"] == "#!/bin/cat\nx\n"
     assert list(mysite.layer(image, 2).iterdir()) == []

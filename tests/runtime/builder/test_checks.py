@@ -69,6 +69,7 @@ def test_a_base_image_of_another_platform_is_told() -> None:
         'FROM a\nSHELL ["x"]\nCMD y',
         "FROM a\nWORKDIR /x\nWORKDIR y",
         "ARG TAG=1\nFROM a:$TAG",
+        "FROM a${TAG:-}\nENV x=${y:-1} z=${y+1} w=${y-}",
         "FROM --platform=$BUILDPLATFORM a",
         "FROM a\nEXPOSE 80/tcp",
         "FROM a\nARG PUBLIC_KEY",
