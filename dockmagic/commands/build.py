@@ -162,7 +162,7 @@ def _built(engine: Engine, request: BuildRequest, arguments: Arguments) -> Itera
         if isinstance(event, BuildStarted):
             warnings = event.warnings
         if not isinstance(event, BuildDone):
-            if not quiet:
+            if not quiet and not (request.check and isinstance(event, BuildStarted)):
                 yield event
             continue
         if iidfile:
@@ -175,7 +175,7 @@ def _built(engine: Engine, request: BuildRequest, arguments: Arguments) -> Itera
             event.explanation,
         )  # fmt: skip
     if request.check:
-        yield Checked(warnings, arguments.flag("call").format)
+        yield Checked(warnings, request.file_name, arguments.flag("call").format)
 
 
 def _hinted(events: Iterator[BuildEvent]) -> Iterator[BuildEvent]:
@@ -225,9 +225,10 @@ def _handed_on(
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Checked(Result):
-    """What `--check` found; the warnings themselves were told before."""
+    """What `--check` found, in Docker's words."""
 
     warnings: tuple[BuildWarning, ...]
+    file_name: str = "Dockerfile"
     format: str = "text"
 
     @property
@@ -237,17 +238,25 @@ class Checked(Result):
     def text(self) -> str:
         if self.format == "json":
             return json.dumps({"warnings": self.rows()}, indent=2, ensure_ascii=False)
+        return "\n\n".join([self.head(), *map(self._paragraph, self.warnings)])
+
+    def head(self) -> str:
         count = len(self.warnings)
         if not count:
             return "Check complete, no warnings found."
         return f"Check complete, {count} warning{'s have' if count > 1 else ' has'} been found!"
 
-    def rows(self) -> list[dict[str, Any]]:
-        return [{"rule": one.rule, "line": one.line, "warning": one.text} for one in self.warnings]
+    def _paragraph(self, one: BuildWarning) -> str:
+        if not one.rule:
+            return f"WARNING: {one.text}"
+        place = f"{self.file_name}:{one.line}"
+        return f"WARNING: {one.rule} - {one.url}\n{one.reason}\n{place}\n{one.excerpt}"
 
     def stable(self) -> str:
-        """A notebook has not seen the warnings yet."""
-        return "\n".join([*map(str, self.warnings), self.text()])
+        return "\n".join([*map(str, self.warnings), self.head()])
+
+    def rows(self) -> list[dict[str, Any]]:
+        return [{"rule": one.rule, "line": one.line, "warning": one.text} for one in self.warnings]
 
 
 @dataclass(slots=True)

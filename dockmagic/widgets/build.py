@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from dockmagic.commands.build import Built, Checked, Step
@@ -25,7 +24,6 @@ from dockmagic.widgets.html import (
 from dockmagic.widgets.untrusted import plain
 from dockmagic_runtime.model.events import BuildWarning
 
-_RULES = "https://docs.docker.com/reference/build-checks"
 _OUTPUT = 2000  # characters of one step's output
 _ALL_OUTPUT = 12_000
 
@@ -43,7 +41,7 @@ def build(result: Built, *, deterministic: bool) -> Markup:
 
 def checked(result: Checked, *, deterministic: bool) -> Markup:
     """What `--check` found; nothing of it differs from run to run."""
-    return join([tag("div", tag("b", result.text())), *map(_warning, result.warnings)])
+    return join([tag("div", tag("b", result.head())), *map(_warning, result.warnings)])
 
 
 def _warning(warning: BuildWarning) -> Markup:
@@ -51,13 +49,8 @@ def _warning(warning: BuildWarning) -> Markup:
     head = join([badge("warning", ORANGE), " ", plain(warning.text)])
     if not warning.excerpt:
         return tag("div", head)
-    about = _about(warning.rule) if warning.rule else ""
-    return details(head, pre(plain(warning.excerpt)), about)
-
-
-def _about(rule: str) -> Markup:
-    name = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", rule).lower()
-    return tag("a", f"about {rule}", href=f"{_RULES}/{name}/", target="_blank", rel="noopener")
+    about = tag("a", f"about {warning.rule}", href=warning.url, target="_blank", rel="noopener")
+    return details(head, pre(plain(warning.excerpt)), about if warning.url else "")
 
 
 def steps(

@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 
 from dockmagic import commands
 from dockmagic.cli import main
+from dockmagic.commands.build import Checked
 from dockmagic.commands.build_attributes import attributes
 from dockmagic.commands.build_flags import request_fields
 from dockmagic.commands.flags import WrongUsage
 from dockmagic_runtime.errors import DockmagicError, InvalidInput, NotFound, Unsupported
-from dockmagic_runtime.model.events import BuildCachePlace, BuildOutput, PushDone
+from dockmagic_runtime.model.events import BuildCachePlace, BuildOutput, BuildWarning, PushDone
 from dockmagic_runtime.model.outline import BuildArgument, BuildInput, BuildOutline, BuildTarget
 from dockmagic_runtime.model.usage import CacheBounds, CacheUsage
 
@@ -190,6 +191,33 @@ def test_caches_come_from_and_go_to_places() -> None:
         BuildCachePlace(kind="local", where="d", mode="max"),
         BuildCachePlace(kind="registry", where="r:1/a:latest", ignore_error=True),
     )
+
+
+def test_a_check_tells_what_docker_tells() -> None:
+    warning = BuildWarning(
+        text="WorkdirRelativePath: relative (line 2)",
+        reason="relative",
+        rule="WorkdirRelativePath",
+        line=2,
+        excerpt="   2 | WORKDIR x\n     | ^",
+    )
+    found = Checked((warning, BuildWarning(text="unused arguments")), "app/Dockerfile")
+    assert str(found).splitlines() == [
+        "Check complete, 2 warnings have been found!",
+        "",
+        "WARNING: WorkdirRelativePath - "
+        "https://docs.docker.com/go/dockerfile/rule/workdir-relative-path/",
+        "relative",
+        "app/Dockerfile:2",
+        "   2 | WORKDIR x",
+        "     | ^",
+        "",
+        "WARNING: unused arguments",
+    ]
+    assert found.exit_code == 1
+    told = json.loads(str(Checked((warning,), format="json")))
+    assert told["warnings"][0]["rule"] == "WorkdirRelativePath"
+    assert str(Checked(())) == "Check complete, no warnings found."
 
 
 def test_stages_may_be_built_anew() -> None:

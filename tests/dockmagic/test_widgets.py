@@ -299,6 +299,7 @@ def test_live_stats_samples_when_asked_and_acts(engine: Any) -> None:
 
 WARNING = BuildWarning(
     text="JSONArgsRecommended: JSON <b> (line 2)",
+    reason="JSON <b>",
     rule="JSONArgsRecommended",
     line=2,
     excerpt="   2 | CMD <b>x\n     | ^",
@@ -311,7 +312,7 @@ def test_a_warning_of_a_build_unfolds_to_its_line_and_to_what_its_rule_says() ->
     drawn = str(bundle(built)["text/html"])
     assert "<details><summary" in drawn
     assert "   2 | CMD &lt;b&gt;x\n" in drawn
-    assert "/build-checks/json-args-recommended/" in drawn
+    assert "/dockerfile/rule/json-args-recommended/" in drawn
     assert drawn.count("<details") == 1
     assert "unused arguments" in drawn
 

@@ -21,6 +21,7 @@ INLINE_FIELD: Final = "moby.buildkit.cache.v0"
 _OURS: Final = "dockmagic"
 _KEY: Final = re.compile(r"sha256:[0-9a-f]{64}")
 _DIGEST: Final = _KEY
+_MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +69,8 @@ def _read(record: dict[str, Any], count: int) -> CacheRecord:
     diff_id = str(ours.get("diff_id", ""))
     if not _KEY.fullmatch(str(record["digest"])):
         raise ValueError("a record without a key")
+    if not _MOMENT.fullmatch(str(ours["created"])):
+        raise ValueError("a record without a time")
     if layer is not None and not (0 <= layer < count and _DIGEST.fullmatch(diff_id)):
         raise ValueError("a record whose layer is not there")
     return CacheRecord(

@@ -21,7 +21,13 @@ from dockmagic_runtime.model.reference import ImageReference
 def as_warning(dockerfile: Dockerfile, problem: Problem) -> BuildWarning:
     """As the builder's events tell it."""
     drawn = excerpt(dockerfile.source.split("\n"), problem.line, problem.column)
-    return BuildWarning(text=str(problem), rule=problem.rule, line=problem.line, excerpt=drawn)
+    return BuildWarning(
+        text=str(problem),
+        reason=problem.reason,
+        rule=problem.rule,
+        line=problem.line,
+        excerpt=drawn,
+    )
 
 
 def undefined(instruction: i.Instruction, names: Iterable[str]) -> Iterator[Problem]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -59,12 +60,19 @@ class BuildWarning:
     Dockerfile, and `excerpt` shows it."""
 
     text: str  # in one line, as a terminal shows it
+    reason: str = ""  # the same without rule and line
     rule: str = ""
     line: int = 0
     excerpt: str = ""
 
     def __str__(self) -> str:
         return self.text
+
+    @property
+    def url(self) -> str:
+        """Where Docker tells what the rule is about; "" without a rule."""
+        name = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", self.rule).lower()
+        return f"https://docs.docker.com/go/dockerfile/rule/{name}/" if name else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -229,12 +229,12 @@ def test_cve_2024_24557_a_cache_is_asked_for_or_not_used(mine: Site, tmp_path: P
 # --- the document ------------------------------------------------------------------------------
 
 
-KEY = "a" * 64
-RECORD = CacheRecord(key=KEY, created="now", diff_id="sha256:" + "b" * 64, size=5, layer=0)
+KEY, NOW = "a" * 64, "2026-01-02T03:04:05.000000006Z"
+RECORD = CacheRecord(key=KEY, created=NOW, diff_id="sha256:" + "b" * 64, size=5, layer=0)
 
 
 def test_records_survive_being_written() -> None:
-    bare = CacheRecord(key="c" * 64, created="then")
+    bare = CacheRecord(key="c" * 64, created="2025-01-02T03:04:05Z")
     data = encode([RECORD, bare], [("sha256:" + "d" * 64, -1)])
     assert decode(data, 1) == {KEY: RECORD, bare.key: bare}
 
@@ -252,6 +252,7 @@ def test_records_of_buildkit_are_passed_over() -> None:
         lambda one: one["layers"].__setitem__(0, {"layer": -1}),
         lambda one: one.__setitem__("digest", "sha256:short"),
         lambda one: one["dockmagic"].__setitem__("diff_id", "../../x"),
+        lambda one: one["dockmagic"].__setitem__("created", "\x1b[2Jnow"),
         lambda one: one.__setitem__("dockmagic", []),
         lambda one: one.__setitem__("layers", {"a": 1}),
     ],

@@ -187,6 +187,17 @@ def _restore(context: Path, before: dict[Path, tuple[int, str]]) -> None:
         path.chmod(mode & 0o7777)
 
 
+def test_an_edit_in_the_same_second_with_the_same_size_and_time_is_seen(build: Build) -> None:
+    """Whatever a file says of itself: right after a build, and long after it was written."""
+    path = build.site.context / "one.txt"
+    for text in ("one.txa", "one.txb"):
+        status = path.stat()
+        path.write_text(text)
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+        assert build.missed() == 5
+        assert build.missed() == 0
+
+
 NUMBERS = itertools.count(100)
 # by step, changes that can be made together, and that are new each time
 TOGETHER: dict[int, Callable[[Build, int], None]] = {
