@@ -1,0 +1,68 @@
+"""Images that others have made, and what a build believes of them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tarfile
+
+import pytest
+
+from dockmagic_runtime import Engine
+from dockmagic_runtime.model.container import ContainerSpec
+from dockmagic_runtime.model.events import BuildDone, BuildRequest, LoadDone, StepDone
+from dockmagic_runtime.testing.trees import make_member, make_tar
+
+from .conftest import collect
+
+pytestmark = [pytest.mark.root, pytest.mark.network]
+DOCKERFILE = "FROM busybox\nRUN echo honest > /word\nCMD cat /word\n"
+
+
+def build(engine: Engine, tag: str) -> tuple[str, list[bool]]:
+    """The image's id, and which steps were in the cache."""
+    request = BuildRequest(dockerfile=DOCKERFILE, context=None, tags=(tag,))
+    events = list(engine.build(request))
+    (done,) = (event for event in events if isinstance(event, BuildDone))
+    return done.image.id, [event.cached for event in events if isinstance(event, StepDone)]
+
+
+def forged(engine: Engine, name: str) -> bytes:
+    """An archive of the image `name` in which the last layer alone is another."""
+    saved = io.BytesIO()
+    engine.save([name], saved)
+    saved.seek(0)
+    with tarfile.open(fileobj=saved) as archive:
+        files = {one.name: archive.extractfile(one) for one in archive if one.isfile()}
+        contents = {path: file.read() for path, file in files.items() if file}
+    (entry,) = json.loads(contents["manifest.json"])
+    evil = make_tar((make_member("word", mtime=1), b"forged\n")).getvalue()
+    config = json.loads(contents[entry["Config"]])
+    config["rootfs"]["diff_ids"][-1] = f"sha256:{hashlib.sha256(evil).hexdigest()}"
+    entry |= {"Config": "config.json", "RepoTags": ["evil:1"]}
+    layers = {path: contents[path] for path in entry["Layers"][:-1]}
+    entry["Layers"] = [*layers, "evil.tar"]
+    documents = {"manifest.json": [entry], "config.json": config}
+    members = {**layers, "evil.tar": evil}
+    members |= {path: json.dumps(document).encode() for path, document in documents.items()}
+    return make_tar(*((make_member(path), data) for path, data in members.items())).getvalue()
+
+
+def test_row_35_cve_2024_24557_a_loaded_image_is_no_source_of_the_cache(engine: Engine) -> None:
+    """Its history says what the build is about to do, and its layer holds something else."""
+    first, _ = build(engine, "mine:1")
+    archive = forged(engine, "mine:1")
+    engine.remove_image("mine:1")
+    engine.prune_build_cache()
+    (loaded,) = (one for one in engine.load(io.BytesIO(archive)) if isinstance(one, LoadDone))
+    history = [(row.created_by, row.empty_layer) for row in engine.image("evil:1").history]
+    assert loaded.image.id != first
+
+    _, cached = build(engine, "mine:1")
+    assert cached == [True, False, False]
+    assert [(r.created_by, r.empty_layer) for r in engine.image("mine:1").history] == history
+    spec = ContainerSpec(image="mine:1", auto_remove=True)
+    assert collect(engine.run(spec)).stdout == "honest\n"
+    forged_one = ContainerSpec(image="evil:1", auto_remove=True)
+    assert collect(engine.run(forged_one)).stdout == "forged\n"
