@@ -220,6 +220,7 @@ XATTRS = st.dictionaries(
 )
 LEAF = st.one_of(
     st.tuples(st.just("file"), st.one_of(st.binary(max_size=40), st.just(b"z" * 1025))),
+    st.tuples(st.just("sparse"), st.sampled_from([(1, 0), (70_000, 0), (70_000, 66_000)])),
     st.tuples(st.just("link"), st.sampled_from(["x", "/etc/passwd", "t" * 200, "\udcfe"])),
     st.tuples(st.just("hard"), st.none()),
     st.tuples(st.just("fifo"), st.none()),
@@ -248,6 +249,12 @@ def _build(path: Path, node: Any, made: list[Path]) -> None:
                 _build(path / name, inner, made)
     elif kind == "file":
         path.write_bytes(value)
+    elif kind == "sparse":
+        size, start = value
+        with path.open("wb") as file:
+            file.seek(start)
+            file.write(b"data" if start else b"")
+            file.truncate(size)
     elif kind == "link":
         path.symlink_to(value)
     elif kind == "hard":
@@ -262,7 +269,7 @@ def _build(path: Path, node: Any, made: list[Path]) -> None:
     os.chown(path, uid, gid, follow_symlinks=False)
     if kind != "link":
         os.chmod(path, mode)
-        for name, data in xattrs.items() if kind in ("file", "dir", "hard") else ():
+        for name, data in xattrs.items() if kind in ("file", "sparse", "dir", "hard") else ():
             os.setxattr(path, name, data)
     os.utime(path, (time, time), follow_symlinks=False)
     if kind != "dir":
