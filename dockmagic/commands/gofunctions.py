@@ -84,7 +84,7 @@ def _character(digits: str) -> str:
         return "\ufffd"
 
 
-def _json(value: Any) -> str:
+def as_json(value: Any) -> str:
     """Go's encoder as Docker sets it: compact, and what means something in HTML left alone."""
     text = json.dumps(_plain(value), separators=(",", ":"), ensure_ascii=False)
     for character in "\u2028\u2029":
@@ -236,7 +236,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "html": _html,
     "js": lambda *values: gotext.for_scripts(_print(*values)),
     "urlquery": lambda *values: percent(_print(*values), safe="-_.~").replace("%20", "+"),
-    "json": _json,
+    "json": as_json,
     "split": lambda text, separator: (
         _text(text).split(_text(separator)) if separator else list(text)
     ),

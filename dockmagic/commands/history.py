@@ -62,13 +62,25 @@ class ImageHistory(Listing):
         ]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class ExactHistory(ImageHistory):
+    """The same with times and bytes, for `--human=false`."""
+
+    columns: ClassVar[tuple[Column, ...]] = (
+        ImageHistory.columns[0],
+        Column("CreatedAt", "CREATED AT"),
+        *ImageHistory.columns[2:],
+    )
+
+
 def run(engine: Engine, arguments: Arguments) -> ImageHistory:
     name = arguments.words[0]
     image = engine.image(name)
     check_image(image, name, arguments.flag("platform"))
     items = engine.history(name)
     ids = [image.id, *["<missing>"] * (len(items) - 1)]
-    return ImageHistory(
+    kind = ImageHistory if arguments.flag("human") else ExactHistory
+    return kind(
         items=items,
         fields=tuple(_fields(item, id, arguments) for item, id in zip(items, ids, strict=False)),
         format=arguments.flag("format"),

@@ -156,5 +156,8 @@ def _fields(
         "CreatedSince": ago(image.created),
         "CreatedAt": timestamp(image.created),
         "Size": decimal_size(image.size),
+        "Containers": "N/A",  # as Docker has it: only 'system df' counts these
+        "SharedSize": "N/A",
+        "UniqueSize": "N/A",
         "_note": "stand-in" if image.is_stand_in else "",
     }

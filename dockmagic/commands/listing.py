@@ -85,6 +85,8 @@ class Listing(Result):
         text = "{{json .}}" if self.format == "json" else self.format
         # The shell leaves \\t as two characters; Docker reads them as one, in every format.
         text = text.replace("\\t", "\t").replace("\\n", "\n")
+        if text == "{{json .}}":
+            return "\n".join(_as_json(_public(row)) for row in self.fields)
         template = Template(text.removeprefix("table ").strip(" "))
         if not text.startswith("table "):
             return "\n".join(template.render(_public(row)) for row in self.fields)
@@ -103,6 +105,16 @@ class Listing(Result):
 def _public(row: Fields) -> Fields:
     """Without the fields that only the stable form has."""
     return {name: text for name, text in row.items() if not name.startswith("_")}
+
+
+def _as_json(row: Fields) -> str:
+    """A whole row as Go writes it: by name, and safe to stand in HTML."""
+    from dockmagic.commands.gofunctions import as_json
+
+    text = as_json({name: row[name] for name in sorted(row) if not callable(row[name])})
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
 
 
 def _heading(name: str, known: dict[str, str]) -> Any:

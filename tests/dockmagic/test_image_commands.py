@@ -357,3 +357,28 @@ def test_images_as_a_tree(engine: Engine) -> None:
         name = flag.split("=")[0]
         with pytest.raises(InvalidInput, match=f"{name} is not yet supported with --tree"):
             run(engine, "images", "--tree", flag)
+
+
+def test_rows_as_json_are_docker_s_byte_for_byte(engine: Engine) -> None:
+    _, result = run(engine, "images", "--format", "json")
+    first = str(result).splitlines()[0]
+    assert list(json.loads(first)) == [
+        "Containers",
+        "CreatedAt",
+        "CreatedSince",
+        "Digest",
+        "ID",
+        "Repository",
+        "SharedSize",
+        "Size",
+        "Tag",
+        "UniqueSize",
+    ]
+    assert r'"Digest":"\u003cnone\u003e"' in first
+
+
+def test_history_for_machines_says_when_and_not_how_long_ago(engine: Engine) -> None:
+    _, result = run(engine, "history", "-H=false", "a")
+    assert str(result).split()[:3] == ["IMAGE", "CREATED", "AT"]
+    _, result = run(engine, "history", "a")
+    assert str(result).split()[:3] == ["IMAGE", "CREATED", "CREATED"]
