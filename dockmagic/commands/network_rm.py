@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dockmagic.commands.flags import Arguments, Parser, switch
@@ -23,4 +24,11 @@ def parser() -> Parser:
 
 def run(engine: Engine, arguments: Arguments) -> Names:
     force = arguments.flag("force")
-    return each(arguments.words, lambda name: engine.remove_network(name, force=force))
+    missing: set[str] = set()
+
+    def remove(name: str) -> None:
+        if not engine.remove_network(name, force=force):
+            missing.add(name)
+
+    done = each(arguments.words, remove)
+    return replace(done, done=tuple(name for name in done.done if name not in missing))

@@ -51,10 +51,11 @@ class Networks:
             raise NotFound(f"network {name} not found")
         return {"Name": name, "Driver": "bridge"}
 
-    def remove_network(self, name: str, *, force: bool) -> None:
+    def remove_network(self, name: str, *, force: bool) -> bool:
         if name != "front" and not force:
             raise NotFound(f"network {name} not found")
         self.asked.append((name, force))
+        return name == "front"
 
     def prune_networks(self, filters: Any) -> PrunedNetworks:
         self.asked.append(filters)
@@ -167,7 +168,8 @@ def test_inspect_and_rm_go_on_behind_one_that_is_missing() -> None:
     removed, asked = run("network rm nope front")
     assert (removed.text(), asked) == ("front", [("front", False)])
     assert [error.message for error in removed.errors] == ["network nope not found"]
-    assert run("network remove -f nope")[1] == [("nope", True)]
+    removed, asked = run("network remove -f nope front")
+    assert (removed.text(), asked) == ("front", [("nope", True), ("front", True)])
 
 
 def test_prune_names_what_has_gone_and_asks_before() -> None:

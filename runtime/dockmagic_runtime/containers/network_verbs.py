@@ -66,11 +66,12 @@ class NetworkVerbs:
 
         return trace.trace(self._networks, self._registry, self._cgroups, target)
 
-    def remove_network(self, name: str, *, force: bool = False) -> None:
-        """Remove it. Raises Conflict while a container on it runs; NotFound, unless `force`."""
+    def remove_network(self, name: str, *, force: bool = False) -> bool:
+        """Remove it; whether there was one. Raises Conflict while a container on it runs; NotFound,
+        unless `force`."""
         from dockmagic_runtime.containers import networks
 
-        networks.remove(self._networks, self._registry, name, force=force)
+        return networks.remove(self._networks, self._registry, name, force=force)
 
     def prune_networks(self, filters: Filters | None = None) -> PrunedNetworks:
         """Remove those that no running container is on. Filters: until, label, label!."""

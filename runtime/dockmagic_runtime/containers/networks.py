@@ -168,15 +168,17 @@ def _member(record: Record, now: State, network: Network) -> dict[str, str]:
 # ------------------------------------------------------------------ removing
 
 
-def remove(networks: Networks, registry: Registry, name: str, *, force: bool) -> None:
-    """Raises Conflict while a container on it runs; NotFound, unless `force`."""
+def remove(networks: Networks, registry: Registry, name: str, *, force: bool) -> bool:
+    """Whether there was one. Raises Conflict while a container on it runs; NotFound, unless
+    `force`."""
     try:
         network = networks.store.find(name)
     except NotFound:
         if force:
-            return
+            return False
         raise
     _remove(networks, registry, network)
+    return True
 
 
 def _remove(networks: Networks, registry: Registry, network: Network) -> None:
