@@ -14,11 +14,13 @@ from typing import Any, Final
 
 from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.supervisor import delivery
+from dockmagic_runtime.supervisor.names import SOCKETS
 from dockmagic_runtime.supervisor.post import Post
 from dockmagic_runtime.supervisor.supervise import Supervisor
 
 _TIMES: Final = 10  # code is specialised after eight calls
 _NAME: Final = b"dockmagic"
+_FDS: Final = ("request", "lock", "listener", "stdout", *SOCKETS)
 
 
 def rehearse(linux: Linux, facts: dict[str, Any]) -> None:
@@ -47,12 +49,16 @@ def _once(linux: Linux, facts: dict[str, Any], stack: ExitStack) -> None:
 
 def _descriptors(stack: ExitStack) -> dict[str, int]:
     """Of a silent container in the background, by something of the kind."""
-    ends = [*os.pipe(), *os.pipe(), *os.pipe(), *os.pipe()]
+    ends = [fd for _ in _FDS for fd in os.pipe()]
     for fd in ends:
         stack.callback(os.close, fd)
-    return dict(zip(("request", "lock", "listener", "stdout"), ends[::2], strict=True))
+    return dict(zip(_FDS, ends[::2], strict=True))
 
 
 def _header() -> delivery.Header:
-    package = ["CreateCgroup", {"parent": "", "name": ""}], None, 0
-    return os.getpid(), _NAME, False, False, [package]
+    names: dict[str, Any] = {"container_id": "", "networks": "", "servers": (), "library": ""}
+    packages: list[tuple[list[Any], Any, int]] = [
+        (["CreateCgroup", {"parent": "", "name": ""}], None, 0),
+        (["ServeNames", names], None, 0),
+    ]
+    return os.getpid(), _NAME, False, False, packages
