@@ -8,10 +8,11 @@ from typing import Any
 from dockmagic_runtime.containers import inspect_mounts, links
 from dockmagic_runtime.containers.exec import execution_ids
 from dockmagic_runtime.containers.health import inspect_check, inspect_health
+from dockmagic_runtime.containers.inspect_host import host_config
 from dockmagic_runtime.containers.inspect_networks import network_settings
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.registry import Registry
-from dockmagic_runtime.model.container import ContainerSpec, PortMapping, Status
+from dockmagic_runtime.model.container import Status
 from dockmagic_runtime.supervisor.state import State
 
 _NEVER = "0001-01-01T00:00:00Z"
@@ -37,8 +38,11 @@ def inspect(registry: Registry, record: Record) -> dict[str, Any]:
         "RestartCount": now.restart_count,
         "Driver": "overlay2",
         "Platform": "linux",
+        "MountLabel": "",
+        "ProcessLabel": "",
+        "AppArmorProfile": "",
         "HostConfig": {
-            **_host_config(record.spec),
+            **host_config(record.spec),
             "Links": links.host_config(registry, record),
         },
         "GraphDriver": {
@@ -85,59 +89,6 @@ def _state(record: Record, now: State, directory: str) -> dict[str, Any]:
     }
 
 
-def _host_config(spec: ContainerSpec) -> dict[str, Any]:
-    resources = spec.resources
-    return {
-        **inspect_mounts.host_config(spec),
-        "NetworkMode": spec.network,
-        "PortBindings": _port_bindings(spec.ports),
-        "AutoRemove": spec.auto_remove,
-        "RestartPolicy": {
-            "Name": spec.restart.name,
-            "MaximumRetryCount": spec.restart.maximum,
-        },
-        "LogConfig": {"Type": spec.log_driver, "Config": spec.log_options},
-        "Init": True if spec.init else None,
-        "CapAdd": list(spec.cap_add) or None,
-        "CapDrop": list(spec.cap_drop) or None,
-        "Dns": list(spec.dns),
-        "DnsOptions": list(spec.dns_options),
-        "DnsSearch": list(spec.dns_search),
-        "ExtraHosts": list(spec.extra_hosts) or None,
-        "GroupAdd": list(spec.group_add) or None,
-        "Privileged": spec.privileged,
-        "PublishAllPorts": spec.publish_all,
-        "ReadonlyRootfs": spec.read_only,
-        "SecurityOpt": list(spec.security_opt) or None,
-        "ShmSize": spec.shm_size,
-        "Memory": resources.memory,
-        "MemorySwap": resources.memory_swap,
-        "MemoryReservation": resources.memory_reservation,
-        "NanoCpus": resources.nano_cpus,
-        "CpuShares": resources.cpu_shares,
-        "CpuPeriod": resources.cpu_period,
-        "CpuQuota": resources.cpu_quota,
-        "CpusetCpus": resources.cpuset_cpus,
-        "CpusetMems": resources.cpuset_mems,
-        "PidsLimit": resources.pids_limit or None,
-        "BlkioWeight": resources.blkio_weight,
-        "Ulimits": [
-            {"Name": name, "Soft": soft, "Hard": hard}
-            for name, (soft, hard) in sorted(spec.ulimits.items())
-        ],
-    }
-
-
-def _port_bindings(ports: tuple[PortMapping, ...]) -> dict[str, list[dict[str, str]]]:
-    found: dict[str, list[dict[str, str]]] = {}
-    for port in ports:
-        key = f"{port.container_port}/{port.protocol}"
-        host_port = str(port.host_port) if port.host_port else ""
-        host_port += f"-{port.host_port_end}" if port.host_port_end else ""
-        found.setdefault(key, []).append({"HostIp": port.host_ip, "HostPort": host_port})
-    return found
-
-
 def _config(record: Record) -> dict[str, Any]:
     spec = record.spec
     return {
@@ -145,14 +96,17 @@ def _config(record: Record) -> dict[str, Any]:
         "Domainname": spec.domainname,
         "User": record.user,
         "ExposedPorts": {port: {} for port in record.exposed},
+        **dict.fromkeys(("AttachStdin", "AttachStdout", "AttachStderr"), False),
         "Tty": spec.tty,
         "OpenStdin": spec.open_stdin,
+        "StdinOnce": False,
         "Env": list(record.env),
         "Cmd": list(record.command) or None,
         "Image": spec.image,
         "Volumes": inspect_mounts.anonymous(record),
         "WorkingDir": record.working_dir,
         "Entrypoint": list(record.entrypoint) or None,
+        "OnBuild": None,
         "Labels": record.labels,
         "StopSignal": record.stop_signal,
         "StopTimeout": spec.stop_timeout,
