@@ -350,3 +350,35 @@ def test_a_network_is_not_removed_under_a_container_that_starts(networks: Engine
         networks.remove_network("front")
     assert network.bridge in [name for _, name in socket.if_nameindex()]
     networks._networks.release("f" * 64)
+
+
+# poor hosts -------------------------------------------------------------------------------------
+
+
+def _without_net_admin(engine: Engine, *words: str) -> subprocess.CompletedProcess[str]:
+    """The command line, with all of root's rights but that one."""
+    less = ("setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin")
+    return subprocess.run(
+        [*less, sys.executable, "-m", "dockmagic", *words],
+        env={**os.environ, "DOCKMAGIC_ROOT": str(engine.area.root)},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_without_the_right_to_networks_there_is_one_line_and_the_hosts_works(
+    networks: Engine,
+) -> None:
+    made = _without_net_admin(networks, "network", "create", "front")
+    assert made.returncode == 1
+    assert made.stderr.count("\n") == 1
+    assert "does not let us make bridge" in made.stderr
+    assert "--network host works" in made.stderr
+    assert [one.name for one in networks.networks()] == ["bridge", "host", "none"]
+    assert _without_net_admin(networks, "network", "ls", "-q").returncode == 0
+    run = _without_net_admin(networks, "run", "--rm", "--network", "host", "busybox", "echo", "ok")
+    assert run.stdout == "ok\n"
+    refused = _without_net_admin(networks, "run", "--rm", "busybox", "true")
+    assert refused.returncode == 125
+    assert refused.stderr.count("\n") == 1
+    _assert_nothing_is_left(networks)

@@ -19,6 +19,8 @@ _NO_NFTABLES: Final = (
     errno.EACCES,
 )
 _NO_WRITING: Final = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT)
+_NOT_ALLOWED: Final = (errno.EPERM, errno.EACCES)
+_WITHOUT_RIGHTS: Final = "it takes CAP_NET_ADMIN; --network host works without"
 _STILL: Final = "--network host and --network none work"
 
 
@@ -30,9 +32,13 @@ def needs_nftables() -> Iterator[None]:
     except OSError as error:
         if error.errno not in _NO_NFTABLES:
             raise
+        if error.errno in _NOT_ALLOWED:
+            hint = _WITHOUT_RIGHTS
+        else:
+            hint = f"load its modules: modprobe -a nf_tables nft_chain_nat nft_masq; {_STILL}"
         raise Unsupported(
             f"this host has no nftables with address translation for us ({error.strerror})",
-            hint=f"load its modules: modprobe -a nf_tables nft_chain_nat nft_masq; {_STILL}",
+            hint=hint,
         ) from error
 
 
@@ -49,4 +55,19 @@ def needs_forwarding(path: str) -> Iterator[None]:
             f"this host does not forward packets, and {name} cannot be set ({error.strerror})",
             hint=f"let the host's administrator set {name}=1; {_STILL}, and so do networks made "
             "with --internal",
+        ) from error
+
+
+@contextmanager
+def needs_bridges(name: str) -> Iterator[None]:
+    """Raises Unsupported when the host does not let us make that bridge."""
+    try:
+        yield
+    except OSError as error:
+        where = f" ({error.filename})" if error.filename else ""
+        raise Unsupported(
+            f"this host does not let us make bridge {name}: {error.strerror}{where}",
+            hint=_WITHOUT_RIGHTS
+            if error.errno in _NOT_ALLOWED
+            else f"it takes a writable /proc/sys and the module bridge; {_STILL}",
         ) from error

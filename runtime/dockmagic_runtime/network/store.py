@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
-from dockmagic_runtime.errors import Conflict
+from dockmagic_runtime.errors import Conflict, Unsupported
 from dockmagic_runtime.linux.netlink import NETLINK_NETFILTER, Netlink
 from dockmagic_runtime.linux.removal import remove_tree
 from dockmagic_runtime.linux.syscalls import Kernel
@@ -35,10 +35,11 @@ from dockmagic_runtime.network import (
     pools,
     rtnl,
 )
+from dockmagic_runtime.network.fabric import Fabric
 from dockmagic_runtime.network.operations import ensure_table
 from dockmagic_runtime.network.plan import Place, fabric_of
 from dockmagic_runtime.network.pools import Block
-from dockmagic_runtime.network.refusals import needs_nftables
+from dockmagic_runtime.network.refusals import needs_bridges, needs_nftables
 from dockmagic_runtime.store import locks
 from dockmagic_runtime.store.area import Area
 from dockmagic_runtime.store.database import Database
@@ -114,7 +115,8 @@ class NetworkStore:
                 catalog.store(connection, network)
             self._write_fabric(network)
             if makes_bridge:
-                bridge.ensure(Kernel(), netlink, _bridge_of(network))
+                with needs_bridges(network.bridge):
+                    bridge.ensure(Kernel(), netlink, _bridge_of(network))
             return network
 
     def _with_subnet(self, network: Network | None, block: Block) -> Network:
@@ -250,7 +252,8 @@ class NetworkStore:
         fabric.write(directory, fabric_of(network))
 
     def _build(self, netlink: Netlink, network: Network) -> None:
-        bridge.ensure(Kernel(), netlink, _bridge_of(network))
+        with needs_bridges(network.bridge):
+            bridge.ensure(Kernel(), netlink, _bridge_of(network))
         known, place = fabric_of(network), self.place
         with needs_nftables(), Netlink(NETLINK_NETFILTER) as netfilter:
             ensure_table(netfilter, place.table, known, place.networks, place.run)
@@ -282,14 +285,21 @@ class NetworkStore:
         directory = f"{self.place.networks}/{network_id}"
         known = fabric.read(directory)
         if known is not None:
-            with Netlink() as netlink:
-                bridge.remove(netlink, known.bridge)
-            with Netlink(NETLINK_NETFILTER) as netfilter:
-                nft.disconnect(netfilter, self.place.table, known)
+            self._take_off_host(known)
         try:
             remove_tree(directory)
         except FileNotFoundError:
             pass  # somebody else saw it too
+
+    def _take_off_host(self, known: Fabric) -> None:
+        with Netlink() as netlink:
+            if rtnl.find_link(netlink, known.bridge) is not None:
+                bridge.remove(netlink, known.bridge)
+        try:
+            with needs_nftables(), Netlink(NETLINK_NETFILTER) as netfilter:
+                nft.disconnect(netfilter, self.place.table, known)
+        except Unsupported:
+            pass  # where we may have no rules, there are none of ours
 
     def sweep(self) -> None:
         """Demolish what calls that died have left: rows are written and deleted in transactions,
@@ -303,7 +313,10 @@ class NetworkStore:
         with self._database.transaction():
             orphans = present - catalog.ids(self._database)
         for network_id in orphans:
-            self._demolish(network_id)
+            try:
+                self._demolish(network_id)
+            except PermissionError:
+                continue  # it takes rights that we have not: left to who has them
 
     def remove_all(self) -> None:
         """Take the tables and all bridges off the host; they come back with the next start."""

@@ -12,7 +12,11 @@ from dockmagic_runtime.linux.netlink import NETLINK_NETFILTER, Netlink
 from dockmagic_runtime.network import bridge, nft
 from dockmagic_runtime.network.fabric import Fabric
 from dockmagic_runtime.network.operations import ensure_table
-from dockmagic_runtime.network.refusals import needs_forwarding, needs_nftables
+from dockmagic_runtime.network.refusals import (
+    needs_bridges,
+    needs_forwarding,
+    needs_nftables,
+)
 from dockmagic_runtime.sandbox.namespaces import Unshare
 from dockmagic_runtime.sandbox.operation import Context
 from dockmagic_runtime.testing.fake_linux import FakeLinux
@@ -44,8 +48,15 @@ def test_forwarding_that_is_on_is_not_touched() -> None:
         bridge._forward(linux, FORWARD)
 
 
-@pytest.mark.parametrize("number", [errno.EOPNOTSUPP, errno.ENOENT, errno.EPERM])
-def test_a_kernel_without_nftables(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("number", "hint"),
+    [
+        (errno.EOPNOTSUPP, "--network host and --network none work"),
+        (errno.ENOENT, "modprobe -a nf_tables"),
+        (errno.EPERM, "it takes CAP_NET_ADMIN; --network host works without"),
+    ],
+)
+def test_a_kernel_without_nftables(number: int, hint: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def ensure(*_arguments: object) -> bool:
         raise refused(number)
 
@@ -53,7 +64,18 @@ def test_a_kernel_without_nftables(number: int, monkeypatch: pytest.MonkeyPatch)
     with Netlink(NETLINK_NETFILTER) as netlink, pytest.raises(Unsupported) as caught:
         ensure_table(netlink, "t", KNOWN, "/nowhere", "/nowhere")
     assert "no nftables with address translation" in caught.value.message
-    assert "--network host and --network none work" in caught.value.hint
+    assert hint in caught.value.hint
+
+
+def test_a_host_that_lets_nobody_make_bridges() -> None:
+    with pytest.raises(Unsupported) as caught, needs_bridges("br0"):
+        raise OSError(
+            errno.EROFS, os.strerror(errno.EROFS), "/proc/sys/net/ipv6/conf/br0/accept_ra"
+        )
+    assert caught.value.message == (
+        "this host does not let us make bridge br0: Read-only file system "
+        "(/proc/sys/net/ipv6/conf/br0/accept_ra)"
+    )
 
 
 def test_other_failures_keep_their_words() -> None:
