@@ -170,8 +170,14 @@ def _linked(registry: Registry, record: Record, alias: str, other: Record) -> Li
         hostname=other.hostname,
         other=other.name,
         ports=_ports(other.exposed),
-        env=other.env,
+        env=_asked_for(other),
     )
+
+
+def _asked_for(other: Record) -> tuple[str, ...]:
+    """Its environment without what the engine has put there by itself."""
+    ours = {f"HOSTNAME={other.hostname}", *(["TERM=xterm"] if other.spec.tty else [])}
+    return tuple(one for one in other.env if one not in ours)
 
 
 def _address(now: State) -> str:

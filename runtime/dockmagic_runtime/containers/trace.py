@@ -27,6 +27,7 @@ from dockmagic_runtime.supervisor.state import State
 _PATIENCE = 2.0  # seconds for the probe
 _LISTENS = {"tcp": "0A", "udp": "07"}  # states in /proc/net: TCP_LISTEN; unconnected UDP
 _KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
+_FOR_A_REFUSAL = 0.1  # seconds
 _HERE = "publish_here"  # the chain for connections from this host
 _USAGE = "write ADDRESS:PORT, such as localhost:9999, or CONTAINER:PORT"
 Counters = dict[tuple[str, str], int]
@@ -180,18 +181,20 @@ def _probe(path: _Path) -> bool:
             probe.connect((path.address, path.port))
             if path.protocol == "udp":
                 probe.send(b"")
-            elif path.way == "proxy":
-                return _is_held(probe)
+                return _is_taken(probe, at_end=True)
+            if path.way == "proxy":
+                return _is_taken(probe, at_end=False)
         except OSError:
             return False
     return True
 
 
-def _is_held(probe: socket.socket) -> bool:
-    """The proxy takes every connection, and ends it at once if the container takes none."""
-    probe.settimeout(0.1)
+def _is_taken(probe: socket.socket, *, at_end: bool) -> bool:
+    """The proxy takes every connection, and ends it at once if the container takes none; to a
+    datagram a refusal comes back, or nothing. `at_end`: what an empty answer means."""
+    probe.settimeout(_FOR_A_REFUSAL)
     try:
-        return bool(probe.recv(1, socket.MSG_PEEK))
+        return bool(probe.recv(1, socket.MSG_PEEK)) or at_end
     except TimeoutError:
         return True
     except OSError:
@@ -256,7 +259,7 @@ def _hops(
             what=f"the port is held by a socket of {path.node.name}'s supervisor, which passes on",
             detail=f"a second connection, to {inner}",
         )
-    yield Hop(kind="bridge", what=f"network {end.network}: its bridge", detail=f"towards {inner}")
+    yield Hop(kind="bridge", what=f"the bridge of network {end.network}", detail=f"towards {inner}")
     yield Hop(
         kind="veth",
         what="the cable's end in the bridge",

@@ -24,6 +24,7 @@ _POOR_ANSWERS: Final = (SERVER_FAILURE, NOT_IMPLEMENTED, int(RCODE.REFUSED))
 
 _HEADER: Final = 12  # bytes: id, flags, and how many records in each of four sections
 _QR, _TC, _OPCODE, _RCODE = 0x8000, 0x0200, 0x7800, 0x000F
+_LONGEST_NAME, _LONGEST_LABEL = 253, 63
 _PLAIN_ROOM: Final = 512  # of a datagram, RFC 1035
 _MOST_ROOM: Final = 65535
 _IN, _ANY_CLASS = 1, 255
@@ -96,12 +97,21 @@ def answer(
         return None
     if query.kind == QTYPE.PTR:
         owner = known.name_of(address_of(query.name))
-        return _reply(query, [_record(query, QTYPE.PTR, PTR(owner))]) if owner else None
+        return _reply(query, [_record(query, QTYPE.PTR, PTR(owner))]) if _fits(owner) else None
     found = known.find(query.name)
     if found is not None:
         return _reply(query, _addresses(query, found, shuffle))
     is_bare = "." not in query.name and query.kind in (QTYPE.A, QTYPE.AAAA)
     return _reply(query, []) if local_only and is_bare else None
+
+
+def _fits(name: str) -> bool:
+    """Whether it can stand in a message: a container's name may be longer than that."""
+    return (
+        name.isascii()
+        and len(name) <= _LONGEST_NAME
+        and all(0 < len(label) <= _LONGEST_LABEL for label in name.split("."))
+    )
 
 
 def _addresses(query: Query, found: Found, shuffle: Shuffle) -> list[RR]:

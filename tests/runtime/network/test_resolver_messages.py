@@ -108,6 +108,12 @@ def test_reverse_names_of_others_are_for_others(name: str) -> None:
     assert ask(name, "PTR") is None
 
 
+@pytest.mark.parametrize("name", ["x" * 64, "ä", "a..b", ".".join(["long"] * 60)])
+def test_names_that_no_message_can_carry_have_no_reverse(name: str) -> None:
+    odd = known(Endpoint(name=name, ipv4="172.18.0.9"))
+    assert ask("9.0.18.172.in-addr.arpa", "PTR", odd) is None
+
+
 def test_a_link_wins_over_a_name_and_is_its_owners_alone() -> None:
     target = f"{0:064x}"
     linked = known(DB, Endpoint(name="store", ipv4="172.18.0.9"), links={"store": target})
