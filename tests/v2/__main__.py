@@ -21,7 +21,9 @@ from .image import BUILD, CannotBuild, image
 MARKED = ("-m", "root or network")
 SELECTION = (
     "tests/runtime/linux",
+    "tests/runtime/network/test_nft.py",
     "tests/runtime/network/test_traffic.py",
+    "tests/runtime/network/test_traffic6.py",
     "tests/runtime/sandbox",
     "tests/integration/test_cgroup_v2.py",
     "tests/integration/test_containers.py",

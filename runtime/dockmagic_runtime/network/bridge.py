@@ -11,7 +11,7 @@ from dockmagic_runtime.network import rtnl
 from dockmagic_runtime.network.refusals import needs_forwarding
 
 _IP_FORWARD = "/proc/sys/net/ipv4/ip_forward"
-_IP6_FORWARD = "/proc/sys/net/ipv6/conf/all/forwarding"
+_IP6_CONF = "/proc/sys/net/ipv6/conf"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,13 +38,34 @@ def ensure(linux: Linux, netlink: Netlink, wanted: Bridge) -> None:
     if not wanted.internal:
         _forward(linux, _IP_FORWARD)
         if wanted.gateway6:
-            _forward(linux, _IP6_FORWARD)
+            _forward6(linux)
 
 
 def _forward(linux: Linux, path: str) -> None:
-    if linux.read_file(path).strip() != b"1":
-        with needs_forwarding(path):
+    with needs_forwarding(path):
+        if linux.read_file(path).strip() != b"1":
             linux.write_file(path, b"1")
+
+
+def _forward6(linux: Linux) -> None:
+    """A host that forwards IPv6 listens to routers no more, and would lose its own way out: what
+    listened goes on listening."""
+    path = f"{_IP6_CONF}/all/forwarding"
+    with needs_forwarding(path):
+        if linux.read_file(path).strip() == b"1":
+            return
+        for name in linux.subdirectories(_IP6_CONF):
+            if name not in ("all", "default"):
+                _listen_on(linux, f"{_IP6_CONF}/{name}/accept_ra")
+        linux.write_file(path, b"1")
+
+
+def _listen_on(linux: Linux, accepts: str) -> None:
+    try:
+        if linux.read_file(accepts).strip() == b"1":
+            linux.write_file(accepts, b"2")
+    except FileNotFoundError:
+        pass  # the interface has just gone
 
 
 def is_ready(netlink: Netlink, name: str, gateway: str) -> bool:

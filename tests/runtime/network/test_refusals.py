@@ -48,6 +48,21 @@ def test_forwarding_that_is_on_is_not_touched() -> None:
         bridge._forward(linux, FORWARD)
 
 
+def test_who_listened_to_routers_listens_on_when_ipv6_is_forwarded() -> None:
+    conf = "/proc/sys/net/ipv6/conf"
+    before = {"all": b"1", "default": b"1", "eth0": b"1", "eth1": b"0", "br0": b"2"}
+    linux = FakeLinux(files={f"{conf}/{name}/accept_ra": text for name, text in before.items()})
+    linux.files[f"{conf}/all/forwarding"] = b"0\n"
+    linux.directories |= {conf, *(f"{conf}/{name}" for name in before)}
+    bridge._forward6(linux)
+    after = {name: linux.files[f"{conf}/{name}/accept_ra"] for name in before}
+    assert after == {**before, "eth0": b"2"}
+    assert linux.files[f"{conf}/all/forwarding"] == b"1"
+    linux.files[f"{conf}/eth0/accept_ra"] = b"1"
+    bridge._forward6(linux)  # it forwards already: that is as its owner wants it
+    assert linux.files[f"{conf}/eth0/accept_ra"] == b"1"
+
+
 @pytest.mark.parametrize(
     ("number", "hint"),
     [
