@@ -9,9 +9,10 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
 
 from dockmagic_runtime.errors import InvalidInput
-from dockmagic_runtime.model.network import Attachment
+from dockmagic_runtime.model.network import INTERFACE_NAME, Attachment
 
 _MAC = re.compile(r"[0-9a-f]{2}([:-][0-9a-f]{2}){5}")
+_INTERFACE = re.compile(r"[^\s/:]{1,15}")
 _PLAIN = ("bridge", "host", "none")
 
 
@@ -87,10 +88,16 @@ def _mode(name: str) -> str:
 
 
 def parse_driver_option(text: str) -> tuple[str, str]:
-    key, equals, _ = text.partition("=")
+    key, equals, said = text.partition("=")
     if not equals or not key:
         raise ValueError("invalid key value pair format in driver options")
-    raise ValueError(f"the driver option {key} of an endpoint is not supported")
+    if key != INTERFACE_NAME:
+        raise ValueError(
+            f"the driver option {key} of an endpoint is not supported ({INTERFACE_NAME} is)"
+        )
+    if not _INTERFACE.fullmatch(said) or said in ("lo", ".", ".."):
+        raise ValueError(f"invalid interface name: {said!r}")
+    return key, said
 
 
 def parse_link(text: str) -> tuple[str, str]:

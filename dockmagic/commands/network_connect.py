@@ -52,6 +52,7 @@ def run(engine: Engine, arguments: Arguments) -> Nothing:
         aliases=flag("alias"),
         ipv4=flag("ip"),
         ipv6=flag("ip6"),
+        driver_options=flag("driver-opt"),
         links=tuple((alias, target) for target, alias in flag("link")),
         gw_priority=flag("gw-priority"),
     )

@@ -237,6 +237,10 @@ def test_flags_of_their_own_are_the_first_networks() -> None:
         ("--network name=a,colour=red", "invalid field colour"),
         ("--network name=a,alias", "invalid field alias"),
         ("--network name=a,driver-opt=x=y", "the driver option x of an endpoint is not supported"),
+        (
+            "--network name=a,driver-opt=com.docker.network.endpoint.ifname=a/b",
+            "invalid interface name: 'a/b'",
+        ),
         ("--ip 10.0.0.1", "user specified IP address is supported on user defined networks only"),
         ("--network host --ip 10.0.0.1", "supported on user defined networks only"),
         ("--network-alias x", "network-scoped alias is supported only for containers in user"),

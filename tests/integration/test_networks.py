@@ -338,6 +338,34 @@ def test_one_more_network_while_it_runs_and_after_its_restarts(
     assert await_inside(networks, "far", "http://10.213.1.3/") == "hello"
 
 
+def test_the_interface_can_be_named_and_links_outlast_a_new_network(
+    networks: Engine, start: Start
+) -> None:
+    networks.create_network(NetworkSpec(name="front", pools=subnet(0)))
+    start("db", command=serving())
+    start(
+        "web",
+        Attachment(network="bridge"),
+        links=(("db", "sql"),),
+        restart=RestartPolicy(name="always"),
+    )
+    option = ("com.docker.network.endpoint.ifname", "front0")
+    networks.connect_network("front", "web", Attachment(network="front", driver_options=(option,)))
+    assert "front0" in inside(networks, "web", "ip", "link")
+    before = networks.container("web").pid
+    os.kill(before, signal.SIGKILL)
+    deadline = time.monotonic() + 20
+    while networks.container("web").pid in (0, before):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert "front0" in inside(networks, "web", "ip", "link")
+    assert b"SQL_NAME=/web/sql" in _environment(networks.container("web").pid)
+
+
+def _environment(pid: int) -> bytes:
+    return Path(f"/proc/{pid}/environ").read_bytes()
+
+
 def test_one_that_waits_for_its_next_start_is_on_all_its_networks_then(
     networks: Engine, start: Start, tmp_path: Path
 ) -> None:

@@ -62,7 +62,7 @@ def _endpoint(
         "IPAMConfig": _asked(attachment),
         "Links": [f"{whose}:{alias}" for alias, whose in attachment.links] or None,
         "Aliases": list(attachment.aliases) or None,
-        "DriverOpts": None,
+        "DriverOpts": dict(attachment.driver_options) or None,
         "GwPriority": attachment.gw_priority,
         "NetworkID": network_id,
         "EndpointID": there.get("endpoint_id", ""),

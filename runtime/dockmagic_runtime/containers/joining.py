@@ -80,8 +80,8 @@ def _plug_in(starter: Starter, joined: Record, attachment: Attachment) -> None:
     if attachment.network == "bridge":
         networks.default()
     ((network, lease),) = networks.lease(joined.id, (attachment,))
-    prefix = free_interface(network, [one.interface for one in before])
-    endpoint = new_endpoint(network, attachment, lease, prefix)
+    interface = free_interface(network, attachment, [one.interface for one in before])
+    endpoint = new_endpoint(network, attachment, lease, interface)
     after = [*before, endpoint]
     guest = starter.guest(joined)
     _rewire(

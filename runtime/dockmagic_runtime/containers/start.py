@@ -124,6 +124,8 @@ class Starter:
     def request_again(self, record: Record, connection: Connection) -> LaunchRequest:
         """For the next start of a container that runs, which has other networks by now."""
         events = events_of(self.registry, record, connection.networks)
+        told = links.remembered(self.registry.directory(record.id)) if record.links else ()
+        record = replace(record, env=told or record.env)
         return self._request(record, connection, events, is_running=True)
 
     def _request(

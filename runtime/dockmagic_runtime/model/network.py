@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+# the driver option of an endpoint that names its interface in the container
+INTERFACE_NAME = "com.docker.network.endpoint.ifname"
 PREDEFINED = ("bridge", "host", "none")
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound, Unsupported
 from dockmagic_runtime.linux.netlink import NETLINK_NETFILTER, Netlink
 from dockmagic_runtime.model.container import ContainerSpec, PortMapping
-from dockmagic_runtime.model.network import Attachment, Network
+from dockmagic_runtime.model.network import INTERFACE_NAME, Attachment, Network
 from dockmagic_runtime.network import (
     catalog,
     endpoints,
@@ -79,7 +79,7 @@ class Networks:
                 self.store.require_room(network)
         found: list[Endpoint] = []
         for (network, lease), attachment in zip(leased, attachments, strict=True):
-            interface = free_interface(network, [one.interface for one in found])
+            interface = free_interface(network, attachment, [one.interface for one in found])
             found.append(new_endpoint(network, attachment, lease, interface))
         return found
 
@@ -111,7 +111,9 @@ class Networks:
                 network = catalog.attached(connection, attachment)
                 lease = network and leases.lease_of(connection, network.id, container_id)
                 if network is not None and lease:
-                    interface = free_interface(network, [one.interface for one in found])
+                    interface = free_interface(
+                        network, attachment, [one.interface for one in found]
+                    )
                     made = new_endpoint(network, attachment, lease, interface)
                     found.append(_as_told(made, told.get(network.id)))
             return found
@@ -310,8 +312,13 @@ def _as_told(endpoint: Endpoint, told: dict[str, Any] | None) -> Endpoint:
     return replace(endpoint, interface=told["interface"], veth=told["veth"], id=told["endpoint_id"])
 
 
-def free_interface(network: Network, taken: Sequence[str]) -> str:
-    """The name of one more interface, of the network's prefix and the lowest free number."""
+def free_interface(network: Network, attachment: Attachment, taken: Sequence[str]) -> str:
+    """The name of one more interface: what was asked for, else of the network's prefix and the
+    lowest free number. Raises Conflict for a name in use."""
+    if asked := dict(attachment.driver_options).get(INTERFACE_NAME):
+        if asked in taken:
+            raise Conflict(f"interface name {asked} is already in use in the container")
+        return asked
     prefix = options.interface_prefix(network.options)
     return next(name for number in range(1 << 16) if (name := f"{prefix}{number}") not in taken)
 
