@@ -207,10 +207,11 @@ class Rooms:
             return stand_ins[:limit]
 
     def _make_stand_in(self, reference: str) -> Iterator[PullEvent]:
-        for event in self._catalogue.make(reference, self._builder.build, self.area):
-            if isinstance(event, PullDone):
-                self._images.tell_pulled(event.image, reference)
-            yield event
+        with self._layers.holding():
+            for event in self._catalogue.make(reference, self._builder.build, self.area):
+                if isinstance(event, PullDone):
+                    self._images.tell_pulled(event.image, reference)
+                yield event
 
 
 def _require_host() -> None:

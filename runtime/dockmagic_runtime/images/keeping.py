@@ -13,12 +13,12 @@ from typing import Final
 from dockmagic_runtime.images.blobs import BlobStore
 from dockmagic_runtime.images.compression import Readable
 
-_TAR: Final = "application/vnd.oci.image.layer.v1.tar"
+TAR: Final = "application/vnd.oci.image.layer.v1.tar"
 _KINDS: Final = {  # by magic number; OCI knows no layers in xz and bzip2
-    b"\x1f\x8b": f"{_TAR}+gzip",
-    b"\x28\xb5\x2f\xfd": f"{_TAR}+zstd",
-    b"\xfd7zXZ\x00": f"{_TAR}+xz",
-    b"BZh": f"{_TAR}+bzip2",
+    b"\x1f\x8b": f"{TAR}+gzip",
+    b"\x28\xb5\x2f\xfd": f"{TAR}+zstd",
+    b"\xfd7zXZ\x00": f"{TAR}+xz",
+    b"BZh": f"{TAR}+bzip2",
 }
 _LONGEST: Final = max(map(len, _KINDS))
 _CHUNK: Final = 1 << 20
@@ -26,7 +26,7 @@ _CHUNK: Final = 1 << 20
 
 def media_type(head: bytes) -> str:
     """The kind of a layer whose first bytes these are."""
-    return next((kind for magic, kind in _KINDS.items() if head.startswith(magic)), _TAR)
+    return next((kind for magic, kind in _KINDS.items() if head.startswith(magic)), TAR)
 
 
 class Keeper:
@@ -53,7 +53,7 @@ class Keeper:
         while len(data) < _LONGEST and (piece := self._source.read(_LONGEST)):
             data += piece
         self.media_type = media_type(data)
-        self._writer.hashed = self.media_type != _TAR
+        self._writer.hashed = self.media_type != TAR
         return data
 
     def commit(self, diff_id: str) -> str:

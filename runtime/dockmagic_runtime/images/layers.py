@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from dockmagic_runtime.errors import EngineBug, NotFound
@@ -23,7 +23,7 @@ from dockmagic_runtime.images.compression import Readable
 from dockmagic_runtime.images.lease import Lease, leased
 from dockmagic_runtime.images.leftovers import GRACE, TAKING, sweep
 from dockmagic_runtime.images.limits import Limits
-from dockmagic_runtime.images.pack import Packed, Writable, pack
+from dockmagic_runtime.images.pack import Packed, Writable, pack, packs_to
 from dockmagic_runtime.linux.removal import remove_tree
 from dockmagic_runtime.model.reference import digest_hex
 from dockmagic_runtime.store.area import Area
@@ -169,10 +169,11 @@ class LayerStore:
         digest: str = "",
         size: int | None = None,
     ) -> LayerRecord:
-        """The same for a layer of another program, whose bytes cannot be made again: they are
-        kept as a blob, which is to have this `digest` and `size` if they are promised.
+        """The same for a layer of another program, whose bytes perhaps cannot be made again.
+
+        Then they are kept as a blob. It is to have this `digest` and `size` if they are promised.
         """
-        from dockmagic_runtime.images.keeping import Keeper
+        from dockmagic_runtime.images.keeping import TAR, Keeper
 
         if present := self._present(parent, expected_diff_id):
             return present
@@ -183,7 +184,16 @@ class LayerStore:
             unpacked = self._unpack(made, keeper, parent, expected_diff_id, limits)
             blob = keeper.commit(unpacked.diff_id)
             record = _unpacked_record(unpacked, parent, blob, keeper.media_type)
-            return self._place(made, record)
+            if keeper.media_type != TAR or not self._packs_to(made, blob):
+                return self._place(made, record)
+            placed = self._place(made, replace(record, blob="", media_type=""))
+            self._remove_blobs([record])
+            return placed
+
+    def _packs_to(self, made: str, blob: str) -> bool:
+        """Whether the blob is what we would write ourselves, and so need not be kept."""
+        with self._blobs.open_raw(blob) as file:
+            return packs_to(f"{made}/diff", file)
 
     def _present(self, parent: str, expected_diff_id: str) -> LayerRecord | None:
         from dockmagic_runtime.images import document

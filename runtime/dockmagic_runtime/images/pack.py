@@ -9,9 +9,11 @@ and opaque directories become `.wh.` members, files with several names hard link
 from __future__ import annotations
 
 import hashlib
+from contextlib import closing
 from dataclasses import dataclass
-from typing import Protocol
+from typing import BinaryIO, Protocol
 
+from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.images.tree import TreeArchive
 from dockmagic_runtime.linux.root import Root
 
@@ -42,3 +44,13 @@ def pack(directory: str, out: Writable | None = None, *, clamp_mtime: int | None
             if out is not None:
                 out.write(chunk)
     return Packed(f"sha256:{digest.hexdigest()}", tar.size, tar.entries)
+
+
+def packs_to(directory: str, tar: BinaryIO) -> bool:
+    """Whether `pack` would write exactly what `tar` has; found out at the first difference."""
+    with Root.at(directory) as root, closing(TreeArchive(as_layer=True).below(root.fd)) as chunks:
+        try:
+            is_same = all(tar.read(len(chunk)) == chunk for chunk in chunks)
+        except InvalidInput:
+            return False  # it has what only others put into a layer
+    return is_same and not tar.read(1)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Generator, Iterator
 from typing import Final
 
 from dockmagic_runtime.errors import InvalidInput
@@ -67,7 +67,7 @@ class TreeArchive:
         self.size = 0
         self.entries = 0
 
-    def below(self, fd: int) -> Iterator[bytes]:
+    def below(self, fd: int) -> Generator[bytes, None, None]:
         """What is in the directory `fd`, without itself. The descriptor is not used up."""
         yield from self._walk(os.open(".", _READ | os.O_DIRECTORY, dir_fd=fd), "")
         yield self._end()

@@ -148,6 +148,20 @@ def test_a_layer_of_somebody_else_is_given_back_byte_for_byte(
     assert done.image.diff_ids == (f"sha256:{sha(layer)}",)
 
 
+def test_a_layer_that_we_would_write_the_same_is_not_kept_twice(
+    store: Store, other: Store, tar: Tar, layer: bytes
+) -> None:
+    image = other.built("ours:1", {"a": "a", "d/b": "b" * 5000})
+    archive = other.save("ours:1")
+    (done,) = store.load(archive)
+    assert [store.layers.get(one).blob for one in done.image.chain_ids] == [""]
+    assert list(store.blobs.digests()) == []
+    assert store.save("ours:1") == archive
+    assert store.tree(done.image) == other.tree(image)
+    (theirs,) = store.load(docker(tar, layer, tags=["a:1"]))
+    assert store.layers.get(theirs.image.chain_ids[0]).blob == f"sha256:{sha(layer)}"
+
+
 def test_compressed_layers_in_dockers_format(store: Store, tar: Tar, layer: bytes) -> None:
     path = f"{sha(layer)}/layer.tar"
     (done,) = store.load(docker(tar, layer, tags=["a:1"], kept={path: zipped(layer)}))
