@@ -101,6 +101,8 @@ def _misplaced(text: str, kind: str, field: str) -> InvalidInput:
 
 
 def _host_path(source: str) -> str:
+    if "\0" in source:
+        raise InvalidInput(f"invalid mount path: {source!r}", hint="no path has a null character")
     return os.path.abspath(os.path.expanduser(source))  # noqa: PTH100, PTH111 - text, not a file
 
 

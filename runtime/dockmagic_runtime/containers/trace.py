@@ -163,9 +163,10 @@ def _remark(path: _Path, networks: Networks) -> str:
     if "0.0.0.0" not in everywhere and "" not in everywhere:
         return f"published on {path.address} for this host alone: no rule leads there"
     other = next((one.partition("/")[0] for _, one in networks.uplinks() if ":" not in one), "")
+    of_protocol = "" if path.protocol == "tcp" else f"/{path.protocol}"
     return (
         "other machines, and this host by its other addresses, are translated by nftables instead"
-        + (f": trace {other}:{path.port}" if other else "")
+        + (f": trace {other}:{path.port}{of_protocol}" if other else "")
     )
 
 
