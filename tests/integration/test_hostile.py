@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import resource
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from dockmagic import commands
 from dockmagic_runtime import Engine
 from dockmagic_runtime.errors import DockmagicError
 from dockmagic_runtime.linux import constants as c
+from dockmagic_runtime.linux.removal import remove_tree
 from dockmagic_runtime.linux.syscalls import Kernel
 from dockmagic_runtime.model.container import ContainerSpec, ExecSpec, Resources, Status
 
@@ -100,19 +102,52 @@ def deepen(directory: Path, levels: int) -> None:
     os.close(fd)
 
 
-def test_a_tree_of_thousands_of_levels_is_compared_copied_committed_and_removed(
-    engine: Engine,
-) -> None:
+@pytest.fixture
+def few_descriptors() -> Iterator[None]:
+    """As many as most hosts give to a process that asks for no more."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1024, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def deep_container(engine: Engine, levels: int) -> None:
     container = engine.create(ContainerSpec(image="busybox", name="web", command=("true",)))
     top = engine.area.container(container.id) / "upper" / "deep"
     top.mkdir()
-    deepen(top, 3000)
+    deepen(top, levels)
     engine.start("web")
     assert engine.wait("web") == 0
-    assert len(engine.diff("web")) == 3001
-    assert copied(engine, "/deep").count(b"ustar") >= 3001
+
+
+@pytest.mark.usefixtures("few_descriptors")
+def test_a_deep_tree_is_compared_copied_and_removed(engine: Engine, tmp_path: Path) -> None:
+    deep_container(engine, 300)
+    assert len(engine.diff("web")) == 301
+    assert copied(engine, "/deep").count(b"ustar") >= 301
+    commands.execute(engine, commands.parse(["cp", "web:/deep", str(tmp_path / "out")]))
+    assert len(list((tmp_path / "out").rglob("d"))) == 300
     with pytest.raises(DockmagicError, match="more than 255 directories in one"):
         engine.commit("web")
+    engine.remove("web")
+
+
+@pytest.mark.usefixtures("few_descriptors")
+def test_a_tree_that_is_deeper_than_descriptors_go_is_refused_and_can_be_removed(
+    engine: Engine, tmp_path: Path
+) -> None:
+    deep_container(engine, 3000)
+    before = len(os.listdir("/proc/self/fd"))
+    out = str(tmp_path / "out")
+    for look in (
+        lambda: engine.diff("web"),
+        lambda: copied(engine, "/deep"),
+        lambda: commands.execute(engine, commands.parse(["cp", "web:/deep", out])),
+    ):
+        with pytest.raises(OSError, match="Too many open files"):
+            look()
+    assert len(os.listdir("/proc/self/fd")) == before
+    remove_tree(out)
     engine.remove("web")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -109,6 +110,19 @@ def test_an_exec_has_the_limits_and_the_score_of_its_container(engine: Engine) -
     script = "ulimit -n; cat /proc/self/oom_score_adj"
     process = engine.exec("other", ExecSpec(command=("sh", "-c", script)))
     assert collect(process).stdout.split() == ["100", "500"]
+
+
+def test_a_container_has_no_score_of_the_service_that_started_the_engine(engine: Engine) -> None:
+    own = Path("/proc/self/oom_score_adj")
+    before = own.read_text()
+    own.write_text("300")
+    try:
+        with Engine(engine.area.root) as other:  # its launcher inherits that
+            sleeper(other)
+            score = Path(f"/proc/{other.container('other').pid}/oom_score_adj").read_text()
+    finally:
+        own.write_text(before)
+    assert score == "0\n"
 
 
 @pytest.mark.parametrize(

@@ -232,12 +232,21 @@ class _Extractor:
             return fd
         if not path:
             return self._to.fd
-        parent, _, name = path.rpartition("/")
-        fd = self._enter(self._at(parent), path, name)
+        above = path  # of the directories on the way, the nearest that is open
+        while above and above not in self._open:
+            above = above.rpartition("/")[0]
+        fd = self._open.get(above, self._to.fd)
+        missing = path[len(above) :].strip("/").split("/")
+        for name in missing:  # no recursion: an archive decides how deep it goes
+            above = f"{above}/{name}" if above else name
+            fd = self._enter(fd, above, name)
+            self._keep(above, fd)
+        return fd
+
+    def _keep(self, path: str, fd: int) -> None:
         if len(self._open) >= _OPEN_DIRECTORIES:
             os.close(self._open.pop(next(iter(self._open))))
         self._open[path] = fd
-        return fd
 
     def _enter(self, parent_fd: int, path: str, name: str) -> int:
         try:

@@ -35,6 +35,7 @@ from dockmagic_runtime.sandbox import terminal as _terminal
 from dockmagic_runtime.sandbox import user_mounts as _user_mounts
 from dockmagic_runtime.sandbox.capabilities import resolve
 from dockmagic_runtime.sandbox.cgroup_operations import EnterSupervisorCgroup
+from dockmagic_runtime.sandbox.devices import OOM_SCORE
 from dockmagic_runtime.sandbox.operation import Context
 from dockmagic_runtime.sandbox.seccomp_profile import default_program
 from dockmagic_runtime.supervisor.post import Post
@@ -68,6 +69,7 @@ def main(fd: int) -> None:
     os.umask(0o022)
     os.chdir("/")
     facts = host_facts(linux)
+    _forget_score(linux)
     _leave_service(linux, os.environ.get("DOCKMAGIC_CGROUP", ""), facts)
     alive, _ours = os.pipe2(os.O_CLOEXEC)  # spares see its other end close when we end
     rehearse(linux, facts)
@@ -130,6 +132,16 @@ def host_facts(linux: Kernel) -> dict[str, Any]:
     """What every start would otherwise find out again: it is the same for all."""
     default_program(resolve((), (), privileged=False))
     return {"cgroups": detect(linux)}
+
+
+def _forget_score(linux: Kernel) -> None:
+    """Containers begin at 0, as with Docker, however the notebook's own service is protected from
+    the out-of-memory killer or offered to it."""
+    try:
+        if linux.read_file(OOM_SCORE).strip() != b"0":
+            linux.write_file(OOM_SCORE, b"0")
+    except PermissionError:
+        pass  # without CAP_SYS_RESOURCE no score can be lowered
 
 
 def _leave_service(linux: Kernel, parent: str, facts: dict[str, Any]) -> None:
