@@ -13,7 +13,15 @@ from dockmagic_runtime import Engine
 from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound
 from dockmagic_runtime.linux.cgroups import detect
 from dockmagic_runtime.linux.syscalls import Kernel
-from dockmagic_runtime.model.container import ContainerSpec, Device, ExecSpec, Mount, Status
+from dockmagic_runtime.model.container import (
+    ContainerSpec,
+    Device,
+    ExecSpec,
+    Mount,
+    PortMapping,
+    Resources,
+    Status,
+)
 
 from .conftest import Run, collect
 from .test_survival import eventually, supervisor_of
@@ -200,3 +208,30 @@ def test_a_group_whose_run_directory_is_dead_is_found_wherever_it_is(engine: Eng
         assert not run.exists()
     for one in (parent, parent.partition("/")[0]):
         detect(Kernel()).prune(one)
+
+
+def test_every_operation_of_a_start_has_words_calls_a_duration_and_an_undo(engine: Engine) -> None:
+    device = Device(source="/dev/fuse", target="/dev/mine")
+    sleeper(
+        engine,
+        tty=True,
+        init=True,
+        devices=(device,),
+        mounts=(Mount(kind="volume", target="/data"), Mount(kind="tmpfs", target="/scratch")),
+        resources=Resources(memory=64 << 20),
+        ports=(PortMapping(container_port=80),),
+        oom_score_adj=1,
+        read_only=True,
+    )
+    found = engine.explain("other")
+    assert {step.who for step in found.steps} == {"supervisor", "child", "network"}
+    for step in found.steps:
+        assert step.text
+        assert step.calls
+        assert all(step.calls)
+        assert step.undoing
+        assert 0 <= step.began <= step.began + step.seconds <= found.seconds
+    assert [step.began for step in found.steps] == sorted(step.began for step in found.steps)
+    names = {step.name for step in found.steps}
+    assert {"CreateCgroup", "LimitResources", "MakeDeviceNodes", "SetOomScore", "OpenTerminal",
+            "PivotRoot"} <= names  # fmt: skip
