@@ -27,7 +27,7 @@ OCI_LAYER: Final = "application/vnd.oci.image.layer.v1.tar"
 
 
 class FakeRegistry:
-    """A context manager; `host` is `127.0.0.1:port`. Fill it with `add_image` or by pushing.
+    """A context manager; `host` is `address:port`. Fill it with `add_image` or by pushing.
 
     `user` asks for a name and password; with `tokens` they are asked for by a token service, on
     this same server, that gives strangers what needs no password.
@@ -39,6 +39,7 @@ class FakeRegistry:
         user: tuple[str, str] | None = None,
         tokens: bool = False,
         tls: ssl.SSLContext | None = None,
+        address: str = "127.0.0.1",
     ) -> None:
         self.user = user
         self.tokens = tokens
@@ -50,7 +51,7 @@ class FakeRegistry:
         self.faults: list[Fault] = []
         self.errors: list[BaseException] = []
         self.lock = threading.Lock()
-        self._server = Server(self)
+        self._server = Server(self, address)
         if tls is not None:
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self.scheme = "http" if tls is None else "https"
@@ -75,7 +76,8 @@ class FakeRegistry:
 
     @property
     def host(self) -> str:
-        return f"127.0.0.1:{self._server.server_address[1]}"
+        address, port = self._server.server_address[:2]
+        return f"[{address!s}]:{port}" if ":" in str(address) else f"{address!s}:{port}"
 
     @property
     def url(self) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,8 @@ from dockmagic_runtime.distribution.push import Pusher
 from dockmagic_runtime.errors import InvalidInput, NotFound, RemoteFailed
 from dockmagic_runtime.model.events import PullStatus, PushDone
 from dockmagic_runtime.model.image import Image
+from dockmagic_runtime.registry.login import login
+from dockmagic_runtime.registry.search import search
 from dockmagic_runtime.testing.registry import FakeRegistry, Fault
 from tests.runtime.registry.conftest import RealRegistry, serve
 
@@ -87,6 +90,19 @@ def test_what_was_pushed_is_pulled_the_same(store: Store, other: Store, fake: Fa
     pulled = pull(other, name)
     assert (pulled.id, pulled.diff_ids) == (image.id, image.diff_ids)
     assert other.tree(pulled) == store.tree(image)
+
+
+def test_a_registry_at_an_ipv6_address(store: Store, other: Store) -> None:
+    if not socket.has_dualstack_ipv6():
+        pytest.skip("optional: this host has no IPv6")
+    with FakeRegistry(address="::1", user=("ada", "word"), tokens=True) as fake:
+        name = f"{fake.host}/team/app:1"
+        assert name.startswith("[::1]:")
+        assert login(fake.host, "ada", "word") is not None
+        image = store.built(name, {"a": "1"})
+        push(store, name)
+        assert pull(other, name).id == image.id
+        assert [one.name for one in search(fake.host, "app", 5)] == [f"{fake.host}/team/app"]
 
 
 def test_a_second_push_sends_nothing(store: Store, fake: FakeRegistry) -> None:
