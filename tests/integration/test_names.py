@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from dockmagic_runtime import Engine
-from dockmagic_runtime.model.container import Container, ContainerSpec, ExecSpec
+from dockmagic_runtime.model.container import Container, ContainerSpec, ExecSpec, RestartPolicy
 from dockmagic_runtime.model.network import Attachment, NetworkSpec
 
 from .conftest import Ended, Run, collect
@@ -112,6 +112,18 @@ def test_a_killed_resolver_is_replaced_and_a_restart_brings_one(
     assert execute("web", "nslookup", "web").code == 0
     assert resolvers_of(supervisor) != [resolver]
     engine.restart("web", timeout=0)
+    assert execute("web", "nslookup", "web").code == 0
+
+
+def test_after_a_crash_the_program_that_is_started_again_can_ask_too(
+    engine: Engine, start: Start, execute: Execute
+) -> None:
+    web = start("web", restart=RestartPolicy(name="always"))
+    assert execute("web", "nslookup", "web").code == 0
+    (resolver,) = resolvers_of(supervisor_of(web))
+    os.kill(web.pid, signal.SIGKILL)
+    assert eventually(lambda: engine.container("web").pid not in (0, web.pid))
+    assert not os.path.exists(f"/proc/{resolver}")
     assert execute("web", "nslookup", "web").code == 0
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+
 import pytest
 
 from dockmagic_runtime import Engine
@@ -65,6 +67,16 @@ def test_by_another_address_a_rule_translates_and_has_counted_it(engine: Engine,
     assert rule.rule == (f"chain publish_here, map published: tcp . {port} : {web.address} . 80")
     assert rule.counted == 1
     assert station(engine.trace(f"{address}:{port}"), "rule").before == rule.after
+
+
+def test_where_somebody_has_flushed_the_rules_the_held_socket_takes_it(
+    engine: Engine, port: int
+) -> None:
+    address = engine.network("front").gateway
+    nft = ["nft", "flush", "chain", "ip", engine.area.nft_table, "publish_here"]
+    subprocess.run(nft, check=True)
+    trace = engine.trace(f"{address}:{port}")
+    assert (kinds(trace)[1], trace.answered) == ("proxy", True)
 
 
 def test_a_container_is_reached_directly_by_its_name(engine: Engine, port: int) -> None:

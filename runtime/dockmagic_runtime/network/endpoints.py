@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+Reading = Callable[[str], "Endpoint | None"]
 _ENDPOINTS = "endpoints"
 _SUFFIX = ".json"
 
@@ -66,11 +67,14 @@ def remove(networks: str, network_id: str, container_id: str) -> None:
     os.utime(networks)
 
 
-def of_network(networks: str, network_id: str) -> Iterator[tuple[str, Endpoint]]:
-    """Container id and endpoint of everybody on a network, by container id."""
-    place = directory(networks, network_id)
+def of_network(
+    networks: str, network_id: str, reading: Reading | None = None
+) -> Iterator[tuple[str, Endpoint]]:
+    """Container id and endpoint of everybody on a network, by container id. `reading` instead of
+    `read`, by those who look again and again."""
+    place, reading = directory(networks, network_id), reading or read
     for name in sorted(_names(place)):
-        if name.endswith(_SUFFIX) and (found := _read(f"{place}/{name}")) is not None:
+        if name.endswith(_SUFFIX) and (found := reading(f"{place}/{name}")) is not None:
             yield name.removesuffix(_SUFFIX), found
 
 
@@ -78,7 +82,7 @@ def of_container(networks: str, container_id: str) -> Iterator[tuple[str, Endpoi
     """Network id and endpoint of every network that a container is on."""
     for network_id in sorted(_names(networks)):
         path = f"{networks}/{network_id}/{_ENDPOINTS}/{container_id}{_SUFFIX}"
-        if (found := _read(path)) is not None:
+        if (found := read(path)) is not None:
             yield network_id, found
 
 
@@ -92,7 +96,8 @@ def _names(directory: str) -> list[str]:
 _FIELDS = frozenset(one.name for one in fields(Endpoint))
 
 
-def _read(path: str) -> Endpoint | None:
+def read(path: str) -> Endpoint | None:
+    """The endpoint in a file; None when it has gone."""
     try:
         with open(path, "rb") as stream:
             found: dict[str, Any] = json.load(stream)

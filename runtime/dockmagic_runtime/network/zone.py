@@ -96,6 +96,34 @@ def canonical(address: str) -> str:
     return socket.inet_ntop(socket.AF_INET6, socket.inet_pton(socket.AF_INET6, address))
 
 
+class _Remembered:
+    """Reads files that have not been read as they are now: of a thousand neighbours one changes."""
+
+    def __init__(self, now: Callable[[], int]) -> None:
+        self._now = now
+        self._known: dict[str, tuple[tuple[int, int, int], Endpoint]] = {}
+
+    def read(self, path: str) -> Endpoint | None:
+        try:
+            status = os.stat(path)
+        except FileNotFoundError:
+            self._known.pop(path, None)
+            return None
+        key = (status.st_ino, status.st_mtime_ns, status.st_size)
+        known = self._known.get(path)
+        if known is not None and known[0] == key:
+            return known[1]
+        found = endpoints.read(path)
+        if found is not None and self._now() - status.st_mtime_ns > _STEP:
+            self._known[path] = (key, found)
+        return found
+
+    def keep_only(self, paths: set[str]) -> None:
+        """Forget the others: they have gone, or we have."""
+        for path in self._known.keys() - paths:
+            del self._known[path]
+
+
 class Zone:
     """What one container knows, as of the last change. `now` is a clock of nanoseconds."""
 
@@ -106,6 +134,7 @@ class Zone:
         self._container_id = container_id
         self._now = now
         self._seen: tuple[int, ...] = ()
+        self._files = _Remembered(now)
         self._snapshot = Snapshot()
         self._directories: tuple[str, ...] = ()
 
@@ -138,10 +167,17 @@ class Zone:
         )
 
     def _neighbourhoods(self, own: tuple[tuple[str, Endpoint], ...]) -> Iterator[Neighbourhood]:
+        seen: set[str] = set()
+
+        def reading(path: str) -> Endpoint | None:
+            seen.add(path)
+            return self._files.read(path)
+
         for network_id, mine in own:
             if mine.network == _WITHOUT_NAMES:
                 continue
             made = Neighbourhood(mine.network or network_id)
-            for container_id, one in endpoints.of_network(self._networks, network_id):
+            for container_id, one in endpoints.of_network(self._networks, network_id, reading):
                 made.add(container_id, one)
             yield made
+        self._files.keep_only(seen)

@@ -85,6 +85,28 @@ def test_files_are_read_again_only_when_something_has_changed(
     assert found(zone, "db") == ("172.18.0.3",)
 
 
+def test_when_one_of_many_changes_only_its_file_is_read(
+    networks: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = Path(networks, "n1/endpoints")
+    for path in (*files.iterdir(), files, Path(networks)):
+        os.utime(path, ns=(10**18, 10**18))
+    zone = Zone(networks, ME)
+    zone.snapshot()
+    read: list[str] = []
+    real = endpoints.read
+
+    def noting(path: str) -> Endpoint | None:
+        read.append(path)
+        return real(path)
+
+    plug(networks, "n1", WEB, "web", "172.18.0.4")
+    monkeypatch.setattr(endpoints, "read", noting)
+    assert found(zone, "web") == ("172.18.0.4",)
+    assert found(zone, "db") == ("172.18.0.3",)
+    assert {Path(path).stem for path in read} <= {WEB, ME}  # its own is looked for everywhere
+
+
 def test_what_was_read_in_the_moment_of_a_change_is_not_trusted(networks: str) -> None:
     now = 10**18
     paths = (networks, f"{networks}/n1/endpoints")
