@@ -46,7 +46,7 @@ def localized(request: BuildRequest, scratch: Scratch) -> BuildRequest:
 def _with_dockerfile(request: BuildRequest) -> BuildRequest:
     if request.context is None:
         raise InvalidInput("there is neither a Dockerfile nor a build context")
-    with Root.at(request.context) as root:
+    with _opened(request.context) as root:
         try:
             text = root.read(request.file_name).decode("utf-8-sig")
         except (FileNotFoundError, NotADirectoryError):
@@ -58,6 +58,13 @@ def _with_dockerfile(request: BuildRequest) -> BuildRequest:
                 f"failed to read dockerfile: open {request.file_name}: {error}"
             ) from None
     return replace(request, dockerfile=text)
+
+
+def _opened(context: str) -> Root:
+    try:
+        return Root.at(context)
+    except (FileNotFoundError, NotADirectoryError):
+        raise InvalidInput(f'unable to prepare context: path "{context}" not found') from None
 
 
 def _from_stream(request: BuildRequest, stream: Readable, scratch: Scratch) -> BuildRequest:

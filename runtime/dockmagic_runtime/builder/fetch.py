@@ -9,6 +9,7 @@ from __future__ import annotations
 import email.message
 import email.utils
 import hashlib
+import http.client
 import os
 import urllib.error
 import urllib.parse
@@ -57,7 +58,7 @@ def fetch(url: str, directory: str, known: Fetched | None = None) -> Fetched | N
             return None
         kind = NotFound if error.code in (404, 410) else RemoteFailed
         raise kind(f"failed to load {_safe(url)}: {error.code} {error.reason}") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
         raise RemoteFailed(f"failed to load {_safe(url)}: {reason}") from None
 
@@ -130,5 +131,8 @@ def _modified(headers: email.message.Message) -> int:
 
 def _safe(url: str) -> str:
     """The address without a password."""
-    parts = urllib.parse.urlsplit(url)
+    try:
+        parts = urllib.parse.urlsplit(url)
+    except ValueError:
+        return url.rpartition("@")[2]  # no address at all
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()

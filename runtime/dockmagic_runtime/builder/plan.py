@@ -362,4 +362,8 @@ def name_of(url: str) -> str:
     """The name that a file from `url` has, as far as the address tells."""
     from urllib.parse import unquote, urlsplit
 
-    return posixpath.basename(unquote(urlsplit(url).path).rstrip("/"))
+    try:
+        path = urlsplit(url).path
+    except ValueError as error:
+        raise InvalidInput(f'parse "{url}": {error}') from None
+    return posixpath.basename(unquote(path).rstrip("/"))

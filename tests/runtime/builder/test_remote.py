@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from dockmagic_runtime.errors import InvalidInput, NotFound, RemoteFailed
+from dockmagic_runtime.errors import DockmagicError, InvalidInput, NotFound, RemoteFailed
 from dockmagic_runtime.model.events import StepDone
 from tests.runtime.builder.conftest import Site
 
@@ -160,6 +160,21 @@ def test_what_a_server_does_not_have_or_breaks_off_is_told_by_line(
     server.files["/cut"] = b"hello", {"Length": "10"}
     with pytest.raises(RemoteFailed, match="/cut"):
         site.build(f"FROM scratch\nADD {server.url}/cut /")
+
+
+@pytest.mark.parametrize(
+    "address", ["http://[", "http://127.0.0.1:1/x y", "http://a b/", "http://"]
+)
+def test_what_is_no_address_is_told(site: Site, address: str) -> None:
+    with pytest.raises(DockmagicError, match="failed to load"):
+        site.build(None, context=address)
+    with pytest.raises(DockmagicError, match=r"^Dockerfile:2"):
+        site.build(f'FROM scratch\nADD ["{address}", "/x"]')
+
+
+def test_a_context_that_only_looks_like_an_address_is_told(site: Site) -> None:
+    with pytest.raises(InvalidInput, match=r'path "git@\[:x" not found'):
+        site.build(None, context="git@[:x")
 
 
 # --- git ---------------------------------------------------------------------------------------
