@@ -183,11 +183,13 @@ def test_prune_names_what_has_gone_and_asks_before() -> None:
 
 def test_connect_and_disconnect() -> None:
     _, asked = run(
-        "network connect --ip 10.0.0.7 --ip6 fd00::7 --alias a --alias b --gw-priority 3 front web"
+        "network connect --ip 10.0.0.7 --ip6 fd00::7 --alias a --alias b --gw-priority 3 "
+        "--driver-opt com.docker.network.endpoint.ifname=f0 front web"
     )
     attachment = Attachment(
-        network="front", aliases=("a", "b"), ipv4="10.0.0.7", ipv6="fd00::7", gw_priority=3
-    )
+        network="front", aliases=("a", "b"), ipv4="10.0.0.7", ipv6="fd00::7", gw_priority=3,
+        driver_options=(("com.docker.network.endpoint.ifname", "f0"),),
+    )  # fmt: skip
     assert asked == [("front", "web", attachment)]
     assert run("network disconnect -f front web")[1] == [("front", "web", True)]
 

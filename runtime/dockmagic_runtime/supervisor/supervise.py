@@ -69,6 +69,7 @@ class Supervisor:
         self._oom_killed = False
         self._exit_code = 0
         self._next_start: Timer | None = None
+        self._last_program: Program | None = None
 
     def run(self) -> None:
         """Wait for work, then the whole life of a container."""
@@ -287,6 +288,9 @@ class Supervisor:
         problems = program.undo()
         if problems:
             self.record(error=f"after the end: {'; '.join(problems)}")
+        # kept: its netfilter socket would be closed with it, which waits some milliseconds until
+        # the kernel has finished what was deleted, and who waits for the end would wait too
+        self._last_program = program
         self.program, self.is_paused = None, False
         if wait is None:
             self.loop.stop()
