@@ -55,12 +55,15 @@ class Completer:
         before = words[:-1] if rest and not rest[-1:].isspace() else words
         if name in self._verbs:
             before = [*self._verbs[name], *before]
+        elif name == "network":
+            before = ["network", *before]
         elif name != "docker":
             return []
         typed = words[-1] if words and not rest[-1:].isspace() else ""
-        found = [
-            (text, kind) for text, kind in self._known(before, typed) if text.startswith(typed)
-        ]
+        known = list(self._known(before, typed))
+        if name == "network" and before == ["network"]:  # one of the verbs, or what to draw
+            known += self._known(["network", "draw"], typed)
+        found = [(text, kind) for text, kind in known if text.startswith(typed)]
         # IPython replaces the token, which begins after the last of its own delimiters.
         cut = len(typed) - len(token) if typed.endswith(token) else 0
         return [(text[cut:], kind) for text, kind in found]
@@ -95,7 +98,12 @@ class Completer:
             found += [(familiar(tag), "image") for tag in tags]
         if verb in _CONTAINERS or verb == "inspect":
             found += [(one.name, "container") for one in engine.containers(all=True)]
-        if verb.startswith("network_") and verb != "network_create":
+        if verb in ("network_connect", "network_disconnect"):
+            found += [(one.name, "container") for one in engine.containers(all=True)]
+        if verb == "network_trace":
+            ports = (port for one in engine.containers() for port in one.ports if port.host_port)
+            found += [(f"localhost:{port.host_port}", "port") for port in ports]
+        elif verb.startswith("network_") and verb != "network_create":
             found += [(one.name, "network") for one in engine.networks()]
         if verb in ("volume_rm", "volume_inspect"):
             found += [(one.name, "volume") for one in engine.volumes()]

@@ -49,6 +49,7 @@ from dockmagic_runtime.model.events import (
 )
 from dockmagic_runtime.model.explanation import BuildExplanation, ExplainedStep, Explanation
 from dockmagic_runtime.model.image import History, Image, ImageConfig, Layer, LayerFile
+from dockmagic_runtime.model.network import Network
 from dockmagic_runtime.model.reference import ImageReference
 from dockmagic_runtime.model.topology import Bridge, Hop, Interface, Node, Topology, Trace
 
@@ -419,6 +420,11 @@ class FakeEngine:
             "State": {"Status": str(container.status), "Running": container.status.is_alive},
             "Config": {"Labels": container.labels, "Env": ["PATH=/bin"]},
         }
+
+    def networks(self, filters: Any = None) -> tuple[Network, ...]:
+        made = Network(id="1" * 64, name="front", driver="bridge", bridge="dmfront",
+                       subnet="172.19.0.0/16", gateway="172.19.0.1", created=NOW)  # fmt: skip
+        return (made,)
 
     def topology(self, name: str = "") -> Topology:
         self.calls.append(("topology", name))

@@ -167,3 +167,16 @@ def test_a_deterministic_bundle_has_no_cable_and_no_picture(result: Drawn | Trac
     html = bundle(result, deterministic=True)["text/html"]
     assert "veth" not in html
     assert "<svg" not in html
+
+
+# ------------------------------------------------------------------ completion
+
+
+def test_completion_offers_what_can_be_drawn_traced_and_done(shell: Any, run: Any) -> None:
+    run("%docker run -d --name web -p 9999:80 httpd")
+    complete = shell._dockmagic_extension.completer.candidates
+    assert ("front", "network") in complete("%network fr", "fr")
+    assert ("trace", "verb") in complete("%network ", "")
+    assert ("localhost:9999", "port") in complete("%network trace ", "")
+    assert ("web", "container") in complete("%network connect front w", "w")
+    assert ("trace", "verb") in complete("%docker network tr", "tr")
