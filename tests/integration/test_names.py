@@ -137,6 +137,15 @@ def test_the_resolver_ends_with_its_container(
     assert eventually(lambda: not os.path.exists(f"/proc/{resolver}"))
 
 
+def test_a_killed_supervisor_takes_its_resolver_along(start: Start, execute: Execute) -> None:
+    web = start("web")
+    execute("web", "nslookup", "web")
+    supervisor = supervisor_of(web)
+    (resolver,) = resolvers_of(supervisor)
+    os.kill(supervisor, signal.SIGKILL)
+    assert eventually(lambda: not os.path.exists(f"/proc/{resolver}"))
+
+
 def test_a_name_server_in_the_container_may_have_port_53(
     engine: Engine, start: Start, execute: Execute
 ) -> None:
