@@ -25,14 +25,15 @@ class Origin(Result):
     def text(self) -> str:
         if self.as_json:
             return self.json()
-        return "\n".join([self._head(), *self._versions(stable=False)])
+        return "\n".join([self.head(), *self._versions(stable=False)])
 
     def stable(self) -> str:
         if self.as_json:
             return self.json()
-        return "\n".join([self._head(), *self._versions(stable=True)])
+        return "\n".join([self.head(), *self._versions(stable=True)])
 
-    def _head(self) -> str:
+    def head(self) -> str:
+        """Where the path leads, and which layer it is seen from."""
         found = self.origin
         path = printable(found.path)
         leads = "" if found.real_path == found.path else f" is {printable(found.real_path)}"

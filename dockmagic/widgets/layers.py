@@ -153,8 +153,7 @@ def origin(result: Origin, *, deterministic: bool) -> Markup:
         ]
         for one in found.versions
     ]
-    where = "" if found.real_path == found.path else f" is {plain(found.real_path)[:_PATH]}"
-    head = tag("div", code(plain(found.path)[:_PATH]), where)
+    head = tag("div", code(plain(result.head())[: 2 * _PATH]))
     return join([head, table(["#", "", "made by"], rows, limit=_ROWS)])
 
 

@@ -226,9 +226,10 @@ def _text(data: bytes) -> tuple[str, ...] | None:
     if b"\0" in data or data.count(b"\n") >= _LINES:
         return None
     try:
-        return tuple(data.decode().split("\n"))
+        *lines, last = data.decode().split("\n")
     except UnicodeDecodeError:
         return None
+    return (*lines, last, "\\ No newline at end of file") if last else tuple(lines)
 
 
 def _difference(below: _Entry, found: _Entry) -> tuple[str, ...]:

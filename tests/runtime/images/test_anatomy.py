@@ -235,10 +235,17 @@ def test_each_version_of_a_file_and_the_difference(anatomist: Anatomist, make: M
     first, second, removed, last = found.versions
     assert (first.type, first.mode, first.size, first.diff) == ("file", 0o644, 8, ())
     assert first.digest.removeprefix("sha256:") == sha256(b"one\ntwo\n").hexdigest()
-    assert second.diff == ("@@ -1,3 +1,3 @@", " one", "-two", "+2", " ")
+    assert second.diff == ("@@ -1,2 +1,2 @@", " one", "-two", "+2")
     assert (second.created_by, removed.type, last.diff) == ("step 3", "", ())
     assert found.visible == last
     assert anatomist.origin(make([("a", b"1")], [(".wh.a", b"")]), "a").visible is None
+
+
+def test_a_missing_end_of_line_is_a_difference(anatomist: Anatomist, make: Make) -> None:
+    image = make([("a", b"one\n"), ("b", b"")], [("a", b"one"), ("b", b"new\n")])
+    end = "\\ No newline at end of file"
+    assert anatomist.origin(image, "a").versions[1].diff == ("@@ -1 +1,2 @@", " one", f"+{end}")
+    assert anatomist.origin(image, "b").versions[1].diff == ("@@ -0,0 +1 @@", "+new")
 
 
 def test_a_path_goes_with_the_directory_it_is_in(anatomist: Anatomist, make: Make) -> None:
