@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 import dockmagic
-from benchmarks.peers import SIDE_NAMES, side_by_side
+from benchmarks.peers import SIDE_NAMES, another_file, side_by_side
 from benchmarks.rows import (
     BIG,
     BIG_PATH,
@@ -108,6 +108,9 @@ class Ours:
         if row == SIDE:
             for name in SIDE_NAMES:
                 self._engine.remove(name, force=True)
+        elif row == COMMIT:
+            words = ["cp", "--quiet", str(another_file(self._state)), f"{BIG}:/another"]
+            commands.execute(self._engine, commands.parse(words))
 
     def memory(self) -> float:
         """The supervisors, by the parents of the containers' first processes."""

@@ -73,6 +73,13 @@ class Peer(Protocol):
     def close(self) -> None: ...
 
 
+def another_file(state: Path) -> Path:
+    """To put into a container, so that the next commit of it has something new."""
+    path = state / "another"
+    path.write_text(f"{time.time_ns()}\n")
+    return path
+
+
 def side_by_side(start: Callable[[str], object]) -> None:
     with ThreadPoolExecutor(RUNNING) as pool:
         list(pool.map(start, SIDE_NAMES))
@@ -192,6 +199,8 @@ class Docker:
     def undo(self, row: str) -> None:
         if row == SIDE:
             self._docker("rm", "-f", *SIDE_NAMES)
+        elif row == COMMIT:
+            self._docker("cp", str(another_file(self._state)), f"{BIG}:/another")
 
     def memory(self) -> float:
         """Without the daemons, which all share."""
@@ -264,6 +273,8 @@ class Podman:
     def undo(self, row: str) -> None:
         if row == SIDE:
             self._podman("rm", "-f", "-t", "0", *SIDE_NAMES)
+        elif row == COMMIT:
+            self._podman("cp", str(another_file(self._state)), f"{BIG}:/another")
 
     def memory(self) -> float:
         found = processes_of(self._state, ("conmon",))
