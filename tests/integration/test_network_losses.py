@@ -143,6 +143,26 @@ def _elements(table: str, name: str) -> list[object]:
     return found
 
 
+def test_what_is_demolished_late_takes_nothing_from_a_successor_with_its_subnet(
+    networks: Engine,
+) -> None:
+    make(networks, "old", 1)
+    old = networks.network("old")
+    with networks._database.transaction() as connection:  # a removal that died behind this step
+        connection.execute("DELETE FROM networks WHERE id = ?", (old.id,))
+    subprocess.run(["ip", "link", "del", old.bridge], check=True)
+    make(networks, "new", 1)
+    with Engine(networks.area.root):
+        pass  # it sweeps
+    assert not (networks.area.networks / old.id).exists()
+    shown = str(_elements(networks.area.nft_table, "subnets"))
+    assert "10.213.1.0" in shown
+    assert networks.network("new").bridge in str(_elements(networks.area.nft_table, "bridges"))
+    assert old.bridge not in str(_elements(networks.area.nft_table, "bridges"))
+    networks.remove_network("new")
+    assert "10.213.1.0" not in str(_elements(networks.area.nft_table, "subnets"))
+
+
 def test_a_supervisor_killed_with_several_networks_leaves_nothing(networks: Engine) -> None:
     make(networks, "one", 1)
     make(networks, "two", 2)

@@ -250,7 +250,7 @@ def _ensure_table(
     published: Callable[[], Iterable[Published]],
 ) -> bool:
     if is_complete(netlink, table, family):
-        if not _knows(netlink, table, family, fabric.bridge):
+        if not knows(netlink, table, family, fabric.bridge):
             connect(netlink, table, family, fabric)
         return False
 
@@ -302,9 +302,17 @@ def remove(netlink: Netlink, table: str) -> None:
 # networks ---------------------------------------------------------------------------------------
 
 
-def _knows(netlink: Netlink, table: str, family: Family, bridge: str) -> bool:
+def knows(netlink: Netlink, table: str, family: Family, bridge: str) -> bool:
+    """Whether the rules of that family have been told of the network with that bridge."""
     question = nft.get_element(table, BRIDGES, nft.interface_key(bridge), family)
     return bool(netlink.transact(question, allow=(errno.ENOENT,)))
+
+
+def _is_told_of(netlink: Netlink, table: str, family: Family, bridge: str) -> bool:
+    try:
+        return knows(netlink, table, family, bridge)
+    except FileNotFoundError:
+        return False  # there is no table
 
 
 def connect(netlink: Netlink, table: str, family: Family, fabric: Fabric) -> None:
@@ -315,8 +323,11 @@ def connect(netlink: Netlink, table: str, family: Family, fabric: Fabric) -> Non
 
 
 def disconnect(netlink: Netlink, table: str, fabric: Fabric) -> None:
-    """Forget a network, as far as it is still there."""
+    """Forget a network, as far as it is still there. A transaction that fails waits for a grace
+    period of RCU, so where its bridge is unknown nothing is tried."""
     for family in fabric.families:
+        if not _is_told_of(netlink, table, family, fabric.bridge):
+            continue
         for name, elements in _all_elements(family, (fabric,)).items():
             for message in _in_messages(table, family, {name: elements}, nft.delete_elements):
                 _try(netlink, message)

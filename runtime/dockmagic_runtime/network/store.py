@@ -285,18 +285,19 @@ class NetworkStore:
         directory = f"{self.place.networks}/{network_id}"
         known = fabric.read(directory)
         if known is not None:
-            self._take_off_host(known)
-        try:
-            remove_tree(directory)
-        except FileNotFoundError:
-            pass  # somebody else saw it too
+            with Netlink() as netlink:
+                if rtnl.find_link(netlink, known.bridge) is not None:
+                    bridge.remove(netlink, known.bridge)
+            self._forget(known, directory)
+        _remove_directory(directory)
 
-    def _take_off_host(self, known: Fabric) -> None:
-        with Netlink() as netlink:
-            if rtnl.find_link(netlink, known.bridge) is not None:
-                bridge.remove(netlink, known.bridge)
+    def _forget(self, known: Fabric, directory: str) -> None:
+        """Its rules, its directory, and once more its rules: who made the table again meanwhile
+        had still read of it there."""
         try:
             with needs_nftables(), Netlink(NETLINK_NETFILTER) as netfilter:
+                nft.disconnect(netfilter, self.place.table, known)
+                _remove_directory(directory)
                 nft.disconnect(netfilter, self.place.table, known)
         except Unsupported:
             pass  # where we may have no rules, there are none of ours
@@ -316,7 +317,20 @@ class NetworkStore:
             try:
                 self._demolish(network_id)
             except PermissionError:
-                continue  # it takes rights that we have not: left to who has them
+                return  # it takes rights that we have not: left to who has them
+        if orphans:
+            self._know_all_again()
+
+    def _know_all_again(self) -> None:
+        """What was demolished late may have had the subnet of a network that was made since."""
+        everything = fabric.everything(self.place.networks)
+        try:
+            with needs_nftables(), Netlink(NETLINK_NETFILTER) as netfilter:
+                for known, family in ((one, each) for one in everything for each in one.families):
+                    if nft.knows(netfilter, self.place.table, family, known.bridge):
+                        nft.connect(netfilter, self.place.table, family, known)
+        except Unsupported:
+            pass  # without a table, or the right to it, nothing was taken from them
 
     def remove_all(self) -> None:
         """Take the tables and all bridges off the host; they come back with the next start."""
@@ -333,6 +347,13 @@ class NetworkStore:
             str(self._area.root),
             Event(type="network", action=action, id=network.id, attributes=attributes),
         )
+
+
+def _remove_directory(directory: str) -> None:
+    try:
+        remove_tree(directory)
+    except FileNotFoundError:
+        pass  # somebody else saw it too
 
 
 def _bridge_of(network: Network) -> bridge.Bridge:
