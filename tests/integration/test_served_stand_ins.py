@@ -128,3 +128,14 @@ def test_what_only_root_can_do_is_said(engine: Engine) -> None:
         0,
         "start.sh: NB_UID=7 needs a container that starts as root\n",
     )
+
+
+def test_what_the_stand_in_does_not_know_is_said(engine: Engine) -> None:
+    command = ("start-notebook.sh", "--version")
+    spec = ContainerSpec(image=NOTEBOOK, command=command, env=("GEN_CERT=yes", "RESTARTABLE=no"))
+    ended = collect(engine.run(spec))
+    assert ended.code == 0
+    assert ended.stderr.splitlines()[:2] == [
+        "start-notebook.sh: this stand-in does not know GEN_CERT",
+        "start-notebook.sh: this stand-in does not know RESTARTABLE",
+    ]
