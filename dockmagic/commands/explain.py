@@ -40,7 +40,8 @@ def parser() -> Parser:
         also="With run, the container is run for real, and explained when it has ended.\n"
         "The supervisor is the process that stays with the container, the child becomes it;\n"
         "network is the supervisor again, which plugs it in while the child mounts.\n"
-        "Of a build it tells why each step was found in the cache, or was not.",
+        "Of a build it tells why each step was found in the cache, or was not; build alone is\n"
+        "the newest image that was built here.",
     )
 
 
@@ -145,9 +146,12 @@ def _named(engine: Engine, name: str, arguments: Arguments) -> Outcome:
         return _explained(engine.explain(name), arguments)
     except NotFound as no_container:
         try:
+            if name == "build":
+                return explain_build.explain_newest(engine)
             return explain_build.explain(engine, name)
         except NotFound as no_build:
-            raise (no_build if _is_image(engine, name) else no_container) from None
+            is_about_build = name == "build" or _is_image(engine, name)
+            raise (no_build if is_about_build else no_container) from None
 
 
 def _is_image(engine: Engine, name: str) -> bool:

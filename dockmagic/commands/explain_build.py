@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from dockmagic.commands.build import Built
 from dockmagic.commands.quantities import decimal_size
 from dockmagic.commands.result import Event, Result
 from dockmagic.commands.table import ellipsis, layout
+from dockmagic_runtime.errors import NotFound
 from dockmagic_runtime.model.explanation import BuildExplanation, ExplainedBuildStep
 
 if TYPE_CHECKING:
@@ -109,6 +111,14 @@ def _base(step: ExplainedBuildStep) -> str:
 def explain(engine: Engine, reference: str) -> ExplainedBuild:
     """How an image was built. Raises NotFound."""
     return ExplainedBuild(engine.explain_build(reference))
+
+
+def explain_newest(engine: Engine) -> ExplainedBuild:
+    """The newest image that was built here. Raises NotFound when there is none."""
+    for image in sorted(engine.images(), key=lambda one: one.created, reverse=True):
+        with suppress(NotFound):
+            return explain(engine, image.id)
+    raise NotFound("no image here was built", hint="'docker explain build .' builds one")
 
 
 def explained(engine: Engine, words: list[str]) -> Iterator[Event]:

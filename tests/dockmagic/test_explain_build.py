@@ -14,6 +14,7 @@ from dockmagic.cli import main
 from dockmagic.commands.explain_build import ExplainedBuild
 from dockmagic.errors import MagicError
 from dockmagic.widgets import bundle
+from dockmagic_runtime.errors import NotFound
 from dockmagic_runtime.model.explanation import BuildExplanation, ExplainedBuildStep
 
 
@@ -148,3 +149,24 @@ def test_a_real_build_is_explained(
     assert told.splitlines()[-1].endswith("changed: index.html")
     assert main(["explain", "site"], session) == 0
     assert capfd.readouterr().out.splitlines() == told.splitlines()[-4:]
+
+
+def test_build_alone_is_the_newest_image_that_was_built_here(
+    engine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newest = max(engine.images(), key=lambda one: one.created)
+    asked = []
+
+    def explain_build(name: str) -> BuildExplanation:
+        asked.append(name)
+        return EXPLANATION
+
+    monkeypatch.setattr(engine, "explain_build", explain_build)
+    found = commands.execute(engine, commands.parse(["explain", "build"]))
+    assert isinstance(found, ExplainedBuild)
+    assert asked == [newest.id]
+
+
+def test_build_alone_where_nothing_was_built_says_so(engine: Any) -> None:
+    with pytest.raises(NotFound, match="no image here was built"):
+        commands.execute(engine, commands.parse(["explain", "build"]))
