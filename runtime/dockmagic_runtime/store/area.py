@@ -11,6 +11,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from dockmagic_runtime.linux.placement import spread
+
 DEFAULT_ROOT = Path("/var/lib/dockmagic")
 
 
@@ -50,7 +52,10 @@ class Area:
             self.scratch,
             self.run,
         ):
-            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not path.is_dir():
+                path.mkdir(mode=0o700, parents=True, exist_ok=True)
+                if path in (self.layers, self.containers, self.scratch):
+                    spread(str(path))
 
     @property
     def suffix(self) -> str:
