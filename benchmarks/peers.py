@@ -121,12 +121,15 @@ def call(command: list[str], environment: dict[str, str] | None = None) -> str:
 
 
 class Docker:
-    """dockerd, its containerd and the docker command; the daemon ends with the run."""
+    """dockerd, its containerd and the docker command; the daemon ends with the run.
+
+    `docker` is that command; `namespaces` are where its host is.
+    """
 
     name = "Docker"
 
     def __init__(self, state: Path, image: Path) -> None:
-        self._namespaces = Namespaces()
+        self.namespaces = Namespaces()
         self._environment = {
             **os.environ,
             "DOCKER_HOST": f"unix://{state}/docker.sock",
@@ -139,7 +142,7 @@ class Docker:
         self._log = (state / "dockerd.log").open("w")
         self._daemon = subprocess.Popen(
             [
-                *self._namespaces.enter(),
+                *self.namespaces.enter(),
                 "dockerd",
                 f"--host=unix://{state}/docker.sock",
                 f"--data-root={state}/data",
@@ -154,31 +157,31 @@ class Docker:
         with contextlib.ExitStack() as undo:
             undo.callback(self.close)
             self._await_daemon()
-            self._docker("import", str(image), "busybox")
-            self.version = self._docker("version", "--format", "{{.Server.Version}}").strip()
+            self.docker("import", str(image), "busybox")
+            self.version = self.docker("version", "--format", "{{.Server.Version}}").strip()
             undo.pop_all()
 
     def _await_daemon(self) -> None:
         deadline = time.monotonic() + 60
         while True:
             try:
-                self._docker("version")
+                self.docker("version")
                 return
             except RuntimeError:
                 if self._daemon.poll() is not None or time.monotonic() > deadline:
                     raise
                 time.sleep(0.2)
 
-    def _docker(self, *words: str) -> str:
+    def docker(self, *words: str) -> str:
         return call(["docker", *words], self._environment)
 
     def prepare(self, running: int) -> None:
         for number in range(running):
             self._start(f"bench{number}")
-        self._docker("run", "--name", BIG, "busybox", "sh", "-c", FILL)
+        self.docker("run", "--name", BIG, "busybox", "sh", "-c", FILL)
 
     def _start(self, name: str) -> None:
-        self._docker("run", "-d", "--name", name, "busybox", "sleep", "3600")
+        self.docker("run", "-d", "--name", name, "busybox", "sleep", "3600")
 
     def can(self, row: str) -> bool:
         return True
@@ -187,20 +190,20 @@ class Docker:
         if row in (BUILD, REBUILD, LARGE):
             cache = ("--no-cache",) if row == BUILD else ()
             context = self._large if row == LARGE else self._context
-            self._docker("build", "-q", *cache, str(context))
+            self.docker("build", "-q", *cache, str(context))
         elif row == SIDE:
             side_by_side(self._start)
         elif row == COPY:
             self._copies += 1
-            self._docker("cp", f"{BIG}:{BIG_PATH}", f"{self._state}/copy{self._copies}")
+            self.docker("cp", f"{BIG}:{BIG_PATH}", f"{self._state}/copy{self._copies}")
         else:
-            self._docker(*_WORDS[row])
+            self.docker(*_WORDS[row])
 
     def undo(self, row: str) -> None:
         if row == SIDE:
-            self._docker("rm", "-f", *SIDE_NAMES)
+            self.docker("rm", "-f", *SIDE_NAMES)
         elif row == COMMIT:
-            self._docker("cp", str(another_file(self._state)), f"{BIG}:/another")
+            self.docker("cp", str(another_file(self._state)), f"{BIG}:/another")
 
     def memory(self) -> float:
         """Without the daemons, which all share."""
@@ -209,12 +212,12 @@ class Docker:
 
     def close(self) -> None:
         with contextlib.suppress(RuntimeError):
-            if names := self._docker("ps", "-a", "-q").split():
-                self._docker("rm", "-f", *names)
+            if names := self.docker("ps", "-a", "-q").split():
+                self.docker("rm", "-f", *names)
         self._daemon.send_signal(signal.SIGTERM)
         self._daemon.wait(60)
         self._log.close()
-        self._namespaces.close()
+        self.namespaces.close()
 
 
 # podman's defaults are above ours, and a machine without CAP_SYS_RESOURCE cannot raise its own
