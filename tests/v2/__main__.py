@@ -32,7 +32,7 @@ SELECTION = (
     "tests/integration/test_losses.py",
     "tests/integration/test_modes.py",
     "tests/integration/test_survival.py",
-    "tests/integration/test_volumes.py",
+    "tests/integration/volumes",
 )
 
 
