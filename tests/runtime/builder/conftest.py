@@ -146,3 +146,38 @@ def site(area: Area, tmp_path: Path) -> Iterator[Site]:
     left = sorted(path.name for path in area.scratch.iterdir())
     database.close()
     assert left == [], "a build left temporary files"
+
+
+SITE = """\
+FROM scratch
+LABEL maintainer="me"
+COPY index.html /htdocs/
+RUN touch
+CMD ["httpd"]
+"""
+
+
+def touch(process: StepProcess) -> None:
+    Path(process.upper, "made").write_text("by the step")
+
+
+@pytest.fixture
+def mysite(site: Site) -> Site:
+    site.write("index.html", "hello")
+    site.runner.commands["touch"] = touch
+    return site
+
+
+def cached(site: Site, dockerfile: str, **request: object) -> list[bool]:
+    return [step.cached for step in site.steps(dockerfile, **request)]
+
+
+def reasons(site: Site, dockerfile: str, **request: object) -> list[str]:
+    return [step.reason for step in site.steps(dockerfile, **request)]
+
+
+def forget_layers(site: Site, which: str) -> None:
+    with site.database.transaction() as connection:
+        connection.execute("DELETE FROM tags")
+        connection.execute("DELETE FROM images")
+        connection.execute(f"DELETE FROM layers WHERE {which}")
