@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import tarfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from dockmagic_runtime.images.layers import LayerStore
 from dockmagic_runtime.images.store import ImageStore
+from dockmagic_runtime.images.unpack import Unpacked, unpack
 from dockmagic_runtime.store.area import Area
 from dockmagic_runtime.store.database import Database
+from dockmagic_runtime.testing.trees import Member, make_tar, snapshot
 
 
 @pytest.fixture
@@ -44,3 +49,41 @@ def upper(area: Area, database: Database) -> Callable[[dict[str, str]], str]:
         return str(top)
 
     return make
+
+
+DIR, SYM, LNK, CHR, BLK, FIFO = (
+    tarfile.DIRTYPE,
+    tarfile.SYMTYPE,
+    tarfile.LNKTYPE,
+    tarfile.CHRTYPE,
+    tarfile.BLKTYPE,
+    tarfile.FIFOTYPE,
+)
+
+
+@pytest.fixture
+def layer(tmp_path: Path) -> Path:
+    path = tmp_path / "layer"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def victim(tmp_path: Path) -> Iterator[Path]:
+    """A directory outside the layer that must look the same afterwards."""
+    path = tmp_path / "victim"
+    path.mkdir()
+    (path / "file").write_text("precious")
+    before = snapshot(path), os.stat(path / "file").st_nlink, sorted(os.listdir(tmp_path))
+    yield path
+    after = snapshot(path), os.stat(path / "file").st_nlink
+    assert after == before[:2], "THE HOST WAS CHANGED"
+    assert set(os.listdir(tmp_path)) <= {*before[2], "layer", "low"}, "THE HOST WAS CHANGED"
+
+
+def put(layer: Path, *members: Member, **options: object) -> Unpacked:
+    return unpack(make_tar(*members), str(layer), **options)  # type: ignore[arg-type]
+
+
+def names(layer: Path) -> list[str]:
+    return sorted(snapshot(layer))
