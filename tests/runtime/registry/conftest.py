@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -18,6 +19,7 @@ import pytest
 from dockmagic_runtime.registry.client import RegistryClient
 from dockmagic_runtime.registry.credentials import Credentials
 from dockmagic_runtime.registry.endpoint import Endpoint
+from dockmagic_runtime.registry.manifest import Descriptor
 from dockmagic_runtime.registry.retry import RetryPolicy
 from dockmagic_runtime.testing.registry import FakeRegistry
 
@@ -160,3 +162,17 @@ def make_certificate(folder: Path) -> tuple[Path, Path]:
 def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealRegistry]:
     with serve(tmp_path_factory.mktemp("registry")) as registry:
         yield registry
+
+
+BLOB = os.urandom(3 << 20)
+BIG = "GET /v2/app/blobs/"
+
+
+def put_blob(fake: FakeRegistry, data: bytes = BLOB) -> Descriptor:
+    digest = fake.add_blob("app", data)
+    return Descriptor(media_type="application/octet-stream", digest=digest, size=len(data))
+
+
+def read_blob(client: RegistryClient, descriptor: Descriptor) -> bytes:
+    with client.open_blob("app", descriptor) as stream:
+        return stream.read()

@@ -10,28 +10,12 @@ import pytest
 
 from dockmagic_runtime.errors import InvalidInput, NotFound, RemoteFailed
 from dockmagic_runtime.registry.client import RegistryClient
-from dockmagic_runtime.registry.credentials import Credentials
 from dockmagic_runtime.registry.endpoint import Endpoint
-from dockmagic_runtime.registry.errors import AccessDenied, ConnectionLost, RegistryUnreachable
+from dockmagic_runtime.registry.errors import ConnectionLost, RegistryUnreachable
 from dockmagic_runtime.registry.manifest import OCI_INDEX, OCI_MANIFEST, Descriptor
 from dockmagic_runtime.testing.registry import FakeRegistry, Fault
 
-from .conftest import USER, Connect, Pauses
-
-ADA = Credentials(username=USER[0], password=USER[1])
-BLOB = os.urandom(3 << 20)
-BIG = "GET /v2/app/blobs/"
-
-
-def _blob(fake: FakeRegistry, data: bytes = BLOB) -> Descriptor:
-    digest = fake.add_blob("app", data)
-    return Descriptor(media_type="application/octet-stream", digest=digest, size=len(data))
-
-
-def _read(client: RegistryClient, descriptor: Descriptor) -> bytes:
-    with client.open_blob("app", descriptor) as stream:
-        return stream.read()
-
+from .conftest import BIG, BLOB, Connect, Pauses, put_blob, read_blob
 
 # -------------------------------------------------------------------- manifests
 
@@ -99,7 +83,7 @@ def test_words_of_the_registry_are_made_safe_to_show(
 def test_a_blob_is_read_whole_however_small_the_pieces(
     fake: FakeRegistry, client: RegistryClient
 ) -> None:
-    descriptor = _blob(fake, BLOB[:1000])
+    descriptor = put_blob(fake, BLOB[:1000])
     with client.open_blob("app", descriptor) as stream:
         pieces = iter(lambda: stream.read(7), b"")
         assert b"".join(pieces) == BLOB[:1000]
@@ -107,7 +91,7 @@ def test_a_blob_is_read_whole_however_small_the_pieces(
 
 
 def test_an_empty_blob_needs_no_request(fake: FakeRegistry, client: RegistryClient) -> None:
-    assert _read(client, _blob(fake, b"")) == b""
+    assert read_blob(client, put_blob(fake, b"")) == b""
     assert not fake.requests("blobs")
 
 
@@ -120,9 +104,9 @@ def test_a_missing_blob_is_told_when_it_is_opened(client: RegistryClient) -> Non
 def test_a_broken_connection_is_taken_up_where_it_broke(
     fake: FakeRegistry, client: RegistryClient, pauses: Pauses
 ) -> None:
-    descriptor = _blob(fake)
+    descriptor = put_blob(fake)
     fake.fail(Fault(match=BIG, drop_after=1_500_000))
-    assert _read(client, descriptor) == BLOB
+    assert read_blob(client, descriptor) == BLOB
     assert [one.header("range") for one in fake.requests(BIG)] == ["", "bytes=1500000-"]
     assert pauses == [0.5]
 
@@ -130,16 +114,16 @@ def test_a_broken_connection_is_taken_up_where_it_broke(
 def test_a_server_without_ranges_is_skipped_to_the_place(
     fake: FakeRegistry, client: RegistryClient
 ) -> None:
-    descriptor = _blob(fake)
+    descriptor = put_blob(fake)
     fake.fail(Fault(match=BIG, drop_after=1_500_000))
     fake.fail(Fault(match=BIG, ignore_range=True))
-    assert _read(client, descriptor) == BLOB
+    assert read_blob(client, descriptor) == BLOB
 
 
 def test_progress_forgives_earlier_breaks(fake: FakeRegistry, client: RegistryClient) -> None:
     data = os.urandom(8 << 20)
     fake.fail(Fault(match=BIG, times=6, drop_after=(1 << 20) + 1))
-    assert _read(client, _blob(fake, data)) == data
+    assert read_blob(client, put_blob(fake, data)) == data
 
 
 def test_breaks_without_progress_end_it_with_growing_waits(
@@ -147,7 +131,7 @@ def test_breaks_without_progress_end_it_with_growing_waits(
 ) -> None:
     fake.fail(Fault(match=BIG, times=99, drop_after=10))
     with pytest.raises(ConnectionLost, match="unexpected EOF"):
-        _read(client, _blob(fake))
+        read_blob(client, put_blob(fake))
     assert pauses == [0.5, 1.0, 2.0, 4.0]
     assert len(fake.requests(BIG)) == 5
 
@@ -155,7 +139,7 @@ def test_breaks_without_progress_end_it_with_growing_waits(
 def test_row_32_a_flipped_byte_is_an_error_and_not_the_end_of_the_stream(
     fake: FakeRegistry, client: RegistryClient
 ) -> None:
-    descriptor = _blob(fake)
+    descriptor = put_blob(fake)
     fake.fail(Fault(match=BIG, flip=12345))
     with client.open_blob("app", descriptor) as stream:
         assert len(b"".join(stream.read(1 << 20) for _ in range(3))) == len(BLOB)
@@ -171,7 +155,7 @@ def test_row_32_a_flipped_byte_is_an_error_and_not_the_end_of_the_stream(
 def test_row_32_a_blob_of_another_size_is_refused_before_it_is_read(
     fake: FakeRegistry, client: RegistryClient
 ) -> None:
-    descriptor = _blob(fake)
+    descriptor = put_blob(fake)
     fake.fail(Fault(match=BIG, surplus=b"more"))
     with pytest.raises(RemoteFailed, match=f"promises {len(BLOB)}"):
         client.open_blob("app", descriptor)
@@ -180,7 +164,7 @@ def test_row_32_a_blob_of_another_size_is_refused_before_it_is_read(
 def test_row_32_a_false_content_length_is_refused(
     fake: FakeRegistry, client: RegistryClient
 ) -> None:
-    descriptor = _blob(fake)
+    descriptor = put_blob(fake)
     fake.fail(Fault(match=BIG, claim=5))
     with pytest.raises(RemoteFailed, match=f"promises {len(BLOB)}"):
         client.open_blob("app", descriptor)
@@ -189,7 +173,7 @@ def test_row_32_a_false_content_length_is_refused(
 def test_a_range_that_was_not_asked_for_is_refused(
     fake: FakeRegistry, client: RegistryClient
 ) -> None:
-    descriptor = _blob(fake)
+    descriptor = put_blob(fake)
     answer = {"Content-Range": f"bytes 9-{len(BLOB)}/{len(BLOB)}"}
     fake.fail(Fault(match=BIG, status=206, headers=answer, body=BLOB[9:]))
     with pytest.raises(RemoteFailed, match="another range"):
@@ -199,7 +183,7 @@ def test_a_range_that_was_not_asked_for_is_refused(
 def test_what_an_earlier_attempt_has_is_verified_and_not_fetched_again(
     fake: FakeRegistry, client: RegistryClient
 ) -> None:
-    descriptor = _blob(fake)
+    descriptor = put_blob(fake)
     with client.open_blob("app", descriptor, begun=io.BytesIO(BLOB[:1000])) as stream:
         assert stream.position == 1000
         assert stream.read() == BLOB[1000:]
@@ -214,7 +198,7 @@ def test_what_an_earlier_attempt_has_is_verified_and_not_fetched_again(
 def test_what_is_there_in_whole_is_only_verified(
     fake: FakeRegistry, client: RegistryClient
 ) -> None:
-    descriptor = _blob(fake)
+    descriptor = put_blob(fake)
     with client.open_blob("app", descriptor, begun=io.BytesIO(BLOB)) as stream:
         assert stream.read() == b""
     assert not fake.seen
@@ -276,7 +260,7 @@ def test_connections_are_kept(fake: FakeRegistry, client: RegistryClient) -> Non
 
 
 def test_a_closed_client_ends_what_waits_for_it(fake: FakeRegistry, client: RegistryClient) -> None:
-    stream = client.open_blob("app", _blob(fake))
+    stream = client.open_blob("app", put_blob(fake))
     client.close()
     with stream, pytest.raises(ConnectionLost):
         stream.read()
@@ -309,152 +293,6 @@ def test_a_malformed_list_is_refused(
     fake.fail(Fault(match="tags/list", status=200, body=body))
     with pytest.raises(RemoteFailed):
         list(client.tags("app"))
-
-
-# -------------------------------------------------------------------- being let in
-
-
-@pytest.mark.parametrize("tokens", [False, True])
-def test_a_password_lets_in(connect: Connect, tokens: bool) -> None:
-    with FakeRegistry(user=USER, tokens=tokens) as fake:
-        digest = fake.add_image("app", "1", (b"layer",))
-        client = connect(fake.host, ADA)
-        client.ping()
-        manifest = client.manifest("app", "1")
-        assert manifest.digest == digest
-        assert _read(client, manifest.layers[0]) == b"layer"
-
-
-def test_one_token_serves_all_requests_of_a_scope(connect: Connect) -> None:
-    with FakeRegistry(tokens=True) as fake:
-        fake.add_image("app", "1", (b"a", b"b"))
-        client = connect(fake.host)
-        for layer in client.manifest("app", "1").layers:
-            _read(client, layer)
-        assert len(fake.requests("/token")) == 1
-        assert "scope=repository%3Aapp%3Apull" in fake.requests("/token")[0].path
-
-
-def test_a_token_that_has_become_invalid_is_replaced(connect: Connect) -> None:
-    with FakeRegistry(tokens=True) as fake:
-        digest = fake.add_image("app", "1", (b"a",))
-        client = connect(fake.host)
-        client.manifest("app", "1")
-        fake.fail(Fault(match="manifests", status=401))
-        assert client.manifest("app", "1").digest == digest
-        assert len(fake.requests("/token")) == 2
-
-
-def test_an_identity_token_is_exchanged(connect: Connect) -> None:
-    with FakeRegistry(user=USER, tokens=True) as fake:
-        fake.add_image("app", "1", (b"a",))
-        client = connect(fake.host, Credentials(identity_token=USER[1]))
-        client.manifest("app", "1")
-        assert fake.requests("POST /token")
-
-
-@pytest.mark.parametrize("tokens", [False, True])
-def test_a_stranger_is_refused_in_dockers_words(connect: Connect, tokens: bool) -> None:
-    with FakeRegistry(user=USER, tokens=tokens) as fake:
-        fake.add_image("app", "1", (b"layer",))
-        with pytest.raises(AccessDenied) as caught:
-            connect(fake.host).manifest("app", "1")
-        assert caught.value.message == (
-            f"pull access denied for {fake.host}/app, repository does not exist or may require "
-            "'docker login': denied: requested access to the resource is denied"
-        )
-
-
-def test_a_403_is_refused_in_the_same_words(fake: FakeRegistry, client: RegistryClient) -> None:
-    fake.fail(Fault(match="manifests", status=403))
-    with pytest.raises(AccessDenied, match="pull access denied for"):
-        client.manifest("app", "1")
-
-
-@pytest.mark.parametrize("tokens", [False, True])
-def test_a_wrong_password_is_told(connect: Connect, tokens: bool) -> None:
-    with FakeRegistry(user=USER, tokens=tokens) as fake:
-        client = connect(fake.host, Credentials(username="ada", password="wrong"))
-        with pytest.raises(AccessDenied) as caught:
-            client.ping()
-        assert "unauthorized" in caught.value.message
-        assert "wrong" not in str(caught.value)
-
-
-def test_credentials_of_a_helper_are_missed_only_when_the_registry_insists(
-    fake: FakeRegistry, connect: Connect
-) -> None:
-    helper = Credentials(helper="desktop")
-    digest = fake.add_image("app", "1", (b"layer",))
-    assert connect(fake.host, helper).manifest("app", "1").digest == digest
-    with (
-        FakeRegistry(user=USER) as closed,
-        pytest.raises(NotFound, match="docker-credential-desktop"),
-    ):
-        connect(closed.host, helper).manifest("app", "1")
-
-
-def test_the_first_password_waits_until_it_is_asked_for(connect: Connect) -> None:
-    with FakeRegistry(user=USER) as fake:
-        connect(fake.host, ADA).ping()
-        first, *later = fake.seen
-        assert first.header("authorization") == ""
-        assert all(one.header("authorization").startswith("Basic ") for one in later)
-
-
-# -------------------------------------------------------------------- redirects
-
-
-@pytest.mark.parametrize("tokens", [False, True])
-def test_row_34_credentials_do_not_follow_a_redirect_to_another_host(
-    connect: Connect, tokens: bool
-) -> None:
-    with FakeRegistry(user=USER, tokens=tokens) as fake, FakeRegistry() as storage:
-        descriptor = _blob(fake, b"contents")
-        storage.add_blob("app", b"contents")
-        place = f"{storage.url}/v2/app/blobs/{descriptor.digest}"
-        fake.fail(Fault(match=BIG, status=307, headers={"Location": place}))
-        assert _read(connect(fake.host, ADA), descriptor) == b"contents"
-        assert fake.requests(BIG)[-1].header("authorization")
-        assert [one.header("authorization") for one in storage.seen] == [""]
-
-
-def test_a_redirect_on_the_same_host_keeps_them(connect: Connect) -> None:
-    with FakeRegistry(user=USER) as fake:
-        descriptor = _blob(fake, b"contents")
-        place = f"/v2/app/blobs/{descriptor.digest}?again"
-        fake.fail(Fault(match=BIG, status=302, headers={"Location": place}))
-        # the first redirect is the answer to a request that was already let in
-        client = connect(fake.host, ADA)
-        client.ping()
-        assert _read(client, descriptor) == b"contents"
-        assert all(one.header("authorization") for one in fake.requests(BIG))
-
-
-def test_row_32_bytes_from_a_redirect_are_verified_too(
-    fake: FakeRegistry, client: RegistryClient
-) -> None:
-    descriptor = _blob(fake, b"contents")
-    with FakeRegistry() as storage:
-        place = f"{storage.url}/v2/app/blobs/{storage.add_blob('app', b'Contents')}"
-        fake.fail(Fault(match=BIG, status=307, headers={"Location": place}))
-        with pytest.raises(RemoteFailed, match="verification failed"):
-            _read(client, descriptor)
-
-
-def test_a_circle_of_redirects_ends(fake: FakeRegistry, client: RegistryClient) -> None:
-    fake.fail(Fault(match="manifests", times=99, status=302, headers={"Location": "?x"}))
-    with pytest.raises(RemoteFailed, match="stopped after 5 redirects"):
-        client.manifest("app", "1")
-
-
-@pytest.mark.parametrize("place", ["ftp://x.test/", "http://u:p@x.test/", "file:///etc/passwd"])
-def test_a_redirect_to_what_is_no_registrys_is_refused(
-    fake: FakeRegistry, client: RegistryClient, place: str
-) -> None:
-    fake.fail(Fault(match="manifests", status=302, headers={"Location": place}))
-    with pytest.raises(RemoteFailed, match="invalid address"):
-        client.manifest("app", "1")
 
 
 # -------------------------------------------------------------------- nobody there
