@@ -21,7 +21,7 @@ from dockmagic_runtime.errors import InvalidInput, NotFound, RemoteFailed
 from dockmagic_runtime.model.commit import CommitSpec, ImportSpec
 from dockmagic_runtime.model.container import ProcessTable
 
-from .conftest import make_image
+from .values import make_image
 
 
 class Recorder:

@@ -21,7 +21,7 @@ from dockmagic_runtime.model.events import LoadDone, PullDone, PullStatus, PushD
 from dockmagic_runtime.model.image import Image
 from dockmagic_runtime.model.search import RemoteManifest, SearchResult
 
-from .conftest import make_image
+from .values import make_image
 
 
 class Engine:

@@ -13,7 +13,7 @@ from dockmagic.commands.network_trace import Traced
 from dockmagic.widgets import bundle
 from dockmagic_runtime.model.topology import Topology
 
-from .conftest import make_topology, make_trace
+from .values import make_topology, make_trace
 
 
 def test_the_magic_draws_all_networks_or_one(run: Any, engine: Any) -> None:

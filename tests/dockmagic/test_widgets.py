@@ -29,7 +29,7 @@ from dockmagic_runtime.model.events import (
     StepOutput,
     StepStarted,
 )
-from tests.dockmagic.conftest import make_image
+from tests.dockmagic.values import make_image
 
 VOID = {"br", "img", "hr", "polyline"}
 

@@ -1,0 +1,106 @@
+"""Made-up images, explanations, topologies and traces, with everything in them that is shown."""
+
+from __future__ import annotations
+
+from dockmagic_runtime.model.explanation import ExplainedStep, Explanation
+from dockmagic_runtime.model.image import Image, ImageConfig
+from dockmagic_runtime.model.topology import Bridge, Hop, Interface, Node, Topology, Trace
+
+NOW = 1_700_000_000.0
+
+
+def make_image(tag: str, digit: str, *, labels: dict[str, str] | None = None) -> Image:
+    return Image(
+        id=f"sha256:{digit * 64}",
+        tags=(tag,),
+        created=NOW,
+        size=12_345_678,
+        config=ImageConfig(cmd=("httpd-foreground",), labels=labels or {}),
+        architecture="amd64",
+        os="linux",
+        diff_ids=("sha256:" + "1" * 64,),
+        chain_ids=("sha256:" + "1" * 64,),
+    )
+
+
+def make_explanation(id: str, name: str) -> Explanation:
+    steps = [
+        ("supervisor", "CreateCgroup", f"create the control group area/{id}", 0.0, 0.001),
+        ("child", "MountFilesystem", "mount proc on /proc", 0.002, 0.0005),
+        ("network", "CreateVeth", "create veth pair vethab ⇄ eth0", 0.0021, 0.002),
+        ("child", "MountFilesystem", "mount <b>sysfs</b> on /sys", 0.0025, 0.0005),
+        ("child", "PivotRoot", "make the overlay the root directory", 0.005, 0.0001),
+    ]
+    return Explanation(
+        container_id=id,
+        name=name,
+        steps=tuple(
+            ExplainedStep(
+                who=who,
+                name=step,
+                text=text,
+                calls=("one", "two"),
+                undoing="rmdir" if step == "CreateCgroup" else "the kernel",
+                began=began,
+                seconds=seconds,
+            )
+            for who, step, text, began, seconds in steps
+        ),
+        command=("httpd", "-D", "a b"),
+        seconds=0.0051,
+    )
+
+
+def make_topology() -> Topology:
+    """A web server on two networks, its database, and one that has the host's network."""
+    bridges = tuple(
+        Bridge(id=name, name=name, bridge=f"dm{name}", subnet=f"172.{number}.0.0/16",
+               gateway=f"172.{number}.0.1", internal=name == "back")
+        for number, name in ((18, "back"), (17, "bridge"), (19, "front"))
+    )  # fmt: skip
+    front = Interface(
+        network="front", name="eth0", veth="veth1a2b3c4", address="172.19.0.2", names=("web", "www")
+    )
+    back = Interface(
+        network="back", name="eth1", veth="veth2b3c4d5", address="172.18.0.2", names=("web",)
+    )
+    stored = Interface(
+        network="back", name="eth0", veth="veth3c4d5e6", address="172.18.0.3", names=("db",)
+    )
+    ports = (("0.0.0.0", 9999, 80, "tcp"), ("::", 9999, 80, "tcp"), ("127.0.0.1", 9443, 443, "tcp"))
+    return Topology(
+        hostname="machine",
+        uplinks=(("eth0", "192.0.2.1/24"),),
+        bridges=bridges,
+        nodes=(
+            Node(id="b" * 64, name="db", mode="", interfaces=(stored,)),
+            Node(id="d" * 64, name="eye", mode="host"),
+            Node(id="a" * 64, name="web", mode="", interfaces=(front, back), published=ports),
+        ),
+    )
+
+
+def make_trace(target: str) -> Trace:
+    """By the proxy for localhost, else by a rule; nobody listens where a port is odd."""
+    by_proxy = target.startswith("localhost")
+    rule = Hop(kind="rule", what="nftables: published, from this host", before=3, after=4,
+               detail="192.0.2.1:9999 becomes 172.19.0.2:80",
+               rule="chain publish_here, map published: tcp . 9999 : 172.19.0.2 . 80")  # fmt: skip
+    proxy = Hop(kind="proxy", what="the port is held by a socket of web's supervisor")
+    return Trace(
+        target=target,
+        address="127.0.0.1",
+        port=9999,
+        protocol="tcp",
+        way="proxy" if by_proxy else "translated",
+        container="web",
+        answered=not target.endswith("1"),
+        remark="trace 192.0.2.1:9999" if by_proxy else "",
+        hops=(
+            Hop(kind="client", what=f"a program on this host connects to {target}"),
+            proxy if by_proxy else rule,
+            Hop(kind="veth", what="the cable's end in the bridge", detail="veth1a2b3c4",
+                before=100, after=250),
+            Hop(kind="process", what="httpd listens on port 80"),
+        ),
+    )  # fmt: skip
