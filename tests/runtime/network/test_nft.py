@@ -62,59 +62,57 @@ WAS_PUBLISHED = match({"ct": {"key": "status"}}, "in", "dnat")
 ACCEPT, DROP, MASQUERADE = {"accept": None}, {"drop": None}, {"masquerade": None}
 
 
+def rewritten(family: str, key: list[dict[str, Any]], name: str) -> dict[str, Any]:
+    """To where the map of that name says."""
+    looked_up = {"map": {"key": {"concat": key}, "data": f"@{name}"}}
+    return {"dnat": {"family": family, "addr": looked_up}}
+
+
+def guard(family: str) -> list[list[Any]]:
+    """What comes from outside and is none of its business."""
+    destination = field(family, "daddr")
+    elsewhere = match(meta("iifname"), "!=", "@bridges")
+    own_subnet = match(destination, "==", "@subnets")
+    by_loopback = match({"concat": [destination, *PORT_KEY]}, "==", "@loopback")
+    rules = [
+        [NOT_LO, elsewhere, own_subnet, COUNTER, DROP],
+        [NOT_LO, by_loopback, COUNTER, DROP],
+    ]
+    return rules if family == "ip" else rules[:1]
+
+
+def masquerade(family: str) -> list[list[Any]]:
+    source = field(family, "saddr")
+    leaves = [match(meta("oifname"), "!=", name) for name in ("@bridges", "lo")]
+    return [
+        [match(source, "==", "@masqueraded"), *leaves, COUNTER, MASQUERADE],
+        [match(source, "==", "@subnets"), INTO, WAS_PUBLISHED, COUNTER, MASQUERADE],
+    ]
+
+
+FORWARD = [
+    [INTO, match({"ct": {"key": "state"}}, "in", ["established", "related"]), COUNTER, ACCEPT],
+    [match({"concat": [meta("iifname"), meta("oifname")]}, "==", "@together"), COUNTER, ACCEPT],
+    [match(meta("iifname"), "==", "@internal"), COUNTER, DROP],
+    [match(meta("oifname"), "==", "@internal"), COUNTER, DROP],
+    [INTO, WAS_PUBLISHED, COUNTER, ACCEPT],
+    [INTO, COUNTER, DROP],
+    [OUT_OF, COUNTER, ACCEPT],
+]
+
+
 def expected(family: str) -> dict[str, list[list[Any]]]:
     """What the rules are meant to be, as `nft -j` tells them."""
-    destination = field(family, "daddr")
-    by_address = [destination, *PORT_KEY]
-
-    def rewrite(key: list[dict[str, Any]], name: str) -> dict[str, Any]:
-        looked_up = {"map": {"key": {"concat": key}, "data": f"@{name}"}}
-        return {"dnat": {"family": family, "addr": looked_up}}
-
-    guard = [
-        [
-            NOT_LO,
-            match(meta("iifname"), "!=", "@bridges"),
-            match(destination, "==", "@subnets"),
-            COUNTER,
-            DROP,
-        ],
-        [NOT_LO, match({"concat": by_address}, "==", "@loopback"), COUNTER, DROP],
-    ]
-    one, any_ = rewrite(by_address, "published_at"), rewrite(PORT_KEY, "published")
+    one = rewritten(family, [field(family, "daddr"), *PORT_KEY], "published_at")
+    any_ = rewritten(family, PORT_KEY, "published")
     here = NOT_FOR_LOOPBACK[family]
     return {
-        "guard": guard if family == "ip" else guard[:1],
+        "guard": guard(family),
         "publish": [[LOCAL, COUNTER, one], [LOCAL, COUNTER, any_]],
         "publish_here": [[here, LOCAL, COUNTER, one], [here, LOCAL, COUNTER, any_]],
-        "masquerade": [
-            [
-                match(field(family, "saddr"), "==", "@masqueraded"),
-                match(meta("oifname"), "!=", "@bridges"),
-                match(meta("oifname"), "!=", "lo"),
-                COUNTER,
-                MASQUERADE,
-            ],
-            [
-                match(field(family, "saddr"), "==", "@subnets"),
-                INTO,
-                WAS_PUBLISHED,
-                COUNTER,
-                MASQUERADE,
-            ],
-        ],
-        "forward": [
-            [INTO, match({"ct": {"key": "state"}}, "in", ["established", "related"]), COUNTER,
-             ACCEPT],
-            [match({"concat": [meta("iifname"), meta("oifname")]}, "==", "@together"), COUNTER,
-             ACCEPT],
-            [match(meta("iifname"), "==", "@internal"), COUNTER, DROP],
-            [match(meta("oifname"), "==", "@internal"), COUNTER, DROP],
-            [INTO, WAS_PUBLISHED, COUNTER, ACCEPT],
-            [INTO, COUNTER, DROP],
-            [OUT_OF, COUNTER, ACCEPT],
-        ],
-    }  # fmt: skip
+        "masquerade": masquerade(family),
+        "forward": FORWARD,
+    }
 
 
 @pytest.mark.parametrize("family", ["ip", "ip6"])
