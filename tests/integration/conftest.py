@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import tempfile
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -108,3 +109,16 @@ def wait_for(engine: Engine, name: str, pattern: str, seconds: float = 90) -> re
         assert time.monotonic() < deadline, log(engine, name)
         time.sleep(0.05)
     return match
+
+
+def await_page(url: str, seconds: float = 20) -> str:
+    """The page at `url`, as soon as somebody answers there."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=5) as answer:
+                return str(answer.read().decode())
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
-import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,7 @@ from dockmagic_runtime.model.container import ContainerSpec, ExecSpec
 from dockmagic_runtime.model.events import BuildDone, BuildRequest, StepDone, StepOutput
 from dockmagic_runtime.model.image import Image
 
-from .conftest import collect, wait_for
+from .conftest import await_page, collect, wait_for
 
 pytestmark = [pytest.mark.root, pytest.mark.network, pytest.mark.slow]
 
@@ -55,21 +53,9 @@ def page(engine: Engine, image: str, path: str = "/", *, seconds: float = 20) ->
     """What a new container of the image answers, as soon as it does."""
     engine.run_detached(ContainerSpec(image=image, name="web", tty=True, open_stdin=True))
     try:
-        return _answer(f"http://{engine.container('web').ip_address}{path}", seconds)
+        return await_page(f"http://{engine.container('web').ip_address}{path}", seconds)
     finally:
         engine.remove("web", force=True)
-
-
-def _answer(url: str, seconds: float) -> str:
-    deadline = time.monotonic() + seconds
-    while True:
-        try:
-            with urllib.request.urlopen(url, timeout=5) as answer:
-                return str(answer.read().decode())
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
 
 
 @pytest.fixture

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import time
-import urllib.request
-
 import pytest
 
 from dockmagic_runtime import Engine
@@ -13,6 +10,8 @@ from dockmagic_runtime.errors import NotFound, RemoteFailed
 from dockmagic_runtime.model.container import ContainerSpec, Status
 from dockmagic_runtime.model.events import PullDone, PullStatus
 from dockmagic_runtime.model.image import Image
+
+from .conftest import await_page
 
 pytestmark = [pytest.mark.root, pytest.mark.network]
 
@@ -30,19 +29,6 @@ def said(engine: Engine, image: str, *command: str) -> str:
     output = b"".join(data for _, data in process.output()).decode()
     assert process.wait() == 0, output
     return output
-
-
-def fetch(url: str) -> str:
-    """The page at `url`, as soon as somebody answers there."""
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            with urllib.request.urlopen(url, timeout=5) as answer:
-                return str(answer.read().decode())
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
 
 
 @pytest.mark.parametrize("name", ["busybox", "alpine:3.19"])
@@ -92,7 +78,7 @@ def test_httpd_serves_logs_and_stops_as_the_original_does(stocked_engine: Engine
     assert image.config.stop_signal == "SIGWINCH"
     web = engine.run_detached(ContainerSpec(image="httpd", name="web"))
     address = engine.container("web").ip_address
-    assert "It works!" in fetch(f"http://{address}/")
+    assert "It works!" in await_page(f"http://{address}/")
     engine.stop("web")
     stopped = engine.container("web")
     assert (stopped.status, stopped.exit_code) == (Status.EXITED, 0)

@@ -59,38 +59,30 @@ def test_the_name_of_a_single_source_counts(tmp_path: Path) -> None:
     assert digest(tmp_path, "a") != digest(tmp_path, "b")
 
 
-def test_an_unchanged_old_file_is_read_once(tmp_path: Path) -> None:
-    path = tmp_path / "a"
+def times_read(folder: Path, *, age: int) -> int:
+    """How often a file of that age, in nanoseconds, is read when it is asked for three times."""
+    path = folder / "a"
     path.write_text("x")
-    fd = os.open(tmp_path, os.O_PATH)
+    fd = os.open(folder, os.O_PATH)
     known = FileDigests()
     try:
         with (
             patch.object(digests, "_digest", return_value="digest") as read,
-            patch("time.time_ns", return_value=path.stat().st_ctime_ns + 10**10),
+            patch("time.time_ns", return_value=path.stat().st_ctime_ns + age),
         ):
             for _ in range(3):
                 assert known.of(fd, "a", path.stat()) == "digest"
-        assert read.call_count == 1
+        return read.call_count
     finally:
         os.close(fd)
+
+
+def test_an_unchanged_old_file_is_read_once(tmp_path: Path) -> None:
+    assert times_read(tmp_path, age=10**10) == 1
 
 
 def test_a_file_changed_just_now_is_read_again(tmp_path: Path) -> None:
-    path = tmp_path / "a"
-    path.write_text("x")
-    fd = os.open(tmp_path, os.O_PATH)
-    known = FileDigests()
-    try:
-        with (
-            patch.object(digests, "_digest", return_value="digest") as read,
-            patch("time.time_ns", return_value=path.stat().st_ctime_ns + 10**6),
-        ):
-            known.of(fd, "a", path.stat())
-            known.of(fd, "a", path.stat())
-        assert read.call_count == 2
-    finally:
-        os.close(fd)
+    assert times_read(tmp_path, age=10**6) == 3
 
 
 def old_files(directory: Path, count: int) -> None:

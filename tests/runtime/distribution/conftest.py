@@ -24,6 +24,7 @@ from dockmagic_runtime.model.events import LoadDone, PullStatus
 from dockmagic_runtime.model.image import Image
 from dockmagic_runtime.store.area import Area
 from dockmagic_runtime.store.database import Database
+from dockmagic_runtime.testing.registry import FakeRegistry
 
 
 @dataclass(frozen=True)
@@ -134,3 +135,17 @@ def tar() -> Callable[[Files], bytes]:
 
 def zipped(data: bytes) -> bytes:
     return gzip.compress(data, mtime=0)
+
+
+@pytest.fixture
+def nothing_configured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No proxy of the host's, and nobody's passwords."""
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "no-config"))
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeRegistry]:
+    with FakeRegistry() as registry:
+        yield registry

@@ -24,20 +24,7 @@ from tests.runtime.registry.conftest import RealRegistry, serve
 
 from .conftest import Store
 
-pytestmark = pytest.mark.root
-
-
-@pytest.fixture(autouse=True)
-def _no_proxies(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "no-config"))
-
-
-@pytest.fixture
-def fake() -> Iterator[FakeRegistry]:
-    with FakeRegistry() as registry:
-        yield registry
+pytestmark = [pytest.mark.root, pytest.mark.usefixtures("nothing_configured")]
 
 
 @pytest.fixture(scope="module")
