@@ -7,8 +7,7 @@ import sys
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from dockmagic_runtime.containers.reconcile import Reconciler
 from dockmagic_runtime.containers.registry import Registry
@@ -20,6 +19,7 @@ from dockmagic_runtime.images.blobs import BlobStore
 from dockmagic_runtime.images.layers import LayerStore
 from dockmagic_runtime.images.store import ImageStore
 from dockmagic_runtime.linux.cgroups import detect
+from dockmagic_runtime.linux.closing import Closing
 from dockmagic_runtime.linux.syscalls import Kernel
 from dockmagic_runtime.model.container import Status
 from dockmagic_runtime.model.events import PullDone, PullEvent, PullStatus
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from dockmagic_runtime.distribution.pull import Puller
 
 
-class Rooms:
+class Rooms(Closing):
     """The rooms of one Docker area, for one process. A context manager."""
 
     def __init__(
@@ -102,17 +102,6 @@ class Rooms:
         except Conflict:
             pass  # another engine's launcher lives there too
         self._cgroups.prune(self.area.cgroup_parent)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     # The three below are loaded when they are first needed: they cost half of all imports, and
     # neither `run` nor `ps` needs them.

@@ -11,7 +11,6 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from types import TracebackType
 
 from dockmagic_runtime.containers import copy_paths
 from dockmagic_runtime.containers.events import events_of
@@ -22,13 +21,14 @@ from dockmagic_runtime.containers.tree import Tree, open_tree
 from dockmagic_runtime.errors import Conflict, DockmagicError, InvalidInput, NotFound
 from dockmagic_runtime.images.compression import Readable, decompressed
 from dockmagic_runtime.images.tree import KERNEL_FILE_SYSTEMS, TreeArchive
+from dockmagic_runtime.linux.closing import Closing
 from dockmagic_runtime.linux.root import Root
 from dockmagic_runtime.linux.syscalls import Kernel
 from dockmagic_runtime.model.container import PathStat
 from dockmagic_runtime.sandbox import users
 
 
-class TarStream:
+class TarStream(Closing):
     """A tar, chunk by chunk. Read to the end or close: it keeps the container's root open."""
 
     def __init__(self, chunks: Iterator[bytes], close: Callable[[], None]) -> None:
@@ -49,17 +49,6 @@ class TarStream:
         """Idempotent."""
         getattr(self._chunks, "close", _nothing)()  # a generator gives its descriptors back
         self._close()
-
-    def __enter__(self) -> TarStream:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _nothing() -> None:

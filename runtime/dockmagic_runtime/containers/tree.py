@@ -13,7 +13,6 @@ import os
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from types import TracebackType
 from typing import Final
 
 from dockmagic_runtime.containers import plan_files
@@ -21,6 +20,7 @@ from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.start import Starter, make_bind_sources
 from dockmagic_runtime.containers.surroundings import Surroundings
 from dockmagic_runtime.errors import Conflict, NotFound, StartFailed
+from dockmagic_runtime.linux.closing import Closing
 from dockmagic_runtime.linux.root import Root
 from dockmagic_runtime.linux.syscalls import Kernel
 from dockmagic_runtime.model.container import Status
@@ -37,7 +37,7 @@ _PAUSE: Final = 0.005  # seconds
 
 
 @dataclass(slots=True)
-class Tree:
+class Tree(Closing):
     """`root` and all that must stay open for it. A context manager; closing twice is harmless."""
 
     root: Root
@@ -46,17 +46,6 @@ class Tree:
     def close(self) -> None:
         self.root.close()
         self._held.close()
-
-    def __enter__(self) -> Tree:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def open_tree(

@@ -18,6 +18,7 @@ from dockmagic_runtime.images import archive
 from dockmagic_runtime.images.archive import ArchiveReader, ByteStream, Entry
 from dockmagic_runtime.images.compression import CHUNK, Readable, decompressed
 from dockmagic_runtime.images.limits import Limits
+from dockmagic_runtime.linux.closing import Closing
 
 _DOCUMENT_LIMIT: Final = 4 << 20
 _MAX_LINKS: Final = 8
@@ -29,7 +30,7 @@ def is_compressed(head: bytes) -> bool:
     return head.startswith(_MAGIC)
 
 
-class Members:
+class Members(Closing):
     """The regular files of one archive. A context manager."""
 
     def __init__(self, source: Readable, scratch: str) -> None:
@@ -93,12 +94,6 @@ class Members:
         os.close(self._fd)
         if self._spool is not None:
             self._spool.close()
-
-    def __enter__(self) -> Members:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 class Member:

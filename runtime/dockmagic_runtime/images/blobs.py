@@ -21,6 +21,7 @@ from typing import BinaryIO, Final, cast
 from dockmagic_runtime.errors import NotFound, RemoteFailed
 from dockmagic_runtime.images.compression import Readable
 from dockmagic_runtime.images.leftovers import GROWING, PIN
+from dockmagic_runtime.linux.closing import Closing
 from dockmagic_runtime.model.reference import digest_hex, is_digest
 from dockmagic_runtime.store.area import Area
 from dockmagic_runtime.store.locks import held_file
@@ -229,7 +230,7 @@ class BlobWriter:
             os.unlink(self._path)
 
 
-class BlobReader:
+class BlobReader(Closing):
     """Reads a blob; at its end, raises RemoteFailed if it is not what its name says."""
 
     def __init__(self, file: io.FileIO, digest: str) -> None:
@@ -253,17 +254,6 @@ class BlobReader:
 
     def close(self) -> None:
         self._file.close()
-
-    def __enter__(self) -> BlobReader:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _write(file: BinaryIO | io.FileIO, data: bytes) -> None:

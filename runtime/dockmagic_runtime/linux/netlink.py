@@ -16,7 +16,8 @@ import os
 import socket
 import struct
 from collections.abc import Iterator, Sequence
-from types import TracebackType
+
+from dockmagic_runtime.linux.closing import Closing
 
 NETLINK_ROUTE = 0
 NETLINK_NETFILTER = 12
@@ -162,7 +163,7 @@ def parse(datagram: bytes) -> Iterator[Answer]:
         offset += length + -length % 4
 
 
-class Netlink:
+class Netlink(Closing):
     """One netlink socket, used by one thread. Also a context manager.
 
     With `descriptor` it speaks through a socket that somebody else opened, perhaps inside a
@@ -271,17 +272,6 @@ class Netlink:
 
     def close(self) -> None:
         self._socket.close()
-
-    def __enter__(self) -> Netlink:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _failure(message: Message, answer: Answer) -> OSError:

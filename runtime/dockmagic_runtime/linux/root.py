@@ -13,10 +13,10 @@ import errno
 import os
 import stat as _stat
 from collections.abc import Iterator
-from types import TracebackType
 from typing import Final
 
 from dockmagic_runtime.linux import constants as c
+from dockmagic_runtime.linux.closing import Closing
 from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.linux.removal import remove_tree_at
 from dockmagic_runtime.linux.resolve import DIRECTORY, MakeDirectory, check, failure, resolve
@@ -27,7 +27,7 @@ _READ_LIMIT: Final = 16 * 1024 * 1024
 _ABSENT: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)
 
 
-class Root:
+class Root(Closing):
     """A directory that paths cannot leave. Owns `fd`; a context manager."""
 
     __slots__ = ("_by_hand", "_linux", "fd")
@@ -51,17 +51,6 @@ class Root:
         fd, self.fd = self.fd, -1
         if fd >= 0:
             os.close(fd)
-
-    def __enter__(self) -> Root:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def open(self, path: str, flags: int = os.O_RDONLY, mode: int = 0) -> int:
         """open(2) inside the root: links are followed unless O_NOFOLLOW is in `flags`.

@@ -9,10 +9,10 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable
-from types import TracebackType
 from typing import BinaryIO, Final
 
 from dockmagic_runtime.errors import RemoteFailed
+from dockmagic_runtime.linux.closing import Closing
 from dockmagic_runtime.registry.errors import ConnectionLost
 from dockmagic_runtime.registry.manifest import Descriptor
 from dockmagic_runtime.registry.retry import Retries
@@ -23,7 +23,7 @@ _PROGRESS: Final = 1 << 20  # a connection that brought this much does not count
 _RANGE = re.compile(r"bytes (\d{1,19})-\d{1,19}/(?:\d{1,19}|\*)")
 
 
-class BlobStream:
+class BlobStream(Closing):
     """Readable and a context manager. `fetch` answers with the blob from an offset on; what it
     has to repeat counts as a failure of this stream.
     """
@@ -79,17 +79,6 @@ class BlobStream:
         if self._response is not None:
             self._response.close()
             self._response = None
-
-    def __enter__(self) -> BlobStream:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     @property
     def _name(self) -> str:

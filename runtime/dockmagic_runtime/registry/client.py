@@ -15,11 +15,11 @@ from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from types import TracebackType
 from typing import Any, BinaryIO, Final
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 from dockmagic_runtime.errors import EngineBug, NotFound, RemoteFailed
+from dockmagic_runtime.linux.closing import Closing
 from dockmagic_runtime.model.reference import ImageReference, is_digest
 from dockmagic_runtime.registry import answers, challenge
 from dockmagic_runtime.registry.authorization import Authorizer, Scopes
@@ -52,7 +52,7 @@ _MAX_PAGES: Final = 1000
 _NEXT = re.compile(r'<([^>]*)>\s*;\s*rel="?next"?')
 
 
-class RegistryClient:
+class RegistryClient(Closing):
     """Thread-safe. `close` also ends, from any thread, what is on its way."""
 
     def __init__(
@@ -82,17 +82,6 @@ class RegistryClient:
     def close(self) -> None:
         self._ended.set()
         self._transport.close()
-
-    def __enter__(self) -> RegistryClient:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     # ---------------------------------------------------------------- reading
 

@@ -18,6 +18,7 @@ from urllib.parse import urljoin, urlsplit
 
 import dockmagic_runtime.registry.tls as certificates
 from dockmagic_runtime.errors import RemoteFailed
+from dockmagic_runtime.linux.closing import Closing
 from dockmagic_runtime.registry.dial import dial
 from dockmagic_runtime.registry.endpoint import Origin
 from dockmagic_runtime.registry.errors import ConnectionLost
@@ -76,7 +77,7 @@ class _Line:
         self.socket.close()
 
 
-class Response:
+class Response(Closing):
     """One answer; read it to its end or close it, then its connection is free again."""
 
     def __init__(self, transport: Transport, line: _Line, inner: HTTPResponse, url: str) -> None:
@@ -116,12 +117,6 @@ class Response:
         is_whole = inner.isclosed() and not inner.will_close and not inner.length
         inner.close()
         self._transport.give_back(self._line, reusable=is_whole)
-
-    def __enter__(self) -> Response:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
 
 class Transport:
