@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -170,7 +169,6 @@ class Ours:
     def close(self) -> None:
         self._engine.uninstall()
         self._engine.close()
-        shutil.rmtree(self._engine.area.run)
 
 
 def seconds_of(row: str, area: Path) -> float:

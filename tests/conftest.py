@@ -174,7 +174,6 @@ def stock() -> Path:
             if name not in present:
                 list(engine.pull(name))
         engine.uninstall()
-    shutil.rmtree(Area.at(root).run, ignore_errors=True)
     for old in STOCK.iterdir():
         if old != root:
             shutil.rmtree(old)
@@ -198,7 +197,6 @@ def servers() -> Iterator[Engine]:
                 list(engine.pull(name))
         yield engine
         engine.uninstall()
-    shutil.rmtree(Area.at(root).run, ignore_errors=True)
     for old in SERVER_STOCK.iterdir():
         if old != root:
             shutil.rmtree(old)

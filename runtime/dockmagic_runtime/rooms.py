@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Iterator
@@ -64,6 +65,7 @@ class Rooms(Closing):
             self._cgroups,
         )
         self._sampler = Sampler(self._registry, self._cgroups)
+        self._dismantled = False
         self._catalogue_policy = catalogue
         reconciler = Reconciler(self._starter)
         self._registry.on_lost = reconciler.bury
@@ -73,6 +75,8 @@ class Rooms(Closing):
         """End the launcher and close the database. Idempotent."""
         self._launcher.close()
         self._networks.close()
+        if self._dismantled:
+            self._leave_run()
         self._database.close()
 
     def uninstall(self) -> None:
@@ -87,13 +91,29 @@ class Rooms(Closing):
     def dismantle(self) -> None:
         """Take the area's bridge, table and cgroups off the host, when nothing of it runs.
 
-        They come back with the next start. Raises Conflict while a container is alive.
+        They come back with the next start. Raises Conflict while a container is alive. If there
+        are no containers at all, the run directory goes when the engine is closed.
         """
         alive = [one.name for one, now in self._registry.all() if Status(now.status).is_alive]
         if alive:
             raise Conflict(f"{', '.join(alive)} still run", hint="stop them first")
         self._networks.remove_all()
         self._leave_cgroups()
+        self._dismantled = True
+
+    def _leave_run(self) -> None:
+        """This engine may have started something since, and others work here too.
+
+        While there are containers it stays: who opens the area and finds a new one takes the
+        machine for rebooted, and starts what its policy brings back.
+        """
+        self._dismantled = False
+        if not self._registry.all():
+            try:
+                self.area.run.rmdir()
+            except OSError as error:
+                if error.errno not in (errno.ENOENT, errno.ENOTEMPTY):
+                    raise
 
     def _leave_cgroups(self) -> None:
         self._launcher.close()  # it lives among the supervisors; the next start makes a new one

@@ -314,7 +314,6 @@ def small(tmp_path: Path) -> Iterator[Engine]:
             list(engine.pull("busybox"))
             yield engine
             engine.uninstall()
-            engine.area.run.rmdir()
     finally:
         linux.umount(root, c.MNT_DETACH)
 

@@ -1,0 +1,77 @@
+"""What is left of an area on the host when it is taken off."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dockmagic_runtime import Engine
+from dockmagic_runtime.errors import Conflict
+from dockmagic_runtime.model.container import ContainerSpec, RestartPolicy, Status
+from dockmagic_runtime.store.area import Area
+from dockmagic_runtime.testing.host import HostSnapshot, left_behind
+
+from .conftest import collect
+
+pytestmark = [pytest.mark.root, pytest.mark.network]
+
+
+@pytest.fixture
+def root(stocked_engine: Engine) -> Path:
+    """An area with an image, open in one engine already."""
+    return stocked_engine.area.root
+
+
+def make(engine: Engine, name: str, **spec: object) -> None:
+    engine.run_detached(
+        ContainerSpec(image="busybox", name=name, command=("sleep", "1000"), **spec)  # type: ignore[arg-type]
+    )
+
+
+def left_of(area: Area) -> str:
+    """This area is looked for alone, and as if the host had been empty."""
+    return left_behind(HostSnapshot.nothing(), area)
+
+
+def test_nothing_of_an_uninstalled_area_is_left_on_the_host(root: Path) -> None:
+    with Engine(root) as engine:
+        make(engine, "one")
+        engine.uninstall()
+    assert not left_of(engine.area)
+
+
+def test_what_is_opened_after_that_works_as_before(root: Path) -> None:
+    for _ in range(2):
+        with Engine(root) as engine:
+            make(engine, "one")
+            engine.uninstall()
+        assert not engine.area.run.exists()
+
+
+@pytest.mark.parametrize("network", ["bridge", "none"])
+def test_an_engine_that_was_open_meanwhile_goes_on(stocked_engine: Engine, network: str) -> None:
+    with Engine(stocked_engine.area.root) as other:
+        other.uninstall()
+    assert not stocked_engine.area.run.exists()
+    spec = ContainerSpec(image="busybox", command=("echo", "on"), network=network)
+    assert collect(stocked_engine.run(spec)).stdout == "on\n"
+
+
+def test_a_running_container_is_in_the_way(stocked_engine: Engine) -> None:
+    make(stocked_engine, "one")
+    with pytest.raises(Conflict, match="one still run"):
+        stocked_engine.dismantle()
+    assert stocked_engine.container("one").status is Status.RUNNING
+
+
+def test_a_stopped_container_is_not_started_by_who_opens_the_area_next(root: Path) -> None:
+    """A new run directory would look like a reboot."""
+    with Engine(root) as engine:
+        make(engine, "one", restart=RestartPolicy(name="always"))
+        engine.stop("one", timeout=0)
+        engine.dismantle()
+    with Engine(root) as engine:
+        assert engine.container("one").status is Status.EXITED
+        engine.uninstall()
+    assert not left_of(engine.area)
