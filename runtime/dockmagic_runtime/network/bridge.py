@@ -89,6 +89,9 @@ def _make(linux: Linux, netlink: Netlink, wanted: Bridge) -> None:
     _refuse_router_advertisements(linux, wanted.name)
     if wanted.gateway6:
         _set(linux, wanted.name, "disable_ipv6", b"0")
+        # who looks for a container's neighbour address must have one that is no more in doubt:
+        # for two seconds this host would ask nobody, and packets from elsewhere would wait
+        _set(linux, wanted.name, "accept_dad", b"0")
     netlink.transact(
         *([] if wanted.gateway6 else [rtnl.without_link_local(made.index)]),
         *_addresses(made.index, wanted),

@@ -115,6 +115,13 @@ def test_from_this_host_by_every_address_of_its(host6: Host) -> None:
         assert host6.here(ask, address, 8080)[1] == b"hello"
 
 
+def test_no_address_of_a_new_bridge_is_in_doubt(host6: Host) -> None:
+    # with one that is, this host would ask no container for its neighbour address for two seconds
+    guest(host6, network("a", 1), 2)
+    assert ip("-6", "address", "show", "dev", "dma", "scope", "link")
+    assert ip("-6", "address", "show", "dev", "dma", "tentative") == ""
+
+
 def test_from_another_container_of_the_network_itself_and_another_network(host6: Host) -> None:
     web = guest(host6, network("a", 1), 2, WEB)
     near, far = guest(host6, network("a", 1), 3), guest(host6, network("b", 2), 2)
