@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from dockmagic.commands.flags import Arguments, Parser
 from dockmagic.commands.result import Result
-from dockmagic.commands.table import layout
-from dockmagic_runtime.model.topology import Hop, Trace
+from dockmagic_runtime.model.topology import Hop, Route, Trace
 
 if TYPE_CHECKING:
     from dockmagic_runtime.engine import Engine
 
-_WAYS = {
+WAYS = {
     "translated": "by address translation",
     "proxy": "by the port proxy",
     "direct": "directly",
 }
+_WIDTH = 76
 
 
 def parser() -> Parser:
@@ -28,7 +31,8 @@ def parser() -> Parser:
         minimum=1,
         maximum=1,
         also="The probe is a real connection: the counters are those of this kernel's rules,\n"
-        "before and after it.",
+        "before and after it. Where localhost is served by the port proxy, a second probe\n"
+        "takes the way of those who come by this host's own address.",
     )
 
 
@@ -36,32 +40,30 @@ def parser() -> Parser:
 class Traced(Result):
     trace: Trace
 
-    @property
-    def verdict(self) -> str:
-        trace = self.trace
-        how = f"{trace.target} leads to {trace.container} {_WAYS[trace.way]}"
-        return how if trace.answered else f"{how}, but nobody takes the connection there"
+    def verdict(self, route: Route) -> str:
+        how = f"{route.name} leads to {self.trace.container} {WAYS[route.way]}"
+        return f"{how}, but {route.failure}" if route.failure else how
 
     def text(self) -> str:
-        rows = [
-            [str(number), hop.what, hop.detail, counter(hop)]
-            for number, hop in enumerate(self.trace.hops, 1)
-        ]
-        lines = [self.verdict]
-        for hop, line in zip(self.trace.hops, layout(rows).splitlines(), strict=True):
-            lines += [line.rstrip(), *([f"    {hop.rule}"] if hop.rule else [])]
-        return "\n".join([*lines, self.trace.remark] if self.trace.remark else lines)
+        return self._told(_whole, textwrap.fill(self.trace.remark, _WIDTH))
 
     def stable(self) -> str:
-        """Without addresses, names of cables, and what else the cable carries."""
-        lines = [
-            f"{number} {hop.what}{f' ({hop.counted:+} packet)' if hop.kind == 'rule' else ''}"
-            for number, hop in enumerate(self.trace.hops, 1)
+        """Without addresses, names of cables, and how far the counters are."""
+        return self._told(_what, self.trace.remark)
+
+    def _told(self, tell: Callable[[Hop], str], remark: str) -> str:
+        ways = [
+            "\n".join([self.verdict(route), *map(_numbered, count(1), map(tell, route.hops))])
+            for route in self.trace.routes
         ]
-        return "\n".join([self.verdict, *lines])
+        return "\n\n".join([*ways, *([remark] if remark else [])])
 
     def rows(self) -> list[dict[str, Any]]:
-        return [asdict(hop) for hop in self.trace.hops]
+        return [
+            {"way": route.way, "address": route.address, **asdict(hop)}
+            for route in self.trace.routes
+            for hop in route.hops
+        ]
 
 
 def counter(hop: Hop) -> str:
@@ -69,6 +71,19 @@ def counter(hop: Hop) -> str:
     if hop.before < 0:
         return ""
     return f"{hop.before} → {hop.after} {'packets' if hop.kind == 'rule' else 'bytes'}"
+
+
+def _numbered(number: int, text: str) -> str:
+    return f"{number} {text}"
+
+
+def _what(hop: Hop) -> str:
+    return f"{hop.what} (its counter went up)" if hop.kind == "rule" else hop.what
+
+
+def _whole(hop: Hop) -> str:
+    below = [hop.detail, *hop.rule.splitlines(), counter(hop)]
+    return "\n".join([hop.what, *(f"    {line}" for line in below if line)])
 
 
 def run(engine: Engine, arguments: Arguments) -> Traced:

@@ -33,6 +33,7 @@ from dockmagic.widgets import (
     inspect,
     layers,
     network,
+    network_trace,
     stats,
     tables,
 )
@@ -56,7 +57,7 @@ _DRAWINGS: tuple[tuple[type, Drawing], ...] = (
     (Inspected, inspect.inspected),
     (Info, inspect.info),
     (Drawn, network.drawn),
-    (Traced, network.traced),
+    (Traced, network_trace.traced),
 )
 
 

@@ -8,91 +8,15 @@ container. Where a viewer takes SVG away, the table is left.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from itertools import count
 
 from dockmagic.commands.network_draw import Drawn, port_text
-from dockmagic.commands.network_trace import Traced, counter
-from dockmagic.widgets.html import (
-    BLUE,
-    GREEN,
-    LEFT,
-    ORANGE,
-    RED,
-    Markup,
-    badge,
-    details,
-    join,
-    note,
-    table,
-    tag,
-)  # fmt: skip
+from dockmagic.widgets.html import BLUE, GREEN, ORANGE, Markup, details, join, note, table, tag
+from dockmagic.widgets.svg import GAP, Box, number, picture
 from dockmagic.widgets.untrusted import plain
-from dockmagic_runtime.model.topology import Bridge, Hop, Interface, Node, Trace
+from dockmagic_runtime.model.topology import Bridge, Interface, Node
 
-_WIDTH = 900
 _HOST, _BRIDGE, _NODE = (10, 200), (310, 200), (620, 270)  # left edge and width of each column
-_LINE, _PAD, _GAP = 17, 8, 18  # pixels: a line of text, around it, between two boxes
-_LETTERS = 6.3  # width of one, about
-_FONT = "12px sans-serif"
-
-
-@dataclass(slots=True)
-class _Box:
-    """A rectangle with lines of text, and the middle of each line by its name."""
-
-    left: float
-    width: float
-    top: float
-    color: str
-    lines: list[tuple[str, str]] = field(default_factory=list)  # name and text
-    dashed: bool = False
-
-    @property
-    def height(self) -> float:
-        return len(self.lines) * _LINE + 2 * _PAD
-
-    @property
-    def right(self) -> float:
-        return self.left + self.width
-
-    @property
-    def middle(self) -> float:
-        return self.top + self.height / 2
-
-    def at(self, name: str) -> float:
-        """The height at which a line of that name is met."""
-        number = next(n for n, (one, _) in enumerate(self.lines) if one == name)
-        return self.top + _PAD + (number + 0.5) * _LINE
-
-    def draw(self) -> Markup:
-        frame = tag(
-            "rect", x=_n(self.left), y=_n(self.top), width=_n(self.width), height=_n(self.height),
-            rx="6", fill=self.color, fill_opacity=".12", stroke=self.color,
-            **({"stroke_dasharray": "5 3"} if self.dashed else {}),
-        )  # fmt: skip
-        texts = [
-            _text(text, self.left + _PAD, self.top + _PAD + number * _LINE + 13, self.width,
-                  strong=number == 0)
-            for number, (_, text) in enumerate(self.lines)
-        ]  # fmt: skip
-        return tag("g", frame, *texts)
-
-
-def _n(number: float) -> str:
-    return f"{number:.1f}".removesuffix(".0")
-
-
-def _text(text: str, x: float, y: float, room: float, *, strong: bool = False) -> Markup:
-    whole = plain(text)
-    most = int((room - 2 * _PAD) / _LETTERS)
-    shown = whole if len(whole) <= most else f"{whole[: most - 1]}…"
-    weight = {"font_weight": "bold"} if strong else {"opacity": ".85"}
-    title = tag("title", whole) if shown != whole else ""
-    return tag("text", title, shown, x=_n(x), y=_n(y), fill="currentColor", **weight)
-
-
-# ------------------------------------------------------------------ the whole
 
 
 def drawn(result: Drawn, *, deterministic: bool) -> Markup:
@@ -128,16 +52,7 @@ def _picture(result: Drawn) -> Markup:
         edge for bridge in top.bridges for edge in _edges(result, bridge, host, bridges, nodes)
     ]
     boxes = [box.draw() for box in (host, *bridges.values(), *nodes.values())]
-    return _svg("Networks of this host", bottom + _GAP / 2, [*edges, *boxes])
-
-
-def _svg(label: str, height: float, parts: list[Markup]) -> Markup:
-    return tag(
-        "svg", *parts,
-        xmlns="http://www.w3.org/2000/svg", role="img", aria_label=label,
-        viewBox=f"0 0 {_WIDTH} {_n(height)}",
-        style=f"width:100%;max-width:{_WIDTH}px;height:auto;{LEFT};font:{_FONT}",
-    )  # fmt: skip
+    return picture("Networks of this host", bottom + GAP / 2, [*edges, *boxes])
 
 
 def _ordered(result: Drawn) -> Iterator[Node]:
@@ -153,10 +68,10 @@ def _ordered(result: Drawn) -> Iterator[Node]:
     )
 
 
-def _nodes(result: Drawn) -> Iterator[tuple[Node, _Box]]:
-    top = float(_GAP) / 2
+def _nodes(result: Drawn) -> Iterator[tuple[Node, Box]]:
+    top = float(GAP) / 2
     for node in _ordered(result):
-        box = _Box(*_NODE, top, BLUE, dashed=not node.interfaces)
+        box = Box(*_NODE, top, BLUE, dashed=not node.interfaces)
         box.lines.append(("", node.name if node.interfaces else f"{node.name}: {node.mode}"))
         for end in node.interfaces:
             box.lines.append((end.network, f"{end.name} {end.address}  ⇄ {end.veth}"))
@@ -166,27 +81,27 @@ def _nodes(result: Drawn) -> Iterator[tuple[Node, _Box]]:
             if aliases:
                 box.lines.append(("", f"also named {', '.join(aliases)}"))
         box.lines += [("", text) for text in dict.fromkeys(port_text(*o) for o in node.published)]
-        top += box.height + _GAP
+        top += box.height + GAP
         yield node, box
 
 
-def _bridges(result: Drawn, nodes: dict[str, _Box]) -> Iterator[tuple[str, _Box]]:
+def _bridges(result: Drawn, nodes: dict[str, Box]) -> Iterator[tuple[str, Box]]:
     """Each as near to the middle of its containers as the one above lets it be."""
-    top = float(_GAP) / 2
+    top = float(GAP) / 2
     for bridge in result.topology.bridges:
-        box = _Box(*_BRIDGE, top, ORANGE, dashed=bridge.internal)
+        box = Box(*_BRIDGE, top, ORANGE, dashed=bridge.internal)
         inside = " (internal)" if bridge.internal else ""
         box.lines = [("", f"{bridge.name}{inside}"), ("", bridge.bridge), ("", bridge.subnet),
                      ("", f"gateway {bridge.gateway}")]  # fmt: skip
         middles = [nodes[node.id].at(bridge.name) for node, _ in result.members(bridge)]
         if middles:
             box.top = max(top, sum(middles) / len(middles) - box.height / 2)
-        top = box.top + box.height + _GAP
+        top = box.top + box.height + GAP
         yield bridge.name, box
 
 
-def _host(result: Drawn) -> _Box:
-    box = _Box(*_HOST, _GAP / 2, GREEN)
+def _host(result: Drawn) -> Box:
+    box = Box(*_HOST, GAP / 2, GREEN)
     box.lines = [("", result.topology.hostname)]
     box.lines += [("", f"{name}  {address}") for name, address in result.topology.uplinks]
     numbers = count()
@@ -203,9 +118,9 @@ def _ports(node: Node) -> list[str]:
 def _edges(
     result: Drawn,
     bridge: Bridge,
-    host: _Box,
-    bridges: dict[str, _Box],
-    nodes: dict[str, _Box],
+    host: Box,
+    bridges: dict[str, Box],
+    nodes: dict[str, Box],
 ) -> Iterator[Markup]:
     box = bridges[bridge.name]
     if not bridge.internal:
@@ -228,54 +143,6 @@ def _way_in(node: Node) -> Interface:
 
 
 def _curve(x1: float, y1: float, x2: float, y2: float, color: str, opacity: str) -> Markup:
-    half = (x1 + x2) / 2
-    path = f"M{_n(x1)} {_n(y1)} C{_n(half)} {_n(y1)} {_n(half)} {_n(y2)} {_n(x2)} {_n(y2)}"
+    points = ((x1 + x2) / 2, y1, (x1 + x2) / 2, y2, x2, y2)
+    path = f"M{number(x1)} {number(y1)} C{' '.join(map(number, points))}"
     return tag("path", d=path, fill="none", stroke=color, stroke_width="1.6", opacity=opacity)
-
-
-# ------------------------------------------------------------------ one path
-
-_KINDS = {
-    "client": GREEN, "proxy": RED, "rule": RED, "bridge": ORANGE, "veth": ORANGE,
-    "interface": BLUE, "process": BLUE,
-}  # fmt: skip
-_STATION, _STEP = 640, 34
-
-
-def traced(result: Traced, *, deterministic: bool) -> Markup:
-    trace = result.trace
-    color = GREEN if trace.answered else RED
-    head = tag("div", badge("answered" if trace.answered else "no answer", color), " ",
-               plain(result.verdict))  # fmt: skip
-    if deterministic:
-        rows = [[str(number), hop.what] for number, hop in enumerate(trace.hops, 1)]
-        return join([head, table(["", "station"], rows)])
-    return join([head, _path(trace), note(plain(trace.remark)) if trace.remark else ""])
-
-
-def _path(trace: Trace) -> Markup:
-    """The stations one below the other, as the packet passes them."""
-    top = float(_GAP) / 2
-    parts: list[Markup] = []
-    for number, hop in enumerate(trace.hops):
-        box = _station(hop, top, dashed=number == len(trace.hops) - 1 and not trace.answered)
-        if number:
-            parts.append(_arrow(top))
-        parts.append(box.draw())
-        if text := counter(hop):
-            parts.append(_text(text, box.right + 14, box.middle + 4, 240, strong=True))
-        top += box.height + _STEP - 16
-    label = f"The path to {plain(trace.target)}"
-    return _svg(label, top, parts)
-
-
-def _station(hop: Hop, top: float, *, dashed: bool) -> _Box:
-    box = _Box(10, _STATION, top, _KINDS[hop.kind], dashed=dashed)
-    box.lines = [("", text) for text in (hop.what, hop.detail, hop.rule) if text]
-    return box
-
-
-def _arrow(top: float) -> Markup:
-    x, start = 40, top - (_STEP - 16)
-    line = f"M{x} {_n(start)} V{_n(top - 1)} m-4 -6 l4 6 l4 -6"
-    return tag("path", d=line, fill="none", stroke="currentColor", stroke_width="1.6")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from xml.etree import ElementTree
 
@@ -128,33 +130,106 @@ def test_the_stable_text_of_a_trace_says_what_was_counted() -> None:
     assert repr(Traced(make_trace("192.0.2.1:9999"))).splitlines() == [
         "192.0.2.1:9999 leads to web by address translation",
         "1 a program on this host connects to 192.0.2.1:9999",
-        "2 nftables: published, from this host (+1 packet)",
-        "3 the cable's end in the bridge",
-        "4 httpd listens on port 80",
+        "2 nftables: published, from this host (its counter went up)",
+        "3 the bridge of network front",
+        "4 the cable's end in the bridge",
+        "5 httpd listens on port 80",
+        "6 the answer goes back under the address that was asked",
     ]
 
 
 def test_the_whole_text_shows_the_rule_and_its_counter() -> None:
-    text = str(Traced(make_trace("192.0.2.1:9999")))
-    assert "chain publish_here, map published: tcp . 9999 : 172.19.0.2 . 80" in text
-    assert "3 → 4 packets" in text
-    assert "100 → 250 bytes" in text
+    lines = str(Traced(make_trace("192.0.2.1:9999"))).splitlines()
+    at = lines.index("2 nftables: published, from this host")
+    assert lines[at + 1 : at + 5] == [
+        "    192.0.2.1:9999 becomes 172.19.0.2:80",
+        "    table ip dockmagic, chain publish_here",
+        "    map published: tcp . 9999 : 172.19.0.2 . 80",
+        "    3 → 4 packets",
+    ]
+    assert "    100 → 250 bytes" in lines
 
 
-def test_a_trace_to_localhost_goes_by_the_proxy_and_says_where_the_rules_are() -> None:
-    text = str(Traced(make_trace("localhost:9999")))
-    assert text.startswith("localhost:9999 leads to web by the port proxy\n")
-    assert text.endswith("\ntrace 192.0.2.1:9999")
+@pytest.mark.parametrize("tell", [str, repr])
+def test_a_trace_to_localhost_tells_both_ways_and_why(tell: Callable[[object], str]) -> None:
+    here, own, remark = tell(Traced(make_trace("localhost:9999"))).split("\n\n")
+    assert here.startswith("localhost:9999 leads to web by the port proxy\n1 ")
+    assert "nftables" not in here
+    assert own.startswith("this host's own address leads to web by address translation\n1 ")
+    assert "nftables: published, from this host" in own
+    assert remark == "loopback is never translated"
+
+
+def test_the_stable_text_of_both_ways_has_no_addresses_and_no_counts() -> None:
+    assert not re.search(r"\d+\.\d+\.\d|veth|→", repr(Traced(make_trace("localhost:9999"))))
 
 
 def test_where_nobody_answers_the_trace_says_so() -> None:
-    assert "but nobody takes the connection" in repr(Traced(make_trace("192.0.2.1:1")))
+    text = repr(Traced(make_trace("192.0.2.1:1")))
+    assert "by address translation, but nobody takes the connection there\n" in text
+
+
+def test_the_rows_of_a_trace_have_their_way() -> None:
+    rows = list(Traced(make_trace("localhost:9999")))
+    assert [(row["way"], row["before"], row["after"]) for row in rows if row["before"] >= 0] == [
+        ("proxy", 100, 250),
+        ("translated", 3, 4),
+        ("translated", 100, 250),
+    ]
 
 
 def test_the_path_is_a_picture_with_counters() -> None:
     shown = texts(picture(Traced(make_trace("192.0.2.1:9999"))))
     assert "3 → 4 packets" in shown
     assert "nftables: published, from this host" in shown
+    assert "map published: tcp . 9999 : 172.19.0.2 . 80" in shown
+
+
+def boxes(svg: ElementTree.Element) -> dict[str, list[tuple[float, float, float, float]]]:
+    """Left, top, width and height of each station, by its first line."""
+    found: dict[str, list[tuple[float, float, float, float]]] = {}
+    for group in svg:
+        if group.tag.endswith("}g"):
+            left, top, wide, high = (
+                float(group[0].get(name, "")) for name in ("x", "y", "width", "height")
+            )
+            found.setdefault(texts(group)[0], []).append((left, top, wide, high))
+    return found
+
+
+def test_two_ways_stand_side_by_side_and_what_both_pass_is_at_one_height() -> None:
+    svg = picture(Traced(make_trace("localhost:9999")))
+    assert {"by the port proxy", "by address translation"} <= set(texts(svg))
+    found = boxes(svg)
+    for text in ("the bridge of network front", "the cable's end in the bridge"):
+        (left, top, wide, _), (right, other, _, _) = found[text]
+        assert top == other
+        assert left + wide < right
+    height = float(svg.get("viewBox", "").split()[3])
+    for left, top, wide, high in (one for group in found.values() for one in group):
+        assert 0 <= left <= left + wide <= 900
+        assert 0 <= top <= top + high <= height
+
+
+def test_a_long_name_is_wrapped_and_stays_in_its_box() -> None:
+    trace = make_trace("localhost:9999")
+    hop = replace(
+        trace.routes[0].hops[1], what=f"a socket of {'web' * 12}'s supervisor holds it, too"
+    )
+    here = replace(trace.routes[0], hops=(trace.routes[0].hops[0], hop, *trace.routes[0].hops[2:]))
+    shown = texts(picture(Traced(replace(trace, routes=(here, trace.routes[1])))))
+    assert max(map(len, shown)) < 70
+    assert hop.what in " ".join(shown)
+
+
+def test_a_trace_cannot_carry_markup() -> None:
+    trace = make_trace("localhost:9999")
+    evil = "<script>x</script>"
+    hops = tuple(replace(hop, what=evil, detail=evil, rule=evil) for hop in trace.routes[0].hops)
+    route = replace(trace.routes[0], name=evil, failure=evil, hops=hops)
+    told = Traced(replace(trace, target=evil, container=evil, remark=evil, routes=(route,)))
+    for deterministic in (False, True):
+        assert "<script" not in bundle(told, deterministic=deterministic)["text/html"]
 
 
 def test_a_trace_in_a_cell(run: Any) -> None:

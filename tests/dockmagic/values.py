@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dockmagic_runtime.model.explanation import ExplainedStep, Explanation
 from dockmagic_runtime.model.image import Image, ImageConfig
-from dockmagic_runtime.model.topology import Bridge, Hop, Interface, Node, Topology, Trace
+from dockmagic_runtime.model.topology import Bridge, Hop, Interface, Node, Route, Topology, Trace
 
 NOW = 1_700_000_000.0
 
@@ -81,26 +81,40 @@ def make_topology() -> Topology:
 
 
 def make_trace(target: str) -> Trace:
-    """By the proxy for localhost, else by a rule; nobody listens where a port is odd."""
-    by_proxy = target.startswith("localhost")
+    """By the proxy and by a rule for localhost, else by a rule alone; nobody listens where a port
+    is odd."""
     rule = Hop(kind="rule", what="nftables: published, from this host", before=3, after=4,
                detail="192.0.2.1:9999 becomes 172.19.0.2:80",
-               rule="chain publish_here, map published: tcp . 9999 : 172.19.0.2 . 80")  # fmt: skip
-    proxy = Hop(kind="proxy", what="the port is held by a socket of web's supervisor")
+               rule="table ip dockmagic, chain publish_here\n"
+               "map published: tcp . 9999 : 172.19.0.2 . 80")  # fmt: skip
+    proxy = Hop(kind="proxy", what="a socket of web's supervisor holds the port, and passes on",
+                detail="a second connection, to 172.19.0.2:80")  # fmt: skip
+    answer = Hop(kind="answer", what="the answer goes back under the address that was asked",
+                 detail="connection tracking: 172.19.0.2:80 becomes 192.0.2.1:9999")  # fmt: skip
+    failure = "nobody takes the connection there" if target.endswith("1") else ""
+    here = make_route(target, "127.0.0.1", "proxy", failure, proxy)
+    name = "this host's own address" if target.startswith("localhost") else target
+    own = make_route(name, "192.0.2.1", "translated", failure, rule, answer)
+    is_here = target.startswith("localhost")
     return Trace(
         target=target,
-        address="127.0.0.1",
         port=9999,
         protocol="tcp",
-        way="proxy" if by_proxy else "translated",
         container="web",
-        answered=not target.endswith("1"),
-        remark="trace 192.0.2.1:9999" if by_proxy else "",
-        hops=(
-            Hop(kind="client", what=f"a program on this host connects to {target}"),
-            proxy if by_proxy else rule,
-            Hop(kind="veth", what="the cable's end in the bridge", detail="veth1a2b3c4",
-                before=100, after=250),
-            Hop(kind="process", what="httpd listens on port 80"),
-        ),
+        routes=(here, own) if is_here else (own,),
+        remark="loopback is never translated" if is_here else "",
+    )
+
+
+def make_route(name: str, address: str, way: str, failure: str, first: Hop, *last: Hop) -> Route:
+    hops = (
+        Hop(kind="client", what=f"a program on this host connects to {name}",
+            detail=f"{address}:9999"),
+        first,
+        Hop(kind="bridge", what="the bridge of network front", detail="dmfront, to 172.19.0.2:80"),
+        Hop(kind="veth", what="the cable's end in the bridge", detail="veth1a2b3c4",
+            before=100, after=250),
+        Hop(kind="process", what="httpd listens on port 80"),
+        *last,
     )  # fmt: skip
+    return Route(name=name, address=address, way=way, hops=hops, failure=failure)

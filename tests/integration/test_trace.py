@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
+from typing import Any
 
 import pytest
 
 from dockmagic_runtime import Engine
 from dockmagic_runtime.errors import Conflict, DockmagicError, InvalidInput, NotFound
 from dockmagic_runtime.model.container import ContainerSpec, ExecSpec, PortMapping
-from dockmagic_runtime.model.network import Attachment, NetworkSpec
-from dockmagic_runtime.model.topology import Hop, Trace
+from dockmagic_runtime.model.network import Attachment, NetworkSpec, Pool
+from dockmagic_runtime.model.topology import Hop, Route, Trace
 
 from .conftest import collect
-from .test_survival import eventually
+from .test_survival import eventually, supervisor_of
 
 pytestmark = [pytest.mark.root, pytest.mark.network]
+
+INSIDE = ["bridge", "veth", "interface", "process"]
+BY_PROXY = ["client", "proxy", *INSIDE]
+BY_RULE = ["client", "rule", *INSIDE, "answer"]
 
 
 @pytest.fixture
@@ -34,57 +41,218 @@ def port(engine: Engine) -> int:
             Attachment(network="front", aliases=("www",)),
         ),
     )
-    found = engine.run_detached(spec)
-    listing = ExecSpec(command=("netstat", "-ltn"))
-    assert eventually(lambda: ":80 " in collect(engine.exec("web", listing)).stdout)
-    return found.ports[0].host_port
+    return started(engine, spec, "-ltn")
 
 
-def kinds(trace: Trace) -> list[str]:
-    return [hop.kind for hop in trace.hops]
+def started(engine: Engine, spec: ContainerSpec, listing: str = "") -> int:
+    """Start it; the host's port, once `netstat` in the container lists the container's."""
+    mapping = engine.run_detached(spec).ports[0]
+    if listing:
+        look = ExecSpec(command=("netstat", listing))
+        place = f":{mapping.container_port} "
+        assert eventually(lambda: place in collect(engine.exec(spec.name, look)).stdout)
+    return mapping.host_port
 
 
-def station(trace: Trace, kind: str) -> Hop:
-    return next(hop for hop in trace.hops if hop.kind == kind)
+def listening(
+    *command: str, name: str = "one", protocol: str = "tcp", **spec: Any
+) -> ContainerSpec:
+    """Port 80 published; 67, where busybox has its only server of datagrams, of UDP."""
+    number = {"tcp": 80, "udp": 67}[protocol]
+    host_ip = spec.pop("host_ip", "")
+    ports = (PortMapping(container_port=number, protocol=protocol, host_ip=host_ip),)
+    return ContainerSpec(image="busybox", name=name, command=command, ports=ports, **spec)
 
 
-def test_from_localhost_the_supervisors_proxy_passes_it_on(engine: Engine, port: int) -> None:
+def kinds(route: Route) -> list[str]:
+    return [hop.kind for hop in route.hops]
+
+
+def ways(trace: Trace) -> list[tuple[str, str]]:
+    """Of each route, its way and why its probe was not taken."""
+    return [(route.way, route.failure) for route in trace.routes]
+
+
+def station(route: Route, kind: str) -> Hop:
+    return next(hop for hop in route.hops if hop.kind == kind)
+
+
+def test_localhost_goes_by_the_proxy_and_this_hosts_own_address_by_the_rule_that_counted_it(
+    engine: Engine, port: int
+) -> None:
     trace = engine.trace(f"localhost:{port}")
-    assert kinds(trace) == ["client", "proxy", "bridge", "veth", "interface", "process"]
-    assert (trace.way, trace.container, trace.answered) == ("proxy", "web", True)
-    assert station(trace, "veth").counted > 0
-    assert station(trace, "process").what == "httpd listens on port 80"
-    assert station(trace, "interface").what == "eth1 in web"  # the network that leads outside
+    assert (trace.container, trace.answered) == ("web", True)
+    assert ways(trace) == [("proxy", ""), ("translated", "")]
+    here, own = trace.routes
+    assert (kinds(here), kinds(own)) == (BY_PROXY, BY_RULE)
+    assert (here.name, own.name) == (f"localhost:{port}", "this host's own address")
+    for route in trace.routes:
+        assert station(route, "veth").counted > 0
+        assert station(route, "process").what == "httpd listens on port 80"
+        assert station(route, "interface").what == "eth1 in web"  # the network that leads outside
+    assert station(own, "rule").counted == 1
+    assert "loopback is never translated" in trace.remark
 
 
-def test_by_another_address_a_rule_translates_and_has_counted_it(engine: Engine, port: int) -> None:
+def test_the_rule_is_where_nft_shows_it_with_the_same_counter(engine: Engine, port: int) -> None:
+    own = engine.trace(f"127.0.0.1:{port}").routes[1]
+    rule, web = station(own, "rule"), engine.topology("front").nodes[0].on("front")
+    assert web is not None
+    table = engine.area.nft_table
+    assert rule.rule.splitlines() == [
+        f"table ip {table}, chain publish_here",
+        f"map published: tcp . {port} : {web.address} . 80",
+    ]
+    nft = ["nft", "list", "chain", "ip", table, "publish_here"]
+    shown = subprocess.run(nft, check=True, capture_output=True, text=True).stdout
+    (line,) = [one for one in shown.splitlines() if "published, from this host" in one]
+    assert f"counter packets {rule.after} " in line
+    assert f"{own.address}:{port} becomes {web.address}:80" in rule.detail
+
+
+def test_connection_tracking_puts_the_asked_address_into_the_answer(
+    engine: Engine, port: int
+) -> None:
+    own = engine.trace(f"localhost:{port}").routes[1]
+    web = station(own, "interface").detail.partition(" ")[0]
+    tracked = f"connection tracking: {web}:80 becomes {own.address}:{port}"
+    assert station(own, "answer").detail == tracked
+
+
+def test_by_another_address_than_loopback_there_is_one_way(engine: Engine, port: int) -> None:
     address = engine.network("front").gateway
     trace = engine.trace(f"{address}:{port}")
-    assert kinds(trace) == ["client", "rule", "bridge", "veth", "interface", "process"]
-    rule = station(trace, "rule")
-    web = engine.topology("front").nodes[0].on("front")
-    assert web is not None
-    assert rule.rule == (f"chain publish_here, map published: tcp . {port} : {web.address} . 80")
+    assert ways(trace) == [("translated", "")]
+    rule = station(trace.routes[0], "rule")
     assert rule.counted == 1
-    assert station(engine.trace(f"{address}:{port}"), "rule").before == rule.after
+    assert station(engine.trace(f"{address}:{port}").routes[0], "rule").before == rule.after
+    assert trace.remark == ""
 
 
 def test_where_somebody_has_flushed_the_rules_the_held_socket_takes_it(
     engine: Engine, port: int
 ) -> None:
-    address = engine.network("front").gateway
     nft = ["nft", "flush", "chain", "ip", engine.area.nft_table, "publish_here"]
     subprocess.run(nft, check=True)
-    trace = engine.trace(f"{address}:{port}")
-    assert (kinds(trace)[1], trace.answered) == ("proxy", True)
+    for trace in (
+        engine.trace(f"{engine.network('front').gateway}:{port}"),
+        engine.trace(f"localhost:{port}"),
+    ):
+        assert set(ways(trace)) == {("proxy", "")}
+        assert kinds(trace.routes[-1]) == BY_PROXY
+        assert "somebody has flushed the nftables rules" in trace.remark
 
 
-def test_a_container_is_reached_directly_by_its_name(engine: Engine, port: int) -> None:
-    trace = engine.trace("web:80")
-    assert (trace.way, trace.answered) == ("direct", True)
-    assert kinds(trace) == ["client", "bridge", "veth", "interface", "process"]
+def test_published_on_loopback_alone_there_is_the_proxy_and_the_reason(engine: Engine) -> None:
+    serving = listening("httpd", "-f", "-p", "80", name="alone", host_ip="127.0.0.1")
+    port = started(engine, serving, "-ltn")
+    trace = engine.trace(f"localhost:{port}")
+    assert ways(trace) == [("proxy", "")]
+    assert trace.remark == "published on 127.0.0.1 for this host alone: no rule leads there"
+    with pytest.raises(NotFound) as caught:
+        engine.trace(f"192.0.2.77:{port}")
+    assert caught.value.hint == "alone has published it on 127.0.0.1"
+
+
+def test_all_addresses_as_ps_writes_them_are_loopback(engine: Engine, port: int) -> None:
+    for target, address in ((f"0.0.0.0:{port}", "127.0.0.1"), (f"[::]:{port}", "::1")):
+        assert engine.trace(target).routes[0].address == address
+
+
+def test_ipv6_is_the_proxys_where_the_container_has_no_such_address(
+    engine: Engine, port: int
+) -> None:
+    trace = engine.trace(f"[::1]:{port}")
+    assert ways(trace) == [("proxy", ""), ("translated", "")]
+    assert ":" not in trace.routes[1].address  # whom a rule leads there comes by IPv4
+
+
+def test_ipv6_is_translated_into_ipv6(engine: Engine, own_subnets: None) -> None:
+    pools = (Pool(subnet="10.213.0.0/24"), Pool(subnet="fd00:213::/64"))
+    engine.create_network(NetworkSpec(name="six", ipv6=True, pools=pools))
+    port = started(engine, listening("httpd", "-f", "-p", "80", network="six"), "-ltn")
+    trace = engine.trace(f"[::1]:{port}")
+    assert ways(trace) == [("proxy", ""), ("translated", "")]
+    own = trace.routes[1]
+    assert kinds(own) == BY_RULE
+    assert station(own, "rule").rule.splitlines() == [
+        f"table ip6 {engine.area.nft_table}, chain publish_here",
+        f"map published: tcp . {port} : fd00:213::2 . 80",
+    ]
+    assert station(own, "rule").counted == 1
+    assert station(own, "answer").detail.startswith("connection tracking: [fd00:213::2]:80 ")
+    trace = engine.trace(f"[fd00:213::1]:{port}")
+    assert ways(trace) == [("translated", "")]
+    assert ways(engine.trace("[fd00:213::2]:80")) == [("direct", "")]
+
+
+def test_a_datagram_is_counted_as_a_connection_is(engine: Engine) -> None:
+    leases = "interface eth0\nstart 10.0.0.1\nend 10.0.0.9\nlease_file /leases\n"
+    serve = f"touch /leases; echo '{leases}' > /conf; exec udhcpd -f /conf"
+    port = started(engine, listening("sh", "-c", serve, protocol="udp"), "-lun")
+    trace = engine.trace(f"localhost:{port}/udp")
+    assert ways(trace) == [("proxy", ""), ("translated", "")]
+    for route in trace.routes:
+        assert station(route, "process").what == "udhcpd listens on port 67"
+        assert "sends a datagram" in station(route, "client").what
+        assert station(route, "veth").counted > 0
+    assert station(trace.routes[1], "rule").counted == 1
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+def test_where_nobody_listens_the_probe_is_followed_to_the_end(
+    engine: Engine, protocol: str
+) -> None:
+    port = started(engine, listening("sleep", "99", protocol=protocol))
+    trace = engine.trace(f"localhost:{port}/{protocol}")
+    noun, number = {"tcp": ("connection", 80), "udp": ("datagram", 67)}[protocol]
+    failure = f"nobody takes the {noun} there"
+    assert ways(trace) == [("proxy", failure), ("translated", failure)]
+    for route in trace.routes:
+        assert station(route, "process").what == f"nobody listens on port {number}"
+    assert station(trace.routes[1], "rule").counted == 1
+
+
+def test_who_listens_on_loopback_in_the_container_is_not_reached(engine: Engine) -> None:
+    port = started(engine, listening("httpd", "-f", "-p", "127.0.0.1:80"), "-ltn")
+    trace = engine.trace(f"localhost:{port}")
+    assert not trace.answered
+    for route in trace.routes:
+        listens = "httpd listens on port 80, but only at 127.0.0.1"
+        assert station(route, "process").what == listens
+
+
+@pytest.mark.parametrize("protocol", ["tcp", "udp"])
+def test_a_supervisor_that_stands_still_is_told_from_one_that_passes_on(
+    engine: Engine, protocol: str
+) -> None:
+    port = started(engine, listening("sleep", "99", protocol=protocol))
+    supervisor = supervisor_of(engine.container("one").pid)
+    os.kill(supervisor, signal.SIGSTOP)
+    try:
+        here, own = engine.trace(f"localhost:{port}/{protocol}").routes
+    finally:
+        os.kill(supervisor, signal.SIGCONT)
+    assert kinds(here) == ["client", "proxy"]
+    assert "the supervisor does not take the" in here.failure
+    assert kinds(own)[:2] == ["client", "rule"]  # which needs no supervisor
+
+
+def test_a_paused_container_takes_connections_and_says_nothing(engine: Engine, port: int) -> None:
+    engine.pause("web")
+    listens = "httpd listens on port 80, but the container is paused"
+    for route in engine.trace(f"localhost:{port}").routes:
+        assert station(route, "process").what == listens
+    engine.unpause("web")
+
+
+def test_a_container_is_reached_directly_by_its_name_and_address(engine: Engine, port: int) -> None:
+    (route,) = engine.trace("web:80").routes
+    assert (route.way, route.answered) == ("direct", True)
+    assert kinds(route) == ["client", *INSIDE]
     assert not engine.trace("web:81").answered
-    assert station(engine.trace("web:81"), "process").what == "nobody listens on port 81"
+    assert station(engine.trace("web:81").routes[0], "process").what == "nobody listens on port 81"
+    assert engine.trace(f"{route.address}:80").routes[0].way == "direct"
 
 
 @pytest.mark.parametrize(

@@ -64,8 +64,9 @@ class Topology:
 class Hop:
     """One station of a connection.
 
-    `kind` is "client", "proxy", "rule", "bridge", "veth", "interface" or "process"; `what` is the
-    same from run to run, `detail` has the addresses and names of this one. `before` and `after`
+    `kind` is "client", "proxy", "rule", "bridge", "veth", "interface", "process" or "answer";
+    `what` is the same from run to run, `detail` has the addresses and names of this one. `rule`
+    says in two lines where nftables has it, and what of its map has matched. `before` and `after`
     are the counter of a rule in packets, or of a cable in bytes, -1 where nothing is counted.
     """
 
@@ -82,18 +83,41 @@ class Hop:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trace:
-    """`way` is "translated" (nftables), "proxy" (the supervisor's port proxy) or "direct".
+class Route:
+    """One way to a port of a container, as the probe that was sent to `address` found it.
 
-    `answered`: the probe was taken; `remark` says what else there is to see.
+    `name` is what a sentence calls the place, the same from run to run. `way` is "translated"
+    (nftables), "proxy" (the supervisor's port proxy) or "direct". `failure` says why the probe was
+    not taken, and is empty when it was.
+    """
+
+    name: str
+    address: str
+    way: str
+    hops: tuple[Hop, ...]
+    failure: str = ""
+
+    @property
+    def answered(self) -> bool:
+        return not self.failure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """The ways to what was asked for, each with a probe of its own.
+
+    The first is that of `target` itself. Where the proxy serves it and a rule leads to the same
+    port by an address of this host, that way is the second. `remark` says why it is so.
     """
 
     target: str
-    address: str
     port: int
     protocol: str
-    way: str
     container: str
-    hops: tuple[Hop, ...]
-    answered: bool
+    routes: tuple[Route, ...]
     remark: str = ""
+
+    @property
+    def answered(self) -> bool:
+        """Whether the probe that was asked for was taken."""
+        return self.routes[0].answered

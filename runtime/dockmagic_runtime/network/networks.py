@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import socket
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -18,6 +19,7 @@ from dockmagic_runtime.network import (
     endpoints,
     expressions,
     firewall,
+    flows,
     leases,
     names,
     nft,
@@ -251,15 +253,26 @@ class Networks:
         with Netlink(NETLINK_NETFILTER) as netlink:
             return nft.counters(netlink, self.place.table, family)
 
-    def uplinks(self) -> tuple[tuple[str, str], ...]:
-        """The host's own interfaces that are no bridges, each with an address as CIDR."""
+    def flow(
+        self, protocol: str, source: flows.Place, destination: flows.Place
+    ) -> flows.Flow | None:
+        """What connection tracking has noted of a connection; None when nothing."""
+        with Netlink(NETLINK_NETFILTER) as netlink:
+            return flows.find(netlink, protocol, source, destination)
+
+    def uplinks(self, *, ipv6: bool = False) -> tuple[tuple[str, str], ...]:
+        """The host's own interfaces that are no bridges, each with an address as CIDR.
+
+        Of IPv6, those that are known beyond the next cable.
+        """
         with Netlink() as netlink:
             links = {one.index: one for one in rtnl.links(netlink) if one.is_up}
-            found = list(rtnl.addresses(netlink))
+            found = list(rtnl.addresses(netlink, socket.AF_INET6 if ipv6 else socket.AF_INET))
         return tuple(
             (links[index].name, f"{address}/{length}")
             for index, address, length in found
-            if index in links and index != rtnl.LOOPBACK and not _is_bridge(links[index].name)
+            if index in links and index != rtnl.LOOPBACK and not address.startswith("fe80:")
+            if not _is_bridge(links[index].name)
         )
 
     def traffic(self, veth: str) -> tuple[int, int]:

@@ -1,0 +1,131 @@
+"""The ways into a container as a picture: the stations of each one below the other.
+
+Two ways stand side by side, and what both pass is at one height: they differ above it only. Where
+a viewer takes SVG away, the table is left.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from itertools import pairwise, zip_longest
+
+from dockmagic.commands.network_trace import WAYS, Traced, counter
+from dockmagic.widgets.html import (
+    BLUE,
+    GREEN,
+    ORANGE,
+    RED,
+    Markup,
+    badge,
+    details,
+    join,
+    note,
+    table,
+    tag,
+)  # fmt: skip
+from dockmagic.widgets.svg import GAP, LINE, PAD, WIDTH, Box, letters, number, picture, text
+from dockmagic.widgets.untrusted import plain
+from dockmagic_runtime.model.topology import Hop, Route
+
+_KINDS = {
+    "client": GREEN, "proxy": RED, "rule": RED, "bridge": ORANGE, "veth": ORANGE,
+    "interface": BLUE, "process": BLUE, "answer": RED,
+}  # fmt: skip
+_OWN = ("client", "proxy", "rule")  # stations before the ways meet
+_ALONE = 640  # pixels: the width of the only column
+_ARROW = 30  # pixels from its column's left edge
+_HEADINGS = ["", "station", "what it was", "counter"]
+
+
+def traced(result: Traced, *, deterministic: bool) -> Markup:
+    routes = result.trace.routes
+    verdicts = [_verdict(result, route) for route in routes]
+    remark = note(plain(result.trace.remark)) if result.trace.remark else ""
+    if deterministic:
+        parts = zip(verdicts, (_table(route, deterministic=True) for route in routes), strict=True)
+        return join([*map(join, parts), remark])
+    tables = [_table(route, deterministic=False) for route in routes]
+    return join([*verdicts, _picture(result), remark, details("As a table", *tables)])
+
+
+def _verdict(result: Traced, route: Route) -> Markup:
+    said = badge("answered", GREEN) if route.answered else badge("no answer", RED)
+    if route.answered and result.trace.protocol == "udp":
+        said = badge("not refused", GREEN)  # nobody has to answer a datagram
+    return tag("div", said, " ", plain(result.verdict(route)), style="margin:.2em 0")
+
+
+def _table(route: Route, *, deterministic: bool) -> Markup:
+    wanted = _HEADINGS[:2] if deterministic else _HEADINGS
+    rows = [
+        [
+            str(at),
+            hop.what,
+            plain(", ".join(filter(None, (hop.detail, *hop.rule.splitlines())))),
+            counter(hop),
+        ]
+        for at, hop in enumerate(route.hops, 1)
+    ]
+    return table(wanted, [[plain(cell) for cell in row[: len(wanted)]] for row in rows])
+
+
+# ------------------------------------------------------------------ the picture
+
+
+def _picture(result: Traced) -> Markup:
+    routes = result.trace.routes
+    width = (WIDTH - (len(routes) + 1) * GAP) / len(routes) if len(routes) > 1 else _ALONE
+    columns = [
+        [_station(route, hop, GAP + at * (width + GAP), width) for hop in route.hops]
+        for at, route in enumerate(routes)
+    ]
+    bottom = _stack(columns, [sum(hop.kind in _OWN for hop in one.hops) for one in routes])
+    parts = [
+        part
+        for route, column in zip(routes, columns, strict=True)
+        for part in (*_heading(route, column), *_arrows(column), *(box.draw() for box in column))
+    ]
+    return picture(f"The path to {plain(result.trace.target)}", bottom + GAP / 2, parts)
+
+
+def _station(route: Route, hop: Hop, left: float, width: float) -> Box:
+    is_end = hop is route.hops[-1] and not route.answered
+    box = Box(left, width, 0, _KINDS[hop.kind], dashed=is_end, foot=counter(hop))
+    most = letters(width - 2 * PAD)
+    for part in (hop.what, hop.detail, *hop.rule.splitlines()):
+        box.lines += [("", line) for line in textwrap.wrap(part, most, break_on_hyphens=False)]
+        box.heads = len(box.lines) if part == hop.what else box.heads
+    return box
+
+
+def _stack(columns: list[list[Box]], own: list[int]) -> float:
+    """Put each station below the one before, the common ones side by side; where all end."""
+    tops = [_below(column[:count], 2.0 * LINE) for column, count in zip(columns, own, strict=True)]
+    top = max(tops)
+    for row in zip_longest(*(column[count:] for column, count in zip(columns, own, strict=True))):
+        boxes = [box for box in row if box is not None]
+        top = max(_below([box], top) for box in boxes)
+    return top - GAP
+
+
+def _below(boxes: list[Box], top: float) -> float:
+    for box in boxes:
+        box.top = top
+        top = box.bottom + GAP
+    return top
+
+
+def _heading(route: Route, column: list[Box]) -> list[Markup]:
+    first = column[0]
+    return [text(WAYS[route.way], first.left + PAD, first.top - GAP / 2, first.width, strong=True)]
+
+
+def _arrows(column: list[Box]) -> list[Markup]:
+    return [
+        _arrow(above.left + _ARROW, above.bottom, below.top) for above, below in pairwise(column)
+    ]
+
+
+def _arrow(x: float, start: float, end: float) -> Markup:
+    line = f"M{number(x)} {number(start)} V{number(end - 1)} m-4 -6 l4 6 l4 -6"
+    return tag("path", d=line, fill="none", stroke="currentColor", stroke_width="1.6")
