@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -129,10 +131,34 @@ def test_by_another_address_than_loopback_there_is_one_way(engine: Engine, port:
     assert trace.remark == ""
 
 
-def test_where_somebody_has_flushed_the_rules_the_held_socket_takes_it(
+def test_published_on_one_address_and_loopback_another_rule_counts(
     engine: Engine, port: int
 ) -> None:
-    nft = ["nft", "flush", "chain", "ip", engine.area.nft_table, "publish_here"]
+    address = engine.network("front").gateway
+    with socket.socket() as free:
+        free.bind((address, 0))
+        number = free.getsockname()[1]
+    ports = tuple(
+        PortMapping(container_port=80, host_port=number, host_ip=host_ip)
+        for host_ip in ("127.0.0.1", address)
+    )
+    serving = listening("httpd", "-f", "-p", "80", name="two")
+    started(engine, replace(serving, ports=ports), "-ltn")
+    trace = engine.trace(f"localhost:{number}")
+    assert ways(trace) == [("proxy", ""), ("translated", "")]
+    rule, two = station(trace.routes[1], "rule"), station(trace.routes[1], "interface")
+    assert rule.what == "nftables: published on one address, from this host"
+    inner = two.detail.partition(" ")[0]
+    element = f"map published_at: {address} . tcp . {number} : {inner} . 80"
+    assert rule.rule.splitlines()[1] == element
+    assert rule.counted == 1
+
+
+@pytest.mark.parametrize("lost", ["chain ip {} publish_here", "map ip {} published"])
+def test_where_somebody_has_flushed_the_rules_the_held_socket_takes_it(
+    engine: Engine, port: int, lost: str
+) -> None:
+    nft = ["nft", "flush", *lost.format(engine.area.nft_table).split()]
     subprocess.run(nft, check=True)
     for trace in (
         engine.trace(f"{engine.network('front').gateway}:{port}"),

@@ -58,7 +58,7 @@ class NetworkVerbs:
         return topology.look(self._networks, self._registry, name)
 
     def trace(self, target: str) -> Trace:
-        """The path to `ADDRESS:PORT[/udp]` or `CONTAINER:PORT`, told by a probe that is sent.
+        """The ways to `ADDRESS:PORT[/udp]` or `CONTAINER:PORT`, each told by a probe that is sent.
 
         Raises NotFound when nobody has published it, InvalidInput.
         """

@@ -10,9 +10,8 @@ from dockmagic_runtime.containers.sockets import Listener
 from dockmagic_runtime.containers.ways import Goal, Way
 from dockmagic_runtime.model.topology import Hop
 from dockmagic_runtime.network.flows import Flow, Place
-from dockmagic_runtime.network.nft import ONE_ADDRESS
+from dockmagic_runtime.network.nft import FROM_HERE, ONE_ADDRESS
 
-FROM_HERE = "publish_here"  # the chain for connections from this host
 _DOES = {"tcp": "connects", "udp": "sends a datagram"}
 _ANOTHER = {"tcp": "a second connection", "udp": "the same datagram again"}
 Counts = Mapping[tuple[str, str], tuple[int, int]]  # packets before and after, by chain and comment
@@ -37,8 +36,9 @@ def hops(goal: Goal, way: Way, seen: Seen) -> Iterator[Hop]:
         what=f"a program on this host {_DOES[way.protocol]} to {way.name}",
         detail=place((way.address, way.port)),
     )
-    yield from rules(way, seen)
-    if way.kind == "proxy":
+    if way.kind == "translated":
+        yield _rule(way, seen)
+    elif way.kind == "proxy":
         yield _proxy(goal, way, seen.probe)
     if not seen.probe.is_held:
         yield from _inside(goal, way, seen)
@@ -49,20 +49,26 @@ def place(where: Place) -> str:
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
-def rules(way: Way, seen: Seen) -> Iterator[Hop]:
-    """Those that translate; others count what has nothing to do with the probe as well."""
-    for (chain, comment), (before, after) in seen.counts.items():
-        if way.kind == "translated" and chain == FROM_HERE and after > before:
-            yield Hop(
-                kind="rule",
-                what=f"nftables: {comment}",
-                detail=f"{place((way.address, way.port))} becomes "
-                f"{place((way.inner, way.inner_port))}",
-                rule=f"table {'ip6' if way.is_ipv6 else 'ip'} {seen.table}, chain {chain}\n"
-                f"map {way.map_name}: {_element(way)}",
-                before=before,
-                after=after,
-            )
+def is_translated(way: Way, seen: Seen) -> bool:
+    """Whether the rule that looks into the way's map has counted the probe, and led it there."""
+    before, after = seen.counts.get(FROM_HERE[way.map_name], (0, 0))
+    inner = (way.inner, way.inner_port)
+    return after > before and (seen.flow is None or seen.flow.answers_from == inner)
+
+
+def _rule(way: Way, seen: Seen) -> Hop:
+    chain, comment = FROM_HERE[way.map_name]
+    before, after = seen.counts[chain, comment]
+    outer, inner = (way.address, way.port), (way.inner, way.inner_port)
+    return Hop(
+        kind="rule",
+        what=f"nftables: {comment}",
+        detail=f"{place(outer)} becomes {place(inner)}",
+        rule=f"table {'ip6' if way.is_ipv6 else 'ip'} {seen.table}, chain {chain}\n"
+        f"map {way.map_name}: {_element(way)}",
+        before=before,
+        after=after,
+    )
 
 
 def _element(way: Way) -> str:

@@ -80,7 +80,7 @@ def _measure(sight: _Sight, way: Way) -> Route:
         table=networks.place.table,
         bridge=sight.bridge,
     )
-    if way.kind == "translated" and not list(stations.rules(way, seen)):
+    if way.kind == "translated" and not stations.is_translated(way, seen):
         return _measure(sight, way.by_proxy())  # no rule has counted it: somebody flushed them
     return _route(sight.goal, way, seen)
 

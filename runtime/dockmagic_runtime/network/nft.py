@@ -33,6 +33,11 @@ from dockmagic_runtime.network.pools import packed
 ANY_ADDRESS = "published"
 ONE_ADDRESS = "published_at"
 LOOPBACK = "loopback"
+# chain and comment of the rules that look into these maps for connections from this host
+FROM_HERE = {
+    ONE_ADDRESS: ("publish_here", "published on one address, from this host"),
+    ANY_ADDRESS: ("publish_here", "published, from this host"),
+}
 _PORTS = (ANY_ADDRESS, ONE_ADDRESS, LOOPBACK)
 _NUMBERS = {
     name: number
@@ -122,8 +127,8 @@ def _publish(family: Family) -> Iterator[Rule]:
     from_here = nft.not_for_loopback(family) + here
     yield "publish", "published on one address, from outside", here + one
     yield "publish", "published, from outside", here + any_
-    yield "publish_here", "published on one address, from this host", from_here + one
-    yield "publish_here", "published, from this host", from_here + any_
+    yield *FROM_HERE[ONE_ADDRESS], from_here + one
+    yield *FROM_HERE[ANY_ADDRESS], from_here + any_
 
 
 def _count_before_nat(rewrite: tuple[bytes, ...]) -> tuple[bytes, ...]:
