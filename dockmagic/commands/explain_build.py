@@ -80,14 +80,14 @@ def shown(step: ExplainedBuildStep) -> str:
 
 
 def state(step: ExplainedBuildStep) -> str:
-    if step.kind == "base":
+    if step.begins:
         return "" if step.cached else "pulled"
     return "hit" if step.cached else "miss"
 
 
 def why(step: ExplainedBuildStep) -> str:
     """The reason, for a hit as for a miss."""
-    if step.kind == "base":
+    if step.begins:
         return _base(step)
     if not step.cached:
         return step.reason
@@ -103,6 +103,8 @@ def _files(step: ExplainedBuildStep, otherwise: str) -> str:
 
 
 def _base(step: ExplainedBuildStep) -> str:
+    if step.kind == "scratch":
+        return "begins with nothing"
     if step.needs:
         return f"begins with what step {step.needs[0]} came to"
     return "the image is here" if step.cached else "the image was not here"
@@ -114,10 +116,15 @@ def explain(engine: Engine, reference: str) -> ExplainedBuild:
 
 
 def explain_newest(engine: Engine) -> ExplainedBuild:
-    """The newest image that was built here. Raises NotFound when there is none."""
+    """The newest image that was built here, and not by us as a stand-in for another.
+
+    Raises NotFound when there is none.
+    """
     for image in sorted(engine.images(), key=lambda one: one.created, reverse=True):
         with suppress(NotFound):
-            return explain(engine, image.id)
+            found = explain(engine, image.id)
+            if not found.explanation.is_stand_in:
+                return found
     raise NotFound("no image here was built", hint="'docker explain build .' builds one")
 
 

@@ -35,7 +35,7 @@ _COLORS = {"hit": GREEN, "miss": ORANGE, "pulled": ORANGE, "": BLUE}
 
 
 def explained_build(result: ExplainedBuild, *, deterministic: bool) -> Markup:
-    steps = [step for step in result.steps if step.kind != "base"]
+    steps = [step for step in result.steps if not step.begins]
     hits = sum(step.cached for step in steps)
     head = tag("b", f"{hits} of {len(steps)} steps from the cache")
     name = code(plain(result.explanation.file_name))

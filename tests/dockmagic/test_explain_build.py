@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from dockmagic.errors import MagicError
 from dockmagic.widgets import bundle
 from dockmagic_runtime.errors import NotFound
 from dockmagic_runtime.model.explanation import BuildExplanation, ExplainedBuildStep
+
+from .values import make_image
 
 
 def step(number: int, instruction: str, kind: str, **more: Any) -> ExplainedBuildStep:
@@ -33,7 +36,7 @@ EXPLANATION = BuildExplanation(
         step(1, "FROM alpine AS made", "base", cached=False),
         step(2, "RUN make", "run", created="2026-01-02T03:04:05.000000000Z"),
         step(3, "WORKDIR /w", "workdir", created="2026-01-02T03:04:05.000000000Z"),
-        step(4, "FROM scratch", "base", stage=1),
+        step(4, "FROM scratch", "scratch", stage=1),
         step(5, "COPY <b> /", "copy", stage=1, cached=False, reason="changed: <b>", size=2048),
         step(6, "COPY --from=made /x /", "copy", stage=1, needs=(3,), files=1),
         step(7, "RUN --mount=source=.,target=/m x", "run", stage=1, files=2),
@@ -60,7 +63,7 @@ def test_the_text_tells_state_time_and_reason(explained: ExplainedBuild) -> None
         "the image was not here",
         "the same command on the same layers, made 2026-01-02 03:04:05",
         "the same directory on the same layers, made 2026-01-02 03:04:05",
-        "the image is here",
+        "begins with nothing",
         "changed: <b>",
         "1 file unchanged",
         "2 files unchanged",
@@ -168,5 +171,21 @@ def test_build_alone_is_the_newest_image_that_was_built_here(
 
 
 def test_build_alone_where_nothing_was_built_says_so(engine: Any) -> None:
+    with pytest.raises(NotFound, match="no image here was built"):
+        commands.execute(engine, commands.parse(["explain", "build"]))
+
+
+def test_build_alone_passes_over_stand_ins(engine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are built here too, when something is pulled, and are none of the user's builds."""
+    *_, mine, stand_in = engine.known = [
+        replace(make_image("docker.io/library/mine:latest", "b"), created=1.0),
+        replace(make_image("docker.io/library/httpd:latest", "c"), created=2.0),
+    ]
+    explanations = {mine.id: EXPLANATION, stand_in.id: replace(EXPLANATION, is_stand_in=True)}
+    monkeypatch.setattr(engine, "explain_build", explanations.__getitem__)
+    found = commands.execute(engine, commands.parse(["explain", "build"]))
+    assert isinstance(found, ExplainedBuild)
+    assert found.explanation is EXPLANATION
+    engine.known = [stand_in]
     with pytest.raises(NotFound, match="no image here was built"):
         commands.execute(engine, commands.parse(["explain", "build"]))

@@ -119,7 +119,7 @@ class Builder:
         )
         if request.check:
             return
-        recorder = Recorder(made, request.file_name)
+        recorder = Recorder(made, request)
         yield from recorder.watched(execution.run())
         if request.outputs:
             self._export(request, execution)

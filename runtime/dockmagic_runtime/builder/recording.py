@@ -16,20 +16,27 @@ from dockmagic_runtime.builder.steps import (
     TransferStep,
     WorkdirStep,
 )
-from dockmagic_runtime.model.events import BuildEvent, StepDone
+from dockmagic_runtime.model.events import BuildEvent, BuildRequest, StepDone
 from dockmagic_runtime.model.explanation import BuildExplanation, ExplainedBuildStep
+from dockmagic_runtime.model.image import STAND_IN_LABEL
 
 _KINDS: dict[type[Step], str] = {
     BaseStep: "base", RunStep: "run", TransferStep: "copy", WorkdirStep: "workdir",
 }  # fmt: skip
 
 
+def _kind(step: Step) -> str:
+    if isinstance(step, BaseStep) and step.base is None and step.from_stage is None:
+        return "scratch"
+    return _KINDS.get(type(step), "config")
+
+
 class Recorder:
     """Listens to one build."""
 
-    def __init__(self, plan: Plan, file_name: str) -> None:
+    def __init__(self, plan: Plan, request: BuildRequest) -> None:
         self._plan = plan
-        self._file_name = file_name
+        self._request = request
         self._done: dict[int, StepDone] = {}
         self._began = time.monotonic()
 
@@ -48,9 +55,10 @@ class Recorder:
         steps = (self._explained(step, self._done[step.number]) for step in self._plan.steps)
         return BuildExplanation(
             image_id=image_id,
-            file_name=self._file_name,
+            file_name=self._request.file_name,
             steps=tuple(steps),
             seconds=time.monotonic() - self._began,
+            is_stand_in=STAND_IN_LABEL in self._request.labels,
         )
 
     def _explained(self, step: Step, done: StepDone) -> ExplainedBuildStep:
@@ -59,7 +67,7 @@ class Recorder:
             stage=step.stage,
             line=step.line,
             instruction=step.text,
-            kind=_KINDS.get(type(step), "config"),
+            kind=_kind(step),
             cached=done.cached,
             reason=done.reason,
             created=done.created if done.cached else "",

@@ -18,12 +18,12 @@ from dockmagic_runtime.model.events import (
     StepOutput,
     StepStarted,
 )
+from dockmagic_runtime.model.image import STAND_IN_LABEL
 from dockmagic_runtime.model.reference import DEFAULT_REGISTRY, ImageReference
 from dockmagic_runtime.model.similar import did_you_mean
 from dockmagic_runtime.store.area import Area
 
 POLICIES: Final = ("when-unreachable", "never", "always")
-STAND_IN_LABEL: Final = "org.dockmagic.stand-in"
 _WIDTH: Final = 72  # of an instruction in a status line
 
 Build = Callable[[BuildRequest], Iterator[BuildEvent]]

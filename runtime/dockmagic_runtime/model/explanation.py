@@ -40,7 +40,7 @@ class ExplainedBuildStep:
     stage: int
     line: int
     instruction: str
-    kind: str  # "base" | "config" | "run" | "copy" | "workdir"
+    kind: str  # "base" | "scratch" | "config" | "run" | "copy" | "workdir"
     cached: bool
     reason: str = ""
     created: str = ""
@@ -49,12 +49,21 @@ class ExplainedBuildStep:
     files: int = 0
     needs: tuple[int, ...] = ()
 
+    @property
+    def begins(self) -> bool:
+        """Whether it is a FROM, which no cache is asked for."""
+        return self.kind in ("base", "scratch")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BuildExplanation:
-    """A build step by step, as it was recorded while it went on."""
+    """A build step by step, as it was recorded while it went on.
+
+    `is_stand_in`: it made an image of the catalogue's.
+    """
 
     image_id: str
     file_name: str
     steps: tuple[ExplainedBuildStep, ...]
     seconds: float
+    is_stand_in: bool = False

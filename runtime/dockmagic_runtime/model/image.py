@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from dockmagic_runtime.model.container import HealthCheck
+
+STAND_IN_LABEL: Final = "org.dockmagic.stand-in"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +59,7 @@ class Image:
 
     @property
     def is_stand_in(self) -> bool:
-        return "org.dockmagic.stand-in" in self.config.labels
+        return STAND_IN_LABEL in self.config.labels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

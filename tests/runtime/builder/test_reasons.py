@@ -10,6 +10,7 @@ import pytest
 from dockmagic_runtime.errors import NotFound
 from dockmagic_runtime.model.events import BuildDone
 from dockmagic_runtime.model.explanation import BuildExplanation
+from dockmagic_runtime.model.image import STAND_IN_LABEL
 from tests.runtime.builder.conftest import Site
 
 pytestmark = pytest.mark.root
@@ -118,7 +119,7 @@ def test_a_build_is_explained_by_what_it_recorded(mine: Site) -> None:
         (2, "config", True),
         (3, "run", True),
         (4, "copy", False),
-        (5, "base", True),
+        (5, "scratch", True),
         (6, "copy", False),
         (7, "config", False),
     ]
@@ -141,3 +142,20 @@ def test_an_image_from_elsewhere_is_not_explained(mine: Site) -> None:
     mine.builder.prune_cache()
     with pytest.raises(NotFound, match="it is not known how"):
         mine.builder.explain(image.id)
+
+
+def test_what_a_stage_begins_with_is_told_apart(mine: Site) -> None:
+    steps = explained(mine, TEXT + "FROM made AS more\nCOPY --from=1 /one.txt /\n").steps
+    kinds = {step.instruction: step.kind for step in steps if step.begins}
+    assert kinds == {
+        "FROM mybase AS made": "base", "FROM scratch": "scratch", "FROM made AS more": "base",
+    }  # fmt: skip
+
+
+def test_the_build_of_a_stand_in_is_known_as_one(mine: Site) -> None:
+    text = "FROM scratch\nCOPY one.txt /"
+    assert explained(mine, text, labels={STAND_IN_LABEL: "of nothing"}).is_stand_in
+    image = mine.build("FROM scratch\nCOPY dir /", labels={STAND_IN_LABEL: "of nothing"})
+    assert mine.builder.explain(image.id).is_stand_in  # from the record
+    mine.images.tag(image.id, "stand-in")
+    assert not explained(mine, "FROM stand-in\nCOPY one.txt /").is_stand_in  # although labelled
