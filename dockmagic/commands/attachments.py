@@ -102,10 +102,13 @@ def parse_driver_option(text: str) -> tuple[str, str]:
 
 def parse_link(text: str) -> tuple[str, str]:
     """`name` or `name:alias`: the other container, and what it is called here."""
+    if not text:
+        raise ValueError("empty string specified for links")
     name, colon, alias = text.partition(":")
     if not name or ":" in alias or (colon and not alias):
         raise ValueError(f"bad format for links: {text}")
-    return name.removeprefix("/"), (alias or name).rpartition("/")[2]
+    name = name.removeprefix("/")
+    return name, alias.removeprefix("/") or name
 
 
 def parse_priority(text: str) -> int:

@@ -216,7 +216,8 @@ def is_quiet(arguments: Arguments) -> bool:
 
 
 def _build_args(given: tuple[str, ...]) -> dict[str, str]:
-    found = {name: text for name, _, text in (arg.partition("=") for arg in read_env((), given))}
+    split = (arg.partition("=") for arg in read_env((), given))
+    found = {name: text for name, equals, text in split if equals}
     # buildx hands it on by itself: who has set it wants builds that can be repeated
     if "SOURCE_DATE_EPOCH" in os.environ:
         found.setdefault("SOURCE_DATE_EPOCH", os.environ["SOURCE_DATE_EPOCH"])

@@ -27,17 +27,22 @@ def read_env(
 ) -> tuple[str, ...]:
     """Variables of the files, then those of the flags: the later of two with one name wins.
 
-    A bare `KEY` takes the caller's own value and disappears if there is none.
+    A bare `KEY` takes the caller's own value. If there is none, that of a file disappears and
+    that of a flag stays bare: it takes the variable away.
     """
     environ = os.environ if environ is None else environ
     found: dict[str, str] = {}
-    for text in (*(line for file in files for line in file_lines(file)), *given):
-        key, equals, value = text.partition("=")
-        if equals:
-            found[key] = value
-        elif key in environ:
-            found[key] = environ[key]
-    return tuple(f"{key}={value}" for key, value in found.items())
+    for text in (line for file in files for line in file_lines(file)):
+        key = text.partition("=")[0]
+        if (line := _with_value(text, environ)) != key:
+            found[key] = line
+    for text in given:
+        found[text.partition("=")[0]] = _with_value(text, environ)
+    return tuple(found.values())
+
+
+def _with_value(text: str, environ: Mapping[str, str]) -> str:
+    return f"{text}={environ[text]}" if "=" not in text and text in environ else text
 
 
 def read_labels(files: Iterable[str], given: Iterable[str]) -> dict[str, str]:

@@ -136,7 +136,7 @@ def _fields(container: Container, *, in_full: bool) -> Fields:
         "State": str(container.status),
         "Status": status_text(container),
         "_status": status_text(container, with_times=False),
-        "Names": ",".join((container.name, *(container.links if in_full else ()))),
+        "Names": ",".join(sorted((container.name, *(container.links if in_full else ())))),
         "_names": container.name if is_named(container) else "(random)",
         "Labels": ",".join(f"{key}={text}" for key, text in sorted(container.labels.items())),
         "Label": label_lookup(container.labels),

@@ -29,12 +29,12 @@ def parser() -> Parser:
 def run(engine: Engine, arguments: Arguments) -> Names:
     force, volumes = arguments.flag("force"), arguments.flag("volumes")
 
-    if arguments.flag("link"):
-        return each(arguments.words, engine.remove_link)
-
     def remove(name: str) -> None:
         try:
-            engine.remove(name, force=force, volumes=volumes)
+            if arguments.flag("link"):
+                engine.remove_link(name)
+            else:
+                engine.remove(name, force=force, volumes=volumes)
         except NotFound:
             if not force:  # -f asks for its absence, and that is what there is
                 raise

@@ -245,7 +245,7 @@ def test_environment_comes_from_the_caller_and_from_files(
     monkeypatch.setenv("B", "mine")
     monkeypatch.delenv("MISSING", raising=False)
     found = spec("--env-file", str(file), "-e", "A=2", "-e", "B", "-e", "MISSING", "busybox")
-    assert found.env == ("A=2", "B=mine", "C='q'")
+    assert found.env == ("A=2", "B=mine", "C='q'", "MISSING")  # of a flag: it takes it away
     file.write_text("a b=1\n")
     with pytest.raises(InvalidInput, match="contains whitespaces"):
         spec("--env-file", str(file), "busybox")

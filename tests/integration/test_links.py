@@ -10,7 +10,7 @@ import pytest
 from dockmagic_runtime import Engine
 from dockmagic_runtime.errors import Conflict, DockmagicError, NotFound
 from dockmagic_runtime.model.container import Container, ContainerSpec, ExecSpec
-from dockmagic_runtime.model.network import NetworkSpec
+from dockmagic_runtime.model.network import Attachment, NetworkSpec
 
 from .conftest import Ended, Run, collect
 
@@ -54,7 +54,7 @@ def test_the_other_is_found_by_its_alias_and_told_of(db: Container, run: Run) ->
     assert line in run("cat", "/etc/hosts", links=linked).stdout.splitlines()
 
 
-def test_its_name_follows_a_restart_and_its_variables_do_not(
+def test_its_name_follows_a_restart_and_the_variables_that_the_program_has_do_not(
     engine: Engine, db: Container, start: Start
 ) -> None:
     start("web", links=(("db", "store"),))
@@ -66,8 +66,9 @@ def test_its_name_follows_a_restart_and_its_variables_do_not(
     assert now != db.ip_address
     assert f"{now}\tstore {db.short_id} db" in hosts(engine, "web")
     assert not [line for line in hosts(engine, "web") if line.startswith(f"{db.ip_address}\tst")]
-    env = execute(engine, "web", "env").stdout
-    assert f"STORE_PORT_3306_TCP_ADDR={db.ip_address}" in env
+    began_with = Path(f"/proc/{engine.container('web').pid}/environ").read_text()
+    assert f"STORE_PORT_3306_TCP_ADDR={db.ip_address}" in began_with
+    assert f"STORE_PORT_3306_TCP_ADDR={now}" in execute(engine, "web", "env").stdout  # as Docker
 
 
 def test_a_link_to_one_that_does_not_run_is_refused_and_changes_nothing(
@@ -107,8 +108,15 @@ def test_one_that_is_not_on_the_default_network_cannot_be_linked_to(
 ) -> None:
     engine.create_network(NetworkSpec(name="net"))
     db = start("db", network="net")
-    with pytest.raises(Conflict, match=f"container {db.id} not attached to default bridge network"):
+    message = "Cannot link to /db, as it does not belong to the default network"
+    with pytest.raises(Conflict, match=message):
         start("web", links=(("db", "db"),))
+    engine.connect_network("bridge", db.id, Attachment(network="bridge"))
+    engine.start("web")
+    with_alias = [line for line in hosts(engine, "web") if "\tdb" in line]
+    assert with_alias == [
+        f"{engine.inspect('db')['NetworkSettings']['IPAddress']}\tdb {db.short_id}"
+    ]
 
 
 def test_links_are_shown_and_are_names(engine: Engine, db: Container, start: Start) -> None:
@@ -131,7 +139,7 @@ def test_a_link_can_be_removed(engine: Engine, db: Container, start: Start) -> N
     assert engine.container("db").status == "running"
     for name, message in (
         ("db", "cannot remove the default link name of the container"),
-        ("nobody/x", "Cannot get parent /nobody for link name /nobody/x"),
+        ("nobody/x", "No such container: nobody/x"),
         ("web/store", "No such container: web/store"),
     ):
         with pytest.raises(DockmagicError, match=message):
@@ -139,12 +147,19 @@ def test_a_link_can_be_removed(engine: Engine, db: Container, start: Start) -> N
     assert Path(f"/proc/{web.pid}").exists()
 
 
-def test_when_the_other_was_removed_the_link_is_gone(
+def test_one_that_needs_a_container_that_was_removed_waits_until_the_link_is_removed_too(
     engine: Engine, db: Container, start: Start
 ) -> None:
     start("web", links=(("db", "store"),))
-    engine.remove("db", force=True)
-    engine.restart("web", timeout=0)
+    engine.rename("db", "base")
+    engine.remove("base", force=True)
+    start("base")  # of that name, and another
+    assert engine.inspect("web")["HostConfig"]["Links"] == ["/base:/web/store"]
+    with pytest.raises(Conflict, match="non running container: /base AS /web/store") as caught:
+        engine.restart("web", timeout=0)
+    assert "docker rm --link web/store" in caught.value.hint
+    engine.remove_link("web/store")
+    engine.start("web")
     assert engine.inspect("web")["HostConfig"]["Links"] is None
     assert "STORE" not in execute(engine, "web", "env").stdout
 

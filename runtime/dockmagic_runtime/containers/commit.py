@@ -138,10 +138,11 @@ def _config(record: Record, document: Json) -> Json:
 
 
 def _env(record: Record, image: Json) -> list[str]:
-    """Without what every container is given at its start."""
+    """Without what every container is given at its start, which earlier versions kept with it."""
     given = {one.partition("=")[0] for one in (*(image.get("Env") or ()), *record.spec.env)}
     added = {"PATH", "HOSTNAME", "TERM"} - given
-    return [one for one in record.env if one.partition("=")[0] not in added]
+    split = [(one, *one.partition("=")[:2]) for one in record.env]
+    return [one for one, key, equals in split if equals and key not in added]
 
 
 def _health(asked: HealthCheck | None, image: Any) -> Json | None:

@@ -88,7 +88,7 @@ def _record(container_id: str, hostname: str, spec: ContainerSpec, image: Image)
         spec=spec,
         entrypoint=entrypoint,
         command=command,
-        env=environment(spec, image, hostname),
+        env=environment(spec, image),
         working_dir=spec.working_dir or config.working_dir or "/",
         user=spec.user or config.user,
         hostname=hostname,

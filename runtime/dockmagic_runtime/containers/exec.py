@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dockmagic_runtime.containers import links
-from dockmagic_runtime.containers.record import Record
+from dockmagic_runtime.containers.record import Record, process_environment
 from dockmagic_runtime.containers.registry import Registry
 from dockmagic_runtime.containers.security_options import no_new_privileges, seccomp_choice
 from dockmagic_runtime.errors import Conflict, InvalidInput
@@ -20,14 +20,14 @@ def execute(registry: Registry, record: Record, spec: ExecSpec) -> Process:
     """Start it and be attached. Raises Conflict (not running, paused) or StartFailed."""
     if not spec.command:
         raise InvalidInput("no command specified")
-    if record.links:
-        told = links.remembered(registry.directory(record.id))
-        record = replace(record, env=told or record.env)
     try:
         process = Process.connect(registry.run(record.id), record.id)
     except Conflict as error:
         raise Conflict(f"container {record.id} is not running") from error
     try:
+        if record.links:  # as the others are now; Docker too refuses when one does not run
+            told = links.environment(links.now(registry, record), record.env)
+            record = replace(record, env=told)
         return process.start_exec(process_spec(record, spec), open_stdin=spec.open_stdin)
     except BaseException:
         process.close()
@@ -52,10 +52,8 @@ def execution_ids(registry: Registry, record: Record) -> list[str] | None:
 def process_spec(record: Record, spec: ExecSpec) -> ProcessSpec:
     """The process of an exec, with what the container says where the exec says nothing."""
     container = record.spec
-    merged = dict(one.partition("=")[::2] for one in record.env)
-    if spec.tty:
-        merged.setdefault("TERM", "xterm")
-    merged |= dict(one.partition("=")[::2] for one in spec.env)
+    env = (*record.env, *spec.env)
+    merged = process_environment(record.hostname, env, tty=spec.tty)
     privileged = container.privileged or spec.privileged
     kept = capabilities.resolve(container.cap_add, container.cap_drop, privileged)
     return ProcessSpec(

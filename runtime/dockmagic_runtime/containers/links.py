@@ -21,7 +21,7 @@ from dockmagic_runtime.supervisor.state import State
 
 _DEFAULT = "bridge"
 _NOT_TOLD = ("HOME", "PATH")  # of the other's environment: they say nothing about it
-Link = tuple[str, str]  # the alias, and the other's id
+Link = tuple[str, ...]  # the alias, the other's id and its name; earlier versions had no name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +45,7 @@ class Linked:
 
     def variables(self) -> Iterator[str]:
         """What Docker puts into the environment, in its order."""
-        prefix = self.alias.upper().replace("-", "_")
+        prefix = "".join(map(_capital, self.alias)).replace("-", "_")
         if self.ports:
             yield f"{prefix}_PORT={self._place(*self.ports[0])}"
         for first, last in _runs(self.ports):
@@ -72,8 +72,14 @@ class Linked:
         yield f"{stem}_ADDR={self.address}"
         yield f"{stem}_PROTO={first[1]}"
         yield f"{stem}_PORT_START={first[0]}"
+        stem = f"{prefix}_PORT_{first[0]}_{last[1].upper()}"  # it may be another protocol
         yield f"{stem}_END={self._place(*last)}"
         yield f"{stem}_PORT_END={last[0]}"
+
+
+def _capital(letter: str) -> str:
+    """One for one, as Go does it: ß has none."""
+    return letter.upper() if len(letter.upper()) == 1 else letter
 
 
 def _runs(
@@ -104,7 +110,7 @@ def for_new(
 ) -> tuple[tuple[Link, ...], tuple[Attachment, ...]]:
     """The record's links; on a network of users they are names of its resolver instead.
 
-    Raises InvalidInput in Docker's words.
+    Of two with one alias the first counts. Raises InvalidInput in Docker's words.
     """
     if not spec.links:
         return (), attachments
@@ -114,12 +120,13 @@ def for_new(
                 f"conflicting options: {word} can't be used with links. "
                 "This would result in undefined behavior"
             )
-    if any(one.network == _DEFAULT for one in attachments):
-        return tuple(_resolved(registry, *one) for one in spec.links), attachments
-    if not attachments:
-        return (), ()  # of none
+    if not attachments or any(one.network == _DEFAULT for one in attachments):
+        found: dict[str, Link] = {}
+        for target, alias in spec.links:
+            found.setdefault(alias, _resolved(registry, target, alias))
+        return tuple(found.values()), attachments
     first, *rest = attachments
-    names = tuple((alias, target) for target, alias in spec.links)
+    names = tuple((alias.rpartition("/")[2], target) for target, alias in spec.links)
     return (), (replace(first, links=names), *rest)
 
 
@@ -135,54 +142,69 @@ def _resolved(registry: Registry, target: str, alias: str) -> Link:
             "conflicting options: host type networking can't be used with links. "
             "This would result in undefined behavior"
         )
-    return alias, record.id
+    return alias, record.id, record.name
 
 
 # ------------------------------------------------------------------ at `start`
 
 
 def linked(registry: Registry, record: Record) -> tuple[Linked, ...]:
-    """What the container will know of the others. Raises Conflict when one of them is not there.
+    """What the container will know of the others when it starts.
 
-    A link whose other end was removed is gone.
+    Raises Conflict when one of them is not there, or is on other networks alone.
     """
-    if not any(one.network == _DEFAULT for one in record.attachments):
-        return ()
-    found = ((alias, registry.find_by_id(target)) for alias, target in record.links)
-    return tuple(_linked(registry, record, alias, other) for alias, other in found if other)
+    for link in _those(record):
+        other = registry.find_by_id(link[1])
+        if other and not any(one.network == _DEFAULT for one in other.attachments):
+            raise Conflict(
+                f"Cannot link to /{other.name}, as it does not belong to the default network",
+                hint=f"'docker network connect bridge {other.name}' puts it there",
+            )
+    return now(registry, record)
 
 
-def _linked(registry: Registry, record: Record, alias: str, other: Record) -> Linked:
-    now = registry.state(other.id)
-    name = f"/{record.name}/{alias}"
-    if not Status(now.status).is_alive or not now.pid:
+def now(registry: Registry, record: Record) -> tuple[Linked, ...]:
+    """The same of one that runs, for `exec`. Raises Conflict when one of the others is not there,
+    as Docker does."""
+    return tuple(_linked(registry, record, *link) for link in _those(record))
+
+
+def _those(record: Record) -> tuple[Link, ...]:
+    """Its links, if it is where they count."""
+    on_default = any(one.network == _DEFAULT for one in record.attachments)
+    return record.links if on_default else ()
+
+
+def _linked(
+    registry: Registry, record: Record, alias: str, target: str, last_name: str = ""
+) -> Linked:
+    other, name = registry.find_by_id(target), f"/{record.name}/{alias}"
+    there = registry.state(target) if other else None
+    if not (other and there and there.pid and Status(there.status).is_alive):
+        called = other.name if other else last_name or target[:12]
         raise Conflict(
-            f"Cannot link to a non running container: /{other.name} AS {name}",
-            hint=f"start {other.name} first",
+            f"Cannot link to a non running container: /{called} AS {name}",
+            hint=f"start {called} first"
+            if other
+            else f"it was removed; 'docker rm --link {name[1:]}' forgets the link",
         )
-    address = _address(now)
+    address = _address(there)
     if not address:
         raise Conflict(f"container {other.id} not attached to default bridge network")
     return Linked(
         name=name,
-        alias=alias,
+        alias=alias.rpartition("/")[2],
         address=address,
         hostname=other.hostname,
         other=other.name,
         ports=_ports(other.exposed),
-        env=_asked_for(other),
+        env=other.env,
     )
 
 
-def _asked_for(other: Record) -> tuple[str, ...]:
-    """Its environment without what the engine has put there by itself."""
-    ours = {f"HOSTNAME={other.hostname}", *(["TERM=xterm"] if other.spec.tty else [])}
-    return tuple(one for one in other.env if one not in ours)
-
-
-def _address(now: State) -> str:
-    there = (one["ip_address"] for one in now.networks.values() if one["name"] == _DEFAULT)
-    return next(there, "")
+def _address(there: State) -> str:
+    found = (one["ip_address"] for one in there.networks.values() if one["name"] == _DEFAULT)
+    return next(found, "")
 
 
 def _ports(exposed: Sequence[str]) -> tuple[tuple[int, str], ...]:
@@ -193,10 +215,8 @@ def _ports(exposed: Sequence[str]) -> tuple[tuple[int, str], ...]:
 
 
 def environment(those: Sequence[Linked], own: Sequence[str]) -> tuple[str, ...]:
-    """Before the container's own variables, which win."""
-    taken = {one.partition("=")[0] for one in own}
-    told = dict(one.partition("=")[::2] for link in those for one in link.variables())
-    return (*(f"{key}={value}" for key, value in told.items() if key not in taken), *own)
+    """Before the container's own variables, which win (see `process_environment`)."""
+    return (*(one for link in those for one in link.variables()), *own)
 
 
 # ------------------------------------------------------------------ while it runs
@@ -204,7 +224,8 @@ def environment(those: Sequence[Linked], own: Sequence[str]) -> tuple[str, ...]:
 
 def follow(registry: Registry, record: Record, address: str) -> None:
     """The container has started, with that address: its name in others' /etc/hosts leads there."""
-    for other, alias in linking_to(registry, record.id):
+    for other, link in linking_to(registry, record.id):
+        alias = link.rpartition("/")[2]
         if Status(registry.last_state(other.id).status).is_alive:
             change_hosts(registry, other, partial(_moved, alias=alias, address=address))
 
@@ -232,24 +253,41 @@ def linking_to(registry: Registry, container_id: str) -> Iterator[tuple[Record, 
     )
     for (other_id,) in rows:
         other = registry.find_by_id(other_id)
-        for alias, target in other.links if other else ():
+        for alias, target, *_ in other.links if other else ():
             if other and target == container_id:
                 yield other, alias
+
+
+def renamed(registry: Registry, container_id: str, name: str) -> None:
+    """Those who link to it know its name, for the time when it has gone."""
+    for other in {other.id: other for other, _ in linking_to(registry, container_id)}.values():
+        changed = ((*one[:2], name) if one[1] == container_id else one for one in other.links)
+        _put(registry, replace(other, links=tuple(changed)))
+
+
+def _put(registry: Registry, record: Record) -> None:
+    with registry.database.transaction() as connection:
+        connection.execute(
+            "UPDATE containers SET spec = ? WHERE id = ?", (record.encode(), record.id)
+        )
 
 
 # ------------------------------------------------------------------ names of links
 
 
 def find(registry: Registry, name: str) -> tuple[Record, str]:
-    """The container that has the link `parent/alias`, and the alias. Raises InvalidInput."""
-    parent, _, alias = name.strip("/").rpartition("/")
+    """The container that has the link `parent/alias`, and the alias. Raises NotFound, Conflict."""
+    parent, _, alias = name.strip("/").partition("/")
     if not parent:
+        raise InvalidInput("container name cannot be empty")
+    if not alias:
+        registry.find(parent)
         raise Conflict("Conflict, cannot remove the default link name of the container")
     try:
         record = registry.find(parent)
     except NotFound:
-        raise InvalidInput(f"Cannot get parent /{parent} for link name /{parent}/{alias}") from None
-    if alias not in dict(record.links):
+        raise NotFound(f"No such container: {name}", hint=f"there is no {parent}") from None
+    if alias not in {one[0] for one in record.links}:
         raise NotFound(f"No such container: {name}", hint=f"{parent} has no link {alias}")
     return record, alias
 
@@ -257,28 +295,30 @@ def find(registry: Registry, name: str) -> tuple[Record, str]:
 def remove(registry: Registry, name: str) -> None:
     """`rm --link`: forget the link, and its line in the container's /etc/hosts."""
     record, alias = find(registry, name)
-    with registry.database.transaction() as connection:
-        kept = tuple(one for one in record.links if one[0] != alias)
-        connection.execute(
-            "UPDATE containers SET spec = ? WHERE id = ?",
-            (replace(record, links=kept).encode(), record.id),
-        )
-    change_hosts(registry, record, lambda line: None if _moved(line, alias, "") != line else line)
+    _put(registry, replace(record, links=tuple(one for one in record.links if one[0] != alias)))
+    name = alias.rpartition("/")[2]
+    change_hosts(registry, record, lambda line: None if _moved(line, name, "") != line else line)
 
 
 def host_config(registry: Registry, record: Record) -> list[str] | None:
-    """`HostConfig.Links` of inspect."""
-    found = ((alias, registry.find_by_id(target)) for alias, target in record.links)
-    return [f"/{other.name}:/{record.name}/{alias}" for alias, other in found if other] or None
+    """`HostConfig.Links` of inspect; a container that was removed is told by its last name."""
+    return [
+        f"/{_name(registry, *others)}:/{record.name}/{alias}" for alias, *others in record.links
+    ] or None
+
+
+def _name(registry: Registry, container_id: str, last: str = "") -> str:
+    other = registry.find_by_id(container_id)
+    return other.name if other else last or container_id[:12]
 
 
 def names(records: Iterable[Record]) -> dict[str, tuple[str, ...]]:
-    """By container id, the names that it has by links: `parent/alias`."""
-    found: dict[str, tuple[str, ...]] = {}
+    """By container id, the names that it has by links: `parent/alias`, in order."""
+    found: dict[str, list[str]] = {}
     for record in records:
-        for alias, target in record.links:
-            found[target] = (*found.get(target, ()), f"{record.name}/{alias}")
-    return found
+        for alias, target, *_ in record.links:
+            found.setdefault(target, []).append(f"{record.name}/{alias}")
+    return {target: tuple(sorted(those)) for target, those in found.items()}
 
 
 def remember(directory: str, variables: Sequence[str]) -> None:

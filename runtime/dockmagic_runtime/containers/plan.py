@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dockmagic_runtime.containers import init, plan_files
-from dockmagic_runtime.containers.record import Record
+from dockmagic_runtime.containers.record import Record, process_environment
 from dockmagic_runtime.containers.security_options import no_new_privileges, seccomp_choice
 from dockmagic_runtime.containers.surroundings import Surroundings
 from dockmagic_runtime.linux import rlimits
@@ -112,9 +112,10 @@ def _own_namespaces(record: Record, around: Surroundings) -> tuple[str, ...]:
 def _process(record: Record, around: Surroundings) -> ProcessSpec:
     spec = record.spec
     kept = capabilities.resolve(spec.cap_add, spec.cap_drop, spec.privileged)
+    env = process_environment(record.hostname, record.env, tty=spec.tty)
     return ProcessSpec(
         argv=(init.PATH, "--", *record.argv) if around.init else record.argv,
-        env=record.env,
+        env=tuple(f"{key}={text}" for key, text in env.items()),
         cwd=record.working_dir,
         user=record.user,
         groups=spec.group_add,

@@ -7,6 +7,7 @@ be removed by force while the container lives on.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,7 +48,8 @@ class Record:
     mounted_images: dict[str, tuple[str, ...]] = field(default_factory=dict)
     # as `network connect` and `disconnect` have left it; None in areas of earlier versions
     networks: tuple[Attachment, ...] | None = None
-    links: tuple[tuple[str, str], ...] = ()  # on the default network: alias, and the other's id
+    # on the default network: alias, the other's id and its name
+    links: tuple[tuple[str, ...], ...] = ()
 
     @property
     def attachments(self) -> tuple[Attachment, ...]:
@@ -105,17 +107,24 @@ def command_line(spec: ContainerSpec, image: Image) -> tuple[tuple[str, ...], tu
     return entrypoint, command
 
 
-def environment(spec: ContainerSpec, image: Image, hostname: str) -> tuple[str, ...]:
-    """KEY=value strings in Docker's order: the image's override in place, the caller's win.
+def environment(spec: ContainerSpec, image: Image) -> tuple[str, ...]:
+    """KEY=value strings in Docker's order: the caller's, then those of the image that he has not
+    set. A caller's `KEY` without `=` is kept: it takes the key away."""
+    merged = {one.partition("=")[0]: one for one in spec.env}
+    for one in image.config.env:
+        merged.setdefault(one.partition("=")[0], one)
+    return tuple(merged.values())
 
-    A caller's `KEY` without `=` takes the key away.
-    """
+
+def process_environment(hostname: str, env: Iterable[str], *, tty: bool) -> dict[str, str]:
+    """What every container is given, then `env`, which replaces in place; a `KEY` without `=`
+    takes it away."""
+    given = [DEFAULT_PATH, f"HOSTNAME={hostname}", *(["TERM=xterm"] if tty else [])]
     merged: dict[str, str | None] = {}
-    defaults = [DEFAULT_PATH, f"HOSTNAME={hostname}", *(["TERM=xterm"] if spec.tty else [])]
-    for one in (*defaults, *image.config.env, *spec.env):
+    for one in (*given, *env):
         key, separator, value = one.partition("=")
         merged[key] = value if separator else None
-    return tuple(f"{key}={value}" for key, value in merged.items() if value is not None)
+    return {key: value for key, value in merged.items() if value is not None}
 
 
 def exposed_ports(spec: ContainerSpec, image: Image) -> tuple[str, ...]:

@@ -44,11 +44,11 @@ class Registry:
 
     def _find_otherwise(self, wanted: str) -> Record | None:
         """By a prefix of the id, or as `parent/alias`, by the parent's link."""
-        parent, slash, alias = wanted.rpartition("/")
+        parent, slash, alias = wanted.partition("/")
         if not slash:
             return self._find_by_prefix(wanted)
-        target = dict(self.find(parent).links).get(alias, "")
-        return self.find_by_id(target)
+        targets = (one[1] for one in self.find(parent).links if one[0] == alias)
+        return self.find_by_id(next(targets, ""))
 
     def _find_by_prefix(self, prefix: str) -> Record | None:
         if not prefix or not all(digit in "0123456789abcdef" for digit in prefix):

@@ -6,6 +6,7 @@ import os
 import threading
 from dataclasses import replace
 
+from dockmagic_runtime.containers import links
 from dockmagic_runtime.containers.events import events_of
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.registry import Registry
@@ -28,6 +29,7 @@ def rename(registry: Registry, record: Record, new_name: str) -> None:
             "UPDATE containers SET name = ?, spec = ? WHERE id = ?",
             (wanted, replace(record, name=wanted).encode(), record.id),
         )
+    links.renamed(registry, record.id, wanted)
     _note(registry.directory(record.id), wanted)
     _tell_networks(registry, record, wanted)
     events_of(registry, record).tell("rename", oldName=f"/{record.name}")

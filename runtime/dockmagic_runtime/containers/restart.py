@@ -8,6 +8,7 @@ from dockmagic_runtime.containers.events import events_of
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.start import Starter
 from dockmagic_runtime.containers.stop import stop
+from dockmagic_runtime.errors import DockmagicError
 from dockmagic_runtime.model.container import Status
 from dockmagic_runtime.supervisor.restarts import Restarts
 from dockmagic_runtime.supervisor.state import State
@@ -16,11 +17,18 @@ from dockmagic_runtime.supervisor.state import State
 def restart(
     starter: Starter, record: Record, *, timeout: float | None = None, signal: str = ""
 ) -> None:
-    """Stop it, if it runs, and start it. A container of --rm is not removed in between."""
+    """Stop it, if it runs, and start it. A container of --rm is not removed in between.
+
+    Raises what a start does, and says so.
+    """
     stop(starter.registry, record, timeout=timeout, signal=signal, keep=True)
     if record.spec.auto_remove:
         _allow_another_mount(starter.registry.directory(record.id))
-    starter.start(record, owned=False).detach()
+    try:
+        starter.start(record, owned=False).detach()
+    except DockmagicError as error:
+        error.message = f"Cannot restart container {record.name}: {error.message}"
+        raise
     events_of(starter.registry, record).tell("restart")
 
 

@@ -115,8 +115,10 @@ def hosts(
     """
     lines = [_extra_line(one, gateway) for one in extra]
     lines += [f"{address}\t{those}" for address, those in linked]
-    full = f"{hostname}.{domainname} " if domainname else ""
-    lines += [f"{address}\t{full}{hostname}" for address in addresses]
+    full = f"{hostname}.{domainname}" if domainname else hostname
+    short = hostname.partition(".")[0]  # a host name may come with its domain
+    own = full if full == short else f"{full} {short}"
+    lines += [f"{address}\t{own}" for address in addresses]
     return _HOSTS + "".join(f"{line}\n" for line in lines)
 
 

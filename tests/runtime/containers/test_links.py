@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dockmagic_runtime.containers.links import Linked, environment
+from dockmagic_runtime.containers.record import process_environment
 
 
 def link(*ports: tuple[int, str], alias: str = "my-db", env: tuple[str, ...] = ()) -> Linked:
@@ -61,6 +62,19 @@ def test_the_hosts_line_has_every_name_once(alias: str, expected: str) -> None:
 
 
 def test_the_containers_own_variables_win() -> None:
-    told = environment([link(alias="db")], ("A=1", "DB_NAME=mine"))
-    assert told == ("A=1", "DB_NAME=mine")
-    assert environment([link(alias="db")], ("A=1",)) == ("DB_NAME=/web/db", "A=1")
+    told = environment([link((80, "tcp"), alias="db")], ("A=1", "DB_NAME=mine", "DB_PORT"))
+    found = process_environment("web", told, tty=False)
+    assert list(found)[:2] == ["PATH", "HOSTNAME"]
+    assert list(found.items())[-2:] == [("DB_NAME", "mine"), ("A", "1")]
+    assert "DB_PORT" not in found
+    assert found["DB_PORT_80_TCP_PROTO"] == "tcp"
+
+
+def test_an_end_of_another_protocol_is_told_under_that() -> None:
+    told = list(link(*((n, p) for n in (1, 2, 3) for p in ("tcp", "udp")), alias="x").variables())
+    assert "X_PORT_1_UDP_END=udp://172.17.0.2:3" in told
+    assert "X_PORT_1_TCP_PORT_START=1" in told
+
+
+def test_letters_of_an_alias_become_capitals_one_for_one() -> None:
+    assert list(link(alias="größe.1-a").variables()) == ["GRÖßE.1_A_NAME=/web/größe.1-a"]

@@ -7,6 +7,7 @@ from dockmagic_runtime.containers.record import (
     command_line,
     environment,
     exposed_ports,
+    process_environment,
 )
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.container import ContainerSpec, Mount, PortMapping
@@ -58,12 +59,15 @@ def test_no_command_at_all_is_dockers_error() -> None:
 
 def test_the_environment_overrides_in_place_and_drops_keys_without_a_value() -> None:
     spec = ContainerSpec(image="x", env=("B=2", "PATH=/mine", "A"))
-    found = environment(spec, image(env=("A=1", "B=1", "C=1")), "web")
-    assert found == ("PATH=/mine", "HOSTNAME=web", "B=2", "C=1")
+    env = environment(spec, image(env=("A=1", "B=1", "C=1")))
+    assert env == ("B=2", "PATH=/mine", "A", "C=1")
+    found = process_environment("web", (*env, "C", "D=4"), tty=False)
+    assert list(found.items()) == [("PATH", "/mine"), ("HOSTNAME", "web"), ("B", "2"), ("D", "4")]
 
 
 def test_a_terminal_brings_term() -> None:
-    assert "TERM=xterm" in environment(ContainerSpec(image="x", tty=True), image(), "h")
+    assert process_environment("h", (), tty=True)["TERM"] == "xterm"
+    assert "TERM" not in process_environment("h", (), tty=False)
 
 
 def test_ports_of_the_image_the_caller_and_the_mappings_are_exposed() -> None:
