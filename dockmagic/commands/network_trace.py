@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from dockmagic.commands.flags import Arguments, Parser
 from dockmagic.commands.result import Result
+from dockmagic.commands.trees import printable
 from dockmagic_runtime.model.topology import Hop, Route, Trace
 
 if TYPE_CHECKING:
@@ -78,12 +79,13 @@ def _numbered(number: int, text: str) -> str:
 
 
 def _what(hop: Hop) -> str:
-    return f"{hop.what} (its counter went up)" if hop.kind == "rule" else hop.what
+    what = printable(hop.what)  # a program calls itself what it likes
+    return f"{what} (its counter went up)" if hop.kind == "rule" else what
 
 
 def _whole(hop: Hop) -> str:
     below = [hop.detail, *hop.rule.splitlines(), counter(hop)]
-    return "\n".join([hop.what, *(f"    {line}" for line in below if line)])
+    return "\n".join([printable(hop.what), *(f"    {line}" for line in below if line)])
 
 
 def run(engine: Engine, arguments: Arguments) -> Traced:

@@ -222,6 +222,16 @@ def test_a_long_name_is_wrapped_and_stays_in_its_box() -> None:
     assert hop.what in " ".join(shown)
 
 
+@pytest.mark.parametrize("tell", [str, repr])
+def test_the_name_of_a_program_cannot_steer_a_terminal(tell: Callable[[object], str]) -> None:
+    trace = make_trace("192.0.2.1:9999")
+    hops = tuple(replace(hop, what="\x1b[2J\nhttpd listens") for hop in trace.routes[0].hops)
+    routes = (replace(trace.routes[0], hops=hops),)
+    text = tell(Traced(replace(trace, routes=routes)))
+    assert "\x1b" not in text
+    assert not re.search("^httpd", text, re.MULTILINE)
+
+
 def test_a_trace_cannot_carry_markup() -> None:
     trace = make_trace("localhost:9999")
     evil = "<script>x</script>"

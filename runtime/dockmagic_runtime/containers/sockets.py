@@ -110,9 +110,17 @@ def _owners(pids: Iterable[int]) -> dict[str, int]:
 
 def _sockets(pid: int) -> Iterator[str]:
     try:
-        for fd in os.listdir(f"/proc/{pid}/fd"):
-            kind, _, inode = os.readlink(f"/proc/{pid}/fd/{fd}").partition(":")
-            if kind == "socket":
-                yield inode.strip("[]")
+        descriptors = os.listdir(f"/proc/{pid}/fd")
     except OSError:
         return  # it has ended
+    for fd in descriptors:
+        kind, _, inode = _target(f"/proc/{pid}/fd/{fd}").partition(":")
+        if kind == "socket":
+            yield inode.strip("[]")
+
+
+def _target(link: str) -> str:
+    try:
+        return os.readlink(link)
+    except OSError:
+        return ""  # it has just been closed
