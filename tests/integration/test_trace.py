@@ -155,18 +155,20 @@ def test_published_on_one_address_and_loopback_another_rule_counts(
 
 
 @pytest.mark.parametrize("lost", ["chain ip {} publish_here", "map ip {} published"])
-def test_where_somebody_has_flushed_the_rules_the_held_socket_takes_it(
-    engine: Engine, port: int, lost: str
+@pytest.mark.parametrize("host", ["localhost", "gateway"])
+def test_where_somebody_has_flushed_the_rules_the_held_socket_takes_it_once(
+    engine: Engine, port: int, lost: str, host: str
 ) -> None:
+    target = f"{engine.network('front').gateway if host == 'gateway' else host}:{port}"
     nft = ["nft", "flush", *lost.format(engine.area.nft_table).split()]
     subprocess.run(nft, check=True)
-    for trace in (
-        engine.trace(f"{engine.network('front').gateway}:{port}"),
-        engine.trace(f"localhost:{port}"),
-    ):
-        assert set(ways(trace)) == {("proxy", "")}
-        assert kinds(trace.routes[-1]) == BY_PROXY
-        assert "somebody has flushed the nftables rules" in trace.remark
+    trace = engine.trace(target)
+    assert set(ways(trace)) == {("proxy", "")}
+    assert kinds(trace.routes[-1]) == BY_PROXY
+    assert "somebody had flushed the nftables rules" in trace.remark
+    again = engine.trace(target)
+    assert ways(again)[-1] == ("translated", "")
+    assert "flushed" not in again.remark
 
 
 def test_published_on_loopback_alone_there_is_the_proxy_and_the_reason(engine: Engine) -> None:
@@ -191,6 +193,13 @@ def test_ipv6_is_the_proxys_where_the_container_has_no_such_address(
     trace = engine.trace(f"[::1]:{port}")
     assert ways(trace) == [("proxy", ""), ("translated", "")]
     assert ":" not in trace.routes[1].address  # whom a rule leads there comes by IPv4
+
+
+def test_published_on_ipv6_alone_without_it_inside_there_is_the_proxy(engine: Engine) -> None:
+    serving = listening("httpd", "-f", "-p", "80", name="alone", host_ip="::")
+    trace = engine.trace(f"[::1]:{started(engine, serving, '-ltn')}")
+    assert ways(trace) == [("proxy", "")]
+    assert trace.remark.startswith("alone has no IPv6 address, so no rule translates IPv6")
 
 
 def test_ipv6_is_translated_into_ipv6(engine: Engine, own_subnets: None) -> None:

@@ -54,7 +54,7 @@ def trace(networks: Networks, registry: Registry, cgroups: Cgroups, target: str)
         protocol=first.protocol,
         container=goal.name,
         routes=routes,
-        remark=_remark(goal, first, routes),
+        remark=_remark(networks, goal, first, routes),
     )
 
 
@@ -98,28 +98,35 @@ def _route(goal: Goal, way: Way, seen: stations.Seen) -> Route:
     )
 
 
-def _remark(goal: Goal, first: Way, routes: tuple[Route, ...]) -> str:
+def _remark(networks: Networks, goal: Goal, first: Way, routes: tuple[Route, ...]) -> str:
     """Why it goes the way it does."""
-    if any(route.way == "proxy" for route in routes[1:]) or first.kind != routes[0].way:
-        return (
-            "no rule of ours has counted the packet: somebody has flushed the nftables rules; "
-            "the next container that is started brings them back"
-        )
+    if first.kind != routes[0].way or any(route.way == "proxy" for route in routes[1:]):
+        return _uncounted(networks)
     if first.kind != "proxy":
         return ""
-    if not first.is_loopback:
-        return f"{goal.name} has no IPv6 address, so no rule translates IPv6: the proxy serves it"
-    if len(routes) > 1:
+    if first.is_loopback and len(routes) > 1:
         return (
             "loopback is never translated (the answer could not be routed back), so the proxy "
             "serves it; for those who come from outside, chain publish looks into the same map"
         )
-    return _alone(goal, first)
+    return _without_rule(goal, first)
 
 
-def _alone(goal: Goal, first: Way) -> str:
-    """Of a port that only the proxy serves."""
-    places = [one[0] for one in goal.now.ports if one[1] == first.port and one[3] == first.protocol]
-    if all(not ways.is_outside(host_ip) for host_ip in places):
+def _uncounted(networks: Networks) -> str:
+    if networks.repair():
+        return (
+            "no rule has translated the packet, because somebody had flushed the nftables rules; "
+            "they have been set right now"
+        )
+    return "no rule of ours has translated the packet: somebody else's may have done so before"
+
+
+def _without_rule(goal: Goal, first: Way) -> str:
+    """Why no rule leads there, but the proxy alone."""
+    places = [one[0] for one in goal.now.ports if one[1:] == first.published_as]
+    outside = [host_ip for host_ip in places if ways.is_outside(host_ip)]
+    if not outside:
         return f"published on {', '.join(places)} for this host alone: no rule leads there"
-    return f"no other address of this host leads there: only the proxy serves {', '.join(places)}"
+    if not goal.end.address6 and (not first.is_loopback or all(":" in one for one in outside)):
+        return f"{goal.name} has no IPv6 address, so no rule translates IPv6: the proxy serves it"
+    return "this host has no address but loopback, so there is nothing that a rule could translate"

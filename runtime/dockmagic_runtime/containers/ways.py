@@ -71,6 +71,11 @@ class Way:
     def is_loopback(self) -> bool:
         return ipaddress.ip_address(self.address).is_loopback
 
+    @property
+    def published_as(self) -> tuple[int, int, str]:
+        """What a published port has beside its host address."""
+        return self.port, self.inner_port, self.protocol
+
     def by_proxy(self) -> Way:
         """The same without a rule: the socket that holds the port takes it."""
         return replace(self, kind="proxy", map_name="")
@@ -194,9 +199,8 @@ def _published(goal: Goal, bound: Published, address: str, name: str) -> Way:
 def translated(networks: Networks, goal: Goal, first: Way) -> Way | None:
     """The way by a rule to the same published port as `first`, which is by the proxy; None when
     there is none. Rather in the same family of addresses."""
-    same = (first.port, first.inner_port, first.protocol)
     bounds = sorted(
-        (one for one in goal.now.ports if one[1:] == same),
+        (one for one in goal.now.ports if one[1:] == first.published_as),
         key=lambda one: (":" in one[0]) != first.is_ipv6,
     )
     for bound in bounds:

@@ -177,22 +177,24 @@ class Networks:
         """The network `bridge`; its bridge is up when this returns."""
         return self.store.default()
 
-    def repair(self) -> None:
-        """Install the table if it was flushed, and set the published ports right.
+    def repair(self) -> bool:
+        """Install the table if it was flushed, and set the published ports right; whether that
+        was needed.
 
         Elements that a killed supervisor left are deleted, missing ones are added. Does nothing
         when the area has no bridge, and so no containers on it.
         """
         network = self._any_that_is_up()
         if network is None:
-            return
+            return False
         place, known = self.place, fabric_of(network)
         try:
             with needs_nftables(), Netlink(NETLINK_NETFILTER) as netlink:
-                if not ensure_table(netlink, place.table, known, place.networks, place.run):
-                    nft.set_right(netlink, place.table, lambda: records.alive(place.run))
+                return ensure_table(
+                    netlink, place.table, known, place.networks, place.run
+                ) or nft.set_right(netlink, place.table, lambda: records.alive(place.run))
         except Unsupported:
-            pass  # then there is nothing to repair; who wants to be on a network is told
+            return False  # there is nothing to repair; who wants to be on a network is told
 
     def _any_that_is_up(self) -> Network | None:
         """The default network, or any other; None when none has its bridge."""

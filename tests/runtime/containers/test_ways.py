@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dockmagic_runtime.containers import ways
+from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.errors import InvalidInput
+from dockmagic_runtime.model.topology import Interface, Node
+from dockmagic_runtime.network.networks import Networks
+from dockmagic_runtime.supervisor.state import State
 
 
 @pytest.mark.parametrize(
@@ -70,3 +76,72 @@ def test_only_loopback_is_for_this_host_alone() -> None:
         for one in ("", "0.0.0.0", "::", "::1", "127.0.0.1", "192.0.2.1")
         if ways.is_outside(one)
     ] == ["", "0.0.0.0", "::", "192.0.2.1"]
+
+
+# ------------------------------------------------------------------ the way by a rule
+
+
+class Cables(Networks):
+    """Nothing but the addresses that the host has on its uplinks."""
+
+    def __init__(self, address: str = "", address6: str = "") -> None:
+        self._addresses = {False: address, True: address6}
+
+    def uplinks(self, *, ipv6: bool = False) -> tuple[tuple[str, str], ...]:
+        address = self._addresses[ipv6]
+        return (("eth0", f"{address}/24"),) if address else ()
+
+
+def goal(*host_ips: str, address6: str = "") -> ways.Goal:
+    """A container that has published port 80 as 9999 on these."""
+    end = Interface(
+        network="net", name="eth0", veth="veth0", address="172.17.0.2", address6=address6
+    )
+    ports = tuple((host_ip, 9999, 80, "tcp") for host_ip in host_ips)
+    gateways = {"name": "net", "gateway": "172.17.0.1", "gateway6": address6 and "fd00::1"}
+    return ways.Goal(
+        record=cast(Record, None),
+        now=State(ports=ports, networks={"1": gateways}),
+        node=Node(id="1", name="web", mode="", interfaces=(end,), published=ports),
+        end=end,
+    )
+
+
+def by_proxy(address: str) -> ways.Way:
+    return ways.Way(
+        name="here", kind="proxy", address=address, port=9999, protocol="tcp",
+        inner="172.17.0.2", inner_port=80,
+    )  # fmt: skip
+
+
+BOTH, SIX = ("0.0.0.0", "::"), "fd00::2"
+
+
+@pytest.mark.parametrize(
+    ("to", "first", "expected"),
+    [
+        (goal(*BOTH), "127.0.0.1", ("192.0.2.1", "172.17.0.2", "published")),
+        (goal(*BOTH), "::1", ("192.0.2.1", "172.17.0.2", "published")),
+        (goal(*BOTH, address6=SIX), "127.0.0.1", ("192.0.2.1", "172.17.0.2", "published")),
+        (goal(*BOTH, address6=SIX), "::1", ("2001:db8::1", SIX, "published")),
+        (goal("127.0.0.1", "192.0.2.7"), "127.0.0.1", ("192.0.2.7", "172.17.0.2", "published_at")),
+    ],
+)
+def test_the_way_by_a_rule_is_rather_in_the_same_family(
+    to: ways.Goal, first: str, expected: tuple[str, str, str]
+) -> None:
+    found = ways.translated(Cables("192.0.2.1", "2001:db8::1"), to, by_proxy(first))
+    assert found is not None
+    assert (found.address, found.inner, found.map_name) == expected
+    assert (found.kind, found.port, found.inner_port) == ("translated", 9999, 80)
+
+
+def test_a_host_without_a_network_is_reached_as_its_containers_reach_it() -> None:
+    found = ways.translated(Cables(), goal(*BOTH, address6=SIX), by_proxy("::1"))
+    assert found is not None
+    assert found.address == "fd00::1"
+
+
+@pytest.mark.parametrize("host_ips", [("127.0.0.1",), ("::1",), ("::",)])
+def test_no_rule_leads_from_loopback_nor_from_ipv6_into_ipv4(host_ips: tuple[str, ...]) -> None:
+    assert ways.translated(Cables("192.0.2.1"), goal(*host_ips), by_proxy("127.0.0.1")) is None
