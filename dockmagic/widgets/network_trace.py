@@ -23,7 +23,7 @@ from dockmagic.widgets.html import (
     table,
     tag,
 )  # fmt: skip
-from dockmagic.widgets.svg import GAP, LINE, PAD, WIDTH, Box, letters, number, picture, text
+from dockmagic.widgets.svg import GAP, LINE, PAD, Box, letters, number, picture, text
 from dockmagic.widgets.untrusted import plain
 from dockmagic_runtime.model.topology import Hop, Route
 
@@ -32,7 +32,7 @@ _KINDS = {
     "interface": BLUE, "process": BLUE, "answer": RED,
 }  # fmt: skip
 _OWN = ("client", "proxy", "rule")  # stations before the ways meet
-_ALONE = 640  # pixels: the width of the only column
+_COLUMN = 430  # pixels: the width of a station
 _ARROW = 30  # pixels from its column's left edge
 _HEADINGS = ["", "station", "what it was", "counter"]
 
@@ -44,7 +44,10 @@ def traced(result: Traced, *, deterministic: bool) -> Markup:
     if deterministic:
         parts = zip(verdicts, (_table(route, deterministic=True) for route in routes), strict=True)
         return join([*map(join, parts), remark])
-    tables = [_table(route, deterministic=False) for route in routes]
+    tables = [
+        tag("div", plain(result.verdict(route)), _table(route, deterministic=False))
+        for route in routes
+    ]
     return join([*verdicts, _picture(result), remark, details("As a table", *tables)])
 
 
@@ -73,25 +76,29 @@ def _table(route: Route, *, deterministic: bool) -> Markup:
 
 
 def _picture(result: Traced) -> Markup:
+    """One for each way, beside each other where there is room."""
     routes = result.trace.routes
-    width = (WIDTH - (len(routes) + 1) * GAP) / len(routes) if len(routes) > 1 else _ALONE
-    columns = [
-        [_station(route, hop, GAP + at * (width + GAP), width) for hop in route.hops]
-        for at, route in enumerate(routes)
-    ]
+    columns = [[_station(route, hop) for hop in route.hops] for route in routes]
     bottom = _stack(columns, [sum(hop.kind in _OWN for hop in one.hops) for one in routes])
-    parts = [
-        part
+    pictures = [
+        tag("div", _column(route, column, bottom + 1), style=f"flex:0 1 {_COLUMN + 2}px")
         for route, column in zip(routes, columns, strict=True)
-        for part in (*_heading(route, column), *_arrows(column), *(box.draw() for box in column))
     ]
-    return picture(f"The path to {plain(result.trace.target)}", bottom + GAP / 2, parts)
+    return tag(
+        "div", *pictures, style=f"display:flex;flex-wrap:wrap;gap:{GAP}px;margin-bottom:.5em"
+    )
 
 
-def _station(route: Route, hop: Hop, left: float, width: float) -> Box:
+def _column(route: Route, column: list[Box], height: float) -> Markup:
+    heading = text(WAYS[route.way], PAD, column[0].top - GAP / 2, _COLUMN, strong=True)
+    parts = [heading, *_arrows(column), *(box.draw() for box in column)]
+    return picture(f"The path to {plain(route.name)}", height, parts, _COLUMN + 2)
+
+
+def _station(route: Route, hop: Hop) -> Box:
     is_end = hop is route.hops[-1] and not route.answered
-    box = Box(left, width, 0, _KINDS[hop.kind], dashed=is_end, foot=counter(hop))
-    most = letters(width - 2 * PAD)
+    box = Box(1, _COLUMN, 0, _KINDS[hop.kind], dashed=is_end, foot=counter(hop))
+    most = letters(_COLUMN - 2 * PAD)
     for part in (hop.what, hop.detail, *hop.rule.splitlines()):
         box.lines += [("", line) for line in textwrap.wrap(part, most, break_on_hyphens=False)]
         box.heads = len(box.lines) if part == hop.what else box.heads
@@ -113,11 +120,6 @@ def _below(boxes: list[Box], top: float) -> float:
         box.top = top
         top = box.bottom + GAP
     return top
-
-
-def _heading(route: Route, column: list[Box]) -> list[Markup]:
-    first = column[0]
-    return [text(WAYS[route.way], first.left + PAD, first.top - GAP / 2, first.width, strong=True)]
 
 
 def _arrows(column: list[Box]) -> list[Markup]:

@@ -89,10 +89,11 @@ def text(line: str, x: float, y: float, room: float, *, strong: bool = False) ->
     return tag("text", title, shown, x=number(x), y=number(y), fill="currentColor", **weight)
 
 
-def picture(label: str, height: float, parts: list[Markup]) -> Markup:
+def picture(label: str, height: float, parts: list[Markup], width: float = WIDTH) -> Markup:
+    """As wide as its place is, but not wider than drawn."""
     return tag(
         "svg", *parts,
         xmlns="http://www.w3.org/2000/svg", role="img", aria_label=label,
-        viewBox=f"0 0 {WIDTH} {number(height)}",
-        style=f"width:100%;max-width:{WIDTH}px;height:auto;{LEFT};font:{_FONT}",
+        viewBox=f"0 0 {number(width)} {number(height)}",
+        style=f"width:100%;max-width:{number(width)}px;height:auto;{LEFT};font:{_FONT}",
     )  # fmt: skip

@@ -67,9 +67,14 @@ def test_rows_are_for_tables() -> None:
     ]
 
 
+def pictures(result: Drawn | Traced) -> list[ElementTree.Element]:
+    found = re.findall("<svg.*?</svg>", bundle(result)["text/html"], re.DOTALL)
+    return [ElementTree.fromstring(one) for one in found]
+
+
 def picture(result: Drawn | Traced) -> ElementTree.Element:
-    html = bundle(result)["text/html"]
-    return ElementTree.fromstring(html[html.index("<svg") : html.index("</svg>") + 6])
+    (one,) = pictures(result)
+    return one
 
 
 def texts(svg: ElementTree.Element) -> list[str]:
@@ -185,30 +190,26 @@ def test_the_path_is_a_picture_with_counters() -> None:
     assert "map published: tcp . 9999 : 172.19.0.2 . 80" in shown
 
 
-def boxes(svg: ElementTree.Element) -> dict[str, list[tuple[float, float, float, float]]]:
-    """Left, top, width and height of each station, by its first line."""
-    found: dict[str, list[tuple[float, float, float, float]]] = {}
-    for group in svg:
-        if group.tag.endswith("}g"):
-            left, top, wide, high = (
-                float(group[0].get(name, "")) for name in ("x", "y", "width", "height")
-            )
-            found.setdefault(texts(group)[0], []).append((left, top, wide, high))
+def tops(svg: ElementTree.Element) -> dict[str, float]:
+    """Where each station begins, by its first line; all are inside the picture."""
+    found: dict[str, float] = {}
+    wide, high = map(float, svg.get("viewBox", "").split()[2:])
+    for group in (one for one in svg if one.tag.endswith("}g")):
+        x, y, width, height = (
+            float(group[0].get(name, "")) for name in ("x", "y", "width", "height")
+        )
+        assert 0 <= x <= x + width <= wide
+        assert 0 <= y <= y + height <= high
+        found[texts(group)[0]] = y
     return found
 
 
 def test_two_ways_stand_side_by_side_and_what_both_pass_is_at_one_height() -> None:
-    svg = picture(Traced(make_trace("localhost:9999")))
-    assert {"by the port proxy", "by address translation"} <= set(texts(svg))
-    found = boxes(svg)
-    for text in ("the bridge of network front", "the cable's end in the bridge"):
-        (left, top, wide, _), (right, other, _, _) = found[text]
-        assert top == other
-        assert left + wide < right
-    height = float(svg.get("viewBox", "").split()[3])
-    for left, top, wide, high in (one for group in found.values() for one in group):
-        assert 0 <= left <= left + wide <= 900
-        assert 0 <= top <= top + high <= height
+    here, own = pictures(Traced(make_trace("localhost:9999")))
+    assert (texts(here)[0], texts(own)[0]) == ("by the port proxy", "by address translation")
+    assert here.get("viewBox") == own.get("viewBox")
+    for common in ("the bridge of network front", "the cable's end in the bridge"):
+        assert tops(here)[common] == tops(own)[common]
 
 
 def test_a_long_name_is_wrapped_and_stays_in_its_box() -> None:
@@ -217,7 +218,7 @@ def test_a_long_name_is_wrapped_and_stays_in_its_box() -> None:
         trace.routes[0].hops[1], what=f"a socket of {'web' * 12}'s supervisor holds it, too"
     )
     here = replace(trace.routes[0], hops=(trace.routes[0].hops[0], hop, *trace.routes[0].hops[2:]))
-    shown = texts(picture(Traced(replace(trace, routes=(here, trace.routes[1])))))
+    shown = texts(pictures(Traced(replace(trace, routes=(here, trace.routes[1]))))[0])
     assert max(map(len, shown)) < 70
     assert hop.what in " ".join(shown)
 
