@@ -68,7 +68,7 @@ class Rooms(Closing):
         self._dismantled = False
         self._catalogue_policy = catalogue
         reconciler = Reconciler(self._starter)
-        self._registry.on_lost = reconciler.bury
+        self._registry.on_lost = reconciler.attend
         reconciler.run()
 
     def close(self) -> None:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import threading
 import time
 from itertools import islice
-from pathlib import Path
 
 import pytest
 
@@ -17,6 +14,7 @@ from dockmagic_runtime.model.container import ContainerSpec, ExecSpec, Mount
 from dockmagic_runtime.model.event import Event
 
 from .conftest import Run, collect
+from .losing import lose
 
 pytestmark = [pytest.mark.root, pytest.mark.network]
 
@@ -158,14 +156,11 @@ def test_a_rename_tells_both_names_and_later_events_the_new_one(engine: Engine) 
     assert last(engine, "destroy").attributes["name"] == "shop"
 
 
-def test_the_end_of_a_container_whose_supervisor_was_killed_is_told_by_the_next_look(
+def test_the_end_of_a_container_that_was_lost_is_told_by_the_next_look(
     engine: Engine,
 ) -> None:
-    pid = engine.run_detached(SLEEP).pid
-    status = Path(f"/proc/{pid}/status").read_text()
-    os.kill(int(status.split("PPid:\t")[1].split()[0]), signal.SIGKILL)
-    while engine.container("web").status.is_alive:  # its files are closed one after the other
-        time.sleep(0.01)
+    lose(engine, engine.run_detached(SLEEP).id)
+    assert not engine.container("web").status.is_alive
     assert told(engine)[-2:] == ["container die", "network disconnect"]
     assert last(engine, "die").attributes["exitCode"] == "137"
 

@@ -20,7 +20,8 @@ from dockmagic_runtime.linux.syscalls import Kernel
 from dockmagic_runtime.model.container import ContainerSpec, ExecSpec, Resources, Status
 
 from .conftest import Build, Ended, Run, collect
-from .test_lifecycle import eventually, shell, start, supervisor_of
+from .test_lifecycle import shell, start, supervisor_of
+from .waiting import eventually
 
 pytestmark = [pytest.mark.root, pytest.mark.network, pytest.mark.timeout(120)]
 

@@ -15,7 +15,8 @@ from dockmagic_runtime.errors import DockmagicError, InvalidInput, StartFailed
 from dockmagic_runtime.model.container import ContainerSpec, ExecSpec, Mount
 
 from .conftest import Build, Run, collect
-from .test_lifecycle import eventually, supervisor_of
+from .test_lifecycle import supervisor_of
+from .waiting import eventually
 
 pytestmark = [pytest.mark.root, pytest.mark.network]
 

@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -25,21 +24,13 @@ from dockmagic_runtime.model.container import (
 from dockmagic_runtime.testing.host import HostSnapshot, left_behind
 
 from .conftest import Build, Run, collect
+from .losing import kill_supervisor, lose
+from .waiting import eventually
 
 pytestmark = [pytest.mark.root, pytest.mark.network]
 
 ALWAYS = RestartPolicy(name="always")
 UNLESS_STOPPED = RestartPolicy(name="unless-stopped")
-
-
-def eventually(condition: Callable[[], object], seconds: float = 20) -> bool:
-    """What another process does in its own time: wait for it, but not for ever."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.02)
-    return bool(condition())
 
 
 def start(engine: Engine, script: str, **spec: object) -> Container:
@@ -56,12 +47,6 @@ def shell(engine: Engine, name: str, script: str) -> str:
 def supervisor_of(container: Container) -> int:
     status = Path(f"/proc/{container.pid}/status").read_text()
     return int(status.split("PPid:\t")[1].split()[0])
-
-
-def lose(engine: Engine, container: Container) -> None:
-    """Kill the supervisor; the container goes with it."""
-    os.kill(supervisor_of(container), signal.SIGKILL)
-    assert eventually(lambda: not Path(f"/proc/{container.pid}").exists())
 
 
 def logged(engine: Engine, name: str) -> str:
@@ -147,22 +132,28 @@ def test_rm_and_restart_exclude_each_other(engine: Engine) -> None:
 def test_a_loss_counts_as_an_end(engine: Engine) -> None:
     web = start(engine, "sleep 100", name="web", restart=ALWAYS)
     one = start(engine, "sleep 100", name="one")
-    lose(engine, web)
-    lose(engine, one)
+    lose(engine, web.id)
+    lose(engine, one.id)
     assert engine.container("one").status is Status.EXITED
     found = engine.container("web")
     assert found.status is Status.RUNNING
     assert found.pid != web.pid
 
 
-def test_a_killed_supervisor_of_a_paused_container_is_cleaned_up(engine: Engine, run: Run) -> None:
+def test_a_paused_container_is_paused_when_its_supervisor_was_killed(
+    engine: Engine, run: Run
+) -> None:
     run("true")
     before = HostSnapshot.take(engine.area)
-    web = start(engine, "sleep 100", name="web")
+    start(engine, "sleep 100", name="web")
     engine.pause("web")
-    os.kill(supervisor_of(web), signal.SIGKILL)
-    assert eventually(lambda: engine.container("web").status is Status.EXITED)
-    engine.remove("web")
+    kill_supervisor(engine, "web")
+    assert engine.container("web").status is Status.PAUSED
+    with pytest.raises(Conflict, match="already paused"):
+        engine.pause("web")
+    engine.unpause("web")
+    assert shell(engine, "web", "echo awake") == "awake\n"
+    engine.remove("web", force=True)
     assert not left_behind(before, engine.area)
 
 
@@ -179,7 +170,7 @@ def test_after_a_reboot_containers_come_back_by_their_policy(engine: Engine) -> 
     names = {"always": ALWAYS, "unless": UNLESS_STOPPED, "never": RestartPolicy()}
     for name, policy in names.items():
         lost = start(engine, "sleep 100", name=name, restart=policy)
-        os.kill(supervisor_of(lost), signal.SIGKILL)
+        lose(engine, lost.id)
     for name, policy in names.items():
         start(engine, "sleep 100", name=f"{name}-stopped", restart=policy)
         engine.kill(f"{name}-stopped")

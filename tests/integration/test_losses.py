@@ -15,7 +15,8 @@ from dockmagic_runtime.model.container import ContainerSpec, Mount, Status
 from dockmagic_runtime.testing.host import HostSnapshot, left_behind
 
 from .conftest import Run
-from .test_lifecycle import ALWAYS, eventually, logged, shell, start, supervisor_of
+from .test_lifecycle import ALWAYS, logged, shell, start, supervisor_of
+from .waiting import eventually
 
 pytestmark = [pytest.mark.root, pytest.mark.network]
 

@@ -14,7 +14,7 @@ from dockmagic_runtime import Engine
 from dockmagic_runtime.testing.host import HostSnapshot, left_behind
 
 from .conftest import Run
-from .test_lifecycle import eventually
+from .waiting import eventually
 
 pytestmark = [pytest.mark.root, pytest.mark.network, pytest.mark.slow]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from dockmagic_runtime.model.container import (
 )
 
 from .conftest import Run, collect
-from .test_survival import eventually, supervisor_of
+from .losing import lose
 
 pytestmark = [pytest.mark.root, pytest.mark.network]
 
@@ -177,8 +176,8 @@ def test_another_parent_group_is_sampled_and_cleaned_up_too(engine: Engine, run:
     sleeper(engine, cgroup_parent=parent)
     group = detect(Kernel()).at(parent, engine.container("other").id)
     assert engine.stats("other").pids == len(group.pids()) == 1
-    os.kill(supervisor_of(engine.container("other").pid), signal.SIGKILL)
-    assert eventually(lambda: engine.container("other").status is Status.EXITED)
+    lose(engine, "other")
+    assert engine.container("other").status is Status.EXITED
     assert not any(os.path.exists(directory) for directory in group.directories)
     assert detect(Kernel()).names(parent) == ()
     detect(Kernel()).prune(parent)

@@ -17,8 +17,8 @@ from dockmagic_runtime.model.container import Container, ContainerSpec, ExecSpec
 from dockmagic_runtime.model.network import Attachment, NetworkSpec
 
 from .conftest import Ended, Run, collect
-from .test_survival import eventually
 from .test_survival import supervisor_of as parent_of
+from .waiting import eventually
 
 pytestmark = [pytest.mark.root, pytest.mark.network]
 

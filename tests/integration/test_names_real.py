@@ -12,7 +12,7 @@ from dockmagic_runtime.model.events import BuildDone, BuildRequest
 from dockmagic_runtime.model.network import Attachment, NetworkSpec
 
 from .conftest import Ended, collect
-from .test_survival import eventually
+from .waiting import eventually
 
 pytestmark = [pytest.mark.root, pytest.mark.network, pytest.mark.slow]
 

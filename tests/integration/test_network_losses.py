@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import select
-import signal
 import socket
 import subprocess
 import sys
@@ -22,6 +20,7 @@ from dockmagic_runtime.model.container import ContainerSpec, ExecSpec, PortMappi
 from dockmagic_runtime.model.network import Attachment, NetworkSpec, Pool
 
 from .conftest import Ended, collect
+from .losing import lose
 
 pytestmark = [pytest.mark.root, pytest.mark.network]
 
@@ -168,7 +167,7 @@ def test_a_supervisor_killed_with_several_networks_leaves_nothing(networks: Engi
     make(networks, "two", 2)
     start(networks, "web", "one", PortMapping(container_port=80))
     networks.connect_network("two", "web", Attachment(network="two"))
-    _kill_supervisor(networks.container("web").pid)
+    lose(networks, "web")
     assert networks.container("web").status == "exited"
     networks.remove("web")
     networks.remove_network("one")
@@ -176,8 +175,7 @@ def test_a_supervisor_killed_with_several_networks_leaves_nothing(networks: Engi
     _assert_nothing_is_left(networks)
 
 
-def test_the_data_path_hangs_on_no_engine_launcher_or_other_supervisor(networks: Engine) -> None:
-    """Whoever is killed beside it; what its own supervisor leaves leads nowhere and is cleaned."""
+def test_the_data_path_hangs_on_no_engine_launcher_or_other_container(networks: Engine) -> None:
     make(networks, "front", 1)
     other_engine = [sys.executable, "-c", RUN, str(networks.area.root)]
     with subprocess.Popen(other_engine, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as caller:
@@ -185,11 +183,11 @@ def test_the_data_path_hangs_on_no_engine_launcher_or_other_supervisor(networks:
         assert caller.stdout.read(1) == b"r"
         caller.kill()  # and with it its launcher
     start(networks, "near", "front", PortMapping(container_port=80))
-    web, near = networks.container("web"), networks.container("near")
+    web = networks.container("web")
     urls = [f"http://{host}:{web.ports[0].host_port}/" for host in ("10.213.1.1", "127.0.0.1")]
     for url in urls:
         _await_page(url)
-    _kill_supervisor(near.pid)
+    lose(networks, "near")
     for url in urls * 10:
         with urllib.request.urlopen(url, timeout=5) as answer:
             assert answer.read() == b"hello\n"
@@ -218,16 +216,6 @@ with Engine(sys.argv[1]) as engine:
     sys.stdout.flush()
     sys.stdin.read()
 """
-
-
-def _kill_supervisor(pid: int) -> None:
-    """Of the container with that process; returns when it has ended."""
-    with open(f"/proc/{pid}/status", encoding="ascii") as stream:
-        parent = int(stream.read().partition("PPid:")[2].split()[0])
-    pidfd = os.pidfd_open(parent)
-    os.kill(parent, signal.SIGKILL)
-    select.select([pidfd], [], [], 20)
-    os.close(pidfd)
 
 
 def _await_page(url: str) -> None:

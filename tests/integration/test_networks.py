@@ -32,6 +32,7 @@ from dockmagic_runtime.model.container import (
 from dockmagic_runtime.model.network import Attachment, NetworkSpec, Pool
 
 from .conftest import collect
+from .losing import lose
 
 pytestmark = [pytest.mark.root, pytest.mark.network]
 
@@ -598,8 +599,8 @@ def test_a_killed_supervisor_leaves_no_endpoint_and_no_lease(
     networks: Engine, start: Start
 ) -> None:
     made = networks.create_network(NetworkSpec(name="front", pools=subnet(0)))
-    one = start("web", "front", ports=(PortMapping(container_port=80),))
-    _kill_supervisor(networks, one)
+    start("web", "front", ports=(PortMapping(container_port=80),))
+    lose(networks, "web")
     assert networks.container("web").status == "exited"
     assert list((networks.area.networks / made.id / "endpoints").iterdir()) == []
     told = [
@@ -608,15 +609,6 @@ def test_a_killed_supervisor_leaves_no_endpoint_and_no_lease(
     ]
     assert told[-2:] == [("connect", "front"), ("disconnect", "front")]
     networks.remove_network("front")
-
-
-def _kill_supervisor(engine: Engine, one: Container) -> None:
-    status = Path(f"/proc/{one.pid}/status").read_text()
-    parent = int(status.partition("PPid:")[2].split()[0])
-    os.kill(parent, signal.SIGKILL)
-    deadline = time.monotonic() + 20
-    while engine.container(one.name).status.is_alive:
-        assert time.monotonic() < deadline
 
 
 def test_engines_that_make_and_remove_at_once_never_meet(networks: Engine) -> None:

@@ -13,7 +13,8 @@ from dockmagic_runtime.model.container import ContainerSpec, ExecSpec, Status
 from dockmagic_runtime.supervisor.handle import Process
 
 from .conftest import collect
-from .test_lifecycle import eventually, logged, shell, start, supervisor_of
+from .test_lifecycle import logged, shell, start, supervisor_of
+from .waiting import eventually
 
 pytestmark = [pytest.mark.root, pytest.mark.network]
 

@@ -6,8 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,6 +16,8 @@ from dockmagic_runtime.model.events import BuildRequest
 from dockmagic_runtime.testing.host import HostSnapshot, left_behind
 
 from .conftest import Run, collect
+from .losing import kill_supervisor, lose
+from .waiting import eventually
 
 pytestmark = [pytest.mark.root, pytest.mark.network]
 
@@ -32,16 +32,6 @@ attached = engine.run(ContainerSpec(image="busybox", command=("sleep", "100"), n
 print("ready", flush=True)
 time.sleep(100)
 """
-
-
-def eventually(condition: Callable[[], bool]) -> bool:
-    """The kernel takes namespaces and orphans away in its own time: wait at most ten seconds."""
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        if condition():
-            return True
-        time.sleep(0.02)
-    return condition()
 
 
 def supervisor_of(pid: int) -> int:
@@ -70,15 +60,23 @@ def test_detached_containers_survive_their_engine_and_attached_ones_do_not(
     assert ended.stdout == "still here\n"
 
 
-def test_a_killed_supervisor_takes_its_container_along_and_the_next_look_cleans_up(
+def test_a_container_in_the_foreground_ends_with_its_supervisor(engine: Engine) -> None:
+    spec = ContainerSpec(image="busybox", command=("sleep", "100"), name="web", user="1000")
+    process = engine.run(spec)
+    kill_supervisor(engine, "web")
+    assert eventually(lambda: is_gone(process.pid))
+    assert process.wait() == 137
+    assert engine.container("web").status is Status.EXITED
+
+
+def test_what_was_lost_with_its_supervisor_is_cleaned_up_by_the_next_look(
     engine: Engine, run: Run
 ) -> None:
     run("true")  # bridge, table and cgroup parent stay: they belong to the area
     before = HostSnapshot.take(engine.area)
     spec = ContainerSpec(image="busybox", command=("sleep", "100"), name="web")
     container = engine.run_detached(spec)
-    os.kill(supervisor_of(container.pid), signal.SIGKILL)
-    assert eventually(lambda: is_gone(container.pid))
+    lose(engine, "web")
     found = engine.container("web")
     assert (found.status, found.exit_code) == (Status.EXITED, 137)
     assert found.error
@@ -89,11 +87,10 @@ def test_a_killed_supervisor_takes_its_container_along_and_the_next_look_cleans_
     assert not left_behind(before, engine.area)
 
 
-def test_a_killed_supervisor_of_an_rm_container_leaves_no_row(engine: Engine) -> None:
+def test_a_container_of_rm_that_was_lost_leaves_no_row(engine: Engine) -> None:
     spec = ContainerSpec(image="busybox", command=("sleep", "100"), name="web", auto_remove=True)
-    container = engine.run_detached(spec)
-    os.kill(supervisor_of(container.pid), signal.SIGKILL)
-    assert eventually(lambda: is_gone(container.pid))
+    engine.run_detached(spec)
+    lose(engine, "web")
     assert eventually(lambda: engine.containers(all=True) == ())
     assert os.listdir(engine.area.containers) == []
 

@@ -18,7 +18,8 @@ from dockmagic_runtime.model.network import Attachment, NetworkSpec, Pool
 from dockmagic_runtime.model.topology import Hop, Route, Trace
 
 from .conftest import collect
-from .test_survival import eventually, supervisor_of
+from .test_survival import supervisor_of
+from .waiting import eventually
 
 pytestmark = [pytest.mark.root, pytest.mark.network]
 

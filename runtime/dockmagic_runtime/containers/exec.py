@@ -21,7 +21,7 @@ def execute(registry: Registry, record: Record, spec: ExecSpec) -> Process:
     if not spec.command:
         raise InvalidInput("no command specified")
     try:
-        process = Process.connect(registry.run(record.id), record.id)
+        process = registry.connect(record.id)
     except Conflict as error:
         raise Conflict(f"container {record.id} is not running") from error
     try:
@@ -37,7 +37,7 @@ def execute(registry: Registry, record: Record, spec: ExecSpec) -> Process:
 def execution_ids(registry: Registry, record: Record) -> list[str] | None:
     """Of the processes that `exec` has started and that run; None for none, as Docker says it."""
     try:
-        process = Process.connect(registry.run(record.id), record.id)
+        process = registry.connect(record.id)
     except Conflict:
         return None
     try:

@@ -29,7 +29,6 @@ from dockmagic_runtime.network.plan import (
 )
 from dockmagic_runtime.sandbox.operation import Operation, to_wire
 from dockmagic_runtime.store import locks
-from dockmagic_runtime.supervisor.handle import Process
 
 # ------------------------------------------------------------------ connect
 
@@ -181,7 +180,7 @@ def _rewire(
     forgotten, known = introduced(networks.place, guest, before, after)
     connection = plan(networks.place, guest, after, ports) if after else networks.isolate()
     request = starter.request_again(record, connection)
-    process = Process.connect(starter.registry.run(record.id), record.id)
+    process = starter.registry.connect(record.id)
     try:
         process.request(
             "networks",

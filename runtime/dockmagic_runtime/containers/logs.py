@@ -56,6 +56,8 @@ def logs(
     if record.spec.log_driver == "none":
         raise Unsupported("configured logging driver does not support reading")
 
+    registry.state(record.id)  # what it wrote without a supervisor is written down by the next one
+
     def is_over() -> bool:
         # asked before the file is read: what was written before the end is then certainly in it
         alive = follow and Status(registry.state(record.id).status).is_alive

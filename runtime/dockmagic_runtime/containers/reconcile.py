@@ -1,4 +1,4 @@
-"""Cleaning up after supervisors that were killed, and after calls that died half-way.
+"""Seeing to what supervisors that were killed have left, and calls that died half-way.
 
 Run when an engine opens and whenever a container turns out to be lost. Everything here is
 idempotent and safe while other processes work on the same area: what belongs to somebody who is
@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from dataclasses import replace
 
+from dockmagic_runtime.containers import adopt
 from dockmagic_runtime.containers.events import events_of
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.registry import Registry
@@ -21,7 +23,7 @@ from dockmagic_runtime.containers.start import Starter
 from dockmagic_runtime.errors import DockmagicError
 from dockmagic_runtime.linux.removal import remove_tree
 from dockmagic_runtime.model.container import Status
-from dockmagic_runtime.store import locks
+from dockmagic_runtime.store import locks, programs
 from dockmagic_runtime.supervisor import state
 from dockmagic_runtime.volumes.unused import remove_unused
 
@@ -35,14 +37,16 @@ class Reconciler:
         self._registry = starter.registry
         self._networks = starter.networks
         self._cgroups = starter.cgroups
+        self._attended: set[str] = set()
+        self._mutex = threading.RLock()
 
     def run(self) -> None:
-        """Bury what is lost, sweep what nobody owns, start what comes back after a reboot."""
+        """See to who is lost, sweep what nobody owns, start what comes back after a reboot."""
         is_new_boot = _is_new_boot(self._registry)
         for record in self._registry.records():
             now = self._registry.last_state(record.id)
             if now.lost:
-                self.bury(record.id)
+                self.attend(record.id)
             elif is_new_boot and survives_boot(record, now):
                 self._start(record)
         self._sweep_runs()
@@ -55,16 +59,41 @@ class Reconciler:
             self._starter.start(record, owned=False).detach()
         except (DockmagicError, OSError) as error:
             directory = self._registry.directory(record.id)
-            if not locks.is_held(f"{self._registry.run(record.id)}/lock"):
+            if not programs.has_supervisor(self._registry.run(record.id)):
                 state.change(directory, error=str(error))
 
-    def bury(self, container_id: str) -> None:
-        """Its supervisor was killed: end what that left and write the container's last state.
+    def attend(self, container_id: str) -> None:
+        """Its supervisor was killed: a program that runs on gets another one, else it is over."""
+        with self._mutex:
+            if container_id in self._attended:
+                return  # to see to it we look at others, and they may make us look at it
+            self._attended.add(container_id)
+            try:
+                record = self._registry.find(container_id)
+                if not self._adopt(record):
+                    self._bury(record)
+            finally:
+                self._attended.discard(container_id)
+
+    def _adopt(self, record: Record) -> bool:
+        """Whether it has a supervisor now."""
+        run = self._registry.run(record.id)
+        program = programs.survivor(run)
+        if program is not None:
+            try:
+                adopt.adopt(self._starter, record, program)
+                self._networks.repair()
+            except (DockmagicError, OSError) as error:
+                # nobody could answer for it: it is ended, and says why
+                state.note(self._registry.directory(record.id), error=_unattended(error))
+        return programs.has_supervisor(run)
+
+    def _bury(self, record: Record) -> None:
+        """End what its supervisor has left and write the container's last state.
 
         Then its restart policy decides, as if it had ended by itself. On a full disk all that
         waits for the next look: it can be removed, which makes room.
         """
-        record = self._registry.find(container_id)
         run = self._registry.run(record.id)
         fd = locks.acquire(f"{run}/lock") if os.path.isdir(run) else None
         if fd is None and os.path.isdir(run):
@@ -116,7 +145,7 @@ class Reconciler:
         run, parent = self._registry.area.run, self._registry.area.cgroup_parent
         for name in os.listdir(run):
             path = f"{run}/{name}"
-            if _is_id(name) and not locks.is_held(f"{path}/lock") and _is_older(path, _YOUNG):
+            if _is_id(name) and not programs.is_alive(path) and _is_older(path, _YOUNG):
                 for other in self._cgroups.parents_of(name):  # a step's --cgroup-parent is not kept
                     self._end_cgroup(other, name)
                 self._networks.forget_everywhere(name)
@@ -141,6 +170,10 @@ class Reconciler:
 
 
 # Engines that open at the same time sweep at the same time: what one finds gone, another took.
+
+
+def _unattended(error: Exception) -> str:
+    return f"its supervisor was killed, and no other could take over: {error}"
 
 
 def _write(directory: str, now: state.State) -> bool:

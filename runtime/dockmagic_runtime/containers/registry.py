@@ -10,7 +10,9 @@ from __future__ import annotations
 import os
 import posixpath
 import sqlite3
+import time
 from collections.abc import Callable
+from typing import Final
 
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound
@@ -19,14 +21,18 @@ from dockmagic_runtime.model.similar import did_you_mean
 from dockmagic_runtime.store.area import Area
 from dockmagic_runtime.store.database import Database
 from dockmagic_runtime.supervisor import state
+from dockmagic_runtime.supervisor.handle import Process
 from dockmagic_runtime.supervisor.state import State
+
+_ATTEMPTS: Final = 10
+_BETWEEN: Final = 0.01  # seconds
 
 
 class Registry:
     def __init__(self, area: Area, database: Database) -> None:
         self.area = area
         self.database = database
-        self.on_lost: Callable[[str], None] | None = None  # set by the engine: cleans up
+        self.on_lost: Callable[[str], None] | None = None  # set by the engine: sees to it
 
     def find(self, name: str) -> Record:
         """By full id, name or unique prefix of an id, in this order. Raises NotFound."""
@@ -86,7 +92,7 @@ class Registry:
         return [(record, self.state(record.id)) for record in self.records()]
 
     def state(self, container_id: str) -> State:
-        """Now. A container whose supervisor was killed is cleaned up at this first look."""
+        """Now. A container whose supervisor was killed is seen to at this first look."""
         now = self.last_state(container_id)
         if now.lost and self.on_lost is not None:
             self.on_lost(container_id)
@@ -94,8 +100,21 @@ class Registry:
         return now
 
     def last_state(self, container_id: str) -> State:
-        """The same without cleaning up."""
-        return state.read(self.directory(container_id), f"{self.run(container_id)}/lock")
+        """The same without doing anything about it."""
+        return state.read(self.directory(container_id), self.run(container_id))
+
+    def connect(self, container_id: str) -> Process:
+        """To its supervisor. Raises Conflict for a container that is not alive."""
+        run = self.run(container_id)
+        for attempt in range(_ATTEMPTS):
+            try:
+                return Process.connect(run, container_id)
+            except Conflict:  # looked at now: one without a supervisor gets another
+                is_alive = Status(self.state(container_id).status).is_alive
+                if not is_alive or attempt == _ATTEMPTS - 1:
+                    raise
+            time.sleep(_BETWEEN * attempt)  # it is about to listen
+        raise AssertionError("unreachable: the last attempt returns or raises")
 
     def directory(self, container_id: str) -> str:
         return f"{self.area.root}/containers/{container_id}"

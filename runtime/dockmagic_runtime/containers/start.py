@@ -9,6 +9,7 @@ from typing import Any
 
 from dockmagic_runtime.containers import etc as etc_files
 from dockmagic_runtime.containers import explain, init, init_layer, links
+from dockmagic_runtime.containers.attach import attached_again
 from dockmagic_runtime.containers.events import events_of
 from dockmagic_runtime.containers.health import check_for
 from dockmagic_runtime.containers.plan import plan
@@ -18,10 +19,10 @@ from dockmagic_runtime.containers.surroundings import Surroundings
 from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound
 from dockmagic_runtime.images.layers import LayerStore
 from dockmagic_runtime.linux.cgroups import Cgroups
+from dockmagic_runtime.linux.processes import start_of
 from dockmagic_runtime.model.container import PortMapping, Status
 from dockmagic_runtime.network.networks import Networks
 from dockmagic_runtime.network.plan import Connection, Guest
-from dockmagic_runtime.sandbox.joining import start_of
 from dockmagic_runtime.sandbox.operation import Operation
 from dockmagic_runtime.sandbox.plan import SandboxPlan
 from dockmagic_runtime.store import locks
@@ -63,9 +64,8 @@ class Starter:
             events.tell("attach")
         events.connected()
         try:
-            request = replace(
-                self._request(record, connection, events), owned=owned, attached=attached
-            )
+            request = self._request(record, connection, events, owned=owned)
+            request = replace(request, attached=attached)
             # nobody else may have the writable layer mounted (see `containers.tree`)
             with locks.held(f"{self.registry.directory(record.id)}/tree.lock"):
                 process = self.launcher.launch(request).await_start()
@@ -79,6 +79,8 @@ class Starter:
         if was_started and connection is not None:
             links.follow(self.registry, record, connection.address_on("bridge"))
         process.on_exit = lambda: self.conclude(record)
+        if not owned:
+            process.successor = lambda: attached_again(self.registry, record)
         return process
 
     def _told_of(self, record: Record, linked: Sequence[links.Linked]) -> Record:
@@ -121,9 +123,9 @@ class Starter:
             ),
         )
 
-    def request_again(self, record: Record, connection: Connection) -> LaunchRequest:
-        """For the next start of a container that runs, which has other networks by now."""
-        events = events_of(self.registry, record, connection.networks)
+    def request_again(self, record: Record, connection: Connection | None) -> LaunchRequest:
+        """For the next start of a container that runs: it may be on other networks by now."""
+        events = events_of(self.registry, record, connection.networks if connection else ())
         told = links.remembered(self.registry.directory(record.id)) if record.links else ()
         record = replace(record, env=told or record.env)
         return self._request(record, connection, events, is_running=True)
@@ -134,6 +136,7 @@ class Starter:
         connection: Connection | None,
         events: ContainerEvents,
         *,
+        owned: bool = False,
         is_running: bool = False,
     ) -> LaunchRequest:
         directory = self.registry.directory(record.id)
@@ -143,9 +146,12 @@ class Starter:
             self._write_etc(record, connection, directory)
         upper, work = f"{directory}/upper", f"{directory}/work"
         around = self.surroundings(record, connection, upper=upper, work=work, etc=etc)
+        made = plan(record, around)
         return LaunchRequest(
             id=record.id,
-            plan=plan(record, around),
+            # who ends with the engine ends with who would have to see to that
+            plan=replace(made, process=replace(made.process, tied=owned)),
+            owned=owned,
             run=self.registry.run(record.id),
             directory=directory,
             log=self.registry.log(record.id),

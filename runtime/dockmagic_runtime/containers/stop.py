@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dockmagic_runtime.containers.attach import rejoined
 from dockmagic_runtime.containers.events import events_of
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.registry import Registry
 from dockmagic_runtime.errors import Conflict
 from dockmagic_runtime.model.container import Status
-from dockmagic_runtime.supervisor.handle import Process, signal_number
+from dockmagic_runtime.supervisor.handle import signal_number
 
 DEFAULT_GRACE = 10.0  # seconds; docker stop
 
@@ -31,21 +32,24 @@ def stop(
     grace = timeout if timeout is not None else record.spec.stop_timeout
     patience = DEFAULT_GRACE if grace is None else grace
     try:
-        process = Process.connect(registry.run(record.id), record.id)
+        process = registry.connect(record.id)
     except Conflict:
         return  # it has ended meanwhile
     try:
         process.stop(name, None if patience < 0 else patience, keep=keep)
     finally:
         process.close()
-    events_of(registry, record).tell("stop")
+    if process.was_lost:  # its supervisor was killed: the next one has not been asked
+        stop(registry, record, timeout=timeout, signal=signal, keep=keep)
+    else:
+        events_of(registry, record).tell("stop")
 
 
 def kill(registry: Registry, record: Record, signal: str) -> None:
     """Send a signal to pid 1. Raises Conflict when the container does not run."""
     number = signal_number(signal)
     try:
-        process = Process.connect(registry.run(record.id), record.id)
+        process = registry.connect(record.id)
     except Conflict as error:
         raise Conflict(f"Cannot kill container: {record.name}: {error.message}") from error
     try:
@@ -59,9 +63,10 @@ def kill(registry: Registry, record: Record, signal: str) -> None:
 def wait(registry: Registry, record: Record) -> int:
     """Block until the container does not run; its exit code."""
     try:
-        process = Process.connect(registry.run(record.id), record.id)
+        process = registry.connect(record.id)
     except Conflict:
         return registry.state(record.id).exit_code
+    process.successor = lambda: rejoined(registry, record)
     try:
         code = process.wait()
     finally:
@@ -72,7 +77,7 @@ def wait(registry: Registry, record: Record) -> int:
 
 def set_paused(registry: Registry, record: Record, *, paused: bool) -> None:
     """Freeze or thaw all processes of the container."""
-    process = Process.connect(registry.run(record.id), record.id)
+    process = registry.connect(record.id)
     try:
         process.request("pause" if paused else "unpause")
     finally:

@@ -13,7 +13,6 @@ from dockmagic_runtime.model.container import Resources, RestartPolicy, Status
 from dockmagic_runtime.sandbox import limits
 from dockmagic_runtime.sandbox.cgroup_operations import LimitResources
 from dockmagic_runtime.sandbox.operation import to_wire
-from dockmagic_runtime.supervisor.handle import Process
 
 
 def update(
@@ -62,7 +61,7 @@ def _tell_supervisor(
     parent = starter.registry.cgroup_parent(record)
     operation = LimitResources.of(parent, record.id, changed)
     try:
-        process = Process.connect(starter.registry.run(record.id), record.id)
+        process = starter.registry.connect(record.id)
     except Conflict:
         return  # it has ended meanwhile
     try:

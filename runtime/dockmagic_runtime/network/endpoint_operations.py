@@ -259,6 +259,9 @@ class RegisterEndpoint:
         )
         endpoints.write(self.networks, self.network_id, self.container_id, entry)
 
+    def resume(self, context: Context) -> None:
+        self.execute(context)
+
     def keep(self, context: Context) -> tuple[None, tuple[int, ...]]:
         return None, ()
 

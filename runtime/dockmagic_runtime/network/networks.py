@@ -35,6 +35,7 @@ from dockmagic_runtime.network.plan import Connection, Endpoint, Guest, fabric_o
 from dockmagic_runtime.network.pools import Block
 from dockmagic_runtime.network.refusals import needs_nftables
 from dockmagic_runtime.network.store import DEFAULT, NetworkStore
+from dockmagic_runtime.store import programs
 from dockmagic_runtime.store.area import Area
 from dockmagic_runtime.store.database import Database
 
@@ -223,8 +224,8 @@ class Networks:
         return [container_id for (container_id,) in rows if not self._needs_lease(container_id)]
 
     def _needs_lease(self, container_id: str) -> bool:
-        # in this order: a claim is dropped only when the supervisor's lock is held
-        return self._claims.is_taken(container_id) or records.is_alive(
+        # in this order: a claim is dropped only when the container is alive
+        return self._claims.is_taken(container_id) or programs.is_alive(
             f"{self.place.run}/{container_id}"
         )
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from selectors import BaseSelector
 from typing import ClassVar
 
+from dockmagic_runtime.errors import DockmagicError
 from dockmagic_runtime.linux.netlink import NETLINK_NETFILTER, Netlink
 from dockmagic_runtime.network import bridge, conntrack, fabric, nft, records
 from dockmagic_runtime.network.fabric import Fabric
@@ -23,6 +24,7 @@ from dockmagic_runtime.sandbox.operation import Context, UndoneByKernel, operati
 # keys of `Context.resources`
 HELD = "held ports"  # list of HeldPort
 PORTS = "ports"  # as bound: (host address, host port, container port, protocol)
+TAKEN = "ports that others have taken"  # why, in words
 SERVERS = "servers"  # callables that want the supervisor's selector once the program runs
 _PROXY = "port proxy"
 NETFILTER = "netfilter"
@@ -160,14 +162,30 @@ class HoldPorts:
             (one.host_ip, one.host_port, one.container_port, one.protocol) for one in held
         )
 
-    def keep(self, context: Context) -> tuple[list[Bound], tuple[int, ...]]:
-        held: list[HeldPort] = context.resources[HELD]
-        return list(context.resources[PORTS]), tuple(one.socket.fileno() for one in held)
+    def resume(self, context: Context) -> None:
+        """`ports` are those that were held. One that others have by now stays theirs: netfilter
+        leads to the container all the same, only loopback does not."""
+        held: list[HeldPort] = []
+        for one in self.ports:
+            try:
+                held += hold((one,))
+            except DockmagicError as error:
+                context.resources.setdefault(TAKEN, []).append(str(error))
+        context.resources[HELD] = held
+        context.resources[PORTS] = self.ports
 
-    def take_over(self, context: Context, value: list[Bound], fds: Sequence[int]) -> None:
-        context.resources[PORTS] = tuple(map(tuple, value))
+    def keep(self, context: Context) -> tuple[tuple[list[Bound], list[Bound]], tuple[int, ...]]:
+        held: list[HeldPort] = context.resources[HELD]
+        bound = [(one.host_ip, one.host_port, one.container_port, one.protocol) for one in held]
+        return (list(context.resources[PORTS]), bound), tuple(one.socket.fileno() for one in held)
+
+    def take_over(
+        self, context: Context, value: tuple[list[Bound], list[Bound]], fds: Sequence[int]
+    ) -> None:
+        ports, bound = value
+        context.resources[PORTS] = tuple(map(tuple, ports))
         context.resources[HELD] = [
-            HeldPort(*bound, socket.socket(fileno=fd)) for bound, fd in zip(value, fds, strict=True)
+            HeldPort(*one, socket.socket(fileno=fd)) for one, fd in zip(bound, fds, strict=True)
         ]
 
     def undo(self, context: Context) -> None:
@@ -226,6 +244,9 @@ class PublishPorts:
         except BaseException:
             records.remove(self._record)
             raise
+        self.take_over(context, None, ())
+
+    def resume(self, context: Context) -> None:
         self.take_over(context, None, ())
 
     def keep(self, context: Context) -> tuple[None, tuple[int, ...]]:

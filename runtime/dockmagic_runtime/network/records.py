@@ -1,7 +1,7 @@
 """What a container has published, in a file beside its supervisor's lock.
 
 Netfilter's elements can be lost (somebody flushes the rule set); these files tell how to make
-them again. A file counts while the supervisor's lock is held. It is written before the elements
+them again. A file counts while the container is alive. It is written before the elements
 are made and removed before they are, so that whoever sets the table right misses none and adds
 none that is on its way out.
 """
@@ -13,10 +13,9 @@ import os
 from collections.abc import Iterator
 
 from dockmagic_runtime.network.nft import Published
-from dockmagic_runtime.store import locks
+from dockmagic_runtime.store import programs
 
 _NAME = "ports.json"
-_LOCK = "lock"  # the supervisor's, held for its lifetime
 
 
 def write(run: str, published: tuple[Published, ...]) -> None:
@@ -38,17 +37,12 @@ def remove(run: str) -> None:
         pass  # its directory has been cleared meanwhile
 
 
-def is_alive(run: str) -> bool:
-    """Whether a supervisor answers for the container with that run directory."""
-    return locks.is_held(f"{run}/{_LOCK}")
-
-
 def alive(area_run: str) -> Iterator[Published]:
     """What all containers of the area that live have published."""
     with os.scandir(area_run) as entries:
         directories = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
     for directory in directories:
-        if is_alive(directory):
+        if programs.is_alive(directory):
             yield from _read(f"{directory}/{_NAME}")
 
 

@@ -61,6 +61,12 @@ class ServeNames:
         with _inside(context.linux, context.netns_fd):
             context.resources[SOCKETS] = _listening()
 
+    def resume(self, context: Context) -> None:
+        """On new sockets: the rules are made anew, and lead there."""
+        with _inside(context.linux, context.netns_fd):
+            _lead_nowhere()
+        self.execute(context)
+
     def keep(self, context: Context) -> tuple[None, tuple[int, ...]]:
         return None, ()  # the supervisor has to know the sockets at once: see `delivery`
 
@@ -116,6 +122,17 @@ def _listening() -> tuple[socket.socket, socket.socket]:
             raise
         return _pair(PORT)
     return pair
+
+
+def _lead_nowhere() -> None:
+    """Not part of each start: the kernel takes its time over what is deleted."""
+    messages = (nft.new_table(_TABLE), nft.delete_table(_TABLE))
+    try:
+        with Netlink(NETLINK_NETFILTER) as netlink:
+            netlink.transact_batch(nft.NFNL_SUBSYS_NFTABLES, *messages)
+    except OSError as error:
+        if error.errno not in _NO_NFTABLES:
+            raise
 
 
 def _pair(port: int) -> tuple[socket.socket, socket.socket]:

@@ -96,6 +96,9 @@ class CreateCgroup:
             raise
         context.resources[_CONTAINER] = group
 
+    def resume(self, context: Context) -> None:
+        self.take_over(context, None, ())
+
     def keep(self, context: Context) -> tuple[None, tuple[int, ...]]:
         return None, ()
 

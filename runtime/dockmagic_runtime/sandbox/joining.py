@@ -14,6 +14,7 @@ from typing import Final
 
 from dockmagic_runtime.linux import constants as c
 from dockmagic_runtime.linux.interface import Linux
+from dockmagic_runtime.linux.processes import start_of
 
 _NO_LINKS: Final = c.RESOLVE_NO_SYMLINKS | c.RESOLVE_NO_MAGICLINKS
 
@@ -55,15 +56,6 @@ def clone_tmpfs(linux: Linux, pid: int, started: int, path: str) -> int | None:
         linux.close(mount)
         return None
     return mount
-
-
-def start_of(pid: int) -> int:
-    """When it was started, in ticks since the boot; 0 for none: with the pid, a name for ever."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="surrogateescape") as stream:
-            return int(stream.read().rpartition(")")[2].split()[19])
-    except OSError:
-        return 0
 
 
 def _device(pid: int, path: str) -> int:

@@ -64,9 +64,12 @@ class Kept(Operation, Protocol):
     what it answers for while the container runs.
 
     A start is carried out by a process of its own, which ends when the program runs. `keep` says
-    there, as JSON and descriptors, what `take_over` puts into the supervisor's context.
+    there, as JSON and descriptors, what `take_over` puts into the supervisor's context. `resume`
+    is called instead of `execute` by who follows a supervisor that was killed: the effect is there,
+    and the context is to be as if we had had it. `netns_fd` is then a pidfd of the program.
     """
 
+    def resume(self, context: Context) -> None: ...
     def keep(self, context: Context) -> tuple[Any, tuple[int, ...]]: ...
     def take_over(self, context: Context, value: Any, fds: Sequence[int]) -> None: ...
 

@@ -21,7 +21,8 @@ class ProcessSpec:
     `seccomp` is "default", "unconfined", or a profile in Docker's JSON format.
     `rlimits` are (resource number, soft, hard). With `reaper` a process of ours stays as the first
     one, passes signals on and waits for orphans. `oom_score_adj` is that of an exec: the first
-    process gets its own by an operation, and those that it starts inherit it.
+    process gets its own by an operation, and those that it starts inherit it. `tied`: it is killed
+    when its supervisor is; else it goes on.
     """
 
     argv: tuple[str, ...]
@@ -36,6 +37,7 @@ class ProcessSpec:
     rlimits: tuple[tuple[int, int, int], ...] = ()
     reaper: bool = False
     oom_score_adj: int = 0
+    tied: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -44,7 +44,8 @@ def become(linux: Linux, root: Root, process: ProcessSpec) -> None:
     if program and not process.no_new_privileges:
         linux.seccomp_filter(program)
     _drop_privileges(linux, process, identity)
-    linux.prctl(c.PR_SET_PDEATHSIG, signal.SIGKILL)  # changing ids has cleared it
+    # changing ids has cleared it
+    linux.prctl(c.PR_SET_PDEATHSIG, signal.SIGKILL if process.tied else 0)
     _enter_directory(linux, process.cwd)
     if program and process.no_new_privileges:
         linux.seccomp_filter(program)

@@ -58,7 +58,7 @@ class OpenVolume(UndoneByKernel):
     it is gone when the container's last process is.
 
     A tmpfs has no name by which a second container could open it too; `peer` is a process of one
-    that has it, when that began (`joining.start_of`), and where.
+    that has it, when that began (`processes.start_of`), and where.
     """
 
     calls: ClassVar[tuple[str, ...]] = ("fsopen", "fsconfig", "fsmount")

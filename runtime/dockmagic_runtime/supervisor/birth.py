@@ -24,11 +24,13 @@ from dockmagic_runtime.errors import DockmagicError, StartFailed
 from dockmagic_runtime.linux import constants as c
 from dockmagic_runtime.linux.cgroups import Cgroup
 from dockmagic_runtime.linux.interface import Linux
+from dockmagic_runtime.linux.processes import start_of
 from dockmagic_runtime.sandbox import child
 from dockmagic_runtime.sandbox.cgroup_operations import BORN_INSIDE, JoinCgroup
 from dockmagic_runtime.sandbox.operation import Context, Operation, from_wire
 from dockmagic_runtime.sandbox.plan import SandboxPlan
 from dockmagic_runtime.sandbox.process import warm
+from dockmagic_runtime.store import programs
 from dockmagic_runtime.store.container_events import ContainerEvents
 from dockmagic_runtime.supervisor import place, protocol, state
 from dockmagic_runtime.supervisor.descriptors import receive as receive_fds
@@ -49,7 +51,7 @@ class Newborn:
     started: float
     trace: Trace
     context: Context
-    plan: SandboxPlan
+    operations: tuple[Operation, ...]  # those of the start that we have carried out
     ends: Ends
     place: tuple[int, int] | None  # lock and listening socket, unless the supervisor has them
     needs_care: bool = False
@@ -105,7 +107,11 @@ class Midwife:
             plan = renewed(plan, self.order.joined)
             plan = replace(plan, host=(*plan.host, *from_wire(self.limits)))
         with contextlib.ExitStack() as undo:
-            ends = Ends.open(terminal=plan.process.terminal, open_stdin=self.order.open_stdin)
+            ends = Ends.open(
+                terminal=plan.process.terminal,
+                open_stdin=self.order.open_stdin,
+                lasting=not plan.process.tied,
+            )
             undo.callback(ends.close)
             context = Context(self.linux, resources=dict(self.facts))
             pid, trace = carry_out(self.linux, plan, ends, context, undo)
@@ -114,11 +120,13 @@ class Midwife:
                 started=time.time(),
                 trace=trace,
                 context=context,
-                plan=plan,
+                operations=(*plan.host, *plan.network),
                 ends=ends,
                 place=taken,
             )
             self._announce(newborn)
+            if not plan.process.tied:
+                self._note(newborn)
             undo.pop_all()
             return newborn
 
@@ -143,7 +151,21 @@ class Midwife:
             if self.owner < 0:
                 events.connected()  # at the first start the engine has told that
             events.tell("start")
-        self._tell("started", pid=newborn.pid, trace=newborn.trace, ports=ports)
+        self.tell("started", pid=newborn.pid, trace=newborn.trace, ports=ports)
+
+    def _note(self, newborn: Newborn) -> None:
+        """For who finds the program without a supervisor. Nobody has to wait for that."""
+        pipes = {name: os.fstat(fd).st_ino for fd, name in newborn.ends.outputs.items()}
+        program = programs.Program(
+            pid=newborn.pid,
+            started=start_of(newborn.pid),
+            pipes={} if newborn.ends.terminal else pipes,
+        )
+        try:
+            programs.note(self.order.run, program)
+        except OSError as error:
+            if error.errno not in state.BEYOND_US:
+                raise
 
     def _record_failure(self, error: BaseException) -> None:
         if not self.order.directory:
@@ -163,9 +185,9 @@ class Midwife:
         )
 
     def report(self, error: BaseException) -> None:
-        self._tell("failed", error=child.describe_error(error))
+        self.tell("failed", error=child.describe_error(error))
 
-    def _tell(self, verb: str, **values: Any) -> None:
+    def tell(self, verb: str, **values: Any) -> None:
         if self.owner < 0:
             return
         try:

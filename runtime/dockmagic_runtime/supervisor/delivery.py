@@ -28,6 +28,7 @@ from dockmagic_runtime.sandbox.operation import (
 )
 from dockmagic_runtime.supervisor import names as name_service
 from dockmagic_runtime.supervisor import tree
+from dockmagic_runtime.supervisor.adoption import Adopter
 from dockmagic_runtime.supervisor.birth import Midwife, Newborn
 from dockmagic_runtime.supervisor.descriptors import receive as receive_fds
 from dockmagic_runtime.supervisor.post import Post
@@ -70,7 +71,8 @@ def first(linux: Linux, post: Post, tell: int, facts: dict[str, Any]) -> Deliver
             tree.build(linux, socket.socket(fileno=letter.owner), letter.payload)
         else:
             order = decode_order(letter.payload)
-            _deliver(Midwife(linux, order, letter.payload, facts, owner=letter.owner), channel)
+            kind = Adopter if order.adopts else Midwife
+            _deliver(kind(linux, order, letter.payload, facts, owner=letter.owner), channel)
 
     channel, midwife = fork_helper(linux, work)
     post.leave()
@@ -172,7 +174,7 @@ def _named(midwife: Midwife, newborn: Newborn) -> Iterator[tuple[str, int]]:
 
 
 def _kept(newborn: Newborn) -> Iterator[Package]:
-    for one in (*newborn.plan.host, *newborn.plan.network):
+    for one in newborn.operations:
         if hasattr(one, "keep"):
             value, fds = one.keep(newborn.context)
             yield to_wire((one,))[0], value, fds

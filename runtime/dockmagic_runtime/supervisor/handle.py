@@ -160,6 +160,9 @@ class Process:
         self.was_lost = False  # the end came without a word: look at the state file
         self.on_start: Callable[[Process], None] | None = None
         self.on_exit: Callable[[], None] | None = None  # called once, when the end is known
+        # asked when its supervisor was killed: a connection to the next one, if it goes on
+        self.successor: Callable[[], Process | None] | None = None
+        self._former: list[socket.socket] = []  # another thread may be about to write to them
 
     @classmethod
     def connect(cls, run: str, container_id: str) -> Process:
@@ -282,7 +285,8 @@ class Process:
         self.close()
 
     def close(self) -> None:
-        self._socket.close()
+        for one in (*self._former, self._socket):
+            one.close()
 
     def _say(self, verb: str, **values: Any) -> None:
         self._send(protocol.control(verb, **values))
@@ -313,6 +317,8 @@ class Process:
                     raise
                 data = b""  # another thread has detached
             if not data:
+                if self._follow():
+                    continue
                 self._lost()
                 return None
             self._ready.extend(self._reader.feed(data))
@@ -329,6 +335,17 @@ class Process:
                 self.on_exit = None  # it is not over: nothing is to be cleared away after it
             self._ended(message["exit_code"])
         return message
+
+    def _follow(self) -> bool:
+        """Whether somebody else answers for the container now, whom we are connected to."""
+        other = self.successor() if self.successor and self._socket.fileno() >= 0 else None
+        if other is None:
+            return False
+        self._former.append(self._socket)
+        self._socket, self._reader = other._socket, protocol.FrameReader()
+        self._ready.extend(other._ready)
+        self._early.extend(other._early)
+        return True
 
     def _lost(self) -> None:
         """The supervisor is gone without a word: it was killed, and its container with it, or it

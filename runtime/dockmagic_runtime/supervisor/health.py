@@ -55,10 +55,20 @@ class Host(Protocol):
 
 
 class Health:
-    """Of one run of the program: `stop` ends it, `hold` and `resume` are for a pause."""
+    """Of one run of the program: `stop` ends it, `hold` and `resume` are for a pause.
+
+    `goes_on`: from where another supervisor was, whose program we have taken over.
+    """
 
     def __init__(
-        self, loop: Loop, program: Program, check: Check, host: Host, directory: str
+        self,
+        loop: Loop,
+        program: Program,
+        check: Check,
+        host: Host,
+        directory: str,
+        *,
+        goes_on: bool = False,
     ) -> None:
         self._loop = loop
         self._program = program
@@ -73,7 +83,10 @@ class Health:
         self.status = STARTING
         self.streak = 0
         self.results: list[Result] = []
-        self._write()
+        if goes_on:
+            self.status, self.streak, self.results = read(directory)
+        else:
+            self._write()
         self._schedule()
 
     # ------------------------------------------------------------------ when

@@ -28,7 +28,7 @@ def renewed(plan: SandboxPlan, joined: Sequence[Joined]) -> SandboxPlan:
 
 
 def _pid_of(what: str, container_id: str, directory: str, run: str) -> int:
-    now = state.read(directory, f"{run}/lock")
+    now = state.read(directory, run)
     if not now.pid:
         raise Conflict(f"cannot join {what} of a non running container: {container_id}")
     return now.pid

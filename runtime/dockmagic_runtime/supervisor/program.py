@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any, Final, Protocol
 
 from dockmagic_runtime.linux.interface import Linux
+from dockmagic_runtime.linux.processes import exit_status
 from dockmagic_runtime.sandbox.operation import Context, Kept
 from dockmagic_runtime.supervisor.client import Client
 from dockmagic_runtime.supervisor.delivery import Delivered, take_over
@@ -20,6 +21,7 @@ from dockmagic_runtime.supervisor.names import SOCKETS, Names
 from dockmagic_runtime.supervisor.stdio import Sink, Stdio
 
 STREAMS: Final[tuple[str, ...]] = ("stdout", "stderr")
+UNKNOWN: Final = 255  # what Docker, too, says of an end that it has not seen
 _AFTER_ALARM: Final = 0.05
 
 
@@ -106,6 +108,12 @@ class Program:
             self._oom_kills += kills
             self._host.out_of_memory(kills)
 
+    def go_on(self, started: float) -> None:
+        """It has run since then (seconds since the epoch), and what it has met is told already."""
+        self._began -= time.time() - started
+        if self.cgroup is not None:
+            self._oom_kills = self.cgroup.oom_events()
+
     def serve(self) -> None:
         """Let the operations of the start that answer for something do so, in our loop."""
         for serve in self.context.resources.pop("servers", ()):
@@ -190,7 +198,7 @@ class Program:
     def end(self) -> Ended:
         """Take in its end, and what it and the others have written before."""
         self._loop.forget(self.pidfd)
-        _, status = os.waitpid(self._born.pid, 0)
+        code = self._exit_code()
         uptime = time.monotonic() - self._began
         self.stdio.drain()
         self.stdio.close()
@@ -204,7 +212,14 @@ class Program:
         if self._alarm >= 0:
             self._loop.forget(self._alarm)
             os.close(self._alarm)
-        return Ended(exit_code(status), uptime)
+        return Ended(code, uptime)
+
+    def _exit_code(self) -> int:
+        try:
+            return exit_code(os.waitpid(self._born.pid, 0)[1])
+        except ChildProcessError:  # another supervisor's, which was killed: see `adoption`
+            status = exit_status(self._born.pid, self.pidfd)
+            return UNKNOWN if status is None else exit_code(status)
 
     def undo(self) -> list[str]:
         """In reverse. The words of what failed: that is left to the next reconciliation."""

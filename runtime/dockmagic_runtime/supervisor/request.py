@@ -28,6 +28,8 @@ class Order:
     `restart` is the policy with its maximum, `health` the fields of a `health.Check`.
     `joined` are the containers whose namespaces it shares.
     `events` is a `ContainerEvents` on the wire; nothing is told of a container without.
+    `adopts` is a `programs.Program` on the wire: nothing is started, that one is taken over, and
+    `resumed` are the operations of its start whose effect hangs on its supervisor, on the wire.
     """
 
     id: str
@@ -47,6 +49,8 @@ class Order:
     watches_memory: bool = False
     joined: tuple[Joined, ...] = ()
     events: dict[str, Any] = field(default_factory=dict)
+    adopts: dict[str, Any] = field(default_factory=dict)
+    resumed: list[list[Any]] = field(default_factory=list)
 
 
 _FIELDS: Final = tuple(one.name for one in fields(Order))

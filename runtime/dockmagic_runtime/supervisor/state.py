@@ -1,7 +1,7 @@
 """The state file: what a supervisor has to say about its container, for anybody to read.
 
 Written to a temporary name and renamed. Not flushed to the disk: after a power failure nobody
-holds the lock, and a container without a supervisor is over whatever the file says.
+holds the lock, and the container is over whatever the file says.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import os
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final
 
-from dockmagic_runtime.store import locks
+from dockmagic_runtime.store import programs
 
 STARTING: Final = "starting"  # the health of a container that has not been found healthy yet
 HEALTHY: Final = "healthy"
@@ -33,7 +33,8 @@ class State:
     manually_stopped: bool = False  # then `unless-stopped` does not bring it back after a reboot
     health: str = ""  # one of the three above; empty when nobody looks
     error: str = ""
-    lost: bool = False  # its supervisor was killed, and nobody has cleaned up yet
+    # its supervisor was killed and nobody has seen to it yet: it is over, or runs on unattended
+    lost: bool = False
     ip_address: str = ""
     prefix_length: int = 0
     gateway: str = ""
@@ -87,20 +88,20 @@ def change(directory: str, **changes: Any) -> State:
     return changed
 
 
-def read(directory: str, lock: str) -> State:
-    """The state now: what the file says, unless it says alive and nobody holds the lock."""
+def read(directory: str, run: str) -> State:
+    """The state now: what the file says, unless it says alive and has no supervisor."""
     written = load(directory)
-    if written.status not in _ALIVE:
-        return written
-    if locks.is_held(lock):
+    if written.status not in _ALIVE or programs.has_supervisor(run):
         return written
     # the supervisor may have ended between the two looks: its last word counts
     written = load(directory)
-    return lost(written) if written.status in _ALIVE else written
+    if written.status not in _ALIVE:
+        return written
+    return replace(written, lost=True) if programs.survivor(run) else lost(written)
 
 
 def lost(written: State) -> State:
-    """What it comes to when the supervisor that wrote this was killed."""
+    """What it comes to when the supervisor that wrote this was killed, and its program too."""
     return replace(
         written,
         status="exited",

@@ -33,7 +33,8 @@ class Ends:
     outputs: dict[int, str] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, *, terminal: bool, open_stdin: bool) -> Ends:
+    def open(cls, *, terminal: bool, open_stdin: bool, lasting: bool = False) -> Ends:
+        """`lasting`: who writes goes on when we are killed, and waits for a reader."""
         null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         if terminal:
             return cls(terminal, [null, null, null])  # replaced by the slave inside
@@ -41,8 +42,8 @@ class Ends:
         if open_stdin:
             theirs, ours = os.pipe2(os.O_CLOEXEC)
             os.close(null)
-        out, out_child = os.pipe2(os.O_CLOEXEC)
-        err, err_child = os.pipe2(os.O_CLOEXEC)
+        pipe = _lasting_pipe if lasting else _pipe
+        (out, out_child), (err, err_child) = pipe(), pipe()
         return cls(terminal, [theirs, out_child, err_child], ours, {out: "stdout", err: "stderr"})
 
     def install_in_child(self) -> None:
@@ -192,6 +193,20 @@ class Stdio:
             self._input = -1
         self._pending.clear()
         self._make_room()
+
+
+def _pipe() -> tuple[int, int]:
+    return os.pipe2(os.O_CLOEXEC)
+
+
+def _lasting_pipe() -> tuple[int, int]:
+    """A pipe whose writer could read it too, and so never is without a reader: when we have gone,
+    who writes is not killed by SIGPIPE, but waits once the pipe is full."""
+    reader, writer = _pipe()
+    try:
+        return reader, os.open(f"/proc/self/fd/{writer}", os.O_RDWR | os.O_CLOEXEC)
+    finally:
+        os.close(writer)
 
 
 def _read_some(fd: int) -> bytes | None:

@@ -2,7 +2,8 @@
 
 It holds the container's lock from first to last: whoever sees the lock held knows that somebody
 answers for the container. It is the parent of everything that runs inside, owns the streams, the
-log and the control socket, starts the program again and sees to its health.
+log and the control socket, starts the program again and sees to its health. If it is killed, the
+program of a container in the background runs on, and another one takes it over.
 
 Strategy: there is one of these for every container, mostly idle, so it must be small. It is
 forked from a launcher whose pages it shares until it writes to them, and every object that is
@@ -114,9 +115,24 @@ class Supervisor:
         program.serve()
         if self.order.watches_memory:
             program.watch_memory()
+        goes_on = bool(self.order.adopts) and self._last_program is None
         if self.order.health:
             check = Check(**self.order.health)
-            self.health = Health(self.loop, program, check, self, self.order.directory)
+            self.health = Health(
+                self.loop, program, check, self, self.order.directory, goes_on=goes_on
+            )
+        if goes_on:
+            self._go_on(program)
+
+    def _go_on(self, program: Program) -> None:
+        """From where a supervisor was that was killed."""
+        now = state.load(self.order.directory)
+        program.go_on(now.started)
+        self.restarts.count = now.restart_count
+        self._oom_killed = now.oom_killed
+        self.is_paused = now.status == "paused"
+        if self.is_paused and self.health is not None:
+            self.health.hold()
 
     @cached_property
     def order(self) -> Order:

@@ -12,7 +12,7 @@ from dockmagic_runtime.supervisor.state import State
 
 
 def test_a_container_that_nobody_has_started_is_created(tmp_path: Path) -> None:
-    assert state.read(str(tmp_path), str(tmp_path / "lock")) == State()
+    assert state.read(str(tmp_path), str(tmp_path)) == State()
 
 
 def test_a_change_leaves_the_rest(tmp_path: Path) -> None:
@@ -26,23 +26,21 @@ def test_a_change_leaves_the_rest(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("status", ["running", "paused", "restarting"])
 def test_who_says_alive_and_holds_no_lock_is_lost(tmp_path: Path, status: str) -> None:
-    lock = str(tmp_path / "lock")
     state.write(str(tmp_path), State(status=status, pid=7, ip_address="172.17.0.2"))
-    found = state.read(str(tmp_path), lock)
+    found = state.read(str(tmp_path), str(tmp_path))
     assert (found.status, found.exit_code, found.pid, found.lost) == ("exited", 137, 0, True)
     assert (found.ip_address, found.error) == ("", "the supervisor of this container was killed")
 
 
 def test_a_supervisor_that_said_why_it_fails_is_believed(tmp_path: Path) -> None:
     state.write(str(tmp_path), State(status="running", error="the supervisor failed: x"))
-    assert state.read(str(tmp_path), str(tmp_path / "lock")).error == "the supervisor failed: x"
+    assert state.read(str(tmp_path), str(tmp_path)).error == "the supervisor failed: x"
 
 
 def test_who_holds_the_lock_is_believed(tmp_path: Path) -> None:
-    lock = str(tmp_path / "lock")
     state.write(str(tmp_path), State(status="running", pid=7))
-    with locks.held(lock):
-        assert state.read(str(tmp_path), lock).status == "running"
+    with locks.held(str(tmp_path / "lock")):
+        assert state.read(str(tmp_path), str(tmp_path)).status == "running"
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])

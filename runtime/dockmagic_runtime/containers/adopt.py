@@ -1,0 +1,46 @@
+"""A supervisor for a program that runs on without one, since its own was killed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+
+from dockmagic_runtime.containers.record import Record
+from dockmagic_runtime.containers.start import Starter, published_ports
+from dockmagic_runtime.network.operations import HoldPorts
+from dockmagic_runtime.network.plan import Connection, plan
+from dockmagic_runtime.sandbox.operation import Operation, to_wire
+from dockmagic_runtime.sandbox.plan import SandboxPlan
+from dockmagic_runtime.store.programs import Program
+from dockmagic_runtime.supervisor import state
+from dockmagic_runtime.supervisor.state import State
+
+
+def adopt(starter: Starter, record: Record, program: Program) -> None:
+    """Returns when it has one. Raises Conflict when the program has ended meanwhile, or somebody
+    else has seen to it; and what keeps a process from being started."""
+    now = state.load(starter.registry.directory(record.id))
+    request = starter.request_again(record, _connection(starter, record, now))
+    resumed = tuple(_resumed(request.plan, now))
+    request = replace(request, adopts=asdict(program), resumed=to_wire(resumed))
+    starter.launcher.launch(request).await_start().detach()
+
+
+def _connection(starter: Starter, record: Record, now: State) -> Connection | None:
+    """What the container is on, as it is."""
+    if record.spec.network == "host" or record.spec.network.startswith("container:"):
+        return None
+    networks = starter.networks
+    endpoints = networks.present(record.id, record.attachments, now.networks)
+    if not endpoints:
+        return networks.isolate()
+    return plan(networks.place, starter.guest(record), endpoints, published_ports(record))
+
+
+def _resumed(made: SandboxPlan, now: State) -> Iterator[Operation]:
+    """The operations whose effect hung on the supervisor, the ports being those it held."""
+    for one in (*made.host, *made.network):
+        if isinstance(one, HoldPorts):
+            yield HoldPorts(ports=now.ports)
+        elif hasattr(one, "resume"):
+            yield one

@@ -1,0 +1,128 @@
+"""Taking over a program that runs on without its supervisor, which was killed.
+
+All that such a program lives by is the kernel's: its namespaces, its control group, its cables and
+the rules that lead to its ports. What hung on the supervisor is found again or made anew: pipes
+that the program writes to are opened where one of its processes has them, ports are held, the
+resolver has new sockets. What cannot be had again: the other end of a terminal, and standard
+input; the kernel has told the program that they ended. Processes of `exec` ended with their
+supervisor.
+
+Nobody becomes the program's parent. Its exit status is told by /proc before it is reaped, and
+afterwards by the pidfd, from Linux 6.15 on (`linux.processes`); else it stays unknown.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from dockmagic_runtime.errors import Conflict
+from dockmagic_runtime.linux.cgroups import Cgroup
+from dockmagic_runtime.network.operations import TAKEN
+from dockmagic_runtime.sandbox.operation import Context, from_wire
+from dockmagic_runtime.store.programs import Program
+from dockmagic_runtime.supervisor import place, state
+from dockmagic_runtime.supervisor.birth import Midwife, Newborn
+from dockmagic_runtime.supervisor.stdio import Ends
+
+
+@dataclass(frozen=True, slots=True)
+class Adopter(Midwife):
+    """Does for a program that runs what a midwife does for one that begins."""
+
+    def deliver(self) -> Newborn:
+        """Raises Conflict when it has ended, or somebody else was faster; then nothing has
+        changed, and it runs on."""
+        with contextlib.ExitStack() as undo:
+            taken = place.take(self.order.run)
+            for fd in taken:  # the directory stays: the program's note is there
+                undo.callback(os.close, fd)
+            newborn = self._take_over(Program(**self.order.adopts), taken, undo)
+            undo.pop_all()
+            self.tell("started", pid=newborn.pid, ports=newborn.context.resources.get("ports", ()))
+            return newborn
+
+    def _take_over(
+        self, program: Program, taken: tuple[int, int], undo: contextlib.ExitStack
+    ) -> Newborn:
+        pidfd = program.open()
+        if pidfd is None:
+            raise Conflict(f"container {self.order.id} has just ended")
+        undo.callback(os.close, pidfd)
+        context = Context(
+            self.linux, init_pid=program.pid, netns_fd=pidfd, resources=dict(self.facts)
+        )
+        operations: tuple[Any, ...] = from_wire(self.order.resumed)
+        for one in operations:
+            one.resume(context)
+        ends = Ends(terminal=False, child=[], outputs=_pipes(program, context))
+        undo.callback(ends.close)
+        if problems := context.resources.get(TAKEN):
+            state.note(self.order.directory, error="; ".join(problems))
+        return Newborn(
+            pid=program.pid,
+            started=0.0,
+            trace={},
+            context=context,
+            operations=operations,
+            ends=ends,
+            place=taken,
+            needs_care=True,
+        )
+
+
+def _pipes(program: Program, context: Context) -> dict[int, str]:
+    """Our ends of them, by descriptor. One that no process has open any more has ended."""
+    wanted = {inode: name for name, inode in program.pipes.items()}
+    found: dict[int, str] = {}
+    for path in _descriptors(_processes(program, context)):
+        inode = _pipe_at(path)
+        if inode in wanted and (fd := _open(path, inode)) is not None:
+            found[fd] = wanted.pop(inode)
+        if not wanted:
+            break
+    return found
+
+
+def _processes(program: Program, context: Context) -> Iterator[int]:
+    yield program.pid  # it has them, in general
+    group: Cgroup | None = context.resources.get("cgroup")
+    if group is not None:
+        yield from group.pids()
+
+
+def _descriptors(pids: Iterable[int]) -> Iterator[str]:
+    for pid in pids:
+        directory = f"/proc/{pid}/fd"
+        try:
+            for name in os.listdir(directory):
+                yield f"{directory}/{name}"
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # it has just ended
+
+
+def _pipe_at(path: str) -> int:
+    """The inode number of the pipe that this descriptor is; 0 for anything else."""
+    try:
+        target = os.readlink(path)
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    return int(target[6:-1]) if target.startswith("pipe:[") else 0
+
+
+def _open(path: str, inode: int) -> int | None:
+    """The pipe's reading end. The process may put something else in its place meanwhile: that is
+    looked at before it is opened in earnest."""
+    try:
+        found = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    try:
+        if os.fstat(found).st_ino != inode or os.readlink(f"/proc/self/fd/{found}")[:6] != "pipe:[":
+            return None
+        return os.open(f"/proc/self/fd/{found}", os.O_RDONLY | os.O_CLOEXEC)
+    finally:
+        os.close(found)

@@ -1,0 +1,353 @@
+"""A program in the background outlives its supervisor; who looks next gives it another one."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from dockmagic_runtime import Engine
+from dockmagic_runtime.containers import adopt
+from dockmagic_runtime.errors import Conflict, EngineBug
+from dockmagic_runtime.model.container import (
+    Container,
+    ContainerSpec,
+    ExecSpec,
+    HealthCheck,
+    PortMapping,
+    Resources,
+    RestartPolicy,
+    Status,
+)
+from dockmagic_runtime.model.network import Attachment, NetworkSpec, Pool
+from dockmagic_runtime.testing.host import HostSnapshot, left_behind
+
+from .conftest import Build, Run, collect, log
+from .losing import kill_supervisor, supervisor_of
+from .waiting import eventually
+
+pytestmark = [pytest.mark.root, pytest.mark.network]
+
+WEB = "mkdir /www; echo hello > /www/index.html; exec httpd -f -p 80 -h /www"
+PORT = PortMapping(container_port=80)
+COUNTING = "i=0; while :; do i=$((i+1)); echo $i; sleep 0.01; done"
+
+
+def start(engine: Engine, script: str = "exec sleep 1000", **spec: object) -> Container:
+    asked = {"image": "busybox", "command": ("sh", "-c", script), "name": "web", **spec}
+    return engine.run_detached(ContainerSpec(**asked))  # type: ignore[arg-type]
+
+
+def shell(engine: Engine, script: str, name: str = "web") -> str:
+    return collect(engine.exec(name, ExecSpec(command=("sh", "-c", script)))).stdout
+
+
+def page(host: str, port: int) -> str:
+    with urllib.request.urlopen(f"http://{host}:{port}/", timeout=10) as answer:
+        return str(answer.read().decode().strip())
+
+
+@pytest.fixture
+def front(engine: Engine, own_subnets: None) -> Iterator[str]:
+    """A network, and the host's address on it."""
+    engine.create_network(NetworkSpec(name="front", pools=(Pool(subnet="10.213.7.0/24"),)))
+    yield "10.213.7.1"
+    for one in engine.containers(all=True):
+        engine.remove(one.id, force=True)
+    engine.remove_network("front")
+
+
+def on_front(**asked: object) -> dict[str, Any]:
+    attachment = Attachment(network="front", **asked)  # type: ignore[arg-type]
+    return {"network": "front", "attachments": (attachment,)}
+
+
+# ------------------------------------------------------------------ the data path
+
+
+def test_no_request_is_lost_when_the_supervisor_is_killed_in_between(
+    engine: Engine, front: str
+) -> None:
+    web = start(engine, WEB, ports=(PORT,), **on_front())
+    port = web.ports[0].host_port
+    assert eventually(lambda: _answers(front, port))
+    with ThreadPoolExecutor(24) as many:
+        answers = [many.submit(page, front, port) for _ in range(1000)]
+        assert eventually(lambda: sum(one.done() for one in answers) > 200)
+        kill_supervisor(engine, "web")
+        for _ in range(3):
+            other = start(engine, name="other", ports=(PORT,), **on_front())
+            engine.remove(other.id, force=True)
+        assert [one.result() for one in answers] == ["hello"] * 1000
+    assert engine.container("web").pid == web.pid  # now somebody has looked
+    for host in (front, "127.0.0.1", "[::1]"):
+        assert page(host, port) == "hello"
+
+
+def _answers(host: str, port: int) -> bool:
+    try:
+        return page(host, port) == "hello"
+    except OSError:
+        return False
+
+
+def test_while_nobody_has_looked_the_address_and_the_rules_stay(engine: Engine, front: str) -> None:
+    web = start(engine, WEB, ports=(PORT,), **on_front())
+    port = web.ports[0].host_port
+    assert eventually(lambda: _answers(front, port))
+    kill_supervisor(engine, "web")
+    engine._networks.sweep()
+    other = start(engine, name="other", ports=(PORT,), **on_front())
+    assert other.ip_address != web.ip_address
+    assert page(front, port) == "hello"
+    assert engine._registry.last_state(web.id).lost
+
+
+def test_the_ports_are_held_again(engine: Engine) -> None:
+    web = start(engine, WEB, ports=(PORT,))
+    kill_supervisor(engine, "web")
+    found = engine.container("web")
+    assert found.ports == web.ports
+    taken = PortMapping(container_port=80, host_port=web.ports[0].host_port)
+    with pytest.raises(Conflict, match="port is already allocated"):
+        start(engine, name="other", ports=(taken,))
+
+
+def test_a_port_that_others_have_taken_meanwhile_is_theirs_on_loopback(engine: Engine) -> None:
+    web = start(engine, WEB, ports=(PORT,))
+    bridge, port = engine.network("bridge").gateway, web.ports[0].host_port
+    assert eventually(lambda: _answers(bridge, port))
+    kill_supervisor(engine, "web")
+    with socket.create_server(("127.0.0.1", port)):
+        found = engine.container("web")
+        assert "port is already allocated" in found.error
+        assert found.status is Status.RUNNING
+        assert page(bridge, port) == "hello"
+    engine.remove("web", force=True)
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection((bridge, port), timeout=5)
+
+
+def test_names_are_answered_again(engine: Engine, front: str) -> None:
+    start(engine, **on_front())
+    assert "10.213.7.2" in shell(engine, "nslookup web")
+    kill_supervisor(engine, "web")
+    assert "10.213.7.2" in shell(engine, "nslookup web")
+    other = start(engine, name="other", **on_front(aliases=("shop",)))
+    assert other.ip_address in shell(engine, "nslookup shop")
+
+
+def test_its_networks_can_be_changed(engine: Engine, front: str) -> None:
+    web = start(engine, WEB, ports=(PORT,), restart=RestartPolicy(name="always"))
+    kill_supervisor(engine, "web")
+    engine.connect_network("front", "web", Attachment(network="front"))
+    assert "10.213.7.2" in shell(engine, "ip address; nslookup web")
+    os.kill(web.pid, signal.SIGKILL)
+    assert eventually(lambda: engine.container("web").pid not in (0, web.pid))
+    assert "10.213.7.2" in shell(engine, "ip address; nslookup web")
+    engine.disconnect_network("front", "web")
+    assert "10.213.7" not in shell(engine, "ip address")
+
+
+# ------------------------------------------------------------------ streams
+
+
+def test_nothing_that_it_writes_is_lost(engine: Engine) -> None:
+    start(engine, COUNTING)
+    assert eventually(lambda: "5\n" in log(engine, "web"))
+    kill_supervisor(engine, "web")
+    time.sleep(0.2)
+    seen = engine.container("web").status
+    before = len(log(engine, "web").split())
+    assert eventually(lambda: len(log(engine, "web").split()) > before + 5)
+    numbers = [int(one) for one in log(engine, "web").split()]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert seen is Status.RUNNING
+
+
+def test_it_waits_when_nobody_reads_and_gets_no_broken_pipe(engine: Engine) -> None:
+    web = start(engine, "sleep 1; yes | head -c 300000; echo; echo end >&2; sleep 1000")
+    kill_supervisor(engine, "web")
+    assert eventually(lambda: "pipe_write" in _sleeps_in(web.pid))
+    assert eventually(lambda: "end" in log(engine, "web"))  # somebody looks
+    assert log(engine, "web").count("y\n") == 150000
+
+
+def _sleeps_in(pid: int) -> str:
+    """Where in the kernel a child of the program waits."""
+    found = ""
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as children:
+        for child in children.read().split():
+            with open(f"/proc/{child}/wchan", encoding="ascii") as wchan:
+                found += wchan.read()
+    return found
+
+
+def test_output_of_a_process_that_the_program_has_left_behind_is_found(engine: Engine) -> None:
+    script = "(while :; do echo here; sleep 0.05; done) & exec >/dev/null 2>&1; exec sleep 1000"
+    start(engine, script)
+    kill_supervisor(engine, "web")
+    engine.container("web")
+    before = log(engine, "web").count("here")
+    assert eventually(lambda: log(engine, "web").count("here") > before + 3)
+
+
+def test_who_is_attached_or_waits_stays_with_it(engine: Engine) -> None:
+    start(engine, f"trap 'exit 7' TERM; {COUNTING}")
+    attached, codes = engine.attach("web"), []
+    output = attached.output()
+    assert next(output)[1]
+    waiting = threading.Thread(target=lambda: codes.append(engine.wait("web")))
+    waiting.start()
+    kill_supervisor(engine, "web")
+    assert [next(output)[0] for _ in range(5)] == ["stdout"] * 5
+    with Engine(engine.area.root) as other:
+        other.stop("web")
+    for _ in output:
+        pass
+    waiting.join()
+    assert engine.container("web").exit_code in codes
+    assert attached.wait() in codes
+
+
+def test_a_terminal_ends_with_the_supervisor(engine: Engine) -> None:
+    start(engine, "trap 'echo hung up > /told' HUP; while :; do sleep 0.05; done", tty=True)
+    assert eventually(lambda: "HUP" in shell(engine, "cat /proc/1/cmdline"))
+    kill_supervisor(engine, "web")
+    assert eventually(lambda: shell(engine, "cat /told") == "hung up\n")
+
+
+# ------------------------------------------------------------------ its life goes on
+
+
+def test_everything_can_be_asked_of_the_next_one(engine: Engine, run: Run) -> None:
+    run("true")
+    before = HostSnapshot.take(engine.area)
+    web = start(engine)
+    for _ in range(3):
+        kill_supervisor(engine, "web")
+        assert engine.container("web").pid == web.pid
+    assert shell(engine, "echo $PPID; cat /proc/1/comm").split()[-1] == "sleep"
+    assert engine.stats("web").pids == 1
+    assert not engine.container("web").error
+    engine.pause("web")
+    engine.unpause("web")
+    engine.stop("web", timeout=0)
+    assert not (engine.area.run / web.id).exists()
+    engine.start("web")
+    kill_supervisor(engine, "web")
+    engine.remove("web", force=True)
+    assert not left_behind(before, engine.area)
+
+
+def test_how_it_has_ended_is_known(engine: Engine) -> None:
+    start(engine, "trap 'exit 7' TERM; while :; do sleep 0.05; done")
+    assert eventually(lambda: "TERM" in shell(engine, "cat /proc/1/cmdline"))
+    kill_supervisor(engine, "web")
+    engine.stop("web")
+    assert engine.container("web").exit_code == 7
+
+
+def test_a_restart_policy_holds(engine: Engine) -> None:
+    web = start(engine, restart=RestartPolicy(name="always"), ports=(PORT,))
+    kill_supervisor(engine, "web")
+    assert engine.container("web").status is Status.RUNNING
+    os.kill(web.pid, signal.SIGKILL)
+    assert eventually(lambda: engine.container("web").pid not in (0, web.pid))
+    found = engine.container("web")
+    assert found.restart_count == 1
+    kill_supervisor(engine, "web")
+    assert engine.container("web").pid == found.pid
+
+
+def test_a_container_of_rm_goes_when_it_has_ended(engine: Engine, run: Run) -> None:
+    run("true")
+    before = HostSnapshot.take(engine.area)
+    web = start(engine, auto_remove=True)
+    kill_supervisor(engine, "web")
+    assert engine.container("web").status is Status.RUNNING
+    os.kill(web.pid, signal.SIGKILL)
+    assert eventually(lambda: engine.containers(all=True) == ())
+    assert eventually(lambda: not left_behind(before, engine.area))
+
+
+def test_health_goes_on_where_it_was(engine: Engine) -> None:
+    check = HealthCheck(test=("CMD", "true"), interval=0.05, retries=2)
+    start(engine, health=check)
+    assert eventually(lambda: engine.container("web").health == "healthy")
+    kill_supervisor(engine, "web")
+    assert engine.container("web").health == "healthy"
+    log_before = engine.inspect("web")["State"]["Health"]["Log"]
+    assert log_before
+    last = log_before[-1]["Start"]
+    assert eventually(lambda: engine.inspect("web")["State"]["Health"]["Log"][-1]["Start"] > last)
+
+
+def test_memory_that_ran_out_before_is_not_told_again(engine: Engine) -> None:
+    memory = Resources(memory=8 << 20, memory_swap=8 << 20)
+    start(engine, "while :; do sleep 0.1; done", resources=memory)
+    collect(engine.exec("web", ExecSpec(command=("sh", "-c", "tail -c 64m /dev/zero"))))
+    assert eventually(lambda: engine.container("web").oom_killed)
+    told = len(list(engine.events(filters={"event": ["oom"]})))
+    kill_supervisor(engine, "web")
+    assert engine.container("web").oom_killed
+    collect(engine.exec("web", ExecSpec(command=("true",))))
+    assert len(list(engine.events(filters={"event": ["oom"]}))) == told
+
+
+def test_another_user_and_an_init_of_ours_run_on_too(engine: Engine, build: Build) -> None:
+    image = build("FROM busybox\nRUN echo me:x:1000:1000::/:/bin/sh >> /etc/passwd\nUSER me\n")
+    web = start(engine, image=image, init=True)
+    kill_supervisor(engine, "web")
+    assert engine.container("web").pid == web.pid
+    assert shell(engine, "id -un") == "me\n"
+
+
+# ------------------------------------------------------------------ who sees to it
+
+
+def test_engines_that_look_at_once_agree(engine: Engine) -> None:
+    start(engine)
+    kill_supervisor(engine, "web")
+    with Engine(engine.area.root) as other, ThreadPoolExecutor(8) as many:
+        looks = [many.submit(one.container, "web") for one in (engine, other) * 4]
+        assert [look.result().status for look in looks] == [Status.RUNNING] * 8
+    assert supervisor_of(engine, "web") != 0
+    assert shell(engine, "echo here") == "here\n"
+
+
+def test_an_engine_that_opens_sees_to_it(engine: Engine) -> None:
+    web = start(engine)
+    kill_supervisor(engine, "web")
+    long_ago = time.time() - 3600
+    os.utime(engine.area.run / web.id, (long_ago, long_ago))
+    with Engine(engine.area.root):
+        pass
+    assert not engine._registry.last_state(web.id).lost
+    assert engine.container("web").pid == web.pid
+
+
+def test_one_that_nobody_can_answer_for_is_ended_and_says_why(
+    engine: Engine, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise EngineBug("no processes left")
+
+    run("true")
+    before = HostSnapshot.take(engine.area)
+    start(engine)
+    monkeypatch.setattr(adopt, "adopt", refuse)
+    kill_supervisor(engine, "web")
+    found = engine.container("web")
+    assert (found.status, found.exit_code) == (Status.EXITED, 137)
+    assert "no other could take over: no processes left" in found.error
+    engine.remove("web")
+    assert not left_behind(before, engine.area)
