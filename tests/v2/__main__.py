@@ -31,6 +31,7 @@ SELECTION = (
     "tests/integration/test_lifecycle.py",
     "tests/integration/test_losses.py",
     "tests/integration/test_modes.py",
+    "tests/integration/test_successors.py",
     "tests/integration/test_survival.py",
     "tests/integration/volumes",
 )
