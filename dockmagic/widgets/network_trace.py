@@ -33,6 +33,7 @@ _KINDS = {
 }  # fmt: skip
 _OWN = ("client", "proxy", "rule")  # stations before the ways meet
 _COLUMN = 430  # pixels: the width of a station
+_FLEXIBLE = f"flex:1 1 {_COLUMN * 3 // 4}px;max-width:{_COLUMN + 2}px"  # still to be read
 _ARROW = 30  # pixels from its column's left edge
 _HEADINGS = ["", "station", "what it was", "counter"]
 
@@ -81,7 +82,7 @@ def _picture(result: Traced) -> Markup:
     columns = [[_station(route, hop) for hop in route.hops] for route in routes]
     bottom = _stack(columns, [sum(hop.kind in _OWN for hop in one.hops) for one in routes])
     pictures = [
-        tag("div", _column(route, column, bottom + 1), style=f"flex:0 1 {_COLUMN + 2}px")
+        tag("div", _column(route, column, bottom + 1), style=_FLEXIBLE)
         for route, column in zip(routes, columns, strict=True)
     ]
     return tag(
