@@ -258,6 +258,14 @@ def test_who_listens_on_loopback_in_the_container_is_not_reached(engine: Engine)
         assert station(route, "process").what == listens
 
 
+def test_a_server_that_ends_connections_is_told_from_one_that_is_not_there(engine: Engine) -> None:
+    port = started(engine, listening("nc", "-ll", "-p", "80", "-e", "true"), "-ltn")
+    here, own = engine.trace(f"localhost:{port}").routes
+    assert here.failure == "the connection was ended at once"
+    assert own.answered  # which is told as soon as the kernel in the container has taken it
+    assert station(here, "process").what == "nc listens on port 80"
+
+
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
 def test_a_supervisor_that_stands_still_is_told_from_one_that_passes_on(
     engine: Engine, protocol: str

@@ -16,6 +16,7 @@ _PATIENCE = 2.0  # seconds
 _FOR_A_REFUSAL = 0.1  # seconds
 _GLANCE = 0.01  # seconds between two looks at what waits
 _KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
+ENDED = "the connection was ended at once"
 NOUNS = {"tcp": "connection", "udp": "datagram"}
 
 
@@ -83,8 +84,8 @@ def _is_waiting(probe: socket.socket, way: Way) -> bool:
 
 
 def _refusal(probe: socket.socket, protocol: str) -> str:
-    """The proxy takes every connection, and ends it at once if the container takes none; to a
-    datagram a refusal comes back, or nothing."""
+    """The proxy takes every connection, and ends it at once if the container takes none, as a
+    server may that wants none of us; to a datagram a refusal comes back, or nothing."""
     probe.settimeout(_FOR_A_REFUSAL)
     try:
         if probe.recv(1, socket.MSG_PEEK) or protocol == "udp":
@@ -93,4 +94,4 @@ def _refusal(probe: socket.socket, protocol: str) -> str:
         return ""
     except OSError:
         pass
-    return nobody(protocol)
+    return ENDED if protocol == "tcp" else nobody(protocol)

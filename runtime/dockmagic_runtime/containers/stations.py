@@ -29,6 +29,13 @@ class Seen:
     table: str
     bridge: str
 
+    @property
+    def has_come_through(self) -> bool:
+        """Whether the cable has carried anything: it counts what is not ours too, but never less
+        than ours."""
+        before, after = self.cable
+        return after > before
+
 
 def hops(goal: Goal, way: Way, seen: Seen) -> Iterator[Hop]:
     yield Hop(
@@ -39,8 +46,8 @@ def hops(goal: Goal, way: Way, seen: Seen) -> Iterator[Hop]:
     if way.kind == "translated":
         yield _rule(way, seen)
     elif way.kind == "proxy":
-        yield _proxy(goal, way, seen.probe)
-    if not seen.probe.is_held:
+        yield _proxy(goal, way, seen)
+    if seen.has_come_through and not seen.probe.is_held:
         yield from _inside(goal, way, seen)
 
 
@@ -77,10 +84,12 @@ def _element(way: Way) -> str:
     return f"{where}{way.protocol} . {way.port} : {way.inner} . {way.inner_port}"
 
 
-def _proxy(goal: Goal, way: Way, probe: Probe) -> Hop:
+def _proxy(goal: Goal, way: Way, seen: Seen) -> Hop:
     held = f"a socket of {goal.name}'s supervisor holds the port"
-    if probe.is_held:
+    if seen.probe.is_held:
         return Hop(kind="proxy", what=held, detail=f"where the {NOUNS[way.protocol]} waits")
+    if not seen.has_come_through:
+        return Hop(kind="proxy", what=held, detail="which has passed nothing on")
     return Hop(
         kind="proxy",
         what=f"{held}, and passes on",

@@ -86,16 +86,22 @@ def _measure(sight: _Sight, way: Way) -> Route:
 
 
 def _route(goal: Goal, way: Way, seen: stations.Seen) -> Route:
-    failure = seen.probe.failure
-    if way.protocol == "udp" and (seen.listener is None or seen.listener.only_at):
-        failure = failure or probe.nobody("udp")  # no refusal comes through the proxy
     return Route(
         name=way.name,
         address=way.address,
         way=way.kind,
         hops=tuple(stations.hops(goal, way, seen)),
-        failure=failure,
+        failure=_failure(way, seen),
     )
+
+
+def _failure(way: Way, seen: stations.Seen) -> str:
+    """The proxy does not pass a refusal on as such: then it is known by who does not listen."""
+    failure = seen.probe.failure
+    is_silent = failure == probe.ENDED or (way.protocol == "udp" and not failure)
+    if is_silent and (seen.listener is None or seen.listener.only_at):
+        return probe.nobody(way.protocol)
+    return failure
 
 
 def _remark(networks: Networks, goal: Goal, first: Way, routes: tuple[Route, ...]) -> str:
