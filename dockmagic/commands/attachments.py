@@ -20,29 +20,31 @@ def parse_ipv4(text: str) -> str:
     try:
         return str(IPv4Address(text))
     except ValueError:
-        raise ValueError(f"invalid IPv4 address: {text}") from None
+        raise InvalidInput(f"invalid IPv4 address: {text}") from None
 
 
 def parse_ipv6(text: str) -> str:
     try:
         return str(IPv6Address(text))
     except ValueError:
-        raise ValueError(f"invalid IPv6 address: {text}") from None
+        raise InvalidInput(f"invalid IPv6 address: {text}") from None
 
 
 def parse_mac(text: str) -> str:
     """Six octets with colons, of one interface: not a multicast address."""
     mac = text.lower()
     if not _MAC.fullmatch(mac):
-        raise ValueError(f"{text} is not a valid mac address")
+        raise InvalidInput(f"{text} is not a valid mac address")
     mac = mac.replace("-", ":")
     if int(mac[:2], 16) & 1 or mac == "00:00:00:00:00:00":
-        raise ValueError(f"{text} is not an address of one interface")
+        raise InvalidInput(f"{text} is not an address of one interface")
     return mac
 
 
 def parse_network(text: str) -> Attachment:
     """A name, or `name=…,alias=…,ip=…,ip6=…,mac-address=…,driver-opt=…,gw-priority=…`."""
+    if not text:
+        raise InvalidInput("no name set for network")
     if "=" not in text:
         return Attachment(network=_mode(text))
     found: dict[str, list[str]] = {}
@@ -52,7 +54,7 @@ def parse_network(text: str) -> Attachment:
             raise ValueError(f"invalid field {field}")
         found.setdefault(key.strip().lower(), []).append(said.strip())
     for key in found.keys() - _KEYS:
-        raise ValueError(f"invalid field {key}")
+        raise ValueError(f"invalid field key {key}")
     if not found.get("name", [""])[-1]:
         raise ValueError("network name/id is not specified")
     return _attachment(found)
@@ -154,9 +156,7 @@ def _with(attachment: Attachment, given: Mapping[str, object]) -> Attachment:
     if {"ipv4", "ipv6"} & given.keys() and (mode in _PLAIN or mode.startswith("container:")):
         raise InvalidInput("user specified IP address is supported on user defined networks only")
     if "aliases" in given and (mode in _PLAIN or mode.startswith("container:")):
-        raise InvalidInput(
-            "network-scoped alias is supported only for containers in user defined networks"
-        )
+        raise InvalidInput("network-scoped aliases are only supported for user-defined networks")
     return replace(attachment, **given)  # type: ignore[arg-type]
 
 

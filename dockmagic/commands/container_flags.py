@@ -61,6 +61,8 @@ _ULIMITS = frozenset(
     ]
 )
 _SYSCTLS = re.compile(r"(kernel\.(shm|msg|sem).*|fs\.mqueue\..+|net\..+)")
+_LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
+_DOMAIN = re.compile(rf"(?=.*[a-zA-Z]){_LABEL}(?:\.{_LABEL})*\.?")
 _PULL = ("always", "missing", "never")
 
 
@@ -111,6 +113,13 @@ def _check_address(text: str, message: str) -> str:
         raise ValueError(message) from None
 
 
+def parse_domain(text: str) -> str:
+    """A domain to search in; `.` stands for none."""
+    if text != "." and not (_DOMAIN.fullmatch(text) and len(text) < 255):
+        raise ValueError(f"{text} is not a valid domain")
+    return text
+
+
 def parse_stream(text: str) -> str:
     if text.lower() not in ("stdin", "stdout", "stderr"):
         raise ValueError("valid streams are STDIN, STDOUT and STDERR")
@@ -158,7 +167,7 @@ _NETWORK: tuple[Flag, ...] = (
     values("link", help="Another container and its name here, NAME[:ALIAS]", convert=parse_link),
     values("add-host", help="Line for /etc/hosts, NAME:ADDRESS", convert=parse_host),
     values("dns", help="Name server", convert=parse_address),
-    values("dns-search", help="Domain in which short names are looked up"),
+    values("dns-search", help="Domain in which short names are looked up", convert=parse_domain),
     values("dns-option", help="Option for resolv.conf"),
     values("dns-opt", help="Same as --dns-option"),
 )

@@ -238,6 +238,8 @@ class Parser:
             return "accepts no arguments"
         if self.minimum <= count <= (count if self.maximum is None else self.maximum):
             return ""
+        if self.maximum and 0 < self.minimum < self.maximum:
+            return f"requires at least {self.minimum} and at most {_arguments(self.maximum)}"
         if self.minimum == self.maximum:
             return f"requires {_arguments(self.minimum)}"
         if count < self.minimum:

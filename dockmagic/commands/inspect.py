@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dockmagic.commands.flags import Arguments, Parser, switch, value
+from dockmagic.commands.flags import Arguments, Parser, WrongUsage, switch, value
 from dockmagic.commands.result import Result
 from dockmagic_runtime.errors import DockmagicError, InvalidInput, NotFound, Unsupported
 
@@ -121,7 +121,10 @@ def _printed(objects: tuple[dict[str, Any], ...], format: str) -> tuple[str, ...
         return None
     from dockmagic.commands.gotemplate import Template
 
-    template = Template("{{json .}}" if format == "json" else format)
+    try:
+        template = Template("{{json .}}" if format == "json" else format)
+    except InvalidInput as error:
+        raise WrongUsage(error.message, verb="inspect", hint=error.hint, exit_code=64) from None
     return tuple(map(template.render, objects))
 
 

@@ -70,7 +70,7 @@ def check_isolation(text: str) -> str | None:
 def check_conflicts(spec: ContainerSpec) -> None:
     """Raises InvalidInput for the first thing that belongs to whom the namespace is shared with."""
     if spec.network == "container:":
-        raise InvalidInput("invalid container format container:<name|id>")
+        raise InvalidInput("invalid network mode: invalid container format container:<name|id>")
     for conflict in _conflicts(spec):
         raise InvalidInput(f"conflicting options: {conflict}")
 

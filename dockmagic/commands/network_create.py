@@ -86,7 +86,7 @@ def _spec(arguments: Arguments) -> NetworkSpec:
         raise InvalidInput(f"invalid scope: {flag('scope')}", hint="local is known")
     return NetworkSpec(
         name=arguments.words[0],
-        driver=flag("driver"),
+        driver=flag("driver") or "bridge",
         pools=pools(flag("subnet"), flag("ip-range"), flag("gateway"), flag("aux-address")),
         internal=flag("internal"),
         attachable=flag("attachable"),
@@ -108,14 +108,15 @@ def pools(
 
     Raises InvalidInput in Docker's words for one that lies in none, and for two of a kind.
     """
-    if (ranges or gateways) and not subnets:
+    if max(len(ranges), len(gateways)) > len(subnets):
         raise InvalidInput("every ip-range or gateway must have a corresponding subnet")
-    found = {_network(text, "subnet"): Pool(subnet=text) for text in subnets}
+    found = {_subnet(text): Pool(subnet=text) for text in subnets}
     if any(a.overlaps(b) for a in found for b in found if a is not b and a.version == b.version):
         raise InvalidInput("multiple overlapping subnet configuration is not supported")
     if len(found) < len(subnets):
         raise InvalidInput("multiple overlapping subnet configuration is not supported")
     for text in ranges:
+        _network(text)
         _put(found, "ip_range", text, "range")
     for text in gateways:
         _put(found, "gateway", text, "gateway")
@@ -139,16 +140,27 @@ def _put(found: dict[Any, Pool], field: str, text: str, what: str) -> None:
 
 
 def _containing(found: dict[Any, Pool], text: str, what: str) -> Any:
-    inner = _network(text, what)
-    for network in found:
+    try:
+        inner = _network(text)
+    except InvalidInput:
+        inner = None
+    for network in found if inner else ():
         if inner.version == network.version and inner.subnet_of(network):
             return network
     raise InvalidInput(f"no matching subnet for {what}")
 
 
-def _network(text: str, what: str) -> Any:
+def _subnet(text: str) -> Any:
+    if "/" not in text:
+        raise InvalidInput(f"Invalid subnet {text} : invalid CIDR address: {text}")
+    try:
+        return _network(text)
+    except InvalidInput as error:
+        raise InvalidInput(f"Invalid subnet {text} : {error.message}") from None
+
+
+def _network(text: str) -> Any:
     try:
         return ip_network(text, strict=False)
     except ValueError:
-        kind = "CIDR address" if what == "subnet" else "address"
-        raise InvalidInput(f"invalid {kind}: {text}") from None
+        raise InvalidInput(f"invalid CIDR address: {text}") from None

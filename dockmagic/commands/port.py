@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dockmagic.commands.flags import Arguments, Parser
+from dockmagic.commands.ports import parse_number
 from dockmagic.commands.result import Result
-from dockmagic_runtime.errors import InvalidInput, NotFound
+from dockmagic_runtime.errors import NotFound
 from dockmagic_runtime.model.container import PortMapping
 
 if TYPE_CHECKING:
@@ -65,17 +66,15 @@ def run(engine: Engine, arguments: Arguments) -> Ports:
     name, *wanted = arguments.words
     published = [port for port in engine.container(name).ports if port.host_port]
     published.sort(key=lambda port: (port.container_port, port.protocol, port.host_ip))
-    if not wanted:
+    if not any(wanted):
         return Ports(tuple(published))
     private = _parse(wanted[0])
     found = tuple(port for port in published if _private(port) == private)
     if not found:
-        raise NotFound(f"no public port '{private}' published for {name}")
+        raise NotFound(f"No public port '{wanted[0]}' published for {name}")
     return Ports(found, of_one=True)
 
 
 def _parse(text: str) -> str:
-    number, slash, protocol = text.partition("/")
-    if not (number.isascii() and number.isdecimal()) or not 0 < int(number) < 65536:
-        raise InvalidInput(f"invalid port '{number}': invalid syntax")
-    return f"{int(number)}/{protocol.lower() if slash else 'tcp'}"
+    number, _, protocol = text.partition("/")
+    return f"{parse_number(number, f'invalid port ({number})')}/{protocol or 'tcp'}"

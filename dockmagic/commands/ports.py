@@ -76,6 +76,10 @@ def _split(text: str) -> tuple[str, str, str]:
 
 
 def _address(host_ip: str, text: str) -> str:
+    if host_ip.startswith("[") and not host_ip.endswith("]"):
+        raise InvalidInput(
+            f"invalid IP address {host_ip}: address {host_ip}:: missing ']' in address"
+        )
     bare = host_ip.removeprefix("[").removesuffix("]")
     try:
         return str(ip_address(bare)) if bare else ""
@@ -85,20 +89,29 @@ def _address(host_ip: str, text: str) -> str:
 
 def _range(text: str, what: str) -> tuple[int, int]:
     low, dash, high = text.partition("-")
-    first = _port(low, what)
-    last = _port(high, what) if dash else first
+    first = _port(low, what, text)
+    last = _port(high, what, text) if dash else first
     if last < first:
         raise InvalidInput(f"invalid {what}: {text}", hint="the range runs backwards")
     return first, last
 
 
-def _port(text: str, what: str) -> int:
-    # isdecimal alone lets Arabic-Indic digits through, which int() also reads.
-    if not (text.isascii() and text.isdecimal()) or int(text) > 65535:
-        raise InvalidInput(f"invalid {what}: {text}")
-    if what == "containerPort" and int(text) == 0:
-        raise InvalidInput(f"invalid {what}: {text}")
+def _port(text: str, what: str, whole: str) -> int:
+    if not _is_decimal(text) or int(text) > 65535 or (what == "containerPort" and int(text) == 0):
+        raise InvalidInput(f"invalid {what}: {whole}")
     return int(text)
+
+
+def _is_decimal(text: str) -> bool:
+    return text.isascii() and text.isdecimal()  # int() would read Arabic-Indic digits too
+
+
+def parse_number(text: str, before: str) -> int:
+    """A port's number. Raises InvalidInput in the words of Go's parser."""
+    if _is_decimal(text) and int(text) < 65536:
+        return int(text)
+    reason = "value out of range" if _is_decimal(text) else "invalid syntax"
+    raise InvalidInput(f'{before}: strconv.ParseUint: parsing "{text}": {reason}')
 
 
 def _parse_long(text: str) -> tuple[PortMapping, ...]:
@@ -116,11 +129,17 @@ def _parse_long(text: str) -> tuple[PortMapping, ...]:
 
 def parse_expose(text: str) -> tuple[str, ...]:
     """One `--expose`: `80`, `80/udp` or `8000-8010`, as `PORT/PROTOCOL` each."""
-    try:
-        address, protocol = _protocol(text)
-        low, high = _range(address, "containerPort")
-    except InvalidInput as error:
-        raise InvalidInput(
-            f"invalid range format for --expose: {text}, error: {error.message}"
-        ) from None
-    return tuple(f"{port}/{protocol}" for port in range(low, high + 1))
+    if ":" in text:
+        raise InvalidInput(f"invalid port format for --expose: {text}")
+    before = f"invalid range format for --expose: {text}, error"
+    if not text:
+        raise InvalidInput(f"{before}: empty string specified for ports")
+    low, dash, high = text.partition("/")[0].partition("-")
+    first = parse_number(low, before)
+    last = parse_number(high, before) if dash else first
+    if last < first:
+        raise InvalidInput(f"{before}: invalid range specified for port: {low}-{high}")
+    if not first:
+        raise InvalidInput(f"{before}: port 0 is none")
+    _, protocol = _protocol(text)
+    return tuple(f"{port}/{protocol}" for port in range(first, last + 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -171,62 +172,50 @@ def _aside(container: Container) -> list[str]:
 
 
 def port_texts(container: Container) -> list[str]:
-    """As `docker ps` shows them: published ones first, neighbours as one range."""
-    published = [port for port in container.ports if port.host_port]
-    taken = {f"{port.container_port}/{port.protocol}" for port in published}
-    exposed = [port for port in container.exposed if port not in taken]
+    """As Docker's client shows them: neighbours as one range where both sides have one number,
+    then what is published under another number, one by one."""
     if not container.status.is_alive:
         return []
-    return [*_ranges(published), *_exposed_ranges(exposed)]
-
-
-def _ranges(ports: list[PortMapping]) -> list[str]:
-    texts: list[str] = []
-    for first, last in _neighbours(sorted(ports, key=_port_order)):
-        if first == last:
-            texts.append(str(first))
+    ranges: list[tuple[PortMapping, PortMapping]] = []
+    others: list[str] = []
+    open_ranges: dict[tuple[str, str], tuple[PortMapping, PortMapping]] = {}
+    for port in sorted(_all_ports(container), key=_port_order):
+        kind = (_host(port), port.protocol)
+        first, last = open_ranges.get(kind, (port, port))
+        if port.host_port not in (0, port.container_port):
+            others.append(str(port))
+        elif port.container_port <= last.container_port + 1:
+            open_ranges[kind] = (first, port)
         else:
-            head, _, tail = str(first).partition("->")
-            texts.append(
-                f"{head}-{last.host_port}->{tail.partition('/')[0]}-{last.container_port}"
-                f"/{last.protocol}"
-            )
-    return texts
+            ranges.append((first, last))
+            open_ranges[kind] = (port, port)
+    return [*(_range(*one) for one in (*ranges, *open_ranges.values())), *others]
 
 
-def _port_order(port: PortMapping) -> tuple[str, str, int, int]:
-    return port.host_ip, port.protocol, port.container_port, port.host_port
+def _all_ports(container: Container) -> Iterator[PortMapping]:
+    """The published ones, and those that are exposed and no more."""
+    published = [port for port in container.ports if port.host_port]
+    yield from published
+    taken = {f"{port.container_port}/{port.protocol}" for port in published}
+    for text in container.exposed:
+        if text not in taken:
+            number, _, protocol = text.partition("/")
+            yield PortMapping(container_port=int(number), protocol=protocol)
 
 
-def _neighbours(ports: list[PortMapping]) -> list[tuple[PortMapping, PortMapping]]:
-    """First and last of each run of ports that go up by one on both sides."""
-    runs: list[tuple[PortMapping, PortMapping]] = []
-    for port in ports:
-        if runs and _follows(runs[-1][1], port):
-            runs[-1] = (runs[-1][0], port)
-        else:
-            runs.append((port, port))
-    return runs
+def _host(port: PortMapping) -> str:
+    return (port.host_ip or "0.0.0.0") if port.host_port else ""
 
 
-def _follows(last: PortMapping, port: PortMapping) -> bool:
-    return (
-        (last.host_ip, last.protocol) == (port.host_ip, port.protocol)
-        and port.container_port == last.container_port + 1
-        and port.host_port == last.host_port + 1
-    )
+def _port_order(port: PortMapping) -> tuple[int, str, int, str]:
+    return port.container_port, _host(port), port.host_port, port.protocol
 
 
-def _exposed_ranges(exposed: list[str]) -> list[str]:
-    """`80-82/tcp` for three neighbours."""
-    runs: list[tuple[int, int, str]] = []
-    for port, protocol in sorted(
-        (int(p), proto) for p, _, proto in (e.partition("/") for e in exposed)
-    ):
-        if runs and runs[-1][1:] == (port - 1, protocol):
-            runs[-1] = (runs[-1][0], port, protocol)
-        else:
-            runs.append((port, port, protocol))
-    return [
-        f"{low}/{proto}" if low == high else f"{low}-{high}/{proto}" for low, high, proto in runs
-    ]
+def _range(first: PortMapping, last: PortMapping) -> str:
+    low, high = first.container_port, last.container_port
+    numbers = f"{low}" if low == high else f"{low}-{high}"
+    if not first.host_port:
+        return f"{numbers}/{first.protocol}"
+    host = _host(first)
+    host = f"[{host}]" if ":" in host else host
+    return f"{host}:{numbers}->{numbers}/{first.protocol}"

@@ -182,7 +182,7 @@ def test_a_seccomp_profile_is_read_here(tmp_path: Path) -> None:
         ("--health-interval abc", 'invalid argument "abc" for "--health-interval" flag: time: invalid duration "abc"'),
         ("--health-interval 5", 'invalid argument "5" for "--health-interval" flag: time: missing unit in duration "5"'),
         ("--health-timeout 5x", 'invalid argument "5x" for "--health-timeout" flag: time: unknown unit "x" in duration "5x"'),
-        ("--network container:", "invalid container format container:<name|id>"),
+        ("--network container:", "invalid network mode: invalid container format container:<name|id>"),
         ("--network container:x -h foo", "conflicting options: hostname and the network mode"),
         ("--network container:x --dns 1.1.1.1", "conflicting options: dns and the network mode"),
         ("--network container:x --add-host a:1.1.1.1", "conflicting options: custom host-to-IP mapping and the network mode"),

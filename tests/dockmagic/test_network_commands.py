@@ -120,9 +120,15 @@ def test_each_gateway_goes_to_the_subnet_it_lies_in() -> None:
         ("--subnet 10.0.0.0/24 --ip-range 10.1.0.0/25", "no matching subnet for range"),
         ("--subnet 10.0.0.0/24 --aux-address a=10.1.0.1", "no matching subnet for aux-address"),
         (
-            "--subnet 10.0.0.0/24 --gateway 10.0.0.1 --gateway 10.0.0.2",
+            "--subnet 10.0.0.0/24 --subnet fd00::/64 --gateway 10.0.0.1 --gateway 10.0.0.2",
             "cannot configure multiple gateways (10.0.0.2, 10.0.0.1) on the same subnet",
         ),
+        (
+            "--subnet 10.0.0.0/24 --gateway 10.0.0.1 --gateway 10.0.0.2",
+            "every ip-range or gateway must have a corresponding subnet",
+        ),
+        ("--subnet 10.0.0.0/24 --gateway ten", "no matching subnet for gateway ten"),
+        ("--subnet 10.0.0.0", "Invalid subnet 10.0.0.0 : invalid CIDR address: 10.0.0.0"),
         ("--subnet ten", "invalid CIDR address: ten"),
         ("--ipv4=false", "IPv4 cannot be switched off"),
         ("--ipam-driver dhcp", "invalid ipam driver: dhcp"),
@@ -236,7 +242,7 @@ def test_flags_of_their_own_are_the_first_networks() -> None:
         ("--network name=a,ip=10.0.0.1 --ip 10.0.0.2", "both --ip and per-network IPv4 address"),
         ("--network name=a,alias=x --network-alias y", "--network-alias and per-network alias"),
         ("--network alias=x", "network name/id is not specified"),
-        ("--network name=a,colour=red", "invalid field colour"),
+        ("--network name=a,colour=red", "invalid field key colour"),
         ("--network name=a,alias", "invalid field alias"),
         ("--network name=a,driver-opt=x=y", "the driver option x of an endpoint is not supported"),
         (
@@ -245,7 +251,10 @@ def test_flags_of_their_own_are_the_first_networks() -> None:
         ),
         ("--ip 10.0.0.1", "user specified IP address is supported on user defined networks only"),
         ("--network host --ip 10.0.0.1", "supported on user defined networks only"),
-        ("--network-alias x", "network-scoped alias is supported only for containers in user"),
+        (
+            "--network-alias x",
+            "network-scoped aliases are only supported for user-defined networks",
+        ),
         ("--network host --mac-address 02:00:00:00:00:01", "mac-address and the network mode"),
         ("--ip fd00::1", "invalid IPv4 address"),
         ("--ip6 10.0.0.1", "invalid IPv6 address"),
@@ -272,6 +281,6 @@ def test_a_host_range_for_one_port_is_the_first_that_is_free() -> None:
 def test_any_text_is_a_network_or_refused(text: str) -> None:
     try:
         found = attachments.parse_network(text)
-    except ValueError:
+    except (ValueError, InvalidInput):
         return
-    assert found.network or "=" not in text
+    assert found.network

@@ -71,6 +71,19 @@ def test_shared_memory_of_another_container_is_seen(engine: Engine, run: Run) ->
     assert run("ls", "/dev/shm").stdout == ""
 
 
+def test_whose_namespaces_are_shared_is_kept_by_the_id(engine: Engine) -> None:
+    sleeper(engine)
+    other = engine.container("other")
+    shared = {"network": "container:other", "pid_mode": "container:other"}
+    spec = ContainerSpec(image="busybox", name="beside", command=("sleep", "100"), **shared)  # type: ignore[arg-type]
+    engine.create(spec)
+    engine.rename("other", "renamed")
+    engine.create(ContainerSpec(image="busybox", name="other"))
+    engine.start("beside")
+    host_config = engine.inspect("beside")["HostConfig"]
+    assert host_config["NetworkMode"] == host_config["PidMode"] == f"container:{other.id}"
+
+
 def test_a_namespace_of_what_does_not_run_is_a_conflict(engine: Engine, run: Run) -> None:
     engine.create(ContainerSpec(image="busybox", name="idle"))
     with pytest.raises(Conflict, match="cannot join PID of a non running container"):

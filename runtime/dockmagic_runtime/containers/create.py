@@ -32,6 +32,7 @@ def create(
     if spec.auto_remove and spec.restart.name != "no":
         raise InvalidInput("conflicting options: cannot specify both --restart and --rm")
     registry, volumes = starter.registry, starter.volumes
+    spec = _with_ids(registry, spec)
     linked, networks = links.for_new(registry, spec, attachments(starter.networks, spec))
     container_id = secrets.token_hex(32)
     hostname = spec.hostname or _hostname(registry, spec.network) or container_id[:12]
@@ -43,6 +44,17 @@ def create(
         if found.volumes:
             mounts.fill(volumes, found.mounts, starter.lowers(record.layers), starter.rootfs)
         return _add(registry, _with_mounts(record, found))
+
+
+def _with_ids(registry: Registry, spec: ContainerSpec) -> ContainerSpec:
+    """Whose namespaces are shared is told by the id from now on: names change hands."""
+    modes = {"network": spec.network, "ipc_mode": spec.ipc_mode, "pid_mode": spec.pid_mode}
+    found = {
+        field: f"container:{registry.find(mode.removeprefix('container:')).id}"
+        for field, mode in modes.items()
+        if mode.startswith("container:")
+    }
+    return replace(spec, **found) if found else spec  # type: ignore[arg-type]
 
 
 def _with_mounts(record: Record, found: mounts.Attachments) -> Record:

@@ -198,7 +198,7 @@ def prunable(filters: Filters) -> Callable[[float, Mapping[str, str]], bool]:
     try:
         limit = parse_moment(until[0]) if until else float("inf")
     except ValueError as error:
-        raise InvalidInput(f"invalid filter 'until={until[0]}': {error}") from None
+        raise InvalidInput(str(error)) from None
 
     def test(created: float, labels: Mapping[str, str]) -> bool:
         return (

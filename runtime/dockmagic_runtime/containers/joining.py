@@ -40,13 +40,15 @@ def connect(starter: Starter, record: Record, network: Network, asked: Attachmen
     check_attachment(network, attachment)
     with _alone(starter, record):
         record = starter.registry.find(record.id)
-        if any(one.network == network.name for one in record.attachments):
+        is_alive = Status(starter.registry.state(record.id).status).is_alive
+        others = tuple(one for one in record.attachments if one.network != network.name)
+        if is_alive and len(others) < len(record.attachments):
             raise Conflict(
                 f"endpoint with name {record.name} already exists in network {network.name}"
             )
-        joined = replace(record, networks=(*record.attachments, attachment))
+        joined = replace(record, networks=(*others, attachment))
         _keep(starter, record, joined)
-        if Status(starter.registry.state(record.id).status).is_alive:
+        if is_alive:
             try:
                 _plug_in(starter, joined, attachment)
             except BaseException:
@@ -91,9 +93,8 @@ def _plug_in(starter: Starter, joined: Record, attachment: Attachment) -> None:
         operations=(*shared(networks.place, network), *plug_in(guest, endpoint, False)),
         reverse=(RemoveVeth(endpoint.veth),),
     )
-    _write(
-        starter, joined, "hosts", lambda text: names.with_line(text, lease.address, joined.hostname)
-    )
+    own = names.own_names(joined.hostname, joined.spec.domainname)
+    _write(starter, joined, "hosts", lambda text: names.with_line(text, lease.address, own))
     events_of(starter.registry, joined).tell_network("connect", *told(endpoint))
 
 
@@ -101,18 +102,22 @@ def _plug_in(starter: Starter, joined: Record, attachment: Attachment) -> None:
 
 
 def disconnect(starter: Starter, name: str, container: str, *, force: bool) -> None:
-    """Take it off a network. Raises Conflict when it is not on it; NotFound unless `force`."""
+    """Take it off a network. Raises Conflict when it is not on it; NotFound, with `force` only
+    when the container has gone and has left nothing there."""
     try:
         record = starter.registry.find(container)
     except NotFound:
         if force:
-            return
+            starter.networks.store.find(name)
+            raise NotFound(f"endpoint {container} not found") from None
         raise
+    is_known = True
     try:
         name = starter.networks.store.find(name).name
     except NotFound:
         if not force:
             raise
+        is_known = False
     if "host" in (name, record.spec.network):
         raise InvalidInput(
             "container cannot be disconnected from host network or connected to host network"
@@ -120,10 +125,12 @@ def disconnect(starter: Starter, name: str, container: str, *, force: bool) -> N
     with _alone(starter, record):
         record = starter.registry.find(record.id)
         left = tuple(one for one in record.attachments if one.network != name)
+        is_alive = Status(starter.registry.state(record.id).status).is_alive
         if len(left) == len(record.attachments):
-            raise Conflict(f"container {record.id} is not connected to network {name}")
+            the = "" if is_alive and is_known else "the "  # Docker has two sentences
+            raise Conflict(f"container {record.id} is not connected to {the}network {name}")
         parted = replace(record, networks=left)
-        if Status(starter.registry.state(record.id).status).is_alive:
+        if is_alive:
             _pull_out(starter, record, parted, name)
         _keep(starter, record, parted)
 

@@ -31,7 +31,8 @@ def find(networks: Networks, registry: Registry, filters: Filters) -> tuple[Netw
     if dangling := filters.get("dangling"):
         unused = boolean("dangling", dangling)
         used = _used(registry)
-        found = [one for one in found if not one.is_predefined and (one.name not in used) == unused]
+        used |= {one.name for one in found if one.is_predefined}
+        found = [one for one in found if (one.name not in used) == unused]
     return tuple(found)
 
 

@@ -105,6 +105,12 @@ def _refusal(error: sqlite3.IntegrityError, network: Network) -> Conflict:
     return Conflict(f"network with name {network.name} already exists")
 
 
+def with_bridge(connection: sqlite3.Connection, bridge: str) -> str:
+    """The id of the network that has that bridge; empty for none."""
+    row = connection.execute("SELECT id FROM networks WHERE bridge = ?", (bridge,)).fetchone()
+    return str(row[0]) if row else ""
+
+
 def delete(connection: sqlite3.Connection, network_id: str) -> None:
     connection.execute("DELETE FROM networks WHERE id = ?", (network_id,))
 

@@ -72,15 +72,19 @@ def _check_pool(pool: Pool) -> None:
             hint=f"{pool.subnet} holds loopback, link-local or multicast addresses",
         )
     if block.length > block.bits - 2:
-        raise InvalidInput(f"invalid subnet {pool.subnet}: it has no room for containers")
+        raise Conflict(
+            "failed to allocate gateway (): No available addresses on this pool",
+            hint=f"{pool.subnet} has no room for containers",
+        )
     if pool.ip_range:
         _check_range(pool, block)
-    for what, address in (
-        ("gateway", pool.gateway),
-        *(("aux-address", a) for _, a in pool.reserved),
-    ):
-        if address:
-            _check_inside(what, address, block)
+    if pool.gateway:
+        _check_inside("gateway", pool.gateway, block)
+        _check_free(f"gateway ({pool.gateway})", pool.gateway, block)
+    for name, address in pool.reserved:
+        _check_inside("aux-address", address, block)
+        what = f"secondary ip address ({name}:{address})"
+        _check_free(what, address, block, gateway=gateway_in(pool, block))
 
 
 def _check_range(pool: Pool, block: Block) -> None:
@@ -96,8 +100,17 @@ def _check_inside(what: str, address: str, block: Block) -> None:
         raise InvalidInput(f"invalid {what} address: {address}") from None
     if not inside:
         raise InvalidInput(f"no matching subnet for {what} {address}")
-    if number_of(address) in (block.first, block.last) and block.bits == 32:
-        raise InvalidInput(f"{what} {address} is the subnet's network or broadcast address")
+
+
+def _check_free(what: str, address: str, block: Block, gateway: str = "") -> None:
+    number = number_of(address)
+    if number in (block.first, block.last) and block.bits == 32:
+        taken = "is the subnet's network or broadcast address"
+    elif gateway and number == number_of(gateway):
+        taken = "is the gateway"
+    else:
+        return
+    raise Conflict(f"failed to allocate {what}: Address already in use", hint=f"{address} {taken}")
 
 
 def parse_subnet(text: str) -> Block:
@@ -106,7 +119,7 @@ def parse_subnet(text: str) -> Block:
         block = Block.parse(text)
     except (OSError, ValueError):
         block = None
-    if block is None or "/" not in text or not 0 < block.length <= block.bits:
+    if block is None or "/" not in text or not 0 <= block.length <= block.bits:
         raise InvalidInput(f"invalid CIDR address: {text}")
     return block
 
@@ -138,12 +151,16 @@ def network(
     )
     for block in blocks:
         pool = pool_of(spec, block.bits)
-        gateway = pool.gateway or gateway_of(_first_part(pool, block))
+        gateway = gateway_in(pool, block)
         if block.bits == 32:
             found = replace(found, subnet=str(block), gateway=gateway, ip_range=pool.ip_range)
         else:
             found = replace(found, subnet6=str(block), gateway6=gateway, ip_range6=pool.ip_range)
     return found
+
+
+def gateway_in(pool: Pool, block: Block) -> str:
+    return pool.gateway or gateway_of(_first_part(pool, block))
 
 
 def _first_part(pool: Pool, block: Block) -> Block:

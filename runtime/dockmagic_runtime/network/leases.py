@@ -64,6 +64,7 @@ def _choose(connection: sqlite3.Connection, network: Network, address: str) -> i
     spared = {number_of(one) for one in _spared(network) if ":" not in one}
     if address:
         number = number_of(address)
+        spared |= {block.first, block.last}
         if number in spared or _is_taken(connection, network.id, number):
             raise Conflict("Address already in use", hint=f"{address} on network {network.name}")
         return number
@@ -73,7 +74,7 @@ def _choose(connection: sqlite3.Connection, network: Network, address: str) -> i
     while (number := _lowest_free(connection, network.id, number, last)) in spared:
         number += 1
     if number > last:
-        raise _exhausted(network, "IPv4", network.ip_range or network.subnet)
+        raise _exhausted(network, "IPv4")
     return number
 
 
@@ -83,9 +84,10 @@ def _spared(network: Network) -> tuple[str, ...]:
     return (*gateways, *(address for _, address in network.reserved))
 
 
-def _exhausted(network: Network, family: str, pool: str) -> Conflict:
+def _exhausted(network: Network, family: str) -> Conflict:
     return Conflict(
-        f"no available {family} addresses on network {network.name} ({pool})",
+        f"no available {family} addresses on this network's address pools: "
+        f"{network.name} ({network.id})",
         hint="stop containers that are no longer needed",
     )
 
@@ -137,7 +139,7 @@ def _choose6(connection: sqlite3.Connection, network: Network, number: int, addr
         text = address_of(candidate, 128)
         if candidate not in spared and not _is_taken6(connection, network.id, text):
             return text
-    raise _exhausted(network, "IPv6", network.ip_range6 or network.subnet6)
+    raise _exhausted(network, "IPv6")
 
 
 def _from(free: Block, block: Block) -> range:

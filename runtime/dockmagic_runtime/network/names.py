@@ -115,11 +115,16 @@ def hosts(
     """
     lines = [_extra_line(one, gateway) for one in extra]
     lines += [f"{address}\t{those}" for address, those in linked]
-    full = f"{hostname}.{domainname}" if domainname else hostname
-    short = hostname.partition(".")[0]  # a host name may come with its domain
-    own = full if full == short else f"{full} {short}"
+    own = own_names(hostname, domainname)
     lines += [f"{address}\t{own}" for address in addresses]
     return _HOSTS + "".join(f"{line}\n" for line in lines)
+
+
+def own_names(hostname: str, domainname: str) -> str:
+    """A container's line in its own hosts file: the full name, then the short one."""
+    full = f"{hostname}.{domainname}" if domainname else hostname
+    short = hostname.partition(".")[0]  # a host name may come with its domain
+    return full if full == short else f"{full} {short}"
 
 
 def _extra_line(value: str, gateway: str) -> str:
@@ -134,9 +139,9 @@ def _extra_line(value: str, gateway: str) -> str:
     return f"{gateway if address == 'host-gateway' else address}\t{name}"
 
 
-def with_line(text: str, address: str, hostname: str) -> str:
-    """The hosts file with one more address of the container."""
-    return f"{text}{address}\t{hostname}\n"
+def with_line(text: str, address: str, own: str) -> str:
+    """The hosts file with one more address of the container, which is called `own`."""
+    return f"{text}{address}\t{own}\n"
 
 
 def without_line(text: str, address: str) -> str:

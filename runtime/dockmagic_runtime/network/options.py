@@ -24,11 +24,18 @@ _INTERFACE = re.compile(r"[^\s/:]{1,15}")
 
 def _boolean(key: str, text: str) -> None:
     if text not in (*_TRUE, *_FALSE):
-        raise InvalidInput(f'invalid value for {key}: "{text}" is neither true nor false')
+        raise InvalidInput(
+            f"failed to parse {key} value: {text} "
+            f'(strconv.ParseBool: parsing "{text}": invalid syntax)'
+        )
 
 
 def _mtu(key: str, text: str) -> None:
-    if not (text.isascii() and text.isdecimal()) or not 68 <= int(text) <= 65535:
+    if not (text.isascii() and text.removeprefix("-").isdecimal()):
+        raise InvalidInput(
+            f'failed to parse {key} value: {text} (strconv.Atoi: parsing "{text}": invalid syntax)'
+        )
+    if not 68 <= int(text) <= 65535:
         raise InvalidInput(f"invalid value for {key}: {text}", hint="a number from 68 to 65535")
 
 

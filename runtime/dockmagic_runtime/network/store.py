@@ -182,6 +182,11 @@ class NetworkStore:
             created=time.time(),
             blocks=blocks,
         )
+        if other := catalog.with_bridge(connection, made.bridge):
+            raise Conflict(
+                f"cannot create network {made.id} ({made.bridge}): conflicts with network "
+                f"{other} ({made.bridge}): networks have same bridge name"
+            )
         if rtnl.find_link(netlink, made.bridge) is not None:
             raise Conflict(
                 f"bridge name {made.bridge} is already in use on this host",
@@ -207,10 +212,7 @@ class NetworkStore:
         """One whose bridge nobody has: an interface's name has room for little of it."""
         while True:
             network_id = secrets.token_hex(32)
-            row = connection.execute(
-                "SELECT 1 FROM networks WHERE bridge = ?", (self._area.bridge_of(network_id),)
-            )
-            if row.fetchone() is None:
+            if not catalog.with_bridge(connection, self._area.bridge_of(network_id)):
                 return network_id
 
     def _block4(self, connection: sqlite3.Connection, netlink: Netlink, spec: NetworkSpec) -> Block:

@@ -54,7 +54,7 @@ def test_each_family_has_its_own() -> None:
         ),
         (NetworkSpec(name="a", pools=(Pool(subnet="ten"),)), InvalidInput, "invalid CIDR address"),
         (NetworkSpec(name="a", pools=(Pool(subnet="10.0.0.0"),)), InvalidInput, "invalid CIDR"),
-        (NetworkSpec(name="a", pools=(Pool(subnet="10.0.0.0/31"),)), InvalidInput, "no room"),
+        (NetworkSpec(name="a", pools=(Pool(subnet="10.0.0.0/31"),)), Conflict, "No available add"),
         (NetworkSpec(name="a", pools=(Pool(subnet="127.1.0.0/16"),)), Conflict, "Pool overlaps"),
         (
             NetworkSpec(name="a", pools=(Pool(subnet="10.0.0.0/24", gateway="10.0.1.1"),)),
@@ -63,8 +63,15 @@ def test_each_family_has_its_own() -> None:
         ),
         (
             NetworkSpec(name="a", pools=(Pool(subnet="10.0.0.0/24", gateway="10.0.0.255"),)),
-            InvalidInput,
-            "network or broadcast address",
+            Conflict,
+            r"failed to allocate gateway \(10.0.0.255\): Address already in use",
+        ),
+        (
+            NetworkSpec(
+                name="a", pools=(Pool(subnet="10.0.0.0/24", reserved=(("x", "10.0.0.1"),)),)
+            ),
+            Conflict,
+            r"failed to allocate secondary ip address \(x:10.0.0.1\): Address already in use",
         ),
         (
             NetworkSpec(name="a", pools=(Pool(subnet="10.0.0.0/24", ip_range="10.1.0.0/25"),)),

@@ -85,7 +85,7 @@ def test_what_is_given_back_is_free_and_lowest_goes_first(connection: sqlite3.Co
 def test_a_full_network_says_so(connection: sqlite3.Connection) -> None:
     found = [allocate(connection, SMALL, str(number)) for number in range(5)]
     assert found == [f"192.168.0.{number}" for number in range(2, 7)]
-    with pytest.raises(Conflict, match=r"no available IPv4 addresses on network small"):
+    with pytest.raises(Conflict, match=r"address pools: small \(n2\)"):
         allocate(connection, SMALL, "one more")
     leases.release(connection, "2")
     assert allocate(connection, SMALL, "one more") == "192.168.0.4"
