@@ -12,6 +12,7 @@ import functools
 import hashlib
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -68,6 +69,18 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     for capability in ("root", "network"):
         if item.get_closest_marker(capability) and (reason := missing_capability(capability)):
             pytest.skip(f"no {capability}: {reason}")
+    if item.get_closest_marker("sctp") and not has_sctp():
+        pytest.skip(f"{OPTIONAL}this kernel has no SCTP")
+
+
+@functools.cache
+def has_sctp() -> bool:
+    """Asking lets the kernel load its module, where there is one."""
+    try:
+        socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_SCTP).close()
+    except OSError:
+        return False
+    return True
 
 
 class UnexpectedSkips:

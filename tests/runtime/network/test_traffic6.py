@@ -23,6 +23,7 @@ from .conftest import (
     Guest,
     Host,
     ask,
+    echo_datagrams,
     echo_streams,
     entered,
     in_namespace,
@@ -180,3 +181,54 @@ def test_published_on_one_address_and_gone_at_the_end(host6: Host) -> None:
     assert "8081" in nft("list", "table", "ip6", TABLE)
     host6.stop(web)
     assert "8081" not in nft("list", "table", "ip6", TABLE)
+
+
+@pytest.mark.parametrize("protocol", ["udp", pytest.param("sctp", marks=pytest.mark.sctp)])
+def test_a_client_that_keeps_its_port_is_led_to_the_next_container(
+    host6: Host, protocol: str
+) -> None:
+    """Tracking has a flow of it that nobody ended."""
+    port = PortMapping(container_port=53, host_port=5353, protocol=protocol)
+    for last in (2, 3):
+        one = guest(host6, network("a", 1), last, port)
+        with entered(one.namespace):
+            made = new_socket(protocol)
+            made.bind(("::", 53))
+        if protocol == "udp":
+            one.servers.append(serve_in(one.namespace, echo_datagrams, made))
+        else:
+            made.listen()
+            one.servers.append(serve_in(one.namespace, greet, made))
+        assert host6.elsewhere(greeting, protocol) == NEIGHBOUR6
+        assert _flows(protocol)
+        host6.stop(one)
+        assert not _flows(protocol)
+
+
+def new_socket(protocol: str) -> socket.socket:
+    kind = socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM
+    return socket.socket(socket.AF_INET6, kind, socket.getprotobyname(protocol))
+
+
+def greet(listener: socket.socket) -> None:
+    while True:
+        connection, peer = listener.accept()
+        with connection:
+            connection.send(f"{peer[0]}\n".encode())
+            connection.recv(100)
+
+
+def greeting(protocol: str) -> str:
+    """What the server sees as our address."""
+    with new_socket(protocol) as asking:
+        asking.settimeout(5)
+        asking.bind((NEIGHBOUR6, 5000))
+        asking.connect((HOST6, 5353))
+        asking.send(b"hello")
+        return asking.recv(100).decode().partition("\n")[0]
+
+
+def _flows(protocol: str) -> list[str]:
+    """What this host's connection tracking has of translated flows of that protocol."""
+    with open("/proc/net/nf_conntrack", encoding="ascii") as stream:
+        return [line for line in stream if f" {protocol} " in line and "dport=5353" in line]
