@@ -361,6 +361,20 @@ def not_for_loopback(family: Family) -> tuple[bytes, ...]:
     return (load, *reduce, _compare(network, _NOT_EQUAL))
 
 
+def is_of(protocol: int) -> tuple[bytes, ...]:
+    """Of that transport protocol."""
+    return (_meta(_META_L4PROTO), _compare(bytes((protocol,))))
+
+
+def is_not_of(protocol: int) -> tuple[bytes, ...]:
+    return (_meta(_META_L4PROTO), _compare(bytes((protocol,)), _NOT_EQUAL))
+
+
+def transport_byte_is(offset: int, value: int) -> tuple[bytes, ...]:
+    """The transport header, or what follows it, has that byte there."""
+    return (_payload(_TRANSPORT_HEADER, offset, 1), _compare(bytes((value,))))
+
+
 def destination_is_this_host() -> tuple[bytes, ...]:
     asked = be32(1, _REGISTER) + be32(2, _FIB_ADDRTYPE) + be32(3, _FIB_DADDR)
     return (_expression("fib", asked), _compare(struct.pack("=I", _RTN_LOCAL)))

@@ -49,6 +49,7 @@ _PROTOCOLS = {
     "sctp": socket.IPPROTO_SCTP,
 }
 _PROTOCOL_NAMES = {number: name for name, number in _PROTOCOLS.items()}
+_SCTP_HEARTBEAT = 12, 4  # where the first chunk has its type, and that of a heartbeat
 _ELEMENTS_PER_MESSAGE = 256  # a nested attribute holds at most 64 KiB
 _ERESTART = 85
 _FAMILIES = (IPV4, IPV6)
@@ -123,12 +124,24 @@ def _publish(family: Family) -> Iterator[Rule]:
     any_ = _count_before_nat(nft.rewrite_by_port(*_set(ANY_ADDRESS), family))
     here = nft.destination_is_this_host()
     # Never for 127.0.0.1: the answer could not be routed back without route_localnet, which would
-    # open every loopback service to the neighbours. The proxy serves loopback.
-    from_here = nft.not_for_loopback(family) + here
+    # open every loopback service to the neighbours. The proxy serves loopback; and it serves SCTP
+    # to all that is on this host. The ends of an association tell each other all their addresses
+    # and probe them; one that is not translated like the rest is answered by an abort, which ends
+    # the association. That is also why a container finds nobody at an address of ours that it was
+    # told by a client that has it too, as 172.17.0.1 where both hosts have a Docker.
+    from_here = nft.not_for_loopback(family) + nft.is_not_of(socket.IPPROTO_SCTP) + here
+    drop = nft.counted() + nft.verdict(nft.DROP)
+    yield "publish", "SCTP: containers do not probe this host", _probes_of_this_host(here) + drop
     yield "publish", "published on one address, from outside", here + one
     yield "publish", "published, from outside", here + any_
     yield *FROM_HERE[ONE_ADDRESS], from_here + one
     yield *FROM_HERE[ANY_ADDRESS], from_here + any_
+
+
+def _probes_of_this_host(here: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    """SCTP heartbeats of containers to addresses of this host to which they have no association."""
+    from_containers = nft.comes_in_by_one_of(*_set(BRIDGES)) + nft.is_of(socket.IPPROTO_SCTP)
+    return from_containers + here + nft.transport_byte_is(*_SCTP_HEARTBEAT)
 
 
 def _count_before_nat(rewrite: tuple[bytes, ...]) -> tuple[bytes, ...]:

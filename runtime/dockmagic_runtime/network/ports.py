@@ -15,12 +15,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from dockmagic_runtime.errors import Conflict, DockmagicError, InvalidInput, Unsupported
+from dockmagic_runtime.network.associations import offer_streams
 
 _ATTEMPTS = 64  # to find a port that is free in both families
 _KINDS = {
     "tcp": (socket.SOCK_STREAM, 0),
     "udp": (socket.SOCK_DGRAM, 0),
-    "sctp": (socket.SOCK_SEQPACKET, socket.IPPROTO_SCTP),
+    "sctp": (socket.SOCK_STREAM, socket.IPPROTO_SCTP),  # one association for each socket
 }
 _BACKLOG = 4096
 _IP_PKTINFO = 8  # linux/in.h; the socket module has no name for it before 3.14
@@ -31,7 +32,7 @@ Wish = Bound | tuple[str, int, int, str, int]  # also with the last host port th
 
 @dataclass(frozen=True, slots=True)
 class HeldPort:
-    """One bound socket (listening, if TCP) and where it leads to."""
+    """One bound socket (listening, unless UDP) and where it leads to."""
 
     host_ip: str
     host_port: int
@@ -142,9 +143,11 @@ def _prepare(one: socket.socket, ip: str, port: int) -> None:
         one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
     elif one.type == socket.SOCK_DGRAM:
         one.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
-    if one.type != socket.SOCK_STREAM:  # of SCTP, it is held and nobody listens: see the proxy
+    if one.type == socket.SOCK_DGRAM:
         one.bind((ip, port))
         return
+    if one.proto == socket.IPPROTO_SCTP:
+        offer_streams(one)
     # old connections in TIME_WAIT do not keep the port; another listener still does
     one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     one.bind((ip, port))

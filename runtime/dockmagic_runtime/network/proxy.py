@@ -2,9 +2,9 @@
 
 It takes the connections that arrive at a held port and passes them on to the container. A stream
 is moved by splice(2) through a pipe per direction, so the bytes never enter this process and
-memory is bounded by the pipes: a source is read only while its pipe is empty. Every callback does
-a bounded amount of work. Convention of the loop: `selector.register(fd, events, callback)`, and
-the loop calls `key.data(mask)`.
+memory is bounded by the pipes: a source is read only while its pipe is empty. Of an SCTP
+association it is messages that are moved. Every callback does a bounded amount of work. Convention
+of the loop: `selector.register(fd, events, callback)`, and the loop calls `key.data(mask)`.
 """
 
 from __future__ import annotations
@@ -14,8 +14,11 @@ import os
 import socket
 import struct
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from selectors import EVENT_READ, EVENT_WRITE, BaseSelector
 
+from dockmagic_runtime.network import associations
+from dockmagic_runtime.network.associations import MessageDirection
 from dockmagic_runtime.network.datagrams import DatagramProxy
 from dockmagic_runtime.network.ports import HeldPort
 
@@ -79,25 +82,53 @@ class Direction:
         os.close(self.writer)
 
 
+@dataclass(frozen=True, slots=True)
+class Transport:
+    """What connections are made of."""
+
+    protocol: int
+    no_delay: int  # its socket option
+    direction: type[Direction | MessageDirection]
+
+    def backend(self, client: socket.socket) -> socket.socket:
+        """The container's side for that client, not connected yet; both are prepared."""
+        backend = socket.socket(socket.AF_INET, socket.SOCK_STREAM, self.protocol)
+        try:
+            for one in (client, backend):
+                one.setblocking(False)
+                one.setsockopt(self.protocol, self.no_delay, 1)
+            if self.direction is MessageDirection:
+                associations.prepare(client, backend)
+        except BaseException:
+            backend.close()
+            raise
+        return backend
+
+
+_TRANSPORTS = {
+    "tcp": Transport(socket.IPPROTO_TCP, socket.TCP_NODELAY, Direction),
+    "sctp": Transport(socket.IPPROTO_SCTP, associations.NODELAY, MessageDirection),
+}
+
+
 class Connection:
     """One client and the container's side of it, from connecting to the last byte."""
 
     def __init__(
         self,
         selector: BaseSelector,
+        transport: Transport,
         client: socket.socket,
         target: tuple[str, int],
         closed: Callable[[Connection], None],
     ) -> None:
         self._selector = selector
+        self._transport = transport
         self._closed = closed
         self._client = client
-        self._backend = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        self._backend = transport.backend(client)
         self._masks = {client: 0, self._backend: 0}
-        self._directions: tuple[Direction, ...] = ()
-        for one in (client, self._backend):
-            one.setblocking(False)
-            one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._directions: tuple[Direction | MessageDirection, ...] = ()
         self._backend.connect_ex(target)  # a refusal is told by SO_ERROR below
         self._watch(self._backend, EVENT_WRITE, self._connected)
 
@@ -107,8 +138,8 @@ class Connection:
             if self._backend.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
                 self.close()  # nobody listens in the container: the client sees its connection end
                 return
-            self._directions = (Direction(self._client, self._backend),)
-            self._directions += (Direction(self._backend, self._client),)
+            self._directions = (self._transport.direction(self._client, self._backend),)
+            self._directions += (self._transport.direction(self._backend, self._client),)
         except OSError:  # no descriptors left for the pipes
             self.close()
             return
@@ -164,9 +195,14 @@ class StreamProxy:
     """Takes connections from a listening socket, which stays its owner's."""
 
     def __init__(
-        self, selector: BaseSelector, listener: socket.socket, target: tuple[str, int]
+        self,
+        selector: BaseSelector,
+        listener: socket.socket,
+        target: tuple[str, int],
+        protocol: str = "tcp",
     ) -> None:
         self._selector = selector
+        self._transport = _TRANSPORTS[protocol]
         self._listener = listener
         self._target = target
         self._connections: set[Connection] = set()
@@ -189,8 +225,10 @@ class StreamProxy:
 
     def _serve(self, client: socket.socket) -> None:
         try:
-            connection = Connection(self._selector, client, self._target, self._connections.discard)
-        except OSError:  # no descriptor left for the second socket
+            connection = Connection(
+                self._selector, self._transport, client, self._target, self._connections.discard
+            )
+        except OSError:  # no descriptor left for the second socket, or the client has gone
             client.close()
             return
         self._connections.add(connection)
@@ -212,19 +250,17 @@ class StreamProxy:
         os.close(self._spare)
 
 
-# SCTP is led on by netfilter alone: from this host by its other addresses than 127.0.0.1 and ::1
-_KINDS: dict[str, type[StreamProxy | DatagramProxy]] = {"tcp": StreamProxy, "udp": DatagramProxy}
-
-
 class PortProxy:
     """All proxies of one container. Closing it leaves the held sockets open."""
 
     def __init__(self, selector: BaseSelector, held: Iterable[HeldPort], address: str) -> None:
         self._proxies: list[StreamProxy | DatagramProxy] = []
         for one in held:
-            kind = _KINDS.get(one.protocol)
-            if kind is not None:
-                self._proxies.append(kind(selector, one.socket, (address, one.container_port)))
+            target = address, one.container_port
+            if one.protocol == "udp":
+                self._proxies.append(DatagramProxy(selector, one.socket, target))
+            else:
+                self._proxies.append(StreamProxy(selector, one.socket, target, one.protocol))
 
     def expire(self, now: float) -> None:
         """Forget UDP clients that have been silent; for the loop's idle moments."""

@@ -58,6 +58,8 @@ NOT_FOR_LOOPBACK = {
 INTO = match(meta("oifname"), "==", "@bridges")
 OUT_OF = match(meta("iifname"), "==", "@bridges")
 NOT_LO = match(meta("iifname"), "!=", "lo")
+NOT_SCTP = match(meta("l4proto"), "!=", "sctp")
+IS_HEARTBEAT = match({"payload": {"base": "th", "offset": 96, "len": 8}}, "==", 4)
 WAS_PUBLISHED = match({"ct": {"key": "status"}}, "in", "dnat")
 ACCEPT, DROP, MASQUERADE = {"accept": None}, {"drop": None}, {"masquerade": None}
 
@@ -108,8 +110,15 @@ def expected(family: str) -> dict[str, list[list[Any]]]:
     here = NOT_FOR_LOOPBACK[family]
     return {
         "guard": guard(family),
-        "publish": [[LOCAL, COUNTER, one], [LOCAL, COUNTER, any_]],
-        "publish_here": [[here, LOCAL, COUNTER, one], [here, LOCAL, COUNTER, any_]],
+        "publish": [
+            [OUT_OF, match(meta("l4proto"), "==", "sctp"), LOCAL, IS_HEARTBEAT, COUNTER, DROP],
+            [LOCAL, COUNTER, one],
+            [LOCAL, COUNTER, any_],
+        ],
+        "publish_here": [
+            [here, NOT_SCTP, LOCAL, COUNTER, one],
+            [here, NOT_SCTP, LOCAL, COUNTER, any_],
+        ],
         "masquerade": masquerade(family),
         "forward": FORWARD,
     }

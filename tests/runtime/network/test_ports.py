@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from dockmagic_runtime.errors import Conflict, InvalidInput, Unsupported
 from dockmagic_runtime.network import ports
 
-EVERY = "tcp", "udp"
+EVERY = "tcp", "udp", pytest.param("sctp", marks=pytest.mark.sctp)
 
 
 def port_of(held: list[ports.HeldPort]) -> int:
@@ -96,17 +97,34 @@ def test_a_protocol_without_ports_of_ours_is_refused() -> None:
         ports.hold([("", 0, 80, "dccp")])
 
 
-def test_sctp_is_held_where_the_kernel_has_it_and_says_so_where_not() -> None:
-    try:
-        socket.socket(socket.AF_INET, socket.SOCK_SEQPACKET, socket.IPPROTO_SCTP).close()
-    except OSError:
-        with pytest.raises(Unsupported, match="this kernel has no sctp"):
-            ports.hold([("127.0.0.1", 0, 80, "sctp")])
-        return
+def test_sctp_where_the_kernel_has_none_is_refused_with_a_hint(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = socket.socket
+
+    def without_sctp(family: int, kind: int, protocol: int = 0) -> socket.socket:
+        if protocol == socket.IPPROTO_SCTP:
+            raise OSError(errno.EPROTONOSUPPORT, "Protocol not supported")
+        return made(family, kind, protocol)
+
+    monkeypatch.setattr(socket, "socket", without_sctp)
+    with pytest.raises(Unsupported, match="this kernel has no sctp") as caught:
+        ports.hold([("", 0, 80, "tcp"), ("127.0.0.1", 0, 80, "sctp")])
+    assert caught.value.hint == "load its module: modprobe sctp"
+
+
+@pytest.mark.sctp
+def test_a_held_port_of_sctp_takes_associations_one_by_one() -> None:
     held = ports.hold([("127.0.0.1", 0, 80, "sctp")])
-    with pytest.raises(Conflict):
-        ports.hold([("127.0.0.1", port_of(held), 80, "sctp")])
-    ports.release(held)
+    try:
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_SCTP) as client:
+            client.connect(("127.0.0.1", port_of(held)))
+            accepted, peer = held[0].socket.accept()
+            with accepted:
+                assert peer == client.getsockname()
+                assert accepted.proto == socket.IPPROTO_SCTP
+    finally:
+        ports.release(held)
 
 
 def test_of_a_range_the_first_free_port_is_held() -> None:

@@ -1,0 +1,139 @@
+"""What the port proxy does differently for SCTP: whole messages pass, each on its stream.
+
+A message keeps its boundaries, its stream, its payload protocol and whether it was to be ordered;
+it may come in pieces, and is sent when its last piece has come, since Linux takes only whole ones.
+An association has no half close: who ends it can still be sent what was under way, no more.
+Numbers of linux/sctp.h, which the socket module does not know.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+
+NODELAY = 3
+_INITMSG, _EVENTS, _STATUS, _RECVRCVINFO = 2, 11, 14, 32  # socket options
+_ASSOCIATION_CHANGES = bytes((0, 1))  # of struct sctp_event_subscribe: to be told of those
+_NOTIFICATION = 0x8000  # MSG_NOTIFICATION
+_CHANGE = struct.Struct("=HHIH")  # of struct sctp_assoc_change: type, flags, length, state
+_COMM_LOST, _SHUTDOWN_COMP = 1, 3
+_SNDINFO, _RCVINFO = 2, 3  # kinds of ancillary data
+_RCVINFO_HEAD = struct.Struct("=HHHxxI")  # of struct sctp_rcvinfo: stream, number, flags, protocol
+_CONTROL_SPACE = socket.CMSG_SPACE(28)
+_STATUS_HEAD = struct.Struct("=iiIHHHH")  # of struct sctp_status, up to the numbers of streams
+_STATUS_SIZE = 176
+_UNORDERED = 1
+_STREAMS = 256  # that a container may send on; clients ask for ten, or for what they use
+_PIECE = 65536
+_LARGEST = 1024 * 1024  # bytes in a message, where net.core.wmem_max allows it
+_ROUNDS = 16  # moves per callback, then others have their turn
+_HAS_ENDED = (errno.EPIPE, errno.ESHUTDOWN, errno.ENOTCONN)
+
+Control = list[tuple[int, int, bytes]]
+
+
+def offer_streams(listener: socket.socket) -> None:
+    """Let clients be sent to on as many streams as they are ready for, within reason."""
+    listener.setsockopt(socket.IPPROTO_SCTP, _INITMSG, struct.pack("=HHHH", _STREAMS, 0, 0, 0))
+
+
+def prepare(client: socket.socket, backend: socket.socket) -> None:
+    """Let the one to come have the streams of the other, and both tell a message's stream."""
+    status = client.getsockopt(socket.IPPROTO_SCTP, _STATUS, _STATUS_SIZE)
+    *_, incoming, outgoing = _STATUS_HEAD.unpack_from(status)
+    wished = struct.pack("=HHHH", incoming, outgoing, 0, 0)
+    backend.setsockopt(socket.IPPROTO_SCTP, _INITMSG, wished)
+    for one in (client, backend):
+        one.setsockopt(socket.IPPROTO_SCTP, _EVENTS, _ASSOCIATION_CHANGES)
+        one.setsockopt(socket.IPPROTO_SCTP, _RECVRCVINFO, 1)
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _LARGEST)
+
+
+def _as_sent(control: Control) -> Control:
+    """The ancillary data that sends a message the way it has come."""
+    for level, kind, data in control:
+        if level == socket.IPPROTO_SCTP and kind == _RCVINFO:
+            stream, _, flags, protocol = _RCVINFO_HEAD.unpack_from(data)
+            info = struct.pack("=HHIIi", stream, flags & _UNORDERED, protocol, 0, 0)
+            return [(level, _SNDINFO, info)]
+    return []
+
+
+def _is_end(notification: bytes) -> bool:
+    """Whether the association has ended as we wished: a socket is not readable for that alone."""
+    state: int = _CHANGE.unpack_from(notification)[-1]
+    if state == _COMM_LOST:
+        raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
+    return state == _SHUTDOWN_COMP
+
+
+class MessageDirection:
+    """One half of an association: whole messages, one at a time."""
+
+    __slots__ = ("_control", "_pieces", "at_end", "is_finished", "pending", "sink", "source")
+
+    def __init__(self, source: socket.socket, sink: socket.socket) -> None:
+        self.source = source
+        self.sink = sink
+        self.pending = b""  # a message that is whole and could not be sent yet
+        self.at_end = False  # the source sends no more
+        self.is_finished = False  # and the sink has been told
+        self._pieces = b""  # of a message whose end has not come yet
+        self._control: Control = []
+
+    def move(self) -> None:
+        """Pass on what there is, for a bounded time. OSError when either side has broken."""
+        for _ in range(_ROUNDS):
+            if not self.pending and not self._receive():
+                break
+            if not self._send():
+                return
+        if self.at_end and not self.pending and not self.is_finished:
+            self.is_finished = True
+            self._end_sink()
+
+    def _receive(self) -> bool:
+        """Take a piece, and hold it as pending if a message is whole with it."""
+        if self.at_end:
+            return False
+        try:
+            piece, control, flags, _ = self.source.recvmsg(_PIECE, _CONTROL_SPACE)
+        except BlockingIOError:
+            return False
+        if flags & _NOTIFICATION:
+            self.at_end = _is_end(piece)
+            return not self.at_end
+        self.at_end = not piece  # there are no empty messages
+        self._pieces += piece
+        if flags & socket.MSG_EOR:
+            self.pending, self._pieces = self._pieces, b""
+            self._control = _as_sent(control)
+        elif len(self._pieces) > _LARGEST:
+            raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
+        return not self.at_end
+
+    def _send(self) -> bool:
+        if not self.pending:
+            return True
+        try:
+            self.sink.sendmsg([self.pending], self._control, socket.MSG_NOSIGNAL)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            if error.errno not in _HAS_ENDED:
+                raise  # reset, or it has no such stream, or takes no message of that size
+            # it was told, or has said, that this is the end: nothing more can be sent to it
+        self.pending = b""
+        return True
+
+    def _end_sink(self) -> None:
+        try:
+            self.sink.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            if error.errno not in _HAS_ENDED:  # both ends of an association end together
+                raise
+
+    def close(self) -> None:
+        self.pending = self._pieces = b""
