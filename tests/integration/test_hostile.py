@@ -7,6 +7,7 @@ import os
 import resource
 import socket
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from dockmagic_runtime.linux import constants as c
 from dockmagic_runtime.linux.removal import remove_tree
 from dockmagic_runtime.linux.syscalls import Kernel
 from dockmagic_runtime.model.container import ContainerSpec, ExecSpec, Resources, Status
+from dockmagic_runtime.testing.trees import deepen
 
 from .conftest import Build, Ended, Run, collect
 from .test_lifecycle import shell, start, supervisor_of
@@ -92,17 +94,6 @@ def test_pipes_sockets_and_devices_are_copied_as_what_they_are_and_never_opened(
 # ------------------------------------------------------------------ too deep, too many, too large
 
 
-def deepen(directory: Path, levels: int) -> None:
-    """That many directories, each in the one before: longer than any path may be."""
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    for _ in range(levels):
-        os.mkdir("d", 0o755, dir_fd=fd)
-        inner = os.open("d", os.O_RDONLY | os.O_DIRECTORY, dir_fd=fd)
-        os.close(fd)
-        fd = inner
-    os.close(fd)
-
-
 @pytest.fixture
 def few_descriptors() -> Iterator[None]:
     """As many as most hosts give to a process that asks for no more."""
@@ -112,13 +103,26 @@ def few_descriptors() -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def deep_container(engine: Engine, levels: int) -> None:
-    container = engine.create(ContainerSpec(image="busybox", name="web", command=("true",)))
+def depth_of(directory: Path) -> int:
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    for depth in count():
+        if not os.listdir(fd):
+            os.close(fd)
+            return depth
+        inner = os.open("d", os.O_RDONLY | os.O_DIRECTORY, dir_fd=fd)
+        os.close(fd)
+        fd = inner
+    raise AssertionError
+
+
+def deep_container(engine: Engine, levels: int, *, name: str = "d", running: bool = False) -> None:
+    command = ("sleep", "1000") if running else ("true",)
+    container = engine.create(ContainerSpec(image="busybox", name="web", command=command))
     top = engine.area.container(container.id) / "upper" / "deep"
     top.mkdir()
-    deepen(top, levels)
+    deepen(top, [name] * levels)
     engine.start("web")
-    assert engine.wait("web") == 0
+    assert running or engine.wait("web") == 0
 
 
 @pytest.mark.usefixtures("few_descriptors")
@@ -135,21 +139,32 @@ def test_a_deep_tree_is_compared_copied_and_removed(engine: Engine, tmp_path: Pa
 
 
 @pytest.mark.usefixtures("few_descriptors")
-def test_a_tree_that_is_deeper_than_descriptors_go_is_refused_and_can_be_removed(
-    engine: Engine, tmp_path: Path
+@pytest.mark.parametrize("running", [False, True], ids=["ended", "running"])
+def test_a_tree_that_is_deeper_than_descriptors_go_is_compared_and_copied_too(
+    engine: Engine, tmp_path: Path, running: bool
 ) -> None:
-    deep_container(engine, 3000)
+    deep_container(engine, 3000, running=running)
     before = len(os.listdir("/proc/self/fd"))
-    out = str(tmp_path / "out")
-    for look in (
-        lambda: engine.diff("web"),
-        lambda: copied(engine, "/deep"),
-        lambda: commands.execute(engine, commands.parse(["cp", "web:/deep", out])),
-    ):
-        with pytest.raises(OSError, match="Too many open files"):
-            look()
+    assert len(engine.diff("web")) == 3001
+    assert copied(engine, "/deep").count(b"ustar") >= 3001
+    out = tmp_path / "out"
+    commands.execute(engine, commands.parse(["cp", "web:/deep", str(out)]))
+    assert depth_of(out) == 3000
+    commands.execute(engine, commands.parse(["cp", str(out), "web:/back"]))
+    assert len(engine.diff("web")) == 3001 + 3001
     assert len(os.listdir("/proc/self/fd")) == before
-    remove_tree(out)
+    remove_tree(str(out))
+    engine.remove("web", force=True)
+
+
+def test_a_tree_made_to_fill_the_memory_is_one_clear_error(engine: Engine, tmp_path: Path) -> None:
+    """The paths of a hundred times as many directories are ten thousand times as long together."""
+    deep_container(engine, 70, name="n" * 250)
+    with pytest.raises(DockmagicError, match="/deep has directories in too many others"):
+        engine.diff("web")
+    with pytest.raises(DockmagicError, match="out has directories in too many others"):
+        commands.execute(engine, commands.parse(["cp", "web:/deep", str(tmp_path / "out")]))
+    remove_tree(str(tmp_path / "out"))
     engine.remove("web")
 
 

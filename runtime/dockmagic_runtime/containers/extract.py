@@ -26,6 +26,7 @@ from dockmagic_runtime.linux import constants as c
 from dockmagic_runtime.linux.removal import remove_tree_at
 from dockmagic_runtime.linux.root import Root
 from dockmagic_runtime.linux.syscalls import Kernel
+from dockmagic_runtime.linux.way import LONGEST, TOO_DEEP
 
 _NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _PATH_DIRECTORY: Final = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -34,7 +35,7 @@ _OPEN_DIRECTORIES: Final = 64
 _ATTEMPTS: Final = 8  # somebody may put another thing in the way, but not for ever
 _SET_ID: Final = stat.S_ISUID | stat.S_ISGID
 _NO_XATTR: Final = (errno.EOPNOTSUPP, errno.EPERM)
-_UNLIMITED: Final = Limits(size=1 << 62, entries=1 << 40)
+_UNLIMITED: Final = Limits(size=1 << 62, entries=1 << 40, path=1 << 20)  # see _apply
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +111,8 @@ class _Extractor:
         return f"{self._to.shown.rstrip('/')}/{path}"
 
     def _apply(self, entry: Entry, path: str) -> None:
+        if len(path) > LONGEST:  # remembering such paths would take all memory
+            raise Conflict(f"{self._shown(path.partition('/')[0])} has {TOO_DEEP}")
         parent, _, name = path.rpartition("/")
         parent_fd = self._at(parent)
         if entry.kind == archive.DIRECTORY:

@@ -15,7 +15,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
+from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.images import overlay
+from dockmagic_runtime.linux.way import LONGEST, TOO_DEEP, Way
 
 ADDED: Final = "A"
 CHANGED: Final = "C"
@@ -24,6 +26,7 @@ _READ: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FEW: Final = 16
 _NO_DIRECTORY: Final = -1
 _NOTHING: Final = -2
+_NOWHERE: Final = sys.maxsize  # the position of what no directory below has
 _CAPABILITY: Final = "security.capability"
 
 
@@ -50,12 +53,13 @@ def differences(upper: str, lowers: Sequence[str], *, sizes: bool = False) -> li
 def survey(upper: str, lowers: Sequence[str], limit: int, *, sizes: bool = False) -> Survey:
     """The same, of which at most `limit` are kept and all are counted."""
     comparison = _Comparison(sizes, limit)
-    comparison.run(_open_all([upper, *lowers]))
+    with Way(_open_all([upper, *lowers])) as way:
+        comparison.run(way)
     comparison.found.sort()
     return Survey(comparison.found, comparison.counts)
 
 
-def _open_all(directories: Sequence[str]) -> _Directory:
+def _open_all(directories: Sequence[str]) -> list[int]:
     opened: list[int] = []
     try:
         for path in directories:
@@ -64,34 +68,30 @@ def _open_all(directories: Sequence[str]) -> _Directory:
         for fd in opened:
             os.close(fd)
         raise
-    return _Directory("", opened[0], opened[1:], None)
+    return opened
 
 
 class _Directory:
-    """A directory of the upper tree and those of the same path below, open until it is done."""
+    """A directory of the upper tree, on the way to where the comparison is."""
 
-    __slots__ = ("fd", "hides", "is_reported", "lowers", "parent", "path", "pending")
+    __slots__ = ("hides", "is_reported", "parent", "path", "pending")
 
-    def __init__(self, path: str, fd: int, lowers: list[int], parent: _Directory | None) -> None:
+    def __init__(
+        self, path: str, parent: _Directory | None, *, hides: bool = False, told: bool = True
+    ) -> None:
         self.path = path
-        self.fd = fd
-        self.lowers = lowers
         self.parent = parent
-        self.is_reported = parent is None  # the root itself is never told
-        # an opaque directory hides what is below it at every depth
-        self.hides: bool = parent is not None and (parent.hides or overlay.is_opaque(fd))
-        # subdirectories to visit: name, directories below, whether it is reported already
-        self.pending: list[tuple[str, list[int], bool]] = []
-
-    def close(self) -> None:
-        for fd in (self.fd, *self.lowers):
-            os.close(fd)
+        self.hides = hides  # what is below it, at every depth
+        self.is_reported = told  # the root itself never is
+        # subdirectories to visit: name, position of the topmost directory below that has it
+        # too, whether it is reported already
+        self.pending: list[tuple[str, int, bool]] = []
 
 
 class _Below:
     """The names that the lower directories of one path show through the overlay."""
 
-    def __init__(self, lowers: list[int], expected: int) -> None:
+    def __init__(self, lowers: Sequence[int], expected: int) -> None:
         self._lowers = lowers
         # many lookups: one listing of each directory is cheaper than so many misses
         self._names = self._list() if expected > _FEW else None
@@ -132,64 +132,80 @@ class _Comparison:
         self._sizes = sizes
         self._limit = limit
 
-    def run(self, top: _Directory) -> None:
-        open_directories = [top]
-        try:
-            self._scan(top)
-            while open_directories:
-                directory = open_directories[-1]
-                if directory.pending:
-                    child = self._descend(directory, *directory.pending.pop())
-                    open_directories.append(child)
-                    self._scan(child)
-                else:
-                    open_directories.pop().close()
-        finally:
-            for directory in open_directories:
-                directory.close()
+    def run(self, way: Way) -> None:
+        directory = _Directory("", None)
+        self._scan(directory, way.fds)
+        while True:
+            if directory.pending:
+                name, first, told = directory.pending.pop()
+                opened = self._enter(way, name, first)
+                if opened is None:
+                    continue
+                path = f"{directory.path}/{name}"
+                if len(path) > LONGEST:  # a list of such paths would take all memory
+                    raise InvalidInput(f"/{path.split('/')[1]} has {TOO_DEEP}")
+                hides = opened or directory.hides
+                directory = _Directory(path, directory, hides=hides, told=told)
+                self._scan(directory, way.fds)
+                continue
+            if directory.parent is None:
+                return
+            directory = directory.parent
+            if not way.leave():
+                directory.pending.clear()
 
-    def _descend(
-        self, parent: _Directory, name: str, lowers: list[int], is_reported: bool
-    ) -> _Directory:
-        fd = os.open(name, _READ, dir_fd=parent.fd)
-        below: list[int] = []
-        child = _Directory(f"{parent.path}/{name}", fd, below, parent)
-        child.is_reported = is_reported
+    def _enter(self, way: Way, name: str, first: int) -> bool | None:
+        """Open the directory, and those below it from position `first`; whether it is opaque.
+
+        None when the container has taken it away meanwhile.
+        """
+        here = way.fds
+        upper = _open_below(here[0], name)
+        if upper < 0:
+            return None
+        fds, trees = [upper], [0]
         try:
-            for lower in lowers:
-                inner = _open_below(lower, name)
+            is_opaque = overlay.is_opaque(upper)
+            for position in range(first, len(here)):
+                inner = _open_below(here[position], name)
                 if inner == _NOTHING:
                     continue
                 if inner == _NO_DIRECTORY:
                     break  # a file or a whiteout here hides what is further down
-                below.append(inner)
+                fds.append(inner)
+                trees.append(way.trees[position])
                 if overlay.is_opaque(inner):
                     break
         except BaseException:
-            child.close()
+            for fd in fds:
+                os.close(fd)
             raise
-        return child
+        way.enter(name, fds, trees)
+        return is_opaque
 
-    def _scan(self, directory: _Directory) -> None:
-        with os.scandir(directory.fd) as listing:
+    def _scan(self, directory: _Directory, fds: Sequence[int]) -> None:
+        """`fds` are the directory itself and those below it."""
+        with os.scandir(fds[0]) as listing:
             entries = list(listing)
-        if not directory.lowers:
-            for entry in entries:
-                self._added(directory, entry)
-            return
-        below = _Below(directory.lowers, len(entries))
-        if directory.hides:
+        below = _Below(fds[1:], len(entries)) if len(fds) > 1 else None
+        if directory.hides and below:
             present = {entry.name for entry in entries}
             for name in below.names():
                 if name not in present:
                     self._report(directory, name, DELETED)
         for entry in entries:
-            self._compare(directory, entry, below.find(entry.name))
+            try:
+                if below is None:
+                    self._added(directory, entry)
+                else:
+                    self._compare(directory, fds, entry, below.find(entry.name))
+            except FileNotFoundError:
+                continue  # the container has removed it meanwhile
 
     def _added(self, directory: _Directory, entry: os.DirEntry[str]) -> None:
         """`entry` has nothing below it."""
         if entry.is_dir(follow_symlinks=False):
-            directory.pending.append((entry.name, [], True))
+            directory.pending.append((entry.name, _NOWHERE, True))
         elif _is_special(entry) and overlay.is_whiteout(entry.stat(follow_symlinks=False)):
             return
         self._report(directory, entry.name, ADDED, entry)
@@ -197,6 +213,7 @@ class _Comparison:
     def _compare(
         self,
         directory: _Directory,
+        fds: Sequence[int],
         entry: os.DirEntry[str],
         below: tuple[int, os.stat_result] | None,
     ) -> None:
@@ -209,22 +226,12 @@ class _Comparison:
             self._report(directory, entry.name, DELETED)
             return
         is_pair = stat.S_ISDIR(new.st_mode) and stat.S_ISDIR(old.st_mode)
-        differs = _differ(new, old) or self._capability_differs(
-            directory, entry.name, position, new
-        )
+        differs = _differ(new, old) or _capability_differs(fds[0], fds[1 + position], entry, new)
         if differs:
             self._report(directory, entry.name, CHANGED, entry)
         if stat.S_ISDIR(new.st_mode):
-            lowers = directory.lowers[position:] if is_pair else []
-            directory.pending.append((entry.name, lowers, differs))
-
-    def _capability_differs(
-        self, directory: _Directory, name: str, position: int, status: os.stat_result
-    ) -> bool:
-        """setcap(8) changes neither size nor time."""
-        if not stat.S_ISREG(status.st_mode):
-            return False
-        return _capability(directory.fd, name) != _capability(directory.lowers[position], name)
+            first = 1 + position if is_pair else _NOWHERE
+            directory.pending.append((entry.name, first, differs))
 
     def _report(
         self,
@@ -287,6 +294,15 @@ def _differ(new: os.stat_result, old: os.stat_result) -> bool:
     if stat.S_ISDIR(new.st_mode):
         return False
     return (new.st_mtime_ns, new.st_size) != (old.st_mtime_ns, old.st_size)
+
+
+def _capability_differs(
+    new: int, old: int, entry: os.DirEntry[str], status: os.stat_result
+) -> bool:
+    """setcap(8) changes neither size nor time."""
+    if not stat.S_ISREG(status.st_mode):
+        return False
+    return _capability(new, entry.name) != _capability(old, entry.name)
 
 
 def _capability(fd: int, name: str) -> bytes:

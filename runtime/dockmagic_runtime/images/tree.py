@@ -20,6 +20,7 @@ from dockmagic_runtime.images import archive, header, overlay
 from dockmagic_runtime.images.archive import BLOCK, Entry
 from dockmagic_runtime.linux import constants as c
 from dockmagic_runtime.linux.syscalls import Kernel
+from dockmagic_runtime.linux.way import Way
 
 CHUNK: Final = 1 << 18
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -94,25 +95,26 @@ class TreeArchive:
 
     def _walk(self, top: int, path: str) -> Iterator[bytes]:
         """Uses up the descriptor `top`."""
-        # one level of the tree each: descriptor, path, subdirectories still to visit (last first)
-        levels = [(top, path, [""])]
-        try:
+        with Way([top]) as way:
+            # for each directory on the way: how long its path is, and which of its own are still
+            # to be visited, last first
+            levels: list[tuple[int, list[str]]] = [(len(path), [])]
+            yield from self._level(top, path, levels[0][1])
             while levels:
-                fd, path, pending = levels[-1]
+                length, pending = levels[-1]
+                path = path[:length]
                 if not pending:
-                    os.close(levels.pop()[0])
+                    levels.pop()
+                    if levels and not way.leave():
+                        levels[-1][1].clear()
                     continue
                 name = pending.pop()
-                if name:
-                    child = _open(name, fd, os.O_DIRECTORY)
-                    if child < 0:
-                        continue
-                    fd, path, pending = child, _prefix(path) + name, []
-                    levels.append((fd, path, pending))
-                yield from self._level(fd, path, pending)
-        finally:
-            for fd, _, _ in levels:
-                os.close(fd)
+                child = _open(name, way.fds[0], os.O_DIRECTORY)
+                if child >= 0:
+                    way.enter(name, [child])
+                    path = _prefix(path) + name
+                    levels.append((len(path), []))
+                    yield from self._level(child, path, levels[-1][1])
 
     def _level(self, fd: int, path: str, pending: list[str]) -> Iterator[bytes]:
         """The entries of one directory; those to enter are added to `pending`, last first."""

@@ -6,6 +6,7 @@ import io
 import os
 import stat
 import tarfile
+from collections.abc import Iterable
 from pathlib import Path
 
 Member = tarfile.TarInfo | tuple[tarfile.TarInfo, bytes]
@@ -52,6 +53,20 @@ def snapshot(top: str | Path, *, times: bool = False) -> Tree:
         for key in paths:
             tree[key] += (tuple(sorted(paths)),)
     return tree
+
+
+def deepen(top: str | Path, names: Iterable[str]) -> None:
+    """Directories of these names, each in the one before: longer than any path may be.
+
+    `shutil` cannot remove that: `linux.removal.remove_tree` can.
+    """
+    fd = os.open(top, os.O_RDONLY | os.O_DIRECTORY)
+    for name in names:
+        os.mkdir(name, 0o755, dir_fd=fd)
+        inner = os.open(name, os.O_RDONLY | os.O_DIRECTORY, dir_fd=fd)
+        os.close(fd)
+        fd = inner
+    os.close(fd)
 
 
 def _describe(path: Path, status: os.stat_result) -> tuple[object, ...]:

@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import io
 import os
+import resource
 import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dockmagic_runtime.containers.changes import changes
+from dockmagic_runtime.errors import InvalidInput
+from dockmagic_runtime.images import overlay as marks
 from dockmagic_runtime.images.difference import differences
 from dockmagic_runtime.images.pack import pack
 from dockmagic_runtime.images.unpack import unpack
+from dockmagic_runtime.linux.removal import remove_tree
 from dockmagic_runtime.linux.syscalls import Kernel
 from dockmagic_runtime.model.container import Change, ChangeKind
 from dockmagic_runtime.sandbox.overlay import mount_overlay
-from dockmagic_runtime.testing.trees import Tree, snapshot
+from dockmagic_runtime.testing.trees import Tree, deepen, snapshot
 
 pytestmark = pytest.mark.root
 
@@ -209,6 +214,46 @@ def test_a_failure_leaves_no_descriptor_open(tmp_path: Path, upper: Path) -> Non
     assert os.listdir("/proc/self/fd") == before
 
 
+def test_depth_costs_no_descriptors(tmp_path: Path, low: Path, upper: Path) -> None:
+    deepen(low, ["d"] * 400)
+    deepen(upper, ["d"] * 1000)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 200, hard))
+    try:
+        found = told(upper, low)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        remove_tree(str(low / "d"))
+        remove_tree(str(upper / "d"))
+    both, new = range(1, 401), range(401, 1001)
+    assert found == [*(f"C {'/d' * n}" for n in both), *(f"A {'/d' * n}" for n in new)]
+
+
+def test_paths_that_would_fill_the_memory_are_refused(upper: Path) -> None:
+    deepen(upper, ["n" * 250] * 70)
+    with pytest.raises(InvalidInput, match=r"^/n+ has directories in too many others"):
+        told(upper)
+    remove_tree(str(upper / ("n" * 250)))
+
+
+def test_what_is_removed_meanwhile_is_not_looked_into(
+    upper: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b", "c"):
+        (upper / name / "inside").mkdir(parents=True)
+    known = marks.is_opaque
+
+    def is_opaque(fd: int) -> bool:  # asked when a directory is entered
+        if (upper / "a").exists():
+            shutil.rmtree(upper / "a")
+            (upper / "b").rename(upper / "moved")
+            (upper / "b").symlink_to("/")
+        return known(fd)
+
+    monkeypatch.setattr(marks, "is_opaque", is_opaque)
+    assert told(upper) == ["A /a", "A /b", "A /c", "A /c/inside"]
+
+
 # --- random trees and actions, compared with a look at everything -----------------------------
 
 NAMES = st.sampled_from(["a", "b", "c"])
@@ -296,13 +341,17 @@ def _facts(value: tuple[object, ...]) -> tuple[object, ...]:
 
 
 @settings(max_examples=80, deadline=None)
-@given(SCRIPT, SCRIPT, SCRIPT)
+@given(SCRIPT, SCRIPT, SCRIPT, st.sampled_from([1, 8, 128]))
 def test_any_change_is_told_as_comparing_everything_would(
     first: list[tuple[str, str, str]],
     second: list[tuple[str, str, str]],
     third: list[tuple[str, str, str]],
+    descriptors: int,
 ) -> None:
-    with tempfile.TemporaryDirectory() as directory:
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        patch("dockmagic_runtime.linux.way._MOST", descriptors),
+    ):
         base = Path(directory)
         lowers: list[Path] = []
         trees: list[Tree] = [{}]

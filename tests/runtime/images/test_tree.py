@@ -95,6 +95,46 @@ def test_what_vanishes_while_the_tree_is_read_is_left_out(tmp_path: Path, top: i
     assert not [name for name in found if name.startswith("t/c/")]
 
 
+@pytest.mark.parametrize("descriptors", [1, 3, 128])
+def test_the_order_is_the_same_however_few_directories_are_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, descriptors: int
+) -> None:
+    expected = []
+    for name in ("a", "a/b", "a/b/c", "a/b/c/d", "a/b/e", "a/f", "g", "g/h"):
+        (tmp_path / "t" / name).mkdir(parents=True)
+        expected.append(f"t/{name}")
+    monkeypatch.setattr("dockmagic_runtime.linux.way._MOST", descriptors)
+    fd = os.open(tmp_path, os.O_PATH)
+    found = names(TreeArchive().one(fd, "t", "t"))
+    os.close(fd)
+    # a directory's entries first, then what is in them
+    assert sorted(found) == ["t", *expected]
+    assert found == [
+        "t", "t/a", "t/g", "t/a/b", "t/a/f", "t/a/b/c", "t/a/b/e", "t/a/b/c/d", "t/g/h",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("replacement", ["nothing", "a link"])
+def test_directories_moved_away_while_those_in_them_are_read_are_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, replacement: str
+) -> None:
+    """What is behind a link in their place is not read, although it has the same names."""
+    for top in ("t", "outside"):
+        for name in ("a/b/c/d", "a/b/later", "a/later", "later"):
+            (tmp_path / top / name).mkdir(parents=True)
+            (tmp_path / top / name / f"of {top}").write_bytes(b"x" * (CHUNK + 1))
+    monkeypatch.setattr("dockmagic_runtime.linux.way._MOST", 1)
+    fd = os.open(tmp_path, os.O_PATH)
+    chunks = TreeArchive().one(fd, "t", "t")
+    seen = [next(chunks)]  # the walk is at the bottom
+    (tmp_path / "t/a").rename(tmp_path / "moved")
+    if replacement == "a link":
+        (tmp_path / "t/a").symlink_to(tmp_path / "outside/a")
+    found = names(iter([*seen, *chunks]))
+    os.close(fd)
+    assert [name for name in found if name.count("of ")] == ["t/a/b/c/d/of t", "t/later/of t"]
+
+
 def test_descriptors_are_given_back_half_way(tmp_path: Path, top: int) -> None:
     (tmp_path / "d/big").write_bytes(b"x" * (4 * CHUNK))
     before = len(os.listdir("/proc/self/fd"))
