@@ -41,7 +41,7 @@ class Answer:
             flags=re.MULTILINE,
         )
         text = re.split(r"\n+(?:Usage:|Run 'dock|See 'dock)| \(Usage: ", text)[0]
-        text = re.sub(r"\n(failed to start containers: .*|exit status 1)$", "", text.rstrip())
+        text = re.sub(r"\n(failed to (start|rename) container.*|exit status 1)$", "", text.rstrip())
         return text.replace("'dockmagic ", "'docker ").rstrip("\n.")
 
     def agrees(self, docker: Answer) -> bool:

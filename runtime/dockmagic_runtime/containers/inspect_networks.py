@@ -9,11 +9,21 @@ from dockmagic_runtime.model.container import Status
 from dockmagic_runtime.model.network import Attachment
 from dockmagic_runtime.supervisor.state import State
 
+_OF_OLD: dict[str, Any] = {  # fields that Docker still has, and that say nothing any more
+    "Bridge": "",
+    "HairpinMode": False,
+    "LinkLocalIPv6Address": "",
+    "LinkLocalIPv6PrefixLen": 0,
+    "SecondaryIPAddresses": None,
+    "SecondaryIPv6Addresses": None,
+}
+
 
 def network_settings(record: Record, now: State) -> dict[str, Any]:
     """With zero values while it does not run; on top, what it has of the default network."""
     on_default = _of_default(now)
     return {
+        **_OF_OLD,
         "SandboxID": "",
         "SandboxKey": f"/proc/{now.pid}/ns/net" if now.pid else "",
         "Ports": _ports(record, now) if Status(now.status).is_alive else {},
