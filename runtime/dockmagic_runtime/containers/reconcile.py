@@ -69,27 +69,37 @@ class Reconciler:
                 return  # to see to it we look at others, and they may make us look at it
             self._attended.add(container_id)
             try:
-                record = self._registry.find(container_id)
-                if not self._adopt(record):
-                    self._bury(record)
+                record = self._registry.find_by_id(container_id)
+                if record is not None:  # else somebody has removed it meanwhile
+                    self._see_to(record)
             finally:
                 self._attended.discard(container_id)
 
-    def _adopt(self, record: Record) -> bool:
-        """Whether it has a supervisor now."""
+    def _see_to(self, record: Record) -> None:
         run = self._registry.run(record.id)
-        program = programs.survivor(run)
-        if program is not None:
-            try:
-                adopt.adopt(self._starter, record, program)
-                self._networks.repair()
-            except (DockmagicError, OSError) as error:
-                # nobody could answer for it: it is ended, and says why
-                state.note(self._registry.directory(record.id), error=_unattended(error))
-        return programs.has_supervisor(run)
+        if programs.has_supervisor(run):
+            return  # somebody has seen to it while we waited
+        why_not = self._adopt(record, run)
+        if not programs.has_supervisor(run):
+            self._bury(record, why_not)
 
-    def _bury(self, record: Record) -> None:
-        """End what its supervisor has left and write the container's last state.
+    def _adopt(self, record: Record, run: str) -> str:
+        """Why a program that runs on has no supervisor now; empty when it has one, or has ended.
+
+        Not written down here: the state is that of who has the lock, by now maybe another.
+        """
+        program = programs.survivor(run)
+        if program is None:
+            return ""
+        try:
+            adopt.adopt(self._starter, record, program)
+        except (DockmagicError, OSError) as error:
+            return _unattended(error) if programs.survivor(run) else ""
+        self._networks.repair()
+        return ""
+
+    def _bury(self, record: Record, why: str) -> None:
+        """End what its supervisor has left and write the container's last state, and `why`.
 
         Then its restart policy decides, as if it had ended by itself. On a full disk all that
         waits for the next look: it can be removed, which makes room.
@@ -104,8 +114,10 @@ class Reconciler:
             if not Status(written.status).is_alive:
                 return  # somebody has buried it meanwhile
             self._end_cgroup(self._registry.cgroup_parent(record), record.id)
+            programs.end(run)  # it may be in no group, where this host lets us have none
             networks = self._networks.forget_endpoints(record.id, written.networks)
             now = replace(state.lost(written), finished=time.time(), lost=False)
+            now = replace(now, error=why or now.error)
             if not _write(directory, now):
                 return
             self._networks.release(record.id)

@@ -38,9 +38,14 @@ def open_process(pid: int, started: int) -> int | None:
 
 def has_ended(pidfd: int) -> bool:
     """Whether all of its threads have, reaped or not."""
+    return await_end(pidfd, 0)
+
+
+def await_end(pidfd: int, seconds: float = 10) -> bool:
+    """Whether it ends within that time: one that waits for a disk may take long, even killed."""
     ready = select.poll()
     ready.register(pidfd, select.POLLIN)
-    return bool(ready.poll(0))
+    return bool(ready.poll(int(seconds * 1000)))
 
 
 def exit_status(pid: int, pidfd: int) -> int | None:

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 from dataclasses import asdict, dataclass
 from typing import Final
 
-from dockmagic_runtime.linux.processes import open_process
+from dockmagic_runtime.linux.processes import await_end, open_process
 from dockmagic_runtime.store import locks
 
 _NAME: Final = "program.json"
@@ -74,6 +75,21 @@ def survivor(run: str) -> Program | None:
         return None
     os.close(fd)
     return program
+
+
+def end(run: str) -> None:
+    """Kill the noted program, if it runs, and wait for that. Only who has the lock may."""
+    program = noted(run)
+    fd = program.open() if program else None
+    if fd is None:
+        return
+    try:
+        signal.pidfd_send_signal(fd, signal.SIGKILL)
+        await_end(fd)
+    except ProcessLookupError:
+        pass  # it has just ended by itself
+    finally:
+        os.close(fd)
 
 
 def is_alive(run: str) -> bool:

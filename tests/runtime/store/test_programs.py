@@ -61,3 +61,12 @@ def test_a_note_is_forgotten_once_or_twice(tmp_path: Path, program: Program) -> 
     programs.forget(str(tmp_path))
     programs.forget(str(tmp_path))
     assert programs.noted(str(tmp_path)) is None
+
+
+def test_it_is_ended_once_or_twice(tmp_path: Path, program: Program) -> None:
+    programs.end(str(tmp_path))
+    programs.note(str(tmp_path), program)
+    programs.end(str(tmp_path))
+    assert os.waitpid(program.pid, 0)[1] == signal.SIGKILL
+    programs.end(str(tmp_path))
+    assert programs.survivor(str(tmp_path)) is None

@@ -1,0 +1,113 @@
+"""A program without a supervisor keeps what is its own, and no mishap at the succession ends it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Any
+
+import pytest
+
+from dockmagic_runtime import Engine
+from dockmagic_runtime.containers import adopt
+from dockmagic_runtime.errors import Conflict, EngineBug
+from dockmagic_runtime.linux.processes import has_ended
+from dockmagic_runtime.model.container import Status
+from dockmagic_runtime.store import programs
+
+from .losing import kill_supervisor, supervisor_of
+from .test_successors import start
+
+pytestmark = [pytest.mark.root, pytest.mark.network]
+
+ADOPT = adopt.adopt
+
+
+def refuse(*_: object) -> None:
+    raise EngineBug("no processes left")
+
+
+# ------------------------------------------------------------------ who sees to it
+
+
+def test_who_was_slower_than_another_engine_says_nothing(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def after_somebody_else(*args: Any) -> None:
+        ADOPT(*args)
+        raise Conflict("container web is already running")
+
+    web = start(engine)
+    monkeypatch.setattr(adopt, "adopt", after_somebody_else)
+    kill_supervisor(engine, "web")
+    found = engine.container("web")
+    assert (found.status, found.pid, found.error) == (Status.RUNNING, web.pid, "")
+
+
+def test_a_look_that_comes_too_late_leaves_the_next_supervisor_alone(engine: Engine) -> None:
+    web = start(engine)
+    kill_supervisor(engine, "web")
+    engine.container("web")
+    next_one = supervisor_of(engine, "web")
+    on_lost = engine._registry.on_lost
+    assert on_lost is not None
+    on_lost(web.id)
+    assert supervisor_of(engine, "web") == next_one
+    assert engine.container("web").error == ""
+
+
+def test_one_that_ended_while_it_was_taken_over_has_just_ended(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def too_late(*_: object) -> None:
+        programs.end(engine._registry.run(web.id))
+        raise Conflict("container web has just ended")
+
+    web = start(engine)
+    monkeypatch.setattr(adopt, "adopt", too_late)
+    kill_supervisor(engine, "web")
+    found = engine.container("web")
+    assert found.status is Status.EXITED
+    assert found.error == "the supervisor of this container was killed"
+
+
+def test_one_that_is_removed_while_we_look_is_no_mistake(engine: Engine) -> None:
+    web = start(engine)
+    on_lost = engine._registry.on_lost
+    assert on_lost is not None
+    engine.remove("web", force=True)
+    on_lost(web.id)
+    assert engine.containers(all=True) == ()
+
+
+def test_rules_that_cannot_be_set_right_do_not_end_it(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> bool:
+        raise OSError(12, "Cannot allocate memory")
+
+    web = start(engine)
+    kill_supervisor(engine, "web")
+    monkeypatch.setattr(engine._networks, "repair", fail)
+    with pytest.raises(OSError, match="allocate"):
+        engine.container("web")
+    monkeypatch.undo()
+    found = engine.container("web")
+    assert (found.pid, found.error) == (web.pid, "")
+
+
+def test_one_that_is_in_no_control_group_is_ended_too(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    web = start(engine)
+    pidfd = os.pidfd_open(web.pid)
+    monkeypatch.setattr(adopt, "adopt", refuse)
+    monkeypatch.setattr("dockmagic_runtime.linux.cgroups.tree.Directories.exists", lambda _: False)
+    kill_supervisor(engine, "web")
+    found = engine.container("web")
+    assert (found.status, found.exit_code) == (Status.EXITED, 128 + signal.SIGKILL)
+    assert has_ended(pidfd)
+    os.close(pidfd)
+    monkeypatch.undo()
+    with Engine(engine.area.root):  # takes the group along, which was only hidden
+        pass
