@@ -6,12 +6,8 @@ is kept of an image is bounded; what is counted is all of it.
 
 from __future__ import annotations
 
-import errno
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final
 
-from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.images.layers import LayerStore
 from dockmagic_runtime.images.origin import origin
 from dockmagic_runtime.images.store import ImageStore
@@ -44,8 +40,7 @@ class Anatomist:
 
     def _layer(self, image: Image, chain_id: str, created_by: str, most: int) -> Layer:
         record = self._layers.get(chain_id)
-        with _shallow():
-            files, counts = self._layers.survey(chain_id, most)
+        files, counts = self._layers.survey(chain_id, most)
         return Layer(
             diff_id=record.diff_id,
             chain_id=chain_id,
@@ -61,8 +56,7 @@ class Anatomist:
     def anatomy(self, image: Image) -> Anatomy:
         """The layers, and the files of them that a later layer replaces or removes."""
         layers = self.layers(image)
-        with _shallow():
-            wasted = waste([self._layers.path(chain_id) for chain_id in image.chain_ids])
+        wasted = waste([self._layers.path(chain_id) for chain_id in image.chain_ids])
         return Anatomy(
             image=image,
             layers=layers,
@@ -88,20 +82,6 @@ class Anatomist:
         """Where a file comes from. Raises NotFound when no layer has the path."""
         directories = [self._layers.path(chain_id) for chain_id in image.chain_ids]
         return origin(image, path, directories, _instructions(image))
-
-
-@contextmanager
-def _shallow() -> Iterator[None]:
-    """Walking takes a descriptor for each level, and links can make more levels than a path has."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno != errno.EMFILE:
-            raise
-        raise InvalidInput(
-            "the image has directories in too many others to be looked through",
-            hint="'ulimit -n' says how many may be open at once",
-        ) from None
 
 
 def _instructions(image: Image) -> tuple[str, ...]:

@@ -264,22 +264,29 @@ def _maker(mode: int, uid: int, gid: int) -> MakeDirectory:
 
 
 def _walk(top: int) -> Iterator[tuple[str, int, list[os.DirEntry[str]]]]:
-    # one level of the tree each: descriptor, path, subdirectories still to visit (last first)
-    levels: list[tuple[int, str, list[str]]] = [(top, "", [])]
-    try:
-        while levels:
-            fd, path, pending = levels[-1]
+    from dockmagic_runtime.linux.way import Way  # the launcher does not walk
+
+    # for each directory on the way: how long its path is, and which of its own are still to be
+    # visited, last first
+    levels: list[tuple[int, list[str]]] = [(0, [])]
+    path, fd, flags = "", top, DIRECTORY & ~os.O_PATH
+    with Way([top]) as way:
+        while True:
             with os.scandir(fd) as listing:
                 entries = sorted(listing, key=lambda entry: entry.name)
             yield path, fd, entries
+            pending = levels[-1][1]
             pending += [e.name for e in reversed(entries) if e.is_dir(follow_symlinks=False)]
-            while levels and not levels[-1][2]:
-                os.close(levels.pop()[0])
-            if levels:
-                fd, path, pending = levels[-1]
-                name = pending.pop()
-                child = os.open(name, DIRECTORY & ~os.O_PATH, dir_fd=fd)
-                levels.append((child, f"{path}/{name}" if path else name, []))
-    finally:
-        for fd, _, _ in levels:
-            os.close(fd)
+            while not pending:
+                levels.pop()
+                if not levels:
+                    return
+                length, pending = levels[-1]
+                path = path[:length]
+                if not way.leave():
+                    raise failure(errno.ENOENT, path)  # somebody has moved it meanwhile
+            name = pending.pop()
+            fd = os.open(name, flags, dir_fd=way.fds[0])
+            way.enter(name, [fd])
+            path = f"{path}/{name}" if path else name
+            levels.append((len(path), []))

@@ -61,8 +61,6 @@ class Way(Closing):
         levels = self._levels
         self._shut(levels.pop()[1])
         _, self.fds, self.trees = levels[-1]
-        if self._first > len(levels):
-            self._first = len(levels)
         return bool(self.fds) or self._reopen()
 
     def _shut(self, fds: list[int]) -> None:
@@ -86,7 +84,7 @@ class Way(Closing):
         except OSError as error:
             for _, fds, _ in self._levels[1:]:
                 self._shut(fds)
-            self._first = len(self._levels)
+            self._first = 1
             if error.errno in _GONE:
                 return False
             raise

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from dockmagic_runtime.linux.root import Root
 from dockmagic_runtime.linux.syscalls import Kernel
+from dockmagic_runtime.testing.trees import deepen
 
 
 class NoOpenat2(Kernel):
@@ -205,6 +206,33 @@ def test_walk_stays_out_of_what_is_taken_from_the_list(root: Root, tree: Path) -
         seen.append(path)
         entries[:] = [entry for entry in entries if entry.name != "b"]
     assert seen == ["", "a"]
+
+
+def test_walk_of_any_depth_has_few_directories_open(root: Root, tree: Path) -> None:
+    deepen(tree, ["d"] * 1000)
+    deepen(tree, ["e"] * 3)
+    before = len(os.listdir("/proc/self/fd"))
+    paths = []
+    for path, _, _ in root.walk():
+        paths.append(path)
+        assert len(os.listdir("/proc/self/fd")) < before + 140
+    chains = [("d", 1000), ("e", 3)]
+    assert paths == ["", *("/".join([d] * n) for d, most in chains for n in range(1, most + 1))]
+    root.remove_tree("d")
+
+
+def test_walk_ends_with_an_error_when_the_way_back_is_gone(
+    root: Root, tree: Path, outside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dockmagic_runtime.linux.way._MOST", 1)
+    for name in ("a/b/c", "a/d"):
+        (tree / name).mkdir(parents=True)
+    walk = root.walk()
+    assert [next(walk)[0] for _ in range(4)] == ["", "a", "a/b", "a/b/c"]
+    (tree / "a").rename(tree / "moved")
+    (tree / "a").symlink_to(outside)
+    with pytest.raises(FileNotFoundError, match="'a/b'"):
+        next(walk)
 
 
 def test_an_abandoned_walk_closes_its_descriptors(root: Root, tree: Path) -> None:
