@@ -12,11 +12,12 @@ from dockmagic_runtime import Engine
 from dockmagic_runtime.containers import adopt
 from dockmagic_runtime.errors import Conflict, EngineBug
 from dockmagic_runtime.linux.processes import has_ended
-from dockmagic_runtime.model.container import Status
+from dockmagic_runtime.model.container import PortMapping, Status
 from dockmagic_runtime.store import programs
 
 from .losing import kill_supervisor, supervisor_of
-from .test_successors import start
+from .test_successors import PORT, WEB, _answers, page, start
+from .waiting import eventually
 
 pytestmark = [pytest.mark.root, pytest.mark.network]
 
@@ -25,6 +26,29 @@ ADOPT = adopt.adopt
 
 def refuse(*_: object) -> None:
     raise EngineBug("no processes left")
+
+
+# ------------------------------------------------------------------ what is its own
+
+
+@pytest.mark.parametrize("host_ip", ["", "127.0.0.1"])
+def test_nobody_else_gets_its_port_before_somebody_has_looked(engine: Engine, host_ip: str) -> None:
+    web = start(engine, WEB, ports=(PORT,))
+    bridge, port = engine.network("bridge").gateway, web.ports[0].host_port
+    assert eventually(lambda: _answers(bridge, port))
+    kill_supervisor(engine, "web")
+    same = PortMapping(container_port=80, host_port=port, host_ip=host_ip)
+    for _ in range(2):
+        with pytest.raises(Conflict, match=f":{port} failed: port is already allocated"):
+            start(engine, WEB, name="other", ports=(same,))
+        engine.remove("other", force=True)
+    datagrams = PortMapping(container_port=80, host_port=port, protocol="udp")
+    start(engine, WEB, name="other", ports=(datagrams,))
+    assert engine._registry.last_state(web.id).lost  # nobody has looked
+    assert page(bridge, port) == "hello"
+    assert engine.container("web").error == ""
+    engine.remove("web", force=True)
+    start(engine, WEB, name="web", ports=(same,))
 
 
 # ------------------------------------------------------------------ who sees to it

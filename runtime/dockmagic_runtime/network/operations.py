@@ -9,12 +9,14 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from selectors import BaseSelector
 from typing import ClassVar
 
 from dockmagic_runtime.errors import DockmagicError
 from dockmagic_runtime.linux.netlink import NETLINK_NETFILTER, Netlink
 from dockmagic_runtime.network import bridge, conntrack, fabric, nft, records
+from dockmagic_runtime.network.expressions import IPV6
 from dockmagic_runtime.network.fabric import Fabric
 from dockmagic_runtime.network.ports import Bound, HeldPort, Wish, hold, release
 from dockmagic_runtime.network.proxy import PortProxy
@@ -142,12 +144,14 @@ def ensure_table(netlink: Netlink, table: str, own: Fabric, networks: str, run: 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldPorts:
     """`ports` are (host address, host port, container port, protocol) as asked for; of a range
-    also the last host port that will do."""
+    also the last host port that will do. `run` is the area's run directory: who lives there
+    without a supervisor keeps his ports, although nobody holds them."""
 
     calls: ClassVar[tuple[str, ...]] = ("socket", "bind", "listen")
     undoing: ClassVar[str] = "close the sockets"
 
     ports: tuple[Wish, ...]
+    run: str = ""
 
     def describe(self) -> str:
         places = ", ".join(
@@ -156,7 +160,8 @@ class HoldPorts:
         return f"hold {places} by a listening socket, so that nobody else can take it"
 
     def execute(self, context: Context) -> None:
-        held = hold(self.ports)
+        unattended = tuple(records.unattended(self.run)) if self.run else ()
+        held = hold(self.ports, partial(_is_among, unattended))
         context.resources[HELD] = held
         context.resources[PORTS] = tuple(
             (one.host_ip, one.host_port, one.container_port, one.protocol) for one in held
@@ -191,6 +196,16 @@ class HoldPorts:
     def undo(self, context: Context) -> None:
         release(context.resources.pop(HELD))
         del context.resources[PORTS]
+
+
+def _is_among(those: Sequence[nft.Published], ip: str, port: int, protocol: str) -> bool:
+    """Whether one of them has the port, at that address among others or at one that it covers."""
+    return any(
+        (one.host_port, one.protocol) == (port, protocol)
+        and (one.family is IPV6) == (":" in ip)
+        and (one.host_ip in ("", ip) or ip in ("0.0.0.0", "::"))
+        for one in those
+    )
 
 
 def _place(ip: str, port: int, last: int = 0) -> str:

@@ -165,7 +165,7 @@ def _publication(
     way_out = gateway_of(endpoints)
     if way_out.network.internal:
         return ()
-    return _hold(way_out.network, ports), publish(place, guest, way_out)
+    return _hold(place, way_out.network, ports), publish(place, guest, way_out)
 
 
 def gateway_of(endpoints: Sequence[Endpoint]) -> Endpoint:
@@ -203,9 +203,9 @@ def shared(place: Place, network: Network) -> Iterator[Operation]:
     )
 
 
-def _hold(network: Network, ports: Sequence[PortMapping]) -> HoldPorts:
+def _hold(place: Place, network: Network, ports: Sequence[PortMapping]) -> HoldPorts:
     default = options.host_binding(network.options)
-    return HoldPorts(ports=tuple(_wish(port, default) for port in ports))
+    return HoldPorts(ports=tuple(_wish(port, default) for port in ports), run=place.run)
 
 
 def _wish(port: PortMapping, default: str) -> Wish:

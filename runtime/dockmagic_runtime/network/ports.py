@@ -1,9 +1,10 @@
 """A published port is held by a real socket, from before the container starts until it has ended.
 
 So the kernel decides who has the port, among containers, areas and other programs alike, and
-gives it back when the supervisor is gone, however it went. The same socket is where the proxy
-takes what netfilter does not redirect: connections from this host to loopback addresses, to IPv6,
-and everything while somebody has flushed our table.
+gives it back when the supervisor is gone, however it went. (What a program has published that
+outlived its supervisor is told by `records`, until the next one holds it.) The same socket is
+where the proxy takes what netfilter does not redirect: connections from this host to loopback
+addresses, to IPv6, and everything while somebody has flushed our table.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from dockmagic_runtime.errors import Conflict, DockmagicError, InvalidInput, Unsupported
@@ -27,6 +28,7 @@ _BACKLOG = 4096
 _IP_PKTINFO = 8  # linux/in.h; the socket module has no name for it before 3.14
 
 Bound = tuple[str, int, int, str]  # host address, host port, container port, protocol
+IsKept = Callable[[str, int, str], bool]  # address, port and protocol
 Wish = Bound | tuple[str, int, int, str, int]  # also with the last host port that will do
 
 
@@ -41,8 +43,14 @@ class HeldPort:
     socket: socket.socket
 
 
-def hold(wishes: Iterable[Wish]) -> list[HeldPort]:
-    """Bind all, or none and raise Conflict in Docker's words.
+def _is_free(_ip: str, _port: int, _protocol: str) -> bool:
+    """Only the kernel is asked."""
+    return False
+
+
+def hold(wishes: Iterable[Wish], is_kept: IsKept = _is_free) -> list[HeldPort]:
+    """Bind all, or none and raise Conflict in Docker's words. A port that `is_kept` is refused
+    too, although nobody holds it.
 
     Without a host address a port is held in both families, `0.0.0.0` and `::`, as in Docker. A
     host port 0 becomes one that is free, of the range that Docker takes too
@@ -51,7 +59,8 @@ def hold(wishes: Iterable[Wish]) -> list[HeldPort]:
     held: list[HeldPort] = []
     try:
         for host_ip, host_port, container_port, protocol, *last in wishes:
-            for one, ip in _bind_first(host_ip, host_port, max(last, default=0), protocol):
+            end = max(last, default=0)
+            for one, ip in _bind_first(host_ip, host_port, end, protocol, is_kept):
                 port = one.getsockname()[1]
                 held.append(HeldPort(ip, port, container_port, protocol, one))
     except BaseException:
@@ -66,15 +75,15 @@ def release(held: Iterable[HeldPort]) -> None:
 
 
 def _bind_first(
-    host_ip: str, port: int, last: int, protocol: str
+    host_ip: str, port: int, last: int, protocol: str, is_kept: IsKept
 ) -> list[tuple[socket.socket, str]]:
     for candidate in range(port, last):
         try:
-            return _bind(host_ip, candidate, protocol)
+            return _bind(host_ip, candidate, protocol, is_kept)
         except Conflict:
             continue  # the next may be free
     try:
-        return _bind(host_ip, max(port, last), protocol)
+        return _bind(host_ip, max(port, last), protocol, is_kept)
     except Conflict as error:
         if last > port:
             error.args = (error.message.replace(f":{last} ", f":{port}-{last} "),)
@@ -82,13 +91,15 @@ def _bind_first(
         raise
 
 
-def _bind(host_ip: str, port: int, protocol: str) -> list[tuple[socket.socket, str]]:
+def _bind(
+    host_ip: str, port: int, protocol: str, is_kept: IsKept
+) -> list[tuple[socket.socket, str]]:
     if protocol not in _KINDS:
         raise Unsupported(f"cannot publish a port of {protocol}", hint="tcp, udp and sctp can be")
     addresses = (host_ip,) if host_ip else ("0.0.0.0", "::")
     for attempt in range(_ATTEMPTS):
         try:
-            return _bind_all(addresses, port, protocol)
+            return _bind_all(addresses, port, protocol, is_kept)
         except Conflict:
             # a port the kernel chose for one family may be taken in the other
             if port or attempt == _ATTEMPTS - 1:
@@ -97,7 +108,7 @@ def _bind(host_ip: str, port: int, protocol: str) -> list[tuple[socket.socket, s
 
 
 def _bind_all(
-    addresses: Iterable[str], port: int, protocol: str
+    addresses: Iterable[str], port: int, protocol: str, is_kept: IsKept
 ) -> list[tuple[socket.socket, str]]:
     bound: list[tuple[socket.socket, str]] = []
     try:
@@ -106,6 +117,8 @@ def _bind_all(
             if one is not None:
                 bound.append((one, ip))
                 port = port or one.getsockname()[1]
+                if is_kept(ip, port, protocol):
+                    raise _allocated(ip, port)
     except BaseException:
         for one, _ in bound:
             one.close()
@@ -154,11 +167,19 @@ def _prepare(one: socket.socket, ip: str, port: int) -> None:
     one.listen(_BACKLOG)
 
 
+def _failed(ip: str, port: int) -> str:
+    return f"Bind for {f'[{ip}]' if ':' in ip and ip != '::' else ip}:{port} failed"
+
+
+def _allocated(ip: str, port: int) -> Conflict:
+    hint = "another container or program has it: choose another host port, or stop that one"
+    return Conflict(f"{_failed(ip, port)}: port is already allocated", hint=hint)
+
+
 def _refusal(error: OSError, ip: str, port: int) -> DockmagicError:
-    where = f"Bind for {f'[{ip}]' if ':' in ip and ip != '::' else ip}:{port} failed"
+    where = _failed(ip, port)
     if error.errno == errno.EADDRINUSE:
-        hint = "another container or program has it: choose another host port, or stop that one"
-        return Conflict(f"{where}: port is already allocated", hint=hint)
+        return _allocated(ip, port)
     if error.errno == errno.EADDRNOTAVAIL:
         return InvalidInput(
             f"{where}: cannot assign requested address",

@@ -39,11 +39,21 @@ def remove(run: str) -> None:
 
 def alive(area_run: str) -> Iterator[Published]:
     """What all containers of the area that live have published."""
-    with os.scandir(area_run) as entries:
-        directories = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
-    for directory in directories:
+    for directory in _directories(area_run):
         if programs.is_alive(directory):
             yield from _read(f"{directory}/{_NAME}")
+
+
+def unattended(area_run: str) -> Iterator[Published]:
+    """What those have published that live without a supervisor, who would hold the ports."""
+    for directory in _directories(area_run):
+        if not programs.has_supervisor(directory) and programs.survivor(directory):
+            yield from _read(f"{directory}/{_NAME}")
+
+
+def _directories(area_run: str) -> list[str]:
+    with os.scandir(area_run) as entries:
+        return [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
 
 
 def _read(path: str) -> Iterator[Published]:

@@ -30,6 +30,22 @@ def test_a_port_is_held_in_both_families(protocol: str) -> None:
         ports.release(held)
 
 
+def test_a_port_that_somebody_keeps_without_holding_it_is_refused_or_passed_over() -> None:
+    wish = port_of(free := ports.hold([("", 0, 80, "tcp")]))
+    ports.release(free)
+
+    def is_kept(ip: str, port: int, protocol: str) -> bool:
+        return (ip, port, protocol) == ("::", wish, "tcp")
+
+    with pytest.raises(Conflict, match=f"Bind for :::{wish} failed: port is already allocated"):
+        ports.hold([("", wish, 80, "tcp")], is_kept)
+    for asked in ("", wish, 80, "udp"), ("0.0.0.0", wish, 80, "tcp"):
+        ports.release(ports.hold([asked], is_kept))  # nothing of the refused one is held any more
+    held = ports.hold([("", wish, 80, "tcp", wish + 10)], is_kept)
+    assert wish < port_of(held) <= wish + 10
+    ports.release(held)
+
+
 @pytest.mark.parametrize("protocol", EVERY)
 @pytest.mark.parametrize("ip", ["127.0.0.1", "::1", "0.0.0.0", "::"])
 def test_with_an_address_it_is_held_there_alone(ip: str, protocol: str) -> None:
