@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from dockmagic_runtime import Engine
 from dockmagic_runtime.containers import adopt
 from dockmagic_runtime.errors import Conflict, EngineBug
 from dockmagic_runtime.linux.processes import has_ended
-from dockmagic_runtime.model.container import PortMapping, Status
+from dockmagic_runtime.model.container import Mount, PortMapping, RestartPolicy, Status
 from dockmagic_runtime.store import programs
 
 from .losing import kill_supervisor, supervisor_of
@@ -49,6 +50,49 @@ def test_nobody_else_gets_its_port_before_somebody_has_looked(engine: Engine, ho
     assert engine.container("web").error == ""
     engine.remove("web", force=True)
     start(engine, WEB, name="web", ports=(same,))
+
+
+@pytest.mark.parametrize("removed", [False, True])
+@pytest.mark.parametrize("shared", ["network", "ipc_mode"])
+def test_it_outlives_whose_namespace_it_shares(engine: Engine, shared: str, removed: bool) -> None:
+    start(engine, name="other", ipc_mode="shareable")
+    asked: dict[str, Any] = {shared: "container:other", "restart": RestartPolicy(name="always")}
+    web = start(engine, **asked)
+    engine.stop("other", timeout=0)
+    if removed:
+        engine.remove("other")
+    kill_supervisor(engine, "web")
+    found = engine.container("web")
+    assert (found.status, found.pid, found.error) == (Status.RUNNING, web.pid, "")
+    os.kill(web.pid, signal.SIGKILL)
+    assert eventually(lambda: engine.container("web").status is Status.EXITED)
+    assert "of a non running container" in engine.container("web").error
+
+
+def test_a_restart_joins_the_next_program_of_the_other(engine: Engine) -> None:
+    start(engine, name="other")
+    spec: dict[str, Any] = {"network": "container:other", "restart": RestartPolicy(name="always")}
+    web = start(engine, **spec)
+    engine.stop("other", timeout=0)
+    kill_supervisor(engine, "web")
+    assert engine.container("web").pid == web.pid
+    engine.start("other")
+    os.kill(web.pid, signal.SIGKILL)
+    assert eventually(lambda: engine.container("web").pid not in (0, web.pid))
+    pids = [engine.container(name).pid for name in ("web", "other")]
+    assert len({os.readlink(f"/proc/{pid}/ns/net") for pid in pids}) == 1
+
+
+def test_the_source_of_a_mount_is_not_made_again(engine: Engine, tmp_path: Path) -> None:
+    source = tmp_path / "above" / "source"
+    mount = Mount(kind="bind", source=str(source), target="/data", create_source=True)
+    web = start(engine, mounts=(mount,))
+    source.rmdir()
+    source.parent.rmdir()
+    source.parent.write_text("a file by now")
+    kill_supervisor(engine, "web")
+    found = engine.container("web")
+    assert (found.status, found.pid, found.error) == (Status.RUNNING, web.pid, "")
 
 
 # ------------------------------------------------------------------ who sees to it

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -140,12 +140,16 @@ class Starter:
         is_running: bool = False,
     ) -> LaunchRequest:
         directory = self.registry.directory(record.id)
-        make_bind_sources(record)
+        joined = self._found_again(record, is_running=is_running)
+        if not is_running:
+            make_bind_sources(record)
         etc = self._etc(record)
         if not is_running and etc == directory:
             self._write_etc(record, connection, directory)
         upper, work = f"{directory}/upper", f"{directory}/work"
-        around = self.surroundings(record, connection, upper=upper, work=work, etc=etc)
+        around = self.surroundings(
+            record, connection, upper=upper, work=work, etc=etc, joined=joined
+        )
         made = plan(record, around)
         return LaunchRequest(
             id=record.id,
@@ -163,7 +167,7 @@ class Starter:
             endpoint=connection.endpoint if connection else {},
             restart=(record.spec.restart.name, record.spec.restart.maximum),
             health=check_for(record),
-            joined=self._found_again(record),
+            joined=tuple(joined.values()),
             watches_memory=record.spec.resources.memory > 0,
             events=events.to_wire(),
         )
@@ -181,11 +185,20 @@ class Starter:
         """The plan of a start with that writable layer; writes Docker's three files to `etc`."""
         if not record.spec.network.startswith("container:"):
             self._write_etc(record, connection, etc)
-        around = self.surroundings(record, connection, upper=upper, work=work, etc=etc)
+        around = self.surroundings(
+            record, connection, upper=upper, work=work, etc=etc, joined=self._found_again(record)
+        )
         return plan(record, replace(around, step_mounts=step_mounts))
 
     def surroundings(
-        self, record: Record, connection: Connection | None, *, upper: str, work: str, etc: str
+        self,
+        record: Record,
+        connection: Connection | None,
+        *,
+        upper: str,
+        work: str,
+        etc: str,
+        joined: Mapping[str, Joined],
     ) -> Surroundings:
         volumes = self._volumes(record)
         return Surroundings(
@@ -198,7 +211,7 @@ class Starter:
             supervisors=self.area.cgroup_parent,
             cgroup_view=self.cgroups.view(),
             network=connection.operations if connection else (),
-            joined=self._joined(record),
+            joined={kind: pid for kind, (_, pid, *_) in joined.items()},
             sources=volumes["sources"],
             devices=volumes["devices"],
             peers=volumes["peers"],
@@ -252,9 +265,13 @@ class Starter:
         return (init, *paths)
 
     def _etc(self, record: Record) -> str:
-        """Where its three files are: with another's network they are the other's."""
+        """Where its three files are: with another's network they are the other's, while it is
+        there; who has outlived the other keeps them, and will never be started like that again."""
         while record.spec.network.startswith("container:"):
-            record = self.registry.find(record.spec.network.removeprefix("container:"))
+            try:
+                record = self.registry.find(record.spec.network.removeprefix("container:"))
+            except NotFound:
+                break
         return self.registry.directory(record.id)
 
     def _write_etc(self, record: Record, connection: Connection | None, directory: str) -> None:
@@ -271,42 +288,36 @@ class Starter:
         }
         etc_files.write(directory, files)
 
-    def _joined(self, record: Record) -> dict[str, int]:
-        """Whose namespaces are shared: the pid, for "net", "pid" and "ipc"."""
-        return {kind: self._pid_of(target, _JOINED[kind]) for kind, target in self._shared(record)}
+    def _found_again(self, record: Record, *, is_running: bool = False) -> dict[str, Joined]:
+        """Whose namespaces are shared, by "net", "pid" and "ipc": for the supervisor too, who has
+        to find the others again when it restarts the program.
 
-    def _shared(self, record: Record) -> list[tuple[str, str]]:
-        """The kinds of namespaces that are another container's, and its id."""
+        Raises NotFound, and Conflict for one that does not run. But one that runs has them, also
+        when the other has ended: then the pid is a number that is nobody's.
+        """
         spec = record.spec
         modes = {"net": spec.network, "pid": spec.pid_mode, "ipc": spec.ipc_mode}
-        return [
-            (kind, self.registry.find(mode.removeprefix("container:")).id)
+        return {
+            kind: self._shared(mode.removeprefix("container:"), kind, is_running=is_running)
             for kind, mode in modes.items()
             if mode.startswith("container:")
-        ]
+        }
 
-    def _pid_of(self, container_id: str, what: str) -> int:
-        now = self.registry.state(container_id)
-        if not now.pid:
-            raise Conflict(f"cannot join {what} of a non running container: {container_id}")
-        return now.pid
-
-    def _found_again(self, record: Record) -> tuple[Joined, ...]:
-        """For the supervisor, who has to find the others again when it restarts the program."""
-        registry = self.registry
-        return tuple(
-            (
-                _JOINED[kind],
-                self._pid_of(target, _JOINED[kind]),
-                target,
-                registry.directory(target),
-                registry.run(target),
-            )
-            for kind, target in self._shared(record)
-        )
+    def _shared(self, other: str, kind: str, *, is_running: bool) -> Joined:
+        registry, (what, nobody) = self.registry, _JOINED[kind]
+        try:
+            target = registry.find(other).id
+            pid = registry.state(target).pid
+        except NotFound:
+            if not is_running:
+                raise
+            target, pid = other, 0
+        if not pid and not is_running:
+            raise Conflict(f"cannot join {what} of a non running container: {target}")
+        return what, pid or nobody, target, registry.directory(target), registry.run(target)
 
 
-_JOINED = {"net": "network", "pid": "PID", "ipc": "IPC"}
+_JOINED = {"net": ("network", -1), "pid": ("PID", -2), "ipc": ("IPC", -3)}
 
 
 def make_bind_sources(record: Record) -> None:

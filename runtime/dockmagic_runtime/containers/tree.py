@@ -145,7 +145,7 @@ def _mounts(starter: Starter, record: Record) -> list[Operation]:
 
 def _surroundings(starter: Starter, record: Record) -> Surroundings:
     directory = starter.registry.directory(record.id)
-    return starter.surroundings(record, None, upper="", work="", etc=directory)
+    return starter.surroundings(record, None, upper="", work="", etc=directory, joined={})
 
 
 def _is_missing(operation: Operation, etc: str) -> bool:
