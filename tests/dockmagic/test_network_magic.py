@@ -214,9 +214,7 @@ def test_two_ways_stand_side_by_side_and_what_both_pass_is_at_one_height() -> No
 
 def test_a_long_name_is_wrapped_and_stays_in_its_box() -> None:
     trace = make_trace("localhost:9999")
-    hop = replace(
-        trace.routes[0].hops[1], what=f"a socket of {'web' * 12}'s supervisor holds it, too"
-    )
+    hop = replace(trace.routes[0].hops[1], what=f"{'web' * 12}'s port proxy holds it, too")
     here = replace(trace.routes[0], hops=(trace.routes[0].hops[0], hop, *trace.routes[0].hops[2:]))
     shown = texts(pictures(Traced(replace(trace, routes=(here, trace.routes[1]))))[0])
     assert max(map(len, shown)) < 70

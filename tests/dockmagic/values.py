@@ -87,7 +87,7 @@ def make_trace(target: str) -> Trace:
                detail="192.0.2.1:9999 becomes 172.19.0.2:80",
                rule="table ip dockmagic, chain publish_here\n"
                "map published: tcp . 9999 : 172.19.0.2 . 80")  # fmt: skip
-    proxy = Hop(kind="proxy", what="a socket of web's supervisor holds the port, and passes on",
+    proxy = Hop(kind="proxy", what="web's port proxy holds the port, and passes on",
                 detail="a second connection, to 172.19.0.2:80")  # fmt: skip
     answer = Hop(kind="answer", what="the answer goes back under the address that was asked",
                  detail="connection tracking: 172.19.0.2:80 becomes 192.0.2.1:9999")  # fmt: skip

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dockmagic_runtime import Engine
+from dockmagic_runtime.network import keepers
 from dockmagic_runtime.store import locks
 
 from .waiting import eventually
@@ -61,18 +62,32 @@ def _target(path: str) -> str:
 
 def kill_supervisor(engine: Engine, name: str) -> None:
     """Returns when it has ended, and the midwife too if it had one."""
-    _kill(supervisor_of(engine, name))
+    kill(supervisor_of(engine, name))
     assert eventually(lambda: not locks.is_held(_lock(engine, name)))
+
+
+def proxy_of(engine: Engine, name: str) -> int:
+    """The process that serves what a container has published."""
+    run, found = str(engine.area.run / engine._registry.find(name).id), list[int]()
+
+    def is_noted() -> bool:
+        keeper = keepers.noted(run)
+        found[:] = [keeper.pid] if keeper else []
+        return bool(found)
+
+    assert eventually(is_noted)
+    return found[0]
 
 
 def lose(engine: Engine, name: str) -> None:
     """Kill the supervisor and then the container's first process, unseen by anybody."""
     pid = engine.container(name).pid
     kill_supervisor(engine, name)
-    _kill(pid)
+    kill(pid)
 
 
-def _kill(pid: int) -> None:
+def kill(pid: int) -> None:
+    """Returns when it has ended."""
     pidfd = os.pidfd_open(pid)
     try:
         signal.pidfd_send_signal(pidfd, signal.SIGKILL)

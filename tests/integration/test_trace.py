@@ -18,7 +18,7 @@ from dockmagic_runtime.model.network import Attachment, NetworkSpec, Pool
 from dockmagic_runtime.model.topology import Hop, Route, Trace
 
 from .conftest import collect
-from .test_survival import supervisor_of
+from .losing import proxy_of
 from .waiting import eventually
 
 pytestmark = [pytest.mark.root, pytest.mark.network]
@@ -267,19 +267,19 @@ def test_a_server_that_ends_connections_is_told_from_one_that_is_not_there(engin
 
 
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
-def test_a_supervisor_that_stands_still_is_told_from_one_that_passes_on(
+def test_a_proxy_that_stands_still_is_told_from_one_that_passes_on(
     engine: Engine, protocol: str
 ) -> None:
     port = started(engine, listening("sleep", "99", protocol=protocol))
-    supervisor = supervisor_of(engine.container("one").pid)
-    os.kill(supervisor, signal.SIGSTOP)
+    proxy = proxy_of(engine, "one")
+    os.kill(proxy, signal.SIGSTOP)
     try:
         here, own = engine.trace(f"localhost:{port}/{protocol}").routes
     finally:
-        os.kill(supervisor, signal.SIGCONT)
+        os.kill(proxy, signal.SIGCONT)
     assert kinds(here) == ["client", "proxy"]
-    assert "the supervisor does not take the" in here.failure
-    assert kinds(own)[:2] == ["client", "rule"]  # which needs no supervisor
+    assert "the port proxy does not take the" in here.failure
+    assert kinds(own)[:2] == ["client", "rule"]  # which needs no proxy
 
 
 def test_a_paused_container_takes_connections_and_says_nothing(engine: Engine, port: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dockmagic_runtime.containers.events import events_of
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.registry import Registry
-from dockmagic_runtime.errors import Conflict, DockmagicError
+from dockmagic_runtime.errors import Conflict
 from dockmagic_runtime.model.container import Status
 from dockmagic_runtime.supervisor.handle import Process
 
@@ -24,11 +24,13 @@ def attach(registry: Registry, record: Record) -> Process:
 
 def attached_again(registry: Registry, record: Record) -> Process | None:
     """Its supervisor was killed: attached to the next one, unless it is over."""
-    process = rejoined(registry, record)
-    try:
-        return process.await_attached() if process else None
-    except DockmagicError:
-        return None  # it has ended or was paused meanwhile
+    while (process := rejoined(registry, record)) is not None:
+        try:
+            return process.await_attached()
+        except Conflict:
+            if not process.was_lost:  # we were not still in the queue of the one that was killed
+                return None  # it has ended or was paused meanwhile
+    return None
 
 
 def rejoined(registry: Registry, record: Record) -> Process | None:

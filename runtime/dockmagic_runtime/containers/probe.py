@@ -23,7 +23,7 @@ NOUNS = {"tcp": "connection", "udp": "datagram"}
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
     """`source` is where it came from, unless it was refused. `is_held`: it still waits in the
-    socket that holds the port, because the supervisor does not take it."""
+    socket that holds the port, because the port proxy does not take it."""
 
     source: tuple[str, int]
     failure: str = ""
@@ -44,7 +44,7 @@ def sent(way: Way) -> Iterator[Probe]:
         if not failure and way.kind == "proxy":
             is_held = _waits_on(probe, way)
         if is_held:
-            failure = f"the supervisor does not take the {NOUNS[way.protocol]} from its socket"
+            failure = f"the port proxy does not take the {NOUNS[way.protocol]} from its socket"
         elif not failure and (way.kind == "proxy" or way.protocol == "udp"):
             failure = _refusal(probe, way.protocol)
         host, port, *_ = probe.getsockname()
@@ -66,7 +66,7 @@ def _send(probe: socket.socket, way: Way) -> str:
 
 
 def _waits_on(probe: socket.socket, way: Way) -> bool:
-    """Whether nobody takes it: the kernel accepts for a supervisor that stands still as well."""
+    """Whether nobody takes it: the kernel accepts for a proxy that stands still as well."""
     deadline = time.monotonic() + _PATIENCE
     while _is_waiting(probe, way):
         if time.monotonic() > deadline:

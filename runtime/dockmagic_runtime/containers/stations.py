@@ -85,7 +85,7 @@ def _element(way: Way) -> str:
 
 
 def _proxy(goal: Goal, way: Way, seen: Seen) -> Hop:
-    held = f"a socket of {goal.name}'s supervisor holds the port"
+    held = f"{goal.name}'s port proxy holds the port"
     if seen.probe.is_held:
         return Hop(kind="proxy", what=held, detail=f"where the {NOUNS[way.protocol]} waits")
     if not seen.has_come_through:

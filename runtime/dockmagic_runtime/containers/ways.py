@@ -1,7 +1,7 @@
 """Where a connection to a container leads, before it is tried: whose port it is, and by what way.
 
-netfilter never translates what is for loopback, and IPv6 only into IPv6; the supervisor's port
-proxy serves both. So one port may be reached by two ways, which depend on the address.
+netfilter never translates what is for loopback, and IPv6 only into IPv6; the port proxy
+serves both. So one port may be reached by two ways, which depend on the address.
 """
 
 from __future__ import annotations

@@ -115,5 +115,6 @@ SYSCALLS: Final[dict[str, tuple[int, int]]] = {
     "fsmount": (432, 432),
     "close_range": (436, 436),
     "openat2": (437, 437),
+    "pidfd_getfd": (438, 438),
     "mount_setattr": (442, 442),
 }

@@ -10,6 +10,8 @@ import signal
 import struct
 from typing import Final
 
+from dockmagic_runtime.linux.syscalls import call
+
 # linux/pidfd.h: _IOWR(0xFF, 11, struct pidfd_info), as long as it was in its first version
 _GET_INFO: Final = 0xC040FF0B
 _INFO: Final = struct.Struct("QQ11Ii")  # mask, control group, ids, exit status
@@ -66,6 +68,11 @@ def exit_status(pid: int, pidfd: int) -> int | None:
         return None
     mask, *_, status = _INFO.unpack(info)
     return int(status) if mask & _INFO_EXIT else None
+
+
+def descriptor_of(pidfd: int, fd: int) -> int:
+    """A descriptor of another process, as one of ours; the kernel makes it close-on-exec."""
+    return call("pidfd_getfd", pidfd, fd, 0)
 
 
 def _is_there(pidfd: int) -> bool:

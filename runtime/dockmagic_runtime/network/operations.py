@@ -26,9 +26,10 @@ from dockmagic_runtime.sandbox.operation import Context, UndoneByKernel, operati
 # keys of `Context.resources`
 HELD = "held ports"  # list of HeldPort
 PORTS = "ports"  # as bound: (host address, host port, container port, protocol)
+FETCHED = "held ports of the proxy"  # of a supervisor that was killed
 TAKEN = "ports that others have taken"  # why, in words
-SERVERS = "servers"  # callables that want the supervisor's selector once the program runs
-_PROXY = "port proxy"
+SERVERS = "servers"  # callables that want a selector once the program runs
+PROXY = "port proxy"  # what serves them, to be closed at the end
 NETFILTER = "netfilter"
 
 
@@ -168,10 +169,14 @@ class HoldPorts:
         )
 
     def resume(self, context: Context) -> None:
-        """`ports` are those that were held. One that others have by now stays theirs: netfilter
-        leads to the container all the same, only loopback does not."""
-        held: list[HeldPort] = []
+        """`ports` are those that were held, and are by who has been found to have the sockets.
+        One that others have by now stays theirs: netfilter leads to the container all the same,
+        only loopback does not."""
+        held: list[HeldPort] = context.resources.pop(FETCHED, [])
+        known = {(one.host_ip, one.host_port, one.protocol) for one in held}
         for one in self.ports:
+            if (one[0], one[1], one[3]) in known:
+                continue
             try:
                 held += hold((one,))
             except DockmagicError as error:
@@ -284,12 +289,12 @@ class PublishPorts:
 
     def _server(self, context: Context) -> Callable[[BaseSelector], None]:
         def serve(selector: BaseSelector) -> None:
-            context.resources[_PROXY] = PortProxy(selector, context.resources[HELD], self.address)
+            context.resources[PROXY] = PortProxy(selector, context.resources[HELD], self.address)
 
         return serve
 
     def undo(self, context: Context) -> None:
-        proxy = context.resources.pop(_PROXY, None)
+        proxy = context.resources.pop(PROXY, None)
         if proxy is not None:
             proxy.close()
         taken = published(context, self.address, self.address6)

@@ -46,14 +46,6 @@ def note(run: str, program: Program) -> None:
     os.rename(temporary, f"{run}/{_NAME}")
 
 
-def forget(run: str) -> None:
-    """Idempotent."""
-    try:
-        os.unlink(f"{run}/{_NAME}")
-    except FileNotFoundError:
-        pass  # of a program that would have ended with its supervisor
-
-
 def noted(run: str) -> Program | None:
     """The program of the note, whether or not it runs."""
     try:

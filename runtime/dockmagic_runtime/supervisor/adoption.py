@@ -21,7 +21,8 @@ from typing import Any
 
 from dockmagic_runtime.errors import Conflict
 from dockmagic_runtime.linux.cgroups import Cgroup
-from dockmagic_runtime.network.operations import TAKEN
+from dockmagic_runtime.network import keepers
+from dockmagic_runtime.network.operations import FETCHED, TAKEN
 from dockmagic_runtime.sandbox.operation import Context, from_wire
 from dockmagic_runtime.store.programs import Program
 from dockmagic_runtime.supervisor import place, state
@@ -55,6 +56,9 @@ class Adopter(Midwife):
         context = Context(
             self.linux, init_pid=program.pid, netns_fd=pidfd, resources=dict(self.facts)
         )
+        keeper = keepers.noted(self.order.run)
+        if keeper is not None:
+            context.resources[FETCHED] = keeper.fetch()
         operations: tuple[Any, ...] = from_wire(self.order.resumed)
         for one in operations:
             one.resume(context)

@@ -1,13 +1,11 @@
 """One thread, one epoll: every descriptor of a supervisor has a callback.
 
-`watch(fd, events, callback)`: the callback gets the event mask. Rooms below that know the
-standard library's selectors (the port proxy) get one, nested: its epoll is watched by this one.
+`watch(fd, events, callback)`: the callback gets the event mask.
 """
 
 from __future__ import annotations
 
 import select
-import selectors
 import time
 from collections.abc import Callable
 from typing import Final
@@ -40,7 +38,6 @@ class Loop:
         self._epoll = select.epoll()
         self._callbacks: dict[int, Callback] = {}
         self._timers: list[Timer] = []
-        self._selector: selectors.BaseSelector | None = None
         self._running = False
 
     def watch(self, fd: int, events: int, callback: Callback) -> None:
@@ -58,15 +55,6 @@ class Loop:
         """
         if self._callbacks.pop(fd, None) is not None:
             self._epoll.unregister(fd)
-
-    @property
-    def selector(self) -> selectors.BaseSelector:
-        """A selector whose `key.data` are callbacks like ours."""
-        if self._selector is None:
-            made = selectors.EpollSelector()
-            self._selector = made
-            self.watch(made.fileno(), READ, lambda _events: _serve(made))
-        return self._selector
 
     def after(self, seconds: float, action: Callable[[], None]) -> Timer:
         timer = Timer(self._timers, time.monotonic() + seconds, action)
@@ -102,9 +90,3 @@ class Loop:
             if timer in self._timers:  # not cancelled by one before it
                 self._timers.remove(timer)
                 timer.action()
-
-
-def _serve(selector: selectors.BaseSelector) -> None:
-    for key, events in selector.select(0):
-        if selector.get_map().get(key.fd) is key:
-            key.data(events)

@@ -15,7 +15,7 @@ from typing import Any, Final, NoReturn
 from dockmagic_runtime.linux.constants import PR_SET_PDEATHSIG
 from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.sandbox.operation import from_wire
-from dockmagic_runtime.supervisor.forks import rename_process
+from dockmagic_runtime.supervisor.forks import close_all_but, rename_process
 from dockmagic_runtime.supervisor.loop import READ, Loop
 
 SOCKETS: Final = ("names over UDP", "names over TCP")  # among the descriptors of a start
@@ -70,7 +70,7 @@ class Names:
             if os.getppid() == parent:  # it was not killed before the line above
                 gc.enable()
                 rename_process(PROCESS_NAME)
-                _close_all_but((*self._sockets, self._pidfd))
+                close_all_but((*self._sockets, self._pidfd))
                 served: Any = from_wire([self._wire])[0]
                 served.run(self._linux, self._pidfd, *self._sockets)
                 os._exit(0)
@@ -99,12 +99,3 @@ class Names:
             self._bury()
         for fd in self._sockets:
             os.close(fd)
-
-
-def _close_all_but(kept: tuple[int, ...]) -> None:
-    """Locks and clients are the supervisor's: who holds them tells that it is alive."""
-    low = 3
-    for fd in sorted(kept):
-        os.closerange(low, fd)
-        low = fd + 1
-    os.closerange(low, os.sysconf("SC_OPEN_MAX"))

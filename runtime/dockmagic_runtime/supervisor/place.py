@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from dockmagic_runtime.errors import Conflict
-from dockmagic_runtime.store import locks, programs
+from dockmagic_runtime.store import locks
 from dockmagic_runtime.volumes.unused import remove_unused
 
 _ATTEMPTS: Final = 50
@@ -55,8 +55,9 @@ def _listen(path: str) -> int:
 def leave(run: str, lock: int, listener: int) -> None:
     """Take what is in the directory and itself away, then drop the lock."""
     os.close(listener)
-    os.unlink(f"{run}/sock")
-    programs.forget(run)
+    for name in os.listdir(run):
+        if name != "lock":
+            os.unlink(f"{run}/{name}")
     os.unlink(f"{run}/lock")
     os.rmdir(run)
     os.close(lock)

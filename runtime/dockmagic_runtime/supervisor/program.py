@@ -12,9 +12,11 @@ from typing import Any, Final, Protocol
 
 from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.linux.processes import exit_status
+from dockmagic_runtime.network.operations import HELD, PROXY, SERVERS
 from dockmagic_runtime.sandbox.operation import Context, Kept
 from dockmagic_runtime.supervisor.client import Client
 from dockmagic_runtime.supervisor.delivery import Delivered, take_over
+from dockmagic_runtime.supervisor.doors import Doors
 from dockmagic_runtime.supervisor.execution import Execution, exit_code
 from dockmagic_runtime.supervisor.loop import READ, Loop
 from dockmagic_runtime.supervisor.names import SOCKETS, Names
@@ -114,10 +116,12 @@ class Program:
         if self.cgroup is not None:
             self._oom_kills = self.cgroup.oom_events()
 
-    def serve(self) -> None:
-        """Let the operations of the start that answer for something do so, in our loop."""
-        for serve in self.context.resources.pop("servers", ()):
-            serve(self._loop.selector)
+    def serve(self, run: str) -> None:
+        """Let the ports that the start has published be served, if there are any. `run` is the
+        container's run directory."""
+        resources = self.context.resources
+        for serve in resources.pop(SERVERS, ()):
+            resources[PROXY] = Doors(self._loop, serve, resources[HELD], self.pidfd, run)
 
     def keep(self, one: Any) -> None:
         """An operation that was carried out here and now: it is undone at the end."""

@@ -84,7 +84,7 @@ def _settle(
     except Exception as error:
         _with_helper(supervisor, program.pidfd, reverse, lambda _error: None)
         return child.describe_error(error)
-    program.serve()
+    program.serve(supervisor.order.run)
     ports = program.context.resources.get("ports", ())
     supervisor.record(**{**endpoint, "ports": ports})
     return None

@@ -112,7 +112,7 @@ class Supervisor:
 
     def _care_for(self, program: Program) -> None:
         """What only some containers need: published ports, limited memory, checks of health."""
-        program.serve()
+        program.serve(self.order.run)
         if self.order.watches_memory:
             program.watch_memory()
         goes_on = bool(self.order.adopts) and self._last_program is None

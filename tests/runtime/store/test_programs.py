@@ -56,13 +56,6 @@ def test_another_process_with_the_number_is_no_survivor(tmp_path: Path, program:
     assert programs.survivor(str(tmp_path)) is None
 
 
-def test_a_note_is_forgotten_once_or_twice(tmp_path: Path, program: Program) -> None:
-    programs.note(str(tmp_path), program)
-    programs.forget(str(tmp_path))
-    programs.forget(str(tmp_path))
-    assert programs.noted(str(tmp_path)) is None
-
-
 def test_it_is_ended_once_or_twice(tmp_path: Path, program: Program) -> None:
     programs.end(str(tmp_path))
     programs.note(str(tmp_path), program)

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import os
-import selectors
 import socket
 from collections.abc import Iterator
 
@@ -96,16 +94,3 @@ def test_a_timer_may_cancel_another_that_is_due_too(loop: Loop) -> None:
     second = loop.after(0, lambda: fired.append("two"))
     loop.run()
     assert fired == ["one"]
-
-
-def test_a_selector_is_served_inside_the_loop(loop: Loop) -> None:
-    reader, writer = os.pipe()
-    try:
-        loop.selector.register(reader, selectors.EVENT_READ, lambda _events: loop.stop())
-        os.write(writer, b"x")
-        loop.run()
-        loop.selector.unregister(reader)
-    finally:
-        loop.selector.close()
-        os.close(reader)
-        os.close(writer)
