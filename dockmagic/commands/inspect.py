@@ -52,6 +52,10 @@ class Inspected(Result):
     failed: tuple[DockmagicError, ...] = ()
 
     @property
+    def has_empty_lines(self) -> bool:
+        return self.printed is not None  # Docker ends what a template made with a line's end
+
+    @property
     def errors(self) -> tuple[DockmagicError, ...]:
         return self.failed
 

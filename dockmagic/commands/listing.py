@@ -56,6 +56,10 @@ class Listing(Result):
             return self._formatted()
         return self._table([(column.heading, column.field) for column in self.columns])
 
+    @property
+    def has_empty_lines(self) -> bool:
+        return bool(self.format and self.fields)
+
     def stable(self) -> str:
         if self.quiet or self.format or self.in_full:
             return self.text()

@@ -53,8 +53,13 @@ class Result:
     def chunks(self) -> Iterator[Chunk]:
         """`text()` in the streams it belongs to."""
         text = self.text()
-        if text:
+        if text or self.has_empty_lines:
             yield Chunk("stdout", f"{text}\n".encode())
+
+    @property
+    def has_empty_lines(self) -> bool:
+        """Whether a text that is empty is a line all the same."""
+        return False
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         return iter(self.rows())

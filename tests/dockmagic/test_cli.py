@@ -57,6 +57,12 @@ def test_ps_has_exactly_dockers_columns(dockmagic: Any, engine: Any) -> None:
     )
 
 
+def test_what_a_template_makes_is_a_line_even_if_it_is_empty(dockmagic: Any) -> None:
+    assert dockmagic(["ps", "--format", "{{.Mounts}}"]) == (0, "", "")
+    dockmagic("run -d --name web httpd")
+    assert dockmagic(["ps", "--format", "{{.Mounts}}"]) == (0, "\n", "")
+
+
 def test_quiet_prints_ids_only(dockmagic: Any) -> None:
     dockmagic("create --name one httpd")
     dockmagic("run -d --name two httpd")
