@@ -16,6 +16,7 @@ import select
 import signal
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
 
@@ -63,13 +64,15 @@ class Midwife:
 
     `owner` is a socket of the engine that asked for it; at a restart there is none, and the
     supervisor has the container's place already. `limits` are an operation that was asked for
-    since the plan was made, as on the wire.
+    since the plan was made, as on the wire. `forked` is told of the child that is about to become
+    the program: should this process be killed, nobody else would know of it.
     """
 
     linux: Linux
     order: Order
     request: bytes
     facts: dict[str, Any]
+    forked: Callable[[int], None]
     owner: int = -1
     restarts: int = 0
     limits: list[list[Any]] = field(default_factory=list)
@@ -114,7 +117,7 @@ class Midwife:
             )
             undo.callback(ends.close)
             context = Context(self.linux, resources=dict(self.facts))
-            pid, trace = carry_out(self.linux, plan, ends, context, undo)
+            pid, trace = carry_out(self.linux, plan, ends, context, undo, self.forked)
             newborn = Newborn(
                 pid=pid,
                 started=time.time(),
@@ -198,7 +201,12 @@ class Midwife:
 
 
 def carry_out(
-    linux: Linux, plan: SandboxPlan, ends: Ends, context: Context, undo: contextlib.ExitStack
+    linux: Linux,
+    plan: SandboxPlan,
+    ends: Ends,
+    context: Context,
+    undo: contextlib.ExitStack,
+    forked: Callable[[int], None],
 ) -> tuple[int, Trace]:
     """From the plan to a program that runs: its pid and how long each operation took."""
     warm(plan.process)
@@ -207,6 +215,7 @@ def carry_out(
     with ours:
         with theirs:
             pid = _fork(linux, plan, context, ends, ours, theirs)
+            forked(pid)
         undo.callback(_kill, pid, undo.enter_context(_closing(os.pidfd_open(pid))))
         context.init_pid = pid
         ends.close_child()

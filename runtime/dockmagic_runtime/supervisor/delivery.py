@@ -1,8 +1,9 @@
 """From the midwife to the supervisor: what outlives a start, over a SOCK_SEQPACKET pair.
 
-Descriptors travel in messages of their own, a bounded number in each; the last message says what
-they are. It is `marshal`'s: both sides are forks of one program, and its decoder touches less
-memory than JSON's. The request itself comes as a file in memory, read again when it is needed.
+The first message names the child that was forked. Descriptors travel in messages of their own, a
+bounded number in each; the last message says what they are. It is `marshal`'s: both sides are
+forks of one program, and its decoder touches less memory than JSON's. The request itself comes as
+a file in memory, read again when it is needed.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from dockmagic_runtime.errors import EngineBug
@@ -72,12 +74,14 @@ def first(linux: Linux, post: Post, tell: int, facts: dict[str, Any]) -> Deliver
         else:
             order = decode_order(letter.payload)
             kind = Adopter if order.adopts else Midwife
-            _deliver(kind(linux, order, letter.payload, facts, owner=letter.owner), channel)
+            forked = partial(_tell_of, channel)
+            midwife = kind(linux, order, letter.payload, facts, forked, owner=letter.owner)
+            _deliver(midwife, channel)
 
-    channel, midwife = fork_helper(linux, work)
+    channel, helper = fork_helper(linux, work)
     post.leave()
     os.close(tell)
-    return receive(channel, midwife)
+    return receive(channel, helper)
 
 
 def again(
@@ -93,7 +97,8 @@ def again(
 
     def work(channel: socket.socket) -> None:
         plan = read_request(request)
-        midwife = Midwife(linux, order, plan, facts, restarts=restarts, limits=limits)
+        forked = partial(_tell_of, channel)
+        midwife = Midwife(linux, order, plan, facts, forked, restarts=restarts, limits=limits)
         _deliver(midwife, channel)
 
     return receive(*fork_helper(linux, work))
@@ -121,6 +126,10 @@ def read_request(fd: int) -> bytes:
 
 
 # ------------------------------------------------------------------ the midwife's side
+
+
+def _tell_of(channel: socket.socket, pid: int) -> None:
+    channel.send(b"P%d" % pid)
 
 
 def _deliver(midwife: Midwife, channel: socket.socket) -> None:
@@ -186,17 +195,24 @@ def _kept(newborn: Newborn) -> Iterator[Package]:
 
 
 def receive(channel: socket.socket, midwife: int) -> Delivered | None:
-    """What `send` has sent; None when there is nothing to take over."""
+    """What `send` has sent; None when there is nothing to take over: the midwife has failed and
+    has said so, or was killed. What she had forked does not go on without anybody who knows."""
     fds: list[int] = []
+    pid = 0
     while True:
         message, more = receive_fds(channel, _LIMIT, _MOST)
         fds += more
-        if message[:1] == b"B":
+        if message[:1] == b"P":
+            pid = int(message[1:])
+        elif message[:1] == b"B":
             return _delivered(channel, midwife, marshal.loads(message[1:]), fds)
-        if not message:
+        elif not message:
             channel.close()
             os.waitpid(midwife, 0)
-            return None  # it failed and has said so; or was killed, then its child dies with us
+            if pid:
+                os.kill(pid, signal.SIGKILL)  # our child: its number is its own until we wait
+                os.waitpid(pid, 0)
+            return None
 
 
 def _delivered(channel: socket.socket, midwife: int, header: Any, fds: list[int]) -> Delivered:

@@ -7,6 +7,9 @@ import resource
 import socket
 from typing import Any
 
+import pytest
+
+from dockmagic_runtime.linux.processes import has_ended
 from dockmagic_runtime.supervisor import delivery
 from dockmagic_runtime.supervisor.delivery import Header
 
@@ -66,3 +69,17 @@ def test_a_midwife_that_ends_without_a_word_leaves_nothing_to_take_over() -> Non
     theirs.close()
     pid = os.posix_spawn("/bin/true", ["true"], {})
     assert delivery.receive(ours, pid) is None
+
+
+def test_the_child_of_a_midwife_that_was_killed_ends() -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    child = os.posix_spawn("/bin/sleep", ["sleep", "1000"], {})
+    pidfd = os.pidfd_open(child)
+    midwife = os.posix_spawn("/bin/true", ["true"], {})
+    with theirs:
+        theirs.send(b"P%d" % child)
+    assert delivery.receive(ours, midwife) is None
+    assert has_ended(pidfd)
+    os.close(pidfd)
+    with pytest.raises(ChildProcessError):
+        os.waitpid(child, 0)
