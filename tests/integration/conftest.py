@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from dockmagic_runtime import Engine
+from dockmagic_runtime.linux import constants as c
+from dockmagic_runtime.linux.syscalls import Kernel
 from dockmagic_runtime.model.container import ContainerSpec
 from dockmagic_runtime.model.events import BuildDone, BuildRequest
 from dockmagic_runtime.store import locks
@@ -122,3 +127,26 @@ def await_page(url: str, seconds: float = 20) -> str:
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.05)
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Engine]:
+    """An engine whose area is a file system of 48 MiB."""
+    linux, root = Kernel(), str(tmp_path / "small")
+    os.mkdir(root)
+    linux.mount("tmpfs", root, "tmpfs", 0, "size=48m")
+    try:
+        with Engine(root, catalogue="always") as engine:
+            list(engine.pull("busybox"))
+            yield engine
+            engine.uninstall()
+    finally:
+        linux.umount(root, c.MNT_DETACH)
+
+
+def fill(directory: Path) -> Path:
+    path = directory / "filler"
+    with path.open("wb", buffering=0) as stream, contextlib.suppress(OSError):
+        while stream.write(bytes(4096)):
+            pass
+    return path

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import resource
 import socket
@@ -15,13 +14,11 @@ import pytest
 from dockmagic import commands
 from dockmagic_runtime import Engine
 from dockmagic_runtime.errors import DockmagicError
-from dockmagic_runtime.linux import constants as c
 from dockmagic_runtime.linux.removal import remove_tree
-from dockmagic_runtime.linux.syscalls import Kernel
 from dockmagic_runtime.model.container import ContainerSpec, ExecSpec, Resources, Status
 from dockmagic_runtime.testing.trees import deepen
 
-from .conftest import Build, Ended, Run, collect
+from .conftest import Build, Ended, Run, collect, fill
 from .test_lifecycle import shell, start, supervisor_of
 from .waiting import eventually
 
@@ -317,29 +314,6 @@ def test_an_image_of_hostile_words_is_shown_and_never_obeyed(engine: Engine, bui
 
 
 # ------------------------------------------------------------------ a full disk
-
-
-@pytest.fixture
-def small(tmp_path: Path) -> Iterator[Engine]:
-    """An engine whose area is a file system of 48 MiB."""
-    linux, root = Kernel(), str(tmp_path / "small")
-    os.mkdir(root)
-    linux.mount("tmpfs", root, "tmpfs", 0, "size=48m")
-    try:
-        with Engine(root, catalogue="always") as engine:
-            list(engine.pull("busybox"))
-            yield engine
-            engine.uninstall()
-    finally:
-        linux.umount(root, c.MNT_DETACH)
-
-
-def fill(directory: Path) -> Path:
-    path = directory / "filler"
-    with path.open("wb", buffering=0) as stream, contextlib.suppress(OSError):
-        while stream.write(bytes(4096)):
-            pass
-    return path
 
 
 def test_on_a_full_disk_containers_go_on_and_can_be_looked_at_stopped_and_removed(

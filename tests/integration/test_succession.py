@@ -14,10 +14,12 @@ from dockmagic_runtime.containers import adopt
 from dockmagic_runtime.errors import Conflict, EngineBug
 from dockmagic_runtime.linux.processes import has_ended
 from dockmagic_runtime.model.container import Mount, PortMapping, RestartPolicy, Status
+from dockmagic_runtime.model.network import NetworkSpec, Pool
 from dockmagic_runtime.store import programs
 
+from .conftest import fill
 from .losing import kill_supervisor, supervisor_of
-from .test_successors import PORT, WEB, _answers, page, start
+from .test_successors import PORT, WEB, _answers, on_front, page, shell, start
 from .waiting import eventually
 
 pytestmark = [pytest.mark.root, pytest.mark.network]
@@ -93,6 +95,18 @@ def test_the_source_of_a_mount_is_not_made_again(engine: Engine, tmp_path: Path)
     kill_supervisor(engine, "web")
     found = engine.container("web")
     assert (found.status, found.pid, found.error) == (Status.RUNNING, web.pid, "")
+
+
+def test_on_a_full_disk_it_is_taken_over_too(small: Engine, own_subnets: None) -> None:
+    small.create_network(NetworkSpec(name="front", pools=(Pool(subnet="10.213.7.0/24"),)))
+    web = start(small, **on_front())
+    filler = fill(small.area.root)
+    kill_supervisor(small, "web")
+    found = small.container("web")
+    assert (found.status, found.pid) == (Status.RUNNING, web.pid)
+    assert "10.213.7.2" in shell(small, "nslookup web")
+    filler.unlink()
+    small.remove("web", force=True)
 
 
 # ------------------------------------------------------------------ who sees to it

@@ -260,7 +260,9 @@ class RegisterEndpoint:
         endpoints.write(self.networks, self.network_id, self.container_id, entry)
 
     def resume(self, context: Context) -> None:
-        self.execute(context)
+        """Written at the start, and there: on a full disk it could not be written again."""
+        if not endpoints.is_known(self.networks, self.network_id, self.container_id):
+            self.execute(context)
 
     def keep(self, context: Context) -> tuple[None, tuple[int, ...]]:
         return None, ()

@@ -58,6 +58,10 @@ def write(networks: str, network_id: str, container_id: str, endpoint: Endpoint)
     os.utime(networks)  # "somebody came or went": see `zone`
 
 
+def is_known(networks: str, network_id: str, container_id: str) -> bool:
+    return os.path.exists(f"{directory(networks, network_id)}/{container_id}{_SUFFIX}")
+
+
 def remove(networks: str, network_id: str, container_id: str) -> None:
     """Forget it. Idempotent."""
     try:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 from dockmagic_runtime.network.nft import Published
 from dockmagic_runtime.store import programs
+from dockmagic_runtime.store.small_files import write_whole
 
 _NAME = "ports.json"
 
@@ -21,13 +22,7 @@ _NAME = "ports.json"
 def write(run: str, published: tuple[Published, ...]) -> None:
     """Into the container's run directory, whole or not at all."""
     rows = [(o.host_ip, o.host_port, o.protocol, o.address, o.port) for o in published]
-    temporary = f"{run}/{_NAME}.new"
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(fd, json.dumps(rows).encode())
-    finally:
-        os.close(fd)
-    os.rename(temporary, f"{run}/{_NAME}")
+    write_whole(f"{run}/{_NAME}", json.dumps(rows).encode())
 
 
 def remove(run: str) -> None:

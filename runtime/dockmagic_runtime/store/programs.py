@@ -16,6 +16,7 @@ from typing import Final
 
 from dockmagic_runtime.linux.processes import await_end, open_process
 from dockmagic_runtime.store import locks
+from dockmagic_runtime.store.small_files import write_whole
 
 _NAME: Final = "program.json"
 _LOCK: Final = "lock"
@@ -37,13 +38,7 @@ class Program:
 
 def note(run: str, program: Program) -> None:
     """Into the container's run directory, whole or not at all."""
-    temporary = f"{run}/{_NAME}.new"
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(fd, json.dumps(asdict(program)).encode())
-    finally:
-        os.close(fd)
-    os.rename(temporary, f"{run}/{_NAME}")
+    write_whole(f"{run}/{_NAME}", json.dumps(asdict(program)).encode())
 
 
 def noted(run: str) -> Program | None:
