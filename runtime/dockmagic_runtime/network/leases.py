@@ -65,6 +65,7 @@ def _choose(connection: sqlite3.Connection, network: Network, address: str) -> i
     if address:
         number = number_of(address)
         spared |= {block.first, block.last}
+        spared |= {block.first, block.last}  # the network's own address and broadcast
         if number in spared or _is_taken(connection, network.id, number):
             raise Conflict("Address already in use", hint=f"{address} on network {network.name}")
         return number
@@ -130,6 +131,7 @@ def _choose6(connection: sqlite3.Connection, network: Network, number: int, addr
     block = Block.parse(network.subnet6)
     if address6:
         asked = address_of(number_of(address6), 128)
+        spared |= {block.first}
         if number_of(asked) in spared or _is_taken6(connection, network.id, asked):
             raise Conflict("Address already in use", hint=f"{asked} on network {network.name}")
         return asked

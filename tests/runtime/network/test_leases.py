@@ -91,6 +91,24 @@ def test_a_full_network_says_so(connection: sqlite3.Connection) -> None:
     assert allocate(connection, SMALL, "one more") == "192.168.0.4"
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"address": "192.168.0.0"},
+        {"address": "192.168.0.7"},
+        {"address": "192.168.0.1"},
+        {"address6": "fd00:1::"},
+        {"address6": "fd00:1::1"},
+    ],
+)
+def test_the_ends_of_a_subnet_and_the_gateway_are_nobodys(
+    connection: sqlite3.Connection, asked: dict[str, str]
+) -> None:
+    both = replace(SMALL, subnet6="fd00:1::/64", gateway6="fd00:1::1")
+    with pytest.raises(Conflict, match="Address already in use"):
+        allocate(connection, both, "a", **asked)
+
+
 def test_networks_do_not_mix(connection: sqlite3.Connection) -> None:
     allocate(connection, DEFAULT, "a")
     assert allocate(connection, SMALL, "a") == "192.168.0.2"
