@@ -15,7 +15,7 @@ from dockmagic.commands.references import familiar
 from dockmagic.commands.result import is_named
 from dockmagic.commands.table import ellipsis, quote
 from dockmagic_runtime.errors import NotFound
-from dockmagic_runtime.model.container import Container, PortMapping, Status
+from dockmagic_runtime.model.container import Container, Status
 
 if TYPE_CHECKING:
     from dockmagic_runtime.engine import Engine
@@ -172,50 +172,42 @@ def _aside(container: Container) -> list[str]:
 
 
 def port_texts(container: Container) -> list[str]:
-    """As Docker's client shows them: neighbours as one range where both sides have one number,
-    then what is published under another number, one by one."""
+    """As `docker ps` shows them: by the container's port, and as ranges where a port is the same
+    on both sides or is not published. A range comes where its last port has its place."""
     if not container.status.is_alive:
         return []
-    ranges: list[tuple[PortMapping, PortMapping]] = []
-    others: list[str] = []
-    open_ranges: dict[tuple[str, str], tuple[PortMapping, PortMapping]] = {}
-    for port in sorted(_all_ports(container), key=_port_order):
-        kind = (_host(port), port.protocol)
-        first, last = open_ranges.get(kind, (port, port))
-        if port.host_port not in (0, port.container_port):
-            others.append(str(port))
-        elif port.container_port <= last.container_port + 1:
-            open_ranges[kind] = (first, port)
-        else:
-            ranges.append((first, last))
-            open_ranges[kind] = (port, port)
-    return [*(_range(*one) for one in (*ranges, *open_ranges.values())), *others]
+    runs: dict[tuple[str, str], tuple[int, int]] = {}
+    over: list[str] = []
+    moved: list[str] = []  # published under another number: each on its own, and last
+    for number, host_ip, host_port, protocol in sorted(_ports(container)):
+        if host_port not in (0, number):
+            moved.append(f"{_host(host_ip)}:{host_port}->{number}/{protocol}")
+            continue
+        key = (host_ip, protocol)
+        first, last = runs.get(key, (number, number - 1))
+        if number != last + 1:
+            over.append(_range(*key, first, last))
+            first = number
+        runs[key] = (first, number)
+    return [*over, *(_range(*key, *run) for key, run in runs.items()), *moved]
 
 
-def _all_ports(container: Container) -> Iterator[PortMapping]:
-    """The published ones, and those that are exposed and no more."""
-    published = [port for port in container.ports if port.host_port]
-    yield from published
-    taken = {f"{port.container_port}/{port.protocol}" for port in published}
-    for text in container.exposed:
-        if text not in taken:
-            number, _, protocol = text.partition("/")
-            yield PortMapping(container_port=int(number), protocol=protocol)
+def _ports(container: Container) -> Iterator[tuple[int, str, int, str]]:
+    """Port of the container, address and port of the host, protocol; published ones and others."""
+    taken: set[str] = set()
+    for port in container.ports:
+        if port.host_port:
+            taken.add(f"{port.container_port}/{port.protocol}")
+            yield port.container_port, port.host_ip or "0.0.0.0", port.host_port, port.protocol
+    for number, _, protocol in (one.partition("/") for one in container.exposed):
+        if f"{number}/{protocol}" not in taken:
+            yield int(number), "", 0, protocol
 
 
-def _host(port: PortMapping) -> str:
-    return (port.host_ip or "0.0.0.0") if port.host_port else ""
+def _host(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
 
 
-def _port_order(port: PortMapping) -> tuple[int, str, int, str]:
-    return port.container_port, _host(port), port.host_port, port.protocol
-
-
-def _range(first: PortMapping, last: PortMapping) -> str:
-    low, high = first.container_port, last.container_port
-    numbers = f"{low}" if low == high else f"{low}-{high}"
-    if not first.host_port:
-        return f"{numbers}/{first.protocol}"
-    host = _host(first)
-    host = f"[{host}]" if ":" in host else host
-    return f"{host}:{numbers}->{numbers}/{first.protocol}"
+def _range(host_ip: str, protocol: str, first: int, last: int) -> str:
+    ports = str(first) if first == last else f"{first}-{last}"
+    return f"{_host(host_ip)}:{ports}->{ports}/{protocol}" if host_ip else f"{ports}/{protocol}"

@@ -10,6 +10,7 @@ import sys
 import termios
 import threading
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ from dockmagic.commands.quantities import ago
 from dockmagic.commands.result import Attached
 from dockmagic.terminal import KeyWatch, raw_terminal
 from dockmagic_runtime.errors import InvalidInput
+from dockmagic_runtime.model.container import PortMapping
 
 
 @pytest.fixture
@@ -71,6 +73,30 @@ def test_quiet_prints_ids_only(dockmagic: Any) -> None:
     assert dockmagic("ps -l -q --no-trunc") == (0, "02" * 32 + "\n", "")
     assert dockmagic("ps -aqn 1") == (0, "020202020202\n", "")
     assert dockmagic("images -q") == (0, "a" * 12 + "\n", "")
+
+
+def test_ps_orders_and_joins_ports_as_docker_does(dockmagic: Any, engine: Any) -> None:
+    """By the container's port. Only what has the same number on both sides becomes a range, which
+    comes with its last port; what has another number comes last."""
+    published = [
+        (8080, 80), (40171, 82), (8083, 83), (8084, 84), (7000, 7000), (7001, 7001), (53, 53),
+    ]  # fmt: skip
+    ports = [
+        PortMapping(container_port=inner, host_port=outer, host_ip=host_ip)
+        for host_ip in ("0.0.0.0", "::")
+        for outer, inner in published
+    ]
+    ports.append(PortMapping(container_port=110, host_port=110, host_ip="::1", protocol="udp"))
+    dockmagic("run -d --name web httpd")
+    exposed = ("443/tcp", "91/tcp", "92/tcp", "92/udp", "80/tcp")
+    engine.made["web"] = replace(engine.made["web"], ports=tuple(ports), exposed=exposed)
+    assert dockmagic("ps --format {{.Ports}}")[1] == (
+        "91-92/tcp, 0.0.0.0:53->53/tcp, [::]:53->53/tcp, "
+        "0.0.0.0:7000-7001->7000-7001/tcp, [::]:7000-7001->7000-7001/tcp, 443/tcp, 92/udp, "
+        "[::1]:110->110/udp, "
+        "0.0.0.0:8080->80/tcp, [::]:8080->80/tcp, 0.0.0.0:40171->82/tcp, [::]:40171->82/tcp, "
+        "0.0.0.0:8083->83/tcp, [::]:8083->83/tcp, 0.0.0.0:8084->84/tcp, [::]:8084->84/tcp\n"
+    )
 
 
 def test_an_empty_listing_is_its_heading(dockmagic: Any) -> None:
