@@ -61,7 +61,7 @@ def _networks(record: Record, now: State) -> dict[str, dict[str, Any]]:
     there = {one["name"]: (key, one) for key, one in now.networks.items()}
     return {
         one.network: _endpoint(record, one, *there.get(one.network, (one.network_id, {})))
-        for one in record.attachments
+        for one in sorted(record.attachments, key=lambda one: one.network)
     }
 
 
