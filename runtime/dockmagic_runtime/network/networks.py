@@ -185,28 +185,37 @@ class Networks:
         Elements that a killed supervisor left are deleted, missing ones are added. Does nothing
         when the area has no bridge, and so no containers on it.
         """
-        network = self._any_that_is_up()
-        if network is None:
+        known = [fabric_of(network) for network in self._some_that_are_up()]
+        if not known:
             return False
-        place, known = self.place, fabric_of(network)
+        place = self.place
         try:
             with needs_nftables(), Netlink(NETLINK_NETFILTER) as netlink:
-                return ensure_table(
-                    netlink, place.table, known, place.networks, place.run
-                ) or nft.set_right(netlink, place.table, lambda: records.alive(place.run))
+                installed = [
+                    ensure_table(netlink, place.table, one, place.networks, place.run)
+                    for one in known
+                ]
+                righted = nft.set_right(netlink, place.table, lambda: records.alive(place.run))
+                return righted or any(installed)
         except Unsupported:
             return False  # there is nothing to repair; who wants to be on a network is told
 
-    def _any_that_is_up(self) -> Network | None:
-        """The default network, or any other; None when none has its bridge."""
-        rows = self._database.rows(
-            "SELECT id, bridge FROM networks WHERE bridge != '' ORDER BY name != ? LIMIT 8", DEFAULT
-        )
+    def _some_that_are_up(self) -> list[Network]:
+        """The default network or any other that has its bridge, and one with IPv6: each family has
+        a table of its own, and one may be flushed without the other."""
         with Netlink() as netlink:
-            for network_id, bridge in rows:
-                if rtnl.find_link(netlink, bridge) is not None:
-                    with self._database.transaction() as connection:
-                        return catalog.by_id(connection, network_id)
+            found = [self._first_up(netlink, where) for where in ("", " AND subnet6 != ''")]
+        return list({one.id: one for one in found if one is not None}.values())
+
+    def _first_up(self, netlink: Netlink, where: str) -> Network | None:
+        rows = self._database.rows(
+            f"SELECT id, bridge FROM networks WHERE bridge != ''{where} ORDER BY name != ? LIMIT 8",
+            DEFAULT,
+        )
+        for network_id, bridge in rows:
+            if rtnl.find_link(netlink, bridge) is not None:
+                with self._database.transaction() as connection:
+                    return catalog.by_id(connection, network_id)
         return None
 
     def sweep(self) -> None:

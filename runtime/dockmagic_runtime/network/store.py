@@ -15,7 +15,7 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from dockmagic_runtime.errors import Conflict, Unsupported
@@ -47,6 +47,7 @@ from dockmagic_runtime.store.events import emit
 
 DEFAULT = "bridge"
 _HOST_LOCK = "/run/dockmagic.lock"
+_SHORTEST_PREFIX = 8
 
 
 class NetworkStore:
@@ -66,7 +67,8 @@ class NetworkStore:
     def everything(self) -> list[Network]:
         """By name; the three that are always there too."""
         for name in PREDEFINED:
-            self._predefined(name)
+            with suppress(Conflict):  # no addresses are left for `bridge`: it is told at a start
+                self._predefined(name)
         return catalog.everything(self._database)
 
     def _predefined(self, name: str) -> Network:
@@ -139,10 +141,14 @@ class NetworkStore:
                 nft.disconnect(netlink, self.place.table, fabric_of(network))
 
     def _used_on_host(self, netlink: Netlink, own: str = "") -> Iterator[Block]:
-        """What the host has routes to, except by the bridge `own`, and its name servers."""
+        """What the host has routes to, except by the bridge `own`, and its name servers.
+
+        A route to half of all addresses is a default route of a VPN's making, and says nothing of
+        who has them.
+        """
         link = rtnl.find_link(netlink, own) if own else None
         for first, length, index in rtnl.routes(netlink):
-            if link is None or index != link.index:
+            if length >= _SHORTEST_PREFIX and (link is None or index != link.index):
                 yield Block(first, length)
         for server in names.Resolver.parse(names.text_of(names.RESOLV_CONF)).servers:
             if ":" not in server:
@@ -159,6 +165,8 @@ class NetworkStore:
         definition.check(spec)
         if catalog.by_name(self._database, spec.name) is not None:  # before anything is made
             raise Conflict(f"network with name {spec.name} already exists")
+        if not definition.pool_of(spec, 32).subnet:
+            self._predefined(DEFAULT)  # the first pool is for it, whoever is made first
         transaction = self._database.transaction
         with Netlink() as netlink, locks.held(_HOST_LOCK), transaction() as connection:
             network = self._defined(connection, netlink, spec)

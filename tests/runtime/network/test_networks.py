@@ -17,6 +17,7 @@ from dockmagic_runtime.errors import Conflict
 from dockmagic_runtime.linux.netlink import open_for_others
 from dockmagic_runtime.linux.syscalls import Kernel
 from dockmagic_runtime.model.container import ContainerSpec, PortMapping
+from dockmagic_runtime.model.network import NetworkSpec, Pool
 from dockmagic_runtime.network import names
 from dockmagic_runtime.network.networks import Networks
 from dockmagic_runtime.network.operations import NETFILTER, PORTS
@@ -109,6 +110,33 @@ def test_the_default_network_is_chosen_once_and_its_bridge_is_up(rooms: Rooms) -
     )
     assert rooms.networks.default() == network
     assert Networks(rooms.area, rooms.database).default().subnet == network.subnet
+
+
+def test_the_first_pool_is_for_the_default_network(bare_host: int, rooms: Rooms) -> None:
+    made = rooms.networks.store.create(NetworkSpec(name="mine"))
+    assert made.subnet == "172.18.0.0/16"
+    assert rooms.networks.default().subnet == "172.17.0.0/16"
+
+
+def test_a_vpn_that_takes_all_traffic_leaves_the_pools(bare_host: int, rooms: Rooms) -> None:
+    for half in ("0.0.0.0/1", "128.0.0.0/1"):
+        ip("route", "add", half, "dev", "lo")
+    assert rooms.networks.default().subnet == "172.17.0.0/16"
+    chosen = NetworkSpec(name="mine", pools=(Pool(subnet="10.9.0.0/24"),))
+    assert rooms.networks.store.create(chosen).subnet == "10.9.0.0/24"
+
+
+def test_a_host_that_uses_all_pools_still_lists_and_makes_networks(
+    bare_host: int, rooms: Rooms
+) -> None:
+    for pool in ("172.16.0.0/12", "192.168.0.0/16"):
+        ip("route", "add", pool, "dev", "lo")
+    store = rooms.networks.store
+    assert [one.name for one in store.everything()] == ["host", "none"]
+    store.create(NetworkSpec(name="mine", pools=(Pool(subnet="10.9.0.0/24"),)))
+    with pytest.raises(Conflict, match="all predefined address pools"):
+        store.create(NetworkSpec(name="another"))
+    assert [one.name for one in store.everything()] == ["host", "mine", "none"]
 
 
 def test_two_areas_never_share_a_subnet(rooms: Rooms, tmp_path: Path) -> None:
@@ -254,6 +282,21 @@ def test_row_41_a_flushed_table_is_back_with_the_next_call(rooms: Rooms) -> None
         nft("delete", "table", "ip", rooms.area.nft_table)
         rooms.networks.repair()
         assert table(rooms.area) == before
+
+
+@pytest.mark.parametrize("flushed", [("ip",), ("ip6",), ("ip", "ip6")])
+def test_row_41_a_flushed_table_of_ipv6_is_back_whatever_the_first_network_has(
+    bare_host: int, rooms: Rooms, flushed: tuple[str, ...]
+) -> None:
+    rooms.networks.default()
+    six = NetworkSpec(name="six", ipv6=True)
+    bridge = rooms.networks.store.create(six).bridge
+    for family in flushed:
+        nft("delete", "table", family, rooms.area.nft_table)
+    assert rooms.networks.repair()
+    for family in ("ip", "ip6"):
+        assert f'"{bridge}"' in nft("list", "set", family, rooms.area.nft_table, "bridges")
+    assert not rooms.networks.repair()
 
 
 def test_elements_that_somebody_flushed_are_back_too(rooms: Rooms) -> None:
