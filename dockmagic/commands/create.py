@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from dockmagic.commands.container_flags import CONTAINER_FLAGS, container_spec
 from dockmagic.commands.flags import Arguments, Parser, switch
-from dockmagic.commands.modes import warnings
+from dockmagic.commands.modes import dropped, warnings
 from dockmagic.commands.pull import ensure_image
 from dockmagic.commands.result import Event, Started, notice
 from dockmagic_runtime.errors import Conflict
@@ -36,6 +36,7 @@ def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
     check_cidfile(arguments.flag("cidfile"))
     yield from (notice(f"WARNING: {text}") for text in warnings(spec))
     yield from ensure_image(engine, spec.image, spec.pull, quiet=arguments.flag("quiet"))
+    yield from (notice(f"WARNING: {text}") for text in dropped(engine, spec))
     container = engine.create(spec)
     write_cidfile(arguments.flag("cidfile"), container.id)
     yield Started(container)

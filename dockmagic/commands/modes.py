@@ -6,11 +6,15 @@ What contradicts a shared namespace, of the network too, is refused here in the 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 from dockmagic.commands.flags import Arguments, Flag, value
-from dockmagic_runtime.errors import InvalidInput
+from dockmagic_runtime.errors import InvalidInput, NotFound, Unsupported
 from dockmagic_runtime.model.container import ContainerSpec
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.engine import Engine
 
 MODE_FLAGS: tuple[Flag, ...] = (
     value("pid", help="Processes it sees: host or container:NAME, else its own"),
@@ -88,6 +92,17 @@ def _conflicts(spec: ContainerSpec) -> Iterator[str]:
         "port exposing and the container type network mode": spec.expose,
     }
     yield from (what for what, wanted in asked.items() if wanted)
+
+
+def dropped(engine: Engine, spec: ContainerSpec) -> Iterator[str]:
+    """What the host's firewall does to ports that are published."""
+    if not (spec.ports or spec.publish_all):
+        return
+    for name in dict.fromkeys((spec.network, *(one.network for one in spec.attachments))):
+        with suppress(NotFound, Unsupported):  # the start itself says so
+            if text := engine.network_warning(name):
+                yield text
+                return
 
 
 def warnings(spec: ContainerSpec) -> Iterator[str]:

@@ -10,7 +10,7 @@ from dockmagic.commands.container_flags import CONTAINER_FLAGS, container_spec
 from dockmagic.commands.create import check_cidfile, write_cidfile
 from dockmagic.commands.detach_keys import DETACH_KEYS
 from dockmagic.commands.flags import Arguments, Parser, switch
-from dockmagic.commands.modes import warnings
+from dockmagic.commands.modes import dropped, warnings
 from dockmagic.commands.pull import ensure_image
 from dockmagic.commands.result import Attached, Event, Started, notice
 from dockmagic_runtime.errors import StartFailed
@@ -52,6 +52,7 @@ def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
     check_cidfile(arguments.flag("cidfile"))
     yield from (notice(f"WARNING: {text}") for text in warnings(spec))
     yield from ensure_image(engine, spec.image, spec.pull, quiet=arguments.flag("quiet"))
+    yield from (notice(f"WARNING: {text}") for text in dropped(engine, spec))
     try:
         yield (
             _started(engine, spec, arguments)

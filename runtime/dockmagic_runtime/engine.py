@@ -412,7 +412,7 @@ class Engine(Rooms, ImageVerbs, NetworkVerbs):
 
     def info(self) -> dict[str, Any]:
         """Docker's facts about engine and machine, with warnings where something will not work."""
-        warning = self._networks.forward_warning()
+        warning = self._networks.warning()
         return info.info(
             self._registry,
             self._cgroups,

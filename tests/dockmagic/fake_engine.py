@@ -102,6 +102,7 @@ class FakeEngine:
         self.known = [make_image("docker.io/library/httpd:latest", "a")]
         self.process = FakeProcess(pieces=[("stdout", b"hello\n")])
         self.build_fails = False
+        self.dropped: dict[str, str] = {}  # networks whose packets a firewall drops: what it says
         self.closed = False
 
     def close(self) -> None:
@@ -322,6 +323,9 @@ class FakeEngine:
         made = Network(id="1" * 64, name="front", driver="bridge", bridge="dmfront",
                        subnet="172.19.0.0/16", gateway="172.19.0.1", created=NOW)  # fmt: skip
         return (made,)
+
+    def network_warning(self, name: str) -> str:
+        return self.dropped.get(name, "")
 
     def topology(self, name: str = "") -> Topology:
         self.calls.append(("topology", name))

@@ -99,6 +99,19 @@ def test_ps_orders_and_joins_ports_as_docker_does(dockmagic: Any, engine: Any) -
     )
 
 
+@pytest.mark.parametrize("line", ["run -d", "run", "create"])
+def test_who_publishes_is_told_of_a_firewall_that_drops(
+    dockmagic: Any, engine: Any, line: str
+) -> None:
+    engine.dropped["back"] = "all is lost. To allow it: iptables"
+    told = "WARNING: all is lost. To allow it: iptables"
+    networks = "--network front --network back"
+    assert told in dockmagic(f"{line} --name one {networks} -p 80:80 httpd")[2]
+    assert told in dockmagic(f"{line} --name two {networks} -P httpd")[2]
+    assert told not in dockmagic(f"{line} --name three {networks} httpd")[2]
+    assert told not in dockmagic(f"{line} --name four --network front -p 80:80 httpd")[2]
+
+
 def test_an_empty_listing_is_its_heading(dockmagic: Any) -> None:
     assert dockmagic("ps")[1] == (
         "CONTAINER ID   IMAGE     COMMAND   CREATED   STATUS    PORTS     NAMES\n"

@@ -28,11 +28,14 @@ class NetworkVerbs:
         return self._networks.store.create(spec)
 
     def network_warning(self, name: str) -> str:
-        """Why packets will not leave it, with the remedy; empty when nothing is in the way."""
+        """Why packets will not leave it, with the remedy; empty when nothing is in the way.
+
+        Raises NotFound, and Unsupported on a host without nftables.
+        """
         network = self.network(name)
         if not network.bridge or network.internal:
             return ""
-        return self._networks.forward_warning(network.bridge)
+        return self._networks.forward_warning(network.bridge, ipv6=bool(network.subnet6))
 
     def network(self, name: str) -> Network:
         """By name, id or unique prefix of an id. Raises NotFound."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from dockmagic_runtime.linux.netlink import Netlink, as_text, attributes
 from dockmagic_runtime.network import expressions as nft
 
-_FAMILY_NAMES = {nft.NFPROTO_INET: "inet", nft.NFPROTO_IPV4: "ip"}
+_FAMILY_NAMES = {nft.NFPROTO_INET: "inet", nft.NFPROTO_IPV4: "ip", nft.NFPROTO_IPV6: "ip6"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,18 +25,22 @@ def _as_chain(payload: bytes) -> _Chain:
     return _Chain(payload[0], as_text(found[1]), as_text(found[3]), drops)
 
 
-def forward_warning(netlink: Netlink, table: str, bridge: str) -> str:
+def forward_warning(netlink: Netlink, table: str, bridge: str, *, ipv6: bool = False) -> str:
     """Why containers will not reach the network, when the host's own firewall sees to that.
 
     An accept in our table cannot overrule a drop in another. Empty when nothing is in the way, or
-    when that table has a rule that names our bridge: then somebody has thought of it.
+    when that table has a rule that names our bridge: then somebody has thought of it. Tables of
+    IPv6 alone matter where the network has it.
     """
     chains = [_as_chain(answer.payload) for answer in netlink.dump(nft.get_chains())]
-    for chain in chains:
-        foreign = chain.family in _FAMILY_NAMES and chain.table != table
-        if foreign and chain.drops_forwarded and not _mentions(netlink, chain, bridge):
-            return _warning(chain, bridge, chains)
-    return ""
+    families = {*_FAMILY_NAMES} if ipv6 else {*_FAMILY_NAMES} - {nft.NFPROTO_IPV6}
+    dropping = [
+        chain
+        for chain in chains
+        if chain.family in families and chain.table != table
+        if chain.drops_forwarded and not _mentions(netlink, chain, bridge)
+    ]
+    return _warning(dropping, bridge, chains) if dropping else ""
 
 
 def _mentions(netlink: Netlink, chain: _Chain, bridge: str) -> bool:
@@ -45,18 +49,26 @@ def _mentions(netlink: Netlink, chain: _Chain, bridge: str) -> bool:
     return any(name in answer.payload for answer in listed_rules)
 
 
-def _warning(chain: _Chain, bridge: str, chains: list[_Chain]) -> str:
-    where = f"{_FAMILY_NAMES[chain.family]} {chain.table} {chain.name}"
-    if chain.name == "FORWARD":  # made by iptables, whose users know it by that name
-        has_docker = any(one.name == "DOCKER-USER" for one in chains)
-        place = "DOCKER-USER" if has_docker else "FORWARD"
-        remedy = [f"iptables -I {place} -{way} {bridge} -j ACCEPT" for way in "io"]
-    else:
-        remedy = [
-            f'nft insert rule {where} {way} "{bridge}" accept' for way in ("iifname", "oifname")
-        ]
+def _warning(dropping: list[_Chain], bridge: str, chains: list[_Chain]) -> str:
+    where = " and ".join(map(_place, dropping))
+    remedy = [command for chain in dropping for command in _remedy(chain, bridge, chains)]
     return (
         f"this host's firewall drops forwarded packets (policy drop in {where}): containers cannot "
         "reach the network and other machines cannot reach published ports. "
         f"To allow it: {'; '.join(remedy)}"
     )
+
+
+def _place(chain: _Chain) -> str:
+    return f"{_FAMILY_NAMES[chain.family]} {chain.table} {chain.name}"
+
+
+def _remedy(chain: _Chain, bridge: str, chains: list[_Chain]) -> list[str]:
+    if chain.name != "FORWARD":
+        ways = ("iifname", "oifname")
+        return [f'nft insert rule {_place(chain)} {way} "{bridge}" accept' for way in ways]
+    # made by iptables, whose users know it by that name
+    program = "ip6tables" if chain.family == nft.NFPROTO_IPV6 else "iptables"
+    has_docker = any(one.name == "DOCKER-USER" and one.family == chain.family for one in chains)
+    place = "DOCKER-USER" if has_docker else "FORWARD"
+    return [f"{program} -I {place} -{way} {bridge} -j ACCEPT" for way in "io"]

@@ -293,15 +293,16 @@ class Networks:
             link = rtnl.find_link(netlink, veth)
         return (link.tx_bytes, link.rx_bytes) if link else (0, 0)
 
-    def forward_warning(self, bridge: str = "") -> str:
-        """Why containers will not reach the network, and the remedy; empty when they will.
+    def forward_warning(self, bridge: str, *, ipv6: bool = False) -> str:
+        """Why containers behind it will not reach the network, and the remedy; empty when they
+        will. Raises Unsupported on a host without nftables."""
+        with needs_nftables(), Netlink(NETLINK_NETFILTER) as netlink:
+            return firewall.forward_warning(netlink, self.place.table, bridge, ipv6=ipv6)
 
-        Of the default network, if no other's bridge is named.
-        """
-        bridge = bridge or self._area.bridge
+    def warning(self) -> str:
+        """The same of the default network, or why there can be none."""
         try:
-            with needs_nftables(), Netlink(NETLINK_NETFILTER) as netlink:
-                return firewall.forward_warning(netlink, self.place.table, bridge)
+            return self.forward_warning(self._area.bridge)
         except Unsupported as error:
             return str(error)
 

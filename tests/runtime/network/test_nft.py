@@ -404,3 +404,25 @@ def test_a_chain_of_iptables_gets_a_remedy_for_iptables(netfilter: Netlink) -> N
 
 def test_errno_of_a_restart_is_the_kernels() -> None:
     assert errno.ERESTART == 85
+
+
+def test_ip6tables_matter_where_a_network_has_ipv6(netfilter: Netlink) -> None:
+    for family in ("ip", "ip6"):
+        run_nft("add", "table", family, "filter")
+        run_nft(
+            "add",
+            "chain",
+            family,
+            "filter",
+            "FORWARD",
+            "{ type filter hook forward priority 0; policy drop; }",
+        )
+    assert "ip6" not in firewall.forward_warning(netfilter, TABLE, BRIDGE)
+    text = firewall.forward_warning(netfilter, TABLE, BRIDGE, ipv6=True)
+    assert "policy drop in ip filter FORWARD and ip6 filter FORWARD" in text
+    remedies = text.partition("To allow it: ")[2].split("; ")
+    assert remedies == [
+        f"{program} -I FORWARD -{way} {BRIDGE} -j ACCEPT"
+        for program in ("iptables", "ip6tables")
+        for way in "io"
+    ]
