@@ -17,9 +17,10 @@ import contextlib
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from itertools import islice
+from typing import Any, Final
 
-from dockmagic_runtime.errors import Conflict
+from dockmagic_runtime.errors import Conflict, Unsupported
 from dockmagic_runtime.linux.cgroups import Cgroup
 from dockmagic_runtime.network import keepers
 from dockmagic_runtime.network.operations import FETCHED, TAKEN
@@ -28,6 +29,10 @@ from dockmagic_runtime.store.programs import Program
 from dockmagic_runtime.supervisor import place, state
 from dockmagic_runtime.supervisor.birth import Midwife, Newborn
 from dockmagic_runtime.supervisor.stdio import Ends
+
+_LOOKS: Final = 1 << 17  # at descriptors: a fifth of a second
+# it has just ended; or may not be looked into, as where we are root with few capabilities
+_HIDDEN: Final = (FileNotFoundError, ProcessLookupError, PermissionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,53 +84,57 @@ class Adopter(Midwife):
 
 
 def _pipes(program: Program, context: Context) -> dict[int, str]:
-    """Our ends of them, by descriptor. One that no process has open any more has ended."""
-    wanted = {inode: name for name, inode in program.pipes.items()}
+    """Our ends of them, by descriptor. One that no process has open any more has ended.
+
+    Whoever looks waits for this, so it is not a container's to decide how long it takes: one that
+    hides its pipes behind more descriptors than `_LOOKS` has no log from now on.
+    """
+    wanted = {f"pipe:[{inode}]": name for name, inode in program.pipes.items()}
     found: dict[int, str] = {}
-    for path in _descriptors(_processes(program, context)):
-        inode = _pipe_at(path)
-        if inode in wanted and (fd := _open(path, inode)) is not None:
-            found[fd] = wanted.pop(inode)
+    for path in islice(_descriptors(_processes(program, context)), _LOOKS):
         if not wanted:
             break
+        target = _target(path)
+        if target in wanted and (fd := _open(path, target)) is not None:
+            found[fd] = wanted.pop(target)
     return found
 
 
 def _processes(program: Program, context: Context) -> Iterator[int]:
     yield program.pid  # it has them, in general
     group: Cgroup | None = context.resources.get("cgroup")
-    if group is not None:
-        yield from group.pids()
+    try:
+        yield from group.pids() if group is not None else ()
+    except Unsupported:
+        pass  # this host lets us have no groups: then nobody can tell the others
 
 
 def _descriptors(pids: Iterable[int]) -> Iterator[str]:
     for pid in pids:
-        directory = f"/proc/{pid}/fd"
         try:
-            for name in os.listdir(directory):
-                yield f"{directory}/{name}"
-        except (FileNotFoundError, ProcessLookupError):
-            continue  # it has just ended
+            with os.scandir(f"/proc/{pid}/fd") as entries:
+                for entry in entries:
+                    yield entry.path
+        except _HIDDEN:
+            continue
 
 
-def _pipe_at(path: str) -> int:
-    """The inode number of the pipe that this descriptor is; 0 for anything else."""
+def _target(path: str) -> str:
     try:
-        target = os.readlink(path)
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
-    return int(target[6:-1]) if target.startswith("pipe:[") else 0
+        return os.readlink(path)
+    except _HIDDEN:
+        return ""
 
 
-def _open(path: str, inode: int) -> int | None:
+def _open(path: str, pipe: str) -> int | None:
     """The pipe's reading end. The process may put something else in its place meanwhile: that is
-    looked at before it is opened in earnest."""
+    looked at before it is opened in earnest, and not even asked for its status before."""
     try:
         found = os.open(path, os.O_PATH | os.O_CLOEXEC)
-    except (FileNotFoundError, ProcessLookupError):
+    except _HIDDEN:
         return None
     try:
-        if os.fstat(found).st_ino != inode or os.readlink(f"/proc/self/fd/{found}")[:6] != "pipe:[":
+        if os.readlink(f"/proc/self/fd/{found}") != pipe:
             return None
         return os.open(f"/proc/self/fd/{found}", os.O_RDONLY | os.O_CLOEXEC)
     finally:
