@@ -117,12 +117,12 @@ def wait_for(engine: Engine, name: str, pattern: str, seconds: float = 90) -> re
 
 
 def await_page(url: str, seconds: float = 20) -> str:
-    """The page at `url`, as soon as somebody answers there."""
+    """What is at `url`, as soon as somebody answers there, without white space around it."""
     deadline = time.monotonic() + seconds
     while True:
         try:
             with urllib.request.urlopen(url, timeout=5) as answer:
-                return str(answer.read().decode())
+                return str(answer.read().decode()).strip()
         except OSError:
             if time.monotonic() > deadline:
                 raise
