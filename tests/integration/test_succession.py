@@ -15,10 +15,11 @@ from dockmagic_runtime.errors import Conflict, EngineBug
 from dockmagic_runtime.linux.processes import has_ended
 from dockmagic_runtime.model.container import Mount, PortMapping, RestartPolicy, Status
 from dockmagic_runtime.model.network import NetworkSpec, Pool
+from dockmagic_runtime.network import keepers
 from dockmagic_runtime.store import programs
 
 from .conftest import fill
-from .losing import kill_supervisor, supervisor_of
+from .losing import kill_supervisor, lose, supervisor_of
 from .test_successors import PORT, WEB, _answers, on_front, page, shell, start
 from .waiting import eventually
 
@@ -193,3 +194,22 @@ def test_one_that_is_in_no_control_group_is_ended_too(
     monkeypatch.undo()
     with Engine(engine.area.root):  # takes the group along, which was only hidden
         pass
+
+
+def test_a_restart_finds_its_ports_free_however_slow_the_proxy_ends(engine: Engine) -> None:
+    web = start(engine, WEB, ports=(PORT,))
+    same = PortMapping(container_port=80, host_port=web.ports[0].host_port)
+    engine.remove("web", force=True)
+    web = start(engine, WEB, ports=(same,), restart=RestartPolicy(name="always"))
+    keeper = eventually_noted(engine._registry.run(web.id))
+    os.kill(keeper.pid, signal.SIGSTOP)
+    lose(engine, "web")
+    found = engine.container("web")
+    assert (found.status, found.error, found.ports) == (Status.RUNNING, "", web.ports)
+
+
+def eventually_noted(run: str) -> keepers.Keeper:
+    assert eventually(lambda: keepers.noted(run) is not None)
+    keeper = keepers.noted(run)
+    assert keeper is not None
+    return keeper

@@ -23,6 +23,7 @@ from dockmagic_runtime.containers.start import Starter
 from dockmagic_runtime.errors import DockmagicError
 from dockmagic_runtime.linux.removal import remove_tree
 from dockmagic_runtime.model.container import Status
+from dockmagic_runtime.network import keepers
 from dockmagic_runtime.store import locks, programs
 from dockmagic_runtime.supervisor import state
 from dockmagic_runtime.volumes.unused import remove_unused
@@ -115,6 +116,7 @@ class Reconciler:
                 return  # somebody has buried it meanwhile
             self._end_cgroup(self._registry.cgroup_parent(record), record.id)
             programs.end(run)  # it may be in no group, where this host lets us have none
+            keepers.end(run)  # it would soon, but its next start wants the ports at once
             networks = self._networks.forget_endpoints(record.id, written.networks)
             now = replace(state.lost(written), finished=time.time(), lost=False)
             now = replace(now, error=why or now.error)

@@ -7,16 +7,21 @@ were nobody's.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import signal
 import socket
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 
-from dockmagic_runtime.linux.processes import descriptor_of, open_process
+from dockmagic_runtime.linux.processes import await_end, descriptor_of, open_process
 from dockmagic_runtime.network.ports import Bound, HeldPort
+from dockmagic_runtime.store.small_files import write_whole
 
 _NAME = "proxy.json"
+# it has just ended; or the kernel does not let us, or cannot (before Linux 5.6)
+_NOT_OURS = (errno.ESRCH, errno.EPERM, errno.ENOSYS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,11 +45,26 @@ class Keeper:
         try:
             for fd, bound in self.sockets:
                 held.append(HeldPort(*bound, socket.socket(fileno=descriptor_of(pidfd, fd))))
-        except ProcessLookupError:
-            pass  # what we have is held
+        except OSError as error:
+            if error.errno not in _NOT_OURS:
+                raise
+            # what we have is held; what we may not have is held by that process, and served
         finally:
             os.close(pidfd)
         return held
+
+    def end(self) -> None:
+        """Kill it, if it runs, and wait: then the ports are free."""
+        pidfd = self.open()
+        if pidfd is None:
+            return
+        try:
+            signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+            await_end(pidfd)
+        except ProcessLookupError:
+            pass  # its program's end was its own
+        finally:
+            os.close(pidfd)
 
 
 def keeper(pid: int, started: int, held: Iterable[HeldPort]) -> Keeper:
@@ -61,13 +81,7 @@ def keeper(pid: int, started: int, held: Iterable[HeldPort]) -> Keeper:
 
 def note(run: str, keeper: Keeper) -> None:
     """Into the container's run directory, whole or not at all."""
-    temporary = f"{run}/{_NAME}.new"
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(fd, json.dumps(asdict(keeper)).encode())
-    finally:
-        os.close(fd)
-    os.rename(temporary, f"{run}/{_NAME}")
+    write_whole(f"{run}/{_NAME}", json.dumps(asdict(keeper)).encode())
 
 
 def noted(run: str) -> Keeper | None:
@@ -79,3 +93,10 @@ def noted(run: str) -> Keeper | None:
         return None  # nothing is published
     sockets = tuple((fd, tuple(bound)) for fd, bound in values.pop("sockets"))
     return Keeper(**values, sockets=sockets)
+
+
+def end(run: str) -> None:
+    """Whatever process was noted last. Only who has the container's lock may."""
+    keeper = noted(run)
+    if keeper is not None:
+        keeper.end()
