@@ -17,6 +17,7 @@ import pytest
 from dockmagic_runtime import Engine
 from dockmagic_runtime.containers import adopt
 from dockmagic_runtime.errors import Conflict, EngineBug
+from dockmagic_runtime.linux import processes
 from dockmagic_runtime.model.container import (
     Container,
     ContainerSpec,
@@ -31,7 +32,7 @@ from dockmagic_runtime.model.network import Attachment, NetworkSpec, Pool
 from dockmagic_runtime.testing.host import HostSnapshot, left_behind
 
 from .conftest import Build, Run, collect, log
-from .losing import kill, kill_supervisor, proxy_of, supervisor_of
+from .losing import kill, kill_supervisor, lose, proxy_of, supervisor_of
 from .waiting import eventually
 
 pytestmark = [pytest.mark.root, pytest.mark.network]
@@ -138,6 +139,43 @@ def test_a_port_that_others_have_taken_meanwhile_is_theirs_on_loopback(engine: E
     engine.remove("web", force=True)
     with pytest.raises(OSError, match="refused"):
         socket.create_connection((bridge, port), timeout=5)
+
+
+def test_a_connection_through_loopback_goes_on(engine: Engine) -> None:
+    web = start(engine, "exec nc -ll -p 80 -e cat", ports=(PORT,))
+    port = web.ports[0].host_port
+    assert eventually(lambda: ":80 " in shell(engine, "netstat -ltn"))
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+        assert _echoed(client, b"before")
+        kill_supervisor(engine, "web")
+        assert _echoed(client, b"without")
+        assert engine.container("web").ports == web.ports
+        assert _echoed(client, b"after")
+        kill(proxy_of(engine, "web"))
+    assert eventually(lambda: _reaches_an_echo(port))  # by another one
+
+
+def _echoed(client: socket.socket, data: bytes) -> bool:
+    client.sendall(data)
+    return client.recv(64) == data
+
+
+def _reaches_an_echo(port: int) -> bool:
+    try:
+        with socket.create_connection(("::1", port), timeout=20) as client:
+            return _echoed(client, b"again")
+    except OSError:
+        return False
+
+
+def test_the_proxy_ends_with_the_program_whoever_is_there(engine: Engine) -> None:
+    for make_an_end in (lose, lambda engine, name: engine.kill(name)):
+        web = start(engine, ports=(PORT,))
+        pidfd = os.pidfd_open(proxy_of(engine, "web"))
+        make_an_end(engine, "web")
+        assert eventually(lambda pidfd=pidfd: processes.has_ended(pidfd))  # type: ignore[misc]
+        os.close(pidfd)
+        engine.remove(web.id)
 
 
 def test_names_are_answered_again(engine: Engine, front: str) -> None:
@@ -304,7 +342,7 @@ def test_memory_that_ran_out_before_is_not_told_again(engine: Engine) -> None:
     memory = Resources(memory=8 << 20, memory_swap=8 << 20)
     start(engine, "while :; do sleep 0.1; done", resources=memory)
     collect(engine.exec("web", ExecSpec(command=("sh", "-c", "tail -c 64m /dev/zero"))))
-    assert eventually(lambda: engine.container("web").oom_killed)
+    assert eventually(lambda: list(engine.events(filters={"event": ["oom"]})))
     told = len(list(engine.events(filters={"event": ["oom"]})))
     kill_supervisor(engine, "web")
     assert engine.container("web").oom_killed

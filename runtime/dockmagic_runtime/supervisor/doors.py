@@ -68,9 +68,10 @@ class Doors:
         if pid == 0:
             self._work()
         self._watch(os.pidfd_open(pid))
-        self._note(pid)
 
-    def _note(self, pid: int) -> None:
+    def _note(self) -> None:
+        """Of this process, by itself: the supervisor may have been killed since the fork."""
+        pid = os.getpid()
         try:
             keepers.note(self._run, keepers.keeper(pid, start_of(pid), self._held))
         except OSError as error:
@@ -81,6 +82,7 @@ class Doors:
         try:
             gc.enable()
             rename_process(PROCESS_NAME)
+            self._note()
             close_all_but((*(one.socket.fileno() for one in self._held), self._pidfd))
             selector = DefaultSelector()
             selector.register(self._pidfd, EVENT_READ, lambda _events: os._exit(0))
