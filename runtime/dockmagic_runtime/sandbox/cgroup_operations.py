@@ -89,6 +89,9 @@ class CreateCgroup:
 
     def execute(self, context: Context) -> None:
         group = cgroups_of(context).at(self.parent, self.name)
+        # Who is there already was left by a start that was killed half way, together with who
+        # would have undone it. Two programs must not run on the same files.
+        group.kill_all()
         try:
             group.create()
         except BaseException:

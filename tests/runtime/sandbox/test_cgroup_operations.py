@@ -201,3 +201,14 @@ def test_row_44_every_container_is_kept_from_devices(fake: FakeCgroups, context:
         assert f"{ROOT}/devices/dockmagic/abc" in fake.directories
     else:
         assert len(fake.arguments_of("bpf_attach")) == 1
+
+
+def test_what_a_start_that_was_killed_has_left_inside_does_not_go_on(
+    fake: FakeCgroups, context: Context
+) -> None:
+    host = cgroups_of(context)
+    for step in PLAN[:2]:
+        step.execute(context)
+    host.at("dockmagic", "abc").join(77)
+    CreateCgroup("dockmagic", "abc").execute(Context(linux=fake))
+    assert host.at("dockmagic", "abc").pids() == ()
