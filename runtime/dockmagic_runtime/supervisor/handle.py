@@ -341,6 +341,10 @@ class Process:
         other = self.successor() if self.successor and self._socket.fileno() >= 0 else None
         if other is None:
             return False
+        if self._socket.fileno() < 0:  # another thread has detached meanwhile
+            other.close()
+            return False
+        other._socket.settimeout(self._socket.gettimeout())
         self._former.append(self._socket)
         self._socket, self._reader = other._socket, protocol.FrameReader()
         self._ready.extend(other._ready)
