@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -37,6 +40,21 @@ def left_of(area: Area) -> str:
 def test_nothing_of_an_uninstalled_area_is_left_on_the_host(root: Path) -> None:
     with Engine(root) as engine:
         make(engine, "one")
+        engine.uninstall()
+    assert not left_of(engine.area)
+
+
+def test_the_default_bridge_goes_even_if_nobody_knows_of_it_any_more(root: Path) -> None:
+    """As when somebody deletes an area's directory by hand, and makes it anew."""
+    with Engine(root) as engine:
+        make(engine, "one")
+        engine.remove("one", force=True)
+    assert engine.area.bridge in left_of(engine.area)
+    with closing(sqlite3.connect(engine.area.database)) as connection, connection:
+        connection.execute("DELETE FROM networks")
+    for directory in engine.area.networks.iterdir():
+        shutil.rmtree(directory)
+    with Engine(root) as engine:
         engine.uninstall()
     assert not left_of(engine.area)
 

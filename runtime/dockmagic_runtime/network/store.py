@@ -347,9 +347,10 @@ class NetworkStore:
         with Netlink(NETLINK_NETFILTER) as netfilter:
             nft.remove(netfilter, self.place.table)
         with Netlink() as netlink:
-            for network in catalog.everything(self._database):
-                if network.bridge:
-                    bridge.remove(netlink, network.bridge)
+            rows = {network.bridge for network in catalog.everything(self._database)}
+            for name in sorted(rows | {self._area.bridge}):  # the default's may have lost its row
+                if name:
+                    bridge.remove(netlink, name)
 
     def _tell(self, action: str, network: Network) -> None:
         attributes = {"name": network.name, "type": network.driver}
