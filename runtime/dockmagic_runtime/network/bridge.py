@@ -33,12 +33,12 @@ def ensure(linux: Linux, netlink: Netlink, wanted: Bridge) -> None:
 
     Forwarding is never switched off again, as with Docker: others may rely on it meanwhile.
     """
-    if not is_ready(netlink, wanted.name, wanted.gateway):
-        _make(linux, netlink, wanted)
-    if not wanted.internal:
+    if not wanted.internal:  # first: a host that refuses it keeps no bridge that leads nowhere
         _forward(linux, _IP_FORWARD)
         if wanted.gateway6:
             _forward6(linux)
+    if not is_ready(netlink, wanted.name, wanted.gateway):
+        _make(linux, netlink, wanted)
 
 
 def _forward(linux: Linux, path: str) -> None:
@@ -82,7 +82,17 @@ def is_ready(netlink: Netlink, name: str, gateway: str) -> bool:
 def _make(linux: Linux, netlink: Netlink, wanted: Bridge) -> None:
     # somebody else may be making it at the same time: every step bears that
     mac = rtnl.mac_of(wanted.gateway)
+    was_there = rtnl.find_link(netlink, wanted.name) is not None
     netlink.transact(rtnl.add_bridge(wanted.name, mac, wanted.mtu), allow=(errno.EEXIST,))
+    try:
+        _set_up(linux, netlink, wanted)
+    except OSError:
+        if not was_there:
+            remove(netlink, wanted.name)
+        raise
+
+
+def _set_up(linux: Linux, netlink: Netlink, wanted: Bridge) -> None:
     made = rtnl.find_link(netlink, wanted.name)
     if made is None:
         raise OSError(errno.ENODEV, f"bridge {wanted.name} is gone")
@@ -109,12 +119,20 @@ def _addresses(index: int, wanted: Bridge) -> list[Message]:
 
 def _refuse_router_advertisements(linux: Linux, name: str) -> None:
     """A container could make itself this host's IPv6 router otherwise (CVE-2020-13401)."""
-    _set(linux, name, "accept_ra", b"0")
+    try:
+        _set(linux, name, "accept_ra", b"0")
+    except OSError:
+        # as in a container with a read-only /proc/sys: without IPv6 it listens to nobody
+        if linux.read_file(f"{_IP6_CONF}/{name}/disable_ipv6").strip() != b"1":
+            raise
 
 
 def _set(linux: Linux, name: str, key: str, value: bytes) -> None:
+    """What is so already is not written: /proc/sys may be read-only."""
+    path = f"{_IP6_CONF}/{name}/{key}"
     try:
-        linux.write_file(f"/proc/sys/net/ipv6/conf/{name}/{key}", value)
+        if linux.read_file(path).strip() != value:
+            linux.write_file(path, value)
     except FileNotFoundError:
         pass  # a kernel without IPv6 has nothing to set
 

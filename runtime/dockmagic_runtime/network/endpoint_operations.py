@@ -112,7 +112,7 @@ class ConfigureInside(UndoneByKernel):
         addresses += f" and {self.address6}/{self.prefix_length6}" if self.address6 else ""
         gateways = " and ".join(filter(None, (self.gateway, self.gateway6)))
         route = f", route everything else by {gateways}" if gateways else ""
-        return f"inside: bring up lo, give {self.interface} {addresses}, bring it up{route}"
+        return f"bring up lo inside, give {self.interface} {addresses}, bring it up{route}"
 
     def execute(self, context: Context) -> None:
         set_ipv6_inside(context, self.interface, on=bool(self.address6))
@@ -210,7 +210,7 @@ class BringUpLoopback(UndoneByKernel):
     calls: ClassVar[tuple[str, ...]] = ("netlink RTM_NEWLINK up",)
 
     def describe(self) -> str:
-        return "inside: bring up lo, and nothing else"
+        return "bring up lo inside, and nothing else"
 
     def execute(self, context: Context) -> None:
         with Netlink(descriptor=context.inside_netlink) as netlink:
@@ -316,7 +316,7 @@ class RouteBy(UndoneByKernel):
 
     def describe(self) -> str:
         where = " and ".join(filter(None, (self.gateway, self.gateway6))) or "nowhere"
-        return f"inside: route everything else by {where}"
+        return f"route everything else inside by {where}"
 
     def execute(self, context: Context) -> None:
         with Netlink(descriptor=context.inside_netlink) as netlink:

@@ -55,7 +55,7 @@ class ServeNames:
     library: str = ""  # directory of dnslib: a supervisor has none but this package's on its path
 
     def describe(self) -> str:
-        return f"inside: let a resolver answer on {ADDRESS}:{PORT} for the networks' names"
+        return f"let a resolver inside answer on {ADDRESS}:{PORT} for the networks' names"
 
     def execute(self, context: Context) -> None:
         with _inside(context.linux, context.netns_fd):

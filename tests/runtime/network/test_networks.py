@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -13,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from dockmagic_runtime.errors import Conflict
-from dockmagic_runtime.linux.netlink import open_for_others
+from dockmagic_runtime.errors import Conflict, Unsupported
+from dockmagic_runtime.linux.netlink import Netlink, open_for_others
 from dockmagic_runtime.linux.syscalls import Kernel
 from dockmagic_runtime.model.container import ContainerSpec, PortMapping
 from dockmagic_runtime.model.network import NetworkSpec, Pool
-from dockmagic_runtime.network import names
+from dockmagic_runtime.network import bridge, names, rtnl
 from dockmagic_runtime.network.networks import Networks
 from dockmagic_runtime.network.operations import NETFILTER, PORTS
 from dockmagic_runtime.network.plan import Guest
@@ -27,6 +28,7 @@ from dockmagic_runtime.sandbox.operation import Context
 from dockmagic_runtime.store import locks
 from dockmagic_runtime.store.area import Area
 from dockmagic_runtime.store.database import Database
+from dockmagic_runtime.testing.fake_linux import FakeLinux
 
 from .conftest import ask, await_end_of, in_namespace, ip, new_namespace, nft
 
@@ -306,6 +308,49 @@ def test_elements_that_somebody_flushed_are_back_too(rooms: Rooms) -> None:
         assert table(rooms.area) != before
         rooms.networks.repair()
         assert table(rooms.area) == before
+
+
+# hosts that refuse -----------------------------------------------------------------------------
+
+_SYSCTLS = "/proc/sys/net"
+_BRIDGE = bridge.Bridge(name="br0", gateway="10.9.0.1", prefix_length=24)
+
+
+def read_only(forwards: bytes, **ipv6: bytes) -> FakeLinux:
+    """A host whose /proc/sys cannot be written."""
+    files = {f"{_SYSCTLS}/ipv6/conf/br0/{name}": value for name, value in ipv6.items()}
+    linux = FakeLinux(files={f"{_SYSCTLS}/ipv4/ip_forward": forwards, **files})
+    for number in range(1, 5):
+        linux.fail("write_file", errno.EROFS, on_call=number)
+    return linux
+
+
+@pytest.mark.parametrize(
+    "linux",
+    [
+        read_only(b"0\n", accept_ra=b"0\n"),
+        read_only(b"1\n", accept_ra=b"1\n", disable_ipv6=b"0\n"),
+    ],
+    ids=["no forwarding", "listens to routers"],
+)
+def test_a_bridge_that_the_host_does_not_let_us_set_up_does_not_stay(
+    bare_host: int, linux: FakeLinux
+) -> None:
+    with Netlink() as netlink:
+        with pytest.raises((OSError, Unsupported)):
+            bridge.ensure(linux, netlink, _BRIDGE)
+        assert rtnl.find_link(netlink, "br0") is None
+
+
+@pytest.mark.parametrize(
+    "ipv6", [{"accept_ra": b"0\n"}, {"accept_ra": b"1\n", "disable_ipv6": b"1\n"}]
+)
+def test_a_read_only_proc_sys_will_do_where_nothing_is_to_be_set(
+    bare_host: int, ipv6: dict[str, bytes]
+) -> None:
+    with Netlink() as netlink:
+        bridge.ensure(read_only(b"1\n", **ipv6), netlink, _BRIDGE)
+        assert bridge.is_ready(netlink, "br0", "10.9.0.1")
 
 
 # none, files ------------------------------------------------------------------------------------

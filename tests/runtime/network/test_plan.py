@@ -88,12 +88,12 @@ def test_every_step_is_told_in_words() -> None:
         "so that nobody else can take it",
         "create veth pair veth1a2b3c4 ⇄ eth0, plug veth1a2b3c4 into bridge dockmagic0 "
         "and put eth0 into the container, with MAC 02:42:ac:11:00:02",
-        "inside: bring up lo, give eth0 172.17.0.2/16, bring it up, "
+        "bring up lo inside, give eth0 172.17.0.2/16, bring it up, "
         "route everything else by 172.17.0.1",
         "wait until veth1a2b3c4 and dockmagic0 pass packets on",
         "let the held ports lead to 172.17.0.2: elements in the maps of nftables table dockmagic, "
         "and a proxy for connections from this host to localhost",
-        "inside: bring up lo, and nothing else",
+        "bring up lo inside, and nothing else",
     ]
 
 

@@ -121,5 +121,5 @@ def test_what_else_goes_wrong_is_told_and_leaves_nothing(
 
 def test_it_says_what_it_does() -> None:
     assert OPERATION.describe() == (
-        "inside: let a resolver answer on 127.0.0.11:53 for the networks' names"
+        "let a resolver inside answer on 127.0.0.11:53 for the networks' names"
     )
