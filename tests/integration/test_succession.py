@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,14 @@ from dockmagic_runtime import Engine
 from dockmagic_runtime.containers import adopt
 from dockmagic_runtime.errors import Conflict, EngineBug
 from dockmagic_runtime.linux.processes import has_ended
-from dockmagic_runtime.model.container import Mount, PortMapping, RestartPolicy, Status
+from dockmagic_runtime.model.container import HealthCheck, Mount, PortMapping, RestartPolicy, Status
 from dockmagic_runtime.model.network import NetworkSpec, Pool
 from dockmagic_runtime.network import keepers
-from dockmagic_runtime.store import programs
+from dockmagic_runtime.store import locks, programs
+from dockmagic_runtime.supervisor import state
 
 from .conftest import fill
+from .copy.conftest import make_tar
 from .losing import kill_supervisor, lose, supervisor_of
 from .test_successors import PORT, WEB, _answers, on_front, page, shell, start
 from .waiting import eventually
@@ -108,6 +112,44 @@ def test_on_a_full_disk_it_is_taken_over_too(small: Engine, own_subnets: None) -
     assert "10.213.7.2" in shell(small, "nslookup web")
     filler.unlink()
     small.remove("web", force=True)
+
+
+def test_health_that_was_found_and_not_told_is_told(engine: Engine) -> None:
+    check = HealthCheck(test=("CMD", "true"), interval=0.05)
+    web = start(engine, health=check)
+    assert eventually(lambda: engine.container("web").health == "healthy")
+    engine.pause("web")
+    kill_supervisor(engine, "web")
+    state.change(engine._registry.directory(web.id), health="starting")
+    assert engine.container("web").status is Status.PAUSED
+    assert eventually(lambda: engine.container("web").health == "healthy")
+    engine.unpause("web")
+
+
+def test_a_copy_that_waits_while_it_is_lost_lets_it_be_started(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Started and lost while somebody waits for its files: who sees to it starts it again, which
+    waits for those files as well."""
+    web = start(engine, restart=RestartPolicy(name="always"))
+    engine.stop("web", timeout=0)
+    acquire = locks.acquire
+
+    def after_another_life(path: str, **asked: Any) -> int | None:
+        if path.endswith("/tree.lock") and asked:
+            monkeypatch.undo()
+            engine.start("web")
+            lose(engine, "web")
+        return acquire(path, **asked)
+
+    monkeypatch.setattr("dockmagic_runtime.containers.tree.locks.acquire", after_another_life)
+    tar = io.BytesIO(make_tar({"file": b"hello"}))
+    copying = threading.Thread(target=engine.copy_in, args=("web", "/", tar), daemon=True)
+    copying.start()
+    copying.join(20)
+    assert not copying.is_alive()
+    assert engine.container("web").pid not in (0, web.pid)
+    assert shell(engine, "cat /file") == "hello"
 
 
 # ------------------------------------------------------------------ who sees to it

@@ -97,13 +97,15 @@ def _stopped_to_read(starter: Starter, record: Record, mounts: bool) -> Tree:
 
 
 def _stopped_to_write(starter: Starter, record: Record) -> Tree | None:
-    """None when it was started while we waited for the lock."""
+    """None when it was started while we waited for the lock. One that was lost since is seen to
+    when we no longer have it: it may be started again then, and that waits for the lock too."""
     directory = starter.registry.directory(record.id)
     with ExitStack() as held:
         lock = locks.acquire(f"{directory}/tree.lock", wait=True)
         assert lock is not None
         held.callback(os.close, lock)
-        if _is_alive(starter, record):
+        now = starter.registry.last_state(record.id)
+        if now.lost or Status(now.status).is_alive:
             return None
         tree = _writable(starter, record, f"{directory}/upper", f"{directory}/work")
         tree._held.push(held.pop_all())

@@ -131,7 +131,11 @@ class Supervisor:
         self.restarts.count = now.restart_count
         self._oom_killed = now.oom_killed
         self.is_paused = now.status == "paused"
-        if self.is_paused and self.health is not None:
+        if self.health is None:
+            return
+        if self.health.status != now.health:  # he was killed before he had told it
+            self.health_changed(self.health.status)
+        if self.is_paused:
             self.health.hold()
 
     @cached_property
