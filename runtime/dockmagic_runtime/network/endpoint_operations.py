@@ -18,6 +18,7 @@ from dockmagic_runtime.linux.constants import CLONE_NEWNET
 from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.linux.netlink import Message, Netlink
 from dockmagic_runtime.network import endpoints, rtnl
+from dockmagic_runtime.network.refusals import needs_sysctl
 from dockmagic_runtime.sandbox.operation import Context, UndoneByKernel, operation
 
 _LOOKS, _BETWEEN_LOOKS = 200, 0.0005  # at most a tenth of a second
@@ -197,7 +198,8 @@ def set_ipv6_inside(context: Context, interface: str, *, on: bool) -> None:
 
 def _write_if_there(linux: Linux, path: str, value: bytes) -> None:
     try:
-        linux.write_file(path, value)
+        with needs_sysctl(path):
+            linux.write_file(path, value)
     except FileNotFoundError:
         pass  # a kernel without IPv6 has nothing to switch off
 

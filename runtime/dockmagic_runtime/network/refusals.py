@@ -59,6 +59,20 @@ def needs_forwarding(path: str) -> Iterator[None]:
 
 
 @contextmanager
+def needs_sysctl(path: str) -> Iterator[None]:
+    """Raises Unsupported when a container's interface cannot be told what it is not to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _NO_WRITING or error.errno == errno.ENOENT:
+            raise
+        raise Unsupported(
+            f"this host does not let us set up a container's interface: {error.strerror} ({path})",
+            hint=f"it takes a writable /proc/sys; {_STILL}",
+        ) from error
+
+
+@contextmanager
 def needs_bridges(name: str) -> Iterator[None]:
     """Raises Unsupported when the host does not let us make that bridge."""
     try:

@@ -16,6 +16,7 @@ from dockmagic_runtime.network.refusals import (
     needs_bridges,
     needs_forwarding,
     needs_nftables,
+    needs_sysctl,
 )
 from dockmagic_runtime.sandbox.namespaces import Unshare
 from dockmagic_runtime.sandbox.operation import Context
@@ -35,6 +36,16 @@ def test_forwarding_that_cannot_be_switched_on(number: int) -> None:
         raise refused(number)
     assert "net.ipv4.ip_forward cannot be set" in caught.value.message
     assert "--internal" in caught.value.hint
+
+
+def test_an_interface_that_cannot_be_set_up() -> None:
+    path = "/proc/sys/net/ipv6/conf/eth0/disable_ipv6"
+    with pytest.raises(Unsupported, match=r"Read-only file system \(/proc/sys/net") as caught:
+        with needs_sysctl(path):
+            raise refused(errno.EROFS)
+    assert "--network host and --network none work" in caught.value.hint
+    with pytest.raises(FileNotFoundError), needs_sysctl(path):
+        raise refused(errno.ENOENT)
 
 
 def test_forwarding_that_is_on_is_not_touched() -> None:
