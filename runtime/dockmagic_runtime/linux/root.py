@@ -13,13 +13,16 @@ import errno
 import os
 import stat as _stat
 from collections.abc import Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from dockmagic_runtime.linux import constants as c
 from dockmagic_runtime.linux.closing import Closing
 from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.linux.removal import remove_tree_at
 from dockmagic_runtime.linux.resolve import DIRECTORY, MakeDirectory, check, failure, resolve
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.linux.way import Way
 
 _IN_ROOT: Final = c.RESOLVE_IN_ROOT | c.RESOLVE_NO_MAGICLINKS
 _ATTEMPTS: Final = 16
@@ -200,13 +203,16 @@ class Root(Closing):
         finally:
             os.close(fd)
 
-    def walk(self, path: str = ".") -> Iterator[tuple[str, int, list[os.DirEntry[str]]]]:
+    def walk(
+        self, path: str = ".", *, in_use: bool = False
+    ) -> Iterator[tuple[str, int, list[os.DirEntry[str]]]]:
         """Every directory from `path` down, parents first: (relative path, fd, entries by name).
 
         Links are not entered. Removing a directory from the yielded list keeps the walk out of
-        it. The descriptor and the entries' `stat` are good until the next step.
+        it. The descriptor and the entries' `stat` are good until the next step. Directories that
+        somebody takes away meanwhile are left out if the tree is `in_use`, else they are an error.
         """
-        yield from _walk(self.open(path, os.O_RDONLY | os.O_DIRECTORY))
+        yield from _walk(self.open(path, os.O_RDONLY | os.O_DIRECTORY), in_use)
 
     def unlink(self, path: str) -> None:
         parent, name = self.open_parent(path)
@@ -263,30 +269,43 @@ def _maker(mode: int, uid: int, gid: int) -> MakeDirectory:
     return make
 
 
-def _walk(top: int) -> Iterator[tuple[str, int, list[os.DirEntry[str]]]]:
+def _walk(top: int, in_use: bool) -> Iterator[tuple[str, int, list[os.DirEntry[str]]]]:
     from dockmagic_runtime.linux.way import Way  # the launcher does not walk
 
     # for each directory on the way: how long its path is, and which of its own are still to be
     # visited, last first
     levels: list[tuple[int, list[str]]] = [(0, [])]
-    path, fd, flags = "", top, DIRECTORY & ~os.O_PATH
+    path, fd = "", top
     with Way([top]) as way:
-        while True:
-            with os.scandir(fd) as listing:
-                entries = sorted(listing, key=lambda entry: entry.name)
-            yield path, fd, entries
-            pending = levels[-1][1]
-            pending += [e.name for e in reversed(entries) if e.is_dir(follow_symlinks=False)]
-            while not pending:
-                levels.pop()
-                if not levels:
-                    return
-                length, pending = levels[-1]
-                path = path[:length]
-                if not way.leave():
-                    raise failure(errno.ENOENT, path)  # somebody has moved it meanwhile
-            name = pending.pop()
-            fd = os.open(name, flags, dir_fd=way.fds[0])
-            way.enter(name, [fd])
-            path = f"{path}/{name}" if path else name
-            levels.append((len(path), []))
+        while levels:
+            length, pending = levels[-1]
+            if fd >= 0:
+                with os.scandir(fd) as listing:
+                    entries = sorted(listing, key=lambda entry: entry.name)
+                yield path, fd, entries
+                pending += [e.name for e in reversed(entries) if e.is_dir(follow_symlinks=False)]
+            path, fd = path[:length], -1
+            if pending:
+                name = pending.pop()
+                fd = _enter(way, name, in_use)
+                if fd >= 0:
+                    path = f"{path}/{name}" if path else name
+                    levels.append((len(path), []))
+                continue
+            levels.pop()
+            if levels and not way.leave():
+                if not in_use:
+                    raise failure(errno.ENOENT, path[: levels[-1][0]])
+                levels[-1][1].clear()
+
+
+def _enter(way: Way, name: str, in_use: bool) -> int:
+    """Open the directory; -1 if it is no longer there."""
+    try:
+        fd = os.open(name, DIRECTORY & ~os.O_PATH, dir_fd=way.fds[0])
+    except OSError as error:
+        if in_use and error.errno in _ABSENT:
+            return -1
+        raise
+    way.enter(name, [fd])
+    return fd

@@ -259,7 +259,7 @@ def _size(path: str) -> int:
     seen: set[tuple[int, int]] = set()
     total = 0
     with Root.at(path) as root:
-        for _, _, entries in root.walk():
+        for _, _, entries in root.walk(in_use=True):
             for entry in entries:
                 try:
                     found = entry.stat(follow_symlinks=False)

@@ -235,6 +235,25 @@ def test_walk_ends_with_an_error_when_the_way_back_is_gone(
         next(walk)
 
 
+def test_walk_of_a_tree_in_use_leaves_out_what_is_taken_away(
+    root: Root, tree: Path, outside: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dockmagic_runtime.linux.way._MOST", 1)
+    for name in ("a/b/c", "a/d", "e/f", "g"):
+        (tree / name).mkdir(parents=True)
+    walk = root.walk(in_use=True)
+    assert [next(walk)[0] for _ in range(4)] == ["", "a", "a/b", "a/b/c"]
+    for name in ("a", "e"):
+        (tree / name).rename(tree / f"moved-{name}")
+        (tree / name).symlink_to(outside)
+    assert [path for path, _, _ in walk] == ["g"]
+    walk = root.walk()
+    next(walk)
+    (tree / "g").rmdir()
+    with pytest.raises(FileNotFoundError):
+        list(walk)
+
+
 def test_an_abandoned_walk_closes_its_descriptors(root: Root, tree: Path) -> None:
     (tree / "a/b/c").mkdir(parents=True)
     before = os.listdir("/proc/self/fd")
