@@ -1,4 +1,4 @@
-"""The port proxy, served by the supervisor's own event loop: no process and no thread of its own.
+"""The port proxy of a container: one event loop for all its ports (`supervisor.doors`).
 
 It takes the connections that arrive at a held port and passes them on to the container. A stream
 is moved by splice(2) through a pipe per direction, so the bytes never enter this process and
