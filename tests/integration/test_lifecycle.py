@@ -184,6 +184,18 @@ def test_after_a_reboot_containers_come_back_by_their_policy(engine: Engine) -> 
         assert later.container("always").status is Status.EXITED  # opening is no reboot
 
 
+def test_after_a_reboot_those_come_first_on_whom_others_depend(engine: Engine) -> None:
+    start(engine, "sleep 100", name="db", restart=ALWAYS)
+    start(engine, "sleep 100", name="web", restart=ALWAYS, links=(("db", "db"),))
+    start(engine, "sleep 100", name="aside", restart=ALWAYS, network="container:web")
+    for name in ("aside", "web", "db"):
+        engine.stop(name, timeout=0)
+    (engine.area.root / "boot").write_text("another boot")
+    shutil.rmtree(engine.area.run)  # gone with the machine
+    with Engine(engine.area.root) as rebooted:
+        assert {one.name for one in rebooted.containers()} == {"db", "web", "aside"}
+
+
 # ------------------------------------------------------------------ stopping
 
 

@@ -44,7 +44,7 @@ class Reconciler:
     def run(self) -> None:
         """See to who is lost, sweep what nobody owns, start what comes back after a reboot."""
         is_new_boot = _is_new_boot(self._registry)
-        for record in self._registry.records():
+        for record in reversed(self._registry.records()):  # who is linked is older
             now = self._registry.last_state(record.id)
             if now.lost:
                 self.attend(record.id)
