@@ -12,7 +12,7 @@ from dockmagic_runtime.errors import Conflict
 from dockmagic_runtime.model.container import ContainerSpec, ExecSpec, Status
 from dockmagic_runtime.supervisor.handle import Process
 
-from .conftest import collect
+from .conftest import Run, collect
 from .test_lifecycle import logged, shell, start, supervisor_of
 from .waiting import eventually
 
@@ -198,3 +198,22 @@ def test_an_exec_ends_with_its_container(engine: Engine) -> None:
     process = engine.exec("web", ExecSpec(command=("sleep", "100")))
     engine.kill("web")
     assert process.wait() == 137
+
+
+# ------------------------------------------------------------------ by name
+
+
+@pytest.mark.parametrize("user", ["", "1000"])
+def test_whoever_it_runs_as_may_open_its_streams_by_name(
+    engine: Engine, run: Run, user: str
+) -> None:
+    """As images do whose log files are links to /dev/stdout; in Docker by runc."""
+    script = ("sh", "-c", "echo out >/dev/stdout; echo err >/dev/stderr")
+    ended = run(*script, user=user)
+    assert (ended.stdout, ended.stderr) == ("out\n", "err\n")
+    start(engine, "sleep 1000", name="web", user=user)
+    ended = collect(engine.exec("web", ExecSpec(command=script)))
+    assert (ended.stdout, ended.stderr) == ("out\n", "err\n")
+    start(engine, script[2], name="log", user=user)
+    engine.wait("log")
+    assert sorted(logged(engine, "log").split()) == ["err", "out"]

@@ -34,6 +34,7 @@ def become(linux: Linux, root: Root, process: ProcessSpec) -> None:
     environment = _environment(process, identity)
     os.umask(0o022)
     _default_signals()
+    _give_streams(identity.uid)
     if process.terminal:
         fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     for resource, soft, hard in process.rlimits:
@@ -78,6 +79,14 @@ def _default_signals() -> None:
     for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGCHLD, *_IGNORED_BY_SUPERVISORS):
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _give_streams(uid: int) -> None:
+    """Its user may open them by name, as one does whose log is a link to /dev/stdout. As runc."""
+    for standard in (0, 1, 2):
+        found = os.fstat(standard)
+        if stat.S_ISFIFO(found.st_mode) and found.st_uid != uid:
+            os.fchown(standard, uid, -1)
 
 
 def _drop_privileges(linux: Linux, process: ProcessSpec, identity: users.Identity) -> None:
