@@ -137,5 +137,7 @@ def _open(path: str, pipe: str) -> int | None:
         if os.readlink(f"/proc/self/fd/{found}") != pipe:
             return None
         return os.open(f"/proc/self/fd/{found}", os.O_RDONLY | os.O_CLOEXEC)
+    except PermissionError:
+        return None  # it is its user's, who may not be us
     finally:
         os.close(found)
