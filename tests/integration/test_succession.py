@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import signal
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,9 @@ from dockmagic_runtime.model.network import NetworkSpec, Pool
 from dockmagic_runtime.network import keepers
 from dockmagic_runtime.store import locks, programs
 from dockmagic_runtime.supervisor import state
+from dockmagic_runtime.testing.host import HostSnapshot, left_behind
 
-from .conftest import fill
+from .conftest import Run, fill
 from .copy.conftest import make_tar
 from .losing import kill_supervisor, lose, supervisor_of
 from .test_successors import PORT, WEB, _answers, on_front, page, shell, start
@@ -255,3 +258,19 @@ def eventually_noted(run: str) -> keepers.Keeper:
     keeper = keepers.noted(run)
     assert keeper is not None
     return keeper
+
+
+def test_one_that_is_nobodys_any_more_is_swept_up(engine: Engine, run: Run) -> None:
+    run("true")
+    before = HostSnapshot.take(engine.area)
+    web = start(engine)
+    kill_supervisor(engine, "web")
+    shutil.rmtree(engine._registry.directory(web.id))
+    engine._registry.forget(web.id)
+    long_ago = time.time() - 3600
+    os.utime(engine._registry.run(web.id), (long_ago, long_ago))
+    pidfd = os.pidfd_open(web.pid)
+    with Engine(engine.area.root):
+        assert has_ended(pidfd)
+    os.close(pidfd)
+    assert not left_behind(before, engine.area)

@@ -159,7 +159,8 @@ class Reconciler:
         run, parent = self._registry.area.run, self._registry.area.cgroup_parent
         for name in os.listdir(run):
             path = f"{run}/{name}"
-            if _is_id(name) and not programs.is_alive(path) and _is_older(path, _YOUNG):
+            if _is_id(name) and not self._is_alive(name, path) and _is_older(path, _YOUNG):
+                programs.end(path)
                 for other in self._cgroups.parents_of(name):  # a step's --cgroup-parent is not kept
                     self._end_cgroup(other, name)
                 self._networks.forget_everywhere(name)
@@ -167,6 +168,12 @@ class Reconciler:
         for container_id in self._cgroups.names(parent):
             if not (run / container_id).exists():  # it is made before the cgroup
                 self._end_cgroup(parent, container_id)
+
+    def _is_alive(self, name: str, run: str) -> bool:
+        """A program that runs on without a supervisor is somebody's as long as it has a row."""
+        if programs.has_supervisor(run):
+            return True
+        return programs.survivor(run) is not None and bool(self._registry.find_by_id(name))
 
     def _sweep_directories(self) -> None:
         """Containers without a row, and old scratch. Rows are made inside a transaction."""
