@@ -127,7 +127,7 @@ def test_port_shows_where_ports_are_published(engine: Engine) -> None:
     ]
     assert str(result(engine, "port", "one", "80")) == f"127.0.0.1:{numbers[80]}"
     assert str(result(engine, "port", "one", "53/udp")) == f"127.0.0.1:{numbers[53]}"
-    with pytest.raises(NotFound, match="no public port '53/tcp' published for one"):
+    with pytest.raises(NotFound, match="No public port '53' published for one"):
         result(engine, "port", "one", "53")
 
 
