@@ -34,8 +34,9 @@ class Drawn(Result):
         lines += _indented([[name, address] for name, address in top.uplinks])
         for bridge in top.bridges:
             inside = ", internal" if bridge.internal else ""
+            subnets = ", ".join(filter(None, (bridge.subnet, bridge.subnet6)))
             lines.append(
-                f"network {bridge.name} ({bridge.bridge}, {bridge.subnet}, "
+                f"network {bridge.name} ({bridge.bridge}, {subnets}, "
                 f"gateway {bridge.gateway}{inside})"
             )
             lines += _indented([_row(node, end) for node, end in self.members(bridge)])
@@ -47,7 +48,7 @@ class Drawn(Result):
         for bridge in self.topology.bridges:
             lines.append(f"network {bridge.name}{' (internal)' if bridge.internal else ''}")
             lines += _indented(
-                [[node.name, end.name, _names(end), ports_of(node)]
+                [[node.name, end.name, _names(end), _ports(node, end)]
                  for node, end in self.members(bridge)]
             )  # fmt: skip
         return "\n".join([*lines, *self._alone()])
@@ -72,7 +73,7 @@ class Drawn(Result):
                 "veth": end.veth,
                 "address": end.address,
                 "names": ", ".join(end.names),
-                "ports": ports_of(node),
+                "ports": _ports(node, end),
             }
             for bridge in self.topology.bridges
             for node, end in self.members(bridge)
@@ -85,11 +86,16 @@ def _indented(rows: list[list[str]]) -> list[str]:
 
 def _row(node: Node, end: Interface) -> list[str]:
     address = f"{end.address} {end.address6}".strip()
-    return [node.name, f"{end.name} {address}", end.veth, _names(end), ports_of(node)]
+    return [node.name, f"{end.name} {address}", end.veth, _names(end), _ports(node, end)]
 
 
 def _names(end: Interface) -> str:
     return f"names {', '.join(end.names)}" if end.names else ""
+
+
+def _ports(node: Node, end: Interface) -> str:
+    """Of several networks only one leads published ports in."""
+    return ports_of(node) if end.is_way_in else ""
 
 
 def ports_of(node: Node) -> str:

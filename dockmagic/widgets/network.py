@@ -14,7 +14,7 @@ from dockmagic.commands.network_draw import Drawn, port_text
 from dockmagic.widgets.html import BLUE, GREEN, ORANGE, Markup, details, join, note, table, tag
 from dockmagic.widgets.svg import GAP, Box, number, picture
 from dockmagic.widgets.untrusted import plain
-from dockmagic_runtime.model.topology import Bridge, Interface, Node
+from dockmagic_runtime.model.topology import Bridge, Node
 
 _HOST, _BRIDGE, _NODE = (10, 200), (310, 200), (620, 270)  # left edge and width of each column
 
@@ -91,8 +91,9 @@ def _bridges(result: Drawn, nodes: dict[str, Box]) -> Iterator[tuple[str, Box]]:
     for bridge in result.topology.bridges:
         box = Box(*_BRIDGE, top, ORANGE, dashed=bridge.internal)
         inside = " (internal)" if bridge.internal else ""
-        box.lines = [("", f"{bridge.name}{inside}"), ("", bridge.bridge), ("", bridge.subnet),
-                     ("", f"gateway {bridge.gateway}")]  # fmt: skip
+        told = (f"{bridge.name}{inside}", bridge.bridge, bridge.subnet, bridge.subnet6,
+                f"gateway {bridge.gateway}")  # fmt: skip
+        box.lines = [("", text) for text in told if text]
         middles = [nodes[node.id].at(bridge.name) for node, _ in result.members(bridge)]
         if middles:
             box.top = max(top, sum(middles) / len(middles) - box.height / 2)
@@ -129,17 +130,13 @@ def _edges(
     for node in result.topology.nodes:
         for _ in _ports(node):
             name = f"port {next(numbers)}"
-            if node.interfaces and _way_in(node).network == bridge.name:
+            if (end := node.on(bridge.name)) and end.is_way_in:
                 yield _curve(host.right, host.at(name), box.left, box.middle, GREEN, ".9")
     for node, end in result.members(bridge):
-        is_way_in = bool(node.published) and end == _way_in(node)
-        color, opacity = (GREEN, ".9") if is_way_in else ("currentColor", ".5")
+        is_used = bool(node.published) and end.is_way_in
+        color, opacity = (GREEN, ".9") if is_used else ("currentColor", ".5")
         target = nodes[node.id]
         yield _curve(box.right, box.middle, target.left, target.at(bridge.name), color, opacity)
-
-
-def _way_in(node: Node) -> Interface:
-    return node.interfaces[0]
 
 
 def _curve(x1: float, y1: float, x2: float, y2: float, color: str, opacity: str) -> Markup:

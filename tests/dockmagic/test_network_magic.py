@@ -13,6 +13,7 @@ import pytest
 from dockmagic.commands.network_draw import Drawn
 from dockmagic.commands.network_trace import Traced
 from dockmagic.widgets import bundle
+from dockmagic.widgets.html import GREEN
 from dockmagic_runtime.model.topology import Topology
 
 from .values import make_topology, make_trace
@@ -42,7 +43,7 @@ def test_the_stable_text_of_a_drawing_has_no_addresses() -> None:
     assert repr(Drawn(make_topology())).splitlines() == [
         "network back (internal)",
         "  db        eth0      names db",
-        "  web       eth1      names web   9999 → 80/tcp, 127.0.0.1:9443 → 443/tcp",
+        "  web       eth1      names web",
         "network bridge",
         "network front",
         "  web       eth0      names web, www   9999 → 80/tcp, 127.0.0.1:9443 → 443/tcp",
@@ -91,6 +92,34 @@ def test_the_picture_has_every_box_and_every_cable() -> None:
     # two networks that lead outside, two different ports of the host, three cables
     assert len(paths) == 2 + 2 + 3
     assert svg.get("aria-label")
+
+
+def green_ends(svg: ElementTree.Element) -> set[str]:
+    """Where the lines of published ports end, as coordinates."""
+    paths = [one.get("d", "") for one in svg.iter() if one.get("stroke") == GREEN]
+    return {path.rpartition(" C")[2].split(" ", 4)[4] for path in paths if path}
+
+
+def test_the_green_line_leads_through_the_network_that_ports_lead_to() -> None:
+    top = make_topology()
+    web = top.nodes[2]
+    front, back = web.interfaces
+    turned = replace(
+        web, interfaces=(replace(front, is_way_in=False), replace(back, is_way_in=True))
+    )
+    other = Drawn(replace(top, nodes=(*top.nodes[:2], turned)))
+    assert len(green_ends(picture(other))) == 2  # one bridge, one end in the container
+    assert green_ends(picture(other)).isdisjoint(green_ends(picture(Drawn(top))))
+    rows = {(row["network"], row["container"]): row["ports"] for row in other}
+    assert rows["front", "web"] == ""
+    assert "9999 → 80/tcp" in rows["back", "web"]
+
+
+def test_both_subnets_of_a_network_are_told() -> None:
+    top = make_topology()
+    both = Drawn(replace(top, bridges=(replace(top.bridges[0], subnet6="fd00:9::/64"),)))
+    assert "172.18.0.0/16, fd00:9::/64, gateway 172.18.0.1" in str(both)
+    assert "fd00:9::/64" in texts(picture(both))
 
 
 def test_boxes_stay_in_the_picture_and_do_not_overlap() -> None:

@@ -59,8 +59,9 @@ def make_topology() -> Topology:
         for number, name in ((18, "back"), (17, "bridge"), (19, "front"))
     )  # fmt: skip
     front = Interface(
-        network="front", name="eth0", veth="veth1a2b3c4", address="172.19.0.2", names=("web", "www")
-    )
+        network="front", name="eth0", veth="veth1a2b3c4", address="172.19.0.2",
+        names=("web", "www"), is_way_in=True,
+    )  # fmt: skip
     back = Interface(
         network="back", name="eth1", veth="veth2b3c4d5", address="172.18.0.2", names=("web",)
     )

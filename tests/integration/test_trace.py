@@ -320,12 +320,18 @@ def test_what_cannot_be_traced_is_told(
 
 
 def test_the_topology_is_what_is_there(engine: Engine, port: int) -> None:
+    spec = ContainerSpec(
+        image="busybox", name="guest", command=("sleep", "99"), network="container:web"
+    )
+    engine.run_detached(spec)
     top = engine.topology()
     assert [(one.name, one.internal) for one in top.bridges] == [("back", True), ("front", False)]
-    (web,) = top.nodes
-    assert [(one.network, one.name, one.names) for one in web.interfaces] == [
-        ("back", "eth0", ("web",)),
-        ("front", "eth1", ("web", "www")),
+    assert not {name for name, _ in top.uplinks} & {one.bridge for one in top.bridges}
+    guest, web = top.nodes
+    assert (guest.mode, guest.interfaces) == ("container:web", ())
+    assert [(one.network, one.name, one.names, one.is_way_in) for one in web.interfaces] == [
+        ("back", "eth0", ("web",), False),
+        ("front", "eth1", ("web", "www"), True),
     ]
     assert ("0.0.0.0", port, 80, "tcp") in web.published
     assert [one.name for one in engine.topology("front").bridges] == ["front"]

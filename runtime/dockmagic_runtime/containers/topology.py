@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import replace
 
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.registry import Registry
@@ -16,7 +17,12 @@ from dockmagic_runtime.supervisor.state import State
 def look(networks: Networks, registry: Registry, name: str) -> Topology:
     """Everything, or one network with who is on it. Raises NotFound."""
     chosen = [networks.store.find(name)] if name else networks.store.everything()
-    nodes = [node(record, now) for record, now in registry.all() if Status(now.status).is_alive]
+    running = [one for one in registry.all() if Status(one[1].status).is_alive]
+    names = {f"container:{record.id}": f"container:{record.name}" for record, _ in running}
+    nodes = [
+        replace(one, mode=names.get(one.mode, one.mode))
+        for one in (node(record, now) for record, now in running)
+    ]
     if name:
         nodes = [one for one in nodes if one.on(chosen[0].name) or one.mode == chosen[0].name]
     nodes.sort(key=lambda one: one.name)
@@ -54,12 +60,15 @@ def node(record: Record, now: State) -> Node:
         id=record.id,
         name=record.name,
         mode="" if now.networks else record.spec.network,
-        interfaces=tuple(_interface(record, there) for there in now.networks.values()),
+        interfaces=tuple(
+            _interface(record, there, is_way_in=there["ip_address"] == now.ip_address)
+            for there in now.networks.values()
+        ),
         published=now.ports,
     )
 
 
-def _interface(record: Record, there: dict[str, str]) -> Interface:
+def _interface(record: Record, there: dict[str, str], *, is_way_in: bool) -> Interface:
     return Interface(
         network=there["name"],
         name=there["interface"],
@@ -68,6 +77,7 @@ def _interface(record: Record, there: dict[str, str]) -> Interface:
         address6=there["ip6_address"],
         mac=there["mac_address"],
         names=_names(record, there["name"]),
+        is_way_in=is_way_in,
     )
 
 

@@ -11,7 +11,8 @@ Published = tuple[str, int, int, str]  # host address, host port, container port
 class Interface:
     """One end of a container on one network: `name` inside, `veth` outside.
 
-    `names` are what its neighbours may call it; none on the default network.
+    `names` are what its neighbours may call it; none on the default network. `is_way_in`:
+    published ports lead to it, and out of the container leads what goes to no network of its own.
     """
 
     network: str
@@ -21,6 +22,7 @@ class Interface:
     address6: str = ""
     mac: str = ""
     names: tuple[str, ...] = ()
+    is_way_in: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import socket
 import sqlite3
@@ -284,7 +283,7 @@ class Networks:
             (links[index].name, f"{address}/{length}")
             for index, address, length in found
             if index in links and index != rtnl.LOOPBACK and not address.startswith("fe80:")
-            if not _is_bridge(links[index].name)
+            if links[index].kind != "bridge"
         )
 
     def traffic(self, veth: str) -> tuple[int, int]:
@@ -313,10 +312,6 @@ class Networks:
     def close(self) -> None:
         """Give up the claims of starts that were not finished."""
         self._claims.close()
-
-
-def _is_bridge(name: str) -> bool:
-    return os.path.isdir(f"/sys/class/net/{name}/bridge")
 
 
 def new_endpoint(

@@ -69,6 +69,7 @@ class Link:
     alias: str
     rx_bytes: int
     tx_bytes: int
+    kind: str  # bridge, veth…; empty for hardware
 
 
 def mac_of(address: str) -> str:
@@ -249,6 +250,7 @@ def as_link(answer: Answer) -> Link:
         alias=as_text(found.get(_IFLA_IFALIAS, b"")),
         rx_bytes=rx_bytes,
         tx_bytes=tx_bytes,
+        kind=as_text(attributes(found.get(_IFLA_LINKINFO, b"")).get(_IFLA_INFO_KIND, b"")),
     )
 
 
