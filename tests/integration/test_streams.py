@@ -128,8 +128,8 @@ def test_a_flood_of_output_does_not_grow_the_supervisor(engine: Engine) -> None:
         engine, script, name="web", open_stdin=True, log_options={"max-size": "1m", "max-file": "2"}
     )
     supervisor = supervisor_of(web)
-    process, idle = engine.attach("web"), engine.attach("web")
     assert eventually(lambda: logged(engine, "web") == "up\n")
+    process, idle = engine.attach("web"), engine.attach("web")
     before = peak()
     process.write(b"go\n")
     received = 0
