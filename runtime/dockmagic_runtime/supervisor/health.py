@@ -57,7 +57,8 @@ class Host(Protocol):
 class Health:
     """Of one run of the program: `stop` ends it, `hold` and `resume` are for a pause.
 
-    `goes_on`: from where another supervisor was, whose program we have taken over.
+    `age`: it goes on from where another supervisor was, whose program we have taken over after so
+    many seconds.
     """
 
     def __init__(
@@ -68,14 +69,14 @@ class Health:
         host: Host,
         directory: str,
         *,
-        goes_on: bool = False,
+        age: float | None = None,
     ) -> None:
         self._loop = loop
         self._program = program
         self._check = check
         self._host = host
         self._directory = directory
-        self._began = time.monotonic()
+        self._began = time.monotonic() - (age or 0.0)
         self._timer: Timer | None = None
         self._running: Execution | None = None
         self._is_over = False
@@ -83,7 +84,7 @@ class Health:
         self.status = STARTING
         self.streak = 0
         self.results: list[Result] = []
-        if goes_on:
+        if age is not None:
             self.status, self.streak, self.results = read(directory)
         else:
             self._write()

@@ -116,17 +116,16 @@ class Supervisor:
         if self.order.watches_memory:
             program.watch_memory()
         goes_on = bool(self.order.adopts) and self._last_program is None
+        now = state.load(self.order.directory) if goes_on else None
         if self.order.health:
             check = Check(**self.order.health)
-            self.health = Health(
-                self.loop, program, check, self, self.order.directory, goes_on=goes_on
-            )
-        if goes_on:
-            self._go_on(program)
+            age = time.time() - now.started if now else None
+            self.health = Health(self.loop, program, check, self, self.order.directory, age=age)
+        if now is not None:
+            self._go_on(program, now)
 
-    def _go_on(self, program: Program) -> None:
+    def _go_on(self, program: Program, now: state.State) -> None:
         """From where a supervisor was that was killed."""
-        now = state.load(self.order.directory)
         program.go_on(now.started)
         self.restarts.count = now.restart_count
         self._oom_killed = now.oom_killed

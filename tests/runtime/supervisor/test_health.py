@@ -81,6 +81,7 @@ class Bench:
     loop: FakeLoop = field(default_factory=FakeLoop)
     program: FakeProgram = field(default_factory=FakeProgram)
     changes: list[str] = field(default_factory=list)
+    age: float | None = None
 
     def __post_init__(self) -> None:
         self.health = Health(
@@ -89,6 +90,7 @@ class Bench:
             self.check,
             self,
             str(self.directory),
+            age=self.age,
         )
 
     def check_started(self, execution: Execution) -> None: ...
@@ -238,3 +240,16 @@ def test_the_streak_is_the_failures_since_the_last_success(outcomes: list[bool])
             failures = 0 if is_good else failures + 1
         assert one.health.streak == failures
         assert len(one.health.results) == min(len(outcomes), 5)
+
+
+def test_the_next_supervisor_goes_on_in_the_same_start_period(tmp_path: Path) -> None:
+    first = bench(tmp_path, start_period=100.0, start_interval=1.0, interval=7.0, retries=1)
+    first.run_check(1, b"not yet")
+    assert first.health.status == "starting"
+    for age, interval, status in (10.0, 1.0, "starting"), (200.0, 7.0, "unhealthy"):
+        after = Bench(tmp_path, first.check, age=age)
+        assert [one.output for one in after.health.results] == ["not yet"]
+        assert after.loop.due[0].seconds == interval
+        after.run_check(1)
+        assert after.health.status == status
+        first.health._write()
