@@ -6,6 +6,7 @@ import io
 import os
 import shutil
 import signal
+import stat
 import threading
 import time
 from pathlib import Path
@@ -17,7 +18,14 @@ from dockmagic_runtime import Engine
 from dockmagic_runtime.containers import adopt
 from dockmagic_runtime.errors import Conflict, EngineBug
 from dockmagic_runtime.linux.processes import has_ended
-from dockmagic_runtime.model.container import HealthCheck, Mount, PortMapping, RestartPolicy, Status
+from dockmagic_runtime.model.container import (
+    Device,
+    HealthCheck,
+    Mount,
+    PortMapping,
+    RestartPolicy,
+    Status,
+)
 from dockmagic_runtime.model.network import NetworkSpec, Pool
 from dockmagic_runtime.network import keepers
 from dockmagic_runtime.store import locks, programs
@@ -115,6 +123,21 @@ def test_on_a_full_disk_it_is_taken_over_too(small: Engine, own_subnets: None) -
     assert "10.213.7.2" in shell(small, "nslookup web")
     filler.unlink()
     small.remove("web", force=True)
+
+
+def test_it_outlives_a_device(engine: Engine, tmp_path: Path) -> None:
+    device = tmp_path / "device"
+    os.mknod(device, stat.S_IFCHR | 0o666, os.makedev(1, 3))
+    given = Device(source=str(device), target="/dev/mine")
+    web = start(engine, devices=(given,), restart=RestartPolicy(name="always"))
+    device.unlink()
+    for _ in range(2):
+        kill_supervisor(engine, "web")
+        found = engine.container("web")
+        assert (found.status, found.pid) == (Status.RUNNING, web.pid)
+        assert found.error.startswith("it will not be started again: error gathering device")
+    os.kill(web.pid, signal.SIGKILL)
+    assert eventually(lambda: engine.container("web").status is Status.EXITED)
 
 
 def test_health_that_was_found_and_not_told_is_told(engine: Engine) -> None:

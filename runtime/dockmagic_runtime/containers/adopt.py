@@ -7,12 +7,14 @@ from dataclasses import asdict, replace
 
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.start import Starter, published_ports
+from dockmagic_runtime.errors import NotFound
 from dockmagic_runtime.network.operations import HoldPorts
 from dockmagic_runtime.network.plan import Connection, plan
 from dockmagic_runtime.sandbox.operation import Operation, to_wire
 from dockmagic_runtime.sandbox.plan import SandboxPlan
 from dockmagic_runtime.store.programs import Program
 from dockmagic_runtime.supervisor import state
+from dockmagic_runtime.supervisor.request import LaunchRequest
 from dockmagic_runtime.supervisor.state import State
 
 
@@ -20,10 +22,22 @@ def adopt(starter: Starter, record: Record, program: Program) -> None:
     """Returns when it has one. Raises Conflict when the program has ended meanwhile, or somebody
     else has seen to it; and what keeps a process from being started."""
     now = state.load(starter.registry.directory(record.id))
-    request = starter.request_again(record, _connection(starter, record, now))
+    request = _request(starter, record, _connection(starter, record, now))
     resumed = tuple(_resumed(request.plan, now))
     request = replace(request, adopts=asdict(program), resumed=to_wire(resumed))
     starter.launcher.launch(request).await_start().detach()
+
+
+def _request(starter: Starter, record: Record, connection: Connection | None) -> LaunchRequest:
+    """Also of a program that could not be started now: a device of it may have been unplugged.
+    Then it is not started again when it ends."""
+    try:
+        return starter.request_again(record, connection)
+    except NotFound as error:
+        without = replace(record, spec=replace(record.spec, devices=()))
+        request = starter.request_again(without, connection)
+        hindrance = f"it will not be started again: {error.message}"
+        return replace(request, restart=("no", 0), hindrance=hindrance)
 
 
 def _connection(starter: Starter, record: Record, now: State) -> Connection | None:

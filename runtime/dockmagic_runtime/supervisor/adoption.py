@@ -69,8 +69,9 @@ class Adopter(Midwife):
             one.resume(context)
         ends = Ends(terminal=False, child=[], outputs=_pipes(program, context))
         undo.callback(ends.close)
-        if problems := context.resources.get(TAKEN):
-            state.note(self.order.directory, error="; ".join(problems))
+        problems = (self.order.hindrance, *context.resources.get(TAKEN, ()))
+        if any(problems):
+            state.note(self.order.directory, error="; ".join(filter(None, problems)))
         return Newborn(
             pid=program.pid,
             started=0.0,

@@ -29,7 +29,8 @@ class Order:
     `joined` are the containers whose namespaces it shares.
     `events` is a `ContainerEvents` on the wire; nothing is told of a container without.
     `adopts` is a `programs.Program` on the wire: nothing is started, that one is taken over, and
-    `resumed` are the operations of its start whose effect hangs on its supervisor, on the wire.
+    `resumed` are the operations of its start whose effect hangs on its supervisor, on the wire;
+    `hindrance` is what its state is to say of the next start.
     """
 
     id: str
@@ -51,6 +52,7 @@ class Order:
     events: dict[str, Any] = field(default_factory=dict)
     adopts: dict[str, Any] = field(default_factory=dict)
     resumed: list[list[Any]] = field(default_factory=list)
+    hindrance: str = ""
 
 
 _FIELDS: Final = tuple(one.name for one in fields(Order))
