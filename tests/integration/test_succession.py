@@ -16,7 +16,7 @@ import pytest
 
 from dockmagic_runtime import Engine
 from dockmagic_runtime.containers import adopt
-from dockmagic_runtime.errors import Conflict, EngineBug
+from dockmagic_runtime.errors import Conflict, EngineBug, StartFailed
 from dockmagic_runtime.linux.processes import has_ended
 from dockmagic_runtime.model.container import (
     Device,
@@ -205,6 +205,22 @@ def test_a_look_that_comes_too_late_leaves_the_next_supervisor_alone(engine: Eng
     on_lost(web.id)
     assert supervisor_of(engine, "web") == next_one
     assert engine.container("web").error == ""
+
+
+def test_who_takes_over_may_be_killed_too(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    attempts: list[str] = []
+
+    def killed_twice(*args: Any) -> None:
+        attempts.append("")
+        if len(attempts) < 3:
+            raise StartFailed("the supervisor ended before the container ran", exit_code=125)
+        ADOPT(*args)
+
+    web = start(engine)
+    monkeypatch.setattr(adopt, "adopt", killed_twice)
+    kill_supervisor(engine, "web")
+    found = engine.container("web")
+    assert (found.status, found.pid, found.error) == (Status.RUNNING, web.pid, "")
 
 
 def test_one_that_ended_while_it_was_taken_over_has_just_ended(

@@ -28,6 +28,8 @@ from dockmagic_runtime.store import locks, programs
 from dockmagic_runtime.supervisor import state
 from dockmagic_runtime.volumes.unused import remove_unused
 
+_ATTEMPTS = 5  # to give a program another supervisor, before it is ended
+_BETWEEN = 0.01  # seconds, longer each time
 _YOUNG = 10.0  # seconds
 _ABANDONED = 24 * 3600.0  # seconds after which a scratch entry is nobody's
 
@@ -89,15 +91,20 @@ class Reconciler:
 
         Not written down here: the state is that of who has the lock, by now maybe another.
         """
-        program = programs.survivor(run)
-        if program is None:
-            return ""
-        try:
-            adopt.adopt(self._starter, record, program)
-        except (DockmagicError, OSError) as error:
-            return _unattended(error) if programs.survivor(run) else ""
-        self._networks.repair()
-        return ""
+        why = ""
+        for attempt in range(_ATTEMPTS):  # who takes over may be killed like who was before
+            time.sleep(_BETWEEN * attempt)
+            program = programs.survivor(run)
+            if program is None or programs.has_supervisor(run):
+                return ""
+            try:
+                adopt.adopt(self._starter, record, program)
+            except (DockmagicError, OSError) as error:
+                why = _unattended(error)
+            else:
+                self._networks.repair()
+                return ""
+        return why if programs.survivor(run) else ""
 
     def _bury(self, record: Record, why: str) -> None:
         """End what its supervisor has left and write the container's last state, and `why`.
@@ -109,6 +116,9 @@ class Reconciler:
         fd = locks.acquire(f"{run}/lock") if os.path.isdir(run) else None
         if fd is None and os.path.isdir(run):
             return  # somebody has started it again meanwhile
+        if fd is not None and not why and programs.survivor(run):
+            os.close(fd)
+            return  # who had it when we looked was killed too: that is for the next look
         try:
             directory = self._registry.directory(record.id)
             written = state.load(directory)  # not asked for its lock: that is ours now
