@@ -25,7 +25,7 @@ _CONTROL_SPACE = socket.CMSG_SPACE(28)
 _STATUS_HEAD = struct.Struct("=iiIHHHH")  # of struct sctp_status, up to the numbers of streams
 _STATUS_SIZE = 176
 _UNORDERED = 1
-_STREAMS = 256  # that a container may send on; clients ask for ten, or for what they use
+_STREAMS = 256  # where it is too late to ask
 _PIECE = 65536
 _LARGEST = 1024 * 1024  # bytes in a message, where net.core.wmem_max allows it
 _ROUNDS = 16  # moves per callback, then others have their turn
@@ -34,21 +34,25 @@ _HAS_ENDED = (errno.EPIPE, errno.ESHUTDOWN, errno.ENOTCONN)
 Control = list[tuple[int, int, bytes]]
 
 
-def offer_streams(listener: socket.socket) -> None:
-    """Let clients be sent to on as many streams as they are ready for, within reason."""
-    listener.setsockopt(socket.IPPROTO_SCTP, _INITMSG, struct.pack("=HHHH", _STREAMS, 0, 0, 0))
-
-
 def prepare(client: socket.socket, backend: socket.socket) -> None:
     """Let the one to come have the streams of the other, and both tell a message's stream."""
-    status = client.getsockopt(socket.IPPROTO_SCTP, _STATUS, _STATUS_SIZE)
-    *_, incoming, outgoing = _STATUS_HEAD.unpack_from(status)
+    incoming, outgoing = _streams(client)
     wished = struct.pack("=HHHH", incoming, outgoing, 0, 0)
     backend.setsockopt(socket.IPPROTO_SCTP, _INITMSG, wished)
     for one in (client, backend):
         one.setsockopt(socket.IPPROTO_SCTP, _EVENTS, _ASSOCIATION_CHANGES)
         one.setsockopt(socket.IPPROTO_SCTP, _RECVRCVINFO, 1)
         one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _LARGEST)
+
+
+def _streams(client: socket.socket) -> tuple[int, int]:
+    """How many lead to us, and how many back."""
+    try:
+        status = client.getsockopt(socket.IPPROTO_SCTP, _STATUS, _STATUS_SIZE)
+    except OSError:  # it has ended already, and what it has sent can still be read
+        return _STREAMS, 0
+    *_, incoming, outgoing = _STATUS_HEAD.unpack_from(status)
+    return incoming, outgoing
 
 
 def _as_sent(control: Control) -> Control:

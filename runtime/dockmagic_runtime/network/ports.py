@@ -12,11 +12,11 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from dockmagic_runtime.errors import Conflict, DockmagicError, InvalidInput, Unsupported
-from dockmagic_runtime.network.associations import offer_streams
 
 _ATTEMPTS = 64  # to find a port that is free in both families
 _KINDS = {
@@ -25,6 +25,8 @@ _KINDS = {
     "sctp": (socket.SOCK_STREAM, socket.IPPROTO_SCTP),  # one association for each socket
 }
 _BACKLOG = 4096
+# linux/sctp.h: clients are sent to on as many streams as they are ready for, within reason
+_SCTP_INITMSG, _SCTP_STREAMS = 2, struct.pack("=HHHH", 256, 0, 0, 0)
 _IP_PKTINFO = 8  # linux/in.h; the socket module has no name for it before 3.14
 
 Bound = tuple[str, int, int, str]  # host address, host port, container port, protocol
@@ -160,7 +162,7 @@ def _prepare(one: socket.socket, ip: str, port: int) -> None:
         one.bind((ip, port))
         return
     if one.proto == socket.IPPROTO_SCTP:
-        offer_streams(one)
+        one.setsockopt(socket.IPPROTO_SCTP, _SCTP_INITMSG, _SCTP_STREAMS)
     # old connections in TIME_WAIT do not keep the port; another listener still does
     one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     one.bind((ip, port))

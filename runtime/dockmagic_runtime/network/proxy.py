@@ -16,11 +16,13 @@ import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from selectors import EVENT_READ, EVENT_WRITE, BaseSelector
+from typing import TYPE_CHECKING
 
-from dockmagic_runtime.network import associations
-from dockmagic_runtime.network.associations import MessageDirection
 from dockmagic_runtime.network.datagrams import DatagramProxy
 from dockmagic_runtime.network.ports import HeldPort
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.network.associations import MessageDirection
 
 Callback = Callable[[int], None]
 
@@ -84,11 +86,12 @@ class Direction:
 
 @dataclass(frozen=True, slots=True)
 class Transport:
-    """What connections are made of."""
+    """What connections are made of. `prepare` gets the client and the container's side."""
 
     protocol: int
     no_delay: int  # its socket option
     direction: type[Direction | MessageDirection]
+    prepare: Callable[[socket.socket, socket.socket], None] | None = None
 
     def backend(self, client: socket.socket) -> socket.socket:
         """The container's side for that client, not connected yet; both are prepared."""
@@ -97,18 +100,21 @@ class Transport:
             for one in (client, backend):
                 one.setblocking(False)
                 one.setsockopt(self.protocol, self.no_delay, 1)
-            if self.direction is MessageDirection:
-                associations.prepare(client, backend)
+            if self.prepare is not None:
+                self.prepare(client, backend)
         except BaseException:
             backend.close()
             raise
         return backend
 
 
-_TRANSPORTS = {
-    "tcp": Transport(socket.IPPROTO_TCP, socket.TCP_NODELAY, Direction),
-    "sctp": Transport(socket.IPPROTO_SCTP, associations.NODELAY, MessageDirection),
-}
+def _transport(protocol: str) -> Transport:
+    if protocol == "tcp":
+        return Transport(socket.IPPROTO_TCP, socket.TCP_NODELAY, Direction)
+    # others need not have it in memory
+    from dockmagic_runtime.network.associations import NODELAY, MessageDirection, prepare
+
+    return Transport(socket.IPPROTO_SCTP, NODELAY, MessageDirection, prepare)
 
 
 class Connection:
@@ -202,7 +208,7 @@ class StreamProxy:
         protocol: str = "tcp",
     ) -> None:
         self._selector = selector
-        self._transport = _TRANSPORTS[protocol]
+        self._transport = _transport(protocol)
         self._listener = listener
         self._target = target
         self._connections: set[Connection] = set()

@@ -14,6 +14,7 @@ import selectors
 import signal
 import socket
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -80,12 +81,40 @@ class Loop:
         self.selector.unregister(reader)
         return b"".join(chunks)
 
+    def during(self, action: Callable[[], object]) -> object:
+        """What the action returns, or the OSError that it raises; meanwhile the proxies serve."""
+        result: list[object] = []
+        reader, writer = os.pipe()
+
+        def act() -> None:
+            try:
+                result.append(action())
+            except OSError as error:
+                result.append(error)
+            finally:
+                os.close(writer)
+
+        acting = threading.Thread(target=act)
+        acting.start()
+        self.run_until_end(reader)
+        acting.join()
+        os.close(reader)
+        (one,) = result
+        if isinstance(one, OSError):
+            raise one
+        return one
+
     def turn(self, timeout: float | None = 10) -> None:
         ready = self.selector.select(timeout)
         assert ready or timeout == 0, "nothing happened for ten seconds"
         for key, events in ready:
             if self.selector.get_map().get(key.fd) is key:
                 key.data(events)
+
+
+def sctp_socket(family: socket.AddressFamily = socket.AF_INET) -> socket.socket:
+    """One-to-one style: an association for each socket."""
+    return socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_SCTP)
 
 
 def in_namespace(

@@ -189,6 +189,19 @@ def test_a_free_port_is_looked_for_again_when_the_other_family_has_it(
     assert len(held) == 2
 
 
+@pytest.mark.sctp
+def test_associations_that_go_on_do_not_keep_a_port() -> None:
+    held = ports.hold([("127.0.0.1", 0, 80, "sctp")])
+    number = port_of(held)
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_SCTP) as client:
+        client.connect(("127.0.0.1", number))
+        with held[0].socket.accept()[0] as accepted:
+            ports.release(held)
+            ports.release(ports.hold([("127.0.0.1", number, 80, "sctp")]))
+            client.send(b"still here")
+            assert accepted.recv(100) == b"still here"
+
+
 def test_connections_of_the_past_do_not_keep_a_port() -> None:
     held = ports.hold([("127.0.0.1", 0, 80, "tcp")])
     number = port_of(held)
