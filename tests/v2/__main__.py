@@ -18,10 +18,13 @@ from .image import BUILD, CannotBuild, image
 
 # What depends on the kernel and its control groups. All that is marked so takes an hour, and some
 # of it also needs package sources, the images made from them, or a notebook.
-MARKED = ("-m", "root or network")
+MARKED = ("-m", "root or network or sctp")
 SELECTION = (
     "tests/runtime/linux",
+    "tests/runtime/network/test_associations.py",
     "tests/runtime/network/test_nft.py",
+    "tests/runtime/network/test_ports.py",
+    "tests/runtime/network/test_sctp.py",
     "tests/runtime/network/test_traffic.py",
     "tests/runtime/network/test_traffic6.py",
     "tests/runtime/sandbox",
@@ -31,6 +34,7 @@ SELECTION = (
     "tests/integration/test_lifecycle.py",
     "tests/integration/test_losses.py",
     "tests/integration/test_modes.py",
+    "tests/integration/test_sctp.py",
     "tests/integration/test_successors.py",
     "tests/integration/test_survival.py",
     "tests/integration/volumes",
