@@ -56,8 +56,13 @@ def kill(registry: Registry, record: Record, signal: str) -> None:
         process.request("signal", number=number)
         if number == signal_number("KILL"):
             process.wait()
+    except Conflict:
+        if not process.was_lost:
+            raise
     finally:
         process.close()
+    if process.was_lost and Status(registry.state(record.id).status).is_alive:
+        kill(registry, record, signal)  # the next supervisor has not been asked
 
 
 def wait(registry: Registry, record: Record) -> int:

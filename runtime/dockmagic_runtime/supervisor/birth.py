@@ -127,13 +127,14 @@ class Midwife:
                 ends=ends,
                 place=taken,
             )
-            self._announce(newborn)
+            self._write_down(newborn)
             if not plan.process.tied:
                 self._note(newborn)
+            self._announce(newborn)
             undo.pop_all()
             return newborn
 
-    def _announce(self, newborn: Newborn) -> None:
+    def _write_down(self, newborn: Newborn) -> None:
         order, ports = self.order, newborn.context.resources.get("ports", ())
         newborn.needs_care = bool(
             newborn.context.resources.get("servers") or order.health or order.watches_memory
@@ -149,6 +150,9 @@ class Midwife:
                 **{**order.endpoint, "ports": ports},
             )
             state.write(order.directory, written)
+
+    def _announce(self, newborn: Newborn) -> None:
+        order, ports = self.order, newborn.context.resources.get("ports", ())
         if order.events:
             events = ContainerEvents.from_wire(order.events)
             if self.owner < 0:
@@ -157,7 +161,7 @@ class Midwife:
         self.tell("started", pid=newborn.pid, trace=newborn.trace, ports=ports)
 
     def _note(self, newborn: Newborn) -> None:
-        """For who finds the program without a supervisor. Nobody has to wait for that."""
+        """For who finds the program without a supervisor: from when it is told of, it lives on."""
         pipes = {name: os.fstat(fd).st_ino for fd, name in newborn.ends.outputs.items()}
         program = programs.Program(
             pid=newborn.pid,

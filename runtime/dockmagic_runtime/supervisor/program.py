@@ -220,7 +220,9 @@ class Program:
 
     def _exit_code(self) -> int:
         try:
-            return exit_code(os.waitpid(self._born.pid, 0)[1])
+            ended = os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED)
+            assert ended is not None  # it has ended: its pidfd is readable
+            return ended.si_status + (0 if ended.si_code == os.CLD_EXITED else 128)
         except ChildProcessError:  # another supervisor's, which was killed: see `adoption`
             status = exit_status(self._born.pid, self.pidfd)
             return UNKNOWN if status is None else exit_code(status)

@@ -68,7 +68,9 @@ class LaunchRequest(Order):
 
 
 def decode_order(request: bytes) -> Order:
-    return Order(**json.loads(request[_LENGTH.size : _end_of_order(request)]))
+    """What it has of a later version is not asked of us: a container may outlast an upgrade."""
+    values = json.loads(request[_LENGTH.size : _end_of_order(request)])
+    return Order(**{name: value for name, value in values.items() if name in _FIELDS})
 
 
 def decode_plan(request: bytes) -> SandboxPlan:

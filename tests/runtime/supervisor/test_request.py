@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import json
+import struct
+
 from dockmagic_runtime.sandbox.cgroup_operations import CreateCgroup
 from dockmagic_runtime.sandbox.plan import ProcessSpec, SandboxPlan
 from dockmagic_runtime.supervisor.request import LaunchRequest, decode_order, decode_plan
@@ -15,3 +18,8 @@ def test_order_and_plan_cross_the_socket_apart() -> None:
     order = decode_order(data)
     assert (order.id, order.run, tuple(order.restart)) == ("abc", "/run/x", ("on-failure", 3))
     assert decode_plan(data) == plan
+
+
+def test_an_order_of_a_later_version_is_understood() -> None:
+    order = json.dumps({"id": "abc", "invented": {"next": "year"}}).encode()
+    assert decode_order(struct.pack(">I", len(order)) + order + b"{}").id == "abc"
