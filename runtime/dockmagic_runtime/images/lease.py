@@ -14,7 +14,7 @@ from secrets import token_hex
 from dockmagic_runtime.errors import EngineBug
 from dockmagic_runtime.images.leftovers import LEASE
 from dockmagic_runtime.store.database import Database
-from dockmagic_runtime.store.locks import acquire, is_held
+from dockmagic_runtime.store.locks import acquire_named, is_held
 
 
 class Lease:
@@ -23,7 +23,7 @@ class Lease:
     def __init__(self, scratch: str, database: Database) -> None:
         self._database = database
         self._path = f"{scratch}/{LEASE}{token_hex(8)}"
-        fd = acquire(self._path)
+        fd = acquire_named(self._path)  # a sweep removes those that nobody holds
         if fd is None:
             raise EngineBug(f"{self._path} is somebody else's")
         self._fd = fd

@@ -50,14 +50,6 @@ class Claims:
 
 
 def _acquire(path: str) -> int | None:
-    """The lock, on the file that `path` names: not on one that was just unlinked."""
     # another engine may have taken the area off the host since this one was opened
     os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
-    while (fd := locks.acquire(path)) is not None:
-        try:
-            if os.path.samestat(os.fstat(fd), os.stat(path)):
-                return fd
-        except FileNotFoundError:
-            pass  # unlinked by whoever had it: there will be a new one
-        os.close(fd)
-    return None
+    return locks.acquire_named(path)

@@ -45,6 +45,16 @@ def acquire(path: str, *, wait: bool = False, shared: bool = False) -> int | Non
     return fd
 
 
+def acquire_named(path: str) -> int | None:
+    """The same for a file that others remove when they find its lock free: never one that was
+    unlinked between the opening and the locking."""
+    while (fd := acquire(path)) is not None:
+        if _is_at(path, fd):
+            return fd
+        os.close(fd)
+    return None
+
+
 def is_held(path: str) -> bool:
     """Whether somebody holds the lock at `path`. A missing file is held by nobody."""
     try:

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from dockmagic_runtime.store import locks
 
 
@@ -50,4 +52,25 @@ def test_the_descriptor_is_close_on_exec(tmp_path: Path) -> None:
     fd = locks.acquire(str(tmp_path / "lock"))
     assert fd is not None
     assert not os.get_inheritable(fd)
+    os.close(fd)
+
+
+def test_a_file_that_was_removed_before_it_was_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by a sweep, which finds its lock free."""
+    path, take, removed = tmp_path / "lease", locks.acquire, list[int]()
+
+    def take_late(name: str) -> int | None:
+        fd = take(name)
+        if not removed:
+            removed.append(1)
+            path.unlink()
+        return fd
+
+    monkeypatch.setattr(locks, "acquire", take_late)
+    fd = locks.acquire_named(str(path))
+    assert fd is not None
+    assert os.path.samestat(os.fstat(fd), path.stat())
+    assert locks.is_held(str(path))
     os.close(fd)
