@@ -113,12 +113,12 @@ class Bench:
         self._stack.close()
 
     def measure(self) -> None:
+        self._note(MEMORY, {one.name: one.memory() for one in self.peers if one.memory()})
         for row in ROWS:
             rounds = max(FEWEST, self.rounds // 4) if row in HEAVY else self.rounds
             self._note(
                 row, self._alternate([one for one in self.peers if one.can(row)], row, rounds)
             )
-        self._note(MEMORY, {one.name: one.memory() for one in self.peers if one.memory()})
         for row in OURS:
             self._note(row, self._alternate(self.peers[:1], row, self.rounds))
         name = self._ours.name
@@ -202,7 +202,8 @@ long) after one that warmed up, and in brackets how many times our figure that i
   inodes that were freed a moment ago, with every peer.
 - Every commit finds something new: of the same files twice there would be one layer.
 - Memory is what stays with a container beside its own program: our supervisor, Docker's shim,
-  podman's conmon. Docker's daemons come on top of that and are not counted.
+  podman's conmon. Docker's daemons come on top of that and are not counted. It is measured first,
+  while nobody has asked anything of the containers.
 - Docker builds with its classic builder; a round of ours with nothing cached makes six layers.
 - Peers work in a network namespace of their own, Docker with a daemon that the run starts and
   ends. One that is not installed, or does not start, is left out.
