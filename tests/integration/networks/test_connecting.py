@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from dockmagic_runtime.model.container import (
 )
 from dockmagic_runtime.model.network import Attachment, NetworkSpec
 from tests.integration.conftest import await_page
+from tests.integration.waiting import eventually
 
 from .conftest import Start, addresses, await_inside, host_address, inside, serving, subnet
 
@@ -38,10 +38,7 @@ def test_one_more_network_while_it_runs_and_after_its_restarts(
     assert await_inside(networks, "far", "http://10.213.1.3/") == "hello"
     before = networks.container("web").pid
     os.kill(before, signal.SIGKILL)
-    deadline = time.monotonic() + 20
-    while networks.container("web").pid in (0, before):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    assert eventually(lambda: networks.container("web").pid not in (0, before))
     assert addresses(networks, "web") == {"front": "10.213.0.2", "back": "10.213.1.3"}
     assert await_inside(networks, "far", "http://10.213.1.3/") == "hello"
     networks.restart("web", timeout=0)
@@ -64,10 +61,7 @@ def test_the_interface_can_be_named_and_links_outlast_a_new_network(
     assert "front0" in inside(networks, "web", "ip", "link")
     before = networks.container("web").pid
     os.kill(before, signal.SIGKILL)
-    deadline = time.monotonic() + 20
-    while networks.container("web").pid in (0, before):
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    assert eventually(lambda: networks.container("web").pid not in (0, before))
     assert "front0" in inside(networks, "web", "ip", "link")
     assert b"SQL_NAME=/web/sql" in _environment(networks.container("web").pid)
 
@@ -100,10 +94,9 @@ def test_one_that_waits_for_its_next_start_is_on_all_its_networks_then(
 
 def _await_status(engine: Engine, name: str, status: Status) -> None:
     """For a second look too: a container that ends at once runs for a moment."""
-    deadline = time.monotonic() + 20
-    while not engine.container(name).status is engine.container(name).status is status:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    assert eventually(
+        lambda: engine.container(name).status is engine.container(name).status is status
+    )
 
 
 def test_names_are_resolved_from_the_first_network_of_users_on(
