@@ -12,13 +12,13 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from dockmagic import commands
-from dockmagic.commands.flags import Arguments, HelpAsked, WrongUsage
-from dockmagic.commands.labels import Labels
-from dockmagic.commands.result import Attached, Chunk, Event, Outcome, Question, Result
+from dockmagic.commands.builder.step_labels import Labels
+from dockmagic.commands.options.flags import Arguments, HelpAsked, WrongUsage
+from dockmagic.commands.output.result import Attached, Chunk, Event, Outcome, Question, Result
 from dockmagic.errors import from_host, told
 from dockmagic.session import Session, current
 from dockmagic_runtime.errors import DockmagicError, InvalidInput, StartFailed
-from dockmagic_runtime.model.events import (
+from dockmagic_runtime.model.progress import (
     BuildDone,
     BuildStarted,
     PullDone,

@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable
 from typing import Final, TextIO
 
-from dockmagic.commands.build import Step, Steps
-from dockmagic.widgets.untrusted import plain
-from dockmagic_runtime.model.events import (
+from dockmagic.commands.builder.build import Step, Steps
+from dockmagic.widgets.sanitize import plain
+from dockmagic_runtime.model.progress import (
     BuildStarted,
     PullStatus,
     StepDone,

@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine import Engine
+    from dockmagic_runtime.engine.engine import Engine
 
 
 class Session:
@@ -28,7 +28,7 @@ class Session:
             return self._engine
 
     def _make(self) -> Engine:
-        from dockmagic_runtime.engine import Engine  # the first command pays, not the import
+        from dockmagic_runtime.engine.engine import Engine  # the first command pays, not the import
 
         atexit.register(self.close)
         self._is_ours = True

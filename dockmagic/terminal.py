@@ -20,10 +20,10 @@ from contextlib import ExitStack, contextmanager
 from types import FrameType
 from typing import Any
 
-from dockmagic.commands.detach_keys import parse_keys
-from dockmagic.commands.foreground import Foreground
-from dockmagic.commands.result import Attached, Finished
-from dockmagic_runtime.supervisor.handle import Process
+from dockmagic.commands.container.foreground import Foreground
+from dockmagic.commands.options.detach_keys import parse_keys
+from dockmagic.commands.output.result import Attached, Finished
+from dockmagic_runtime.supervisor.engine_client import Process
 
 # Those that a terminal or a service manager sends; KILL and STOP cannot be caught.
 _PASSED_ON = ("HUP", "INT", "QUIT", "TERM", "USR1", "USR2", "CONT", "ALRM")

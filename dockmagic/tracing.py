@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-from dockmagic.commands.explain import Explained
+from dockmagic.commands.container.explain import Explained
 from dockmagic.session import Session
 from dockmagic_runtime.model.explanation import Explanation
 

@@ -22,7 +22,7 @@ from pathlib import Path
 import pytest
 
 from dockmagic_runtime import Engine, catalogue
-from dockmagic_runtime.store.area import Area
+from dockmagic_runtime.store.data_root import Area
 from dockmagic_runtime.testing.host import HostSnapshot, left_behind
 
 STOCK = Path(__file__).parent.parent / "build" / "test-images"

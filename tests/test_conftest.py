@@ -22,7 +22,7 @@ def test_is_skipped():
 
 _LEAKY = """
 import pytest
-from dockmagic_runtime.store.area import Area
+from dockmagic_runtime.store.data_root import Area
 
 def test_leaks(tmp_path):
     area = Area.at(tmp_path)

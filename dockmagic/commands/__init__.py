@@ -12,13 +12,13 @@ from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
 
-from dockmagic.commands.flags import Arguments, Flag, HelpAsked, Parser, WrongUsage
-from dockmagic.commands.result import Outcome, Result, Verb
+from dockmagic.commands.options.flags import Arguments, Flag, HelpAsked, Parser, WrongUsage
+from dockmagic.commands.output.result import Outcome, Result, Verb
 from dockmagic_runtime.errors import InvalidInput, Unsupported
-from dockmagic_runtime.model.similar import did_you_mean
+from dockmagic_runtime.model.suggest import did_you_mean
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine import Engine
+    from dockmagic_runtime.engine.engine import Engine
 
 VERBS: tuple[Verb, ...] = (
     Verb(name="run", summary="Make a container from an image and run it"),
@@ -64,6 +64,73 @@ VERBS: tuple[Verb, ...] = (
     Verb(name="version", summary="Show the version"),
     Verb(name="wait", summary="Wait until containers stop, then show their exit codes"),
 )
+
+# Where the module of each verb is: its package, and its name there.
+_PACKAGES: dict[str, str] = {
+    "build": "builder.build",
+    "builder_prune": "builder.prune",
+    "buildx_du": "builder.disk_usage",
+    "attach": "container.attach",
+    "commit": "container.commit",
+    "cp": "container.cp",
+    "create": "container.create",
+    "diff": "container.diff",
+    "exec": "container.exec",
+    "explain": "container.explain",
+    "export": "container.export",
+    "kill": "container.kill",
+    "logs": "container.logs",
+    "pause": "container.pause",
+    "port": "container.port",
+    "ps": "container.ps",
+    "rename": "container.rename",
+    "restart": "container.restart",
+    "rm": "container.rm",
+    "run": "container.run",
+    "start": "container.start",
+    "stats": "container.stats",
+    "stop": "container.stop",
+    "top": "container.top",
+    "unpause": "container.unpause",
+    "update": "container.update",
+    "wait": "container.wait",
+    "container_prune": "container.prune",
+    "history": "image.history",
+    "image_prune": "image.prune",
+    "images": "image.images",
+    "import": "image.import",
+    "layers": "image.layers",
+    "load": "image.load",
+    "pull": "image.pull",
+    "push": "image.push",
+    "rmi": "image.rmi",
+    "save": "image.save",
+    "tag": "image.tag",
+    "network_connect": "network.connect",
+    "network_create": "network.create",
+    "network_disconnect": "network.disconnect",
+    "network_draw": "network.draw",
+    "network_inspect": "network.inspect",
+    "network_ls": "network.ls",
+    "network_prune": "network.prune",
+    "network_rm": "network.rm",
+    "network_trace": "network.trace",
+    "login": "registry.login",
+    "logout": "registry.logout",
+    "manifest_inspect": "registry.manifest_inspect",
+    "search": "registry.search",
+    "events": "system.events",
+    "info": "system.info",
+    "inspect": "system.inspect",
+    "system_df": "system.df",
+    "system_prune": "system.prune",
+    "version": "system.version",
+    "volume_create": "volume.create",
+    "volume_inspect": "volume.inspect",
+    "volume_ls": "volume.ls",
+    "volume_prune": "volume.prune",
+    "volume_rm": "volume.rm",
+}
 
 # Docker's, and still to come: asking for one says so.
 PLANNED = frozenset(
@@ -131,8 +198,9 @@ def names() -> list[str]:
 
 
 def module(verb: str) -> Any:
-    """The module of a verb; `volume create` is in `volume_create`."""
-    return import_module(f"dockmagic.commands.{verb.replace(' ', '_')}")
+    """The module of a verb: `volume create` is `volume_create`, found in `volume/create.py`."""
+    verb = verb.replace(" ", "_")
+    return import_module(f"dockmagic.commands.{_PACKAGES[verb]}")
 
 
 def parser(verb: str, extra: Mapping[str, tuple[Flag, ...]] | None = None) -> Parser:

@@ -15,7 +15,7 @@ from dockmagic.magics.settings import DockMagic
 from dockmagic.session import current
 
 if TYPE_CHECKING:
-    from dockmagic.magics.tools import Tools
+    from dockmagic.magics.shell_state import Tools
 
 # Name of each magic and the words it stands for. IPython has a %history and a %run of its own.
 VERB_MAGICS: dict[str, tuple[str, ...]] = {
@@ -84,7 +84,7 @@ class Extension:
     @cached_property
     def tools(self) -> Tools:
         """What the magics work with, and IPython's formatters for what they return."""
-        from dockmagic.magics.tools import Tools
+        from dockmagic.magics.shell_state import Tools
 
         tools = Tools(self)
         tools.display.install(self.shell.display_formatter)

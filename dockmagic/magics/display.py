@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from dockmagic.commands.result import Result
-from dockmagic.commands.stats import StatsTable
-from dockmagic.magics.handles import Completed, Container, Image
+from dockmagic.commands.container.stats import StatsTable
+from dockmagic.commands.output.result import Result
+from dockmagic.magics.objects import Completed, Container, Image
 from dockmagic.magics.settings import DockMagic
 from dockmagic.session import Session
 from dockmagic.widgets import bundle, container_bundle, image_bundle

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from dockmagic.errors import from_engine, from_host
-from dockmagic.widgets.untrusted import plain
+from dockmagic.widgets.sanitize import plain
 from dockmagic_runtime.errors import DockmagicError
 
 

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from dockmagic import commands
-from dockmagic.commands.flags import HelpAsked, Parser
+from dockmagic.commands.options.flags import HelpAsked, Parser
 from dockmagic.errors import MagicError
 from dockmagic.magics.failures import as_magic_errors
 from dockmagic.magics.line import Command, logical_lines, split_commands, split_line
 from dockmagic.magics.runner import EXTRA_FLAGS, Runner
-from dockmagic.widgets.untrusted import clean
+from dockmagic.widgets.sanitize import clean
 from dockmagic_runtime.errors import InvalidInput
 
 _PROMPTS = ("$ ", "> ")
@@ -160,7 +160,7 @@ class DockerfileMagic(Magic):
     """`%%dockerfile -t TAG`: the cell is a Dockerfile, its context the notebook's folder."""
 
     def run(self, line: str, cell: str | None, namespace: Mapping[str, Any]) -> object:
-        from dockmagic.commands.build import build
+        from dockmagic.commands.builder.build import build
 
         runner = self._runner
         try:

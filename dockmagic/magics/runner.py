@@ -9,12 +9,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dockmagic import commands
-from dockmagic.commands.flags import Arguments, HelpAsked, switch, value
-from dockmagic.commands.foreground import watch
-from dockmagic.commands.listing import Listing
-from dockmagic.commands.pull import Pulled
-from dockmagic.commands.references import familiar
-from dockmagic.commands.result import (
+from dockmagic.commands.container.foreground import watch
+from dockmagic.commands.image.pull import Pulled
+from dockmagic.commands.options.flags import Arguments, HelpAsked, switch, value
+from dockmagic.commands.output.listing import Listing
+from dockmagic.commands.output.result import (  # fmt: skip
     Attached,
     Chunk,
     Event,
@@ -24,15 +23,16 @@ from dockmagic.commands.result import (
     Question,
     Result,
     Started,
-)  # fmt: skip
+)
+from dockmagic.commands.references import familiar
 from dockmagic.errors import ContainerExitError, joined
 from dockmagic.magics.failures import as_magic_errors
-from dockmagic.magics.handles import Completed, Container, Image
+from dockmagic.magics.objects import Completed, Container, Image
 from dockmagic.session import Session
 from dockmagic.widgets.live import BuildProgress, Hidden, PullProgress, View, WidgetView
-from dockmagic.widgets.untrusted import Cleaner, clean
+from dockmagic.widgets.sanitize import Cleaner, clean
 from dockmagic_runtime.errors import DockmagicError
-from dockmagic_runtime.model.events import PullDone, PullStatus
+from dockmagic_runtime.model.progress import PullDone, PullStatus
 
 _NOTEBOOK_FLAGS = (
     value("out", help="Notebook: put its output into this variable instead of showing it"),

@@ -10,20 +10,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from dockmagic.commands.build import Built, Checked
-from dockmagic.commands.diff import Changes
-from dockmagic.commands.explain import Explained
-from dockmagic.commands.explain_build import ExplainedBuild
-from dockmagic.commands.info import Info
-from dockmagic.commands.inspect import Inspected
-from dockmagic.commands.layers import Layers
-from dockmagic.commands.listing import Listing
-from dockmagic.commands.network_draw import Drawn
-from dockmagic.commands.network_trace import Traced
-from dockmagic.commands.origin import Origin
-from dockmagic.commands.result import Result, describe
-from dockmagic.commands.sharing import SharedLayers
-from dockmagic.commands.stats import StatsTable
+from dockmagic.commands.builder.build import Built, Checked
+from dockmagic.commands.builder.explain import ExplainedBuild
+from dockmagic.commands.container.diff import Changes
+from dockmagic.commands.container.explain import Explained
+from dockmagic.commands.container.stats import StatsTable
+from dockmagic.commands.image.file_history import Origin
+from dockmagic.commands.image.layers import Layers
+from dockmagic.commands.image.shared_layers import SharedLayers
+from dockmagic.commands.network.draw import Drawn
+from dockmagic.commands.network.trace import Traced
+from dockmagic.commands.output.listing import Listing
+from dockmagic.commands.output.result import Result, describe
+from dockmagic.commands.system.info import Info
+from dockmagic.commands.system.inspect import Inspected
 from dockmagic.widgets import (
     build,
     card,
@@ -38,7 +38,7 @@ from dockmagic.widgets import (
     tables,
 )
 from dockmagic.widgets.html import Markup
-from dockmagic.widgets.untrusted import clean
+from dockmagic.widgets.sanitize import clean
 from dockmagic_runtime.model.container import Container
 
 Drawing = Callable[..., Markup]

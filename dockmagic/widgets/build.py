@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dockmagic.commands.build import Built, Checked, Step
-from dockmagic.commands.quantities import decimal_size
+from dockmagic.commands.builder.build import Built, Checked, Step
 from dockmagic.commands.references import familiar
+from dockmagic.commands.units import decimal_size
 from dockmagic.widgets.html import (
     BLUE,
     GREEN,
@@ -21,8 +21,8 @@ from dockmagic.widgets.html import (
     pre,
     tag,
 )  # fmt: skip
-from dockmagic.widgets.untrusted import plain
-from dockmagic_runtime.model.events import BuildWarning
+from dockmagic.widgets.sanitize import plain
+from dockmagic_runtime.model.progress import BuildWarning
 
 _OUTPUT = 2000  # characters of one step's output
 _ALL_OUTPUT = 12_000

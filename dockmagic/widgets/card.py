@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dockmagic.commands.ps import status_text
-from dockmagic.commands.quantities import decimal_size
+from dockmagic.commands.container.ps import status_text
+from dockmagic.commands.output.result import is_named
 from dockmagic.commands.references import familiar, name_of
-from dockmagic.commands.result import is_named
+from dockmagic.commands.units import decimal_size
 from dockmagic.widgets.html import GREEN, MONO, MUTED, ORANGE, Markup, badge, join, note, tag
 from dockmagic_runtime.model.container import Container, PortMapping
 from dockmagic_runtime.model.image import Image

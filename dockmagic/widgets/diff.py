@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dockmagic.commands.diff import Changes
+from dockmagic.commands.container.diff import Changes
 from dockmagic.widgets.html import GREEN, ORANGE, RED, Markup, badge, join, note, tag
+from dockmagic.widgets.sanitize import plain
 from dockmagic.widgets.tree import Entry, tree
-from dockmagic.widgets.untrusted import plain
 from dockmagic_runtime.model.container import ChangeKind
 
 _WORDS = {

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from shlex import join as shell_join
 
-from dockmagic.commands.explain import LANES, Explained
+from dockmagic.commands.container.explain import LANES, Explained
 from dockmagic.widgets.html import (
     BLUE,
     GREEN,
@@ -24,7 +24,7 @@ from dockmagic.widgets.html import (
     table,
     tag,
 )  # fmt: skip
-from dockmagic.widgets.untrusted import plain
+from dockmagic.widgets.sanitize import plain
 from dockmagic_runtime.model.explanation import ExplainedStep
 
 _COLORS = dict(zip(LANES, (ORANGE, BLUE, GREEN), strict=True))

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from dockmagic.commands.explain_build import ExplainedBuild, shown, state, why
-from dockmagic.commands.quantities import decimal_size
-from dockmagic.commands.table import ellipsis
+from dockmagic.commands.builder.explain import ExplainedBuild, shown, state, why
+from dockmagic.commands.output.table import ellipsis
+from dockmagic.commands.units import decimal_size
 from dockmagic.widgets.html import (
     BLUE,
     GREEN,
@@ -24,7 +24,7 @@ from dockmagic.widgets.html import (
     table,
     tag,
 )  # fmt: skip
-from dockmagic.widgets.untrusted import plain
+from dockmagic.widgets.sanitize import plain
 from dockmagic_runtime.model.explanation import ExplainedBuildStep
 
 _COLUMN, _ROW, _DOT = 18, 26, 5  # pixels

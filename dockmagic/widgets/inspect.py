@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from dockmagic.commands.info import Info
-from dockmagic.commands.inspect import Inspected
+from dockmagic.commands.system.info import Info
+from dockmagic.commands.system.inspect import Inspected
 from dockmagic.widgets.html import MONO, Markup, code, details, join, tag
-from dockmagic.widgets.untrusted import plain
+from dockmagic.widgets.sanitize import plain
 
 _BUDGET = 15_000  # characters of JSON; a notebook keeps all of it
 

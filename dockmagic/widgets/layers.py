@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from dockmagic.commands.layers import Layers
-from dockmagic.commands.layers import files as counted
-from dockmagic.commands.origin import Origin, describe, word
-from dockmagic.commands.quantities import decimal_size
+from dockmagic.commands.image.file_history import Origin, describe, word
+from dockmagic.commands.image.layers import Layers
+from dockmagic.commands.image.layers import files as counted
+from dockmagic.commands.image.shared_layers import SharedLayers
 from dockmagic.commands.references import familiar
-from dockmagic.commands.sharing import SharedLayers
+from dockmagic.commands.units import decimal_size
 from dockmagic.widgets.html import (
     BLUE,
     GREEN,
@@ -27,9 +27,9 @@ from dockmagic.widgets.html import (
     table,
     tag,
 )  # fmt: skip
+from dockmagic.widgets.sanitize import plain
 from dockmagic.widgets.tree import Entry, tree
-from dockmagic.widgets.untrusted import plain
-from dockmagic_runtime.model.anatomy import Anatomy, FileVersion, WastedFile
+from dockmagic_runtime.model.analysis import Anatomy, FileVersion, WastedFile
 from dockmagic_runtime.model.image import Layer
 
 _SIZE, _ROW, _FILE = 16_000, 560, 130  # bytes of HTML: in all, of a layer, of a file

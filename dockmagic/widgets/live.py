@@ -10,11 +10,11 @@ from __future__ import annotations
 import time
 from typing import Any, Protocol
 
-from dockmagic.commands.build import Steps
+from dockmagic.commands.builder.build import Steps
 from dockmagic.widgets.build import steps
 from dockmagic.widgets.html import Markup, bar, join, note, table
-from dockmagic.widgets.untrusted import plain
-from dockmagic_runtime.model.events import BuildEvent, PullStatus
+from dockmagic.widgets.sanitize import plain
+from dockmagic_runtime.model.progress import BuildEvent, PullStatus
 
 _PATIENCE = 0.4  # seconds before there is something to see
 _INTERVAL = 0.1  # seconds between two drawings

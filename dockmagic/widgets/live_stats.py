@@ -12,8 +12,8 @@ from typing import Any
 import anywidget
 import traitlets
 
-from dockmagic.commands.quantities import binary_size, decimal_size
-from dockmagic.widgets.untrusted import plain
+from dockmagic.commands.units import binary_size, decimal_size
+from dockmagic.widgets.sanitize import plain
 from dockmagic_runtime.errors import Conflict, DockmagicError, NotFound
 from dockmagic_runtime.model.container import Stats
 

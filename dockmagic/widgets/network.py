@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import count
 
-from dockmagic.commands.network_draw import Drawn, port_text
+from dockmagic.commands.network.draw import Drawn, port_text
 from dockmagic.widgets.html import BLUE, GREEN, ORANGE, Markup, details, join, note, table, tag
+from dockmagic.widgets.sanitize import plain
 from dockmagic.widgets.svg import GAP, Box, number, picture
-from dockmagic.widgets.untrusted import plain
 from dockmagic_runtime.model.topology import Bridge, Node
 
 _HOST, _BRIDGE, _NODE = (10, 200), (310, 200), (620, 270)  # left edge and width of each column

@@ -9,7 +9,7 @@ from __future__ import annotations
 import textwrap
 from itertools import pairwise, zip_longest
 
-from dockmagic.commands.network_trace import WAYS, Traced, counter
+from dockmagic.commands.network.trace import WAYS, Traced, counter
 from dockmagic.widgets.html import (
     BLUE,
     GREEN,
@@ -23,8 +23,8 @@ from dockmagic.widgets.html import (
     table,
     tag,
 )  # fmt: skip
+from dockmagic.widgets.sanitize import plain
 from dockmagic.widgets.svg import GAP, LINE, PAD, Box, letters, number, picture, text
-from dockmagic.widgets.untrusted import plain
 from dockmagic_runtime.model.topology import Hop, Route
 
 _KINDS = {

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dockmagic.commands.quantities import binary_size, decimal_size
-from dockmagic.commands.stats import StatsTable
+from dockmagic.commands.container.stats import StatsTable
+from dockmagic.commands.units import binary_size, decimal_size
 from dockmagic.widgets.html import Markup, bar, join, note, table
-from dockmagic.widgets.untrusted import plain
+from dockmagic.widgets.sanitize import plain
 from dockmagic_runtime.model.container import Stats
 
 

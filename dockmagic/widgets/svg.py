@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from dockmagic.widgets.html import LEFT, Markup, tag
-from dockmagic.widgets.untrusted import plain
+from dockmagic.widgets.sanitize import plain
 
 WIDTH = 900
 LINE, PAD, GAP = 17, 8, 18  # pixels: a line of text, around it, between two boxes

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from dockmagic.commands.listing import Listing
+from dockmagic.commands.output.listing import Listing
 from dockmagic.widgets.html import BLUE, GREEN, MUTED, ORANGE, Markup, badge, code, join, table, tag
-from dockmagic.widgets.untrusted import plain
+from dockmagic.widgets.sanitize import plain
 
 _CODE = frozenset(["ID", "Command", "CreatedBy", "Ports"])
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine import Engine
+    from dockmagic_runtime.engine.engine import Engine
 
 __all__ = ["Engine"]
 
 
 def __getattr__(name: str) -> Any:
     if name == "Engine":
-        from dockmagic_runtime.engine import Engine
+        from dockmagic_runtime.engine.engine import Engine
 
         return Engine
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,15 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from dockmagic_runtime.containers.filters import Filters, Lookups, select, wants_all
+from dockmagic_runtime.containers.ps.filters import Filters, Lookups, select, wants_all
 from dockmagic_runtime.errors import Conflict, NotFound, ProcessFailed, StartFailed
-from dockmagic_runtime.model.anatomy import (
-    Anatomy,
-    FileOrigin,
-    FileVersion,
-    Sharing,
-    WastedFile,
-)
+from dockmagic_runtime.model.analysis import Anatomy, FileOrigin, FileVersion, Sharing, WastedFile
 from dockmagic_runtime.model.container import (
     Change,
     ChangeKind,
@@ -28,8 +22,11 @@ from dockmagic_runtime.model.container import (
     Stats,
     Status,
 )
-from dockmagic_runtime.model.event import Event
-from dockmagic_runtime.model.events import (
+from dockmagic_runtime.model.docker_event import Event
+from dockmagic_runtime.model.explanation import BuildExplanation, Explanation
+from dockmagic_runtime.model.image import History, Image, Layer, LayerFile
+from dockmagic_runtime.model.network import Network
+from dockmagic_runtime.model.progress import (
     BuildDone,
     BuildEvent,
     BuildRequest,
@@ -41,9 +38,6 @@ from dockmagic_runtime.model.events import (
     StepOutput,
     StepStarted,
 )
-from dockmagic_runtime.model.explanation import BuildExplanation, Explanation
-from dockmagic_runtime.model.image import History, Image, Layer, LayerFile
-from dockmagic_runtime.model.network import Network
 from dockmagic_runtime.model.reference import ImageReference
 from dockmagic_runtime.model.topology import Topology, Trace
 

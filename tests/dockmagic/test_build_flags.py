@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 
 from dockmagic import commands
 from dockmagic.cli import main
-from dockmagic.commands.build import Checked
-from dockmagic.commands.build_attributes import attributes
-from dockmagic.commands.build_flags import request_fields
-from dockmagic.commands.flags import WrongUsage
+from dockmagic.commands.builder.attributes import attributes
+from dockmagic.commands.builder.build import Checked
+from dockmagic.commands.builder.build_flags import request_fields
+from dockmagic.commands.options.flags import WrongUsage
 from dockmagic_runtime.errors import DockmagicError, InvalidInput, NotFound, Unsupported
-from dockmagic_runtime.model.events import BuildCachePlace, BuildOutput, BuildWarning, PushDone
 from dockmagic_runtime.model.outline import BuildArgument, BuildInput, BuildOutline, BuildTarget
+from dockmagic_runtime.model.progress import BuildCachePlace, BuildOutput, BuildWarning, PushDone
 from dockmagic_runtime.model.usage import CacheBounds, CacheUsage
 
 

@@ -17,9 +17,9 @@ import pytest
 
 from dockmagic import terminal
 from dockmagic.cli import main
-from dockmagic.commands.detach_keys import parse_keys
-from dockmagic.commands.quantities import ago
-from dockmagic.commands.result import Attached
+from dockmagic.commands.options.detach_keys import parse_keys
+from dockmagic.commands.output.result import Attached
+from dockmagic.commands.units import ago
 from dockmagic.terminal import KeyWatch, raw_terminal
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.container import PortMapping
@@ -416,7 +416,7 @@ def test_stats_in_a_terminal_are_redrawn_in_place(
             engine.made.clear()
 
     tables: list[str] = []
-    monkeypatch.setattr("dockmagic.commands.stats.time.sleep", ended_after_the_second)
+    monkeypatch.setattr("dockmagic.commands.container.stats.time.sleep", ended_after_the_second)
     assert main(["stats", "web"], session) == 0
     assert tables[0].startswith("\x1b[2J\x1b[H")
     assert tables[1].startswith("\x1b[H")

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 
 from dockmagic import commands
-from dockmagic.commands.container_flags import container_spec
-from dockmagic.commands.modes import warnings
-from dockmagic.commands.platforms import check_platform, host_platform
+from dockmagic.commands.options.container import container_spec
+from dockmagic.commands.options.namespaces import warnings
+from dockmagic.commands.options.platform import check_platform, host_platform
 from dockmagic_runtime.errors import DockmagicError, InvalidInput, Unsupported
 from dockmagic_runtime.model.container import (
     ContainerSpec,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dockmagic import commands
-from dockmagic.commands.container_flags import container_spec
+from dockmagic.commands.options.container import container_spec
 from dockmagic.magics.line import split_line
 
 LINES = """

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from dockmagic import commands
-from dockmagic.commands import binary, pruned
-from dockmagic.commands.cp import Copied
-from dockmagic.commands.export import save
-from dockmagic.commands.pruned import PrunedThings, Section
-from dockmagic.commands.top import Processes
+from dockmagic.commands.container.cp import Copied
+from dockmagic.commands.container.export import save
+from dockmagic.commands.container.top import Processes
+from dockmagic.commands.output import archives, pruned
+from dockmagic.commands.output.pruned import PrunedThings, Section
 from dockmagic_runtime.errors import InvalidInput, NotFound, RemoteFailed
 from dockmagic_runtime.model.commit import CommitSpec, ImportSpec
 from dockmagic_runtime.model.container import ProcessTable
@@ -64,15 +64,15 @@ def test_the_size_of_a_copy_is_not_in_its_stable_form() -> None:
 def test_an_archive_is_not_shown_where_only_text_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdout", io.StringIO())
     with pytest.raises(InvalidInput, match="an archive cannot be shown here"):
-        binary.check_stdout()
+        archives.check_stdout()
     terminal = SimpleNamespace(isatty=lambda: True, buffer=io.BytesIO())
     monkeypatch.setattr("sys.stdout", terminal)
     with pytest.raises(InvalidInput, match="cowardly refusing to save to a terminal"):
-        binary.check_stdout()
-    binary.check_stdout(terminal_is_fine=True)
+        archives.check_stdout()
+    archives.check_stdout(terminal_is_fine=True)
     monkeypatch.setattr("sys.stdin", io.StringIO())
     with pytest.raises(InvalidInput, match="no standard input"):
-        binary.read_stdin()
+        archives.read_stdin()
 
 
 def test_commit_passes_on_what_its_flags_say() -> None:

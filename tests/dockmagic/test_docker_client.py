@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dockmagic import commands
-from dockmagic.commands.gotemplate import Template
+from dockmagic.commands.gotemplate.template import Template
 from dockmagic_runtime.errors import InvalidInput, Unsupported
 
 VERSION = 28  # of the client that we follow

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from dockmagic import commands
-from dockmagic.commands.explain import Explained
+from dockmagic.commands.container.explain import Explained
 from dockmagic.errors import MagicError
 from dockmagic.widgets import bundle
 from dockmagic_runtime.errors import InvalidInput
@@ -24,7 +24,7 @@ def explained(engine: Any) -> Explained:
 
 
 def _spec(line: str) -> Any:
-    from dockmagic.commands.container_flags import container_spec
+    from dockmagic.commands.options.container import container_spec
 
     return container_spec(commands.parse(line.split()))
 

@@ -12,7 +12,7 @@ import pytest
 
 from dockmagic import commands
 from dockmagic.cli import main
-from dockmagic.commands.explain_build import ExplainedBuild
+from dockmagic.commands.builder.explain import ExplainedBuild
 from dockmagic.errors import MagicError
 from dockmagic.widgets import bundle
 from dockmagic_runtime.errors import NotFound
@@ -123,7 +123,7 @@ def test_a_container_goes_before_an_image(engine: Any, explained: ExplainedBuild
 
 
 def _spec(line: str) -> Any:
-    from dockmagic.commands.container_flags import container_spec
+    from dockmagic.commands.options.container import container_spec
 
     return container_spec(commands.parse(line.split()))
 

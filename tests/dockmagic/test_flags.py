@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dockmagic import commands
-from dockmagic.commands.container_flags import container_spec
-from dockmagic.commands.flags import HelpAsked, WrongUsage
+from dockmagic.commands.options.container import container_spec
+from dockmagic.commands.options.flags import HelpAsked, WrongUsage
 from dockmagic_runtime.errors import DockmagicError, InvalidInput, Unsupported
 from dockmagic_runtime.model.container import ContainerSpec, Mount, PortMapping
 

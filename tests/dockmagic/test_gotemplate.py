@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dockmagic.commands.gotemplate import Template
+from dockmagic.commands.gotemplate.template import Template
 from dockmagic_runtime.errors import InvalidInput
 
 DATA: dict[str, Any] = {

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from dockmagic import commands
-from dockmagic.commands.platforms import host_platform
-from dockmagic.commands.result import Result
+from dockmagic.commands.options.platform import host_platform
+from dockmagic.commands.output.result import Result
 from dockmagic_runtime.errors import InvalidInput, NotFound
-from dockmagic_runtime.model.events import LoadDone, PullDone, PullStatus, PushDone
 from dockmagic_runtime.model.image import Image
+from dockmagic_runtime.model.progress import LoadDone, PullDone, PullStatus, PushDone
 from dockmagic_runtime.model.search import RemoteManifest, SearchResult
 
 from .values import make_image

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from dockmagic import commands
-from dockmagic.commands.flags import WrongUsage
-from dockmagic.commands.layers import Layers
-from dockmagic.commands.trees import lines, printable
+from dockmagic.commands.image.layers import Layers
+from dockmagic.commands.options.flags import WrongUsage
+from dockmagic.commands.output.text_tree import lines, printable
 from dockmagic.widgets import bundle
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dockmagic.commands.mounts import check_unique, parse_mount, parse_tmpfs, parse_volume
+from dockmagic.commands.options.mounts import check_unique, parse_mount, parse_tmpfs, parse_volume
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.container import Mount
 

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dockmagic import commands
-from dockmagic.commands import attachments
-from dockmagic.commands.container_flags import container_spec
-from dockmagic.commands.network_create import pools
+from dockmagic.commands.network.create import pools
+from dockmagic.commands.options import network
+from dockmagic.commands.options.container import container_spec
 from dockmagic_runtime.errors import DockmagicError, InvalidInput, NotFound
 from dockmagic_runtime.model.container import ContainerSpec
 from dockmagic_runtime.model.network import (
@@ -280,7 +280,7 @@ def test_a_host_range_for_one_port_is_the_first_that_is_free() -> None:
 @settings(max_examples=300, deadline=None)
 def test_any_text_is_a_network_or_refused(text: str) -> None:
     try:
-        found = attachments.parse_network(text)
+        found = network.parse_network(text)
     except (ValueError, InvalidInput):
         return
     assert found.network

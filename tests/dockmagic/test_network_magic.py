@@ -10,8 +10,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from dockmagic.commands.network_draw import Drawn
-from dockmagic.commands.network_trace import Traced
+from dockmagic.commands.network.draw import Drawn
+from dockmagic.commands.network.trace import Traced
 from dockmagic.widgets import bundle
 from dockmagic.widgets.html import GREEN
 from dockmagic_runtime.model.topology import Topology

@@ -11,7 +11,7 @@ import pytest
 
 from dockmagic.cli import main
 from dockmagic.progress import BuildDisplay
-from dockmagic_runtime.model.events import (
+from dockmagic_runtime.model.progress import (
     BuildStarted,
     BuildWarning,
     PullStatus,

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from dockmagic import commands
-from dockmagic.commands.events import Events
-from dockmagic.commands.foreground import watch
-from dockmagic.commands.result import Attached
+from dockmagic.commands.container.foreground import watch
+from dockmagic.commands.output.result import Attached
+from dockmagic.commands.system.events import Events
 from dockmagic.errors import MagicError
 from dockmagic_runtime.errors import Conflict, DockmagicError
 from dockmagic_runtime.model.container import Resources, RestartPolicy, Status

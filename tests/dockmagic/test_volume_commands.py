@@ -10,10 +10,10 @@ from typing import Any, cast
 import pytest
 
 from dockmagic import cli, commands
-from dockmagic.commands.result import Question, Result
+from dockmagic.commands.output.result import Question, Result
 from dockmagic.session import Session
 from dockmagic_runtime.errors import DockmagicError
-from dockmagic_runtime.store.area import Area
+from dockmagic_runtime.store.data_root import Area
 from dockmagic_runtime.store.database import Database
 from dockmagic_runtime.volumes.store import VolumeStore
 

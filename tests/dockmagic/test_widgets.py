@@ -13,15 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dockmagic import commands
-from dockmagic.commands.build import Built, Checked
-from dockmagic.commands.result import Result
+from dockmagic.commands.builder.build import Built, Checked
+from dockmagic.commands.output.result import Result
 from dockmagic.widgets import bundle, container_bundle, html, image_bundle
 from dockmagic.widgets.build import failed, steps
 from dockmagic.widgets.live import BuildProgress, PullProgress
+from dockmagic.widgets.sanitize import Cleaner, clean, plain
 from dockmagic.widgets.tree import Entry, tree
-from dockmagic.widgets.untrusted import Cleaner, clean, plain
 from dockmagic_runtime.model.container import Change, ChangeKind
-from dockmagic_runtime.model.events import (
+from dockmagic_runtime.model.progress import (
     BuildStarted,
     BuildWarning,
     PullStatus,
@@ -161,7 +161,7 @@ def test_cards(engine: Any) -> None:
 
 
 def commands_spec(line: str) -> Any:
-    from dockmagic.commands.container_flags import container_spec
+    from dockmagic.commands.options.container import container_spec
 
     return container_spec(commands.parse(line.split()))
 

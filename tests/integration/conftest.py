@@ -18,10 +18,10 @@ from dockmagic_runtime import Engine
 from dockmagic_runtime.linux import constants as c
 from dockmagic_runtime.linux.syscalls import Kernel
 from dockmagic_runtime.model.container import ContainerSpec
-from dockmagic_runtime.model.events import BuildDone, BuildRequest
+from dockmagic_runtime.model.progress import BuildDone, BuildRequest
 from dockmagic_runtime.store import locks
-from dockmagic_runtime.store.area import Area
-from dockmagic_runtime.supervisor.handle import Process
+from dockmagic_runtime.store.data_root import Area
+from dockmagic_runtime.supervisor.engine_client import Process
 
 
 @dataclass(frozen=True)

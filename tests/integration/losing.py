@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from dockmagic_runtime import Engine
-from dockmagic_runtime.network import keepers
+from dockmagic_runtime.network.port_proxy import process_record
 from dockmagic_runtime.store import locks
 
 from .waiting import eventually
@@ -71,7 +71,7 @@ def proxy_of(engine: Engine, name: str) -> int:
     run, found = str(engine.area.run / engine._registry.find(name).id), list[int]()
 
     def is_noted() -> bool:
-        keeper = keepers.noted(run)
+        keeper = process_record.noted(run)
         found[:] = [keeper.pid] if keeper else []
         return bool(found)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dockmagic_runtime import Engine
-from dockmagic_runtime.linux.cgroups import detect
+from dockmagic_runtime.cgroups import detect
 from dockmagic_runtime.linux.syscalls import Kernel
 from dockmagic_runtime.model.container import Container, ContainerSpec, ExecSpec, Resources, Status
 

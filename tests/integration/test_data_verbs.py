@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dockmagic import commands
-from dockmagic.commands.result import Question, Result
+from dockmagic.commands.output.result import Question, Result
 from dockmagic_runtime import Engine
 from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound
 from dockmagic_runtime.model.container import Container, ContainerSpec, ExecSpec, Mount, PortMapping

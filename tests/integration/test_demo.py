@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dockmagic_runtime.store.area import Area
+from dockmagic_runtime.store.data_root import Area
 from dockmagic_runtime.testing.host import HostSnapshot, left_behind
 
 pytestmark = [pytest.mark.root, pytest.mark.network]

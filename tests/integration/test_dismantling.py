@@ -12,7 +12,7 @@ import pytest
 from dockmagic_runtime import Engine
 from dockmagic_runtime.errors import Conflict
 from dockmagic_runtime.model.container import ContainerSpec, RestartPolicy, Status
-from dockmagic_runtime.store.area import Area
+from dockmagic_runtime.store.data_root import Area
 from dockmagic_runtime.testing.host import HostSnapshot, left_behind
 
 from .conftest import collect

@@ -11,7 +11,7 @@ import pytest
 from dockmagic_runtime import Engine
 from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound, StartFailed
 from dockmagic_runtime.model.container import ContainerSpec, ExecSpec, Mount
-from dockmagic_runtime.model.event import Event
+from dockmagic_runtime.model.docker_event import Event
 
 from .conftest import Run, collect
 from .losing import lose

@@ -14,7 +14,7 @@ import pytest
 from dockmagic import commands
 from dockmagic_runtime import Engine
 from dockmagic_runtime.errors import DockmagicError
-from dockmagic_runtime.linux.removal import remove_tree
+from dockmagic_runtime.linux.remove_tree import remove_tree
 from dockmagic_runtime.model.container import ContainerSpec, ExecSpec, Resources, Status
 from dockmagic_runtime.testing.trees import deepen
 

@@ -383,7 +383,7 @@ def test_what_cannot_be_updated_is_said_in_dockers_words(engine: Engine) -> None
 def test_init_reaps_orphans_and_passes_signals_on(
     engine: Engine, program: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dockmagic_runtime.containers import init
+    from dockmagic_runtime.containers.plan import init
 
     if program == "our own":
         monkeypatch.setattr(init, "find", lambda: "")
@@ -402,7 +402,7 @@ def test_init_reaps_orphans_and_passes_signals_on(
 def test_our_own_init_shows_no_files_of_the_host_and_tells_of_a_missing_program(
     engine: Engine, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from dockmagic_runtime.containers import init
+    from dockmagic_runtime.containers.plan import init
     from dockmagic_runtime.errors import StartFailed
 
     monkeypatch.setattr(init, "find", lambda: "")

@@ -11,7 +11,7 @@ import pytest
 
 from dockmagic_runtime import Engine
 from dockmagic_runtime.model.container import ContainerSpec
-from dockmagic_runtime.model.events import BuildDone, BuildRequest, LoadDone, StepDone
+from dockmagic_runtime.model.progress import BuildDone, BuildRequest, LoadDone, StepDone
 from dockmagic_runtime.testing.trees import make_member, make_tar
 
 from .conftest import collect

@@ -12,7 +12,7 @@ import pytest
 from dockmagic_runtime import Engine
 from dockmagic_runtime.errors import InvalidInput, NotFound, RemoteFailed
 from dockmagic_runtime.model.container import ContainerSpec
-from dockmagic_runtime.model.events import PullDone
+from dockmagic_runtime.model.progress import PullDone
 from dockmagic_runtime.testing.registry import FakeRegistry, Fault
 
 from .conftest import collect

@@ -8,8 +8,8 @@ from dockmagic_runtime import Engine
 from dockmagic_runtime.catalogue import STAND_IN_LABEL
 from dockmagic_runtime.errors import NotFound, RemoteFailed
 from dockmagic_runtime.model.container import ContainerSpec, Status
-from dockmagic_runtime.model.events import PullDone, PullStatus
 from dockmagic_runtime.model.image import Image
+from dockmagic_runtime.model.progress import PullDone, PullStatus
 
 from .conftest import await_page
 

@@ -10,7 +10,7 @@ import pytest
 from dockmagic_runtime import Engine
 from dockmagic_runtime.errors import Conflict
 from dockmagic_runtime.model.container import ContainerSpec, ExecSpec, Status
-from dockmagic_runtime.supervisor.handle import Process
+from dockmagic_runtime.supervisor.engine_client import Process
 
 from .conftest import Run, collect
 from .test_lifecycle import logged, shell, start, supervisor_of

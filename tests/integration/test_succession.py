@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from dockmagic_runtime import Engine
-from dockmagic_runtime.containers import adopt
+from dockmagic_runtime.containers.lifecycle import takeover
 from dockmagic_runtime.errors import Conflict, EngineBug, StartFailed
 from dockmagic_runtime.linux.processes import has_ended
 from dockmagic_runtime.model.container import (
@@ -27,8 +27,8 @@ from dockmagic_runtime.model.container import (
     Status,
 )
 from dockmagic_runtime.model.network import NetworkSpec, Pool
-from dockmagic_runtime.network import keepers
-from dockmagic_runtime.store import locks, programs
+from dockmagic_runtime.network.port_proxy import process_record
+from dockmagic_runtime.store import container_process, locks
 from dockmagic_runtime.supervisor import state
 from dockmagic_runtime.testing.host import HostSnapshot, left_behind
 
@@ -40,7 +40,7 @@ from .waiting import eventually
 
 pytestmark = [pytest.mark.root, pytest.mark.network]
 
-ADOPT = adopt.adopt
+ADOPT = takeover.adopt
 
 
 def refuse(*_: object) -> None:
@@ -168,7 +168,9 @@ def test_a_copy_that_waits_while_it_is_lost_lets_it_be_started(
             lose(engine, "web")
         return acquire(path, **asked)
 
-    monkeypatch.setattr("dockmagic_runtime.containers.tree.locks.acquire", after_another_life)
+    monkeypatch.setattr(
+        "dockmagic_runtime.containers.copy.rootfs.locks.acquire", after_another_life
+    )
     tar = io.BytesIO(make_tar({"file": b"hello"}))
     copying = threading.Thread(target=engine.copy_in, args=("web", "/", tar), daemon=True)
     copying.start()
@@ -189,7 +191,7 @@ def test_who_was_slower_than_another_engine_says_nothing(
         raise Conflict("container web is already running")
 
     web = start(engine)
-    monkeypatch.setattr(adopt, "adopt", after_somebody_else)
+    monkeypatch.setattr(takeover, "adopt", after_somebody_else)
     kill_supervisor(engine, "web")
     found = engine.container("web")
     assert (found.status, found.pid, found.error) == (Status.RUNNING, web.pid, "")
@@ -217,7 +219,7 @@ def test_who_takes_over_may_be_killed_too(engine: Engine, monkeypatch: pytest.Mo
         ADOPT(*args)
 
     web = start(engine)
-    monkeypatch.setattr(adopt, "adopt", killed_twice)
+    monkeypatch.setattr(takeover, "adopt", killed_twice)
     kill_supervisor(engine, "web")
     found = engine.container("web")
     assert (found.status, found.pid, found.error) == (Status.RUNNING, web.pid, "")
@@ -227,11 +229,11 @@ def test_one_that_ended_while_it_was_taken_over_has_just_ended(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def too_late(*_: object) -> None:
-        programs.end(engine._registry.run(web.id))
+        container_process.end(engine._registry.run(web.id))
         raise Conflict("container web has just ended")
 
     web = start(engine)
-    monkeypatch.setattr(adopt, "adopt", too_late)
+    monkeypatch.setattr(takeover, "adopt", too_late)
     kill_supervisor(engine, "web")
     found = engine.container("web")
     assert found.status is Status.EXITED
@@ -268,8 +270,8 @@ def test_one_that_is_in_no_control_group_is_ended_too(
 ) -> None:
     web = start(engine)
     pidfd = os.pidfd_open(web.pid)
-    monkeypatch.setattr(adopt, "adopt", refuse)
-    monkeypatch.setattr("dockmagic_runtime.linux.cgroups.tree.Directories.exists", lambda _: False)
+    monkeypatch.setattr(takeover, "adopt", refuse)
+    monkeypatch.setattr("dockmagic_runtime.cgroups.tree.Directories.exists", lambda _: False)
     kill_supervisor(engine, "web")
     found = engine.container("web")
     assert (found.status, found.exit_code) == (Status.EXITED, 128 + signal.SIGKILL)
@@ -292,9 +294,9 @@ def test_a_restart_finds_its_ports_free_however_slow_the_proxy_ends(engine: Engi
     assert (found.status, found.error, found.ports) == (Status.RUNNING, "", web.ports)
 
 
-def eventually_noted(run: str) -> keepers.Keeper:
-    assert eventually(lambda: keepers.noted(run) is not None)
-    keeper = keepers.noted(run)
+def eventually_noted(run: str) -> process_record.Keeper:
+    assert eventually(lambda: process_record.noted(run) is not None)
+    keeper = process_record.noted(run)
     assert keeper is not None
     return keeper
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from dockmagic_runtime import Engine
-from dockmagic_runtime.containers import adopt
+from dockmagic_runtime.containers.lifecycle import takeover
 from dockmagic_runtime.errors import Conflict, EngineBug
 from dockmagic_runtime.linux import processes
 from dockmagic_runtime.model.container import (
@@ -420,7 +420,7 @@ def test_one_that_nobody_can_answer_for_is_ended_and_says_why(
     run("true")
     before = HostSnapshot.take(engine.area)
     start(engine)
-    monkeypatch.setattr(adopt, "adopt", refuse)
+    monkeypatch.setattr(takeover, "adopt", refuse)
     kill_supervisor(engine, "web")
     found = engine.container("web")
     assert (found.status, found.exit_code) == (Status.EXITED, 137)

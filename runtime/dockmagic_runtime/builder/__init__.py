@@ -1,11 +1,11 @@
 """Dockerfile → image: a pure plan of steps, then their execution, told as events.
 
-`plan(…)` knows no disk: it expands variables, follows stages and computes what each step changes
+`plan.plan` knows no disk: it expands variables, follows stages and computes what each step changes
 of the image's config. `Builder.build(…)` runs the steps that the cache does not know.
 """
 
 from dockmagic_runtime.builder.build import Builder
-from dockmagic_runtime.builder.exchange import Exchange
-from dockmagic_runtime.builder.plan import Base, Plan, needed_images, plan
+from dockmagic_runtime.builder.cache.remote_cache import Exchange
+from dockmagic_runtime.builder.plan.plan import Base, Plan, needed_images
 
-__all__ = ["Base", "Builder", "Exchange", "Plan", "needed_images", "plan"]
+__all__ = ["Base", "Builder", "Exchange", "Plan", "needed_images"]

@@ -13,32 +13,35 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Final
 
-from dockmagic_runtime.builder.blame import missing_image
-from dockmagic_runtime.builder.cache import BuildCache, forget, forget_down_to, usage
-from dockmagic_runtime.builder.caches import CacheMounts
-from dockmagic_runtime.builder.checks import as_warning, ignored_sources
-from dockmagic_runtime.builder.contents import Digester
-from dockmagic_runtime.builder.context import localized
-from dockmagic_runtime.builder.copying import Copier
-from dockmagic_runtime.builder.digests import ContextDigests
-from dockmagic_runtime.builder.document import image_document, timestamp
-from dockmagic_runtime.builder.exchange import Exchange
-from dockmagic_runtime.builder.execution import Execution
-from dockmagic_runtime.builder.mounting import Mounter
-from dockmagic_runtime.builder.origin import Origin
-from dockmagic_runtime.builder.performing import Performer
-from dockmagic_runtime.builder.plan import needed_images, plan
-from dockmagic_runtime.builder.ports import Images, Layers, StepRunner, Workspace
-from dockmagic_runtime.builder.reasons import Reasons, series_of
-from dockmagic_runtime.builder.recording import Recorder, keep, kept
-from dockmagic_runtime.builder.remotes import Remotes
-from dockmagic_runtime.builder.scratch import Scratch
-from dockmagic_runtime.builder.sources import Sources
-from dockmagic_runtime.builder.steps import Base, Plan, TransferStep
+from dockmagic_runtime.builder.cache.build_record import Recorder, keep, kept
+from dockmagic_runtime.builder.cache.miss import Reasons, series_of
+from dockmagic_runtime.builder.cache.remote_cache import Exchange
+from dockmagic_runtime.builder.cache.store import BuildCache, forget, forget_down_to, usage
+from dockmagic_runtime.builder.context.content_hash import ContextDigests
+from dockmagic_runtime.builder.context.context import localized
+from dockmagic_runtime.builder.context.remotes import Remotes
+from dockmagic_runtime.builder.context.scratch import Scratch
+from dockmagic_runtime.builder.context.source_hash import Digester
+from dockmagic_runtime.builder.context.sources import Sources
+from dockmagic_runtime.builder.error_locations import missing_image
+from dockmagic_runtime.builder.execute.build_run import Execution
+from dockmagic_runtime.builder.execute.copying import Copier
+from dockmagic_runtime.builder.execute.step_executor import Performer
+from dockmagic_runtime.builder.image_config import image_document, timestamp
+from dockmagic_runtime.builder.interfaces import Images, Layers, StepRunner, Workspace
+from dockmagic_runtime.builder.plan.checks import as_warning, ignored_sources
+from dockmagic_runtime.builder.plan.plan import needed_images, plan
+from dockmagic_runtime.builder.plan.source_stage import Origin
+from dockmagic_runtime.builder.plan.steps import Base, Plan, TransferStep
+from dockmagic_runtime.builder.run_mounts.cache_mounts import CacheMounts
+from dockmagic_runtime.builder.run_mounts.prepare import Mounter
 from dockmagic_runtime.dockerfile import Dockerfile, parse
 from dockmagic_runtime.errors import EngineBug, InvalidInput, NotFound
-from dockmagic_runtime.images.document import image_id
-from dockmagic_runtime.model.events import (
+from dockmagic_runtime.images.oci_documents import image_id
+from dockmagic_runtime.model.explanation import BuildExplanation
+from dockmagic_runtime.model.image import Image
+from dockmagic_runtime.model.outline import BuildOutline
+from dockmagic_runtime.model.progress import (
     BuildDone,
     BuildEvent,
     BuildRequest,
@@ -46,9 +49,6 @@ from dockmagic_runtime.model.events import (
     PullDone,
     PullEvent,
 )
-from dockmagic_runtime.model.explanation import BuildExplanation
-from dockmagic_runtime.model.image import Image
-from dockmagic_runtime.model.outline import BuildOutline
 from dockmagic_runtime.model.reference import ImageReference
 from dockmagic_runtime.model.usage import CacheBounds
 from dockmagic_runtime.store.database import Database
@@ -140,7 +140,7 @@ class Builder:
 
     def outline(self, request: BuildRequest) -> BuildOutline:
         """What the Dockerfile offers and takes. Raises DockerfileError."""
-        from dockmagic_runtime.builder.outline import outline
+        from dockmagic_runtime.builder.plan.outline import outline
 
         scratch = Scratch(self._scratch)
         try:
@@ -234,7 +234,7 @@ class Builder:
         raise EngineBug(f"the pull of {name} ended without an image")
 
     def _export(self, request: BuildRequest, execution: Execution) -> None:
-        from dockmagic_runtime.builder.export import export
+        from dockmagic_runtime.builder.execute.export import export
 
         for output in request.outputs:
             with execution.performer.sources.merged(execution.result.chain_ids) as tree:

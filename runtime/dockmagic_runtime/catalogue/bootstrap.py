@@ -19,7 +19,7 @@ from typing import Final
 from dockmagic_runtime.catalogue.host import Host, proxy_environment, require_tool
 from dockmagic_runtime.catalogue.sources import main_suite
 from dockmagic_runtime.errors import RemoteFailed
-from dockmagic_runtime.model.events import PullStatus
+from dockmagic_runtime.model.progress import PullStatus
 
 # Arrives with Debian's mmdebstrap: installs usr-is-merged where it exists. Without it `usrmerge`
 # comes, and brings 50 MB of Perl.

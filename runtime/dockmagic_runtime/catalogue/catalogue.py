@@ -7,7 +7,8 @@ from typing import Final
 
 from dockmagic_runtime.catalogue.recipe import Recipe, recipes
 from dockmagic_runtime.errors import DockmagicError, InvalidInput, NotFound, RemoteFailed
-from dockmagic_runtime.model.events import (
+from dockmagic_runtime.model.image import STAND_IN_LABEL
+from dockmagic_runtime.model.progress import (
     BuildDone,
     BuildEvent,
     BuildRequest,
@@ -18,10 +19,9 @@ from dockmagic_runtime.model.events import (
     StepOutput,
     StepStarted,
 )
-from dockmagic_runtime.model.image import STAND_IN_LABEL
 from dockmagic_runtime.model.reference import DEFAULT_REGISTRY, ImageReference
-from dockmagic_runtime.model.similar import did_you_mean
-from dockmagic_runtime.store.area import Area
+from dockmagic_runtime.model.suggest import did_you_mean
+from dockmagic_runtime.store.data_root import Area
 
 POLICIES: Final = ("when-unreachable", "never", "always")
 _WIDTH: Final = 72  # of an instruction in a status line

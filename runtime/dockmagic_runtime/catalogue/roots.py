@@ -21,8 +21,8 @@ from dockmagic_runtime.catalogue.bootstrap import bootstrap
 from dockmagic_runtime.catalogue.host import Host, read_host
 from dockmagic_runtime.catalogue.recipe import Recipe
 from dockmagic_runtime.errors import RemoteFailed
-from dockmagic_runtime.model.events import PullStatus
-from dockmagic_runtime.store.area import Area
+from dockmagic_runtime.model.progress import PullStatus
+from dockmagic_runtime.store.data_root import Area
 from dockmagic_runtime.store.locks import held, is_held
 
 _FRESH: Final = 7 * 24 * 3600.0  # seconds: then a root lacks a week of security updates

@@ -15,7 +15,7 @@ from typing import Final
 
 from dockmagic_runtime.catalogue.recipe import Recipe
 from dockmagic_runtime.errors import RemoteFailed
-from dockmagic_runtime.model.events import PullStatus
+from dockmagic_runtime.model.progress import PullStatus
 
 _SYSTEM_PYTHON: Final = Path("/usr/bin/python3")
 _VERSION: Final = "import sys; print('%d.%d' % sys.version_info[:2])"

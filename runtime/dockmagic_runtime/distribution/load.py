@@ -17,14 +17,14 @@ import msgspec
 from dockmagic_runtime.distribution import layout
 from dockmagic_runtime.distribution.members import Members
 from dockmagic_runtime.errors import InvalidInput, NotFound, Unsupported
-from dockmagic_runtime.images import document
+from dockmagic_runtime.images import oci_documents
 from dockmagic_runtime.images.compression import Readable
 from dockmagic_runtime.images.layers import LayerStore
 from dockmagic_runtime.images.store import ImageStore
-from dockmagic_runtime.model.events import LoadDone, LoadEvent, PullStatus
+from dockmagic_runtime.model.progress import LoadDone, LoadEvent, PullStatus
 from dockmagic_runtime.model.reference import ImageReference
 from dockmagic_runtime.registry.manifest import Platform, is_foreign_type
-from dockmagic_runtime.store.area import Area
+from dockmagic_runtime.store.data_root import Area
 
 _MAX_DEPTH: Final = 3
 
@@ -73,13 +73,13 @@ class Loader:
                 yield from self._image(members, loadable)
 
     def _image(self, members: Members, loadable: _Loadable) -> Iterator[LoadEvent]:
-        diff_ids = document.decode_config(loadable.config).diff_ids
+        diff_ids = oci_documents.decode_config(loadable.config).diff_ids
         if len(diff_ids) != len(loadable.layers):
             raise InvalidInput(
                 f"invalid manifest, layers length mismatch: expected {len(diff_ids)}, "
                 f"got {len(loadable.layers)}"
             )
-        chain_ids = document.chain_ids(diff_ids)
+        chain_ids = oci_documents.chain_ids(diff_ids)
         with self._layers.lease() as lease:
             for number, layer in enumerate(loadable.layers):
                 below = chain_ids[number - 1] if number else ""
@@ -89,7 +89,7 @@ class Loader:
             yield from self._keep(loadable, chain_ids)
 
     def _keep(self, loadable: _Loadable, chain_ids: Sequence[str]) -> Iterator[LoadEvent]:
-        new = document.image_id(loadable.config)
+        new = oci_documents.image_id(loadable.config)
         for name in loadable.names:
             before = self._id(name)
             if before not in ("", new):
@@ -161,16 +161,16 @@ def _tagged(text: str) -> ImageReference:
 
 
 def _from_layout(members: Members) -> list[_Loadable]:
-    index = document.decode_manifest(members.document(layout.INDEX))
-    if not isinstance(index, document.Index):
+    index = oci_documents.decode_manifest(members.document(layout.INDEX))
+    if not isinstance(index, oci_documents.Index):
         raise InvalidInput("the archive's index.json is no index")
     found: dict[str, _Loadable] = {}
     for descriptor in index.manifests:
         names = _names(descriptor.annotations or {})
         for one in _images(members, descriptor, names, depth=0):
-            known = found.get(document.image_id(one.config))
+            known = found.get(oci_documents.image_id(one.config))
             names = (*known.names, *one.names) if known else one.names
-            found[document.image_id(one.config)] = _Loadable(
+            found[oci_documents.image_id(one.config)] = _Loadable(
                 config=one.config, layers=one.layers, names=tuple(dict.fromkeys(names))
             )
     return list(found.values())
@@ -186,12 +186,15 @@ def _names(annotations: dict[str, str]) -> tuple[ImageReference, ...]:
 
 
 def _images(
-    members: Members, descriptor: document.Descriptor, names: tuple[ImageReference, ...], depth: int
+    members: Members,
+    descriptor: oci_documents.Descriptor,
+    names: tuple[ImageReference, ...],
+    depth: int,
 ) -> list[_Loadable]:
     """The image that a descriptor means; of an index, the one that runs here."""
     data = _blob(members, descriptor)
-    manifest = document.decode_manifest(data, descriptor.media_type)
-    if isinstance(manifest, document.Index):
+    manifest = oci_documents.decode_manifest(data, descriptor.media_type)
+    if isinstance(manifest, oci_documents.Index):
         if depth == _MAX_DEPTH:
             raise InvalidInput("the archive's index holds indexes too deep to follow")
         chosen = _for_host(manifest)
@@ -206,10 +209,10 @@ def _images(
     return [_Loadable(config=_blob(members, manifest.config), layers=layers, names=names)]
 
 
-def _for_host(index: document.Index) -> document.Descriptor:
+def _for_host(index: oci_documents.Index) -> oci_documents.Descriptor:
     host = Platform.host()
 
-    def rank(one: document.Descriptor) -> int:
+    def rank(one: oci_documents.Descriptor) -> int:
         if one.platform is None:
             return 50
         its: Any = one.platform
@@ -222,7 +225,7 @@ def _for_host(index: document.Index) -> document.Descriptor:
     return best
 
 
-def _blob(members: Members, descriptor: document.Descriptor) -> bytes:
+def _blob(members: Members, descriptor: oci_documents.Descriptor) -> bytes:
     data = members.document(layout.blob_path(descriptor.digest))
     digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
     if digest != descriptor.digest:

@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from typing import IO, Any, Final, cast
 
 from dockmagic_runtime.errors import InvalidInput
-from dockmagic_runtime.images import archive
-from dockmagic_runtime.images.archive import ArchiveReader, ByteStream, Entry
 from dockmagic_runtime.images.compression import CHUNK, Readable, decompressed
 from dockmagic_runtime.images.limits import Limits
-from dockmagic_runtime.linux.closing import Closing
+from dockmagic_runtime.images.tar import reader
+from dockmagic_runtime.images.tar.reader import ArchiveReader, ByteStream, Entry
+from dockmagic_runtime.linux.closeable import Closing
 
 _DOCUMENT_LIMIT: Final = 4 << 20
 _MAX_LINKS: Final = 8
@@ -57,10 +57,10 @@ class Members(Closing):
         stream = ByteStream(chunks, limits.size, hashed=False)
         for entry in ArchiveReader(stream, limits):
             name = _name(entry.name)
-            if entry.kind == archive.REGULAR and entry.segments is None:
+            if entry.kind == reader.REGULAR and entry.segments is None:
                 self._found[name] = (self._base + stream.position, entry.size)
                 self._links.pop(name, None)
-            elif entry.kind in (archive.SYMLINK, archive.LINK):
+            elif entry.kind in (reader.SYMLINK, reader.LINK):
                 self._links[name] = _target(name, entry)
                 self._found.pop(name, None)
         stream.drain()  # a writer into a pipe is not to be cut off in its trailer
@@ -158,5 +158,5 @@ def _name(name: str) -> str:
 
 def _target(name: str, entry: Entry) -> str:
     """What a link stands for: relative to its directory, a hard link to the archive's top."""
-    folder = posixpath.dirname(name) if entry.kind == archive.SYMLINK else ""
+    folder = posixpath.dirname(name) if entry.kind == reader.SYMLINK else ""
     return _name(posixpath.join(folder, entry.link))

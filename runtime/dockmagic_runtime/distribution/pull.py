@@ -11,11 +11,11 @@ from typing import BinaryIO, Final
 
 from dockmagic_runtime.errors import InvalidInput, RemoteFailed
 from dockmagic_runtime.images.blobs import BlobStore
-from dockmagic_runtime.images.document import chain_ids
 from dockmagic_runtime.images.layers import LayerStore
 from dockmagic_runtime.images.limits import Limits
+from dockmagic_runtime.images.oci_documents import chain_ids
 from dockmagic_runtime.images.store import ImageStore
-from dockmagic_runtime.model.events import PullDone, PullEvent, PullStatus
+from dockmagic_runtime.model.progress import PullDone, PullEvent, PullStatus
 from dockmagic_runtime.model.reference import ImageReference
 from dockmagic_runtime.registry.blob import BlobStream
 from dockmagic_runtime.registry.client import clients_for

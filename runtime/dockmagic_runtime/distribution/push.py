@@ -24,8 +24,8 @@ from dockmagic_runtime.errors import InvalidInput, NotFound
 from dockmagic_runtime.images.blobs import BlobStore
 from dockmagic_runtime.images.layers import LayerStore
 from dockmagic_runtime.images.store import ImageStore
-from dockmagic_runtime.model.events import PullStatus, PushDone, PushEvent
 from dockmagic_runtime.model.image import Image
+from dockmagic_runtime.model.progress import PullStatus, PushDone, PushEvent
 from dockmagic_runtime.model.reference import ImageReference
 from dockmagic_runtime.registry.client import RegistryClient, clients_for
 from dockmagic_runtime.registry.manifest import Descriptor, Manifest

@@ -15,15 +15,15 @@ from dockmagic_runtime.images.blobs import BlobStore
 from dockmagic_runtime.images.compression import Readable
 from dockmagic_runtime.images.layers import LayerStore
 from dockmagic_runtime.images.store import ImageStore
-from dockmagic_runtime.model.anatomy import Anatomy, FileOrigin, Sharing
-from dockmagic_runtime.model.events import LoadEvent, PushEvent
+from dockmagic_runtime.model.analysis import Anatomy, FileOrigin, Sharing
 from dockmagic_runtime.model.image import History, Image, Layer
+from dockmagic_runtime.model.progress import LoadEvent, PushEvent
 from dockmagic_runtime.model.search import RemoteManifest
-from dockmagic_runtime.store.area import Area
+from dockmagic_runtime.store.data_root import Area
 
 if TYPE_CHECKING:
     from dockmagic_runtime.distribution.push import Pusher
-    from dockmagic_runtime.images.anatomy import Anatomist
+    from dockmagic_runtime.images.analysis import Anatomist
 
 
 class ImageVerbs:
@@ -41,7 +41,7 @@ class ImageVerbs:
 
     @cached_property
     def _anatomist(self) -> Anatomist:
-        from dockmagic_runtime.images.anatomy import Anatomist
+        from dockmagic_runtime.images.analysis import Anatomist
 
         return Anatomist(self._images, self._layers)
 

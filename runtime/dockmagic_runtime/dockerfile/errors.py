@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Final
 
 from dockmagic_runtime.errors import InvalidInput
-from dockmagic_runtime.model.similar import similar
+from dockmagic_runtime.model.suggest import similar
 
 _SHOWN: Final = 100  # problems drawn; all are in `problems`
 _WIDTH: Final = 80  # characters of a long line before and after the column

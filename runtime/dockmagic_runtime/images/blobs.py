@@ -20,10 +20,10 @@ from typing import BinaryIO, Final, cast
 
 from dockmagic_runtime.errors import NotFound, RemoteFailed
 from dockmagic_runtime.images.compression import Readable
-from dockmagic_runtime.images.leftovers import GROWING, PIN
-from dockmagic_runtime.linux.closing import Closing
+from dockmagic_runtime.images.scratch_gc import GROWING, PIN
+from dockmagic_runtime.linux.closeable import Closing
 from dockmagic_runtime.model.reference import digest_hex, is_digest
-from dockmagic_runtime.store.area import Area
+from dockmagic_runtime.store.data_root import Area
 from dockmagic_runtime.store.locks import held_file
 
 _CHUNK: Final = 1 << 20

@@ -21,17 +21,17 @@ from dockmagic_runtime.errors import EngineBug, NotFound
 from dockmagic_runtime.images.blobs import BlobStore
 from dockmagic_runtime.images.compression import Readable
 from dockmagic_runtime.images.lease import Lease, leased
-from dockmagic_runtime.images.leftovers import GRACE, TAKING, sweep
 from dockmagic_runtime.images.limits import Limits
 from dockmagic_runtime.images.pack import Packed, Writable, pack, packs_to
-from dockmagic_runtime.linux.removal import remove_tree
+from dockmagic_runtime.images.scratch_gc import GRACE, TAKING, sweep
+from dockmagic_runtime.linux.remove_tree import remove_tree
 from dockmagic_runtime.model.reference import digest_hex
-from dockmagic_runtime.store.area import Area
+from dockmagic_runtime.store.data_root import Area
 from dockmagic_runtime.store.database import Database
 from dockmagic_runtime.store.locks import held_file
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.images.difference import Survey
+    from dockmagic_runtime.images.changes import Survey
     from dockmagic_runtime.images.unpack import Unpacked
 
 _COLUMNS: Final = "chain_id, diff_id, parent, size, blob, media_type"
@@ -104,7 +104,7 @@ class LayerStore:
 
     def survey(self, chain_id: str, limit: int) -> Survey:
         """What the layer adds, changes and deletes of those below it; at most `limit` paths."""
-        from dockmagic_runtime.images.difference import survey
+        from dockmagic_runtime.images.changes import survey
 
         below = self.lowers(self.get(chain_id).parent)
         return survey(self.path(chain_id), below, limit, sizes=True)
@@ -173,7 +173,7 @@ class LayerStore:
 
         Then they are kept as a blob. It is to have this `digest` and `size` if they are promised.
         """
-        from dockmagic_runtime.images.keeping import TAR, Keeper
+        from dockmagic_runtime.images.blob_tee import TAR, Keeper
 
         if present := self._present(parent, expected_diff_id):
             return present
@@ -196,11 +196,11 @@ class LayerStore:
             return packs_to(f"{made}/diff", file)
 
     def _present(self, parent: str, expected_diff_id: str) -> LayerRecord | None:
-        from dockmagic_runtime.images import document
+        from dockmagic_runtime.images import oci_documents
 
         if not expected_diff_id:
             return None
-        chain_id = document.chain_id(parent, expected_diff_id)
+        chain_id = oci_documents.chain_id(parent, expected_diff_id)
         return self.get(chain_id) if self.has(chain_id) else None
 
     def _unpack(
@@ -227,11 +227,11 @@ class LayerStore:
 
         The directory is moved, not copied: it must be on the layers' file system.
         """
-        from dockmagic_runtime.images import document
+        from dockmagic_runtime.images import oci_documents
 
         packed = pack(upper)
         record = LayerRecord(
-            chain_id=document.chain_id(parent, packed.diff_id),
+            chain_id=oci_documents.chain_id(parent, packed.diff_id),
             diff_id=packed.diff_id,
             parent=parent,
             size=packed.size,
@@ -388,10 +388,10 @@ class LayerStore:
 
 
 def _unpacked_record(unpacked: Unpacked, parent: str, blob: str, media_type: str) -> LayerRecord:
-    from dockmagic_runtime.images import document
+    from dockmagic_runtime.images import oci_documents
 
     return LayerRecord(
-        chain_id=document.chain_id(parent, unpacked.diff_id),
+        chain_id=oci_documents.chain_id(parent, unpacked.diff_id),
         diff_id=unpacked.diff_id,
         parent=parent,
         size=unpacked.size,

@@ -12,7 +12,7 @@ import os
 from secrets import token_hex
 
 from dockmagic_runtime.errors import EngineBug
-from dockmagic_runtime.images.leftovers import LEASE
+from dockmagic_runtime.images.scratch_gc import LEASE
 from dockmagic_runtime.store.database import Database
 from dockmagic_runtime.store.locks import acquire_named, is_held
 

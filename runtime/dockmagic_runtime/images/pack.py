@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
 from dockmagic_runtime.errors import InvalidInput
-from dockmagic_runtime.images.tree import TreeArchive
+from dockmagic_runtime.images.tar.writer import TreeArchive
 from dockmagic_runtime.linux.root import Root
 
 

@@ -18,11 +18,11 @@ from typing import Any
 from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound
 from dockmagic_runtime.images import rmi
 from dockmagic_runtime.images.layers import LayerStore
-from dockmagic_runtime.model.event import Event
+from dockmagic_runtime.model.docker_event import Event
 from dockmagic_runtime.model.image import History, Image
 from dockmagic_runtime.model.reference import ImageReference
-from dockmagic_runtime.model.similar import similar
-from dockmagic_runtime.store.area import Area
+from dockmagic_runtime.model.suggest import similar
+from dockmagic_runtime.store.data_root import Area
 from dockmagic_runtime.store.database import Database
 from dockmagic_runtime.store.events import emit
 
@@ -137,15 +137,15 @@ class ImageStore:
         return replace(image, tags=tags) if tags else image
 
     def _decode(self, image_id: str) -> Image:
-        from dockmagic_runtime.images import document  # msgspec: not before the first image
+        from dockmagic_runtime.images import oci_documents  # msgspec: not before the first image
 
         sizes = self._database.rows(
             "SELECT size FROM image_layers JOIN layers USING (chain_id) "
             "WHERE image_id = ? ORDER BY position",
             image_id,
         )
-        decoded = document.decode_config(self.config_bytes(image_id))
-        return document.to_image(image_id, decoded, tags=(), sizes=[size for (size,) in sizes])
+        decoded = oci_documents.decode_config(self.config_bytes(image_id))
+        return oci_documents.to_image(image_id, decoded, tags=(), sizes=[size for (size,) in sizes])
 
     def config_bytes(self, image_id: str) -> bytes:
         """The image's OCI config document as it came. Raises NotFound."""
@@ -184,13 +184,13 @@ class ImageStore:
         digests, at once: one without a name may be pruned. Raises InvalidInput if the
         config names other layers, NotFound if one of them is missing.
         """
-        from dockmagic_runtime.images import document
+        from dockmagic_runtime.images import oci_documents
 
-        decoded = document.decode_config(config)
-        if document.chain_ids(decoded.diff_ids) != tuple(chain_ids):
+        decoded = oci_documents.decode_config(config)
+        if oci_documents.chain_ids(decoded.diff_ids) != tuple(chain_ids):
             raise InvalidInput("the image config does not name the layers that came with it")
-        image_id = document.image_id(config)
-        created = document.timestamp(decoded.created)
+        image_id = oci_documents.image_id(config)
+        created = oci_documents.timestamp(decoded.created)
         try:
             with self._database.transaction() as connection:
                 connection.execute(

@@ -16,7 +16,7 @@ from typing import Final
 
 from dockmagic_runtime.images import overlay
 from dockmagic_runtime.linux.root import Root
-from dockmagic_runtime.model.anatomy import WastedFile
+from dockmagic_runtime.model.analysis import WastedFile
 
 _LARGEST: Final = 1000  # files that are told of one by one
 

@@ -17,7 +17,7 @@ import socket
 import struct
 from collections.abc import Iterator, Sequence
 
-from dockmagic_runtime.linux.closing import Closing
+from dockmagic_runtime.linux.closeable import Closing
 
 NETLINK_ROUTE = 0
 NETLINK_NETFILTER = 12

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from dockmagic_runtime.errors import InvalidInput
-from dockmagic_runtime.model.similar import did_you_mean
+from dockmagic_runtime.model.suggest import did_you_mean
 
 UNLIMITED: Final = resource.RLIM_INFINITY
 

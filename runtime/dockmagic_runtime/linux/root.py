@@ -16,13 +16,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
 from dockmagic_runtime.linux import constants as c
-from dockmagic_runtime.linux.closing import Closing
+from dockmagic_runtime.linux.closeable import Closing
 from dockmagic_runtime.linux.interface import Linux
-from dockmagic_runtime.linux.removal import remove_tree_at
+from dockmagic_runtime.linux.remove_tree import remove_tree_at
 from dockmagic_runtime.linux.resolve import DIRECTORY, MakeDirectory, check, failure, resolve
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.linux.way import Way
+    from dockmagic_runtime.linux.directory_stack import Way
 
 _IN_ROOT: Final = c.RESOLVE_IN_ROOT | c.RESOLVE_NO_MAGICLINKS
 _ATTEMPTS: Final = 16
@@ -270,7 +270,7 @@ def _maker(mode: int, uid: int, gid: int) -> MakeDirectory:
 
 
 def _walk(top: int, in_use: bool) -> Iterator[tuple[str, int, list[os.DirEntry[str]]]]:
-    from dockmagic_runtime.linux.way import Way  # the launcher does not walk
+    from dockmagic_runtime.linux.directory_stack import Way  # the launcher does not walk
 
     # for each directory on the way: how long its path is, and which of its own are still to be
     # visited, last first

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.linux.netlink import Message, Netlink
 from dockmagic_runtime.network import rtnl
-from dockmagic_runtime.network.refusals import needs_forwarding
+from dockmagic_runtime.network.requirements import needs_forwarding
 
 _IP_FORWARD = "/proc/sys/net/ipv4/ip_forward"
 _IP6_CONF = "/proc/sys/net/ipv6/conf"

@@ -9,7 +9,7 @@ from dataclasses import replace
 from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound, Unsupported
 from dockmagic_runtime.model.network import Network, NetworkSpec, Pool
 from dockmagic_runtime.network import options
-from dockmagic_runtime.network.pools import Block, gateway_of, number_of
+from dockmagic_runtime.network.ipam.pools import Block, gateway_of, number_of
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 _OTHER_DRIVERS = ("overlay", "macvlan", "ipvlan")

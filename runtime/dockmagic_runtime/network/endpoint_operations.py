@@ -18,7 +18,7 @@ from dockmagic_runtime.linux.constants import CLONE_NEWNET
 from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.linux.netlink import Message, Netlink
 from dockmagic_runtime.network import endpoints, rtnl
-from dockmagic_runtime.network.refusals import needs_sysctl
+from dockmagic_runtime.network.requirements import needs_sysctl
 from dockmagic_runtime.sandbox.operation import Context, UndoneByKernel, operation
 
 _LOOKS, _BETWEEN_LOOKS = 200, 0.0005  # at most a tenth of a second

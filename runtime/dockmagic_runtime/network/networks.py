@@ -13,29 +13,20 @@ from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound, Unsupport
 from dockmagic_runtime.linux.netlink import NETLINK_NETFILTER, Netlink
 from dockmagic_runtime.model.container import ContainerSpec, PortMapping
 from dockmagic_runtime.model.network import INTERFACE_NAME, Attachment, Network
-from dockmagic_runtime.network import (
-    catalog,
-    endpoints,
-    expressions,
-    firewall,
-    flows,
-    leases,
-    names,
-    nft,
-    options,
-    records,
-    rtnl,
-)
-from dockmagic_runtime.network.claims import Claims
+from dockmagic_runtime.network import endpoints, options, published_ports_file, rows, rtnl
+from dockmagic_runtime.network.dns import files
 from dockmagic_runtime.network.endpoint_operations import BringUpLoopback
-from dockmagic_runtime.network.leases import Lease
+from dockmagic_runtime.network.ipam import leases
+from dockmagic_runtime.network.ipam.claims import Claims
+from dockmagic_runtime.network.ipam.leases import Lease
+from dockmagic_runtime.network.ipam.pools import Block
+from dockmagic_runtime.network.nftables import firewall, flows, ruleset, wire
 from dockmagic_runtime.network.operations import ensure_table
 from dockmagic_runtime.network.plan import Connection, Endpoint, Guest, fabric_of, plan
-from dockmagic_runtime.network.pools import Block
-from dockmagic_runtime.network.refusals import needs_nftables
+from dockmagic_runtime.network.requirements import needs_nftables
 from dockmagic_runtime.network.store import DEFAULT, NetworkStore
-from dockmagic_runtime.store import programs
-from dockmagic_runtime.store.area import Area
+from dockmagic_runtime.store import container_process
+from dockmagic_runtime.store.data_root import Area
 from dockmagic_runtime.store.database import Database
 
 _HOSTS = "/etc/hosts"
@@ -110,7 +101,7 @@ class Networks:
         with self._database.transaction() as connection:
             found: list[Endpoint] = []
             for attachment in attachments:
-                network = catalog.attached(connection, attachment)
+                network = rows.attached(connection, attachment)
                 lease = network and leases.lease_of(connection, network.id, container_id)
                 if network is not None and lease:
                     interface = free_interface(
@@ -145,11 +136,11 @@ class Networks:
     ) -> str:
         """The text of the container's /etc/hosts; `linked` are an address and names each."""
         if spec.network == "host" and not spec.extra_hosts:
-            return names.text_of(_HOSTS)
+            return files.text_of(_HOSTS)
         endpoint = connection.endpoint if connection else {}
-        return names.hosts(
+        return files.hosts(
             hostname,
-            addresses=names.own_addresses(endpoint),
+            addresses=files.own_addresses(endpoint),
             domainname=spec.domainname,
             extra=spec.extra_hosts,
             gateway=endpoint.get("gateway", "") or ("127.0.0.1" if spec.network == "host" else ""),
@@ -159,12 +150,12 @@ class Networks:
     @staticmethod
     def resolv_conf(spec: ContainerSpec, *, has_names: bool = False) -> str:
         """The text of the container's /etc/resolv.conf; `has_names` with a resolver of its own."""
-        text = names.text_of(names.RESOLV_CONF)
+        text = files.text_of(files.RESOLV_CONF)
         if spec.network == "host" and not (spec.dns or spec.dns_search or spec.dns_options):
             return text
-        host = names.Resolver.parse(text)
+        host = files.Resolver.parse(text)
         if host.is_stub:
-            host = names.Resolver.parse(names.text_of(names.BEHIND_STUB))
+            host = files.Resolver.parse(files.text_of(files.BEHIND_STUB))
         if has_names:
             return str(host.for_resolver(search=spec.dns_search, options=spec.dns_options))
         return str(
@@ -194,7 +185,9 @@ class Networks:
                     ensure_table(netlink, place.table, one, place.networks, place.run)
                     for one in known
                 ]
-                righted = nft.set_right(netlink, place.table, lambda: records.alive(place.run))
+                righted = ruleset.set_right(
+                    netlink, place.table, lambda: published_ports_file.alive(place.run)
+                )
                 return righted or any(installed)
         except Unsupported:
             return False  # there is nothing to repair; who wants to be on a network is told
@@ -207,14 +200,14 @@ class Networks:
         return list({one.id: one for one in found if one is not None}.values())
 
     def _first_up(self, netlink: Netlink, where: str) -> Network | None:
-        rows = self._database.rows(
+        found = self._database.rows(
             f"SELECT id, bridge FROM networks WHERE bridge != ''{where} ORDER BY name != ? LIMIT 8",
             DEFAULT,
         )
-        for network_id, bridge in rows:
+        for network_id, bridge in found:
             if rtnl.find_link(netlink, bridge) is not None:
                 with self._database.transaction() as connection:
-                    return catalog.by_id(connection, network_id)
+                    return rows.by_id(connection, network_id)
         return None
 
     def sweep(self) -> None:
@@ -228,12 +221,12 @@ class Networks:
 
     def _over(self) -> list[str]:
         """The containers whose lease nobody needs any more."""
-        rows = self._database.rows("SELECT DISTINCT container_id FROM leases")
-        return [container_id for (container_id,) in rows if not self._needs_lease(container_id)]
+        found = self._database.rows("SELECT DISTINCT container_id FROM leases")
+        return [container_id for (container_id,) in found if not self._needs_lease(container_id)]
 
     def _needs_lease(self, container_id: str) -> bool:
         # in this order: a claim is dropped only when the container is alive
-        return self._claims.is_taken(container_id) or programs.is_alive(
+        return self._claims.is_taken(container_id) or container_process.is_alive(
             f"{self.place.run}/{container_id}"
         )
 
@@ -250,19 +243,19 @@ class Networks:
 
     def forget_everywhere(self, container_id: str) -> None:
         """The same when there is no state file to say where it was."""
-        for network_id in catalog.ids(self._database):
+        for network_id in rows.ids(self._database):
             endpoints.remove(self.place.networks, network_id, container_id)
 
     def members(self, network_id: str) -> list[str]:
         """The ids of the containers that have an address on the network, by address."""
         with self._database.transaction() as connection:
-            return catalog.members(connection, network_id)
+            return rows.members(connection, network_id)
 
     def counters(self, *, ipv6: bool = False) -> dict[tuple[str, str], int]:
         """Packets that each of our rules has counted, by chain and comment."""
-        family = expressions.IPV6 if ipv6 else expressions.IPV4
+        family = wire.IPV6 if ipv6 else wire.IPV4
         with Netlink(NETLINK_NETFILTER) as netlink:
-            return nft.counters(netlink, self.place.table, family)
+            return ruleset.counters(netlink, self.place.table, family)
 
     def flow(
         self, protocol: str, source: flows.Place, destination: flows.Place
@@ -348,7 +341,7 @@ def _leases(
     connection: sqlite3.Connection, container_id: str, attachments: Sequence[Attachment]
 ) -> Iterator[tuple[Network, Lease]]:
     for attachment in attachments:
-        network = catalog.attached(connection, attachment)
+        network = rows.attached(connection, attachment)
         if network is None:
             raise NotFound(f"network {attachment.network_id or attachment.network} not found")
         yield (

@@ -15,12 +15,13 @@ from typing import ClassVar
 
 from dockmagic_runtime.errors import DockmagicError
 from dockmagic_runtime.linux.netlink import NETLINK_NETFILTER, Netlink
-from dockmagic_runtime.network import bridge, conntrack, fabric, nft, records
-from dockmagic_runtime.network.expressions import IPV6
-from dockmagic_runtime.network.fabric import Fabric
-from dockmagic_runtime.network.ports import Bound, HeldPort, Wish, hold, release
-from dockmagic_runtime.network.proxy import PortProxy
-from dockmagic_runtime.network.refusals import needs_nftables
+from dockmagic_runtime.network import bridge, network_config, published_ports_file
+from dockmagic_runtime.network.network_config import Fabric
+from dockmagic_runtime.network.nftables import conntrack, ruleset
+from dockmagic_runtime.network.nftables.wire import IPV6
+from dockmagic_runtime.network.port_proxy.held_ports import Bound, HeldPort, Wish, hold, release
+from dockmagic_runtime.network.port_proxy.proxy import PortProxy
+from dockmagic_runtime.network.requirements import needs_nftables
 from dockmagic_runtime.sandbox.operation import Context, UndoneByKernel, operation
 
 # keys of `Context.resources`
@@ -136,8 +137,12 @@ def ensure_table(netlink: Netlink, table: str, own: Fabric, networks: str, run: 
     """Install the table with all networks and all that those who live have published, unless it
     is complete and knows this network; whether it had to."""
     with needs_nftables():
-        return nft.ensure(
-            netlink, table, own, lambda: fabric.everything(networks), lambda: records.alive(run)
+        return ruleset.ensure(
+            netlink,
+            table,
+            own,
+            lambda: network_config.everything(networks),
+            lambda: published_ports_file.alive(run),
         )
 
 
@@ -161,7 +166,7 @@ class HoldPorts:
         return f"hold {places} by a listening socket, so that nobody else can take it"
 
     def execute(self, context: Context) -> None:
-        unattended = tuple(records.unattended(self.run)) if self.run else ()
+        unattended = tuple(published_ports_file.unattended(self.run)) if self.run else ()
         held = hold(self.ports, partial(_is_among, unattended))
         context.resources[HELD] = held
         context.resources[PORTS] = tuple(
@@ -203,7 +208,7 @@ class HoldPorts:
         del context.resources[PORTS]
 
 
-def _is_among(those: Sequence[nft.Published], ip: str, port: int, protocol: str) -> bool:
+def _is_among(those: Sequence[ruleset.Published], ip: str, port: int, protocol: str) -> bool:
     """Whether one of them has the port, at that address among others or at one that it covers."""
     return any(
         (one.host_port, one.protocol) == (port, protocol)
@@ -220,11 +225,11 @@ def _place(ip: str, port: int, last: int = 0) -> str:
     return f"{where}:{port}" if port else f"a free port of {where}"
 
 
-def published(context: Context, address: str, address6: str) -> tuple[nft.Published, ...]:
+def published(context: Context, address: str, address6: str) -> tuple[ruleset.Published, ...]:
     """What the held ports are to netfilter. Those of IPv6 are the proxy's alone, unless the
     container has such an address."""
     return tuple(
-        nft.Published(
+        ruleset.Published(
             host_ip="" if host_ip in ("0.0.0.0", "::") else host_ip,
             host_port=host_port,
             protocol=protocol,
@@ -258,11 +263,11 @@ class PublishPorts:
 
     def execute(self, context: Context) -> None:
         wanted = published(context, self.address, self.address6)
-        records.write(self._record, wanted)
+        published_ports_file.write(self._record, wanted)
         try:
             self._publish(netfilter(context), wanted)
         except BaseException:
-            records.remove(self._record)
+            published_ports_file.remove(self._record)
             raise
         self.take_over(context, None, ())
 
@@ -279,9 +284,9 @@ class PublishPorts:
     def _record(self) -> str:
         return f"{self.run}/{self.container_id}"
 
-    def _publish(self, netlink: Netlink, wanted: tuple[nft.Published, ...]) -> None:
+    def _publish(self, netlink: Netlink, wanted: tuple[ruleset.Published, ...]) -> None:
         try:
-            nft.publish(netlink, self.table, wanted)
+            ruleset.publish(netlink, self.table, wanted)
         except FileNotFoundError:
             # somebody has flushed the rules since `EnsureTable`: the proxy serves alone until the
             # next look at them, which finds our record
@@ -298,6 +303,6 @@ class PublishPorts:
         if proxy is not None:
             proxy.close()
         taken = published(context, self.address, self.address6)
-        records.remove(self._record)
-        nft.unpublish(netfilter(context), self.table, taken)
+        published_ports_file.remove(self._record)
+        ruleset.unpublish(netfilter(context), self.table, taken)
         conntrack.forget(netfilter(context), taken)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from dockmagic_runtime.errors import InvalidInput, Unsupported
-from dockmagic_runtime.network.pools import packed
+from dockmagic_runtime.network.ipam.pools import packed
 
 _BRIDGE = "com.docker.network.bridge."
 NAME = f"{_BRIDGE}name"

@@ -13,6 +13,7 @@ from dockmagic_runtime.errors import Unsupported
 from dockmagic_runtime.model.container import PortMapping
 from dockmagic_runtime.model.network import Attachment, Network
 from dockmagic_runtime.network import options, rtnl
+from dockmagic_runtime.network.dns.operations import ServeNames
 from dockmagic_runtime.network.endpoint_operations import (
     AwaitCarrier,
     ConfigureInside,
@@ -20,16 +21,15 @@ from dockmagic_runtime.network.endpoint_operations import (
     RegisterEndpoint,
     RouteBy,
 )
-from dockmagic_runtime.network.fabric import Fabric
-from dockmagic_runtime.network.leases import Lease
+from dockmagic_runtime.network.ipam.leases import Lease
+from dockmagic_runtime.network.network_config import Fabric
 from dockmagic_runtime.network.operations import (
     EnsureBridge,
     EnsureTable,
     HoldPorts,
     PublishPorts,
 )
-from dockmagic_runtime.network.ports import Wish
-from dockmagic_runtime.network.resolving import ServeNames
+from dockmagic_runtime.network.port_proxy.held_ports import Wish
 from dockmagic_runtime.sandbox.operation import Operation
 
 

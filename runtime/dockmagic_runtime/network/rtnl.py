@@ -27,7 +27,7 @@ from dockmagic_runtime.linux.netlink import (
     u8,
     u32,
 )
-from dockmagic_runtime.network.pools import family_of, packed
+from dockmagic_runtime.network.ipam.pools import family_of, packed
 
 # linux/rtnetlink.h, if_link.h, if_addr.h, neighbour.h
 _RTM_NEWLINK, _RTM_DELLINK, _RTM_GETLINK = 16, 17, 18

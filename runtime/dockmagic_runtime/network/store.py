@@ -20,28 +20,21 @@ from dataclasses import replace
 
 from dockmagic_runtime.errors import Conflict, Unsupported
 from dockmagic_runtime.linux.netlink import NETLINK_NETFILTER, Netlink
-from dockmagic_runtime.linux.removal import remove_tree
+from dockmagic_runtime.linux.remove_tree import remove_tree
 from dockmagic_runtime.linux.syscalls import Kernel
-from dockmagic_runtime.model.event import Event
+from dockmagic_runtime.model.docker_event import Event
 from dockmagic_runtime.model.network import PREDEFINED, Network, NetworkSpec
-from dockmagic_runtime.network import (
-    bridge,
-    catalog,
-    definition,
-    fabric,
-    names,
-    nft,
-    options,
-    pools,
-    rtnl,
-)
-from dockmagic_runtime.network.fabric import Fabric
+from dockmagic_runtime.network import bridge, definition, network_config, options, rows, rtnl
+from dockmagic_runtime.network.dns import files
+from dockmagic_runtime.network.ipam import pools
+from dockmagic_runtime.network.ipam.pools import Block
+from dockmagic_runtime.network.network_config import Fabric
+from dockmagic_runtime.network.nftables import ruleset
 from dockmagic_runtime.network.operations import ensure_table
 from dockmagic_runtime.network.plan import Place, fabric_of
-from dockmagic_runtime.network.pools import Block
-from dockmagic_runtime.network.refusals import needs_bridges, needs_nftables
+from dockmagic_runtime.network.requirements import needs_bridges, needs_nftables
 from dockmagic_runtime.store import locks
-from dockmagic_runtime.store.area import Area
+from dockmagic_runtime.store.data_root import Area
 from dockmagic_runtime.store.database import Database
 from dockmagic_runtime.store.events import emit
 
@@ -62,17 +55,17 @@ class NetworkStore:
         """By id, name, or unique prefix of an id. Raises NotFound."""
         if wanted in (*PREDEFINED, "default"):
             return self._predefined("bridge" if wanted == "default" else wanted)
-        return catalog.find(self._database, wanted)
+        return rows.find(self._database, wanted)
 
     def everything(self) -> list[Network]:
         """By name; the three that are always there too."""
         for name in PREDEFINED:
             with suppress(Conflict):  # no addresses are left for `bridge`: it is told at a start
                 self._predefined(name)
-        return catalog.everything(self._database)
+        return rows.everything(self._database)
 
     def _predefined(self, name: str) -> Network:
-        found = catalog.by_name(self._database, name)
+        found = rows.by_name(self._database, name)
         if found is None and name == DEFAULT:
             with Netlink() as netlink:
                 return self._establish(netlink, makes_bridge=False)
@@ -80,7 +73,7 @@ class NetworkStore:
 
     def _add_predefined(self, name: str) -> Network:
         with self._database.transaction() as connection:
-            found = catalog.by_name(self._database, name)
+            found = rows.by_name(self._database, name)
             if found is None:
                 driver = {"none": "null"}.get(name, name)
                 found = Network(
@@ -92,14 +85,14 @@ class NetworkStore:
                     gateway="",
                     created=time.time(),
                 )
-                catalog.store(connection, found)
+                rows.store(connection, found)
             return found
 
     # ------------------------------------------------------------ the default network
 
     def default(self) -> Network:
         """The network `bridge`; its bridge is up when this returns."""
-        network = catalog.by_name(self._database, DEFAULT)
+        network = rows.by_name(self._database, DEFAULT)
         with Netlink() as netlink:
             if network and bridge.is_ready(netlink, network.bridge, network.gateway):
                 return network
@@ -109,12 +102,12 @@ class NetworkStore:
         """Its subnet is chosen when it is first needed, and again if somebody else has taken it
         while the bridge was away."""
         with locks.held(_HOST_LOCK), self._database.transaction() as connection:
-            network = catalog.by_name(self._database, DEFAULT)
+            network = rows.by_name(self._database, DEFAULT)
             used = [*self._used_on_host(netlink, own=self._area.bridge), *_others(connection)]
             if network is None or _is_taken(network, used):
                 self._forget_fabric(network)
                 network = self._with_subnet(network, pools.choose(used))
-                catalog.store(connection, network)
+                rows.store(connection, network)
             self._write_fabric(network)
             if makes_bridge:
                 with needs_bridges(network.bridge):
@@ -138,7 +131,7 @@ class NetworkStore:
     def _forget_fabric(self, network: Network | None) -> None:
         if network is not None:
             with Netlink(NETLINK_NETFILTER) as netlink:
-                nft.disconnect(netlink, self.place.table, fabric_of(network))
+                ruleset.disconnect(netlink, self.place.table, fabric_of(network))
 
     def _used_on_host(self, netlink: Netlink, own: str = "") -> Iterator[Block]:
         """What the host has routes to, except by the bridge `own`, and its name servers.
@@ -150,7 +143,7 @@ class NetworkStore:
         for first, length, index in rtnl.routes(netlink):
             if length >= _SHORTEST_PREFIX and (link is None or index != link.index):
                 yield Block(first, length)
-        for server in names.Resolver.parse(names.text_of(names.RESOLV_CONF)).servers:
+        for server in files.Resolver.parse(files.text_of(files.RESOLV_CONF)).servers:
             if ":" not in server:
                 yield Block.parse(server)
 
@@ -163,7 +156,7 @@ class NetworkStore:
         changed.
         """
         definition.check(spec)
-        if catalog.by_name(self._database, spec.name) is not None:  # before anything is made
+        if rows.by_name(self._database, spec.name) is not None:  # before anything is made
             raise Conflict(f"network with name {spec.name} already exists")
         if not definition.pool_of(spec, 32).subnet:
             self._predefined(DEFAULT)  # the first pool is for it, whoever is made first
@@ -172,7 +165,7 @@ class NetworkStore:
             network = self._defined(connection, netlink, spec)
             with self._directory_of(network):
                 self._build(netlink, network)
-                catalog.store(connection, network)
+                rows.store(connection, network)
         self._tell("create", network)
         return network
 
@@ -190,7 +183,7 @@ class NetworkStore:
             created=time.time(),
             blocks=blocks,
         )
-        if other := catalog.with_bridge(connection, made.bridge):
+        if other := rows.with_bridge(connection, made.bridge):
             raise Conflict(
                 f"cannot create network {made.id} ({made.bridge}): conflicts with network "
                 f"{other} ({made.bridge}): networks have same bridge name"
@@ -220,13 +213,13 @@ class NetworkStore:
         """One whose bridge nobody has: an interface's name has room for little of it."""
         while True:
             network_id = secrets.token_hex(32)
-            if not catalog.with_bridge(connection, self._area.bridge_of(network_id)):
+            if not rows.with_bridge(connection, self._area.bridge_of(network_id)):
                 return network_id
 
     def _block4(self, connection: sqlite3.Connection, netlink: Netlink, spec: NetworkSpec) -> Block:
         asked = definition.pool_of(spec, 32).subnet
         if not asked:
-            used = [*self._used_on_host(netlink), *catalog.blocks(connection)]
+            used = [*self._used_on_host(netlink), *rows.blocks(connection)]
             return pools.choose(used)
         block = Block.parse(asked)
         _refuse_overlap(connection, block)
@@ -242,14 +235,14 @@ class NetworkStore:
             _refuse_overlap(connection, block)
             return block
         seed = hashlib.sha256(os.fsencode(self._area.root)).digest()
-        return pools.choose(catalog.blocks(connection), pools.local_pools(seed))
+        return pools.choose(rows.blocks(connection), pools.local_pools(seed))
 
     @contextmanager
     def _directory_of(self, network: Network) -> Iterator[None]:
         """The network's directory; if the block fails, everything of the network goes again."""
         directory = f"{self.place.networks}/{network.id}"
         os.makedirs(f"{directory}/endpoints", 0o700)
-        fabric.write(directory, fabric_of(network))
+        network_config.write(directory, fabric_of(network))
         try:
             yield
         except BaseException:
@@ -259,7 +252,7 @@ class NetworkStore:
     def _write_fabric(self, network: Network) -> None:
         directory = f"{self.place.networks}/{network.id}"
         os.makedirs(f"{directory}/endpoints", 0o700, exist_ok=True)
-        fabric.write(directory, fabric_of(network))
+        network_config.write(directory, fabric_of(network))
 
     def _build(self, netlink: Netlink, network: Network) -> None:
         with needs_bridges(network.bridge):
@@ -281,7 +274,7 @@ class NetworkStore:
             )
         try:
             with self._database.transaction() as connection:
-                catalog.delete(connection, network.id)
+                rows.delete(connection, network.id)
         except sqlite3.IntegrityError:  # a lease refers to it: somebody was quicker
             raise Conflict(
                 f"error while removing network: network {network.name} id {network.id} "
@@ -293,7 +286,7 @@ class NetworkStore:
     def _demolish(self, network_id: str) -> None:
         """What is left of a network without a row: its bridge, its elements, its directory."""
         directory = f"{self.place.networks}/{network_id}"
-        known = fabric.read(directory)
+        known = network_config.read(directory)
         if known is not None:
             with Netlink() as netlink:
                 if rtnl.find_link(netlink, known.bridge) is not None:
@@ -306,9 +299,9 @@ class NetworkStore:
         had still read of it there."""
         try:
             with needs_nftables(), Netlink(NETLINK_NETFILTER) as netfilter:
-                nft.disconnect(netfilter, self.place.table, known)
+                ruleset.disconnect(netfilter, self.place.table, known)
                 _remove_directory(directory)
-                nft.disconnect(netfilter, self.place.table, known)
+                ruleset.disconnect(netfilter, self.place.table, known)
         except Unsupported:
             pass  # where we may have no rules, there are none of ours
 
@@ -319,10 +312,10 @@ class NetworkStore:
             present = set(os.listdir(self.place.networks))
         except FileNotFoundError:
             return
-        if present <= catalog.ids(self._database):
+        if present <= rows.ids(self._database):
             return
         with self._database.transaction():
-            orphans = present - catalog.ids(self._database)
+            orphans = present - rows.ids(self._database)
         for network_id in orphans:
             try:
                 self._demolish(network_id)
@@ -333,22 +326,22 @@ class NetworkStore:
 
     def _know_all_again(self) -> None:
         """What was demolished late may have had the subnet of a network that was made since."""
-        everything = fabric.everything(self.place.networks)
+        everything = network_config.everything(self.place.networks)
         try:
             with needs_nftables(), Netlink(NETLINK_NETFILTER) as netfilter:
                 for known, family in ((one, each) for one in everything for each in one.families):
-                    if nft.knows(netfilter, self.place.table, family, known.bridge):
-                        nft.connect(netfilter, self.place.table, family, known)
+                    if ruleset.knows(netfilter, self.place.table, family, known.bridge):
+                        ruleset.connect(netfilter, self.place.table, family, known)
         except Unsupported:
             pass  # without a table, or the right to it, nothing was taken from them
 
     def remove_all(self) -> None:
         """Take the tables and all bridges off the host; they come back with the next start."""
         with Netlink(NETLINK_NETFILTER) as netfilter:
-            nft.remove(netfilter, self.place.table)
+            ruleset.remove(netfilter, self.place.table)
         with Netlink() as netlink:
-            rows = {network.bridge for network in catalog.everything(self._database)}
-            for name in sorted(rows | {self._area.bridge}):  # the default's may have lost its row
+            rowed = {network.bridge for network in rows.everything(self._database)}
+            for name in sorted(rowed | {self._area.bridge}):  # the default's may have lost its row
                 if name:
                     bridge.remove(netlink, name)
 
@@ -393,7 +386,7 @@ def _is_taken(network: Network, used: list[Block]) -> bool:
 
 
 def _refuse_overlap(connection: sqlite3.Connection, block: Block) -> None:
-    if other := catalog.overlapping(connection, block):
+    if other := rows.overlapping(connection, block):
         raise _overlap(f"network {other} has it")
 
 

@@ -17,10 +17,10 @@ from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
 
 from dockmagic_runtime.errors import RemoteFailed
-from dockmagic_runtime.registry.answers import words
 from dockmagic_runtime.registry.challenge import Challenge
 from dockmagic_runtime.registry.credentials import Credentials
 from dockmagic_runtime.registry.endpoint import Origin
+from dockmagic_runtime.registry.error_response import words
 from dockmagic_runtime.registry.errors import AccessDenied
 from dockmagic_runtime.registry.transport import Request, Response
 
@@ -63,10 +63,10 @@ class Authorizer:
         """Ask a helper for what it keeps, once, and only now that the registry asks us."""
         with self._lock:
             if helper := self._credentials.helper:
-                from dockmagic_runtime.registry import helpers
+                from dockmagic_runtime.registry import credential_helpers
 
                 server = self._credentials.server
-                self._credentials = helpers.get(helper, server) or Credentials()
+                self._credentials = credential_helpers.get(helper, server) or Credentials()
 
     def header(self, scopes: Scopes) -> str:
         """For a request that needs `scopes`; empty for a stranger's. Raises AccessDenied."""

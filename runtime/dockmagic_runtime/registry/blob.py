@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import BinaryIO, Final
 
 from dockmagic_runtime.errors import RemoteFailed
-from dockmagic_runtime.linux.closing import Closing
+from dockmagic_runtime.linux.closeable import Closing
 from dockmagic_runtime.registry.errors import ConnectionLost
 from dockmagic_runtime.registry.manifest import Descriptor
 from dockmagic_runtime.registry.retry import Retries

@@ -19,9 +19,9 @@ from typing import Any, BinaryIO, Final
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 from dockmagic_runtime.errors import EngineBug, NotFound, RemoteFailed
-from dockmagic_runtime.linux.closing import Closing
+from dockmagic_runtime.linux.closeable import Closing
 from dockmagic_runtime.model.reference import ImageReference, is_digest
-from dockmagic_runtime.registry import answers, challenge
+from dockmagic_runtime.registry import challenge, error_response
 from dockmagic_runtime.registry.authorization import Authorizer, Scopes
 from dockmagic_runtime.registry.blob import BlobStream
 from dockmagic_runtime.registry.credentials import Credentials, CredentialStore
@@ -90,7 +90,7 @@ class RegistryClient(Closing):
         with self.send("GET", "/v2/", scopes=()) as response:
             if response.status in (401, 403):
                 raise AccessDenied(
-                    f'Get "{self.origin}/v2/": {answers.words(response)}',
+                    f'Get "{self.origin}/v2/": {error_response.words(response)}',
                     hint=f"docker login {self.endpoint.registry}",
                 )
             self._expect(response, 200)
@@ -105,9 +105,9 @@ class RegistryClient(Closing):
             headers={"Accept": _ACCEPTED},
         ) as response:
             if response.status in (401, 403):
-                raise answers.pull_denied(self._familiar(repository), self.credentials)
+                raise error_response.pull_denied(self._familiar(repository), self.credentials)
             if response.status == 404:
-                raise NotFound(f"manifest for {name} not found: {answers.words(response)}")
+                raise NotFound(f"manifest for {name} not found: {error_response.words(response)}")
             self._expect(response, 200)
             return _verified(name, reference, response)
 
@@ -139,9 +139,11 @@ class RegistryClient(Closing):
             return response
         with response:
             if response.status in (401, 403):
-                raise answers.pull_denied(self._familiar(repository), self.credentials)
+                raise error_response.pull_denied(self._familiar(repository), self.credentials)
             if response.status == 404:
-                raise NotFound(f"blob {descriptor.digest} not found: {answers.words(response)}")
+                raise NotFound(
+                    f"blob {descriptor.digest} not found: {error_response.words(response)}"
+                )
             raise self._unexpected(response)
 
     def tags(self, repository: str) -> Iterator[str]:
@@ -161,9 +163,9 @@ class RegistryClient(Closing):
         for _ in range(_MAX_PAGES):
             with self.send("GET", path, scopes=scopes) as response:
                 if response.status in (401, 403):
-                    raise answers.pull_denied(name, self.credentials)
+                    raise error_response.pull_denied(name, self.credentials)
                 if response.status == 404:
-                    raise NotFound(f"repository {name} not found: {answers.words(response)}")
+                    raise NotFound(f"repository {name} not found: {error_response.words(response)}")
                 self._expect(response, 200)
                 following = _next_page(response)
                 body = response.body(_LIST_LIMIT)
@@ -276,10 +278,10 @@ class RegistryClient(Closing):
 
     def _greet_at(self, origin: Origin) -> tuple[Origin, Authorizer]:
         response, body = self._first_answer(origin)
-        if not answers.is_from_registry(response, body):
+        if not error_response.is_from_registry(response, body):
             raise RegistryUnreachable(
                 f"{origin} does not answer as a registry: {response.status} "
-                f"{answers.printable(response.reason)}",
+                f"{error_response.printable(response.reason)}",
                 hint="something between here and there may filter what goes through",
             )
         authorizer = Authorizer(origin, self.credentials, self._transport.send)
@@ -306,7 +308,7 @@ class RegistryClient(Closing):
             raise self._unexpected(response)
 
     def _unexpected(self, response: Response) -> RemoteFailed:
-        return RemoteFailed(f"{self.endpoint}: {answers.words(response)}")
+        return RemoteFailed(f"{self.endpoint}: {error_response.words(response)}")
 
     def _familiar(self, repository: str, reference: str = "") -> str:
         tag, digest = ("", reference) if is_digest(reference) else (reference, "")

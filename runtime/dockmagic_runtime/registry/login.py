@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.reference import DEFAULT_REGISTRY
-from dockmagic_runtime.registry import helpers
+from dockmagic_runtime.registry import credential_helpers
 from dockmagic_runtime.registry.client import RegistryClient
 from dockmagic_runtime.registry.credentials import Credentials, CredentialStore
 from dockmagic_runtime.registry.endpoint import Endpoint, RegistryConfig
@@ -29,7 +29,7 @@ def login(server: str, username: str, password: str) -> Path | None:
     helper = store.helper(key)
     if not helper:
         return store.keep(key, credentials)
-    helpers.store(helper, key, credentials)
+    credential_helpers.store(helper, key, credentials)
     store.note(key)
     return None
 
@@ -38,7 +38,7 @@ def logout(server: str) -> bool:
     """Forget the credentials; whether there were any."""
     store, key = CredentialStore(), _endpoint(server).credentials_key
     helper = store.helper(key)
-    was_kept = bool(helper) and helpers.erase(helper, key)
+    was_kept = bool(helper) and credential_helpers.erase(helper, key)
     return store.erase(key) or was_kept
 
 

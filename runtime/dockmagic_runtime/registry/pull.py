@@ -17,11 +17,11 @@ from typing import BinaryIO, Final, Protocol
 import msgspec
 
 from dockmagic_runtime.errors import NotFound, RemoteFailed, Unsupported
-from dockmagic_runtime.model.events import PullStatus
+from dockmagic_runtime.model.progress import PullStatus
 from dockmagic_runtime.model.reference import DEFAULT_REGISTRY, ImageReference, is_digest
-from dockmagic_runtime.registry.answers import printable
 from dockmagic_runtime.registry.blob import BlobStream
 from dockmagic_runtime.registry.client import RegistryClient
+from dockmagic_runtime.registry.error_response import printable
 from dockmagic_runtime.registry.manifest import (
     CONFIGS,
     LAYERS,

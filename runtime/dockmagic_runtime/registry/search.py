@@ -14,9 +14,9 @@ import msgspec
 from dockmagic_runtime.errors import RemoteFailed
 from dockmagic_runtime.model.reference import DEFAULT_REGISTRY
 from dockmagic_runtime.model.search import SearchResult
-from dockmagic_runtime.registry.answers import printable, words
 from dockmagic_runtime.registry.client import RegistryClient, clients_for
 from dockmagic_runtime.registry.endpoint import Endpoint
+from dockmagic_runtime.registry.error_response import printable, words
 
 _INDEX: Final = "index.docker.io"
 _LIMIT: Final = 4 << 20

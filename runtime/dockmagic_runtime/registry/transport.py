@@ -18,7 +18,7 @@ from urllib.parse import urljoin, urlsplit
 
 import dockmagic_runtime.registry.tls as certificates
 from dockmagic_runtime.errors import RemoteFailed
-from dockmagic_runtime.linux.closing import Closing
+from dockmagic_runtime.linux.closeable import Closing
 from dockmagic_runtime.registry.dial import dial
 from dockmagic_runtime.registry.endpoint import Origin
 from dockmagic_runtime.registry.errors import ConnectionLost

@@ -14,7 +14,7 @@ from typing import BinaryIO, Final
 from urllib.parse import quote, urlencode
 
 from dockmagic_runtime.errors import EngineBug, RemoteFailed
-from dockmagic_runtime.registry import answers
+from dockmagic_runtime.registry import error_response
 from dockmagic_runtime.registry.authorization import Scopes
 from dockmagic_runtime.registry.client import RegistryClient, pull_scope
 from dockmagic_runtime.registry.errors import ConnectionLost
@@ -253,17 +253,17 @@ def expect(client: RegistryClient, response: Response, *statuses: int) -> None:
     if response.status in statuses:
         return
     if response.status in (401, 403):
-        raise answers.push_denied(client.credentials)
-    raise RemoteFailed(f"{client.endpoint}: {answers.words(response)}")
+        raise error_response.push_denied(client.credentials)
+    raise RemoteFailed(f"{client.endpoint}: {error_response.words(response)}")
 
 
 def _check_part(client: RegistryClient, response: Response) -> None:
     if response.status in RETRIED_STATUSES:
-        error = _Refused(f"{client.endpoint}: {answers.words(response)}")
+        error = _Refused(f"{client.endpoint}: {error_response.words(response)}")
         error.retry_after = retry_after(response.headers.get("Retry-After"))
         raise error
     if response.status in (404, 416):
-        raise _Restart(f"{client.endpoint}: {answers.words(response)}")
+        raise _Restart(f"{client.endpoint}: {error_response.words(response)}")
 
 
 def _location(client: RegistryClient, response: Response) -> str:
@@ -276,4 +276,6 @@ def _location(client: RegistryClient, response: Response) -> str:
 def _check_digest(response: Response, digest: str) -> None:
     kept = response.headers.get("Docker-Content-Digest")
     if kept and kept != digest:
-        raise RemoteFailed(f"the registry keeps {answers.printable(kept)} instead of {digest}")
+        raise RemoteFailed(
+            f"the registry keeps {error_response.printable(kept)} instead of {digest}"
+        )

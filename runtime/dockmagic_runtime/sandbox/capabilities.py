@@ -7,7 +7,7 @@ from typing import Final
 
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.linux import capabilities
-from dockmagic_runtime.model.similar import did_you_mean
+from dockmagic_runtime.model.suggest import did_you_mean
 
 DEFAULT: Final = frozenset(
     {

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Final
 
+from dockmagic_runtime.cgroups import DEFAULT_DEVICES, Cgroup, Cgroups, DeviceRule, detect
+from dockmagic_runtime.cgroups.host import SUPERVISORS
 from dockmagic_runtime.errors import InvalidInput
-from dockmagic_runtime.linux.cgroups import DEFAULT_DEVICES, Cgroup, Cgroups, DeviceRule, detect
-from dockmagic_runtime.linux.cgroups.host import SUPERVISORS
 from dockmagic_runtime.model.container import Resources
 from dockmagic_runtime.sandbox.operation import Context, UndoneByKernel, operation
 

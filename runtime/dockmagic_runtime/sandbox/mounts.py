@@ -20,10 +20,10 @@ from dockmagic_runtime.linux import constants as c
 from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.linux.root import Root
 from dockmagic_runtime.sandbox.filesystems import attributes, configure
-from dockmagic_runtime.sandbox.joining import mount_namespace_of
+from dockmagic_runtime.sandbox.mount_target import container_root, place
 from dockmagic_runtime.sandbox.operation import Context, UndoneByKernel, operation
 from dockmagic_runtime.sandbox.overlay import mount_overlay
-from dockmagic_runtime.sandbox.placing import container_root, place
+from dockmagic_runtime.sandbox.shared_mounts import mount_namespace_of
 
 # a file system made by us may be mounted on these names only if they are real directories:
 # an image whose /proc is a link must fail before anything trusts what is behind it (CVE-2019-19921)

@@ -24,10 +24,10 @@ from dockmagic_runtime.sandbox.filesystems import (
     open_filesystem,
     settings,
 )
-from dockmagic_runtime.sandbox.joining import clone_tmpfs
+from dockmagic_runtime.sandbox.mount_target import container_root, place
 from dockmagic_runtime.sandbox.operation import Context, UndoneByKernel, operation
 from dockmagic_runtime.sandbox.overlay import mount_overlay
-from dockmagic_runtime.sandbox.placing import container_root, place
+from dockmagic_runtime.sandbox.shared_mounts import clone_tmpfs
 
 PROPAGATION: Final = {
     "rprivate": c.MS_PRIVATE,

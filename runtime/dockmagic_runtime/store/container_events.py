@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from dockmagic_runtime.model.event import Event
+from dockmagic_runtime.model.docker_event import Event
 from dockmagic_runtime.store.events import emit
 
 

@@ -16,8 +16,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from dockmagic_runtime.model.event import Event
-from dockmagic_runtime.store.rotated import RotatedReader, is_at
+from dockmagic_runtime.model.docker_event import Event
+from dockmagic_runtime.store.log_follower import RotatedReader, is_at
 
 LIMIT: Final = 1024 * 1024
 _NAME: Final = "events.json"

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final, Protocol
 
 from dockmagic_runtime.errors import DockmagicError
-from dockmagic_runtime.supervisor.execution import Execution
+from dockmagic_runtime.supervisor.exec_session import Execution
 from dockmagic_runtime.supervisor.loop import Loop, Timer
 from dockmagic_runtime.supervisor.program import Program
 from dockmagic_runtime.supervisor.state import BEYOND_US, HEALTHY, STARTING, UNHEALTHY

@@ -18,13 +18,13 @@ import signal
 from collections.abc import Callable
 from typing import Any, Final
 
+from dockmagic_runtime.cgroups import detect
 from dockmagic_runtime.errors import DockmagicError
 from dockmagic_runtime.linux import constants as c
-from dockmagic_runtime.linux.cgroups import detect
 from dockmagic_runtime.linux.syscalls import Kernel
 from dockmagic_runtime.network import endpoint_operations as _endpoint_operations
 from dockmagic_runtime.network import operations as _network_operations
-from dockmagic_runtime.network import resolving as _resolving
+from dockmagic_runtime.network.dns import operations as _resolving
 from dockmagic_runtime.sandbox import cgroup_operations as _cgroup_operations
 from dockmagic_runtime.sandbox import devices as _devices
 from dockmagic_runtime.sandbox import directories as _directories
@@ -38,9 +38,9 @@ from dockmagic_runtime.sandbox.cgroup_operations import EnterSupervisorCgroup
 from dockmagic_runtime.sandbox.devices import OOM_SCORE
 from dockmagic_runtime.sandbox.operation import Context
 from dockmagic_runtime.sandbox.seccomp_profile import default_program
-from dockmagic_runtime.supervisor.post import Post
-from dockmagic_runtime.supervisor.rehearsal import rehearse
-from dockmagic_runtime.supervisor.supervise import Supervisor
+from dockmagic_runtime.supervisor.request_socket import Post
+from dockmagic_runtime.supervisor.supervisor import Supervisor
+from dockmagic_runtime.supervisor.warm_up import rehearse
 
 # imported so that their operations are known when a plan arrives
 OPERATION_MODULES = (

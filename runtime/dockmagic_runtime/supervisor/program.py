@@ -14,12 +14,12 @@ from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.linux.processes import exit_status
 from dockmagic_runtime.network.operations import HELD, PROXY, SERVERS
 from dockmagic_runtime.sandbox.operation import Context, Kept
-from dockmagic_runtime.supervisor.client import Client
-from dockmagic_runtime.supervisor.delivery import Delivered, take_over
-from dockmagic_runtime.supervisor.doors import Doors
-from dockmagic_runtime.supervisor.execution import Execution, exit_code
+from dockmagic_runtime.supervisor.connection import Client
+from dockmagic_runtime.supervisor.dns_process import SOCKETS, Names
+from dockmagic_runtime.supervisor.exec_session import Execution, exit_code
+from dockmagic_runtime.supervisor.handover import Delivered, take_over
 from dockmagic_runtime.supervisor.loop import READ, Loop
-from dockmagic_runtime.supervisor.names import SOCKETS, Names
+from dockmagic_runtime.supervisor.port_proxy_process import Doors
 from dockmagic_runtime.supervisor.stdio import Sink, Stdio
 
 STREAMS: Final[tuple[str, ...]] = ("stdout", "stderr")

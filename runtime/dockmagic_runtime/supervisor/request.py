@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
 from dockmagic_runtime.sandbox.plan import SandboxPlan
-from dockmagic_runtime.supervisor.joined import Joined
+from dockmagic_runtime.supervisor.shared_namespaces import Joined
 
 _LENGTH: Final = struct.Struct(">I")
 

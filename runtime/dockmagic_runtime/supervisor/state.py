@@ -12,7 +12,7 @@ import os
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final
 
-from dockmagic_runtime.store import programs
+from dockmagic_runtime.store import container_process
 
 STARTING: Final = "starting"  # the health of a container that has not been found healthy yet
 HEALTHY: Final = "healthy"
@@ -91,13 +91,13 @@ def change(directory: str, **changes: Any) -> State:
 def read(directory: str, run: str) -> State:
     """The state now: what the file says, unless it says alive and has no supervisor."""
     written = load(directory)
-    if written.status not in _ALIVE or programs.has_supervisor(run):
+    if written.status not in _ALIVE or container_process.has_supervisor(run):
         return written
     # the supervisor may have ended between the two looks: its last word counts
     written = load(directory)
     if written.status not in _ALIVE:
         return written
-    return replace(written, lost=True) if programs.survivor(run) else lost(written)
+    return replace(written, lost=True) if container_process.survivor(run) else lost(written)
 
 
 def lost(written: State) -> State:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final
 
-from dockmagic_runtime.store.area import Area
+from dockmagic_runtime.store.data_root import Area
 
 _CGROUP_ROOT: Final = Path("/sys/fs/cgroup")
 _RUN: Final = Path("/run")

@@ -19,16 +19,16 @@ from pathlib import Path
 from typing import Any
 
 from dockmagic_runtime.errors import Conflict, NotFound
-from dockmagic_runtime.linux.removal import remove_tree
+from dockmagic_runtime.linux.remove_tree import remove_tree
 from dockmagic_runtime.linux.root import Root
-from dockmagic_runtime.model.event import Event
-from dockmagic_runtime.model.similar import did_you_mean
+from dockmagic_runtime.model.docker_event import Event
+from dockmagic_runtime.model.suggest import did_you_mean
 from dockmagic_runtime.model.volume import ANONYMOUS_LABEL, PrunedVolumes, Volume
 from dockmagic_runtime.store import locks
-from dockmagic_runtime.store.area import Area
+from dockmagic_runtime.store.data_root import Area
 from dockmagic_runtime.store.database import Database
 from dockmagic_runtime.store.events import emit
-from dockmagic_runtime.volumes import contents, copy_up, metadata, options, unused
+from dockmagic_runtime.volumes import contents, metadata, options, populate, unused
 from dockmagic_runtime.volumes import filters as asked
 from dockmagic_runtime.volumes.filters import Filters
 
@@ -133,7 +133,7 @@ class VolumeStore:
         try:
             with locks.held(f"{self.directory(name)}/fill.lock"), ExitStack() as stack:
                 data, beside = contents.open_volume(stack, volume, device, subpath)
-                if not copy_up.is_filled(data, beside, slot=subpath):
+                if not populate.is_filled(data, beside, slot=subpath):
                     self._fill(data, beside, source(), subpath)
         except NotADirectoryError:
             return  # the part of the volume is a file
@@ -143,7 +143,7 @@ class VolumeStore:
         if source is None:
             return
         try:
-            copy_up.fill(data, beside, source, slot=subpath)
+            populate.fill(data, beside, source, slot=subpath)
         finally:
             os.close(source)
 

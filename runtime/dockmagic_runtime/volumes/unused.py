@@ -11,8 +11,8 @@ import os
 from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from dockmagic_runtime.linux.removal import remove_tree
-from dockmagic_runtime.model.event import Event
+from dockmagic_runtime.linux.remove_tree import remove_tree
+from dockmagic_runtime.model.docker_event import Event
 from dockmagic_runtime.store import locks
 from dockmagic_runtime.store.events import emit
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from dockmagic import commands
-from dockmagic.commands.result import Chunk, Result
+from dockmagic.commands.output.result import Chunk, Result
 from dockmagic_runtime import Engine
 from dockmagic_runtime.model.container import ContainerSpec, ExecSpec
 from tests.integration.conftest import Build, collect

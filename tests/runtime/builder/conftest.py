@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 from dockmagic_runtime.builder import Builder, Exchange
-from dockmagic_runtime.builder.ports import StepProcess
-from dockmagic_runtime.containers.workspace import Workspace
+from dockmagic_runtime.builder.interfaces import StepProcess
+from dockmagic_runtime.containers.lifecycle.workspace import Workspace
 from dockmagic_runtime.errors import NotFound
 from dockmagic_runtime.images.blobs import BlobStore
 from dockmagic_runtime.images.layers import LayerStore
 from dockmagic_runtime.images.store import ImageStore
-from dockmagic_runtime.model.events import (
+from dockmagic_runtime.model.image import Image
+from dockmagic_runtime.model.progress import (
     BuildDone,
     BuildEvent,
     BuildRequest,
@@ -26,8 +27,7 @@ from dockmagic_runtime.model.events import (
     PullStatus,
     StepDone,
 )
-from dockmagic_runtime.model.image import Image
-from dockmagic_runtime.store.area import Area
+from dockmagic_runtime.store.data_root import Area
 from dockmagic_runtime.store.database import Database
 
 Command = Callable[[StepProcess], int | None]

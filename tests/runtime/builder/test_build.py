@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from dockmagic_runtime.builder.ports import StepProcess
+from dockmagic_runtime.builder.interfaces import StepProcess
 from dockmagic_runtime.dockerfile import DockerfileError
 from dockmagic_runtime.errors import InvalidInput, NotFound, ProcessFailed, StartFailed
-from dockmagic_runtime.model.events import (
+from dockmagic_runtime.model.progress import (
     BuildDone,
     BuildRequest,
     BuildStarted,

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from dockmagic_runtime.builder.cache_document import CONFIG_TYPE, CacheRecord, decode, encode
-from dockmagic_runtime.builder.ports import StepProcess
+from dockmagic_runtime.builder.cache.document import CONFIG_TYPE, CacheRecord, decode, encode
+from dockmagic_runtime.builder.interfaces import StepProcess
 from dockmagic_runtime.distribution.push import Pusher
 from dockmagic_runtime.errors import DockmagicError, InvalidInput, RemoteFailed
 from dockmagic_runtime.images.blobs import BlobStore
-from dockmagic_runtime.model.events import BuildCachePlace, BuildDone, PullStatus, StepDone
 from dockmagic_runtime.model.image import Image
+from dockmagic_runtime.model.progress import BuildCachePlace, BuildDone, PullStatus, StepDone
 from tests.runtime.builder.conftest import Site
 from tests.runtime.registry.conftest import RealRegistry, serve
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from dockmagic_runtime.builder import Base, plan
+from dockmagic_runtime.builder import Base
+from dockmagic_runtime.builder.plan.plan import plan
 from dockmagic_runtime.dockerfile import DockerfileError, parse
-from dockmagic_runtime.model.events import BuildRequest, BuildStarted
+from dockmagic_runtime.model.progress import BuildRequest, BuildStarted
 from tests.runtime.builder.conftest import Site
 
 BASE = Base(image_id="sha256:1", config={}, chain_ids=("sha256:2",))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from dockmagic_runtime.builder.parallel import (
+from dockmagic_runtime.builder.execute.parallel import (
     Cancellation,
     Cancelled,
     Claims,
@@ -15,9 +15,9 @@ from dockmagic_runtime.builder.parallel import (
     Work,
     side_by_side,
 )
-from dockmagic_runtime.builder.ports import StepProcess
+from dockmagic_runtime.builder.interfaces import StepProcess
 from dockmagic_runtime.errors import ProcessFailed
-from dockmagic_runtime.model.events import BuildEvent, StepOutput
+from dockmagic_runtime.model.progress import BuildEvent, StepOutput
 from tests.runtime.builder.conftest import Site
 
 

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from dockmagic_runtime.builder import Base, Plan, needed_images, plan
-from dockmagic_runtime.builder.modes import Mode
-from dockmagic_runtime.builder.stages import host_platform
-from dockmagic_runtime.builder.steps import RunStep, Step, TransferStep, WorkdirStep
+from dockmagic_runtime.builder import Base, Plan, needed_images
+from dockmagic_runtime.builder.plan.chmod import Mode
+from dockmagic_runtime.builder.plan.plan import plan
+from dockmagic_runtime.builder.plan.stages import host_platform
+from dockmagic_runtime.builder.plan.steps import RunStep, Step, TransferStep, WorkdirStep
 from dockmagic_runtime.dockerfile import DockerfileError, parse
 from dockmagic_runtime.errors import EngineBug, InvalidInput, Unsupported
-from dockmagic_runtime.model.events import BuildRequest
+from dockmagic_runtime.model.progress import BuildRequest
 
 DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 

@@ -10,7 +10,8 @@ import pytest
 from dockmagic_runtime.catalogue import STAND_IN_LABEL, Catalogue, roots
 from dockmagic_runtime.catalogue.recipe import recipes
 from dockmagic_runtime.errors import InvalidInput, NotFound, ProcessFailed, RemoteFailed
-from dockmagic_runtime.model.events import (
+from dockmagic_runtime.model.image import Image, ImageConfig
+from dockmagic_runtime.model.progress import (
     BuildDone,
     BuildEvent,
     BuildRequest,
@@ -21,8 +22,7 @@ from dockmagic_runtime.model.events import (
     StepOutput,
     StepStarted,
 )
-from dockmagic_runtime.model.image import Image, ImageConfig
-from dockmagic_runtime.store.area import Area
+from dockmagic_runtime.store.data_root import Area
 
 IMAGE = Image(
     id="sha256:" + "0" * 64,

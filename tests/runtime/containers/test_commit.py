@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dockmagic_runtime.containers.commit import merged
+from dockmagic_runtime.containers.copy.commit import merged
 
 CONTAINER = {
     "Cmd": ["sleep", "1"],

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dockmagic_runtime.containers import copy_paths
-from dockmagic_runtime.containers.copy_paths import Origin, Placement, Target, place
+from dockmagic_runtime.containers.copy import paths
+from dockmagic_runtime.containers.copy.paths import Origin, Placement, Target, place
 from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound
 from dockmagic_runtime.linux.root import Root
 
@@ -76,7 +76,7 @@ def test_a_directory_does_not_replace_a_file(origin: Origin) -> None:
 def test_words_that_name_a_container_and_words_that_do_not(
     text: str, container: str, path: str
 ) -> None:
-    assert copy_paths.split_argument(text) == (container, path)
+    assert paths.split_argument(text) == (container, path)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_words_that_name_a_container_and_words_that_do_not(
     ],
 )
 def test_cleaning_keeps_the_ending(path: str, cleaned: str) -> None:
-    assert copy_paths.clean(path) == cleaned
+    assert paths.clean(path) == cleaned
 
 
 @pytest.mark.parametrize(
@@ -109,20 +109,20 @@ def test_cleaning_keeps_the_ending(path: str, cleaned: str) -> None:
     ],
 )
 def test_splitting(path: str, parts: tuple[str, str]) -> None:
-    assert copy_paths.split(path) == parts
+    assert paths.split(path) == parts
 
 
 def test_a_path_of_a_container_is_not_empty() -> None:
     with pytest.raises(InvalidInput, match="path cannot be empty"):
-        copy_paths.inside("")
-    assert copy_paths.inside("etc/") == "/etc/"
-    assert copy_paths.inside("../../etc") == "/etc"
+        paths.inside("")
+    assert paths.inside("etc/") == "/etc/"
+    assert paths.inside("../../etc") == "/etc"
 
 
 def test_links_in_circles_are_refused() -> None:
     links = {"/a": "b", "/b": "/a"}
     with pytest.raises(InvalidInput, match="too many links in /a/x"):
-        copy_paths.follow("/a/x", links.get)
+        paths.follow("/a/x", links.get)
 
 
 NAMES = st.sampled_from(["a", "b", "c", "..", ".", ""])
@@ -131,9 +131,9 @@ PATHS = st.lists(NAMES, min_size=1, max_size=6).map("/".join)
 
 @given(PATHS.map(lambda path: f"/{path}"))
 def test_cleaning_twice_changes_nothing(path: str) -> None:
-    cleaned = copy_paths.clean(path)
-    assert copy_paths.clean(cleaned) == cleaned
-    assert copy_paths.claims_directory(cleaned) >= copy_paths.claims_directory(path)
+    cleaned = paths.clean(path)
+    assert paths.clean(cleaned) == cleaned
+    assert paths.claims_directory(cleaned) >= paths.claims_directory(path)
     assert cleaned.startswith("/")
     assert "//" not in cleaned
     assert ".." not in cleaned.split("/")
@@ -188,7 +188,7 @@ def test_following_by_text_leads_where_the_kernel_leads_inside_the_root(
                 real = os.readlink(f"/proc/self/fd/{fd}")
             finally:
                 os.close(fd)
-            followed = copy_paths.follow(path, read_link)
+            followed = paths.follow(path, read_link)
             assert os.path.normpath(f"{directory}/{followed}") == real
 
 

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from dockmagic_runtime.containers.event_filters import check, matches
+from dockmagic_runtime.containers.events.filters import check, matches
 from dockmagic_runtime.errors import InvalidInput
-from dockmagic_runtime.model.event import Event
+from dockmagic_runtime.model.docker_event import Event
 
 LABELS = {"tier": "front", "empty": ""}
 DIED = Event(

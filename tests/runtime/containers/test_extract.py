@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dockmagic_runtime.containers.extract import Destination, Rules, extract
+from dockmagic_runtime.containers.copy.extract import Destination, Rules, extract
 from dockmagic_runtime.errors import Conflict, InvalidInput
 from dockmagic_runtime.linux.root import Root
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dockmagic_runtime.containers.filters import Lookups, prunable, select
+from dockmagic_runtime.containers.ps.filters import Lookups, prunable, select
 from dockmagic_runtime.errors import InvalidInput, NotFound
 from dockmagic_runtime.model.container import Container, ContainerSpec, Mount, PortMapping, Status
 

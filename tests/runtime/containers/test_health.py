@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from dockmagic_runtime.containers.health import check_for, inspect_check, merged
+from dockmagic_runtime.containers.plan.health import check_for, inspect_check, merged
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.container import ContainerSpec, HealthCheck

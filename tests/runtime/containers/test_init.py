@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dockmagic_runtime.containers.init import _is_static
+from dockmagic_runtime.containers.plan.init import _is_static
 
 
 def elf(*kinds: int, bits: int = 2) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dockmagic_runtime.containers.links import Linked, environment
+from dockmagic_runtime.containers.lifecycle.links import Linked, environment
 from dockmagic_runtime.containers.record import process_environment
 
 

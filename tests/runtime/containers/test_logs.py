@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dockmagic_runtime.containers import logs
-from dockmagic_runtime.containers.logs import read
+from dockmagic_runtime.containers.inspect import logs
+from dockmagic_runtime.containers.inspect.logs import read
 from dockmagic_runtime.model.container import LogLine
 from dockmagic_runtime.supervisor.log import PIECE, JsonLog, LogOptions
 

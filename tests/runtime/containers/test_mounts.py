@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from dockmagic_runtime.containers import inspect_mounts
-from dockmagic_runtime.containers.mounts import check, parse_volumes_from
+from dockmagic_runtime.containers.inspect import mounts
+from dockmagic_runtime.containers.lifecycle.mounts import check, parse_volumes_from
 from dockmagic_runtime.containers.record import Record
-from dockmagic_runtime.containers.registry import Registry
+from dockmagic_runtime.containers.store import Registry
 from dockmagic_runtime.errors import InvalidInput, NotFound
 from dockmagic_runtime.model.container import ContainerSpec, Mount
-from dockmagic_runtime.store.area import Area
+from dockmagic_runtime.store.data_root import Area
 from dockmagic_runtime.store.database import Database
 
 
@@ -95,7 +95,7 @@ MOUNTS = (
 def test_host_config_says_what_was_asked_for_by_the_flag_that_can_say_it() -> None:
     anonymous = Mount(kind="volume", target="/x")
     spec = ContainerSpec(image="busybox", mounts=(*MOUNTS, anonymous), volumes_from=("web:ro",))
-    assert inspect_mounts.host_config(spec) == {
+    assert mounts.host_config(spec) == {
         "Binds": ["/a:/b:z,ro", "named:/n"],
         "Mounts": [
             {
@@ -141,7 +141,7 @@ def test_mounts_are_shown_as_they_are(area: Area) -> None:
     )  # fmt: skip
     database = Database(area.database)
     try:
-        bound, slave, named, unnamed = inspect_mounts.mounts(Registry(area, database), record)
+        bound, slave, named, unnamed = mounts.mounts(Registry(area, database), record)
     finally:
         database.close()
     assert bound == {
@@ -154,4 +154,4 @@ def test_mounts_are_shown_as_they_are(area: Area) -> None:
         "Destination": "/n", "Driver": "local", "Mode": "z", "RW": True, "Propagation": "",
     }  # fmt: skip
     assert unnamed["Mode"] == ""
-    assert inspect_mounts.anonymous(record) == {"/x": {}}
+    assert mounts.anonymous(record) == {"/x": {}}

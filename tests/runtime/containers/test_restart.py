@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
+from dockmagic_runtime.containers.lifecycle.restart import survives_boot, survives_loss
 from dockmagic_runtime.containers.record import Record
-from dockmagic_runtime.containers.restart import survives_boot, survives_loss
 from dockmagic_runtime.model.container import RestartPolicy
 from dockmagic_runtime.supervisor.state import State
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dockmagic_runtime.containers.security_options import no_new_privileges, seccomp_choice
+from dockmagic_runtime.containers.plan.security_options import no_new_privileges, seccomp_choice
 from dockmagic_runtime.errors import InvalidInput
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from dockmagic_runtime.containers.sizes import writable_size
-from dockmagic_runtime.linux.removal import remove_tree
+from dockmagic_runtime.containers.inspect.sizes import writable_size
+from dockmagic_runtime.linux.remove_tree import remove_tree
 
 
 def test_files_and_links_count_directories_do_not(tmp_path: Path) -> None:

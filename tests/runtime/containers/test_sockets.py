@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dockmagic_runtime.containers import sockets
+from dockmagic_runtime.containers.trace import sockets
 
 LINE = (
     "   0: 0100007F:1F90 00000000:0000 0A 00000000:00000002 00:00000000 00000000 "

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from dockmagic_runtime.containers.update import merged
+from dockmagic_runtime.containers.lifecycle.update import merged
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.container import Resources
 

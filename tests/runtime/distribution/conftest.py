@@ -17,12 +17,12 @@ import pytest
 from dockmagic_runtime.distribution.load import Loader
 from dockmagic_runtime.distribution.save import Saver
 from dockmagic_runtime.images.blobs import BlobStore
-from dockmagic_runtime.images.document import chain_ids
 from dockmagic_runtime.images.layers import LayerStore
+from dockmagic_runtime.images.oci_documents import chain_ids
 from dockmagic_runtime.images.store import ImageStore
-from dockmagic_runtime.model.events import LoadDone, PullStatus
 from dockmagic_runtime.model.image import Image
-from dockmagic_runtime.store.area import Area
+from dockmagic_runtime.model.progress import LoadDone, PullStatus
+from dockmagic_runtime.store.data_root import Area
 from dockmagic_runtime.store.database import Database
 from dockmagic_runtime.testing.registry import FakeRegistry
 

@@ -21,10 +21,10 @@ from dockmagic_runtime.distribution.load import Loader
 from dockmagic_runtime.distribution.pull import Puller
 from dockmagic_runtime.images import prune
 from dockmagic_runtime.images.blobs import BlobStore
-from dockmagic_runtime.images.compose import compose
+from dockmagic_runtime.images.create import compose
 from dockmagic_runtime.images.layers import LayerStore
 from dockmagic_runtime.images.store import ImageStore
-from dockmagic_runtime.store.area import Area
+from dockmagic_runtime.store.data_root import Area
 from dockmagic_runtime.store.database import Database
 
 _NAMES = frozenset(("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.symlink"))

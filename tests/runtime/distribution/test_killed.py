@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from dockmagic_runtime.images import layers as layers_module
-from dockmagic_runtime.images import leftovers, prune
-from dockmagic_runtime.store.area import Area
+from dockmagic_runtime.images import prune, scratch_gc
+from dockmagic_runtime.store.data_root import Area
 from dockmagic_runtime.testing.registry import FakeRegistry
 from dockmagic_runtime.testing.trees import make_member, make_tar
 
@@ -32,7 +32,7 @@ def _plain(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "no-config"))
-    monkeypatch.setattr(leftovers, "GRACE", -1.0)
+    monkeypatch.setattr(scratch_gc, "GRACE", -1.0)
     monkeypatch.setattr(layers_module, "GRACE", -1.0)
 
 

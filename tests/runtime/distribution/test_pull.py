@@ -15,8 +15,8 @@ import pytest
 from dockmagic_runtime.distribution import remote
 from dockmagic_runtime.distribution.pull import Puller
 from dockmagic_runtime.errors import DockmagicError, NotFound, RemoteFailed
-from dockmagic_runtime.model.events import PullDone, PullStatus
 from dockmagic_runtime.model.image import Image
+from dockmagic_runtime.model.progress import PullDone, PullStatus
 from dockmagic_runtime.model.reference import ImageReference
 from dockmagic_runtime.model.search import RemoteManifest
 from dockmagic_runtime.registry.errors import RegistryUnreachable
@@ -199,7 +199,7 @@ from dockmagic_runtime.images import prune
 from dockmagic_runtime.images.blobs import BlobStore
 from dockmagic_runtime.images.layers import LayerStore
 from dockmagic_runtime.images.store import ImageStore
-from dockmagic_runtime.store.area import Area
+from dockmagic_runtime.store.data_root import Area
 from dockmagic_runtime.store.database import Database
 
 root, what, host = sys.argv[1:]

@@ -15,8 +15,8 @@ import pytest
 from dockmagic_runtime.distribution.pull import Puller
 from dockmagic_runtime.distribution.push import Pusher
 from dockmagic_runtime.errors import InvalidInput, NotFound, RemoteFailed
-from dockmagic_runtime.model.events import PullStatus, PushDone
 from dockmagic_runtime.model.image import Image
+from dockmagic_runtime.model.progress import PullStatus, PushDone
 from dockmagic_runtime.registry.login import login
 from dockmagic_runtime.registry.search import search
 from dockmagic_runtime.testing.registry import FakeRegistry, Fault

@@ -12,7 +12,7 @@ import pytest
 from dockmagic_runtime.images.layers import LayerStore
 from dockmagic_runtime.images.store import ImageStore
 from dockmagic_runtime.images.unpack import Unpacked, unpack
-from dockmagic_runtime.store.area import Area
+from dockmagic_runtime.store.data_root import Area
 from dockmagic_runtime.store.database import Database
 from dockmagic_runtime.testing.trees import Member, make_tar, snapshot
 

@@ -10,7 +10,7 @@ import pytest
 
 from dockmagic_runtime.errors import InvalidInput, NotFound, RemoteFailed
 from dockmagic_runtime.images.blobs import BlobStore
-from dockmagic_runtime.store.area import Area
+from dockmagic_runtime.store.data_root import Area
 
 DATA = b"some content" * 100_000
 DIGEST = f"sha256:{hashlib.sha256(DATA).hexdigest()}"

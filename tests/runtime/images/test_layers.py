@@ -19,11 +19,11 @@ import pytest
 import zstandard
 
 from dockmagic_runtime.errors import EngineBug, InvalidInput, NotFound, RemoteFailed
-from dockmagic_runtime.images import document
+from dockmagic_runtime.images import oci_documents
 from dockmagic_runtime.images.blobs import BlobStore
 from dockmagic_runtime.images.layers import LayerRecord, LayerStore
 from dockmagic_runtime.images.limits import Limits
-from dockmagic_runtime.store.area import Area
+from dockmagic_runtime.store.data_root import Area
 from dockmagic_runtime.store.database import Database
 from dockmagic_runtime.testing.trees import Member, make_member, make_tar, snapshot
 
@@ -46,7 +46,7 @@ def test_layers_are_added_on_top_of_each_other(area: Area, layers: LayerStore) -
     two = layers.add(io.BytesIO(gzip.compress(tar(b="22").getvalue())), one.chain_id)
     assert (one.chain_id, one.parent, one.size) == (one.diff_id, "", 1)
     assert two.diff_id == f"sha256:{hashlib.sha256(tar(b='22').getvalue()).hexdigest()}"
-    assert two.chain_id == document.chain_id(one.chain_id, two.diff_id)
+    assert two.chain_id == oci_documents.chain_id(one.chain_id, two.diff_id)
     assert layers.chain(two.chain_id) == (two, one)
     assert layers.lowers(two.chain_id) == (layers.path(two.chain_id), layers.path(one.chain_id))
     assert layers.lowers("") == ()
@@ -197,7 +197,7 @@ def test_a_killed_add_leaves_only_scratch(area: Area, tmp_path: Path) -> None:
     program = f"""
 import os, signal
 from dockmagic_runtime.images import layers
-from dockmagic_runtime.store.area import Area
+from dockmagic_runtime.store.data_root import Area
 from dockmagic_runtime.store.database import Database
 area = Area.at({str(area.root)!r})
 layers.os.rename = lambda *_: os.kill(os.getpid(), signal.SIGKILL)

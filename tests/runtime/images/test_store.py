@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound
-from dockmagic_runtime.images.anatomy import Anatomist
+from dockmagic_runtime.images.analysis import Anatomist
 from dockmagic_runtime.images.layers import LayerStore
 from dockmagic_runtime.images.store import ImageStore
 from dockmagic_runtime.model.image import Image
-from dockmagic_runtime.store.area import Area
+from dockmagic_runtime.store.data_root import Area
 from dockmagic_runtime.store.database import Database
 
 pytestmark = pytest.mark.root

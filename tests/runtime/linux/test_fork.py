@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from dockmagic_runtime.linux.cgroups import detect
+from dockmagic_runtime.cgroups import detect
 from dockmagic_runtime.linux.syscalls import Kernel
 
 _PROGRAM = """

@@ -224,7 +224,7 @@ def test_walk_of_any_depth_has_few_directories_open(root: Root, tree: Path) -> N
 def test_walk_ends_with_an_error_when_the_way_back_is_gone(
     root: Root, tree: Path, outside: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dockmagic_runtime.linux.way._MOST", 1)
+    monkeypatch.setattr("dockmagic_runtime.linux.directory_stack._MOST", 1)
     for name in ("a/b/c", "a/d"):
         (tree / name).mkdir(parents=True)
     walk = root.walk()
@@ -238,7 +238,7 @@ def test_walk_ends_with_an_error_when_the_way_back_is_gone(
 def test_walk_of_a_tree_in_use_leaves_out_what_is_taken_away(
     root: Root, tree: Path, outside: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dockmagic_runtime.linux.way._MOST", 1)
+    monkeypatch.setattr("dockmagic_runtime.linux.directory_stack._MOST", 1)
     for name in ("a/b/c", "a/d", "e/f", "g"):
         (tree / name).mkdir(parents=True)
     walk = root.walk(in_use=True)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from dockmagic_runtime.errors import Conflict, DockmagicError, InvalidInput, NotFound, Unsupported
 from dockmagic_runtime.model.network import Network, NetworkSpec, Pool
 from dockmagic_runtime.network import definition, options
-from dockmagic_runtime.network.pools import Block
+from dockmagic_runtime.network.ipam.pools import Block
 
 
 def made(spec: NetworkSpec, *blocks: str) -> Network:

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dockmagic_runtime.errors import Conflict
-from dockmagic_runtime.network import catalog, leases
-from dockmagic_runtime.network.leases import Lease, Network
+from dockmagic_runtime.network import rows
+from dockmagic_runtime.network.ipam import leases
+from dockmagic_runtime.network.ipam.leases import Lease, Network
 from dockmagic_runtime.store.database import _SCHEMA, Database
 
 DEFAULT = Network(
@@ -47,7 +48,7 @@ def fresh() -> sqlite3.Connection:
     for statement in _SCHEMA.split(";\n"):
         connection.execute(statement)
     for network in (DEFAULT, SMALL):
-        catalog.store(connection, network)
+        rows.store(connection, network)
     return connection
 
 
@@ -128,7 +129,7 @@ def test_leases_of_a_former_subnet_do_not_count(connection: sqlite3.Connection) 
         gateway="172.16.0.1",
         created=1,
     )
-    catalog.store(connection, moved)
+    rows.store(connection, moved)
     assert allocate(connection, moved, "b") == "172.16.0.2"
     assert allocate(connection, moved, "a") == "172.16.0.3"
 
@@ -180,7 +181,7 @@ def test_thousands_of_leases_are_no_burden() -> None:
 def test_two_processes_never_get_the_same(tmp_path: Path) -> None:
     first, second = Database(tmp_path / "state.db"), Database(tmp_path / "state.db")
     with first.transaction() as connection:
-        catalog.store(connection, DEFAULT)
+        rows.store(connection, DEFAULT)
     got = []
     for number in range(10):
         with (first, second)[number % 2].transaction() as connection:
@@ -209,7 +210,7 @@ OWN = replace(
 
 @pytest.fixture
 def own(connection: sqlite3.Connection) -> sqlite3.Connection:
-    catalog.store(connection, OWN)
+    rows.store(connection, OWN)
     return connection
 
 
@@ -254,5 +255,5 @@ def test_one_network_is_given_back_and_the_other_kept(own: sqlite3.Connection) -
     allocate(own, OWN, "a")
     allocate(own, SMALL, "a")
     leases.release(own, "a", OWN.id)
-    assert catalog.members(own, OWN.id) == []
-    assert catalog.members(own, SMALL.id) == ["a"]
+    assert rows.members(own, OWN.id) == []
+    assert rows.members(own, SMALL.id) == ["a"]

@@ -19,14 +19,15 @@ from dockmagic_runtime.linux.netlink import Netlink, open_for_others
 from dockmagic_runtime.linux.syscalls import Kernel
 from dockmagic_runtime.model.container import ContainerSpec, PortMapping
 from dockmagic_runtime.model.network import NetworkSpec, Pool
-from dockmagic_runtime.network import bridge, names, rtnl
+from dockmagic_runtime.network import bridge, rtnl
+from dockmagic_runtime.network.dns import files
+from dockmagic_runtime.network.ipam.pools import Block
 from dockmagic_runtime.network.networks import Networks
 from dockmagic_runtime.network.operations import NETFILTER, PORTS
 from dockmagic_runtime.network.plan import Guest
-from dockmagic_runtime.network.pools import Block
 from dockmagic_runtime.sandbox.operation import Context
 from dockmagic_runtime.store import locks
-from dockmagic_runtime.store.area import Area
+from dockmagic_runtime.store.data_root import Area
 from dockmagic_runtime.store.database import Database
 from dockmagic_runtime.testing.fake_linux import FakeLinux
 
@@ -372,8 +373,8 @@ def test_the_stubs_own_servers_are_read(
 ) -> None:
     (tmp_path / "stub").write_text("nameserver 127.0.0.53\nsearch lan\n")
     (tmp_path / "behind").write_text("nameserver 192.0.2.53\nsearch lan\n")
-    monkeypatch.setattr(names, "RESOLV_CONF", str(tmp_path / "stub"))
-    monkeypatch.setattr(names, "BEHIND_STUB", str(tmp_path / "behind"))
+    monkeypatch.setattr(files, "RESOLV_CONF", str(tmp_path / "stub"))
+    monkeypatch.setattr(files, "BEHIND_STUB", str(tmp_path / "behind"))
     spec = ContainerSpec(image="x")
     assert rooms.networks.resolv_conf(spec) == "nameserver 192.0.2.53\nsearch lan\n"
     on_host = ContainerSpec(image="x", network="host")
@@ -383,7 +384,7 @@ def test_the_stubs_own_servers_are_read(
 def test_a_host_without_resolv_conf_has_public_servers(
     rooms: Rooms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(names, "RESOLV_CONF", str(tmp_path / "missing"))
+    monkeypatch.setattr(files, "RESOLV_CONF", str(tmp_path / "missing"))
     assert "8.8.8.8" in rooms.networks.resolv_conf(ContainerSpec(image="x"))
 
 

@@ -16,7 +16,7 @@ from dockmagic_runtime.network.endpoint_operations import (
     CreateVeth,
     RegisterEndpoint,
 )
-from dockmagic_runtime.network.leases import Lease
+from dockmagic_runtime.network.ipam.leases import Lease
 from dockmagic_runtime.network.operations import (
     EnsureBridge,
     EnsureTable,

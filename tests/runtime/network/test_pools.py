@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dockmagic_runtime.errors import Conflict
-from dockmagic_runtime.network import pools
-from dockmagic_runtime.network.pools import Block
+from dockmagic_runtime.network.ipam import pools
+from dockmagic_runtime.network.ipam.pools import Block
 
 blocks = st.builds(
     lambda number, length: Block(number >> 32 - length << 32 - length, length),

@@ -15,7 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from dockmagic_runtime.network import datagrams, ports, proxy
+from dockmagic_runtime.network.port_proxy import held_ports, proxy
+from dockmagic_runtime.network.port_proxy import udp as udp_proxy
 
 from .conftest import Loop
 
@@ -31,8 +32,8 @@ class Bench:
         self.undo.callback(self.loop.selector.close)
         self.backend = self.undo.enter_context(socket.create_server(("127.0.0.1", 0)))
         self.backend.settimeout(10)
-        self.held = ports.hold([("127.0.0.1", 0, self.backend.getsockname()[1], "tcp")])
-        self.undo.callback(ports.release, self.held)
+        self.held = held_ports.hold([("127.0.0.1", 0, self.backend.getsockname()[1], "tcp")])
+        self.undo.callback(held_ports.release, self.held)
         self.proxy = proxy.PortProxy(self.loop.selector, self.held, "127.0.0.1")
         self.undo.callback(self.proxy.close)
 
@@ -256,8 +257,8 @@ class DatagramBench:
         self.backend = self.undo.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         self.backend.bind(("127.0.0.1", 0))
         self.backend.settimeout(10)
-        self.held = ports.hold([("", 0, self.backend.getsockname()[1], "udp")])
-        self.undo.callback(ports.release, self.held)
+        self.held = held_ports.hold([("", 0, self.backend.getsockname()[1], "udp")])
+        self.undo.callback(held_ports.release, self.held)
         self.proxy = proxy.PortProxy(self.loop.selector, self.held, "127.0.0.1")
         self.undo.callback(self.proxy.close)
 
@@ -277,7 +278,7 @@ class DatagramBench:
         return sum(
             len(one._clients)
             for one in self.proxy._proxies
-            if isinstance(one, datagrams.DatagramProxy)
+            if isinstance(one, udp_proxy.DatagramProxy)
         )
 
 
@@ -341,7 +342,7 @@ def test_silent_clients_are_forgotten(udp: DatagramBench) -> None:
 def test_the_number_of_clients_is_bounded(
     udp: DatagramBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(datagrams, "_MOST_CLIENTS", 4)
+    monkeypatch.setattr(udp, "_MOST_CLIENTS", 4)
     before = len(os.listdir("/proc/self/fd"))
     clients = [udp.ask(udp.client(), b"x") for _ in range(10)]
     assert udp.sessions == 4

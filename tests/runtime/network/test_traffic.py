@@ -12,8 +12,8 @@ import urllib.request
 import pytest
 
 from dockmagic_runtime.linux.netlink import NETLINK_NETFILTER, Netlink
-from dockmagic_runtime.network import nft as rules
-from dockmagic_runtime.network.fabric import Fabric
+from dockmagic_runtime.network.network_config import Fabric
+from dockmagic_runtime.network.nftables import ruleset as rules
 from dockmagic_runtime.network.operations import ensure_table
 
 from .conftest import (

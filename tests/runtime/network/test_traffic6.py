@@ -12,7 +12,7 @@ from dockmagic_runtime.linux.netlink import open_for_others
 from dockmagic_runtime.linux.syscalls import Kernel
 from dockmagic_runtime.model.container import PortMapping
 from dockmagic_runtime.model.network import Attachment, Network
-from dockmagic_runtime.network.leases import Lease
+from dockmagic_runtime.network.ipam.leases import Lease
 from dockmagic_runtime.network.operations import NETFILTER
 from dockmagic_runtime.network.plan import Endpoint, Place, plan
 from dockmagic_runtime.network.plan import Guest as Named

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from dockmagic_runtime.errors import InvalidInput, NotFound, RemoteFailed
-from dockmagic_runtime.registry import helpers
+from dockmagic_runtime.registry import credential_helpers
 from dockmagic_runtime.registry.client import clients_for
 from dockmagic_runtime.registry.credentials import Credentials, CredentialStore
 from dockmagic_runtime.registry.errors import AccessDenied, RegistryUnreachable
@@ -154,15 +154,15 @@ def test_a_helper_that_is_not_there_is_named_and_not_gone_around(config: Path) -
 def test_a_helper_that_fails_is_told(config: Path, helper: Path, script: str, message: str) -> None:
     (helper / "docker-credential-test").write_text(f"#!/bin/sh\n{script}\n")
     with pytest.raises(RemoteFailed, match=message):
-        helpers.get("test", "r.test")
+        credential_helpers.get("test", "r.test")
     for name in ("../test", "a/b", "", "-x"):
         with pytest.raises(InvalidInput, match="invalid credential helper"):
-            helpers.get(name, "r.test")
+            credential_helpers.get(name, "r.test")
 
 
 def test_a_helper_may_keep_an_identity_token(helper: Path) -> None:
     (helper / "kept").write_text(json.dumps({"Username": "<token>", "Secret": "secret"}))
-    found = helpers.get("test", "r.test")
+    found = credential_helpers.get("test", "r.test")
     assert found == Credentials(identity_token="secret")
     assert "secret" not in repr(found)
 

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import pytest
 
 from dockmagic_runtime.errors import NotFound, RemoteFailed, Unsupported
-from dockmagic_runtime.model.events import PullStatus
+from dockmagic_runtime.model.progress import PullStatus
 from dockmagic_runtime.model.reference import ImageReference
 from dockmagic_runtime.registry.blob import BlobStream
 from dockmagic_runtime.registry.client import RegistryClient

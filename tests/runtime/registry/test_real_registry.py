@@ -21,8 +21,8 @@ import pytest
 
 from dockmagic_runtime.errors import NotFound, RemoteFailed
 from dockmagic_runtime.images.blobs import BlobStore
-from dockmagic_runtime.images.document import chain_ids
 from dockmagic_runtime.images.layers import LayerStore
+from dockmagic_runtime.images.oci_documents import chain_ids
 from dockmagic_runtime.images.store import ImageStore
 from dockmagic_runtime.model.reference import ImageReference
 from dockmagic_runtime.registry.blob import BlobStream
@@ -33,7 +33,7 @@ from dockmagic_runtime.registry.errors import AccessDenied
 from dockmagic_runtime.registry.manifest import DOCKER_MANIFEST, OCI_MANIFEST, Descriptor, Manifest
 from dockmagic_runtime.registry.pull import Pulled, PulledLayer, pull
 from dockmagic_runtime.registry.upload import RegistryWriter
-from dockmagic_runtime.store.area import Area
+from dockmagic_runtime.store.data_root import Area
 from dockmagic_runtime.store.database import Database
 from dockmagic_runtime.testing.registry import FakeRegistry, digest_of
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from dockmagic_runtime.cgroups import DEFAULT_DEVICES
 from dockmagic_runtime.errors import InvalidInput
-from dockmagic_runtime.linux.cgroups import DEFAULT_DEVICES
 from dockmagic_runtime.model.container import Resources
 from dockmagic_runtime.sandbox.cgroup_operations import (
     WARNINGS,

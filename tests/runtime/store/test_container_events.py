@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from dockmagic_runtime.model.event import Event
+from dockmagic_runtime.model.docker_event import Event
 from dockmagic_runtime.store import events
 from dockmagic_runtime.store.container_events import ContainerEvents, VolumeUse
 

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from dockmagic_runtime.model.event import Event
+from dockmagic_runtime.model.docker_event import Event
 from dockmagic_runtime.store import events
 
 _WRITER = """
 import sys
-from dockmagic_runtime.model.event import Event
+from dockmagic_runtime.model.docker_event import Event
 from dockmagic_runtime.store import events
 events.LIMIT = int(sys.argv[4])
 directory, name, count = sys.argv[1], sys.argv[2], int(sys.argv[3])

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import pytest
 
-from dockmagic_runtime.linux.cgroups import detect
+from dockmagic_runtime.cgroups import detect
 from dockmagic_runtime.sandbox.cgroup_operations import BORN_INSIDE, CreateCgroup, JoinCgroup
 from dockmagic_runtime.sandbox.operation import Context
 from dockmagic_runtime.supervisor.forks import fork

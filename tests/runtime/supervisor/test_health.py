@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from dockmagic_runtime.errors import StartFailed
 from dockmagic_runtime.supervisor import health
-from dockmagic_runtime.supervisor.execution import Execution
+from dockmagic_runtime.supervisor.exec_session import Execution
 from dockmagic_runtime.supervisor.health import Check, Health, seconds
 from dockmagic_runtime.supervisor.loop import Loop
 from dockmagic_runtime.supervisor.program import Program

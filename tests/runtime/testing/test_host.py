@@ -8,7 +8,7 @@ import pytest
 
 from dockmagic_runtime.linux import constants as c
 from dockmagic_runtime.linux.syscalls import Kernel
-from dockmagic_runtime.store.area import Area
+from dockmagic_runtime.store.data_root import Area
 from dockmagic_runtime.testing.host import HostSnapshot, left_behind
 
 

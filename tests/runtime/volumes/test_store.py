@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound, Unsupported
-from dockmagic_runtime.store.area import Area
+from dockmagic_runtime.store.data_root import Area
 from dockmagic_runtime.store.database import Database
 from dockmagic_runtime.volumes.store import VolumeStore
 from dockmagic_runtime.volumes.unused import remove_unused

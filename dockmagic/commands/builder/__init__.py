@@ -1,0 +1,1 @@
+"""Verbs that build images and look after the build cache."""

@@ -1,0 +1,102 @@
+"""`docker build --call`: what a Dockerfile offers and takes, without building it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from dockmagic.commands.output.result import Result
+from dockmagic.commands.output.table import layout
+from dockmagic_runtime.model.outline import BuildInput, BuildOutline
+
+_METHODS = ("build", "check", "outline", "targets")
+_FORMATS = ("text", "json")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """`--call METHOD[,format=json]`."""
+
+    method: str = "build"
+    format: str = "text"
+
+
+def parse_call(text: str) -> Call:
+    method, *options = text.split(",")
+    method = {"lint": "check", "": "build"}.get(method, method)
+    if method not in _METHODS:
+        raise ValueError(f"one of {', '.join(_METHODS)}")
+    format = "text"
+    for option in options:
+        name, _, format = option.partition("=")
+        if name != "format" or format not in _FORMATS:
+            raise ValueError(f"unexpected option '{option}', there is format=text|json")
+    return Call(method, format)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Targets(Result):
+    """The stages of a Dockerfile."""
+
+    outline: BuildOutline
+    format: str = "text"
+
+    def text(self) -> str:
+        if self.format == "json":
+            return _json({"default": self._default(), "targets": self.rows()})
+        rows = [
+            [f"{one.name} (default)" if one.is_default else one.name, one.description]
+            for one in self.outline.targets
+        ]
+        return layout([["TARGET", "DESCRIPTION"], *rows])
+
+    def _default(self) -> str:
+        return next(one.name for one in self.outline.targets if one.is_default)
+
+    def rows(self) -> list[dict[str, Any]]:
+        return [asdict(one) for one in self.outline.targets]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Outline(Result):
+    """What the target takes: arguments, secrets, agents."""
+
+    outline: BuildOutline
+    format: str = "text"
+
+    def text(self) -> str:
+        found = self.outline
+        if self.format == "json":
+            return _json({**asdict(found.target), "args": self.rows(), **self._inputs()})
+        head = [["TARGET:", found.target.name], ["DESCRIPTION:", found.target.description]]
+        parts = [layout([row for row in head if row[1]])]
+        parts += self._tables()
+        return "\n\n".join(parts)
+
+    def _inputs(self) -> dict[str, Any]:
+        return {
+            "secrets": [asdict(one) for one in self.outline.secrets],
+            "ssh": [asdict(one) for one in self.outline.ssh],
+        }
+
+    def _tables(self) -> Iterable[str]:
+        found = self.outline
+        if found.arguments:
+            rows = [[one.name, one.value or "", one.description] for one in found.arguments]
+            yield layout([["BUILD ARG", "VALUE", "DESCRIPTION"], *rows])
+        for heading, inputs in (("SECRET", found.secrets), ("SSH", found.ssh)):
+            if inputs:
+                yield layout([[heading, "REQUIRED"], *_required(inputs)])
+
+    def rows(self) -> list[dict[str, Any]]:
+        return [asdict(one) for one in self.outline.arguments]
+
+
+def _required(inputs: Sequence[BuildInput]) -> list[list[str]]:
+    return [[one.id, "true" if one.required else ""] for one in inputs]
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False)

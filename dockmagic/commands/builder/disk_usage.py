@@ -1,0 +1,107 @@
+"""`docker buildx du`: what the build cache takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from dockmagic.commands.builder.prune import check_builder
+from dockmagic.commands.options.filters import apply, as_boolean, as_moment, parse_filter
+from dockmagic.commands.options.flags import Arguments, Parser, switch, value, values
+from dockmagic.commands.output.listing import Column, Fields, Listing, steady
+from dockmagic.commands.output.result import Result
+from dockmagic.commands.units import ago, decimal_size
+from dockmagic_runtime.model.usage import CacheUsage
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.engine.engine import Engine
+
+
+def parser() -> Parser:
+    return Parser(
+        verb="buildx du",
+        usage="[OPTIONS]",
+        summary="Disk usage of the build cache",
+        maximum=0,
+        flags=(
+            value("builder", help="The only one is called default", convert=check_builder),
+            values("filter", help='Filter by id, inuse or until, such as "until=24h"',
+                   type="filter", convert=parse_filter),
+            switch("verbose", help="Show all that is known of each"),
+        ),
+    )  # fmt: skip
+
+
+_FILTERS: dict[str, Callable[[CacheUsage, str], bool]] = {
+    "id": lambda one, value: one.id.startswith(value),
+    "inuse": lambda one, value: one.in_use is as_boolean("inuse", value),
+    "until": lambda one, value: one.used < as_moment("until", value),
+}
+
+
+class Cache(Listing):
+    """One row for each result that has a layer."""
+
+    columns: ClassVar[tuple[Column, ...]] = (
+        Column("ID", "ID"),
+        steady("Reclaimable", "RECLAIMABLE"),
+        Column("Size", "SIZE"),
+        Column("LastAccessed", "LAST ACCESSED"),
+    )
+
+    def text(self) -> str:
+        sizes = [(row["size"], row["reclaimable"]) for row in self.rows()]
+        unused = sum(size for size, is_unused in sizes if is_unused)
+        total = sum(size for size, _ in sizes)
+        return "\n".join(
+            [
+                self.table(),
+                f"Reclaimable:\t{decimal_size(unused)}",
+                f"Total:\t\t{decimal_size(total)}",
+            ]
+        )
+
+    def table(self) -> str:
+        return Listing.text(self)
+
+    def rows(self) -> list[dict[str, Any]]:
+        return [
+            {"id": one.id, "reclaimable": not one.in_use, "size": one.size, "used": one.used}
+            for one in self.items
+        ]
+
+
+class Verbose(Cache):
+    """A paragraph for each."""
+
+    def table(self) -> str:
+        return "\n\n".join(map(_paragraph, self.items)) + "\n"
+
+
+def _paragraph(one: CacheUsage) -> str:
+    lines = {
+        "ID": one.id,
+        "Created at": one.created,
+        "Mutable": "false",
+        "Reclaimable": str(not one.in_use).lower(),
+        "Shared": str(one.in_use).lower(),
+        "Size": decimal_size(one.size),
+        "Last used": ago(one.used),
+        "Type": "regular",
+    }
+    return "\n".join(f"{f'{name}:':<16}{value}" for name, value in lines.items())
+
+
+def run(engine: Engine, arguments: Arguments) -> Result:
+    items = tuple(apply(engine.disk_usage().build_cache, arguments.flag("filter"), _FILTERS))
+    kind = Verbose if arguments.flag("verbose") else Cache
+    return kind(items=items, fields=tuple(map(_fields, items)))
+
+
+def _fields(one: CacheUsage) -> Fields:
+    return {
+        "ID": one.id[:25],
+        "Reclaimable": str(not one.in_use).lower(),
+        "Size": decimal_size(one.size),
+        "LastAccessed": ago(one.used),
+    }

@@ -1,0 +1,54 @@
+"""`docker create`: a container, made and not started."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dockmagic.commands.image.pull import ensure_image
+from dockmagic.commands.options.container import CONTAINER_FLAGS, container_spec
+from dockmagic.commands.options.flags import Arguments, Parser, switch
+from dockmagic.commands.options.namespaces import dropped, warnings
+from dockmagic.commands.output.result import Event, Started, notice
+from dockmagic_runtime.errors import Conflict
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.engine.engine import Engine
+
+
+def parser() -> Parser:
+    return Parser(
+        verb="create",
+        usage="[OPTIONS] IMAGE [COMMAND] [ARG...]",
+        summary="Make a container without starting it",
+        minimum=1,
+        stops_at_word=True,
+        flags=(
+            *CONTAINER_FLAGS,
+            switch("rm", help="Remove the container when it ends"),
+        ),
+    )
+
+
+def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
+    spec = container_spec(arguments, auto_remove=arguments.flag("rm"))
+    check_cidfile(arguments.flag("cidfile"))
+    yield from (notice(f"WARNING: {text}") for text in warnings(spec))
+    yield from ensure_image(engine, spec.image, spec.pull, quiet=arguments.flag("quiet"))
+    yield from (notice(f"WARNING: {text}") for text in dropped(engine, spec))
+    container = engine.create(spec)
+    write_cidfile(arguments.flag("cidfile"), container.id)
+    yield Started(container)
+
+
+def check_cidfile(name: str) -> None:
+    if name and Path(name).exists():
+        raise Conflict(
+            f"container ID file found, make sure the other container isn't running or delete {name}"
+        )
+
+
+def write_cidfile(name: str, container_id: str) -> None:
+    if name:
+        Path(name).write_text(container_id)

@@ -1,0 +1,51 @@
+"""`docker diff`: what a container changed in its image's files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dockmagic.commands.options.flags import Arguments, Parser
+from dockmagic.commands.output.result import Result
+from dockmagic_runtime.model.container import Change, ChangeKind
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.engine.engine import Engine
+
+
+def parser() -> Parser:
+    return Parser(
+        verb="diff",
+        usage="CONTAINER",
+        summary="Show what a container changed in its files: A added, C changed, D deleted",
+        minimum=1,
+        maximum=1,
+    )
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Changes(Result):
+    """What changed, by path."""
+
+    container: str
+    changes: tuple[Change, ...]
+
+    def text(self) -> str:
+        return "\n".join(map(str, self.changes))
+
+    def rows(self) -> list[dict[str, Any]]:
+        return [{"kind": str(change.kind), "path": change.path} for change in self.changes]
+
+    def counts(self) -> dict[ChangeKind, int]:
+        return {kind: sum(c.kind is kind for c in self.changes) for kind in ChangeKind}
+
+    def __len__(self) -> int:
+        return len(self.changes)
+
+    def __contains__(self, path: object) -> bool:
+        return any(change.path == path for change in self.changes)
+
+
+def run(engine: Engine, arguments: Arguments) -> Changes:
+    name = arguments.words[0]
+    return Changes(name, engine.diff(name))

@@ -1,0 +1,79 @@
+"""`docker exec`: one more command in a container that runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from dockmagic.commands.options.detach_keys import DETACH_KEYS
+from dockmagic.commands.options.environment import check_env, read_env
+from dockmagic.commands.options.flags import Arguments, Parser, switch, value, values
+from dockmagic.commands.output.result import Attached, Event, Nothing
+from dockmagic_runtime.errors import Conflict, StartFailed
+from dockmagic_runtime.model.container import ExecSpec
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime.supervisor.engine_client import Process
+
+
+def parser() -> Parser:
+    return Parser(
+        verb="exec",
+        usage="[OPTIONS] CONTAINER COMMAND [ARG...]",
+        summary="Run a command in a running container",
+        minimum=2,
+        stops_at_word=True,
+        flags=(
+            switch("detach", "d", "Do not wait for it"),
+            DETACH_KEYS,
+            values(
+                "env",
+                "e",
+                "Environment variable, KEY=VALUE, or KEY to pass yours on",
+                convert=check_env,
+            ),
+            values("env-file", help="File with environment variables"),
+            switch("interactive", "i", "Keep standard input open"),
+            switch("privileged", help="Give it all capabilities"),
+            switch("tty", "t", "Give the command a terminal"),
+            value("user", "u", "User and group: name or number, NAME[:GROUP]"),
+            value("workdir", "w", "Directory in which the command starts"),
+        ),
+    )
+
+
+def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
+    name, *command = arguments.words
+    flag = arguments.flag
+    spec = ExecSpec(
+        command=tuple(command),
+        env=read_env(flag("env-file"), flag("env")),
+        working_dir=flag("workdir"),
+        user=flag("user"),
+        tty=flag("tty"),
+        open_stdin=flag("interactive") and not flag("detach"),
+        privileged=flag("privileged"),
+    )
+    process = _start(engine, name, spec)
+    if flag("detach"):
+        process.detach()
+        yield Nothing()
+        return
+    yield Attached(
+        process, name, tty=spec.tty, stdin=spec.open_stdin, detach_keys=flag("detach-keys")
+    )
+
+
+def _start(engine: Engine, name: str, spec: ExecSpec) -> Process:
+    try:
+        return engine.exec(name, spec)
+    except StartFailed as error:
+        if error.exit_code == 127:
+            error.hint = error.hint or "the container has no such program, or not in its PATH"
+        raise
+    except Conflict as error:
+        error.hint = (
+            error.hint or f"'docker ps -a' shows its state, 'docker start {name}' starts it"
+        )
+        raise

@@ -1,0 +1,26 @@
+"""`docker kill`: a signal to a container's first process."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dockmagic.commands.options.flags import Arguments, Parser, value
+from dockmagic.commands.output.result import Names, each
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.engine.engine import Engine
+
+
+def parser() -> Parser:
+    return Parser(
+        verb="kill",
+        usage="[OPTIONS] CONTAINER [CONTAINER...]",
+        summary="Kill running containers",
+        minimum=1,
+        flags=(value("signal", "s", "Signal to send", default="KILL"),),
+    )
+
+
+def run(engine: Engine, arguments: Arguments) -> Names:
+    signal = arguments.flag("signal")
+    return each(arguments.words, lambda name: engine.kill(name, signal))

@@ -1,0 +1,113 @@
+"""`docker logs`: what a container wrote so far, and with `-f` what it goes on to write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dockmagic.commands.options.flags import Arguments, Parser, switch, value
+from dockmagic.commands.output.result import Chunk, Event, Nothing, Outcome, Result
+from dockmagic_runtime.model.container import LogLine
+from dockmagic_runtime.model.times import parse_moment
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.engine.engine import Engine
+
+
+def parse_tail(text: str) -> int | None:
+    """How many lines; None is all, which is also what Docker makes of a negative number."""
+    if text == "all":
+        return None
+    try:
+        count = int(text)
+    except ValueError:
+        raise ValueError("should be a number or all") from None
+    return None if count < 0 else count
+
+
+def parser() -> Parser:
+    return Parser(
+        verb="logs",
+        usage="[OPTIONS] CONTAINER",
+        summary="Show what a container wrote",
+        minimum=1,
+        maximum=1,
+        flags=(
+            switch("follow", "f", "Go on as it writes more"),
+            value(
+                "since",
+                help="From this time on: a date, or 10m ago",
+                default=0.0,
+                convert=parse_moment,
+            ),
+            value("until", help="Up to this time", default=0.0, convert=parse_moment),
+            value(
+                "tail", "n", "How many lines from the end, or all", default=None, convert=parse_tail
+            ),
+            switch("timestamps", "t", "Begin each line with its time"),
+            switch("details", help="Show the attributes of the log too"),
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Logs(Result):
+    """The log as it stands. `lines` are the engine's `LogLine` values."""
+
+    container: str
+    lines: tuple[LogLine, ...]
+    timestamps: bool = False
+    details: bool = False
+
+    def text(self) -> str:
+        data = b"".join(chunk.data for chunk in self.chunks())
+        return data.decode(errors="replace").removesuffix("\n")
+
+    def chunks(self) -> Iterator[Chunk]:
+        return (
+            log_chunk(line, timestamps=self.timestamps, details=self.details) for line in self.lines
+        )
+
+    def rows(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "time": line.time,
+                "stream": line.stream,
+                "text": line.text.decode(errors="replace").rstrip("\r\n"),
+            }
+            for line in self.lines
+        ]
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def __contains__(self, text: object) -> bool:
+        return isinstance(text, str) and text in self.text()
+
+
+def run(engine: Engine, arguments: Arguments) -> Outcome:
+    name = arguments.words[0]
+    timestamps, details = arguments.flag("timestamps"), arguments.flag("details")
+    lines = engine.logs(
+        name,
+        follow=arguments.flag("follow"),
+        tail=arguments.flag("tail"),
+        since=arguments.flag("since"),
+        until=arguments.flag("until"),
+    )
+    if arguments.flag("follow"):
+        return _followed(lines, timestamps=timestamps, details=details)
+    return Logs(name, tuple(lines), timestamps, details)
+
+
+def _followed(lines: Iterator[LogLine], *, timestamps: bool, details: bool) -> Iterator[Event]:
+    for line in lines:
+        yield log_chunk(line, timestamps=timestamps, details=details)
+    yield Nothing()
+
+
+def log_chunk(line: LogLine, *, timestamps: bool = False, details: bool = False) -> Chunk:
+    """The attributes come from log options that are not supported: there are none, and a blank."""
+    prefix = (f"{line.time} ".encode() if timestamps else b"") + (b" " if details else b"")
+    return Chunk(line.stream, prefix + line.text)

@@ -1,0 +1,213 @@
+"""`docker ps`: containers."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from dockmagic.commands.options.filters import gather, parse_filter
+from dockmagic.commands.options.flags import Arguments, Parser, integer, switch, value, values
+from dockmagic.commands.output.listing import Column, Fields, Listing, label_lookup, steady
+from dockmagic.commands.output.result import is_named
+from dockmagic.commands.output.table import ellipsis, quote
+from dockmagic.commands.references import familiar
+from dockmagic.commands.units import ago, decimal_size, moment, timestamp
+from dockmagic_runtime.errors import NotFound
+from dockmagic_runtime.model.container import Container, Status
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.engine.engine import Engine
+
+
+def parser() -> Parser:
+    return Parser(
+        verb="ps",
+        usage="[OPTIONS]",
+        summary="List containers",
+        maximum=0,
+        flags=(
+            switch("all", "a", "Also those that do not run"),
+            values(
+                "filter", "f", "Only those with NAME=VALUE", type="filter", convert=parse_filter
+            ),
+            value("format", help='"table TEMPLATE", a Go template, or json'),
+            integer("last", "n", "The n last created, in all states", default=-1),
+            switch("latest", "l", "The last created, in all states"),
+            switch("no-trunc", help="Show ids and commands in full"),
+            switch("quiet", "q", "Only ids"),
+            switch("size", "s", "Show what they take"),
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Containers(Listing):
+    """The rows of `docker ps`; `items` are the engine's `Container` values."""
+
+    columns: ClassVar[tuple[Column, ...]] = (
+        Column("ID", "CONTAINER ID"),
+        steady("Image", "IMAGE"),
+        steady("Command", "COMMAND"),
+        Column("RunningFor", "CREATED"),
+        Column("Status", "STATUS", "_status"),
+        steady("Ports", "PORTS"),
+        Column("Names", "NAMES", "_names"),
+    )
+    headings: ClassVar[dict[str, str]] = {
+        "CreatedAt": "CREATED AT",
+        "LocalVolumes": "LOCAL VOLUMES",
+    }
+
+    items: tuple[Container, ...]
+
+    def stable_columns(self) -> list[tuple[str, str]]:
+        """Names first: without ids they are what tells rows apart."""
+        columns = [(one.heading, one.stable) for one in Containers.columns if one.stable]
+        return [columns[-1], *columns[:-1]]
+
+    def rows(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "id": one.short_id,
+                "name": one.name,
+                "image": familiar(one.image),
+                "command": shlex.join(one.command),
+                "created": moment(one.created),
+                "status": str(one.status),
+                "exit_code": one.exit_code,
+                "ip_address": one.ip_address,
+                "ports": ", ".join(port_texts(one)),
+            }
+            for one in self.items
+        ]
+
+
+class ContainersWithSizes(Containers):
+    """With a column that `--size` asks for: measuring takes its time."""
+
+    __slots__ = ()
+    columns: ClassVar[tuple[Column, ...]] = (*Containers.columns, Column("Size", "SIZE"))
+
+
+def run(engine: Engine, arguments: Arguments) -> Containers:
+    found = _chosen(engine, arguments)
+    in_full = arguments.flag("no-trunc")
+    sized = arguments.flag("size")
+    kind = ContainersWithSizes if sized else Containers
+    sized = sized or ".Size" in arguments.flag("format")
+    return kind(
+        items=tuple(found),
+        fields=tuple(
+            _fields(container, in_full=in_full) | (_size(engine, container) if sized else {})
+            for container in found
+        ),
+        format=arguments.flag("format"),
+        quiet=arguments.flag("quiet"),
+        in_full=in_full,
+    )
+
+
+def _chosen(engine: Engine, arguments: Arguments) -> list[Container]:
+    asked = arguments.flag("filter")
+    last = 1 if arguments.flag("latest") else arguments.flag("last")
+    every = arguments.flag("all") or last >= 0
+    found = engine.containers(all=every, filters=gather(asked))
+    return list(found[:last] if last >= 0 else found)
+
+
+def _size(engine: Engine, container: Container) -> Fields:
+    try:
+        size = engine.container_size(container.id)
+    except NotFound:
+        return {"Size": "0B"}  # it is gone since the list was made
+    return {"Size": f"{decimal_size(size.writable)} (virtual {decimal_size(size.root)})"}
+
+
+def _fields(container: Container, *, in_full: bool) -> Fields:
+    command = shlex.join(container.command)
+    return {
+        "ID": container.id if in_full else container.short_id,
+        "Image": familiar(container.image).removesuffix(":latest"),
+        "Command": quote(command if in_full else ellipsis(command, 20)),
+        "CreatedAt": timestamp(container.created),
+        "RunningFor": ago(container.created),
+        "Ports": ", ".join(port_texts(container)),
+        "State": str(container.status),
+        "Status": status_text(container),
+        "_status": status_text(container, with_times=False),
+        "Names": ",".join(sorted((container.name, *(container.links if in_full else ())))),
+        "_names": container.name if is_named(container) else "(random)",
+        "Labels": ",".join(f"{key}={text}" for key, text in sorted(container.labels.items())),
+        "Label": label_lookup(container.labels),
+        "Mounts": ",".join(mount.source or mount.target for mount in container.mounts),
+        "LocalVolumes": str(sum(mount.kind == "volume" for mount in container.mounts)),
+        "Networks": ",".join(container.networks),
+    }
+
+
+def status_text(container: Container, *, with_times: bool = True) -> str:
+    """`Up 2 minutes (healthy)`, `Exited (0) 3 hours ago`, `Created`."""
+    over = {Status.EXITED: "Exited", Status.RESTARTING: "Restarting"}.get(container.status)
+    if over:
+        when = f" {ago(container.finished)}" if with_times and container.finished else ""
+        return f"{over} ({container.exit_code}){when}"
+    if container.status.is_alive:
+        since = ago(container.started).removesuffix(" ago")
+        return " ".join(
+            ["Up", *([since] if with_times and container.started else []), *_aside(container)]
+        )
+    return {Status.REMOVING: "Removal In Progress"}.get(
+        container.status, str(container.status).capitalize()
+    )
+
+
+def _aside(container: Container) -> list[str]:
+    if container.status is Status.PAUSED:
+        return ["(Paused)"]
+    if not container.health:
+        return []
+    return ["(health: starting)" if container.health == "starting" else f"({container.health})"]
+
+
+def port_texts(container: Container) -> list[str]:
+    """As `docker ps` shows them: by the container's port, and as ranges where a port is the same
+    on both sides or is not published. A range comes where its last port has its place."""
+    if not container.status.is_alive:
+        return []
+    runs: dict[tuple[str, str], tuple[int, int]] = {}
+    over: list[str] = []
+    moved: list[str] = []  # published under another number: each on its own, and last
+    for number, host_ip, host_port, protocol in sorted(_ports(container)):
+        if host_port not in (0, number):
+            moved.append(f"{_host(host_ip)}:{host_port}->{number}/{protocol}")
+            continue
+        key = (host_ip, protocol)
+        first, last = runs.get(key, (number, number - 1))
+        if number != last + 1:
+            over.append(_range(*key, first, last))
+            first = number
+        runs[key] = (first, number)
+    return [*over, *(_range(*key, *run) for key, run in runs.items()), *moved]
+
+
+def _ports(container: Container) -> Iterator[tuple[int, str, int, str]]:
+    """Port of the container, address and port of the host, protocol; published ones and others."""
+    taken: set[str] = set()
+    for port in container.ports:
+        if port.host_port:
+            taken.add(f"{port.container_port}/{port.protocol}")
+            yield port.container_port, port.host_ip or "0.0.0.0", port.host_port, port.protocol
+    for number, _, protocol in (one.partition("/") for one in container.exposed):
+        if f"{number}/{protocol}" not in taken:
+            yield int(number), "", 0, protocol
+
+
+def _host(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
+
+
+def _range(host_ip: str, protocol: str, first: int, last: int) -> str:
+    ports = str(first) if first == last else f"{first}-{last}"
+    return f"{_host(host_ip)}:{ports}->{ports}/{protocol}" if host_ip else f"{ports}/{protocol}"

@@ -1,0 +1,27 @@
+"""`docker rename`: another name for a container."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dockmagic.commands.options.flags import Arguments, Parser
+from dockmagic.commands.output.result import Nothing
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.engine.engine import Engine
+
+
+def parser() -> Parser:
+    return Parser(
+        verb="rename",
+        usage="CONTAINER NEW_NAME",
+        summary="Rename a container",
+        minimum=2,
+        maximum=2,
+    )
+
+
+def run(engine: Engine, arguments: Arguments) -> Nothing:
+    name, new_name = arguments.words
+    engine.rename(name, new_name)
+    return Nothing()

@@ -1,0 +1,27 @@
+"""`docker restart`: stop, then start again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dockmagic.commands.container.stop import GRACE_FLAGS, grace
+from dockmagic.commands.options.flags import Arguments, Parser
+from dockmagic.commands.output.result import Names, each
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.engine.engine import Engine
+
+
+def parser() -> Parser:
+    return Parser(
+        verb="restart",
+        usage="[OPTIONS] CONTAINER [CONTAINER...]",
+        summary="Stop containers and start them again",
+        minimum=1,
+        flags=GRACE_FLAGS,
+    )
+
+
+def run(engine: Engine, arguments: Arguments) -> Names:
+    timeout, signal = grace(arguments)
+    return each(arguments.words, lambda name: engine.restart(name, timeout=timeout, signal=signal))

@@ -1,0 +1,60 @@
+"""`docker start`: containers that were made or have ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from dockmagic.commands.options.detach_keys import DETACH_KEYS
+from dockmagic.commands.options.flags import Arguments, Parser, planned, switch
+from dockmagic.commands.output.result import Attached, Event, Started, each
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.engine.engine import Engine
+
+
+def parser() -> Parser:
+    return Parser(
+        verb="start",
+        usage="[OPTIONS] CONTAINER [CONTAINER...]",
+        summary="Start stopped containers",
+        minimum=1,
+        flags=(
+            switch("attach", "a", "Show its output and pass signals on"),
+            switch("interactive", "i", "Pass standard input on too"),
+            DETACH_KEYS,
+            switch("sig-proxy", help="Pass signals on to the process", default=True),
+            *planned("checkpoint=string", "checkpoint-dir=string"),
+        ),
+    )
+
+
+def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
+    interactive = arguments.flag("interactive")
+    if arguments.flag("attach") or interactive:
+        if len(arguments.words) > 1:
+            raise arguments.wrong(
+                "you cannot start and attach multiple containers at once", exit_code=1
+            )
+        yield _attached(engine, arguments, interactive=interactive)
+    elif len(arguments.words) == 1:
+        name = arguments.words[0]
+        yield Started(engine.start(name), name)
+    else:
+        yield each(arguments.words, engine.start)
+
+
+def _attached(engine: Engine, arguments: Arguments, *, interactive: bool) -> Attached:
+    """One that runs already is joined, as with Docker."""
+    name = arguments.words[0]
+    container = engine.container(name)
+    spec, joined = container.spec, container.status.is_alive
+    return Attached(
+        engine.attach(name) if joined else engine.attach_start(name),
+        name,
+        joined=joined,
+        tty=bool(spec and spec.tty),
+        stdin=interactive and bool(spec and spec.open_stdin),
+        detach_keys=arguments.flag("detach-keys"),
+        proxy_signals=arguments.flag("sig-proxy"),
+    )

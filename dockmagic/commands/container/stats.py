@@ -1,0 +1,121 @@
+"""`docker stats`: what running containers use."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from dockmagic.commands.options.flags import Arguments, Parser, switch, value
+from dockmagic.commands.output.listing import Column, Fields, Listing, steady
+from dockmagic.commands.output.result import Event, Outcome
+from dockmagic.commands.units import binary_size, decimal_size
+from dockmagic_runtime.errors import Conflict, NotFound
+from dockmagic_runtime.model.container import Stats
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.engine.engine import Engine
+
+_INTERVAL = 1.0  # seconds, as Docker's
+
+
+def parser() -> Parser:
+    return Parser(
+        verb="stats",
+        usage="[OPTIONS] [CONTAINER...]",
+        summary="Show what containers use, again and again",
+        flags=(
+            switch("all", "a", "Also containers that do not run"),
+            value("format", help='"table TEMPLATE", a Go template, or json'),
+            switch("no-stream", help="Once only"),
+            switch("no-trunc", help="Show ids in full"),
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class StatsTable(Listing):
+    """The rows of `docker stats`; `items` are the engine's `Stats` values."""
+
+    columns: ClassVar[tuple[Column, ...]] = (
+        Column("ID", "CONTAINER ID"),
+        steady("Name", "NAME"),
+        Column("CPUPerc", "CPU %"),
+        Column("MemUsage", "MEM USAGE / LIMIT"),
+        Column("MemPerc", "MEM %"),
+        Column("NetIO", "NET I/O"),
+        Column("BlockIO", "BLOCK I/O"),
+        Column("PIDs", "PIDS"),
+    )
+
+    items: tuple[Stats, ...]
+    once: bool = False  # this moment was asked for, not what comes after it
+
+    def rows(self) -> list[dict[str, Any]]:
+        return [asdict(item) for item in self.items]
+
+
+def run(engine: Engine, arguments: Arguments) -> Outcome:
+    if arguments.flag("no-stream"):
+        return sample(engine, arguments)
+    return _stream(engine, arguments)
+
+
+def _stream(engine: Engine, arguments: Arguments) -> Iterator[Event]:
+    """For ever, or until the containers that were named are gone."""
+    table = sample(engine, arguments)
+    while True:
+        yield table
+        time.sleep(_INTERVAL)
+        try:
+            table = sample(engine, arguments)
+        except (NotFound, Conflict):
+            return
+
+
+def sample(engine: Engine, arguments: Arguments) -> StatsTable:
+    items = tuple(_samples(engine, arguments.words, every=arguments.flag("all")))
+    return StatsTable(
+        items=items,
+        fields=tuple(fields(item, in_full=arguments.flag("no-trunc")) for item in items),
+        format=arguments.flag("format"),
+        in_full=arguments.flag("no-trunc"),
+        once=arguments.is_given("no-stream"),
+    )
+
+
+def _samples(engine: Engine, names: tuple[str, ...], *, every: bool) -> Iterator[Stats]:
+    if names:
+        yield from map(engine.stats, names)
+        return
+    for container in engine.containers(all=every):
+        if not container.status.is_alive:
+            yield _idle(container.id, container.name)
+            continue
+        try:
+            yield engine.stats(container.id)
+        except (NotFound, Conflict):
+            continue  # it ended since the list was made
+
+
+def _idle(id: str, name: str) -> Stats:
+    return Stats(
+        id=id, name=name, time=time.time(), cpu_ns=0, cpu_percent=0, memory_bytes=0,
+        memory_limit=0, network_rx=0, network_tx=0, block_read=0, block_write=0, pids=0,
+    )  # fmt: skip
+
+
+def fields(stats: Stats, *, in_full: bool = False) -> Fields:
+    share = 100 * stats.memory_bytes / stats.memory_limit if stats.memory_limit else 0.0
+    return {
+        "Container": stats.id[:12],
+        "ID": stats.id if in_full else stats.id[:12],
+        "Name": stats.name,
+        "CPUPerc": f"{stats.cpu_percent:.2f}%",
+        "MemUsage": f"{binary_size(stats.memory_bytes)} / {binary_size(stats.memory_limit)}",
+        "MemPerc": f"{share:.2f}%",
+        "NetIO": f"{decimal_size(stats.network_rx)} / {decimal_size(stats.network_tx)}",
+        "BlockIO": f"{decimal_size(stats.block_read)} / {decimal_size(stats.block_write)}",
+        "PIDs": str(stats.pids),
+    }

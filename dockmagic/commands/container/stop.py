@@ -1,0 +1,38 @@
+"""`docker stop`: the stop signal, some time to obey, then kill."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dockmagic.commands.options.flags import Arguments, Flag, Parser, integer, value
+from dockmagic.commands.output.result import Names, each
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.engine.engine import Engine
+
+GRACE_FLAGS: tuple[Flag, ...] = (
+    value("signal", "s", "Signal to send"),
+    integer("timeout", "t", "Seconds to wait before killing, -1 for ever"),
+    integer("time", help="Same as --timeout"),
+)
+
+
+def grace(arguments: Arguments) -> tuple[float | None, str]:
+    """How long a container has to obey which signal; None and "" are its own."""
+    given = [arguments.flag(name) for name in ("timeout", "time") if arguments.is_given(name)]
+    return (float(given[0]) if given else None), arguments.flag("signal")
+
+
+def parser() -> Parser:
+    return Parser(
+        verb="stop",
+        usage="[OPTIONS] CONTAINER [CONTAINER...]",
+        summary="Stop running containers",
+        minimum=1,
+        flags=GRACE_FLAGS,
+    )
+
+
+def run(engine: Engine, arguments: Arguments) -> Names:
+    timeout, signal = grace(arguments)
+    return each(arguments.words, lambda name: engine.stop(name, timeout=timeout, signal=signal))

@@ -1,0 +1,24 @@
+"""`docker unpause`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dockmagic.commands.options.flags import Arguments, Parser
+from dockmagic.commands.output.result import Names, each
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.engine.engine import Engine
+
+
+def parser() -> Parser:
+    return Parser(
+        verb="unpause",
+        usage="CONTAINER [CONTAINER...]",
+        summary="Let paused containers go on",
+        minimum=1,
+    )
+
+
+def run(engine: Engine, arguments: Arguments) -> Names:
+    return each(arguments.words, engine.unpause)

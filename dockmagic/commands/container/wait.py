@@ -1,0 +1,51 @@
+"""`docker wait`: until containers end, and their exit codes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dockmagic.commands.options.flags import Arguments, Parser
+from dockmagic.commands.output.result import Result
+from dockmagic_runtime.errors import DockmagicError
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.engine.engine import Engine
+
+
+def parser() -> Parser:
+    return Parser(
+        verb="wait",
+        usage="CONTAINER [CONTAINER...]",
+        summary="Wait until containers stop, then show their exit codes",
+        minimum=1,
+    )
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ExitCodes(Result):
+    names: tuple[str, ...]
+    codes: tuple[int, ...]
+    failed: tuple[DockmagicError, ...] = ()
+
+    @property
+    def errors(self) -> tuple[DockmagicError, ...]:
+        return self.failed
+
+    def text(self) -> str:
+        return "\n".join(map(str, self.codes))
+
+    def rows(self) -> list[dict[str, Any]]:
+        pairs = zip(self.names, self.codes, strict=True)
+        return [{"name": name, "exit_code": code} for name, code in pairs]
+
+
+def run(engine: Engine, arguments: Arguments) -> ExitCodes:
+    found: dict[str, int] = {}
+    failed: list[DockmagicError] = []
+    for name in arguments.words:
+        try:
+            found[name] = engine.wait(name)
+        except DockmagicError as error:
+            failed.append(error)
+    return ExitCodes(tuple(found), tuple(found.values()), tuple(failed))

@@ -1,0 +1,106 @@
+"""Where a file of an image comes from: the answer of `dockmagic layers --file PATH IMAGE`."""
+
+from __future__ import annotations
+
+import stat
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from dockmagic.commands.output.result import Result
+from dockmagic.commands.output.text_tree import printable
+from dockmagic.commands.units import decimal_size
+from dockmagic_runtime.model.analysis import FileOrigin, FileVersion
+
+_WORDS = {"A": "added", "C": "changed", "D": "removed"}
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Origin(Result):
+    """One version of the file for each layer that touches it, lowest first."""
+
+    origin: FileOrigin
+    image: str
+    as_json: bool = False
+
+    def text(self) -> str:
+        if self.as_json:
+            return self.json()
+        return "\n".join([self.head(), *self._versions(stable=False)])
+
+    def stable(self) -> str:
+        if self.as_json:
+            return self.json()
+        return "\n".join([self.head(), *self._versions(stable=True)])
+
+    def head(self) -> str:
+        """Where the path leads, and which layer it is seen from."""
+        found = self.origin
+        path = printable(found.path)
+        leads = "" if found.real_path == found.path else f" is {printable(found.real_path)}"
+        if found.visible is None:
+            return f"{path}{leads}: not in the image, a layer removed it"
+        return f"{path}{leads}: from layer {found.visible.layer} of {len(found.image.diff_ids)}"
+
+    def _versions(self, *, stable: bool) -> list[str]:
+        lines: list[str] = []
+        for one in self.origin.versions:
+            instruction = printable(" ".join(one.created_by.split())) or "(unknown)"
+            lines.append(f"{one.kind} layer {one.layer}  {instruction}")
+            if facts := describe(one, stable=stable):
+                lines.append(f"    {facts}")
+            lines += [f"    {printable(line)}" for line in one.diff]
+        return lines
+
+    def rows(self) -> list[dict[str, Any]]:
+        rows = [asdict(one) for one in self.origin.versions]
+        for row in rows:
+            row["diff"] = "\n".join(row["diff"])
+        return rows
+
+    def json(self) -> str:
+        """All of it as one document."""
+        from json import dumps
+
+        found = self.origin
+        document = {
+            "Image": found.image.id,
+            "Path": found.path,
+            "RealPath": found.real_path,
+            "Versions": [_version_json(one) for one in found.versions],
+        }
+        return dumps(document, indent=4)
+
+
+def word(version: FileVersion) -> str:
+    """What a layer did to the path."""
+    return _WORDS[version.kind]
+
+
+def describe(version: FileVersion, *, stable: bool) -> str:
+    """Type, mode, owner, size and contents of one version; `stable` leaves out what may vary."""
+    if version.kind == "D":
+        return ""
+    facts = [version.type, stat.filemode(version.mode)[1:], f"{version.uid}:{version.gid}"]
+    if version.target:
+        facts.append(f"-> {printable(version.target)}")
+    if version.type == "file" and not stable:
+        facts.append(decimal_size(version.size))
+        facts.append(version.digest[:19] or "too large for a digest")
+    return "  ".join(facts)
+
+
+def _version_json(one: FileVersion) -> dict[str, Any]:
+    return {
+        "Layer": one.layer,
+        "Kind": one.kind,
+        "CreatedBy": one.created_by,
+        "Type": one.type,
+        "Mode": f"{one.mode:04o}",
+        "Uid": one.uid,
+        "Gid": one.gid,
+        "Size": one.size,
+        "Modified": one.modified,
+        "Digest": one.digest,
+        "Target": one.target,
+        "Diff": list(one.diff),
+    }

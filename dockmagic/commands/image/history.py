@@ -1,0 +1,104 @@
+"""`docker history`: how an image came to be, newest first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from dockmagic.commands.options.flags import Arguments, Parser, switch, value
+from dockmagic.commands.options.platform import PLATFORM, check_image
+from dockmagic.commands.output.listing import Column, Fields, Listing, steady
+from dockmagic.commands.output.table import ellipsis
+from dockmagic.commands.units import ago, decimal_size, moment, rfc3339
+from dockmagic_runtime.model.image import History
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.engine.engine import Engine
+
+
+def parser() -> Parser:
+    return Parser(
+        verb="history",
+        usage="[OPTIONS] IMAGE",
+        summary="Show the history of an image",
+        minimum=1,
+        maximum=1,
+        flags=(
+            value("format", help='"table TEMPLATE", a Go template, or json'),
+            switch("human", "H", "Sizes and times for people", default=True),
+            switch("no-trunc", help="Show ids and instructions in full"),
+            switch("quiet", "q", "Only ids"),
+            PLATFORM,
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class ImageHistory(Listing):
+    """The rows of `docker history`; `items` are the engine's `History` values."""
+
+    columns: ClassVar[tuple[Column, ...]] = (
+        Column("ID", "IMAGE"),
+        Column("CreatedSince", "CREATED"),
+        steady("CreatedBy", "CREATED BY"),
+        Column("Size", "SIZE"),
+        steady("Comment", "COMMENT"),
+    )
+    headings: ClassVar[dict[str, str]] = {"CreatedAt": "CREATED AT"}
+
+    items: tuple[History, ...]
+    image: str = ""
+
+    def rows(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "created": moment(item.created),
+                "created_by": item.created_by,
+                "size": item.size,
+                "has_layer": not item.empty_layer,
+                "comment": item.comment,
+            }
+            for item in self.items
+        ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class ExactHistory(ImageHistory):
+    """The same with times and bytes, for `--human=false`."""
+
+    columns: ClassVar[tuple[Column, ...]] = (
+        ImageHistory.columns[0],
+        Column("CreatedAt", "CREATED AT"),
+        *ImageHistory.columns[2:],
+    )
+
+
+def run(engine: Engine, arguments: Arguments) -> ImageHistory:
+    name = arguments.words[0]
+    image = engine.image(name)
+    check_image(image, name, arguments.flag("platform"))
+    items = engine.history(name)
+    ids = [image.id, *["<missing>"] * (len(items) - 1)]
+    kind = ImageHistory if arguments.flag("human") else ExactHistory
+    return kind(
+        items=items,
+        fields=tuple(_fields(item, id, arguments) for item, id in zip(items, ids, strict=False)),
+        format=arguments.flag("format"),
+        quiet=arguments.flag("quiet"),
+        in_full=arguments.flag("no-trunc"),
+        image=name,
+    )
+
+
+def _fields(item: History, image_id: str, arguments: Arguments) -> Fields:
+    in_full, human = arguments.flag("no-trunc"), arguments.flag("human")
+    created_by = " ".join(item.created_by.replace("\t", " ").split("\n"))
+    created_at = rfc3339(item.created)
+    return {
+        "ID": image_id if in_full else image_id.removeprefix("sha256:")[:12],
+        "CreatedSince": ago(item.created) if human else created_at,
+        "CreatedAt": created_at,
+        "CreatedBy": created_by if in_full else ellipsis(created_by, 45),
+        "Size": decimal_size(item.size) if human else str(item.size),
+        "Comment": item.comment,
+    }

@@ -1,0 +1,163 @@
+"""`docker images`: images, one row a tag."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from dockmagic.commands.image.images_tree import ImagesTree, check_alone
+from dockmagic.commands.options.filters import apply, as_boolean, as_moment, has_label, parse_filter
+from dockmagic.commands.options.flags import Arguments, Parser, switch, value, values
+from dockmagic.commands.output.listing import Column, Fields, Listing, steady
+from dockmagic.commands.references import familiar, repository_and_tag
+from dockmagic.commands.units import ago, decimal_size, moment, timestamp
+from dockmagic_runtime.model.image import Image
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.engine.engine import Engine
+
+
+def parser() -> Parser:
+    return Parser(
+        verb="images",
+        usage="[OPTIONS] [REPOSITORY[:TAG]]",
+        summary="List images",
+        maximum=1,
+        flags=(
+            switch("all", "a", "Also those that only serve as parents"),
+            values(
+                "filter", "f", "Only those with NAME=VALUE", type="filter", convert=parse_filter
+            ),
+            value("format", help='"table TEMPLATE", a Go template, or json'),
+            switch("no-trunc", help="Show ids in full"),
+            switch("quiet", "q", "Only ids"),
+            switch("digests", help="Show the digests they were pulled by"),
+            switch("tree", help="Each image with its names and its platform"),
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Images(Listing):
+    """The rows of `docker images`; `items` are the engine's `Image` values, once for each tag."""
+
+    columns: ClassVar[tuple[Column, ...]] = (
+        steady("Repository", "REPOSITORY"),
+        steady("Tag", "TAG"),
+        Column("ID", "IMAGE ID"),
+        Column("CreatedSince", "CREATED"),
+        Column("Size", "SIZE"),
+    )
+    headings: ClassVar[dict[str, str]] = {"CreatedAt": "CREATED AT"}
+
+    items: tuple[Image, ...]
+
+    def stable_columns(self) -> list[tuple[str, str]]:
+        """With a column for what is a stand-in, if anything is."""
+        columns = [(column.heading, column.stable) for column in self.columns if column.stable]
+        stand_in = any(image.is_stand_in for image in self.items)
+        return [*columns, ("NOTE", "_note")] if stand_in else columns
+
+    def rows(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "repository": row["Repository"],
+                "tag": row["Tag"],
+                "id": image.short_id,
+                "created": moment(image.created),
+                "size": image.size,
+                "layers": len(image.diff_ids),
+                "stand_in": image.is_stand_in,
+            }
+            for image, row in zip(self.items, self.fields, strict=True)
+        ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class ImagesWithDigests(Images):
+    """The same with one column more: the digest of what a registry has under that name."""
+
+    columns: ClassVar[tuple[Column, ...]] = (
+        *Images.columns[:2],
+        Column("Digest", "DIGEST"),
+        *Images.columns[2:],
+    )
+
+
+def run(engine: Engine, arguments: Arguments) -> Images | ImagesTree:
+    in_full = arguments.flag("no-trunc")
+    if arguments.flag("tree"):
+        check_alone(arguments)
+    asked = list(arguments.flag("filter"))
+    if arguments.words:
+        asked.append(("reference", arguments.words[0]))
+    rows = _rows(engine, arguments.flag("all"), asked)
+    if arguments.flag("tree"):
+        return ImagesTree.of(engine, [image for image, _ in rows])
+    with_digests = arguments.flag("digests")
+    is_wanted = with_digests or "Digest" in arguments.flag("format")
+    digests = _digests(engine, [image for image, _ in rows]) if is_wanted else {}
+    kind = ImagesWithDigests if with_digests else Images
+    return kind(
+        items=tuple(image for image, _ in rows),
+        fields=tuple(_fields(image, tag, digests, in_full=in_full) for image, tag in rows),
+        format=arguments.flag("format"),
+        quiet=arguments.flag("quiet"),
+        in_full=in_full,
+    )
+
+
+def _digests(engine: Engine, images: list[Image]) -> dict[tuple[str, str], str]:
+    """By image and repository."""
+    return {
+        (image.id, repository): digest
+        for image in images
+        for text in engine.inspect_image(image.id)["RepoDigests"]
+        for repository, _, digest in [text.partition("@")]
+    }
+
+
+Row = tuple[Image, str]  # an image and the one of its tags that this row is about
+
+
+def _rows(engine: Engine, every: bool, asked: list[tuple[str, str]]) -> list[Row]:
+    rows = [(image, tag) for image in engine.images(all=every) for tag in image.tags or ("",)]
+    known = {
+        "dangling": lambda row, text: (not row[0].tags) is as_boolean("dangling", text),
+        "label": lambda row, text: has_label(row[0].config.labels, text),
+        "reference": lambda row, text: _matches(row[1], text),
+        "before": lambda row, text: row[0].created < engine.image(text).created,
+        "since": lambda row, text: row[0].created > engine.image(text).created,
+        "until": lambda row, text: row[0].created < as_moment("until", text),
+    }
+    return apply(rows, asked, known)
+
+
+def _matches(tag: str, pattern: str) -> bool:
+    """Docker's reference filter: a glob in which `*` does not cross a slash."""
+    repository, version = repository_and_tag(tag) if tag else ("<none>", "<none>")
+    glob = re.escape(pattern).replace(r"\*", "[^/]*").replace(r"\?", "[^/]")
+    return any(
+        re.fullmatch(glob, text)
+        for text in (repository, f"{repository}:{version}", tag, familiar(tag))
+    )
+
+
+def _fields(
+    image: Image, tag: str, digests: dict[tuple[str, str], str], *, in_full: bool
+) -> Fields:
+    repository, version = repository_and_tag(tag) if tag else ("<none>", "<none>")
+    return {
+        "Repository": repository,
+        "Tag": version,
+        "ID": image.id if in_full else image.short_id,
+        "Digest": digests.get((image.id, repository), "<none>"),
+        "CreatedSince": ago(image.created),
+        "CreatedAt": timestamp(image.created),
+        "Size": decimal_size(image.size),
+        "Containers": "N/A",  # as Docker has it: only 'system df' counts these
+        "SharedSize": "N/A",
+        "UniqueSize": "N/A",
+        "_note": "stand-in" if image.is_stand_in else "",
+    }

@@ -1,0 +1,85 @@
+"""`docker load`: the images of an archive, from a file or stdin."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+from dockmagic.commands.options.flags import Arguments, Parser, switch, value
+from dockmagic.commands.options.platform import IMAGE_FLAGS
+from dockmagic.commands.output.result import Event, Result
+from dockmagic_runtime.errors import InvalidInput
+from dockmagic_runtime.model.progress import LoadDone
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.engine.engine import Engine
+
+
+def parser() -> Parser:
+    return Parser(
+        verb="load",
+        usage="[OPTIONS]",
+        summary="Load images from a tar archive (from stdin without -i)",
+        maximum=0,
+        flags=(
+            value("input", "i", "Read this file", type="string"),
+            switch("quiet", "q", "Only the names at the end"),
+            replace(IMAGE_FLAGS[0], many=True, type="list", default=()),
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Loaded(Result):
+    """What an archive held; an image without a name is told by its id."""
+
+    done: tuple[LoadDone, ...]
+
+    def text(self) -> str:
+        return "\n".join(
+            f"Loaded image: {one.reference}"
+            if one.reference
+            else f"Loaded image ID: {one.image.id}"
+            for one in self.done
+        )
+
+    def stable(self) -> str:
+        return "\n".join(f"Loaded image: {one.reference or '(id)'}" for one in self.done)
+
+    def rows(self) -> list[dict[str, Any]]:
+        return [
+            {"reference": one.reference, "id": one.image.id, "size": one.image.size}
+            for one in self.done
+        ]
+
+
+def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
+    path, quiet = arguments.flag("input"), arguments.flag("quiet")
+    done: list[LoadDone] = []
+    with _opened(path) if path else nullcontext(_binary_stdin()) as source:
+        for event in engine.load(source):
+            if isinstance(event, LoadDone):
+                done.append(event)
+            elif not quiet:
+                yield event
+    yield Loaded(tuple(done))
+
+
+def _opened(path: str) -> BinaryIO:
+    try:
+        return Path(path).open("rb")
+    except OSError as error:
+        raise InvalidInput(f"open {path}: {(error.strerror or str(error)).lower()}") from None
+
+
+def _binary_stdin() -> BinaryIO:
+    raw = getattr(sys.stdin, "buffer", None)
+    if raw is None or sys.stdin.isatty():
+        raise InvalidInput(
+            "requested load from stdin, but stdin is empty", hint="docker load -i FILE"
+        )
+    return cast("BinaryIO", raw)

@@ -1,0 +1,76 @@
+"""`docker push`: an image to its registry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dockmagic.commands.options.flags import Arguments, Parser, switch
+from dockmagic.commands.options.platform import PLATFORM, TRUST, check_image
+from dockmagic.commands.output.result import Event, Result
+from dockmagic_runtime.errors import InvalidInput
+from dockmagic_runtime.model.progress import PullStatus, PushDone
+from dockmagic_runtime.model.reference import ImageReference
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.engine.engine import Engine
+
+
+def parser() -> Parser:
+    return Parser(
+        verb="push",
+        usage="[OPTIONS] NAME[:TAG]",
+        summary="Upload an image to a registry",
+        minimum=1,
+        maximum=1,
+        flags=(
+            switch("all-tags", "a", "All tags of the repository"),
+            switch("quiet", "q", "Only the image's name at the end"),
+            PLATFORM,
+            TRUST,
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Pushed(Result):
+    """What the registry has now, a row for each tag. Docker's client only repeats the name."""
+
+    done: tuple[PushDone, ...]
+    is_quiet: bool = False
+
+    def text(self) -> str:
+        if not self.is_quiet:
+            return ""
+        return "\n".join(ImageReference.parse(one.reference).canonical for one in self.done)
+
+    def stable(self) -> str:
+        return "\n".join(f"{one.reference} pushed" for one in self.done)
+
+    def rows(self) -> list[dict[str, Any]]:
+        return [
+            {"reference": one.reference, "digest": one.digest, "size": one.size}
+            for one in self.done
+        ]
+
+
+def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
+    (name,) = arguments.words
+    quiet, all_tags = arguments.flag("quiet"), arguments.flag("all-tags")
+    reference = ImageReference.parse(name)
+    if all_tags and (reference.digest or name.endswith(f":{reference.tag}")):
+        raise InvalidInput("tag can't be used with --all-tags/-a")
+    if platform := arguments.flag("platform"):
+        if all_tags:
+            raise InvalidInput("--platform can't be used with --all-tags/-a")
+        check_image(engine.image(name), name, platform)
+    if not all_tags and reference.tag and not name.endswith(f":{reference.tag}") and not quiet:
+        yield PullStatus(status=f"Using default tag: {reference.tag}")
+    done: list[PushDone] = []
+    for event in engine.push(name, all_tags=all_tags):
+        if isinstance(event, PushDone):
+            done.append(event)
+        elif not quiet:
+            yield event
+    yield Pushed(tuple(done), is_quiet=quiet)

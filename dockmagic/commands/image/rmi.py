@@ -1,0 +1,54 @@
+"""`docker rmi`: names of images, and images with no name left."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from dockmagic.commands.options.flags import Arguments, Parser, switch
+from dockmagic.commands.options.platform import PLATFORM, check_image
+from dockmagic.commands.output.result import Names
+from dockmagic_runtime.errors import DockmagicError, NotFound
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.engine.engine import Engine
+
+
+def parser() -> Parser:
+    return Parser(
+        verb="rmi",
+        usage="[OPTIONS] IMAGE [IMAGE...]",
+        summary="Remove images",
+        minimum=1,
+        flags=(
+            switch("force", "f", "Also if a stopped container uses it"),
+            switch("no-prune", help="Keep untagged parents (images here have none)"),
+            replace(PLATFORM, many=True, type="list", default=()),
+        ),
+    )
+
+
+class Removed(Names):
+    """What went, and what could not: deleted ids differ from run to run, names do not."""
+
+    __slots__ = ()
+
+    def stable(self) -> str:
+        return "\n".join(line for line in self.done if line.startswith("Untagged:"))
+
+
+def run(engine: Engine, arguments: Arguments) -> Removed:
+    lines: list[str] = []
+    failed: list[DockmagicError] = []
+    force = arguments.flag("force")
+    for name in arguments.words:
+        try:
+            for platform in arguments.flag("platform"):
+                check_image(engine.image(name), name, platform)
+            lines += engine.remove_image(name, force=force)
+        except NotFound as error:
+            if not force:
+                failed.append(error)
+        except DockmagicError as error:
+            failed.append(error)
+    return Removed(tuple(lines), tuple(failed))

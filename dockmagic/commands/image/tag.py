@@ -1,0 +1,27 @@
+"""`docker tag`: one more name for an image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dockmagic.commands.options.flags import Arguments, Parser
+from dockmagic.commands.output.result import Nothing
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.engine.engine import Engine
+
+
+def parser() -> Parser:
+    return Parser(
+        verb="tag",
+        usage="SOURCE_IMAGE[:TAG] TARGET_IMAGE[:TAG]",
+        summary="Give an image one more name",
+        minimum=2,
+        maximum=2,
+    )
+
+
+def run(engine: Engine, arguments: Arguments) -> Nothing:
+    source, target = arguments.words
+    engine.tag(source, target)
+    return Nothing()

@@ -1,0 +1,60 @@
+"""`docker network connect`: one more network for a container, running or not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dockmagic.commands.options.flags import Arguments, Parser, planned, value, values
+from dockmagic.commands.options.network import (
+    parse_driver_option,
+    parse_ipv4,
+    parse_ipv6,
+    parse_link,
+    parse_priority,
+)
+from dockmagic.commands.output.result import Nothing
+from dockmagic_runtime.model.network import Attachment
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.engine.engine import Engine
+
+
+def parser() -> Parser:
+    return Parser(
+        verb="network connect",
+        usage="[OPTIONS] NETWORK CONTAINER",
+        summary="Connect a container to a network",
+        minimum=2,
+        maximum=2,
+        flags=(
+            values("alias", help="One more name of it on the network"),
+            values("driver-opt", help="Option of the endpoint", convert=parse_driver_option),
+            value(
+                "gw-priority",
+                help="The network with the highest leads to everything else",
+                type="int",
+                default=0,
+                convert=parse_priority,
+            ),
+            value("ip", help="IPv4 address", type="ip", convert=parse_ipv4),
+            value("ip6", help="IPv6 address", type="ip", convert=parse_ipv6),
+            values("link", help="Container and its name there, NAME[:ALIAS]", convert=parse_link),
+            *planned("link-local-ip=list"),
+        ),
+    )
+
+
+def run(engine: Engine, arguments: Arguments) -> Nothing:
+    network, container = arguments.words
+    flag = arguments.flag
+    attachment = Attachment(
+        network=network,
+        aliases=flag("alias"),
+        ipv4=flag("ip"),
+        ipv6=flag("ip6"),
+        driver_options=flag("driver-opt"),
+        links=tuple((alias, target) for target, alias in flag("link")),
+        gw_priority=flag("gw-priority"),
+    )
+    engine.connect_network(network, container, attachment)
+    return Nothing()

@@ -1,0 +1,174 @@
+"""`docker network create`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from ipaddress import ip_network
+from typing import TYPE_CHECKING, Any
+
+from dockmagic.commands.options.environment import check_label, read_labels
+from dockmagic.commands.options.flags import (
+    Arguments,
+    Parser,
+    planned,
+    refused,
+    switch,
+    value,
+    values,
+)
+from dockmagic.commands.output.result import Event, Result, notice
+from dockmagic_runtime.errors import InvalidInput
+from dockmagic_runtime.model.network import Network, NetworkSpec, Pool
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.engine.engine import Engine
+
+
+def parser() -> Parser:
+    return Parser(
+        verb="network create",
+        usage="[OPTIONS] NETWORK",
+        summary="Make a network",
+        minimum=1,
+        maximum=1,
+        flags=(
+            switch("attachable", help="Noted, as only swarms make a difference of it"),
+            values("aux-address", help="Address that no container gets, NAME=ADDRESS", type="map"),
+            value("driver", "d", "Driver of the network", default="bridge"),
+            values("gateway", help="Address of this host on the network"),
+            switch("internal", help="Let nothing lead out of it or into it"),
+            values("ip-range", help="Part of the subnet that containers get addresses of"),
+            value("ipam-driver", help="Who gives addresses: default", default="default"),
+            switch("ipv4", help="Give IPv4 addresses", default=True),
+            switch("ipv6", help="Give IPv6 addresses too"),
+            values("label", help="Metadata, KEY=VALUE", convert=check_label),
+            values("opt", "o", "Option of the driver, KEY=VALUE", type="map"),
+            value("scope", help="Scope of the network: local"),
+            values("subnet", help="Addresses of the network, such as 10.1.0.0/16"),
+            *planned("config-from=string", "config-only", "ipam-opt=map"),
+            *refused("it belongs to swarms, and there is none here", "ingress"),
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class CreatedNetwork(Result):
+    """Docker prints the id."""
+
+    network: Network
+
+    def text(self) -> str:
+        return self.network.id
+
+    def stable(self) -> str:
+        return self.network.name
+
+    def rows(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "name": self.network.name,
+                "driver": self.network.driver,
+                "subnet": self.network.subnet,
+                "gateway": self.network.gateway,
+            }
+        ]
+
+
+def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
+    made = engine.create_network(_spec(arguments))
+    if warning := engine.network_warning(made.name):
+        yield notice(f"WARNING: {warning}")
+    yield CreatedNetwork(made)
+
+
+def _spec(arguments: Arguments) -> NetworkSpec:
+    flag = arguments.flag
+    if not flag("ipv4"):
+        raise InvalidInput(
+            "IPv4 cannot be switched off on a bridge network here", hint="leave out --ipv4=false"
+        )
+    if flag("ipam-driver") not in ("", "default"):
+        raise InvalidInput(f"invalid ipam driver: {flag('ipam-driver')}", hint="default is known")
+    if flag("scope") not in ("", "local"):
+        raise InvalidInput(f"invalid scope: {flag('scope')}", hint="local is known")
+    return NetworkSpec(
+        name=arguments.words[0],
+        driver=flag("driver") or "bridge",
+        pools=pools(flag("subnet"), flag("ip-range"), flag("gateway"), flag("aux-address")),
+        internal=flag("internal"),
+        attachable=flag("attachable"),
+        ipv6=flag("ipv6"),
+        labels=read_labels((), flag("label")),
+        options=dict(_option(text) for text in flag("opt")),
+    )
+
+
+def _option(text: str) -> tuple[str, str]:
+    key, _, said = text.partition("=")
+    return key, said
+
+
+def pools(
+    subnets: Sequence[str], ranges: Sequence[str], gateways: Sequence[str], reserved: Sequence[str]
+) -> tuple[Pool, ...]:
+    """Each range, gateway and reserved address goes to the subnet that it lies in.
+
+    Raises InvalidInput in Docker's words for one that lies in none, and for two of a kind.
+    """
+    if max(len(ranges), len(gateways)) > len(subnets):
+        raise InvalidInput("every ip-range or gateway must have a corresponding subnet")
+    found = {_subnet(text): Pool(subnet=text) for text in subnets}
+    if any(a.overlaps(b) for a in found for b in found if a is not b and a.version == b.version):
+        raise InvalidInput("multiple overlapping subnet configuration is not supported")
+    if len(found) < len(subnets):
+        raise InvalidInput("multiple overlapping subnet configuration is not supported")
+    for text in ranges:
+        _network(text)
+        _put(found, "ip_range", text, "range")
+    for text in gateways:
+        _put(found, "gateway", text, "gateway")
+    for text in reserved:
+        name, address = _option(text)
+        where = _containing(found, address, f"aux-address {address}")
+        pool = found[where]
+        found[where] = replace(pool, reserved=(*pool.reserved, (name, address)))
+    return tuple(found.values())
+
+
+def _put(found: dict[Any, Pool], field: str, text: str, what: str) -> None:
+    where = _containing(found, text, f"{what} {text}")
+    before = getattr(found[where], field)
+    if before:
+        raise InvalidInput(
+            f"cannot configure multiple {what}s ({text}, {before}) on the same subnet "
+            f"({found[where].subnet})"
+        )
+    found[where] = replace(found[where], **{field: text})  # type: ignore[arg-type]
+
+
+def _containing(found: dict[Any, Pool], text: str, what: str) -> Any:
+    try:
+        inner = _network(text)
+    except InvalidInput:
+        inner = None
+    for network in found if inner else ():
+        if inner.version == network.version and inner.subnet_of(network):
+            return network
+    raise InvalidInput(f"no matching subnet for {what}")
+
+
+def _subnet(text: str) -> Any:
+    if "/" not in text:
+        raise InvalidInput(f"Invalid subnet {text} : invalid CIDR address: {text}")
+    try:
+        return _network(text)
+    except InvalidInput as error:
+        raise InvalidInput(f"Invalid subnet {text} : {error.message}") from None
+
+
+def _network(text: str) -> Any:
+    try:
+        return ip_network(text, strict=False)
+    except ValueError:
+        raise InvalidInput(f"invalid CIDR address: {text}") from None

@@ -1,0 +1,28 @@
+"""`docker network disconnect`: take a container off a network, running or not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dockmagic.commands.options.flags import Arguments, Parser, switch
+from dockmagic.commands.output.result import Nothing
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.engine.engine import Engine
+
+
+def parser() -> Parser:
+    return Parser(
+        verb="network disconnect",
+        usage="[OPTIONS] NETWORK CONTAINER",
+        summary="Disconnect a container from a network",
+        minimum=2,
+        maximum=2,
+        flags=(switch("force", "f", "Also when one of them has gone"),),
+    )
+
+
+def run(engine: Engine, arguments: Arguments) -> Nothing:
+    network, container = arguments.words
+    engine.disconnect_network(network, container, force=arguments.flag("force"))
+    return Nothing()

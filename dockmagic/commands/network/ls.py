@@ -1,0 +1,89 @@
+"""`docker network ls`: networks, one a row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from dockmagic.commands.options.filters import gather, parse_filter
+from dockmagic.commands.options.flags import Arguments, Parser, switch, value, values
+from dockmagic.commands.output.listing import Column, Fields, Listing, label_lookup, steady
+from dockmagic.commands.units import moment, timestamp
+from dockmagic_runtime.model.network import Network
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.engine.engine import Engine
+
+
+def parser() -> Parser:
+    return Parser(
+        verb="network ls",
+        usage="[OPTIONS]",
+        summary="List networks",
+        maximum=0,
+        flags=(
+            values(
+                "filter", "f", "Only those with NAME=VALUE", type="filter", convert=parse_filter
+            ),
+            value("format", help='"table TEMPLATE", a Go template, or json'),
+            switch("no-trunc", help="Full ids"),
+            switch("quiet", "q", "Only ids"),
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Networks(Listing):
+    """The rows of `docker network ls`; `items` are the engine's `Network` values."""
+
+    columns: ClassVar[tuple[Column, ...]] = (
+        Column("ID", "NETWORK ID"),
+        steady("Name", "NAME"),
+        steady("Driver", "DRIVER"),
+        steady("Scope", "SCOPE"),
+    )
+    headings: ClassVar[dict[str, str]] = {"CreatedAt": "CREATED AT"}
+
+    items: tuple[Network, ...]
+
+    def rows(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "id": network.id,
+                "name": network.name,
+                "driver": network.driver,
+                "subnet": network.subnet,
+                "gateway": network.gateway,
+                "internal": network.internal,
+                "created": moment(network.created),
+                "labels": network.labels,
+            }
+            for network in self.items
+        ]
+
+
+def run(engine: Engine, arguments: Arguments) -> Networks:
+    found = engine.networks(gather(arguments.flag("filter")))
+    in_full = arguments.flag("no-trunc")
+    return Networks(
+        items=found,
+        fields=tuple(_fields(network, in_full=in_full) for network in found),
+        format=arguments.flag("format"),
+        quiet=arguments.flag("quiet"),
+        in_full=in_full,
+    )
+
+
+def _fields(network: Network, *, in_full: bool) -> Fields:
+    return {
+        "ID": network.id if in_full else network.short_id,
+        "Name": network.name,
+        "Driver": network.driver,
+        "Scope": network.scope,
+        "IPv4": "true",
+        "IPv6": str(network.ipv6).lower(),
+        "Internal": str(network.internal).lower(),
+        "Labels": ",".join(f"{key}={text}" for key, text in sorted(network.labels.items())),
+        "Label": label_lookup(network.labels),
+        "CreatedAt": timestamp(network.created),
+    }

@@ -1,0 +1,34 @@
+"""`docker network rm`: networks that no running container is on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from dockmagic.commands.options.flags import Arguments, Parser, switch
+from dockmagic.commands.output.result import Names, each
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.engine.engine import Engine
+
+
+def parser() -> Parser:
+    return Parser(
+        verb="network rm",
+        usage="[OPTIONS] NETWORK [NETWORK...]",
+        summary="Remove networks",
+        minimum=1,
+        flags=(switch("force", "f", "Do not complain of a network that does not exist"),),
+    )
+
+
+def run(engine: Engine, arguments: Arguments) -> Names:
+    force = arguments.flag("force")
+    missing: set[str] = set()
+
+    def remove(name: str) -> None:
+        if not engine.remove_network(name, force=force):
+            missing.add(name)
+
+    done = each(arguments.words, remove)
+    return replace(done, done=tuple(name for name in done.done if name not in missing))

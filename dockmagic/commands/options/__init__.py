@@ -1,0 +1,1 @@
+"""Command line options: the parser, and the families of flags that several verbs share."""

@@ -1,0 +1,153 @@
+"""The flags that limit a container, for `run`, `create` and `update`, and what they ask for."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Callable
+from os import cpu_count
+from typing import Any
+
+from dockmagic.commands.options.flags import (
+    Arguments,
+    Flag,
+    as_uint16,
+    integer,
+    switch,
+    value,
+    values,
+)
+from dockmagic.commands.units import parse_cpus, parse_size, parse_swap
+from dockmagic_runtime.errors import InvalidInput
+from dockmagic_runtime.model.container import Resources
+from dockmagic_runtime.sandbox import limits
+
+Throttle = tuple[str, int]
+
+
+def _size(name: str, short: str = "", help: str = "", convert: Any = parse_size) -> Flag:
+    return value(name, short, help, type="bytes", default=0, convert=convert)
+
+
+def _device_rate(text: str, parse: Callable[[str], int], wrong: str) -> Throttle:
+    """`DEVICE-PATH:NUMBER`; Docker tells what is wrong in the same words for all of them."""
+    path, colon, number = text.partition(":")
+    if not colon:
+        raise ValueError(f"bad format: {text}")
+    if not path.startswith("/dev/"):
+        raise ValueError(f"bad format for device path: {text}")
+    try:
+        return posixpath.normpath(path), parse(number)
+    except ValueError:
+        raise ValueError(f"{wrong}: {text}{_FORMATS.get(parse, '')}") from None
+
+
+def _weight(text: str) -> int:
+    weight = as_uint16(text)
+    if weight and not 10 <= weight <= 1000:
+        raise ValueError(text)
+    return weight
+
+
+def _count(text: str) -> int:
+    if not re.fullmatch("[0-9]+", text):
+        raise ValueError(text)
+    return int(text)
+
+
+_FORMATS: dict[Callable[[str], int], str] = {
+    parse_size: ". The correct format is <device-path>:<number>[<unit>]. "
+    "Number must be a positive integer. Unit is optional and can be kb, mb, or gb",
+    _count: ". The correct format is <device-path>:<number>. Number must be a positive integer",
+}
+
+
+def parse_weight_device(text: str) -> Throttle:
+    return _device_rate(text, _weight, "invalid weight for device")
+
+
+def parse_bps(text: str) -> Throttle:
+    return _device_rate(text, parse_size, "invalid rate for device")
+
+
+def parse_iops(text: str) -> Throttle:
+    return _device_rate(text, _count, "invalid rate for device")
+
+
+UPDATABLE: tuple[Flag, ...] = (
+    _size("memory", "m", "Memory limit"),
+    _size("memory-swap", "", "Memory and swap together, -1 for no limit", parse_swap),
+    _size("memory-reservation", "", "Soft memory limit"),
+    value("cpus", help="How many CPUs, such as 1.5", type="decimal", default=0, convert=parse_cpus),
+    integer("cpu-shares", "c", "Weight against other containers"),
+    integer("cpu-period", help="Length of a scheduling period, microseconds"),
+    integer("cpu-quota", help="CPU time in each period, microseconds"),
+    integer("cpu-rt-period", help="Real-time scheduling period, microseconds"),
+    integer("cpu-rt-runtime", help="Real-time CPU time in each period, microseconds"),
+    value("cpuset-cpus", help="CPUs to run on, such as 0-3 or 0,1"),
+    value("cpuset-mems", help="Memory nodes to use"),
+    integer("pids-limit", help="How many processes, -1 for no limit"),
+    value(
+        "blkio-weight",
+        help="Weight of block I/O, 10 to 1000",
+        type="uint16",
+        default=0,
+        convert=as_uint16,
+    ),
+)
+_THROTTLES = {
+    "device-read-bps": ("read_bps", "Bytes a second to read from a device", parse_bps),
+    "device-write-bps": ("write_bps", "Bytes a second to write to a device", parse_bps),
+    "device-read-iops": ("read_iops", "Reads a second from a device", parse_iops),
+    "device-write-iops": ("write_iops", "Writes a second to a device", parse_iops),
+}
+LIMIT_FLAGS: tuple[Flag, ...] = (
+    *UPDATABLE,
+    integer("memory-swappiness", help="How readily memory is swapped, 0 to 100", default=-1),
+    switch("oom-kill-disable", help="Let it wait for memory instead of killing it"),
+    values(
+        "blkio-weight-device",
+        help="Weight of block I/O on a device, DEVICE:WEIGHT",
+        convert=parse_weight_device,
+    ),
+    *(values(name, help=help, convert=convert) for name, (_, help, convert) in _THROTTLES.items()),
+)
+
+
+def limits_of(arguments: Arguments) -> Resources:
+    """What `run` and `create` ask for. Raises InvalidInput in Docker's words."""
+    flag = arguments.flag
+    swappiness = flag("memory-swappiness")
+    if swappiness != -1 and not 0 <= swappiness <= 100:
+        raise InvalidInput(f"invalid value: {swappiness}. Valid memory swappiness range is 0-100")
+    return _checked(
+        Resources(
+            **_updatable(arguments),
+            memory_swappiness=None if swappiness == -1 else swappiness,
+            oom_kill_disable=flag("oom-kill-disable"),
+            blkio_weight_devices=flag("blkio-weight-device"),
+            throttles=tuple(
+                (kind, path, rate)
+                for name, (kind, *_) in _THROTTLES.items()
+                for path, rate in flag(name)
+            ),
+        )
+    )
+
+
+def updated_limits(arguments: Arguments) -> Resources:
+    """What `update` asks for; what is not given is left as it is."""
+    return Resources(**_updatable(arguments))
+
+
+def _updatable(arguments: Arguments) -> dict[str, Any]:
+    """The flags are named as the fields are, all but one."""
+    found = {flag.name.replace("-", "_"): arguments.flag(flag.name) for flag in UPDATABLE}
+    found["nano_cpus"] = found.pop("cpus")
+    return found
+
+
+def _checked(resources: Resources) -> Resources:
+    """Before anything is pulled; the engine checks again, for those who come another way."""
+    limits.check(resources, cpus=cpu_count() or 1)
+    return resources

@@ -1,0 +1,119 @@
+"""Whose namespaces a container has: `--pid`, `--ipc`, `--uts`, `--cgroupns`, `--userns`.
+
+What contradicts a shared namespace, of the network too, is refused here in the daemon's words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from dockmagic.commands.options.flags import Arguments, Flag, value
+from dockmagic_runtime.errors import InvalidInput, NotFound, Unsupported
+from dockmagic_runtime.model.container import ContainerSpec
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.engine.engine import Engine
+
+MODE_FLAGS: tuple[Flag, ...] = (
+    value("pid", help="Processes it sees: host or container:NAME, else its own"),
+    value("ipc", help="IPC: private, shareable, none, host or container:NAME"),
+    value("uts", help="Host name: host, else its own"),
+    value("cgroupns", help="Control groups it sees: private or host"),
+    value("userns", help="Users: host"),
+)
+# The word of each flag in Docker's message, and what may be said besides container:NAME.
+_KNOWN: dict[str, tuple[str, tuple[str, ...]]] = {
+    "pid": ("PID", ("", "host")),
+    "uts": ("UTS", ("", "host")),
+    "userns": ("USER", ("", "host")),
+    "cgroupns": ("CGROUP", ("", "host", "private")),
+}
+_IPC = ("", "none", "private", "shareable", "host")
+
+
+def modes(arguments: Arguments) -> dict[str, Any]:
+    """The fields of the spec. Raises InvalidInput."""
+    flag = arguments.flag
+    found = {name: flag(name) for name in ("pid", "uts", "cgroupns", "userns")}
+    for name, mode in found.items():
+        _check(name, mode)
+    ipc = flag("ipc")
+    if ipc not in _IPC and not _is_container(ipc):
+        hint = "private, shareable, none, host or container:NAME"
+        raise InvalidInput(f"invalid IPC mode: {ipc}", hint=hint)
+    return {
+        "pid_mode": found["pid"],
+        "ipc_mode": ipc,
+        "uts_mode": found["uts"],
+        "cgroupns_mode": found["cgroupns"] or "private",
+        "userns_mode": found["userns"],
+    }
+
+
+def _check(name: str, mode: str) -> None:
+    word, known = _KNOWN[name]
+    if mode in known or (name == "pid" and _is_container(mode)):
+        return
+    hint = " or ".join([*known[1:], *(["container:NAME"] if name == "pid" else [])])
+    raise InvalidInput(f"--{name}: invalid {word} mode", hint=hint)
+
+
+def _is_container(mode: str) -> bool:
+    return mode.startswith("container:") and mode != "container:"
+
+
+def check_isolation(text: str) -> str | None:
+    """Windows' word; `default` is what Linux has, and asks for nothing."""
+    if text in ("", "default"):
+        return None
+    raise ValueError(f"Invalid isolation: \"{text}\" - linux only supports 'default'")
+
+
+def check_conflicts(spec: ContainerSpec) -> None:
+    """Raises InvalidInput for the first thing that belongs to whom the namespace is shared with."""
+    if spec.network == "container:":
+        raise InvalidInput("invalid network mode: invalid container format container:<name|id>")
+    for conflict in _conflicts(spec):
+        raise InvalidInput(f"conflicting options: {conflict}")
+
+
+def _conflicts(spec: ContainerSpec) -> Iterator[str]:
+    if spec.uts_mode == "host" and spec.hostname:
+        yield "hostname and the UTS mode"
+    if not spec.network.startswith("container:"):
+        return
+    asked = {
+        "hostname and the network mode": spec.hostname,
+        "dns and the network mode": spec.dns,
+        "custom host-to-IP mapping and the network mode": spec.extra_hosts,
+        "port publishing and the container type network mode": spec.ports or spec.publish_all,
+        "port exposing and the container type network mode": spec.expose,
+    }
+    yield from (what for what, wanted in asked.items() if wanted)
+
+
+def dropped(engine: Engine, spec: ContainerSpec) -> Iterator[str]:
+    """What the host's firewall does to ports that are published."""
+    if not (spec.ports or spec.publish_all):
+        return
+    for name in dict.fromkeys((spec.network, *(one.network for one in spec.attachments))):
+        with suppress(NotFound, Unsupported):  # the start itself says so
+            if text := engine.network_warning(name):
+                yield text
+                return
+
+
+def warnings(spec: ContainerSpec) -> Iterator[str]:
+    """What Docker warns of: it goes on, and it may not be what was wanted."""
+    if spec.network == "host" and (spec.ports or spec.publish_all):
+        yield "Published ports are discarded when using host network mode"
+    if spec.resources.oom_kill_disable and not spec.resources.memory:
+        yield (
+            "Disabling the OOM killer on containers without setting a '-m/--memory' limit "
+            "may be dangerous."
+        )
+    for address in spec.dns:
+        if address.startswith("127."):
+            yield f"Localhost DNS setting (--dns={address}) may fail in containers."

@@ -1,0 +1,236 @@
+"""What a command gives back: a `Result`, or a stream of events that ends with one.
+
+`str(result)` is what Docker's client would print. `repr(result)` is the same without what differs
+from run to run (ids, ages, sizes), so that a notebook which shows it can be compared with itself.
+Iterating gives one dict a row, which is what `pandas.DataFrame(result)` wants. Results hold
+values of the engine's model and know neither IPython nor HTML.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dockmagic_runtime.errors import DockmagicError, InvalidInput
+from dockmagic_runtime.model.container import Container
+from dockmagic_runtime.model.progress import BuildEvent, PullEvent
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.supervisor.engine_client import Process
+
+_ID = re.compile(r"[0-9a-f]{12}|[0-9a-f]{64}")
+
+
+class Result:
+    """Base of all results."""
+
+    __slots__ = ()
+
+    @property
+    def exit_code(self) -> int:
+        """What the command line exits with."""
+        return 1 if self.errors else 0
+
+    @property
+    def errors(self) -> tuple[DockmagicError, ...]:
+        """What failed for some of several names, while the others were done."""
+        return ()
+
+    def text(self) -> str:
+        """As Docker's client prints it, without the last newline."""
+        return ""
+
+    def stable(self) -> str:
+        """The same without ids, times and sizes."""
+        return self.text()
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One dict a row, for pandas."""
+        return []
+
+    def chunks(self) -> Iterator[Chunk]:
+        """`text()` in the streams it belongs to."""
+        text = self.text()
+        if text or self.has_empty_lines:
+            yield Chunk("stdout", f"{text}\n".encode())
+
+    @property
+    def has_empty_lines(self) -> bool:
+        """Whether a text that is empty is a line all the same."""
+        return False
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self.rows())
+
+    def __str__(self) -> str:
+        return self.text()
+
+    def __repr__(self) -> str:
+        return self.stable()
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Bytes for one of the caller's streams, as they came."""
+
+    stream: str  # "stdout" | "stderr"
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """A process in the foreground: whoever gets this passes its streams on, and waits for it.
+
+    `name` is for messages; `streams` are those the caller wants to see.
+    """
+
+    process: Process
+    name: str
+    tty: bool = False
+    stdin: bool = False
+    streams: frozenset[str] = frozenset(["stdout", "stderr"])
+    detach_keys: str = "ctrl-p,ctrl-q"
+    proxy_signals: bool = True
+    joined: bool = False  # it was there before, and goes on when the caller leaves
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Something that cannot be undone: `proceed` does it, once somebody has said yes.
+
+    Where nobody can be asked, the answer is that the verb wants its `--force`.
+    """
+
+    verb: str
+    text: str
+    proceed: Callable[[], Result]
+
+    def refused(self) -> InvalidInput:
+        return InvalidInput(
+            f"'docker {self.verb}' asks before it removes anything, and nobody can answer here",
+            hint=f"if you are sure: docker {self.verb} --force",
+        )
+
+
+Event = Chunk | PullEvent | BuildEvent | Attached | Question | Result
+Outcome = Result | Iterator[Event]
+
+
+def notice(text: str) -> Chunk:
+    """A line for stderr."""
+    return Chunk("stderr", f"{text}\n".encode())
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Nothing(Result):
+    """Docker prints nothing here, and all went well."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Text(Result):
+    """Lines to be read by people. `plain` is its stable form, when that differs."""
+
+    content: str
+    plain: str | None = None
+
+    def text(self) -> str:
+        return self.content
+
+    def stable(self) -> str:
+        return self.content if self.plain is None else self.plain
+
+    def rows(self) -> list[dict[str, Any]]:
+        return [{"line": line} for line in self.content.splitlines()]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Started(Result):
+    """A container that was made or started: Docker prints its id, or the name it was called by."""
+
+    container: Container
+    printed: str = ""
+
+    def text(self) -> str:
+        return self.printed or self.container.id
+
+    def stable(self) -> str:
+        return describe(self.container)
+
+    def rows(self) -> list[dict[str, Any]]:
+        return [{"id": self.container.id, "name": self.container.name}]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Finished(Result):
+    """A foreground process has ended, or was left running by its detach keys."""
+
+    name: str
+    code: int
+    detached: bool = False
+
+    @property
+    def exit_code(self) -> int:
+        return self.code
+
+    def stable(self) -> str:
+        return f"exited with {self.code}"
+
+    def rows(self) -> list[dict[str, Any]]:
+        return [{"name": self.name, "exit_code": self.code}]
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Names(Result):
+    """What was done, one name a line, and what could not be."""
+
+    done: tuple[str, ...]
+    failed: tuple[DockmagicError, ...] = ()
+
+    @property
+    def errors(self) -> tuple[DockmagicError, ...]:
+        return self.failed
+
+    def text(self) -> str:
+        return "\n".join(self.done)
+
+    def stable(self) -> str:
+        return "\n".join("(id)" if _ID.fullmatch(name) else name for name in self.done)
+
+    def rows(self) -> list[dict[str, Any]]:
+        return [{"name": name} for name in self.done]
+
+
+def each(names: Iterable[str], action: Callable[[str], object]) -> Names:
+    """Do it to each: as Docker does, one that fails does not keep the next from its turn."""
+    done: list[str] = []
+    failed: list[DockmagicError] = []
+    for name in names:
+        try:
+            action(name)
+        except DockmagicError as error:
+            failed.append(error)
+        else:
+            done.append(name)
+    return Names(tuple(done), tuple(failed))
+
+
+def describe(container: Container) -> str:
+    """One line on a container: its name if somebody chose it, image, state and ports."""
+    ports = ", ".join(str(port) for port in container.ports if port.host_port)
+    name = container.name if is_named(container) else ""
+    return "  ".join(part for part in (name, container.image, str(container.status), ports) if part)
+
+
+def is_named(container: Container) -> bool:
+    """Whether a person chose the name: a random one differs from run to run."""
+    return container.spec is None or bool(container.spec.name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verb:
+    """One entry of the registry: the module of the same name is imported when it is used."""
+
+    name: str
+    summary: str

@@ -1,0 +1,1 @@
+"""Verbs that talk to a registry: login, logout, search, manifest."""

@@ -1,0 +1,68 @@
+"""`docker login`: credentials for a registry. A password is asked for unseen, or read from stdin.
+
+It is never taken from where it would stay: not echoed, and a notebook keeps what is written into a
+cell, so `-p` is refused there as it is everywhere.
+"""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from dockmagic.commands.options.flags import Arguments, Parser, switch, value
+from dockmagic.commands.output.result import Text
+from dockmagic_runtime.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.engine.engine import Engine
+
+
+def parser() -> Parser:
+    return Parser(
+        verb="login",
+        usage="[OPTIONS] [SERVER]",
+        summary="Log in to a registry (Docker's without SERVER)",
+        maximum=1,
+        flags=(
+            value("password", "p", "Not safe and not taken: use --password-stdin, or be asked"),
+            switch("password-stdin", help="Take the password from stdin"),
+            value("username", "u", "Username"),
+        ),
+    )
+
+
+def run(engine: Engine, arguments: Arguments) -> Text:
+    if arguments.is_given("password"):
+        raise InvalidInput(
+            "a password on the command line stays in histories and saved notebooks",
+            hint="leave -p out to be asked for it, or use --password-stdin",
+        )
+    server = arguments.words[0] if arguments.words else ""
+    username = arguments.flag("username")
+    if arguments.flag("password-stdin"):
+        if not username:
+            raise InvalidInput("Must provide --username with --password-stdin")
+        password = sys.stdin.read().rstrip("\r\n")
+    else:
+        username = username or _asked("Username: ", input)
+        password = _asked("Password: ", getpass.getpass)
+    path = engine.login(server, username, password)
+    if path is None:
+        return Text("Login Succeeded")
+    warning = f"WARNING! Your password is stored unencrypted in {path}."
+    return Text(f"{warning}\n\nLogin Succeeded", "Login Succeeded")
+
+
+def _asked(prompt: str, ask: Callable[[str], str]) -> str:
+    try:
+        answer = ask(prompt)
+    except (EOFError, OSError, NotImplementedError):  # nobody is there to answer
+        answer = ""
+    if not answer:
+        raise InvalidInput(
+            "Cannot perform an interactive login from a non TTY device",
+            hint="use --username and --password-stdin",
+        )
+    return answer

@@ -1,0 +1,28 @@
+"""`docker logout`: forget the credentials for a registry."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dockmagic.commands.options.flags import Arguments, Parser
+from dockmagic.commands.output.result import Text
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.engine.engine import Engine
+
+
+def parser() -> Parser:
+    return Parser(
+        verb="logout",
+        usage="[SERVER]",
+        summary="Log out from a registry (Docker's without SERVER)",
+        maximum=1,
+    )
+
+
+def run(engine: Engine, arguments: Arguments) -> Text:
+    server = arguments.words[0] if arguments.words else ""
+    shown = server or "https://index.docker.io/v1/"
+    if engine.logout(server):
+        return Text(f"Removing login credentials for {shown}")
+    return Text(f"Not logged in to {shown}")

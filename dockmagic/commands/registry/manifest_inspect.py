@@ -1,0 +1,88 @@
+"""`docker manifest inspect`: what a registry has under a name, without pulling it."""
+
+from __future__ import annotations
+
+import json
+from base64 import b64encode
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dockmagic.commands.options.flags import Arguments, Parser, switch
+from dockmagic.commands.output.result import Result
+from dockmagic_runtime.model.search import RemoteManifest
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.engine.engine import Engine
+
+_OCI = "application/vnd.oci.image.manifest.v1+json"
+
+
+def parser() -> Parser:
+    return Parser(
+        verb="manifest inspect",
+        usage="[OPTIONS] MANIFEST",
+        summary="Show a manifest or index of a registry",
+        minimum=1,
+        maximum=1,
+        flags=(
+            switch("insecure", help="Any certificate of the registry will do, and none"),
+            switch("verbose", "v", "Also digests, platforms and the bytes themselves"),
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ManifestDocument(Result):
+    """The document, as JSON to be read."""
+
+    document: dict[str, Any]
+
+    def text(self) -> str:
+        indent = "   " if "manifests" in self.document else "\t"
+        return json.dumps(self.document, indent=indent, ensure_ascii=False)
+
+    def rows(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.document.get("manifests") or self.document["layers"]
+        return found
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ManifestDetails(Result):
+    """What `--verbose` tells of one image, or of each that an index has."""
+
+    documents: list[dict[str, Any]]
+    is_index: bool
+
+    def text(self) -> str:
+        found = self.documents if self.is_index else self.documents[0]
+        return json.dumps(found, indent="\t", ensure_ascii=False)
+
+    def rows(self) -> list[dict[str, Any]]:
+        return [{"ref": one["Ref"], **one["Descriptor"]} for one in self.documents]
+
+
+def run(engine: Engine, arguments: Arguments) -> ManifestDocument | ManifestDetails:
+    (name,) = arguments.words
+    insecure = arguments.flag("insecure")
+    if not arguments.flag("verbose"):
+        return ManifestDocument(json.loads(engine.manifest(name, insecure=insecure)))
+    found = engine.manifests(name, insecure=insecure)
+    several = found if isinstance(found, tuple) else (found,)
+    return ManifestDetails(list(map(_details, several)), isinstance(found, tuple))
+
+
+def _details(one: RemoteManifest) -> dict[str, Any]:
+    kind = "OCIManifest" if one.media_type == _OCI else "SchemaV2Manifest"
+    platform = {"architecture": one.architecture, "os": one.os}
+    platform |= {"variant": one.variant} if one.variant else {}
+    return {
+        "Ref": one.reference,
+        "Descriptor": {
+            "mediaType": one.media_type,
+            "digest": one.digest,
+            "size": len(one.data),
+            **({"platform": platform} if one.os else {}),
+        },
+        "Raw": b64encode(one.data).decode(),
+        kind: json.loads(one.data),
+    }

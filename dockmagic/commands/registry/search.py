@@ -1,0 +1,107 @@
+"""`docker search`: repositories by a word. What the catalogue can make is marked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from dockmagic.commands.options.filters import apply, as_boolean, parse_filter
+from dockmagic.commands.options.flags import Arguments, Parser, integer, switch, value, values
+from dockmagic.commands.output.listing import Column, Fields, Listing, steady
+from dockmagic.commands.output.table import ellipsis
+from dockmagic_runtime.errors import InvalidInput
+from dockmagic_runtime.model.search import SearchResult
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.engine.engine import Engine
+
+_WIDTH = 45
+_MOST = 100
+
+
+def parser() -> Parser:
+    return Parser(
+        verb="search",
+        usage="[OPTIONS] TERM",
+        summary="Search a registry for images (Docker Hub, or HOST/TERM)",
+        minimum=1,
+        maximum=1,
+        flags=(
+            values(
+                "filter", "f", "Only those with NAME=VALUE", type="filter", convert=parse_filter
+            ),
+            value("format", help='"table TEMPLATE", a Go template, or json'),
+            integer("limit", help="At most so many", default=25),
+            switch("no-trunc", help="Show descriptions in full"),
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Found(Listing):
+    """The rows of `docker search`; `items` are the engine's `SearchResult` values."""
+
+    columns: ClassVar[tuple[Column, ...]] = (
+        steady("Name", "NAME"),
+        steady("Description", "DESCRIPTION"),
+        Column("StarCount", "STARS"),
+        steady("IsOfficial", "OFFICIAL"),
+    )
+    headings: ClassVar[dict[str, str]] = {"IsAutomated": "AUTOMATED", "StandIn": "STAND-IN"}
+    id_field: ClassVar[str] = "Name"
+
+    items: tuple[SearchResult, ...]
+
+    def rows(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "name": one.name,
+                "description": one.description,
+                "stars": one.stars,
+                "official": one.is_official,
+                "stand_in": one.is_stand_in,
+            }
+            for one in self.items
+        ]
+
+
+def run(engine: Engine, arguments: Arguments) -> Found:
+    limit = arguments.flag("limit")
+    if not 1 <= limit <= _MOST:
+        raise InvalidInput(f"Limit {limit} is outside the range of [1, {_MOST}]")
+    found = apply(
+        engine.search(arguments.words[0], limit=limit),
+        arguments.flag("filter"),
+        {
+            "is-official": lambda one, text: one.is_official is as_boolean("is-official", text),
+            "is-automated": lambda one, text: one.is_automated is as_boolean("is-automated", text),
+            "stars": lambda one, text: one.stars >= _number("stars", text),
+        },
+    )
+    in_full = arguments.flag("no-trunc")
+    return Found(
+        items=tuple(found),
+        fields=tuple(_fields(one, in_full=in_full) for one in found),
+        format=arguments.flag("format"),
+    )
+
+
+def _number(name: str, text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise InvalidInput(f"invalid filter '{name}={text}'", hint="a number") from None
+
+
+def _fields(one: SearchResult, *, in_full: bool) -> Fields:
+    about = " ".join(one.description.split())
+    if one.is_stand_in:
+        about = f"[stand-in] {about}"
+    return {
+        "Name": one.name,
+        "Description": about if in_full else ellipsis(about, _WIDTH),
+        "StarCount": str(one.stars),
+        "IsOfficial": "[OK]" if one.is_official else "",
+        "IsAutomated": "[OK]" if one.is_automated else "",
+        "StandIn": "[OK]" if one.is_stand_in else "",
+    }

@@ -1,0 +1,209 @@
+"""`docker system df`: what takes space, and what of it could go."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from dockmagic.commands.container.ps import status_text
+from dockmagic.commands.options.flags import Arguments, Parser, switch, value
+from dockmagic.commands.output.listing import Column, Fields, Listing, steady
+from dockmagic.commands.output.result import Result
+from dockmagic.commands.output.table import ellipsis, layout, quote
+from dockmagic.commands.references import familiar, repository_and_tag
+from dockmagic.commands.units import ago, decimal_size
+from dockmagic_runtime.model.usage import ContainerUsage, DiskUsage, ImageUsage
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.engine.engine import Engine
+
+
+def parser() -> Parser:
+    return Parser(
+        verb="system df",
+        usage="[OPTIONS]",
+        summary="Show docker disk usage",
+        maximum=0,
+        flags=(
+            value("format", help='"table TEMPLATE", a Go template, or json'),
+            switch("verbose", "v", "Show detailed information on space usage"),
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Usage(Listing):
+    """One row for images, containers, volumes and build cache each."""
+
+    columns: ClassVar[tuple[Column, ...]] = (
+        steady("Type", "TYPE"),
+        steady("TotalCount", "TOTAL"),
+        steady("Active", "ACTIVE"),
+        Column("Size", "SIZE"),
+        Column("Reclaimable", "RECLAIMABLE"),
+    )
+
+    usage: DiskUsage
+
+    def rows(self) -> list[dict[str, Any]]:
+        return [{name.lower(): text for name, text in row.items()} for row in self.fields]
+
+
+def run(engine: Engine, arguments: Arguments) -> Result:
+    usage = engine.disk_usage()
+    if arguments.flag("verbose") and not arguments.flag("format"):
+        return Details(usage)
+    fields = tuple(_summary(usage))
+    return Usage(items=fields, fields=fields, format=arguments.flag("format"), usage=usage)
+
+
+def _summary(usage: DiskUsage) -> list[Fields]:
+    images, containers = usage.images, usage.containers
+    used = sum(image.unique for image in images if image.containers)
+    volumes, cache = usage.volumes, usage.build_cache
+    return [
+        _row(
+            "Images",
+            len(images),
+            sum(image.containers > 0 for image in images),
+            usage.layers,
+            usage.layers - used,
+        ),
+        _row(
+            "Containers",
+            len(containers),
+            sum(one.is_active for one in containers),
+            sum(one.size for one in containers),
+            sum(one.size for one in containers if not one.is_active),
+        ),
+        _row(
+            "Local Volumes",
+            len(volumes),
+            sum(one.links > 0 for one in volumes),
+            sum(one.size for one in volumes),
+            sum(one.size for one in volumes if not one.links),
+        ),
+        _row(
+            "Build Cache",
+            len(cache),
+            sum(one.in_use for one in cache),
+            sum(one.size for one in cache if not one.in_use),
+            sum(one.size for one in cache if not one.in_use),
+            percent=False,
+        ),
+    ]
+
+
+def _row(
+    kind: str, total: int, active: int, size: int, reclaimable: int, *, percent: bool = True
+) -> Fields:
+    share = f" ({reclaimable * 100 // size}%)" if size and percent else ""
+    return {
+        "Type": kind,
+        "TotalCount": str(total),
+        "Active": str(active),
+        "Size": decimal_size(size, digits=4),
+        "Reclaimable": f"{decimal_size(reclaimable, digits=4)}{share}",
+    }
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Details(Result):
+    """Every image, container, volume and cached result of a build."""
+
+    usage: DiskUsage
+
+    def text(self) -> str:
+        cache = sum(one.size for one in self.usage.build_cache if not one.in_use)
+        parts = [
+            "Images space usage:\n",
+            _table(_IMAGES, [_image(one) for one in self.usage.images]),
+            "\nContainers space usage:\n",
+            _table(_CONTAINERS, [_container(one) for one in self.usage.containers]),
+            "\nLocal Volumes space usage:\n",
+            _table(
+                _VOLUMES,
+                [(v.volume.name, str(v.links), decimal_size(v.size)) for v in self.usage.volumes],
+            ),
+            f"\nBuild cache usage: {decimal_size(cache)}\n",
+            _table(_CACHE, self._cache()),
+        ]
+        return "\n".join(parts)
+
+    def stable(self) -> str:
+        usage = self.usage
+        return (
+            f"{len(usage.images)} images, {len(usage.containers)} containers, "
+            f"{len(usage.volumes)} volumes"
+        )
+
+    def _cache(self) -> list[tuple[str, ...]]:
+        return [
+            (
+                one.id.removeprefix("sha256:")[:12],
+                "regular",
+                decimal_size(one.size),
+                ago(one.used),
+                ago(one.used),
+                "1",
+                "true" if one.in_use else "false",
+            )
+            for one in self.usage.build_cache
+        ]
+
+    def rows(self) -> list[dict[str, Any]]:
+        usage = self.usage
+        return [
+            *({"kind": "image", "id": i.image.id, "size": i.image.size} for i in usage.images),
+            *(
+                {"kind": "container", "id": one.container.id, "size": one.size}
+                for one in usage.containers
+            ),
+            *({"kind": "volume", "id": v.volume.name, "size": v.size} for v in usage.volumes),
+            *({"kind": "build cache", "id": b.id, "size": b.size} for b in usage.build_cache),
+        ]
+
+
+_IMAGES = (
+    "REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE", "SHARED SIZE", "UNIQUE SIZE", "CONTAINERS",
+)  # fmt: skip
+_CONTAINERS = (
+    "CONTAINER ID", "IMAGE", "COMMAND", "LOCAL VOLUMES", "SIZE", "CREATED", "STATUS", "NAMES",
+)  # fmt: skip
+_VOLUMES = ("VOLUME NAME", "LINKS", "SIZE")
+_CACHE = ("CACHE ID", "CACHE TYPE", "SIZE", "CREATED", "LAST USED", "USAGE", "SHARED")
+
+
+def _table(headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    return layout([headings, *rows])
+
+
+def _image(usage: ImageUsage) -> tuple[str, ...]:
+    image = usage.image
+    tag = image.tags[0] if image.tags else ""
+    repository, version = repository_and_tag(tag) if tag else ("<none>", "<none>")
+    return (
+        repository,
+        version,
+        image.short_id,
+        ago(image.created),
+        decimal_size(image.size),
+        decimal_size(usage.shared, digits=4),
+        decimal_size(usage.unique, digits=4),
+        str(usage.containers),
+    )
+
+
+def _container(usage: ContainerUsage) -> tuple[str, ...]:
+    container = usage.container
+    return (
+        container.short_id,
+        familiar(container.image).removesuffix(":latest"),
+        quote(ellipsis(" ".join(container.command), 20)),
+        str(usage.volumes),
+        decimal_size(usage.size),
+        ago(container.created),
+        status_text(container),
+        container.name,
+    )

@@ -1,0 +1,136 @@
+"""`docker events`: what happens to containers, images, networks and volumes."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dockmagic.commands.options.filters import gather, parse_filter
+from dockmagic.commands.options.flags import Arguments, Parser, value, values
+from dockmagic.commands.output.result import Chunk, Nothing, Outcome, Result
+from dockmagic.commands.output.result import Event as Shown
+from dockmagic.commands.units import moment
+from dockmagic_runtime.containers.events.filters import KNOWN
+from dockmagic_runtime.errors import InvalidInput
+from dockmagic_runtime.model.docker_event import Event
+from dockmagic_runtime.model.suggest import did_you_mean
+from dockmagic_runtime.model.times import parse_moment
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.engine.engine import Engine
+
+_NANO = 1_000_000_000
+
+
+def parser() -> Parser:
+    return Parser(
+        verb="events",
+        usage="[OPTIONS]",
+        summary="Show what happens to containers, images, networks and volumes",
+        maximum=0,
+        flags=(
+            values(
+                "filter", "f", "Only those with NAME=VALUE", type="filter", convert=parse_filter
+            ),
+            value("format", help="A Go template, or json"),
+            value(
+                "since",
+                help="Those since this time too: a date, or 10m ago",
+                default=0.0,
+                convert=parse_moment,
+            ),
+            value("until", help="End at this time", default=0.0, convert=parse_moment),
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Events(Result):
+    """What happened in a span of time that is over. `items` are the engine's `Event` values."""
+
+    items: tuple[Event, ...]
+    lines: tuple[str, ...]
+    is_formatted: bool = False
+
+    def text(self) -> str:
+        return "\n".join(self.lines)
+
+    def stable(self) -> str:
+        """Without times and ids."""
+        return self.text() if self.is_formatted else "\n".join(map(_stable, self.items))
+
+    def rows(self) -> list[dict[str, Any]]:
+        return [
+            {
+                "time": moment(event.time_ns / _NANO),
+                "type": event.type,
+                "action": event.action,
+                "name": event.attributes.get("name", ""),
+                "id": event.id[:12] if event.type == "container" else event.id,
+                "image": event.attributes.get("image", ""),
+            }
+            for event in self.items
+        ]
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, index: int) -> Event:
+        return self.items[index]
+
+
+def _stable(event: Event) -> str:
+    image = event.attributes.get("image", "") if event.type == "container" else ""
+    return f"{event.type} {event.action}" + (f" ({image})" if image else "")
+
+
+def run(engine: Engine, arguments: Arguments) -> Outcome:
+    """Up to now or a moment before: a result. Else what comes, as it comes."""
+    filters = gather(arguments.flag("filter"))
+    for name in filters:
+        if name not in KNOWN:
+            raise InvalidInput(f"invalid filter '{name}'", hint=did_you_mean(name, KNOWN))
+    written = _writer(arguments.flag("format"))
+    since, until = arguments.flag("since"), arguments.flag("until")
+    if 0 < until <= time.time():
+        items = tuple(engine.events(since=since, until=until, filters=filters, follow=False))
+        lines = tuple(map(written, items))
+        return Events(items, lines, is_formatted=bool(arguments.flag("format")))
+    since = since or time.time()
+    return _streamed(engine.events(since=since, until=until, filters=filters, follow=True), written)
+
+
+def _streamed(events: Iterator[Event], written: Callable[[Event], str]) -> Iterator[Shown]:
+    for event in events:
+        yield Chunk("stdout", f"{written(event)}\n".encode())
+    yield Nothing()
+
+
+def _writer(format: str) -> Callable[[Event], str]:
+    if not format:
+        return str
+    if format in ("json", "{{json .}}"):
+        return lambda event: json.dumps(event.to_json(), separators=(",", ":"))
+    from dockmagic.commands.gotemplate.template import Template
+
+    template = Template(format)
+    return lambda event: template.render(_fields(event))
+
+
+def _fields(event: Event) -> dict[str, Any]:
+    """By the names that Docker's templates use, which are not those of its JSON."""
+    known = event.to_json()
+    return {
+        "Status": known.get("status", ""),
+        "ID": known.get("id", ""),
+        "From": known.get("from", ""),
+        "Type": event.type,
+        "Action": event.action,
+        "Actor": known["Actor"],
+        "Scope": "local",
+        "Time": known["time"],
+        "TimeNano": event.time_ns,
+    }

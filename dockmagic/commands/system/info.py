@@ -1,0 +1,67 @@
+"""`docker info`: the engine, the machine, and what it allows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dockmagic.commands.options.flags import Arguments, Parser, value
+from dockmagic.commands.output.result import Result, Text
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.engine.engine import Engine
+
+
+def parser() -> Parser:
+    return Parser(
+        verb="info",
+        usage="[OPTIONS]",
+        summary="Show what the engine knows of itself and of this machine",
+        maximum=0,
+        flags=(value("format", "f", "A Go template, or json"),),
+    )
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Info(Result):
+    facts: dict[str, Any]
+
+    def text(self) -> str:
+        return "\n".join(_lines(self.facts, 0))
+
+    def stable(self) -> str:
+        """Which facts there are: each may differ on the next machine."""
+        return "\n".join(self.facts)
+
+    def rows(self) -> list[dict[str, Any]]:
+        return [{"name": name, "value": fact} for name, fact in self.facts.items()]
+
+    def __getitem__(self, name: str) -> Any:
+        return self.facts[name]
+
+
+def run(engine: Engine, arguments: Arguments) -> Result:
+    facts = engine.info()
+    format = arguments.flag("format")
+    if not format:
+        return Info(facts)
+    from dockmagic.commands.gotemplate.template import Template
+
+    return Text(Template("{{json .}}" if format == "json" else format).render(facts))
+
+
+def _lines(facts: dict[str, Any], depth: int) -> Iterator[str]:
+    blank = " " * depth
+    for name, fact in facts.items():
+        if isinstance(fact, dict):
+            yield f"{blank}{name}:"
+            yield from _lines(fact, depth + 1)
+        elif isinstance(fact, (list, tuple)) and any(isinstance(item, dict) for item in fact):
+            yield f"{blank}{name}:"
+            for item in fact:
+                yield from _lines(item, depth + 1)
+        elif isinstance(fact, (list, tuple)):
+            yield f"{blank}{name}: {' '.join(map(str, fact))}"
+        else:
+            yield f"{blank}{name}: {str(fact).lower() if isinstance(fact, bool) else fact}"

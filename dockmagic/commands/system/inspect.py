@@ -1,0 +1,163 @@
+"""`docker inspect`: all that is known of a container or an image."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dockmagic.commands.options.flags import Arguments, Parser, WrongUsage, switch, value
+from dockmagic.commands.output.result import Result
+from dockmagic_runtime.errors import DockmagicError, InvalidInput, NotFound, Unsupported
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.engine.engine import Engine
+
+
+def parse_type(text: str) -> str:
+    if text in ("", "container", "image", "network", "volume"):
+        return text
+    known = "config container image network node plugin secret service task volume".split()
+    if text in known:
+        raise Unsupported(
+            f"inspecting a {text} is not supported yet",
+            hint="container, image, network and volume are",
+        )
+    quoted = ", ".join(f'"{word}"' for word in known)
+    raise InvalidInput(f'unknown type: "{text}": must be one of {quoted}')
+
+
+def parser() -> Parser:
+    return Parser(
+        verb="inspect",
+        usage="[OPTIONS] NAME|ID [NAME|ID...]",
+        summary="Show all that is known of objects: containers, images, …",
+        minimum=1,
+        flags=(
+            value("format", "f", "A Go template, or json"),
+            value("type", help="Only container, image, network or volume", convert=parse_type),
+            switch("size", "s", "With the total file sizes of a container"),
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Inspected(Result):
+    """Docker's JSON, one dict an object; what a template made of it, if one was given."""
+
+    names: tuple[str, ...]
+    objects: tuple[dict[str, Any], ...]
+    printed: tuple[str, ...] | None = None
+    failed: tuple[DockmagicError, ...] = ()
+
+    @property
+    def has_empty_lines(self) -> bool:
+        return self.printed is not None  # Docker ends what a template made with a line's end
+
+    @property
+    def errors(self) -> tuple[DockmagicError, ...]:
+        return self.failed
+
+    def text(self) -> str:
+        if self.printed is not None:
+            return "\n".join(self.printed)
+        return json.dumps(self.objects, indent=4, ensure_ascii=False)
+
+    def stable(self) -> str:
+        if self.printed is not None:
+            return self.text()
+        return "\n".join(
+            f"{name}: {', '.join(o)}" for name, o in zip(self.names, self.objects, strict=True)
+        )
+
+    def rows(self) -> list[dict[str, Any]]:
+        return list(self.objects)
+
+    def __len__(self) -> int:
+        return len(self.objects)
+
+    def __getitem__(self, key: int | str) -> Any:
+        """An object by number; a field of the only object by name."""
+        return self.objects[key] if isinstance(key, int) else self.objects[0][key]
+
+
+def run(engine: Engine, arguments: Arguments) -> Inspected:
+    find = _finder(engine, arguments.flag("type"))
+    if arguments.flag("size"):
+        find = _sized(engine, find)
+    return inspect_each(find, arguments.words, arguments.flag("format"))
+
+
+def _sized(
+    engine: Engine, find: Callable[[str], dict[str, Any]]
+) -> Callable[[str], dict[str, Any]]:
+    """With SizeRw and SizeRootFs, if it is a container that was found."""
+
+    def sized(name: str) -> dict[str, Any]:
+        found = find(name)
+        if "State" in found:
+            size = engine.container_size(found["Id"])
+            found |= {"SizeRw": size.writable, "SizeRootFs": size.root}
+        return found
+
+    return sized
+
+
+def inspect_each(
+    find: Callable[[str], dict[str, Any]], names: Sequence[str], format: str
+) -> Inspected:
+    """Of each name what `find` says; one that fails does not keep the next from its turn."""
+    found: dict[str, dict[str, Any]] = {}
+    failed: list[DockmagicError] = []
+    for name in names:
+        try:
+            found[name] = find(name)
+        except DockmagicError as error:
+            failed.append(error)
+    objects = tuple(found.values())
+    printed = _printed(objects, format)
+    return Inspected(tuple(found), objects, printed, tuple(failed))
+
+
+def _printed(objects: tuple[dict[str, Any], ...], format: str) -> tuple[str, ...] | None:
+    if not format:
+        return None
+    from dockmagic.commands.gotemplate.template import Template
+
+    try:
+        template = Template("{{json .}}" if format == "json" else format)
+    except InvalidInput as error:
+        raise WrongUsage(error.message, verb="inspect", hint=error.hint, exit_code=64) from None
+    return tuple(map(template.render, objects))
+
+
+def _finder(engine: Engine, kind: str) -> Callable[[str], dict[str, Any]]:
+    if kind == "container":
+        return engine.inspect
+    if kind == "image":
+        return engine.inspect_image
+    if kind == "network":
+        return engine.inspect_network
+    if kind == "volume":
+        return engine.inspect_volume
+
+    def any_of_them(name: str) -> dict[str, Any]:
+        try:
+            return engine.inspect(name)
+        except NotFound:
+            pass  # an image may have that name
+        try:
+            return engine.inspect_image(name)
+        except (NotFound, Unsupported, InvalidInput):
+            pass  # a network or a volume may, one with capital letters too
+        try:
+            return engine.inspect_network(name)
+        except (NotFound, InvalidInput):
+            pass  # a volume may
+        try:
+            return engine.inspect_volume(name)
+        except NotFound:
+            raise NotFound(f"No such object: {name}") from None
+
+    return any_of_them

@@ -1,0 +1,25 @@
+"""`docker volume inspect`: all that is known of volumes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dockmagic.commands.options.flags import Arguments, Parser, value
+from dockmagic.commands.system.inspect import Inspected, inspect_each
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.engine.engine import Engine
+
+
+def parser() -> Parser:
+    return Parser(
+        verb="volume inspect",
+        usage="[OPTIONS] VOLUME [VOLUME...]",
+        summary="Show all that is known of volumes",
+        minimum=1,
+        flags=(value("format", "f", "A Go template, or json"),),
+    )
+
+
+def run(engine: Engine, arguments: Arguments) -> Inspected:
+    return inspect_each(engine.inspect_volume, arguments.words, arguments.flag("format"))

@@ -1,0 +1,1 @@
+"""The build cache: the local store, and import from and export to other places."""

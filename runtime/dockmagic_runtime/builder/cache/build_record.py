@@ -1,0 +1,98 @@
+"""`Recorder`: what a build's steps came to, kept with the image for `explain`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any
+
+from dockmagic_runtime.builder.cache.store import BuildCache, explanation_key
+from dockmagic_runtime.builder.plan.steps import (
+    BaseStep,
+    Plan,
+    RunStep,
+    Step,
+    TransferStep,
+    WorkdirStep,
+)
+from dockmagic_runtime.model.explanation import BuildExplanation, ExplainedBuildStep
+from dockmagic_runtime.model.image import STAND_IN_LABEL
+from dockmagic_runtime.model.progress import BuildEvent, BuildRequest, StepDone
+
+_KINDS: dict[type[Step], str] = {
+    BaseStep: "base", RunStep: "run", TransferStep: "copy", WorkdirStep: "workdir",
+}  # fmt: skip
+
+
+def _kind(step: Step) -> str:
+    if isinstance(step, BaseStep) and step.base is None and step.from_stage is None:
+        return "scratch"
+    return _KINDS.get(type(step), "config")
+
+
+class Recorder:
+    """Listens to one build."""
+
+    def __init__(self, plan: Plan, request: BuildRequest) -> None:
+        self._plan = plan
+        self._request = request
+        self._done: dict[int, StepDone] = {}
+        self._began = time.monotonic()
+
+    def watched(self, events: Iterator[BuildEvent]) -> Iterator[BuildEvent]:
+        """The events as they come, and noted."""
+        for event in events:
+            if isinstance(event, StepDone):
+                self._done[event.number] = event
+            yield event
+
+    @property
+    def has_misses(self) -> bool:
+        return any(not done.cached for done in self._done.values())
+
+    def explanation(self, image_id: str) -> BuildExplanation:
+        steps = (self._explained(step, self._done[step.number]) for step in self._plan.steps)
+        return BuildExplanation(
+            image_id=image_id,
+            file_name=self._request.file_name,
+            steps=tuple(steps),
+            seconds=time.monotonic() - self._began,
+            is_stand_in=STAND_IN_LABEL in self._request.labels,
+        )
+
+    def _explained(self, step: Step, done: StepDone) -> ExplainedBuildStep:
+        return ExplainedBuildStep(
+            number=step.number,
+            stage=step.stage,
+            line=step.line,
+            instruction=step.text,
+            kind=_kind(step),
+            cached=done.cached,
+            reason=done.reason,
+            created=done.created if done.cached else "",
+            seconds=done.seconds,
+            size=done.size,
+            files=done.files,
+            needs=tuple(self._last(stage) for stage in step.needs),
+        )
+
+    def _last(self, stage: int) -> int:
+        return max(one.number for one in self._plan.steps if one.stage == stage)
+
+
+def keep(cache: BuildCache, explanation: BuildExplanation) -> None:
+    cache.add_facts(explanation_key(explanation.image_id), asdict(explanation))
+
+
+def kept(cache: BuildCache, image_id: str) -> BuildExplanation | None:
+    """How the image was built, if it was built here and nobody has pruned that since."""
+    facts = cache.facts(explanation_key(image_id))
+    if facts is None:
+        return None
+    steps = tuple(_step(one) for one in facts.pop("steps"))
+    return BuildExplanation(steps=steps, **facts)
+
+
+def _step(facts: dict[str, Any]) -> ExplainedBuildStep:
+    return ExplainedBuildStep(**{**facts, "needs": tuple(facts["needs"])})

@@ -1,0 +1,106 @@
+"""`--cache-to`: the results of a build for those who will build it elsewhere."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from dockmagic_runtime.builder.cache.backends import CachePlace
+from dockmagic_runtime.builder.cache.document import CONFIG_TYPE, CacheRecord, encode
+from dockmagic_runtime.builder.cache.store import Result, StepResult
+from dockmagic_runtime.builder.stage_state import Tip
+from dockmagic_runtime.distribution import layout
+from dockmagic_runtime.distribution.compressed import compressed_blob, kept_blob
+from dockmagic_runtime.images.blobs import BlobStore
+from dockmagic_runtime.images.layers import LayerStore
+from dockmagic_runtime.model.progress import PullStatus
+from dockmagic_runtime.registry.manifest import OCI_MANIFEST, Descriptor, Manifest
+
+_CREATED: Final = "buildkit/createdat"
+_DIFF_ID: Final = "containerd.io/uncompressed"
+
+
+def of_target(results: Iterable[StepResult], tip: Tip) -> tuple[StepResult, ...]:
+    """`mode=min`: those that the image itself is made of."""
+    chains = {"", *tip.chain_ids}
+    return tuple(one for one in results if {one.result.chain_id, one.below} <= chains)
+
+
+def inline(results: Sequence[StepResult], tip: Tip) -> str:
+    """The cache as an image's config carries it: its layers are the image's own."""
+    places = {chain: place for place, chain in enumerate(tip.chain_ids)}
+    records = [_record(one, places) for one in of_target(results, tip)]
+    blobs = [("", place - 1) for place in range(len(tip.chain_ids))]
+    return base64.b64encode(encode(records, blobs)).decode()
+
+
+def _record(one: StepResult, places: dict[str, int]) -> CacheRecord:
+    result = one.result
+    return CacheRecord(
+        key=one.key,
+        created=result.created,
+        diff_id=result.diff_id,
+        size=result.size,
+        layer=places[result.chain_id] if result.chain_id else None,
+    )
+
+
+class Exporter:
+    """Puts a cache into a place. Layers are compressed once, also for a push that follows."""
+
+    def __init__(self, layers: LayerStore, blobs: BlobStore) -> None:
+        self._layers = layers
+        self._blobs = blobs
+
+    def export(self, results: Sequence[StepResult], place: CachePlace) -> Iterator[PullStatus]:
+        """Raises RemoteFailed, InvalidInput."""
+        yield PullStatus(status=f"exporting cache to {place.where}")
+        layers = {one.result.chain_id: one for one in results if one.result.chain_id}
+        places = {chain: number for number, chain in enumerate(layers)}
+        descriptors = []
+        for chain_id, one in layers.items():
+            descriptors.append(self._put_layer(chain_id, one.result, place))
+            yield PullStatus(status="Pushed", id=one.result.diff_id.removeprefix("sha256:")[:12])
+        blobs = [
+            (descriptor.digest, places.get(one.below, -1))
+            for descriptor, one in zip(descriptors, layers.values(), strict=True)
+        ]
+        config = encode([_record(one, places) for one in results], blobs)
+        self._put_manifest(config, descriptors, place)
+
+    def _put_layer(self, chain_id: str, result: Result, place: CachePlace) -> Descriptor:
+        found = kept_blob(self._layers, self._blobs, chain_id)
+        found = found or compressed_blob(self._layers, self._blobs, chain_id)
+        with Path(self._blobs.path(found.digest)).open("rb") as blob:
+            place.put_blob(found, blob)
+        annotations = {_CREATED: result.created, _DIFF_ID: result.diff_id}
+        return Descriptor(
+            media_type=found.media_type,
+            digest=found.digest,
+            size=found.size,
+            annotations=annotations,
+        )
+
+    @staticmethod
+    def _put_manifest(config: bytes, layers: Sequence[Descriptor], place: CachePlace) -> None:
+        about = layout.Content.of(config, CONFIG_TYPE)
+        descriptor = Descriptor(media_type=about.media_type, digest=about.digest, size=about.size)
+        place.put_blob(descriptor, io.BytesIO(config))
+        document = {
+            "schemaVersion": 2,
+            "mediaType": OCI_MANIFEST,
+            "config": about.descriptor(),
+            "layers": [
+                {
+                    "mediaType": one.media_type,
+                    "digest": one.digest,
+                    "size": one.size,
+                    "annotations": one.annotations,
+                }
+                for one in layers
+            ],
+        }
+        place.put_manifest(Manifest.parse(OCI_MANIFEST, layout.encoded(document)))

@@ -1,0 +1,91 @@
+"""Caches that come from elsewhere and go there: what of it a build asks for.
+
+All that speaks to registries is loaded only when a request names such a cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Final
+
+from dockmagic_runtime.builder.cache.store import StepResult
+from dockmagic_runtime.builder.stage_state import Tip
+from dockmagic_runtime.errors import DockmagicError
+from dockmagic_runtime.images.blobs import BlobStore
+from dockmagic_runtime.images.layers import LayerStore
+from dockmagic_runtime.model.progress import BuildCachePlace, BuildEvent, BuildRequest, PullStatus
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.builder.cache.backends import CachePlace
+    from dockmagic_runtime.builder.cache.importer import ImportedCaches
+
+_INLINE_ARGUMENT: Final = "BUILDKIT_INLINE_CACHE"
+
+
+class Exchange:
+    """Of one area."""
+
+    def __init__(self, layers: LayerStore, blobs: BlobStore) -> None:
+        self._layers = layers
+        self._blobs = blobs
+
+    def free(self) -> int:
+        """The bytes that the area's disk has left."""
+        return self._blobs.free()
+
+    def imported(
+        self, request: BuildRequest, stack: ExitStack
+    ) -> Generator[BuildEvent, None, ImportedCaches | None]:
+        """What the request may take results from, until `stack` is closed."""
+        if not request.cache_from:
+            return None
+        from dockmagic_runtime.builder.cache.importer import ImportedCaches
+
+        caches = ImportedCaches(self._layers, self._blobs.free)
+        stack.callback(caches.close)
+        yield from caches.load([_place(one) for one in request.cache_from])
+        return caches
+
+    def exported(
+        self, request: BuildRequest, results: Sequence[StepResult], tip: Tip
+    ) -> Iterator[PullStatus]:
+        """Give the results to those whom the request names. Raises RemoteFailed, InvalidInput."""
+        for one in request.cache_to:
+            if one.kind != "inline":
+                yield from self._exported(one, results, tip)
+
+    def _exported(
+        self, target: BuildCachePlace, results: Sequence[StepResult], tip: Tip
+    ) -> Iterator[PullStatus]:
+        from dockmagic_runtime.builder.cache.exporter import Exporter, of_target
+
+        chosen = results if target.mode == "max" else of_target(results, tip)
+        place = _place(target)
+        try:
+            yield from Exporter(self._layers, self._blobs).export(chosen, place)
+        except DockmagicError as error:
+            if not target.ignore_error:
+                raise
+            yield PullStatus(status=f"exporting cache to {place.where}: {error.message}")
+        finally:
+            place.close()
+
+    @staticmethod
+    def inline(request: BuildRequest, results: Sequence[StepResult], tip: Tip) -> dict[str, str]:
+        """What the image's config is to carry of its cache: a field, or none."""
+        asked = any(one.kind == "inline" for one in request.cache_to)
+        if not asked and request.build_args.get(_INLINE_ARGUMENT, "") not in ("1", "true"):
+            return {}
+        from dockmagic_runtime.builder.cache.document import INLINE_FIELD
+        from dockmagic_runtime.builder.cache.exporter import inline
+
+        return {INLINE_FIELD: inline(results, tip)}
+
+
+def _place(wanted: BuildCachePlace) -> CachePlace:
+    from dockmagic_runtime.builder.cache.backends import LocalPlace, RegistryPlace
+
+    if wanted.kind == "local":
+        return LocalPlace(wanted.where, wanted.tag, wanted.digest)
+    return RegistryPlace(wanted.where)

@@ -1,0 +1,1 @@
+"""Build contexts and other sources of files, and the digests of their contents."""

@@ -1,0 +1,1 @@
+"""Executing a plan: steps that the cache does not have."""

@@ -1,0 +1,180 @@
+"""Running a plan: each step from the cache if that knows it, else done and put there.
+
+A stage's `Tip` is what it has come to: layers, history, the key of all of it. Once a step of a
+stage had to be done, the ones after it are done as well: their layers would stand on others.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+from dockmagic_runtime.builder.cache.miss import Reasons
+from dockmagic_runtime.builder.cache.store import (
+    BuildCache,
+    Result,
+    StepResult,
+    base_key,
+    files_key,
+    step_key,
+)
+from dockmagic_runtime.builder.context.source_hash import Contents
+from dockmagic_runtime.builder.execute.copying import Copier
+from dockmagic_runtime.builder.execute.parallel import Claims, Stages, Work, side_by_side
+from dockmagic_runtime.builder.execute.step_executor import Performer
+from dockmagic_runtime.builder.plan.source_stage import Origin
+from dockmagic_runtime.builder.plan.steps import BaseStep, Plan, RunStep, Step, TransferStep
+from dockmagic_runtime.builder.run_mounts.prepare import Mounter
+from dockmagic_runtime.builder.stage_state import Tip
+from dockmagic_runtime.errors import DockmagicError
+from dockmagic_runtime.model.progress import BuildEvent, StepDone, StepStarted
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.builder.cache.importer import ImportedCaches
+
+
+@dataclass(slots=True)
+class Execution:
+    """One plan being run. `tips` has the result of each stage that was reached."""
+
+    plan: Plan
+    cache: BuildCache
+    copier: Copier
+    mounter: Mounter
+    performer: Performer
+    reasons: Reasons
+    imported: ImportedCaches | None = None
+    tips: dict[int, Tip] = field(default_factory=dict)
+    done: dict[int, StepResult] = field(default_factory=dict)  # by step
+    claims: Claims = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.claims = Claims(self.performer.cancellation)
+
+    def run(self) -> Iterator[BuildEvent]:
+        """Do the plan. Several stages go side by side as far as they can."""
+        stages: dict[int, list[Step]] = {}
+        for step in self.plan.steps:
+            stages.setdefault(step.stage, []).append(step)
+        if len(stages) == 1:
+            yield from self._run(self.plan.steps, lambda _: None)
+            return
+        works: dict[int, Work] = {}
+        gate = Stages(stages, self.performer.cancellation)
+        for number, steps in stages.items():
+            works[number] = partial(self._run, steps, gate.wait_for)
+        yield from side_by_side(works, gate, self.performer.cancellation)
+
+    def _run(self, steps: Sequence[Step], wait_for: Callable[[int], None]) -> Iterator[BuildEvent]:
+        for step in steps:
+            for stage in step.needs:
+                wait_for(stage)
+            yield StepStarted(number=step.number, instruction=step.text, line=step.line)
+            try:
+                yield (yield from self._do(step))
+            except DockmagicError as error:
+                error.step = step.number
+                error.excerpt = error.excerpt or self.plan.excerpt(step)
+                raise
+
+    def _do(self, step: Step) -> Generator[BuildEvent, None, StepDone]:
+        began = time.monotonic()
+        if not isinstance(step, BaseStep):
+            return (yield from self._advance(step, began))
+        self.tips[step.stage] = self._begin(step)
+        seconds = time.monotonic() - began
+        return StepDone(number=step.number, cached=_was_there(step), seconds=seconds)
+
+    @property
+    def result(self) -> Tip:
+        return self.tips[self.plan.target]
+
+    @property
+    def results(self) -> tuple[StepResult, ...]:
+        """What the steps came to, in the order of the plan."""
+        return tuple(self.done[number] for number in sorted(self.done))
+
+    def _begin(self, step: BaseStep) -> Tip:
+        if step.from_stage is not None:
+            return self.tips[step.from_stage].copy()
+        if step.base is None:
+            return Tip(base_key("scratch", self.performer.epoch))
+        document = step.base.config
+        return Tip(
+            base_key(step.base.image_id, self.performer.epoch),
+            chain_ids=step.base.chain_ids,
+            diff_ids=tuple(document.get("rootfs", {}).get("diff_ids") or ()),
+            history=tuple(document.get("history") or ()),
+            created=str(document.get("created") or ""),
+            document=document,
+            base_id=step.base.image_id,
+        )
+
+    def _advance(self, step: Step, began: float) -> Generator[BuildEvent, None, StepDone]:
+        tip = self.tips[step.stage]
+        contents = self._contents(step)
+        key = step_key(tip.key, step.identity, contents.digest)
+        self.reasons.note(step, tip.key, contents)
+        with self.claims.held(key):
+            result, reason = self._look_up(step, tip, key, contents)
+            is_cached = result is not None
+            if result is None:
+                result = yield from self.performer.perform(step, tip, self._layers_of)
+                tip.missed = tip.missed or step.number
+                self._keep(step, tip, key, result, contents)
+        self.done[step.number] = StepResult(key, tip.top, result)
+        tip.advance(step, key, result)
+        return StepDone(
+            number=step.number,
+            cached=is_cached,
+            seconds=time.monotonic() - began,
+            chain_id=result.chain_id,
+            size=result.size,
+            reason=reason,
+            created=result.created,
+            files=len(contents.files),
+        )
+
+    def _contents(self, step: Step) -> Contents:
+        if isinstance(step, TransferStep):
+            return self.copier.contents(step, self._layers_of(step.origin))
+        if isinstance(step, RunStep):
+            return self.mounter.contents(step, self._layers_of)
+        return Contents()
+
+    def _layers_of(self, origin: Origin) -> tuple[str, ...]:
+        """The layers of a stage or an image, bottom first."""
+        return origin.layers if origin.stage is None else self.tips[origin.stage].chain_ids
+
+    def _look_up(
+        self, step: Step, tip: Tip, key: str, contents: Contents
+    ) -> tuple[Result | None, str]:
+        """The result in the cache, or None and why there is none that can be used."""
+        if step.stage in self.plan.uncached:
+            return None, "--no-cache"
+        if tip.missed:
+            return None, f"step {tip.missed} was built anew"
+        result, reason = self.cache.find(key)
+        if result is not None and tip.carries(result):
+            return result, ""
+        if result is not None:
+            return None, "the layers below it were made anew"
+        result, unusable = self.imported.find(key, tip) if self.imported else (None, "")
+        if result is not None:
+            self._keep(step, tip, key, result, contents)
+            return result, ""
+        return None, unusable or reason or self.reasons.why(step, tip, contents)
+
+    def _keep(self, step: Step, tip: Tip, key: str, result: Result, contents: Contents) -> None:
+        self.cache.add(key, result)
+        if contents.files:
+            self.cache.add_files(files_key(tip.key, step.identity), contents.files)
+        if result.chain_id:
+            self.cache.flush()  # a layer that took minutes must not be lost with this process
+
+
+def _was_there(step: BaseStep) -> bool:
+    return step.base is None or not step.base.was_pulled

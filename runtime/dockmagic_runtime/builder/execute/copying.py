@@ -1,0 +1,172 @@
+"""COPY and ADD as steps: contents found and digested for the key, then copied into a layer."""
+
+from __future__ import annotations
+
+import errno
+import os
+import posixpath
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from dockmagic_runtime.builder.context.remotes import Remotes
+from dockmagic_runtime.builder.context.scratch import OverlayDirectories, Scratch
+from dockmagic_runtime.builder.context.source_hash import Contents, Digester
+from dockmagic_runtime.builder.context.tree import Source, SourceTree
+from dockmagic_runtime.builder.execute.transfer import Owner, Transfer
+from dockmagic_runtime.builder.plan.steps import RunStep, TransferStep
+from dockmagic_runtime.dockerfile.gopattern import IgnoreRules
+from dockmagic_runtime.errors import InvalidInput, NotFound, RemoteFailed, Unsupported
+from dockmagic_runtime.linux.root import Root
+from dockmagic_runtime.sandbox.users import resolve
+
+# not the Dockerfile's doing: the disk is full, broken, or there are too many open files
+_OURS: Final = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.EROFS)
+
+_KINDS: Final = (InvalidInput, NotFound, Unsupported, RemoteFailed)
+
+
+class Copier:
+    """The COPYs and ADDs of one build."""
+
+    def __init__(self, digester: Digester, remotes: Remotes, scratch: Scratch) -> None:
+        self._digester = digester
+        self._remotes = remotes
+        self._sources = digester.sources
+        self._scratch = scratch
+
+    def contents(self, step: TransferStep, origin: Sequence[str]) -> Contents:
+        """The digest of what the step copies; `origin` are the layers it copies from, if any."""
+        with told(step, step.sources):
+            found = self._digester.contents(
+                step.origin, origin, step.sources, step.excludes, parents=step.parents
+            )
+            remote = [self._remotes.digest(one) for one in step.remotes]
+            return replace(found, digest="\0".join((found.digest, *remote))) if remote else found
+
+    def copy(
+        self,
+        step: TransferStep,
+        origin: Sequence[str],
+        below: Sequence[str],
+        directories: OverlayDirectories,
+    ) -> None:
+        """Do it: `below` are the layers of the step's own stage, `directories` get the new one."""
+        with told(step, step.sources):
+            owner = self._owner(step, below)
+            # --link: a layer that knows nothing of those below, and can move onto others
+            layers = () if step.link else below
+            with self._sources.writable(layers, directories) as target:
+                transfer = Transfer(target, owner, step.mode, is_bare=not layers)
+                self._copy_sources(step, origin, transfer, directories)
+
+    def _copy_sources(
+        self,
+        step: TransferStep,
+        origin: Sequence[str],
+        transfer: Transfer,
+        directories: OverlayDirectories,
+    ) -> None:
+        excludes = IgnoreRules.of(list(step.excludes))
+        chosen = self._chosen(step, origin)
+        if len(chosen) > 1 and not step.into:
+            raise InvalidInput(
+                f"When using {step.keyword} with more than one source file, the destination "
+                "must be a directory and end with a /"
+            )
+        for tree, source, unpacks in chosen:
+            if unpacks and _is_archive(tree, source):
+                self._unpack(step, tree, source, transfer, directories)
+            elif step.parents:
+                transfer.copy_with_parents(tree, source, step.destination, excludes=excludes)
+            else:
+                transfer.copy(tree, source, step.destination, into=step.into, excludes=excludes)
+        for name, text in step.documents:
+            data = text.encode("utf-8", "surrogateescape")
+            transfer.write(name, data, step.destination, into=step.into)
+
+    def _chosen(
+        self, step: TransferStep, origin: Sequence[str]
+    ) -> list[tuple[SourceTree, Source, bool]]:
+        """What is copied, and whether it is unpacked if it is an archive."""
+        found: list[tuple[SourceTree, Source, bool]] = []
+        if step.sources:
+            tree = self._digester.tree(step.origin, origin)
+            unpacks = step.unpacks is not False
+            sources = tree.find(step.sources, parents=step.parents)
+            found += [(tree, source, unpacks) for source in sources]
+        for remote in step.remotes:
+            found.append((*self._remotes.tree(remote), bool(step.unpacks)))
+        return found
+
+    def _unpack(
+        self,
+        step: TransferStep,
+        tree: SourceTree,
+        source: Source,
+        transfer: Transfer,
+        directories: OverlayDirectories,
+    ) -> None:
+        """Unpacked beside first: the archive's own links lead nowhere but into itself."""
+        from dockmagic_runtime.builder.context.archives import unpack_archive
+
+        if self._is_all_of(step, transfer, directories):
+            unpack_archive(tree, source, directories.upper)
+            return
+        directory = str(self._scratch.directory())
+        unpack_archive(tree, source, directory)
+        with Root.at(directory) as root:
+            unpacked = SourceTree(root, owned=True)
+            # owners are the archive's, unless --chown says otherwise
+            writer = Transfer(transfer.target, transfer.owner if step.chown else None, step.mode)
+            everything = Source("", "", is_dir=True)
+            writer.copy(unpacked, everything, step.destination, into=True, excludes=IgnoreRules(()))
+
+    @staticmethod
+    def _is_all_of(step: TransferStep, transfer: Transfer, directories: OverlayDirectories) -> bool:
+        """Whether the archive is a whole root file system: then it need not be copied again."""
+        is_plain = step.destination == "/" and not step.chown and step.mode is None
+        return is_plain and transfer.is_bare and not any(Path(directories.upper).iterdir())
+
+    def _owner(self, step: TransferStep, below: Sequence[str]) -> Owner | None:
+        """Whose the copies are; None keeps the owners they have."""
+        if not step.chown:
+            return (0, 0) if step.origin.is_context else None
+        user, _, group = step.chown.partition(":")
+        if _is_number(user) and (not group or _is_number(group)):
+            return int(user), int(group or user)
+        with self._sources.merged(below) as root:
+            identity = resolve(root, step.chown)
+        return identity.uid, identity.gid
+
+
+def _is_archive(tree: SourceTree, source: Source) -> bool:
+    from dockmagic_runtime.builder.context.archives import is_archive  # only ADD needs it
+
+    return is_archive(tree, source)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 10
+
+
+@contextmanager
+def told(step: TransferStep | RunStep, sources: Sequence[str]) -> Iterator[None]:
+    """What the step's words or files are to blame for is told with its line."""
+    try:
+        yield
+    except _KINDS as error:
+        kind = next(one for one in _KINDS if isinstance(error, one))
+        raise kind(
+            f"{step.place}: {step.instruction.keyword} failed: {error.message}", hint=error.hint
+        ) from None
+    except OSError as error:
+        if error.errno in _OURS or error.errno is None:
+            raise
+        name = os.fsdecode(error.filename) if error.filename else posixpath.join(*sources)
+        reason = os.strerror(error.errno).lower()
+        raise InvalidInput(
+            f"{step.place}: {step.instruction.keyword} failed: {name}: {reason}"
+        ) from None

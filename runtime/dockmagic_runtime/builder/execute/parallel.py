@@ -1,0 +1,168 @@
+"""Stages side by side: a thread for each, and one queue of what they tell.
+
+A stage goes on until a step needs another stage, and waits for that one. The first failure ends
+all of them: running processes are killed, waiting threads are woken, and nothing is raised before
+the last thread has gone, so that nobody writes into directories that are being removed.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from queue import Queue
+from typing import Final
+
+from dockmagic_runtime.model.progress import BuildEvent
+
+_AHEAD: Final = 64  # events; a step waits while nobody takes in what it says
+Work = Callable[[], Iterator[BuildEvent]]
+
+
+class Cancelled(Exception):
+    """Another stage has failed, or nobody wants the build any more. Never leaves the builder."""
+
+
+class Cancellation:
+    """Tells whoever waits in one of a build's threads that it is over."""
+
+    def __init__(self) -> None:
+        self._is_set = threading.Event()
+        self._lock = threading.Lock()
+        self._callbacks: dict[int, Callable[[], None]] = {}
+
+    def cancel(self) -> None:
+        with self._lock:
+            self._is_set.set()
+            callbacks = list(self._callbacks.values())
+        for callback in callbacks:
+            callback()
+
+    def check(self) -> None:
+        if self._is_set.is_set():
+            raise Cancelled
+
+    def wait(self, seconds: float) -> None:
+        """Sleep, and raise Cancelled as soon as that is called for."""
+        self._is_set.wait(seconds)
+        self.check()
+
+    @contextmanager
+    def calling(self, callback: Callable[[], None]) -> Iterator[None]:
+        """For the block, `callback` is what wakes this thread; called at once if it is late."""
+        key = id(callback)
+        with self._lock:
+            self._callbacks[key] = callback
+            is_late = self._is_set.is_set()
+        try:
+            if is_late:
+                callback()
+            yield
+        finally:
+            with self._lock:
+                del self._callbacks[key]
+
+
+class Claims:
+    """One thread at a time for each key: what two stages begin with is done once."""
+
+    def __init__(self, cancellation: Cancellation) -> None:
+        self._cancellation = cancellation
+        self._lock = threading.Lock()
+        self._held: dict[str, threading.Event] = {}
+
+    @contextmanager
+    def held(self, key: str) -> Iterator[None]:
+        while (other := self._taken(key)) is not None:
+            with self._cancellation.calling(other.set):
+                other.wait()
+            self._cancellation.check()
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._held.pop(key).set()
+
+    def _taken(self, key: str) -> threading.Event | None:
+        """Whose it is; None when it has become ours."""
+        with self._lock:
+            if key in self._held:
+                return self._held[key]
+            self._held[key] = threading.Event()
+            return None
+
+
+class Stages:
+    """Which stages are done."""
+
+    def __init__(self, numbers: Iterable[int], cancellation: Cancellation) -> None:
+        self._done = {number: threading.Event() for number in numbers}
+        self._cancellation = cancellation
+
+    def finish(self, number: int) -> None:
+        self._done[number].set()
+
+    def wake(self) -> None:
+        for done in self._done.values():
+            done.set()
+
+    def wait_for(self, number: int) -> None:
+        self._done[number].wait()
+        self._cancellation.check()
+
+
+def side_by_side(
+    works: Mapping[int, Work], stages: Stages, cancellation: Cancellation
+) -> Iterator[BuildEvent]:
+    """Run all of them; yields what they tell, in the order in which it happens."""
+    told: Queue[BuildEvent | BaseException | None] = Queue(_AHEAD)
+    threads = [
+        threading.Thread(
+            target=_run, args=(number, work, told, stages, cancellation), name=f"stage {number}"
+        )
+        for number, work in works.items()
+    ]
+    failure: BaseException | None = None
+    left = len(threads)
+    with cancellation.calling(stages.wake):
+        for thread in threads:
+            thread.start()
+        try:
+            while left:
+                event = told.get()
+                if event is None:
+                    left -= 1
+                elif isinstance(event, BaseException):
+                    failure = failure or event
+                    cancellation.cancel()
+                elif failure is None:
+                    yield event
+        finally:
+            if left:
+                cancellation.cancel()
+            while left:
+                left -= told.get() is None
+            for thread in threads:
+                thread.join()
+    if failure is not None:
+        raise failure
+
+
+def _run(
+    number: int,
+    work: Work,
+    told: Queue[BuildEvent | BaseException | None],
+    stages: Stages,
+    cancellation: Cancellation,
+) -> None:
+    try:
+        for event in work():
+            cancellation.check()
+            told.put(event)
+        stages.finish(number)
+    except Cancelled:
+        pass  # whoever asked for it knows why
+    except BaseException as error:
+        told.put(error)
+    finally:
+        told.put(None)

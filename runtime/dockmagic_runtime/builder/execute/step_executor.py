@@ -1,0 +1,201 @@
+"""Doing a step that the cache does not know: a layer is made, on top of those of its stage."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Generator
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from dockmagic_runtime.builder.cache.store import BuildCache, Result
+from dockmagic_runtime.builder.context.scratch import OverlayDirectories, Scratch
+from dockmagic_runtime.builder.context.sources import Sources
+from dockmagic_runtime.builder.execute.copying import Copier
+from dockmagic_runtime.builder.execute.parallel import Cancellation
+from dockmagic_runtime.builder.image_config import image_document, timestamp
+from dockmagic_runtime.builder.interfaces import Layers, StepProcess, StepRunner
+from dockmagic_runtime.builder.plan.source_date_epoch import clamp
+from dockmagic_runtime.builder.plan.steps import RunStep, Step, TransferStep, WorkdirStep
+from dockmagic_runtime.builder.run_mounts.prepare import LayersOf, Mounted, Mounter
+from dockmagic_runtime.builder.stage_state import Tip
+from dockmagic_runtime.errors import EngineBug, InvalidInput, ProcessFailed, StartFailed
+from dockmagic_runtime.linux.root import Root
+from dockmagic_runtime.model.progress import BuildEvent, BuildRequest, StepOutput
+
+_MEANINGS: Final = {
+    126: "a file that the command names cannot be executed",
+    127: "a program that the command names is not in the image",
+    137: "it was killed, by SIGKILL or for want of memory",
+}
+
+
+@dataclass(slots=True)
+class Performer:
+    """The hands of one build."""
+
+    request: BuildRequest
+    layers: Layers
+    runner: StepRunner
+    sources: Sources
+    scratch: Scratch
+    copier: Copier
+    mounter: Mounter
+    cache: BuildCache
+    epoch: int | None = None
+    cancellation: Cancellation = field(default_factory=Cancellation)
+
+    def perform(
+        self, step: Step, tip: Tip, layers_of: LayersOf
+    ) -> Generator[BuildEvent, None, Result]:
+        """Do it; yields its output, returns what it came to."""
+        match step:
+            case RunStep():
+                return (yield from self._run(step, tip, layers_of))
+            case TransferStep():
+                return self._copy(step, tip, layers_of(step.origin))
+            case WorkdirStep():
+                return self._make_workdir(step, tip)
+        return Result(created=self._now())
+
+    def _now(self) -> str:
+        return timestamp(time.time_ns() if self.epoch is None else self.epoch * 1_000_000_000)
+
+    def _top(self, tip: Tip) -> str:
+        return self.layers.path(tip.chain_ids[-1]) if tip.chain_ids else ""
+
+    def _adopt(self, directories: OverlayDirectories, tip: Tip) -> Result:
+        if self.epoch is not None:
+            clamp(directories.upper, self.epoch)
+        record = self.layers.adopt(directories.upper, tip.chain_ids[-1] if tip.chain_ids else "")
+        if record.chain_id != tip.chain_id_with(record.diff_id):
+            raise EngineBug(f"the layer store gave a layer the chain id {record.chain_id}")
+        return Result(
+            created=self._now(),
+            chain_id=record.chain_id,
+            diff_id=record.diff_id,
+            size=record.size,
+        )
+
+    def _copy(self, step: TransferStep, tip: Tip, origin: tuple[str, ...]) -> Result:
+        with self.scratch.overlay(self._top(tip)) as directories:
+            self.copier.copy(step, origin, tip.chain_ids, directories)
+            return self._adopt(directories, tip)
+
+    def _make_workdir(self, step: WorkdirStep, tip: Tip) -> Result:
+        """A directory that is there already makes no layer."""
+        with self.scratch.overlay(self._top(tip)) as directories:
+            with self.sources.writable(tip.chain_ids, directories) as root:
+                if root.exists(step.path):
+                    return Result(created=self._now())
+                try:
+                    os.close(root.mkdirs(step.path))
+                except NotADirectoryError:
+                    raise InvalidInput(
+                        f"{step.place}: WORKDIR {step.path} leads through a file"
+                    ) from None
+            return self._adopt(directories, tip)
+
+    def _run(
+        self, step: RunStep, tip: Tip, layers_of: LayersOf
+    ) -> Generator[BuildEvent, None, Result]:
+        if not tip.chain_ids:
+            raise InvalidInput(
+                f"{step.place}: RUN has nothing to run in: FROM scratch is empty",
+                hint="COPY or ADD a root file system first",
+            )
+        with self.scratch.overlay(self._top(tip)) as directories:
+            with self.mounter.prepared(
+                step, tip.chain_ids, directories, layers_of, self.cancellation.wait
+            ) as mounted:
+                _put_script(step, directories.upper)
+                code = yield from self._run_process(step, tip, directories, mounted)
+                _remove_script(step, directories.upper)
+            self.cancellation.check()
+            if code != 0:
+                self._keep_failed(step, tip, directories)
+                raise ProcessFailed(
+                    f"{step.place}: process {_quoted(step.command)} "
+                    f"did not complete successfully: exit code: {code}",
+                    exit_code=code,
+                    hint=_MEANINGS.get(code, ""),
+                )
+            return self._adopt(directories, tip)
+
+    def _keep_failed(self, step: RunStep, tip: Tip, directories: OverlayDirectories) -> None:
+        """The files as they were, with a shell in the place of the command."""
+        result = self._adopt(directories, tip)
+        config = step.config.with_values(
+            Env=list(step.env), Cmd=list(step.config.shell[:1]), Entrypoint=None
+        )
+        after = replace(tip)
+        after.advance(step, "", result)
+        document = image_document(
+            after.document, config, after.history, after.diff_ids, result.created
+        )
+        self.cache.add_failed(result.chain_id, document, after.chain_ids)
+
+    def _process(
+        self, step: RunStep, tip: Tip, directories: OverlayDirectories, mounted: Mounted
+    ) -> StepProcess:
+        request = self.request
+        env = dict(one.partition("=")[::2] for one in (*step.env, *mounted.env))
+        return StepProcess(
+            argv=step.argv,
+            env=tuple(f"{name}={value}" for name, value in env.items()),
+            working_dir=step.working_dir,
+            user=step.user,
+            layers=tip.chain_ids[::-1],
+            upper=directories.upper,
+            work=directories.work,
+            network=step.network,
+            mounts=tuple(mounted.operations),
+            privileged=step.privileged,
+            add_hosts=step.add_hosts,
+            shm_size=request.shm_size,
+            resources=request.resources,
+            ulimits=request.ulimits,
+            cgroup_parent=request.cgroup_parent,
+            on_cancel=self.cancellation.calling,
+        )
+
+    def _run_process(
+        self, step: RunStep, tip: Tip, directories: OverlayDirectories, mounted: Mounted
+    ) -> Generator[BuildEvent, None, int]:
+        output = self.runner.run(self._process(step, tip, directories, mounted))
+        try:
+            while True:
+                try:
+                    stream, data = next(output)
+                except StopIteration as stop:
+                    return int(stop.value)
+                yield StepOutput(number=step.number, stream=stream, data=data)
+        except StartFailed as error:
+            raise StartFailed(
+                f"{step.place}: {error.message}", exit_code=error.exit_code, hint=error.hint
+            ) from None
+        finally:
+            output.close()
+
+
+def _quoted(command: str) -> str:
+    """As Go's %q writes it: one line whatever the command contains."""
+    return json.dumps(command, ensure_ascii=False)
+
+
+def _put_script(step: RunStep, upper: str) -> None:
+    """A heredoc with `#!` lies in the tree while it runs, under a name that is ours alone."""
+    if step.script is not None:
+        name, text = step.script
+        with Root.at(upper) as root:
+            root.write(name, text.encode("utf-8", "surrogateescape"), mode=0o755)
+
+
+def _remove_script(step: RunStep, upper: str) -> None:
+    if step.script is not None:
+        with Root.at(upper) as root:
+            try:
+                root.unlink(step.script[0])
+            except FileNotFoundError:
+                pass  # the script removed itself

@@ -1,0 +1,267 @@
+"""Which stages a build needs, and what their FROM and COPY --from lines refer to. Pure."""
+
+from __future__ import annotations
+
+import platform as _platform
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Final
+
+from dockmagic_runtime.builder.plan.scope import Scope, Variables
+from dockmagic_runtime.builder.plan.source_stage import Origin
+from dockmagic_runtime.builder.plan.steps import Base
+from dockmagic_runtime.dockerfile import Dockerfile, DockerfileError, Stage, parse_trigger
+from dockmagic_runtime.dockerfile import instructions as i
+from dockmagic_runtime.dockerfile.errors import near
+from dockmagic_runtime.dockerfile.expand import expand
+from dockmagic_runtime.errors import InvalidInput, Unsupported
+from dockmagic_runtime.model.progress import BuildRequest
+from dockmagic_runtime.model.reference import ImageReference
+
+SCRATCH: Final = "scratch"
+_IMAGE_CONTEXT: Final = "docker-image://"
+_IMAGE_ID: Final = re.compile(r"(sha256:)?[a-f0-9]{64}")
+_ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"}
+
+
+def host_platform() -> str:
+    machine = _platform.machine()
+    return f"linux/{_ARCHITECTURES.get(machine, machine)}"
+
+
+def platform_arguments(target: str = "") -> dict[str, str]:
+    """The ARGs that are there without being given: TARGETPLATFORM and its kin."""
+    system, architecture = host_platform().split("/")
+    values = {
+        "PLATFORM": host_platform(),
+        "OS": system,
+        "OSVERSION": "",
+        "ARCH": architecture,
+        "VARIANT": "",
+    }
+    given = {f"{side}{name}": v for side in ("TARGET", "BUILD") for name, v in values.items()}
+    return {**given, "TARGETSTAGE": target or "default"}
+
+
+@dataclass(slots=True)
+class Stages:
+    """The stages of a Dockerfile with their FROM lines expanded.
+
+    `images` are the base images as far as they are known: only they tell their ONBUILD triggers,
+    and these may name further stages and images.
+    """
+
+    dockerfile: Dockerfile
+    request: BuildRequest
+    scope: Scope
+    bases: list[i.From]
+    images: Mapping[str, Base]
+
+    @classmethod
+    def of(
+        cls, dockerfile: Dockerfile, request: BuildRequest, images: Mapping[str, Base]
+    ) -> Stages:
+        predefined = platform_arguments(request.target)
+        scope = Scope(request.build_args, {}, predefined, dockerfile.escape)
+        for arg in dockerfile.arguments:
+            with located(dockerfile, arg):
+                scope.declare(arg, predefined)
+        outer = {**predefined, **scope.arguments()}
+        variables = Variables(outer)
+        bases = [_expanded_base(dockerfile, stage, variables) for stage in dockerfile.stages]
+        return cls(dockerfile, request, scope, bases, images)
+
+    @property
+    def outer(self) -> dict[str, str]:
+        """The values of the ARGs before the first FROM."""
+        return self.scope.arguments()
+
+    def triggers(self, stage: Stage) -> tuple[i.Instruction, ...]:
+        """What the ONBUILDs of the stage's base do in it, placed at its FROM."""
+        origin, position = self.origin(stage), stage.base.position
+        if origin.stage is not None:
+            before = self.dockerfile.stages[origin.stage].instructions
+            found = [one.expression for one in before if isinstance(one, i.Onbuild)]
+        else:
+            image = self.images.get(origin.image)
+            config = (image.config.get("config") or {}) if image else {}
+            found = list(config.get("OnBuild") or ())
+        return tuple(parse_trigger(one, position) for one in found)
+
+    def origin(self, stage: Stage) -> Origin:
+        """What FROM names: an earlier stage goes before an image of the same name."""
+        image = self.bases[stage.index].image
+        given = self._given(image)
+        if given is not None:
+            if given.is_context:
+                raise Unsupported(
+                    f"the build context {image} is a directory, and a stage cannot begin with one",
+                    hint=f"FROM scratch and COPY --from={image} / / does the same",
+                )
+            return given
+        named = self._by_name(image, before=stage.index)
+        return Origin(image=image) if named is None else Origin(stage=named)
+
+    def named_origin(self, stage: Stage, name: str, position: i.Position) -> Origin:
+        """What `--from=` names in a COPY or a mount; "" is the build context. Any stage of the
+        file will do, as with BuildKit, as long as none waits for itself."""
+        if not name:
+            return Origin()
+        if "$" in name:
+            reason = "variable expansion is not supported for --from, define a new stage instead"
+            raise self.dockerfile.error(position, reason)
+        given = self._given(name)
+        if given is not None:
+            return given
+        named = self._by_name(name, before=len(self.dockerfile.stages))
+        if named is not None:
+            return Origin(stage=named)
+        if name.isascii() and name.isdigit():
+            return Origin(stage=self._by_number(name, position))
+        return Origin(image=name)
+
+    def _given(self, name: str) -> Origin | None:
+        """What `--build-context NAME=…` puts in the place of a stage or an image."""
+        contexts = self.request.build_contexts
+        found = name if name in contexts else name.lower() if name.lower() in contexts else ""
+        if not found:
+            return None
+        image = contexts[found].removeprefix(_IMAGE_CONTEXT)
+        return Origin(context=found) if image == contexts[found] else Origin(image=image)
+
+    def _by_name(self, name: str, *, before: int) -> int | None:
+        wanted = name.lower()
+        names = [stage.name for stage in self.dockerfile.stages[:before]]
+        for index in range(before - 1, -1, -1):
+            if names[index] == wanted:
+                return index
+        return None
+
+    def _by_number(self, name: str, position: i.Position) -> int:
+        count = len(self.dockerfile.stages)
+        if len(name) > 8 or int(name) >= count:
+            reason = f"invalid stage index {name}: the file has {count}, counted from 0"
+            raise self.dockerfile.error(position, reason)
+        return int(name)
+
+    def target(self) -> Stage:
+        if not self.request.target:
+            return self.dockerfile.stages[-1]
+        return self._asked_for(self.request.target, "target")
+
+    def uncached(self) -> frozenset[int]:
+        """The stages whose steps are to be done whatever the cache has."""
+        if self.request.no_cache:
+            return frozenset(range(len(self.dockerfile.stages)))
+        names = self.request.no_cache_stages
+        return frozenset(self._asked_for(name, "no-cache-filter").index for name in names)
+
+    def _asked_for(self, name: str, what: str) -> Stage:
+        found = self.dockerfile.stage(name)
+        if found is None:
+            names = tuple(stage.name for stage in self.dockerfile.stages if stage.name)
+            suggestion = near(name.lower(), names)
+            raise InvalidInput(
+                f'{what} stage "{name}" could not be found',
+                hint=f"did you mean {suggestion}?" if suggestion else "",
+            )
+        return found
+
+    def needed(self) -> tuple[Stage, ...]:
+        """The target and what it is made of, in the order of the file. Raises DockerfileError
+        when a stage needs itself."""
+        done: dict[int, bool] = {}  # False while what it needs is being looked at
+        path = [(self.target().index, iter(self._requirements(self.target())))]
+        done[path[0][0]] = False
+        while path:
+            index, requirements = path[-1]
+            needed = next(requirements, None)
+            if needed is None:
+                done[index] = True
+                path.pop()
+            elif needed not in done:
+                done[needed] = False
+                stage = self.dockerfile.stages[needed]
+                path.append((needed, iter(self._requirements(stage))))
+            elif not done[needed]:
+                raise self._circular([one for one, _ in path], needed)
+        return tuple(self.dockerfile.stages[index] for index in sorted(done))
+
+    def _circular(self, path: list[int], first: int) -> DockerfileError:
+        names = [self.dockerfile.stages[one].name or str(one) for one in path[path.index(first) :]]
+        chain = " → ".join([*names, names[0]])
+        reason = f"circular dependency detected on stage: {names[0]} ({chain})"
+        return self.dockerfile.error(self.dockerfile.stages[first].base.position, reason)
+
+    def _origins(self, stage: Stage) -> Iterable[tuple[Origin, i.Instruction]]:
+        yield self.origin(stage), stage.base
+        for instruction in (*self.triggers(stage), *stage.instructions):
+            for name in _names_after_from(instruction):
+                yield self.named_origin(stage, name, instruction.position), instruction
+
+    def _requirements(self, stage: Stage) -> list[int]:
+        return [origin.stage for origin, _ in self._origins(stage) if origin.stage is not None]
+
+    def needed_images(self) -> dict[str, i.Instruction]:
+        """The images that the needed stages begin with or copy from, and who names them first."""
+        names: dict[str, i.Instruction] = {}
+        for stage in self.needed():
+            for origin, instruction in self._origins(stage):
+                if origin.image and origin.image.lower() != SCRATCH:
+                    with located(self.dockerfile, instruction):
+                        _check_name(origin.image)
+                    names.setdefault(origin.image, instruction)
+        return names
+
+
+def _names_after_from(instruction: i.Instruction) -> list[str]:
+    match instruction:
+        case i.Copy(from_=name):
+            return [name]
+        case i.Run(mounts=mounts):
+            return [mount.options["from"] for mount in mounts if "from" in mount.options]
+    return []
+
+
+def _check_name(name: str) -> None:
+    if not _IMAGE_ID.fullmatch(name):  # which is no name, on purpose
+        ImageReference.parse(name)
+
+
+def needed_images(
+    dockerfile: Dockerfile, request: BuildRequest, known: Mapping[str, Base] | None = None
+) -> dict[str, i.Instruction]:
+    """The images that must be present before `plan` can be made, and who names them. Those that
+    are known may need more by their triggers."""
+    return Stages.of(dockerfile, request, known or {}).needed_images()
+
+
+@contextmanager
+def located(dockerfile: Dockerfile, instruction: i.Instruction) -> Iterator[None]:
+    """Mistakes that a value reveals get the place of the instruction."""
+    try:
+        yield
+    except InvalidInput as error:
+        if isinstance(error, DockerfileError):
+            raise
+        raise dockerfile.error(instruction.position, error.message) from None
+
+
+def _expanded_base(dockerfile: Dockerfile, stage: Stage, variables: Mapping[str, str]) -> i.From:
+    base = stage.base
+    with located(dockerfile, base):
+        image = expand(base.image, variables, dockerfile.escape)
+        platform = expand(base.platform, variables, dockerfile.escape)
+    if not image:
+        raise dockerfile.error(base.position, f"base name ({base.image}) should not be blank")
+    if platform and platform != host_platform():
+        error = Unsupported(
+            f"{dockerfile.file_name}:{base.position.line}: --platform={platform} cannot be built "
+            f"here, only {host_platform()}",
+            hint="programs run on this machine's own processor: leave --platform out",
+        )
+        error.excerpt = dockerfile.excerpt(base.position)
+        raise error
+    return replace(base, image=image, platform=platform)

@@ -1,0 +1,262 @@
+"""The plan's steps: frozen values that say all that a step does, before anything is done."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from dockmagic_runtime.builder.plan.chmod import Mode
+from dockmagic_runtime.builder.plan.config import StageConfig
+from dockmagic_runtime.builder.plan.source_stage import Origin
+from dockmagic_runtime.dockerfile import Dockerfile
+from dockmagic_runtime.dockerfile.instructions import Instruction, Run
+from dockmagic_runtime.model.progress import BuildWarning
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Base:
+    """A stage's base image as the plan needs it: `config` is its whole OCI config document."""
+
+    image_id: str
+    config: dict[str, Any]
+    chain_ids: tuple[str, ...] = ()
+    was_pulled: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step of a stage. `instruction` has its variables expanded, `config` is that after it.
+
+    `identity` is what of the step itself decides whether a result can be used again; what it
+    stands on and the contents it copies come on top (see `keys`).
+    """
+
+    number: int
+    stage: int
+    instruction: Instruction
+    config: StageConfig
+    created_by: str
+    file_name: str
+
+    @property
+    def text(self) -> str:
+        """As written, continuation lines joined."""
+        return self.instruction.text
+
+    @property
+    def line(self) -> int:
+        return self.instruction.position.line
+
+    @property
+    def place(self) -> str:
+        return f"{self.file_name}:{self.line}"
+
+    @property
+    def identity(self) -> str:
+        return json.dumps([self.instruction.keyword, self.config.json, self.config.author])
+
+    @property
+    def needs(self) -> tuple[int, ...]:
+        """The stages that must be there before it."""
+        return ()
+
+    def describe(self) -> str:
+        return f"{self.created_by}: changes the image's config only, no layer"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BaseStep(Step):
+    """FROM: what the stage begins with: an image, an earlier stage, or nothing (`scratch`)."""
+
+    base: Base | None = None
+    from_stage: int | None = None
+    reference: str = ""
+
+    @property
+    def needs(self) -> tuple[int, ...]:
+        return () if self.from_stage is None else (self.from_stage,)
+
+    def describe(self) -> str:
+        if self.from_stage is not None:
+            return f"begin stage {self.stage} with the result of stage {self.from_stage}"
+        if self.base is None:
+            return f"begin stage {self.stage} with nothing"
+        layers = len(self.base.chain_ids)
+        return f"begin stage {self.stage} with the {layers} layers of {self.reference}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigStep(Step):
+    """An instruction that only changes the config, or declares an ARG."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkdirStep(Step):
+    """WORKDIR: the directory is made if it is missing, in a layer of its own then."""
+
+    path: str
+
+    def describe(self) -> str:
+        return f"make the directory {self.path} if it is missing; commands run there from now on"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepMount:
+    """One `RUN --mount`, its words expanded. `target` is empty for a secret that is a variable
+    only; `source` is a path in `origin`, for a cache one inside the cache.
+    """
+
+    kind: str  # "bind" | "cache" | "tmpfs" | "secret" | "ssh"
+    target: str
+    source: str = "/"
+    origin: Origin | None = None  # of a cache: what a new one begins with
+    read_only: bool = False
+    id: str = ""
+    sharing: str = "shared"
+    size: int = 0
+    mode: int | None = None
+    uid: int = 0
+    gid: int = 0
+    required: bool = False
+    env: str = ""
+
+    @property
+    def identity(self) -> list[Any]:
+        """What of it counts for the cache: no secret's value, no place that files come from."""
+        return [
+            self.kind, self.target, self.source, self.read_only, self.id, self.sharing, self.size,
+            self.mode, self.uid, self.gid, self.required, self.env,
+        ]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStep(Step):
+    """RUN: a process in a container on top of the layers so far; what it writes is the layer.
+
+    `script` is a heredoc that begins with `#!`: (name, contents), put where `argv` expects it.
+    """
+
+    argv: tuple[str, ...]
+    env: tuple[str, ...]
+    arguments: tuple[str, ...] = ()  # `name=value` of the declared ARGs
+    working_dir: str = "/"
+    user: str = ""
+    network: str = "bridge"
+    script: tuple[str, str] | None = None
+    mounts: tuple[StepMount, ...] = ()
+    privileged: bool = False
+    add_hosts: tuple[str, ...] = ()
+
+    @property
+    def needs(self) -> tuple[int, ...]:
+        origins = (mount.origin for mount in self.mounts)
+        return tuple(one.stage for one in origins if one and one.stage is not None)
+
+    @property
+    def command(self) -> str:
+        return " ".join(self.argv)
+
+    @property
+    def identity(self) -> str:
+        # neither proxies nor the request's network: they are the builder's, not the image's
+        given = self.instruction
+        network = given.network if isinstance(given, Run) else ""
+        env = self.config.json.get("Env")
+        what = (self.argv, env, self.arguments, self.working_dir, self.user, network, self.script)
+        mounts = [mount.identity for mount in self.mounts]
+        return json.dumps(["RUN", *what, mounts, self.privileged, self.add_hosts])
+
+    def describe(self) -> str:
+        who = f" as {self.user}" if self.user else ""
+        targets = [mount.target for mount in self.mounts if mount.target]
+        beside = f" with mounts on {', '.join(targets)}" if targets else ""
+        return (
+            f"run `{self.command}` in {self.working_dir}{who}{beside}; "
+            "what it writes becomes a layer"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remote:
+    """A source of ADD that is not here: a file on a server or a Git repository.
+
+    `name` is what a file is called by its address; `checksum` is "sha256:…", or a commit.
+    """
+
+    url: str
+    name: str = ""
+    checksum: str = ""
+    keep_git_dir: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferStep(Step):
+    """COPY or ADD. `destination` is absolute; `into` means it is a directory whatever is there.
+
+    `documents` are heredocs: (name, contents).
+    """
+
+    sources: tuple[str, ...]
+    destination: str
+    into: bool
+    documents: tuple[tuple[str, str], ...] = ()
+    remotes: tuple[Remote, ...] = ()
+    origin: Origin = field(default_factory=Origin)
+    chown: str = ""
+    mode: Mode | None = None
+    excludes: tuple[str, ...] = ()
+    unpacks: bool | None = False  # archives become what is in them; None: local ones do
+    link: bool = False
+    parents: bool = False  # the directories of the sources are made below the destination
+
+    @property
+    def needs(self) -> tuple[int, ...]:
+        return () if self.origin.stage is None else (self.origin.stage,)
+
+    @property
+    def keyword(self) -> str:
+        return self.instruction.keyword
+
+    @property
+    def identity(self) -> str:
+        return json.dumps([
+            self.keyword,
+            self.sources,
+            self.destination,
+            self.into,
+            self.documents,
+            self.chown,
+            self.mode.text if self.mode else None,
+            self.excludes,
+            self.unpacks,
+            self.link,
+            self.parents,
+            [(one.url, one.checksum, one.keep_git_dir) for one in self.remotes],
+        ])  # fmt: skip
+
+    def describe(self) -> str:
+        names = [*self.sources, *(one.url for one in self.remotes)]
+        names += [f"the text {name}" for name, _ in self.documents]
+        origin = f"from {self.origin.describe()} " if self.sources else ""
+        return f"copy {', '.join(names)} {origin}to {self.destination}, in a layer of its own"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The steps of the target and of all it needs, in order, and what to warn of.
+
+    `config` is the config of the target with the request's labels.
+    """
+
+    steps: tuple[Step, ...]
+    target: int
+    config: StageConfig
+    warnings: tuple[BuildWarning, ...] = field(default=())
+    epoch: int | None = None
+    uncached: frozenset[int] = frozenset()  # the stages whose steps are done anew
+    source: Dockerfile | None = field(default=None, repr=False)
+
+    def excerpt(self, step: Step) -> str:
+        """The step's line in the Dockerfile, with a caret where the instruction begins."""
+        return self.source.excerpt(step.instruction.position) if self.source else ""

@@ -1,0 +1,1 @@
+"""`RUN --mount`: options, preparation and clean-up."""

@@ -1,0 +1,1 @@
+"""`cp`, `export`, `diff` and `commit`: the files of a container."""

@@ -1,0 +1,180 @@
+"""`commit`: an image out of what a container has changed, and of what it was asked to be.
+
+The container lives on, so its writable layer is copied: read once as the tar of a layer, unpacked
+as it comes into the layer's own directory. What is mounted in the container is elsewhere and is
+not taken along, its mount points are.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any, Final
+
+from dockmagic_runtime.containers.events.journal import events_of
+from dockmagic_runtime.containers.lifecycle.stop import set_paused
+from dockmagic_runtime.containers.record import Record
+from dockmagic_runtime.containers.store import Registry
+from dockmagic_runtime.errors import Conflict, NotFound
+from dockmagic_runtime.images.compression import Plain
+from dockmagic_runtime.images.create import Changes, Json, check_reference, compose, named
+from dockmagic_runtime.images.layers import LayerStore
+from dockmagic_runtime.images.store import ImageStore
+from dockmagic_runtime.images.tar.writer import TreeArchive
+from dockmagic_runtime.model.commit import CommitSpec
+from dockmagic_runtime.model.container import HealthCheck, Status
+from dockmagic_runtime.model.image import Image
+
+_SECOND: Final = 10**9
+
+
+def commit(
+    registry: Registry,
+    images: ImageStore,
+    layers: LayerStore,
+    record: Record,
+    spec: CommitSpec,
+    apply_changes: Changes,
+) -> Image:
+    """The new image. Raises InvalidInput for a name or a change that is none."""
+    check_reference(spec.reference)
+    document = _document(images, record)
+    container = _config(record, document)
+    config = merged(_changed(container, spec.changes, apply_changes), container)
+    below = record.layers[0] if record.layers else ""
+    with _paused(registry, record) if spec.pause else nullcontext():
+        chain_id = _layer(layers, f"{registry.directory(record.id)}/upper", below)
+    entry: Json = {"created_by": " ".join(record.command)}
+    entry |= {"author": spec.author} if spec.author else {}
+    entry |= {"comment": spec.message} if spec.message else {}
+    entry |= {"empty_layer": True} if chain_id == below else {}
+    image = compose(
+        images,
+        layers,
+        chain_id=chain_id,
+        config=config,
+        entry=entry,
+        base=document,
+        author=spec.author,
+        names=(spec.reference,) if spec.reference else (),
+    )
+    events_of(registry, record).tell(
+        "commit", comment=spec.message, imageID=image.id, imageRef=spec.reference
+    )
+    return named(images, image, spec.reference)
+
+
+def _changed(container: Json, changes: tuple[str, ...], apply_changes: Changes) -> Json:
+    """What the changes set, and nothing else; their variables are the container's."""
+    env = container.get("Env") or []
+    changed = apply_changes({"Env": env} if env else {}, changes)
+    if changed.get("Env"):
+        changed["Env"] = [one for one in changed["Env"] if one not in env]
+    return changed
+
+
+def _layer(layers: LayerStore, upper: str, below: str) -> str:
+    """The chain id with the changes; the one below when there are none."""
+    tar = TreeArchive(as_layer=True)
+    try:
+        fd = os.open(upper, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise NotFound("the container has just been removed") from None
+    try:
+        if not os.listdir(fd):
+            return below
+        return layers.add(Plain(tar.below(fd)), below).chain_id
+    finally:
+        os.close(fd)
+
+
+@contextmanager
+def _paused(registry: Registry, record: Record) -> Iterator[None]:
+    """Frozen for the block, if it runs. One that is paused already stays so."""
+    if Status(registry.state(record.id).status) is not Status.RUNNING:
+        yield
+        return
+    set_paused(registry, record, paused=True)
+    try:
+        yield
+    finally:
+        try:
+            set_paused(registry, record, paused=False)
+        except Conflict:
+            pass  # somebody has killed it or let it go on
+
+
+# ------------------------------------------------------------------ the config
+
+
+def _document(images: ImageStore, record: Record) -> Json:
+    """Of the image that the container was made of, which may have been removed by force."""
+    try:
+        return images.config(record.image_id)
+    except NotFound:
+        return {}
+
+
+def _config(record: Record, document: Json) -> Json:
+    """What the container was made to be, as the config of an image."""
+    spec = record.spec
+    image: Json = document.get("config") or {}
+    anonymous = [m.target for m in spec.mounts if m.kind == "volume" and not m.source]
+    config: Json = {
+        **{key: image[key] for key in ("OnBuild", "Shell") if image.get(key)},
+        "Cmd": list(record.command),
+        "Entrypoint": list(record.entrypoint),
+        "Env": _env(record, image),
+        "ExposedPorts": {port: {} for port in record.exposed},
+        "Healthcheck": _health(spec.health, image.get("Healthcheck")),
+        "Labels": record.labels,
+        "StopSignal": spec.stop_signal or image.get("StopSignal"),
+        "User": record.user,
+        "Volumes": {**(image.get("Volumes") or {}), **{target: {} for target in anonymous}},
+        "WorkingDir": spec.working_dir or image.get("WorkingDir"),
+    }
+    return {key: value for key, value in config.items() if value}
+
+
+def _env(record: Record, image: Json) -> list[str]:
+    """Without what every container is given at its start, which earlier versions kept with it."""
+    given = {one.partition("=")[0] for one in (*(image.get("Env") or ()), *record.spec.env)}
+    added = {"PATH", "HOSTNAME", "TERM"} - given
+    split = [(one, *one.partition("=")[:2]) for one in record.env]
+    return [one for one, key, equals in split if equals and key not in added]
+
+
+def _health(asked: HealthCheck | None, image: Any) -> Json | None:
+    if asked is None:
+        found: Json | None = image
+        return found
+    times = {
+        "Interval": asked.interval,
+        "Timeout": asked.timeout,
+        "StartPeriod": asked.start_period,
+        "StartInterval": asked.start_interval,
+    }
+    said: Json = {key: int(value * _SECOND) for key, value in times.items() if value}
+    said |= {"Retries": asked.retries} if asked.retries else {}
+    said |= {"Test": list(asked.test)} if asked.test else {}
+    return {**(image or {}), **said}
+
+
+def merged(changed: Json, container: Json) -> Json:
+    """Docker's merge: what was changed wins; collections are joined, of variables by name.
+
+    A command or entry point from the changes keeps the container's of the other kind only where
+    that makes sense: a new entry point comes without the old command.
+    """
+    config = {**container, **changed}
+    for key in ("ExposedPorts", "Labels", "Volumes"):
+        if joined := {**(container.get(key) or {}), **(changed.get(key) or {})}:
+            config[key] = joined
+    names = {one.partition("=")[0] for one in changed.get("Env") or ()}
+    kept = [one for one in container.get("Env") or () if one.partition("=")[0] not in names]
+    if env := [*(changed.get("Env") or ()), *kept]:
+        config["Env"] = env
+    if changed.get("Entrypoint") and not changed.get("Cmd"):
+        config.pop("Cmd", None)
+    return config

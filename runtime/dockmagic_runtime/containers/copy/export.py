@@ -1,0 +1,21 @@
+"""`export`: a container's files as one tar, without what is mounted in it."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+from dockmagic_runtime.containers.copy.copy import TarStream
+from dockmagic_runtime.containers.copy.rootfs import open_tree
+from dockmagic_runtime.containers.events.journal import events_of
+from dockmagic_runtime.containers.lifecycle.start import Starter
+from dockmagic_runtime.containers.record import Record
+from dockmagic_runtime.images.tar.writer import TreeArchive
+
+
+def export(starter: Starter, record: Record) -> TarStream:
+    """Running or not. Read it to the end or close it."""
+    with ExitStack() as stack:
+        tree = stack.enter_context(open_tree(starter, record, mounts=False))
+        events_of(starter.registry, record).tell("export")
+        chunks = TreeArchive().below(tree.root.fd)
+        return TarStream(chunks, stack.pop_all().close)

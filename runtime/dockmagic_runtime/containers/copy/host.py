@@ -1,0 +1,128 @@
+"""The host's side of `cp`: where a path of the caller leads, the tar of it, and unpacking there.
+
+These paths are the caller's own, so the host resolves them as it does for any program. Below the
+destination nothing is followed any more: what comes in there was written in a container.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from dockmagic_runtime.containers.copy import paths
+from dockmagic_runtime.containers.copy.extract import Destination, Rules, extract
+from dockmagic_runtime.containers.copy.paths import Origin, Placement, Target
+from dockmagic_runtime.errors import Conflict, DockmagicError, InvalidInput, NotFound
+from dockmagic_runtime.images.tar.writer import TreeArchive
+
+_LINKS: Final = 10  # at the end of a destination: Docker's client gives up here
+_DIRECTORY: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostSource:
+    """One thing of the host: `name` in the directory `directory`."""
+
+    directory: str
+    name: str
+    origin: Origin
+
+    def tar(self, member: str) -> Iterator[bytes]:
+        """The archive of it, with `member` for its first name."""
+        fd = os.open(self.directory, _DIRECTORY)
+        try:
+            yield from TreeArchive().one(fd, self.name, member)
+        finally:
+            os.close(fd)
+
+
+def absolute(path: str) -> str:
+    """From the root, with the ending that the path has."""
+    return paths.clean(path if path.startswith("/") else f"{os.getcwd()}/{path}")
+
+
+def source(path: str, *, follow_link: bool = False) -> HostSource:
+    """What an absolute path names. A link at its end is followed if `follow_link`, or if the path
+    claims a directory. Raises NotFound, Conflict, InvalidInput."""
+    try:
+        if follow_link or paths.claims_directory(path):
+            directory, name = os.path.split(os.path.realpath(path, strict=True))
+        else:
+            directory, name = os.path.split(path)
+            directory = os.path.realpath(directory, strict=True)
+        found = os.lstat(f"{directory}/{name}")
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise InvalidInput("EvalSymlinks: too many links", hint=path) from error
+        raise _failure(error, "lstat", error.filename or path) from error
+    is_directory = stat.S_ISDIR(found.st_mode)
+    if paths.claims_directory(path) and not is_directory:
+        raise Conflict("not a directory", hint=path)
+    origin = Origin(name=paths.base(path), is_directory=is_directory)
+    return HostSource(directory=directory, name=name or ".", origin=origin)
+
+
+def target(path: str) -> Target:
+    """What an absolute path is as a destination, links at its end followed."""
+    _check_output(path)
+    place = path
+    for _ in range(_LINKS + 1):
+        try:
+            found = os.lstat(place)
+        except FileNotFoundError:
+            return Target(path=place)
+        except OSError as error:
+            raise _failure(error, "lstat", place) from error
+        if not stat.S_ISLNK(found.st_mode):
+            return Target(path=place, exists=True, is_directory=stat.S_ISDIR(found.st_mode))
+        place = os.path.normpath(os.path.join(os.path.dirname(place), os.readlink(place)))
+    raise InvalidInput(f"too many symlinks in {path}")
+
+
+def _check_output(path: str) -> None:
+    """As Docker's client: the directory must be there, and what is overwritten be no device."""
+    directory = paths.split(path.rstrip("/."))[0]
+    if not os.path.exists(directory):
+        raise NotFound(f'invalid output path: directory "{directory}" does not exist')
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise _failure(error, "stat", path) from error
+    if stat.S_ISCHR(mode) or stat.S_ISBLK(mode):
+        raise InvalidInput(
+            f'invalid output path: "{path}" must be a directory or a regular file: got a device'
+        )
+
+
+def unpack(chunks: Iterator[bytes], placement: Placement, *, keep_owner: bool = False) -> None:
+    """Unpack a tar, whose members are named already as they are placed, in the directory.
+
+    Everything becomes the caller's unless `keep_owner`. Raises Conflict, NotFound.
+    """
+    directory = placement.directory
+    try:
+        fd = os.open(directory, _DIRECTORY)
+    except OSError as error:
+        raise _failure(error, "lstat", directory) from error
+    try:
+        shown = os.path.normpath(directory)
+        extract(chunks, Destination(fd=fd, shown=shown), Rules(keep_owner=keep_owner))
+    finally:
+        os.close(fd)
+
+
+def _failure(error: OSError, call: str, path: str) -> DockmagicError:
+    reason = os.strerror(error.errno or 0).lower()
+    if error.errno == errno.ELOOP:
+        return InvalidInput(f"{call} {path}: {reason}")
+    if error.errno == errno.ENOENT:
+        return NotFound(f"{call} {path}: {reason}")
+    if error.errno == errno.ENOTDIR and call == "lstat" and paths.claims_directory(path):
+        return Conflict("not a directory", hint=path)
+    return Conflict(f"{call} {path}: {reason}")

@@ -1,0 +1,158 @@
+"""A container's files behind one descriptor, whether it runs or not.
+
+Running: its supervisor hands the root over, with all that is mounted there. Otherwise an overlay
+is mounted for the purpose; with volumes in a namespace of its own, else detached. Who only looks
+gets one that keeps nothing, so that any number may look and the container may start meanwhile.
+Who writes has the container's writable layer and holds `tree.lock` until he is done: a start
+waits for it, since two overlays on one layer are undefined.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from dockmagic_runtime.containers.lifecycle.start import Starter, make_bind_sources
+from dockmagic_runtime.containers.plan import filesystem
+from dockmagic_runtime.containers.plan.inputs import Surroundings
+from dockmagic_runtime.containers.record import Record
+from dockmagic_runtime.errors import Conflict, NotFound, StartFailed
+from dockmagic_runtime.linux.closeable import Closing
+from dockmagic_runtime.linux.root import Root
+from dockmagic_runtime.linux.syscalls import Kernel
+from dockmagic_runtime.model.container import Status
+from dockmagic_runtime.sandbox.mounts import MakeMountsPrivate, MountOverlay, PivotRoot
+from dockmagic_runtime.sandbox.operation import Operation
+from dockmagic_runtime.sandbox.overlay import mount_overlay
+from dockmagic_runtime.sandbox.scratch import MountScratchOverlay
+from dockmagic_runtime.sandbox.user_mounts import BindMount
+from dockmagic_runtime.store import locks
+from dockmagic_runtime.supervisor import rootfs as supervisor_tree
+
+_ATTEMPTS: Final = 200
+_PAUSE: Final = 0.005  # seconds
+
+
+@dataclass(slots=True)
+class Tree(Closing):
+    """`root` and all that must stay open for it. A context manager; closing twice is harmless."""
+
+    root: Root
+    _held: ExitStack = field(default_factory=ExitStack)
+
+    def close(self) -> None:
+        self.root.close()
+        self._held.close()
+
+
+def open_tree(
+    starter: Starter, record: Record, *, mounts: bool = True, writable: bool = False
+) -> Tree:
+    """The container's files; without `mounts` what is in its image and its own layer only.
+
+    Raises Conflict while it is about to be restarted, NotFound when it has just been removed.
+    """
+    try:
+        for _ in range(_ATTEMPTS):
+            if _is_alive(starter, record):
+                try:
+                    return _running(starter, record, mounts)
+                except Conflict:
+                    time.sleep(_PAUSE)  # it has just ended, and soon everybody will know
+            elif not writable:
+                return _stopped_to_read(starter, record, mounts)
+            elif (tree := _stopped_to_write(starter, record)) is not None:
+                return tree
+    except FileNotFoundError as error:
+        if os.path.isdir(starter.registry.directory(record.id)):
+            raise
+        raise NotFound(f"No such container: {record.name}") from error
+    raise Conflict(f"Container {record.id} starts and ends too fast to be looked into")
+
+
+def _is_alive(starter: Starter, record: Record) -> bool:
+    status = Status(starter.registry.state(record.id).status)
+    if status is Status.RESTARTING:
+        raise Conflict(f"Container {record.id} is restarting, wait until the container is running")
+    return status.is_alive
+
+
+def _running(starter: Starter, record: Record, mounts: bool) -> Tree:
+    run = starter.registry.run(record.id)
+    return Tree(Root(supervisor_tree.ask(run, record.id, mounts=mounts)))
+
+
+def _stopped_to_read(starter: Starter, record: Record, mounts: bool) -> Tree:
+    upper = f"{starter.registry.directory(record.id)}/upper"
+    lowers = (upper, *starter.lowers(record.layers))
+    if mounts and record.mounts:
+        return _with_mounts(
+            starter, record, MountScratchOverlay(lowers=lowers, target=starter.rootfs)
+        )
+    linux = Kernel()
+    return Tree(Root(mount_overlay(linux, lowers, "", "", target=starter.rootfs), linux))
+
+
+def _stopped_to_write(starter: Starter, record: Record) -> Tree | None:
+    """None when it was started while we waited for the lock. One that was lost since is seen to
+    when we no longer have it: it may be started again then, and that waits for the lock too."""
+    directory = starter.registry.directory(record.id)
+    with ExitStack() as held:
+        lock = locks.acquire(f"{directory}/tree.lock", wait=True)
+        assert lock is not None
+        held.callback(os.close, lock)
+        now = starter.registry.last_state(record.id)
+        if now.lost or Status(now.status).is_alive:
+            return None
+        tree = _writable(starter, record, f"{directory}/upper", f"{directory}/work")
+        tree._held.push(held.pop_all())
+        return tree
+
+
+def _writable(starter: Starter, record: Record, upper: str, work: str) -> Tree:
+    lowers = starter.lowers(record.layers)
+    if record.mounts:
+        overlay = MountOverlay(lowers=lowers, upper=upper, work=work, target=starter.rootfs)
+        return _with_mounts(starter, record, overlay)
+    linux = Kernel()
+    return Tree(Root(mount_overlay(linux, lowers, upper, work, target=starter.rootfs), linux))
+
+
+def _with_mounts(starter: Starter, record: Record, overlay: Operation) -> Tree:
+    make_bind_sources(record)
+    operations = (MakeMountsPrivate(), overlay, *_mounts(starter, record), PivotRoot())
+    try:
+        root, namespace = starter.launcher.open_tree(operations)
+    except StartFailed as error:
+        raise Conflict(error.message, hint=error.hint) from error
+    tree = Tree(Root(root))
+    tree._held.callback(os.close, namespace)
+    return tree
+
+
+def _mounts(starter: Starter, record: Record) -> list[Operation]:
+    """Volumes and bind mounts. A tmpfs is empty without its container; the files that Docker
+    binds in /etc are there once it was started."""
+    kept = tuple(mount for mount in record.mounts if mount.kind != "tmpfs")
+    # whose namespaces it shares does not matter for its files, and he may have gone
+    spec = replace(record.spec, network="none", pid_mode="", ipc_mode="")
+    around = _surroundings(starter, replace(record, mounts=kept, spec=spec))
+    found = filesystem.mounts(replace(record, mounts=kept), around)
+    present = [one for one in found if not _is_missing(one, around.etc)]
+    return [*filesystem.volume_sources(around), *present]
+
+
+def _surroundings(starter: Starter, record: Record) -> Surroundings:
+    directory = starter.registry.directory(record.id)
+    return starter.surroundings(record, None, upper="", work="", etc=directory, joined={})
+
+
+def _is_missing(operation: Operation, etc: str) -> bool:
+    return (
+        isinstance(operation, BindMount)
+        and operation.source.startswith(f"{etc}/")
+        and not os.path.exists(operation.source)
+    )

@@ -1,0 +1,1 @@
+"""The journal of events: writing and reading it."""

@@ -1,0 +1,1 @@
+"""What is known of containers: inspect, logs, stats, top, sizes."""

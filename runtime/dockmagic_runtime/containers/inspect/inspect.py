@@ -1,0 +1,115 @@
+"""`inspect`: the container as the JSON that Docker's API shows, with its zero values."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from dockmagic_runtime.containers.inspect import mounts
+from dockmagic_runtime.containers.inspect.host_config import host_config
+from dockmagic_runtime.containers.inspect.networks import network_settings
+from dockmagic_runtime.containers.lifecycle import links
+from dockmagic_runtime.containers.lifecycle.exec import execution_ids
+from dockmagic_runtime.containers.plan.health import inspect_check, inspect_health
+from dockmagic_runtime.containers.record import Record
+from dockmagic_runtime.containers.store import Registry
+from dockmagic_runtime.model.container import Status
+from dockmagic_runtime.supervisor.state import State
+
+_NEVER = "0001-01-01T00:00:00Z"
+
+
+def inspect(registry: Registry, record: Record) -> dict[str, Any]:
+    """Docker's `GET /containers/{id}/json`."""
+    now = registry.state(record.id)
+    directory = registry.directory(record.id)
+    return {
+        "Id": record.id,
+        "Created": rfc3339(record.created),
+        "Path": record.argv[0],
+        "Args": list(record.argv[1:]),
+        "State": _state(record, now, directory),
+        "Image": record.image_id,
+        "ResolvConfPath": f"{directory}/resolv.conf",
+        "HostnamePath": f"{directory}/hostname",
+        "HostsPath": f"{directory}/hosts",
+        "LogPath": registry.log(record.id),
+        "Name": f"/{record.name}",
+        "ExecIDs": execution_ids(registry, record) if now.pid else None,
+        "RestartCount": now.restart_count,
+        "Driver": "overlay2",
+        "Platform": "linux",
+        "MountLabel": "",
+        "ProcessLabel": "",
+        "AppArmorProfile": "",
+        "HostConfig": {
+            **host_config(record.spec),
+            "Links": links.host_config(registry, record),
+        },
+        "GraphDriver": {
+            "Name": "overlay2",
+            "Data": {
+                "UpperDir": f"{directory}/upper",
+                "WorkDir": f"{directory}/work",
+                "LowerDir": ":".join(
+                    f"{registry.area.layers}/{chain.removeprefix('sha256:')}/diff"
+                    for chain in record.layers
+                ),
+            },
+        },
+        "Mounts": mounts.mounts(registry, record),
+        "Config": _config(record),
+        "NetworkSettings": network_settings(record, now),
+    }
+
+
+def rfc3339(seconds: float) -> str:
+    """Docker's form of a time; its zero time for 0."""
+    if not seconds:
+        return _NEVER
+    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    return f"{whole}.{int(seconds % 1 * 1e9):09d}Z"
+
+
+def _state(record: Record, now: State, directory: str) -> dict[str, Any]:
+    status = Status(now.status)
+    checked = {"Health": inspect_health(directory, rfc3339)} if now.health else {}
+    return {
+        "Status": str(status),
+        "Running": status.is_alive,
+        "Paused": status is Status.PAUSED,
+        "Restarting": status is Status.RESTARTING,
+        "OOMKilled": now.oom_killed,
+        "Dead": status is Status.DEAD,
+        "Pid": now.pid,
+        "ExitCode": now.exit_code,
+        "Error": now.error,
+        "StartedAt": rfc3339(now.started),
+        "FinishedAt": rfc3339(now.finished),
+        **checked,
+    }
+
+
+def _config(record: Record) -> dict[str, Any]:
+    spec = record.spec
+    return {
+        "Hostname": record.hostname,
+        "Domainname": spec.domainname,
+        "User": record.user,
+        "ExposedPorts": {port: {} for port in record.exposed},
+        **dict.fromkeys(("AttachStdin", "AttachStdout", "AttachStderr"), False),
+        "Tty": spec.tty,
+        "OpenStdin": spec.open_stdin,
+        "StdinOnce": False,
+        "Env": list(record.env),
+        "Cmd": list(record.command) or None,
+        "Image": spec.image,
+        "Volumes": mounts.anonymous(record),
+        "WorkingDir": record.working_dir,
+        "Entrypoint": list(record.entrypoint) or None,
+        "OnBuild": None,
+        "Labels": record.labels,
+        "StopSignal": record.stop_signal,
+        "StopTimeout": spec.stop_timeout,
+        **({"Healthcheck": inspect_check(record.health)} if record.health else {}),
+    }

@@ -1,0 +1,102 @@
+"""What `inspect` says about a container's mounts: as asked for, and as they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dockmagic_runtime.containers.record import Record
+from dockmagic_runtime.containers.store import Registry
+from dockmagic_runtime.model.container import ContainerSpec, Mount
+
+
+def mounts(registry: Registry, record: Record) -> list[dict[str, Any]]:
+    """Docker's `Mounts`: what is mounted, wherever it came from."""
+    return [_mount(registry, record, mount) for mount in record.mounts]
+
+
+def _mount(registry: Registry, record: Record, mount: Mount) -> dict[str, Any]:
+    is_volume = mount.kind == "volume"
+    name = {"Name": mount.source} if is_volume else {}
+    source = f"{registry.area.volumes}/{mount.source}/_data" if is_volume else mount.source
+    return {
+        "Type": mount.kind,
+        **name,
+        "Source": source,
+        "Destination": mount.target,
+        **({"Driver": mount.driver} if is_volume else {}),
+        "Mode": _mode(record, mount),
+        "RW": not mount.read_only,
+        "Propagation": mount.propagation if mount.kind in ("bind", "image") else "",
+    }
+
+
+def _mode(record: Record, mount: Mount) -> str:
+    """The words of `-v`; Docker writes `z` for a volume that was named without any."""
+    if mount.kind not in ("bind", "volume"):
+        return ""
+    is_named = mount.kind == "volume" and mount.source not in record.anonymous_volumes
+    return ",".join(mount.options) or ("z" if is_named else "")
+
+
+def anonymous(record: Record) -> dict[str, dict[str, Any]] | None:
+    """Docker's `Config.Volumes`: the places of volumes that nobody gave a name."""
+    targets = [mount.target for mount in record.mounts if mount.source in record.anonymous_volumes]
+    return {target: {} for target in targets} or None
+
+
+def host_config(spec: ContainerSpec) -> dict[str, Any]:
+    """Docker's `HostConfig`: what was asked for, by the flag that can say it."""
+    binds = [mount for mount in spec.mounts if _is_plain(mount)]
+    others = [m for m in spec.mounts if m.kind != "tmpfs" and m.source and not _is_plain(m)]
+    memory = [mount for mount in spec.mounts if mount.kind == "tmpfs"]
+    return {
+        "Binds": [_bind(mount) for mount in binds] or None,
+        **({"Mounts": [_asked(mount) for mount in others]} if others else {}),
+        **({"Tmpfs": {one.target: ",".join(one.options) for one in memory}} if memory else {}),
+        "VolumesFrom": list(spec.volumes_from) or None,
+        "VolumeDriver": "",
+    }
+
+
+def _is_plain(mount: Mount) -> bool:
+    """Whether `-v` can say it: the rest is of `--mount`."""
+    if mount.kind == "bind":
+        return mount.create_source
+    is_special = mount.subpath or mount.driver_options or mount.labels
+    return mount.kind == "volume" and bool(mount.source) and not is_special
+
+
+def _bind(mount: Mount) -> str:
+    words = mount.options or (("ro",) if mount.read_only else ())
+    return ":".join([mount.source, mount.target, *([",".join(words)] if words else [])])
+
+
+def _asked(mount: Mount) -> dict[str, Any]:
+    found: dict[str, Any] = {"Type": mount.kind, "Source": mount.source, "Target": mount.target}
+    if mount.read_only and mount.kind != "image":
+        found["ReadOnly"] = True
+    options = {"bind": _bind_options, "volume": _volume_options, "image": _image_options}
+    if more := options[mount.kind](mount):
+        found[f"{mount.kind.capitalize()}Options"] = more
+    return found
+
+
+def _bind_options(mount: Mount) -> dict[str, Any]:
+    propagation = {"Propagation": mount.propagation} if mount.propagation != "rprivate" else {}
+    recursive = {} if mount.recursive else {"NonRecursive": True}
+    writable = {} if mount.submounts_read_only else {"ReadOnlyNonRecursive": True}
+    return {**propagation, **recursive, **writable}
+
+
+def _volume_options(mount: Mount) -> dict[str, Any]:
+    driver = {"Name": mount.driver, "Options": dict(mount.driver_options)}
+    return {
+        **({} if mount.copy_up else {"NoCopy": True}),
+        **({"Labels": dict(mount.labels)} if mount.labels else {}),
+        **({"DriverConfig": driver} if mount.driver_options else {}),
+        **_image_options(mount),
+    }
+
+
+def _image_options(mount: Mount) -> dict[str, Any]:
+    return {"Subpath": mount.subpath} if mount.subpath else {}

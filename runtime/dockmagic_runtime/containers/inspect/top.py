@@ -1,0 +1,33 @@
+"""`top`: the processes of a container, by the numbers that the host gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dockmagic_runtime.cgroups import Cgroups
+from dockmagic_runtime.containers.events.journal import events_of
+from dockmagic_runtime.containers.inspect import ps_columns
+from dockmagic_runtime.containers.inspect.processes import read_process
+from dockmagic_runtime.containers.record import Record
+from dockmagic_runtime.containers.store import Registry
+from dockmagic_runtime.errors import Conflict, InvalidInput
+from dockmagic_runtime.model.container import ProcessTable, Status
+
+
+def top(registry: Registry, cgroups: Cgroups, record: Record, words: Sequence[str]) -> ProcessTable:
+    """`words` are options of ps(1), by default -ef. Raises Conflict when it does not run."""
+    columns = ps_columns.columns(words or ("-ef",))
+    if "PID" not in [column.heading for column in columns]:
+        raise InvalidInput("Couldn't find PID field in ps output")
+    status = Status(registry.state(record.id).status)
+    if status is Status.RESTARTING:
+        raise Conflict(f"Container {record.id} is restarting, wait until the container is running")
+    if not status.is_alive:
+        raise Conflict(f"container {record.id} is not running")
+    pids = sorted(cgroups.at(registry.cgroup_parent(record), record.id).pids())
+    events_of(registry, record).tell("top")
+    processes = [info for pid in pids if (info := read_process(pid)) is not None]
+    return ProcessTable(
+        titles=tuple(column.heading for column in columns),
+        processes=tuple(tuple(column.text(process) for column in columns) for process in processes),
+    )

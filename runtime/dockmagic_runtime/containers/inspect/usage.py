@@ -1,0 +1,43 @@
+"""`system df`: what images, containers, volumes and the build cache take."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from dockmagic_runtime.containers.inspect.sizes import writable_size
+from dockmagic_runtime.containers.store import Registry, describe
+from dockmagic_runtime.images import prune as images_usage
+from dockmagic_runtime.images.store import ImageStore
+from dockmagic_runtime.model.usage import CacheUsage, ContainerUsage, DiskUsage, VolumeUsage
+from dockmagic_runtime.volumes.store import VolumeStore
+
+
+def disk_usage(
+    registry: Registry,
+    images: ImageStore,
+    volumes: VolumeStore,
+    build_cache: tuple[CacheUsage, ...],
+) -> DiskUsage:
+    records = registry.all()
+    counts = Counter(record.image_id for record, _ in records)
+    layers, found = images_usage.usage(registry.database, images, counts)
+    links = volumes.users()
+    return DiskUsage(
+        layers=layers,
+        images=found,
+        containers=tuple(
+            ContainerUsage(
+                container=describe(record, now),
+                size=writable_size(f"{registry.directory(record.id)}/upper"),
+                volumes=len({m.source for m in record.mounts if m.kind == "volume"}),
+            )
+            for record, now in records
+        ),
+        volumes=tuple(
+            VolumeUsage(
+                volume=volume, size=volumes.size(volume.name), links=len(links.get(volume.name, ()))
+            )
+            for volume in volumes.find()
+        ),
+        build_cache=build_cache,
+    )

@@ -1,0 +1,1 @@
+"""The lifecycle of a container, one module for each verb, and crash recovery."""

@@ -1,0 +1,43 @@
+"""`attach`: join the streams of a container that runs, from now on."""
+
+from __future__ import annotations
+
+from dockmagic_runtime.containers.events.journal import events_of
+from dockmagic_runtime.containers.record import Record
+from dockmagic_runtime.containers.store import Registry
+from dockmagic_runtime.errors import Conflict
+from dockmagic_runtime.model.container import Status
+from dockmagic_runtime.supervisor.engine_client import Process
+
+
+def attach(registry: Registry, record: Record) -> Process:
+    """Any number may be attached; what was written before is in the log. Raises Conflict."""
+    try:
+        process = registry.connect(record.id)
+    except Conflict as error:
+        raise Conflict("You cannot attach to a stopped container, start it first") from error
+    process.await_attached()
+    process.successor = lambda: attached_again(registry, record)
+    events_of(registry, record).tell("attach")
+    return process
+
+
+def attached_again(registry: Registry, record: Record) -> Process | None:
+    """Its supervisor was killed: attached to the next one, unless it is over."""
+    while (process := rejoined(registry, record)) is not None:
+        try:
+            return process.await_attached()
+        except Conflict:
+            if not process.was_lost:  # we were not still in the queue of the one that was killed
+                return None  # it has ended or was paused meanwhile
+    return None
+
+
+def rejoined(registry: Registry, record: Record) -> Process | None:
+    """A connection to who follows its supervisor, which was killed; None when it is over."""
+    if not Status(registry.state(record.id).status).is_alive:
+        return None
+    try:
+        return registry.connect(record.id)
+    except Conflict:
+        return None  # it has just ended

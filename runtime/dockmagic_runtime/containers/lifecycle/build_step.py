@@ -1,0 +1,136 @@
+"""A build step's process: a container without a name, a row, a log or a state file."""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+import time
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from typing import Protocol
+
+from dockmagic_runtime.containers.lifecycle.start import Starter
+from dockmagic_runtime.containers.network.endpoints import attachments
+from dockmagic_runtime.containers.record import Record
+from dockmagic_runtime.linux.remove_tree import remove_tree
+from dockmagic_runtime.model.container import ContainerSpec, Resources
+from dockmagic_runtime.sandbox.operation import Operation
+from dockmagic_runtime.supervisor.request import LaunchRequest
+
+HOSTNAME = "buildkitsandbox"  # what RUN sees with Docker
+
+
+OnCancel = Callable[[Callable[[], None]], AbstractContextManager[None]]
+
+
+class StepProcess(Protocol):
+    """One RUN, as the builder describes it (`builder.ports.StepProcess`)."""
+
+    @property
+    def argv(self) -> tuple[str, ...]: ...
+    @property
+    def env(self) -> tuple[str, ...]: ...
+    @property
+    def working_dir(self) -> str: ...
+    @property
+    def user(self) -> str: ...
+    @property
+    def layers(self) -> tuple[str, ...]: ...
+    @property
+    def upper(self) -> str: ...
+    @property
+    def work(self) -> str: ...
+    @property
+    def network(self) -> str: ...
+    @property
+    def shm_size(self) -> int: ...
+    @property
+    def mounts(self) -> tuple[Operation, ...]: ...
+    @property
+    def privileged(self) -> bool: ...
+    @property
+    def add_hosts(self) -> tuple[str, ...]: ...
+    @property
+    def resources(self) -> Resources: ...
+    @property
+    def ulimits(self) -> dict[str, tuple[int, int]]: ...
+    @property
+    def cgroup_parent(self) -> str: ...
+    @property
+    def on_cancel(self) -> OnCancel: ...
+
+
+class StepRunner:
+    def __init__(self, starter: Starter) -> None:
+        self._starter = starter
+
+    def run(self, process: StepProcess) -> Generator[tuple[str, bytes], None, int]:
+        """Run to the end: yields (stream, chunk), returns the exit code.
+
+        Closing the generator kills the process and waits for it. Raises StartFailed.
+        """
+        starter, record = self._starter, _record(process)
+        record = replace(record, networks=attachments(starter.networks, record.spec))
+        etc = tempfile.mkdtemp(prefix="step-", dir=starter.area.scratch)
+        try:
+            connection = starter.connect(record)
+            plan = starter.plan(
+                record,
+                connection,
+                upper=process.upper,
+                work=process.work,
+                etc=etc,
+                step_mounts=process.mounts,
+            )
+            request = LaunchRequest(
+                id=record.id,
+                plan=plan,
+                run=starter.registry.run(record.id),
+                owned=True,
+                attached=True,
+            )
+            running = starter.launcher.launch(request)
+            try:
+                running.await_start()
+                starter.networks.settle(record.id)
+                with process.on_cancel(lambda: running.signal("KILL")):
+                    yield from running.output()
+                return running.wait()
+            finally:
+                running.abort()
+        finally:
+            if record.attachments:
+                starter.networks.release(record.id)
+            remove_tree(etc)
+
+
+def _record(process: StepProcess) -> Record:
+    return Record(
+        id=secrets.token_hex(32),
+        name="",
+        image_id="",
+        created=time.time(),
+        spec=ContainerSpec(
+            image="",
+            network=process.network,
+            shm_size=process.shm_size,
+            auto_remove=True,
+            privileged=process.privileged,
+            extra_hosts=process.add_hosts,
+            resources=process.resources,
+            ulimits=process.ulimits,
+            cgroup_parent=process.cgroup_parent,
+        ),
+        entrypoint=(),
+        command=process.argv,
+        env=process.env,
+        working_dir=process.working_dir,
+        user=process.user,
+        hostname=HOSTNAME,
+        stop_signal="",
+        labels={},
+        exposed=(),
+        mounts=(),
+        layers=process.layers,
+    )

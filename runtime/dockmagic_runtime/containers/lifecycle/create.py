@@ -1,0 +1,131 @@
+"""`create`: a name, a directory with the writable layer, a row. No address yet: that is `start`."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from dockmagic_runtime.containers.events.journal import events_of
+from dockmagic_runtime.containers.lifecycle import links, mounts, names
+from dockmagic_runtime.containers.lifecycle.start import Starter
+from dockmagic_runtime.containers.network.endpoints import attachments
+from dockmagic_runtime.containers.plan import health
+from dockmagic_runtime.containers.record import Record, command_line, environment, exposed_ports
+from dockmagic_runtime.containers.store import Registry
+from dockmagic_runtime.errors import Conflict, InvalidInput
+from dockmagic_runtime.model.container import ContainerSpec
+from dockmagic_runtime.model.image import Image
+from dockmagic_runtime.sandbox import limits
+from dockmagic_runtime.supervisor.log import log_options
+
+
+def create(
+    starter: Starter, spec: ContainerSpec, image: Image, find_image: Callable[[str], Image]
+) -> Record:
+    """The new container. Raises Conflict for a name in use, InvalidInput for what cannot be."""
+    log_options(spec.log_driver, spec.log_options)
+    limits.check(spec.resources, cpus=os.cpu_count() or 1)
+    if spec.auto_remove and spec.restart.name != "no":
+        raise InvalidInput("conflicting options: cannot specify both --restart and --rm")
+    registry, volumes = starter.registry, starter.volumes
+    spec = _with_ids(registry, spec)
+    linked, networks = links.for_new(registry, spec, attachments(starter.networks, spec))
+    container_id = secrets.token_hex(32)
+    hostname = spec.hostname or _hostname(registry, spec.network) or container_id[:12]
+    record = replace(_record(container_id, hostname, spec, image), networks=networks, links=linked)
+    if record.name and (spec.mounts or image.config.volumes):
+        with registry.database.transaction() as connection:  # before anything is copied
+            registry.require_free(connection, record.name)
+    with mounts.attached(registry, volumes, spec, image, find_image) as found:
+        if found.volumes:
+            mounts.fill(volumes, found.mounts, starter.lowers(record.layers), starter.rootfs)
+        return _add(registry, _with_mounts(record, found))
+
+
+def _with_ids(registry: Registry, spec: ContainerSpec) -> ContainerSpec:
+    """Whose namespaces are shared is told by the id from now on: names change hands."""
+    modes = {"network": spec.network, "ipc_mode": spec.ipc_mode, "pid_mode": spec.pid_mode}
+    found = {
+        field: f"container:{registry.find(mode.removeprefix('container:')).id}"
+        for field, mode in modes.items()
+        if mode.startswith("container:")
+    }
+    return replace(spec, **found) if found else spec  # type: ignore[arg-type]
+
+
+def _with_mounts(record: Record, found: mounts.Attachments) -> Record:
+    return replace(
+        record,
+        mounts=found.mounts,
+        anonymous_volumes=tuple(sorted(found.anonymous)),
+        mounted_images=found.images,
+    )
+
+
+def _add(registry: Registry, record: Record) -> Record:
+    directory = registry.directory(record.id)
+    try:
+        # inside the transaction: a directory without a row is then always a dead process's
+        with registry.database.transaction() as connection:
+            record = Record.decode(_named(registry, record).encode())  # as every later start has it
+            _make_directories(directory)
+            registry.add(connection, record)
+    except BaseException:
+        shutil.rmtree(directory, ignore_errors=True)
+        raise
+    events_of(registry, record).tell("create")
+    return record
+
+
+def _hostname(registry: Registry, network: str) -> str:
+    """Of whom the network is shared with; empty when it is with nobody."""
+    if network == "host":
+        return socket.gethostname()
+    _, is_shared, other = network.partition("container:")
+    return registry.find(other).hostname if is_shared else ""
+
+
+def _record(container_id: str, hostname: str, spec: ContainerSpec, image: Image) -> Record:
+    entrypoint, command = command_line(spec, image)
+    config = image.config
+    return Record(
+        id=container_id,
+        name=spec.name,
+        image_id=image.id,
+        created=time.time(),
+        spec=spec,
+        entrypoint=entrypoint,
+        command=command,
+        env=environment(spec, image),
+        working_dir=spec.working_dir or config.working_dir or "/",
+        user=spec.user or config.user,
+        hostname=hostname,
+        stop_signal=spec.stop_signal or config.stop_signal or "SIGTERM",
+        labels={**config.labels, **spec.labels},
+        exposed=exposed_ports(spec, image),
+        mounts=(),
+        layers=tuple(reversed(image.chain_ids)),
+        health=health.merged(spec.health, config.healthcheck),
+        shell=config.shell or (),
+    )
+
+
+def _named(registry: Registry, record: Record) -> Record:
+    if record.name:
+        return record
+    for attempt in range(100):
+        name = names.suggest(attempt)
+        if registry.database.row("SELECT 1 FROM containers WHERE name = ?", name) is None:
+            return replace(record, name=name)
+    raise Conflict("no free name was found in a hundred tries", hint="give one with --name")
+
+
+def _make_directories(directory: str) -> None:
+    os.mkdir(directory, 0o700)
+    for name, mode in (("upper", 0o755), ("work", 0o700)):
+        os.mkdir(f"{directory}/{name}", mode)

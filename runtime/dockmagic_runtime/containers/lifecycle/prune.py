@@ -1,0 +1,62 @@
+"""`container prune`: all that do not run. `image prune`: all that nobody needs."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from dockmagic_runtime.containers.inspect.sizes import writable_size
+from dockmagic_runtime.containers.lifecycle.remove import remove
+from dockmagic_runtime.containers.ps.filters import PRUNE, Filters, boolean, check, prunable
+from dockmagic_runtime.containers.store import Registry
+from dockmagic_runtime.errors import Conflict, NotFound
+from dockmagic_runtime.images import prune as unused
+from dockmagic_runtime.images.layers import LayerStore
+from dockmagic_runtime.images.store import ImageStore
+from dockmagic_runtime.model.container import Status
+from dockmagic_runtime.model.docker_event import Event
+from dockmagic_runtime.model.usage import Pruned
+from dockmagic_runtime.store.events import emit
+from dockmagic_runtime.volumes.store import VolumeStore
+
+_IMAGES: Final = PRUNE | {"dangling"}
+
+
+def prune(registry: Registry, volumes: VolumeStore, filters: Filters) -> Pruned:
+    """Remove them; their volumes stay. Filters: until, label, label!. Raises InvalidInput."""
+    check(filters, PRUNE)
+    wanted = prunable(filters)
+    removed: list[str] = []
+    reclaimed = 0
+    for record, now in registry.all():
+        if Status(now.status).is_alive or not wanted(record.created, record.labels):
+            continue
+        size = writable_size(f"{registry.directory(record.id)}/upper")
+        try:
+            remove(registry, volumes, record, force=False, with_volumes=False)
+        except (Conflict, NotFound):
+            continue  # it was started, or removed, since the list was made
+        removed.append(record.id)
+        reclaimed += size
+    _tell(str(registry.area.root), "container", reclaimed)
+    return Pruned(removed=tuple(removed), reclaimed=reclaimed)
+
+
+def _tell(root: str, kind: str, reclaimed: int) -> None:
+    emit(root, Event(type=kind, action="prune", id="", attributes={"reclaimed": str(reclaimed)}))
+
+
+def prune_images(
+    registry: Registry, images: ImageStore, layers: LayerStore, filters: Filters
+) -> Pruned:
+    """Remove images that no container is of. Filters: dangling (true), until, label, label!."""
+    check(filters, _IMAGES)
+    dangling = filters.get("dangling", ())
+    pruned = unused.prune(
+        images,
+        layers,
+        used={record.image_id for record, _ in registry.all()},
+        dangling_only=boolean("dangling", dangling) if dangling else True,
+        wanted=prunable(filters),
+    )
+    _tell(str(registry.area.root), "image", pruned.reclaimed)
+    return pruned

@@ -1,0 +1,53 @@
+"""`rm`, and the clean-up after supervisors that were killed."""
+
+from __future__ import annotations
+
+import os
+
+from dockmagic_runtime.containers.events.journal import events_of
+from dockmagic_runtime.containers.lifecycle.stop import kill
+from dockmagic_runtime.containers.record import Record
+from dockmagic_runtime.containers.store import Registry
+from dockmagic_runtime.errors import Conflict
+from dockmagic_runtime.linux.remove_tree import remove_tree
+from dockmagic_runtime.model.container import Status
+from dockmagic_runtime.volumes.store import VolumeStore
+
+
+def remove(
+    registry: Registry, volumes: VolumeStore, record: Record, *, force: bool, with_volumes: bool
+) -> None:
+    """Remove the container. Raises Conflict when it is alive and `force` is not given."""
+    status = Status(registry.state(record.id).status)
+    if status.is_alive and not force:
+        raise Conflict(
+            f'cannot remove container "/{record.name}": container is {status}: '
+            "stop the container before removing or force remove"
+        )
+    if status.is_alive:
+        try:
+            kill(registry, record, "KILL")
+        except Conflict:
+            pass  # it ended by itself between the look and the signal
+    if discard(registry, record.id):
+        events_of(registry, record).tell("destroy")
+    if with_volumes:
+        volumes.remove_unused(record.anonymous_volumes)
+
+
+def discard(registry: Registry, container_id: str) -> bool:
+    """Take directory and row away. The directory vanishes in one step, by a rename.
+
+    Whether it was there: if not, a supervisor's --rm was quicker.
+    """
+    directory = registry.directory(container_id)
+    trash = f"{registry.area.scratch}/{container_id}"
+    try:
+        os.rename(directory, trash)
+        was_there = True
+    except FileNotFoundError:
+        was_there = False
+    if was_there:
+        remove_tree(trash)
+    registry.forget(container_id)
+    return was_there

@@ -1,0 +1,55 @@
+"""`rename`."""
+
+from __future__ import annotations
+
+import os
+import threading
+from dataclasses import replace
+
+from dockmagic_runtime.containers.events.journal import events_of
+from dockmagic_runtime.containers.lifecycle import links
+from dockmagic_runtime.containers.record import Record
+from dockmagic_runtime.containers.store import Registry
+from dockmagic_runtime.errors import InvalidInput
+from dockmagic_runtime.model.container import ContainerSpec, Status
+from dockmagic_runtime.network import endpoints
+
+
+def rename(registry: Registry, record: Record, new_name: str) -> None:
+    """Give the container another name. Raises Conflict, InvalidInput."""
+    wanted = new_name.removeprefix("/")
+    if not wanted:
+        raise InvalidInput("new name cannot be empty")
+    ContainerSpec(image=record.spec.image, name=wanted)  # the same rule as for --name
+    if wanted == record.name:
+        raise InvalidInput("Renaming a container with the same name as its current name")
+    with registry.database.transaction() as connection:
+        registry.require_free(connection, wanted)
+        connection.execute(
+            "UPDATE containers SET name = ?, spec = ? WHERE id = ?",
+            (wanted, replace(record, name=wanted).encode(), record.id),
+        )
+    links.renamed(registry, record.id, wanted)
+    _note(registry.directory(record.id), wanted)
+    _tell_networks(registry, record, wanted)
+    events_of(registry, record).tell("rename", oldName=f"/{record.name}")
+
+
+def _tell_networks(registry: Registry, record: Record, name: str) -> None:
+    """Those that it is on now list it by its name."""
+    networks = str(registry.area.networks)
+    for network_id, known in endpoints.of_container(networks, record.id):
+        endpoints.write(networks, network_id, record.id, replace(known, name=name))
+        if not Status(registry.last_state(record.id).status).is_alive:  # it has just ended
+            endpoints.remove(networks, network_id, record.id)
+
+
+def _note(directory: str, name: str) -> None:
+    """For the supervisor, which has the name that the container was started with."""
+    temporary = f"{directory}/name.{os.getpid()}.{threading.get_ident()}"
+    try:
+        with open(temporary, "w", encoding="utf-8") as stream:
+            stream.write(name)
+        os.rename(temporary, f"{directory}/name")
+    except FileNotFoundError:
+        pass  # a container of --rm that has just ended

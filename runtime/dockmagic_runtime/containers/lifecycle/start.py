@@ -1,0 +1,346 @@
+"""`start`: lease, files, plan, launcher. Everything that is made here is undone if it fails."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dockmagic_runtime.cgroups import Cgroups
+from dockmagic_runtime.containers.events.journal import events_of
+from dockmagic_runtime.containers.lifecycle import links
+from dockmagic_runtime.containers.lifecycle.attach import attached_again
+from dockmagic_runtime.containers.plan import etc_files as etc_files
+from dockmagic_runtime.containers.plan import explain, init, init_layer
+from dockmagic_runtime.containers.plan.health import check_for
+from dockmagic_runtime.containers.plan.inputs import Surroundings
+from dockmagic_runtime.containers.plan.plan import plan
+from dockmagic_runtime.containers.record import Record
+from dockmagic_runtime.containers.store import Registry
+from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound
+from dockmagic_runtime.images.layers import LayerStore
+from dockmagic_runtime.linux.processes import start_of
+from dockmagic_runtime.model.container import PortMapping, Status
+from dockmagic_runtime.network.networks import Networks
+from dockmagic_runtime.network.plan import Connection, Guest
+from dockmagic_runtime.sandbox.operation import Operation
+from dockmagic_runtime.sandbox.plan import SandboxPlan
+from dockmagic_runtime.store import locks
+from dockmagic_runtime.store.container_events import ContainerEvents
+from dockmagic_runtime.store.data_root import Area
+from dockmagic_runtime.supervisor.engine_client import Launcher, Process
+from dockmagic_runtime.supervisor.request import LaunchRequest
+from dockmagic_runtime.supervisor.shared_namespaces import Joined
+from dockmagic_runtime.volumes.store import VolumeStore
+
+
+@dataclass(frozen=True, slots=True)
+class Starter:
+    """The rooms that a start joins."""
+
+    area: Area
+    registry: Registry
+    layers: LayerStore
+    volumes: VolumeStore
+    networks: Networks
+    launcher: Launcher
+    cgroups: Cgroups
+
+    def start(self, record: Record, *, owned: bool, attached: bool | None = None) -> Process:
+        """Start it, and be attached from the first byte if `attached` (as `owned`, if not said).
+
+        `owned`: the container ends with this process. Raises Conflict when it is alive already.
+        """
+        attached = owned if attached is None else attached
+        now = self.registry.state(record.id)
+        status, was_started = Status(now.status), bool(now.started)
+        if not status.can_start:
+            raise Conflict(f"container {record.name} is already {status}")
+        linked = links.linked(self.registry, record)  # first: it may be refused
+        record = self._told_of(record, linked)
+        connection = self.connect(record)
+        events = events_of(self.registry, record, connection.networks if connection else ())
+        if attached:
+            events.tell("attach")
+        events.connected()
+        try:
+            request = self._request(record, connection, events, owned=owned)
+            request = replace(request, attached=attached)
+            # nobody else may have the writable layer mounted (see `containers.tree`)
+            with locks.held(f"{self.registry.directory(record.id)}/tree.lock"):
+                process = self.launcher.launch(request).await_start()
+        except BaseException:
+            self.networks.release(record.id)
+            events.disconnected()
+            raise
+        if not (owned and record.spec.auto_remove):  # that one is over before anybody can ask
+            explain.remember(self.registry.directory(record.id), request.plan, process.trace)
+        self.networks.settle(record.id)  # from now on the supervisor's lock keeps the lease
+        if was_started and connection is not None:
+            links.follow(self.registry, record, connection.address_on("bridge"))
+        process.on_exit = lambda: self.conclude(record)
+        if not owned:
+            process.successor = lambda: attached_again(self.registry, record)
+        return process
+
+    def _told_of(self, record: Record, linked: Sequence[links.Linked]) -> Record:
+        """With the variables of `--link`, which are those of this start for `exec` too."""
+        if not record.links:
+            return record
+        told = replace(record, env=links.environment(linked, record.env))
+        links.remember(self.registry.directory(record.id), told.env)
+        return told
+
+    def conclude(self, record: Record) -> None:
+        """After the end: give the address back, and forget a container of `--rm`.
+
+        Whoever sees the end does it; when nobody is there, the next engine does.
+        """
+        if record.spec.auto_remove:
+            self.registry.forget(record.id)
+        else:
+            self.networks.release(record.id)
+
+    def connect(self, record: Record) -> Connection | None:
+        """A lease and the network's part of the plan; None where there is nothing to connect."""
+        mode = record.spec.network
+        if mode == "host" or mode.startswith("container:"):
+            return None
+        if record.attachments:
+            guest = self.guest(record)
+            return self.networks.connect(guest, published_ports(record), record.attachments)
+        return self.networks.isolate()
+
+    def guest(self, record: Record) -> Guest:
+        return Guest(
+            id=record.id,
+            name=record.name,
+            hostname=record.hostname,
+            directory=self.registry.directory(record.id),
+            servers=record.spec.dns,
+            local_only=any(
+                one.startswith("ndots:") and one != "ndots:0" for one in record.spec.dns_options
+            ),
+        )
+
+    def request_again(self, record: Record, connection: Connection | None) -> LaunchRequest:
+        """For the next start of a container that runs: it may be on other networks by now."""
+        events = events_of(self.registry, record, connection.networks if connection else ())
+        told = links.remembered(self.registry.directory(record.id)) if record.links else ()
+        record = replace(record, env=told or record.env)
+        return self._request(record, connection, events, is_running=True)
+
+    def _request(
+        self,
+        record: Record,
+        connection: Connection | None,
+        events: ContainerEvents,
+        *,
+        owned: bool = False,
+        is_running: bool = False,
+    ) -> LaunchRequest:
+        directory = self.registry.directory(record.id)
+        joined = self._found_again(record, is_running=is_running)
+        if not is_running:
+            make_bind_sources(record)
+        etc = self._etc(record)
+        if not is_running and etc == directory:
+            self._write_etc(record, connection, directory)
+        upper, work = f"{directory}/upper", f"{directory}/work"
+        around = self.surroundings(
+            record, connection, upper=upper, work=work, etc=etc, joined=joined
+        )
+        made = plan(record, around)
+        return LaunchRequest(
+            id=record.id,
+            # who ends with the engine ends with who would have to see to that
+            plan=replace(made, process=replace(made.process, tied=owned)),
+            owned=owned,
+            run=self.registry.run(record.id),
+            directory=directory,
+            log=self.registry.log(record.id),
+            log_driver=record.spec.log_driver,
+            log_options=record.spec.log_options,
+            open_stdin=record.spec.open_stdin,
+            auto_remove=record.spec.auto_remove,
+            anonymous_volumes=record.anonymous_volumes,
+            endpoint=connection.endpoint if connection else {},
+            restart=(record.spec.restart.name, record.spec.restart.maximum),
+            health=check_for(record),
+            joined=tuple(joined.values()),
+            watches_memory=record.spec.resources.memory > 0,
+            events=events.to_wire(),
+        )
+
+    def plan(
+        self,
+        record: Record,
+        connection: Connection | None,
+        *,
+        upper: str,
+        work: str,
+        etc: str,
+        step_mounts: tuple[Operation, ...] = (),
+    ) -> SandboxPlan:
+        """The plan of a start with that writable layer; writes Docker's three files to `etc`."""
+        if not record.spec.network.startswith("container:"):
+            self._write_etc(record, connection, etc)
+        around = self.surroundings(
+            record, connection, upper=upper, work=work, etc=etc, joined=self._found_again(record)
+        )
+        return plan(record, replace(around, step_mounts=step_mounts))
+
+    def surroundings(
+        self,
+        record: Record,
+        connection: Connection | None,
+        *,
+        upper: str,
+        work: str,
+        etc: str,
+        joined: Mapping[str, Joined],
+    ) -> Surroundings:
+        volumes = self._volumes(record)
+        return Surroundings(
+            lowers=self.lowers(record.layers),
+            upper=upper,
+            work=work,
+            rootfs=self.rootfs,
+            etc=etc,
+            cgroup_parent=self.registry.cgroup_parent(record),
+            supervisors=self.area.cgroup_parent,
+            cgroup_view=self.cgroups.view(),
+            network=connection.operations if connection else (),
+            joined={kind: pid for kind, (_, pid, *_) in joined.items()},
+            sources=volumes["sources"],
+            devices=volumes["devices"],
+            peers=volumes["peers"],
+            images={
+                target: tuple(map(self.layers.path, chains))
+                for target, chains in record.mounted_images.items()
+            },
+            processors=os.cpu_count() or 1,
+            init=init.find() if record.spec.init else "",
+        )
+
+    def _volumes(self, record: Record) -> dict[str, dict[str, Any]]:
+        """Where the volumes' data are, and what is mounted for those with driver options."""
+        sources, devices, peers = {}, {}, {}
+        for mount in record.mounts:
+            if mount.kind == "volume":
+                volume = self.volumes.create(mount.source)
+                sources[mount.target] = volume.mountpoint
+                if (device := self.volumes.device(volume)) is not None:
+                    devices[mount.target] = device
+                    if device.fstype == "tmpfs" and (peer := self._peer(record, mount.source)):
+                        peers[mount.target] = peer
+        return {"sources": sources, "devices": devices, "peers": peers}
+
+    def _peer(self, record: Record, volume: str) -> tuple[int, int, str] | None:
+        """A container that runs with the volume: its process, when that began, and the path."""
+        for container_id in self.volumes.users().get(volume, []):
+            if container_id == record.id or not (pid := self.registry.state(container_id).pid):
+                continue
+            try:
+                mounts = self.registry.find(container_id).mounts
+            except NotFound:
+                continue  # it has just ended
+            for mount in mounts:
+                if mount.source == volume and not mount.subpath:
+                    return pid, start_of(pid), mount.target
+        return None
+
+    @property
+    def rootfs(self) -> str:
+        """An empty directory that every container mounts its root on, each in its own namespace."""
+        path = f"{self.area.root}/rootfs"
+        os.makedirs(path, 0o700, exist_ok=True)
+        return path
+
+    def lowers(self, layers: tuple[str, ...]) -> tuple[str, ...]:
+        """Overlay's lower directories, topmost first: the init layer, then the image's."""
+        paths = [self.layers.path(chain) for chain in layers]
+        top = layers[0].removeprefix("sha256:") if layers else "scratch"
+        init = init_layer.ensure(f"{self.area.layers}/{top}-init", paths, str(self.area.scratch))
+        return (init, *paths)
+
+    def _etc(self, record: Record) -> str:
+        """Where its three files are: with another's network they are the other's, while it is
+        there; who has outlived the other keeps them, and will never be started like that again."""
+        while record.spec.network.startswith("container:"):
+            try:
+                record = self.registry.find(record.spec.network.removeprefix("container:"))
+            except NotFound:
+                break
+        return self.registry.directory(record.id)
+
+    def _write_etc(self, record: Record, connection: Connection | None, directory: str) -> None:
+        spec = record.spec
+        files = {
+            "hostname": f"{record.hostname}\n",
+            "hosts": self.networks.hosts(
+                record.hostname,
+                spec,
+                connection,
+                [one.hosts_line for one in links.linked(self.registry, record)],
+            ),
+            "resolv.conf": self.networks.resolv_conf(spec, has_names=record.has_names),
+        }
+        etc_files.write(directory, files)
+
+    def _found_again(self, record: Record, *, is_running: bool = False) -> dict[str, Joined]:
+        """Whose namespaces are shared, by "net", "pid" and "ipc": for the supervisor too, who has
+        to find the others again when it restarts the program.
+
+        Raises NotFound, and Conflict for one that does not run. But one that runs has them, also
+        when the other has ended: then the pid is a number that is nobody's.
+        """
+        spec = record.spec
+        modes = {"net": spec.network, "pid": spec.pid_mode, "ipc": spec.ipc_mode}
+        return {
+            kind: self._shared(mode.removeprefix("container:"), kind, is_running=is_running)
+            for kind, mode in modes.items()
+            if mode.startswith("container:")
+        }
+
+    def _shared(self, other: str, kind: str, *, is_running: bool) -> Joined:
+        registry, (what, nobody) = self.registry, _JOINED[kind]
+        try:
+            target = registry.find(other).id
+            pid = registry.state(target).pid
+        except NotFound:
+            if not is_running:
+                raise
+            target, pid = other, 0
+        if not pid and not is_running:
+            raise Conflict(f"cannot join {what} of a non running container: {target}")
+        return what, pid or nobody, target, registry.directory(target), registry.run(target)
+
+
+_JOINED = {"net": ("network", -1), "pid": ("PID", -2), "ipc": ("IPC", -3)}
+
+
+def make_bind_sources(record: Record) -> None:
+    """`-v` makes the host directory that is missing."""
+    for mount in record.mounts:
+        if mount.kind == "bind" and mount.create_source and not os.path.exists(mount.source):
+            try:
+                os.makedirs(mount.source, exist_ok=True)
+            except OSError as error:
+                raise InvalidInput(
+                    f"error while creating mount source path '{mount.source}': "
+                    f"mkdir {error.filename}: {os.strerror(error.errno or 0).lower()}"
+                ) from error
+
+
+def published_ports(record: Record) -> tuple[PortMapping, ...]:
+    """`-p`, and with `-P` a free host port for everything exposed that has none."""
+    ports = list(record.spec.ports)
+    taken = {(port.container_port, port.protocol) for port in ports}
+    if record.spec.publish_all:
+        for text in record.exposed:
+            number, _, protocol = text.partition("/")
+            if (int(number), protocol) not in taken:
+                ports.append(PortMapping(container_port=int(number), protocol=protocol))
+    return tuple(ports)

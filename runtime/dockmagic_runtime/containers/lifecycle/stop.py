@@ -1,0 +1,89 @@
+"""`stop`, `kill`, `wait`, `pause` and `unpause`: words with the supervisor."""
+
+from __future__ import annotations
+
+from dockmagic_runtime.containers.events.journal import events_of
+from dockmagic_runtime.containers.lifecycle.attach import rejoined
+from dockmagic_runtime.containers.record import Record
+from dockmagic_runtime.containers.store import Registry
+from dockmagic_runtime.errors import Conflict
+from dockmagic_runtime.model.container import Status
+from dockmagic_runtime.supervisor.engine_client import signal_number
+
+DEFAULT_GRACE = 10.0  # seconds; docker stop
+
+
+def stop(
+    registry: Registry,
+    record: Record,
+    *,
+    timeout: float | None = None,
+    signal: str = "",
+    keep: bool = False,
+) -> None:
+    """Ask, wait, then kill. Does nothing to a container that does not run.
+
+    `timeout` is in seconds; negative waits for ever. `keep`: a container of --rm stays.
+    """
+    if not Status(registry.state(record.id).status).is_alive:
+        return
+    name = signal or record.stop_signal
+    signal_number(name)  # a signal that does not exist is the caller's mistake, alive or not
+    grace = timeout if timeout is not None else record.spec.stop_timeout
+    patience = DEFAULT_GRACE if grace is None else grace
+    try:
+        process = registry.connect(record.id)
+    except Conflict:
+        return  # it has ended meanwhile
+    try:
+        process.stop(name, None if patience < 0 else patience, keep=keep)
+    finally:
+        process.close()
+    if process.was_lost:  # its supervisor was killed: the next one has not been asked
+        stop(registry, record, timeout=timeout, signal=signal, keep=keep)
+    else:
+        events_of(registry, record).tell("stop")
+
+
+def kill(registry: Registry, record: Record, signal: str) -> None:
+    """Send a signal to pid 1. Raises Conflict when the container does not run."""
+    number = signal_number(signal)
+    try:
+        process = registry.connect(record.id)
+    except Conflict as error:
+        raise Conflict(f"Cannot kill container: {record.name}: {error.message}") from error
+    try:
+        process.request("signal", number=number)
+        if number == signal_number("KILL"):
+            process.wait()
+    except Conflict:
+        if not process.was_lost:
+            raise
+    finally:
+        process.close()
+    if process.was_lost and Status(registry.state(record.id).status).is_alive:
+        kill(registry, record, signal)  # the next supervisor has not been asked
+
+
+def wait(registry: Registry, record: Record) -> int:
+    """Block until the container does not run; its exit code."""
+    try:
+        process = registry.connect(record.id)
+    except Conflict:
+        return registry.state(record.id).exit_code
+    process.successor = lambda: rejoined(registry, record)
+    try:
+        code = process.wait()
+    finally:
+        process.close()
+    # a supervisor that was about to leave when we came has written its last state before
+    return registry.state(record.id).exit_code if process.was_lost else code
+
+
+def set_paused(registry: Registry, record: Record, *, paused: bool) -> None:
+    """Freeze or thaw all processes of the container."""
+    process = registry.connect(record.id)
+    try:
+        process.request("pause" if paused else "unpause")
+    finally:
+        process.close()

@@ -1,0 +1,88 @@
+"""`update`: other limits and another restart policy for a container, running or not."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import fields, replace
+
+from dockmagic_runtime.containers.events.journal import events_of
+from dockmagic_runtime.containers.lifecycle.start import Starter
+from dockmagic_runtime.containers.record import Record
+from dockmagic_runtime.errors import Conflict, InvalidInput
+from dockmagic_runtime.model.container import Resources, RestartPolicy, Status
+from dockmagic_runtime.sandbox import limits
+from dockmagic_runtime.sandbox.cgroup_operations import LimitResources
+from dockmagic_runtime.sandbox.operation import to_wire
+
+
+def update(
+    starter: Starter, record: Record, asked: Resources, restart: RestartPolicy | None
+) -> tuple[str, ...]:
+    """Change what is asked for and leave the rest; Docker's warnings. Raises InvalidInput,
+    Conflict, and Unsupported for a limit that this host cannot give."""
+    changed = merged(record.spec.resources, asked)
+    if restart is not None and restart.name != "no" and record.spec.auto_remove:
+        raise Conflict(
+            "Restart policy cannot be updated because AutoRemove is enabled for the container"
+        )
+    limits.check(changed, cpus=os.cpu_count() or 1)
+    warnings: tuple[str, ...] = ()
+    if Status(starter.registry.state(record.id).status).is_alive:
+        parent = starter.registry.cgroup_parent(record)
+        warnings = starter.cgroups.at(parent, record.id).apply(asked)
+        _tell_supervisor(starter, record, changed, restart)
+    _keep(starter, record, changed, restart)
+    events_of(starter.registry, record).tell("update")
+    return warnings
+
+
+def merged(now: Resources, asked: Resources) -> Resources:
+    """`asked` where it says something, else `now`. Raises InvalidInput in Docker's words."""
+    swap = now.memory_swap or 2 * now.memory
+    if 0 < swap < asked.memory and not asked.memory_swap:
+        raise InvalidInput(
+            "Memory limit should be smaller than already set memoryswap limit, "
+            "update the memoryswap at the same time"
+        )
+    for is_period, name in ((asked.cpu_period, "Period"), (asked.cpu_quota, "Quota")):
+        if is_period and now.nano_cpus:
+            raise InvalidInput(f"CPU {name} cannot be updated as NanoCPUs has already been set")
+    if asked.nano_cpus and (now.cpu_period or now.cpu_quota):
+        which = "Period" if now.cpu_period else "Quota"
+        raise InvalidInput(f"Nano CPUs cannot be updated as CPU {which} has already been set")
+    said = {one.name: getattr(asked, one.name) for one in fields(asked)}
+    return replace(now, **{name: value for name, value in said.items() if value})
+
+
+def _tell_supervisor(
+    starter: Starter, record: Record, changed: Resources, restart: RestartPolicy | None
+) -> None:
+    """It starts the program again with the new limits, and by the new policy."""
+    parent = starter.registry.cgroup_parent(record)
+    operation = LimitResources.of(parent, record.id, changed)
+    try:
+        process = starter.registry.connect(record.id)
+    except Conflict:
+        return  # it has ended meanwhile
+    try:
+        process.request(
+            "update",
+            limits=to_wire((operation,)),
+            restart=(restart.name, restart.maximum) if restart else None,
+        )
+    finally:
+        process.close()
+
+
+def _keep(
+    starter: Starter, record: Record, changed: Resources, restart: RestartPolicy | None
+) -> None:
+    """In the row, as it is now: it may have got another name since `record` was read."""
+    with starter.registry.database.transaction() as connection:
+        row = connection.execute("SELECT spec FROM containers WHERE id = ?", (record.id,))
+        current = Record.decode(row.fetchone()[0])
+        spec = replace(current.spec, resources=changed, restart=restart or current.spec.restart)
+        connection.execute(
+            "UPDATE containers SET spec = ? WHERE id = ?",
+            (replace(current, spec=spec).encode(), record.id),
+        )

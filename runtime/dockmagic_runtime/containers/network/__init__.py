@@ -1,0 +1,1 @@
+"""Containers on networks: connect, disconnect, list, inspect."""

@@ -1,0 +1,213 @@
+"""`network connect` and `disconnect`, of containers that run and of those that do not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+
+from dockmagic_runtime.containers.events.journal import events_of
+from dockmagic_runtime.containers.lifecycle.start import Starter, published_ports
+from dockmagic_runtime.containers.plan import etc_files
+from dockmagic_runtime.containers.record import Record
+from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound
+from dockmagic_runtime.model.container import Status
+from dockmagic_runtime.model.network import Attachment, Network
+from dockmagic_runtime.network.dns import files
+from dockmagic_runtime.network.endpoint_operations import RemoveVeth
+from dockmagic_runtime.network.networks import check_attachment, free_interface, new_endpoint
+from dockmagic_runtime.network.plan import (
+    Endpoint,
+    introduced,
+    plan,
+    plug_in,
+    republished,
+    rerouted,
+    shared,
+    state_fields,
+    told,
+)
+from dockmagic_runtime.sandbox.operation import Operation, to_wire
+from dockmagic_runtime.store import locks
+
+# ------------------------------------------------------------------ connect
+
+
+def connect(starter: Starter, record: Record, network: Network, asked: Attachment) -> None:
+    """Put it on one more network. Raises Conflict, InvalidInput; then nothing has changed."""
+    _check_modes(record, network)
+    attachment = replace(asked, network=network.name, network_id=network.id)
+    check_attachment(network, attachment)
+    with _alone(starter, record):
+        record = starter.registry.find(record.id)
+        is_alive = Status(starter.registry.state(record.id).status).is_alive
+        others = tuple(one for one in record.attachments if one.network != network.name)
+        if is_alive and len(others) < len(record.attachments):
+            raise Conflict(
+                f"endpoint with name {record.name} already exists in network {network.name}"
+            )
+        joined = replace(record, networks=(*others, attachment))
+        _keep(starter, record, joined)
+        if is_alive:
+            try:
+                _plug_in(starter, joined, attachment)
+            except BaseException:
+                starter.networks.release(record.id, network.id)
+                _keep(starter, joined, record)
+                raise
+
+
+def _check_modes(record: Record, network: Network) -> None:
+    mode = record.spec.network
+    if mode.startswith("container:") or (mode == "host" and network.name != "host"):
+        raise InvalidInput(
+            "container sharing network namespace with another container or host cannot be "
+            "connected to any other network"
+        )
+    if "host" in (mode, network.name):
+        raise InvalidInput(
+            "container cannot be disconnected from host network or connected to host network"
+        )
+    if "none" in (mode, network.name):
+        raise InvalidInput(
+            "container cannot be connected to multiple networks with one of the networks in "
+            "private (none) mode"
+        )
+
+
+def _plug_in(starter: Starter, joined: Record, attachment: Attachment) -> None:
+    networks = starter.networks
+    before = _present(starter, joined)
+    if attachment.network == "bridge":
+        networks.default()
+    ((network, lease),) = networks.lease(joined.id, (attachment,))
+    interface = free_interface(network, attachment, [one.interface for one in before])
+    endpoint = new_endpoint(network, attachment, lease, interface)
+    after = [*before, endpoint]
+    guest = starter.guest(joined)
+    _rewire(
+        starter,
+        joined,
+        before,
+        after,
+        operations=(*shared(networks.place, network), *plug_in(guest, endpoint, False)),
+        reverse=(RemoveVeth(endpoint.veth),),
+    )
+    own = files.own_names(joined.hostname, joined.spec.domainname)
+    _write(starter, joined, "hosts", lambda text: files.with_line(text, lease.address, own))
+    events_of(starter.registry, joined).tell_network("connect", *told(endpoint))
+
+
+# ------------------------------------------------------------------ disconnect
+
+
+def disconnect(starter: Starter, name: str, container: str, *, force: bool) -> None:
+    """Take it off a network. Raises Conflict when it is not on it; NotFound, with `force` only
+    when the container has gone and has left nothing there."""
+    try:
+        record = starter.registry.find(container)
+    except NotFound:
+        if force:
+            starter.networks.store.find(name)
+            raise NotFound(f"endpoint {container} not found") from None
+        raise
+    is_known = True
+    try:
+        name = starter.networks.store.find(name).name
+    except NotFound:
+        if not force:
+            raise
+        is_known = False
+    if "host" in (name, record.spec.network):
+        raise InvalidInput(
+            "container cannot be disconnected from host network or connected to host network"
+        )
+    with _alone(starter, record):
+        record = starter.registry.find(record.id)
+        left = tuple(one for one in record.attachments if one.network != name)
+        is_alive = Status(starter.registry.state(record.id).status).is_alive
+        if len(left) == len(record.attachments):
+            the = "" if is_alive and is_known else "the "  # Docker has two sentences
+            raise Conflict(f"container {record.id} is not connected to {the}network {name}")
+        parted = replace(record, networks=left)
+        if is_alive:
+            _pull_out(starter, record, parted, name)
+        _keep(starter, record, parted)
+
+
+def _pull_out(starter: Starter, record: Record, parted: Record, name: str) -> None:
+    before = _present(starter, record)
+    after = [one for one in before if one.network.name != name]
+    gone = next((one for one in before if one.network.name == name), None)
+    if gone is None:
+        return  # the network was removed by force
+    _rewire(starter, parted, before, after, operations=(RemoveVeth(gone.veth),))
+    starter.networks.release(record.id, gone.network.id)
+    _write(starter, record, "hosts", lambda text: files.without_line(text, gone.lease.address))
+    events_of(starter.registry, record).tell_network("disconnect", *told(gone))
+
+
+# ------------------------------------------------------------------ what both do
+
+
+def _alone(starter: Starter, record: Record) -> AbstractContextManager[None]:
+    """Nobody else changes its networks meanwhile."""
+    return locks.held(f"{starter.registry.directory(record.id)}/networks.lock")
+
+
+def _present(starter: Starter, record: Record) -> list[Endpoint]:
+    now = starter.registry.state(record.id)
+    return starter.networks.present(record.id, record.attachments, now.networks)
+
+
+def _keep(starter: Starter, before: Record, after: Record) -> None:
+    """Write the record's networks; its other fields are what they are in the database."""
+    with starter.registry.database.transaction() as connection:
+        row = connection.execute("SELECT spec FROM containers WHERE id = ?", (before.id,))
+        current = Record.decode(row.fetchone()[0])
+        connection.execute(
+            "UPDATE containers SET spec = ? WHERE id = ?",
+            (replace(current, networks=after.networks).encode(), before.id),
+        )
+
+
+def _rewire(
+    starter: Starter,
+    record: Record,
+    before: Sequence[Endpoint],
+    after: Sequence[Endpoint],
+    *,
+    operations: tuple[Operation, ...],
+    reverse: tuple[Operation, ...] = (),
+) -> None:
+    """Let the supervisor do it, and let its next start be with the networks of `after`."""
+    networks, ports = starter.networks, published_ports(record)
+    guest = starter.guest(record)
+    ended, begun = republished(networks.place, guest, before, after, ports)
+    forgotten, known = introduced(networks.place, guest, before, after)
+    connection = plan(networks.place, guest, after, ports) if after else networks.isolate()
+    request = starter.request_again(record, connection)
+    process = starter.registry.connect(record.id)
+    try:
+        process.request(
+            "networks",
+            operations=to_wire((*operations, *rerouted(before, after))),
+            reverse=to_wire((*reverse, *rerouted(after, before))),
+            dropped=to_wire((*ended, *forgotten)),
+            kept=to_wire((*begun, *known)),
+            endpoint=state_fields(after),
+            request=request.encode().decode("latin-1"),
+        )
+    finally:
+        process.close()
+    if _have_names(before) != _have_names(after):
+        resolv_conf = networks.resolv_conf(record.spec, has_names=record.has_names)
+        etc_files.rewrite_resolv_conf(starter.registry.directory(record.id), resolv_conf)
+
+
+def _have_names(endpoints: Sequence[Endpoint]) -> bool:
+    return any(not one.network.is_predefined for one in endpoints)
+
+
+def _write(starter: Starter, record: Record, name: str, change: Callable[[str], str]) -> None:
+    etc_files.change(f"{starter.registry.directory(record.id)}/{name}", change)

@@ -1,0 +1,102 @@
+"""`NetworkVerbs`: the part of the engine's façade that is about networks, and no more."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dockmagic_runtime.cgroups import Cgroups
+from dockmagic_runtime.containers.lifecycle.start import Starter
+from dockmagic_runtime.containers.store import Registry
+from dockmagic_runtime.model.network import Attachment, Network, NetworkSpec, PrunedNetworks
+from dockmagic_runtime.model.topology import Topology, Trace
+from dockmagic_runtime.network.networks import Networks
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.containers.ps.filters import Filters
+
+
+class NetworkVerbs:
+    """To be given its rooms by who is one."""
+
+    _networks: Networks
+    _registry: Registry
+    _starter: Starter
+    _cgroups: Cgroups
+
+    def create_network(self, spec: NetworkSpec) -> Network:
+        """A new network. Raises Conflict for a name or addresses in use, InvalidInput."""
+        return self._networks.store.create(spec)
+
+    def network_warning(self, name: str) -> str:
+        """Why packets will not leave it, with the remedy; empty when nothing is in the way.
+
+        Raises NotFound, and Unsupported on a host without nftables.
+        """
+        network = self.network(name)
+        if not network.bridge or network.internal:
+            return ""
+        return self._networks.forward_warning(network.bridge, ipv6=bool(network.subnet6))
+
+    def network(self, name: str) -> Network:
+        """By name, id or unique prefix of an id. Raises NotFound."""
+        return self._networks.store.find(name)
+
+    def networks(self, filters: Filters | None = None) -> tuple[Network, ...]:
+        """By name. Filters: dangling, driver, id, label, name, scope and type, lists of values."""
+        from dockmagic_runtime.containers.network import networks
+
+        return networks.find(self._networks, self._registry, filters or {})
+
+    def inspect_network(self, name: str) -> dict[str, Any]:
+        """Docker's JSON of a network, with the containers that are on it now."""
+        from dockmagic_runtime.containers.network import networks
+
+        return networks.inspect(self._networks, self._registry, self.network(name))
+
+    def topology(self, name: str = "") -> Topology:
+        """Host, bridges and running containers, and how they hang together; of one network, if it
+        is named. Raises NotFound."""
+        from dockmagic_runtime.containers.network import topology
+
+        return topology.look(self._networks, self._registry, name)
+
+    def trace(self, target: str) -> Trace:
+        """The ways to `ADDRESS:PORT[/udp]` or `CONTAINER:PORT`, each told by a probe that is sent.
+
+        Raises NotFound when nobody has published it, InvalidInput.
+        """
+        from dockmagic_runtime.containers.trace import trace
+
+        return trace.trace(self._networks, self._registry, self._cgroups, target)
+
+    def remove_network(self, name: str, *, force: bool = False) -> bool:
+        """Remove it; whether there was one. Raises Conflict while a container on it runs; NotFound,
+        unless `force`."""
+        from dockmagic_runtime.containers.network import networks
+
+        return networks.remove(self._networks, self._registry, name, force=force)
+
+    def prune_networks(self, filters: Filters | None = None) -> PrunedNetworks:
+        """Remove those that no running container is on. Filters: until, label, label!."""
+        from dockmagic_runtime.containers.network import networks
+
+        return networks.prune(self._networks, self._registry, filters or {})
+
+    def connect_network(self, name: str, container: str, attachment: Attachment) -> None:
+        """Put a container on one more network, at once if it runs. `attachment` says how.
+
+        Raises Conflict when it is on it already, InvalidInput.
+        """
+        from dockmagic_runtime.containers.network import connect
+
+        network = self.network(name)
+        connect.connect(self._starter, self._registry.find(container), network, attachment)
+
+    def disconnect_network(self, name: str, container: str, *, force: bool = False) -> None:
+        """Take a container off a network, at once if it runs. Raises Conflict if it is not on it.
+
+        `force`: also when the network has gone, or the container.
+        """
+        from dockmagic_runtime.containers.network import connect
+
+        connect.disconnect(self._starter, name, container, force=force)

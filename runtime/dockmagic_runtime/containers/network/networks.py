@@ -1,0 +1,224 @@
+"""Networks and the containers on them: listing, `inspect`, removing, pruning."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, Final
+
+from dockmagic_runtime.containers.inspect.inspect import rfc3339
+from dockmagic_runtime.containers.ps.filters import (
+    PRUNE,
+    Filters,
+    boolean,
+    check,
+    has_label,
+    prunable,
+)
+from dockmagic_runtime.containers.record import Record
+from dockmagic_runtime.containers.store import Registry, network_names
+from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound
+from dockmagic_runtime.model.container import Status
+from dockmagic_runtime.model.docker_event import Event
+from dockmagic_runtime.model.network import Network, PrunedNetworks
+from dockmagic_runtime.network.networks import Networks
+from dockmagic_runtime.store.events import emit
+from dockmagic_runtime.supervisor.state import State
+
+LIST: Final = frozenset(["dangling", "driver", "id", "label", "name", "scope", "type"])
+
+# ------------------------------------------------------------------ looking
+
+
+def find(networks: Networks, registry: Registry, filters: Filters) -> tuple[Network, ...]:
+    """Those that pass, by name. Raises InvalidInput for a filter there is not."""
+    check(filters, LIST)
+    tests = _tests(filters)
+    found = [one for one in networks.store.everything() if all(test(one) for test in tests)]
+    if dangling := filters.get("dangling"):
+        unused = boolean("dangling", dangling)
+        used = _used(registry)
+        used |= {one.name for one in found if one.is_predefined}
+        found = [one for one in found if (one.name not in used) == unused]
+    return tuple(found)
+
+
+def _tests(filters: Filters) -> list[Callable[[Network], bool]]:
+    for kind in filters.get("type", ()):
+        if kind not in ("builtin", "custom"):
+            raise InvalidInput(f"invalid filter: 'type'='{kind}'")
+    fields: dict[str, Callable[[Network, str], bool]] = {
+        "driver": lambda one, text: one.driver == text,
+        "id": lambda one, text: one.id.startswith(text),
+        "name": lambda one, text: _fits(one.name, text),
+        "scope": lambda one, text: one.scope == text,
+        "type": lambda one, text: one.is_predefined == (text == "builtin"),
+    }
+    tests = [_any_of(filters[name], test) for name, test in fields.items() if filters.get(name)]
+    labels = filters.get("label", ())
+    return [*tests, lambda one: all(has_label(one.labels, text) for text in labels)]
+
+
+def _any_of(values: Any, test: Callable[[Network, str], bool]) -> Callable[[Network], bool]:
+    return lambda one: any(test(one, text) for text in values)
+
+
+def _fits(name: str, pattern: str) -> bool:
+    """The pattern is a regular expression that may fit anywhere, or the name itself."""
+    try:
+        return name == pattern or re.search(pattern, name) is not None
+    except re.error:
+        return False
+
+
+def _used(registry: Registry) -> set[str]:
+    """The names of the networks that containers which run are on."""
+    return {
+        name
+        for record, now in registry.all()
+        if Status(now.status).is_alive
+        for name in network_names(record)
+    }
+
+
+def inspect(networks: Networks, registry: Registry, network: Network) -> dict[str, Any]:
+    """Docker's `GET /networks/{id}`."""
+    return {
+        "Name": network.name,
+        "Id": network.id,
+        "Created": rfc3339(network.created),
+        "Scope": network.scope,
+        "Driver": network.driver,
+        "EnableIPv4": True,
+        "EnableIPv6": network.ipv6,
+        "IPAM": {
+            "Driver": "default",
+            "Options": None if network.is_predefined else {},
+            "Config": _pools(network),
+        },
+        "Internal": network.internal,
+        "Attachable": network.attachable,
+        "Ingress": False,
+        "ConfigFrom": {"Network": ""},
+        "ConfigOnly": False,
+        "Containers": {
+            record.id: _member(record, now, network)
+            for record, now in members(networks, registry, network)
+        },
+        "Options": _options(network),
+        "Labels": dict(network.labels),
+    }
+
+
+def _options(network: Network) -> dict[str, str]:
+    """The default network tells all of them, as with Docker."""
+    if network.name != "bridge":
+        return dict(network.options)
+    return {
+        "com.docker.network.bridge.default_bridge": "true",
+        "com.docker.network.bridge.enable_icc": "true",
+        "com.docker.network.bridge.enable_ip_masquerade": "true",
+        "com.docker.network.bridge.host_binding_ipv4": "0.0.0.0",
+        "com.docker.network.bridge.name": network.bridge,
+        "com.docker.network.driver.mtu": "1500",
+    }
+
+
+def _pools(network: Network) -> list[dict[str, Any]] | None:
+    found = [
+        _pool(network, subnet, ip_range, gateway)
+        for subnet, ip_range, gateway in (
+            (network.subnet, network.ip_range, network.gateway),
+            (network.subnet6, network.ip_range6, network.gateway6),
+        )
+        if subnet
+    ]
+    return found or None
+
+
+def _pool(network: Network, subnet: str, ip_range: str, gateway: str) -> dict[str, Any]:
+    reserved = {
+        name: address for name, address in network.reserved if (":" in address) == (":" in subnet)
+    }
+    return {
+        "Subnet": subnet,
+        **({"IPRange": ip_range} if ip_range else {}),
+        "Gateway": gateway,
+        **({"AuxiliaryAddresses": reserved} if reserved else {}),
+    }
+
+
+def members(networks: Networks, registry: Registry, network: Network) -> list[tuple[Record, State]]:
+    """The containers that run and are on it."""
+    if not network.bridge:
+        found = [one for one in registry.all() if one[0].spec.network == network.name]
+    else:
+        found = [
+            (record, registry.state(record.id))
+            for record in map(registry.find_by_id, networks.members(network.id))
+            if record is not None
+        ]
+    return [one for one in found if Status(one[1].status).is_alive]
+
+
+def _member(record: Record, now: State, network: Network) -> dict[str, str]:
+    there = now.networks.get(network.id, {})
+    address6 = there.get("ip6_address", "")
+    return {
+        "Name": record.name,
+        "EndpointID": there.get("endpoint_id", ""),
+        "MacAddress": there.get("mac_address", ""),
+        "IPv4Address": f"{there['ip_address']}/{there['prefix_length']}" if there else "",
+        "IPv6Address": f"{address6}/{there['prefix_length6']}" if address6 else "",
+    }
+
+
+# ------------------------------------------------------------------ removing
+
+
+def remove(networks: Networks, registry: Registry, name: str, *, force: bool) -> bool:
+    """Whether there was one. Raises Conflict while a container on it runs; NotFound, unless
+    `force`."""
+    try:
+        network = networks.store.find(name)
+    except NotFound:
+        if force:
+            return False
+        raise
+    _remove(networks, registry, network)
+    return True
+
+
+def _remove(networks: Networks, registry: Registry, network: Network) -> None:
+    if not network.is_predefined and networks.members(network.id):
+        networks.sweep()  # who ended without a last word may still have an address there
+        on_it = [record for record, _ in members(networks, registry, network)]
+        if on_it:
+            raise _in_use(network, on_it)
+    networks.store.remove(network)
+
+
+def _in_use(network: Network, on_it: list[Record]) -> Conflict:
+    told = ", ".join(f'name:"{one.name}" id:"{one.id[:12]}"' for one in on_it)
+    return Conflict(
+        f"error while removing network: network {network.name} has active endpoints ({told})",
+        hint="disconnect or stop those containers first",
+    )
+
+
+def prune(networks: Networks, registry: Registry, filters: Filters) -> PrunedNetworks:
+    """Remove those that no running container is on. Filters: until, label, label!."""
+    check(filters, PRUNE)
+    wanted = prunable(filters)
+    removed: list[str] = []
+    for network in networks.store.everything():
+        if network.is_predefined or not wanted(network.created, network.labels):
+            continue
+        try:
+            _remove(networks, registry, network)
+        except (Conflict, NotFound):
+            continue  # it is in use
+        removed.append(network.name)
+    event = Event(type="network", action="prune", id="", attributes={"reclaimed": "0"})
+    emit(str(registry.area.root), event)
+    return PrunedNetworks(names=tuple(removed))

@@ -1,0 +1,1 @@
+"""From a container's record to the plan of its sandbox."""

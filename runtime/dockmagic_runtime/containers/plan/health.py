@@ -1,0 +1,88 @@
+"""Health checks: what container and image say together, and what is handed to the supervisor."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields, replace
+from typing import Any, Final
+
+from dockmagic_runtime.containers.lifecycle.exec import process_spec
+from dockmagic_runtime.containers.record import Record
+from dockmagic_runtime.errors import InvalidInput
+from dockmagic_runtime.model.container import ExecSpec, HealthCheck
+from dockmagic_runtime.supervisor import health
+from dockmagic_runtime.supervisor.health import Check
+
+_NANO: Final = 1_000_000_000
+_SHELL: Final = ("/bin/sh", "-c")
+# moby daemon/health.go
+_DEFAULTS: Final = HealthCheck(interval=30, timeout=30, start_period=0, start_interval=5, retries=3)
+
+
+def merged(asked: HealthCheck | None, image: HealthCheck | None) -> HealthCheck | None:
+    """What was asked for, and the image's word where nothing was. Raises InvalidInput."""
+    found = _filled(asked, image) if asked and image else asked or image
+    if found is not None and found.test and found.test[0] not in ("NONE", "CMD", "CMD-SHELL"):
+        raise InvalidInput(
+            f"Unknown healthcheck type '{found.test[0]}' (expected 'CMD')",
+        )
+    return found
+
+
+def _filled(check: HealthCheck, default: HealthCheck) -> HealthCheck:
+    missing = {
+        one.name: getattr(default, one.name)
+        for one in fields(check)
+        if not getattr(check, one.name)
+    }
+    return replace(check, **missing)
+
+
+def check_for(record: Record) -> dict[str, Any]:
+    """For the supervisor, the fields of a `health.Check`; empty when nothing is checked."""
+    asked = record.health
+    if asked is None or not asked.test or asked.test[0] == "NONE":
+        return {}
+    kind, *command = asked.test
+    argv = (*(record.shell or _SHELL), *command) if kind == "CMD-SHELL" else tuple(command)
+    complete = _filled(asked, _DEFAULTS)
+    return asdict(
+        Check(
+            process=asdict(process_spec(record, ExecSpec(command=argv))),
+            interval=complete.interval,
+            timeout=complete.timeout,
+            start_period=complete.start_period,
+            start_interval=complete.start_interval,
+            retries=complete.retries,
+        )
+    )
+
+
+def inspect_health(directory: str, rfc3339: Any) -> dict[str, Any]:
+    """`State.Health` of `docker inspect`; `rfc3339` writes a time."""
+    status, streak, results = health.read(directory)
+    return {
+        "Status": status,
+        "FailingStreak": streak,
+        "Log": [
+            {
+                "Start": rfc3339(one.start),
+                "End": rfc3339(one.end),
+                "ExitCode": one.exit_code,
+                "Output": one.output,
+            }
+            for one in results
+        ],
+    }
+
+
+def inspect_check(check: HealthCheck) -> dict[str, Any]:
+    """`Config.Healthcheck`: what is not said is left out, durations are nanoseconds."""
+    values = {
+        "Test": list(check.test),
+        "Interval": int(check.interval * _NANO),
+        "Timeout": int(check.timeout * _NANO),
+        "StartPeriod": int(check.start_period * _NANO),
+        "StartInterval": int(check.start_interval * _NANO),
+        "Retries": check.retries,
+    }
+    return {key: value for key, value in values.items() if value}

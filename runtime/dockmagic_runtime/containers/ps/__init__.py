@@ -1,0 +1,1 @@
+"""`ps`: listing and filtering containers."""

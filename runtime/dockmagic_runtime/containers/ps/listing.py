@@ -1,0 +1,55 @@
+"""`ps`: the containers that pass the filters."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from dockmagic_runtime.containers.lifecycle import links
+from dockmagic_runtime.containers.ps import filters as asked
+from dockmagic_runtime.containers.ps.filters import Filters, Lookups
+from dockmagic_runtime.containers.store import Registry, describe
+from dockmagic_runtime.errors import InvalidInput, NotFound
+from dockmagic_runtime.images.store import ImageStore
+from dockmagic_runtime.model.container import Container
+from dockmagic_runtime.model.image import Image
+
+
+def find(
+    registry: Registry, images: ImageStore, filters: Filters | None, *, all: bool
+) -> tuple[Container, ...]:
+    """Newest first; without `all`, those that run. Raises InvalidInput, NotFound."""
+    filters = filters or {}
+    all = all or asked.wants_all(filters)
+    everything = registry.all()
+    further = links.names(record for record, _ in everything)
+    found = [
+        replace(container, links=further.get(container.id, ()))
+        for record, now in everything
+        if (container := describe(record, now)).status.is_alive or all
+    ]
+    if filters:
+        look = Lookups(
+            created=lambda name: registry.find(name).created,
+            descends=lambda image_id, text: _descends(images, image_id, text),
+        )
+        found = asked.select(found, filters, look)
+    return tuple(found)
+
+
+def _descends(images: ImageStore, image_id: str, text: str) -> bool:
+    """Whether the image is the one that `text` names, or was made from it."""
+    try:
+        ancestor, image = images.resolve(text), images.resolve(image_id)
+    except (NotFound, InvalidInput):
+        return False
+    return is_descendant(image, ancestor)
+
+
+def is_descendant(image: Image, ancestor: Image) -> bool:
+    """History tells: two images may have the same layers and be strangers."""
+    steps, layers = len(ancestor.history), len(ancestor.chain_ids)
+    return image.id == ancestor.id or (
+        0 < steps < len(image.history)
+        and image.history[:steps] == ancestor.history
+        and image.chain_ids[:layers] == ancestor.chain_ids
+    )

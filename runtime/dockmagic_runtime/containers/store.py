@@ -1,0 +1,213 @@
+"""`Registry`: which containers there are, and in what state each is at this moment.
+
+What exists is a row of the database; whether it is alive is said by its supervisor's lock and
+state file (`supervisor.state`). A row whose directory has gone belongs to a container that its
+supervisor has removed (`--rm`): the row follows at the next look.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import sqlite3
+import time
+from collections.abc import Callable
+from typing import Final
+
+from dockmagic_runtime.containers.record import Record
+from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound
+from dockmagic_runtime.model.container import Container, PortMapping, Status
+from dockmagic_runtime.model.suggest import did_you_mean
+from dockmagic_runtime.store.data_root import Area
+from dockmagic_runtime.store.database import Database
+from dockmagic_runtime.supervisor import state
+from dockmagic_runtime.supervisor.engine_client import Process
+from dockmagic_runtime.supervisor.state import State
+
+_ATTEMPTS: Final = 10
+_BETWEEN: Final = 0.01  # seconds
+
+
+class Registry:
+    def __init__(self, area: Area, database: Database) -> None:
+        self.area = area
+        self.database = database
+        self.on_lost: Callable[[str], None] | None = None  # set by the engine: sees to it
+
+    def find(self, name: str) -> Record:
+        """By full id, name or unique prefix of an id, in this order. Raises NotFound."""
+        wanted = name.removeprefix("/")
+        row = self.database.row(
+            "SELECT spec, id FROM containers WHERE id = ? OR name = ? ORDER BY id = ? DESC LIMIT 1",
+            wanted,
+            wanted,
+            wanted,
+        )
+        record = self._present(row) if row else self._find_otherwise(wanted)
+        if record is None:
+            raise NotFound(f"No such container: {name}", hint=self._near(wanted))
+        return record
+
+    def _find_otherwise(self, wanted: str) -> Record | None:
+        """By a prefix of the id, or as `parent/alias`, by the parent's link."""
+        parent, slash, alias = wanted.partition("/")
+        if not slash:
+            return self._find_by_prefix(wanted)
+        targets = (one[1] for one in self.find(parent).links if one[0] == alias)
+        return self.find_by_id(next(targets, ""))
+
+    def _find_by_prefix(self, prefix: str) -> Record | None:
+        if not prefix or not all(digit in "0123456789abcdef" for digit in prefix):
+            return None
+        rows = self.database.rows(
+            "SELECT spec, id FROM containers WHERE id >= ? AND id < ? LIMIT 2", prefix, f"{prefix}g"
+        )
+        if len(rows) > 1:
+            raise InvalidInput(f"multiple IDs found with provided prefix: {prefix}")
+        return self._present(rows[0]) if rows else None
+
+    def _present(self, row: tuple[str, str]) -> Record | None:
+        """The record, unless its directory has gone: then the row goes too."""
+        if os.path.isdir(self.directory(row[1])):
+            return Record.decode(row[0])
+        self.forget(row[1])
+        return None
+
+    def _near(self, wanted: str) -> str:
+        names = [name for (name,) in self.database.rows("SELECT name FROM containers")]
+        return did_you_mean(wanted, names, 3, otherwise="'docker ps -a' lists them all")
+
+    def find_by_id(self, container_id: str) -> Record | None:
+        """None when there is none any more."""
+        row = self.database.row("SELECT spec, id FROM containers WHERE id = ?", container_id)
+        return self._present(row) if row else None
+
+    def records(self) -> list[Record]:
+        """Every container, newest first."""
+        rows = self.database.rows("SELECT spec, id FROM containers ORDER BY created DESC, id")
+        return [record for row in rows if (record := self._present(row)) is not None]
+
+    def all(self) -> list[tuple[Record, State]]:
+        """Every container with its state, newest first."""
+        return [(record, self.state(record.id)) for record in self.records()]
+
+    def state(self, container_id: str) -> State:
+        """Now. A container whose supervisor was killed is seen to at this first look."""
+        now = self.last_state(container_id)
+        if now.lost and self.on_lost is not None:
+            self.on_lost(container_id)
+            now = self.last_state(container_id)
+        return now
+
+    def last_state(self, container_id: str) -> State:
+        """The same without doing anything about it."""
+        return state.read(self.directory(container_id), self.run(container_id))
+
+    def connect(self, container_id: str) -> Process:
+        """To its supervisor. Raises Conflict for a container that is not alive."""
+        run = self.run(container_id)
+        for attempt in range(_ATTEMPTS):
+            try:
+                return Process.connect(run, container_id)
+            except Conflict:  # looked at now: one without a supervisor gets another
+                is_alive = Status(self.state(container_id).status).is_alive
+                if not is_alive or attempt == _ATTEMPTS - 1:
+                    raise
+            time.sleep(_BETWEEN * attempt)  # it is about to listen
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def directory(self, container_id: str) -> str:
+        return f"{self.area.root}/containers/{container_id}"
+
+    def run(self, container_id: str) -> str:
+        return f"{self.area.run}/{container_id}"
+
+    def cgroup_parent(self, record: Record) -> str:
+        """The group that the container's own is in: the area's, or `--cgroup-parent`, which is a
+        path from the top of the tree and leads nowhere above it."""
+        asked = posixpath.normpath(f"/{record.spec.cgroup_parent}").strip("/")
+        return asked or self.area.cgroup_parent
+
+    def log(self, container_id: str) -> str:
+        return f"{self.directory(container_id)}/{container_id}-json.log"
+
+    def add(self, connection: sqlite3.Connection, record: Record) -> None:
+        """Insert, inside the caller's transaction. Raises Conflict for a name in use."""
+        self.require_free(connection, record.name)
+        self._require_layers(connection, record)
+        connection.execute(
+            "INSERT INTO containers (id, name, image_id, created, spec) VALUES (?, ?, ?, ?, ?)",
+            (record.id, record.name, record.image_id, record.created, record.encode()),
+        )
+
+    @staticmethod
+    def _require_layers(connection: sqlite3.Connection, record: Record) -> None:
+        """Raises NotFound when somebody has removed the image since it was looked up."""
+        for chain_id in record.layers[:1]:  # a layer keeps those below it
+            if not connection.execute(
+                "SELECT 1 FROM layers WHERE chain_id = ?", (chain_id,)
+            ).fetchone():
+                raise NotFound(f"No such image: {record.spec.image}")
+
+    def require_free(self, connection: sqlite3.Connection, name: str) -> None:
+        """Raises Conflict when a container that exists has this name."""
+        row = connection.execute("SELECT id FROM containers WHERE name = ?", (name,)).fetchone()
+        if row is None:
+            return
+        if os.path.isdir(self.directory(row[0])):
+            raise Conflict(
+                f'Conflict. The container name "/{name}" is already in use by container '
+                f'"{row[0]}". You have to remove (or rename) that container to be able to reuse '
+                "that name."
+            )
+        connection.execute("DELETE FROM containers WHERE id = ?", row)
+
+    def forget(self, container_id: str) -> None:
+        """Delete the row and the lease. Idempotent. On a full disk that waits for the next look:
+        without its directory the row stands for nothing."""
+        try:
+            with self.database.transaction() as connection:
+                connection.execute("DELETE FROM leases WHERE container_id = ?", (container_id,))
+                connection.execute("DELETE FROM containers WHERE id = ?", (container_id,))
+        except OSError as error:
+            if error.errno not in state.BEYOND_US:
+                raise
+
+
+def describe(record: Record, now: State) -> Container:
+    """The public value."""
+    return Container(
+        id=record.id,
+        name=record.name,
+        image=record.spec.image,
+        image_id=record.image_id,
+        command=record.argv,
+        created=record.created,
+        status=Status(now.status),
+        exit_code=now.exit_code,
+        started=now.started,
+        finished=now.finished,
+        pid=now.pid,
+        ip_address=now.ip_address,
+        ports=tuple(
+            PortMapping(host_ip=ip, host_port=host, container_port=inner, protocol=protocol)
+            for ip, host, inner, protocol in now.ports
+        ),
+        exposed=record.exposed,
+        labels=record.labels,
+        oom_killed=now.oom_killed,
+        health=now.health if Status(now.status).is_alive else "",
+        restart_count=now.restart_count,
+        error=now.error,
+        mounts=record.mounts,
+        networks=network_names(record),
+        spec=record.spec,
+    )
+
+
+def network_names(record: Record) -> tuple[str, ...]:
+    """What it is on, as `ps` and the filter `network` name it."""
+    mode = record.spec.network
+    if mode in ("host", "none") or mode.startswith("container:"):
+        return (mode,)
+    return tuple(one.network for one in record.attachments)

@@ -1,0 +1,1 @@
+"""`network trace`: the path of one connection, measured."""

@@ -1,0 +1,126 @@
+"""The kernel's list of sockets in a network namespace, and who in a container listens.
+
+Source: proc(5), /proc/pid/net/tcp and udp. An address is written as the numbers that its bytes
+are in this machine's memory.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import struct
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from dockmagic_runtime.containers.inspect.processes import read_process
+
+ESTABLISHED = "01"
+_LISTENS = {"tcp": "0A", "udp": "07"}  # TCP_LISTEN; unconnected UDP
+_EVERYWHERE = ("0.0.0.0", "::")
+_NOBODY = "0"  # the inode of a connection that no program has accepted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """`waiting` are bytes that the program has not read, or connections it has not accepted."""
+
+    address: str
+    port: int
+    peer: str
+    peer_port: int
+    state: str
+    waiting: int
+    inode: str
+
+    @property
+    def is_accepted(self) -> bool:
+        return self.state != ESTABLISHED or self.inode != _NOBODY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listener:
+    """A program that listens. `only_at` is the one address where it does, if not everywhere."""
+
+    program: str
+    only_at: str = ""
+
+
+def table(protocol: str, *, ipv6: bool, pid: int | str = "self") -> Iterator[Entry]:
+    """Of the namespace of that process; nothing when it has ended, or without IPv6."""
+    try:
+        with open(f"/proc/{pid}/net/{protocol}{'6' if ipv6 else ''}", encoding="ascii") as stream:
+            yield from map(parse, stream.readlines()[1:])
+    except OSError:
+        return
+
+
+def parse(line: str) -> Entry:
+    """One line below the heading."""
+    _, local, remote, state, queues, _, _, _, _, inode, *_ = line.split()
+    (address, port), (peer, peer_port) = map(_place, (local, remote))
+    return Entry(
+        address=address,
+        port=port,
+        peer=peer,
+        peer_port=peer_port,
+        state=state,
+        waiting=int(queues.partition(":")[2], 16),
+        inode=inode,
+    )
+
+
+def _place(text: str) -> tuple[str, int]:
+    address, _, port = text.partition(":")
+    words = [int(address[at : at + 8], 16) for at in range(0, len(address), 8)]
+    family = socket.AF_INET if len(words) == 1 else socket.AF_INET6
+    return socket.inet_ntop(family, struct.pack(f"={len(words)}I", *words)), int(port, 16)
+
+
+def listener(
+    pids: Iterable[int], pid: int, protocol: str, address: str, port: int
+) -> Listener | None:
+    """Who among `pids` listens on that port in the namespace of `pid`; best, where a packet to
+    `address` finds him."""
+    found = [
+        one
+        for ipv6 in (":" in address, ":" not in address)
+        for one in table(protocol, ipv6=ipv6, pid=pid)
+        if one.port == port and one.state == _LISTENS[protocol]
+    ]
+    found.sort(key=lambda one: not takes(one.address, address))
+    owners = _owners(pids)
+    for one in found:
+        if one.inode in owners and (process := read_process(owners[one.inode])) is not None:
+            only_at = "" if takes(one.address, address) else one.address
+            return Listener(program=process.command, only_at=only_at)
+    return None
+
+
+def takes(listening: str, address: str) -> bool:
+    """Whether who listens there is found under that address; `::` takes IPv4 as well."""
+    if listening in _EVERYWHERE:
+        return listening == "::" or ":" not in address
+    return listening in (address, f"::ffff:{address}")
+
+
+def _owners(pids: Iterable[int]) -> dict[str, int]:
+    """The lowest process that has a socket open, by the socket's inode."""
+    return {inode: pid for pid in sorted(pids, reverse=True) for inode in _sockets(pid)}
+
+
+def _sockets(pid: int) -> Iterator[str]:
+    try:
+        descriptors = os.listdir(f"/proc/{pid}/fd")
+    except OSError:
+        return  # it has ended
+    for fd in descriptors:
+        kind, _, inode = _target(f"/proc/{pid}/fd/{fd}").partition(":")
+        if kind == "socket":
+            yield inode.strip("[]")
+
+
+def _target(link: str) -> str:
+    try:
+        return os.readlink(link)
+    except OSError:
+        return ""  # it has just been closed

@@ -1,0 +1,1 @@
+"""The façade: names resolved, rooms joined, locks taken. It owns no mechanism."""

@@ -1,0 +1,1 @@
+"""Tar archives of layers: reading and writing, by descriptors only."""

@@ -1,0 +1,253 @@
+"""Reading a layer's tar: headers to `Entry` values, contents straight from the chunk to the file.
+
+Strategy: one pass over decompressed chunks, which are hashed whole (the layer's diff id covers
+padding and trailer too). All that Go's archive/tar reads is read: ustar, PAX and GNU long names,
+base-256 numbers, sparse files. Numbers are never negative (CVE-2025-8194), names hold no NUL, and
+everything that costs is bounded by `Limits`.
+Sources: pax(1), "ustar Interchange Format"; tar(5); GNU tar manual, "Basic Tar Format".
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from dockmagic_runtime.errors import InvalidInput
+from dockmagic_runtime.images.limits import Limits, refusal
+from dockmagic_runtime.images.tar import pax, sparse
+from dockmagic_runtime.images.tar.pax import number
+
+BLOCK: Final = 512
+REGULAR: Final = b"0"
+LINK: Final = b"1"
+SYMLINK: Final = b"2"
+CHARACTER: Final = b"3"
+BLOCK_DEVICE: Final = b"4"
+DIRECTORY: Final = b"5"
+FIFO: Final = b"6"
+_PAX: Final = b"x"
+_PAX_GLOBAL: Final = b"g"
+_GNU_LONG_NAME: Final = b"L"
+_GNU_LONG_LINK: Final = b"K"
+_GNU_SPARSE: Final = b"S"
+_REGULAR_KINDS: Final = (b"0", b"\0", b"7", _GNU_SPARSE)
+_BARE_KINDS: Final = (LINK, SYMLINK, CHARACTER, BLOCK_DEVICE, DIRECTORY, FIFO)
+_HEADER: Final = struct.Struct("100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12x")
+_ZEROS: Final = bytes(BLOCK)
+
+
+@dataclass(slots=True)
+class Entry:
+    """One member. `name` and `link` as they were written; `kind` is one of this module's."""
+
+    name: str
+    kind: bytes
+    mode: int
+    uid: int
+    gid: int
+    size: int
+    mtime_ns: int
+    link: str
+    device: int
+    xattrs: dict[str, bytes] = field(default_factory=dict)
+    segments: list[tuple[int, int]] | None = None  # (offset, length) of a sparse file's data
+
+
+class ByteStream:
+    """Decompressed chunks as one stream: counted, hashed, handed out without copying twice."""
+
+    def __init__(self, chunks: Iterator[bytes], limit: int, *, hashed: bool = True) -> None:
+        self._chunks = chunks
+        self._limit = limit
+        self._hashed = hashed
+        self._chunk = b""
+        self._position = 0
+        self._hash = hashlib.sha256()
+        self.size = 0
+
+    @property
+    def position(self) -> int:
+        """How many bytes were handed out."""
+        return self.size - len(self._chunk) + self._position
+
+    def _refill(self) -> bool:
+        chunk = next(self._chunks, b"")
+        self.size += len(chunk)
+        if self.size > self._limit:
+            raise refusal(f"the layer unpacks to more than {self._limit} bytes", "size")
+        if self._hashed:
+            self._hash.update(chunk)
+        self._chunk, self._position = chunk, 0
+        return bool(chunk)
+
+    def block(self) -> bytes:
+        """The next 512 bytes; b"" at the end."""
+        start = self._position
+        if start + BLOCK <= len(self._chunk):
+            self._position = start + BLOCK
+            return self._chunk[start : start + BLOCK]
+        if start == len(self._chunk) and not self._refill():
+            return b""
+        return self.take(BLOCK)
+
+    def take(self, size: int) -> bytes:
+        return b"".join(self._pieces(size))
+
+    def skip(self, size: int) -> None:
+        for _ in self._pieces(size):
+            pass
+
+    def skip_padding(self, size: int) -> None:
+        """Some writers leave the last member's padding out, with all that should follow it."""
+        while size and (self._position < len(self._chunk) or self._refill()):
+            step = min(size, len(self._chunk) - self._position)
+            self._position += step
+            size -= step
+
+    def copy(self, fd: int, size: int) -> None:
+        for piece in self._pieces(size):
+            while piece:
+                piece = piece[os.write(fd, piece) :]
+
+    def _pieces(self, size: int) -> Iterator[memoryview]:
+        while size:
+            if self._position == len(self._chunk) and not self._refill():
+                raise InvalidInput("the archive ends in the middle of a member")
+            piece = memoryview(self._chunk)[self._position : self._position + size]
+            self._position += len(piece)
+            size -= len(piece)
+            yield piece
+
+    def drain(self) -> str:
+        """Read to the end; the digest of everything."""
+        while self._refill():
+            pass
+        return f"sha256:{self._hash.hexdigest()}"
+
+
+class ArchiveReader:
+    """The members of a tar. What the caller does not `copy` of one is skipped."""
+
+    def __init__(self, stream: ByteStream, limits: Limits) -> None:
+        self._stream = stream
+        self._limits = limits
+        self._global: dict[str, bytes] = {}
+        self._count = 0
+        self._left = 0  # bytes of the current member's data, then of its padding
+        self._padding = 0
+
+    def __iter__(self) -> Iterator[Entry]:
+        while (entry := self._next()) is not None:
+            yield entry
+
+    def copy(self, fd: int, entry: Entry) -> None:
+        """Write the current member's contents to a new file."""
+        if entry.segments is None:
+            self._stream.copy(fd, self._left)
+        else:
+            self._copy_sparse(fd, entry.segments, entry.size)
+        self._left = 0
+
+    def _copy_sparse(self, fd: int, segments: list[tuple[int, int]], size: int) -> None:
+        os.ftruncate(fd, size)
+        for offset, length in segments:
+            os.lseek(fd, offset, os.SEEK_SET)
+            self._stream.copy(fd, length)
+
+    def _next(self) -> Entry | None:
+        records: dict[str, bytes] = {}
+        while True:
+            self._stream.skip(self._left)
+            self._stream.skip_padding(self._padding)
+            self._left = self._padding = 0
+            header = self._stream.block()
+            if not header or header == _ZEROS:
+                return None
+            self._count += 1
+            if self._count > self._limits.entries:
+                raise refusal(f"the layer has more than {self._limits.entries} entries", "entries")
+            kind, size = self._begin(header)
+            if kind == _PAX:
+                records.update(pax.records(self._extra(size)))
+            elif kind == _PAX_GLOBAL:
+                self._global.update(pax.records(self._extra(size)))
+            elif kind == _GNU_LONG_NAME:
+                records["path"] = self._extra(size).split(b"\0", 1)[0]
+            elif kind == _GNU_LONG_LINK:
+                records["linkpath"] = self._extra(size).split(b"\0", 1)[0]
+            else:
+                return self._entry(header, {**self._global, **records} if self._global else records)
+
+    def _begin(self, header: bytes) -> tuple[bytes, int]:
+        """Kind and size of the header's member, once its checksum is right."""
+        told = number(header[148:156])
+        if sum(header) - sum(header[148:156]) + 8 * 0x20 != told:
+            raise InvalidInput("the archive is damaged: a header's checksum is wrong")
+        size = number(header[124:136])
+        self._expect(size)
+        return header[156:157], size
+
+    def _expect(self, size: int) -> None:
+        self._left, self._padding = size, -size % BLOCK
+
+    def _extra(self, size: int) -> bytes:
+        if size > self._limits.header:
+            raise refusal(f"an extended header has more than {self._limits.header} bytes", "header")
+        self._left = 0
+        return self._stream.take(size)
+
+    def _entry(self, header: bytes, records: dict[str, bytes]) -> Entry:
+        (
+            name, mode, uid, gid, size, mtime, _, kind, link, magic, _, _, major, minor, prefix
+        ) = _HEADER.unpack(header)  # fmt: skip
+        name = name.split(b"\0", 1)[0]
+        if prefix[0] and magic == b"ustar\x0000":
+            name = prefix.split(b"\0", 1)[0] + b"/" + name
+        entry = Entry(
+            os.fsdecode(name),
+            kind,
+            number(mode) & 0o7777,
+            number(uid),
+            number(gid),
+            number(size),
+            number(mtime, signed=True) * 1_000_000_000,
+            os.fsdecode(link.split(b"\0", 1)[0]),
+            os.makedev(number(major), number(minor)) if kind in (b"3", b"4") else 0,
+        )
+        if records:
+            self._apply(records, entry)
+        self._finish(header, records, entry)
+        return entry
+
+    def _apply(self, records: dict[str, bytes], entry: Entry) -> None:
+        size = entry.size
+        pax.apply(records, entry)
+        if entry.size != size:
+            self._expect(entry.size)
+
+    def _finish(self, header: bytes, records: dict[str, bytes], entry: Entry) -> None:
+        if max(len(entry.name), len(entry.link)) >= self._limits.path:
+            raise refusal(f"a path in the layer is longer than {self._limits.path} bytes", "path")
+        if entry.kind in _REGULAR_KINDS:
+            self._finish_regular(header, records, entry)
+        elif entry.kind in _BARE_KINDS:
+            self._expect(0)  # some writers put the target's size into a hard link's header
+            entry.size = 0
+        else:
+            raise InvalidInput(f"{entry.name!r} in the layer is of unknown kind {entry.kind!r}")
+
+    def _finish_regular(self, header: bytes, records: dict[str, bytes], entry: Entry) -> None:
+        if entry.kind == _GNU_SPARSE:
+            sparse.old_gnu(header, self._stream, entry)
+        elif sparse.is_sparse(records):
+            self._left -= sparse.from_pax(records, self._stream, entry)
+        if entry.size > self._limits.size:  # a sparse file may claim any size
+            raise refusal(
+                f"{entry.name!r} in the layer has more than {self._limits.size} bytes", "size"
+            )
+        is_directory = entry.kind == b"\0" and entry.name.endswith("/")  # before ustar
+        entry.kind = DIRECTORY if is_directory else REGULAR

@@ -1,0 +1,233 @@
+"""Questions for others: passed on to the servers of the host or of `--dns`, one after the other.
+
+Each is asked over UDP by a socket of its own, so from a port that the kernel chooses at random,
+under an id chosen at random, and the socket takes packets from that server alone. What does not
+repeat id and question is not the answer, whoever sent it. A truncated answer is asked for again
+over TCP. Everything is bounded: questions, servers asked for each, time for each server.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from selectors import EVENT_READ, EVENT_WRITE, BaseSelector
+from typing import Final
+
+from dockmagic_runtime.network.dns import messages
+from dockmagic_runtime.network.dns.messages import Query
+from dockmagic_runtime.network.dns.timeouts import Timeouts
+
+PATIENCE: Final = 2.0  # seconds for one server; clients wait for five
+_MOST_QUESTIONS: Final = 256
+_MOST_SERVERS: Final = 3  # as resolv.conf(5)
+_MOST_STRANGERS: Final = 64  # packets on one socket that are not the answer
+_LARGEST: Final = 65535
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Who is asked. `on_host`: only reached from the host's own network namespace."""
+
+    address: str
+    on_host: bool = False
+    port: int = 53
+
+
+Open = Callable[[Server, int], socket.socket]  # a new socket of that kind, in the right namespace
+Answered = Callable[[bytes], None]
+
+
+class Forwarder:
+    def __init__(self, selector: BaseSelector, open_socket: Open) -> None:
+        self.selector = selector
+        self.open_socket = open_socket
+        self.timeouts = Timeouts(PATIENCE)
+        self._questions: set[Question] = set()
+        self._best: Server | None = None  # the last that has answered
+
+    def ask(self, query: Query, servers: tuple[Server, ...], answered: Answered) -> None:
+        """Calls `answered` once, now or later."""
+        if len(self._questions) >= _MOST_QUESTIONS:
+            answered(messages.failure(query))
+            return
+        first = [one for one in servers if one == self._best]
+        others = [one for one in servers if one != self._best]
+        question = Question(self, query, [*first, *others][:_MOST_SERVERS], answered)
+        self._questions.add(question)
+        question.ask_next()
+
+    def finished(self, question: Question, server: Server | None) -> None:
+        self._questions.discard(question)
+        self._best = server or self._best
+
+    @property
+    def is_busy(self) -> bool:
+        return bool(self._questions)
+
+    def close(self) -> None:
+        for one in list(self._questions):
+            one.give_up()
+
+
+class Question:
+    """One query, from the first server to the answer."""
+
+    def __init__(
+        self, forwarder: Forwarder, query: Query, servers: list[Server], answered: Answered
+    ) -> None:
+        self._forwarder = forwarder
+        self._query = query
+        self._servers = servers
+        self._answered = answered
+        self._attempt: Attempt | None = None
+        self._poor = b""  # an answer that was no help, if there will be no better one
+        self._again = len(servers) == 1  # a single server is asked twice: packets get lost
+
+    def ask_next(self) -> None:
+        while self._servers:
+            server = self._servers.pop(0)
+            if self._again:
+                self._again = False
+                self._servers.append(server)
+            if self._begin(server, socket.SOCK_DGRAM):
+                return
+        self._finish(self._poor or messages.failure(self._query), None)
+
+    def _begin(self, server: Server, kind: int) -> bool:
+        """False when it cannot even be asked, as without a route."""
+        number = int.from_bytes(os.urandom(2), "big")
+        packet = messages.with_id(self._query.packet, number)
+        attempt = Stream if kind == socket.SOCK_STREAM else Datagram
+        try:
+            self._attempt = attempt(self._forwarder, server, packet, self)
+        except OSError:
+            return False
+        return True
+
+    def heard(self, server: Server, kind: int, answer: bytes) -> None:
+        """An answer that passed the checks; empty when there was none."""
+        self._attempt = None
+        if not answer:
+            self.ask_next()
+        elif kind == socket.SOCK_DGRAM and messages.is_truncated(answer):
+            self._poor = answer  # better than nothing: the client may try TCP by itself
+            if not self._begin(server, socket.SOCK_STREAM):
+                self.ask_next()
+        elif messages.is_poor(answer) and any(one != server for one in self._servers):
+            self._poor = answer
+            self.ask_next()
+        else:
+            self._finish(answer, server)
+
+    def _finish(self, answer: bytes, server: Server | None) -> None:
+        self._forwarder.finished(self, server)
+        self._answered(messages.with_id(answer, self._query.id))
+
+    def give_up(self) -> None:
+        if self._attempt is not None:
+            self._attempt.close()
+
+
+class Attempt(ABC):
+    """One server asked over one socket."""
+
+    kind: int = socket.SOCK_DGRAM
+
+    def __init__(
+        self, forwarder: Forwarder, server: Server, packet: bytes, question: Question
+    ) -> None:
+        self._forwarder = forwarder
+        self._server = server
+        self._packet = packet
+        self._question = question
+        self._strangers = 0
+        self._socket = forwarder.open_socket(server, self.kind)
+        try:
+            self._start()
+        except BaseException:
+            self._socket.close()
+            raise
+        forwarder.timeouts.add(self, lambda: self._end(b""))
+
+    @abstractmethod
+    def _start(self) -> None:
+        """Connect, and watch the socket. OSError when that cannot be."""
+
+    def _watch(self, events: int, callback: Callable[[int], None]) -> None:
+        self._forwarder.selector.register(self._socket, events, callback)
+
+    def _take(self, answer: bytes) -> None:
+        if messages.is_answer_to(answer, self._packet):
+            self._end(answer)
+            return
+        self._strangers += 1
+        if self._strangers >= _MOST_STRANGERS or self.kind == socket.SOCK_STREAM:
+            self._end(b"")
+
+    def _end(self, answer: bytes) -> None:
+        self.close()
+        self._question.heard(self._server, self.kind, answer)
+
+    def close(self) -> None:
+        self._forwarder.timeouts.cancel(self)
+        self._forwarder.selector.unregister(self._socket)
+        self._socket.close()
+
+
+class Datagram(Attempt):
+    def _start(self) -> None:
+        self._socket.connect((self._server.address, self._server.port))
+        self._socket.send(self._packet)
+        self._watch(EVENT_READ, self._read)
+
+    def _read(self, _events: int) -> None:
+        try:
+            answer = self._socket.recv(_LARGEST)
+        except BlockingIOError:
+            return
+        except OSError:
+            self._end(b"")  # nobody listens there
+            return
+        self._take(answer)
+
+
+class Stream(Attempt):
+    kind = socket.SOCK_STREAM
+
+    def _start(self) -> None:
+        self._received = b""
+        self._unsent = len(self._packet).to_bytes(2, "big") + self._packet
+        try:
+            self._socket.connect((self._server.address, self._server.port))
+        except BlockingIOError:
+            pass  # the selector tells when it is connected, or that it will not be
+        self._watch(EVENT_WRITE, self._write)
+
+    def _write(self, _events: int) -> None:
+        try:
+            sent = self._socket.send(self._unsent)
+        except BlockingIOError:
+            return
+        except OSError:
+            self._end(b"")
+            return
+        self._unsent = self._unsent[sent:]
+        if not self._unsent:
+            self._forwarder.selector.modify(self._socket, EVENT_READ, self._read)
+
+    def _read(self, _events: int) -> None:
+        try:
+            data = self._socket.recv(_LARGEST)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        self._received += data
+        length = 2 + int.from_bytes(self._received[:2], "big")
+        if len(self._received) >= max(length, 3):
+            self._take(self._received[2:length])
+        elif not data:
+            self._end(b"")

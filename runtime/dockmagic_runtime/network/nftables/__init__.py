@@ -1,0 +1,1 @@
+"""nftables over netlink: the wire form, our ruleset, connection tracking."""

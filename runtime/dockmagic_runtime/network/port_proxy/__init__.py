@@ -1,0 +1,1 @@
+"""The port proxy: published ports of loopback addresses, for TCP, UDP and SCTP."""

@@ -1,0 +1,125 @@
+"""`Area`: where one Docker area lives, and the names it uses on the host.
+
+Everything that is global on a host (bridge, nftables table, cgroup parent, run directory) carries
+the area's short id, so that two areas never meet. The default area has the plain names.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from dockmagic_runtime.linux.ext4_topdir import spread
+
+DEFAULT_ROOT = Path("/var/lib/dockmagic")
+
+
+def default_root() -> Path:
+    """`$DOCKMAGIC_ROOT`, else the system's place for root and the user's for everybody else."""
+    if configured := os.environ.get("DOCKMAGIC_ROOT"):
+        return Path(configured).absolute()
+    if os.geteuid() == 0:
+        return DEFAULT_ROOT
+    data = os.environ.get("XDG_DATA_HOME") or Path("~/.local/share").expanduser()
+    return Path(data) / "dockmagic"
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """Paths and host-wide names of one Docker area. `id` is empty for the default area."""
+
+    root: Path
+    id: str
+
+    @classmethod
+    def at(cls, root: Path | str | None = None) -> Area:
+        """The area at `root`. Touches nothing on disk."""
+        path = default_root() if root is None else Path(root).absolute()
+        is_default = path == DEFAULT_ROOT
+        return cls(path, "" if is_default else hashlib.sha256(os.fsencode(path)).hexdigest()[:8])
+
+    def prepare(self) -> None:
+        """Make the directories, 0700 so that nobody runs set-uid programs out of layers."""
+        for path in (
+            self.root,
+            self.blobs,
+            self.layers,
+            self.containers,
+            self.volumes,
+            self.networks,
+            self.scratch,
+            self.run,
+        ):
+            if not path.is_dir():
+                path.mkdir(mode=0o700, parents=True, exist_ok=True)
+                if path in (self.layers, self.containers, self.scratch):
+                    spread(str(path))
+
+    @property
+    def suffix(self) -> str:
+        return f"-{self.id}" if self.id else ""
+
+    @property
+    def database(self) -> Path:
+        return self.root / "state.db"
+
+    @property
+    def blobs(self) -> Path:
+        return self.root / "blobs" / "sha256"
+
+    @property
+    def layers(self) -> Path:
+        return self.root / "layers"
+
+    @property
+    def containers(self) -> Path:
+        return self.root / "containers"
+
+    @property
+    def volumes(self) -> Path:
+        return self.root / "volumes"
+
+    @property
+    def networks(self) -> Path:
+        """A directory for each network, in which its endpoints are told."""
+        return self.root / "networks"
+
+    @property
+    def scratch(self) -> Path:
+        """Temporary files, on the same file system so that a rename finishes the work."""
+        return self.root / "tmp"
+
+    @property
+    def run(self) -> Path:
+        """Sockets and locks: gone after a reboot, like the processes they stand for."""
+        base = (
+            Path("/run")
+            if os.geteuid() == 0
+            else Path(os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/dockmagic-run-{os.geteuid()}")
+        )
+        return base / f"dockmagic{self.suffix}"
+
+    @property
+    def bridge(self) -> str:
+        """Name of the default bridge; interface names have at most 15 characters."""
+        return f"dm{self.id}0" if self.id else "dockmagic0"
+
+    def bridge_of(self, network_id: str) -> str:
+        """Name of a user's network's bridge: Docker's form in the default area."""
+        return f"dm{self.id}{network_id[:5]}" if self.id else f"br-{network_id[:12]}"
+
+    @property
+    def nft_table(self) -> str:
+        return f"dockmagic{self.suffix}"
+
+    @property
+    def cgroup_parent(self) -> str:
+        return f"dockmagic{self.suffix}"
+
+    def container(self, container_id: str) -> Path:
+        return self.containers / container_id
+
+    def container_run(self, container_id: str) -> Path:
+        return self.run / container_id

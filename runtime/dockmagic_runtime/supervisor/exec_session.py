@@ -1,0 +1,80 @@
+"""One `exec`: its process, its streams, and the client that asked for it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from typing import Any
+
+from dockmagic_runtime.linux.interface import Linux
+from dockmagic_runtime.sandbox.operation import Context
+from dockmagic_runtime.sandbox.plan import process_from_wire
+from dockmagic_runtime.supervisor.connection import Client
+from dockmagic_runtime.supervisor.exec_process import enter
+from dockmagic_runtime.supervisor.loop import READ, Loop
+from dockmagic_runtime.supervisor.stdio import Ends, Sink, Stdio
+
+
+class Execution:
+    """Output goes to `sink(stream, data)`. When the process has ended and its output is read,
+    `on_end(exit code)` is called, once."""
+
+    def __init__(
+        self,
+        linux: Linux,
+        loop: Loop,
+        context: Context,
+        init_pidfd: int,
+        process: dict[str, Any],
+        *,
+        identity: str,
+        open_stdin: bool,
+        sink: Sink,
+        on_end: Callable[[int], None],
+    ) -> None:
+        spec = process_from_wire(process)
+        self._loop = loop
+        self._on_end = on_end
+        ends = Ends.open(terminal=spec.terminal, open_stdin=open_stdin)
+        try:
+            entered = enter(linux, init_pidfd, context, spec, ends)
+        except BaseException:
+            ends.close()
+            raise
+        self.id = identity
+        self.client: Client | None = None  # who is joined with its streams
+        self.command = spec.argv
+        self.pid, self._pidfd = entered.pid, entered.pidfd
+        self.stdio = Stdio(loop, sink, ends.outputs, ends.input, terminal=spec.terminal)
+        loop.watch(self._pidfd, READ, lambda _events: self.finish())
+
+    def forget_client(self) -> None:
+        """The process goes on, unheard and with nothing more to read."""
+        self.client = None
+        self.stdio.pause_output(False)
+        self.stdio.close_input()
+
+    def kill(self, number: int) -> None:
+        try:
+            signal.pidfd_send_signal(self._pidfd, number)
+        except ProcessLookupError:
+            pass  # it has just ended
+
+    def finish(self) -> None:
+        """Wait for its end, which is near, and read what it has left. Idempotent."""
+        if self._pidfd < 0:
+            return
+        _, status = os.waitpid(self.pid, 0)
+        self._loop.forget(self._pidfd)
+        os.close(self._pidfd)
+        self._pidfd = -1
+        self.stdio.drain()
+        self.stdio.close()
+        self._on_end(exit_code(status))
+
+
+def exit_code(status: int) -> int:
+    """Docker's: the program's own, or 128 plus the signal."""
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code

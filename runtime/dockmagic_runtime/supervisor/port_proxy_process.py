@@ -1,0 +1,123 @@
+"""The port proxy, in a process of its own: what serves the ports that loopback comes to.
+
+It is forked when the program runs, and again if it dies. It is not tied to the supervisor, whose
+loop stays free of its traffic: when that one is killed, connections through loopback go on, and
+the next supervisor finds the process and the sockets (`network.keepers`). It ends with the
+program, which it watches itself.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import select
+import signal
+from collections.abc import Callable, Sequence
+from selectors import EVENT_READ, BaseSelector, DefaultSelector
+from typing import Final, NoReturn
+
+from dockmagic_runtime.linux.processes import start_of
+from dockmagic_runtime.network.port_proxy import process_record
+from dockmagic_runtime.network.port_proxy.held_ports import HeldPort
+from dockmagic_runtime.supervisor.forks import close_all_but, rename_process
+from dockmagic_runtime.supervisor.loop import READ, Loop
+from dockmagic_runtime.supervisor.state import BEYOND_US
+
+PROCESS_NAME: Final = b"dockmagic-ports"
+_AFTER_DEATH: Final = 0.1  # seconds
+Serve = Callable[[BaseSelector], object]
+
+
+class Doors:
+    """`serve` makes the proxies of the `held` ports with the selector that it gets. `pidfd` is
+    the container's first process and stays the caller's; `run` is its run directory."""
+
+    def __init__(
+        self, loop: Loop, serve: Serve, held: Sequence[HeldPort], pidfd: int, run: str
+    ) -> None:
+        self._loop = loop
+        self._serve = serve
+        self._held = held
+        self._pidfd = pidfd
+        self._run = run
+        self._process = -1  # a pidfd
+        self._is_closed = False
+        if not self._find():
+            self._fork()
+
+    def _find(self) -> bool:
+        """The process of a supervisor that was killed, whether it is there."""
+        keeper = process_record.noted(self._run)
+        fd = keeper.open() if keeper else None
+        if fd is not None:
+            self._watch(fd)
+        return fd is not None
+
+    def _watch(self, fd: int) -> None:
+        self._process = fd
+        self._loop.watch(fd, READ, self._ended)
+
+    def _fork(self) -> None:
+        if self._is_closed:
+            return
+        try:
+            pid = os.fork()
+        except OSError:  # no more processes for now
+            self._loop.after(_AFTER_DEATH, self._fork)
+            return
+        if pid == 0:
+            self._work()
+        self._watch(os.pidfd_open(pid))
+
+    def _note(self) -> None:
+        """Of this process, by itself: the supervisor may have been killed since the fork."""
+        pid = os.getpid()
+        try:
+            process_record.note(self._run, process_record.keeper(pid, start_of(pid), self._held))
+        except OSError as error:
+            if error.errno not in BEYOND_US:
+                raise
+
+    def _work(self) -> NoReturn:
+        try:
+            gc.enable()
+            rename_process(PROCESS_NAME)
+            self._note()
+            close_all_but((*(one.socket.fileno() for one in self._held), self._pidfd))
+            selector = DefaultSelector()
+            selector.register(self._pidfd, EVENT_READ, lambda _events: os._exit(0))
+            self._serve(selector)
+            while True:
+                for key, events in selector.select():
+                    if selector.get_map().get(key.fd) is key:  # not forgotten in this turn
+                        key.data(events)
+        finally:
+            os._exit(1)
+
+    def _ended(self, _events: int) -> None:
+        """Killed; or the program has ended, and `close` is near."""
+        self._bury()
+        self._loop.after(_AFTER_DEATH, self._fork)
+
+    def _bury(self) -> None:
+        self._loop.forget(self._process)
+        try:
+            os.waitid(os.P_PIDFD, self._process, os.WEXITED)
+        except ChildProcessError:
+            pass  # another supervisor's
+        os.close(self._process)
+        self._process = -1
+
+    def close(self) -> None:
+        """Connections end; the held sockets stay the caller's."""
+        self._is_closed = True
+        if self._process < 0:
+            return
+        try:
+            signal.pidfd_send_signal(self._process, signal.SIGKILL)
+        except ProcessLookupError:
+            pass  # it has ended by itself
+        ended = select.poll()
+        ended.register(self._process, select.POLLIN)
+        ended.poll()
+        self._bury()
