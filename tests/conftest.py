@@ -22,7 +22,7 @@ from pathlib import Path
 import pytest
 
 from dockmagic_runtime import Engine, catalogue
-from dockmagic_runtime.store.data_root import Area
+from dockmagic_runtime.store.data_root import DataRoot
 from dockmagic_runtime.testing.host import HostSnapshot, left_behind
 
 STOCK = Path(__file__).parent.parent / "build" / "test-images"
@@ -121,18 +121,18 @@ class AreasLeft:
     """
 
     def __init__(self) -> None:
-        self.areas: set[Area] = set()
+        self.areas: set[DataRoot] = set()
         self.left = ""
 
     def pytest_sessionstart(self) -> None:
-        prepare, areas = Area.prepare, self.areas
+        prepare, areas = DataRoot.prepare, self.areas
 
-        def noting(area: Area) -> None:
-            if area.id and area == Area.at(area.root):  # and not of a name that a test made up
+        def noting(area: DataRoot) -> None:
+            if area.id and area == DataRoot.at(area.root):  # and not of a name that a test made up
                 areas.add(area)
             prepare(area)
 
-        Area.prepare = noting  # type: ignore[method-assign, assignment]
+        DataRoot.prepare = noting  # type: ignore[method-assign, assignment]
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         self.left = left_behind(HostSnapshot.nothing(), *self.areas)
@@ -155,9 +155,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture
-def area(tmp_path: Path) -> Iterator[Area]:
+def area(tmp_path: Path) -> Iterator[DataRoot]:
     """An empty Docker area of its own; afterwards nothing of it may be left on the host."""
-    area = Area.at(tmp_path / "area")
+    area = DataRoot.at(tmp_path / "area")
     area.prepare()
     before = HostSnapshot.take(area)
     yield area
@@ -167,7 +167,7 @@ def area(tmp_path: Path) -> Iterator[Area]:
 
 
 @pytest.fixture
-def engine(area: Area) -> Iterator[Engine]:
+def engine(area: DataRoot) -> Iterator[Engine]:
     """An engine on an empty area, offline: images come from the catalogue."""
     with Engine(area.root, catalogue="always") as engine:
         yield engine
@@ -239,7 +239,7 @@ def _recipe_digest() -> str:
 
 
 @pytest.fixture
-def stocked_engine(area: Area, stock: Path) -> Iterator[Engine]:
+def stocked_engine(area: DataRoot, stock: Path) -> Iterator[Engine]:
     """An engine whose area has the images of `stock`, and its own of everything else.
 
     Layers are never written to, so hard links serve; 200 MB would take their time to copy.

@@ -41,7 +41,7 @@ _LINE_MAGICS = ("docker", "network", *VERB_MAGICS)
 _CELL_MAGICS = ("docker", "dockerfile", "run_container", "exec")
 
 
-class Entry:
+class MagicEntry:
     """What IPython holds under a magic's name.
 
     IPython's own expansion is off: it turns `{{.State}}` into `{.State}`, and leaves the whole line
@@ -100,7 +100,7 @@ class Extension:
         for kind, names in (("line", _LINE_MAGICS), ("cell", _CELL_MAGICS)):
             for name in names:
                 self._taken[kind, name] = self.shell.magics_manager.magics[kind].get(name)
-                self.shell.register_magic_function(Entry(name, self), kind, name)
+                self.shell.register_magic_function(MagicEntry(name, self), kind, name)
         self.completer.install(self.shell)
         self.shell.input_transformers_cleanup.append(with_body)
         self.shell.configurables.append(self.settings)

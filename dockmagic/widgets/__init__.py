@@ -15,7 +15,7 @@ from dockmagic.commands.builder.explain import ExplainedBuild
 from dockmagic.commands.container.diff import Changes
 from dockmagic.commands.container.explain import Explained
 from dockmagic.commands.container.stats import StatsTable
-from dockmagic.commands.image.file_history import Origin
+from dockmagic.commands.image.file_history import FileHistory
 from dockmagic.commands.image.layers import Layers
 from dockmagic.commands.image.shared_layers import SharedLayers
 from dockmagic.commands.network.draw import Drawn
@@ -46,7 +46,7 @@ Drawing = Callable[..., Markup]
 _DRAWINGS: tuple[tuple[type, Drawing], ...] = (
     (Layers, layers.layers),
     (SharedLayers, layers.sharing),
-    (Origin, layers.origin),
+    (FileHistory, layers.origin),
     (StatsTable, stats.stats),
     (Listing, tables.listing),
     (Changes, diff.diff),

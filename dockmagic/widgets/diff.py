@@ -5,7 +5,7 @@ from __future__ import annotations
 from dockmagic.commands.container.diff import Changes
 from dockmagic.widgets.html import GREEN, ORANGE, RED, Markup, badge, join, note, tag
 from dockmagic.widgets.sanitize import plain
-from dockmagic.widgets.tree import Entry, tree
+from dockmagic.widgets.tree import TreeEntry, tree
 from dockmagic_runtime.model.container import ChangeKind
 
 _WORDS = {
@@ -22,5 +22,5 @@ def diff(result: Changes, *, deterministic: bool) -> Markup:
     badges = [
         [badge(f"{counts[kind]} {word}", color), " "] for kind, (word, color) in _WORDS.items()
     ]
-    entries = (Entry(plain(change.path), str(change.kind)) for change in result.changes)
+    entries = (TreeEntry(plain(change.path), str(change.kind)) for change in result.changes)
     return join([tag("div", *badges, style="margin:.2em 0"), tree(entries)])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dockmagic.commands.image.file_history import Origin, describe, word
+from dockmagic.commands.image.file_history import FileHistory, describe, word
 from dockmagic.commands.image.layers import Layers
 from dockmagic.commands.image.layers import files as counted
 from dockmagic.commands.image.shared_layers import SharedLayers
@@ -28,7 +28,7 @@ from dockmagic.widgets.html import (
     tag,
 )  # fmt: skip
 from dockmagic.widgets.sanitize import plain
-from dockmagic.widgets.tree import Entry, tree
+from dockmagic.widgets.tree import TreeEntry, tree
 from dockmagic_runtime.model.analysis import Anatomy, FileVersion, WastedFile
 from dockmagic_runtime.model.image import Layer
 
@@ -80,7 +80,7 @@ def _files(layer: Layer, limit: int, *, deterministic: bool) -> Markup:
     chosen = sorted(layer.files, key=lambda file: (-file.size, file.path))[:limit]
     entries = sorted(
         (
-            Entry(
+            TreeEntry(
                 plain(file.path),
                 file.kind,
                 "" if deterministic or not file.size else decimal_size(file.size),
@@ -139,7 +139,7 @@ def sharing(result: SharedLayers, *, deterministic: bool) -> Markup:
     return join([stack, "" if deterministic else note(plain(result.sum_up()))])
 
 
-def origin(result: Origin, *, deterministic: bool) -> Markup:
+def origin(result: FileHistory, *, deterministic: bool) -> Markup:
     found = result.origin
     rows = [
         [

@@ -12,7 +12,7 @@ _OPEN_BELOW = 40  # entries that may be seen at once without asking
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class TreeEntry:
     """One path with its mark (A, C, D or nothing) and a word on its right."""
 
     path: str
@@ -22,11 +22,11 @@ class Entry:
 
 @dataclass(slots=True)
 class _Node:
-    entry: Entry | None = None
+    entry: TreeEntry | None = None
     children: dict[str, _Node] = field(default_factory=dict)
 
 
-def tree(entries: Iterable[Entry], *, limit: int = 150) -> Markup:
+def tree(entries: Iterable[TreeEntry], *, limit: int = 150) -> Markup:
     """The entries below their directories; those over the limit are counted."""
     found = list(entries)
     root = _Node()
@@ -39,7 +39,7 @@ def tree(entries: Iterable[Entry], *, limit: int = 150) -> Markup:
     return tag("div", *lines, style=f"{MONO};line-height:1.5")
 
 
-def _insert(root: _Node, entry: Entry) -> None:
+def _insert(root: _Node, entry: TreeEntry) -> None:
     node = root
     for part in entry.path.strip("/").split("/"):
         node = node.children.setdefault(part, _Node())
@@ -65,7 +65,7 @@ def _line(name: str, node: _Node, *, opened: bool) -> Markup:
 
 
 def _label(name: str, node: _Node) -> Markup:
-    entry = node.entry or Entry("")
+    entry = node.entry or TreeEntry("")
     text = f"{name}/" if node.children else name
     color = _COLORS.get(entry.mark, "")
     parts = [f"{entry.mark} " if entry.mark else "", text]

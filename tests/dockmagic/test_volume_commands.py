@@ -13,7 +13,7 @@ from dockmagic import cli, commands
 from dockmagic.commands.output.result import Question, Result
 from dockmagic.session import Session
 from dockmagic_runtime.errors import DockmagicError
-from dockmagic_runtime.store.data_root import Area
+from dockmagic_runtime.store.data_root import DataRoot
 from dockmagic_runtime.store.database import Database
 from dockmagic_runtime.volumes.store import VolumeStore
 
@@ -21,7 +21,7 @@ from dockmagic_runtime.volumes.store import VolumeStore
 class VolumeEngine:
     """The façade's volume verbs."""
 
-    def __init__(self, area: Area, database: Database) -> None:
+    def __init__(self, area: DataRoot, database: Database) -> None:
         store = VolumeStore(area, database)
         self.area = area
         self.create_volume = store.create
@@ -33,7 +33,7 @@ class VolumeEngine:
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[VolumeEngine]:
-    area = Area(tmp_path / "area", "test")
+    area = DataRoot(tmp_path / "area", "test")
     for path in (area.volumes, area.scratch, area.containers):
         path.mkdir(parents=True)
     database = Database(area.database)

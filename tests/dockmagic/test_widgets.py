@@ -19,7 +19,7 @@ from dockmagic.widgets import bundle, container_bundle, html, image_bundle
 from dockmagic.widgets.build import failed, steps
 from dockmagic.widgets.live import BuildProgress, PullProgress
 from dockmagic.widgets.sanitize import Cleaner, clean, plain
-from dockmagic.widgets.tree import Entry, tree
+from dockmagic.widgets.tree import TreeEntry, tree
 from dockmagic_runtime.model.container import Change, ChangeKind
 from dockmagic_runtime.model.progress import (
     BuildStarted,
@@ -133,7 +133,7 @@ def test_ten_thousand_changes_stay_small(engine: Any, shown: Any) -> None:
 
 
 def test_a_tree_folds_lonely_directories_together() -> None:
-    text = outline(tree([Entry("/a/b/c", "A"), Entry("/a/b/d", "D", "1B")])).text
+    text = outline(tree([TreeEntry("/a/b/c", "A"), TreeEntry("/a/b/d", "D", "1B")])).text
     assert text == "a/b/A cD d  1B"
 
 

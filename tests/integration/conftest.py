@@ -20,8 +20,8 @@ from dockmagic_runtime.linux.syscalls import Kernel
 from dockmagic_runtime.model.container import ContainerSpec
 from dockmagic_runtime.model.progress import BuildDone, BuildRequest
 from dockmagic_runtime.store import locks
-from dockmagic_runtime.store.data_root import Area
-from dockmagic_runtime.supervisor.engine_client import Process
+from dockmagic_runtime.store.data_root import DataRoot
+from dockmagic_runtime.supervisor.engine_client import ContainerProcess
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ Build = Callable[[str], str]
 
 
 @pytest.fixture
-def engine(area: Area) -> Iterator[Engine]:
+def engine(area: DataRoot) -> Iterator[Engine]:
     with Engine(area.root) as engine:
         for _ in engine.pull("busybox"):
             pass
@@ -79,7 +79,7 @@ def run(engine: Engine) -> Run:
     return run
 
 
-def collect(process: Process) -> Ended:
+def collect(process: ContainerProcess) -> Ended:
     """Read a Process to its end."""
     streams = {"stdout": bytearray(), "stderr": bytearray()}
     for stream, data in process.output():

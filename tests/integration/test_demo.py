@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from dockmagic_runtime.store.data_root import Area
+from dockmagic_runtime.store.data_root import DataRoot
 from dockmagic_runtime.testing.host import HostSnapshot, left_behind
 
 pytestmark = [pytest.mark.root, pytest.mark.network]
@@ -52,7 +52,7 @@ def _run(notebook: Path, output: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.slow
 def test_a_notebook_that_fails_is_told_in_one_line_and_leaves_nothing(tmp_path: Path) -> None:
-    area = Area.at(tmp_path / "area")
+    area = DataRoot.at(tmp_path / "area")
     before = HostSnapshot.take(area)
     done = _run(_notebook(tmp_path / "n.ipynb", "load", "pull", "run", "fail", "after"), tmp_path)
     assert done.returncode == 1
@@ -66,7 +66,7 @@ def test_a_notebook_that_fails_is_told_in_one_line_and_leaves_nothing(tmp_path: 
 
 @pytest.mark.slow
 def test_a_notebook_that_ends_well_is_written_with_its_page(tmp_path: Path) -> None:
-    area = Area.at(tmp_path / "out" / "area")
+    area = DataRoot.at(tmp_path / "out" / "area")
     before = HostSnapshot.take(area)
     done = _run(_notebook(tmp_path / "n.ipynb", "load", "pull", "run"), tmp_path / "out")
     assert done.returncode == 0, done.stderr

@@ -12,7 +12,7 @@ import pytest
 from dockmagic_runtime import Engine
 from dockmagic_runtime.errors import Conflict
 from dockmagic_runtime.model.container import ContainerSpec, RestartPolicy, Status
-from dockmagic_runtime.store.data_root import Area
+from dockmagic_runtime.store.data_root import DataRoot
 from dockmagic_runtime.testing.host import HostSnapshot, left_behind
 
 from .conftest import collect
@@ -32,7 +32,7 @@ def make(engine: Engine, name: str, **spec: object) -> None:
     )
 
 
-def left_of(area: Area) -> str:
+def left_of(area: DataRoot) -> str:
     """This area is looked for alone, and as if the host had been empty."""
     return left_behind(HostSnapshot.nothing(), area)
 

@@ -10,7 +10,7 @@ import pytest
 from dockmagic_runtime import Engine
 from dockmagic_runtime.errors import Conflict
 from dockmagic_runtime.model.container import ContainerSpec, ExecSpec, Status
-from dockmagic_runtime.supervisor.engine_client import Process
+from dockmagic_runtime.supervisor.engine_client import ContainerProcess
 
 from .conftest import Run, collect
 from .test_lifecycle import logged, shell, start, supervisor_of
@@ -19,7 +19,7 @@ from .waiting import eventually
 pytestmark = [pytest.mark.root, pytest.mark.network]
 
 
-def read_line(process: Process) -> bytes:
+def read_line(process: ContainerProcess) -> bytes:
     """The next piece that it writes, which is a line here."""
     for _, data in process.output():
         return data

@@ -294,7 +294,7 @@ def test_a_restart_finds_its_ports_free_however_slow_the_proxy_ends(engine: Engi
     assert (found.status, found.error, found.ports) == (Status.RUNNING, "", web.ports)
 
 
-def eventually_noted(run: str) -> process_record.Keeper:
+def eventually_noted(run: str) -> process_record.ProxyProcess:
     assert eventually(lambda: process_record.noted(run) is not None)
     keeper = process_record.noted(run)
     assert keeper is not None

@@ -19,7 +19,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from dockmagic_runtime.catalogue.host import Host, read_host
+from dockmagic_runtime.catalogue.host import HostPackages, read_host
 from dockmagic_runtime.catalogue.sources import main_suite
 
 REPOSITORY = Path(__file__).parents[2]
@@ -126,7 +126,7 @@ def _make(scratch: Path) -> None:
     _run("mke2fs", "-q", "-t", "ext4", "-d", root, finished / "root.ext4", _DISK_SIZE)
 
 
-def _bootstrap(host: Host, scratch: Path, root: Path) -> None:
+def _bootstrap(host: HostPackages, scratch: Path, root: Path) -> None:
     (scratch / "apt.conf").write_text(host.apt_text(secrets=True) + 'APT::Sandbox::User "root";\n')
     (scratch / "host.sources").write_text(host.sources_text(credentials=True))
     (scratch / "kernel-hook").write_text(_KERNEL_HOOK.format(kernel=_KERNEL))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from dockmagic.commands.builder.prune import check_builder
 from dockmagic.commands.options.filters import apply, as_boolean, as_moment, parse_filter
 from dockmagic.commands.options.flags import Arguments, Parser, switch, value, values
-from dockmagic.commands.output.listing import Column, Fields, Listing, steady
+from dockmagic.commands.output.listing import Column, Fields, Listing, stable_column
 from dockmagic.commands.output.result import Result
 from dockmagic.commands.units import ago, decimal_size
 from dockmagic_runtime.model.usage import CacheUsage
@@ -44,7 +44,7 @@ class Cache(Listing):
 
     columns: ClassVar[tuple[Column, ...]] = (
         Column("ID", "ID"),
-        steady("Reclaimable", "RECLAIMABLE"),
+        stable_column("Reclaimable", "RECLAIMABLE"),
         Column("Size", "SIZE"),
         Column("LastAccessed", "LAST ACCESSED"),
     )

@@ -12,7 +12,7 @@ from dockmagic.commands.output.archives import check_stdout, read_stdin
 from dockmagic.commands.output.result import Chunk, Event, Nothing, Outcome, Result
 from dockmagic.commands.units import decimal_size
 from dockmagic_runtime.containers.copy import paths
-from dockmagic_runtime.containers.copy.paths import Origin, Target
+from dockmagic_runtime.containers.copy.paths import CopySource, Target
 from dockmagic_runtime.errors import Conflict, DockmagicError, InvalidInput
 
 if TYPE_CHECKING:
@@ -120,14 +120,14 @@ def _out(engine: Engine, name: str, path: str, destination: str, options: _Optio
     return Copied(counted.size, destination, options.quiet)
 
 
-def _origin(engine: Engine, name: str, path: str, *, follow_link: bool) -> tuple[Origin, str]:
+def _origin(engine: Engine, name: str, path: str, *, follow_link: bool) -> tuple[CopySource, str]:
     """What will be copied, under the name it was asked for, and where it is."""
     found = engine.path_stat(name, path)
     base = paths.base(paths.inside(path))
     if follow_link and found.is_link:
         path = found.link_target
         found = engine.path_stat(name, path)
-    return Origin(name=base, is_directory=found.is_directory), path
+    return CopySource(name=base, is_directory=found.is_directory), path
 
 
 def _member(name: str) -> str:

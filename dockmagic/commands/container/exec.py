@@ -14,7 +14,7 @@ from dockmagic_runtime.model.container import ExecSpec
 
 if TYPE_CHECKING:
     from dockmagic_runtime.engine.engine import Engine
-    from dockmagic_runtime.supervisor.engine_client import Process
+    from dockmagic_runtime.supervisor.engine_client import ContainerProcess
 
 
 def parser() -> Parser:
@@ -65,7 +65,7 @@ def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
     )
 
 
-def _start(engine: Engine, name: str, spec: ExecSpec) -> Process:
+def _start(engine: Engine, name: str, spec: ExecSpec) -> ContainerProcess:
     try:
         return engine.exec(name, spec)
     except StartFailed as error:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from dockmagic.commands.options.filters import gather, parse_filter
 from dockmagic.commands.options.flags import Arguments, Parser, integer, switch, value, values
-from dockmagic.commands.output.listing import Column, Fields, Listing, label_lookup, steady
+from dockmagic.commands.output.listing import Column, Fields, Listing, label_lookup, stable_column
 from dockmagic.commands.output.result import is_named
 from dockmagic.commands.output.table import ellipsis, quote
 from dockmagic.commands.references import familiar
@@ -48,11 +48,11 @@ class Containers(Listing):
 
     columns: ClassVar[tuple[Column, ...]] = (
         Column("ID", "CONTAINER ID"),
-        steady("Image", "IMAGE"),
-        steady("Command", "COMMAND"),
+        stable_column("Image", "IMAGE"),
+        stable_column("Command", "COMMAND"),
         Column("RunningFor", "CREATED"),
         Column("Status", "STATUS", "_status"),
-        steady("Ports", "PORTS"),
+        stable_column("Ports", "PORTS"),
         Column("Names", "NAMES", "_names"),
     )
     headings: ClassVar[dict[str, str]] = {

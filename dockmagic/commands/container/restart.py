@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from dockmagic.commands.container.stop import GRACE_FLAGS, grace
 from dockmagic.commands.options.flags import Arguments, Parser
-from dockmagic.commands.output.result import Names, each
+from dockmagic.commands.output.result import NameList, each
 
 if TYPE_CHECKING:
     from dockmagic_runtime.engine.engine import Engine
@@ -22,6 +22,6 @@ def parser() -> Parser:
     )
 
 
-def run(engine: Engine, arguments: Arguments) -> Names:
+def run(engine: Engine, arguments: Arguments) -> NameList:
     timeout, signal = grace(arguments)
     return each(arguments.words, lambda name: engine.restart(name, timeout=timeout, signal=signal))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dockmagic.commands.options.flags import Arguments, Parser, switch
-from dockmagic.commands.output.result import Names, each
+from dockmagic.commands.output.result import NameList, each
 from dockmagic_runtime.errors import NotFound
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def parser() -> Parser:
     )
 
 
-def run(engine: Engine, arguments: Arguments) -> Names:
+def run(engine: Engine, arguments: Arguments) -> NameList:
     force, volumes = arguments.flag("force"), arguments.flag("volumes")
 
     def remove(name: str) -> None:

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dockmagic.commands.options.flags import Arguments, Parser, switch, value
-from dockmagic.commands.output.listing import Column, Fields, Listing, steady
+from dockmagic.commands.output.listing import Column, Fields, Listing, stable_column
 from dockmagic.commands.output.result import Event, Outcome
 from dockmagic.commands.units import binary_size, decimal_size
 from dockmagic_runtime.errors import Conflict, NotFound
@@ -40,7 +40,7 @@ class StatsTable(Listing):
 
     columns: ClassVar[tuple[Column, ...]] = (
         Column("ID", "CONTAINER ID"),
-        steady("Name", "NAME"),
+        stable_column("Name", "NAME"),
         Column("CPUPerc", "CPU %"),
         Column("MemUsage", "MEM USAGE / LIMIT"),
         Column("MemPerc", "MEM %"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dockmagic.commands.options.flags import Arguments, Parser
-from dockmagic.commands.output.result import Names, each
+from dockmagic.commands.output.result import NameList, each
 
 if TYPE_CHECKING:
     from dockmagic_runtime.engine.engine import Engine
@@ -20,5 +20,5 @@ def parser() -> Parser:
     )
 
 
-def run(engine: Engine, arguments: Arguments) -> Names:
+def run(engine: Engine, arguments: Arguments) -> NameList:
     return each(arguments.words, engine.unpause)

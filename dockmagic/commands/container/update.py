@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from dockmagic.commands.options.flags import Arguments, Parser
 from dockmagic.commands.options.limits import UPDATABLE, updated_limits
 from dockmagic.commands.options.restart_policy import RESTART_FLAG, parse_restart
-from dockmagic.commands.output.result import Names, each
+from dockmagic.commands.output.result import NameList, each
 
 if TYPE_CHECKING:
     from dockmagic_runtime.engine.engine import Engine
@@ -25,7 +25,7 @@ def parser() -> Parser:
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Updated(Names):
+class Updated(NameList):
     """What was changed, and what this host cannot limit."""
 
     warnings: tuple[str, ...] = ()

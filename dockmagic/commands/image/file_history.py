@@ -15,7 +15,7 @@ _WORDS = {"A": "added", "C": "changed", "D": "removed"}
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Origin(Result):
+class FileHistory(Result):
     """One version of the file for each layer that touches it, lowest first."""
 
     origin: FileOrigin

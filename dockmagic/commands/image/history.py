@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from dockmagic.commands.options.flags import Arguments, Parser, switch, value
 from dockmagic.commands.options.platform import PLATFORM, check_image
-from dockmagic.commands.output.listing import Column, Fields, Listing, steady
+from dockmagic.commands.output.listing import Column, Fields, Listing, stable_column
 from dockmagic.commands.output.table import ellipsis
 from dockmagic.commands.units import ago, decimal_size, moment, rfc3339
 from dockmagic_runtime.model.image import History
@@ -40,9 +40,9 @@ class ImageHistory(Listing):
     columns: ClassVar[tuple[Column, ...]] = (
         Column("ID", "IMAGE"),
         Column("CreatedSince", "CREATED"),
-        steady("CreatedBy", "CREATED BY"),
+        stable_column("CreatedBy", "CREATED BY"),
         Column("Size", "SIZE"),
-        steady("Comment", "COMMENT"),
+        stable_column("Comment", "COMMENT"),
     )
     headings: ClassVar[dict[str, str]] = {"CreatedAt": "CREATED AT"}
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from dockmagic.commands.image.images_tree import ImagesTree, check_alone
 from dockmagic.commands.options.filters import apply, as_boolean, as_moment, has_label, parse_filter
 from dockmagic.commands.options.flags import Arguments, Parser, switch, value, values
-from dockmagic.commands.output.listing import Column, Fields, Listing, steady
+from dockmagic.commands.output.listing import Column, Fields, Listing, stable_column
 from dockmagic.commands.references import familiar, repository_and_tag
 from dockmagic.commands.units import ago, decimal_size, moment, timestamp
 from dockmagic_runtime.model.image import Image
@@ -43,8 +43,8 @@ class Images(Listing):
     """The rows of `docker images`; `items` are the engine's `Image` values, once for each tag."""
 
     columns: ClassVar[tuple[Column, ...]] = (
-        steady("Repository", "REPOSITORY"),
-        steady("Tag", "TAG"),
+        stable_column("Repository", "REPOSITORY"),
+        stable_column("Tag", "TAG"),
         Column("ID", "IMAGE ID"),
         Column("CreatedSince", "CREATED"),
         Column("Size", "SIZE"),

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from dockmagic.commands.image.file_history import Origin
+from dockmagic.commands.image.file_history import FileHistory
 from dockmagic.commands.image.shared_layers import SharedLayers
 from dockmagic.commands.options.flags import Arguments, Parser, WrongUsage, switch, value
-from dockmagic.commands.output.listing import Column, Fields, Listing, steady
+from dockmagic.commands.output.listing import Column, Fields, Listing, stable_column
 from dockmagic.commands.output.result import Result
 from dockmagic.commands.output.table import ellipsis, layout
 from dockmagic.commands.output.text_tree import lines, printable
@@ -49,13 +49,13 @@ class Layers(Listing):
     """
 
     columns: ClassVar[tuple[Column, ...]] = (
-        steady("Number", "#"),
+        stable_column("Number", "#"),
         Column("ID", "LAYER"),
         Column("Size", "SIZE"),
         Column("Wasted", "WASTED"),
         Column("Files", "FILES"),
         Column("SharedWith", "SHARED WITH"),
-        steady("CreatedBy", "CREATED BY"),
+        stable_column("CreatedBy", "CREATED BY"),
     )
 
     items: tuple[Layer, ...]
@@ -132,7 +132,7 @@ def run(engine: Engine, arguments: Arguments) -> Result:
     if path := arguments.flag("file"):
         if other:
             raise WrongUsage("--file looks into one image", verb="layers")
-        return Origin(engine.file_origin(name, path), name, as_json=_only_json(arguments))
+        return FileHistory(engine.file_origin(name, path), name, as_json=_only_json(arguments))
     if other:
         sharing = engine.sharing(name, other[0])
         return SharedLayers.of(sharing, (name, other[0]), as_json=_only_json(arguments))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from dockmagic.commands.options.flags import Arguments, Parser, switch
 from dockmagic.commands.options.platform import PLATFORM, check_image
-from dockmagic.commands.output.result import Names
+from dockmagic.commands.output.result import NameList
 from dockmagic_runtime.errors import DockmagicError, NotFound
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def parser() -> Parser:
     )
 
 
-class Removed(Names):
+class Removed(NameList):
     """What went, and what could not: deleted ids differ from run to run, names do not."""
 
     __slots__ = ()

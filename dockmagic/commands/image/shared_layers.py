@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from dockmagic.commands.output.listing import Column, Fields, Listing, steady
+from dockmagic.commands.output.listing import Column, Fields, Listing, stable_column
 from dockmagic.commands.output.table import ellipsis
 from dockmagic.commands.output.text_tree import printable
 from dockmagic.commands.units import decimal_size
@@ -20,11 +20,11 @@ class SharedLayers(Listing):
     """A row for each layer: first those that both images have, then each one's own."""
 
     columns: ClassVar[tuple[Column, ...]] = (
-        steady("In", "IN"),
-        steady("Number", "#"),
+        stable_column("In", "IN"),
+        stable_column("Number", "#"),
         Column("ID", "LAYER"),
         Column("Size", "SIZE"),
-        steady("CreatedBy", "CREATED BY"),
+        stable_column("CreatedBy", "CREATED BY"),
     )
 
     items: tuple[Row, ...]

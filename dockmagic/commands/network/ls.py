@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from dockmagic.commands.options.filters import gather, parse_filter
 from dockmagic.commands.options.flags import Arguments, Parser, switch, value, values
-from dockmagic.commands.output.listing import Column, Fields, Listing, label_lookup, steady
+from dockmagic.commands.output.listing import Column, Fields, Listing, label_lookup, stable_column
 from dockmagic.commands.units import moment, timestamp
 from dockmagic_runtime.model.network import Network
 
@@ -38,9 +38,9 @@ class Networks(Listing):
 
     columns: ClassVar[tuple[Column, ...]] = (
         Column("ID", "NETWORK ID"),
-        steady("Name", "NAME"),
-        steady("Driver", "DRIVER"),
-        steady("Scope", "SCOPE"),
+        stable_column("Name", "NAME"),
+        stable_column("Driver", "DRIVER"),
+        stable_column("Scope", "SCOPE"),
     )
     headings: ClassVar[dict[str, str]] = {"CreatedAt": "CREATED AT"}
 

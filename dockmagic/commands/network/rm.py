@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from dockmagic.commands.options.flags import Arguments, Parser, switch
-from dockmagic.commands.output.result import Names, each
+from dockmagic.commands.output.result import NameList, each
 
 if TYPE_CHECKING:
     from dockmagic_runtime.engine.engine import Engine
@@ -22,7 +22,7 @@ def parser() -> Parser:
     )
 
 
-def run(engine: Engine, arguments: Arguments) -> Names:
+def run(engine: Engine, arguments: Arguments) -> NameList:
     force = arguments.flag("force")
     missing: set[str] = set()
 

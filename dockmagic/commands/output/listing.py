@@ -30,7 +30,7 @@ class Column:
     stable: str = ""
 
 
-def steady(field: str, heading: str) -> Column:
+def stable_column(field: str, heading: str) -> Column:
     """A column that is the same from run to run."""
     return Column(field, heading, field)
 

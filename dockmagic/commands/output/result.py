@@ -18,7 +18,7 @@ from dockmagic_runtime.model.container import Container
 from dockmagic_runtime.model.progress import BuildEvent, PullEvent
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.supervisor.engine_client import Process
+    from dockmagic_runtime.supervisor.engine_client import ContainerProcess
 
 _ID = re.compile(r"[0-9a-f]{12}|[0-9a-f]{64}")
 
@@ -86,7 +86,7 @@ class Attached:
     `name` is for messages; `streams` are those the caller wants to see.
     """
 
-    process: Process
+    process: ContainerProcess
     name: str
     tty: bool = False
     stdin: bool = False
@@ -182,7 +182,7 @@ class Finished(Result):
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Names(Result):
+class NameList(Result):
     """What was done, one name a line, and what could not be."""
 
     done: tuple[str, ...]
@@ -202,7 +202,7 @@ class Names(Result):
         return [{"name": name} for name in self.done]
 
 
-def each(names: Iterable[str], action: Callable[[str], object]) -> Names:
+def each(names: Iterable[str], action: Callable[[str], object]) -> NameList:
     """Do it to each: as Docker does, one that fails does not keep the next from its turn."""
     done: list[str] = []
     failed: list[DockmagicError] = []
@@ -213,7 +213,7 @@ def each(names: Iterable[str], action: Callable[[str], object]) -> Names:
             failed.append(error)
         else:
             done.append(name)
-    return Names(tuple(done), tuple(failed))
+    return NameList(tuple(done), tuple(failed))
 
 
 def describe(container: Container) -> str:

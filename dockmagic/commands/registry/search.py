@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from dockmagic.commands.options.filters import apply, as_boolean, parse_filter
 from dockmagic.commands.options.flags import Arguments, Parser, integer, switch, value, values
-from dockmagic.commands.output.listing import Column, Fields, Listing, steady
+from dockmagic.commands.output.listing import Column, Fields, Listing, stable_column
 from dockmagic.commands.output.table import ellipsis
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.search import SearchResult
@@ -42,10 +42,10 @@ class Found(Listing):
     """The rows of `docker search`; `items` are the engine's `SearchResult` values."""
 
     columns: ClassVar[tuple[Column, ...]] = (
-        steady("Name", "NAME"),
-        steady("Description", "DESCRIPTION"),
+        stable_column("Name", "NAME"),
+        stable_column("Description", "DESCRIPTION"),
         Column("StarCount", "STARS"),
-        steady("IsOfficial", "OFFICIAL"),
+        stable_column("IsOfficial", "OFFICIAL"),
     )
     headings: ClassVar[dict[str, str]] = {"IsAutomated": "AUTOMATED", "StandIn": "STAND-IN"}
     id_field: ClassVar[str] = "Name"

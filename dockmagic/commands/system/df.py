@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from dockmagic.commands.container.ps import status_text
 from dockmagic.commands.options.flags import Arguments, Parser, switch, value
-from dockmagic.commands.output.listing import Column, Fields, Listing, steady
+from dockmagic.commands.output.listing import Column, Fields, Listing, stable_column
 from dockmagic.commands.output.result import Result
 from dockmagic.commands.output.table import ellipsis, layout, quote
 from dockmagic.commands.references import familiar, repository_and_tag
@@ -37,9 +37,9 @@ class Usage(Listing):
     """One row for images, containers, volumes and build cache each."""
 
     columns: ClassVar[tuple[Column, ...]] = (
-        steady("Type", "TYPE"),
-        steady("TotalCount", "TOTAL"),
-        steady("Active", "ACTIVE"),
+        stable_column("Type", "TYPE"),
+        stable_column("TotalCount", "TOTAL"),
+        stable_column("Active", "ACTIVE"),
         Column("Size", "SIZE"),
         Column("Reclaimable", "RECLAIMABLE"),
     )

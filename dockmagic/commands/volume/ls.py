@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from dockmagic.commands.options.filters import gather, parse_filter
 from dockmagic.commands.options.flags import Arguments, Parser, planned, switch, value, values
-from dockmagic.commands.output.listing import Column, Fields, Listing, label_lookup, steady
+from dockmagic.commands.output.listing import Column, Fields, Listing, label_lookup, stable_column
 from dockmagic.commands.units import moment
 from dockmagic_runtime.model.volume import Volume
 
@@ -38,7 +38,7 @@ class Volumes(Listing):
     """The rows of `docker volume ls`; `items` are the engine's `Volume` values."""
 
     columns: ClassVar[tuple[Column, ...]] = (
-        steady("Driver", "DRIVER"),
+        stable_column("Driver", "DRIVER"),
         Column("Name", "VOLUME NAME", "_name"),
     )
     headings: ClassVar[dict[str, str]] = {"Mountpoint": "MOUNTPOINT"}

@@ -5,7 +5,7 @@ of the image's config. `Builder.build(…)` runs the steps that the cache does n
 """
 
 from dockmagic_runtime.builder.build import Builder
-from dockmagic_runtime.builder.cache.remote_cache import Exchange
+from dockmagic_runtime.builder.cache.remote_cache import RemoteCache
 from dockmagic_runtime.builder.plan.plan import Base, Plan, needed_images
 
-__all__ = ["Base", "Builder", "Exchange", "Plan", "needed_images"]
+__all__ = ["Base", "Builder", "Plan", "RemoteCache", "needed_images"]

@@ -13,9 +13,9 @@ from contextlib import ExitStack
 from dataclasses import replace
 from typing import Final
 
-from dockmagic_runtime.builder.cache.build_record import Recorder, keep, kept
-from dockmagic_runtime.builder.cache.miss import Reasons, series_of
-from dockmagic_runtime.builder.cache.remote_cache import Exchange
+from dockmagic_runtime.builder.cache.build_record import BuildRecorder, keep, kept
+from dockmagic_runtime.builder.cache.miss import CacheMissExplainer, series_of
+from dockmagic_runtime.builder.cache.remote_cache import RemoteCache
 from dockmagic_runtime.builder.cache.store import BuildCache, forget, forget_down_to, usage
 from dockmagic_runtime.builder.context.content_hash import ContextDigests
 from dockmagic_runtime.builder.context.context import localized
@@ -24,14 +24,14 @@ from dockmagic_runtime.builder.context.scratch import Scratch
 from dockmagic_runtime.builder.context.source_hash import Digester
 from dockmagic_runtime.builder.context.sources import Sources
 from dockmagic_runtime.builder.error_locations import missing_image
-from dockmagic_runtime.builder.execute.build_run import Execution
+from dockmagic_runtime.builder.execute.build_run import BuildRun
 from dockmagic_runtime.builder.execute.copying import Copier
-from dockmagic_runtime.builder.execute.step_executor import Performer
+from dockmagic_runtime.builder.execute.step_executor import StepExecutor
 from dockmagic_runtime.builder.image_config import image_document, timestamp
 from dockmagic_runtime.builder.interfaces import Images, Layers, StepRunner, Workspace
 from dockmagic_runtime.builder.plan.checks import as_warning, ignored_sources
 from dockmagic_runtime.builder.plan.plan import needed_images, plan
-from dockmagic_runtime.builder.plan.source_stage import Origin
+from dockmagic_runtime.builder.plan.source_stage import SourceStage
 from dockmagic_runtime.builder.plan.steps import Base, Plan, TransferStep
 from dockmagic_runtime.builder.run_mounts.cache_mounts import CacheMounts
 from dockmagic_runtime.builder.run_mounts.prepare import Mounter
@@ -68,7 +68,7 @@ class Builder:
         workspace: Workspace,
         pull: Callable[[str], Iterator[PullEvent]],
         *,
-        exchange: Exchange,
+        exchange: RemoteCache,
         scratch: str,
         caches: str,
         digests: str,
@@ -119,7 +119,7 @@ class Builder:
         )
         if request.check:
             return
-        recorder = Recorder(made, request)
+        recorder = BuildRecorder(made, request)
         yield from recorder.watched(execution.run())
         if request.outputs:
             self._export(request, execution)
@@ -233,7 +233,7 @@ class Builder:
             yield event
         raise EngineBug(f"the pull of {name} ended without an image")
 
-    def _export(self, request: BuildRequest, execution: Execution) -> None:
+    def _export(self, request: BuildRequest, execution: BuildRun) -> None:
         from dockmagic_runtime.builder.execute.export import export
 
         for output in request.outputs:
@@ -247,7 +247,7 @@ class Builder:
         series: str,
         scratch: Scratch,
         stack: ExitStack,
-    ) -> Execution:
+    ) -> BuildRun:
         cache = BuildCache(self._database)
         sources = Sources(request, self._layers, self._workspace, scratch, self._digests)
         stack.callback(sources.close)  # before the directories that they are mounted from
@@ -260,7 +260,7 @@ class Builder:
         mounter = Mounter(
             request, digester, scratch, self._caches, self._workspace.target, self._layers.path
         )
-        performer = Performer(
+        performer = StepExecutor(
             request,
             self._layers,
             self._runner,
@@ -271,10 +271,10 @@ class Builder:
             cache,
             made.epoch,
         )
-        reasons = Reasons(cache, made, series)
-        return Execution(made, cache, copier, mounter, performer, reasons)
+        reasons = CacheMissExplainer(cache, made, series)
+        return BuildRun(made, cache, copier, mounter, performer, reasons)
 
-    def _image(self, made: Plan, execution: Execution, request: BuildRequest) -> Image:
+    def _image(self, made: Plan, execution: BuildRun, request: BuildRequest) -> Image:
         """The image of the target. A FROM with nothing after it is its base image itself."""
         tip = execution.result
         if tip.base_id and not tip.steps and not request.labels:
@@ -294,10 +294,10 @@ class Builder:
         return self._images.resolve(image.id) if new else image
 
 
-def _with_ignored(dockerfile: Dockerfile, made: Plan, execution: Execution) -> Plan:
+def _with_ignored(dockerfile: Dockerfile, made: Plan, execution: BuildRun) -> Plan:
     """The plan, with warnings of COPYs whose source .dockerignore leaves out."""
     copies = [step for step in made.steps if isinstance(step, TransferStep) and step.sources]
-    if not any(step.origin == Origin() for step in copies):
+    if not any(step.origin == SourceStage() for step in copies):
         return made
     try:
         rules = execution.performer.sources.context().rules

@@ -1,4 +1,4 @@
-"""A stage's `Tip`: what it has come to. Layers, history, the key of all of it."""
+"""A stage's `StageState`: what it has come to. Layers, history, the key of all of it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dockmagic_runtime.images.oci_documents import chain_id
 
 
 @dataclass(slots=True)
-class Tip:
+class StageState:
     """Where a stage stands. Layers and diff ids bottom first."""
 
     key: str
@@ -30,9 +30,9 @@ class Tip:
         """The chain so far, "" for none."""
         return self.chain_ids[-1] if self.chain_ids else ""
 
-    def copy(self) -> Tip:
+    def copy(self) -> StageState:
         """For a stage that begins here; what is done anew below it is done anew in it."""
-        return Tip(
+        return StageState(
             key=self.key,
             chain_ids=self.chain_ids,
             diff_ids=self.diff_ids,

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from dockmagic_runtime.catalogue.host import Host, proxy_environment, require_tool
+from dockmagic_runtime.catalogue.host import HostPackages, proxy_environment, require_tool
 from dockmagic_runtime.catalogue.sources import main_suite
 from dockmagic_runtime.errors import RemoteFailed
 from dockmagic_runtime.model.progress import PullStatus
@@ -54,7 +54,7 @@ _POLICY_RC_D: Final = "#!/bin/sh\nexit 101\n"
 _GRACE: Final = 10.0  # seconds for mmdebstrap to remove its own files after an interrupt
 
 
-def bootstrap(host: Host, scratch: Path, target: Path) -> Iterator[PullStatus]:
+def bootstrap(host: HostPackages, scratch: Path, target: Path) -> Iterator[PullStatus]:
     """Make `target`, a tar, working inside `scratch`; one status per stage."""
     command = _command(host, scratch, target)
     environment = {
@@ -80,7 +80,7 @@ def bootstrap(host: Host, scratch: Path, target: Path) -> Iterator[PullStatus]:
         _end(process)
 
 
-def _command(host: Host, scratch: Path, target: Path) -> list[str]:
+def _command(host: HostPackages, scratch: Path, target: Path) -> list[str]:
     inside = scratch / "inside"
     _lay_out_settings(host, inside)
     (scratch / "apt.conf").write_text(_bootstrap_settings(host))
@@ -106,7 +106,7 @@ def _command(host: Host, scratch: Path, target: Path) -> list[str]:
     ]
 
 
-def _bootstrap_settings(host: Host) -> str:
+def _bootstrap_settings(host: HostPackages) -> str:
     """For mmdebstrap's apt alone: with the host's passwords, as root since our scratch is 0700."""
     return (
         host.apt_text(secrets=True)
@@ -115,7 +115,7 @@ def _bootstrap_settings(host: Host) -> str:
     )
 
 
-def _lay_out_settings(host: Host, inside: Path) -> None:
+def _lay_out_settings(host: HostPackages, inside: Path) -> None:
     """The files that the image keeps, in a tree to be copied over its root."""
     settings = "\n".join(_APT_SETTINGS) + "\n" + host.apt_text()
     _write(inside / "etc/apt/apt.conf.d/90dockmagic", settings)

@@ -21,7 +21,7 @@ from dockmagic_runtime.model.progress import (
 )
 from dockmagic_runtime.model.reference import DEFAULT_REGISTRY, ImageReference
 from dockmagic_runtime.model.suggest import did_you_mean
-from dockmagic_runtime.store.data_root import Area
+from dockmagic_runtime.store.data_root import DataRoot
 
 POLICIES: Final = ("when-unreachable", "never", "always")
 _WIDTH: Final = 72  # of an instruction in a status line
@@ -69,7 +69,7 @@ class Catalogue:
             if words in name or words in recipe.description.lower()
         )
 
-    def make(self, reference: str, build: Build, area: Area) -> Iterator[PullEvent]:
+    def make(self, reference: str, build: Build, area: DataRoot) -> Iterator[PullEvent]:
         """Make the stand-in for `reference` with the engine's `build`, telling that it is one."""
         recipe = self.find(reference)
         if recipe is None:

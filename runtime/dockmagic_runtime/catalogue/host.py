@@ -33,7 +33,7 @@ _SETTING = re.compile(r'([A-Za-z0-9:._/-]+) "(.*)";')
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Host:
+class HostPackages:
     """The facts a stand-in is made from. `files` are paths on the host that go in as they are."""
 
     name: str
@@ -81,7 +81,7 @@ def require_tool(name: str, package: str) -> str:
     )
 
 
-def read_host(root: Path = Path("/")) -> Host:
+def read_host(root: Path = Path("/")) -> HostPackages:
     """The facts of the host whose file system is at `root`."""
     release = read_os_release(root)
     codename = release.get("VERSION_CODENAME", "")
@@ -94,7 +94,7 @@ def read_host(root: Path = Path("/")) -> Host:
             hint="add one to /etc/apt/sources.list.d, or turn the catalogue off",
         )
     settings = tuple(_reach_settings())
-    return Host(
+    return HostPackages(
         name=release.get("PRETTY_NAME", "Linux"),
         codename=codename,
         sources=sources,

@@ -18,11 +18,11 @@ from typing import Final
 
 from dockmagic_runtime.catalogue.applets import make_applet_root
 from dockmagic_runtime.catalogue.bootstrap import bootstrap
-from dockmagic_runtime.catalogue.host import Host, read_host
+from dockmagic_runtime.catalogue.host import HostPackages, read_host
 from dockmagic_runtime.catalogue.recipe import Recipe
 from dockmagic_runtime.errors import RemoteFailed
 from dockmagic_runtime.model.progress import PullStatus
-from dockmagic_runtime.store.data_root import Area
+from dockmagic_runtime.store.data_root import DataRoot
 from dockmagic_runtime.store.locks import held, is_held
 
 _FRESH: Final = 7 * 24 * 3600.0  # seconds: then a root lacks a week of security updates
@@ -31,7 +31,7 @@ _BOOTSTRAP_RECIPE: Final = "1"  # raise it when bootstrap.py would make somethin
 
 
 @contextmanager
-def build_context(recipe: Recipe, area: Area) -> Iterator[Path]:
+def build_context(recipe: Recipe, area: DataRoot) -> Iterator[Path]:
     """A build context for `recipe` in the area, gone afterwards."""
     with scratch_directory(area) as scratch:
         context = scratch / "context"
@@ -40,7 +40,7 @@ def build_context(recipe: Recipe, area: Area) -> Iterator[Path]:
         yield context
 
 
-def put_root(recipe: Recipe, area: Area, target: Path) -> Iterator[PullStatus]:
+def put_root(recipe: Recipe, area: DataRoot, target: Path) -> Iterator[PullStatus]:
     if recipe.root == "applets":
         make_applet_root(recipe.folder / "root", target)
         return
@@ -53,7 +53,7 @@ def put_root(recipe: Recipe, area: Area, target: Path) -> Iterator[PullStatus]:
         os.link(kept, target)
 
 
-def _ensure_root(host: Host, area: Area, kept: Path) -> Iterator[PullStatus]:
+def _ensure_root(host: HostPackages, area: DataRoot, kept: Path) -> Iterator[PullStatus]:
     """Make `kept` unless it is there and fresh. An old one serves when no new one comes."""
     if kept.exists() and time.time() - kept.stat().st_mtime < _FRESH:
         return
@@ -66,7 +66,7 @@ def _ensure_root(host: Host, area: Area, kept: Path) -> Iterator[PullStatus]:
         yield PullStatus(status=f"Using the root made earlier: {error.message}")
 
 
-def _make_root(host: Host, area: Area, kept: Path) -> Iterator[PullStatus]:
+def _make_root(host: HostPackages, area: DataRoot, kept: Path) -> Iterator[PullStatus]:
     with scratch_directory(area) as scratch:
         yield from bootstrap(host, scratch, scratch / "root.tar")
         for old in kept.parent.glob("*.tar"):
@@ -76,7 +76,7 @@ def _make_root(host: Host, area: Area, kept: Path) -> Iterator[PullStatus]:
 
 
 @contextmanager
-def scratch_directory(area: Area) -> Iterator[Path]:
+def scratch_directory(area: DataRoot) -> Iterator[Path]:
     """A directory in the area, gone afterwards; those of killed processes go first."""
     area.scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
     _sweep(area)
@@ -88,7 +88,7 @@ def scratch_directory(area: Area) -> Iterator[Path]:
         shutil.rmtree(path)
 
 
-def _sweep(area: Area) -> None:
+def _sweep(area: DataRoot) -> None:
     long_ago = time.time() - 60  # a younger one may not have its lock yet
     for path in area.scratch.glob(f"{_SCRATCH_PREFIX}*"):
         if path.stat().st_mtime < long_ago and not is_held(str(path / "lock")):

@@ -36,7 +36,7 @@ class Cgroup(Protocol):
         ...
 
     @property
-    def birthplace(self) -> str:
+    def cgroup_path(self) -> str:
         """The directory for `Linux.fork_into`, if its members can be born there instead of joining
         it; else empty."""
         ...

@@ -22,7 +22,7 @@ class NoCgroup:
     """`Cgroup` that is nowhere: it counts nothing and refuses what should have an effect."""
 
     directories: tuple[str, ...] = ()
-    birthplace = ""
+    cgroup_path = ""
 
     def create(self) -> None:
         """Nothing to make."""

@@ -32,7 +32,7 @@ class Directories:
     """One control group's directories. The first is asked for all: it is made and joined first
     and removed last, so that whatever was interrupted, nothing is in another that is not in it."""
 
-    birthplace = ""
+    cgroup_path = ""
 
     def __init__(self, linux: Linux, name: str, directories: tuple[str, ...]) -> None:
         self._linux = linux

@@ -35,7 +35,7 @@ class CgroupV2(Directories):
         self._parent = parent
         self._path = f"{base}/{parent}/{name}"
         super().__init__(linux, name, (self._path,))
-        self.birthplace = self._path
+        self.cgroup_path = self._path
 
     # ------------------------------------------------------------------ existence
 

@@ -1,4 +1,4 @@
-"""`Registry`: which containers there are, and in what state each is at this moment.
+"""`ContainerStore`: which containers there are, and in what state each is at this moment.
 
 What exists is a row of the database; whether it is alive is said by its supervisor's lock and
 state file (`supervisor.state`). A row whose directory has gone belongs to a container that its
@@ -18,18 +18,18 @@ from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound
 from dockmagic_runtime.model.container import Container, PortMapping, Status
 from dockmagic_runtime.model.suggest import did_you_mean
-from dockmagic_runtime.store.data_root import Area
+from dockmagic_runtime.store.data_root import DataRoot
 from dockmagic_runtime.store.database import Database
 from dockmagic_runtime.supervisor import state
-from dockmagic_runtime.supervisor.engine_client import Process
+from dockmagic_runtime.supervisor.engine_client import ContainerProcess
 from dockmagic_runtime.supervisor.state import State
 
 _ATTEMPTS: Final = 10
 _BETWEEN: Final = 0.01  # seconds
 
 
-class Registry:
-    def __init__(self, area: Area, database: Database) -> None:
+class ContainerStore:
+    def __init__(self, area: DataRoot, database: Database) -> None:
         self.area = area
         self.database = database
         self.on_lost: Callable[[str], None] | None = None  # set by the engine: sees to it
@@ -103,12 +103,12 @@ class Registry:
         """The same without doing anything about it."""
         return state.read(self.directory(container_id), self.run(container_id))
 
-    def connect(self, container_id: str) -> Process:
+    def connect(self, container_id: str) -> ContainerProcess:
         """To its supervisor. Raises Conflict for a container that is not alive."""
         run = self.run(container_id)
         for attempt in range(_ATTEMPTS):
             try:
-                return Process.connect(run, container_id)
+                return ContainerProcess.connect(run, container_id)
             except Conflict:  # looked at now: one without a supervisor gets another
                 is_alive = Status(self.state(container_id).status).is_alive
                 if not is_alive or attempt == _ATTEMPTS - 1:
@@ -170,7 +170,7 @@ class Registry:
                 connection.execute("DELETE FROM leases WHERE container_id = ?", (container_id,))
                 connection.execute("DELETE FROM containers WHERE id = ?", (container_id,))
         except OSError as error:
-            if error.errno not in state.BEYOND_US:
+            if error.errno not in state.DISK_UNWRITABLE:
                 raise
 
 

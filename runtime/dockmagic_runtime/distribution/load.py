@@ -24,7 +24,7 @@ from dockmagic_runtime.images.store import ImageStore
 from dockmagic_runtime.model.progress import LoadDone, LoadEvent, PullStatus
 from dockmagic_runtime.model.reference import ImageReference
 from dockmagic_runtime.registry.manifest import Platform, is_foreign_type
-from dockmagic_runtime.store.data_root import Area
+from dockmagic_runtime.store.data_root import DataRoot
 
 _MAX_DEPTH: Final = 3
 
@@ -58,7 +58,7 @@ class _Entry(msgspec.Struct, rename="pascal"):
 class Loader:
     """Brings images of archives into one area."""
 
-    def __init__(self, area: Area, images: ImageStore, layers: LayerStore) -> None:
+    def __init__(self, area: DataRoot, images: ImageStore, layers: LayerStore) -> None:
         self._scratch = str(area.scratch)
         self._images = images
         self._layers = layers

@@ -17,7 +17,7 @@ from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.images.compression import CHUNK, Readable, decompressed
 from dockmagic_runtime.images.limits import Limits
 from dockmagic_runtime.images.tar import reader
-from dockmagic_runtime.images.tar.reader import ArchiveReader, ByteStream, Entry
+from dockmagic_runtime.images.tar.reader import ArchiveReader, ByteStream, TarEntry
 from dockmagic_runtime.linux.closeable import Closing
 
 _DOCUMENT_LIMIT: Final = 4 << 20
@@ -156,7 +156,7 @@ def _name(name: str) -> str:
     return path
 
 
-def _target(name: str, entry: Entry) -> str:
+def _target(name: str, entry: TarEntry) -> str:
     """What a link stands for: relative to its directory, a hard link to the archive's top."""
     folder = posixpath.dirname(name) if entry.kind == reader.SYMLINK else ""
     return _name(posixpath.join(folder, entry.link))

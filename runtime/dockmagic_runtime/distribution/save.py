@@ -19,10 +19,10 @@ from dockmagic_runtime.errors import InvalidInput, NotFound
 from dockmagic_runtime.images.layers import LayerStore
 from dockmagic_runtime.images.store import ImageStore
 from dockmagic_runtime.images.tar import header, reader
-from dockmagic_runtime.images.tar.reader import BLOCK, Entry
+from dockmagic_runtime.images.tar.reader import BLOCK, TarEntry
 from dockmagic_runtime.model.image import Image
 from dockmagic_runtime.model.reference import ImageReference
-from dockmagic_runtime.store.data_root import Area
+from dockmagic_runtime.store.data_root import DataRoot
 
 _COPY: Final = 1 << 20
 _RECORD: Final = 20 * BLOCK  # tars end at a multiple of it
@@ -39,7 +39,7 @@ class _Chosen:
 class Saver:
     """Writes images of one area."""
 
-    def __init__(self, area: Area, images: ImageStore, layers: LayerStore) -> None:
+    def __init__(self, area: DataRoot, images: ImageStore, layers: LayerStore) -> None:
         self._scratch = str(area.scratch)
         self._images = images
         self._layers = layers
@@ -187,4 +187,4 @@ class TarWriter:
 
 def _member(name: str, kind: bytes, mode: int, size: int, mtime: float) -> bytes:
     nanoseconds = max(int(mtime), 0) * header.SECOND
-    return header.member(Entry(name, kind, mode, 0, 0, size, nanoseconds, "", 0))
+    return header.member(TarEntry(name, kind, mode, 0, 0, size, nanoseconds, "", 0))

@@ -19,17 +19,17 @@ from dockmagic_runtime.model.analysis import Anatomy, FileOrigin, Sharing
 from dockmagic_runtime.model.image import History, Image, Layer
 from dockmagic_runtime.model.progress import LoadEvent, PushEvent
 from dockmagic_runtime.model.search import RemoteManifest
-from dockmagic_runtime.store.data_root import Area
+from dockmagic_runtime.store.data_root import DataRoot
 
 if TYPE_CHECKING:
     from dockmagic_runtime.distribution.push import Pusher
-    from dockmagic_runtime.images.analysis import Anatomist
+    from dockmagic_runtime.images.analysis import ImageAnalyzer
 
 
 class ImageVerbs:
     """To be given its stores by who is one."""
 
-    area: Area
+    area: DataRoot
     _images: ImageStore
     _layers: LayerStore
 
@@ -40,10 +40,10 @@ class ImageVerbs:
         return Pusher(self._images, self._layers, BlobStore(self.area))
 
     @cached_property
-    def _anatomist(self) -> Anatomist:
-        from dockmagic_runtime.images.analysis import Anatomist
+    def _anatomist(self) -> ImageAnalyzer:
+        from dockmagic_runtime.images.analysis import ImageAnalyzer
 
-        return Anatomist(self._images, self._layers)
+        return ImageAnalyzer(self._images, self._layers)
 
     def images(self, *, all: bool = False) -> tuple[Image, ...]:
         """All images, newest first; without `all`, those with a tag or nothing above them."""

@@ -1,4 +1,4 @@
-"""`Rooms`: what an engine is made of, opened, joined and closed again. The verbs are `engine`'s."""
+"""`EngineComponents`: the stores and services of an engine, opened, connected and closed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dockmagic_runtime.containers.inspect.stats import Sampler
 from dockmagic_runtime.containers.lifecycle.recover import Reconciler
 from dockmagic_runtime.containers.lifecycle.remove import remove
 from dockmagic_runtime.containers.lifecycle.start import Starter
-from dockmagic_runtime.containers.store import Registry
+from dockmagic_runtime.containers.store import ContainerStore
 from dockmagic_runtime.errors import Conflict, Unsupported
 from dockmagic_runtime.images.blobs import BlobStore
 from dockmagic_runtime.images.layers import LayerStore
@@ -27,9 +27,9 @@ from dockmagic_runtime.model.progress import PullDone, PullEvent, PullStatus
 from dockmagic_runtime.model.reference import DEFAULT_REGISTRY, ImageReference, split_term
 from dockmagic_runtime.model.search import SearchResult
 from dockmagic_runtime.network.networks import Networks
-from dockmagic_runtime.store.data_root import Area
+from dockmagic_runtime.store.data_root import DataRoot
 from dockmagic_runtime.store.database import Database
-from dockmagic_runtime.supervisor.engine_client import Launcher
+from dockmagic_runtime.supervisor.engine_client import LauncherClient
 from dockmagic_runtime.volumes.store import VolumeStore
 
 if TYPE_CHECKING:
@@ -38,23 +38,23 @@ if TYPE_CHECKING:
     from dockmagic_runtime.distribution.pull import Puller
 
 
-class Rooms(Closing):
+class EngineComponents(Closing):
     """The rooms of one Docker area, for one process. A context manager."""
 
     def __init__(
         self, root: Path | str | None = None, *, catalogue: str = "when-unreachable"
     ) -> None:
         _require_host()
-        self.area = Area.at(root)
+        self.area = DataRoot.at(root)
         self.area.prepare()
         self._database = Database(self.area.database)
         self._layers = LayerStore(self.area, self._database)
         self._images = ImageStore(self.area, self._database, self._layers)
         self._volumes = VolumeStore(self.area, self._database)
         self._networks = Networks(self.area, self._database)
-        self._launcher = Launcher(self.area.cgroup_parent)
+        self._launcher = LauncherClient(self.area.cgroup_parent)
         self._cgroups = detect(Kernel())
-        self._registry = Registry(self.area, self._database)
+        self._registry = ContainerStore(self.area, self._database)
         self._starter = Starter(
             self.area,
             self._registry,
@@ -216,7 +216,7 @@ class Rooms(Closing):
             return stand_ins[:limit]
 
     def _make_stand_in(self, reference: str) -> Iterator[PullEvent]:
-        with self._layers.holding():
+        with self._layers.leasing():
             for event in self._catalogue.make(reference, self._builder.build, self.area):
                 if isinstance(event, PullDone):
                     self._images.tell_pulled(event.image, reference)

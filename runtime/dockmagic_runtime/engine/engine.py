@@ -21,7 +21,7 @@ from dockmagic_runtime.containers.ps import listing
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.store import describe
 from dockmagic_runtime.distribution.verbs import ImageVerbs
-from dockmagic_runtime.engine.components import Rooms
+from dockmagic_runtime.engine.components import EngineComponents
 from dockmagic_runtime.errors import EngineBug
 from dockmagic_runtime.model.commit import CommitSpec, ImportSpec
 from dockmagic_runtime.model.container import (
@@ -43,7 +43,7 @@ from dockmagic_runtime.model.outline import BuildOutline
 from dockmagic_runtime.model.progress import BuildEvent, BuildRequest
 from dockmagic_runtime.model.usage import CacheBounds, ContainerSize, DiskUsage, Pruned
 from dockmagic_runtime.model.volume import PrunedVolumes, Volume
-from dockmagic_runtime.supervisor.engine_client import Process
+from dockmagic_runtime.supervisor.engine_client import ContainerProcess
 from dockmagic_runtime.volumes.filters import Filters
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from dockmagic_runtime.images.compression import Readable
 
 
-class Engine(Rooms, ImageVerbs, NetworkVerbs):
+class Engine(EngineComponents, ImageVerbs, NetworkVerbs):
     """One Docker area, used from this process. Thread-safe; any number may share an area.
 
     `root` is the area's directory (default: `$DOCKMAGIC_ROOT`, then the system's or the user's
@@ -94,7 +94,7 @@ class Engine(Rooms, ImageVerbs, NetworkVerbs):
 
     def build(self, request: BuildRequest) -> Iterator[BuildEvent]:
         """Build an image; yields events, the last a `BuildDone`."""
-        with self._layers.holding():
+        with self._layers.leasing():
             yield from self._builder.build(request)
 
     def build_outline(self, request: BuildRequest) -> BuildOutline:
@@ -156,11 +156,11 @@ class Engine(Rooms, ImageVerbs, NetworkVerbs):
             self._starter.start(record, owned=False).detach()
         return self._describe(record)
 
-    def attach_start(self, name: str, *, owned: bool = True) -> Process:
+    def attach_start(self, name: str, *, owned: bool = True) -> ContainerProcess:
         """Start it and be attached from the first byte; if `owned`, it ends with this process."""
         return self._starter.start(self._registry.find(name), owned=owned, attached=True)
 
-    def run(self, spec: ContainerSpec) -> Process:
+    def run(self, spec: ContainerSpec) -> ContainerProcess:
         """Create and start, attached."""
         return self._start_new(self._create(spec), owned=True)
 
@@ -170,7 +170,7 @@ class Engine(Rooms, ImageVerbs, NetworkVerbs):
         self._start_new(record, owned=False).detach()
         return self._describe(record)
 
-    def _start_new(self, record: Record, *, owned: bool) -> Process:
+    def _start_new(self, record: Record, *, owned: bool) -> ContainerProcess:
         """A container of `--rm` that could not start goes away again, as with Docker."""
         try:
             return self._starter.start(record, owned=owned)
@@ -179,7 +179,7 @@ class Engine(Rooms, ImageVerbs, NetworkVerbs):
                 remove.remove(self._registry, self._volumes, record, force=True, with_volumes=True)
             raise
 
-    def attach(self, name: str) -> Process:
+    def attach(self, name: str) -> ContainerProcess:
         """Join the streams of a container that runs. Raises Conflict."""
         return attach(self._registry, self._registry.find(name))
 
@@ -213,7 +213,7 @@ class Engine(Rooms, ImageVerbs, NetworkVerbs):
         record = self._registry.find(name)
         return logs.logs(self._registry, record, follow=follow, tail=tail, since=since, until=until)
 
-    def exec(self, name: str, spec: ExecSpec) -> Process:
+    def exec(self, name: str, spec: ExecSpec) -> ContainerProcess:
         """One more process in a container that runs."""
         return execute(self._registry, self._registry.find(name), spec)
 
@@ -283,7 +283,7 @@ class Engine(Rooms, ImageVerbs, NetworkVerbs):
         """The operations of its last start, each with the time it took. Raises Conflict."""
         return explain.explain(self._registry, self._registry.find(name))
 
-    def explain_process(self, process: Process) -> Explanation:
+    def explain_process(self, process: ContainerProcess) -> Explanation:
         """The same for a process that `run` returned, also when it has ended."""
         if process.plan is None:
             raise EngineBug("only what this engine has started can be explained")
@@ -345,7 +345,7 @@ class Engine(Rooms, ImageVerbs, NetworkVerbs):
         from dockmagic_runtime.containers.copy.commit import commit
 
         record, spec = self._registry.find(name), spec or CommitSpec()
-        with self._layers.holding():
+        with self._layers.leasing():
             return commit(self._registry, self._images, self._layers, record, spec, apply_changes)
 
     def import_image(self, tar: Readable, spec: ImportSpec | None = None) -> Image:
@@ -354,7 +354,7 @@ class Engine(Rooms, ImageVerbs, NetworkVerbs):
         from dockmagic_runtime.images.create import import_image
 
         spec = spec or ImportSpec()
-        with self._layers.holding():
+        with self._layers.leasing():
             return import_image(self._images, self._layers, tar, spec, apply_changes)
 
     def top(self, name: str, *words: str) -> ProcessTable:

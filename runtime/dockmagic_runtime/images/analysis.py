@@ -18,7 +18,7 @@ from dockmagic_runtime.model.image import Image, Layer, LayerFile
 MOST_FILES: Final = 300_000  # paths that are kept of one image
 
 
-class Anatomist:
+class ImageAnalyzer:
     """Looks into the images of one Docker area."""
 
     def __init__(

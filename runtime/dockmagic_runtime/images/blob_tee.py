@@ -29,7 +29,7 @@ def media_type(head: bytes) -> str:
     return next((kind for magic, kind in _KINDS.items() if head.startswith(magic)), TAR)
 
 
-class Keeper:
+class BlobTee:
     """Readable and a context manager. Without `commit`, nothing is kept.
 
     `digest` and `size` are what is promised of the stream, if anything.
@@ -62,7 +62,7 @@ class Keeper:
             pass  # what a decompressor has left is part of the blob
         return self._writer.commit(diff_id)
 
-    def __enter__(self) -> Keeper:
+    def __enter__(self) -> BlobTee:
         self._writer.__enter__()
         return self
 

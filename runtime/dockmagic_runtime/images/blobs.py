@@ -23,7 +23,7 @@ from dockmagic_runtime.images.compression import Readable
 from dockmagic_runtime.images.scratch_gc import GROWING, PIN
 from dockmagic_runtime.linux.closeable import Closing
 from dockmagic_runtime.model.reference import digest_hex, is_digest
-from dockmagic_runtime.store.data_root import Area
+from dockmagic_runtime.store.data_root import DataRoot
 from dockmagic_runtime.store.locks import held_file
 
 _CHUNK: Final = 1 << 20
@@ -33,7 +33,7 @@ _MARGIN: Final = 64 << 20
 class BlobStore:
     """The blobs of one Docker area. Safe for several processes: same name, same bytes."""
 
-    def __init__(self, area: Area) -> None:
+    def __init__(self, area: DataRoot) -> None:
         self._directory = str(area.blobs)
         self._scratch = str(area.scratch)
 

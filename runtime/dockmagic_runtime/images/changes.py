@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.images import overlay
-from dockmagic_runtime.linux.directory_stack import LONGEST, TOO_DEEP, Way
+from dockmagic_runtime.linux.directory_stack import LONGEST, TOO_DEEP, DirectoryStack
 
 ADDED: Final = "A"
 CHANGED: Final = "C"
@@ -53,7 +53,7 @@ def differences(upper: str, lowers: Sequence[str], *, sizes: bool = False) -> li
 def survey(upper: str, lowers: Sequence[str], limit: int, *, sizes: bool = False) -> Survey:
     """The same, of which at most `limit` are kept and all are counted."""
     comparison = _Comparison(sizes, limit)
-    with Way(_open_all([upper, *lowers])) as way:
+    with DirectoryStack(_open_all([upper, *lowers])) as way:
         comparison.run(way)
     comparison.found.sort()
     return Survey(comparison.found, comparison.counts)
@@ -132,7 +132,7 @@ class _Comparison:
         self._sizes = sizes
         self._limit = limit
 
-    def run(self, way: Way) -> None:
+    def run(self, way: DirectoryStack) -> None:
         directory = _Directory("", None)
         self._scan(directory, way.fds)
         while True:
@@ -154,7 +154,7 @@ class _Comparison:
             if not way.leave():
                 directory.pending.clear()
 
-    def _enter(self, way: Way, name: str, first: int) -> bool | None:
+    def _enter(self, way: DirectoryStack, name: str, first: int) -> bool | None:
         """Open the directory, and those below it from position `first`; whether it is opaque.
 
         None when the container has taken it away meanwhile.

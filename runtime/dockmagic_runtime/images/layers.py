@@ -26,7 +26,7 @@ from dockmagic_runtime.images.pack import Packed, Writable, pack, packs_to
 from dockmagic_runtime.images.scratch_gc import GRACE, TAKING, sweep
 from dockmagic_runtime.linux.remove_tree import remove_tree
 from dockmagic_runtime.model.reference import digest_hex
-from dockmagic_runtime.store.data_root import Area
+from dockmagic_runtime.store.data_root import DataRoot
 from dockmagic_runtime.store.database import Database
 from dockmagic_runtime.store.locks import held_file
 
@@ -66,7 +66,7 @@ class LayerRecord:
 class LayerStore:
     """The layers of one Docker area."""
 
-    def __init__(self, area: Area, database: Database) -> None:
+    def __init__(self, area: DataRoot, database: Database) -> None:
         self._directory = str(area.layers)
         self._scratch = str(area.scratch)
         self._database = database
@@ -114,7 +114,7 @@ class LayerStore:
         return Lease(self._scratch, self._database)
 
     @contextmanager
-    def holding(self) -> Iterator[None]:
+    def leasing(self) -> Iterator[None]:
         """All layers that this store places meanwhile are leased until the end of it.
 
         For a build or a commit, which makes layers first and what needs them later.
@@ -173,13 +173,13 @@ class LayerStore:
 
         Then they are kept as a blob. It is to have this `digest` and `size` if they are promised.
         """
-        from dockmagic_runtime.images.blob_tee import TAR, Keeper
+        from dockmagic_runtime.images.blob_tee import TAR, BlobTee
 
         if present := self._present(parent, expected_diff_id):
             return present
         with (
             self._prepared() as made,
-            Keeper(self._blobs, stream, digest=digest, size=size) as keeper,
+            BlobTee(self._blobs, stream, digest=digest, size=size) as keeper,
         ):
             unpacked = self._unpack(made, keeper, parent, expected_diff_id, limits)
             blob = keeper.commit(unpacked.diff_id)

@@ -22,7 +22,7 @@ from dockmagic_runtime.model.docker_event import Event
 from dockmagic_runtime.model.image import History, Image
 from dockmagic_runtime.model.reference import ImageReference
 from dockmagic_runtime.model.suggest import similar
-from dockmagic_runtime.store.data_root import Area
+from dockmagic_runtime.store.data_root import DataRoot
 from dockmagic_runtime.store.database import Database
 from dockmagic_runtime.store.events import emit
 
@@ -33,7 +33,7 @@ _TAGS_OF = "SELECT reference FROM tags WHERE image_id = ? ORDER BY reference"
 class ImageStore:
     """The images of one Docker area."""
 
-    def __init__(self, area: Area, database: Database, layers: LayerStore) -> None:
+    def __init__(self, area: DataRoot, database: Database, layers: LayerStore) -> None:
         self._area = area
         self._database = database
         self._layers = layers

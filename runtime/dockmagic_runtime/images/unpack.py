@@ -22,7 +22,7 @@ from dockmagic_runtime.images import overlay
 from dockmagic_runtime.images.compression import Readable, decompressed
 from dockmagic_runtime.images.limits import Limits, refusal
 from dockmagic_runtime.images.tar import reader
-from dockmagic_runtime.images.tar.reader import ArchiveReader, ByteStream, Entry
+from dockmagic_runtime.images.tar.reader import ArchiveReader, ByteStream, TarEntry
 from dockmagic_runtime.linux.remove_tree import remove_tree_at
 from dockmagic_runtime.linux.root import Root
 from dockmagic_runtime.linux.syscalls import Kernel
@@ -146,7 +146,7 @@ class _Extractor:
 
     # --- members ---------------------------------------------------------------------------
 
-    def _apply(self, entry: Entry) -> None:
+    def _apply(self, entry: TarEntry) -> None:
         path = clean(entry.name)
         if path.count("/") > self._depth:
             raise refusal(f"the layer has more than {self._depth} directories in one", "depth")
@@ -177,7 +177,7 @@ class _Extractor:
             self._make_opaque(self._really_at(parent))
         return name.startswith(overlay.AUFS_PREFIX)
 
-    def _directory(self, entry: Entry, path: str, parent: str, name: str) -> None:
+    def _directory(self, entry: TarEntry, path: str, parent: str, name: str) -> None:
         if name:
             self._make_directory(self._at(parent), path, name)
         self._pending[path] = _Metadata(
@@ -201,7 +201,7 @@ class _Extractor:
                 finally:
                     os.close(fd)
 
-    def _file(self, entry: Entry, path: str, parent_fd: int, name: str) -> None:
+    def _file(self, entry: TarEntry, path: str, parent_fd: int, name: str) -> None:
         fd = self._create(parent_fd, path, name)
         try:
             self._reader.copy(fd, entry)
@@ -217,7 +217,7 @@ class _Extractor:
             self._remove(parent_fd, path, name)
             return os.open(name, _NEW_FILE, 0o600, dir_fd=parent_fd)
 
-    def _special(self, entry: Entry, path: str, parent_fd: int, name: str) -> None:
+    def _special(self, entry: TarEntry, path: str, parent_fd: int, name: str) -> None:
         if self._exists(parent_fd, name):
             self._remove(parent_fd, path, name)
         if entry.kind == reader.SYMLINK:
@@ -232,7 +232,7 @@ class _Extractor:
         times = (entry.mtime_ns, entry.mtime_ns)
         os.utime(name, ns=times, dir_fd=parent_fd, follow_symlinks=False)
 
-    def _make_node(self, entry: Entry, parent_fd: int, name: str) -> bool:
+    def _make_node(self, entry: TarEntry, parent_fd: int, name: str) -> bool:
         kinds = {reader.FIFO: stat.S_IFIFO, reader.CHARACTER: stat.S_IFCHR}
         mode = kinds.get(entry.kind, stat.S_IFBLK) | 0o600
         try:
@@ -245,7 +245,7 @@ class _Extractor:
 
     # --- hard links ------------------------------------------------------------------------
 
-    def _link(self, entry: Entry, path: str, parent: str, name: str) -> None:
+    def _link(self, entry: TarEntry, path: str, parent: str, name: str) -> None:
         target = clean(entry.link)
         if target == path:
             raise InvalidInput(f"{entry.name!r} in the layer is a hard link to itself")
@@ -258,7 +258,7 @@ class _Extractor:
         finally:
             os.close(source_fd)
 
-    def _link_source(self, entry: Entry, target: str) -> tuple[int, str]:
+    def _link_source(self, entry: TarEntry, target: str) -> tuple[int, str]:
         """Directory and name of the link's target, which is brought up from below if need be."""
         try:
             fd, name = self._root.open_parent(target)
@@ -272,13 +272,13 @@ class _Extractor:
         self._copy_up(entry, target)
         return self._root.open_parent(target)
 
-    def _check_linkable(self, entry: Entry, status: os.stat_result) -> None:
+    def _check_linkable(self, entry: TarEntry, status: os.stat_result) -> None:
         if stat.S_ISDIR(status.st_mode) or overlay.is_whiteout(status):
             raise InvalidInput(
                 f"{entry.name!r} in the layer is a hard link to {entry.link!r}, which is no file"
             )
 
-    def _copy_up(self, entry: Entry, target: str) -> None:
+    def _copy_up(self, entry: TarEntry, target: str) -> None:
         """What overlayfs does before it links a file of a lower layer: copy it to this one."""
         for lower in self._lowers:
             try:
@@ -315,7 +315,7 @@ class _Extractor:
 
     # --- whiteouts -------------------------------------------------------------------------
 
-    def _white_out(self, entry: Entry, parent: str, name: str) -> None:
+    def _white_out(self, entry: TarEntry, parent: str, name: str) -> None:
         if name in ("", ".", ".."):
             raise InvalidInput(f"{entry.name!r} in the layer is no whiteout")
         parent_fd = self._really_at(parent)
@@ -445,7 +445,7 @@ class _Extractor:
             finally:
                 os.close(fd)
 
-    def _settle(self, fd: int, metadata: Entry | _Metadata) -> None:
+    def _settle(self, fd: int, metadata: TarEntry | _Metadata) -> None:
         """Owner, mode, attributes, times: in the order in which none undoes another."""
         if self._may_chown and (metadata.uid, metadata.gid) != self._own:
             os.fchown(fd, metadata.uid, metadata.gid)  # clears set-uid and capabilities

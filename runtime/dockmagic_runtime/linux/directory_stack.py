@@ -1,4 +1,6 @@
-"""`Way`: the directories from the top of a tree down to where a walk is, not all of them open.
+"""`DirectoryStack`: the directories from the top of a tree down to the position of a walk.
+
+Not all of them are open at once.
 
 A container can make a tree that is deeper than a process has descriptors. So what is far above is
 closed, and opened again on the way back: by its names from the top, which stays open, and without
@@ -26,7 +28,7 @@ _GONE: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ESTALE)
 _Level = tuple[str, list[int], Sequence[int]]
 
 
-class Way(Closing):
+class DirectoryStack(Closing):
     """Through one tree, or through several at once that have directories of the same path.
 
     It takes over the descriptors `tops`, and those that it is given later. A context manager.

@@ -22,7 +22,7 @@ from dockmagic_runtime.linux.remove_tree import remove_tree_at
 from dockmagic_runtime.linux.resolve import DIRECTORY, MakeDirectory, check, failure, resolve
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.linux.directory_stack import Way
+    from dockmagic_runtime.linux.directory_stack import DirectoryStack
 
 _IN_ROOT: Final = c.RESOLVE_IN_ROOT | c.RESOLVE_NO_MAGICLINKS
 _ATTEMPTS: Final = 16
@@ -270,13 +270,13 @@ def _maker(mode: int, uid: int, gid: int) -> MakeDirectory:
 
 
 def _walk(top: int, in_use: bool) -> Iterator[tuple[str, int, list[os.DirEntry[str]]]]:
-    from dockmagic_runtime.linux.directory_stack import Way  # the launcher does not walk
+    from dockmagic_runtime.linux.directory_stack import DirectoryStack  # the launcher does not walk
 
     # for each directory on the way: how long its path is, and which of its own are still to be
     # visited, last first
     levels: list[tuple[int, list[str]]] = [(0, [])]
     path, fd = "", top
-    with Way([top]) as way:
+    with DirectoryStack([top]) as way:
         while levels:
             length, pending = levels[-1]
             if fd >= 0:
@@ -299,7 +299,7 @@ def _walk(top: int, in_use: bool) -> Iterator[tuple[str, int, list[os.DirEntry[s
                 levels[-1][1].clear()
 
 
-def _enter(way: Way, name: str, in_use: bool) -> int:
+def _enter(way: DirectoryStack, name: str, in_use: bool) -> int:
     """Open the directory; -1 if it is no longer there."""
     try:
         fd = os.open(name, DIRECTORY & ~os.O_PATH, dir_fd=way.fds[0])

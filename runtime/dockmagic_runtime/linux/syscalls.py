@@ -188,11 +188,11 @@ class Kernel:
     def kill(self, pid: int, signal: int) -> None:
         os.kill(pid, signal)
 
-    def fork_sibling(self) -> int:
+    def clone_parent(self) -> int:
         """fork(2) whose child is a child of our own parent. For a process with one thread."""
         return _fork("clone", _SIBLING, None, None, None, None)
 
-    def fork_into(self, cgroup_fd: int, *, sibling: bool) -> int:
+    def clone_into_cgroup(self, cgroup_fd: int, *, sibling: bool) -> int:
         """fork(2), or `fork_sibling`, whose child is born in a control group of version 2."""
         flags = c.CLONE_INTO_CGROUP | (c.CLONE_PARENT if sibling else 0)
         on_exit = 0 if sibling else signal.SIGCHLD  # a sibling's is ours, and must not be named

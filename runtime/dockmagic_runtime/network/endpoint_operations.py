@@ -248,7 +248,7 @@ class RegisterEndpoint:
         return f"let network {self.network_id[:12]} know {self.name} at {self.ipv4}"
 
     def execute(self, context: Context) -> None:
-        entry = endpoints.Endpoint(
+        entry = endpoints.NetworkEndpoint(
             name=_current_name(self.directory) or self.name,
             aliases=self.aliases,
             ipv4=self.ipv4,

@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
-Reading = Callable[[str], "Endpoint | None"]
+Reading = Callable[[str], "NetworkEndpoint | None"]
 _ENDPOINTS = "endpoints"
 _SUFFIX = ".json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
+class NetworkEndpoint:
     """One container on one network, as its neighbours may call it.
 
     `short_id` are the first twelve digits of its id; `network` is the network's name. On a network
@@ -44,7 +44,7 @@ def directory(networks: str, network_id: str) -> str:
     return f"{networks}/{network_id}/{_ENDPOINTS}"
 
 
-def write(networks: str, network_id: str, container_id: str, endpoint: Endpoint) -> None:
+def write(networks: str, network_id: str, container_id: str, endpoint: NetworkEndpoint) -> None:
     """Make it known, or replace what is known of it, whole or not at all."""
     place = directory(networks, network_id)
     os.makedirs(place, 0o700, exist_ok=True)
@@ -73,7 +73,7 @@ def remove(networks: str, network_id: str, container_id: str) -> None:
 
 def of_network(
     networks: str, network_id: str, reading: Reading | None = None
-) -> Iterator[tuple[str, Endpoint]]:
+) -> Iterator[tuple[str, NetworkEndpoint]]:
     """Container id and endpoint of everybody on a network, by container id. `reading` instead of
     `read`, by those who look again and again."""
     place, reading = directory(networks, network_id), reading or read
@@ -82,7 +82,7 @@ def of_network(
             yield name.removesuffix(_SUFFIX), found
 
 
-def of_container(networks: str, container_id: str) -> Iterator[tuple[str, Endpoint]]:
+def of_container(networks: str, container_id: str) -> Iterator[tuple[str, NetworkEndpoint]]:
     """Network id and endpoint of every network that a container is on."""
     for network_id in sorted(_names(networks)):
         path = f"{networks}/{network_id}/{_ENDPOINTS}/{container_id}{_SUFFIX}"
@@ -97,10 +97,10 @@ def _names(directory: str) -> list[str]:
         return []
 
 
-_FIELDS = frozenset(one.name for one in fields(Endpoint))
+_FIELDS = frozenset(one.name for one in fields(NetworkEndpoint))
 
 
-def read(path: str) -> Endpoint | None:
+def read(path: str) -> NetworkEndpoint | None:
     """The endpoint in a file; None when it has gone."""
     try:
         with open(path, "rb") as stream:
@@ -108,4 +108,4 @@ def read(path: str) -> Endpoint | None:
     except (FileNotFoundError, NotADirectoryError):
         return None  # it has just gone, or was never there
     known = {key: value for key, value in found.items() if key in _FIELDS and value is not None}
-    return Endpoint(**{**known, "aliases": tuple(known.get("aliases", ()))})
+    return NetworkEndpoint(**{**known, "aliases": tuple(known.get("aliases", ()))})

@@ -1,4 +1,4 @@
-"""`Fabric`: what the host's rules have to know of one network, also kept in a file of its own.
+"""`BridgeConfig`: what the rules of the host must know of one network, kept in a file too.
 
 Whoever finds our nftables table gone makes it again from these files: a supervisor has no
 database.
@@ -18,13 +18,13 @@ _NAME = "network.json"
 
 BRIDGES = "bridges"
 INTERNAL = "internal"
-TOGETHER = "together"
+ICC = "together"
 SUBNETS = "subnets"
 MASQUERADED = "masqueraded"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fabric:
+class BridgeConfig:
     """`icc`: its containers reach each other. `masquerade`: they go out under the host's address.
 
     `internal`: nothing leads out of it or into it.
@@ -51,7 +51,7 @@ class Fabric:
         if self.internal:
             yield INTERNAL, name
         if self.icc:
-            yield TOGETHER, nft.element(nft.interface_key(self.bridge, self.bridge))
+            yield ICC, nft.element(nft.interface_key(self.bridge, self.bridge))
         span = _interval(subnet)
         yield SUBNETS, span
         if self.masquerade and not self.internal:
@@ -64,7 +64,7 @@ def _interval(subnet: str) -> bytes:
     return nft.interval(block.first.to_bytes(size, "big"), block.last.to_bytes(size, "big"))
 
 
-def write(directory: str, fabric: Fabric) -> None:
+def write(directory: str, fabric: BridgeConfig) -> None:
     """Into the network's directory, which exists; whole or not at all."""
     temporary = f"{directory}/{_NAME}.{os.getpid()}"
     with open(temporary, "w", encoding="ascii") as stream:
@@ -72,16 +72,16 @@ def write(directory: str, fabric: Fabric) -> None:
     os.rename(temporary, f"{directory}/{_NAME}")
 
 
-def read(directory: str) -> Fabric | None:
+def read(directory: str) -> BridgeConfig | None:
     """What was written there; None when the network has gone meanwhile."""
     try:
         with open(f"{directory}/{_NAME}", "rb") as stream:
-            return Fabric(**json.load(stream))
+            return BridgeConfig(**json.load(stream))
     except FileNotFoundError:
         return None
 
 
-def everything(networks: str) -> list[Fabric]:
+def everything(networks: str) -> list[BridgeConfig]:
     """All that lie below the area's directory of networks."""
     try:
         names = os.listdir(networks)

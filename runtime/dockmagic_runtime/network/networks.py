@@ -22,11 +22,11 @@ from dockmagic_runtime.network.ipam.leases import Lease
 from dockmagic_runtime.network.ipam.pools import Block
 from dockmagic_runtime.network.nftables import firewall, flows, ruleset, wire
 from dockmagic_runtime.network.operations import ensure_table
-from dockmagic_runtime.network.plan import Connection, Endpoint, Guest, fabric_of, plan
+from dockmagic_runtime.network.plan import Connection, ContainerInfo, EndpointPlan, fabric_of, plan
 from dockmagic_runtime.network.requirements import needs_nftables
 from dockmagic_runtime.network.store import DEFAULT, NetworkStore
 from dockmagic_runtime.store import container_process
-from dockmagic_runtime.store.data_root import Area
+from dockmagic_runtime.store.data_root import DataRoot
 from dockmagic_runtime.store.database import Database
 
 _HOSTS = "/etc/hosts"
@@ -34,7 +34,7 @@ _DEFAULT_ATTACHMENT = (Attachment(network=DEFAULT),)
 
 
 class Networks:
-    def __init__(self, area: Area, database: Database) -> None:
+    def __init__(self, area: DataRoot, database: Database) -> None:
         self._area = area
         self._database = database
         self.store = NetworkStore(area, database)
@@ -45,7 +45,7 @@ class Networks:
 
     def connect(
         self,
-        guest: Guest,
+        guest: ContainerInfo,
         ports: Sequence[PortMapping] = (),
         attachments: Sequence[Attachment] = _DEFAULT_ATTACHMENT,
     ) -> Connection:
@@ -63,14 +63,16 @@ class Networks:
             raise
         return plan(self.place, guest, joined, ports)
 
-    def _endpoints(self, guest: Guest, attachments: Sequence[Attachment]) -> list[Endpoint]:
+    def _endpoints(
+        self, guest: ContainerInfo, attachments: Sequence[Attachment]
+    ) -> list[EndpointPlan]:
         if any(one.network == DEFAULT for one in attachments):
             self.store.default()
         leased = self.lease(guest.id, attachments)
         for network, _ in leased:
             if network.name != DEFAULT:
                 self.store.require_room(network)
-        found: list[Endpoint] = []
+        found: list[EndpointPlan] = []
         for (network, lease), attachment in zip(leased, attachments, strict=True):
             interface = free_interface(network, attachment, [one.interface for one in found])
             found.append(new_endpoint(network, attachment, lease, interface))
@@ -93,13 +95,13 @@ class Networks:
         container_id: str,
         attachments: Sequence[Attachment],
         told: Mapping[str, dict[str, Any]],
-    ) -> list[Endpoint]:
+    ) -> list[EndpointPlan]:
         """The endpoints of a container that is alive: where it has an address.
 
         `told` is what its state file says of them; one that waits for its next start has none.
         """
         with self._database.transaction() as connection:
-            found: list[Endpoint] = []
+            found: list[EndpointPlan] = []
             for attachment in attachments:
                 network = rows.attached(connection, attachment)
                 lease = network and leases.lease_of(connection, network.id, container_id)
@@ -309,8 +311,8 @@ class Networks:
 
 def new_endpoint(
     network: Network, attachment: Attachment, lease: Lease, interface: str
-) -> Endpoint:
-    return Endpoint(
+) -> EndpointPlan:
+    return EndpointPlan(
         network=network,
         attachment=attachment,
         lease=lease,
@@ -320,7 +322,7 @@ def new_endpoint(
     )
 
 
-def _as_told(endpoint: Endpoint, told: dict[str, Any] | None) -> Endpoint:
+def _as_told(endpoint: EndpointPlan, told: dict[str, Any] | None) -> EndpointPlan:
     if told is None:
         return endpoint
     return replace(endpoint, interface=told["interface"], veth=told["veth"], id=told["endpoint_id"])

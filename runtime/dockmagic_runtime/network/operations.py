@@ -16,10 +16,16 @@ from typing import ClassVar
 from dockmagic_runtime.errors import DockmagicError
 from dockmagic_runtime.linux.netlink import NETLINK_NETFILTER, Netlink
 from dockmagic_runtime.network import bridge, network_config, published_ports_file
-from dockmagic_runtime.network.network_config import Fabric
+from dockmagic_runtime.network.network_config import BridgeConfig
 from dockmagic_runtime.network.nftables import conntrack, ruleset
 from dockmagic_runtime.network.nftables.wire import IPV6
-from dockmagic_runtime.network.port_proxy.held_ports import Bound, HeldPort, Wish, hold, release
+from dockmagic_runtime.network.port_proxy.held_ports import (
+    Bound,
+    HeldPort,
+    PortRequest,
+    hold,
+    release,
+)
 from dockmagic_runtime.network.port_proxy.proxy import PortProxy
 from dockmagic_runtime.network.requirements import needs_nftables
 from dockmagic_runtime.sandbox.operation import Context, UndoneByKernel, operation
@@ -92,7 +98,7 @@ class EnsureBridge(KeptForTheArea):
 @operation
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnsureTable(KeptForTheArea):
-    """The fields from `bridge` on are those of a `Fabric`.
+    """The fields from `bridge` on are those of a `BridgeConfig`.
 
     `run` is the area's run directory, where what others publish is found again, and `networks`
     its directory of networks.
@@ -117,8 +123,8 @@ class EnsureTable(KeptForTheArea):
         )
 
     @property
-    def fabric(self) -> Fabric:
-        return Fabric(
+    def fabric(self) -> BridgeConfig:
+        return BridgeConfig(
             bridge=self.bridge,
             subnet=self.subnet,
             subnet6=self.subnet6,
@@ -133,7 +139,7 @@ class EnsureTable(KeptForTheArea):
         ensure_table(netlink, self.table, self.fabric, self.networks, self.run)
 
 
-def ensure_table(netlink: Netlink, table: str, own: Fabric, networks: str, run: str) -> bool:
+def ensure_table(netlink: Netlink, table: str, own: BridgeConfig, networks: str, run: str) -> bool:
     """Install the table with all networks and all that those who live have published, unless it
     is complete and knows this network; whether it had to."""
     with needs_nftables():
@@ -156,7 +162,7 @@ class HoldPorts:
     calls: ClassVar[tuple[str, ...]] = ("socket", "bind", "listen")
     undoing: ClassVar[str] = "close the sockets"
 
-    ports: tuple[Wish, ...]
+    ports: tuple[PortRequest, ...]
     run: str = ""
 
     def describe(self) -> str:

@@ -13,7 +13,7 @@ from dockmagic_runtime.errors import Unsupported
 from dockmagic_runtime.model.container import PortMapping
 from dockmagic_runtime.model.network import Attachment, Network
 from dockmagic_runtime.network import options, rtnl
-from dockmagic_runtime.network.dns.operations import ServeNames
+from dockmagic_runtime.network.dns.operations import ServeDns
 from dockmagic_runtime.network.endpoint_operations import (
     AwaitCarrier,
     ConfigureInside,
@@ -22,14 +22,14 @@ from dockmagic_runtime.network.endpoint_operations import (
     RouteBy,
 )
 from dockmagic_runtime.network.ipam.leases import Lease
-from dockmagic_runtime.network.network_config import Fabric
+from dockmagic_runtime.network.network_config import BridgeConfig
 from dockmagic_runtime.network.operations import (
     EnsureBridge,
     EnsureTable,
     HoldPorts,
     PublishPorts,
 )
-from dockmagic_runtime.network.port_proxy.held_ports import Wish
+from dockmagic_runtime.network.port_proxy.held_ports import PortRequest
 from dockmagic_runtime.sandbox.operation import Operation
 
 
@@ -48,7 +48,7 @@ class Connection:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class NetworkPaths:
     """The area's names on the host: its nftables table, its run directory, and its directory of
     networks."""
 
@@ -58,10 +58,10 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Guest:
+class ContainerInfo:
     """The container, as its networks know it. `directory` is where its own files are.
 
-    `servers` and `local_only` are its resolver's: see `ServeNames`.
+    `servers` and `local_only` are its resolver's: see `ServeDns`.
     """
 
     id: str
@@ -73,7 +73,7 @@ class Guest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
+class EndpointPlan:
     """One container on one network: `interface` inside, `veth` outside. `id` is of no use but to
     be shown."""
 
@@ -95,8 +95,8 @@ class Endpoint:
         return ("", "") if network.internal else (network.gateway, network.gateway6)
 
 
-def fabric_of(network: Network) -> Fabric:
-    return Fabric(
+def fabric_of(network: Network) -> BridgeConfig:
+    return BridgeConfig(
         bridge=network.bridge,
         subnet=network.subnet,
         subnet6=network.subnet6,
@@ -107,7 +107,10 @@ def fabric_of(network: Network) -> Fabric:
 
 
 def plan(
-    place: Place, guest: Guest, endpoints: Sequence[Endpoint], ports: Sequence[PortMapping] = ()
+    place: NetworkPaths,
+    guest: ContainerInfo,
+    endpoints: Sequence[EndpointPlan],
+    ports: Sequence[PortMapping] = (),
 ) -> Connection:
     """How the container gets its addresses and its ports are published, on the network that it
     reaches everything else by."""
@@ -127,13 +130,15 @@ def plan(
     )
 
 
-def told(endpoint: Endpoint) -> tuple[str, str, str]:
+def told(endpoint: EndpointPlan) -> tuple[str, str, str]:
     """How events name the network."""
     network = endpoint.network
     return network.id, network.name, network.driver
 
 
-def rerouted(before: Sequence[Endpoint], after: Sequence[Endpoint]) -> tuple[Operation, ...]:
+def rerouted(
+    before: Sequence[EndpointPlan], after: Sequence[EndpointPlan]
+) -> tuple[Operation, ...]:
     """What changes the way out of a container that runs, if it is another one now."""
     old, new = (gateway_of(ends).gateways if ends else ("", "") for ends in (before, after))
     if old == new:
@@ -142,10 +147,10 @@ def rerouted(before: Sequence[Endpoint], after: Sequence[Endpoint]) -> tuple[Ope
 
 
 def republished(
-    place: Place,
-    guest: Guest,
-    before: Sequence[Endpoint],
-    after: Sequence[Endpoint],
+    place: NetworkPaths,
+    guest: ContainerInfo,
+    before: Sequence[EndpointPlan],
+    after: Sequence[EndpointPlan],
     ports: Sequence[PortMapping],
 ) -> tuple[tuple[Operation, ...], tuple[Operation, ...]]:
     """What ends and what begins, where published ports lead to another address than before."""
@@ -158,7 +163,10 @@ def republished(
 
 
 def _publication(
-    place: Place, guest: Guest, endpoints: Sequence[Endpoint], ports: Sequence[PortMapping]
+    place: NetworkPaths,
+    guest: ContainerInfo,
+    endpoints: Sequence[EndpointPlan],
+    ports: Sequence[PortMapping],
 ) -> tuple[Operation, ...]:
     if not (endpoints and ports):
         return ()
@@ -168,17 +176,17 @@ def _publication(
     return _hold(place, way_out.network, ports), publish(place, guest, way_out)
 
 
-def gateway_of(endpoints: Sequence[Endpoint]) -> Endpoint:
+def gateway_of(endpoints: Sequence[EndpointPlan]) -> EndpointPlan:
     """Docker's choice: the highest priority, then one that leads out, then the first by name."""
     return min(endpoints, key=_rank)
 
 
-def _rank(endpoint: Endpoint) -> tuple[int, bool, bool, str]:
+def _rank(endpoint: EndpointPlan) -> tuple[int, bool, bool, str]:
     network = endpoint.network
     return -endpoint.attachment.gw_priority, network.internal, not network.ipv6, network.name
 
 
-def shared(place: Place, network: Network) -> Iterator[Operation]:
+def shared(place: NetworkPaths, network: Network) -> Iterator[Operation]:
     """What must be there before any container can be on the network."""
     yield EnsureBridge(
         bridge=network.bridge,
@@ -203,17 +211,17 @@ def shared(place: Place, network: Network) -> Iterator[Operation]:
     )
 
 
-def _hold(place: Place, network: Network, ports: Sequence[PortMapping]) -> HoldPorts:
+def _hold(place: NetworkPaths, network: Network, ports: Sequence[PortMapping]) -> HoldPorts:
     default = options.host_binding(network.options)
     return HoldPorts(ports=tuple(_wish(port, default) for port in ports), run=place.run)
 
 
-def _wish(port: PortMapping, default: str) -> Wish:
+def _wish(port: PortMapping, default: str) -> PortRequest:
     bound = (port.host_ip or default, port.host_port, port.container_port, port.protocol)
     return (*bound, port.host_port_end) if port.host_port_end else bound
 
 
-def plug_in(guest: Guest, endpoint: Endpoint, is_way_out: bool) -> Iterator[Operation]:
+def plug_in(guest: ContainerInfo, endpoint: EndpointPlan, is_way_out: bool) -> Iterator[Operation]:
     """The cable and what is at its inner end."""
     network, lease = endpoint.network, endpoint.lease
     gateway, gateway6 = endpoint.gateways if is_way_out else ("", "")
@@ -239,7 +247,7 @@ def plug_in(guest: Guest, endpoint: Endpoint, is_way_out: bool) -> Iterator[Oper
     yield AwaitCarrier(veth=endpoint.veth, bridge=network.bridge, interface=endpoint.interface)
 
 
-def publish(place: Place, guest: Guest, way_out: Endpoint) -> PublishPorts:
+def publish(place: NetworkPaths, guest: ContainerInfo, way_out: EndpointPlan) -> PublishPorts:
     return PublishPorts(
         container_id=guest.id,
         address=way_out.lease.address,
@@ -249,7 +257,9 @@ def publish(place: Place, guest: Guest, way_out: Endpoint) -> PublishPorts:
     )
 
 
-def _names(place: Place, guest: Guest, endpoints: Sequence[Endpoint]) -> Iterator[Operation]:
+def _names(
+    place: NetworkPaths, guest: ContainerInfo, endpoints: Sequence[EndpointPlan]
+) -> Iterator[Operation]:
     """Only networks of users have names; then the default network counts too, as a way out."""
     if any(not one.network.is_predefined for one in endpoints):
         for endpoint in endpoints:
@@ -258,16 +268,19 @@ def _names(place: Place, guest: Guest, endpoints: Sequence[Endpoint]) -> Iterato
 
 
 def introduced(
-    place: Place, guest: Guest, before: Sequence[Endpoint], after: Sequence[Endpoint]
+    place: NetworkPaths,
+    guest: ContainerInfo,
+    before: Sequence[EndpointPlan],
+    after: Sequence[EndpointPlan],
 ) -> tuple[tuple[Operation, ...], tuple[Operation, ...]]:
     """What ends and what begins of its names. A resolver that is there stays."""
     old, new = (list(_names(place, guest, endpoints)) for endpoints in (before, after))
-    ended = (one for one in old if one not in new and not isinstance(one, ServeNames))
+    ended = (one for one in old if one not in new and not isinstance(one, ServeDns))
     return tuple(ended), tuple(one for one in new if one not in old)
 
 
-def serve_names(place: Place, guest: Guest) -> ServeNames:
-    return ServeNames(
+def serve_names(place: NetworkPaths, guest: ContainerInfo) -> ServeDns:
+    return ServeDns(
         container_id=guest.id,
         networks=place.networks,
         servers=guest.servers,
@@ -285,7 +298,7 @@ def _library() -> str:
     return os.path.dirname(os.path.dirname(found.origin))
 
 
-def register(place: Place, guest: Guest, endpoint: Endpoint) -> RegisterEndpoint:
+def register(place: NetworkPaths, guest: ContainerInfo, endpoint: EndpointPlan) -> RegisterEndpoint:
     return RegisterEndpoint(
         networks=place.networks,
         network_id=endpoint.network.id,
@@ -312,7 +325,7 @@ NO_FIELDS: dict[str, Any] = {
 }
 
 
-def state_fields(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
+def state_fields(endpoints: Sequence[EndpointPlan]) -> dict[str, Any]:
     """Those of the way out on top, and each network's own below its id."""
     if not endpoints:
         return dict(NO_FIELDS)
@@ -327,7 +340,7 @@ def state_fields(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     }
 
 
-def _described(endpoint: Endpoint) -> dict[str, Any]:
+def _described(endpoint: EndpointPlan) -> dict[str, Any]:
     network, lease = endpoint.network, endpoint.lease
     gateway, gateway6 = endpoint.gateways
     return {

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from dockmagic_runtime.network.nftables.ruleset import Published
 from dockmagic_runtime.store import container_process
-from dockmagic_runtime.store.atomic import write_whole
+from dockmagic_runtime.store.atomic import write_file
 
 _NAME = "ports.json"
 
@@ -22,7 +22,7 @@ _NAME = "ports.json"
 def write(run: str, published: tuple[Published, ...]) -> None:
     """Into the container's run directory, whole or not at all."""
     rows = [(o.host_ip, o.host_port, o.protocol, o.address, o.port) for o in published]
-    write_whole(f"{run}/{_NAME}", json.dumps(rows).encode())
+    write_file(f"{run}/{_NAME}", json.dumps(rows).encode())
 
 
 def remove(run: str) -> None:

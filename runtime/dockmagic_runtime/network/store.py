@@ -28,13 +28,13 @@ from dockmagic_runtime.network import bridge, definition, network_config, option
 from dockmagic_runtime.network.dns import files
 from dockmagic_runtime.network.ipam import pools
 from dockmagic_runtime.network.ipam.pools import Block
-from dockmagic_runtime.network.network_config import Fabric
+from dockmagic_runtime.network.network_config import BridgeConfig
 from dockmagic_runtime.network.nftables import ruleset
 from dockmagic_runtime.network.operations import ensure_table
-from dockmagic_runtime.network.plan import Place, fabric_of
+from dockmagic_runtime.network.plan import NetworkPaths, fabric_of
 from dockmagic_runtime.network.requirements import needs_bridges, needs_nftables
 from dockmagic_runtime.store import locks
-from dockmagic_runtime.store.data_root import Area
+from dockmagic_runtime.store.data_root import DataRoot
 from dockmagic_runtime.store.database import Database
 from dockmagic_runtime.store.events import emit
 
@@ -44,10 +44,12 @@ _SHORTEST_PREFIX = 8
 
 
 class NetworkStore:
-    def __init__(self, area: Area, database: Database) -> None:
+    def __init__(self, area: DataRoot, database: Database) -> None:
         self._area = area
         self._database = database
-        self.place = Place(table=area.nft_table, run=str(area.run), networks=str(area.networks))
+        self.place = NetworkPaths(
+            table=area.nft_table, run=str(area.run), networks=str(area.networks)
+        )
 
     # ------------------------------------------------------------ looking
 
@@ -294,7 +296,7 @@ class NetworkStore:
             self._forget(known, directory)
         _remove_directory(directory)
 
-    def _forget(self, known: Fabric, directory: str) -> None:
+    def _forget(self, known: BridgeConfig, directory: str) -> None:
         """Its rules, its directory, and once more its rules: who made the table again meanwhile
         had still read of it there."""
         try:

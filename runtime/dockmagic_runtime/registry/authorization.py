@@ -19,7 +19,7 @@ from urllib.parse import urlencode, urlsplit
 from dockmagic_runtime.errors import RemoteFailed
 from dockmagic_runtime.registry.challenge import Challenge
 from dockmagic_runtime.registry.credentials import Credentials
-from dockmagic_runtime.registry.endpoint import Origin
+from dockmagic_runtime.registry.endpoint import Url
 from dockmagic_runtime.registry.error_response import words
 from dockmagic_runtime.registry.errors import AccessDenied
 from dockmagic_runtime.registry.transport import Request, Response
@@ -43,7 +43,7 @@ class Authorizer:
     """How to be let in by one registry; thread-safe."""
 
     def __init__(
-        self, origin: Origin, credentials: Credentials | None, send: Callable[[Request], Response]
+        self, origin: Url, credentials: Credentials | None, send: Callable[[Request], Response]
     ) -> None:
         self._origin = origin
         self._credentials = credentials or Credentials()

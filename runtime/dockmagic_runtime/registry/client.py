@@ -26,7 +26,7 @@ from dockmagic_runtime.registry.authorization import Authorizer, Scopes
 from dockmagic_runtime.registry.blob import BlobStream
 from dockmagic_runtime.registry.credentials import Credentials, CredentialStore
 from dockmagic_runtime.registry.dial import Deadline
-from dockmagic_runtime.registry.endpoint import Endpoint, Origin, RegistryConfig
+from dockmagic_runtime.registry.endpoint import RegistryConfig, RegistryEndpoint, Url
 from dockmagic_runtime.registry.errors import AccessDenied, ConnectionLost, RegistryUnreachable
 from dockmagic_runtime.registry.manifest import (
     INDEXES,
@@ -57,7 +57,7 @@ class RegistryClient(Closing):
 
     def __init__(
         self,
-        endpoint: Endpoint,
+        endpoint: RegistryEndpoint,
         credentials: Credentials | None = None,
         *,
         timeouts: Timeouts | None = None,
@@ -77,7 +77,7 @@ class RegistryClient(Closing):
             insecure=frozenset(endpoint.origins if endpoint.is_insecure else ()),
         )
         self._greeting = threading.Lock()
-        self._found: tuple[Origin, Authorizer] | None = None
+        self._found: tuple[Url, Authorizer] | None = None
 
     def close(self) -> None:
         self._ended.set()
@@ -181,7 +181,7 @@ class RegistryClient(Closing):
     # ---------------------------------------------------------------- requests
 
     @property
-    def origin(self) -> Origin:
+    def origin(self) -> Url:
         """The server that answers for the endpoint. Raises RegistryUnreachable."""
         return self._find()[0]
 
@@ -261,13 +261,13 @@ class RegistryClient(Closing):
             raise RemoteFailed(f"{self.endpoint}: the upload to {url} would leave TLS")
         return f"{base}{target}"  # a registry behind a proxy that speaks TLS for it
 
-    def _find(self) -> tuple[Origin, Authorizer]:
+    def _find(self) -> tuple[Url, Authorizer]:
         with self._greeting:
             if self._found is None:
                 self._found = self._greet()
             return self._found
 
-    def _greet(self) -> tuple[Origin, Authorizer]:
+    def _greet(self) -> tuple[Url, Authorizer]:
         *insecure_last, last = self.endpoint.origins
         for origin in insecure_last:
             try:
@@ -276,7 +276,7 @@ class RegistryClient(Closing):
                 pass  # no TLS there; only an insecure endpoint has another origin
         return self._greet_at(last)
 
-    def _greet_at(self, origin: Origin) -> tuple[Origin, Authorizer]:
+    def _greet_at(self, origin: Url) -> tuple[Url, Authorizer]:
         response, body = self._first_answer(origin)
         if not error_response.is_from_registry(response, body):
             raise RegistryUnreachable(
@@ -288,7 +288,7 @@ class RegistryClient(Closing):
         authorizer.learn(_challenges(response))
         return origin, authorizer
 
-    def _first_answer(self, origin: Origin) -> tuple[Response, bytes]:
+    def _first_answer(self, origin: Url) -> tuple[Response, bytes]:
         """To `GET /v2/`; a connection that breaks is tried once more, if there is time."""
         seconds = self._timeouts.connect
         deadline = Deadline(seconds)

@@ -14,7 +14,7 @@ from http.client import HTTPException, HTTPResponse
 from typing import TYPE_CHECKING, Any, Final
 
 from dockmagic_runtime.errors import RemoteFailed
-from dockmagic_runtime.registry.endpoint import Origin
+from dockmagic_runtime.registry.endpoint import Url
 from dockmagic_runtime.registry.errors import RegistryUnreachable
 from dockmagic_runtime.registry.proxies import Proxy, bracketed
 
@@ -40,7 +40,7 @@ class Deadline:
 
 
 def dial(
-    origin: Origin, proxy: Proxy | None, tls: ssl.SSLContext | None, seconds: float
+    origin: Url, proxy: Proxy | None, tls: ssl.SSLContext | None, seconds: float
 ) -> socket.socket:
     """A connected socket, `tls` on it if given. Raises RegistryUnreachable within `seconds`."""
     deadline = Deadline(seconds)
@@ -57,7 +57,7 @@ def dial(
     return connection
 
 
-def _connect(origin: Origin, host: str, port: int, deadline: Deadline) -> socket.socket:
+def _connect(origin: Url, host: str, port: int, deadline: Deadline) -> socket.socket:
     addresses = _resolve(origin, host, port, deadline)
     reason = OSError("no address")
     for number, (family, kind, protocol, _, address) in enumerate(addresses):
@@ -74,7 +74,7 @@ def _connect(origin: Origin, host: str, port: int, deadline: Deadline) -> socket
     raise _unreachable(origin, f"dial tcp {bracketed(host)}:{port}: {_words(reason)}") from None
 
 
-def _resolve(origin: Origin, host: str, port: int, deadline: Deadline) -> _Addresses:
+def _resolve(origin: Url, host: str, port: int, deadline: Deadline) -> _Addresses:
     answers: queue.SimpleQueue[_Addresses | OSError] = queue.SimpleQueue()
     arguments = (host, port, answers)
     threading.Thread(target=_look_up, args=arguments, daemon=True, name="resolve").start()
@@ -97,7 +97,7 @@ def _look_up(host: str, port: int, answers: queue.SimpleQueue[_Addresses | OSErr
 
 
 def _wrap(
-    origin: Origin, connection: socket.socket, tls: ssl.SSLContext, deadline: Deadline
+    origin: Url, connection: socket.socket, tls: ssl.SSLContext, deadline: Deadline
 ) -> socket.socket:
     import ssl
 
@@ -114,7 +114,7 @@ def _wrap(
         raise _unreachable(origin, f"tls: {_words(error)}") from None
 
 
-def _tunnel(origin: Origin, connection: socket.socket, proxy: Proxy, deadline: Deadline) -> None:
+def _tunnel(origin: Url, connection: socket.socket, proxy: Proxy, deadline: Deadline) -> None:
     target = f"{bracketed(origin.host)}:{origin.port}"
     lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}"]
     if proxy.authorization:
@@ -140,7 +140,7 @@ def _words(error: Exception) -> str:
     return text[:1].lower() + text[1:] if text else type(error).__name__
 
 
-def _unreachable(origin: Origin, reason: str) -> RegistryUnreachable:
+def _unreachable(origin: Url, reason: str) -> RegistryUnreachable:
     return RegistryUnreachable(
         f'Get "{origin}/v2/": {reason}',
         hint="check the network, HTTPS_PROXY and the registry's name",

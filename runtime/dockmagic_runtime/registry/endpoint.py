@@ -25,7 +25,7 @@ _Network = IPv4Network | IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class Url:
     """Whom credentials belong to: scheme, host and port."""
 
     scheme: str
@@ -43,7 +43,7 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
+class RegistryEndpoint:
     """One server that holds the images of `registry`, the name that references begin with."""
 
     registry: str
@@ -55,7 +55,7 @@ class Endpoint:
     is_mirror: bool = False
 
     @classmethod
-    def of(cls, registry: str, *, insecure: bool = False) -> Endpoint:
+    def of(cls, registry: str, *, insecure: bool = False) -> RegistryEndpoint:
         """The registry's own server."""
         host = _DOCKER_HUB if registry == DEFAULT_REGISTRY else registry
         name, port = split_host(host)
@@ -67,19 +67,19 @@ class Endpoint:
         )
 
     @property
-    def origins(self) -> tuple[Origin, ...]:
+    def origins(self) -> tuple[Url, ...]:
         """Whom to try, in this order."""
-        first = Origin(self.scheme, self.host, self.port)
+        first = Url(self.scheme, self.host, self.port)
         if self.scheme == "http" or not self.is_insecure:
             return (first,)
-        return (first, Origin("http", self.host, 80 if self.port == 443 else self.port))
+        return (first, Url("http", self.host, 80 if self.port == 443 else self.port))
 
     @property
     def credentials_key(self) -> str:
         """The name under which `docker login` keeps the credentials."""
         if self.registry == DEFAULT_REGISTRY and not self.is_mirror:
             return "https://index.docker.io/v1/"
-        return Origin(self.scheme, self.host, self.port).authority
+        return Url(self.scheme, self.host, self.port).authority
 
     def __str__(self) -> str:
         return f"{self.origins[0]}{self.path}"
@@ -106,9 +106,9 @@ class RegistryConfig:
             insecure=_strings(path, document, "insecure-registries"),
         )
 
-    def endpoints(self, registry: str) -> tuple[Endpoint, ...]:
+    def endpoints(self, registry: str) -> tuple[RegistryEndpoint, ...]:
         """The servers to ask for an image of `registry`, best first: mirrors only for Docker's."""
-        own = Endpoint.of(registry, insecure=self.is_insecure(registry))
+        own = RegistryEndpoint.of(registry, insecure=self.is_insecure(registry))
         if registry != DEFAULT_REGISTRY:
             return (own,)
         return (*(self._mirror(url) for url in self.mirrors), own)
@@ -118,13 +118,13 @@ class RegistryConfig:
         host, _ = split_host(registry)
         return any(one == registry or _contains(one, host) for one in self.insecure)
 
-    def _mirror(self, url: str) -> Endpoint:
+    def _mirror(self, url: str) -> RegistryEndpoint:
         parts = urlsplit(url)
         if parts.scheme not in _PORTS or not parts.hostname or parts.query or parts.fragment:
             raise InvalidInput(f"invalid mirror: {url!r}", hint="write it as https://host[:port]")
         if parts.username is not None:
             raise InvalidInput("invalid mirror: username/password not allowed in a mirror's URL")
-        return Endpoint(
+        return RegistryEndpoint(
             registry=DEFAULT_REGISTRY,
             host=parts.hostname,
             port=parts.port or _PORTS[parts.scheme],

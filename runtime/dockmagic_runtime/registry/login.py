@@ -10,7 +10,7 @@ from dockmagic_runtime.model.reference import DEFAULT_REGISTRY
 from dockmagic_runtime.registry import credential_helpers
 from dockmagic_runtime.registry.client import RegistryClient
 from dockmagic_runtime.registry.credentials import Credentials, CredentialStore
-from dockmagic_runtime.registry.endpoint import Endpoint, RegistryConfig
+from dockmagic_runtime.registry.endpoint import RegistryConfig, RegistryEndpoint
 
 
 def login(server: str, username: str, password: str) -> Path | None:
@@ -42,7 +42,7 @@ def logout(server: str) -> bool:
     return store.erase(key) or was_kept
 
 
-def _endpoint(server: str) -> Endpoint:
+def _endpoint(server: str) -> RegistryEndpoint:
     """The registry itself: mirrors have no logins of their own."""
     return RegistryConfig.read().endpoints(registry_name(server))[-1]
 

@@ -15,7 +15,7 @@ from dockmagic_runtime.errors import RemoteFailed
 from dockmagic_runtime.model.reference import DEFAULT_REGISTRY
 from dockmagic_runtime.model.search import SearchResult
 from dockmagic_runtime.registry.client import RegistryClient, clients_for
-from dockmagic_runtime.registry.endpoint import Endpoint
+from dockmagic_runtime.registry.endpoint import RegistryEndpoint
 from dockmagic_runtime.registry.error_response import printable, words
 
 _INDEX: Final = "index.docker.io"
@@ -37,7 +37,7 @@ class _Answer(msgspec.Struct):
 def search(registry: str, term: str, limit: int) -> tuple[SearchResult, ...]:
     """At most `limit` repositories that have to do with `term`. Raises RegistryUnreachable."""
     if registry == DEFAULT_REGISTRY:
-        with RegistryClient(Endpoint(registry=registry, host=_INDEX)) as client:
+        with RegistryClient(RegistryEndpoint(registry=registry, host=_INDEX)) as client:
             return ask_index(client, term, limit)
     *mirrors, client = clients_for(registry)
     for mirror in mirrors:

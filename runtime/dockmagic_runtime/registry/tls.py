@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dockmagic_runtime.errors import InvalidInput
-from dockmagic_runtime.registry.endpoint import Origin
+from dockmagic_runtime.registry.endpoint import Url
 from dockmagic_runtime.registry.proxies import bracketed
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def certificate_folders() -> tuple[Path, ...]:
     return (Path(home) / "docker" / "certs.d", system)
 
 
-def context(origin: Origin, folders: Iterable[Path], *, insecure: bool = False) -> ssl.SSLContext:
+def context(origin: Url, folders: Iterable[Path], *, insecure: bool = False) -> ssl.SSLContext:
     """How to talk to a server."""
     import ssl
 

@@ -20,7 +20,7 @@ import dockmagic_runtime.registry.tls as certificates
 from dockmagic_runtime.errors import RemoteFailed
 from dockmagic_runtime.linux.closeable import Closing
 from dockmagic_runtime.registry.dial import dial
-from dockmagic_runtime.registry.endpoint import Origin
+from dockmagic_runtime.registry.endpoint import Url
 from dockmagic_runtime.registry.errors import ConnectionLost
 from dockmagic_runtime.registry.proxies import Proxy, proxy_for
 
@@ -55,10 +55,10 @@ class Request:
 
 
 @dataclass(eq=False, slots=True)
-class _Line:
+class _PooledConnection:
     """One connection and whether it has served before."""
 
-    origin: Origin
+    origin: Url
     proxy: Proxy | None
     socket: socket.socket
     http: HTTPConnection
@@ -80,7 +80,9 @@ class _Line:
 class Response(Closing):
     """One answer; read it to its end or close it, then its connection is free again."""
 
-    def __init__(self, transport: Transport, line: _Line, inner: HTTPResponse, url: str) -> None:
+    def __init__(
+        self, transport: Transport, line: _PooledConnection, inner: HTTPResponse, url: str
+    ) -> None:
         self._transport = transport
         self._line = line
         self._inner = inner
@@ -127,14 +129,14 @@ class Transport:
         *,
         timeouts: Timeouts,
         certificate_folders: tuple[Path, ...],
-        insecure: frozenset[Origin],
+        insecure: frozenset[Url],
     ) -> None:
         self._timeouts = timeouts
         self._folders = certificate_folders
         self._insecure = insecure
-        self._contexts: dict[Origin, ssl.SSLContext] = {}
-        self._idle: dict[Origin, list[_Line]] = {}
-        self._live: set[_Line] = set()
+        self._contexts: dict[Url, ssl.SSLContext] = {}
+        self._idle: dict[Url, list[_PooledConnection]] = {}
+        self._live: set[_PooledConnection] = set()
         self._lock = threading.Lock()
         self._is_closed = False
 
@@ -163,7 +165,7 @@ class Transport:
             url = _redirected(url, location)
         raise RemoteFailed(f'Get "{request.url}": stopped after {_MAX_REDIRECTS} redirects')
 
-    def give_back(self, line: _Line, *, reusable: bool) -> None:
+    def give_back(self, line: _PooledConnection, *, reusable: bool) -> None:
         """What `Response` does with its connection at the end."""
         with self._lock:
             self._live.discard(line)
@@ -193,7 +195,9 @@ class Transport:
                 self.give_back(line, reusable=False)
                 raise
 
-    def _put(self, line: _Line, request: Request, path: str, headers: dict[str, str]) -> None:
+    def _put(
+        self, line: _PooledConnection, request: Request, path: str, headers: dict[str, str]
+    ) -> None:
         is_stream = not isinstance(request.body, bytes | None)
         is_chunked = is_stream and "Content-Length" not in headers
         if is_chunked:
@@ -209,7 +213,7 @@ class Transport:
             line.socket.settimeout(self._timeouts.connect)
 
     def _headers(
-        self, request: Request, line: _Line, *, with_authorization: bool
+        self, request: Request, line: _PooledConnection, *, with_authorization: bool
     ) -> dict[str, str]:
         headers = {
             "Host": line.origin.authority,
@@ -223,7 +227,7 @@ class Transport:
             headers["Proxy-Authorization"] = line.proxy.authorization
         return headers
 
-    def _line(self, origin: Origin, *, fresh: bool) -> _Line:
+    def _line(self, origin: Url, *, fresh: bool) -> _PooledConnection:
         with self._lock:
             idle = self._idle.get(origin)
             line = idle.pop() if idle and not fresh else None
@@ -231,14 +235,14 @@ class Transport:
                 self._live.add(line)
         return line or self._dial(origin)
 
-    def _dial(self, origin: Origin) -> _Line:
+    def _dial(self, origin: Url) -> _PooledConnection:
         proxy = proxy_for(origin.scheme, origin.host, origin.port)
         tls = self._context(origin) if origin.scheme == "https" else None
         connection = dial(origin, proxy, tls, self._timeouts.connect)
         http = HTTPConnection(origin.host, origin.port)
         http.sock = connection
         http.auto_open = 0  # it is dialled here, or not at all
-        line = _Line(origin, proxy, connection, http)
+        line = _PooledConnection(origin, proxy, connection, http)
         with self._lock:
             if not self._is_closed:
                 self._live.add(line)
@@ -246,7 +250,7 @@ class Transport:
         line.close()
         raise ConnectionLost(f'Get "{origin}": the connection was closed')
 
-    def _context(self, origin: Origin) -> ssl.SSLContext:
+    def _context(self, origin: Url) -> ssl.SSLContext:
         with self._lock:
             if origin not in self._contexts:
                 self._contexts[origin] = certificates.context(
@@ -255,7 +259,7 @@ class Transport:
             return self._contexts[origin]
 
 
-def split(url: str) -> tuple[Origin, str]:
+def split(url: str) -> tuple[Url, str]:
     """Whom a URL asks, and for what. Raises RemoteFailed: URLs come from the other side."""
     try:
         parts = urlsplit(url)
@@ -266,7 +270,7 @@ def split(url: str) -> tuple[Origin, str]:
         raise RemoteFailed(f"the registry names an invalid address: {url!r}")
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     default = 443 if parts.scheme == "https" else 80
-    return Origin(parts.scheme, parts.hostname, port or default), target
+    return Url(parts.scheme, parts.hostname, port or default), target
 
 
 def _redirected(url: str, location: str | None) -> str:

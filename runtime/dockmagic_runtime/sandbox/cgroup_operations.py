@@ -21,7 +21,7 @@ from dockmagic_runtime.sandbox.operation import Context, UndoneByKernel, operati
 
 _HOST: Final = "cgroups"
 _CONTAINER: Final = "cgroup"
-BORN_INSIDE: Final = "born in its control group"
+CLONED_INTO_CGROUP: Final = "born in its control group"
 WARNINGS: Final = "warnings"  # where the context collects what the host could not give
 _MIB: Final = 1024 * 1024
 _SECOND: Final = 1_000_000_000
@@ -236,5 +236,5 @@ class JoinCgroup(UndoneByKernel):
         return f"join the control group {self.parent}/{self.name}"
 
     def execute(self, context: Context) -> None:
-        if not context.resources.get(BORN_INSIDE):
+        if not context.resources.get(CLONED_INTO_CGROUP):
             cgroup_of(context, self.parent, self.name).join(context.init_pid)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 
-def write_whole(path: str, data: bytes) -> None:
+def write_file(path: str, data: bytes) -> None:
     """Not flushed to the disk. Raises OSError, as on a full one, with nothing left behind."""
     temporary = f"{path}.new"
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)

@@ -16,7 +16,7 @@ from typing import Final
 
 from dockmagic_runtime.linux.processes import await_end, open_process
 from dockmagic_runtime.store import locks
-from dockmagic_runtime.store.atomic import write_whole
+from dockmagic_runtime.store.atomic import write_file
 
 _NAME: Final = "program.json"
 _LOCK: Final = "lock"
@@ -38,7 +38,7 @@ class Program:
 
 def note(run: str, program: Program) -> None:
     """Into the container's run directory, whole or not at all."""
-    write_whole(f"{run}/{_NAME}", json.dumps(asdict(program)).encode())
+    write_file(f"{run}/{_NAME}", json.dumps(asdict(program)).encode())
 
 
 def noted(run: str) -> Program | None:

@@ -1,4 +1,4 @@
-"""`Area`: where one Docker area lives, and the names it uses on the host.
+"""`DataRoot`: where one Docker area lives, and the names it uses on the host.
 
 Everything that is global on a host (bridge, nftables table, cgroup parent, run directory) carries
 the area's short id, so that two areas never meet. The default area has the plain names.
@@ -27,14 +27,14 @@ def default_root() -> Path:
 
 
 @dataclass(frozen=True, slots=True)
-class Area:
+class DataRoot:
     """Paths and host-wide names of one Docker area. `id` is empty for the default area."""
 
     root: Path
     id: str
 
     @classmethod
-    def at(cls, root: Path | str | None = None) -> Area:
+    def at(cls, root: Path | str | None = None) -> DataRoot:
         """The area at `root`. Touches nothing on disk."""
         path = default_root() if root is None else Path(root).absolute()
         is_default = path == DEFAULT_ROOT

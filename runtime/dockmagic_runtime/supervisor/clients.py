@@ -7,27 +7,27 @@ import os
 import socket
 
 from dockmagic_runtime.supervisor import run_directory
-from dockmagic_runtime.supervisor.connection import Client, Host
+from dockmagic_runtime.supervisor.connection import ClientConnection, ConnectionCallbacks
 from dockmagic_runtime.supervisor.loop import READ, Loop
 
 
-class Audience:
+class Clients:
     """`owner` is the engine that started the container in the foreground: it ends with it."""
 
-    def __init__(self, loop: Loop, host: Host) -> None:
+    def __init__(self, loop: Loop, host: ConnectionCallbacks) -> None:
         self._loop = loop
         self._host = host
-        self._clients: list[Client] = []
+        self._clients: list[ClientConnection] = []
         self._listener = -1
-        self.owner: Client | None = None
+        self.owner: ClientConnection | None = None
 
     def listen(self, listener: int) -> None:
         self._listener = listener
         self._loop.watch(listener, READ, self._accept)
 
-    def adopt(self, connection: socket.socket) -> Client:
+    def adopt(self, connection: socket.socket) -> ClientConnection:
         gc.enable()  # off since the launcher: an idle supervisor makes no garbage
-        client = Client(self._loop, connection, self._host)
+        client = ClientConnection(self._loop, connection, self._host)
         self._clients.append(client)
         return client
 
@@ -39,7 +39,7 @@ class Audience:
             return
         self.adopt(connection)
 
-    def remove(self, client: Client) -> bool:
+    def remove(self, client: ClientConnection) -> bool:
         """Forget who has gone; whether that was the owner."""
         self._clients.remove(client)
         was_owner = client is self.owner

@@ -13,20 +13,20 @@ from dockmagic_runtime.supervisor.loop import READ, WRITE, Loop
 OUTPUT_LIMIT: Final = 1024 * 1024
 
 
-class Host(Protocol):
+class ConnectionCallbacks(Protocol):
     """Who has clients: told of each frame, once of each one's end, and when one that was behind
     has caught up."""
 
-    def frame(self, client: Client, kind: int, payload: bytes) -> None: ...
-    def gone(self, client: Client) -> None: ...
-    def caught_up(self, client: Client) -> None: ...
+    def frame(self, client: ClientConnection, kind: int, payload: bytes) -> None: ...
+    def gone(self, client: ClientConnection) -> None: ...
+    def caught_up(self, client: ClientConnection) -> None: ...
 
 
-class Client:
+class ClientConnection:
     """`attached` clients get the program's output. All are told of its end, but those who were
     told of the end of their exec."""
 
-    def __init__(self, loop: Loop, connection: socket.socket, host: Host) -> None:
+    def __init__(self, loop: Loop, connection: socket.socket, host: ConnectionCallbacks) -> None:
         self._loop = loop
         self._socket = connection
         self._host = host

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from dockmagic_runtime.errors import Conflict
 from dockmagic_runtime.supervisor import protocol, rootfs
-from dockmagic_runtime.supervisor.connection import Client
+from dockmagic_runtime.supervisor.connection import ClientConnection
 from dockmagic_runtime.supervisor.restarts import Restarts
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _FRAMES: Final = {"stdout": protocol.STDOUT, "stderr": protocol.STDERR}
 # ------------------------------------------------------------------ streams
 
 
-def attach(supervisor: Supervisor, client: Client) -> None:
+def attach(supervisor: Supervisor, client: ClientConnection) -> None:
     if supervisor.program is None:
         raise Conflict("You cannot attach to a restarting container, wait until it is running")
     if supervisor.is_paused:
@@ -30,25 +30,25 @@ def attach(supervisor: Supervisor, client: Client) -> None:
     client.say("attached", terminal=supervisor.program.stdio.terminal)
 
 
-def detach(supervisor: Supervisor, client: Client) -> None:
+def detach(supervisor: Supervisor, client: ClientConnection) -> None:
     """From now on the container lives without the engine that started it."""
     if client is supervisor.audience.owner:
         supervisor.audience.owner = None
     client.attached = False
 
 
-def wait(supervisor: Supervisor, client: Client) -> None:
+def wait(supervisor: Supervisor, client: ClientConnection) -> None:
     """Nothing to note: everybody is told of the end."""
 
 
-def resize(supervisor: Supervisor, client: Client, rows: int, columns: int) -> None:
+def resize(supervisor: Supervisor, client: ClientConnection, rows: int, columns: int) -> None:
     supervisor.stdio_of(client).resize(rows, columns)
 
 
 # ------------------------------------------------------------------ signals
 
 
-def send_signal(supervisor: Supervisor, client: Client, number: int) -> None:
+def send_signal(supervisor: Supervisor, client: ClientConnection, number: int) -> None:
     """To the exec that the client is joined with, or to the program: then it is not started
     again when it ends, as with Docker."""
     execution = supervisor.program.execution_of(client) if supervisor.program else None
@@ -62,15 +62,19 @@ def send_signal(supervisor: Supervisor, client: Client, number: int) -> None:
 
 
 def stop(
-    supervisor: Supervisor, client: Client, number: int, patience: float | None, keep: bool
+    supervisor: Supervisor,
+    client: ClientConnection,
+    number: int,
+    stop_timeout: float | None,
+    keep: bool,
 ) -> None:
     """Ask the program to end, and kill it after `patience` seconds (None: never). It goes on
     when the client has gone. `keep`: a container of --rm stays, for it is started again."""
     supervisor.keeps_directory = keep
     _kill(supervisor, number)
     _thaw(supervisor)
-    if patience is not None:
-        supervisor.loop.after(patience, lambda: _kill(supervisor, signal.SIGKILL))
+    if stop_timeout is not None:
+        supervisor.loop.after(stop_timeout, lambda: _kill(supervisor, signal.SIGKILL))
 
 
 def _kill(supervisor: Supervisor, number: int) -> None:
@@ -88,14 +92,14 @@ def _thaw(supervisor: Supervisor) -> None:
 # ------------------------------------------------------------------ pausing
 
 
-def pause(supervisor: Supervisor, client: Client) -> None:
+def pause(supervisor: Supervisor, client: ClientConnection) -> None:
     if supervisor.is_paused:
         raise Conflict(f"Container {supervisor.order.id} is already paused")
     _set_frozen(supervisor, frozen=True)
     client.say("done")
 
 
-def unpause(supervisor: Supervisor, client: Client) -> None:
+def unpause(supervisor: Supervisor, client: ClientConnection) -> None:
     if not supervisor.is_paused:
         raise Conflict(f"Container {supervisor.order.id} is not paused")
     _set_frozen(supervisor, frozen=False)
@@ -122,7 +126,11 @@ def _set_frozen(supervisor: Supervisor, *, frozen: bool) -> None:
 
 
 def execute(
-    supervisor: Supervisor, client: Client, process: dict[str, Any], open_stdin: bool, identity: str
+    supervisor: Supervisor,
+    client: ClientConnection,
+    process: dict[str, Any],
+    open_stdin: bool,
+    identity: str,
 ) -> None:
     program = supervisor.running()
     if supervisor.is_paused:
@@ -149,13 +157,13 @@ def execute(
     client.say("started", pid=made.pid)
 
 
-def list_executions(supervisor: Supervisor, client: Client) -> None:
+def list_executions(supervisor: Supervisor, client: ClientConnection) -> None:
     program = supervisor.program
     found = [(one.id, one.pid, one.command) for one in program.executions] if program else []
     client.say("done", executions=found)
 
 
-def show_tree(supervisor: Supervisor, client: Client, mounts: bool) -> None:
+def show_tree(supervisor: Supervisor, client: ClientConnection, mounts: bool) -> None:
     fd = rootfs.visit(supervisor.linux, supervisor.running().pidfd, mounts=mounts)
     try:
         client.hand_over("tree", fd)
@@ -168,7 +176,7 @@ def show_tree(supervisor: Supervisor, client: Client, mounts: bool) -> None:
 
 def update(
     supervisor: Supervisor,
-    client: Client,
+    client: ClientConnection,
     limits: list[list[Any]],
     restart: tuple[str, int] | None,
 ) -> None:
@@ -181,11 +189,11 @@ def update(
     client.say("done")
 
 
-def networks(supervisor: Supervisor, client: Client, **change: Any) -> None:
+def networks(supervisor: Supervisor, client: ClientConnection, **change: Any) -> None:
     """Few containers ever change theirs: what does it is loaded when one does."""
-    from dockmagic_runtime.supervisor.network_update import rewire
+    from dockmagic_runtime.supervisor.network_update import update_networks
 
-    rewire(supervisor, client, **change)
+    update_networks(supervisor, client, **change)
 
 
 VERBS: Final[dict[str, Callable[..., None]]] = {

@@ -23,7 +23,7 @@ PROCESS_NAME: Final = b"dockmagic-names"
 _AFTER_DEATH: Final = 0.1  # seconds: a question that kills it must not keep the machine busy
 
 
-class Names:
+class DnsProcess:
     """`wire` is the `ServeNames` of the start; `sockets` and what it made become ours to close.
 
     `pidfd` is the container's first process and stays the caller's.

@@ -32,7 +32,7 @@ _PROGRAM: Final = (
 )
 
 
-class Launcher:
+class LauncherClient:
     """The launcher process of one engine: started at the first request, ended with `close`.
 
     Supervisors live in a control group of their own below `cgroup_parent`.
@@ -40,7 +40,9 @@ class Launcher:
 
     def __init__(self, cgroup_parent: str = "") -> None:
         self._cgroup_parent = cgroup_parent
-        self.on_start: Callable[[Process], None] | None = None  # told of every program that runs
+        self.on_start: Callable[[ContainerProcess], None] | None = (
+            None  # told of every program that runs
+        )
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
         self._pid = 0
@@ -50,7 +52,7 @@ class Launcher:
         with self._lock:
             self._connection()
 
-    def launch(self, request: LaunchRequest) -> Process:
+    def launch(self, request: LaunchRequest) -> ContainerProcess:
         """Ask for a supervised process; returns before it runs (see `Process.await_start`)."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         message = protocol.frame(protocol.CONTROL, request.encode())
@@ -60,7 +62,7 @@ class Launcher:
         except BaseException:
             ours.close()
             raise
-        process = Process(ours, request.id)
+        process = ContainerProcess(ours, request.id)
         process.plan = request.plan
         process.on_start = self.on_start
         return process
@@ -137,7 +139,7 @@ def _deliver(connection: socket.socket, message: bytes, fd: int) -> bool:
         return False
 
 
-class Process:
+class ContainerProcess:
     """An attached container or exec. One reader at a time; writers from any thread.
 
     Ends are idempotent. A Process that is not waited for must be closed (`detach`).
@@ -158,14 +160,14 @@ class Process:
         self._is_starting = False
         self.oom_killed = False
         self.was_lost = False  # the end came without a word: look at the state file
-        self.on_start: Callable[[Process], None] | None = None
+        self.on_start: Callable[[ContainerProcess], None] | None = None
         self.on_exit: Callable[[], None] | None = None  # called once, when the end is known
         # asked when its supervisor was killed: a connection to the next one, if it goes on
-        self.successor: Callable[[], Process | None] | None = None
+        self.successor: Callable[[], ContainerProcess | None] | None = None
         self._former: list[socket.socket] = []  # another thread may be about to write to them
 
     @classmethod
-    def connect(cls, run: str, container_id: str) -> Process:
+    def connect(cls, run: str, container_id: str) -> ContainerProcess:
         """A new connection to the supervisor of a container that runs. Raises Conflict."""
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -177,7 +179,7 @@ class Process:
             raise
         return cls(connection, container_id)
 
-    def await_start(self) -> Process:
+    def await_start(self) -> ContainerProcess:
         """Block until the program runs. Raises what kept it from running."""
         self._is_starting = True
         try:
@@ -193,7 +195,7 @@ class Process:
             self.on_start(self)
         return self
 
-    def await_attached(self) -> Process:
+    def await_attached(self) -> ContainerProcess:
         """Get what it writes from now on. Raises Conflict."""
         self._say("attach")
         try:
@@ -203,18 +205,18 @@ class Process:
             raise
         return self
 
-    def start_exec(self, process: ProcessSpec, *, open_stdin: bool) -> Process:
+    def start_exec(self, process: ProcessSpec, *, open_stdin: bool) -> ContainerProcess:
         self.exec_id = secrets.token_hex(32)
         self._say("exec", process=asdict(process), open_stdin=open_stdin, identity=self.exec_id)
         return self.await_start()
 
-    def stop(self, signal: str, patience: float | None, *, keep: bool = False) -> int:
+    def stop(self, signal: str, stop_timeout: float | None, *, keep: bool = False) -> int:
         """Ask the program to end, kill it after `patience` seconds (None: never); the exit code.
 
         The supervisor sees to it, whether or not somebody waits. `keep`: not for good, so that
         a container of --rm stays.
         """
-        self._say("stop", number=signal_number(signal), patience=patience, keep=keep)
+        self._say("stop", number=signal_number(signal), stop_timeout=stop_timeout, keep=keep)
         return self.wait()
 
     def request(self, verb: str, **values: Any) -> dict[str, Any]:

@@ -22,20 +22,20 @@ from dockmagic_runtime.sandbox.terminal import open_pair
 from dockmagic_runtime.supervisor.descriptors import receive as receive_fds
 from dockmagic_runtime.supervisor.forks import children_in, fork
 from dockmagic_runtime.supervisor.start_process import rebuild_error
-from dockmagic_runtime.supervisor.stdio import Ends
+from dockmagic_runtime.supervisor.stdio import StdioPipes
 
 _NAMESPACES = c.CLONE_NEWNS | c.CLONE_NEWUTS | c.CLONE_NEWIPC | c.CLONE_NEWNET | c.CLONE_NEWCGROUP
 
 
 @dataclass(frozen=True, slots=True)
-class Entered:
+class ExecProcess:
     pid: int
     pidfd: int
 
 
 def enter(
-    linux: Linux, init_pidfd: int, context: Context, process: ProcessSpec, ends: Ends
-) -> Entered:
+    linux: Linux, init_pidfd: int, context: Context, process: ProcessSpec, ends: StdioPipes
+) -> ExecProcess:
     """Run `process` beside the container's init. Raises what kept it from starting."""
     warm(process)
     group: Cgroup = context.resources["cgroup"]
@@ -64,7 +64,7 @@ def enter(
 
     with ours:
         with theirs, children_in(linux, init_pidfd):
-            pid = fork(linux, group.birthplace, inside)
+            pid = fork(linux, group.cgroup_path, inside)
         ends.close_child()
         pidfd = os.pidfd_open(pid)
         try:
@@ -73,10 +73,10 @@ def enter(
             os.waitpid(pid, 0)
             os.close(pidfd)
             raise
-    return Entered(pid, pidfd)
+    return ExecProcess(pid, pidfd)
 
 
-def _await_start(sync: socket.socket, ends: Ends) -> None:
+def _await_start(sync: socket.socket, ends: StdioPipes) -> None:
     while True:
         message, fds = receive_fds(sync, 64 * 1024, 1)
         if not message:

@@ -10,13 +10,13 @@ from typing import Any
 from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.sandbox.operation import Context
 from dockmagic_runtime.sandbox.plan import process_from_wire
-from dockmagic_runtime.supervisor.connection import Client
+from dockmagic_runtime.supervisor.connection import ClientConnection
 from dockmagic_runtime.supervisor.exec_process import enter
 from dockmagic_runtime.supervisor.loop import READ, Loop
-from dockmagic_runtime.supervisor.stdio import Ends, Sink, Stdio
+from dockmagic_runtime.supervisor.stdio import Sink, Stdio, StdioPipes
 
 
-class Execution:
+class ExecSession:
     """Output goes to `sink(stream, data)`. When the process has ended and its output is read,
     `on_end(exit code)` is called, once."""
 
@@ -36,14 +36,14 @@ class Execution:
         spec = process_from_wire(process)
         self._loop = loop
         self._on_end = on_end
-        ends = Ends.open(terminal=spec.terminal, open_stdin=open_stdin)
+        ends = StdioPipes.open(terminal=spec.terminal, open_stdin=open_stdin)
         try:
             entered = enter(linux, init_pidfd, context, spec, ends)
         except BaseException:
             ends.close()
             raise
         self.id = identity
-        self.client: Client | None = None  # who is joined with its streams
+        self.client: ClientConnection | None = None  # who is joined with its streams
         self.command = spec.argv
         self.pid, self._pidfd = entered.pid, entered.pidfd
         self.stdio = Stdio(loop, sink, ends.outputs, ends.input, terminal=spec.terminal)

@@ -25,7 +25,7 @@ def fork(
     pid = _born(linux, group, sibling=sibling) if group else -1
     is_member = pid >= 0
     if not is_member:
-        pid = linux.fork_sibling() if sibling else os.fork()
+        pid = linux.clone_parent() if sibling else os.fork()
     if pid == 0:
         _become(lambda: inside(is_member))
     return pid
@@ -40,7 +40,7 @@ def _born(linux: Linux, group: str, *, sibling: bool) -> int:
     except OSError:
         return -1
     try:
-        return linux.fork_into(fd, sibling=sibling)
+        return linux.clone_into_cgroup(fd, sibling=sibling)
     except OSError:
         return -1
     finally:

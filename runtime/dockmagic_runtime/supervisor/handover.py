@@ -32,10 +32,10 @@ from dockmagic_runtime.supervisor import dns_process as name_service
 from dockmagic_runtime.supervisor import rootfs
 from dockmagic_runtime.supervisor.descriptors import receive as receive_fds
 from dockmagic_runtime.supervisor.protocol import TREE
-from dockmagic_runtime.supervisor.request import Order, decode_order
-from dockmagic_runtime.supervisor.request_socket import Post
-from dockmagic_runtime.supervisor.start_process import Midwife, Newborn
-from dockmagic_runtime.supervisor.takeover import Adopter
+from dockmagic_runtime.supervisor.request import SupervisorRequest, decode_order
+from dockmagic_runtime.supervisor.request_socket import RequestSocket
+from dockmagic_runtime.supervisor.start_process import StartedProcess, StartTask
+from dockmagic_runtime.supervisor.takeover import TakeoverTask
 
 _MOST: Final = 250  # the kernel takes 253 descriptors in one message (SCM_MAX_FD)
 _LIMIT: Final = 64 * 1024
@@ -47,7 +47,7 @@ Package = tuple[list[Any], Any, tuple[int, ...]]  # operation as on the wire, va
 
 
 @dataclass(slots=True)
-class Delivered:
+class Handover:
     """What the supervisor is left with. `channel` ends when the midwife has."""
 
     midwife: int
@@ -55,13 +55,13 @@ class Delivered:
     pid: int
     name: bytes
     terminal: bool
-    needs_care: bool  # the supervisor has more to do than to wait: see there
+    needs_services: bool  # the supervisor has more to do than to wait: see there
     fds: dict[str, int]  # of "request", "owner", "lock", "listener", "input", "stdout", "stderr",
     # and where names are resolved, "names over UDP" and "names over TCP"
     kept: list[Package]
 
 
-def first(linux: Linux, post: Post, tell: int, facts: dict[str, Any]) -> Delivered | None:
+def first(linux: Linux, post: RequestSocket, tell: int, facts: dict[str, Any]) -> Handover | None:
     """Wait for a request, with a midwife; None when it was not for us, or has failed."""
 
     def work(channel: socket.socket) -> None:
@@ -73,7 +73,7 @@ def first(linux: Linux, post: Post, tell: int, facts: dict[str, Any]) -> Deliver
             rootfs.build(linux, socket.socket(fileno=letter.owner), letter.payload)
         else:
             order = decode_order(letter.payload)
-            kind = Adopter if order.adopts else Midwife
+            kind = TakeoverTask if order.adopts else StartTask
             forked = partial(_tell_of, channel)
             midwife = kind(linux, order, letter.payload, facts, forked, owner=letter.owner)
             _deliver(midwife, channel)
@@ -86,19 +86,19 @@ def first(linux: Linux, post: Post, tell: int, facts: dict[str, Any]) -> Deliver
 
 def again(
     linux: Linux,
-    order: Order,
+    order: SupervisorRequest,
     request: int,
     facts: dict[str, Any],
     *,
     restarts: int,
     limits: list[list[Any]],
-) -> Delivered | None:
+) -> Handover | None:
     """Start the program of `request`, a file in memory, once more."""
 
     def work(channel: socket.socket) -> None:
         plan = read_request(request)
         forked = partial(_tell_of, channel)
-        midwife = Midwife(linux, order, plan, facts, forked, restarts=restarts, limits=limits)
+        midwife = StartTask(linux, order, plan, facts, forked, restarts=restarts, limits=limits)
         _deliver(midwife, channel)
 
     return receive(*fork_helper(linux, work))
@@ -132,7 +132,7 @@ def _tell_of(channel: socket.socket, pid: int) -> None:
     channel.send(b"P%d" % pid)
 
 
-def _deliver(midwife: Midwife, channel: socket.socket) -> None:
+def _deliver(midwife: StartTask, channel: socket.socket) -> None:
     try:
         newborn = midwife.deliver()
     except BaseException as error:
@@ -141,7 +141,7 @@ def _deliver(midwife: Midwife, channel: socket.socket) -> None:
         _hand_over(midwife, newborn, channel)
 
 
-def _hand_over(midwife: Midwife, newborn: Newborn, channel: socket.socket) -> None:
+def _hand_over(midwife: StartTask, newborn: StartedProcess, channel: socket.socket) -> None:
     fds = dict(_named(midwife, newborn))
     packages = []
     for wire, value, those in _kept(newborn):
@@ -151,7 +151,7 @@ def _hand_over(midwife: Midwife, newborn: Newborn, channel: socket.socket) -> No
     send(
         channel,
         fds,
-        (newborn.pid, midwife.process_name, terminal, newborn.needs_care, packages),
+        (newborn.pid, midwife.process_name, terminal, newborn.needs_services, packages),
     )
 
 
@@ -164,7 +164,7 @@ def send(channel: socket.socket, fds: dict[str, int], header: Header) -> None:
     channel.send(b"B" + marshal.dumps((*header, names)))
 
 
-def _named(midwife: Midwife, newborn: Newborn) -> Iterator[tuple[str, int]]:
+def _named(midwife: StartTask, newborn: StartedProcess) -> Iterator[tuple[str, int]]:
     if midwife.owner >= 0:
         request = os.memfd_create("request", os.MFD_CLOEXEC)
         os.write(request, midwife.request)
@@ -182,7 +182,7 @@ def _named(midwife: Midwife, newborn: Newborn) -> Iterator[tuple[str, int]]:
         yield name, one.fileno()
 
 
-def _kept(newborn: Newborn) -> Iterator[Package]:
+def _kept(newborn: StartedProcess) -> Iterator[Package]:
     for one in newborn.operations:
         if hasattr(one, "keep"):
             value, fds = one.keep(newborn.context)
@@ -194,7 +194,7 @@ def _kept(newborn: Newborn) -> Iterator[Package]:
 # ------------------------------------------------------------------ the supervisor's side
 
 
-def receive(channel: socket.socket, midwife: int) -> Delivered | None:
+def receive(channel: socket.socket, midwife: int) -> Handover | None:
     """What `send` has sent; None when there is nothing to take over: the midwife has failed and
     has said so, or was killed. What she had forked does not go on without anybody who knows."""
     fds: list[int] = []
@@ -215,8 +215,8 @@ def receive(channel: socket.socket, midwife: int) -> Delivered | None:
             return None
 
 
-def _delivered(channel: socket.socket, midwife: int, header: Any, fds: list[int]) -> Delivered:
-    pid, name, terminal, needs_care, counted, names = header
+def _delivered(channel: socket.socket, midwife: int, header: Any, fds: list[int]) -> Handover:
+    pid, name, terminal, needs_services, counted, names = header
     kept: list[Package] = []
     at = len(names)
     for wire, value, count in counted:
@@ -225,7 +225,7 @@ def _delivered(channel: socket.socket, midwife: int, header: Any, fds: list[int]
     if at != len(fds):
         raise EngineBug("descriptors of a start were lost on the way")
     named = dict(zip(names, fds, strict=False))
-    return Delivered(midwife, channel, pid, name, terminal, needs_care, named, kept)
+    return Handover(midwife, channel, pid, name, terminal, needs_services, named, kept)
 
 
 def take_over(context: Context, packages: list[Package]) -> list[Kept]:

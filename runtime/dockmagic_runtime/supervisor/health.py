@@ -16,10 +16,10 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final, Protocol
 
 from dockmagic_runtime.errors import DockmagicError
-from dockmagic_runtime.supervisor.exec_session import Execution
+from dockmagic_runtime.supervisor.exec_session import ExecSession
 from dockmagic_runtime.supervisor.loop import Loop, Timer
 from dockmagic_runtime.supervisor.program import Program
-from dockmagic_runtime.supervisor.state import BEYOND_US, HEALTHY, STARTING, UNHEALTHY
+from dockmagic_runtime.supervisor.state import DISK_UNWRITABLE, HEALTHY, STARTING, UNHEALTHY
 
 RESULTS: Final = 5
 OUTPUT: Final = 4096
@@ -46,11 +46,11 @@ class Result:
     output: str
 
 
-class Host(Protocol):
+class HealthCallbacks(Protocol):
     """Who has a container that is checked."""
 
-    def check_started(self, execution: Execution) -> None: ...
-    def check_ended(self, execution: Execution, exit_code: int) -> None: ...
+    def check_started(self, execution: ExecSession) -> None: ...
+    def check_ended(self, execution: ExecSession, exit_code: int) -> None: ...
     def health_changed(self, status: str) -> None: ...
 
 
@@ -66,7 +66,7 @@ class Health:
         loop: Loop,
         program: Program,
         check: Check,
-        host: Host,
+        host: HealthCallbacks,
         directory: str,
         *,
         age: float | None = None,
@@ -78,7 +78,7 @@ class Health:
         self._directory = directory
         self._began = time.monotonic() - (age or 0.0)
         self._timer: Timer | None = None
-        self._running: Execution | None = None
+        self._running: ExecSession | None = None
         self._is_over = False
         self._has_given_up = False
         self.status = STARTING
@@ -189,7 +189,7 @@ class Health:
                 json.dump(values, stream)
             os.rename(temporary, f"{self._directory}/{_FILE}")
         except OSError as error:
-            if error.errno not in BEYOND_US:
+            if error.errno not in DISK_UNWRITABLE:
                 raise
 
 

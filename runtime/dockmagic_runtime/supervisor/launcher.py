@@ -38,9 +38,9 @@ from dockmagic_runtime.sandbox.cgroup_operations import EnterSupervisorCgroup
 from dockmagic_runtime.sandbox.devices import OOM_SCORE
 from dockmagic_runtime.sandbox.operation import Context
 from dockmagic_runtime.sandbox.seccomp_profile import default_program
-from dockmagic_runtime.supervisor.request_socket import Post
+from dockmagic_runtime.supervisor.request_socket import RequestSocket
 from dockmagic_runtime.supervisor.supervisor import Supervisor
-from dockmagic_runtime.supervisor.warm_up import rehearse
+from dockmagic_runtime.supervisor.warm_up import warm_up
 
 # imported so that their operations are known when a plan arrives
 OPERATION_MODULES = (
@@ -72,12 +72,12 @@ def main(fd: int) -> None:
     _forget_score(linux)
     _leave_service(linux, os.environ.get("DOCKMAGIC_CGROUP", ""), facts)
     alive, _ours = os.pipe2(os.O_CLOEXEC)  # spares see its other end close when we end
-    rehearse(linux, facts)
+    warm_up(linux, facts)
     gc.collect()
     _FILLER.extend(_gap_fillers())
     gc.disable()  # a supervisor enables it again when it has work
     gc.freeze()  # what lives now is shared with every supervisor: never to be looked at
-    while _keep_spare(linux, Post(fd, alive), _ours, facts):
+    while _keep_spare(linux, RequestSocket(fd, alive), _ours, facts):
         pass
 
 
@@ -155,7 +155,7 @@ def _leave_service(linux: Kernel, parent: str, facts: dict[str, Any]) -> None:
         pass  # the start has the same operation in its plan, and says what is wrong
 
 
-def _keep_spare(linux: Kernel, post: Post, ours: int, facts: dict[str, Any]) -> bool:
+def _keep_spare(linux: Kernel, post: RequestSocket, ours: int, facts: dict[str, Any]) -> bool:
     """Fork a supervisor and wait until it has work; False when it ends without.
 
     Then the engine has closed its end, or somebody has killed the spare, possibly with half a

@@ -19,11 +19,11 @@ from dockmagic_runtime.errors import Conflict
 from dockmagic_runtime.linux import constants as c
 from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.linux.netlink import open_for_others
-from dockmagic_runtime.network.dns.operations import SOCKETS, ServeNames
+from dockmagic_runtime.network.dns.operations import SOCKETS, ServeDns
 from dockmagic_runtime.sandbox import child
 from dockmagic_runtime.sandbox.operation import Context, from_wire
 from dockmagic_runtime.supervisor import handover
-from dockmagic_runtime.supervisor.connection import Client
+from dockmagic_runtime.supervisor.connection import ClientConnection
 from dockmagic_runtime.supervisor.loop import READ
 
 if TYPE_CHECKING:
@@ -34,9 +34,9 @@ Wire = list[list[Any]]
 _ANSWER = 64 * 1024
 
 
-def rewire(
+def update_networks(
     supervisor: Supervisor,
-    client: Client,
+    client: ClientConnection,
     operations: Wire,
     reverse: Wire,
     dropped: Wire,
@@ -97,7 +97,7 @@ def _exchange(program: Program, dropped: Wire, kept: Wire) -> None:
     context.netns_fd = program.pidfd  # which setns(2) takes for all its namespaces
     for wire in kept:
         (one,) = from_wire([wire])
-        if program.resolves_names and isinstance(one, ServeNames):
+        if program.resolves_names and isinstance(one, ServeDns):
             continue
         one.execute(context)
         program.keep(one)

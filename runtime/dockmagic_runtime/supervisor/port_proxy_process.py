@@ -21,14 +21,14 @@ from dockmagic_runtime.network.port_proxy import process_record
 from dockmagic_runtime.network.port_proxy.held_ports import HeldPort
 from dockmagic_runtime.supervisor.forks import close_all_but, rename_process
 from dockmagic_runtime.supervisor.loop import READ, Loop
-from dockmagic_runtime.supervisor.state import BEYOND_US
+from dockmagic_runtime.supervisor.state import DISK_UNWRITABLE
 
 PROCESS_NAME: Final = b"dockmagic-ports"
 _AFTER_DEATH: Final = 0.1  # seconds
 Serve = Callable[[BaseSelector], object]
 
 
-class Doors:
+class PortProxyProcess:
     """`serve` makes the proxies of the `held` ports with the selector that it gets. `pidfd` is
     the container's first process and stays the caller's; `run` is its run directory."""
 
@@ -75,7 +75,7 @@ class Doors:
         try:
             process_record.note(self._run, process_record.keeper(pid, start_of(pid), self._held))
         except OSError as error:
-            if error.errno not in BEYOND_US:
+            if error.errno not in DISK_UNWRITABLE:
                 raise
 
     def _work(self) -> NoReturn:

@@ -14,12 +14,12 @@ from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.linux.processes import exit_status
 from dockmagic_runtime.network.operations import HELD, PROXY, SERVERS
 from dockmagic_runtime.sandbox.operation import Context, Kept
-from dockmagic_runtime.supervisor.connection import Client
-from dockmagic_runtime.supervisor.dns_process import SOCKETS, Names
-from dockmagic_runtime.supervisor.exec_session import Execution, exit_code
-from dockmagic_runtime.supervisor.handover import Delivered, take_over
+from dockmagic_runtime.supervisor.connection import ClientConnection
+from dockmagic_runtime.supervisor.dns_process import SOCKETS, DnsProcess
+from dockmagic_runtime.supervisor.exec_session import ExecSession, exit_code
+from dockmagic_runtime.supervisor.handover import Handover, take_over
 from dockmagic_runtime.supervisor.loop import READ, Loop
-from dockmagic_runtime.supervisor.port_proxy_process import Doors
+from dockmagic_runtime.supervisor.port_proxy_process import PortProxyProcess
 from dockmagic_runtime.supervisor.stdio import Sink, Stdio
 
 STREAMS: Final[tuple[str, ...]] = ("stdout", "stderr")
@@ -33,7 +33,7 @@ class Ended:
     uptime: float
 
 
-class Host(Protocol):
+class ProgramCallbacks(Protocol):
     """Who has a program: told of what it writes, when processes of it were killed for want of
     memory (so many since the last time), and once of its end (`Program.end` then tells how)."""
 
@@ -44,7 +44,12 @@ class Host(Protocol):
 
 class Program:
     def __init__(
-        self, linux: Linux, loop: Loop, facts: dict[str, Any], born: Delivered, host: Host
+        self,
+        linux: Linux,
+        loop: Loop,
+        facts: dict[str, Any],
+        born: Handover,
+        host: ProgramCallbacks,
     ) -> None:
         self._linux = linux
         self._loop = loop
@@ -56,7 +61,7 @@ class Program:
         self._oom_kills = 0
         self._alarm = -1
         self._has_ended = False
-        self.executions: list[Execution] = []
+        self.executions: list[ExecSession] = []
         self.pidfd = os.pidfd_open(born.pid)
         loop.watch(self.pidfd, READ, self._ended)
         loop.watch(born.channel.fileno(), READ, self._dismiss)
@@ -71,12 +76,12 @@ class Program:
 
     def resolve_names(self, wire: list[Any], datagrams: int, listener: int) -> None:
         """From now on, by the operation on the wire, which has made the sockets."""
-        self._names = Names(self._linux, self._loop, wire, self.pidfd, (datagrams, listener))
+        self._names = DnsProcess(self._linux, self._loop, wire, self.pidfd, (datagrams, listener))
 
-    def _answer_names(self) -> Names:
+    def _answer_names(self) -> DnsProcess:
         wire = next(wire for wire, *_ in self._born.kept if wire[0] == "ServeNames")
         datagrams, listener = (self._born.fds[name] for name in SOCKETS)
-        return Names(self._linux, self._loop, wire, self.pidfd, (datagrams, listener))
+        return DnsProcess(self._linux, self._loop, wire, self.pidfd, (datagrams, listener))
 
     def _ended(self, _events: int) -> None:
         self._host.program_ended()
@@ -121,7 +126,7 @@ class Program:
         container's run directory."""
         resources = self.context.resources
         for serve in resources.pop(SERVERS, ()):
-            resources[PROXY] = Doors(self._loop, serve, resources[HELD], self.pidfd, run)
+            resources[PROXY] = PortProxyProcess(self._loop, serve, resources[HELD], self.pidfd, run)
 
     def keep(self, one: Any) -> None:
         """An operation that was carried out here and now: it is undone at the end."""
@@ -175,14 +180,14 @@ class Program:
         sink: Sink,
         on_end: Callable[[int], None],
         open_stdin: bool = False,
-    ) -> Execution:
+    ) -> ExecSession:
         """One more process beside it. It ends with this one at the latest."""
 
         def ended(code: int) -> None:
             self.executions.remove(made)
             on_end(code)
 
-        made = Execution(
+        made = ExecSession(
             self._linux,
             self._loop,
             self.context,
@@ -196,7 +201,7 @@ class Program:
         self.executions.append(made)
         return made
 
-    def execution_of(self, client: Client) -> Execution | None:
+    def execution_of(self, client: ClientConnection) -> ExecSession | None:
         return next((one for one in self.executions if one.client is client), None)
 
     def end(self) -> Ended:

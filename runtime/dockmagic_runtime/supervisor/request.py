@@ -1,7 +1,7 @@
 """What an engine asks the launcher for: one supervised process.
 
-It crosses the socket in two parts: the `Order`, which the supervisor reads when it needs it, and
-the plan, which is read by the process that carries it out.
+It crosses the socket in two parts: the `SupervisorRequest`, which the supervisor reads when it
+needs it, and the plan, which is read by the process that carries it out.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
 from dockmagic_runtime.sandbox.plan import SandboxPlan
-from dockmagic_runtime.supervisor.shared_namespaces import Joined
+from dockmagic_runtime.supervisor.shared_namespaces import NamespaceTarget
 
 _LENGTH: Final = struct.Struct(">I")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Order:
+class SupervisorRequest:
     """`run` is the directory of lock and socket, `directory` that of the state file and the log;
     both are empty for a build step, which nobody but its builder knows.
 
@@ -48,18 +48,18 @@ class Order:
     restart: tuple[str, int] = ("no", 0)
     health: dict[str, Any] = field(default_factory=dict)
     watches_memory: bool = False
-    joined: tuple[Joined, ...] = ()
+    joined: tuple[NamespaceTarget, ...] = ()
     events: dict[str, Any] = field(default_factory=dict)
     adopts: dict[str, Any] = field(default_factory=dict)
     resumed: list[list[Any]] = field(default_factory=list)
-    hindrance: str = ""
+    restart_problem: str = ""
 
 
-_FIELDS: Final = tuple(one.name for one in fields(Order))
+_FIELDS: Final = tuple(one.name for one in fields(SupervisorRequest))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LaunchRequest(Order):
+class LaunchRequest(SupervisorRequest):
     plan: SandboxPlan
 
     def encode(self) -> bytes:
@@ -67,10 +67,10 @@ class LaunchRequest(Order):
         return _LENGTH.pack(len(order)) + order + json.dumps(self.plan.to_wire()).encode()
 
 
-def decode_order(request: bytes) -> Order:
+def decode_order(request: bytes) -> SupervisorRequest:
     """What it has of a later version is not asked of us: a container may outlast an upgrade."""
     values = json.loads(request[_LENGTH.size : _end_of_order(request)])
-    return Order(**{name: value for name, value in values.items() if name in _FIELDS})
+    return SupervisorRequest(**{name: value for name, value in values.items() if name in _FIELDS})
 
 
 def decode_plan(request: bytes) -> SandboxPlan:

@@ -12,7 +12,7 @@ from dockmagic_runtime.supervisor.protocol import FrameReader
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class ReceivedRequest:
     """One request: the frame, and the descriptor that came with it."""
 
     kind: int
@@ -21,13 +21,13 @@ class Letter:
 
 
 @dataclass(frozen=True, slots=True)
-class Post:
+class RequestSocket:
     """`engine` is the socket; `alive` reads as ended when the launcher has."""
 
     engine: int
     alive: int
 
-    def receive(self) -> Letter | None:
+    def receive(self) -> ReceivedRequest | None:
         """Block until there is a request; None when there will be none."""
         if not self._wait():
             return None
@@ -41,7 +41,7 @@ class Post:
                     return None
                 for kind, payload in reader.feed(data):
                     # an engine sends the next one only when this one was acknowledged
-                    return Letter(kind, payload, fds[0])
+                    return ReceivedRequest(kind, payload, fds[0])
 
     def _wait(self) -> bool:
         """False when the launcher has ended: then nobody will answer the request after this."""

@@ -12,10 +12,10 @@ from dockmagic_runtime.sandbox.plan import SandboxPlan
 from dockmagic_runtime.supervisor import state
 
 # what is shared, the pid in the plan, and the other container's id, directory and run directory
-Joined = tuple[str, int, str, str, str]
+NamespaceTarget = tuple[str, int, str, str, str]
 
 
-def renewed(plan: SandboxPlan, joined: Sequence[Joined]) -> SandboxPlan:
+def renewed(plan: SandboxPlan, joined: Sequence[NamespaceTarget]) -> SandboxPlan:
     """The plan with the pids of now. Raises Conflict when one of them does not run."""
     if not joined:
         return plan

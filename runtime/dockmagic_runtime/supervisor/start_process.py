@@ -27,7 +27,7 @@ from dockmagic_runtime.linux import constants as c
 from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.linux.processes import start_of
 from dockmagic_runtime.sandbox import child
-from dockmagic_runtime.sandbox.cgroup_operations import BORN_INSIDE, JoinCgroup
+from dockmagic_runtime.sandbox.cgroup_operations import CLONED_INTO_CGROUP, JoinCgroup
 from dockmagic_runtime.sandbox.operation import Context, Operation, from_wire
 from dockmagic_runtime.sandbox.plan import SandboxPlan
 from dockmagic_runtime.sandbox.process import warm
@@ -36,16 +36,16 @@ from dockmagic_runtime.store.container_events import ContainerEvents
 from dockmagic_runtime.supervisor import protocol, run_directory, state
 from dockmagic_runtime.supervisor.descriptors import receive as receive_fds
 from dockmagic_runtime.supervisor.forks import fork
-from dockmagic_runtime.supervisor.request import Order, decode_plan
+from dockmagic_runtime.supervisor.request import SupervisorRequest, decode_plan
 from dockmagic_runtime.supervisor.shared_namespaces import renewed
-from dockmagic_runtime.supervisor.stdio import Ends
+from dockmagic_runtime.supervisor.stdio import StdioPipes
 
 MESSAGE_LIMIT = 256 * 1024
 Trace = dict[str, list[child.Timing]]
 
 
 @dataclass(slots=True, kw_only=True)
-class Newborn:
+class StartedProcess:
     """A program that runs, and what the supervisor has to take over."""
 
     pid: int
@@ -53,13 +53,13 @@ class Newborn:
     trace: Trace
     context: Context
     operations: tuple[Operation, ...]  # those of the start that we have carried out
-    ends: Ends
+    ends: StdioPipes
     place: tuple[int, int] | None  # lock and listening socket, unless the supervisor has them
-    needs_care: bool = False
+    needs_services: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Midwife:
+class StartTask:
     """One start. `facts` about the host are what operations find in `Context.resources`.
 
     `owner` is a socket of the engine that asked for it; at a restart there is none, and the
@@ -69,7 +69,7 @@ class Midwife:
     """
 
     linux: Linux
-    order: Order
+    order: SupervisorRequest
     request: bytes
     facts: dict[str, Any]
     forked: Callable[[int], None]
@@ -81,7 +81,7 @@ class Midwife:
     def process_name(self) -> bytes:
         return f"dockmagic-{self.order.id[:5]}".encode()
 
-    def deliver(self) -> Newborn:
+    def deliver(self) -> StartedProcess:
         """Carry out the plan and announce the program.
 
         Raises what the failed operation raised, with everything undone and the state written.
@@ -104,21 +104,21 @@ class Midwife:
         undo.callback(run_directory.leave, run, *taken)
         return taken
 
-    def _start(self, taken: tuple[int, int] | None) -> Newborn:
+    def _start(self, taken: tuple[int, int] | None) -> StartedProcess:
         plan = decode_plan(self.request)
         if self.owner < 0:
             plan = renewed(plan, self.order.joined)
             plan = replace(plan, host=(*plan.host, *from_wire(self.limits)))
         with contextlib.ExitStack() as undo:
-            ends = Ends.open(
+            ends = StdioPipes.open(
                 terminal=plan.process.terminal,
                 open_stdin=self.order.open_stdin,
-                lasting=not plan.process.tied,
+                survives_supervisor=not plan.process.tied,
             )
             undo.callback(ends.close)
             context = Context(self.linux, resources=dict(self.facts))
             pid, trace = carry_out(self.linux, plan, ends, context, undo, self.forked)
-            newborn = Newborn(
+            newborn = StartedProcess(
                 pid=pid,
                 started=time.time(),
                 trace=trace,
@@ -134,9 +134,9 @@ class Midwife:
             undo.pop_all()
             return newborn
 
-    def _write_down(self, newborn: Newborn) -> None:
+    def _write_down(self, newborn: StartedProcess) -> None:
         order, ports = self.order, newborn.context.resources.get("ports", ())
-        newborn.needs_care = bool(
+        newborn.needs_services = bool(
             newborn.context.resources.get("servers") or order.health or order.watches_memory
         )
         if order.directory:
@@ -151,7 +151,7 @@ class Midwife:
             )
             state.write(order.directory, written)
 
-    def _announce(self, newborn: Newborn) -> None:
+    def _announce(self, newborn: StartedProcess) -> None:
         order, ports = self.order, newborn.context.resources.get("ports", ())
         if order.events:
             events = ContainerEvents.from_wire(order.events)
@@ -160,7 +160,7 @@ class Midwife:
             events.tell("start")
         self.tell("started", pid=newborn.pid, trace=newborn.trace, ports=ports)
 
-    def _note(self, newborn: Newborn) -> None:
+    def _note(self, newborn: StartedProcess) -> None:
         """For who finds the program without a supervisor: from when it is told of, it lives on."""
         pipes = {name: os.fstat(fd).st_ino for fd, name in newborn.ends.outputs.items()}
         program = container_process.Program(
@@ -171,7 +171,7 @@ class Midwife:
         try:
             container_process.note(self.order.run, program)
         except OSError as error:
-            if error.errno not in state.BEYOND_US:
+            if error.errno not in state.DISK_UNWRITABLE:
                 raise
 
     def _record_failure(self, error: BaseException) -> None:
@@ -207,7 +207,7 @@ class Midwife:
 def carry_out(
     linux: Linux,
     plan: SandboxPlan,
-    ends: Ends,
+    ends: StdioPipes,
     context: Context,
     undo: contextlib.ExitStack,
     forked: Callable[[int], None],
@@ -242,13 +242,13 @@ def _fork(
     linux: Linux,
     plan: SandboxPlan,
     context: Context,
-    ends: Ends,
+    ends: StdioPipes,
     ours: socket.socket,
     sync: socket.socket,
 ) -> int:
     def inside(is_member: bool) -> NoReturn:
         ours.close()  # or the child would never see that we were killed
-        context.resources[BORN_INSIDE] = is_member
+        context.resources[CLONED_INTO_CGROUP] = is_member
         ends.install_in_child()
         child.run(linux, plan, sync, context)
 
@@ -265,7 +265,7 @@ def _birthplace(plan: SandboxPlan, context: Context) -> str:
     if not plan.inside or not isinstance(plan.inside[0], JoinCgroup):
         return ""
     group: Cgroup = context.resources["cgroup"]
-    return group.birthplace
+    return group.cgroup_path
 
 
 @contextlib.contextmanager
@@ -281,7 +281,7 @@ def _accompany(
     plan: SandboxPlan,
     context: Context,
     undo: contextlib.ExitStack,
-    ends: Ends,
+    ends: StdioPipes,
 ) -> Trace:
     """Answer the child's messages until it has become the program. Raises what it reports."""
     trace: Trace = {}

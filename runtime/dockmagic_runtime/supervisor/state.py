@@ -69,7 +69,7 @@ def write(directory: str, state: State) -> None:
 
 
 # a full or a read-only disk: a container goes on all the same, and whoever looks sees old news
-BEYOND_US: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+DISK_UNWRITABLE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 def note(directory: str, **changes: Any) -> None:
@@ -77,7 +77,7 @@ def note(directory: str, **changes: Any) -> None:
     try:
         change(directory, **changes)
     except OSError as error:
-        if error.errno not in BEYOND_US:
+        if error.errno not in DISK_UNWRITABLE:
             raise
 
 

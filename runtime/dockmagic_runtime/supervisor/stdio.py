@@ -23,7 +23,7 @@ Sink = Callable[[str, bytes], None]
 
 
 @dataclass(slots=True)
-class Ends:
+class StdioPipes:
     """Both ends of the streams, as they are made for a fork. `child` are to become 0, 1 and 2;
     `input` (-1 for none) and `outputs` (descriptor: stream) stay with us."""
 
@@ -33,7 +33,9 @@ class Ends:
     outputs: dict[int, str] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, *, terminal: bool, open_stdin: bool, lasting: bool = False) -> Ends:
+    def open(
+        cls, *, terminal: bool, open_stdin: bool, survives_supervisor: bool = False
+    ) -> StdioPipes:
         """`lasting`: who writes goes on when we are killed, and waits for a reader."""
         null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         if terminal:
@@ -42,7 +44,7 @@ class Ends:
         if open_stdin:
             theirs, ours = os.pipe2(os.O_CLOEXEC)
             os.close(null)
-        pipe = _lasting_pipe if lasting else _pipe
+        pipe = _lasting_pipe if survives_supervisor else _pipe
         (out, out_child), (err, err_child) = pipe(), pipe()
         return cls(terminal, [theirs, out_child, err_child], ours, {out: "stdout", err: "stderr"})
 

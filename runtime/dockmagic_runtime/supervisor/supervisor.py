@@ -27,18 +27,18 @@ from dockmagic_runtime.linux.remove_tree import remove_tree
 from dockmagic_runtime.sandbox import child
 from dockmagic_runtime.store.container_events import ContainerEvents
 from dockmagic_runtime.supervisor import handover, protocol, run_directory, state
-from dockmagic_runtime.supervisor.clients import Audience
-from dockmagic_runtime.supervisor.connection import Client
+from dockmagic_runtime.supervisor.clients import Clients
+from dockmagic_runtime.supervisor.connection import ClientConnection
 from dockmagic_runtime.supervisor.control_handlers import VERBS
-from dockmagic_runtime.supervisor.exec_session import Execution
+from dockmagic_runtime.supervisor.exec_session import ExecSession
 from dockmagic_runtime.supervisor.forks import rename_process
-from dockmagic_runtime.supervisor.handover import Delivered, read_request
+from dockmagic_runtime.supervisor.handover import Handover, read_request
 from dockmagic_runtime.supervisor.health import Check, Health
 from dockmagic_runtime.supervisor.log import JsonLog, open_log
 from dockmagic_runtime.supervisor.loop import Loop, Timer
 from dockmagic_runtime.supervisor.program import Ended, Program
-from dockmagic_runtime.supervisor.request import Order, decode_order
-from dockmagic_runtime.supervisor.request_socket import Post
+from dockmagic_runtime.supervisor.request import SupervisorRequest, decode_order
+from dockmagic_runtime.supervisor.request_socket import RequestSocket
 from dockmagic_runtime.supervisor.restarts import Restarts
 from dockmagic_runtime.supervisor.stdio import Stdio
 
@@ -54,13 +54,13 @@ class Supervisor:
     _request: int
     _lock: int
 
-    def __init__(self, linux: Linux, post: Post, tell: int, facts: dict[str, Any]) -> None:
+    def __init__(self, linux: Linux, post: RequestSocket, tell: int, facts: dict[str, Any]) -> None:
         self.linux = linux
         self.loop = Loop()
         self.program: Program | None = None
         self.is_paused = False
         self.health: Health | None = None
-        self.audience = Audience(self.loop, self)
+        self.audience = Clients(self.loop, self)
         self.keeps_directory = False  # of --rm, when it is stopped only to be started again
         self.limits: list[list[Any]] = []  # an operation on the wire, if they were updated
         self._post = post
@@ -85,7 +85,7 @@ class Supervisor:
             raise
         self._leave()
 
-    def take(self, born: Delivered) -> None:
+    def take(self, born: Handover) -> None:
         """Be the container's supervisor."""
         rename_process(born.name)
         self._take_place(born)
@@ -93,7 +93,7 @@ class Supervisor:
 
     # ------------------------------------------------------------------ births
 
-    def _take_place(self, born: Delivered) -> None:
+    def _take_place(self, born: Handover) -> None:
         """What is ours from the first start to the last end."""
         self._request = born.fds["request"]
         self._lock = born.fds.get("lock", -1)
@@ -104,10 +104,10 @@ class Supervisor:
             first.attached = first.closes_input = True
             self.audience.owner = first if self.order.owned else None
 
-    def _take_charge(self, born: Delivered) -> None:
+    def _take_charge(self, born: Handover) -> None:
         self._oom_killed = False
         self.program = Program(self.linux, self.loop, self._facts, born, self)
-        if born.needs_care:
+        if born.needs_services:
             self._care_for(self.program)
 
     def _care_for(self, program: Program) -> None:
@@ -138,7 +138,7 @@ class Supervisor:
             self.health.hold()
 
     @cached_property
-    def order(self) -> Order:
+    def order(self) -> SupervisorRequest:
         return decode_order(read_request(self._request))
 
     def exchange_request(self, request: bytes) -> None:
@@ -158,14 +158,14 @@ class Supervisor:
 
     # ------------------------------------------------------------------ clients
 
-    def frame(self, client: Client, kind: int, payload: bytes) -> None:
+    def frame(self, client: ClientConnection, kind: int, payload: bytes) -> None:
         """`client.Host`."""
         if kind == protocol.CONTROL:
             self._obey(client, json.loads(payload))
         elif kind == protocol.STDIN and self.program is not None:
             self._feed(client, self.stdio_of(client), payload)
 
-    def _obey(self, client: Client, message: dict[str, Any]) -> None:
+    def _obey(self, client: ClientConnection, message: dict[str, Any]) -> None:
         verb = VERBS.get(message.pop("verb"))
         try:
             if verb is None:
@@ -174,7 +174,7 @@ class Supervisor:
         except Exception as error:
             client.say("failed", error=child.describe_error(error))
 
-    def _feed(self, client: Client, stdio: Stdio, payload: bytes) -> None:
+    def _feed(self, client: ClientConnection, stdio: Stdio, payload: bytes) -> None:
         if payload:
             if not stdio.write(payload):
                 client.hear(False)
@@ -182,15 +182,15 @@ class Supervisor:
         elif client.closes_input:
             stdio.close_input()
 
-    def _execution_of(self, client: Client) -> Execution | None:
+    def _execution_of(self, client: ClientConnection) -> ExecSession | None:
         return self.running().execution_of(client)
 
-    def stdio_of(self, client: Client) -> Stdio:
+    def stdio_of(self, client: ClientConnection) -> Stdio:
         """The streams that a client is joined with: its exec's, or the program's."""
         execution = self._execution_of(client)
         return execution.stdio if execution else self.running().stdio
 
-    def gone(self, client: Client) -> None:
+    def gone(self, client: ClientConnection) -> None:
         """`client.Host`. An exec goes on without its client, as with Docker, unheard."""
         was_owner = self.audience.remove(client)
         execution = self.program.execution_of(client) if self.program else None
@@ -215,7 +215,7 @@ class Supervisor:
         self.audience.send(protocol.frame(_FRAMES[stream], data))
         self._balance()
 
-    def caught_up(self, client: Client) -> None:
+    def caught_up(self, client: ClientConnection) -> None:
         """`client.Host`."""
         execution = self.program.execution_of(client) if self.program else None
         if execution is not None:
@@ -264,11 +264,11 @@ class Supervisor:
         for _ in range(kills):
             self.tell("oom")
 
-    def check_started(self, execution: Execution) -> None:
+    def check_started(self, execution: ExecSession) -> None:
         """`health.Host`."""
         self.tell_of_execution(execution)
 
-    def check_ended(self, execution: Execution, exit_code: int) -> None:
+    def check_ended(self, execution: ExecSession, exit_code: int) -> None:
         """`health.Host`."""
         self.tell_of_end(execution, exit_code)
 
@@ -283,11 +283,11 @@ class Supervisor:
         if self.events:
             self.events.tell(action, **attributes)
 
-    def tell_of_end(self, execution: Execution, exit_code: int) -> None:
+    def tell_of_end(self, execution: ExecSession, exit_code: int) -> None:
         if self.events:
             self.events.exec_die(execution.id, exit_code)
 
-    def tell_of_execution(self, execution: Execution) -> None:
+    def tell_of_execution(self, execution: ExecSession) -> None:
         if self.events:
             self.events.exec_create(execution.command, execution.id)
             self.events.exec_start(execution.command, execution.id)

@@ -27,8 +27,8 @@ from dockmagic_runtime.network.port_proxy import process_record
 from dockmagic_runtime.sandbox.operation import Context, from_wire
 from dockmagic_runtime.store.container_process import Program
 from dockmagic_runtime.supervisor import run_directory, state
-from dockmagic_runtime.supervisor.start_process import Midwife, Newborn
-from dockmagic_runtime.supervisor.stdio import Ends
+from dockmagic_runtime.supervisor.start_process import StartedProcess, StartTask
+from dockmagic_runtime.supervisor.stdio import StdioPipes
 
 _LOOKS: Final = 1 << 17  # at descriptors: a fifth of a second
 # it has just ended; or may not be looked into, as where we are root with few capabilities
@@ -36,10 +36,10 @@ _HIDDEN: Final = (FileNotFoundError, ProcessLookupError, PermissionError)
 
 
 @dataclass(frozen=True, slots=True)
-class Adopter(Midwife):
+class TakeoverTask(StartTask):
     """Does for a program that runs what a midwife does for one that begins."""
 
-    def deliver(self) -> Newborn:
+    def deliver(self) -> StartedProcess:
         """Raises Conflict when it has ended, or somebody else was faster; then nothing has
         changed, and it runs on."""
         with contextlib.ExitStack() as undo:
@@ -53,7 +53,7 @@ class Adopter(Midwife):
 
     def _take_over(
         self, program: Program, taken: tuple[int, int], undo: contextlib.ExitStack
-    ) -> Newborn:
+    ) -> StartedProcess:
         pidfd = program.open()
         if pidfd is None:
             raise Conflict(f"container {self.order.id} has just ended")
@@ -67,12 +67,12 @@ class Adopter(Midwife):
         operations: tuple[Any, ...] = from_wire(self.order.resumed)
         for one in operations:
             one.resume(context)
-        ends = Ends(terminal=False, child=[], outputs=_pipes(program, context))
+        ends = StdioPipes(terminal=False, child=[], outputs=_pipes(program, context))
         undo.callback(ends.close)
-        problems = (self.order.hindrance, *context.resources.get(TAKEN, ()))
+        problems = (self.order.restart_problem, *context.resources.get(TAKEN, ()))
         if any(problems):
             state.note(self.order.directory, error="; ".join(filter(None, problems)))
-        return Newborn(
+        return StartedProcess(
             pid=program.pid,
             started=0.0,
             trace={},
@@ -80,7 +80,7 @@ class Adopter(Midwife):
             operations=operations,
             ends=ends,
             place=taken,
-            needs_care=True,
+            needs_services=True,
         )
 
 

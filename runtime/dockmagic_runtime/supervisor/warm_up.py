@@ -15,7 +15,7 @@ from typing import Any, Final
 from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.supervisor import handover
 from dockmagic_runtime.supervisor.dns_process import SOCKETS
-from dockmagic_runtime.supervisor.request_socket import Post
+from dockmagic_runtime.supervisor.request_socket import RequestSocket
 from dockmagic_runtime.supervisor.supervisor import Supervisor
 
 _TIMES: Final = 10  # code is specialised after eight calls
@@ -23,7 +23,7 @@ _NAME: Final = b"dockmagic"
 _FDS: Final = ("request", "lock", "listener", "stdout", *SOCKETS)
 
 
-def rehearse(linux: Linux, facts: dict[str, Any]) -> None:
+def warm_up(linux: Linux, facts: dict[str, Any]) -> None:
     """Leaves nothing behind but the caches, and this process with a name."""
     for _ in range(_TIMES):
         with ExitStack() as stack:
@@ -39,7 +39,7 @@ def _once(linux: Linux, facts: dict[str, Any], stack: ExitStack) -> None:
     stack.enter_context(born.channel)
     for fd in born.fds.values():
         stack.callback(os.close, fd)
-    supervisor = Supervisor(linux, Post(-1, -1), -1, facts)
+    supervisor = Supervisor(linux, RequestSocket(-1, -1), -1, facts)
     stack.callback(supervisor.loop.close)
     supervisor.take(born)
     stack.callback(os.close, supervisor.running().pidfd)

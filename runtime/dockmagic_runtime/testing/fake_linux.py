@@ -276,11 +276,11 @@ class FakeLinux:
 
     # ------------------------------------------------------------------ the process itself
 
-    def fork_sibling(self) -> int:
+    def clone_parent(self) -> int:
         self._record("fork_sibling")
         return FIRST_PID
 
-    def fork_into(self, cgroup_fd: int, *, sibling: bool) -> int:
+    def clone_into_cgroup(self, cgroup_fd: int, *, sibling: bool) -> int:
         self._record("fork_into", self._check_open(cgroup_fd), sibling)
         return FIRST_PID
 

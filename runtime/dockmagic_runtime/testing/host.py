@@ -17,7 +17,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final
 
-from dockmagic_runtime.store.data_root import Area
+from dockmagic_runtime.store.data_root import DataRoot
 
 _CGROUP_ROOT: Final = Path("/sys/fs/cgroup")
 _RUN: Final = Path("/run")
@@ -44,7 +44,7 @@ class HostSnapshot:
     run_files: frozenset[str]
 
     @classmethod
-    def take(cls, *areas: Area) -> HostSnapshot:
+    def take(cls, *areas: DataRoot) -> HostSnapshot:
         """What belongs to these areas now."""
         belongs = _belongs_to(areas)
         return cls(
@@ -81,13 +81,13 @@ def _links() -> Iterator[str]:
             yield f"{name} on {bridge}"
 
 
-def left_behind(before: HostSnapshot, *areas: Area, patience: float = 5.0) -> str:
+def left_behind(before: HostSnapshot, *areas: DataRoot, stop_timeout: float = 5.0) -> str:
     """What was left of them since `before`, as lines; waits while the kernel is still tidying up.
 
     A network namespace and its interfaces, a killed process and its cgroup go some milliseconds
     after the call that ended them has returned.
     """
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + stop_timeout
     while left := HostSnapshot.take(*areas).difference(before):
         if time.monotonic() > deadline:
             return "\n".join(left)
@@ -95,12 +95,12 @@ def left_behind(before: HostSnapshot, *areas: Area, patience: float = 5.0) -> st
     return ""
 
 
-def _belongs_to(areas: Sequence[Area]) -> Callable[[str], bool]:
+def _belongs_to(areas: Sequence[DataRoot]) -> Callable[[str], bool]:
     marks = [mark for area in areas for mark in _marks(area)]
     return lambda name: any(mark in name for mark in marks)
 
 
-def _marks(area: Area) -> tuple[str, ...]:
+def _marks(area: DataRoot) -> tuple[str, ...]:
     """The id is in every global name, and paths below the root or run directory name themselves."""
     names = (area.id,) if area.id else (area.nft_table, area.bridge)
     return (str(area.root), str(area.run), *names)

@@ -13,12 +13,12 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
-from dockmagic_runtime.testing.registry_server import Fault, Seen, Server, digest_of
+from dockmagic_runtime.testing.registry_server import Fault, RequestLog, Server, digest_of
 
 if TYPE_CHECKING:
     import ssl
 
-__all__ = ["FakeRegistry", "Fault", "Seen", "digest_of"]
+__all__ = ["FakeRegistry", "Fault", "RequestLog", "digest_of"]
 
 OCI_MANIFEST: Final = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX: Final = "application/vnd.oci.image.index.v1+json"
@@ -46,7 +46,7 @@ class FakeRegistry:
         self.blobs: dict[str, dict[str, bytes]] = {}
         self.manifests: dict[str, dict[str, tuple[str, bytes]]] = {}
         self.uploads: dict[str, bytearray] = {}
-        self.seen: list[Seen] = []
+        self.seen: list[RequestLog] = []
         self.connections = 0  # that were made so far
         self.faults: list[Fault] = []
         self.errors: list[BaseException] = []
@@ -96,7 +96,7 @@ class FakeRegistry:
                     return fault
         return Fault(match="")
 
-    def requests(self, match: str = "") -> list[Seen]:
+    def requests(self, match: str = "") -> list[RequestLog]:
         """Those whose `METHOD /path` contains `match`, in order."""
         with self.lock:
             return [one for one in self.seen if match in f"{one.method} {one.path}"]

@@ -44,7 +44,7 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class RequestLog:
     """One request as it came."""
 
     method: str
@@ -123,7 +123,7 @@ class Handler(BaseHTTPRequestHandler):
         registry = self.server.registry
         headers = {key.lower(): value for key, value in self.headers.items()}
         with registry.lock:
-            registry.seen.append(Seen(self.command, self.path, headers))
+            registry.seen.append(RequestLog(self.command, self.path, headers))
         self.fault = registry.fault_for(f"{self.command} {self.path}")
         if self.fault.status or self.fault.drop_after == 0:
             self._read_body()

@@ -25,7 +25,7 @@ from dockmagic_runtime.model.docker_event import Event
 from dockmagic_runtime.model.suggest import did_you_mean
 from dockmagic_runtime.model.volume import ANONYMOUS_LABEL, PrunedVolumes, Volume
 from dockmagic_runtime.store import locks
-from dockmagic_runtime.store.data_root import Area
+from dockmagic_runtime.store.data_root import DataRoot
 from dockmagic_runtime.store.database import Database
 from dockmagic_runtime.store.events import emit
 from dockmagic_runtime.volumes import contents, metadata, options, populate, unused
@@ -34,7 +34,7 @@ from dockmagic_runtime.volumes.filters import Filters
 
 
 class VolumeStore:
-    def __init__(self, area: Area, database: Database) -> None:
+    def __init__(self, area: DataRoot, database: Database) -> None:
         self._area = area
         self._database = database
 

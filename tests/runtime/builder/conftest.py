@@ -27,7 +27,7 @@ from dockmagic_runtime.model.progress import (
     PullStatus,
     StepDone,
 )
-from dockmagic_runtime.store.data_root import Area
+from dockmagic_runtime.store.data_root import DataRoot
 from dockmagic_runtime.store.database import Database
 
 Command = Callable[[StepProcess], int | None]
@@ -55,7 +55,7 @@ class FakeRunner:
 class Site:
     """All that a build test needs."""
 
-    area: Area
+    area: DataRoot
     context: Path
     images: ImageStore
     layers: LayerStore
@@ -116,7 +116,7 @@ def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def site(area: Area, tmp_path: Path) -> Iterator[Site]:
+def site(area: DataRoot, tmp_path: Path) -> Iterator[Site]:
     context = tmp_path / "context"
     context.mkdir()
     target = area.scratch / "mount"

@@ -200,7 +200,7 @@ def test_an_edit_in_the_same_second_with_the_same_size_and_time_is_seen(build: B
 
 NUMBERS = itertools.count(100)
 # by step, changes that can be made together, and that are new each time
-TOGETHER: dict[int, Callable[[Build, int], None]] = {
+ICC: dict[int, Callable[[Build, int], None]] = {
     3: lambda b, n: b.line(3, f"ENV A={n}"),
     4: lambda b, n: b.line(4, f"RUN make {n}"),
     5: lambda b, n: _write(b, "one.txt", str(n)),
@@ -215,13 +215,13 @@ TOGETHER: dict[int, Callable[[Build, int], None]] = {
 @settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(steps=st.sets(st.sampled_from(sorted(TOGETHER)), min_size=2), data=st.data())
+@given(steps=st.sets(st.sampled_from(sorted(ICC)), min_size=2), data=st.data())
 def test_of_several_changes_the_first_decides(
     build: Build, steps: set[int], data: st.DataObject
 ) -> None:
     before, lines = _contents(build.site.context), list(build.lines)
     for step in data.draw(st.permutations(sorted(steps))):
-        TOGETHER[step](build, next(NUMBERS))
+        ICC[step](build, next(NUMBERS))
     try:
         assert build.missed() == min(steps)
         assert build.missed() == 0

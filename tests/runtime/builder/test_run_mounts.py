@@ -6,7 +6,7 @@ import pytest
 
 from dockmagic_runtime.builder import Base
 from dockmagic_runtime.builder.plan.plan import plan
-from dockmagic_runtime.builder.plan.source_stage import Origin
+from dockmagic_runtime.builder.plan.source_stage import SourceStage
 from dockmagic_runtime.builder.plan.steps import RunStep, StepMount
 from dockmagic_runtime.dockerfile import DockerfileError, parse
 from dockmagic_runtime.model.progress import BuildRequest
@@ -29,19 +29,19 @@ def mount(options: str, before: str = "", **request: object) -> StepMount:
 
 def test_a_bind_is_from_the_context_and_read_only_unless_told() -> None:
     assert mount("target=/t") == StepMount(
-        kind="bind", target="/t", origin=Origin(), read_only=True
+        kind="bind", target="/t", origin=SourceStage(), read_only=True
     )
     made = mount("type=bind,from=first,source=a/../b,dst=t,rw", "WORKDIR /w")
     assert (made.target, made.source, made.read_only) == ("/w/t", "/b", False)
-    assert made.origin == Origin(stage=0)
+    assert made.origin == SourceStage(stage=0)
 
 
 def test_a_bind_may_come_from_an_image_or_a_named_context() -> None:
-    assert mount("from=a,target=/t").origin == Origin(image="a", layers=("sha256:2",))
+    assert mount("from=a,target=/t").origin == SourceStage(image="a", layers=("sha256:2",))
     named = mount("from=docs,target=/t", build_contexts={"docs": "/docs"})
-    assert named.origin == Origin(context="docs")
+    assert named.origin == SourceStage(context="docs")
     image = mount("from=docs,target=/t", build_contexts={"docs": "docker-image://a"})
-    assert image.origin == Origin(image="a", layers=("sha256:2",))
+    assert image.origin == SourceStage(image="a", layers=("sha256:2",))
 
 
 def test_a_cache_goes_by_its_target_unless_it_has_an_id() -> None:

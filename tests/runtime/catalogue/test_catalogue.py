@@ -22,7 +22,7 @@ from dockmagic_runtime.model.progress import (
     StepOutput,
     StepStarted,
 )
-from dockmagic_runtime.store.data_root import Area
+from dockmagic_runtime.store.data_root import DataRoot
 
 IMAGE = Image(
     id="sha256:" + "0" * 64,
@@ -99,7 +99,7 @@ def test_other_peoples_names_are_not_answered(reference: str) -> None:
     assert Catalogue().find(reference) is None
 
 
-def test_a_catalogue_that_is_off_offers_nothing(area: Area) -> None:
+def test_a_catalogue_that_is_off_offers_nothing(area: DataRoot) -> None:
     catalogue = Catalogue("never")
     assert catalogue.find("httpd") is None
     assert catalogue.search("httpd") == ()
@@ -127,7 +127,7 @@ def test_every_recipe_begins_with_the_root_and_says_what_it_is() -> None:
         assert "{host}" in recipe.stand_in
 
 
-def test_a_stand_in_is_pulled_in_words_that_say_so(area: Area) -> None:
+def test_a_stand_in_is_pulled_in_words_that_say_so(area: DataRoot) -> None:
     builder = Builder()
     events = list(Catalogue().make("busybox", builder, area))
     first, step, complete, done = events
@@ -141,14 +141,14 @@ def test_a_stand_in_is_pulled_in_words_that_say_so(area: Area) -> None:
     assert request.labels[STAND_IN_LABEL] in first.status
 
 
-def test_the_context_has_the_root_and_the_recipes_files_and_goes_afterwards(area: Area) -> None:
+def test_the_context_has_the_root_and_the_recipes_files_and_goes_afterwards(area: DataRoot) -> None:
     builder = Builder()
     list(Catalogue().make("busybox", builder, area))
     assert {"rootfs.tar", "Dockerfile"} <= set(builder.context)
     assert list(area.scratch.iterdir()) == []
 
 
-def test_the_context_goes_when_the_pull_is_given_up(area: Area) -> None:
+def test_the_context_goes_when_the_pull_is_given_up(area: DataRoot) -> None:
     events = Catalogue().make("busybox", Builder(), area)
     assert isinstance(events, Generator)
     for _ in range(2):
@@ -158,7 +158,7 @@ def test_the_context_goes_when_the_pull_is_given_up(area: Area) -> None:
     assert list(area.scratch.iterdir()) == []
 
 
-def test_a_failing_step_tells_its_last_words(area: Area) -> None:
+def test_a_failing_step_tells_its_last_words(area: DataRoot) -> None:
     with pytest.raises(RemoteFailed, match="RUN make it returned 100: E: no such package"):
         list(Catalogue().make("busybox", Builder(fails=True), area))
     assert list(area.scratch.iterdir()) == []
@@ -180,18 +180,18 @@ def bootstraps(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     return made
 
 
-def test_one_root_serves_every_image_that_needs_one(area: Area, bootstraps: list[Path]) -> None:
+def test_one_root_serves_every_image_that_needs_one(area: DataRoot, bootstraps: list[Path]) -> None:
     for name in ("debian", "ubuntu:18.04", "httpd"):
         list(Catalogue().make(name, Builder(), area))
     assert len(bootstraps) == 1
 
 
-def _kept_root(area: Area) -> Path:
+def _kept_root(area: DataRoot) -> Path:
     (kept,) = (area.root / "catalogue").glob("*.tar")
     return kept
 
 
-def test_a_root_older_than_a_week_is_made_anew(area: Area, bootstraps: list[Path]) -> None:
+def test_a_root_older_than_a_week_is_made_anew(area: DataRoot, bootstraps: list[Path]) -> None:
     list(Catalogue().make("debian", Builder(), area))
     last_month = time.time() - 30 * 24 * 3600
     os.utime(_kept_root(area), (last_month, last_month))
@@ -200,7 +200,7 @@ def test_a_root_older_than_a_week_is_made_anew(area: Area, bootstraps: list[Path
 
 
 def test_an_old_root_serves_when_no_new_one_can_be_made(
-    area: Area, bootstraps: list[Path], monkeypatch: pytest.MonkeyPatch
+    area: DataRoot, bootstraps: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     list(Catalogue().make("debian", Builder(), area))
     os.utime(_kept_root(area), (0, 0))
@@ -214,7 +214,7 @@ def test_an_old_root_serves_when_no_new_one_can_be_made(
 
 
 def test_scripts_of_a_recipe_are_executable_whatever_the_wheel_made_of_them(
-    area: Area, bootstraps: list[Path]
+    area: DataRoot, bootstraps: list[Path]
 ) -> None:
     builder = Builder()
     list(Catalogue().make("httpd", builder, area))
@@ -224,7 +224,7 @@ def test_scripts_of_a_recipe_are_executable_whatever_the_wheel_made_of_them(
     assert "recipe.toml" not in builder.context
 
 
-def test_scratch_of_a_killed_process_goes_and_that_of_a_living_one_stays(area: Area) -> None:
+def test_scratch_of_a_killed_process_goes_and_that_of_a_living_one_stays(area: DataRoot) -> None:
     dead = area.scratch / "catalogue-dead"
     dead.mkdir()
     os.utime(dead, (0, 0))

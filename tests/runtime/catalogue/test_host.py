@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from dockmagic_runtime.catalogue import host as host_module
-from dockmagic_runtime.catalogue.host import Host, read_host, read_os_release, require_tool
+from dockmagic_runtime.catalogue.host import HostPackages, read_host, read_os_release, require_tool
 from dockmagic_runtime.errors import Unsupported
 
 ANSWERS = dict[str, str]
@@ -107,9 +107,9 @@ def test_settings_that_reach_the_sources_are_taken_and_others_not(
     )
 
 
-def _host(**settings: str) -> Host:
+def _host(**settings: str) -> HostPackages:
     pairs = tuple((name.replace("__", "::"), value) for name, value in settings.items())
-    return Host(name="x", codename="y", sources=(), apt_settings=pairs, files=())
+    return HostPackages(name="x", codename="y", sources=(), apt_settings=pairs, files=())
 
 
 def test_passwords_and_paths_of_the_host_are_not_kept_in_images() -> None:

@@ -12,7 +12,7 @@ import pytest
 from dockmagic_runtime.catalogue import applets
 from dockmagic_runtime.catalogue.applets import find_static_busybox, make_applet_root
 from dockmagic_runtime.catalogue.bootstrap import bootstrap
-from dockmagic_runtime.catalogue.host import Host, read_host
+from dockmagic_runtime.catalogue.host import HostPackages, read_host
 from dockmagic_runtime.catalogue.recipe import recipes
 from dockmagic_runtime.catalogue.sources import PackageSource
 from dockmagic_runtime.errors import RemoteFailed, Unsupported
@@ -105,14 +105,14 @@ def test_a_distribution_root_updates_itself_from_the_hosts_sources(tmp_path: Pat
     assert "Candidate: 2." in known.stdout
 
 
-def _unreachable_host() -> Host:
+def _unreachable_host() -> HostPackages:
     source = PackageSource(
         uris=("http://127.0.0.1:9/debian",),
         suites=("bookworm",),
         components=("main",),
         options={"Trusted": "yes"},
     )
-    return Host(name="x", codename="bookworm", sources=(source,), apt_settings=(), files=())
+    return HostPackages(name="x", codename="bookworm", sources=(source,), apt_settings=(), files=())
 
 
 @pytest.mark.root

@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dockmagic_runtime.containers.copy import paths
-from dockmagic_runtime.containers.copy.paths import Origin, Placement, Target, place
+from dockmagic_runtime.containers.copy.paths import CopySource, Placement, Target, place
 from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound
 from dockmagic_runtime.linux.root import Root
 
-FILE = Origin(name="f", is_directory=False)
-DIRECTORY = Origin(name="d", is_directory=True)
-CONTENTS = Origin(name=".", is_directory=True)
+FILE = CopySource(name="f", is_directory=False)
+DIRECTORY = CopySource(name="d", is_directory=True)
+CONTENTS = CopySource(name=".", is_directory=True)
 
 
 def there(path: str, *, directory: bool) -> Target:
@@ -43,7 +43,7 @@ def there(path: str, *, directory: bool) -> Target:
         (FILE, there("/", directory=True), "/", "f"),
     ],
 )
-def test_placement(origin: Origin, target: Target, directory: str, member: str) -> None:
+def test_placement(origin: CopySource, target: Target, directory: str, member: str) -> None:
     assert place(origin, target) == Placement(directory=directory, member=member)
 
 
@@ -54,7 +54,7 @@ def test_a_file_does_not_become_a_directory(path: str) -> None:
 
 
 @pytest.mark.parametrize("origin", [DIRECTORY, CONTENTS])
-def test_a_directory_does_not_replace_a_file(origin: Origin) -> None:
+def test_a_directory_does_not_replace_a_file(origin: CopySource) -> None:
     with pytest.raises(Conflict, match="cannot copy directory"):
         place(origin, there("/a/old", directory=False))
 
@@ -192,7 +192,7 @@ def test_following_by_text_leads_where_the_kernel_leads_inside_the_root(
             assert os.path.normpath(f"{directory}/{followed}") == real
 
 
-KINDS = st.builds(Origin, name=st.sampled_from([".", "x"]), is_directory=st.booleans())
+KINDS = st.builds(CopySource, name=st.sampled_from([".", "x"]), is_directory=st.booleans())
 TARGETS = st.one_of(
     st.builds(Target, path=PATHS.map(lambda p: f"/{p}")),
     st.builds(
@@ -202,7 +202,7 @@ TARGETS = st.one_of(
 
 
 @given(KINDS, TARGETS)
-def test_every_pair_is_placed_or_refused(origin: Origin, target: Target) -> None:
+def test_every_pair_is_placed_or_refused(origin: CopySource, target: Target) -> None:
     if target.is_directory and not target.exists:
         return
     try:

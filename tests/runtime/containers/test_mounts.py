@@ -11,10 +11,10 @@ import pytest
 from dockmagic_runtime.containers.inspect import mounts
 from dockmagic_runtime.containers.lifecycle.mounts import check, parse_volumes_from
 from dockmagic_runtime.containers.record import Record
-from dockmagic_runtime.containers.store import Registry
+from dockmagic_runtime.containers.store import ContainerStore
 from dockmagic_runtime.errors import InvalidInput, NotFound
 from dockmagic_runtime.model.container import ContainerSpec, Mount
-from dockmagic_runtime.store.data_root import Area
+from dockmagic_runtime.store.data_root import DataRoot
 from dockmagic_runtime.store.database import Database
 
 
@@ -131,7 +131,7 @@ def test_host_config_says_what_was_asked_for_by_the_flag_that_can_say_it() -> No
     }
 
 
-def test_mounts_are_shown_as_they_are(area: Area) -> None:
+def test_mounts_are_shown_as_they_are(area: DataRoot) -> None:
     anonymous = Mount(kind="volume", source="0" * 64, target="/x")
     record = Record(
         id="a" * 64, name="web", image_id="", created=0, spec=ContainerSpec(image="busybox"),
@@ -141,7 +141,7 @@ def test_mounts_are_shown_as_they_are(area: Area) -> None:
     )  # fmt: skip
     database = Database(area.database)
     try:
-        bound, slave, named, unnamed = mounts.mounts(Registry(area, database), record)
+        bound, slave, named, unnamed = mounts.mounts(ContainerStore(area, database), record)
     finally:
         database.close()
     assert bound == {

@@ -9,7 +9,7 @@ import pytest
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.trace import hops
 from dockmagic_runtime.containers.trace.probe import Probe
-from dockmagic_runtime.containers.trace.routes import Goal, Way
+from dockmagic_runtime.containers.trace.routes import RouteCandidate, TraceTarget
 from dockmagic_runtime.containers.trace.sockets import Listener
 from dockmagic_runtime.model.topology import Interface, Node
 from dockmagic_runtime.network.nftables.flows import Flow
@@ -17,13 +17,13 @@ from dockmagic_runtime.network.nftables.ruleset import ANY_ADDRESS, FROM_HERE, O
 from dockmagic_runtime.supervisor.state import State
 
 END = Interface(network="net", name="eth0", veth="veth0", address="172.17.0.2")
-GOAL = Goal(
+GOAL = TraceTarget(
     record=cast(Record, None),
     now=State(status="running"),
     node=Node(id="1" * 64, name="web", mode="", interfaces=(END,)),
     end=END,
 )
-RULE = Way(
+RULE = RouteCandidate(
     name="there", kind="translated", address="192.0.2.1", port=9999, protocol="tcp",
     inner="172.17.0.2", inner_port=80, map_name=ANY_ADDRESS,
 )  # fmt: skip
@@ -31,7 +31,7 @@ COUNTED = {FROM_HERE[ANY_ADDRESS]: (3, 4)}
 INSIDE = ["bridge", "veth", "interface", "process"]
 
 
-def seen(**changed: Any) -> hops.Seen:
+def seen(**changed: Any) -> hops.Measurement:
     facts = {
         "probe": Probe(source=("192.0.2.1", 50000)),
         "counts": COUNTED,
@@ -41,10 +41,10 @@ def seen(**changed: Any) -> hops.Seen:
         "table": "t",
         "bridge": "br0",
     }
-    return hops.Seen(**{**facts, **changed})
+    return hops.Measurement(**{**facts, **changed})
 
 
-def kinds(way: Way, what: hops.Seen) -> list[str]:
+def kinds(way: RouteCandidate, what: hops.Measurement) -> list[str]:
     return [hop.kind for hop in hops.hops(GOAL, way, what)]
 
 
@@ -54,7 +54,7 @@ def test_a_packet_that_is_answered_passes_every_station() -> None:
 
 
 @pytest.mark.parametrize("way", [RULE, RULE.by_proxy()])
-def test_what_the_cable_has_not_carried_has_not_come_through(way: Way) -> None:
+def test_what_the_cable_has_not_carried_has_not_come_through(way: RouteCandidate) -> None:
     met = list(hops.hops(GOAL, way, seen(cable=(100, 100), flow=None)))
     assert len(met) == 2
     if way.kind == "proxy":

@@ -92,14 +92,14 @@ class Cables(Networks):
         return (("eth0", f"{address}/24"),) if address else ()
 
 
-def goal(*host_ips: str, address6: str = "") -> routes.Goal:
+def goal(*host_ips: str, address6: str = "") -> routes.TraceTarget:
     """A container that has published port 80 as 9999 on these."""
     end = Interface(
         network="net", name="eth0", veth="veth0", address="172.17.0.2", address6=address6
     )
     ports = tuple((host_ip, 9999, 80, "tcp") for host_ip in host_ips)
     gateways = {"name": "net", "gateway": "172.17.0.1", "gateway6": address6 and "fd00::1"}
-    return routes.Goal(
+    return routes.TraceTarget(
         record=cast(Record, None),
         now=State(ports=ports, networks={"1": gateways}),
         node=Node(id="1", name="web", mode="", interfaces=(end,), published=ports),
@@ -107,8 +107,8 @@ def goal(*host_ips: str, address6: str = "") -> routes.Goal:
     )
 
 
-def by_proxy(address: str) -> routes.Way:
-    return routes.Way(
+def by_proxy(address: str) -> routes.RouteCandidate:
+    return routes.RouteCandidate(
         name="here", kind="proxy", address=address, port=9999, protocol="tcp",
         inner="172.17.0.2", inner_port=80,
     )  # fmt: skip
@@ -128,7 +128,7 @@ BOTH, SIX = ("0.0.0.0", "::"), "fd00::2"
     ],
 )
 def test_the_way_by_a_rule_is_rather_in_the_same_family(
-    to: routes.Goal, first: str, expected: tuple[str, str, str]
+    to: routes.TraceTarget, first: str, expected: tuple[str, str, str]
 ) -> None:
     found = routes.translated(Cables("192.0.2.1", "2001:db8::1"), to, by_proxy(first))
     assert found is not None

@@ -22,7 +22,7 @@ from dockmagic_runtime.images.oci_documents import chain_ids
 from dockmagic_runtime.images.store import ImageStore
 from dockmagic_runtime.model.image import Image
 from dockmagic_runtime.model.progress import LoadDone, PullStatus
-from dockmagic_runtime.store.data_root import Area
+from dockmagic_runtime.store.data_root import DataRoot
 from dockmagic_runtime.store.database import Database
 from dockmagic_runtime.testing.registry import FakeRegistry
 
@@ -31,14 +31,14 @@ from dockmagic_runtime.testing.registry import FakeRegistry
 class Store:
     """The images of one area."""
 
-    area: Area
+    area: DataRoot
     database: Database
     layers: LayerStore
     images: ImageStore
     blobs: BlobStore
 
     @classmethod
-    def at(cls, area: Area) -> Store:
+    def at(cls, area: DataRoot) -> Store:
         area.prepare()
         database = Database(area.database)
         layers = LayerStore(area, database)
@@ -97,7 +97,7 @@ class Store:
 
 
 @pytest.fixture
-def store(area: Area) -> Iterator[Store]:
+def store(area: DataRoot) -> Iterator[Store]:
     made = Store.at(area)
     yield made
     made.database.close()
@@ -105,7 +105,7 @@ def store(area: Area) -> Iterator[Store]:
 
 @pytest.fixture
 def other(tmp_path: Path) -> Iterator[Store]:
-    area = Area.at(tmp_path / "other")
+    area = DataRoot.at(tmp_path / "other")
     made = Store.at(area)
     yield made
     made.database.close()

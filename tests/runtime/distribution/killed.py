@@ -24,7 +24,7 @@ from dockmagic_runtime.images.blobs import BlobStore
 from dockmagic_runtime.images.create import compose
 from dockmagic_runtime.images.layers import LayerStore
 from dockmagic_runtime.images.store import ImageStore
-from dockmagic_runtime.store.data_root import Area
+from dockmagic_runtime.store.data_root import DataRoot
 from dockmagic_runtime.store.database import Database
 
 _NAMES = frozenset(("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.symlink"))
@@ -64,7 +64,7 @@ class Steps:
 
 
 def run(root: str, verb: str, argument: str) -> None:
-    area = Area.at(root)
+    area = DataRoot.at(root)
     database = Database(area.database)
     layers = LayerStore(area, database)
     images = ImageStore(area, database, layers)
@@ -85,14 +85,14 @@ def run(root: str, verb: str, argument: str) -> None:
     database.close()
 
 
-def adopt(area: Area, images: ImageStore, layers: LayerStore, reference: str) -> None:
+def adopt(area: DataRoot, images: ImageStore, layers: LayerStore, reference: str) -> None:
     """What a build and a commit do: a directory becomes a layer, and an image is made of it."""
     top = area.scratch / "layer-upper"
     top.mkdir()
     (top / "made").write_bytes(b"made" * 1000)
     os.utime(top / "made", (1, 1))
     os.utime(top, (1, 1))
-    with layers.holding():
+    with layers.leasing():
         chain_id = layers.adopt(str(top), "").chain_id
         compose(images, layers, chain_id=chain_id, config={}, entry={}, names=(reference,))
 

@@ -15,7 +15,7 @@ import pytest
 
 from dockmagic_runtime.images import layers as layers_module
 from dockmagic_runtime.images import prune, scratch_gc
-from dockmagic_runtime.store.data_root import Area
+from dockmagic_runtime.store.data_root import DataRoot
 from dockmagic_runtime.testing.registry import FakeRegistry
 from dockmagic_runtime.testing.trees import make_member, make_tar
 
@@ -49,7 +49,7 @@ def registry() -> Iterator[FakeRegistry]:
 class Killed:
     """An area that is put back to where it was before each of the killings."""
 
-    def __init__(self, area: Area, verb: str, argument: str) -> None:
+    def __init__(self, area: DataRoot, verb: str, argument: str) -> None:
         self._area = area
         self._before = area.root.with_name("before")
         shutil.copytree(area.root, self._before, symlinks=True)
@@ -103,7 +103,7 @@ def tidy(store: Store) -> None:
     assert os.listdir(store.area.scratch) == []
 
 
-def steps(area: Area, verb: str, argument: str) -> Iterator[Store]:
+def steps(area: DataRoot, verb: str, argument: str) -> Iterator[Store]:
     """The area after the verb was killed before its first step, its second, and so on."""
     with closing(Killed(area, verb, argument)) as killed:
         for number in range(1, MOST):
@@ -118,7 +118,7 @@ def steps(area: Area, verb: str, argument: str) -> Iterator[Store]:
 
 
 @pytest.fixture
-def prepared(area: Area, registry: FakeRegistry) -> Iterator[Store]:
+def prepared(area: DataRoot, registry: FakeRegistry) -> Iterator[Store]:
     """Closed before the killing begins: SQLite's files are copied."""
     from dockmagic_runtime.distribution.pull import Puller
 
@@ -129,7 +129,7 @@ def prepared(area: Area, registry: FakeRegistry) -> Iterator[Store]:
     store.database.close()
 
 
-def test_a_pull_killed_anywhere(area: Area, prepared: Store, registry: FakeRegistry) -> None:
+def test_a_pull_killed_anywhere(area: DataRoot, prepared: Store, registry: FakeRegistry) -> None:
     from dockmagic_runtime.distribution.pull import Puller
 
     old, new = f"{registry.host}/old:1", f"{registry.host}/new:1"
@@ -147,7 +147,7 @@ def test_a_pull_killed_anywhere(area: Area, prepared: Store, registry: FakeRegis
 
 
 def test_a_load_killed_anywhere(
-    area: Area, prepared: Store, other: Store, registry: FakeRegistry, tmp_path: Path
+    area: DataRoot, prepared: Store, other: Store, registry: FakeRegistry, tmp_path: Path
 ) -> None:
     archive = tmp_path / "archive.tar"
     image = other.built("loaded:1", {"a": "a"}, {"b": "b"})
@@ -166,7 +166,7 @@ def test_a_load_killed_anywhere(
 
 
 def test_a_build_or_commit_killed_anywhere(
-    area: Area, prepared: Store, registry: FakeRegistry
+    area: DataRoot, prepared: Store, registry: FakeRegistry
 ) -> None:
     old, names = f"{registry.host}/old:1", {}
     prepared.database.close()
@@ -178,7 +178,7 @@ def test_a_build_or_commit_killed_anywhere(
     assert set(names) == {old, "made:1"}
 
 
-def test_a_removal_killed_anywhere(area: Area, prepared: Store, registry: FakeRegistry) -> None:
+def test_a_removal_killed_anywhere(area: DataRoot, prepared: Store, registry: FakeRegistry) -> None:
     old, names = f"{registry.host}/old:1", {}
     prepared.built("kept:1", {"k": "k"})
     prepared.database.close()
@@ -190,7 +190,7 @@ def test_a_removal_killed_anywhere(area: Area, prepared: Store, registry: FakeRe
     assert set(names) == {"kept:1"}
 
 
-def test_a_prune_killed_anywhere(area: Area, prepared: Store, registry: FakeRegistry) -> None:
+def test_a_prune_killed_anywhere(area: DataRoot, prepared: Store, registry: FakeRegistry) -> None:
     old = f"{registry.host}/old:1"
     prepared.built("", {"nameless": "n"})
     top = area.scratch / "layer-left"

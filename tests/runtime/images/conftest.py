@@ -12,13 +12,13 @@ import pytest
 from dockmagic_runtime.images.layers import LayerStore
 from dockmagic_runtime.images.store import ImageStore
 from dockmagic_runtime.images.unpack import Unpacked, unpack
-from dockmagic_runtime.store.data_root import Area
+from dockmagic_runtime.store.data_root import DataRoot
 from dockmagic_runtime.store.database import Database
 from dockmagic_runtime.testing.trees import Member, make_tar, snapshot
 
 
 @pytest.fixture
-def database(area: Area) -> Iterator[Database]:
+def database(area: DataRoot) -> Iterator[Database]:
     area.prepare()
     made = Database(area.database)
     yield made
@@ -26,17 +26,17 @@ def database(area: Area) -> Iterator[Database]:
 
 
 @pytest.fixture
-def layers(area: Area, database: Database) -> LayerStore:
+def layers(area: DataRoot, database: Database) -> LayerStore:
     return LayerStore(area, database)
 
 
 @pytest.fixture
-def images(area: Area, database: Database, layers: LayerStore) -> ImageStore:
+def images(area: DataRoot, database: Database, layers: LayerStore) -> ImageStore:
     return ImageStore(area, database, layers)
 
 
 @pytest.fixture
-def upper(area: Area, database: Database) -> Callable[[dict[str, str]], str]:
+def upper(area: DataRoot, database: Database) -> Callable[[dict[str, str]], str]:
     """A directory as a container's writable layer would be, with files of the given texts."""
 
     def make(files: dict[str, str]) -> str:

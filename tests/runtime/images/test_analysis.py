@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from dockmagic_runtime.errors import InvalidInput, NotFound
 from dockmagic_runtime.images import file_history as origins
-from dockmagic_runtime.images.analysis import Anatomist
+from dockmagic_runtime.images.analysis import ImageAnalyzer
 from dockmagic_runtime.images.layers import LayerStore
 from dockmagic_runtime.images.store import ImageStore
 from dockmagic_runtime.model.analysis import FileOrigin
@@ -68,11 +68,11 @@ def make(images: ImageStore, layers: LayerStore) -> Make:
 
 
 @pytest.fixture
-def anatomist(images: ImageStore, layers: LayerStore) -> Anatomist:
-    return Anatomist(images, layers)
+def anatomist(images: ImageStore, layers: LayerStore) -> ImageAnalyzer:
+    return ImageAnalyzer(images, layers)
 
 
-def wasted(anatomist: Anatomist, image: Image) -> list[tuple[str, int, int, int, bool]]:
+def wasted(anatomist: ImageAnalyzer, image: Image) -> list[tuple[str, int, int, int, bool]]:
     found = anatomist.anatomy(image).wasted
     return [(one.path, one.size, one.layer, one.hidden_by, one.is_removed) for one in found]
 
@@ -80,7 +80,7 @@ def wasted(anatomist: Anatomist, image: Image) -> list[tuple[str, int, int, int,
 # --- waste ------------------------------------------------------------------------------------
 
 
-def test_what_is_replaced_or_removed_later_is_wasted(anatomist: Anatomist, make: Make) -> None:
+def test_what_is_replaced_or_removed_later_is_wasted(anatomist: ImageAnalyzer, make: Make) -> None:
     image = make(
         [("a", b"1234"), ("b", b"123"), ("kept", b"12345")],
         [("a", b"12"), ("empty", b"")],
@@ -96,13 +96,13 @@ def test_what_is_replaced_or_removed_later_is_wasted(anatomist: Anatomist, make:
     assert found.efficiency == pytest.approx(0.4)
 
 
-def test_a_directory_that_goes_takes_its_tree_along(anatomist: Anatomist, make: Make) -> None:
+def test_a_directory_that_goes_takes_its_tree_along(anatomist: ImageAnalyzer, make: Make) -> None:
     image = make([("d", None), ("d/e", None), ("d/e/f", b"1"), ("g", b"22")], [(".wh.d", b"")])
     assert wasted(anatomist, image) == [("/d/e/f", 1, 1, 2, True)]
 
 
 def test_a_directory_that_only_has_more_in_it_hides_nothing(
-    anatomist: Anatomist, make: Make
+    anatomist: ImageAnalyzer, make: Make
 ) -> None:
     image = make([("d", None), ("d/f", b"1")], [("d", None), ("d/g", b"1")])
     assert wasted(anatomist, image) == []
@@ -110,7 +110,7 @@ def test_a_directory_that_only_has_more_in_it_hides_nothing(
 
 
 def test_an_opaque_directory_hides_what_is_below_but_not_its_own(
-    anatomist: Anatomist, make: Make
+    anatomist: ImageAnalyzer, make: Make
 ) -> None:
     image = make(
         [("d", None), ("d/e", None), ("d/e/f", b"1")],
@@ -120,14 +120,16 @@ def test_an_opaque_directory_hides_what_is_below_but_not_its_own(
     assert wasted(anatomist, image) == [("/d/e/f", 1, 1, 2, False)]
 
 
-def test_a_file_with_links_is_wasted_with_its_last_link(anatomist: Anatomist, make: Make) -> None:
+def test_a_file_with_links_is_wasted_with_its_last_link(
+    anatomist: ImageAnalyzer, make: Make
+) -> None:
     below: Members = [("a", b"12345"), ("b", "hard:a")]
     assert wasted(anatomist, make(below, [(".wh.a", b"")])) == []
     both = make(below, [(".wh.a", b"")], [("b", b"")])
     assert [(size, layer) for _, size, layer, _, _ in wasted(anatomist, both)] == [(5, 1)]
 
 
-def test_an_image_without_bytes_wastes_none(anatomist: Anatomist, make: Make) -> None:
+def test_an_image_without_bytes_wastes_none(anatomist: ImageAnalyzer, make: Make) -> None:
     assert anatomist.anatomy(make([("d", None)])).efficiency == 1
 
 
@@ -135,13 +137,13 @@ def test_no_more_paths_are_kept_than_may_be_but_all_are_counted(
     images: ImageStore, layers: LayerStore, make: Make
 ) -> None:
     image = make([(f"f{n}", b"1") for n in range(9)], [("f1", b"22"), ("g", b"3")])
-    lower, upper = Anatomist(images, layers, most_files=10).layers(image)
+    lower, upper = ImageAnalyzer(images, layers, most_files=10).layers(image)
     assert (len(lower.files), lower.added) == (9, 9)
     assert (len(upper.files), upper.added, upper.changed, upper.removed) == (1, 1, 1, 0)
 
 
 def test_row31_a_tree_that_is_deeper_than_descriptors_go_is_looked_through(
-    anatomist: Anatomist, make: Make
+    anatomist: ImageAnalyzer, make: Make
 ) -> None:
     deep = "/".join("d" * 250)
     image = make([(deep, b"12")], [(deep, b"3")])
@@ -178,7 +180,7 @@ def _consistent(tree: dict[str, bytes | None]) -> Members:
     max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 def test_what_is_not_wasted_is_what_is_seen(
-    trees: list[dict[str, bytes | None]], anatomist: Anatomist, make: Make
+    trees: list[dict[str, bytes | None]], anatomist: ImageAnalyzer, make: Make
 ) -> None:
     seen: dict[str, bytes | None] = {}
     for tree in trees:
@@ -202,7 +204,7 @@ def test_what_is_not_wasted_is_what_is_seen(
 
 
 def test_two_images_share_what_is_below_the_first_difference(
-    anatomist: Anatomist, make: Make
+    anatomist: ImageAnalyzer, make: Make
 ) -> None:
     base, same = [("a", b"1")], [("z", b"22")]
     sharing = anatomist.sharing(make(base, [("b", b"333")], same), make(base, same))
@@ -219,7 +221,7 @@ def told(found: FileOrigin) -> list[str]:
     return [f"{one.layer}{one.kind}" for one in found.versions]
 
 
-def test_each_version_of_a_file_and_the_difference(anatomist: Anatomist, make: Make) -> None:
+def test_each_version_of_a_file_and_the_difference(anatomist: ImageAnalyzer, make: Make) -> None:
     image = make(
         [("etc", None), ("etc/motd", b"one\ntwo\n")],
         [("other", b"")],
@@ -238,14 +240,14 @@ def test_each_version_of_a_file_and_the_difference(anatomist: Anatomist, make: M
     assert anatomist.origin(make([("a", b"1")], [(".wh.a", b"")]), "a").visible is None
 
 
-def test_a_missing_end_of_line_is_a_difference(anatomist: Anatomist, make: Make) -> None:
+def test_a_missing_end_of_line_is_a_difference(anatomist: ImageAnalyzer, make: Make) -> None:
     image = make([("a", b"one\n"), ("b", b"")], [("a", b"one"), ("b", b"new\n")])
     end = "\\ No newline at end of file"
     assert anatomist.origin(image, "a").versions[1].diff == ("@@ -1 +1,2 @@", " one", f"+{end}")
     assert anatomist.origin(image, "b").versions[1].diff == ("@@ -0,0 +1 @@", "+new")
 
 
-def test_a_path_goes_with_the_directory_it_is_in(anatomist: Anatomist, make: Make) -> None:
+def test_a_path_goes_with_the_directory_it_is_in(anatomist: ImageAnalyzer, make: Make) -> None:
     image = make(
         [("d", None), ("d/e", None), ("d/e/f", b"1")],
         [("d", None), ("d/.wh..wh..opq", b"")],
@@ -256,7 +258,9 @@ def test_a_path_goes_with_the_directory_it_is_in(anatomist: Anatomist, make: Mak
     assert told(anatomist.origin(image, "d")) == ["1A", "4C"]
 
 
-def test_links_on_the_way_are_followed_inside_the_image(anatomist: Anatomist, make: Make) -> None:
+def test_links_on_the_way_are_followed_inside_the_image(
+    anatomist: ImageAnalyzer, make: Make
+) -> None:
     image = make(
         [("usr", None), ("usr/bin", None), ("usr/bin/sh", b"1"), ("bin", "usr/bin")],
         [("sbin", "/../bin/./"), ("out", "/etc")],
@@ -271,7 +275,7 @@ def test_links_on_the_way_are_followed_inside_the_image(anatomist: Anatomist, ma
         anatomist.origin(image, "/out/passwd")
 
 
-def test_what_is_no_path_in_the_image_is_said(anatomist: Anatomist, make: Make) -> None:
+def test_what_is_no_path_in_the_image_is_said(anatomist: ImageAnalyzer, make: Make) -> None:
     image = make([("x", "y"), ("y", "x"), ("f", b"1")])
     with pytest.raises(InvalidInput, match="too many levels of symbolic links: /x/f"):
         anatomist.origin(image, "/x/f")
@@ -285,7 +289,7 @@ def test_what_is_no_path_in_the_image_is_said(anatomist: Anatomist, make: Make) 
 
 
 def test_row31_what_is_read_and_told_of_a_file_is_bounded(
-    anatomist: Anatomist, make: Make, monkeypatch: pytest.MonkeyPatch
+    anatomist: ImageAnalyzer, make: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lines = b"".join(b"%d\n" % n for n in range(1900))
     wide, large = b"x" * 100_000, b"y\n" * 200_000

@@ -10,22 +10,22 @@ import pytest
 
 from dockmagic_runtime.errors import InvalidInput, NotFound, RemoteFailed
 from dockmagic_runtime.images.blobs import BlobStore
-from dockmagic_runtime.store.data_root import Area
+from dockmagic_runtime.store.data_root import DataRoot
 
 DATA = b"some content" * 100_000
 DIGEST = f"sha256:{hashlib.sha256(DATA).hexdigest()}"
 
 
 @pytest.fixture
-def blobs(area: Area) -> BlobStore:
+def blobs(area: DataRoot) -> BlobStore:
     return BlobStore(area)
 
 
-def kept(area: Area) -> tuple[list[str], list[str]]:
+def kept(area: DataRoot) -> tuple[list[str], list[str]]:
     return os.listdir(area.blobs), os.listdir(area.scratch)
 
 
-def test_what_is_put_is_got(area: Area, blobs: BlobStore) -> None:
+def test_what_is_put_is_got(area: DataRoot, blobs: BlobStore) -> None:
     assert blobs.put(io.BytesIO(DATA)) == DIGEST
     assert blobs.put(io.BytesIO(DATA), digest=DIGEST, size=len(DATA)) == DIGEST
     assert kept(area) == ([DIGEST[7:]], [])
@@ -40,7 +40,9 @@ def test_what_is_put_is_got(area: Area, blobs: BlobStore) -> None:
         assert reader.read() == DATA
 
 
-def test_row32_another_content_than_promised_leaves_nothing(area: Area, blobs: BlobStore) -> None:
+def test_row32_another_content_than_promised_leaves_nothing(
+    area: DataRoot, blobs: BlobStore
+) -> None:
     flipped = b"S" + DATA[1:]
     for data, size, words in (
         (flipped, len(DATA), "damaged"),
@@ -75,7 +77,7 @@ def test_row32_what_is_no_digest_never_becomes_a_path(blobs: BlobStore, digest: 
         blobs.put(io.BytesIO(b""), digest=digest)
 
 
-def test_damage_on_disk_is_found_while_reading(area: Area, blobs: BlobStore) -> None:
+def test_damage_on_disk_is_found_while_reading(area: DataRoot, blobs: BlobStore) -> None:
     blobs.put(io.BytesIO(DATA))
     os.truncate(area.blobs / DIGEST[7:], 1000)
     with blobs.open(DIGEST) as reader:
@@ -86,7 +88,7 @@ def test_damage_on_disk_is_found_while_reading(area: Area, blobs: BlobStore) -> 
         reader.read()
 
 
-def test_a_writer_that_is_not_committed_leaves_nothing(area: Area, blobs: BlobStore) -> None:
+def test_a_writer_that_is_not_committed_leaves_nothing(area: DataRoot, blobs: BlobStore) -> None:
     with blobs.writer() as writer:
         writer.write(DATA)
     assert kept(area) == ([], [])

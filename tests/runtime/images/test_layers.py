@@ -23,7 +23,7 @@ from dockmagic_runtime.images import oci_documents
 from dockmagic_runtime.images.blobs import BlobStore
 from dockmagic_runtime.images.layers import LayerRecord, LayerStore
 from dockmagic_runtime.images.limits import Limits
-from dockmagic_runtime.store.data_root import Area
+from dockmagic_runtime.store.data_root import DataRoot
 from dockmagic_runtime.store.database import Database
 from dockmagic_runtime.testing.trees import Member, make_member, make_tar, snapshot
 
@@ -36,12 +36,12 @@ def tar(**files: str) -> io.BytesIO:
     return make_tar(*members)
 
 
-def state(area: Area) -> tuple[list[str], list[str]]:
+def state(area: DataRoot) -> tuple[list[str], list[str]]:
     """Layers on disk, and what was left in the scratch directory."""
     return sorted(os.listdir(area.layers)), os.listdir(area.scratch)
 
 
-def test_layers_are_added_on_top_of_each_other(area: Area, layers: LayerStore) -> None:
+def test_layers_are_added_on_top_of_each_other(area: DataRoot, layers: LayerStore) -> None:
     one = layers.add(tar(a="1"), "")
     two = layers.add(io.BytesIO(gzip.compress(tar(b="22").getvalue())), one.chain_id)
     assert (one.chain_id, one.parent, one.size) == (one.diff_id, "", 1)
@@ -65,7 +65,7 @@ def test_a_layer_that_is_here_is_not_read_again(layers: LayerStore) -> None:
     assert layers.add(tar(a="1"), "") == one
 
 
-def test_row32_a_refused_layer_leaves_nothing(area: Area, layers: LayerStore) -> None:
+def test_row32_a_refused_layer_leaves_nothing(area: DataRoot, layers: LayerStore) -> None:
     with pytest.raises(RemoteFailed, match="not the one"):
         layers.add(tar(a="1"), "", expected_diff_id=f"sha256:{'0' * 64}")
     with pytest.raises(InvalidInput):
@@ -77,14 +77,14 @@ def test_row32_a_refused_layer_leaves_nothing(area: Area, layers: LayerStore) ->
     assert state(area) == ([], [])
 
 
-def test_row31_a_bomb_leaves_nothing(area: Area, layers: LayerStore) -> None:
+def test_row31_a_bomb_leaves_nothing(area: DataRoot, layers: LayerStore) -> None:
     bomb = gzip.compress(make_tar((make_member("zeros"), bytes(8 << 20))).getvalue())
     with pytest.raises(InvalidInput, match="more than"):
         layers.add(io.BytesIO(bomb), "", limits=Limits(size=4 << 20))
     assert state(area) == ([], [])
 
 
-def test_row16_nobody_else_reaches_into_layers(area: Area, layers: LayerStore) -> None:
+def test_row16_nobody_else_reaches_into_layers(area: DataRoot, layers: LayerStore) -> None:
     record = layers.add(tar(a="1"), "")
     program = f"import os; os.setuid(1000); os.listdir({layers.path(record.chain_id)!r})"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
@@ -93,7 +93,7 @@ def test_row16_nobody_else_reaches_into_layers(area: Area, layers: LayerStore) -
 
 
 def test_an_upper_directory_is_adopted_without_copying(
-    area: Area, layers: LayerStore, upper: Upper
+    area: DataRoot, layers: LayerStore, upper: Upper
 ) -> None:
     made = upper({"etc/motd": "hello"})
     inode = os.stat(f"{made}/etc/motd").st_ino
@@ -108,7 +108,7 @@ def test_an_upper_directory_is_adopted_without_copying(
 
 
 def test_adopting_what_is_here_already_throws_the_copy_away(
-    area: Area, layers: LayerStore, upper: Upper
+    area: DataRoot, layers: LayerStore, upper: Upper
 ) -> None:
     made = upper({"f": "x"})
     os.utime(f"{made}/f", (1, 1))
@@ -136,7 +136,7 @@ def test_files_are_told_against_the_layers_below(layers: LayerStore) -> None:
     )
 
 
-def test_a_layer_is_given_away_as_it_came(area: Area, layers: LayerStore) -> None:
+def test_a_layer_is_given_away_as_it_came(area: DataRoot, layers: LayerStore) -> None:
     """Its members are in an order that we would not write: only the blob has the bytes."""
     data = tar(z="1", a="2").getvalue()
     blob = BlobStore(area).put(io.BytesIO(gzip.compress(data)))
@@ -153,7 +153,7 @@ def test_a_layer_is_given_away_as_it_came(area: Area, layers: LayerStore) -> Non
 # --- concurrency ------------------------------------------------------------------------------
 
 
-def test_many_who_bring_the_same_layer_do_not_collide(area: Area) -> None:
+def test_many_who_bring_the_same_layer_do_not_collide(area: DataRoot) -> None:
     area.prepare()
     start = threading.Barrier(6)
     found: list[LayerRecord] = []
@@ -180,7 +180,7 @@ def test_many_who_bring_the_same_layer_do_not_collide(area: Area) -> None:
 
 
 def test_a_process_killed_before_the_row_does_not_block_the_layer(
-    area: Area, layers: LayerStore
+    area: DataRoot, layers: LayerStore
 ) -> None:
     record = layers.add(tar(a="1"), "")
     layers.remove_unused([record.chain_id])
@@ -192,7 +192,7 @@ def test_a_process_killed_before_the_row_does_not_block_the_layer(
     assert state(area)[1] == []
 
 
-def test_a_killed_add_leaves_only_scratch(area: Area, tmp_path: Path) -> None:
+def test_a_killed_add_leaves_only_scratch(area: DataRoot, tmp_path: Path) -> None:
     area.prepare()
     program = f"""
 import os, signal
@@ -226,7 +226,7 @@ def pair(layers: LayerStore) -> tuple[LayerRecord, LayerRecord]:
 
 
 def test_unused_layers_go_with_their_init_layer_and_blob(
-    area: Area, layers: LayerStore, pair: tuple[LayerRecord, LayerRecord]
+    area: DataRoot, layers: LayerStore, pair: tuple[LayerRecord, LayerRecord]
 ) -> None:
     one, two = pair
     blobs = BlobStore(area)
@@ -270,7 +270,7 @@ def test_what_an_image_the_cache_or_a_container_needs_stays(
 
 
 def test_prune_takes_unused_chains_strangers_and_forgotten_blobs(
-    area: Area, layers: LayerStore, pair: tuple[LayerRecord, LayerRecord]
+    area: DataRoot, layers: LayerStore, pair: tuple[LayerRecord, LayerRecord]
 ) -> None:
     blobs = BlobStore(area)
     old, young = blobs.put(io.BytesIO(b"old")), blobs.put(io.BytesIO(b"young"))
@@ -286,7 +286,7 @@ def test_prune_takes_unused_chains_strangers_and_forgotten_blobs(
 
 @pytest.mark.parametrize("compress", [bytes, gzip.compress, zstandard.compress])
 def test_the_layer_of_another_program_is_kept_as_it_came(
-    layers: LayerStore, area: Area, compress: Callable[[bytes], bytes]
+    layers: LayerStore, area: DataRoot, compress: Callable[[bytes], bytes]
 ) -> None:
     foreign = tar(a="1").getvalue() + bytes(20_000)  # we would not pad it so
     record = layers.add_kept(io.BytesIO(compress(foreign)), "")
@@ -300,7 +300,7 @@ def test_the_layer_of_another_program_is_kept_as_it_came(
 
 
 def test_nothing_is_kept_of_a_layer_that_is_not_what_was_promised(
-    layers: LayerStore, area: Area
+    layers: LayerStore, area: DataRoot
 ) -> None:
     data = tar(a="1").getvalue()
     promises: list[dict[str, Any]] = [{"digest": f"sha256:{'0' * 64}"}, {"size": len(data) - 1}]
@@ -311,11 +311,11 @@ def test_nothing_is_kept_of_a_layer_that_is_not_what_was_promised(
 
 
 def test_what_a_build_is_about_to_need_is_not_pruned(
-    area: Area, layers: LayerStore, database: Database
+    area: DataRoot, layers: LayerStore, database: Database
 ) -> None:
     """Nor by another process: the lease is a file."""
     others = LayerStore(area, database)
-    with layers.holding():
+    with layers.leasing():
         record = layers.add(tar(a="1"), "")
         assert others.prune() == 0
         assert layers.has(record.chain_id)

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound
-from dockmagic_runtime.images.analysis import Anatomist
+from dockmagic_runtime.images.analysis import ImageAnalyzer
 from dockmagic_runtime.images.layers import LayerStore
 from dockmagic_runtime.images.store import ImageStore
 from dockmagic_runtime.model.image import Image
-from dockmagic_runtime.store.data_root import Area
+from dockmagic_runtime.store.data_root import DataRoot
 from dockmagic_runtime.store.database import Database
 
 pytestmark = pytest.mark.root
@@ -135,7 +135,7 @@ def test_moving_a_tag_leaves_the_old_image_without_it(images: ImageStore, make: 
 
 
 def test_what_another_process_did_is_seen(
-    area: Area, images: ImageStore, layers: LayerStore, make: Make
+    area: DataRoot, images: ImageStore, layers: LayerStore, make: Make
 ) -> None:
     image = make("a", tags=("web",))
     assert images.resolve("web").tags == ("web:latest",)
@@ -208,7 +208,7 @@ def test_layers_know_their_instruction_files_and_who_shares_them(
     ]
     one = make("a", "b", history=history, tags=("one",))
     make("a", "c", tags=("two", "more"))
-    bottom, top = Anatomist(images, layers).layers(one)
+    bottom, top = ImageAnalyzer(images, layers).layers(one)
     assert (bottom.created_by, top.created_by) == ("FROM", "RUN")
     assert [(f.kind, f.path, f.size) for f in top.files] == [("A", "/b", 1)]
     assert (bottom.shared_with, top.shared_with) == (("more:latest", "two:latest"), ())
@@ -274,7 +274,7 @@ def test_one_of_several_names_is_only_taken_away(images: ImageStore, make: Make)
 
 
 def test_the_last_name_takes_the_image_and_its_layers_top_first(
-    area: Area, images: ImageStore, make: Make
+    area: DataRoot, images: ImageStore, make: Make
 ) -> None:
     image = make("a", "b", tags=("one",))
     images.note_digest(image.id, f"one@{DIGEST}")

@@ -18,11 +18,11 @@ from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.images.compression import decompressed
 from dockmagic_runtime.images.limits import Limits
 from dockmagic_runtime.images.tar import pax
-from dockmagic_runtime.images.tar.reader import ArchiveReader, ByteStream, Entry
+from dockmagic_runtime.images.tar.reader import ArchiveReader, ByteStream, TarEntry
 from dockmagic_runtime.testing.trees import make_member, make_tar
 
 
-def read(data: bytes, limits: Limits | None = None) -> list[Entry]:
+def read(data: bytes, limits: Limits | None = None) -> list[TarEntry]:
     limits = limits or Limits()
     stream = ByteStream(decompressed(io.BytesIO(data)), limits.size)
     return list(ArchiveReader(stream, limits))

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dockmagic_runtime.linux import directory_stack as module
-from dockmagic_runtime.linux.directory_stack import DIRECTORY, Way
+from dockmagic_runtime.linux.directory_stack import DIRECTORY, DirectoryStack
 from dockmagic_runtime.linux.remove_tree import remove_tree
 from dockmagic_runtime.testing.trees import deepen
 
@@ -39,11 +39,11 @@ def nothing_left_open() -> Iterator[None]:
     assert os.listdir("/proc/self/fd") == before
 
 
-def start(*tops: Path) -> Way:
-    return Way([os.open(top, DIRECTORY) for top in tops])
+def start(*tops: Path) -> DirectoryStack:
+    return DirectoryStack([os.open(top, DIRECTORY) for top in tops])
 
 
-def enter(way: Way, name: str) -> None:
+def enter(way: DirectoryStack, name: str) -> None:
     fds = [os.open(name, DIRECTORY, dir_fd=fd) for fd in way.fds]
     way.enter(name, fds, list(way.trees))
 

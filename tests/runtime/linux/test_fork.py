@@ -88,6 +88,6 @@ def test_where_none_can_be_born_the_parent_is_told(tmp_path: Path) -> None:
     fd = os.open(tmp_path, os.O_PATH | os.O_DIRECTORY)
     try:
         with pytest.raises(OSError, match="clone3"):
-            Kernel().fork_into(fd, sibling=False)
+            Kernel().clone_into_cgroup(fd, sibling=False)
     finally:
         os.close(fd)

@@ -12,17 +12,17 @@ from hypothesis import strategies as st
 from dockmagic_runtime.network.dns import messages
 from dockmagic_runtime.network.dns.messages import Query
 from dockmagic_runtime.network.dns.zone import Neighbourhood, Snapshot
-from dockmagic_runtime.network.endpoints import Endpoint
+from dockmagic_runtime.network.endpoints import NetworkEndpoint
 
 
-def known(*endpoints: Endpoint, network: str = "back", **more: Any) -> Snapshot:
+def known(*endpoints: NetworkEndpoint, network: str = "back", **more: Any) -> Snapshot:
     made = Neighbourhood(network)
     for number, one in enumerate(endpoints):
         made.add(f"{number:064x}", one)
     return Snapshot((made,), **more)
 
 
-DB = Endpoint(
+DB = NetworkEndpoint(
     name="db", aliases=("database",), ipv4="172.18.0.2", short_id="0123456789ab", hostname="srv"
 )
 BOTH = known(DB)
@@ -80,13 +80,15 @@ def test_a_name_that_has_nothing_of_a_kind_exists_nevertheless(kind: str) -> Non
 
 
 def test_a_container_with_ipv6_answers_for_both() -> None:
-    both = known(Endpoint(name="web", ipv4="172.18.0.3", ipv6="fd00::3"))
+    both = known(NetworkEndpoint(name="web", ipv4="172.18.0.3", ipv6="fd00::3"))
     assert addresses(ask("web", "AAAA", both)) == ["fd00::3"]
     assert sorted(addresses(ask("web", "ANY", both))) == ["172.18.0.3", "fd00::3"]
 
 
 def test_a_shared_alias_has_all_addresses_in_any_order() -> None:
-    those = [Endpoint(name=f"w{n}", aliases=("web",), ipv4=f"172.18.0.{n}") for n in range(2, 7)]
+    those = [
+        NetworkEndpoint(name=f"w{n}", aliases=("web",), ipv4=f"172.18.0.{n}") for n in range(2, 7)
+    ]
     every = [one.ipv4 for one in those]
     assert addresses(ask("web", snapshot=known(*those), shuffle=list.reverse)) == every[::-1]
     first = {addresses(ask("web", snapshot=known(*those)))[0] for _ in range(200)}
@@ -95,7 +97,7 @@ def test_a_shared_alias_has_all_addresses_in_any_order() -> None:
 
 def test_the_reverse_name_leads_to_name_and_network() -> None:
     assert addresses(ask("2.0.18.172.in-addr.arpa", "PTR")) == ["db.back."]
-    six = known(Endpoint(name="web", ipv6="fd00:0::0:3"))
+    six = known(NetworkEndpoint(name="web", ipv6="fd00:0::0:3"))
     reverse = "3.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.d.f.ip6.arpa"
     assert addresses(ask(reverse, "PTR", six)) == ["web.back."]
 
@@ -110,15 +112,17 @@ def test_reverse_names_of_others_are_for_others(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["x" * 64, "ä", "a..b", ".".join(["long"] * 60)])
 def test_names_that_no_message_can_carry_have_no_reverse(name: str) -> None:
-    odd = known(Endpoint(name=name, ipv4="172.18.0.9"))
+    odd = known(NetworkEndpoint(name=name, ipv4="172.18.0.9"))
     assert ask("9.0.18.172.in-addr.arpa", "PTR", odd) is None
 
 
 def test_a_link_wins_over_a_name_and_is_its_owners_alone() -> None:
     target = f"{0:064x}"
-    linked = known(DB, Endpoint(name="store", ipv4="172.18.0.9"), links={"store": target})
+    linked = known(DB, NetworkEndpoint(name="store", ipv4="172.18.0.9"), links={"store": target})
     assert addresses(ask("store", snapshot=linked)) == ["172.18.0.2"]
-    assert addresses(ask("store", snapshot=known(DB, Endpoint(name="store", ipv4="172.18.0.9"))))
+    assert addresses(
+        ask("store", snapshot=known(DB, NetworkEndpoint(name="store", ipv4="172.18.0.9")))
+    )
 
 
 def test_a_link_to_who_does_not_run_is_for_others() -> None:
@@ -150,7 +154,9 @@ def _query(name: str, room: int = 0) -> Query:
     return query
 
 
-MANY = known(*(Endpoint(name=f"w{n}", aliases=("web",), ipv4=f"172.18.1.{n}") for n in range(99)))
+MANY = known(
+    *(NetworkEndpoint(name=f"w{n}", aliases=("web",), ipv4=f"172.18.1.{n}") for n in range(99))
+)
 
 
 def test_a_large_answer_is_cut_and_says_so() -> None:

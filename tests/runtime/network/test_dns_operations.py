@@ -14,7 +14,7 @@ from dockmagic_runtime.linux.netlink import Netlink
 from dockmagic_runtime.linux.syscalls import Kernel
 from dockmagic_runtime.network import rtnl
 from dockmagic_runtime.network.dns import operations
-from dockmagic_runtime.network.dns.operations import SOCKETS, ServeNames
+from dockmagic_runtime.network.dns.operations import SOCKETS, ServeDns
 from dockmagic_runtime.sandbox.operation import Context
 
 from .conftest import new_namespace
@@ -34,7 +34,7 @@ def context() -> Iterator[Context]:
         yield Context(Kernel(), netns_fd=inside)
 
 
-OPERATION = ServeNames(container_id="a" * 64, networks="/nowhere")
+OPERATION = ServeDns(container_id="a" * 64, networks="/nowhere")
 
 
 @pytest.fixture

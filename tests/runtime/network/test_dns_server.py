@@ -22,7 +22,7 @@ from dockmagic_runtime.network.dns.forwarder import PATIENCE, Server
 from dockmagic_runtime.network.dns.server import Resolver
 from dockmagic_runtime.network.dns.timeouts import Timeouts
 from dockmagic_runtime.network.dns.zone import Zone
-from dockmagic_runtime.network.endpoints import Endpoint
+from dockmagic_runtime.network.endpoints import NetworkEndpoint
 
 ME, DB = "a" * 64, "b" * 64
 HERE = ("127.0.0.1", 0)
@@ -165,7 +165,7 @@ class World:
 @contextlib.contextmanager
 def resolving(tmp_path: Path) -> Iterator[World]:
     for container, name, address in ((ME, "me", "172.18.0.2"), (DB, "db", "172.18.0.3")):
-        endpoint = Endpoint(name=name, ipv4=address, network="net")
+        endpoint = NetworkEndpoint(name=name, ipv4=address, network="net")
         endpoints.write(str(tmp_path), "n1", container, endpoint)
     datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
     datagrams.bind(HERE)
@@ -423,7 +423,7 @@ def test_at_most_so_many_questions_are_under_way(
 
 def test_row_39_on_internal_networks_nothing_is_asked_outside(world: World) -> None:
     upstream = world.upstream(answering("198.51.100.7"))
-    inside = Endpoint(name="me", ipv4="172.18.0.2", network="net", internal=True)
+    inside = NetworkEndpoint(name="me", ipv4="172.18.0.2", network="net", internal=True)
     endpoints.write(world.networks, "n1", ME, inside)
     for name, kind in (("a.org", "A"), ("a.org", "TXT"), ("1.2.0.192.in-addr.arpa", "PTR")):
         assert world.ask(name, kind).header.rcode == RCODE.SERVFAIL
@@ -434,7 +434,7 @@ def test_row_39_on_internal_networks_nothing_is_asked_outside(world: World) -> N
 def test_row_39_moved_to_an_internal_network_it_stops_asking(world: World) -> None:
     upstream = world.upstream(answering("198.51.100.7"))
     assert data(world.ask("example.org")) == ["198.51.100.7"]
-    inside = Endpoint(name="me", ipv4="172.19.0.2", network="closed", internal=True)
+    inside = NetworkEndpoint(name="me", ipv4="172.19.0.2", network="closed", internal=True)
     endpoints.write(world.networks, "n2", ME, inside)
     endpoints.remove(world.networks, "n1", ME)
     assert world.ask("example.org").header.rcode == RCODE.SERVFAIL

@@ -9,7 +9,7 @@ import pytest
 
 from dockmagic_runtime.network import endpoints
 from dockmagic_runtime.network.dns.zone import Found, Snapshot, Zone
-from dockmagic_runtime.network.endpoints import Endpoint
+from dockmagic_runtime.network.endpoints import NetworkEndpoint
 
 ME, DB, WEB = ("a" * 64, "b" * 64, "c" * 64)
 
@@ -26,7 +26,7 @@ def networks(tmp_path: Path) -> str:
 
 
 def plug(networks: str, network: str, container: str, name: str, address: str = "") -> None:
-    one = Endpoint(name=name, ipv4=address, network=f"net-{network}")
+    one = NetworkEndpoint(name=name, ipv4=address, network=f"net-{network}")
     endpoints.write(networks, network, container, one)
 
 
@@ -96,7 +96,7 @@ def test_when_one_of_many_changes_only_its_file_is_read(
     read: list[str] = []
     real = endpoints.read
 
-    def noting(path: str) -> Endpoint | None:
+    def noting(path: str) -> NetworkEndpoint | None:
         read.append(path)
         return real(path)
 
@@ -125,7 +125,7 @@ def test_one_network_that_leads_outside_is_enough(
     tmp_path: Path, internal: tuple[bool, ...], expected: bool
 ) -> None:
     for number, one in enumerate(internal):
-        endpoints.write(str(tmp_path), f"n{number}", ME, Endpoint(name="me", internal=one))
+        endpoints.write(str(tmp_path), f"n{number}", ME, NetworkEndpoint(name="me", internal=one))
     assert Zone(str(tmp_path), ME).snapshot().may_ask_outside is expected
 
 
@@ -136,7 +136,7 @@ def test_on_no_network_nothing_is_known_or_asked(tmp_path: Path) -> None:
 
 
 def test_addresses_of_both_families_are_found(tmp_path: Path) -> None:
-    one = Endpoint(name="me", ipv4="172.18.0.2", ipv6="FD00::0:2", network="net")
+    one = NetworkEndpoint(name="me", ipv4="172.18.0.2", ipv6="FD00::0:2", network="net")
     endpoints.write(str(tmp_path), "n1", ME, one)
     known = Zone(str(tmp_path), ME).snapshot()
     assert known.find("me") == Found(ipv4=("172.18.0.2",), ipv6=("FD00::0:2",))

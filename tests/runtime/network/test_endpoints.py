@@ -7,9 +7,9 @@ import os
 from pathlib import Path
 
 from dockmagic_runtime.network import endpoints
-from dockmagic_runtime.network.endpoints import Endpoint
+from dockmagic_runtime.network.endpoints import NetworkEndpoint
 
-DB = Endpoint(
+DB = NetworkEndpoint(
     name="db",
     aliases=("database",),
     ipv4="172.18.0.2",

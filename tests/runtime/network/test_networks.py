@@ -24,10 +24,10 @@ from dockmagic_runtime.network.dns import files
 from dockmagic_runtime.network.ipam.pools import Block
 from dockmagic_runtime.network.networks import Networks
 from dockmagic_runtime.network.operations import NETFILTER, PORTS
-from dockmagic_runtime.network.plan import Guest
+from dockmagic_runtime.network.plan import ContainerInfo
 from dockmagic_runtime.sandbox.operation import Context
 from dockmagic_runtime.store import locks
-from dockmagic_runtime.store.data_root import Area
+from dockmagic_runtime.store.data_root import DataRoot
 from dockmagic_runtime.store.database import Database
 from dockmagic_runtime.testing.fake_linux import FakeLinux
 
@@ -41,14 +41,14 @@ ONE, TWO = "1" * 64, "2" * 64
 class Rooms:
     """An area with its database and networks; `start` and `stop` do what a supervisor does."""
 
-    def __init__(self, area: Area) -> None:
+    def __init__(self, area: DataRoot) -> None:
         self.area = area
         self.database = Database(area.database)
         self.networks = Networks(area, self.database)
 
     def start(self, container_id: str, *ports: PortMapping) -> contextlib.ExitStack:
         """Carry the plan out and settle; closing the stack ends the container."""
-        connection = self.networks.connect(Guest(id=container_id), ports)
+        connection = self.networks.connect(ContainerInfo(id=container_id), ports)
         undo = contextlib.ExitStack()
         context = Context(Kernel())
         with new_namespace() as inside:
@@ -84,13 +84,13 @@ class Rooms:
 
 
 @pytest.fixture
-def rooms(area: Area) -> Iterator[Rooms]:
+def rooms(area: DataRoot) -> Iterator[Rooms]:
     made = Rooms(area)
     yield made
     made.close()
 
 
-def table(area: Area) -> str:
+def table(area: DataRoot) -> str:
     done = subprocess.run(
         ["nft", "list", "table", "ip", area.nft_table], capture_output=True, text=True, check=False
     )
@@ -143,7 +143,7 @@ def test_a_host_that_uses_all_pools_still_lists_and_makes_networks(
 
 
 def test_two_areas_never_share_a_subnet(rooms: Rooms, tmp_path: Path) -> None:
-    other_area = Area.at(tmp_path / "other")
+    other_area = DataRoot.at(tmp_path / "other")
     other_area.prepare()
     other = Rooms(other_area)
     try:
@@ -179,7 +179,10 @@ def test_a_container_is_plugged_in_published_and_gone_again(rooms: Rooms) -> Non
         ]
         address = rooms.endpoint["ip_address"]
         assert address.endswith(".0.2")
-        assert rooms.networks.connect(Guest(id=TWO)).endpoint["ip_address"] == address[:-1] + "3"
+        assert (
+            rooms.networks.connect(ContainerInfo(id=TWO)).endpoint["ip_address"]
+            == address[:-1] + "3"
+        )
         assert f"tcp . {ports[0][1]} : " in table(rooms.area)
         record = json.loads((rooms.area.container_run(ONE) / "ports.json").read_text())
         assert record == [["", ports[0][1], "tcp", address, 80]]
@@ -215,19 +218,19 @@ def _send_into_the_void(address: str, size: int) -> None:
 
 
 def test_a_container_that_is_being_started_cannot_be_started_again(rooms: Rooms) -> None:
-    rooms.networks.connect(Guest(id=ONE))
+    rooms.networks.connect(ContainerInfo(id=ONE))
     with pytest.raises(Conflict, match="already being started"):
-        rooms.networks.connect(Guest(id=ONE))
+        rooms.networks.connect(ContainerInfo(id=ONE))
     with pytest.raises(Conflict, match="already being started"):
-        Networks(rooms.area, rooms.database).connect(Guest(id=ONE))
+        Networks(rooms.area, rooms.database).connect(ContainerInfo(id=ONE))
     rooms.networks.release(ONE)
-    rooms.networks.connect(Guest(id=ONE))
+    rooms.networks.connect(ContainerInfo(id=ONE))
 
 
 def test_a_sweep_leaves_what_is_being_started_and_what_is_alive(rooms: Rooms) -> None:
     other = Networks(rooms.area, rooms.database)  # as another process would
     with rooms.start(TWO):
-        rooms.networks.connect(Guest(id=ONE))
+        rooms.networks.connect(ContainerInfo(id=ONE))
         other.sweep()
         assert rooms.leases() == {ONE, TWO}
     rooms.networks.settle(ONE)  # and then its supervisor was killed
@@ -243,13 +246,13 @@ def test_a_claim_ends_with_its_process(rooms: Rooms) -> None:
         os._exit(0)  # killed half way: no clean-up
     os.waitpid(pid, 0)
     assert not rooms.networks._claims.is_taken(ONE)
-    rooms.networks.connect(Guest(id=ONE))
+    rooms.networks.connect(ContainerInfo(id=ONE))
 
 
 def test_nothing_of_a_start_is_left_in_the_run_directory(rooms: Rooms) -> None:
-    rooms.networks.connect(Guest(id=ONE))
+    rooms.networks.connect(ContainerInfo(id=ONE))
     rooms.networks.settle(ONE)
-    rooms.networks.connect(Guest(id=TWO))
+    rooms.networks.connect(ContainerInfo(id=TWO))
     rooms.networks.release(TWO)
     assert list(rooms.area.run.iterdir()) == []
 
@@ -262,7 +265,7 @@ def test_a_full_network_is_swept_before_it_is_given_up(rooms: Rooms) -> None:
             "INSERT INTO leases VALUES (?, ?, ?, '')",
             [(network.id, str(n), n) for n in range(block.first + 2, block.last)],
         )
-    endpoint = rooms.networks.connect(Guest(id=ONE)).endpoint
+    endpoint = rooms.networks.connect(ContainerInfo(id=ONE)).endpoint
     assert endpoint["ip_address"] == network.gateway[:-1] + "2"
     assert rooms.leases() == {ONE}
 
@@ -390,7 +393,7 @@ def test_a_host_without_resolv_conf_has_public_servers(
 
 def test_the_hosts_file_names_the_container(rooms: Rooms) -> None:
     spec = ContainerSpec(image="x", domainname="example.org", extra_hosts=("up:host-gateway",))
-    connection = rooms.networks.connect(Guest(id=ONE))
+    connection = rooms.networks.connect(ContainerInfo(id=ONE))
     text = rooms.networks.hosts("abc", spec, connection)
     gateway = connection.endpoint["gateway"]
     assert text.endswith(f"{gateway}\tup\n{gateway[:-1]}2\tabc.example.org abc\n")

@@ -23,7 +23,14 @@ from dockmagic_runtime.network.operations import (
     HoldPorts,
     PublishPorts,
 )
-from dockmagic_runtime.network.plan import Connection, Endpoint, Guest, Place, gateway_of, plan
+from dockmagic_runtime.network.plan import (
+    Connection,
+    ContainerInfo,
+    EndpointPlan,
+    NetworkPaths,
+    gateway_of,
+    plan,
+)
 from dockmagic_runtime.sandbox.operation import from_wire, to_wire
 
 NETWORK = Network(
@@ -35,8 +42,8 @@ NETWORK = Network(
     gateway="172.17.0.1",
     created=1,
 )
-PLACE = Place(table="dockmagic", run="/run/dockmagic", networks="/area/networks")
-GUEST = Guest(id="f" * 64, name="web", hostname="web", directory="/area/containers/f")
+PLACE = NetworkPaths(table="dockmagic", run="/run/dockmagic", networks="/area/networks")
+GUEST = ContainerInfo(id="f" * 64, name="web", hostname="web", directory="/area/containers/f")
 PORTS = (
     PortMapping(container_port=80, host_port=9999),
     PortMapping(container_port=53, protocol="udp", host_ip="127.0.0.1"),
@@ -49,8 +56,8 @@ def connection(*ports: PortMapping) -> Connection:
 
 def endpoint(
     network: Network = NETWORK, address: str = "172.17.0.2", interface: str = "eth0", **asked: Any
-) -> Endpoint:
-    return Endpoint(
+) -> EndpointPlan:
+    return EndpointPlan(
         network=network,
         attachment=Attachment(network=network.name, **asked),
         lease=Lease(address),

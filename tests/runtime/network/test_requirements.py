@@ -10,7 +10,7 @@ import pytest
 from dockmagic_runtime.errors import Unsupported
 from dockmagic_runtime.linux.netlink import NETLINK_NETFILTER, Netlink
 from dockmagic_runtime.network import bridge
-from dockmagic_runtime.network.network_config import Fabric
+from dockmagic_runtime.network.network_config import BridgeConfig
 from dockmagic_runtime.network.nftables import ruleset
 from dockmagic_runtime.network.operations import ensure_table
 from dockmagic_runtime.network.requirements import (
@@ -24,7 +24,7 @@ from dockmagic_runtime.sandbox.operation import Context
 from dockmagic_runtime.testing.fake_linux import FakeLinux
 
 FORWARD = "/proc/sys/net/ipv4/ip_forward"
-KNOWN = Fabric(bridge="br0", subnet="10.0.0.0/24")
+KNOWN = BridgeConfig(bridge="br0", subnet="10.0.0.0/24")
 
 
 def refused(number: int) -> OSError:

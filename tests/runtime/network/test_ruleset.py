@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from dockmagic_runtime.linux.netlink import NETLINK_NETFILTER, Netlink
 from dockmagic_runtime.network.ipam.leases import address_of
-from dockmagic_runtime.network.network_config import Fabric
+from dockmagic_runtime.network.network_config import BridgeConfig
 from dockmagic_runtime.network.nftables import firewall, ruleset
 from dockmagic_runtime.network.nftables.ruleset import Published
 
@@ -21,8 +21,8 @@ from .conftest import nft as run_nft
 
 pytestmark = [pytest.mark.root, pytest.mark.network]
 
-FABRIC = Fabric(bridge=BRIDGE, subnet=SUBNET)
-BOTH = Fabric(bridge="dmboth", subnet="10.1.0.0/16", subnet6="fd00:1::/64")
+FABRIC = BridgeConfig(bridge=BRIDGE, subnet=SUBNET)
+BOTH = BridgeConfig(bridge="dmboth", subnet="10.1.0.0/16", subnet6="fd00:1::/64")
 WEB = Published(host_ip="", host_port=9999, protocol="tcp", address="172.17.0.2", port=80)
 
 
@@ -164,7 +164,7 @@ def elements(name: str, family: str = "ip") -> list[Any]:
 
 def test_networks_are_elements_and_come_and_go(netfilter: Netlink) -> None:
     install(netfilter)
-    inner = Fabric(bridge="dminner", subnet="10.9.0.0/24", internal=True, icc=False)
+    inner = BridgeConfig(bridge="dminner", subnet="10.9.0.0/24", internal=True, icc=False)
     ruleset.ensure(netfilter, TABLE, inner, tuple, tuple)
     ruleset.ensure(netfilter, TABLE, inner, tuple, tuple)  # it knows it already
     assert set(elements("bridges")) == {BRIDGE, "dminner"}
@@ -195,7 +195,7 @@ def test_any_prefix_length_is_understood_as_such(
 ) -> None:
     address = address_of(number >> 32 - length << 32 - length)
     ruleset.remove(netfilter, TABLE)
-    one = Fabric(bridge=BRIDGE, subnet=f"{address}/{length}")
+    one = BridgeConfig(bridge=BRIDGE, subnet=f"{address}/{length}")
     ruleset.ensure(netfilter, TABLE, one, tuple, tuple)
     prefix = {"prefix": {"addr": address, "len": length}}
     assert elements("subnets") == [prefix if length < 32 else address]

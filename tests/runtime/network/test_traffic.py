@@ -12,7 +12,7 @@ import urllib.request
 import pytest
 
 from dockmagic_runtime.linux.netlink import NETLINK_NETFILTER, Netlink
-from dockmagic_runtime.network.network_config import Fabric
+from dockmagic_runtime.network.network_config import BridgeConfig
 from dockmagic_runtime.network.nftables import ruleset as rules
 from dockmagic_runtime.network.operations import ensure_table
 
@@ -293,7 +293,7 @@ def test_row_41_half_a_table_is_restored_too(host: Host, damage: str) -> None:
     before = _without_counters(nft("list", "table", "ip", TABLE))
     nft(*damage.format(TABLE).split())
     assert _without_counters(nft("list", "table", "ip", TABLE)) != before
-    known = Fabric(bridge=BRIDGE, subnet=SUBNET)
+    known = BridgeConfig(bridge=BRIDGE, subnet=SUBNET)
     with Netlink(NETLINK_NETFILTER) as netlink:
         assert ensure_table(netlink, TABLE, known, f"{host.run}/networks", str(host.run))
     assert _without_counters(nft("list", "table", "ip", TABLE)) == before

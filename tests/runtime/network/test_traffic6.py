@@ -14,13 +14,13 @@ from dockmagic_runtime.model.container import PortMapping
 from dockmagic_runtime.model.network import Attachment, Network
 from dockmagic_runtime.network.ipam.leases import Lease
 from dockmagic_runtime.network.operations import NETFILTER
-from dockmagic_runtime.network.plan import Endpoint, Place, plan
-from dockmagic_runtime.network.plan import Guest as Named
+from dockmagic_runtime.network.plan import ContainerInfo as Named
+from dockmagic_runtime.network.plan import EndpointPlan, NetworkPaths, plan
 from dockmagic_runtime.sandbox.operation import Context
 
 from .conftest import (
     TABLE,
-    Guest,
+    ContainerInfo,
     Host,
     ask,
     echo_datagrams,
@@ -66,10 +66,12 @@ def _give(address: str) -> None:
     ip("address", "add", f"{address}/64", "dev", "eth0", "nodad")
 
 
-def guest(host: Host, on: Network, last: int, *ports: PortMapping) -> Guest:
+def guest(host: Host, on: Network, last: int, *ports: PortMapping) -> ContainerInfo:
     """A container on that network, with an echo server on port 80."""
     address, address6 = f"{on.gateway[:-1]}{last}", f"{on.gateway6[:-1]}{last}"
-    one = Guest(f"{on.name}{last}", address, host.loop, Context(Kernel()), contextlib.ExitStack())
+    one = ContainerInfo(
+        f"{on.name}{last}", address, host.loop, Context(Kernel()), contextlib.ExitStack()
+    )
     host.undo.callback(host.stop, one)
     with new_namespace() as inside:
         one.context.netns_fd = os.dup(inside)
@@ -77,7 +79,7 @@ def guest(host: Host, on: Network, last: int, *ports: PortMapping) -> Guest:
     one.undo.callback(os.close, one.context.netns_fd)
     one.undo.callback(os.close, one.context.inside_netlink)
     host._hold_lock(one)
-    endpoint = Endpoint(
+    endpoint = EndpointPlan(
         network=on,
         attachment=Attachment(network=on.name),
         lease=Lease(address, address6),
@@ -86,7 +88,7 @@ def guest(host: Host, on: Network, last: int, *ports: PortMapping) -> Guest:
     )
     networks = host.run.parent / "networks"
     (networks / on.id / "endpoints").mkdir(parents=True, exist_ok=True)
-    place = Place(table=TABLE, run=str(host.run), networks=str(networks))
+    place = NetworkPaths(table=TABLE, run=str(host.run), networks=str(networks))
     for operation in plan(place, Named(id=one.id), [endpoint], ports).operations:
         operation.execute(one.context)
         one.undo.callback(operation.undo, one.context)

@@ -18,7 +18,7 @@ import pytest
 
 from dockmagic_runtime.registry.client import RegistryClient
 from dockmagic_runtime.registry.credentials import Credentials
-from dockmagic_runtime.registry.endpoint import Endpoint
+from dockmagic_runtime.registry.endpoint import RegistryEndpoint
 from dockmagic_runtime.registry.manifest import Descriptor
 from dockmagic_runtime.registry.retry import RetryPolicy
 from dockmagic_runtime.testing.registry import FakeRegistry
@@ -64,12 +64,12 @@ def connect(pauses: Pauses) -> Iterator[Connect]:
             host: str,
             credentials: Credentials | None = None,
             *,
-            endpoint: Endpoint | None = None,
+            endpoint: RegistryEndpoint | None = None,
             attempts: int = 5,
             certificates: tuple[Path, ...] = (),
         ) -> RegistryClient:
             client = RegistryClient(
-                endpoint or Endpoint.of(host),
+                endpoint or RegistryEndpoint.of(host),
                 credentials,
                 pause=pauses,
                 retry=RetryPolicy(attempts=attempts),

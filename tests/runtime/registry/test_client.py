@@ -10,7 +10,7 @@ import pytest
 
 from dockmagic_runtime.errors import InvalidInput, NotFound, RemoteFailed
 from dockmagic_runtime.registry.client import RegistryClient
-from dockmagic_runtime.registry.endpoint import Endpoint
+from dockmagic_runtime.registry.endpoint import RegistryEndpoint
 from dockmagic_runtime.registry.errors import ConnectionLost, RegistryUnreachable
 from dockmagic_runtime.registry.manifest import OCI_INDEX, OCI_MANIFEST, Descriptor
 from dockmagic_runtime.testing.registry import FakeRegistry, Fault
@@ -327,7 +327,7 @@ def test_a_registry_that_is_gone_meanwhile_is_no_longer_called_unreachable(
 def test_a_mirror_below_a_path_is_asked_below_that_path(connect: Connect) -> None:
     with FakeRegistry() as fake:
         host, port = fake.host.split(":")
-        endpoint = Endpoint(
+        endpoint = RegistryEndpoint(
             registry="docker.io", host=host, port=int(port), path="/hub", scheme="http"
         )
         with pytest.raises(NotFound, match="manifest for app:1 not found"):

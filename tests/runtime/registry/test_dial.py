@@ -15,7 +15,7 @@ import pytest
 
 from dockmagic_runtime.errors import InvalidInput, RemoteFailed
 from dockmagic_runtime.registry.client import RegistryClient
-from dockmagic_runtime.registry.endpoint import Endpoint
+from dockmagic_runtime.registry.endpoint import RegistryEndpoint
 from dockmagic_runtime.registry.errors import RegistryUnreachable
 from dockmagic_runtime.registry.transport import Timeouts
 from dockmagic_runtime.testing.registry import FakeRegistry, Fault
@@ -29,8 +29,8 @@ def _closed_port() -> int:
     return port
 
 
-def _plain(host: str, port: int) -> Endpoint:
-    return Endpoint(registry=f"{host}:{port}", host=host, port=port, scheme="http")
+def _plain(host: str, port: int) -> RegistryEndpoint:
+    return RegistryEndpoint(registry=f"{host}:{port}", host=host, port=port, scheme="http")
 
 
 def test_a_closed_port_is_unreachable_at_once(connect: Connect) -> None:
@@ -45,7 +45,7 @@ def test_an_unknown_name_is_unreachable_at_once(connect: Connect) -> None:
 
 
 def test_a_name_that_is_none_is_unreachable(connect: Connect) -> None:
-    endpoint = Endpoint(registry="x", host="a" * 64 + ".invalid", port=443)
+    endpoint = RegistryEndpoint(registry="x", host="a" * 64 + ".invalid", port=443)
     with pytest.raises(RegistryUnreachable):
         connect("", endpoint=endpoint).ping()
 
@@ -54,7 +54,7 @@ def test_a_name_that_is_none_is_unreachable(connect: Connect) -> None:
 def test_a_server_that_says_nothing_is_unreachable_after_the_timeout(scheme: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
-        endpoint = Endpoint(registry="x", host="127.0.0.1", port=port, scheme=scheme)
+        endpoint = RegistryEndpoint(registry="x", host="127.0.0.1", port=port, scheme=scheme)
         timeouts = Timeouts(connect=0.1)
         with (
             RegistryClient(endpoint, timeouts=timeouts, certificates=()) as client,
@@ -68,7 +68,7 @@ def test_a_resolver_that_says_nothing_is_unreachable_after_the_timeout(
 ) -> None:
     answered = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: answered.wait() and [])
-    endpoint = Endpoint.of("registry.invalid")
+    endpoint = RegistryEndpoint.of("registry.invalid")
     try:
         with (
             RegistryClient(endpoint, timeouts=Timeouts(connect=0.1), certificates=()) as client,
@@ -104,9 +104,9 @@ def secure(tmp_path: Path) -> Iterator[FakeRegistry]:
         yield registry
 
 
-def _verified(registry: FakeRegistry) -> Endpoint:
+def _verified(registry: FakeRegistry) -> RegistryEndpoint:
     host, port = registry.host.split(":")
-    return Endpoint(registry=registry.host, host=host, port=int(port))
+    return RegistryEndpoint(registry=registry.host, host=host, port=int(port))
 
 
 def test_an_unknown_certificate_is_refused_with_what_to_do(
@@ -246,7 +246,7 @@ AUTHORIZATION = f"Proxy-Authorization: Basic {base64.b64encode(b'me:secret').dec
 def test_tls_goes_through_a_proxy_unbroken(
     secure: FakeRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    endpoint = Endpoint(registry="r.invalid", host="r.invalid", is_insecure=True)
+    endpoint = RegistryEndpoint(registry="r.invalid", host="r.invalid", is_insecure=True)
     with (
         _proxied(monkeypatch, secure.host, "HTTPS_PROXY") as proxy,
         RegistryClient(endpoint, certificates=()) as client,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from dockmagic_runtime.errors import InvalidInput
-from dockmagic_runtime.registry.endpoint import Endpoint, RegistryConfig, split_host
+from dockmagic_runtime.registry.endpoint import RegistryConfig, RegistryEndpoint, split_host
 
 
 def _config(folder: Path, document: object) -> RegistryConfig:
@@ -24,19 +24,19 @@ def test_docker_hub_is_asked_at_its_own_endpoint_over_tls() -> None:
 
 @pytest.mark.parametrize("host", ["localhost:5000", "127.0.0.1:5000", "[::1]:5000"])
 def test_a_registry_on_this_machine_may_do_without_tls(host: str) -> None:
-    origins = Endpoint.of(host).origins
+    origins = RegistryEndpoint.of(host).origins
     assert [str(one) for one in origins] == [f"https://{host}", f"http://{host}"]
 
 
 def test_without_a_port_plain_http_is_asked_at_port_80() -> None:
-    assert [str(one) for one in Endpoint.of("localhost").origins] == [
+    assert [str(one) for one in RegistryEndpoint.of("localhost").origins] == [
         "https://localhost",
         "http://localhost",
     ]
 
 
 def test_any_other_registry_is_asked_over_tls_only() -> None:
-    endpoint = Endpoint.of("registry.test:5000")
+    endpoint = RegistryEndpoint.of("registry.test:5000")
     assert [str(one) for one in endpoint.origins] == ["https://registry.test:5000"]
     assert endpoint.credentials_key == "registry.test:5000"
 

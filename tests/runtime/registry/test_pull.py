@@ -16,7 +16,7 @@ from dockmagic_runtime.model.progress import PullStatus
 from dockmagic_runtime.model.reference import ImageReference
 from dockmagic_runtime.registry.blob import BlobStream
 from dockmagic_runtime.registry.client import RegistryClient
-from dockmagic_runtime.registry.endpoint import Endpoint
+from dockmagic_runtime.registry.endpoint import RegistryEndpoint
 from dockmagic_runtime.registry.errors import RegistryUnreachable
 from dockmagic_runtime.registry.manifest import OCI_MANIFEST, Platform
 from dockmagic_runtime.registry.pull import Pulled, PulledLayer, pull
@@ -357,10 +357,14 @@ def test_a_config_that_does_not_fit_is_refused(
 # -------------------------------------------------------------------- mirrors
 
 
-def _hub(fake: FakeRegistry, *, is_mirror: bool) -> Endpoint:
+def _hub(fake: FakeRegistry, *, is_mirror: bool) -> RegistryEndpoint:
     host, port = fake.host.split(":")
     return replace(
-        Endpoint.of("docker.io"), host=host, port=int(port), scheme="http", is_mirror=is_mirror
+        RegistryEndpoint.of("docker.io"),
+        host=host,
+        port=int(port),
+        scheme="http",
+        is_mirror=is_mirror,
     )
 
 

@@ -28,12 +28,12 @@ from dockmagic_runtime.model.reference import ImageReference
 from dockmagic_runtime.registry.blob import BlobStream
 from dockmagic_runtime.registry.client import RegistryClient
 from dockmagic_runtime.registry.credentials import Credentials
-from dockmagic_runtime.registry.endpoint import Endpoint
+from dockmagic_runtime.registry.endpoint import RegistryEndpoint
 from dockmagic_runtime.registry.errors import AccessDenied
 from dockmagic_runtime.registry.manifest import DOCKER_MANIFEST, OCI_MANIFEST, Descriptor, Manifest
 from dockmagic_runtime.registry.pull import Pulled, PulledLayer, pull
 from dockmagic_runtime.registry.upload import RegistryWriter
-from dockmagic_runtime.store.data_root import Area
+from dockmagic_runtime.store.data_root import DataRoot
 from dockmagic_runtime.store.database import Database
 from dockmagic_runtime.testing.registry import FakeRegistry, digest_of
 
@@ -118,7 +118,7 @@ def client(host: str, connect: Connect) -> RegistryClient:
 class ImagesDestination:
     """The images room as a pull's destination, joined as the engine joins them."""
 
-    def __init__(self, area: Area, database: Database) -> None:
+    def __init__(self, area: DataRoot, database: Database) -> None:
         self.layers = LayerStore(area, database)
         self.images = ImageStore(area, database, self.layers)
         self.blobs = BlobStore(area)
@@ -149,7 +149,7 @@ class ImagesDestination:
 
 
 @pytest.fixture
-def destination(area: Area) -> Iterator[ImagesDestination]:
+def destination(area: DataRoot) -> Iterator[ImagesDestination]:
     database = Database(area.database)
     yield ImagesDestination(area, database)
     database.close()
@@ -271,7 +271,7 @@ def test_tls_with_a_ca_of_its_own(layout: Path, tmp_path: Path, connect: Connect
     with serve(tmp_path, tls=True) as registry:
         _push(layout, registry.host, "secure:1")
         host, port = registry.host.split(":")
-        endpoint = Endpoint(registry=registry.host, host=host, port=int(port))
+        endpoint = RegistryEndpoint(registry=registry.host, host=host, port=int(port))
         with pytest.raises(RemoteFailed, match="failed to verify certificate"):
             connect("", endpoint=endpoint).ping()
         folder = tmp_path / "certs.d" / registry.host

@@ -5,33 +5,33 @@ from pathlib import Path
 
 import pytest
 
-from dockmagic_runtime.store.data_root import DEFAULT_ROOT, Area
+from dockmagic_runtime.store.data_root import DEFAULT_ROOT, DataRoot
 
 
 def test_the_default_area_has_the_plain_names() -> None:
-    area = Area.at(DEFAULT_ROOT)
+    area = DataRoot.at(DEFAULT_ROOT)
     assert (area.id, area.nft_table, area.cgroup_parent) == ("", "dockmagic", "dockmagic")
 
 
 def test_other_areas_never_meet(tmp_path: Path) -> None:
-    one, other = Area.at(tmp_path / "one"), Area.at(tmp_path / "other")
+    one, other = DataRoot.at(tmp_path / "one"), DataRoot.at(tmp_path / "other")
     for name in ("bridge", "nft_table", "cgroup_parent", "run"):
         assert getattr(one, name) != getattr(other, name)
-        assert getattr(one, name) != getattr(Area.at(DEFAULT_ROOT), name)
+        assert getattr(one, name) != getattr(DataRoot.at(DEFAULT_ROOT), name)
 
 
 def test_an_interface_name_fits_the_kernels_fifteen_characters(tmp_path: Path) -> None:
-    assert len(Area.at(tmp_path).bridge) <= 15
+    assert len(DataRoot.at(tmp_path).bridge) <= 15
 
 
 def test_the_environment_chooses_the_area(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKMAGIC_ROOT", str(tmp_path / "mine"))
-    assert Area.at().root == tmp_path / "mine"
+    assert DataRoot.at().root == tmp_path / "mine"
 
 
 def test_row16_nobody_else_can_walk_into_the_area(tmp_path: Path) -> None:
     """CVE-2021-41091: set-uid programs in layers must not be reachable by other users."""
-    area = Area.at(tmp_path / "area")
+    area = DataRoot.at(tmp_path / "area")
     area.prepare()
     assert os.stat(area.root).st_mode & 0o777 == 0o700
     os.rmdir(area.run)

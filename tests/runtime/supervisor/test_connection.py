@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from dockmagic_runtime.supervisor import protocol
-from dockmagic_runtime.supervisor.connection import OUTPUT_LIMIT, Client
+from dockmagic_runtime.supervisor.connection import OUTPUT_LIMIT, ClientConnection
 from dockmagic_runtime.supervisor.loop import Loop
 
 
@@ -22,17 +22,17 @@ class Host:
         self.is_gone = False
         self.caught_up_times = 0
         ours, self.peer = socket.socketpair()
-        self.client = Client(self.loop, ours, self)
+        self.client = ClientConnection(self.loop, ours, self)
 
-    def frame(self, client: Client, kind: int, payload: bytes) -> None:
+    def frame(self, client: ClientConnection, kind: int, payload: bytes) -> None:
         self.frames.append((kind, payload))
         self.loop.stop()
 
-    def gone(self, client: Client) -> None:
+    def gone(self, client: ClientConnection) -> None:
         self.is_gone = True
         self.loop.stop()
 
-    def caught_up(self, client: Client) -> None:
+    def caught_up(self, client: ClientConnection) -> None:
         self.caught_up_times += 1
         self.loop.stop()
 

@@ -14,10 +14,10 @@ from dnslib import DNSRecord
 
 from dockmagic_runtime.linux.syscalls import Kernel
 from dockmagic_runtime.network import endpoints
-from dockmagic_runtime.network.dns.operations import ServeNames
-from dockmagic_runtime.network.endpoints import Endpoint
+from dockmagic_runtime.network.dns.operations import ServeDns
+from dockmagic_runtime.network.endpoints import NetworkEndpoint
 from dockmagic_runtime.sandbox.operation import to_wire
-from dockmagic_runtime.supervisor.dns_process import PROCESS_NAME, Names
+from dockmagic_runtime.supervisor.dns_process import PROCESS_NAME, DnsProcess
 from dockmagic_runtime.supervisor.loop import Loop
 
 pytestmark = pytest.mark.root  # it enters a network namespace
@@ -38,9 +38,9 @@ class Watch:
         listener.setblocking(False)
         self.address = self.datagrams.getsockname()
         self.pidfd = os.pidfd_open(os.getpid())
-        wire = to_wire((ServeNames(container_id=ME, networks=str(networks)),))[0]
+        wire = to_wire((ServeDns(container_id=ME, networks=str(networks)),))[0]
         sockets = (os.dup(self.datagrams.fileno()), listener.detach())
-        self.names = Names(Kernel(), self.loop, wire, self.pidfd, sockets)
+        self.names = DnsProcess(Kernel(), self.loop, wire, self.pidfd, sockets)
 
     @property
     def children(self) -> list[int]:
@@ -72,7 +72,9 @@ def children() -> list[int]:
 
 @pytest.fixture
 def watch(tmp_path: Path) -> Iterator[Watch]:
-    endpoints.write(str(tmp_path), "n1", ME, Endpoint(name="me", ipv4="172.18.0.2", network="n"))
+    endpoints.write(
+        str(tmp_path), "n1", ME, NetworkEndpoint(name="me", ipv4="172.18.0.2", network="n")
+    )
     made = Watch(tmp_path)
     yield made
     if not made.is_closed:

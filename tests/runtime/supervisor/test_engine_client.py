@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dockmagic_runtime.errors import Conflict, StartFailed
-from dockmagic_runtime.supervisor.engine_client import Process
+from dockmagic_runtime.supervisor.engine_client import ContainerProcess
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def leaving(tmp_path: Path) -> Iterator[socket.socket]:
 def test_waiting_for_one_that_leaves_unheard_tells_that_it_was_lost(
     leaving: socket.socket, tmp_path: Path
 ) -> None:
-    with closing(Process.connect(str(tmp_path), "c")) as process:
+    with closing(ContainerProcess.connect(str(tmp_path), "c")) as process:
         leaving.close()
         assert process.wait() == 137
         assert process.was_lost
@@ -33,7 +33,7 @@ def test_waiting_for_one_that_leaves_unheard_tells_that_it_was_lost(
 def test_starting_in_one_that_leaves_unheard_is_a_failed_start(
     leaving: socket.socket, tmp_path: Path
 ) -> None:
-    process = Process.connect(str(tmp_path), "c")
+    process = ContainerProcess.connect(str(tmp_path), "c")
     leaving.close()
     with pytest.raises(StartFailed, match="ended before the container ran"):
         process.await_start()
@@ -41,11 +41,11 @@ def test_starting_in_one_that_leaves_unheard_is_a_failed_start(
 
 def test_one_that_has_left_is_a_conflict(tmp_path: Path) -> None:
     with pytest.raises(Conflict, match="is not running"):
-        Process.connect(str(tmp_path), "c")
+        ContainerProcess.connect(str(tmp_path), "c")
 
 
 @pytest.fixture
-def following(tmp_path: Path) -> Iterator[tuple[Process, socket.socket]]:
+def following(tmp_path: Path) -> Iterator[tuple[ContainerProcess, socket.socket]]:
     """A client whose supervisor was killed, and the next supervisor's socket."""
     for name in ("first", "next"):
         (tmp_path / name).mkdir()
@@ -54,15 +54,15 @@ def following(tmp_path: Path) -> Iterator[tuple[Process, socket.socket]]:
         first.listen()
         next_one.bind(str(tmp_path / "next" / "sock"))
         next_one.listen()
-        with closing(Process.connect(str(tmp_path / "first"), "c")) as process:
-            process.successor = lambda: Process.connect(str(tmp_path / "next"), "c")
+        with closing(ContainerProcess.connect(str(tmp_path / "first"), "c")) as process:
+            process.successor = lambda: ContainerProcess.connect(str(tmp_path / "next"), "c")
             first.close()
             yield process, next_one
 
 
 @pytest.mark.parametrize("seconds", [0, 0.01])
 def test_patience_is_the_same_with_the_next_supervisor(
-    following: tuple[Process, socket.socket], seconds: float
+    following: tuple[ContainerProcess, socket.socket], seconds: float
 ) -> None:
     process, _ = following
     with pytest.raises(TimeoutError):
@@ -70,13 +70,13 @@ def test_patience_is_the_same_with_the_next_supervisor(
 
 
 def test_who_detaches_while_the_next_one_is_sought_has_detached(
-    following: tuple[Process, socket.socket],
+    following: tuple[ContainerProcess, socket.socket],
 ) -> None:
     process, next_one = following
     seek = process.successor
     assert seek is not None
 
-    def seek_and_be_left() -> Process | None:
+    def seek_and_be_left() -> ContainerProcess | None:
         found = seek()
         process.detach()
         return found

@@ -9,7 +9,7 @@ from typing import NoReturn
 import pytest
 
 from dockmagic_runtime.cgroups import detect
-from dockmagic_runtime.sandbox.cgroup_operations import BORN_INSIDE, CreateCgroup, JoinCgroup
+from dockmagic_runtime.sandbox.cgroup_operations import CLONED_INTO_CGROUP, CreateCgroup, JoinCgroup
 from dockmagic_runtime.sandbox.operation import Context
 from dockmagic_runtime.supervisor.forks import fork
 from dockmagic_runtime.testing.fake_cgroups import OWN_PID, FakeCgroups
@@ -65,13 +65,13 @@ def test_inside_is_told_where_it_was_born() -> None:
 
 def test_version_2_alone_has_a_birthplace() -> None:
     group = detect(FakeCgroups.v2()).at("dockmagic", "abc")
-    assert group.birthplace == group.directories[0]
-    assert detect(FakeCgroups.v1(hybrid=True)).at("dockmagic", "abc").birthplace == ""
+    assert group.cgroup_path == group.directories[0]
+    assert detect(FakeCgroups.v1(hybrid=True)).at("dockmagic", "abc").cgroup_path == ""
 
 
 @pytest.mark.parametrize(("is_member", "pids"), [(True, ()), (False, (OWN_PID,))])
 def test_who_was_born_inside_does_not_join(is_member: bool, pids: tuple[int, ...]) -> None:
-    context = Context(linux=FakeCgroups.v2(), resources={BORN_INSIDE: is_member})
+    context = Context(linux=FakeCgroups.v2(), resources={CLONED_INTO_CGROUP: is_member})
     CreateCgroup("dockmagic", "abc").execute(context)
     JoinCgroup("dockmagic", "abc").execute(context)
     assert context.resources["cgroup"].pids() == pids

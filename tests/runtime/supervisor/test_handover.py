@@ -14,7 +14,7 @@ from dockmagic_runtime.supervisor import handover
 from dockmagic_runtime.supervisor.handover import Header
 
 
-def exchange(fds: dict[str, int], header: Header) -> handover.Delivered:
+def exchange(fds: dict[str, int], header: Header) -> handover.Handover:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
         handover.send(theirs, fds, header)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from dockmagic_runtime.errors import StartFailed
 from dockmagic_runtime.supervisor import health
-from dockmagic_runtime.supervisor.exec_session import Execution
+from dockmagic_runtime.supervisor.exec_session import ExecSession
 from dockmagic_runtime.supervisor.health import Check, Health, seconds
 from dockmagic_runtime.supervisor.loop import Loop
 from dockmagic_runtime.supervisor.program import Program
@@ -93,9 +93,9 @@ class Bench:
             age=self.age,
         )
 
-    def check_started(self, execution: Execution) -> None: ...
+    def check_started(self, execution: ExecSession) -> None: ...
 
-    def check_ended(self, execution: Execution, exit_code: int) -> None: ...
+    def check_ended(self, execution: ExecSession, exit_code: int) -> None: ...
 
     def health_changed(self, status: str) -> None:
         self.changes.append(status)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from dockmagic_runtime.supervisor.loop import Loop
-from dockmagic_runtime.supervisor.stdio import INPUT_LIMIT, Ends, Stdio
+from dockmagic_runtime.supervisor.stdio import INPUT_LIMIT, Stdio, StdioPipes
 
 
 class Bench:
@@ -16,7 +16,7 @@ class Bench:
 
     def __init__(self, *, open_stdin: bool = True) -> None:
         self.loop = Loop()
-        self.ends = Ends.open(terminal=False, open_stdin=open_stdin)
+        self.ends = StdioPipes.open(terminal=False, open_stdin=open_stdin)
         self.stdin, self.stdout, self.stderr = self.ends.child
         self.seen: list[tuple[str, bytes]] = []
         self.stdio = Stdio(self.loop, self.take, self.ends.outputs, self.ends.input, terminal=False)

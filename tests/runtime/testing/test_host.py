@@ -8,19 +8,19 @@ import pytest
 
 from dockmagic_runtime.linux import constants as c
 from dockmagic_runtime.linux.syscalls import Kernel
-from dockmagic_runtime.store.data_root import Area
+from dockmagic_runtime.store.data_root import DataRoot
 from dockmagic_runtime.testing.host import HostSnapshot, left_behind
 
 
-def _difference(area: Area, before: HostSnapshot) -> tuple[str, ...]:
+def _difference(area: DataRoot, before: HostSnapshot) -> tuple[str, ...]:
     return HostSnapshot.take(area).difference(before)
 
 
-def test_two_snapshots_of_an_idle_area_are_equal(area: Area) -> None:
+def test_two_snapshots_of_an_idle_area_are_equal(area: DataRoot) -> None:
     assert HostSnapshot.take(area) == HostSnapshot.take(area)
 
 
-def test_a_file_in_the_run_directory_is_seen(area: Area) -> None:
+def test_a_file_in_the_run_directory_is_seen(area: DataRoot) -> None:
     before = HostSnapshot.take(area)
     left = area.run / "launcher.sock"
     left.write_text("")
@@ -28,8 +28,8 @@ def test_a_file_in_the_run_directory_is_seen(area: Area) -> None:
     left.unlink()
 
 
-def test_the_run_directory_of_another_area_is_not_seen(area: Area, tmp_path: Path) -> None:
-    other = Area.at(tmp_path / "other")
+def test_the_run_directory_of_another_area_is_not_seen(area: DataRoot, tmp_path: Path) -> None:
+    other = DataRoot.at(tmp_path / "other")
     before = HostSnapshot.take(area)
     other.run.mkdir()
     (other.run / "launcher.sock").write_text("")
@@ -38,7 +38,7 @@ def test_the_run_directory_of_another_area_is_not_seen(area: Area, tmp_path: Pat
     other.run.rmdir()
 
 
-def test_a_process_that_holds_a_file_of_the_area_is_seen_until_it_ends(area: Area) -> None:
+def test_a_process_that_holds_a_file_of_the_area_is_seen_until_it_ends(area: DataRoot) -> None:
     before = HostSnapshot.take(area)
     with (area.scratch / "log").open("w") as log:
         child = subprocess.Popen(
@@ -51,7 +51,7 @@ def test_a_process_that_holds_a_file_of_the_area_is_seen_until_it_ends(area: Are
 
 
 @pytest.mark.root
-def test_a_mount_below_the_area_is_seen(area: Area) -> None:
+def test_a_mount_below_the_area_is_seen(area: DataRoot) -> None:
     kernel, target = Kernel(), str(area.layers)
     before = HostSnapshot.take(area)
     kernel.mount("tmpfs", target, "tmpfs", 0, "")
@@ -61,7 +61,7 @@ def test_a_mount_below_the_area_is_seen(area: Area) -> None:
 
 
 @pytest.mark.network
-def test_a_bridge_and_a_table_with_the_name_of_the_area_are_seen(area: Area) -> None:
+def test_a_bridge_and_a_table_with_the_name_of_the_area_are_seen(area: DataRoot) -> None:
     before = HostSnapshot.take(area)
     subprocess.run(["ip", "link", "add", area.bridge, "type", "bridge"], check=True)
     subprocess.run(["nft", "add", "table", "inet", area.nft_table], check=True)
@@ -72,7 +72,7 @@ def test_a_bridge_and_a_table_with_the_name_of_the_area_are_seen(area: Area) -> 
 
 
 @pytest.mark.network
-def test_many_tables_are_all_read(area: Area) -> None:
+def test_many_tables_are_all_read(area: DataRoot) -> None:
     names = [f"{area.nft_table}-{number}" for number in range(200)]
     script = "\n".join(f"add table inet {name}" for name in names)
     subprocess.run(["nft", "-f", "-"], input=script, text=True, check=True)
@@ -83,7 +83,7 @@ def test_many_tables_are_all_read(area: Area) -> None:
 
 
 @pytest.mark.root
-def test_a_cgroup_with_the_name_of_the_area_is_seen(area: Area) -> None:
+def test_a_cgroup_with_the_name_of_the_area_is_seen(area: DataRoot) -> None:
     before = HostSnapshot.take(area)
     parents = [Path("/sys/fs/cgroup/pids"), Path("/sys/fs/cgroup")]
     ours = next(p for p in parents if (p / "cgroup.procs").exists()) / area.cgroup_parent

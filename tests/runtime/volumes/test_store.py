@@ -12,25 +12,25 @@ from pathlib import Path
 import pytest
 
 from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound, Unsupported
-from dockmagic_runtime.store.data_root import Area
+from dockmagic_runtime.store.data_root import DataRoot
 from dockmagic_runtime.store.database import Database
 from dockmagic_runtime.volumes.store import VolumeStore
 from dockmagic_runtime.volumes.unused import remove_unused
 
 
 @pytest.fixture
-def database(area: Area) -> Iterator[Database]:
+def database(area: DataRoot) -> Iterator[Database]:
     database = Database(area.database)
     yield database
     database.close()
 
 
 @pytest.fixture
-def volumes(area: Area, database: Database) -> VolumeStore:
+def volumes(area: DataRoot, database: Database) -> VolumeStore:
     return VolumeStore(area, database)
 
 
-def add_container(area: Area, database: Database, container_id: str, *names: str) -> None:
+def add_container(area: DataRoot, database: Database, container_id: str, *names: str) -> None:
     mounts = [{"kind": "volume", "target": f"/{name}", "source": name} for name in names]
     mounts.append({"kind": "bind", "target": "/b", "source": "bound"})
     area.container(container_id).mkdir()
@@ -41,7 +41,7 @@ def add_container(area: Area, database: Database, container_id: str, *names: str
         )
 
 
-def test_a_volume_is_a_directory_with_a_description(area: Area, volumes: VolumeStore) -> None:
+def test_a_volume_is_a_directory_with_a_description(area: DataRoot, volumes: VolumeStore) -> None:
     made = volumes.create("data", labels={"a": "b"})
     assert made.mountpoint == str(area.volumes / "data" / "_data")
     assert volumes.get("data") == made
@@ -65,7 +65,7 @@ def test_without_a_name_it_is_anonymous(volumes: VolumeStore) -> None:
 
 
 def test_volumes_of_an_area_without_descriptions_are_found(
-    area: Area, volumes: VolumeStore
+    area: DataRoot, volumes: VolumeStore
 ) -> None:
     for name in ("named", "0" * 64):
         (area.volumes / name / "_data").mkdir(parents=True)
@@ -116,7 +116,7 @@ def test_another_driver_is_not_found(volumes: VolumeStore) -> None:
     )
 
 
-def test_filters(area: Area, database: Database, volumes: VolumeStore) -> None:
+def test_filters(area: DataRoot, database: Database, volumes: VolumeStore) -> None:
     volumes.create("web-data", labels={"tier": "web"})
     volumes.create("db-data", labels={"tier": "db", "keep": ""})
     volumes.create("other")
@@ -162,7 +162,7 @@ def test_inspect_is_dockers(volumes: VolumeStore) -> None:
     assert raised.value.hint == "did you mean data?"
 
 
-def test_rm(area: Area, database: Database, volumes: VolumeStore) -> None:
+def test_rm(area: DataRoot, database: Database, volumes: VolumeStore) -> None:
     volumes.create("used")
     for container_id in ("a" * 64, "b" * 64):
         add_container(area, database, container_id, "used")
@@ -178,7 +178,7 @@ def test_rm(area: Area, database: Database, volumes: VolumeStore) -> None:
     assert os.listdir(area.volumes) == os.listdir(area.scratch) == []
 
 
-def test_prune(area: Area, database: Database, volumes: VolumeStore) -> None:
+def test_prune(area: DataRoot, database: Database, volumes: VolumeStore) -> None:
     anonymous, used = volumes.create(labels={"a": "1"}), volumes.create()
     volumes.create("named", labels={"a": "1"})
     volumes.create("kept", labels={"keep": ""})
@@ -203,7 +203,7 @@ def test_size_counts_each_file_once(volumes: VolumeStore) -> None:
 
 
 def test_unused_volumes_go_and_used_ones_stay(
-    area: Area, database: Database, volumes: VolumeStore
+    area: DataRoot, database: Database, volumes: VolumeStore
 ) -> None:
     names = [volumes.create().name for _ in range(3)]
     add_container(area, database, "a" * 64, *names[:2])
@@ -212,7 +212,7 @@ def test_unused_volumes_go_and_used_ones_stay(
     assert [one.name for one in volumes.find()] == [names[1]]
 
 
-def test_a_volume_that_somebody_holds_is_not_removed(area: Area, volumes: VolumeStore) -> None:
+def test_a_volume_that_somebody_holds_is_not_removed(area: DataRoot, volumes: VolumeStore) -> None:
     with ExitStack() as held:
         first, second = (volumes.obtain(held, "data") for _ in range(2))
         anonymous = volumes.obtain(held)
@@ -226,7 +226,7 @@ def test_a_volume_that_somebody_holds_is_not_removed(area: Area, volumes: Volume
 
 
 def test_threads_that_make_the_same_volumes_all_get_the_same(
-    area: Area, volumes: VolumeStore
+    area: DataRoot, volumes: VolumeStore
 ) -> None:
     found: list[tuple[str, float]] = []
 

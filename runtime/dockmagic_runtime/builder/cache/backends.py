@@ -28,7 +28,7 @@ from dockmagic_runtime.registry.upload import RegistryWriter
 _LAYOUT_VERSION: Final = b'{"imageLayoutVersion":"1.0.0"}'
 
 
-class CachePlace(Protocol):
+class CacheBackend(Protocol):
     """One of the two. A context manager; `where` is for messages."""
 
     where: str

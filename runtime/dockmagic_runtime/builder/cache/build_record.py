@@ -1,4 +1,4 @@
-"""`Recorder`: what a build's steps came to, kept with the image for `explain`."""
+"""`BuildRecorder`: what a build's steps came to, kept with the image for `explain`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def _kind(step: Step) -> str:
     return _KINDS.get(type(step), "config")
 
 
-class Recorder:
+class BuildRecorder:
     """Listens to one build."""
 
     def __init__(self, plan: Plan, request: BuildRequest) -> None:

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from dockmagic_runtime.builder.cache.backends import CachePlace
+from dockmagic_runtime.builder.cache.backends import CacheBackend
 from dockmagic_runtime.builder.cache.document import CONFIG_TYPE, CacheRecord, encode
 from dockmagic_runtime.builder.cache.store import Result, StepResult
-from dockmagic_runtime.builder.stage_state import Tip
+from dockmagic_runtime.builder.stage_state import StageState
 from dockmagic_runtime.distribution import layout
 from dockmagic_runtime.distribution.compressed import compressed_blob, kept_blob
 from dockmagic_runtime.images.blobs import BlobStore
@@ -23,13 +23,13 @@ _CREATED: Final = "buildkit/createdat"
 _DIFF_ID: Final = "containerd.io/uncompressed"
 
 
-def of_target(results: Iterable[StepResult], tip: Tip) -> tuple[StepResult, ...]:
+def of_target(results: Iterable[StepResult], tip: StageState) -> tuple[StepResult, ...]:
     """`mode=min`: those that the image itself is made of."""
     chains = {"", *tip.chain_ids}
     return tuple(one for one in results if {one.result.chain_id, one.below} <= chains)
 
 
-def inline(results: Sequence[StepResult], tip: Tip) -> str:
+def inline(results: Sequence[StepResult], tip: StageState) -> str:
     """The cache as an image's config carries it: its layers are the image's own."""
     places = {chain: place for place, chain in enumerate(tip.chain_ids)}
     records = [_record(one, places) for one in of_target(results, tip)]
@@ -55,7 +55,7 @@ class Exporter:
         self._layers = layers
         self._blobs = blobs
 
-    def export(self, results: Sequence[StepResult], place: CachePlace) -> Iterator[PullStatus]:
+    def export(self, results: Sequence[StepResult], place: CacheBackend) -> Iterator[PullStatus]:
         """Raises RemoteFailed, InvalidInput."""
         yield PullStatus(status=f"exporting cache to {place.where}")
         layers = {one.result.chain_id: one for one in results if one.result.chain_id}
@@ -71,7 +71,7 @@ class Exporter:
         config = encode([_record(one, places) for one in results], blobs)
         self._put_manifest(config, descriptors, place)
 
-    def _put_layer(self, chain_id: str, result: Result, place: CachePlace) -> Descriptor:
+    def _put_layer(self, chain_id: str, result: Result, place: CacheBackend) -> Descriptor:
         found = kept_blob(self._layers, self._blobs, chain_id)
         found = found or compressed_blob(self._layers, self._blobs, chain_id)
         with Path(self._blobs.path(found.digest)).open("rb") as blob:
@@ -85,7 +85,7 @@ class Exporter:
         )
 
     @staticmethod
-    def _put_manifest(config: bytes, layers: Sequence[Descriptor], place: CachePlace) -> None:
+    def _put_manifest(config: bytes, layers: Sequence[Descriptor], place: CacheBackend) -> None:
         about = layout.Content.of(config, CONFIG_TYPE)
         descriptor = Descriptor(media_type=about.media_type, digest=about.digest, size=about.size)
         place.put_blob(descriptor, io.BytesIO(config))

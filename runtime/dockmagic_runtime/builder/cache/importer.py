@@ -14,7 +14,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from dockmagic_runtime.builder.cache.backends import CachePlace
+from dockmagic_runtime.builder.cache.backends import CacheBackend
 from dockmagic_runtime.builder.cache.document import (
     CONFIG_TYPE,
     INLINE_FIELD,
@@ -24,7 +24,7 @@ from dockmagic_runtime.builder.cache.document import (
 )
 from dockmagic_runtime.builder.cache.store import Result
 from dockmagic_runtime.builder.interfaces import Layers
-from dockmagic_runtime.builder.stage_state import Tip
+from dockmagic_runtime.builder.stage_state import StageState
 from dockmagic_runtime.errors import DockmagicError, NotFound, RemoteFailed
 from dockmagic_runtime.images.limits import Limits
 from dockmagic_runtime.model.progress import PullStatus
@@ -40,7 +40,7 @@ from dockmagic_runtime.registry.manifest import (
 
 @dataclass(frozen=True, slots=True)
 class _Imported:
-    place: CachePlace
+    place: CacheBackend
     records: dict[str, CacheRecord]
     layers: tuple[Descriptor, ...]
 
@@ -59,7 +59,7 @@ class ImportedCaches:
         for one in self._found:
             one.place.close()
 
-    def load(self, places: Sequence[CachePlace]) -> Iterator[PullStatus]:
+    def load(self, places: Sequence[CacheBackend]) -> Iterator[PullStatus]:
         """Ask the places. One that has nothing is told, and no error: the build goes on."""
         for place in places:
             told = f"importing cache manifest from {place.where}"
@@ -72,7 +72,7 @@ class ImportedCaches:
                 self._found.append(found)
                 yield PullStatus(status=told)
 
-    def find(self, key: str, tip: Tip) -> tuple[Result | None, str]:
+    def find(self, key: str, tip: StageState) -> tuple[Result | None, str]:
         """The result under the key, its layer brought here; or None, and why if it was there."""
         reason = ""
         for one in self._found:
@@ -85,7 +85,7 @@ class ImportedCaches:
                 reason = f"what {one.place.where} has of it cannot be used: {error.message}"
         return None, reason
 
-    def _brought(self, found: _Imported, record: CacheRecord, tip: Tip) -> str:
+    def _brought(self, found: _Imported, record: CacheRecord, tip: StageState) -> str:
         if record.layer is None:
             return ""
         chain_id, parent = tip.chain_id_with(record.diff_id), tip.top
@@ -98,7 +98,7 @@ class ImportedCaches:
         return chain_id
 
 
-def _read(place: CachePlace) -> _Imported:
+def _read(place: CacheBackend) -> _Imported:
     manifest = place.manifest()
     if manifest.is_index and not any(_is_cache(one) for one in manifest.manifests or ()):
         chosen = resolve_platform(manifest, Platform.host())
@@ -121,7 +121,7 @@ def _is_cache(descriptor: Descriptor) -> bool:
     return descriptor.media_type == CONFIG_TYPE
 
 
-def _document(place: CachePlace, descriptor: Descriptor) -> bytes:
+def _document(place: CacheBackend, descriptor: Descriptor) -> bytes:
     if descriptor.size > MANIFEST_LIMIT:
         raise RemoteFailed(f"the document of the cache has {descriptor.size} bytes")
     with place.opened(descriptor) as reader:

@@ -15,7 +15,7 @@ from typing import Any, Final
 from dockmagic_runtime.builder.cache.store import BuildCache, files_key, series_key, what_changed
 from dockmagic_runtime.builder.context.source_hash import Contents
 from dockmagic_runtime.builder.plan.steps import BaseStep, Plan, RunStep, Step, TransferStep
-from dockmagic_runtime.builder.stage_state import Tip
+from dockmagic_runtime.builder.stage_state import StageState
 from dockmagic_runtime.dockerfile.instructions import Run
 from dockmagic_runtime.model.progress import BuildRequest
 
@@ -32,7 +32,7 @@ def series_of(request: BuildRequest) -> str:
     return series_key(request.context or "", request.file_name, request.target, tag)
 
 
-class Reasons:
+class CacheMissExplainer:
     """Of one build. Stages may ask side by side."""
 
     def __init__(self, cache: BuildCache, plan: Plan, series: str) -> None:
@@ -48,7 +48,7 @@ class Reasons:
         with self._lock:
             self._noted[step.number] = (below, contents)
 
-    def why(self, step: Step, tip: Tip, contents: Contents) -> str:
+    def why(self, step: Step, tip: StageState, contents: Contents) -> str:
         """The reason for a step that has no result, in a few words."""
         if contents.files:
             known = self._cache.facts(files_key(tip.key, step.identity))

@@ -10,20 +10,20 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
 from dockmagic_runtime.builder.cache.store import StepResult
-from dockmagic_runtime.builder.stage_state import Tip
+from dockmagic_runtime.builder.stage_state import StageState
 from dockmagic_runtime.errors import DockmagicError
 from dockmagic_runtime.images.blobs import BlobStore
 from dockmagic_runtime.images.layers import LayerStore
 from dockmagic_runtime.model.progress import BuildCachePlace, BuildEvent, BuildRequest, PullStatus
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.builder.cache.backends import CachePlace
+    from dockmagic_runtime.builder.cache.backends import CacheBackend
     from dockmagic_runtime.builder.cache.importer import ImportedCaches
 
 _INLINE_ARGUMENT: Final = "BUILDKIT_INLINE_CACHE"
 
 
-class Exchange:
+class RemoteCache:
     """Of one area."""
 
     def __init__(self, layers: LayerStore, blobs: BlobStore) -> None:
@@ -48,7 +48,7 @@ class Exchange:
         return caches
 
     def exported(
-        self, request: BuildRequest, results: Sequence[StepResult], tip: Tip
+        self, request: BuildRequest, results: Sequence[StepResult], tip: StageState
     ) -> Iterator[PullStatus]:
         """Give the results to those whom the request names. Raises RemoteFailed, InvalidInput."""
         for one in request.cache_to:
@@ -56,7 +56,7 @@ class Exchange:
                 yield from self._exported(one, results, tip)
 
     def _exported(
-        self, target: BuildCachePlace, results: Sequence[StepResult], tip: Tip
+        self, target: BuildCachePlace, results: Sequence[StepResult], tip: StageState
     ) -> Iterator[PullStatus]:
         from dockmagic_runtime.builder.cache.exporter import Exporter, of_target
 
@@ -72,7 +72,9 @@ class Exchange:
             place.close()
 
     @staticmethod
-    def inline(request: BuildRequest, results: Sequence[StepResult], tip: Tip) -> dict[str, str]:
+    def inline(
+        request: BuildRequest, results: Sequence[StepResult], tip: StageState
+    ) -> dict[str, str]:
         """What the image's config is to carry of its cache: a field, or none."""
         asked = any(one.kind == "inline" for one in request.cache_to)
         if not asked and request.build_args.get(_INLINE_ARGUMENT, "") not in ("1", "true"):
@@ -83,7 +85,7 @@ class Exchange:
         return {INLINE_FIELD: inline(results, tip)}
 
 
-def _place(wanted: BuildCachePlace) -> CachePlace:
+def _place(wanted: BuildCachePlace) -> CacheBackend:
     from dockmagic_runtime.builder.cache.backends import LocalPlace, RegistryPlace
 
     if wanted.kind == "local":

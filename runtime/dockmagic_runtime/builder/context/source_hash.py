@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from dockmagic_runtime.builder.cache.store import BuildCache, tree_key
 from dockmagic_runtime.builder.context.sources import Sources
 from dockmagic_runtime.builder.context.tree import SourceTree
-from dockmagic_runtime.builder.plan.source_stage import Origin
+from dockmagic_runtime.builder.plan.source_stage import SourceStage
 from dockmagic_runtime.dockerfile.gopattern import IgnoreRules
 
 
@@ -27,7 +27,7 @@ class Digester:
     sources: Sources
     cache: BuildCache
 
-    def tree(self, origin: Origin, layers: Sequence[str]) -> SourceTree:
+    def tree(self, origin: SourceStage, layers: Sequence[str]) -> SourceTree:
         """`layers` are the chain ids of the origin, bottom first, unless it is a context."""
         if origin.is_context:
             return self.sources.context(origin.context)
@@ -35,7 +35,7 @@ class Digester:
 
     def contents(
         self,
-        origin: Origin,
+        origin: SourceStage,
         layers: Sequence[str],
         patterns: Sequence[str],
         excludes: Sequence[str] = (),
@@ -57,7 +57,7 @@ class Digester:
 
     def _read(
         self,
-        origin: Origin,
+        origin: SourceStage,
         layers: Sequence[str],
         patterns: Sequence[str],
         excludes: Sequence[str],

@@ -1,7 +1,7 @@
-"""Running a plan: each step from the cache if that knows it, else done and put there.
+"""Executes a plan: each step comes from the cache, or is executed and stored there.
 
-A stage's `Tip` is what it has come to: layers, history, the key of all of it. Once a step of a
-stage had to be done, the ones after it are done as well: their layers would stand on others.
+A `StageState` holds what a stage has reached: layers, history and cache key. After the first step
+of a stage that misses the cache, all later ones are executed: their layers stand on others.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-from dockmagic_runtime.builder.cache.miss import Reasons
+from dockmagic_runtime.builder.cache.miss import CacheMissExplainer
 from dockmagic_runtime.builder.cache.store import (
     BuildCache,
     Result,
@@ -24,11 +24,11 @@ from dockmagic_runtime.builder.cache.store import (
 from dockmagic_runtime.builder.context.source_hash import Contents
 from dockmagic_runtime.builder.execute.copying import Copier
 from dockmagic_runtime.builder.execute.parallel import Claims, Stages, Work, side_by_side
-from dockmagic_runtime.builder.execute.step_executor import Performer
-from dockmagic_runtime.builder.plan.source_stage import Origin
+from dockmagic_runtime.builder.execute.step_executor import StepExecutor
+from dockmagic_runtime.builder.plan.source_stage import SourceStage
 from dockmagic_runtime.builder.plan.steps import BaseStep, Plan, RunStep, Step, TransferStep
 from dockmagic_runtime.builder.run_mounts.prepare import Mounter
-from dockmagic_runtime.builder.stage_state import Tip
+from dockmagic_runtime.builder.stage_state import StageState
 from dockmagic_runtime.errors import DockmagicError
 from dockmagic_runtime.model.progress import BuildEvent, StepDone, StepStarted
 
@@ -37,17 +37,17 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Execution:
+class BuildRun:
     """One plan being run. `tips` has the result of each stage that was reached."""
 
     plan: Plan
     cache: BuildCache
     copier: Copier
     mounter: Mounter
-    performer: Performer
-    reasons: Reasons
+    performer: StepExecutor
+    reasons: CacheMissExplainer
     imported: ImportedCaches | None = None
-    tips: dict[int, Tip] = field(default_factory=dict)
+    tips: dict[int, StageState] = field(default_factory=dict)
     done: dict[int, StepResult] = field(default_factory=dict)  # by step
     claims: Claims = field(init=False)
 
@@ -89,7 +89,7 @@ class Execution:
         return StepDone(number=step.number, cached=_was_there(step), seconds=seconds)
 
     @property
-    def result(self) -> Tip:
+    def result(self) -> StageState:
         return self.tips[self.plan.target]
 
     @property
@@ -97,13 +97,13 @@ class Execution:
         """What the steps came to, in the order of the plan."""
         return tuple(self.done[number] for number in sorted(self.done))
 
-    def _begin(self, step: BaseStep) -> Tip:
+    def _begin(self, step: BaseStep) -> StageState:
         if step.from_stage is not None:
             return self.tips[step.from_stage].copy()
         if step.base is None:
-            return Tip(base_key("scratch", self.performer.epoch))
+            return StageState(base_key("scratch", self.performer.epoch))
         document = step.base.config
-        return Tip(
+        return StageState(
             base_key(step.base.image_id, self.performer.epoch),
             chain_ids=step.base.chain_ids,
             diff_ids=tuple(document.get("rootfs", {}).get("diff_ids") or ()),
@@ -145,12 +145,12 @@ class Execution:
             return self.mounter.contents(step, self._layers_of)
         return Contents()
 
-    def _layers_of(self, origin: Origin) -> tuple[str, ...]:
+    def _layers_of(self, origin: SourceStage) -> tuple[str, ...]:
         """The layers of a stage or an image, bottom first."""
         return origin.layers if origin.stage is None else self.tips[origin.stage].chain_ids
 
     def _look_up(
-        self, step: Step, tip: Tip, key: str, contents: Contents
+        self, step: Step, tip: StageState, key: str, contents: Contents
     ) -> tuple[Result | None, str]:
         """The result in the cache, or None and why there is none that can be used."""
         if step.stage in self.plan.uncached:
@@ -168,7 +168,9 @@ class Execution:
             return result, ""
         return None, unusable or reason or self.reasons.why(step, tip, contents)
 
-    def _keep(self, step: Step, tip: Tip, key: str, result: Result, contents: Contents) -> None:
+    def _keep(
+        self, step: Step, tip: StageState, key: str, result: Result, contents: Contents
+    ) -> None:
         self.cache.add(key, result)
         if contents.files:
             self.cache.add_files(files_key(tip.key, step.identity), contents.files)

@@ -19,7 +19,7 @@ from dockmagic_runtime.builder.interfaces import Layers, StepProcess, StepRunner
 from dockmagic_runtime.builder.plan.source_date_epoch import clamp
 from dockmagic_runtime.builder.plan.steps import RunStep, Step, TransferStep, WorkdirStep
 from dockmagic_runtime.builder.run_mounts.prepare import LayersOf, Mounted, Mounter
-from dockmagic_runtime.builder.stage_state import Tip
+from dockmagic_runtime.builder.stage_state import StageState
 from dockmagic_runtime.errors import EngineBug, InvalidInput, ProcessFailed, StartFailed
 from dockmagic_runtime.linux.root import Root
 from dockmagic_runtime.model.progress import BuildEvent, BuildRequest, StepOutput
@@ -32,7 +32,7 @@ _MEANINGS: Final = {
 
 
 @dataclass(slots=True)
-class Performer:
+class StepExecutor:
     """The hands of one build."""
 
     request: BuildRequest
@@ -47,7 +47,7 @@ class Performer:
     cancellation: Cancellation = field(default_factory=Cancellation)
 
     def perform(
-        self, step: Step, tip: Tip, layers_of: LayersOf
+        self, step: Step, tip: StageState, layers_of: LayersOf
     ) -> Generator[BuildEvent, None, Result]:
         """Do it; yields its output, returns what it came to."""
         match step:
@@ -62,10 +62,10 @@ class Performer:
     def _now(self) -> str:
         return timestamp(time.time_ns() if self.epoch is None else self.epoch * 1_000_000_000)
 
-    def _top(self, tip: Tip) -> str:
+    def _top(self, tip: StageState) -> str:
         return self.layers.path(tip.chain_ids[-1]) if tip.chain_ids else ""
 
-    def _adopt(self, directories: OverlayDirectories, tip: Tip) -> Result:
+    def _adopt(self, directories: OverlayDirectories, tip: StageState) -> Result:
         if self.epoch is not None:
             clamp(directories.upper, self.epoch)
         record = self.layers.adopt(directories.upper, tip.chain_ids[-1] if tip.chain_ids else "")
@@ -78,12 +78,12 @@ class Performer:
             size=record.size,
         )
 
-    def _copy(self, step: TransferStep, tip: Tip, origin: tuple[str, ...]) -> Result:
+    def _copy(self, step: TransferStep, tip: StageState, origin: tuple[str, ...]) -> Result:
         with self.scratch.overlay(self._top(tip)) as directories:
             self.copier.copy(step, origin, tip.chain_ids, directories)
             return self._adopt(directories, tip)
 
-    def _make_workdir(self, step: WorkdirStep, tip: Tip) -> Result:
+    def _make_workdir(self, step: WorkdirStep, tip: StageState) -> Result:
         """A directory that is there already makes no layer."""
         with self.scratch.overlay(self._top(tip)) as directories:
             with self.sources.writable(tip.chain_ids, directories) as root:
@@ -98,7 +98,7 @@ class Performer:
             return self._adopt(directories, tip)
 
     def _run(
-        self, step: RunStep, tip: Tip, layers_of: LayersOf
+        self, step: RunStep, tip: StageState, layers_of: LayersOf
     ) -> Generator[BuildEvent, None, Result]:
         if not tip.chain_ids:
             raise InvalidInput(
@@ -123,7 +123,7 @@ class Performer:
                 )
             return self._adopt(directories, tip)
 
-    def _keep_failed(self, step: RunStep, tip: Tip, directories: OverlayDirectories) -> None:
+    def _keep_failed(self, step: RunStep, tip: StageState, directories: OverlayDirectories) -> None:
         """The files as they were, with a shell in the place of the command."""
         result = self._adopt(directories, tip)
         config = step.config.with_values(
@@ -137,7 +137,7 @@ class Performer:
         self.cache.add_failed(result.chain_id, document, after.chain_ids)
 
     def _process(
-        self, step: RunStep, tip: Tip, directories: OverlayDirectories, mounted: Mounted
+        self, step: RunStep, tip: StageState, directories: OverlayDirectories, mounted: Mounted
     ) -> StepProcess:
         request = self.request
         env = dict(one.partition("=")[::2] for one in (*step.env, *mounted.env))
@@ -161,7 +161,7 @@ class Performer:
         )
 
     def _run_process(
-        self, step: RunStep, tip: Tip, directories: OverlayDirectories, mounted: Mounted
+        self, step: RunStep, tip: StageState, directories: OverlayDirectories, mounted: Mounted
     ) -> Generator[BuildEvent, None, int]:
         output = self.runner.run(self._process(step, tip, directories, mounted))
         try:

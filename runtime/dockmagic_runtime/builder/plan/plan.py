@@ -27,7 +27,7 @@ from dockmagic_runtime.builder.plan.chmod import Mode
 from dockmagic_runtime.builder.plan.scope import Scope, Variables
 from dockmagic_runtime.builder.plan.source_date_epoch import ARGUMENT as EPOCH
 from dockmagic_runtime.builder.plan.source_date_epoch import epoch_of
-from dockmagic_runtime.builder.plan.source_stage import Origin
+from dockmagic_runtime.builder.plan.source_stage import SourceStage
 from dockmagic_runtime.builder.plan.stages import Stages, located, needed_images
 from dockmagic_runtime.builder.plan.steps import (
     Base,
@@ -247,7 +247,7 @@ class _StageMaker:
             for position, mount in enumerate(run.mounts)
         )
 
-    def _named_origin(self, name: str, instruction: i.Instruction) -> Origin:
+    def _named_origin(self, name: str, instruction: i.Instruction) -> SourceStage:
         origin = self._stages.named_origin(self._stage, name, instruction.position)
         if not origin.image or origin.image.lower() == s.SCRATCH:
             return origin
@@ -316,11 +316,11 @@ class _StageMaker:
             parents=isinstance(transfer, i.Copy) and transfer.parents,
         )
 
-    def _origin(self, transfer: i.Copy | i.Add) -> Origin:
+    def _origin(self, transfer: i.Copy | i.Add) -> SourceStage:
         return (
             self._named_origin(transfer.from_, transfer)
             if isinstance(transfer, i.Copy)
-            else Origin()
+            else SourceStage()
         )
 
     def _refuse_transfer_flags(self, transfer: i.Copy | i.Add) -> None:

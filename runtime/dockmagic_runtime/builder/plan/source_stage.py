@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class SourceStage:
     """An earlier stage, an image, or a build context: the main one ("") or one with a name.
 
     `layers` are the image's, bottom first; they are known when the plan is made.

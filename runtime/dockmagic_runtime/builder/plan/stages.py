@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from dockmagic_runtime.builder.plan.scope import Scope, Variables
-from dockmagic_runtime.builder.plan.source_stage import Origin
+from dockmagic_runtime.builder.plan.source_stage import SourceStage
 from dockmagic_runtime.builder.plan.steps import Base
 from dockmagic_runtime.dockerfile import Dockerfile, DockerfileError, Stage, parse_trigger
 from dockmagic_runtime.dockerfile import instructions as i
@@ -90,7 +90,7 @@ class Stages:
             found = list(config.get("OnBuild") or ())
         return tuple(parse_trigger(one, position) for one in found)
 
-    def origin(self, stage: Stage) -> Origin:
+    def origin(self, stage: Stage) -> SourceStage:
         """What FROM names: an earlier stage goes before an image of the same name."""
         image = self.bases[stage.index].image
         given = self._given(image)
@@ -102,13 +102,13 @@ class Stages:
                 )
             return given
         named = self._by_name(image, before=stage.index)
-        return Origin(image=image) if named is None else Origin(stage=named)
+        return SourceStage(image=image) if named is None else SourceStage(stage=named)
 
-    def named_origin(self, stage: Stage, name: str, position: i.Position) -> Origin:
+    def named_origin(self, stage: Stage, name: str, position: i.Position) -> SourceStage:
         """What `--from=` names in a COPY or a mount; "" is the build context. Any stage of the
         file will do, as with BuildKit, as long as none waits for itself."""
         if not name:
-            return Origin()
+            return SourceStage()
         if "$" in name:
             reason = "variable expansion is not supported for --from, define a new stage instead"
             raise self.dockerfile.error(position, reason)
@@ -117,19 +117,19 @@ class Stages:
             return given
         named = self._by_name(name, before=len(self.dockerfile.stages))
         if named is not None:
-            return Origin(stage=named)
+            return SourceStage(stage=named)
         if name.isascii() and name.isdigit():
-            return Origin(stage=self._by_number(name, position))
-        return Origin(image=name)
+            return SourceStage(stage=self._by_number(name, position))
+        return SourceStage(image=name)
 
-    def _given(self, name: str) -> Origin | None:
+    def _given(self, name: str) -> SourceStage | None:
         """What `--build-context NAME=…` puts in the place of a stage or an image."""
         contexts = self.request.build_contexts
         found = name if name in contexts else name.lower() if name.lower() in contexts else ""
         if not found:
             return None
         image = contexts[found].removeprefix(_IMAGE_CONTEXT)
-        return Origin(context=found) if image == contexts[found] else Origin(image=image)
+        return SourceStage(context=found) if image == contexts[found] else SourceStage(image=image)
 
     def _by_name(self, name: str, *, before: int) -> int | None:
         wanted = name.lower()
@@ -195,7 +195,7 @@ class Stages:
         reason = f"circular dependency detected on stage: {names[0]} ({chain})"
         return self.dockerfile.error(self.dockerfile.stages[first].base.position, reason)
 
-    def _origins(self, stage: Stage) -> Iterable[tuple[Origin, i.Instruction]]:
+    def _origins(self, stage: Stage) -> Iterable[tuple[SourceStage, i.Instruction]]:
         yield self.origin(stage), stage.base
         for instruction in (*self.triggers(stage), *stage.instructions):
             for name in _names_after_from(instruction):

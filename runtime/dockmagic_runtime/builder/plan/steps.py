@@ -8,7 +8,7 @@ from typing import Any
 
 from dockmagic_runtime.builder.plan.chmod import Mode
 from dockmagic_runtime.builder.plan.config import StageConfig
-from dockmagic_runtime.builder.plan.source_stage import Origin
+from dockmagic_runtime.builder.plan.source_stage import SourceStage
 from dockmagic_runtime.dockerfile import Dockerfile
 from dockmagic_runtime.dockerfile.instructions import Instruction, Run
 from dockmagic_runtime.model.progress import BuildWarning
@@ -110,7 +110,7 @@ class StepMount:
     kind: str  # "bind" | "cache" | "tmpfs" | "secret" | "ssh"
     target: str
     source: str = "/"
-    origin: Origin | None = None  # of a cache: what a new one begins with
+    origin: SourceStage | None = None  # of a cache: what a new one begins with
     read_only: bool = False
     id: str = ""
     sharing: str = "shared"
@@ -202,7 +202,7 @@ class TransferStep(Step):
     into: bool
     documents: tuple[tuple[str, str], ...] = ()
     remotes: tuple[Remote, ...] = ()
-    origin: Origin = field(default_factory=Origin)
+    origin: SourceStage = field(default_factory=SourceStage)
     chown: str = ""
     mode: Mode | None = None
     excludes: tuple[str, ...] = ()

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Final
 
 from dockmagic_runtime.builder.plan.config import StageConfig
-from dockmagic_runtime.builder.plan.source_stage import Origin
+from dockmagic_runtime.builder.plan.source_stage import SourceStage
 from dockmagic_runtime.builder.plan.steps import StepMount
 from dockmagic_runtime.dockerfile.instructions import RunMount
 from dockmagic_runtime.errors import InvalidInput
@@ -40,7 +40,7 @@ def step_mount(
     mount: RunMount,
     config: StageConfig,
     expand: Callable[[str], str],
-    origin_of: Callable[[str], Origin],
+    origin_of: Callable[[str], SourceStage],
     *,
     number: int,
 ) -> StepMount:
@@ -69,7 +69,7 @@ class _Reader:
         self._words = words
         self._config = config
 
-    def bind(self, origin_of: Callable[[str], Origin]) -> StepMount:
+    def bind(self, origin_of: Callable[[str], SourceStage]) -> StepMount:
         return StepMount(
             kind=self._kind,
             target=self._target(),
@@ -78,7 +78,7 @@ class _Reader:
             read_only=self._read_only(default=True),
         )
 
-    def cache(self, origin_of: Callable[[str], Origin]) -> StepMount:
+    def cache(self, origin_of: Callable[[str], SourceStage]) -> StepMount:
         target = self._target()
         sharing = self._words.get("sharing", "shared")
         if sharing not in _SHARING:

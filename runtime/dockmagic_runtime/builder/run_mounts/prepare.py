@@ -17,7 +17,7 @@ from dockmagic_runtime.builder.context.source_hash import Contents, Digester
 from dockmagic_runtime.builder.context.tree import Source, SourceTree
 from dockmagic_runtime.builder.execute.copying import told
 from dockmagic_runtime.builder.execute.transfer import Transfer
-from dockmagic_runtime.builder.plan.source_stage import Origin
+from dockmagic_runtime.builder.plan.source_stage import SourceStage
 from dockmagic_runtime.builder.plan.steps import RunStep, StepMount
 from dockmagic_runtime.builder.run_mounts import mountpoints
 from dockmagic_runtime.builder.run_mounts.cache_mounts import CacheMounts, HeldCache, Wait
@@ -30,7 +30,7 @@ from dockmagic_runtime.model.progress import BuildRequest
 from dockmagic_runtime.sandbox.operation import Operation
 from dockmagic_runtime.sandbox.user_mounts import BindMount, MountSecret, MountTmpfs, MountTree
 
-LayersOf = Callable[[Origin], tuple[str, ...]]
+LayersOf = Callable[[SourceStage], tuple[str, ...]]
 _TMPFS: Final = ("nosuid", "nodev")
 
 
@@ -153,7 +153,9 @@ class Mounter:
         )
         mounted.points.append(MountPoint(mount.target, source.is_dir))
 
-    def _lowers(self, origin: Origin, layers: Sequence[str], tree: SourceTree) -> tuple[str, ...]:
+    def _lowers(
+        self, origin: SourceStage, layers: Sequence[str], tree: SourceTree
+    ) -> tuple[str, ...]:
         """The directories that make up the tree, topmost first."""
         if not origin.is_context:
             found = tuple(map(self._layer_path, reversed(layers)))

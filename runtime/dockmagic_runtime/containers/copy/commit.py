@@ -15,7 +15,7 @@ from typing import Any, Final
 from dockmagic_runtime.containers.events.journal import events_of
 from dockmagic_runtime.containers.lifecycle.stop import set_paused
 from dockmagic_runtime.containers.record import Record
-from dockmagic_runtime.containers.store import Registry
+from dockmagic_runtime.containers.store import ContainerStore
 from dockmagic_runtime.errors import Conflict, NotFound
 from dockmagic_runtime.images.compression import Plain
 from dockmagic_runtime.images.create import Changes, Json, check_reference, compose, named
@@ -30,7 +30,7 @@ _SECOND: Final = 10**9
 
 
 def commit(
-    registry: Registry,
+    registry: ContainerStore,
     images: ImageStore,
     layers: LayerStore,
     record: Record,
@@ -90,7 +90,7 @@ def _layer(layers: LayerStore, upper: str, below: str) -> str:
 
 
 @contextmanager
-def _paused(registry: Registry, record: Record) -> Iterator[None]:
+def _paused(registry: ContainerStore, record: Record) -> Iterator[None]:
     """Frozen for the block, if it runs. One that is paused already stays so."""
     if Status(registry.state(record.id).status) is not Status.RUNNING:
         yield

@@ -21,7 +21,7 @@ from dockmagic_runtime.errors import Conflict, InvalidInput
 from dockmagic_runtime.images import overlay
 from dockmagic_runtime.images.limits import Limits
 from dockmagic_runtime.images.tar import reader
-from dockmagic_runtime.images.tar.reader import ArchiveReader, ByteStream, Entry
+from dockmagic_runtime.images.tar.reader import ArchiveReader, ByteStream, TarEntry
 from dockmagic_runtime.images.unpack import clean
 from dockmagic_runtime.linux import constants as c
 from dockmagic_runtime.linux.directory_stack import LONGEST, TOO_DEEP
@@ -111,7 +111,7 @@ class _Extractor:
     def _shown(self, path: str) -> str:
         return f"{self._to.shown.rstrip('/')}/{path}"
 
-    def _apply(self, entry: Entry, path: str) -> None:
+    def _apply(self, entry: TarEntry, path: str) -> None:
         if len(path) > LONGEST:  # remembering such paths would take all memory
             raise Conflict(f"{self._shown(path.partition('/')[0])} has {TOO_DEEP}")
         parent, _, name = path.rpartition("/")
@@ -125,7 +125,7 @@ class _Extractor:
 
     # --- members ---------------------------------------------------------------------------
 
-    def _file(self, entry: Entry, path: str, parent_fd: int, name: str) -> None:
+    def _file(self, entry: TarEntry, path: str, parent_fd: int, name: str) -> None:
         mode = self._mode(entry) & ~_SET_ID  # those come once the owner is right
         for _ in range(_ATTEMPTS):
             try:
@@ -142,7 +142,7 @@ class _Extractor:
         finally:
             os.close(fd)
 
-    def _directory(self, entry: Entry, path: str, parent_fd: int, name: str) -> None:
+    def _directory(self, entry: TarEntry, path: str, parent_fd: int, name: str) -> None:
         is_new = True
         for _ in range(_ATTEMPTS):
             try:
@@ -161,7 +161,7 @@ class _Extractor:
             os.close(fd)
         self._times[path] = entry.mtime_ns
 
-    def _bare(self, entry: Entry, path: str, parent_fd: int, name: str) -> None:
+    def _bare(self, entry: TarEntry, path: str, parent_fd: int, name: str) -> None:
         for _ in range(_ATTEMPTS):
             try:
                 self._make_bare(entry, parent_fd, name)
@@ -180,7 +180,7 @@ class _Extractor:
         times = (entry.mtime_ns, entry.mtime_ns)
         os.utime(name, ns=times, dir_fd=parent_fd, follow_symlinks=False)
 
-    def _make_bare(self, entry: Entry, parent_fd: int, name: str) -> None:
+    def _make_bare(self, entry: TarEntry, parent_fd: int, name: str) -> None:
         if entry.kind == reader.SYMLINK:
             os.symlink(entry.link, name, dir_fd=parent_fd)
         elif entry.kind == reader.LINK:
@@ -190,7 +190,7 @@ class _Extractor:
             kind = kinds.get(entry.kind, stat.S_IFBLK)
             os.mknod(name, kind | 0o600, entry.device, dir_fd=parent_fd)
 
-    def _link(self, entry: Entry, parent_fd: int, name: str) -> None:
+    def _link(self, entry: TarEntry, parent_fd: int, name: str) -> None:
         directory, _, source = clean(entry.link).rpartition("/")
         if not source:
             raise InvalidInput(f"{entry.name!r} is a hard link to a directory")
@@ -278,7 +278,7 @@ class _Extractor:
 
     # --- metadata --------------------------------------------------------------------------
 
-    def _owner(self, entry: Entry) -> tuple[int, int] | None:
+    def _owner(self, entry: TarEntry) -> tuple[int, int] | None:
         """Who shall own it, if that is not what it is anyway."""
         if self._rules.owner is not None:
             return self._rules.owner
@@ -286,14 +286,14 @@ class _Extractor:
             return None
         return entry.uid, entry.gid
 
-    def _mode(self, entry: Entry) -> int:
+    def _mode(self, entry: TarEntry) -> int:
         if not self._is_host or self._rules.keep_owner:
             return entry.mode
         if entry.kind in (reader.CHARACTER, reader.BLOCK_DEVICE):
             return 0o600  # the host has no device cgroup that would keep others from it
         return entry.mode & ~_SET_ID
 
-    def _settle(self, fd: int, entry: Entry) -> None:
+    def _settle(self, fd: int, entry: TarEntry) -> None:
         """Owner, mode, attributes: in the order in which none undoes another."""
         owner, mode = self._owner(entry), self._mode(entry)
         if owner is not None:

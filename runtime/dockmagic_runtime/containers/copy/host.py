@@ -15,7 +15,7 @@ from typing import Final
 
 from dockmagic_runtime.containers.copy import paths
 from dockmagic_runtime.containers.copy.extract import Destination, Rules, extract
-from dockmagic_runtime.containers.copy.paths import Origin, Placement, Target
+from dockmagic_runtime.containers.copy.paths import CopySource, Placement, Target
 from dockmagic_runtime.errors import Conflict, DockmagicError, InvalidInput, NotFound
 from dockmagic_runtime.images.tar.writer import TreeArchive
 
@@ -29,7 +29,7 @@ class HostSource:
 
     directory: str
     name: str
-    origin: Origin
+    origin: CopySource
 
     def tar(self, member: str) -> Iterator[bytes]:
         """The archive of it, with `member` for its first name."""
@@ -62,7 +62,7 @@ def source(path: str, *, follow_link: bool = False) -> HostSource:
     is_directory = stat.S_ISDIR(found.st_mode)
     if paths.claims_directory(path) and not is_directory:
         raise Conflict("not a directory", hint=path)
-    origin = Origin(name=paths.base(path), is_directory=is_directory)
+    origin = CopySource(name=paths.base(path), is_directory=is_directory)
     return HostSource(directory=directory, name=name or ".", origin=origin)
 
 

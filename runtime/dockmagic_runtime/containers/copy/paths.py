@@ -20,7 +20,7 @@ ReadLink = Callable[[str], str | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Origin:
+class CopySource:
     """What is copied. `name` is what it is called in the archive: its own name, or that of the
     link by which it was found; "." for what a directory holds."""
 
@@ -45,7 +45,7 @@ class Placement:
     member: str
 
 
-def place(origin: Origin, target: Target) -> Placement:
+def place(origin: CopySource, target: Target) -> Placement:
     """Docker's decision. Raises Conflict, NotFound for what cannot be."""
     if target.is_directory:
         return Placement(directory=target.path, member=origin.name)

@@ -17,7 +17,7 @@ from typing import Final
 
 from dockmagic_runtime.containers.lifecycle.start import Starter, make_bind_sources
 from dockmagic_runtime.containers.plan import filesystem
-from dockmagic_runtime.containers.plan.inputs import Surroundings
+from dockmagic_runtime.containers.plan.inputs import PlanInputs
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.errors import Conflict, NotFound, StartFailed
 from dockmagic_runtime.linux.closeable import Closing
@@ -145,7 +145,7 @@ def _mounts(starter: Starter, record: Record) -> list[Operation]:
     return [*filesystem.volume_sources(around), *present]
 
 
-def _surroundings(starter: Starter, record: Record) -> Surroundings:
+def _surroundings(starter: Starter, record: Record) -> PlanInputs:
     directory = starter.registry.directory(record.id)
     return starter.surroundings(record, None, upper="", work="", etc=directory, joined={})
 

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 
 from dockmagic_runtime.containers.events.filters import Filters, check, matches
 from dockmagic_runtime.containers.record import Record
-from dockmagic_runtime.containers.store import Registry
+from dockmagic_runtime.containers.store import ContainerStore
 from dockmagic_runtime.model.docker_event import Event
 from dockmagic_runtime.store import events as journal
 from dockmagic_runtime.store.container_events import ContainerEvents, VolumeUse
 
 
 def events_of(
-    registry: Registry, record: Record, networks: tuple[tuple[str, str, str], ...] = ()
+    registry: ContainerStore, record: Record, networks: tuple[tuple[str, str, str], ...] = ()
 ) -> ContainerEvents:
     """For telling what happens to the container, here or in its supervisor.
 

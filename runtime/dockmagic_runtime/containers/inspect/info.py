@@ -8,12 +8,12 @@ from collections import Counter
 from typing import Any
 
 from dockmagic_runtime.cgroups import Cgroups
-from dockmagic_runtime.containers.store import Registry
+from dockmagic_runtime.containers.store import ContainerStore
 from dockmagic_runtime.model.container import Status
 
 
 def info(
-    registry: Registry, cgroups: Cgroups, *, images: int, warnings: list[str]
+    registry: ContainerStore, cgroups: Cgroups, *, images: int, warnings: list[str]
 ) -> dict[str, Any]:
     """Docker's `GET /info`, without what a single machine does not have."""
     counts = Counter(Status(now.status) for _, now in registry.all())

@@ -12,14 +12,14 @@ from dockmagic_runtime.containers.lifecycle import links
 from dockmagic_runtime.containers.lifecycle.exec import execution_ids
 from dockmagic_runtime.containers.plan.health import inspect_check, inspect_health
 from dockmagic_runtime.containers.record import Record
-from dockmagic_runtime.containers.store import Registry
+from dockmagic_runtime.containers.store import ContainerStore
 from dockmagic_runtime.model.container import Status
 from dockmagic_runtime.supervisor.state import State
 
 _NEVER = "0001-01-01T00:00:00Z"
 
 
-def inspect(registry: Registry, record: Record) -> dict[str, Any]:
+def inspect(registry: ContainerStore, record: Record) -> dict[str, Any]:
     """Docker's `GET /containers/{id}/json`."""
     now = registry.state(record.id)
     directory = registry.directory(record.id)

@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 
 from dockmagic_runtime.containers.record import Record
-from dockmagic_runtime.containers.store import Registry
+from dockmagic_runtime.containers.store import ContainerStore
 from dockmagic_runtime.errors import Unsupported
 from dockmagic_runtime.model.container import LogLine, Status
 from dockmagic_runtime.store import log_follower
@@ -40,7 +40,7 @@ _DECODER: Final = msgspec.json.Decoder(_Entry)
 
 
 def logs(
-    registry: Registry,
+    registry: ContainerStore,
     record: Record,
     *,
     follow: bool,

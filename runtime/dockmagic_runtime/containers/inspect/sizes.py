@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from dockmagic_runtime.containers.record import Record
-from dockmagic_runtime.containers.store import Registry
+from dockmagic_runtime.containers.store import ContainerStore
 from dockmagic_runtime.errors import NotFound
 from dockmagic_runtime.images.layers import LayerStore
 from dockmagic_runtime.linux import constants as c
@@ -21,7 +21,7 @@ _STAY: Final = c.RESOLVE_BENEATH | c.RESOLVE_NO_SYMLINKS
 _PASSED_OVER: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EXDEV)
 
 
-def size(registry: Registry, layers: LayerStore, record: Record) -> ContainerSize:
+def size(registry: ContainerStore, layers: LayerStore, record: Record) -> ContainerSize:
     writable = writable_size(f"{registry.directory(record.id)}/upper")
     return ContainerSize(writable=writable, root=writable + _image_size(layers, record))
 

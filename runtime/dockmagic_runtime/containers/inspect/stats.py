@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from dockmagic_runtime.cgroups import Cgroup, Cgroups
 from dockmagic_runtime.containers.record import Record
-from dockmagic_runtime.containers.store import Registry
+from dockmagic_runtime.containers.store import ContainerStore
 from dockmagic_runtime.errors import Conflict
 from dockmagic_runtime.model.container import Stats, Status
 
@@ -29,7 +29,7 @@ class _Sample:
 class Sampler:
     """Keeps the previous sample of each container, for the percentage."""
 
-    def __init__(self, registry: Registry, cgroups: Cgroups) -> None:
+    def __init__(self, registry: ContainerStore, cgroups: Cgroups) -> None:
         self._registry = registry
         self._cgroups = cgroups
         self._previous: dict[str, _Sample] = {}

@@ -9,12 +9,14 @@ from dockmagic_runtime.containers.events.journal import events_of
 from dockmagic_runtime.containers.inspect import ps_columns
 from dockmagic_runtime.containers.inspect.processes import read_process
 from dockmagic_runtime.containers.record import Record
-from dockmagic_runtime.containers.store import Registry
+from dockmagic_runtime.containers.store import ContainerStore
 from dockmagic_runtime.errors import Conflict, InvalidInput
 from dockmagic_runtime.model.container import ProcessTable, Status
 
 
-def top(registry: Registry, cgroups: Cgroups, record: Record, words: Sequence[str]) -> ProcessTable:
+def top(
+    registry: ContainerStore, cgroups: Cgroups, record: Record, words: Sequence[str]
+) -> ProcessTable:
     """`words` are options of ps(1), by default -ef. Raises Conflict when it does not run."""
     columns = ps_columns.columns(words or ("-ef",))
     if "PID" not in [column.heading for column in columns]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from dockmagic_runtime.containers.inspect.sizes import writable_size
-from dockmagic_runtime.containers.store import Registry, describe
+from dockmagic_runtime.containers.store import ContainerStore, describe
 from dockmagic_runtime.images import prune as images_usage
 from dockmagic_runtime.images.store import ImageStore
 from dockmagic_runtime.model.usage import CacheUsage, ContainerUsage, DiskUsage, VolumeUsage
@@ -13,7 +13,7 @@ from dockmagic_runtime.volumes.store import VolumeStore
 
 
 def disk_usage(
-    registry: Registry,
+    registry: ContainerStore,
     images: ImageStore,
     volumes: VolumeStore,
     build_cache: tuple[CacheUsage, ...],

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dockmagic_runtime.containers.events.journal import events_of
 from dockmagic_runtime.containers.record import Record
-from dockmagic_runtime.containers.store import Registry
+from dockmagic_runtime.containers.store import ContainerStore
 from dockmagic_runtime.errors import Conflict
 from dockmagic_runtime.model.container import Status
-from dockmagic_runtime.supervisor.engine_client import Process
+from dockmagic_runtime.supervisor.engine_client import ContainerProcess
 
 
-def attach(registry: Registry, record: Record) -> Process:
+def attach(registry: ContainerStore, record: Record) -> ContainerProcess:
     """Any number may be attached; what was written before is in the log. Raises Conflict."""
     try:
         process = registry.connect(record.id)
@@ -22,7 +22,7 @@ def attach(registry: Registry, record: Record) -> Process:
     return process
 
 
-def attached_again(registry: Registry, record: Record) -> Process | None:
+def attached_again(registry: ContainerStore, record: Record) -> ContainerProcess | None:
     """Its supervisor was killed: attached to the next one, unless it is over."""
     while (process := rejoined(registry, record)) is not None:
         try:
@@ -33,7 +33,7 @@ def attached_again(registry: Registry, record: Record) -> Process | None:
     return None
 
 
-def rejoined(registry: Registry, record: Record) -> Process | None:
+def rejoined(registry: ContainerStore, record: Record) -> ContainerProcess | None:
     """A connection to who follows its supervisor, which was killed; None when it is over."""
     if not Status(registry.state(record.id).status).is_alive:
         return None

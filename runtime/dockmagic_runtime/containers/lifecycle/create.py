@@ -16,7 +16,7 @@ from dockmagic_runtime.containers.lifecycle.start import Starter
 from dockmagic_runtime.containers.network.endpoints import attachments
 from dockmagic_runtime.containers.plan import health
 from dockmagic_runtime.containers.record import Record, command_line, environment, exposed_ports
-from dockmagic_runtime.containers.store import Registry
+from dockmagic_runtime.containers.store import ContainerStore
 from dockmagic_runtime.errors import Conflict, InvalidInput
 from dockmagic_runtime.model.container import ContainerSpec
 from dockmagic_runtime.model.image import Image
@@ -47,7 +47,7 @@ def create(
         return _add(registry, _with_mounts(record, found))
 
 
-def _with_ids(registry: Registry, spec: ContainerSpec) -> ContainerSpec:
+def _with_ids(registry: ContainerStore, spec: ContainerSpec) -> ContainerSpec:
     """Whose namespaces are shared is told by the id from now on: names change hands."""
     modes = {"network": spec.network, "ipc_mode": spec.ipc_mode, "pid_mode": spec.pid_mode}
     found = {
@@ -67,7 +67,7 @@ def _with_mounts(record: Record, found: mounts.Attachments) -> Record:
     )
 
 
-def _add(registry: Registry, record: Record) -> Record:
+def _add(registry: ContainerStore, record: Record) -> Record:
     directory = registry.directory(record.id)
     try:
         # inside the transaction: a directory without a row is then always a dead process's
@@ -82,7 +82,7 @@ def _add(registry: Registry, record: Record) -> Record:
     return record
 
 
-def _hostname(registry: Registry, network: str) -> str:
+def _hostname(registry: ContainerStore, network: str) -> str:
     """Of whom the network is shared with; empty when it is with nobody."""
     if network == "host":
         return socket.gethostname()
@@ -115,7 +115,7 @@ def _record(container_id: str, hostname: str, spec: ContainerSpec, image: Image)
     )
 
 
-def _named(registry: Registry, record: Record) -> Record:
+def _named(registry: ContainerStore, record: Record) -> Record:
     if record.name:
         return record
     for attempt in range(100):

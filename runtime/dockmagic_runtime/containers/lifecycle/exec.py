@@ -7,16 +7,16 @@ from dataclasses import replace
 from dockmagic_runtime.containers.lifecycle import links
 from dockmagic_runtime.containers.plan.security_options import no_new_privileges, seccomp_choice
 from dockmagic_runtime.containers.record import Record, process_environment
-from dockmagic_runtime.containers.store import Registry
+from dockmagic_runtime.containers.store import ContainerStore
 from dockmagic_runtime.errors import Conflict, InvalidInput
 from dockmagic_runtime.linux import rlimits
 from dockmagic_runtime.model.container import ExecSpec
 from dockmagic_runtime.sandbox import capabilities
 from dockmagic_runtime.sandbox.plan import ProcessSpec
-from dockmagic_runtime.supervisor.engine_client import Process
+from dockmagic_runtime.supervisor.engine_client import ContainerProcess
 
 
-def execute(registry: Registry, record: Record, spec: ExecSpec) -> Process:
+def execute(registry: ContainerStore, record: Record, spec: ExecSpec) -> ContainerProcess:
     """Start it and be attached. Raises Conflict (not running, paused) or StartFailed."""
     if not spec.command:
         raise InvalidInput("no command specified")
@@ -34,7 +34,7 @@ def execute(registry: Registry, record: Record, spec: ExecSpec) -> Process:
         raise
 
 
-def execution_ids(registry: Registry, record: Record) -> list[str] | None:
+def execution_ids(registry: ContainerStore, record: Record) -> list[str] | None:
     """Of the processes that `exec` has started and that run; None for none, as Docker says it."""
     try:
         process = registry.connect(record.id)

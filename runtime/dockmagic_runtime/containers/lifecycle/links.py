@@ -13,7 +13,7 @@ from functools import partial
 
 from dockmagic_runtime.containers.plan import etc_files
 from dockmagic_runtime.containers.record import Record
-from dockmagic_runtime.containers.store import Registry
+from dockmagic_runtime.containers.store import ContainerStore
 from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound
 from dockmagic_runtime.model.container import ContainerSpec, Status
 from dockmagic_runtime.model.network import Attachment
@@ -106,7 +106,7 @@ def _end_of_run(ports: Sequence[tuple[int, str]], start: int) -> int:
 
 
 def for_new(
-    registry: Registry, spec: ContainerSpec, attachments: tuple[Attachment, ...]
+    registry: ContainerStore, spec: ContainerSpec, attachments: tuple[Attachment, ...]
 ) -> tuple[tuple[Link, ...], tuple[Attachment, ...]]:
     """The record's links; on a network of users they are names of its resolver instead.
 
@@ -130,7 +130,7 @@ def for_new(
     return (), (replace(first, links=names), *rest)
 
 
-def _resolved(registry: Registry, target: str, alias: str) -> Link:
+def _resolved(registry: ContainerStore, target: str, alias: str) -> Link:
     try:
         record = registry.find(target)
     except NotFound as error:
@@ -148,7 +148,7 @@ def _resolved(registry: Registry, target: str, alias: str) -> Link:
 # ------------------------------------------------------------------ at `start`
 
 
-def linked(registry: Registry, record: Record) -> tuple[Linked, ...]:
+def linked(registry: ContainerStore, record: Record) -> tuple[Linked, ...]:
     """What the container will know of the others when it starts.
 
     Raises Conflict when one of them is not there, or is on other networks alone.
@@ -163,7 +163,7 @@ def linked(registry: Registry, record: Record) -> tuple[Linked, ...]:
     return now(registry, record)
 
 
-def now(registry: Registry, record: Record) -> tuple[Linked, ...]:
+def now(registry: ContainerStore, record: Record) -> tuple[Linked, ...]:
     """The same of one that runs, for `exec`. Raises Conflict when one of the others is not there,
     as Docker does."""
     return tuple(_linked(registry, record, *link) for link in _those(record))
@@ -176,7 +176,7 @@ def _those(record: Record) -> tuple[Link, ...]:
 
 
 def _linked(
-    registry: Registry, record: Record, alias: str, target: str, last_name: str = ""
+    registry: ContainerStore, record: Record, alias: str, target: str, last_name: str = ""
 ) -> Linked:
     other, name = registry.find_by_id(target), f"/{record.name}/{alias}"
     there = registry.state(target) if other else None
@@ -222,7 +222,7 @@ def environment(those: Sequence[Linked], own: Sequence[str]) -> tuple[str, ...]:
 # ------------------------------------------------------------------ while it runs
 
 
-def follow(registry: Registry, record: Record, address: str) -> None:
+def follow(registry: ContainerStore, record: Record, address: str) -> None:
     """The container has started, with that address: its name in others' /etc/hosts leads there."""
     for other, link in linking_to(registry, record.id):
         alias = link.rpartition("/")[2]
@@ -235,7 +235,9 @@ def _moved(line: str, alias: str, address: str) -> str:
     return f"{address}\t{names}" if tab and names.split()[:1] == [alias] else line
 
 
-def change_hosts(registry: Registry, record: Record, change: Callable[[str], str | None]) -> None:
+def change_hosts(
+    registry: ContainerStore, record: Record, change: Callable[[str], str | None]
+) -> None:
     """Each line anew, or without it."""
 
     def changed(text: str) -> str:
@@ -245,7 +247,7 @@ def change_hosts(registry: Registry, record: Record, change: Callable[[str], str
     etc_files.change(f"{registry.directory(record.id)}/hosts", changed)
 
 
-def linking_to(registry: Registry, container_id: str) -> Iterator[tuple[Record, str]]:
+def linking_to(registry: ContainerStore, container_id: str) -> Iterator[tuple[Record, str]]:
     """Who has a link to it, and by which alias."""
     pattern = f'%"{container_id}"%'
     rows = registry.database.rows(
@@ -258,14 +260,14 @@ def linking_to(registry: Registry, container_id: str) -> Iterator[tuple[Record, 
                 yield other, alias
 
 
-def renamed(registry: Registry, container_id: str, name: str) -> None:
+def renamed(registry: ContainerStore, container_id: str, name: str) -> None:
     """Those who link to it know its name, for the time when it has gone."""
     for other in {other.id: other for other, _ in linking_to(registry, container_id)}.values():
         changed = ((*one[:2], name) if one[1] == container_id else one for one in other.links)
         _put(registry, replace(other, links=tuple(changed)))
 
 
-def _put(registry: Registry, record: Record) -> None:
+def _put(registry: ContainerStore, record: Record) -> None:
     with registry.database.transaction() as connection:
         connection.execute(
             "UPDATE containers SET spec = ? WHERE id = ?", (record.encode(), record.id)
@@ -275,7 +277,7 @@ def _put(registry: Registry, record: Record) -> None:
 # ------------------------------------------------------------------ names of links
 
 
-def find(registry: Registry, name: str) -> tuple[Record, str]:
+def find(registry: ContainerStore, name: str) -> tuple[Record, str]:
     """The container that has the link `parent/alias`, and the alias. Raises NotFound, Conflict."""
     parent, _, alias = name.strip("/").partition("/")
     if not parent:
@@ -292,7 +294,7 @@ def find(registry: Registry, name: str) -> tuple[Record, str]:
     return record, alias
 
 
-def remove(registry: Registry, name: str) -> None:
+def remove(registry: ContainerStore, name: str) -> None:
     """`rm --link`: forget the link, and its line in the container's /etc/hosts."""
     record, alias = find(registry, name)
     _put(registry, replace(record, links=tuple(one for one in record.links if one[0] != alias)))
@@ -300,14 +302,14 @@ def remove(registry: Registry, name: str) -> None:
     change_hosts(registry, record, lambda line: None if _moved(line, name, "") != line else line)
 
 
-def host_config(registry: Registry, record: Record) -> list[str] | None:
+def host_config(registry: ContainerStore, record: Record) -> list[str] | None:
     """`HostConfig.Links` of inspect; a container that was removed is told by its last name."""
     return [
         f"/{_name(registry, *others)}:/{record.name}/{alias}" for alias, *others in record.links
     ] or None
 
 
-def _name(registry: Registry, container_id: str, last: str = "") -> str:
+def _name(registry: ContainerStore, container_id: str, last: str = "") -> str:
     other = registry.find_by_id(container_id)
     return other.name if other else last or container_id[:12]
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
 
-from dockmagic_runtime.containers.store import Registry
+from dockmagic_runtime.containers.store import ContainerStore
 from dockmagic_runtime.errors import InvalidInput, NotFound
 from dockmagic_runtime.linux.root import Root
 from dockmagic_runtime.linux.syscalls import Kernel
@@ -51,7 +51,7 @@ class Attachments:
 
 @contextmanager
 def attached(
-    registry: Registry,
+    registry: ContainerStore,
     volumes: VolumeStore,
     spec: ContainerSpec,
     image: Image,
@@ -77,7 +77,7 @@ def attached(
 
 
 def _wanted(
-    registry: Registry, spec: ContainerSpec, image: Image, found: Attachments
+    registry: ContainerStore, spec: ContainerSpec, image: Image, found: Attachments
 ) -> list[Mount]:
     named = [mount for mount in map(_cleaned, spec.mounts) if not _is_anonymous(mount)]
     _check_unique(named)
@@ -107,7 +107,9 @@ def _check_unique(mounts: Sequence[Mount]) -> None:
         seen.add(mount.target)
 
 
-def _from_others(registry: Registry, spec: ContainerSpec, found: Attachments) -> Iterator[Mount]:
+def _from_others(
+    registry: ContainerStore, spec: ContainerSpec, found: Attachments
+) -> Iterator[Mount]:
     for text in spec.volumes_from:
         name, words = parse_volumes_from(text)
         other = registry.find(name)

@@ -7,7 +7,7 @@ from typing import Final
 from dockmagic_runtime.containers.inspect.sizes import writable_size
 from dockmagic_runtime.containers.lifecycle.remove import remove
 from dockmagic_runtime.containers.ps.filters import PRUNE, Filters, boolean, check, prunable
-from dockmagic_runtime.containers.store import Registry
+from dockmagic_runtime.containers.store import ContainerStore
 from dockmagic_runtime.errors import Conflict, NotFound
 from dockmagic_runtime.images import prune as unused
 from dockmagic_runtime.images.layers import LayerStore
@@ -21,7 +21,7 @@ from dockmagic_runtime.volumes.store import VolumeStore
 _IMAGES: Final = PRUNE | {"dangling"}
 
 
-def prune(registry: Registry, volumes: VolumeStore, filters: Filters) -> Pruned:
+def prune(registry: ContainerStore, volumes: VolumeStore, filters: Filters) -> Pruned:
     """Remove them; their volumes stay. Filters: until, label, label!. Raises InvalidInput."""
     check(filters, PRUNE)
     wanted = prunable(filters)
@@ -46,7 +46,7 @@ def _tell(root: str, kind: str, reclaimed: int) -> None:
 
 
 def prune_images(
-    registry: Registry, images: ImageStore, layers: LayerStore, filters: Filters
+    registry: ContainerStore, images: ImageStore, layers: LayerStore, filters: Filters
 ) -> Pruned:
     """Remove images that no container is of. Filters: dangling (true), until, label, label!."""
     check(filters, _IMAGES)

@@ -19,7 +19,7 @@ from dockmagic_runtime.containers.lifecycle.remove import discard
 from dockmagic_runtime.containers.lifecycle.restart import survives_boot, survives_loss
 from dockmagic_runtime.containers.lifecycle.start import Starter
 from dockmagic_runtime.containers.record import Record
-from dockmagic_runtime.containers.store import Registry
+from dockmagic_runtime.containers.store import ContainerStore
 from dockmagic_runtime.errors import DockmagicError
 from dockmagic_runtime.linux.remove_tree import remove_tree
 from dockmagic_runtime.model.container import Status
@@ -211,7 +211,7 @@ def _write(directory: str, now: state.State) -> bool:
     try:
         state.write(directory, now)
     except OSError as error:
-        if error.errno in state.BEYOND_US:
+        if error.errno in state.DISK_UNWRITABLE:
             return False
         raise
     return True
@@ -235,7 +235,7 @@ def _is_id(name: str) -> bool:
     return len(name) == 64 and all(digit in "0123456789abcdef" for digit in name)
 
 
-def _is_new_boot(registry: Registry) -> bool:
+def _is_new_boot(registry: ContainerStore) -> bool:
     """Whether nobody has opened this area since the machine, or what /run is, was started.
 
     Told by the kernel's boot id and the run directory's inode, which the last engine has noted.

@@ -7,7 +7,7 @@ import os
 from dockmagic_runtime.containers.events.journal import events_of
 from dockmagic_runtime.containers.lifecycle.stop import kill
 from dockmagic_runtime.containers.record import Record
-from dockmagic_runtime.containers.store import Registry
+from dockmagic_runtime.containers.store import ContainerStore
 from dockmagic_runtime.errors import Conflict
 from dockmagic_runtime.linux.remove_tree import remove_tree
 from dockmagic_runtime.model.container import Status
@@ -15,7 +15,12 @@ from dockmagic_runtime.volumes.store import VolumeStore
 
 
 def remove(
-    registry: Registry, volumes: VolumeStore, record: Record, *, force: bool, with_volumes: bool
+    registry: ContainerStore,
+    volumes: VolumeStore,
+    record: Record,
+    *,
+    force: bool,
+    with_volumes: bool,
 ) -> None:
     """Remove the container. Raises Conflict when it is alive and `force` is not given."""
     status = Status(registry.state(record.id).status)
@@ -35,7 +40,7 @@ def remove(
         volumes.remove_unused(record.anonymous_volumes)
 
 
-def discard(registry: Registry, container_id: str) -> bool:
+def discard(registry: ContainerStore, container_id: str) -> bool:
     """Take directory and row away. The directory vanishes in one step, by a rename.
 
     Whether it was there: if not, a supervisor's --rm was quicker.

@@ -9,13 +9,13 @@ from dataclasses import replace
 from dockmagic_runtime.containers.events.journal import events_of
 from dockmagic_runtime.containers.lifecycle import links
 from dockmagic_runtime.containers.record import Record
-from dockmagic_runtime.containers.store import Registry
+from dockmagic_runtime.containers.store import ContainerStore
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.container import ContainerSpec, Status
 from dockmagic_runtime.network import endpoints
 
 
-def rename(registry: Registry, record: Record, new_name: str) -> None:
+def rename(registry: ContainerStore, record: Record, new_name: str) -> None:
     """Give the container another name. Raises Conflict, InvalidInput."""
     wanted = new_name.removeprefix("/")
     if not wanted:
@@ -35,7 +35,7 @@ def rename(registry: Registry, record: Record, new_name: str) -> None:
     events_of(registry, record).tell("rename", oldName=f"/{record.name}")
 
 
-def _tell_networks(registry: Registry, record: Record, name: str) -> None:
+def _tell_networks(registry: ContainerStore, record: Record, name: str) -> None:
     """Those that it is on now list it by its name."""
     networks = str(registry.area.networks)
     for network_id, known in endpoints.of_container(networks, record.id):

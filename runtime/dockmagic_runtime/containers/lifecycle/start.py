@@ -14,24 +14,24 @@ from dockmagic_runtime.containers.lifecycle.attach import attached_again
 from dockmagic_runtime.containers.plan import etc_files as etc_files
 from dockmagic_runtime.containers.plan import explain, init, init_layer
 from dockmagic_runtime.containers.plan.health import check_for
-from dockmagic_runtime.containers.plan.inputs import Surroundings
+from dockmagic_runtime.containers.plan.inputs import PlanInputs
 from dockmagic_runtime.containers.plan.plan import plan
 from dockmagic_runtime.containers.record import Record
-from dockmagic_runtime.containers.store import Registry
+from dockmagic_runtime.containers.store import ContainerStore
 from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound
 from dockmagic_runtime.images.layers import LayerStore
 from dockmagic_runtime.linux.processes import start_of
 from dockmagic_runtime.model.container import PortMapping, Status
 from dockmagic_runtime.network.networks import Networks
-from dockmagic_runtime.network.plan import Connection, Guest
+from dockmagic_runtime.network.plan import Connection, ContainerInfo
 from dockmagic_runtime.sandbox.operation import Operation
 from dockmagic_runtime.sandbox.plan import SandboxPlan
 from dockmagic_runtime.store import locks
 from dockmagic_runtime.store.container_events import ContainerEvents
-from dockmagic_runtime.store.data_root import Area
-from dockmagic_runtime.supervisor.engine_client import Launcher, Process
+from dockmagic_runtime.store.data_root import DataRoot
+from dockmagic_runtime.supervisor.engine_client import ContainerProcess, LauncherClient
 from dockmagic_runtime.supervisor.request import LaunchRequest
-from dockmagic_runtime.supervisor.shared_namespaces import Joined
+from dockmagic_runtime.supervisor.shared_namespaces import NamespaceTarget
 from dockmagic_runtime.volumes.store import VolumeStore
 
 
@@ -39,15 +39,17 @@ from dockmagic_runtime.volumes.store import VolumeStore
 class Starter:
     """The rooms that a start joins."""
 
-    area: Area
-    registry: Registry
+    area: DataRoot
+    registry: ContainerStore
     layers: LayerStore
     volumes: VolumeStore
     networks: Networks
-    launcher: Launcher
+    launcher: LauncherClient
     cgroups: Cgroups
 
-    def start(self, record: Record, *, owned: bool, attached: bool | None = None) -> Process:
+    def start(
+        self, record: Record, *, owned: bool, attached: bool | None = None
+    ) -> ContainerProcess:
         """Start it, and be attached from the first byte if `attached` (as `owned`, if not said).
 
         `owned`: the container ends with this process. Raises Conflict when it is alive already.
@@ -112,8 +114,8 @@ class Starter:
             return self.networks.connect(guest, published_ports(record), record.attachments)
         return self.networks.isolate()
 
-    def guest(self, record: Record) -> Guest:
-        return Guest(
+    def guest(self, record: Record) -> ContainerInfo:
+        return ContainerInfo(
             id=record.id,
             name=record.name,
             hostname=record.hostname,
@@ -199,10 +201,10 @@ class Starter:
         upper: str,
         work: str,
         etc: str,
-        joined: Mapping[str, Joined],
-    ) -> Surroundings:
+        joined: Mapping[str, NamespaceTarget],
+    ) -> PlanInputs:
         volumes = self._volumes(record)
-        return Surroundings(
+        return PlanInputs(
             lowers=self.lowers(record.layers),
             upper=upper,
             work=work,
@@ -289,7 +291,9 @@ class Starter:
         }
         etc_files.write(directory, files)
 
-    def _found_again(self, record: Record, *, is_running: bool = False) -> dict[str, Joined]:
+    def _found_again(
+        self, record: Record, *, is_running: bool = False
+    ) -> dict[str, NamespaceTarget]:
         """Whose namespaces are shared, by "net", "pid" and "ipc": for the supervisor too, who has
         to find the others again when it restarts the program.
 
@@ -304,7 +308,7 @@ class Starter:
             if mode.startswith("container:")
         }
 
-    def _shared(self, other: str, kind: str, *, is_running: bool) -> Joined:
+    def _shared(self, other: str, kind: str, *, is_running: bool) -> NamespaceTarget:
         registry, (what, nobody) = self.registry, _JOINED[kind]
         try:
             target = registry.find(other).id

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dockmagic_runtime.containers.events.journal import events_of
 from dockmagic_runtime.containers.lifecycle.attach import rejoined
 from dockmagic_runtime.containers.record import Record
-from dockmagic_runtime.containers.store import Registry
+from dockmagic_runtime.containers.store import ContainerStore
 from dockmagic_runtime.errors import Conflict
 from dockmagic_runtime.model.container import Status
 from dockmagic_runtime.supervisor.engine_client import signal_number
@@ -14,7 +14,7 @@ DEFAULT_GRACE = 10.0  # seconds; docker stop
 
 
 def stop(
-    registry: Registry,
+    registry: ContainerStore,
     record: Record,
     *,
     timeout: float | None = None,
@@ -30,13 +30,13 @@ def stop(
     name = signal or record.stop_signal
     signal_number(name)  # a signal that does not exist is the caller's mistake, alive or not
     grace = timeout if timeout is not None else record.spec.stop_timeout
-    patience = DEFAULT_GRACE if grace is None else grace
+    stop_timeout = DEFAULT_GRACE if grace is None else grace
     try:
         process = registry.connect(record.id)
     except Conflict:
         return  # it has ended meanwhile
     try:
-        process.stop(name, None if patience < 0 else patience, keep=keep)
+        process.stop(name, None if stop_timeout < 0 else stop_timeout, keep=keep)
     finally:
         process.close()
     if process.was_lost:  # its supervisor was killed: the next one has not been asked
@@ -45,7 +45,7 @@ def stop(
         events_of(registry, record).tell("stop")
 
 
-def kill(registry: Registry, record: Record, signal: str) -> None:
+def kill(registry: ContainerStore, record: Record, signal: str) -> None:
     """Send a signal to pid 1. Raises Conflict when the container does not run."""
     number = signal_number(signal)
     try:
@@ -65,7 +65,7 @@ def kill(registry: Registry, record: Record, signal: str) -> None:
         kill(registry, record, signal)  # the next supervisor has not been asked
 
 
-def wait(registry: Registry, record: Record) -> int:
+def wait(registry: ContainerStore, record: Record) -> int:
     """Block until the container does not run; its exit code."""
     try:
         process = registry.connect(record.id)
@@ -80,7 +80,7 @@ def wait(registry: Registry, record: Record) -> int:
     return registry.state(record.id).exit_code if process.was_lost else code
 
 
-def set_paused(registry: Registry, record: Record, *, paused: bool) -> None:
+def set_paused(registry: ContainerStore, record: Record, *, paused: bool) -> None:
     """Freeze or thaw all processes of the container."""
     process = registry.connect(record.id)
     try:

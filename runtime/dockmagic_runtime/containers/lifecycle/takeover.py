@@ -36,8 +36,8 @@ def _request(starter: Starter, record: Record, connection: Connection | None) ->
     except NotFound as error:
         without = replace(record, spec=replace(record.spec, devices=()))
         request = starter.request_again(without, connection)
-        hindrance = f"it will not be started again: {error.message}"
-        return replace(request, restart=("no", 0), hindrance=hindrance)
+        restart_problem = f"it will not be started again: {error.message}"
+        return replace(request, restart=("no", 0), restart_problem=restart_problem)
 
 
 def _connection(starter: Starter, record: Record, now: State) -> Connection | None:

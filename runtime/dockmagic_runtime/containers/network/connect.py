@@ -17,7 +17,7 @@ from dockmagic_runtime.network.dns import files
 from dockmagic_runtime.network.endpoint_operations import RemoveVeth
 from dockmagic_runtime.network.networks import check_attachment, free_interface, new_endpoint
 from dockmagic_runtime.network.plan import (
-    Endpoint,
+    EndpointPlan,
     introduced,
     plan,
     plug_in,
@@ -155,7 +155,7 @@ def _alone(starter: Starter, record: Record) -> AbstractContextManager[None]:
     return locks.held(f"{starter.registry.directory(record.id)}/networks.lock")
 
 
-def _present(starter: Starter, record: Record) -> list[Endpoint]:
+def _present(starter: Starter, record: Record) -> list[EndpointPlan]:
     now = starter.registry.state(record.id)
     return starter.networks.present(record.id, record.attachments, now.networks)
 
@@ -174,8 +174,8 @@ def _keep(starter: Starter, before: Record, after: Record) -> None:
 def _rewire(
     starter: Starter,
     record: Record,
-    before: Sequence[Endpoint],
-    after: Sequence[Endpoint],
+    before: Sequence[EndpointPlan],
+    after: Sequence[EndpointPlan],
     *,
     operations: tuple[Operation, ...],
     reverse: tuple[Operation, ...] = (),
@@ -205,7 +205,7 @@ def _rewire(
         etc_files.rewrite_resolv_conf(starter.registry.directory(record.id), resolv_conf)
 
 
-def _have_names(endpoints: Sequence[Endpoint]) -> bool:
+def _have_names(endpoints: Sequence[EndpointPlan]) -> bool:
     return any(not one.network.is_predefined for one in endpoints)
 
 

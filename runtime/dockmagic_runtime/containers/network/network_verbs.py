@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from dockmagic_runtime.cgroups import Cgroups
 from dockmagic_runtime.containers.lifecycle.start import Starter
-from dockmagic_runtime.containers.store import Registry
+from dockmagic_runtime.containers.store import ContainerStore
 from dockmagic_runtime.model.network import Attachment, Network, NetworkSpec, PrunedNetworks
 from dockmagic_runtime.model.topology import Topology, Trace
 from dockmagic_runtime.network.networks import Networks
@@ -19,7 +19,7 @@ class NetworkVerbs:
     """To be given its rooms by who is one."""
 
     _networks: Networks
-    _registry: Registry
+    _registry: ContainerStore
     _starter: Starter
     _cgroups: Cgroups
 

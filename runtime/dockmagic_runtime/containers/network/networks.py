@@ -16,7 +16,7 @@ from dockmagic_runtime.containers.ps.filters import (
     prunable,
 )
 from dockmagic_runtime.containers.record import Record
-from dockmagic_runtime.containers.store import Registry, network_names
+from dockmagic_runtime.containers.store import ContainerStore, network_names
 from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound
 from dockmagic_runtime.model.container import Status
 from dockmagic_runtime.model.docker_event import Event
@@ -30,7 +30,7 @@ LIST: Final = frozenset(["dangling", "driver", "id", "label", "name", "scope", "
 # ------------------------------------------------------------------ looking
 
 
-def find(networks: Networks, registry: Registry, filters: Filters) -> tuple[Network, ...]:
+def find(networks: Networks, registry: ContainerStore, filters: Filters) -> tuple[Network, ...]:
     """Those that pass, by name. Raises InvalidInput for a filter there is not."""
     check(filters, LIST)
     tests = _tests(filters)
@@ -71,7 +71,7 @@ def _fits(name: str, pattern: str) -> bool:
         return False
 
 
-def _used(registry: Registry) -> set[str]:
+def _used(registry: ContainerStore) -> set[str]:
     """The names of the networks that containers which run are on."""
     return {
         name
@@ -81,7 +81,7 @@ def _used(registry: Registry) -> set[str]:
     }
 
 
-def inspect(networks: Networks, registry: Registry, network: Network) -> dict[str, Any]:
+def inspect(networks: Networks, registry: ContainerStore, network: Network) -> dict[str, Any]:
     """Docker's `GET /networks/{id}`."""
     return {
         "Name": network.name,
@@ -148,7 +148,9 @@ def _pool(network: Network, subnet: str, ip_range: str, gateway: str) -> dict[st
     }
 
 
-def members(networks: Networks, registry: Registry, network: Network) -> list[tuple[Record, State]]:
+def members(
+    networks: Networks, registry: ContainerStore, network: Network
+) -> list[tuple[Record, State]]:
     """The containers that run and are on it."""
     if not network.bridge:
         found = [one for one in registry.all() if one[0].spec.network == network.name]
@@ -176,7 +178,7 @@ def _member(record: Record, now: State, network: Network) -> dict[str, str]:
 # ------------------------------------------------------------------ removing
 
 
-def remove(networks: Networks, registry: Registry, name: str, *, force: bool) -> bool:
+def remove(networks: Networks, registry: ContainerStore, name: str, *, force: bool) -> bool:
     """Whether there was one. Raises Conflict while a container on it runs; NotFound, unless
     `force`."""
     try:
@@ -189,7 +191,7 @@ def remove(networks: Networks, registry: Registry, name: str, *, force: bool) ->
     return True
 
 
-def _remove(networks: Networks, registry: Registry, network: Network) -> None:
+def _remove(networks: Networks, registry: ContainerStore, network: Network) -> None:
     if not network.is_predefined and networks.members(network.id):
         networks.sweep()  # who ended without a last word may still have an address there
         on_it = [record for record, _ in members(networks, registry, network)]
@@ -206,7 +208,7 @@ def _in_use(network: Network, on_it: list[Record]) -> Conflict:
     )
 
 
-def prune(networks: Networks, registry: Registry, filters: Filters) -> PrunedNetworks:
+def prune(networks: Networks, registry: ContainerStore, filters: Filters) -> PrunedNetworks:
     """Remove those that no running container is on. Filters: until, label, label!."""
     check(filters, PRUNE)
     wanted = prunable(filters)

@@ -6,7 +6,7 @@ import socket
 from dataclasses import replace
 
 from dockmagic_runtime.containers.record import Record
-from dockmagic_runtime.containers.store import Registry
+from dockmagic_runtime.containers.store import ContainerStore
 from dockmagic_runtime.model.container import Status
 from dockmagic_runtime.model.network import Network
 from dockmagic_runtime.model.topology import Bridge, Interface, Node, Topology
@@ -14,7 +14,7 @@ from dockmagic_runtime.network.networks import Networks
 from dockmagic_runtime.supervisor.state import State
 
 
-def look(networks: Networks, registry: Registry, name: str) -> Topology:
+def look(networks: Networks, registry: ContainerStore, name: str) -> Topology:
     """Everything, or one network with who is on it. Raises NotFound."""
     chosen = [networks.store.find(name)] if name else networks.store.everything()
     running = [one for one in registry.all() if Status(one[1].status).is_alive]

@@ -13,12 +13,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dockmagic_runtime.containers.record import Record
-from dockmagic_runtime.containers.store import Registry
+from dockmagic_runtime.containers.store import ContainerStore
 from dockmagic_runtime.errors import Conflict
 from dockmagic_runtime.model.explanation import ExplainedStep, Explanation
 from dockmagic_runtime.sandbox.operation import Operation
 from dockmagic_runtime.sandbox.plan import SandboxPlan
-from dockmagic_runtime.supervisor.state import BEYOND_US
+from dockmagic_runtime.supervisor.state import DISK_UNWRITABLE
 
 Trace = Mapping[str, Sequence[Sequence[float]]]
 _FILE = "explain.json"
@@ -33,11 +33,11 @@ def remember(directory: str, plan: SandboxPlan, trace: Trace) -> None:
             os.fchmod(stream.fileno(), 0o600)
             stream.write(text)
     except OSError as error:  # a full disk keeps nobody from running
-        if not isinstance(error, FileNotFoundError) and error.errno not in BEYOND_US:
+        if not isinstance(error, FileNotFoundError) and error.errno not in DISK_UNWRITABLE:
             raise
 
 
-def explain(registry: Registry, record: Record) -> Explanation:
+def explain(registry: ContainerStore, record: Record) -> Explanation:
     """Raises Conflict for a container that was never started."""
     try:
         with open(f"{registry.directory(record.id)}/{_FILE}", encoding="utf-8") as stream:

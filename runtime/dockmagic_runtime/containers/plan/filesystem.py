@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from dockmagic_runtime.cgroups import CgroupView, DeviceRule
-from dockmagic_runtime.containers.plan.inputs import Surroundings
+from dockmagic_runtime.containers.plan.inputs import PlanInputs
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.errors import InvalidInput, NotFound
 from dockmagic_runtime.model.container import ContainerSpec, Device, Mount
@@ -56,7 +56,7 @@ MASKED: Final = (
 READ_ONLY: Final = ("/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger")
 
 
-def root(record: Record, around: Surroundings) -> list[Operation]:
+def root(record: Record, around: PlanInputs) -> list[Operation]:
     """The overlay and what the kernel shows in it."""
     spec = record.spec
     sys_options = _NOEXEC if spec.privileged else (*_NOEXEC, "ro")
@@ -88,7 +88,7 @@ def _cgroups(view: CgroupView) -> list[Operation]:
     return [MountCgroups(mounts, view.links)]
 
 
-def _ipc(spec: ContainerSpec, around: Surroundings) -> list[Operation]:
+def _ipc(spec: ContainerSpec, around: PlanInputs) -> list[Operation]:
     """POSIX message queues and shared memory: the container's own, or whose it shares."""
     queues = MountFilesystem("mqueue", "/dev/mqueue", (), _NOEXEC)  # of the namespace it is in
     if spec.ipc_mode == "host":
@@ -101,7 +101,7 @@ def _ipc(spec: ContainerSpec, around: Surroundings) -> list[Operation]:
     return [queues, MountFilesystem("tmpfs", "/dev/shm", ("mode=1777", size), _NOEXEC)]
 
 
-def sources(record: Record, around: Surroundings) -> list[Operation]:
+def sources(record: Record, around: PlanInputs) -> list[Operation]:
     """What has to be opened while the child is still in the host's namespaces."""
     shared = (
         OpenSharedSource(mount.source, mount.target, mount.propagation, mount.recursive)
@@ -111,7 +111,7 @@ def sources(record: Record, around: Surroundings) -> list[Operation]:
     return [*volume_sources(around), *shared]
 
 
-def volume_sources(around: Surroundings) -> list[Operation]:
+def volume_sources(around: PlanInputs) -> list[Operation]:
     """The file systems of volumes with driver options."""
     return [
         OpenVolume(
@@ -126,7 +126,7 @@ def volume_sources(around: Surroundings) -> list[Operation]:
     ]
 
 
-def mounts(record: Record, around: Surroundings) -> list[Operation]:
+def mounts(record: Record, around: PlanInputs) -> list[Operation]:
     """What the user mounts, in the record's order (parents first), then Docker's three files.
 
     `sources` come before, in the same process.
@@ -138,7 +138,7 @@ def mounts(record: Record, around: Surroundings) -> list[Operation]:
     ]
 
 
-def _mount(mount: Mount, around: Surroundings) -> Operation:
+def _mount(mount: Mount, around: PlanInputs) -> Operation:
     if mount.kind == "tmpfs":
         options = (*_NOEXEC, *(["ro"] if mount.read_only else []), *mount.options)
         return MountTmpfs(mount.target, options)
@@ -156,7 +156,7 @@ def _mount(mount: Mount, around: Surroundings) -> Operation:
     )
 
 
-def _etc_files(record: Record, around: Surroundings) -> list[Operation]:
+def _etc_files(record: Record, around: PlanInputs) -> list[Operation]:
     """Docker's three files, unless the user has mounted something there."""
     taken = {os.path.normpath(mount.target) for mount in record.mounts}
     return [
@@ -166,7 +166,7 @@ def _etc_files(record: Record, around: Surroundings) -> list[Operation]:
     ]
 
 
-def protections(record: Record, around: Surroundings) -> list[Operation]:
+def protections(record: Record, around: PlanInputs) -> list[Operation]:
     """After the pivot: what hides the host. `--privileged` lifts exactly the masks."""
     spec = record.spec
     operations: list[Operation] = []
@@ -185,7 +185,7 @@ def protections(record: Record, around: Surroundings) -> list[Operation]:
     return operations
 
 
-def _default_sysctls(spec: ContainerSpec, around: Surroundings) -> dict[str, str]:
+def _default_sysctls(spec: ContainerSpec, around: PlanInputs) -> dict[str, str]:
     """Docker's, in a network namespace of the container's own: ping without a raw socket, and low
     ports without a capability (moby daemon/oci_linux.go)."""
     if spec.network == "host" or "net" in around.joined:

@@ -10,7 +10,7 @@ from dockmagic_runtime.volumes.options import Device
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
+class PlanInputs:
     """`lowers` are the overlay's lower directories, topmost first; `etc` the directory with the
     files hosts, hostname and resolv.conf; `rootfs` an empty directory to mount on. The container's
     control group is in `cgroup_parent`, its supervisor's in the area's own, `supervisors`.

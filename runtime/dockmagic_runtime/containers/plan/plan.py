@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dockmagic_runtime.cgroups import DEFAULT_DEVICES
 from dockmagic_runtime.containers.plan import filesystem, init
-from dockmagic_runtime.containers.plan.inputs import Surroundings
+from dockmagic_runtime.containers.plan.inputs import PlanInputs
 from dockmagic_runtime.containers.plan.security_options import no_new_privileges, seccomp_choice
 from dockmagic_runtime.containers.record import Record, process_environment
 from dockmagic_runtime.linux import rlimits
@@ -33,7 +33,7 @@ from dockmagic_runtime.sandbox.terminal import OpenTerminal
 from dockmagic_runtime.sandbox.user_mounts import BindMount
 
 
-def plan(record: Record, around: Surroundings) -> SandboxPlan:
+def plan(record: Record, around: PlanInputs) -> SandboxPlan:
     """The plan for a start of `record`. Raises InvalidInput for options that contradict."""
     spec = record.spec
     inside = (
@@ -61,7 +61,7 @@ def _mount_init(program: str) -> Operation:
     return BindMount(source=program, target=init.PATH, read_only=True, recursive=False)
 
 
-def _host(record: Record, around: Surroundings) -> tuple[Operation, ...]:
+def _host(record: Record, around: PlanInputs) -> tuple[Operation, ...]:
     parent, spec = around.cgroup_parent, record.spec
     limits = LimitResources.of(parent, record.id, spec.resources)
     rules = (*DEFAULT_DEVICES, *filesystem.device_rules(spec))
@@ -73,7 +73,7 @@ def _host(record: Record, around: Surroundings) -> tuple[Operation, ...]:
     )
 
 
-def _apart(record: Record, around: Surroundings) -> list[Operation]:
+def _apart(record: Record, around: PlanInputs) -> list[Operation]:
     spec = record.spec
     operations: list[Operation] = [
         # first of all: the cgroup's rules and the namespaces are not for the volumes' devices
@@ -96,7 +96,7 @@ def _apart(record: Record, around: Surroundings) -> list[Operation]:
     return operations
 
 
-def _own_namespaces(record: Record, around: Surroundings) -> tuple[str, ...]:
+def _own_namespaces(record: Record, around: PlanInputs) -> tuple[str, ...]:
     spec = record.spec
     shared = {
         "net": spec.network == "host" or "net" in around.joined,
@@ -109,7 +109,7 @@ def _own_namespaces(record: Record, around: Surroundings) -> tuple[str, ...]:
     )
 
 
-def _process(record: Record, around: Surroundings) -> ProcessSpec:
+def _process(record: Record, around: PlanInputs) -> ProcessSpec:
     spec = record.spec
     kept = capabilities.resolve(spec.cap_add, spec.cap_drop, spec.privileged)
     env = process_environment(record.hostname, record.env, tty=spec.tty)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from dockmagic_runtime.containers.lifecycle import links
 from dockmagic_runtime.containers.ps import filters as asked
 from dockmagic_runtime.containers.ps.filters import Filters, Lookups
-from dockmagic_runtime.containers.store import Registry, describe
+from dockmagic_runtime.containers.store import ContainerStore, describe
 from dockmagic_runtime.errors import InvalidInput, NotFound
 from dockmagic_runtime.images.store import ImageStore
 from dockmagic_runtime.model.container import Container
@@ -15,7 +15,7 @@ from dockmagic_runtime.model.image import Image
 
 
 def find(
-    registry: Registry, images: ImageStore, filters: Filters | None, *, all: bool
+    registry: ContainerStore, images: ImageStore, filters: Filters | None, *, all: bool
 ) -> tuple[Container, ...]:
     """Newest first; without `all`, those that run. Raises InvalidInput, NotFound."""
     filters = filters or {}

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from dockmagic_runtime.containers.trace.probe import NOUNS, Probe
-from dockmagic_runtime.containers.trace.routes import Goal, Way
+from dockmagic_runtime.containers.trace.routes import RouteCandidate, TraceTarget
 from dockmagic_runtime.containers.trace.sockets import Listener
 from dockmagic_runtime.model.topology import Hop
 from dockmagic_runtime.network.nftables.flows import Flow, Place
@@ -18,7 +18,7 @@ Counts = Mapping[tuple[str, str], tuple[int, int]]  # packets before and after, 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class Measurement:
     """What was read before and after the probe, and of it."""
 
     probe: Probe
@@ -37,7 +37,7 @@ class Seen:
         return after > before
 
 
-def hops(goal: Goal, way: Way, seen: Seen) -> Iterator[Hop]:
+def hops(goal: TraceTarget, way: RouteCandidate, seen: Measurement) -> Iterator[Hop]:
     yield Hop(
         kind="client",
         what=f"a program on this host {_DOES[way.protocol]} to {way.name}",
@@ -56,14 +56,14 @@ def place(where: Place) -> str:
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
-def is_translated(way: Way, seen: Seen) -> bool:
+def is_translated(way: RouteCandidate, seen: Measurement) -> bool:
     """Whether the rule that looks into the way's map has counted the probe, and led it there."""
     before, after = seen.counts.get(FROM_HERE[way.map_name], (0, 0))
     inner = (way.inner, way.inner_port)
     return after > before and (seen.flow is None or seen.flow.answers_from == inner)
 
 
-def _rule(way: Way, seen: Seen) -> Hop:
+def _rule(way: RouteCandidate, seen: Measurement) -> Hop:
     chain, comment = FROM_HERE[way.map_name]
     before, after = seen.counts[chain, comment]
     outer, inner = (way.address, way.port), (way.inner, way.inner_port)
@@ -78,13 +78,13 @@ def _rule(way: Way, seen: Seen) -> Hop:
     )
 
 
-def _element(way: Way) -> str:
+def _element(way: RouteCandidate) -> str:
     """As nft(8) lists it."""
     where = f"{way.address} . " if way.map_name == ONE_ADDRESS else ""
     return f"{where}{way.protocol} . {way.port} : {way.inner} . {way.inner_port}"
 
 
-def _proxy(goal: Goal, way: Way, seen: Seen) -> Hop:
+def _proxy(goal: TraceTarget, way: RouteCandidate, seen: Measurement) -> Hop:
     held = f"{goal.name}'s port proxy holds the port"
     if seen.probe.is_held:
         return Hop(kind="proxy", what=held, detail=f"where the {NOUNS[way.protocol]} waits")
@@ -97,7 +97,7 @@ def _proxy(goal: Goal, way: Way, seen: Seen) -> Hop:
     )
 
 
-def _inside(goal: Goal, way: Way, seen: Seen) -> Iterator[Hop]:
+def _inside(goal: TraceTarget, way: RouteCandidate, seen: Measurement) -> Iterator[Hop]:
     end = goal.end
     yield Hop(
         kind="bridge",
@@ -125,7 +125,7 @@ def _inside(goal: Goal, way: Way, seen: Seen) -> Iterator[Hop]:
     yield from _way_back(way, seen.flow)
 
 
-def _listening(goal: Goal, way: Way, listener: Listener | None) -> str:
+def _listening(goal: TraceTarget, way: RouteCandidate, listener: Listener | None) -> str:
     if listener is None:
         return f"nobody listens on port {way.inner_port}"
     text = f"{listener.program} listens on port {way.inner_port}"
@@ -134,7 +134,7 @@ def _listening(goal: Goal, way: Way, listener: Listener | None) -> str:
     return f"{text}, but the container is paused" if goal.is_paused else text
 
 
-def _way_back(way: Way, flow: Flow | None) -> Iterator[Hop]:
+def _way_back(way: RouteCandidate, flow: Flow | None) -> Iterator[Hop]:
     asked = (way.address, way.port)
     if flow is not None and flow.is_answered and flow.answers_from != asked:
         yield Hop(

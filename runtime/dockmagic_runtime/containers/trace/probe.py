@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from dockmagic_runtime.containers.trace import sockets
-from dockmagic_runtime.containers.trace.routes import Way
+from dockmagic_runtime.containers.trace.routes import RouteCandidate
 
 _PATIENCE = 2.0  # seconds
 _FOR_A_REFUSAL = 0.1  # seconds
@@ -35,7 +35,7 @@ def nobody(protocol: str) -> str:
 
 
 @contextmanager
-def sent(way: Way) -> Iterator[Probe]:
+def sent(way: RouteCandidate) -> Iterator[Probe]:
     """The connection stays for as long as the block does."""
     family = socket.AF_INET6 if way.is_ipv6 else socket.AF_INET
     with socket.socket(family, _KINDS[way.protocol]) as probe:
@@ -51,7 +51,7 @@ def sent(way: Way) -> Iterator[Probe]:
         yield Probe(source=(host, port), failure=failure, is_held=is_held)
 
 
-def _send(probe: socket.socket, way: Way) -> str:
+def _send(probe: socket.socket, way: RouteCandidate) -> str:
     try:
         probe.connect((way.address, way.port))
         if way.protocol == "udp":
@@ -65,7 +65,7 @@ def _send(probe: socket.socket, way: Way) -> str:
     return ""
 
 
-def _waits_on(probe: socket.socket, way: Way) -> bool:
+def _waits_on(probe: socket.socket, way: RouteCandidate) -> bool:
     """Whether nobody takes it: the kernel accepts for a proxy that stands still as well."""
     deadline = time.monotonic() + _PATIENCE
     while _is_waiting(probe, way):
@@ -75,7 +75,7 @@ def _waits_on(probe: socket.socket, way: Way) -> bool:
     return False
 
 
-def _is_waiting(probe: socket.socket, way: Way) -> bool:
+def _is_waiting(probe: socket.socket, way: RouteCandidate) -> bool:
     here = (one for one in sockets.table(way.protocol, ipv6=way.is_ipv6) if one.port == way.port)
     if way.protocol == "udp":
         return any(one.waiting for one in here if not one.peer_port)

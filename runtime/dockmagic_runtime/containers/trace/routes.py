@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from dockmagic_runtime.containers.network import topology
 from dockmagic_runtime.containers.record import Record
-from dockmagic_runtime.containers.store import Registry
+from dockmagic_runtime.containers.store import ContainerStore
 from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound
 from dockmagic_runtime.model.container import Status
 from dockmagic_runtime.model.topology import Interface, Node, Published
@@ -29,7 +29,7 @@ _USAGE = "write ADDRESS:PORT[/udp], such as localhost:9999, or CONTAINER:PORT"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Goal:
+class TraceTarget:
     """The container that is to be reached, and the end of it that is on the way."""
 
     record: Record
@@ -47,7 +47,7 @@ class Goal:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Way:
+class RouteCandidate:
     """From `address` and `port` to `inner` and `inner_port` in the container.
 
     `name` is what a sentence calls the place; `kind` as a `Route`'s way; `map_name` is the map of
@@ -76,12 +76,12 @@ class Way:
         """What a published port has beside its host address."""
         return self.port, self.inner_port, self.protocol
 
-    def by_proxy(self) -> Way:
+    def by_proxy(self) -> RouteCandidate:
         """The same without a rule: the socket that holds the port takes it."""
         return replace(self, kind="proxy", map_name="")
 
 
-def find(registry: Registry, target: str) -> tuple[Goal, Way]:
+def find(registry: ContainerStore, target: str) -> tuple[TraceTarget, RouteCandidate]:
     """What `ADDRESS:PORT[/udp]` or `CONTAINER:PORT` leads to. Raises NotFound when nobody has
     published it; InvalidInput; Conflict for a container without a network of its own."""
     host, port, protocol = parse(target)
@@ -91,7 +91,7 @@ def find(registry: Registry, target: str) -> tuple[Goal, Way]:
     found = _named(running, host) or _addressed(running, host)
     if found is not None:
         goal, inner = found
-        return goal, Way(
+        return goal, RouteCandidate(
             name=target, kind="direct", address=inner, port=port, protocol=protocol,
             inner=inner, inner_port=port,
         )  # fmt: skip
@@ -153,7 +153,7 @@ def _elsewhere(running: list[tuple[Record, State]], port: int, protocol: str) ->
 # ------------------------------------------------------------------ in the container
 
 
-def _named(running: list[tuple[Record, State]], host: str) -> tuple[Goal, str] | None:
+def _named(running: list[tuple[Record, State]], host: str) -> tuple[TraceTarget, str] | None:
     for record, now in running:
         if host == record.name or (len(host) >= 12 and record.id.startswith(host)):
             goal = _goal(record, now)
@@ -161,32 +161,32 @@ def _named(running: list[tuple[Record, State]], host: str) -> tuple[Goal, str] |
     return None
 
 
-def _addressed(running: list[tuple[Record, State]], host: str) -> tuple[Goal, str] | None:
+def _addressed(running: list[tuple[Record, State]], host: str) -> tuple[TraceTarget, str] | None:
     for record, now in running:
         node = topology.node(record, now)
         for end in node.interfaces:
             if host in (end.address, end.address6):
-                return Goal(record=record, now=now, node=node, end=end), host
+                return TraceTarget(record=record, now=now, node=node, end=end), host
     return None
 
 
-def _goal(record: Record, now: State) -> Goal:
+def _goal(record: Record, now: State) -> TraceTarget:
     """By the end that published ports lead to."""
     node = topology.node(record, now)
     if not node.interfaces:
         raise Conflict(f"container {node.name} has no network of its own ({node.mode})")
     ends = {one.address: one for one in node.interfaces}
     end = ends.get(now.ip_address, node.interfaces[0])
-    return Goal(record=record, now=now, node=node, end=end)
+    return TraceTarget(record=record, now=now, node=node, end=end)
 
 
 # ------------------------------------------------------------------ to published ports
 
 
-def _published(goal: Goal, bound: Published, address: str, name: str) -> Way:
+def _published(goal: TraceTarget, bound: Published, address: str, name: str) -> RouteCandidate:
     host_ip, port, inner_port, protocol = bound
     inner = goal.end.address6 if ":" in host_ip else goal.end.address
-    way = Way(
+    way = RouteCandidate(
         name=name, kind="translated", address=address, port=port, protocol=protocol,
         inner=inner or goal.end.address, inner_port=inner_port,
         map_name=ANY_ADDRESS if host_ip in _ANY else ONE_ADDRESS,
@@ -196,7 +196,9 @@ def _published(goal: Goal, bound: Published, address: str, name: str) -> Way:
     return replace(way.by_proxy(), inner=goal.end.address)
 
 
-def translated(networks: Networks, goal: Goal, first: Way) -> Way | None:
+def translated(
+    networks: Networks, goal: TraceTarget, first: RouteCandidate
+) -> RouteCandidate | None:
     """The way by a rule to the same published port as `first`, which is by the proxy; None when
     there is none. Rather in the same family of addresses."""
     bounds = sorted(
@@ -210,7 +212,7 @@ def translated(networks: Networks, goal: Goal, first: Way) -> Way | None:
     return None
 
 
-def _reached_by(networks: Networks, goal: Goal, host_ip: str) -> Iterator[str]:
+def _reached_by(networks: Networks, goal: TraceTarget, host_ip: str) -> Iterator[str]:
     """Addresses of this host by which others reach what is published there, the best first."""
     if host_ip not in _ANY:
         yield host_ip

@@ -21,7 +21,7 @@ _NOBODY = "0"  # the inode of a connection that no program has accepted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
+class SocketEntry:
     """`waiting` are bytes that the program has not read, or connections it has not accepted."""
 
     address: str
@@ -45,7 +45,7 @@ class Listener:
     only_at: str = ""
 
 
-def table(protocol: str, *, ipv6: bool, pid: int | str = "self") -> Iterator[Entry]:
+def table(protocol: str, *, ipv6: bool, pid: int | str = "self") -> Iterator[SocketEntry]:
     """Of the namespace of that process; nothing when it has ended, or without IPv6."""
     try:
         with open(f"/proc/{pid}/net/{protocol}{'6' if ipv6 else ''}", encoding="ascii") as stream:
@@ -54,11 +54,11 @@ def table(protocol: str, *, ipv6: bool, pid: int | str = "self") -> Iterator[Ent
         return
 
 
-def parse(line: str) -> Entry:
+def parse(line: str) -> SocketEntry:
     """One line below the heading."""
     _, local, remote, state, queues, _, _, _, _, inode, *_ = line.split()
     (address, port), (peer, peer_port) = map(_place, (local, remote))
-    return Entry(
+    return SocketEntry(
         address=address,
         port=port,
         peer=peer,

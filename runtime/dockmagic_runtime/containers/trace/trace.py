@@ -11,37 +11,37 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dockmagic_runtime.cgroups import Cgroups
-from dockmagic_runtime.containers.store import Registry
+from dockmagic_runtime.containers.store import ContainerStore
 from dockmagic_runtime.containers.trace import hops, probe, routes, sockets
-from dockmagic_runtime.containers.trace.routes import Goal, Way
+from dockmagic_runtime.containers.trace.routes import RouteCandidate, TraceTarget
 from dockmagic_runtime.model.topology import Route, Trace
 from dockmagic_runtime.network.networks import Networks
 from dockmagic_runtime.network.nftables.flows import Flow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Sight:
+class TraceSession:
     """Who looks at what: one container, and the network that leads to it."""
 
     networks: Networks
-    goal: Goal
+    goal: TraceTarget
     pids: tuple[int, ...]
     bridge: str
 
-    def listener(self, way: Way) -> sockets.Listener | None:
+    def listener(self, way: RouteCandidate) -> sockets.Listener | None:
         pid = self.goal.now.pid
         return sockets.listener(self.pids, pid, way.protocol, way.inner, way.inner_port)
 
-    def flow(self, way: Way, source: tuple[str, int]) -> Flow | None:
+    def flow(self, way: RouteCandidate, source: tuple[str, int]) -> Flow | None:
         if way.kind != "translated":
             return None
         return self.networks.flow(way.protocol, source, (way.address, way.port))
 
 
-def trace(networks: Networks, registry: Registry, cgroups: Cgroups, target: str) -> Trace:
+def trace(networks: Networks, registry: ContainerStore, cgroups: Cgroups, target: str) -> Trace:
     """Raises NotFound when nobody has published it; InvalidInput, Conflict."""
     goal, first = routes.find(registry, target)
-    sight = _Sight(
+    sight = TraceSession(
         networks=networks,
         goal=goal,
         pids=cgroups.at(registry.cgroup_parent(goal.record), goal.record.id).pids(),
@@ -58,20 +58,20 @@ def trace(networks: Networks, registry: Registry, cgroups: Cgroups, target: str)
     )
 
 
-def _ways(networks: Networks, goal: Goal, first: Way) -> Iterator[Way]:
+def _ways(networks: Networks, goal: TraceTarget, first: RouteCandidate) -> Iterator[RouteCandidate]:
     yield first
     if first.kind == "proxy" and (second := routes.translated(networks, goal, first)) is not None:
         yield second
 
 
-def _measure(sight: _Sight, way: Way) -> Route:
+def _measure(sight: TraceSession, way: RouteCandidate) -> Route:
     networks, veth = sight.networks, sight.goal.end.veth
     listener = sight.listener(way)
     counted, cable = networks.counters(ipv6=way.is_ipv6), sum(networks.traffic(veth))
     with probe.sent(way) as sent:
         after, cable_after = networks.counters(ipv6=way.is_ipv6), sum(networks.traffic(veth))
         flow = sight.flow(way, sent.source)
-    seen = hops.Seen(
+    seen = hops.Measurement(
         probe=sent,
         counts={rule: (counted.get(rule, 0), packets) for rule, packets in after.items()},
         cable=(cable, cable_after),
@@ -85,7 +85,7 @@ def _measure(sight: _Sight, way: Way) -> Route:
     return _route(sight.goal, way, seen)
 
 
-def _route(goal: Goal, way: Way, seen: hops.Seen) -> Route:
+def _route(goal: TraceTarget, way: RouteCandidate, seen: hops.Measurement) -> Route:
     return Route(
         name=way.name,
         address=way.address,
@@ -95,7 +95,7 @@ def _route(goal: Goal, way: Way, seen: hops.Seen) -> Route:
     )
 
 
-def _failure(way: Way, seen: hops.Seen) -> str:
+def _failure(way: RouteCandidate, seen: hops.Measurement) -> str:
     """The proxy does not pass a refusal on as such: then it is known by who does not listen."""
     failure = seen.probe.failure
     is_silent = failure == probe.ENDED or (way.protocol == "udp" and not failure)
@@ -104,7 +104,9 @@ def _failure(way: Way, seen: hops.Seen) -> str:
     return failure
 
 
-def _remark(networks: Networks, goal: Goal, first: Way, routes: tuple[Route, ...]) -> str:
+def _remark(
+    networks: Networks, goal: TraceTarget, first: RouteCandidate, routes: tuple[Route, ...]
+) -> str:
     """Why it goes the way it does."""
     if first.kind != routes[0].way or any(route.way == "proxy" for route in routes[1:]):
         return _uncounted(networks)
@@ -127,7 +129,7 @@ def _uncounted(networks: Networks) -> str:
     return "no rule of ours has translated the packet: somebody else's may have done so before"
 
 
-def _without_rule(goal: Goal, first: Way) -> str:
+def _without_rule(goal: TraceTarget, first: RouteCandidate) -> str:
     """Why no rule leads there, but the proxy alone."""
     places = [one[0] for one in goal.now.ports if one[1:] == first.published_as]
     outside = [host_ip for host_ip in places if routes.is_outside(host_ip)]

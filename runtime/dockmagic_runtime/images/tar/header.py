@@ -10,7 +10,7 @@ import os
 from typing import Final
 
 from dockmagic_runtime.images.tar import pax
-from dockmagic_runtime.images.tar.reader import BLOCK, Entry
+from dockmagic_runtime.images.tar.reader import BLOCK, TarEntry
 
 SECOND: Final = 1_000_000_000
 _OCTAL_SIZE: Final = 8**11
@@ -19,14 +19,14 @@ _NAME: Final = 100
 _PREFIX: Final = 155
 
 
-def member(entry: Entry) -> bytes:
+def member(entry: TarEntry) -> bytes:
     """All that comes before the contents of `entry`."""
     records = {pax.xattr_key(key): value for key, value in entry.xattrs.items()}
     header = _header(entry, records)
     if not records:
         return header
     data = b"".join(pax.record(key, records[key]) for key in sorted(records))
-    extra = Entry("PaxHeaders/0", b"x", 0o644, 0, 0, len(data), 0, "", 0)
+    extra = TarEntry("PaxHeaders/0", b"x", 0o644, 0, 0, len(data), 0, "", 0)
     return b"".join((_header(extra, {}), data, bytes(-len(data) % BLOCK), header))
 
 
@@ -47,7 +47,7 @@ def _fitting(key: str, value: int, limit: int, records: dict[str, bytes]) -> int
     return 0
 
 
-def _header(entry: Entry, records: dict[str, bytes]) -> bytes:
+def _header(entry: TarEntry, records: dict[str, bytes]) -> bytes:
     """A ustar header; what does not fit into it is added to `records`."""
     name, link, prefix = os.fsencode(entry.name), os.fsencode(entry.link), b""
     if len(name) > _NAME:

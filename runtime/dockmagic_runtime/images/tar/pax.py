@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from dockmagic_runtime.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.images.tar.reader import Entry
+    from dockmagic_runtime.images.tar.reader import TarEntry
 
 XATTR: Final = "SCHILY.xattr."
 _MAX_ID: Final = 2**32 - 2  # -1 means "leave it" to chown(2)
@@ -63,7 +63,7 @@ def integer(value: bytes) -> int:
     return int(value)
 
 
-def apply(found: dict[str, bytes], entry: Entry) -> None:
+def apply(found: dict[str, bytes], entry: TarEntry) -> None:
     """Let the records override what the header says. Empty values mean "as in the header"."""
     for key, value in found.items():
         if key.startswith(XATTR):

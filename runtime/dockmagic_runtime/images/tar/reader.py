@@ -1,4 +1,4 @@
-"""Reading a layer's tar: headers to `Entry` values, contents straight from the chunk to the file.
+"""Reads the tar of a layer: headers become `TarEntry` values, contents go straight to the file.
 
 Strategy: one pass over decompressed chunks, which are hashed whole (the layer's diff id covers
 padding and trailer too). All that Go's archive/tar reads is read: ustar, PAX and GNU long names,
@@ -41,7 +41,7 @@ _ZEROS: Final = bytes(BLOCK)
 
 
 @dataclass(slots=True)
-class Entry:
+class TarEntry:
     """One member. `name` and `link` as they were written; `kind` is one of this module's."""
 
     name: str
@@ -140,11 +140,11 @@ class ArchiveReader:
         self._left = 0  # bytes of the current member's data, then of its padding
         self._padding = 0
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[TarEntry]:
         while (entry := self._next()) is not None:
             yield entry
 
-    def copy(self, fd: int, entry: Entry) -> None:
+    def copy(self, fd: int, entry: TarEntry) -> None:
         """Write the current member's contents to a new file."""
         if entry.segments is None:
             self._stream.copy(fd, self._left)
@@ -158,7 +158,7 @@ class ArchiveReader:
             os.lseek(fd, offset, os.SEEK_SET)
             self._stream.copy(fd, length)
 
-    def _next(self) -> Entry | None:
+    def _next(self) -> TarEntry | None:
         records: dict[str, bytes] = {}
         while True:
             self._stream.skip(self._left)
@@ -200,14 +200,14 @@ class ArchiveReader:
         self._left = 0
         return self._stream.take(size)
 
-    def _entry(self, header: bytes, records: dict[str, bytes]) -> Entry:
+    def _entry(self, header: bytes, records: dict[str, bytes]) -> TarEntry:
         (
             name, mode, uid, gid, size, mtime, _, kind, link, magic, _, _, major, minor, prefix
         ) = _HEADER.unpack(header)  # fmt: skip
         name = name.split(b"\0", 1)[0]
         if prefix[0] and magic == b"ustar\x0000":
             name = prefix.split(b"\0", 1)[0] + b"/" + name
-        entry = Entry(
+        entry = TarEntry(
             os.fsdecode(name),
             kind,
             number(mode) & 0o7777,
@@ -223,13 +223,13 @@ class ArchiveReader:
         self._finish(header, records, entry)
         return entry
 
-    def _apply(self, records: dict[str, bytes], entry: Entry) -> None:
+    def _apply(self, records: dict[str, bytes], entry: TarEntry) -> None:
         size = entry.size
         pax.apply(records, entry)
         if entry.size != size:
             self._expect(entry.size)
 
-    def _finish(self, header: bytes, records: dict[str, bytes], entry: Entry) -> None:
+    def _finish(self, header: bytes, records: dict[str, bytes], entry: TarEntry) -> None:
         if max(len(entry.name), len(entry.link)) >= self._limits.path:
             raise refusal(f"a path in the layer is longer than {self._limits.path} bytes", "path")
         if entry.kind in _REGULAR_KINDS:
@@ -240,7 +240,7 @@ class ArchiveReader:
         else:
             raise InvalidInput(f"{entry.name!r} in the layer is of unknown kind {entry.kind!r}")
 
-    def _finish_regular(self, header: bytes, records: dict[str, bytes], entry: Entry) -> None:
+    def _finish_regular(self, header: bytes, records: dict[str, bytes], entry: TarEntry) -> None:
         if entry.kind == _GNU_SPARSE:
             sparse.old_gnu(header, self._stream, entry)
         elif sparse.is_sparse(records):

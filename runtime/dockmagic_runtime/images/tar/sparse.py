@@ -14,7 +14,7 @@ from dockmagic_runtime.images.tar import pax
 from dockmagic_runtime.images.tar.pax import number
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.images.tar.reader import ByteStream, Entry
+    from dockmagic_runtime.images.tar.reader import ByteStream, TarEntry
 
 _BLOCK: Final = 512
 _MAX_SEGMENTS: Final = 100_000
@@ -25,7 +25,7 @@ def is_sparse(records: dict[str, bytes]) -> bool:
     return any(key.startswith("GNU.sparse.") for key in records)
 
 
-def old_gnu(header: bytes, stream: ByteStream, entry: Entry) -> None:
+def old_gnu(header: bytes, stream: ByteStream, entry: TarEntry) -> None:
     """Kind `S`: four segments in the header, 21 in each extension block behind it."""
     pairs, more = header[386:482], header[482]
     segments = _pairs(pairs)
@@ -47,7 +47,7 @@ def _pairs(data: bytes) -> Segments:
     return found
 
 
-def from_pax(records: dict[str, bytes], stream: ByteStream, entry: Entry) -> int:
+def from_pax(records: dict[str, bytes], stream: ByteStream, entry: TarEntry) -> int:
     """The PAX forms. Returns how many bytes of the member's data the map itself took."""
     used, stored = 0, entry.size
     if records.get("GNU.sparse.major") == b"1":
@@ -79,7 +79,7 @@ def _leading_map(stream: ByteStream, stored: int) -> tuple[list[int], int]:
     return [pax.integer(line) for line in text.split(b"\n")[1:wanted]], used
 
 
-def _finish(entry: Entry, segments: Segments, size: int, stored: int) -> None:
+def _finish(entry: TarEntry, segments: Segments, size: int, stored: int) -> None:
     position = 0
     for offset, length in segments:
         if offset < position or offset + length > size:

@@ -18,9 +18,9 @@ from typing import Final
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.images import overlay
 from dockmagic_runtime.images.tar import header, reader
-from dockmagic_runtime.images.tar.reader import BLOCK, Entry
+from dockmagic_runtime.images.tar.reader import BLOCK, TarEntry
 from dockmagic_runtime.linux import constants as c
-from dockmagic_runtime.linux.directory_stack import Way
+from dockmagic_runtime.linux.directory_stack import DirectoryStack
 from dockmagic_runtime.linux.syscalls import Kernel
 
 CHUNK: Final = 1 << 18
@@ -96,7 +96,7 @@ class TreeArchive:
 
     def _walk(self, top: int, path: str) -> Iterator[bytes]:
         """Uses up the descriptor `top`."""
-        with Way([top]) as way:
+        with DirectoryStack([top]) as way:
             # for each directory on the way: how long its path is, and which of its own are still
             # to be visited, last first
             levels: list[tuple[int, list[str]]] = [(len(path), [])]
@@ -184,9 +184,9 @@ class TreeArchive:
 
     def _mark(self, path: str) -> None:
         """An empty member that stands for a whiteout or an opaque directory."""
-        self._member(Entry(path, reader.REGULAR, 0o600, 0, 0, 0, 0, "", 0))
+        self._member(TarEntry(path, reader.REGULAR, 0o600, 0, 0, 0, 0, "", 0))
 
-    def _entry(self, path: str, kind: bytes, status: os.stat_result) -> Entry:
+    def _entry(self, path: str, kind: bytes, status: os.stat_result) -> TarEntry:
         """A member with the owner, mode and time of `status`; a further name becomes a link."""
         seconds = status.st_mtime_ns // header.SECOND
         if self._clamp is not None:
@@ -195,7 +195,7 @@ class TreeArchive:
         if status.st_nlink > 1 and kind != reader.DIRECTORY:
             link = self._links.setdefault((status.st_dev, status.st_ino), path)
         is_link = link not in ("", path)
-        return Entry(
+        return TarEntry(
             path,
             reader.LINK if is_link else kind,
             stat.S_IMODE(status.st_mode),
@@ -255,7 +255,7 @@ class TreeArchive:
 
     # --- output ----------------------------------------------------------------------------
 
-    def _member(self, entry: Entry) -> None:
+    def _member(self, entry: TarEntry) -> None:
         self._write(header.member(entry))
         self.entries += 1
 

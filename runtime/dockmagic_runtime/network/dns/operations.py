@@ -41,7 +41,7 @@ _NO_NFTABLES: Final = (
 
 @operation
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ServeNames:
+class ServeDns:
     """`networks` is the directory of the endpoint files, `servers` are those of `--dns`: without
     any, the host's are asked. `local_only`: `ndots` was set, see `messages.answer`."""
 

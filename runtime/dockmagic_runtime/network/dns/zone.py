@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from dockmagic_runtime.network import endpoints
-from dockmagic_runtime.network.endpoints import Endpoint
+from dockmagic_runtime.network.endpoints import NetworkEndpoint
 
 _WITHOUT_NAMES = "bridge"  # the default network: as in Docker it is only a way out
 _STEP = 50_000_000  # nanoseconds; a jiffy is at most ten million
@@ -33,10 +33,10 @@ class Neighbourhood:
     """One network as a container on it sees it; all names in lower case."""
 
     name: str
-    names: dict[str, list[Endpoint]] = field(default_factory=dict)
-    by_address: dict[str, Endpoint] = field(default_factory=dict)
+    names: dict[str, list[NetworkEndpoint]] = field(default_factory=dict)
+    by_address: dict[str, NetworkEndpoint] = field(default_factory=dict)
 
-    def add(self, container_id: str, one: Endpoint) -> None:
+    def add(self, container_id: str, one: NetworkEndpoint) -> None:
         for address in (one.ipv4, one.ipv6):
             if address:
                 self.by_address[canonical(address)] = one
@@ -80,7 +80,7 @@ def _find(one: Neighbourhood, name: str) -> Found | None:
     return _found(one.names.get(name) or one.names.get(bare) or [])
 
 
-def _found(those: list[Endpoint]) -> Found | None:
+def _found(those: list[NetworkEndpoint]) -> Found | None:
     if not those:
         return None
     return Found(
@@ -101,9 +101,9 @@ class _Remembered:
 
     def __init__(self, now: Callable[[], int]) -> None:
         self._now = now
-        self._known: dict[str, tuple[tuple[int, int, int], Endpoint]] = {}
+        self._known: dict[str, tuple[tuple[int, int, int], NetworkEndpoint]] = {}
 
-    def read(self, path: str) -> Endpoint | None:
+    def read(self, path: str) -> NetworkEndpoint | None:
         try:
             status = os.stat(path)
         except FileNotFoundError:
@@ -166,10 +166,12 @@ class Zone:
             may_ask_outside=any(not mine.internal for _, mine in own),
         )
 
-    def _neighbourhoods(self, own: tuple[tuple[str, Endpoint], ...]) -> Iterator[Neighbourhood]:
+    def _neighbourhoods(
+        self, own: tuple[tuple[str, NetworkEndpoint], ...]
+    ) -> Iterator[Neighbourhood]:
         seen: set[str] = set()
 
-        def reading(path: str) -> Endpoint | None:
+        def reading(path: str) -> NetworkEndpoint | None:
             seen.add(path)
             return self._files.read(path)
 

@@ -21,11 +21,11 @@ from dockmagic_runtime.linux.netlink import Message, Netlink
 from dockmagic_runtime.network.ipam.pools import packed
 from dockmagic_runtime.network.network_config import (
     BRIDGES,
+    ICC,
     INTERNAL,
     MASQUERADED,
     SUBNETS,
-    TOGETHER,
-    Fabric,
+    BridgeConfig,
 )
 from dockmagic_runtime.network.nftables import wire as nft
 from dockmagic_runtime.network.nftables.wire import IPV4, IPV6, Family
@@ -41,7 +41,7 @@ FROM_HERE = {
 _PORTS = (ANY_ADDRESS, ONE_ADDRESS, LOOPBACK)
 _NUMBERS = {
     name: number
-    for number, name in enumerate((*_PORTS, BRIDGES, INTERNAL, TOGETHER, SUBNETS, MASQUERADED), 1)
+    for number, name in enumerate((*_PORTS, BRIDGES, INTERNAL, ICC, SUBNETS, MASQUERADED), 1)
 }
 _PROTOCOLS = {
     "tcp": socket.IPPROTO_TCP,
@@ -166,7 +166,7 @@ def _forward() -> Iterator[Rule]:
     drop = nft.counted() + nft.verdict(nft.DROP)
     into = nft.goes_out_by_one_of(*_set(BRIDGES))
     by = nft.comes_in_by_one_of
-    together = nft.comes_in_and_goes_out_by(*_set(TOGETHER))
+    together = nft.comes_in_and_goes_out_by(*_set(ICC))
     yield "forward", "answers", into + nft.connection_known() + accept
     # only where bridged packets pass netfilter, and by way of the gateway
     yield "forward", "within one network", together + accept
@@ -196,7 +196,7 @@ def _sets(table: str, family: Family) -> Iterator[Message]:
     yield nft.new_set(table, *_set(LOOPBACK), by_address, family=family)
     yield nft.new_set(table, *_set(BRIDGES), (link,), family=family)
     yield nft.new_set(table, *_set(INTERNAL), (link,), family=family)
-    yield nft.new_set(table, *_set(TOGETHER), (link, link), family=family)
+    yield nft.new_set(table, *_set(ICC), (link, link), family=family)
     for name in (SUBNETS, MASQUERADED):
         yield nft.new_set(table, *_set(name), (family.address_type,), intervals=True, family=family)
 
@@ -205,7 +205,7 @@ def _sets(table: str, family: Family) -> Iterator[Message]:
 
 
 def installation(
-    table: str, family: Family, fabrics: Iterable[Fabric], published: Iterable[Published]
+    table: str, family: Family, fabrics: Iterable[BridgeConfig], published: Iterable[Published]
 ) -> tuple[Message, ...]:
     """One batch that replaces whatever there is of the table by all of it."""
     return (
@@ -243,8 +243,8 @@ def counters(netlink: Netlink, table: str, family: Family) -> dict[tuple[str, st
 def ensure(
     netlink: Netlink,
     table: str,
-    fabric: Fabric,
-    fabrics: Callable[[], Iterable[Fabric]],
+    fabric: BridgeConfig,
+    fabrics: Callable[[], Iterable[BridgeConfig]],
     published: Callable[[], Iterable[Published]],
 ) -> bool:
     """Install the table unless it is complete and knows the network; whether it had to.
@@ -263,8 +263,8 @@ def _ensure_table(
     netlink: Netlink,
     table: str,
     family: Family,
-    fabric: Fabric,
-    fabrics: Callable[[], Iterable[Fabric]],
+    fabric: BridgeConfig,
+    fabrics: Callable[[], Iterable[BridgeConfig]],
     published: Callable[[], Iterable[Published]],
 ) -> bool:
     if is_complete(netlink, table, family):
@@ -333,14 +333,14 @@ def _is_told_of(netlink: Netlink, table: str, family: Family, bridge: str) -> bo
         return False  # there is no table
 
 
-def connect(netlink: Netlink, table: str, family: Family, fabric: Fabric) -> None:
+def connect(netlink: Netlink, table: str, family: Family, fabric: BridgeConfig) -> None:
     """Tell the rules of that family of a network, all at once. Idempotent."""
     elements = _all_elements(family, (fabric,))
     messages = _in_messages(table, family, elements, nft.add_elements)
     netlink.transact_batch(nft.NFNL_SUBSYS_NFTABLES, *messages)
 
 
-def disconnect(netlink: Netlink, table: str, fabric: Fabric) -> None:
+def disconnect(netlink: Netlink, table: str, fabric: BridgeConfig) -> None:
     """Forget a network, as far as it is still there. A transaction that fails waits for a grace
     period of RCU, so where its bridge is unknown nothing is tried."""
     for family in fabric.families:
@@ -358,7 +358,7 @@ def _try(netlink: Netlink, message: Message) -> None:
         pass  # somebody has flushed it, or the whole table
 
 
-def _all_elements(family: Family, fabrics: Iterable[Fabric]) -> dict[str, list[bytes]]:
+def _all_elements(family: Family, fabrics: Iterable[BridgeConfig]) -> dict[str, list[bytes]]:
     by_set: dict[str, list[bytes]] = {}
     for fabric in fabrics:
         for name, element in fabric.elements(family):

@@ -31,7 +31,7 @@ _IP_PKTINFO = 8  # linux/in.h; the socket module has no name for it before 3.14
 
 Bound = tuple[str, int, int, str]  # host address, host port, container port, protocol
 IsKept = Callable[[str, int, str], bool]  # address, port and protocol
-Wish = Bound | tuple[str, int, int, str, int]  # also with the last host port that will do
+PortRequest = Bound | tuple[str, int, int, str, int]  # also with the last host port that will do
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ def _is_free(_ip: str, _port: int, _protocol: str) -> bool:
     return False
 
 
-def hold(wishes: Iterable[Wish], is_kept: IsKept = _is_free) -> list[HeldPort]:
+def hold(wishes: Iterable[PortRequest], is_kept: IsKept = _is_free) -> list[HeldPort]:
     """Bind all, or none and raise Conflict in Docker's words. A port that `is_kept` is refused
     too, although nobody holds it.
 

@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 
 from dockmagic_runtime.linux.processes import await_end, descriptor_of, open_process
 from dockmagic_runtime.network.port_proxy.held_ports import Bound, HeldPort
-from dockmagic_runtime.store.atomic import write_whole
+from dockmagic_runtime.store.atomic import write_file
 
 _NAME = "proxy.json"
 # it has just ended; or the kernel does not let us, or cannot (before Linux 5.6)
@@ -25,7 +25,7 @@ _NOT_OURS = (errno.ESRCH, errno.EPERM, errno.ENOSYS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Keeper:
+class ProxyProcess:
     """`started` as in `linux.processes.start_of`; `sockets` by the descriptor that it has."""
 
     pid: int
@@ -67,9 +67,9 @@ class Keeper:
             os.close(pidfd)
 
 
-def keeper(pid: int, started: int, held: Iterable[HeldPort]) -> Keeper:
+def keeper(pid: int, started: int, held: Iterable[HeldPort]) -> ProxyProcess:
     """A process that was forked from this one, and so has the sockets where we have them."""
-    return Keeper(
+    return ProxyProcess(
         pid=pid,
         started=started,
         sockets=tuple(
@@ -79,12 +79,12 @@ def keeper(pid: int, started: int, held: Iterable[HeldPort]) -> Keeper:
     )
 
 
-def note(run: str, keeper: Keeper) -> None:
+def note(run: str, keeper: ProxyProcess) -> None:
     """Into the container's run directory, whole or not at all."""
-    write_whole(f"{run}/{_NAME}", json.dumps(asdict(keeper)).encode())
+    write_file(f"{run}/{_NAME}", json.dumps(asdict(keeper)).encode())
 
 
-def noted(run: str) -> Keeper | None:
+def noted(run: str) -> ProxyProcess | None:
     """What was noted last, whether or not it runs."""
     try:
         with open(f"{run}/{_NAME}", "rb") as stream:
@@ -92,7 +92,7 @@ def noted(run: str) -> Keeper | None:
     except FileNotFoundError:
         return None  # nothing is published
     sockets = tuple((fd, tuple(bound)) for fd, bound in values.pop("sockets"))
-    return Keeper(**values, sockets=sockets)
+    return ProxyProcess(**values, sockets=sockets)
 
 
 def end(run: str) -> None:

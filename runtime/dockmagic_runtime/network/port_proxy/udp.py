@@ -36,7 +36,7 @@ def _answer_from(control: list[Control]) -> tuple[Control, ...]:
     return ()
 
 
-class Client:
+class UdpClient:
     """One sender, with a socket of its own to the container. `seen` is its last sign of life."""
 
     __slots__ = ("address", "control", "seen", "socket")
@@ -60,7 +60,7 @@ class DatagramProxy:
         self._port = port
         self._target = target
         # by sender and by the address it wrote to, in order of their last question
-        self._clients: dict[tuple[Any, tuple[Control, ...]], Client] = {}
+        self._clients: dict[tuple[Any, tuple[Control, ...]], UdpClient] = {}
         selector.register(port, EVENT_READ, self._from_outside)
 
     def _from_outside(self, _mask: int) -> None:
@@ -82,15 +82,15 @@ class DatagramProxy:
         except OSError:
             pass  # refused, or full, or no descriptors: a datagram may be lost, that is UDP
 
-    def _welcome(self, address: Any, control: tuple[Control, ...]) -> Client:
+    def _welcome(self, address: Any, control: tuple[Control, ...]) -> UdpClient:
         self.expire(time.monotonic())
         if len(self._clients) >= _MOST_CLIENTS:
             self._forget(next(iter(self._clients)))
-        client = Client(address, control, self._target)
+        client = UdpClient(address, control, self._target)
         self._selector.register(client.socket, EVENT_READ, self._from_container(client))
         return client
 
-    def _from_container(self, client: Client) -> Callable[[int], None]:
+    def _from_container(self, client: UdpClient) -> Callable[[int], None]:
         def answer(_mask: int) -> None:
             for _ in range(_BURST):
                 try:
@@ -104,7 +104,7 @@ class DatagramProxy:
 
         return answer
 
-    def _send(self, data: bytes, client: Client) -> None:
+    def _send(self, data: bytes, client: UdpClient) -> None:
         try:
             self._port.sendmsg([data], client.control, 0, client.address)
         except OSError:
