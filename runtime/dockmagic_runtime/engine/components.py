@@ -128,7 +128,7 @@ class EngineComponents(Closing):
 
     @cached_property
     def _builder(self) -> Builder:
-        from dockmagic_runtime.builder import Builder, Exchange
+        from dockmagic_runtime.builder import Builder, RemoteCache
         from dockmagic_runtime.containers.lifecycle.build_step import StepRunner
         from dockmagic_runtime.containers.lifecycle.workspace import Workspace
 
@@ -139,7 +139,7 @@ class EngineComponents(Closing):
             StepRunner(self._starter),
             Workspace(self._starter.rootfs),
             self.pull,
-            exchange=Exchange(self._layers, BlobStore(self.area)),
+            exchange=RemoteCache(self._layers, BlobStore(self.area)),
             scratch=str(self.area.scratch),
             caches=str(self.area.root / "cache-mounts"),
             digests=str(self.area.root / "context-digests"),

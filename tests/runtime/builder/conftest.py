@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from dockmagic_runtime.builder import Builder, Exchange
+from dockmagic_runtime.builder import Builder, RemoteCache
 from dockmagic_runtime.builder.interfaces import StepProcess
 from dockmagic_runtime.containers.lifecycle.workspace import Workspace
 from dockmagic_runtime.errors import NotFound
@@ -135,7 +135,7 @@ def site(area: DataRoot, tmp_path: Path) -> Iterator[Site]:
         runner,
         Workspace(str(target)),
         pull,
-        exchange=Exchange(layers, BlobStore(area)),
+        exchange=RemoteCache(layers, BlobStore(area)),
         scratch=str(area.scratch),
         caches=str(area.root / "cache-mounts"),
         digests=str(area.root / "context-digests"),

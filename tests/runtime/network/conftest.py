@@ -218,7 +218,7 @@ def is_unreachable(address: str, port: int) -> bool:
 
 
 @dataclass
-class Guest:
+class ContainerInfo:
     """A container as far as the network sees one: a namespace that the operations plugged in."""
 
     id: str
@@ -256,10 +256,14 @@ class Host:
     loop: Loop
     undo: contextlib.ExitStack
 
-    def guest(self, address: str, *ports: tuple[str, int, int, str], name: str = "") -> Guest:
+    def guest(
+        self, address: str, *ports: tuple[str, int, int, str], name: str = ""
+    ) -> ContainerInfo:
         """Carry out a whole plan, as the supervisor does. The interface is `veth` and `name`."""
         container_id = name or address.rpartition(".")[2]
-        guest = Guest(container_id, address, self.loop, Context(Kernel()), contextlib.ExitStack())
+        guest = ContainerInfo(
+            container_id, address, self.loop, Context(Kernel()), contextlib.ExitStack()
+        )
         self.undo.callback(self.stop, guest)
         with new_namespace() as inside:
             guest.context.netns_fd = os.dup(inside)
@@ -274,7 +278,7 @@ class Host:
             start(self.loop.selector)
         return guest
 
-    def _hold_lock(self, guest: Guest) -> None:
+    def _hold_lock(self, guest: ContainerInfo) -> None:
         directory = self.run / guest.id
         directory.mkdir()
         lock = locks.acquire(f"{directory}/lock")
@@ -283,7 +287,7 @@ class Host:
         guest.undo.callback(os.close, lock)
         guest.undo.callback(os.unlink, f"{directory}/lock")
 
-    def stop(self, guest: Guest) -> None:
+    def stop(self, guest: ContainerInfo) -> None:
         """End it: its processes, then the undo of every operation."""
         while guest.servers:
             pid = guest.servers.pop()

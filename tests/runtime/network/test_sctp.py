@@ -15,7 +15,7 @@ from .conftest import (
     HOST,
     NEIGHBOUR,
     TABLE,
-    Guest,
+    ContainerInfo,
     Host,
     entered,
     ip,
@@ -39,7 +39,7 @@ def echo_messages(listener: socket.socket) -> None:
                 connection.send(message)
 
 
-def listen(guest: Guest, port: int = 9000) -> None:
+def listen(guest: ContainerInfo, port: int = 9000) -> None:
     with entered(guest.namespace):
         made = sctp_socket()
         made.bind(("", port))
@@ -47,7 +47,9 @@ def listen(guest: Guest, port: int = 9000) -> None:
     guest.servers.append(serve_in(guest.namespace, echo_messages, made))
 
 
-def web(host: Host, *wishes: tuple[str, int, int, str], address: str = "172.17.0.2") -> Guest:
+def web(
+    host: Host, *wishes: tuple[str, int, int, str], address: str = "172.17.0.2"
+) -> ContainerInfo:
     guest = host.guest(address, *(wishes or (WEB,)))
     listen(guest)
     return guest

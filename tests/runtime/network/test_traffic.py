@@ -22,7 +22,7 @@ from .conftest import (
     NEIGHBOUR,
     SUBNET,
     TABLE,
-    Guest,
+    ContainerInfo,
     Host,
     ask,
     ask_datagram,
@@ -40,7 +40,9 @@ pytestmark = [pytest.mark.root, pytest.mark.network]
 WEB = ("", 9999, 80, "tcp")
 
 
-def web(host: Host, *ports: tuple[str, int, int, str], address: str = "172.17.0.2") -> Guest:
+def web(
+    host: Host, *ports: tuple[str, int, int, str], address: str = "172.17.0.2"
+) -> ContainerInfo:
     guest = host.guest(address, *(ports or (WEB,)))
     guest.listen(80)
     return guest
