@@ -22,10 +22,10 @@ def test_is_skipped():
 
 _LEAKY = """
 import pytest
-from dockmagic_runtime.store.data_root import Area
+from dockmagic_runtime.store.data_root import DataRoot
 
 def test_leaks(tmp_path):
-    area = Area.at(tmp_path)
+    area = DataRoot.at(tmp_path)
     area.prepare()
     {undone}
 """

@@ -8,9 +8,10 @@ here prints, exits or knows a notebook.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
+
+from msgspec.structs import replace
 
 from dockmagic.commands.options.flags import Arguments, Flag, HelpAsked, Parser, WrongUsage
 from dockmagic.commands.output.result import Outcome, Result, Verb

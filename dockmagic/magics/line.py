@@ -23,8 +23,9 @@ import builtins
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from dockmagic_runtime.errors import InvalidInput
 
@@ -38,8 +39,7 @@ _SHELL = {
 Substitute = Callable[[str], str]
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(Struct, frozen=True):
     """One command: as it was written, and its words with everything expanded."""
 
     text: str
@@ -70,8 +70,7 @@ def _no_substitution(command: str) -> str:
     raise InvalidInput(f"$({command}) cannot be expanded here")
 
 
-@dataclass(slots=True)
-class _Scanner:
+class _Scanner(Struct):
     """One pass over a line. `word` is None between two words, and "" for an empty quoted one."""
 
     text: str

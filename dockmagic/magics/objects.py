@@ -7,9 +7,10 @@ line that is the same from run to run.
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from dockmagic import commands
 from dockmagic.commands.output.result import Attached, describe
@@ -31,8 +32,7 @@ if TYPE_CHECKING:
     from dockmagic_runtime.model.container import Stats
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Completed:
+class Completed(Struct, frozen=True):
     """A command that ran to its end, with what it wrote."""
 
     name: str

@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from dockmagic import commands
 from dockmagic.commands.container.foreground import watch
@@ -43,8 +45,7 @@ EXTRA_FLAGS = dict.fromkeys(("run", "exec", "start", "attach", "explain"), _NOTE
 _KEPT = 1 << 20  # characters of output that the returned object keeps
 
 
-@dataclass(slots=True)
-class Streams:
+class Streams(Struct):
     """Where a command's output goes: cleaned, to the cell or to variables, and a copy kept."""
 
     captured: frozenset[str] = frozenset()
@@ -78,8 +79,7 @@ class Streams:
         return "".join(self._kept.get(stream, []))
 
 
-@dataclass(slots=True)
-class Runner:
+class Runner(Struct):
     """One notebook's way of running commands. `variables` is where --out and --err put theirs."""
 
     session: Session

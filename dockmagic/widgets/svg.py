@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 from dockmagic.widgets.html import LEFT, Markup, tag
 from dockmagic.widgets.sanitize import plain
@@ -16,8 +16,7 @@ _LETTERS = 6.3  # width of one, about
 _FONT = "12px sans-serif"
 
 
-@dataclass(slots=True)
-class Box:
+class Box(Struct):
     """A rectangle with lines of text, and the middle of each line by its name.
 
     The first lines stand out, as many as `heads` says, and `foot`, one more line.

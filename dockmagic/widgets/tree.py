@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from dockmagic.widgets.html import GREEN, MONO, MUTED, ORANGE, RED, Markup, details, join, tag
 
@@ -11,8 +12,7 @@ _COLORS = {"A": GREEN, "C": ORANGE, "D": RED}
 _OPEN_BELOW = 40  # entries that may be seen at once without asking
 
 
-@dataclass(frozen=True, slots=True)
-class TreeEntry:
+class TreeEntry(Struct, frozen=True):
     """One path with its mark (A, C, D or nothing) and a word on its right."""
 
     path: str
@@ -20,8 +20,7 @@ class TreeEntry:
     aside: str = ""
 
 
-@dataclass(slots=True)
-class _Node:
+class _Node(Struct):
     entry: TreeEntry | None = None
     children: dict[str, _Node] = field(default_factory=dict)
 

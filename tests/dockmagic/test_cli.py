@@ -10,10 +10,10 @@ import sys
 import termios
 import threading
 import time
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from dockmagic import terminal
 from dockmagic.cli import main

@@ -9,11 +9,11 @@ with the daemon's.
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from dockmagic import commands
 from dockmagic.commands.options.container import container_spec

@@ -6,12 +6,12 @@ import io
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from dockmagic import commands
 from dockmagic.commands.options.platform import host_platform

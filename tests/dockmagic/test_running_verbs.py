@@ -46,7 +46,7 @@ def test_attach_joins_what_runs(run: Any, engine: Any) -> None:
     ],
 )
 def test_attach_to_what_does_not_run(run: Any, engine: Any, status: Status, message: str) -> None:
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     run("%docker run -d --name web httpd")
     engine.made["web"] = replace(engine.made["web"], status=status)

@@ -6,10 +6,10 @@ import os
 import signal
 import socket
 import subprocess
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from dockmagic_runtime import Engine
 from dockmagic_runtime.errors import Conflict, DockmagicError, InvalidInput, NotFound

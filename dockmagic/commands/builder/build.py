@@ -6,9 +6,11 @@ import json
 import os
 import sys
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from dockmagic.commands.builder.build_flags import (
     BUILD_FLAGS,
@@ -56,8 +58,7 @@ def parser() -> Parser:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(Struct, frozen=True):
     """One step as it went."""
 
     number: int
@@ -70,8 +71,7 @@ class Step:
     done: bool = False
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Built(Result):
+class Built(Result, frozen=True):
     """An image that was built, and how it went."""
 
     image: Image
@@ -223,8 +223,7 @@ def _handed_on(
     return digest
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Checked(Result):
+class Checked(Result, frozen=True):
     """What `--check` found, in Docker's words."""
 
     warnings: tuple[BuildWarning, ...]
@@ -259,8 +258,7 @@ class Checked(Result):
         return [{"rule": one.rule, "line": one.line, "warning": one.text} for one in self.warnings]
 
 
-@dataclass(slots=True)
-class Steps:
+class Steps(Struct):
     """What the events of a build have told so far."""
 
     _steps: dict[int, Step] = field(default_factory=dict)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
 from typing import Any
+
+from msgspec import Struct, to_builtins
 
 from dockmagic.commands.output.result import Result
 from dockmagic.commands.output.table import layout
@@ -15,8 +16,7 @@ _METHODS = ("build", "check", "outline", "targets")
 _FORMATS = ("text", "json")
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """`--call METHOD[,format=json]`."""
 
     method: str = "build"
@@ -36,8 +36,7 @@ def parse_call(text: str) -> Call:
     return Call(method, format)
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Targets(Result):
+class Targets(Result, frozen=True):
     """The stages of a Dockerfile."""
 
     outline: BuildOutline
@@ -56,11 +55,10 @@ class Targets(Result):
         return next(one.name for one in self.outline.targets if one.is_default)
 
     def rows(self) -> list[dict[str, Any]]:
-        return [asdict(one) for one in self.outline.targets]
+        return [to_builtins(one) for one in self.outline.targets]
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Outline(Result):
+class Outline(Result, frozen=True):
     """What the target takes: arguments, secrets, agents."""
 
     outline: BuildOutline
@@ -69,7 +67,7 @@ class Outline(Result):
     def text(self) -> str:
         found = self.outline
         if self.format == "json":
-            return _json({**asdict(found.target), "args": self.rows(), **self._inputs()})
+            return _json({**to_builtins(found.target), "args": self.rows(), **self._inputs()})
         head = [["TARGET:", found.target.name], ["DESCRIPTION:", found.target.description]]
         parts = [layout([row for row in head if row[1]])]
         parts += self._tables()
@@ -77,8 +75,8 @@ class Outline(Result):
 
     def _inputs(self) -> dict[str, Any]:
         return {
-            "secrets": [asdict(one) for one in self.outline.secrets],
-            "ssh": [asdict(one) for one in self.outline.ssh],
+            "secrets": [to_builtins(one) for one in self.outline.secrets],
+            "ssh": [to_builtins(one) for one in self.outline.ssh],
         }
 
     def _tables(self) -> Iterable[str]:
@@ -91,7 +89,7 @@ class Outline(Result):
                 yield layout([[heading, "REQUIRED"], *_required(inputs)])
 
     def rows(self) -> list[dict[str, Any]]:
-        return [asdict(one) for one in self.outline.arguments]
+        return [to_builtins(one) for one in self.outline.arguments]
 
 
 def _required(inputs: Sequence[BuildInput]) -> list[list[str]]:

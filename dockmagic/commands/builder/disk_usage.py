@@ -39,7 +39,7 @@ _FILTERS: dict[str, Callable[[CacheUsage, str], bool]] = {
 }
 
 
-class Cache(Listing):
+class Cache(Listing, frozen=True):
     """One row for each result that has a layer."""
 
     columns: ClassVar[tuple[Column, ...]] = (
@@ -71,7 +71,7 @@ class Cache(Listing):
         ]
 
 
-class Verbose(Cache):
+class Verbose(Cache, frozen=True):
     """A paragraph for each."""
 
     def table(self) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dockmagic.commands.builder import build as build_verb
@@ -26,8 +25,7 @@ _HITS = {
 }
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class ExplainedBuild(Result):
+class ExplainedBuild(Result, frozen=True):
     """The engine's `BuildExplanation`."""
 
     explanation: BuildExplanation

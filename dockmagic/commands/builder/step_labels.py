@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from dockmagic.commands.output.result import Chunk, Event
 from dockmagic_runtime.model.progress import BuildStarted, StepDone, StepOutput
 
 
-@dataclass(slots=True)
-class Labels:
+class Labels(Struct):
     """Output in whole lines under the number of its step, where steps speak at the same time."""
 
     _is_needed: bool = False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dockmagic.commands.options.flags import Arguments, Parser, switch, value, values
@@ -30,8 +29,7 @@ def parser() -> Parser:
     )
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class MadeImage(Result):
+class MadeImage(Result, frozen=True):
     """A new image: Docker prints its id."""
 
     image: Image

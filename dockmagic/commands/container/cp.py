@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from dockmagic.commands.options.flags import Arguments, Parser, switch
 from dockmagic.commands.output.archives import check_stdout, read_stdin
@@ -38,8 +40,7 @@ def parser() -> Parser:
     )
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Copied(Result):
+class Copied(Result, frozen=True):
     """How many bytes of archive went where. `quiet` None lets a terminal decide."""
 
     size: int
@@ -61,8 +62,7 @@ class Copied(Result):
             yield Chunk("stderr", f"{self.text()}\n".encode())
 
 
-@dataclass(frozen=True, slots=True)
-class _Options:
+class _Options(Struct, frozen=True):
     archive: bool
     follow_link: bool
     quiet: bool | None

@@ -7,7 +7,6 @@ Not one of Docker's. `explain NAME` looks back at a container's last start or an
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import groupby
 from shlex import join
 from typing import TYPE_CHECKING, Any
@@ -45,8 +44,7 @@ def parser() -> Parser:
     )
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Explained(Result):
+class Explained(Result, frozen=True):
     """The engine's `Explanation`, and which columns were asked for."""
 
     explanation: Explanation

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dockmagic.commands.options.flags import Arguments, Parser, switch, value
@@ -51,8 +50,7 @@ def parser() -> Parser:
     )
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Logs(Result):
+class Logs(Result, frozen=True):
     """The log as it stands. `lines` are the engine's `LogLine` values."""
 
     container: str

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dockmagic.commands.options.flags import Arguments, Parser
@@ -25,8 +24,7 @@ def parser() -> Parser:
     )
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Ports(Result):
+class Ports(Result, frozen=True):
     """What is published; of one port only its addresses are shown."""
 
     ports: tuple[PortMapping, ...]

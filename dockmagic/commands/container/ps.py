@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dockmagic.commands.options.filters import gather, parse_filter
@@ -42,8 +41,7 @@ def parser() -> Parser:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Containers(Listing):
+class Containers(Listing, frozen=True, kw_only=True):
     """The rows of `docker ps`; `items` are the engine's `Container` values."""
 
     columns: ClassVar[tuple[Column, ...]] = (
@@ -84,10 +82,9 @@ class Containers(Listing):
         ]
 
 
-class ContainersWithSizes(Containers):
+class ContainersWithSizes(Containers, frozen=True):
     """With a column that `--size` asks for: measuring takes its time."""
 
-    __slots__ = ()
     columns: ClassVar[tuple[Column, ...]] = (*Containers.columns, Column("Size", "SIZE"))
 
 

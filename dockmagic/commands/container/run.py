@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from dockmagic.commands.container.create import check_cidfile, write_cidfile
 from dockmagic.commands.image.pull import ensure_image

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
+
+from msgspec import to_builtins
 
 from dockmagic.commands.options.flags import Arguments, Parser, switch, value
 from dockmagic.commands.output.listing import Column, Fields, Listing, stable_column
@@ -34,8 +35,7 @@ def parser() -> Parser:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class StatsTable(Listing):
+class StatsTable(Listing, frozen=True, kw_only=True):
     """The rows of `docker stats`; `items` are the engine's `Stats` values."""
 
     columns: ClassVar[tuple[Column, ...]] = (
@@ -53,7 +53,7 @@ class StatsTable(Listing):
     once: bool = False  # this moment was asked for, not what comes after it
 
     def rows(self) -> list[dict[str, Any]]:
-        return [asdict(item) for item in self.items]
+        return [to_builtins(item) for item in self.items]
 
 
 def run(engine: Engine, arguments: Arguments) -> Outcome:

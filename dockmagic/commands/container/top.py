@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from dockmagic.commands.options.flags import Arguments, Parser
@@ -26,8 +25,7 @@ def parser() -> Parser:
     )
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Processes(Result):
+class Processes(Result, frozen=True):
     """A row for each process, in the columns of ps(1)."""
 
     table: ProcessTable

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dockmagic.commands.options.flags import Arguments, Parser
@@ -24,8 +23,7 @@ def parser() -> Parser:
     )
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Updated(NameList):
+class Updated(NameList, frozen=True):
     """What was changed, and what this host cannot limit."""
 
     warnings: tuple[str, ...] = ()

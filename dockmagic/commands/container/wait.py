@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dockmagic.commands.options.flags import Arguments, Parser
@@ -22,8 +21,7 @@ def parser() -> Parser:
     )
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class ExitCodes(Result):
+class ExitCodes(Result, frozen=True):
     names: tuple[str, ...]
     codes: tuple[int, ...]
     failed: tuple[DockmagicError, ...] = ()

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from dockmagic.commands.gotemplate.functions import FUNCTIONS, GoError, is_true, show, unquote
 from dockmagic_runtime.errors import InvalidInput
@@ -46,8 +47,7 @@ def _fail(reason: str, hint: str = "") -> InvalidInput:
 # Text to tokens.
 
 
-@dataclass(frozen=True, slots=True)
-class _Word:
+class _Word(Struct, frozen=True):
     kind: str
     text: str
     chain: tuple[str, ...] = ()
@@ -88,8 +88,7 @@ def _words(action: str) -> list[_Word]:
 # Tokens to nodes.
 
 
-@dataclass(frozen=True, slots=True)
-class _Operand:
+class _Operand(Struct, frozen=True):
     """A value to be had: a literal, a field of the dot or of a variable, a pipeline, a name."""
 
     kind: str  # "literal" | "dot" | "variable" | "pipeline" | "function"
@@ -97,15 +96,13 @@ class _Operand:
     path: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Pipeline:
+class _Pipeline(Struct, frozen=True):
     commands: tuple[tuple[_Operand, ...], ...]
     names: tuple[str, ...] = ()  # $x := …, or $i, $x := … of a range
     assigns: bool = False  # `=`: the variable exists already
 
 
-@dataclass(frozen=True, slots=True)
-class _Node:
+class _Node(Struct, frozen=True):
     kind: str  # "text" | "print" | "if" | "with" | "range" | "break" | "continue"
     text: str = ""
     pipeline: _Pipeline | None = None
@@ -250,8 +247,7 @@ class _Continue(_Leave):
     pass
 
 
-@dataclass(slots=True)
-class _Run:
+class _Run(Struct):
     """One rendering: the variables in scope and the text so far."""
 
     scopes: list[dict[str, Any]]

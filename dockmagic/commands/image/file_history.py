@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import stat
-from dataclasses import asdict, dataclass
 from typing import Any
+
+from msgspec import to_builtins
 
 from dockmagic.commands.output.result import Result
 from dockmagic.commands.output.text_tree import printable
@@ -14,8 +15,7 @@ from dockmagic_runtime.model.analysis import FileOrigin, FileVersion
 _WORDS = {"A": "added", "C": "changed", "D": "removed"}
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class FileHistory(Result):
+class FileHistory(Result, frozen=True):
     """One version of the file for each layer that touches it, lowest first."""
 
     origin: FileOrigin
@@ -52,7 +52,7 @@ class FileHistory(Result):
         return lines
 
     def rows(self) -> list[dict[str, Any]]:
-        rows = [asdict(one) for one in self.origin.versions]
+        rows = [to_builtins(one) for one in self.origin.versions]
         for row in rows:
             row["diff"] = "\n".join(row["diff"])
         return rows

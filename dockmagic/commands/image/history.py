@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dockmagic.commands.options.flags import Arguments, Parser, switch, value
@@ -33,8 +32,7 @@ def parser() -> Parser:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class ImageHistory(Listing):
+class ImageHistory(Listing, frozen=True, kw_only=True):
     """The rows of `docker history`; `items` are the engine's `History` values."""
 
     columns: ClassVar[tuple[Column, ...]] = (
@@ -62,8 +60,7 @@ class ImageHistory(Listing):
         ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class ExactHistory(ImageHistory):
+class ExactHistory(ImageHistory, frozen=True, kw_only=True):
     """The same with times and bytes, for `--human=false`."""
 
     columns: ClassVar[tuple[Column, ...]] = (

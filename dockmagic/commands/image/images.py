@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dockmagic.commands.image.images_tree import ImagesTree, check_alone
@@ -38,8 +37,7 @@ def parser() -> Parser:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Images(Listing):
+class Images(Listing, frozen=True, kw_only=True):
     """The rows of `docker images`; `items` are the engine's `Image` values, once for each tag."""
 
     columns: ClassVar[tuple[Column, ...]] = (
@@ -74,8 +72,7 @@ class Images(Listing):
         ]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class ImagesWithDigests(Images):
+class ImagesWithDigests(Images, frozen=True, kw_only=True):
     """The same with one column more: the digest of what a registry has under that name."""
 
     columns: ClassVar[tuple[Column, ...]] = (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dockmagic.commands.options.flags import Arguments
@@ -27,8 +26,7 @@ def check_alone(arguments: Arguments) -> None:
             raise InvalidInput(f"--{name} is not yet supported with --tree")
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class ImagesTree(Result):
+class ImagesTree(Result, frozen=True):
     """An image of one platform has one line below it; none here has more. U: containers use it."""
 
     images: tuple[Image, ...]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dockmagic.commands.image.file_history import FileHistory
@@ -40,8 +39,7 @@ def parser() -> Parser:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Layers(Listing):
+class Layers(Listing, frozen=True, kw_only=True):
     """The stack, lowest first; `items` are the engine's `Layer` values with their files.
 
     `anatomy.efficiency` is the part of all bytes (0 to 1) that no later layer replaces or removes,

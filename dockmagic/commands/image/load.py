@@ -5,9 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+from msgspec.structs import replace
 
 from dockmagic.commands.options.flags import Arguments, Parser, switch, value
 from dockmagic.commands.options.platform import IMAGE_FLAGS
@@ -33,8 +34,7 @@ def parser() -> Parser:
     )
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Loaded(Result):
+class Loaded(Result, frozen=True):
     """What an archive held; an image without a name is told by its id."""
 
     done: tuple[LoadDone, ...]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dockmagic.commands.options.flags import Arguments, Parser, switch
@@ -33,8 +32,7 @@ def parser() -> Parser:
     )
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Pushed(Result):
+class Pushed(Result, frozen=True):
     """What the registry has now, a row for each tag. Docker's client only repeats the name."""
 
     done: tuple[PushDone, ...]

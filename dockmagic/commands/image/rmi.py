@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from dockmagic.commands.options.flags import Arguments, Parser, switch
 from dockmagic.commands.options.platform import PLATFORM, check_image
@@ -28,10 +29,8 @@ def parser() -> Parser:
     )
 
 
-class Removed(NameList):
+class Removed(NameList, frozen=True):
     """What went, and what could not: deleted ids differ from run to run, names do not."""
-
-    __slots__ = ()
 
     def stable(self) -> str:
         return "\n".join(line for line in self.done if line.startswith("Untagged:"))

@@ -6,9 +6,10 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
+
+from msgspec.structs import replace
 
 from dockmagic.commands.options.flags import Arguments, Parser, value
 from dockmagic.commands.options.platform import PLATFORM, check_image

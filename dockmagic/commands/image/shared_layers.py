@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from dockmagic.commands.output.listing import Column, Fields, Listing, stable_column
@@ -15,8 +14,7 @@ from dockmagic_runtime.model.image import Layer
 Row = tuple[str, int, Layer]  # who has it ("both" or a name), its number there, the layer
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class SharedLayers(Listing):
+class SharedLayers(Listing, frozen=True, kw_only=True):
     """A row for each layer: first those that both images have, then each one's own."""
 
     columns: ClassVar[tuple[Column, ...]] = (

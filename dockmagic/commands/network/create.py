@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from ipaddress import ip_network
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from dockmagic.commands.options.environment import check_label, read_labels
 from dockmagic.commands.options.flags import (
@@ -52,8 +53,7 @@ def parser() -> Parser:
     )
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class CreatedNetwork(Result):
+class CreatedNetwork(Result, frozen=True):
     """Docker prints the id."""
 
     network: Network
@@ -144,7 +144,7 @@ def _put(found: dict[Any, Pool], field: str, text: str, what: str) -> None:
             f"cannot configure multiple {what}s ({text}, {before}) on the same subnet "
             f"({found[where].subnet})"
         )
-    found[where] = replace(found[where], **{field: text})  # type: ignore[arg-type]
+    found[where] = replace(found[where], **{field: text})
 
 
 def _containing(found: dict[Any, Pool], text: str, what: str) -> Any:

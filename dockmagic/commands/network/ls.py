@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dockmagic.commands.options.filters import gather, parse_filter
@@ -32,8 +31,7 @@ def parser() -> Parser:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Networks(Listing):
+class Networks(Listing, frozen=True, kw_only=True):
     """The rows of `docker network ls`; `items` are the engine's `Network` values."""
 
     columns: ClassVar[tuple[Column, ...]] = (

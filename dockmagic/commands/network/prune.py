@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dockmagic.commands.options.filters import gather
@@ -30,8 +29,7 @@ def parser() -> Parser:
     )
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class PrunedNames(Result):
+class PrunedNames(Result, frozen=True):
     """What was removed; as with Docker nothing is printed when there was nothing."""
 
     names: tuple[str, ...]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from dockmagic.commands.options.flags import Arguments, Parser, switch
 from dockmagic.commands.output.result import NameList, each

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
 from itertools import count
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import asdict
 
 from dockmagic.commands.options.flags import Arguments, Parser
 from dockmagic.commands.output.result import Result
@@ -37,8 +38,7 @@ def parser() -> Parser:
     )
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Traced(Result):
+class Traced(Result, frozen=True):
     trace: Trace
 
     def verdict(self, route: Route) -> str:

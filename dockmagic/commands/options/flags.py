@@ -11,8 +11,9 @@ wrong with it is raised as `WrongUsage`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec import Struct, field
 
 from dockmagic_runtime.errors import InvalidInput, Unsupported
 from dockmagic_runtime.model.suggest import did_you_mean
@@ -70,8 +71,7 @@ def _integer(text: str, function: str, low: int, high: int) -> int:
     return number
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Flag:
+class Flag(Struct, frozen=True, kw_only=True):
     """One flag. `convert` turns its text into a value or raises ValueError with the reason.
 
     `type` is the word that help shows; a switch has none. Of Docker's flags, a `planned` one is
@@ -155,8 +155,7 @@ def refused(reason: str, *labels: str, convert: Callable[[str], Any] = str) -> t
     return tuple(_planned(label, refused=reason, convert=convert) for label in labels)
 
 
-@dataclass(frozen=True, slots=True)
-class Arguments:
+class Arguments(Struct, frozen=True):
     """What a line said. `flag("name")` is its value or its default, `words` what is no flag."""
 
     verb: str
@@ -175,8 +174,7 @@ class Arguments:
         return WrongUsage(message, verb=self.verb, hint=hint, exit_code=exit_code)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parser:
+class Parser(Struct, frozen=True, kw_only=True):
     """One verb's grammar. `stops_at_word` ends the flags at the first positional word."""
 
     verb: str
@@ -251,8 +249,7 @@ class Parser:
         return f"Usage: docker {self.verb} {self.usage}."
 
 
-@dataclass(slots=True)
-class _Reading:
+class _Reading(Struct):
     """The state of one pass over a line: what is left, what was found."""
 
     parser: Parser

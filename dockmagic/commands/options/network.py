@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address
+
+from msgspec.structs import replace
 
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.network import INTERFACE_NAME, Attachment
@@ -157,7 +158,7 @@ def _with(attachment: Attachment, given: Mapping[str, object]) -> Attachment:
         raise InvalidInput("user specified IP address is supported on user defined networks only")
     if "aliases" in given and (mode in _PLAIN or mode.startswith("container:")):
         raise InvalidInput("network-scoped aliases are only supported for user-defined networks")
-    return replace(attachment, **given)  # type: ignore[arg-type]
+    return replace(attachment, **given)
 
 
 def _check_modes(names: list[str]) -> None:

@@ -6,7 +6,8 @@ And `--disable-content-trust`, its companion wherever images are pulled.
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from dockmagic.commands.options.flags import Flag, as_switch, switch, value
 from dockmagic_runtime.errors import InvalidInput, NotFound, Unsupported

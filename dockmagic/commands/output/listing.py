@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar
+
+from msgspec import Struct
 
 from dockmagic.commands.output.result import Result
 from dockmagic.commands.output.table import layout
@@ -18,8 +19,7 @@ from dockmagic.commands.output.table import layout
 Fields = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(Struct, frozen=True):
     """One column: the field it shows, its heading, and the field of its stable form, if any.
 
     `stable` is another field's name, or empty for a column that the stable form leaves out.
@@ -35,8 +35,7 @@ def stable_column(field: str, heading: str) -> Column:
     return Column(field, heading, field)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Listing(Result):
+class Listing(Result, frozen=True, kw_only=True):
     """Rows of fields, and how they were asked to be shown."""
 
     columns: ClassVar[tuple[Column, ...]] = ()

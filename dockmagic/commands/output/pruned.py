@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from dockmagic.commands.options.filters import parse_filter
 from dockmagic.commands.options.flags import Flag, switch, values
@@ -27,8 +28,7 @@ def flags(*more: Flag) -> tuple[Flag, ...]:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Section:
+class Section(Struct, frozen=True):
     """One kind of thing that was removed, under Docker's heading."""
 
     kind: str
@@ -43,8 +43,7 @@ class Section:
             yield ""
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class PrunedThings(Result):
+class PrunedThings(Result, frozen=True):
     """What was removed, and how much space that freed."""
 
     sections: tuple[Section, ...]

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
 
 from dockmagic_runtime.errors import DockmagicError, InvalidInput
 from dockmagic_runtime.model.container import Container
@@ -23,10 +24,8 @@ if TYPE_CHECKING:
 _ID = re.compile(r"[0-9a-f]{12}|[0-9a-f]{64}")
 
 
-class Result:
+class Result(Struct, frozen=True):
     """Base of all results."""
-
-    __slots__ = ()
 
     @property
     def exit_code(self) -> int:
@@ -71,16 +70,14 @@ class Result:
         return self.stable()
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(Struct, frozen=True):
     """Bytes for one of the caller's streams, as they came."""
 
     stream: str  # "stdout" | "stderr"
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Attached:
+class Attached(Struct, frozen=True):
     """A process in the foreground: whoever gets this passes its streams on, and waits for it.
 
     `name` is for messages; `streams` are those the caller wants to see.
@@ -96,8 +93,7 @@ class Attached:
     joined: bool = False  # it was there before, and goes on when the caller leaves
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(Struct, frozen=True):
     """Something that cannot be undone: `proceed` does it, once somebody has said yes.
 
     Where nobody can be asked, the answer is that the verb wants its `--force`.
@@ -123,13 +119,11 @@ def notice(text: str) -> Chunk:
     return Chunk("stderr", f"{text}\n".encode())
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Nothing(Result):
+class Nothing(Result, frozen=True):
     """Docker prints nothing here, and all went well."""
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Text(Result):
+class Text(Result, frozen=True):
     """Lines to be read by people. `plain` is its stable form, when that differs."""
 
     content: str
@@ -145,8 +139,7 @@ class Text(Result):
         return [{"line": line} for line in self.content.splitlines()]
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Started(Result):
+class Started(Result, frozen=True):
     """A container that was made or started: Docker prints its id, or the name it was called by."""
 
     container: Container
@@ -162,8 +155,7 @@ class Started(Result):
         return [{"id": self.container.id, "name": self.container.name}]
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Finished(Result):
+class Finished(Result, frozen=True):
     """A foreground process has ended, or was left running by its detach keys."""
 
     name: str
@@ -181,8 +173,7 @@ class Finished(Result):
         return [{"name": self.name, "exit_code": self.code}]
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class NameList(Result):
+class NameList(Result, frozen=True):
     """What was done, one name a line, and what could not be."""
 
     done: tuple[str, ...]
@@ -228,8 +219,7 @@ def is_named(container: Container) -> bool:
     return container.spec is None or bool(container.spec.name)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verb:
+class Verb(Struct, frozen=True, kw_only=True):
     """One entry of the registry: the module of the same name is imported when it is used."""
 
     name: str

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dockmagic.commands.options.flags import Arguments, Parser, switch
@@ -31,8 +30,7 @@ def parser() -> Parser:
     )
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class ManifestDocument(Result):
+class ManifestDocument(Result, frozen=True):
     """The document, as JSON to be read."""
 
     document: dict[str, Any]
@@ -46,8 +44,7 @@ class ManifestDocument(Result):
         return found
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class ManifestDetails(Result):
+class ManifestDetails(Result, frozen=True):
     """What `--verbose` tells of one image, or of each that an index has."""
 
     documents: list[dict[str, Any]]

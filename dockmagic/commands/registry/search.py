@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dockmagic.commands.options.filters import apply, as_boolean, parse_filter
@@ -37,8 +36,7 @@ def parser() -> Parser:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Found(Listing):
+class Found(Listing, frozen=True, kw_only=True):
     """The rows of `docker search`; `items` are the engine's `SearchResult` values."""
 
     columns: ClassVar[tuple[Column, ...]] = (

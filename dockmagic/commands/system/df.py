@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dockmagic.commands.container.ps import status_text
@@ -32,8 +31,7 @@ def parser() -> Parser:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Usage(Listing):
+class Usage(Listing, frozen=True, kw_only=True):
     """One row for images, containers, volumes and build cache each."""
 
     columns: ClassVar[tuple[Column, ...]] = (
@@ -108,8 +106,7 @@ def _row(
     }
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Details(Result):
+class Details(Result, frozen=True):
     """Every image, container, volume and cached result of a build."""
 
     usage: DiskUsage

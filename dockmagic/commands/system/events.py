@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dockmagic.commands.options.filters import gather, parse_filter
@@ -47,8 +46,7 @@ def parser() -> Parser:
     )
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Events(Result):
+class Events(Result, frozen=True):
     """What happened in a span of time that is over. `items` are the engine's `Event` values."""
 
     items: tuple[Event, ...]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dockmagic.commands.options.flags import Arguments, Parser, WrongUsage, switch, value
@@ -42,8 +41,7 @@ def parser() -> Parser:
     )
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Inspected(Result):
+class Inspected(Result, frozen=True):
     """Docker's JSON, one dict an object; what a template made of it, if one was given."""
 
     names: tuple[str, ...]

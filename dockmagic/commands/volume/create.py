@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dockmagic.commands.options.environment import check_label, read_labels
@@ -35,8 +34,7 @@ def parser() -> Parser:
     )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class CreatedVolume(Result):
+class CreatedVolume(Result, frozen=True):
     """Docker prints the name."""
 
     volume: Volume

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dockmagic.commands.options.filters import gather, parse_filter
@@ -33,8 +32,7 @@ def parser() -> Parser:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Volumes(Listing):
+class Volumes(Listing, frozen=True, kw_only=True):
     """The rows of `docker volume ls`; `items` are the engine's `Volume` values."""
 
     columns: ClassVar[tuple[Column, ...]] = (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dockmagic.commands.options.filters import gather, parse_filter
@@ -36,8 +35,7 @@ def parser() -> Parser:
     )
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class PrunedResult(Result):
+class PrunedResult(Result, frozen=True):
     """What was removed, and how much space that freed."""
 
     pruned: PrunedVolumes

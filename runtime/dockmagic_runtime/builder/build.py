@@ -10,8 +10,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from dockmagic_runtime.builder.cache.build_record import BuildRecorder, keep, kept
 from dockmagic_runtime.builder.cache.miss import CacheMissExplainer, series_of
@@ -26,6 +27,7 @@ from dockmagic_runtime.builder.context.sources import Sources
 from dockmagic_runtime.builder.error_locations import missing_image
 from dockmagic_runtime.builder.execute.build_run import BuildRun
 from dockmagic_runtime.builder.execute.copying import Copier
+from dockmagic_runtime.builder.execute.parallel import Claims
 from dockmagic_runtime.builder.execute.step_executor import StepExecutor
 from dockmagic_runtime.builder.image_config import image_document, timestamp
 from dockmagic_runtime.builder.interfaces import Images, Layers, StepRunner, Workspace
@@ -272,7 +274,9 @@ class Builder:
             made.epoch,
         )
         reasons = CacheMissExplainer(cache, made, series)
-        return BuildRun(made, cache, copier, mounter, performer, reasons)
+        return BuildRun(
+            made, cache, copier, mounter, performer, reasons, Claims(performer.cancellation)
+        )
 
     def _image(self, made: Plan, execution: BuildRun, request: BuildRequest) -> Image:
         """The image of the target. A FROM with nothing after it is its base image itself."""

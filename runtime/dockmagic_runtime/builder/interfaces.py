@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
+
+from msgspec import field
 
 from dockmagic_runtime.images.compression import Readable
 from dockmagic_runtime.images.limits import Limits
 from dockmagic_runtime.linux.root import Root
 from dockmagic_runtime.model.container import Resources
 from dockmagic_runtime.model.image import Image
+from dockmagic_runtime.model.selective import Selective
 from dockmagic_runtime.sandbox.operation import Operation
 
 OnCancel = Callable[[Callable[[], None]], AbstractContextManager[None]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepProcess:
+def _not_cancelled(cancel: Callable[[], None]) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+class StepProcess(Selective, frozen=True, kw_only=True):
     """One RUN. `layers` are chain ids, topmost first; `upper` and `work` are empty directories.
 
     `network` is "bridge", "host" or "none". `user` is as in `USER`, to be resolved in the tree;
@@ -27,8 +32,11 @@ class StepProcess:
     ends the process from another thread, for as long as its context lasts.
     """
 
+    not_shown: ClassVar[frozenset[str]] = frozenset({"env", "on_cancel"})
+    not_compared: ClassVar[frozenset[str]] = frozenset({"on_cancel"})
+
     argv: tuple[str, ...]
-    env: tuple[str, ...] = field(repr=False)
+    env: tuple[str, ...]
     working_dir: str
     user: str
     layers: tuple[str, ...]
@@ -42,7 +50,7 @@ class StepProcess:
     resources: Resources = field(default_factory=Resources)
     ulimits: dict[str, tuple[int, int]] = field(default_factory=dict)
     cgroup_parent: str = ""
-    on_cancel: OnCancel = field(default=lambda _: nullcontext(), repr=False, compare=False)
+    on_cancel: OnCancel = _not_cancelled
 
 
 class StepRunner(Protocol):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from dockmagic_runtime.builder.cache.store import Result
 from dockmagic_runtime.builder.image_config import history_entry
@@ -11,8 +12,7 @@ from dockmagic_runtime.builder.plan.steps import Step
 from dockmagic_runtime.images.oci_documents import chain_id
 
 
-@dataclass(slots=True)
-class StageState:
+class StageState(Struct):
     """Where a stage stands. Layers and diff ids bottom first."""
 
     key: str

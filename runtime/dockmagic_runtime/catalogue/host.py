@@ -8,9 +8,10 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
 
 from dockmagic_runtime.catalogue.sources import (
     PackageSource,
@@ -32,8 +33,7 @@ _REACH = re.compile(
 _SETTING = re.compile(r'([A-Za-z0-9:._/-]+) "(.*)";')
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostPackages:
+class HostPackages(Struct, frozen=True, kw_only=True):
     """The facts a stand-in is made from. `files` are paths on the host that go in as they are."""
 
     name: str

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Final
 
+from msgspec import Struct
+
 _SHELF: Final = Path(__file__).parent
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Recipe:
+class Recipe(Struct, frozen=True, kw_only=True):
     """A stand-in that can be made. `root` says which kind of root file system it begins with."""
 
     name: str  # Docker Hub's: "httpd"; of its folder, unless the recipe says another

@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 # What may follow the code name in a suite of the distribution itself
 _POCKETS: Final = ("", "-updates", "-security", "/updates", "-backports", "-proposed-updates")
@@ -20,8 +21,7 @@ _CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
 _FIELD = re.compile(r"([A-Za-z0-9-]+):[ \t]*(.*)")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PackageSource:
+class PackageSource(Struct, frozen=True, kw_only=True):
     """One `deb` entry. `options` are deb822 fields (`Signed-By`, `Trusted`, …), as written."""
 
     uris: tuple[str, ...]

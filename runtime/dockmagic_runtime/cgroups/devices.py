@@ -10,8 +10,9 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from dockmagic_runtime.errors import InvalidInput
 
@@ -30,8 +31,7 @@ _EXIT: Final = 0x95
 _RESULT, _SCRATCH, _KIND, _WANTED, _MAJOR, _MINOR = range(6)  # the registers r0 to r5
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceRule:
+class DeviceRule(Struct, frozen=True):
     """`kind` is "b", "c", or "a" for both; `access` any of read, write and mknod."""
 
     kind: str

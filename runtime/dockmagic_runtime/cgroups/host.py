@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import posixpath
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from dockmagic_runtime.cgroups.interface import Cgroup
 from dockmagic_runtime.cgroups.layout import Hierarchy, Layout
@@ -19,8 +20,7 @@ _MOUNT_POINT: Final = "/sys/fs/cgroup"
 _ATTRIBUTES: Final = ("ro", "nosuid", "nodev", "noexec")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CgroupMount:
+class CgroupMount(Struct, frozen=True, kw_only=True):
     """One file system to mount in a container. `settings` are its own options, `attributes` the
     mount's."""
 
@@ -30,8 +30,7 @@ class CgroupMount:
     attributes: tuple[str, ...] = _ATTRIBUTES
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CgroupView:
+class CgroupView(Struct, frozen=True, kw_only=True):
     """How a container sees its own control groups, read-only. The mounts are made in order, then
     the symbolic links (path, target); the first mount is made read-only when all else is done.
 

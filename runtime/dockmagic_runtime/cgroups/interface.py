@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from dockmagic_runtime.cgroups.devices import DeviceRule
 from dockmagic_runtime.model.container import Resources
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CgroupStats:
+class CgroupStats(Struct, frozen=True, kw_only=True):
     """One sample. Nanoseconds of CPU; bytes of memory without what is only cached and could go;
     `memory_limit` 0 is none. A controller that is not there counts nothing."""
 
@@ -37,8 +37,7 @@ class Cgroup(Protocol):
 
     @property
     def cgroup_path(self) -> str:
-        """The directory for `Linux.fork_into`, if its members can be born there instead of joining
-        it; else empty."""
+        """The directory for `Linux.clone_into_cgroup`; empty where processes have to join instead."""
         ...
 
     def create(self) -> None:

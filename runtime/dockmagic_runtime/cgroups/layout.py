@@ -7,8 +7,9 @@ processes: systemd's way). Everything below goes by what is mounted, never by ve
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 CONTROLLERS: Final = frozenset(
     """
@@ -18,8 +19,7 @@ CONTROLLERS: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hierarchy:
+class Hierarchy(Struct, frozen=True, kw_only=True):
     """One mounted tree. `controllers` of a v1 tree may be a name, as in `name=systemd`."""
 
     path: str
@@ -30,8 +30,7 @@ class Hierarchy:
         return controller in self.controllers
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Layout:
+class Layout(Struct, frozen=True, kw_only=True):
     """The trees of one machine. `own` is this process's path in the v2 tree, "/" at its root."""
 
     legacy: tuple[Hierarchy, ...] = ()

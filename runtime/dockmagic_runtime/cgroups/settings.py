@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from dockmagic_runtime.model.container import Resources
 
@@ -40,8 +41,7 @@ _RATES: Final = {
 _Line = tuple[str, object]  # a control file and what is written to it
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Setting:
+class Setting(Struct, frozen=True, kw_only=True):
     """`value` for the control file `file`. Where the kernel has no such file, `instead` is tried;
     if there is none either, the setting is left out with the warning `optional`, and without one
     that is an error."""

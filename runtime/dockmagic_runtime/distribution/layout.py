@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from dockmagic_runtime.model.reference import ImageReference, digest_hex
 
@@ -29,8 +30,7 @@ LAYER_TYPE: Final = "application/vnd.oci.image.layer.v1.tar"
 Json = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Content:
+class Content(Struct, frozen=True, kw_only=True):
     """What a descriptor describes: a blob's digest, size and kind."""
 
     digest: str

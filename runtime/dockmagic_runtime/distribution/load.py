@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import msgspec
+from msgspec import Struct
 
 from dockmagic_runtime.distribution import layout
 from dockmagic_runtime.distribution.members import Members
@@ -29,8 +29,7 @@ from dockmagic_runtime.store.data_root import DataRoot
 _MAX_DEPTH: Final = 3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Layer:
+class _Layer(Struct, frozen=True, kw_only=True):
     """A layer's place in the archive, and what is promised of its bytes, if anything."""
 
     path: str
@@ -38,8 +37,7 @@ class _Layer:
     size: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Loadable:
+class _Loadable(Struct, frozen=True, kw_only=True):
     """One image of an archive."""
 
     config: bytes

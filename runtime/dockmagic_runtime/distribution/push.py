@@ -12,11 +12,11 @@ import io
 import queue
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 import msgspec
+from msgspec import Struct
 
 from dockmagic_runtime.distribution import layout
 from dockmagic_runtime.distribution.compressed import compressed_blob, kept_blob
@@ -37,8 +37,7 @@ _STEPS: Final = 100
 _SMALLEST_STEP: Final = 512 << 10
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Layer:
+class _Layer(Struct, frozen=True, kw_only=True):
     """A layer to push; `known` is the blob it came as, if it is kept."""
 
     diff_id: str

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import IO, BinaryIO, Final
+
+from msgspec import Struct
 
 from dockmagic_runtime.distribution import layout
 from dockmagic_runtime.distribution.layout import Content
@@ -28,8 +29,7 @@ _COPY: Final = 1 << 20
 _RECORD: Final = 20 * BLOCK  # tars end at a multiple of it
 
 
-@dataclass(slots=True)
-class _Chosen:
+class _Chosen(Struct):
     """An image to save, under these names."""
 
     image: Image

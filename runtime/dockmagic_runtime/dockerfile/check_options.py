@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from dockmagic_runtime.dockerfile.errors import Refusal, near
 
@@ -14,8 +15,7 @@ _TRUE: Final = ("1", "t", "T", "true", "TRUE", "True")
 _FALSE: Final = ("0", "f", "F", "false", "FALSE", "False")
 
 
-@dataclass(frozen=True, slots=True)
-class CheckOptions:
+class CheckOptions(Struct, frozen=True):
     """Names of rules are Docker's, in Docker's capitals; `all` stands for every one."""
 
     skipped: frozenset[str] = frozenset()

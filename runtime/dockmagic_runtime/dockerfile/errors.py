@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
+
+from msgspec import Struct
 
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.suggest import similar
@@ -14,8 +15,7 @@ _SHOWN: Final = 100  # problems drawn; all are in `problems`
 _WIDTH: Final = 80  # characters of a long line before and after the column
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
+class Problem(Struct, frozen=True, kw_only=True):
     """One error or warning. Lines and the column count from 1; `rule` names a build check."""
 
     line: int

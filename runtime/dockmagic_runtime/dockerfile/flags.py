@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 from dockmagic_runtime.dockerfile.errors import Refusal, near
 from dockmagic_runtime.dockerfile.expand import ExpansionError, check, unquote
@@ -12,8 +12,7 @@ _TRUE = ("true", "1", "t")
 _FALSE = ("false", "0", "f")
 
 
-@dataclass(slots=True)
-class Flags:
+class Flags(Struct):
     """Those given: each value as written, with its place."""
 
     escape: str

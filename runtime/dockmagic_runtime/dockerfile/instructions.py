@@ -6,14 +6,15 @@ Equality asks what an instruction means, not where it stands.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import ClassVar
 
+from msgspec import Struct
+
 from dockmagic_runtime.dockerfile.lines import Heredoc
+from dockmagic_runtime.model.selective import Selective
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Position:
+class Position(Struct, frozen=True, kw_only=True):
     """The lines of an instruction, heredocs included, and the column it begins at."""
 
     line: int
@@ -21,18 +22,20 @@ class Position:
     column: int = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Instruction:
+class Instruction(Selective, frozen=True, kw_only=True):
     """What all have: place, text (continuation lines joined, no heredoc contents), heredocs,
     comments."""
 
+    not_shown: ClassVar[frozenset[str]] = frozenset({"position", "text", "comments", "remarks"})
+    not_compared: ClassVar[frozenset[str]] = frozenset({"position", "text", "comments", "remarks"})
+
     keyword: ClassVar[str] = ""
 
-    position: Position = field(compare=False, repr=False)
-    text: str = field(compare=False, repr=False)
+    position: Position
+    text: str
     heredocs: tuple[Heredoc, ...] = ()
-    comments: tuple[str, ...] = field(default=(), compare=False, repr=False)  # right above it
-    remarks: tuple[str, ...] = field(default=(), compare=False, repr=False)  # all before and in it
+    comments: tuple[str, ...] = ()  # right above it
+    remarks: tuple[str, ...] = ()  # all before and in it
 
     def description(self, name: str) -> str:
         """What a comment right above says of a stage or an argument: `# NAME description`."""
@@ -41,24 +44,21 @@ class Instruction:
         return next(found, "")
 
 
-@dataclass(frozen=True, slots=True)
-class Pair:
+class Pair(Struct, frozen=True):
     """`name=value` of ENV, LABEL and ARG. `value` None: an ARG without default."""
 
     name: str
     value: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(Struct, frozen=True):
     """The shell form (one string, for SHELL to interpret) or the exec form (the very argv)."""
 
     args: tuple[str, ...]
     is_shell: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunMount:
+class RunMount(Struct, frozen=True, kw_only=True):
     """One `RUN --mount`: its type and options; flags without a value have the value "true"."""
 
     kind: str
@@ -66,36 +66,31 @@ class RunMount:
     word: str  # as written
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class From(Instruction):
+class From(Instruction, frozen=True, kw_only=True):
     keyword = "FROM"
     image: str
     platform: str = ""
     name: str = ""  # lower-cased, as stages are compared
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Label(Instruction):
+class Label(Instruction, frozen=True, kw_only=True):
     keyword = "LABEL"
     pairs: tuple[Pair, ...]
     legacy: bool = False  # `LABEL name value`
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Env(Instruction):
+class Env(Instruction, frozen=True, kw_only=True):
     keyword = "ENV"
     pairs: tuple[Pair, ...]
     legacy: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arg(Instruction):
+class Arg(Instruction, frozen=True, kw_only=True):
     keyword = "ARG"
     pairs: tuple[Pair, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run(Instruction):
+class Run(Instruction, frozen=True, kw_only=True):
     keyword = "RUN"
     command: Command
     mounts: tuple[RunMount, ...] = ()
@@ -104,8 +99,7 @@ class Run(Instruction):
     devices: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Transfer(Instruction):
+class _Transfer(Instruction, frozen=True, kw_only=True):
     """COPY and ADD. A source may be a heredoc's mark; it is then in `heredocs` too."""
 
     sources: tuple[str, ...]
@@ -122,66 +116,56 @@ class _Transfer(Instruction):
         return next((one for one in self.heredocs if one.mark == source), None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Copy(_Transfer):
+class Copy(_Transfer, frozen=True, kw_only=True):
     keyword = "COPY"
     from_: str = ""
     parents: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Add(_Transfer):
+class Add(_Transfer, frozen=True, kw_only=True):
     keyword = "ADD"
     keep_git_dir: bool = False
     checksum: str = ""
     unpack: bool | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cmd(Instruction):
+class Cmd(Instruction, frozen=True, kw_only=True):
     keyword = "CMD"
     command: Command
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entrypoint(Instruction):
+class Entrypoint(Instruction, frozen=True, kw_only=True):
     keyword = "ENTRYPOINT"
     command: Command
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Workdir(Instruction):
+class Workdir(Instruction, frozen=True, kw_only=True):
     keyword = "WORKDIR"
     path: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Expose(Instruction):
+class Expose(Instruction, frozen=True, kw_only=True):
     keyword = "EXPOSE"
     ports: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class User(Instruction):
+class User(Instruction, frozen=True, kw_only=True):
     keyword = "USER"
     user: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Volume(Instruction):
+class Volume(Instruction, frozen=True, kw_only=True):
     keyword = "VOLUME"
     paths: tuple[str, ...]
     is_json: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StopSignal(Instruction):
+class StopSignal(Instruction, frozen=True, kw_only=True):
     keyword = "STOPSIGNAL"
     signal: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Healthcheck(Instruction):
+class Healthcheck(Instruction, frozen=True, kw_only=True):
     """`test` is as in an image's config: NONE, CMD and argv, or CMD-SHELL and a line.
 
     Times are nanoseconds, 0 where the default holds; so is `retries`.
@@ -196,23 +180,22 @@ class Healthcheck(Instruction):
     retries: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shell(Instruction):
+class Shell(Instruction, frozen=True, kw_only=True):
     keyword = "SHELL"
     args: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Onbuild(Instruction):
+class Onbuild(Instruction, frozen=True, kw_only=True):
     """`expression` is the trigger as text, heredocs included: what an image's config keeps."""
 
     keyword = "ONBUILD"
+    not_compared: ClassVar[frozenset[str]] = Instruction.not_compared | {"expression"}
+
     trigger: Instruction
-    expression: str = field(compare=False)
+    expression: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Maintainer(Instruction):
+class Maintainer(Instruction, frozen=True, kw_only=True):
     keyword = "MAINTAINER"
     maintainer: str
 

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from dataclasses import dataclass, field, replace
 from typing import Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from dockmagic_runtime.dockerfile.errors import Problem, Refusal
 from dockmagic_runtime.dockerfile.expand import ExpansionError, unquote
@@ -36,8 +38,7 @@ _HAVE_HEREDOCS: Final = ("RUN", "COPY", "ADD")
 _LAST: Final = 1 << 62  # greater than any line or column
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Heredoc:
+class Heredoc(Struct, frozen=True, kw_only=True):
     """The text between `<<NAME` and the line NAME. `expand` unless the name was quoted."""
 
     name: str
@@ -55,8 +56,7 @@ class Heredoc:
         return "".join(row.lstrip("\t") for row in self.content.splitlines(keepends=True))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogicalLine:
+class LogicalLine(Struct, frozen=True, kw_only=True):
     """One instruction as text: its pieces joined, without comments and outer blanks."""
 
     text: str
@@ -85,8 +85,7 @@ class LogicalLine:
         )
 
 
-@dataclass(slots=True)
-class Document:
+class Document(Struct):
     """What `read` found. `errors` and `warnings` are in the order of the lines."""
 
     lines: list[LogicalLine] = field(default_factory=list)

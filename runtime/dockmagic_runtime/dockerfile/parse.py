@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from dockmagic_runtime.dockerfile.check_options import CheckOptions
 from dockmagic_runtime.dockerfile.checks import casing, descriptions, problem, stage_checks
@@ -18,10 +21,10 @@ from dockmagic_runtime.dockerfile.instructions import (
 )
 from dockmagic_runtime.dockerfile.lines import Document, read
 from dockmagic_runtime.dockerfile.words import cut
+from dockmagic_runtime.model.selective import Selective
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
+class Stage(Struct, frozen=True, kw_only=True):
     """From one FROM to the next."""
 
     index: int
@@ -33,21 +36,25 @@ class Stage:
         return self.base.name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Dockerfile:
+class Dockerfile(Selective, frozen=True, kw_only=True):
     """The parsed file. `arguments` are the ARGs before the first FROM.
 
     Two are equal when they mean the same: places, warnings and source text do not count.
     """
 
+    not_shown: ClassVar[frozenset[str]] = frozenset({"remarks", "source"})
+    not_compared: ClassVar[frozenset[str]] = frozenset(
+        {"warnings", "checks", "remarks", "source", "file_name"}
+    )
+
     stages: tuple[Stage, ...]
     arguments: tuple[Arg, ...] = ()
     directives: dict[str, str] = field(default_factory=dict)
-    warnings: tuple[Problem, ...] = field(default=(), compare=False)
-    checks: CheckOptions = field(default_factory=CheckOptions, compare=False)
-    remarks: tuple[str, ...] = field(default=(), compare=False, repr=False)  # at its end
-    source: str = field(default="", compare=False, repr=False)
-    file_name: str = field(default="Dockerfile", compare=False)
+    warnings: tuple[Problem, ...] = ()
+    checks: CheckOptions = field(default_factory=CheckOptions)
+    remarks: tuple[str, ...] = ()  # at its end
+    source: str = ""
+    file_name: str = "Dockerfile"
 
     @property
     def escape(self) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from typing import Any, Final
+
+from msgspec import Struct, field
 
 from dockmagic_runtime.dockerfile.errors import Refusal
 from dockmagic_runtime.dockerfile.expand import ExpansionError, check
@@ -17,8 +18,7 @@ from dockmagic_runtime.dockerfile.words import Word, json_strings
 _LOOKS_LIKE_JSON: Final = re.compile(r"""\[\s*['"]""")
 
 
-@dataclass(slots=True)
-class Request:
+class Request(Struct):
     """One line on its way to an instruction: where its arguments begin, its flags, its notes."""
 
     line: LogicalLine

@@ -8,13 +8,13 @@ longest. So nothing is ever tried twice and the time is that of a search.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from dockmagic_runtime.dockerfile.errors import Refusal
 
 
-@dataclass(frozen=True, slots=True)
-class ShellPattern:
+class ShellPattern(Struct, frozen=True):
     """The pieces between the stars; "?" is None in them."""
 
     pieces: tuple[tuple[str | None, ...], ...]

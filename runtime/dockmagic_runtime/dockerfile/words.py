@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from dockmagic_runtime.dockerfile.errors import Refusal
 
@@ -24,8 +25,7 @@ _QUOTED: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Word:
+class Word(Struct, frozen=True):
     """A piece of a logical line's text and where it begins in it."""
 
     text: str

@@ -14,9 +14,10 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
+
+from msgspec import Struct
 
 from dockmagic_runtime.errors import InvalidInput, NotFound
 from dockmagic_runtime.images import overlay
@@ -47,8 +48,7 @@ class _Absence(Enum):
     REMOVED = auto()  # it takes away what is below
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
+class _Entry(Struct, frozen=True):
     status: os.stat_result
     target: str = ""
     digest: str = ""

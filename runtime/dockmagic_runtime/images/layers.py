@@ -14,8 +14,10 @@ import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from dockmagic_runtime.errors import EngineBug, NotFound
 from dockmagic_runtime.images.blobs import BlobStore
@@ -51,8 +53,7 @@ AND NOT EXISTS (
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayerRecord:
+class LayerRecord(Struct, frozen=True, kw_only=True):
     """`size` counts the bytes of the files; `blob` is the digest it was pulled as, if any."""
 
     chain_id: str

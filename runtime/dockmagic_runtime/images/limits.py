@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass, fields, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from dockmagic_runtime.errors import InvalidInput
 
@@ -20,8 +22,7 @@ _RATIO: Final = 200  # of unpacked to compressed bytes: the best ones of real la
 _FLOOR: Final = 256 << 20  # small layers of zeros have better ones
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(Struct, frozen=True):
     """Bytes of tar, members, bytes of an extended header, of a path, and directories deep."""
 
     size: int = 64 << 30
@@ -50,7 +51,7 @@ def _configured() -> dict[str, int]:
 
 def _read(part: str) -> tuple[str, int]:
     name, _, value = part.partition("=")
-    known = [field.name for field in fields(Limits)]
+    known = Limits.__struct_fields__
     match = _VALUE.fullmatch(value)
     if name not in known or match is None:
         raise InvalidInput(

@@ -6,15 +6,15 @@ Source: moby, daemon/images/image_delete.go, as behaviour.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from dockmagic_runtime.errors import Conflict
 from dockmagic_runtime.model.image import Image
 from dockmagic_runtime.model.reference import ImageReference
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(Struct, frozen=True):
     untag: tuple[ImageReference, ...]
     delete: bool
 

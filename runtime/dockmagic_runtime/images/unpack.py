@@ -14,8 +14,9 @@ import os
 import stat
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from dockmagic_runtime.errors import InvalidInput, RemoteFailed
 from dockmagic_runtime.images import overlay
@@ -47,8 +48,7 @@ _HOSTILE: Final = frozenset(
 _NO_XATTR: Final = (errno.EOPNOTSUPP, errno.EPERM)
 
 
-@dataclass(frozen=True, slots=True)
-class Unpacked:
+class Unpacked(Struct, frozen=True):
     """`diff_id` is the digest of the tar, `size` the bytes of the files in it."""
 
     diff_id: str
@@ -56,8 +56,7 @@ class Unpacked:
     entries: int
 
 
-@dataclass(slots=True)
-class _Metadata:
+class _Metadata(Struct):
     mode: int
     uid: int
     gid: int

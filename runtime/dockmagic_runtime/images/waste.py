@@ -11,8 +11,9 @@ from __future__ import annotations
 import heapq
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from dockmagic_runtime.images import overlay
 from dockmagic_runtime.linux.root import Root
@@ -21,8 +22,7 @@ from dockmagic_runtime.model.analysis import WastedFile
 _LARGEST: Final = 1000  # files that are told of one by one
 
 
-@dataclass(slots=True)
-class _Cover:
+class _Cover(Struct):
     """`by` is the nearest layer above that has the path; `whole`: its tree covers all below."""
 
     by: int
@@ -30,8 +30,7 @@ class _Cover:
     is_removal: bool
 
 
-@dataclass(slots=True)
-class _Linked:
+class _Linked(Struct):
     """A file with several links: its bytes are seen as long as one link is."""
 
     path: str
@@ -41,8 +40,7 @@ class _Linked:
     covered: int = 0
 
 
-@dataclass(slots=True)
-class Waste:
+class Waste(Struct):
     """`largest` is a heap of (size, path, layer, hidden by, is a removal)."""
 
     bytes: int = 0

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import errno
 import struct
-from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from dockmagic_runtime.errors import InvalidInput, Unsupported
 from dockmagic_runtime.linux.syscall_table import numbers
@@ -75,8 +77,7 @@ class Comparison(StrEnum):
     MASKED_EQ = "MASKED_EQ"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Condition:
+class Condition(Struct, frozen=True, kw_only=True):
     """`argument[index] comparison value`, on all 64 bits; MASKED_EQ compares `argument & mask`."""
 
     index: int
@@ -85,8 +86,7 @@ class Condition:
     mask: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class Rule(Struct, frozen=True, kw_only=True):
     """`action` for the calls `names` when all conditions hold. Unknown names are no error: the
     call does not exist on this architecture."""
 
@@ -95,8 +95,7 @@ class Rule:
     conditions: tuple[Condition, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
+class Policy(Struct, frozen=True, kw_only=True):
     """For one call the rules with conditions are tried in order, then the first one without any;
     if none fits, `default` is done."""
 
@@ -105,8 +104,7 @@ class Policy:
     architectures: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Instruction:
+class _Instruction(Struct, frozen=True):
     code: int
     k: int
     on_true: int = 0

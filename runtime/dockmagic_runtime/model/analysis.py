@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from dockmagic_runtime.model.image import Image, Layer
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WastedFile:
+class WastedFile(Struct, frozen=True, kw_only=True):
     """Bytes that every copy of the image carries and no container ever sees.
 
     The file `path` of layer `layer` is replaced or removed by layer `hidden_by`.
@@ -21,8 +20,7 @@ class WastedFile:
     is_removed: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Anatomy:
+class Anatomy(Struct, frozen=True, kw_only=True):
     """An image's layers, lowest first, and what they waste.
 
     Wasted are the bytes of regular files that a later layer replaces or removes; a file with
@@ -46,8 +44,7 @@ class Anatomy:
         return 1 - self.wasted_bytes / self.size if self.size else 1.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sharing:
+class Sharing(Struct, frozen=True, kw_only=True):
     """Two images side by side: `common` layers are on disk once, those above are each one's own."""
 
     first: Image
@@ -61,8 +58,7 @@ class Sharing:
         return sum(layer.size for layer in self.common)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileVersion:
+class FileVersion(Struct, frozen=True, kw_only=True):
     """What one layer says about a path: `kind` is "A" added, "C" changed, "D" removed.
 
     `type` is "file", "directory", "link" or what else there is, empty when it was removed.
@@ -84,8 +80,7 @@ class FileVersion:
     diff: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileOrigin:
+class FileOrigin(Struct, frozen=True, kw_only=True):
     """Where a path of an image comes from: one version for each layer that touches it.
 
     `path` is the one asked for, `real_path` where the links on its way lead.

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CommitSpec:
+class CommitSpec(Struct, frozen=True, kw_only=True):
     """`reference` is the new image's name, if it gets one; `changes` are Dockerfile instructions
     that only touch its config. With `pause`, the container is frozen while it is copied."""
 
@@ -17,8 +16,7 @@ class CommitSpec:
     pause: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImportSpec:
+class ImportSpec(Struct, frozen=True, kw_only=True):
     """`reference` is the new image's name, if it gets one; `message` is kept in its history."""
 
     reference: str = ""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import stat
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+from msgspec import Struct, field
 
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.network import Attachment
@@ -41,8 +42,7 @@ class Status(StrEnum):
         return not self.is_alive
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PortMapping:
+class PortMapping(Struct, frozen=True, kw_only=True):
     """One `-p`: host address and port to container port. `host_port` 0 asks for a free one.
 
     With `host_port_end` it asks for the first from `host_port` to there that is free.
@@ -61,8 +61,7 @@ class PortMapping:
         return f"{host}:{self.host_port}->{self.container_port}/{self.protocol}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mount:
+class Mount(Struct, frozen=True, kw_only=True):
     """One `-v`, `--mount` or `--tmpfs`.
 
     `source` is a host path (bind), a volume's name ("" for a new anonymous one), an image
@@ -87,16 +86,14 @@ class Mount:
     labels: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RestartPolicy:
+class RestartPolicy(Struct, frozen=True, kw_only=True):
     """`--restart`: "no", "always", "unless-stopped", "on-failure". `maximum` 0 is no limit."""
 
     name: str = "no"
     maximum: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HealthCheck:
+class HealthCheck(Struct, frozen=True, kw_only=True):
     """`--health-*` over the image's HEALTHCHECK. Seconds; `test` as in the image config:
     ("CMD", …), ("CMD-SHELL", line), ("NONE",), or empty: the image's."""
 
@@ -108,8 +105,7 @@ class HealthCheck:
     retries: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Device:
+class Device(Struct, frozen=True, kw_only=True):
     """`--device`: a device node of the host, under a path in the container."""
 
     source: str
@@ -117,8 +113,7 @@ class Device:
     permissions: str = "rwm"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resources:
+class Resources(Struct, frozen=True, kw_only=True):
     """Limits; None or 0 means none. Bytes for memory, nanoseconds per second for CPU."""
 
     memory: int = 0
@@ -141,8 +136,7 @@ class Resources:
     throttles: tuple[tuple[str, str, int], ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContainerSpec:
+class ContainerSpec(Struct, frozen=True, kw_only=True):
     """Everything `create` needs. None means "the image decides"; an empty tuple means empty."""
 
     image: str
@@ -215,8 +209,7 @@ class ContainerSpec:
             )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Container:
+class Container(Struct, frozen=True, kw_only=True):
     """One row of `ps`: identity, what it runs, and its state at the moment of asking.
 
     Times are seconds since the epoch, 0 when it never happened.
@@ -251,8 +244,7 @@ class Container:
         return self.id[:12]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExecSpec:
+class ExecSpec(Struct, frozen=True, kw_only=True):
     """One `exec`: a command for a container that runs."""
 
     command: tuple[str, ...]
@@ -270,8 +262,7 @@ class ChangeKind(StrEnum):
     DELETED = "D"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Change:
+class Change(Struct, frozen=True, order=True):
     """One line of `diff`: `path` is absolute inside the container."""
 
     path: str
@@ -281,8 +272,7 @@ class Change:
         return f"{self.kind} {self.path}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stats:
+class Stats(Struct, frozen=True, kw_only=True):
     """One sample of a running container. Bytes, nanoseconds of CPU, counts."""
 
     id: str
@@ -299,8 +289,7 @@ class Stats:
     pids: int
 
 
-@dataclass(frozen=True, slots=True)
-class LogLine:
+class LogLine(Struct, frozen=True):
     """One piece of output as it was logged; `stream` is "stdout" or "stderr", time RFC 3339."""
 
     stream: str
@@ -308,16 +297,14 @@ class LogLine:
     text: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessTable:
+class ProcessTable(Struct, frozen=True, kw_only=True):
     """What `top` shows: the headings of ps(1), and a row of texts for each process."""
 
     titles: tuple[str, ...]
     processes: tuple[tuple[str, ...], ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PathStat:
+class PathStat(Struct, frozen=True, kw_only=True):
     """What a path in a container is, links not followed. `link_target` is absolute in there.
 
     `name` is the last part of the path as it was asked for, "." when it ends in one.

@@ -6,16 +6,16 @@ Not to be confused with `model.events`, the progress that a pull or a build repo
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
 from typing import Any, Final
+
+from msgspec import Struct, field
 
 _NANO: Final = 1_000_000_000
 # the types whose events also have Docker's three oldest keys
 _WITH_STATUS: Final = ("container", "image")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Event:
+class Event(Struct, frozen=True, kw_only=True):
     """`type` is "container", "image", "volume" or "network"; `id` that of the object it is about.
 
     `attributes` are strings by name: Docker's, and for a container or image its labels as well.

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExplainedStep:
+class ExplainedStep(Struct, frozen=True, kw_only=True):
     """One operation. `who` carried it out: "supervisor", "child" or "network" (the supervisor
     again, while the child mounts). Times in seconds; `began` counts from the first operation."""
 
@@ -19,8 +18,7 @@ class ExplainedStep:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Explanation:
+class Explanation(Struct, frozen=True, kw_only=True):
     container_id: str
     name: str
     steps: tuple[ExplainedStep, ...]
@@ -28,8 +26,7 @@ class Explanation:
     seconds: float  # from the first operation to the program
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExplainedBuildStep:
+class ExplainedBuildStep(Struct, frozen=True, kw_only=True):
     """One step of a build: `reason` says why the cache was missed, and is empty for a hit.
 
     `created` is when a hit's result was made (RFC 3339); `files` are those whose contents were
@@ -55,8 +52,7 @@ class ExplainedBuildStep:
         return self.kind in ("base", "scratch")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuildExplanation:
+class BuildExplanation(Struct, frozen=True, kw_only=True):
     """A build step by step, as it was recorded while it went on.
 
     `is_stand_in`: it made an image of the catalogue's.

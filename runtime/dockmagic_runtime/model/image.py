@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from dockmagic_runtime.model.container import HealthCheck
 
 STAND_IN_LABEL: Final = "org.dockmagic.stand-in"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageConfig:
+class ImageConfig(Struct, frozen=True, kw_only=True):
     """The run-time part of an image's config (OCI image spec, `config`)."""
 
     env: tuple[str, ...] = ()
@@ -27,8 +27,7 @@ class ImageConfig:
     healthcheck: HealthCheck | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class History:
+class History(Struct, frozen=True, kw_only=True):
     """One row of `history`: `size` is that of the layer it made, 0 for metadata."""
 
     created: float
@@ -38,8 +37,7 @@ class History:
     comment: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Image:
+class Image(Struct, frozen=True, kw_only=True):
     """One image: `id` is the digest of its config, `tags` the names that point to it now."""
 
     id: str  # "sha256:<64 hex>"
@@ -62,8 +60,7 @@ class Image:
         return STAND_IN_LABEL in self.config.labels
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LayerFile:
+class LayerFile(Struct, frozen=True, kw_only=True):
     """One path a layer brings: `kind` is "A" added, "C" changed or "D" deleted."""
 
     path: str
@@ -71,8 +68,7 @@ class LayerFile:
     size: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Layer:
+class Layer(Struct, frozen=True, kw_only=True):
     """One layer of an image with the instruction that made it.
 
     `added`, `changed` and `removed` count all paths; `files` may stop before the last of them.

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 # the driver option of an endpoint that names its interface in the container
 INTERFACE_NAME = "com.docker.network.endpoint.ifname"
 PREDEFINED = ("bridge", "host", "none")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pool:
+class Pool(Struct, frozen=True, kw_only=True):
     """The addresses of a network in one family: texts, empty where nothing was asked for.
 
     `reserved` are (name, address) pairs that no container gets: `--aux-address`.
@@ -22,8 +21,7 @@ class Pool:
     reserved: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NetworkSpec:
+class NetworkSpec(Struct, frozen=True, kw_only=True):
     """What `network create` asks for."""
 
     name: str
@@ -36,8 +34,7 @@ class NetworkSpec:
     options: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Network:
+class Network(Struct, frozen=True, kw_only=True):
     """One network of an area. `created` is in seconds since the epoch.
 
     `host` and `none` have neither bridge nor subnet; without IPv6 the fields ending in 6 are empty.
@@ -84,8 +81,7 @@ class Network:
         return int(self.subnet6.partition("/")[2] or 0)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Attachment:
+class Attachment(Struct, frozen=True, kw_only=True):
     """One network of a container, with what was asked for there.
 
     `network` is a name; `network_id` is known once the container is made.
@@ -102,8 +98,7 @@ class Attachment:
     gw_priority: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PrunedNetworks:
+class PrunedNetworks(Struct, frozen=True, kw_only=True):
     """The names of what `network prune` has removed."""
 
     names: tuple[str, ...]

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuildTarget:
+class BuildTarget(Struct, frozen=True, kw_only=True):
     """A stage; `name` is its number where it has none, `base` as it is written."""
 
     name: str
@@ -15,8 +14,7 @@ class BuildTarget:
     is_default: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuildArgument:
+class BuildArgument(Struct, frozen=True, kw_only=True):
     """An ARG with its value in this build; `value` None where it has none."""
 
     name: str
@@ -24,16 +22,14 @@ class BuildArgument:
     description: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuildInput:
+class BuildInput(Struct, frozen=True, kw_only=True):
     """A secret or an agent, by the id that `--secret` or `--ssh` gives it."""
 
     id: str
     required: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuildOutline:
+class BuildOutline(Struct, frozen=True, kw_only=True):
     """All stages of the file, and what those of the target take. `warnings` of the checks."""
 
     targets: tuple[BuildTarget, ...]

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from typing import Protocol
+from typing import ClassVar, Protocol
+
+from msgspec import Struct, field
 
 from dockmagic_runtime.model.container import Resources
 from dockmagic_runtime.model.explanation import BuildExplanation
 from dockmagic_runtime.model.image import Image
+from dockmagic_runtime.model.selective import Selective
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PullStatus:
+class PullStatus(Struct, frozen=True, kw_only=True):
     """One line of a pull. `id` names a layer, or is empty for the image as a whole."""
 
     status: str
@@ -21,8 +22,7 @@ class PullStatus:
     total: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PullDone:
+class PullDone(Struct, frozen=True, kw_only=True):
     image: Image
     reference: str
     was_present: bool = False
@@ -31,8 +31,7 @@ class PullDone:
 PullEvent = PullStatus | PullDone
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoadDone:
+class LoadDone(Struct, frozen=True, kw_only=True):
     """An image of an archive is here, under this name, or "" if the archive names none."""
 
     image: Image
@@ -42,8 +41,7 @@ class LoadDone:
 LoadEvent = PullStatus | LoadDone
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PushDone:
+class PushDone(Struct, frozen=True, kw_only=True):
     """A registry has the image under this name; `digest` and `size` are its manifest's."""
 
     reference: str
@@ -54,8 +52,7 @@ class PushDone:
 PushEvent = PullStatus | PushDone
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuildWarning:
+class BuildWarning(Struct, frozen=True, kw_only=True):
     """What is allowed and unwise. `rule` names a build check, `line` (0 for none) is in the
     Dockerfile, and `excerpt` shows it."""
 
@@ -75,29 +72,25 @@ class BuildWarning:
         return f"https://docs.docker.com/go/dockerfile/rule/{name}/" if name else ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuildStarted:
+class BuildStarted(Struct, frozen=True, kw_only=True):
     steps: int
     stages: int = 1  # that are built; those of several tell of their steps at the same time
     warnings: tuple[BuildWarning, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepStarted:
+class StepStarted(Struct, frozen=True, kw_only=True):
     number: int  # 1-based, of `BuildStarted.steps`
     instruction: str  # as written, continuation lines joined
     line: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepOutput:
+class StepOutput(Struct, frozen=True, kw_only=True):
     number: int
     stream: str  # "stdout" | "stderr"
     data: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepDone:
+class StepDone(Struct, frozen=True, kw_only=True):
     number: int
     cached: bool
     seconds: float
@@ -108,8 +101,7 @@ class StepDone:
     files: int = 0  # whose contents were compared
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuildDone:
+class BuildDone(Struct, frozen=True, kw_only=True):
     image: Image
     tags: tuple[str, ...]
     seconds: float
@@ -120,8 +112,7 @@ class BuildDone:
 BuildEvent = BuildStarted | StepStarted | StepOutput | StepDone | PullStatus | BuildDone
 
 
-@dataclass(frozen=True, slots=True)
-class BuildOutput:
+class BuildOutput(Struct, frozen=True):
     """`--output`: the image's files besides the image: "local" into the directory `path`, or
     "tar" into that file, "-" for standard output. `names` are further tags."""
 
@@ -130,8 +121,7 @@ class BuildOutput:
     names: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuildCachePlace:
+class BuildCachePlace(Struct, frozen=True, kw_only=True):
     """`--cache-from` or `--cache-to`. `kind` is "local" (a directory), "registry" (a reference)
     or "inline" (the image itself, only to). `mode` is "min", for what the image is made of, or
     "max", for all steps. `tag` and `digest` choose in a directory.
@@ -149,8 +139,7 @@ class Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuildRequest:
+class BuildRequest(Selective, frozen=True, kw_only=True):
     """One `build`. `dockerfile` is the text, or None: then `file_name` is read in the context.
     `context` is a directory on the host, an address (http, https, Git), or None; or `context_tar`
     is read, an archive or the text of a Dockerfile.
@@ -160,9 +149,11 @@ class BuildRequest:
     are the entitlements that a Dockerfile may make use of: "network.host", "security.insecure".
     """
 
+    not_shown: ClassVar[frozenset[str]] = frozenset({"context_tar", "secrets"})
+
     dockerfile: str | None
     context: str | None
-    context_tar: Readable | None = field(default=None, repr=False)
+    context_tar: Readable | None = None
     tags: tuple[str, ...] = ()
     file_name: str = "Dockerfile"
     build_args: dict[str, str] = field(default_factory=dict)
@@ -172,7 +163,7 @@ class BuildRequest:
     no_cache_stages: tuple[str, ...] = ()  # names or numbers: their steps are done anew
     pull: bool = False
     network: str = "bridge"
-    secrets: dict[str, bytes] = field(default_factory=dict, repr=False)
+    secrets: dict[str, bytes] = field(default_factory=dict)
     ssh: dict[str, str] = field(default_factory=dict)
     build_contexts: dict[str, str] = field(default_factory=dict)
     allow: tuple[str, ...] = ()

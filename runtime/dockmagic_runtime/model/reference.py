@@ -8,9 +8,10 @@ path of it. Grammar: distribution/reference, reference.go and normalize.go.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
+
+from msgspec import Struct
 
 from dockmagic_runtime.errors import InvalidInput
 
@@ -44,8 +45,7 @@ def digest_hex(digest: str) -> str:
     return require_digest(digest)[7:]
 
 
-@dataclass(frozen=True, slots=True)
-class ImageReference:
+class ImageReference(Struct, frozen=True):
     """A name for an image. `tag` is empty only if there is a `digest`."""
 
     registry: str

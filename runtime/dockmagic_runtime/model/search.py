@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SearchResult:
+class SearchResult(Struct, frozen=True, kw_only=True):
     """One repository. A stand-in is one that the catalogue can make without a registry."""
 
     name: str
@@ -17,8 +16,7 @@ class SearchResult:
     is_stand_in: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RemoteManifest:
+class RemoteManifest(Struct, frozen=True, kw_only=True):
     """The manifest of one image, byte for byte, and the platform that it is said to be for."""
 
     reference: str

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 Published = tuple[str, int, int, str]  # host address, host port, container port, protocol
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Interface:
+class Interface(Struct, frozen=True, kw_only=True):
     """One end of a container on one network: `name` inside, `veth` outside.
 
     `names` are what its neighbours may call it; none on the default network. `is_way_in`:
@@ -25,8 +24,7 @@ class Interface:
     is_way_in: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Node:
+class Node(Struct, frozen=True, kw_only=True):
     """One container that runs. Without interfaces `mode` says why: host, none or container:NAME."""
 
     id: str
@@ -39,8 +37,7 @@ class Node:
         return next((one for one in self.interfaces if one.network == network), None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bridge:
+class Bridge(Struct, frozen=True, kw_only=True):
     """One network: the bridge that it is on this host."""
 
     id: str
@@ -52,8 +49,7 @@ class Bridge:
     internal: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Topology:
+class Topology(Struct, frozen=True, kw_only=True):
     """`uplinks` are the host's own interfaces with an address each, as CIDR."""
 
     hostname: str
@@ -62,8 +58,7 @@ class Topology:
     nodes: tuple[Node, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hop:
+class Hop(Struct, frozen=True, kw_only=True):
     """One station of a connection.
 
     `kind` is "client", "proxy", "rule", "bridge", "veth", "interface", "process" or "answer";
@@ -84,8 +79,7 @@ class Hop:
         return self.after - self.before
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
+class Route(Struct, frozen=True, kw_only=True):
     """One way to a port of a container, as the probe that was sent to `address` found it.
 
     `name` is what a sentence calls the place, the same from run to run. `way` is "translated"
@@ -104,8 +98,7 @@ class Route:
         return not self.failure
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trace:
+class Trace(Struct, frozen=True, kw_only=True):
     """The ways to what was asked for, each with a probe of its own.
 
     The first is that of `target` itself. Where the proxy serves it and a rule leads to the same

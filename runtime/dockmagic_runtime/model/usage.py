@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from dockmagic_runtime.model.container import Container
 from dockmagic_runtime.model.image import Image
 from dockmagic_runtime.model.volume import Volume
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContainerSize:
+class ContainerSize(Struct, frozen=True, kw_only=True):
     """`writable` is the container's own layer, `root` that and its image's."""
 
     writable: int
     root: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageUsage:
+class ImageUsage(Struct, frozen=True, kw_only=True):
     """`shared` are the bytes of layers that other images have too; `containers` use it."""
 
     image: Image
@@ -30,8 +28,7 @@ class ImageUsage:
         return self.image.size - self.shared
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContainerUsage:
+class ContainerUsage(Struct, frozen=True, kw_only=True):
     container: Container
     size: int
     volumes: int
@@ -41,15 +38,13 @@ class ContainerUsage:
         return self.container.status.is_alive
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VolumeUsage:
+class VolumeUsage(Struct, frozen=True, kw_only=True):
     volume: Volume
     size: int
     links: int  # containers that use it
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CacheUsage:
+class CacheUsage(Struct, frozen=True, kw_only=True):
     """One result of a build step. `in_use`: an image has its layer as well."""
 
     id: str
@@ -59,8 +54,7 @@ class CacheUsage:
     used: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CacheBounds:
+class CacheBounds(Struct, frozen=True, kw_only=True):
     """How much of a build cache may stay, in bytes; 0 is no bound. What is `reserved` stays
     whatever the others say, and alone it is all that stays."""
 
@@ -78,8 +72,7 @@ class CacheBounds:
         return max(goal, self.reserved)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DiskUsage:
+class DiskUsage(Struct, frozen=True, kw_only=True):
     """`layers` are the bytes of all layers of images, each counted once."""
 
     layers: int
@@ -89,8 +82,7 @@ class DiskUsage:
     build_cache: tuple[CacheUsage, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pruned:
+class Pruned(Struct, frozen=True, kw_only=True):
     """What was removed: ids, or Docker's lines about images; and the bytes that freed."""
 
     removed: tuple[str, ...]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 ANONYMOUS_LABEL = "com.docker.volume.anonymous"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Volume:
+class Volume(Struct, frozen=True, kw_only=True):
     """One row of `volume ls`. `options` are those of the `local` driver: type, device, o.
 
     `created` is in seconds since the epoch, `mountpoint` where the data are on this machine.
@@ -27,8 +26,7 @@ class Volume:
         return ANONYMOUS_LABEL in self.labels
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PrunedVolumes:
+class PrunedVolumes(Struct, frozen=True, kw_only=True):
     """What `volume prune` removed, and how many bytes that freed."""
 
     names: tuple[str, ...]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import errno
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.linux.netlink import Message, Netlink
@@ -14,8 +15,7 @@ _IP_FORWARD = "/proc/sys/net/ipv4/ip_forward"
 _IP6_CONF = "/proc/sys/net/ipv6/conf"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bridge:
+class Bridge(Struct, frozen=True, kw_only=True):
     """`gateway` and `gateway6` are the addresses that this host has on it; the latter may be
     empty. `mtu` 0 is the kernel's choice. `internal`: the host need not forward for it."""
 

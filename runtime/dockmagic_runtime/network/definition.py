@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound, Unsupported
 from dockmagic_runtime.model.network import Network, NetworkSpec, Pool

@@ -11,8 +11,9 @@ import errno
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar
+
+from msgspec import Struct
 
 from dockmagic_runtime.linux.constants import CLONE_NEWNET
 from dockmagic_runtime.linux.interface import Linux
@@ -25,8 +26,7 @@ _LOOKS, _BETWEEN_LOOKS = 200, 0.0005  # at most a tenth of a second
 
 
 @operation
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreateVeth(UndoneByKernel):
+class CreateVeth(UndoneByKernel, frozen=True, kw_only=True):
     """`owner` goes into the interface's alias, where `ip link` shows it. Without a `mac` it is
     made of the address. `isolated`: neighbours on the bridge do not reach it."""
 
@@ -94,8 +94,7 @@ def _is_on(path: str) -> bool:
 
 
 @operation
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConfigureInside(UndoneByKernel):
+class ConfigureInside(UndoneByKernel, frozen=True, kw_only=True):
     """Without a gateway, only the network itself is reached by this interface."""
 
     calls: ClassVar[tuple[str, ...]] = ("netlink RTM_NEWADDR", "RTM_NEWLINK up", "RTM_NEWROUTE")
@@ -140,8 +139,7 @@ class ConfigureInside(UndoneByKernel):
 
 
 @operation
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AwaitCarrier(UndoneByKernel):
+class AwaitCarrier(UndoneByKernel, frozen=True, kw_only=True):
     """A carrier is noticed by a kernel worker some time after both ends are up.
 
     Until then the bridge's port drops everything, and a first packet that is lost costs TCP a
@@ -205,8 +203,7 @@ def _write_if_there(linux: Linux, path: str, value: bytes) -> None:
 
 
 @operation
-@dataclass(frozen=True, slots=True)
-class BringUpLoopback(UndoneByKernel):
+class BringUpLoopback(UndoneByKernel, frozen=True):
     """All there is with `--network none`."""
 
     calls: ClassVar[tuple[str, ...]] = ("netlink RTM_NEWLINK up",)
@@ -220,8 +217,7 @@ class BringUpLoopback(UndoneByKernel):
 
 
 @operation
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RegisterEndpoint:
+class RegisterEndpoint(Struct, frozen=True, kw_only=True):
     """A file that says to the others on a network who is there, for their resolvers to read.
 
     `networks` is the area's directory of networks, `directory` the container's, where its name
@@ -285,8 +281,7 @@ def _current_name(directory: str) -> str:
 
 
 @operation
-@dataclass(frozen=True, slots=True)
-class RemoveVeth(UndoneByKernel):
+class RemoveVeth(UndoneByKernel, frozen=True):
     """Pull the cable of a container that runs; its inner end goes with the outer one."""
 
     calls: ClassVar[tuple[str, ...]] = ("netlink RTM_DELLINK",)
@@ -302,8 +297,7 @@ class RemoveVeth(UndoneByKernel):
 
 
 @operation
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RouteBy(UndoneByKernel):
+class RouteBy(UndoneByKernel, frozen=True, kw_only=True):
     """Where everything goes that is on none of the container's networks, after a change of them.
 
     Empty gateways take the route away.

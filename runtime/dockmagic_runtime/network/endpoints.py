@@ -11,16 +11,16 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, fields
 from typing import Any
+
+from msgspec import Struct, field, to_builtins
 
 Reading = Callable[[str], "NetworkEndpoint | None"]
 _ENDPOINTS = "endpoints"
 _SUFFIX = ".json"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NetworkEndpoint:
+class NetworkEndpoint(Struct, frozen=True, kw_only=True):
     """One container on one network, as its neighbours may call it.
 
     `short_id` are the first twelve digits of its id; `network` is the network's name. On a network
@@ -51,7 +51,7 @@ def write(networks: str, network_id: str, container_id: str, endpoint: NetworkEn
     temporary = f"{place}/{container_id}.new"
     fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
-        os.write(fd, json.dumps(asdict(endpoint)).encode())
+        os.write(fd, json.dumps(to_builtins(endpoint)).encode())
     finally:
         os.close(fd)
     os.rename(temporary, f"{place}/{container_id}{_SUFFIX}")
@@ -97,7 +97,7 @@ def _names(directory: str) -> list[str]:
         return []
 
 
-_FIELDS = frozenset(one.name for one in fields(NetworkEndpoint))
+_FIELDS = frozenset(NetworkEndpoint.__struct_fields__)
 
 
 def read(path: str) -> NetworkEndpoint | None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+
+from msgspec import Struct, to_builtins
 
 from dockmagic_runtime.network.ipam.pools import Block
 from dockmagic_runtime.network.nftables import wire as nft
@@ -23,8 +24,7 @@ SUBNETS = "subnets"
 MASQUERADED = "masqueraded"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BridgeConfig:
+class BridgeConfig(Struct, frozen=True, kw_only=True):
     """`icc`: its containers reach each other. `masquerade`: they go out under the host's address.
 
     `internal`: nothing leads out of it or into it.
@@ -68,7 +68,7 @@ def write(directory: str, fabric: BridgeConfig) -> None:
     """Into the network's directory, which exists; whole or not at all."""
     temporary = f"{directory}/{_NAME}.{os.getpid()}"
     with open(temporary, "w", encoding="ascii") as stream:
-        json.dump(asdict(fabric), stream)
+        json.dump(to_builtins(fabric), stream)
     os.rename(temporary, f"{directory}/{_NAME}")
 
 

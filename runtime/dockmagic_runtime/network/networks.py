@@ -6,8 +6,9 @@ import secrets
 import socket
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound, Unsupported
 from dockmagic_runtime.linux.netlink import NETLINK_NETFILTER, Netlink

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from selectors import BaseSelector
 from typing import ClassVar
+
+from msgspec import Struct
 
 from dockmagic_runtime.errors import DockmagicError
 from dockmagic_runtime.linux.netlink import NETLINK_NETFILTER, Netlink
@@ -52,16 +53,14 @@ def netfilter(context: Context) -> Netlink:
     return kept
 
 
-class KeptForTheArea(UndoneByKernel):
+class KeptForTheArea(UndoneByKernel, frozen=True):
     """Base of the operations whose effect all containers of the area share: it stays."""
 
-    __slots__ = ()
     undoing: ClassVar[str] = "stays: all containers of the area share it"
 
 
 @operation
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EnsureBridge(KeptForTheArea):
+class EnsureBridge(KeptForTheArea, frozen=True, kw_only=True):
     """The fields are those of `bridge.Bridge`."""
 
     calls: ClassVar[tuple[str, ...]] = ("netlink RTM_NEWLINK bridge", "RTM_NEWADDR")
@@ -96,8 +95,7 @@ class EnsureBridge(KeptForTheArea):
 
 
 @operation
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EnsureTable(KeptForTheArea):
+class EnsureTable(KeptForTheArea, frozen=True, kw_only=True):
     """The fields from `bridge` on are those of a `BridgeConfig`.
 
     `run` is the area's run directory, where what others publish is found again, and `networks`
@@ -153,8 +151,7 @@ def ensure_table(netlink: Netlink, table: str, own: BridgeConfig, networks: str,
 
 
 @operation
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HoldPorts:
+class HoldPorts(Struct, frozen=True, kw_only=True):
     """`ports` are (host address, host port, container port, protocol) as asked for; of a range
     also the last host port that will do. `run` is the area's run directory: who lives there
     without a supervisor keeps his ports, although nobody holds them."""
@@ -248,8 +245,7 @@ def published(context: Context, address: str, address6: str) -> tuple[ruleset.Pu
 
 
 @operation
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PublishPorts:
+class PublishPorts(Struct, frozen=True, kw_only=True):
     """`run` is the area's run directory, in which the container's own is called `container_id`."""
 
     calls: ClassVar[tuple[str, ...]] = ("netlink NFT_MSG_NEWSETELEM",)

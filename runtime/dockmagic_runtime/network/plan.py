@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from typing import Any
+
+from msgspec import Struct
 
 from dockmagic_runtime.errors import Unsupported
 from dockmagic_runtime.model.container import PortMapping
@@ -33,8 +34,7 @@ from dockmagic_runtime.network.port_proxy.held_ports import PortRequest
 from dockmagic_runtime.sandbox.operation import Operation
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Connection:
+class Connection(Struct, frozen=True, kw_only=True):
     """One container on its networks: what to do, and the state file's fields about it."""
 
     operations: tuple[Operation, ...]
@@ -47,8 +47,7 @@ class Connection:
         return next((one["ip_address"] for one in there if one["name"] == network), "")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NetworkPaths:
+class NetworkPaths(Struct, frozen=True, kw_only=True):
     """The area's names on the host: its nftables table, its run directory, and its directory of
     networks."""
 
@@ -57,8 +56,7 @@ class NetworkPaths:
     networks: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContainerInfo:
+class ContainerInfo(Struct, frozen=True, kw_only=True):
     """The container, as its networks know it. `directory` is where its own files are.
 
     `servers` and `local_only` are its resolver's: see `ServeDns`.
@@ -72,8 +70,7 @@ class ContainerInfo:
     local_only: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EndpointPlan:
+class EndpointPlan(Struct, frozen=True, kw_only=True):
     """One container on one network: `interface` inside, `veth` outside. `id` is of no use but to
     be shown."""
 

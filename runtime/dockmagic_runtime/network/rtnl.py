@@ -10,7 +10,8 @@ import errno
 import socket
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from dockmagic_runtime.linux.netlink import (
     NLM_F_CREATE,
@@ -57,8 +58,7 @@ _NEIGHBOUR = struct.Struct("=BxxxiHBB")  # family, index, state, flags, type
 LOOPBACK = 1  # its index, in every network namespace
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(Struct, frozen=True):
     """One network interface. The counters are the interface's own view."""
 
     index: int

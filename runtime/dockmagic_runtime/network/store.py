@@ -16,7 +16,8 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from dockmagic_runtime.errors import Conflict, Unsupported
 from dockmagic_runtime.linux.netlink import NETLINK_NETFILTER, Netlink

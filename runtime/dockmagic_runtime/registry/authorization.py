@@ -12,9 +12,10 @@ import re
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode, urlsplit
+
+from msgspec import Struct
 
 from dockmagic_runtime.errors import RemoteFailed
 from dockmagic_runtime.registry.challenge import Challenge
@@ -33,8 +34,7 @@ _VALID_TOKEN = re.compile(r"[\x21-\x7e]+")
 Scopes = tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Token:
+class _Token(Struct, frozen=True):
     header: str
     expires: float  # time.monotonic()
 

@@ -11,12 +11,13 @@ import json
 import re
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 from urllib.parse import quote, urlencode, urljoin, urlsplit
+
+from msgspec.structs import replace
 
 from dockmagic_runtime.errors import EngineBug, NotFound, RemoteFailed
 from dockmagic_runtime.linux.closeable import Closing

@@ -13,21 +13,24 @@ import json
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from dockmagic_runtime.errors import InvalidInput
+from dockmagic_runtime.model.selective import Selective
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Credentials:
+class Credentials(Selective, frozen=True, kw_only=True):
     """Who we are to one registry: a password, or one of its tokens, or only a helper's name."""
 
+    not_shown: ClassVar[frozenset[str]] = frozenset(
+        {"password", "identity_token", "registry_token"}
+    )
+
     username: str = ""
-    password: str = field(default="", repr=False)
-    identity_token: str = field(default="", repr=False)  # exchanged for tokens by OAuth 2
-    registry_token: str = field(default="", repr=False)  # a bearer token, used as it is
+    password: str = ""
+    identity_token: str = ""  # exchanged for tokens by OAuth 2
+    registry_token: str = ""  # a bearer token, used as it is
     helper: str = ""
     server: str = ""  # as the helper knows it
 

@@ -8,11 +8,12 @@ clear. Sources: dockerd's `registry-mirrors` and `insecure-registries`, as in da
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.reference import DEFAULT_REGISTRY
@@ -24,8 +25,7 @@ _PORTS: Final = {"https": 443, "http": 80}
 _Network = IPv4Network | IPv6Network
 
 
-@dataclass(frozen=True, slots=True)
-class Url:
+class Url(Struct, frozen=True):
     """Whom credentials belong to: scheme, host and port."""
 
     scheme: str
@@ -42,8 +42,7 @@ class Url:
         return f"{self.scheme}://{self.authority}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RegistryEndpoint:
+class RegistryEndpoint(Struct, frozen=True, kw_only=True):
     """One server that holds the images of `registry`, the name that references begin with."""
 
     registry: str
@@ -85,8 +84,7 @@ class RegistryEndpoint:
         return f"{self.origins[0]}{self.path}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RegistryConfig:
+class RegistryConfig(Struct, frozen=True, kw_only=True):
     """What daemon.json says about registries."""
 
     mirrors: tuple[str, ...] = ()

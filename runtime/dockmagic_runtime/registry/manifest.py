@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
+from msgspec import Struct
 
 from dockmagic_runtime.errors import InvalidInput, NotFound, RemoteFailed, Unsupported
 from dockmagic_runtime.model.reference import is_digest
@@ -119,8 +119,7 @@ class _Document(msgspec.Struct, kw_only=True, rename="camel"):
     fs_layers: msgspec.Raw | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Manifest:
+class Manifest(Struct, frozen=True, kw_only=True):
     """A manifest or an index with its exact bytes. Exactly one of `config`, `manifests` is set."""
 
     media_type: str

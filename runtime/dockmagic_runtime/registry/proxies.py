@@ -10,23 +10,24 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
-from typing import Final
+from typing import ClassVar, Final
 from urllib.parse import unquote, urlsplit
 
 from dockmagic_runtime.errors import InvalidInput, Unsupported
+from dockmagic_runtime.model.selective import Selective
 
 _DEFAULT_PORT: Final = 80
 
 
-@dataclass(frozen=True, slots=True)
-class Proxy:
+class Proxy(Selective, frozen=True):
     """An HTTP proxy; `authorization` is the value of Proxy-Authorization, or empty."""
+
+    not_shown: ClassVar[frozenset[str]] = frozenset({"authorization"})
 
     host: str
     port: int
-    authorization: str = field(default="", repr=False)
+    authorization: str = ""
 
     def __str__(self) -> str:
         return f"http://{bracketed(self.host)}:{self.port}"

@@ -11,10 +11,10 @@ import queue
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import BinaryIO, Final, Protocol
 
 import msgspec
+from msgspec import Struct
 
 from dockmagic_runtime.errors import NotFound, RemoteFailed, Unsupported
 from dockmagic_runtime.model.progress import PullStatus
@@ -40,8 +40,7 @@ _STEPS: Final = 100  # progress is told so often at most
 _SMALLEST_STEP: Final = 512 << 10
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PulledLayer:
+class PulledLayer(Struct, frozen=True, kw_only=True):
     """A layer to take over: its blob, and the diff ids from the bottom up to its own."""
 
     descriptor: Descriptor
@@ -82,8 +81,7 @@ class Destination(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pulled:
+class Pulled(Struct, frozen=True, kw_only=True):
     """The end of a pull. `digest` is what the reference named, perhaps that of an index."""
 
     digest: str

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Final
+
+from msgspec import Struct
 
 from dockmagic_runtime.errors import RemoteFailed
 
@@ -15,8 +16,7 @@ RETRIED_STATUSES: Final = frozenset({408, 429, 500, 502, 503, 504})
 Pause = Callable[[float], object]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RetryPolicy:
+class RetryPolicy(Struct, frozen=True, kw_only=True):
     """At most `attempts` in a row; waits double from `first` and never exceed `longest`."""
 
     attempts: int = 5

@@ -10,15 +10,17 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException, HTTPMessage, HTTPResponse
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, ClassVar, Final
 from urllib.parse import urljoin, urlsplit
+
+from msgspec import Struct, field
 
 import dockmagic_runtime.registry.tls as certificates
 from dockmagic_runtime.errors import RemoteFailed
 from dockmagic_runtime.linux.closeable import Closing
+from dockmagic_runtime.model.selective import Selective
 from dockmagic_runtime.registry.dial import dial
 from dockmagic_runtime.registry.endpoint import Url
 from dockmagic_runtime.registry.errors import ConnectionLost
@@ -34,28 +36,27 @@ _MAX_REDIRECTS: Final = 5
 Body = bytes | Iterable[bytes]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timeouts:
+class Timeouts(Struct, frozen=True, kw_only=True):
     """Seconds: to be connected at all, TLS and proxy included; of silence in an answer."""
 
     connect: float = 5.0
     read: float = 30.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(Selective, frozen=True, kw_only=True):
     """`url` is absolute. An iterable body needs its Content-Length, else it is sent in chunks."""
+
+    not_shown: ClassVar[frozenset[str]] = frozenset({"authorization"})
 
     method: str
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
-    authorization: str = field(default="", repr=False)
+    authorization: str = ""
     body: Body | None = None
     timeout: float = 0  # of silence, when other than the transport's
 
 
-@dataclass(eq=False, slots=True)
-class _PooledConnection:
+class _PooledConnection(Struct, eq=False):
     """One connection and whether it has served before."""
 
     origin: Url

@@ -10,8 +10,10 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Final
+
+from msgspec import Struct
+from msgspec.structs import asdict, replace
 
 from dockmagic_runtime.cgroups import DEFAULT_DEVICES, Cgroup, Cgroups, DeviceRule, detect
 from dockmagic_runtime.cgroups.host import SUPERVISORS
@@ -48,8 +50,7 @@ def cgroup_of(context: Context, parent: str, name: str) -> Cgroup:
 
 
 @operation
-@dataclass(frozen=True, slots=True)
-class EnterSupervisorCgroup(UndoneByKernel):
+class EnterSupervisorCgroup(UndoneByKernel, frozen=True):
     """Move this supervisor out of the service that started the engine, so that ending the service
     does not end containers that were started with -d."""
 
@@ -74,8 +75,7 @@ class EnterSupervisorCgroup(UndoneByKernel):
 
 
 @operation
-@dataclass(frozen=True, slots=True)
-class CreateCgroup:
+class CreateCgroup(Struct, frozen=True):
     """The container's own group, named like the container."""
 
     calls: ClassVar[tuple[str, ...]] = ("mkdir",)
@@ -115,8 +115,7 @@ class CreateCgroup:
 
 
 @operation
-@dataclass(frozen=True, slots=True)
-class LimitResources(UndoneByKernel):
+class LimitResources(UndoneByKernel, frozen=True):
     """`limits` are (field of Resources, value), only those that are asked for."""
 
     calls: ClassVar[tuple[str, ...]] = ("write memory.*, cpu.*, pids.*",)
@@ -127,11 +126,9 @@ class LimitResources(UndoneByKernel):
 
     @classmethod
     def of(cls, parent: str, name: str, resources: Resources) -> LimitResources:
-        values = (
-            (one.name, getattr(resources, one.name), one.default) for one in fields(resources)
-        )
-        asked = ((field, value) for field, value, default in values if value != default)
-        return cls(parent, name, tuple(asked))
+        unlimited = asdict(Resources())
+        asked = asdict(resources).items()
+        return cls(parent, name, tuple(item for item in asked if unlimited[item[0]] != item[1]))
 
     def resources(self) -> Resources:
         return Resources(**dict(self.limits))
@@ -194,8 +191,7 @@ def _words(limits: Resources) -> list[str]:
 
 
 @operation
-@dataclass(frozen=True, slots=True)
-class LimitDevices(UndoneByKernel):
+class LimitDevices(UndoneByKernel, frozen=True):
     """Deny all device nodes but `rules`, each (kind, major, minor, access), -1 meaning any."""
 
     calls: ClassVar[tuple[str, ...]] = ("write devices.deny and devices.allow, or bpf",)
@@ -220,8 +216,7 @@ class LimitDevices(UndoneByKernel):
 
 
 @operation
-@dataclass(frozen=True, slots=True)
-class JoinCgroup(UndoneByKernel):
+class JoinCgroup(UndoneByKernel, frozen=True):
     """Move the container's init into the group: itself in the child, by its pid elsewhere.
 
     Where it comes first the child may have been born there (`BORN_INSIDE`), which it then knows.

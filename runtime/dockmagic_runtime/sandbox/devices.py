@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from dockmagic_runtime.errors import EngineBug
@@ -15,8 +14,7 @@ Node = tuple[str, str, int, int, int, int, int]  # path, "c" or "b", major, mino
 
 
 @operation
-@dataclass(frozen=True, slots=True)
-class MakeDeviceNodes(UndoneByKernel):
+class MakeDeviceNodes(UndoneByKernel, frozen=True):
     """Nodes in the container's own /dev, after the host's by number: no node of the host is
     bound, so that a change of its mode or owner inside stays inside."""
 
@@ -51,8 +49,7 @@ class MakeDeviceNodes(UndoneByKernel):
 
 
 @operation
-@dataclass(frozen=True, slots=True)
-class SetOomScore(UndoneByKernel):
+class SetOomScore(UndoneByKernel, frozen=True):
     """`--oom-score-adj`: inherited by everything that runs inside."""
 
     calls: ClassVar[tuple[str, ...]] = (f"write {OOM_SCORE}",)

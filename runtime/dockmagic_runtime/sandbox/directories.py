@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import ClassVar
 
 from dockmagic_runtime.errors import EngineBug
@@ -11,8 +10,7 @@ from dockmagic_runtime.sandbox.operation import Context, UndoneByKernel, operati
 
 
 @operation
-@dataclass(frozen=True, slots=True)
-class MakeDirectory(UndoneByKernel):
+class MakeDirectory(UndoneByKernel, frozen=True):
     """The working directory, owned by root and 0755 when it is missing (Docker's WORKDIR).
 
     It stays in the writable layer, so there is nothing to undo.

@@ -12,7 +12,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from dockmagic_runtime.errors import EngineBug, InvalidInput
@@ -31,8 +30,7 @@ _DIRECTORY: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 @operation
-@dataclass(frozen=True, slots=True)
-class MakeMountsPrivate(UndoneByKernel):
+class MakeMountsPrivate(UndoneByKernel, frozen=True):
     calls: ClassVar[tuple[str, ...]] = ("mount MS_REC|MS_PRIVATE",)
 
     def describe(self) -> str:
@@ -43,8 +41,7 @@ class MakeMountsPrivate(UndoneByKernel):
 
 
 @operation
-@dataclass(frozen=True, slots=True)
-class MountOverlay(UndoneByKernel):
+class MountOverlay(UndoneByKernel, frozen=True):
     """The root: `lowers` topmost first; `target` is an empty directory of the Docker area."""
 
     calls: ClassVar[tuple[str, ...]] = ("fsopen overlay", "fsconfig", "fsmount", "move_mount")
@@ -71,8 +68,7 @@ class MountOverlay(UndoneByKernel):
 
 
 @operation
-@dataclass(frozen=True, slots=True)
-class MountFilesystem(UndoneByKernel):
+class MountFilesystem(UndoneByKernel, frozen=True):
     """A file system of the kernel's (proc, sysfs, tmpfs, devpts, mqueue) at a real directory.
 
     `settings` are its own options, "key=value" or "flag"; `options` the mount's attributes.
@@ -120,8 +116,7 @@ def _mount_point(context: Context, path: str) -> int:
 
 
 @operation
-@dataclass(frozen=True, slots=True)
-class MountCgroups(UndoneByKernel):
+class MountCgroups(UndoneByKernel, frozen=True):
     """`mounts` are (file system, target, settings, attributes) in order, `links` (path, target).
 
     With a cgroup namespace, what is mounted here begins at the container's own group.
@@ -174,8 +169,7 @@ _LINKS: Final = {
 
 
 @operation
-@dataclass(frozen=True, slots=True)
-class MakeDevices(UndoneByKernel):
+class MakeDevices(UndoneByKernel, frozen=True):
     """Fill the tmpfs on /dev. Keeps a verified descriptor of the null device for the masks."""
 
     calls: ClassVar[tuple[str, ...]] = ("mknodat", "symlinkat", "mkdirat")
@@ -201,8 +195,7 @@ class MakeDevices(UndoneByKernel):
 
 
 @operation
-@dataclass(frozen=True, slots=True)
-class BindFromContainer(UndoneByKernel):
+class BindFromContainer(UndoneByKernel, frozen=True):
     """A mount of another container (`--ipc container:NAME` shares its /dev/shm).
 
     It goes to that container's mount namespace and comes back: see `sandbox.joining`.
@@ -224,8 +217,7 @@ class BindFromContainer(UndoneByKernel):
 
 
 @operation
-@dataclass(frozen=True, slots=True)
-class MaskPaths(UndoneByKernel):
+class MaskPaths(UndoneByKernel, frozen=True):
     """Hide what tells about the host: files behind the null device, directories behind an empty
     read-only tmpfs. The source is the descriptor of a node we made (CVE-2025-31133)."""
 
@@ -278,8 +270,7 @@ def _empty_tmpfs(linux: Linux) -> int:
 
 
 @operation
-@dataclass(frozen=True, slots=True)
-class MakeReadOnly(UndoneByKernel):
+class MakeReadOnly(UndoneByKernel, frozen=True):
     """Cover paths with a read-only view of themselves."""
 
     calls: ClassVar[tuple[str, ...]] = (
@@ -307,8 +298,7 @@ class MakeReadOnly(UndoneByKernel):
 
 
 @operation
-@dataclass(frozen=True, slots=True)
-class MakeRootReadOnly(UndoneByKernel):
+class MakeRootReadOnly(UndoneByKernel, frozen=True):
     """`--read-only`: the overlay itself; what is mounted on it keeps its own setting."""
 
     calls: ClassVar[tuple[str, ...]] = ("mount_setattr MOUNT_ATTR_RDONLY",)
@@ -326,8 +316,7 @@ class MakeRootReadOnly(UndoneByKernel):
 
 
 @operation
-@dataclass(frozen=True, slots=True)
-class PivotRoot(UndoneByKernel):
+class PivotRoot(UndoneByKernel, frozen=True):
     calls: ClassVar[tuple[str, ...]] = ("fchdir", "pivot_root", "umount2 MNT_DETACH")
 
     def describe(self) -> str:

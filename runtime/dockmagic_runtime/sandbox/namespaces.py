@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from dockmagic_runtime.errors import EngineBug, Unsupported
@@ -21,8 +20,7 @@ NAMES: Final = {
 
 
 @operation
-@dataclass(frozen=True, slots=True)
-class Unshare(UndoneByKernel):
+class Unshare(UndoneByKernel, frozen=True):
     """New namespaces for the child itself. `pid` is not among them: the fork made that one."""
 
     calls: ClassVar[tuple[str, ...]] = ("unshare",)
@@ -55,8 +53,7 @@ class Unshare(UndoneByKernel):
 
 
 @operation
-@dataclass(frozen=True, slots=True)
-class JoinNamespace(UndoneByKernel):
+class JoinNamespace(UndoneByKernel, frozen=True):
     """Enter a namespace of another container (`--network container:NAME`) or of the host."""
 
     calls: ClassVar[tuple[str, ...]] = ("setns",)
@@ -82,8 +79,7 @@ def sync_socket(context: Context) -> socket.socket:
 
 
 @operation
-@dataclass(frozen=True, slots=True)
-class HandOverNetwork(UndoneByKernel):
+class HandOverNetwork(UndoneByKernel, frozen=True):
     """Send the supervisor the new network namespace and a netlink socket made inside it.
 
     The supervisor plugs the cable in while this child goes on mounting: with two processors
@@ -106,8 +102,7 @@ class HandOverNetwork(UndoneByKernel):
 
 
 @operation
-@dataclass(frozen=True, slots=True)
-class AwaitNetwork(UndoneByKernel):
+class AwaitNetwork(UndoneByKernel, frozen=True):
     calls: ClassVar[tuple[str, ...]] = ("recv",)
 
     def describe(self) -> str:
@@ -119,8 +114,7 @@ class AwaitNetwork(UndoneByKernel):
 
 
 @operation
-@dataclass(frozen=True, slots=True)
-class SetHostname(UndoneByKernel):
+class SetHostname(UndoneByKernel, frozen=True):
     calls: ClassVar[tuple[str, ...]] = ("sethostname",)
 
     hostname: str
@@ -136,8 +130,7 @@ class SetHostname(UndoneByKernel):
 
 
 @operation
-@dataclass(frozen=True, slots=True)
-class WriteSysctls(UndoneByKernel):
+class WriteSysctls(UndoneByKernel, frozen=True):
     """`--sysctl`, into the container's own /proc/sys by a path resolved in its root."""
 
     calls: ClassVar[tuple[str, ...]] = ("fsopen proc", "write /proc/sys/…")
@@ -163,8 +156,7 @@ class WriteSysctls(UndoneByKernel):
 
 
 @operation
-@dataclass(frozen=True, slots=True)
-class FreshKeyring(UndoneByKernel):
+class FreshKeyring(UndoneByKernel, frozen=True):
     calls: ClassVar[tuple[str, ...]] = ("keyctl KEYCTL_JOIN_SESSION_KEYRING",)
 
     def describe(self) -> str:

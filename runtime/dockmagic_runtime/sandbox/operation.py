@@ -8,8 +8,10 @@ runs (file descriptors, pids) goes into the `Context`, never into the operation.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+
+from msgspec import Struct, field
+from msgspec.structs import asdict
 
 from dockmagic_runtime.errors import EngineBug
 from dockmagic_runtime.linux.interface import Linux
@@ -20,8 +22,7 @@ if TYPE_CHECKING:
     from dockmagic_runtime.linux.root import Root
 
 
-@dataclass(slots=True)
-class Context:
+class Context(Struct):
     """What the operations of one start share. Descriptors belong to the process that opened them.
 
     `root` is the container's root once it is mounted (in the child); `null_fd` its /dev/null,
@@ -74,10 +75,9 @@ class Kept(Operation, Protocol):
     def take_over(self, context: Context, value: Any, fds: Sequence[int]) -> None: ...
 
 
-class UndoneByKernel:
+class UndoneByKernel(Struct, frozen=True):
     """Base of the operations whose effect ends with the child or with its namespaces."""
 
-    __slots__ = ()
     undoing: ClassVar[str] = "the kernel, when the container's namespaces end"
 
     def undo(self, context: Context) -> None:
@@ -96,10 +96,7 @@ def operation(kind: Kind) -> Kind:
 
 def to_wire(operations: Sequence[Operation]) -> list[list[Any]]:
     """[[class name, {field: value}], …], ready for JSON."""
-    return [
-        [type(one).__name__, {f.name: getattr(one, f.name) for f in fields(one)}]  # type: ignore[arg-type]
-        for one in operations
-    ]
+    return [[type(one).__name__, asdict(one)] for one in operations]  # type: ignore[arg-type]
 
 
 def from_wire(wire: list[list[Any]]) -> tuple[Operation, ...]:

@@ -7,14 +7,14 @@ the rest of the child's list.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from typing import Any
+
+from msgspec import Struct, to_builtins
 
 from dockmagic_runtime.sandbox.operation import Operation, from_wire, to_wire
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessSpec:
+class ProcessSpec(Struct, frozen=True, kw_only=True):
     """What becomes of the child once its surroundings are ready.
 
     `user` is as given ("", "1000", "www-data:33"), resolved against the container's own files.
@@ -40,8 +40,7 @@ class ProcessSpec:
     tied: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SandboxPlan:
+class SandboxPlan(Struct, frozen=True, kw_only=True):
     host: tuple[Operation, ...] = ()
     network: tuple[Operation, ...] = ()
     inside: tuple[Operation, ...] = ()
@@ -59,7 +58,7 @@ class SandboxPlan:
             "host": to_wire(self.host),
             "network": to_wire(self.network),
             "inside": to_wire(self.inside),
-            "process": asdict(self.process),
+            "process": to_builtins(self.process),
             "new_pid_namespace": self.new_pid_namespace,
             "pid_namespace_of": self.pid_namespace_of,
         }

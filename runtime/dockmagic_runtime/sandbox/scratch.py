@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from dockmagic_runtime.linux import constants as c
@@ -22,8 +21,7 @@ _DIRECTORY: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 @operation
-@dataclass(frozen=True, slots=True)
-class MountScratchOverlay(UndoneByKernel):
+class MountScratchOverlay(UndoneByKernel, frozen=True):
     """`lowers` topmost first; `target` is an empty directory of the Docker area."""
 
     calls: ClassVar[tuple[str, ...]] = ("fsopen tmpfs", "fsopen overlay", "fsmount", "move_mount")

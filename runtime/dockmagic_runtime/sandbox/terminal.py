@@ -6,7 +6,6 @@ import fcntl
 import os
 import socket
 import struct
-from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from dockmagic_runtime.errors import EngineBug
@@ -35,8 +34,7 @@ def open_pair(devpts: int) -> tuple[int, int]:
 
 
 @operation
-@dataclass(frozen=True, slots=True)
-class OpenTerminal(UndoneByKernel):
+class OpenTerminal(UndoneByKernel, frozen=True):
     """Make the terminal, hand its master to the supervisor, take its slave as standard streams."""
 
     calls: ClassVar[tuple[str, ...]] = ("open /dev/ptmx", "ioctl TIOCGPTPEER", "move_mount")

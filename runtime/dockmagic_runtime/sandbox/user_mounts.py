@@ -10,13 +10,13 @@ from __future__ import annotations
 import base64
 import os
 import stat
-from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final
 
 from dockmagic_runtime.errors import InvalidInput, NotFound, StartFailed
 from dockmagic_runtime.linux import constants as c
 from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.linux.root import Root
+from dockmagic_runtime.model.selective import Selective
 from dockmagic_runtime.sandbox.filesystems import (
     attributes,
     configure,
@@ -52,8 +52,7 @@ def _opened(context: Context) -> dict[str, Any]:
 
 
 @operation
-@dataclass(frozen=True, slots=True)
-class OpenVolume(UndoneByKernel):
+class OpenVolume(UndoneByKernel, frozen=True):
     """The file system of a volume with driver options. Nothing of it is mounted on the host:
     it is gone when the container's last process is.
 
@@ -86,8 +85,7 @@ class OpenVolume(UndoneByKernel):
 
 
 @operation
-@dataclass(frozen=True, slots=True)
-class OpenSharedSource(UndoneByKernel):
+class OpenSharedSource(UndoneByKernel, frozen=True):
     """The source of a bind that stays in touch with the host: before the mounts of the new
     namespace are made private, while it still has the host's mount for a peer."""
 
@@ -143,8 +141,7 @@ def _clone(recursive: bool) -> int:
 
 
 @operation
-@dataclass(frozen=True, slots=True)
-class BindMount(UndoneByKernel):
+class BindMount(UndoneByKernel, frozen=True):
     """A file or directory of the host (a volume is one too) inside the container.
 
     The source is opened by the host's name in the child's still unpivoted view, what is inside a
@@ -195,8 +192,7 @@ class BindMount(UndoneByKernel):
 
 
 @operation
-@dataclass(frozen=True, slots=True)
-class MountImage(UndoneByKernel):
+class MountImage(UndoneByKernel, frozen=True):
     """An image's files, read-only; `lowers` are its layers, topmost first.
 
     `scratch` is a directory of the Docker area, needed on kernels before 6.5 only.
@@ -229,8 +225,7 @@ class MountImage(UndoneByKernel):
 
 
 @operation
-@dataclass(frozen=True, slots=True)
-class MountTree(UndoneByKernel):
+class MountTree(UndoneByKernel, frozen=True):
     """Directories of the host as one tree for a build step; `lowers` topmost first.
 
     With `upper` and `work` it can be written to, and what is written goes there. `scratch` is as
@@ -269,16 +264,17 @@ class MountTree(UndoneByKernel):
 
 
 @operation
-@dataclass(frozen=True, slots=True)
-class MountSecret(UndoneByKernel):
+class MountSecret(Selective, UndoneByKernel, frozen=True):
     """A file in memory that only this container sees. Its contents are never on a disk: they come
     with the plan, over a socket, and are in neither its description nor its repr."""
+
+    not_shown: ClassVar[frozenset[str]] = frozenset({"data"})
 
     calls: ClassVar[tuple[str, ...]] = ("fsopen tmpfs", "fsmount", "openat", "move_mount")
 
     id: str
     target: str
-    data: str = field(repr=False)  # base64
+    data: str  # base64
     mode: int = 0o400
     uid: int = 0
     gid: int = 0
@@ -308,8 +304,7 @@ class MountSecret(UndoneByKernel):
 
 
 @operation
-@dataclass(frozen=True, slots=True)
-class MountTmpfs(UndoneByKernel):
+class MountTmpfs(UndoneByKernel, frozen=True):
     """`--tmpfs`: a directory in memory, with the mode of the one it covers unless told another.
 
     `options` are words of mount(8).

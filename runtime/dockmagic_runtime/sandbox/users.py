@@ -5,8 +5,9 @@ Text is parsed; NSS is never asked: its modules would come from the container (C
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.linux.root import Root
@@ -16,8 +17,7 @@ _MAXIMUM_ID: Final = 2**31 - 1
 _FILE_LIMIT: Final = 16 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(Struct, frozen=True):
     uid: int
     gid: int
     groups: tuple[int, ...]

@@ -7,15 +7,15 @@ network disconnect and destroy, in this order, each before it says the same to i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from msgspec import Struct, field, to_builtins
 
 from dockmagic_runtime.model.docker_event import Event
 from dockmagic_runtime.store.events import emit
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VolumeUse:
+class VolumeUse(Struct, frozen=True, kw_only=True):
     """One volume of a container, as its mount is told."""
 
     name: str
@@ -23,8 +23,7 @@ class VolumeUse:
     writable: bool = True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContainerEvents:
+class ContainerEvents(Struct, frozen=True, kw_only=True):
     """`root` is the area's directory, `directory` the container's.
 
     `attributes` go with every event of the container: its labels, `image` and `name`. `networks`
@@ -40,7 +39,8 @@ class ContainerEvents:
 
     def to_wire(self) -> dict[str, Any]:
         """What `from_wire` makes the same of, for a request to a supervisor."""
-        return asdict(self)
+        facts: dict[str, Any] = to_builtins(self)
+        return facts
 
     @classmethod
     def from_wire(cls, values: dict[str, Any]) -> ContainerEvents:

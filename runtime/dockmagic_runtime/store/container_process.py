@@ -11,8 +11,9 @@ from __future__ import annotations
 import json
 import os
 import signal
-from dataclasses import asdict, dataclass
 from typing import Final
+
+from msgspec import Struct, to_builtins
 
 from dockmagic_runtime.linux.processes import await_end, open_process
 from dockmagic_runtime.store import locks
@@ -22,8 +23,7 @@ _NAME: Final = "program.json"
 _LOCK: Final = "lock"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Program:
+class Program(Struct, frozen=True, kw_only=True):
     """`started` as in `linux.processes.start_of`; `pipes` are the inode numbers of those that it
     writes "stdout" and "stderr" to, none of a terminal."""
 
@@ -38,7 +38,7 @@ class Program:
 
 def note(run: str, program: Program) -> None:
     """Into the container's run directory, whole or not at all."""
-    write_file(f"{run}/{_NAME}", json.dumps(asdict(program)).encode())
+    write_file(f"{run}/{_NAME}", json.dumps(to_builtins(program)).encode())
 
 
 def noted(run: str) -> Program | None:

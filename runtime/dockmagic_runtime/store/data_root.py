@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from dockmagic_runtime.linux.ext4_topdir import spread
 
@@ -26,8 +27,7 @@ def default_root() -> Path:
     return Path(data) / "dockmagic"
 
 
-@dataclass(frozen=True, slots=True)
-class DataRoot:
+class DataRoot(Struct, frozen=True):
     """Paths and host-wide names of one Docker area. `id` is empty for the default area."""
 
     root: Path

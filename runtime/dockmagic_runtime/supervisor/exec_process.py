@@ -6,8 +6,9 @@ import json
 import os
 import signal
 import socket
-from dataclasses import dataclass
 from typing import NoReturn
+
+from msgspec import Struct
 
 from dockmagic_runtime.cgroups import Cgroup
 from dockmagic_runtime.errors import Unsupported
@@ -27,8 +28,7 @@ from dockmagic_runtime.supervisor.stdio import StdioPipes
 _NAMESPACES = c.CLONE_NEWNS | c.CLONE_NEWUTS | c.CLONE_NEWIPC | c.CLONE_NEWNET | c.CLONE_NEWCGROUP
 
 
-@dataclass(frozen=True, slots=True)
-class ExecProcess:
+class ExecProcess(Struct, frozen=True):
     pid: int
     pidfd: int
 

@@ -13,9 +13,10 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
+
+from msgspec import Struct
 
 from dockmagic_runtime.errors import EngineBug
 from dockmagic_runtime.linux import constants as c
@@ -46,8 +47,7 @@ Header = tuple[int, bytes, bool, bool, list[tuple[list[Any], Any, int]]]
 Package = tuple[list[Any], Any, tuple[int, ...]]  # operation as on the wire, value, descriptors
 
 
-@dataclass(slots=True)
-class Handover:
+class Handover(Struct):
     """What the supervisor is left with. `channel` ends when the midwife has."""
 
     midwife: int

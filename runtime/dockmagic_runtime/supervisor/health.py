@@ -12,8 +12,9 @@ import json
 import os
 import signal
 import time
-from dataclasses import asdict, dataclass
 from typing import Any, Final, Protocol
+
+from msgspec import Struct, to_builtins
 
 from dockmagic_runtime.errors import DockmagicError
 from dockmagic_runtime.supervisor.exec_session import ExecSession
@@ -26,8 +27,7 @@ OUTPUT: Final = 4096
 _FILE: Final = "health.json"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
+class Check(Struct, frozen=True, kw_only=True):
     """What is checked and how often, with all defaults filled in; seconds."""
 
     process: dict[str, Any]
@@ -38,8 +38,7 @@ class Check:
     retries: int
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(Struct, frozen=True):
     start: float
     end: float
     exit_code: int
@@ -181,7 +180,7 @@ class Health:
         values = {
             "status": self.status,
             "streak": self.streak,
-            "results": [asdict(one) for one in self.results],
+            "results": [to_builtins(one) for one in self.results],
         }
         temporary = f"{self._directory}/{_FILE}.new"
         try:

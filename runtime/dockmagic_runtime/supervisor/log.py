@@ -13,9 +13,10 @@ import os
 import re
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
+
+from msgspec import Struct
 
 from dockmagic_runtime.errors import InvalidInput, Unsupported
 
@@ -42,8 +43,7 @@ _PLAIN: Final = bytes(byte for byte in range(256) if byte not in _ESCAPES)
 _BEYOND_US: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOENT)
 
 
-@dataclass(frozen=True, slots=True)
-class LogOptions:
+class LogOptions(Struct, frozen=True):
     """`max_size` is in bytes, 0 for no limit; `max_file` counts the file that is written too."""
 
     max_size: int = 0

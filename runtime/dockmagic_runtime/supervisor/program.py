@@ -6,9 +6,10 @@ import os
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, Protocol
+
+from msgspec import Struct
 
 from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.linux.processes import exit_status
@@ -27,8 +28,7 @@ UNKNOWN: Final = 255  # what Docker, too, says of an end that it has not seen
 _AFTER_ALARM: Final = 0.05
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(Struct, frozen=True):
     exit_code: int
     uptime: float
 

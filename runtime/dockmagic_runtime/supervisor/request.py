@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import struct
-from dataclasses import dataclass, field, fields
 from typing import Any, Final
+
+from msgspec import Struct, field
 
 from dockmagic_runtime.sandbox.plan import SandboxPlan
 from dockmagic_runtime.supervisor.shared_namespaces import NamespaceTarget
@@ -17,8 +18,7 @@ from dockmagic_runtime.supervisor.shared_namespaces import NamespaceTarget
 _LENGTH: Final = struct.Struct(">I")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SupervisorRequest:
+class SupervisorRequest(Struct, frozen=True, kw_only=True):
     """`run` is the directory of lock and socket, `directory` that of the state file and the log;
     both are empty for a build step, which nobody but its builder knows.
 
@@ -55,11 +55,10 @@ class SupervisorRequest:
     restart_problem: str = ""
 
 
-_FIELDS: Final = tuple(one.name for one in fields(SupervisorRequest))
+_FIELDS: Final = SupervisorRequest.__struct_fields__
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LaunchRequest(SupervisorRequest):
+class LaunchRequest(SupervisorRequest, frozen=True, kw_only=True):
     plan: SandboxPlan
 
     def encode(self) -> bytes:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import select
 import socket
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from dockmagic_runtime.supervisor.descriptors import receive as receive_fds
 from dockmagic_runtime.supervisor.protocol import FrameReader
 
 
-@dataclass(frozen=True, slots=True)
-class ReceivedRequest:
+class ReceivedRequest(Struct, frozen=True):
     """One request: the frame, and the descriptor that came with it."""
 
     kind: int
@@ -20,8 +20,7 @@ class ReceivedRequest:
     owner: int
 
 
-@dataclass(frozen=True, slots=True)
-class RequestSocket:
+class RequestSocket(Struct, frozen=True):
     """`engine` is the socket; `alive` reads as ended when the launcher has."""
 
     engine: int

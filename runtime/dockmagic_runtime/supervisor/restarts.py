@@ -6,16 +6,16 @@ long, at most a minute; a program that ran for ten seconds begins anew.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 FIRST: Final = 0.1
 LONGEST: Final = 60.0
 STABLE: Final = 10.0
 
 
-@dataclass(slots=True)
-class Restarts:
+class Restarts(Struct):
     """`policy` is "no", "always", "unless-stopped" or "on-failure"; `maximum` 0 is no limit."""
 
     policy: str = "no"

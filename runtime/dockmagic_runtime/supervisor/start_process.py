@@ -17,8 +17,10 @@ import signal
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
 from typing import Any, NoReturn
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from dockmagic_runtime import errors
 from dockmagic_runtime.cgroups import Cgroup
@@ -44,8 +46,7 @@ MESSAGE_LIMIT = 256 * 1024
 Trace = dict[str, list[child.Timing]]
 
 
-@dataclass(slots=True, kw_only=True)
-class StartedProcess:
+class StartedProcess(Struct, kw_only=True):
     """A program that runs, and what the supervisor has to take over."""
 
     pid: int
@@ -58,8 +59,7 @@ class StartedProcess:
     needs_services: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class StartTask:
+class StartTask(Struct, frozen=True):
     """One start. `facts` about the host are what operations find in `Context.resources`.
 
     `owner` is a socket of the engine that asked for it; at a restart there is none, and the

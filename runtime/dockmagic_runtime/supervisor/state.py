@@ -9,8 +9,10 @@ from __future__ import annotations
 import errno
 import json
 import os
-from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from dockmagic_runtime.store import container_process
 
@@ -19,8 +21,7 @@ HEALTHY: Final = "healthy"
 UNHEALTHY: Final = "unhealthy"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class State:
+class State(Struct, frozen=True, kw_only=True):
     """Times in seconds since the epoch, 0 for never. `pid` is the host's view of pid 1."""
 
     status: str = "created"
@@ -46,7 +47,7 @@ class State:
 
 
 _ALIVE: Final = ("running", "paused", "restarting")
-_FIELDS: Final = tuple(one.name for one in fields(State))
+_FIELDS: Final = State.__struct_fields__
 NO_ENDPOINT: Final[dict[str, Any]] = {
     "ip_address": "",
     "prefix_length": 0,

@@ -8,8 +8,9 @@ import os
 import struct
 import termios
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from dockmagic_runtime.supervisor.loop import READ, WRITE, Loop
 
@@ -22,8 +23,7 @@ _KEY_REPEAT: Final = 0.25  # seconds
 Sink = Callable[[str, bytes], None]
 
 
-@dataclass(slots=True)
-class StdioPipes:
+class StdioPipes(Struct):
     """Both ends of the streams, as they are made for a fork. `child` are to become 0, 1 and 2;
     `input` (-1 for none) and `outputs` (descriptor: stream) stay with us."""
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any, Final
 
@@ -35,8 +34,7 @@ _LOOKS: Final = 1 << 17  # at descriptors: a fifth of a second
 _HIDDEN: Final = (FileNotFoundError, ProcessLookupError, PermissionError)
 
 
-@dataclass(frozen=True, slots=True)
-class TakeoverTask(StartTask):
+class TakeoverTask(StartTask, frozen=True):
     """Does for a program that runs what a midwife does for one that begins."""
 
     def deliver(self) -> StartedProcess:

@@ -14,14 +14,15 @@ import posixpath
 from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import Struct
+
 from dockmagic_runtime.linux import constants as c
 
 FIRST_PID = 4_000_000  # no process has so high a number here: nobody is hit by mistake
 FIRST_FD = 100  # far from the real ones, so that a mix-up shows
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """One call of the `Linux` protocol, with the values of all its arguments in order."""
 
     name: str
@@ -277,11 +278,11 @@ class FakeLinux:
     # ------------------------------------------------------------------ the process itself
 
     def clone_parent(self) -> int:
-        self._record("fork_sibling")
+        self._record("clone_parent")
         return FIRST_PID
 
     def clone_into_cgroup(self, cgroup_fd: int, *, sibling: bool) -> int:
-        self._record("fork_into", self._check_open(cgroup_fd), sibling)
+        self._record("clone_into_cgroup", self._check_open(cgroup_fd), sibling)
         return FIRST_PID
 
     def prctl(self, option: int, argument: int) -> None:

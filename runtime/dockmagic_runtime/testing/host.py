@@ -13,9 +13,10 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
 
 from dockmagic_runtime.store.data_root import DataRoot
 
@@ -32,8 +33,7 @@ _NLMSG_DONE: Final = 3
 _HEADER: Final = struct.Struct("=IHHII")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostSnapshot:
+class HostSnapshot(Struct, frozen=True, kw_only=True):
     """What was there at one moment, as sorted-out names that a person can look for."""
 
     mounts: frozenset[str]
@@ -59,14 +59,14 @@ class HostSnapshot:
     @classmethod
     def nothing(cls) -> HostSnapshot:
         """Of a host on which none of ours ever was."""
-        return cls(**{field.name: frozenset() for field in fields(cls)})
+        return cls(**dict.fromkeys(cls.__struct_fields__, frozenset()))
 
     def difference(self, earlier: HostSnapshot) -> tuple[str, ...]:
         """What is here and was not in `earlier`, one line each; empty when nothing was left."""
         return tuple(
-            f"{field.name}: {item}"
-            for field in fields(self)
-            for item in sorted(getattr(self, field.name) - getattr(earlier, field.name))
+            f"{name}: {item}"
+            for name in self.__struct_fields__
+            for item in sorted(getattr(self, name) - getattr(earlier, name))
         )
 
 

@@ -9,11 +9,12 @@ import socket
 import sys
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs, urlsplit
+
+from msgspec import Struct, field
 
 if TYPE_CHECKING:
     from dockmagic_runtime.testing.registry import FakeRegistry
@@ -24,8 +25,7 @@ _TLS_HANDSHAKE: Final = b"\x16"
 _NOT_FOUND: Final = (404, "UNSUPPORTED", "not found")
 
 
-@dataclass(slots=True, kw_only=True)
-class Fault:
+class Fault(Struct, kw_only=True):
     """What goes wrong with the next `times` requests whose `METHOD /path` contains `match`."""
 
     match: str
@@ -43,8 +43,7 @@ class Fault:
     is_stranger: bool = False  # do not say that a registry answers
 
 
-@dataclass(frozen=True, slots=True)
-class RequestLog:
+class RequestLog(Struct, frozen=True):
     """One request as it came."""
 
     method: str

@@ -5,8 +5,9 @@ from __future__ import annotations
 import ipaddress
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from dockmagic_runtime.errors import InvalidInput, NotFound, Unsupported
 
@@ -16,8 +17,7 @@ _TOGETHER: Final = {"device": ("type",), "type": ("device",), "o": ("device", "t
 _NETWORK: Final = ("nfs", "nfs4", "cifs")
 
 
-@dataclass(frozen=True, slots=True)
-class Device:
+class Device(Struct, frozen=True):
     """What is mounted for a volume, instead of its own directory."""
 
     fstype: str

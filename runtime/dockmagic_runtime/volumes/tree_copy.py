@@ -10,8 +10,9 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -23,8 +24,7 @@ _PRIVATE: Final = ("trusted.overlay.", "user.overlay.")
 _NO_XATTR: Final = (errno.EOPNOTSUPP, errno.EPERM, errno.ENODATA)
 
 
-@dataclass(slots=True)
-class TreeCopy:
+class TreeCopy(Struct):
     """One copy. `source` and `target` are readable descriptors of directories."""
 
     source: int

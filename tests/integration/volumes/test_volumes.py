@@ -8,10 +8,10 @@ import stat
 import subprocess
 import sys
 import threading
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from dockmagic_runtime import Engine
 from dockmagic_runtime.errors import Conflict, InvalidInput, StartFailed

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from dockmagic_runtime.builder import Base, Plan, needed_images
 from dockmagic_runtime.builder.plan.outline import outline

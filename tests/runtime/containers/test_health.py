@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from dockmagic_runtime.containers.plan.health import check_for, inspect_check, merged
 from dockmagic_runtime.containers.record import Record

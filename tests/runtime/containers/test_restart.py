@@ -1,8 +1,7 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from dockmagic_runtime.containers.lifecycle.restart import survives_boot, survives_loss
 from dockmagic_runtime.containers.record import Record

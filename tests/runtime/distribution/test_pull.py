@@ -199,11 +199,11 @@ from dockmagic_runtime.images import prune
 from dockmagic_runtime.images.blobs import BlobStore
 from dockmagic_runtime.images.layers import LayerStore
 from dockmagic_runtime.images.store import ImageStore
-from dockmagic_runtime.store.data_root import Area
+from dockmagic_runtime.store.data_root import DataRoot
 from dockmagic_runtime.store.database import Database
 
 root, what, host = sys.argv[1:]
-area = Area.at(root)
+area = DataRoot.at(root)
 database = Database(area.database)
 layers = LayerStore(area, database)
 images = ImageStore(area, database, layers)

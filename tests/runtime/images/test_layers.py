@@ -197,9 +197,9 @@ def test_a_killed_add_leaves_only_scratch(area: DataRoot, tmp_path: Path) -> Non
     program = f"""
 import os, signal
 from dockmagic_runtime.images import layers
-from dockmagic_runtime.store.data_root import Area
+from dockmagic_runtime.store.data_root import DataRoot
 from dockmagic_runtime.store.database import Database
-area = Area.at({str(area.root)!r})
+area = DataRoot.at({str(area.root)!r})
 layers.os.rename = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 store = layers.LayerStore(area, Database(area.database))
 store.add(open({str(tmp_path / "tar")!r}, "rb"), "")
@@ -240,7 +240,7 @@ def test_unused_layers_go_with_their_init_layer_and_blob(
 
 
 def layers_with_blob(record: LayerRecord, blob: str) -> LayerRecord:
-    from dataclasses import replace
+    from msgspec.structs import replace
 
     return replace(record, blob=blob, media_type="x")
 

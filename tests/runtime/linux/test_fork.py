@@ -18,7 +18,7 @@ import os
 from dockmagic_runtime.linux.syscalls import Kernel
 reader, writer = os.pipe()
 if (middle := os.fork()) == 0:
-    pid = Kernel().fork_sibling()
+    pid = Kernel().clone_parent()
     if pid == 0:
         os._exit(7 if os.getppid() != os.getpid() else 1)
     os.write(writer, str(pid).encode())
@@ -35,7 +35,7 @@ fd = os.open(sys.argv[1], os.O_PATH | os.O_DIRECTORY)
 parent = os.getpid()
 if (middle := os.fork()) == 0:
     middle = os.getpid()
-    pid = Kernel().fork_into(fd, sibling=bool(sys.argv[2]))
+    pid = Kernel().clone_into_cgroup(fd, sibling=bool(sys.argv[2]))
     if pid == 0:
         lines = open("/proc/self/cgroup").read().splitlines()
         (group,) = (line.rpartition("/")[2] for line in lines if line.startswith("0::"))

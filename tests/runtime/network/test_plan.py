@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from dockmagic_runtime.model.container import PortMapping
 from dockmagic_runtime.model.network import Attachment, Network
@@ -68,7 +69,7 @@ def endpoint(
 
 
 def test_ports_are_held_before_anything_is_made_and_published_last() -> None:
-    kinds = [type(one) for one in connection(*PORTS).operations]
+    kinds: list[type] = [type(one) for one in connection(*PORTS).operations]
     assert kinds == [
         EnsureBridge,
         EnsureTable,

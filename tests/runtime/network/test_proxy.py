@@ -342,7 +342,7 @@ def test_silent_clients_are_forgotten(udp: DatagramBench) -> None:
 def test_the_number_of_clients_is_bounded(
     udp: DatagramBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(udp, "_MOST_CLIENTS", 4)
+    monkeypatch.setattr(udp_proxy, "_MOST_CLIENTS", 4)
     before = len(os.listdir("/proc/self/fd"))
     clients = [udp.ask(udp.client(), b"x") for _ in range(10)]
     assert udp.sessions == 4

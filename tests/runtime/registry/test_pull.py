@@ -6,10 +6,10 @@ import os
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from typing import Any, BinaryIO
 
 import pytest
+from msgspec.structs import replace
 
 from dockmagic_runtime.errors import NotFound, RemoteFailed, Unsupported
 from dockmagic_runtime.model.progress import PullStatus

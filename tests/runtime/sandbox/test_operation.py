@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from typing import ClassVar
 
 import pytest
@@ -51,8 +50,7 @@ def test_a_plan_survives_json() -> None:
 
 
 def test_an_operation_nobody_registered_is_our_bug() -> None:
-    @dataclass(frozen=True)
-    class Stranger(UndoneByKernel):
+    class Stranger(UndoneByKernel, frozen=True):
         calls: ClassVar[tuple[str, ...]] = ()
 
         def describe(self) -> str:

@@ -32,21 +32,21 @@ def linux() -> FakeLinux:
 @pytest.mark.parametrize("sibling", [False, True])
 def test_a_child_is_born_in_its_control_group(linux: FakeLinux, sibling: bool) -> None:
     assert fork(linux, GROUP, _never, sibling=sibling) == FIRST_PID
-    assert linux.arguments_of("fork_into") == [(GROUP, sibling)]
+    assert linux.arguments_of("clone_into_cgroup") == [(GROUP, sibling)]
     assert linux.open_fds == {}
 
 
 @pytest.mark.parametrize("number", [errno.ENOSYS, errno.EAGAIN, errno.EACCES, errno.EBUSY])
 def test_where_it_cannot_be_it_is_born_beside_us(linux: FakeLinux, number: int) -> None:
-    linux.fail("fork_into", number)
+    linux.fail("clone_into_cgroup", number)
     assert fork(linux, GROUP, _never, sibling=True) == FIRST_PID
-    assert linux.names()[-1] == "fork_sibling"
+    assert linux.names()[-1] == "clone_parent"
     assert linux.open_fds == {}
 
 
 def test_no_group_no_attempt(linux: FakeLinux) -> None:
     fork(linux, "", _never, sibling=True)
-    assert linux.names() == ["fork_sibling"]
+    assert linux.names() == ["clone_parent"]
 
 
 def test_inside_is_told_where_it_was_born() -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
 from typing import Any
+
+from msgspec import to_builtins
 
 from dockmagic_runtime.builder.cache.store import BuildCache, explanation_key
 from dockmagic_runtime.builder.plan.steps import (
@@ -82,7 +83,7 @@ class BuildRecorder:
 
 
 def keep(cache: BuildCache, explanation: BuildExplanation) -> None:
-    cache.add_facts(explanation_key(explanation.image_id), asdict(explanation))
+    cache.add_facts(explanation_key(explanation.image_id), to_builtins(explanation))
 
 
 def kept(cache: BuildCache, image_id: str) -> BuildExplanation | None:

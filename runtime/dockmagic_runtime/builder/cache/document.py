@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from dockmagic_runtime.builder.cache.store import Result
 from dockmagic_runtime.errors import RemoteFailed
@@ -24,8 +25,7 @@ _DIGEST: Final = _KEY
 _MOMENT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CacheRecord:
+class CacheRecord(Struct, frozen=True, kw_only=True):
     """What a step came to, by its key. `layer` is its place among the layers, None for none."""
 
     key: str

@@ -12,7 +12,8 @@ import binascii
 import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from dockmagic_runtime.builder.cache.backends import CacheBackend
 from dockmagic_runtime.builder.cache.document import (
@@ -38,8 +39,7 @@ from dockmagic_runtime.registry.manifest import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Imported:
+class _Imported(Struct, frozen=True):
     place: CacheBackend
     records: dict[str, CacheRecord]
     layers: tuple[Descriptor, ...]

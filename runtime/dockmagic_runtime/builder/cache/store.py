@@ -12,8 +12,9 @@ import json
 import threading
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from dockmagic_runtime.model.usage import CacheUsage
 from dockmagic_runtime.store.database import Database
@@ -65,8 +66,7 @@ def _digest(*parts: str) -> str:
     return hashlib.sha256(text).hexdigest()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
+class Result(Struct, frozen=True, kw_only=True):
     """What a step came to. `chain_id` and the rest are empty when it made no layer."""
 
     created: str
@@ -75,8 +75,7 @@ class Result:
     size: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class StepResult:
+class StepResult(Struct, frozen=True):
     """What a step of this build came to, and the chain that it stands on ("" for none)."""
 
     key: str

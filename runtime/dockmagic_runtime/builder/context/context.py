@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import io
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
+
+from msgspec.structs import replace
 
 from dockmagic_runtime.builder.context import git
 from dockmagic_runtime.builder.context.git import GitSource

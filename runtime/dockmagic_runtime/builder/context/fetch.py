@@ -14,8 +14,9 @@ import os
 import urllib.error
 import urllib.parse
 import urllib.request
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from dockmagic_runtime.errors import InvalidInput, NotFound, RemoteFailed
 
@@ -24,8 +25,7 @@ _CHUNK: Final = 1 << 18
 _NOT_MODIFIED: Final = 304
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fetched:
+class Fetched(Struct, frozen=True, kw_only=True):
     """What a server gave. `digest` is "sha256:…"; `modified` seconds since the epoch, 0 unknown."""
 
     digest: str

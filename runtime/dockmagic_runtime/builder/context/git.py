@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import io
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+from msgspec import Struct
 
 from dockmagic_runtime.errors import InvalidInput, NotFound, RemoteFailed, Unsupported
 from dockmagic_runtime.linux.remove_tree import remove_tree
@@ -20,8 +21,7 @@ _HTTP: Final = re.compile(r"https?://[^#?]+\.git(#.*)?")
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GitSource:
+class GitSource(Struct, frozen=True, kw_only=True):
     url: str
     ref: str = ""
     directory: str = ""

@@ -12,9 +12,10 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
 
 from dockmagic_runtime.linux.remove_tree import remove_tree
 from dockmagic_runtime.store import locks
@@ -23,8 +24,7 @@ _PREFIX: Final = "build-"
 _YOUNG: Final = 60.0  # seconds; a younger one may not have its lock yet
 
 
-@dataclass(frozen=True, slots=True)
-class OverlayDirectories:
+class OverlayDirectories(Struct, frozen=True):
     """An overlay's writable half, empty, on the layers' own file system."""
 
     upper: str

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from dockmagic_runtime.builder.cache.store import BuildCache, tree_key
 from dockmagic_runtime.builder.context.sources import Sources
@@ -12,16 +13,14 @@ from dockmagic_runtime.builder.plan.source_stage import SourceStage
 from dockmagic_runtime.dockerfile.gopattern import IgnoreRules
 
 
-@dataclass(frozen=True, slots=True)
-class Contents:
+class Contents(Struct, frozen=True):
     """`files` are the digests of single files, empty where nobody needs to look."""
 
     digest: str = ""
     files: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Digester:
+class Digester(Struct, frozen=True):
     """The trees of one build, and the digests of what is in layers, which never change."""
 
     sources: Sources

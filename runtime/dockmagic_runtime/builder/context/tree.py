@@ -11,8 +11,10 @@ import os
 import posixpath
 import stat
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from dockmagic_runtime.builder.context.content_hash import FileDigests
 from dockmagic_runtime.dockerfile.errors import near
@@ -23,8 +25,7 @@ from dockmagic_runtime.linux.root import Root
 _NOTHING: Final = IgnoreRules(())
 
 
-@dataclass(slots=True)
-class Item:
+class Item(Struct):
     """One thing to copy: `path` is relative to its source, "" for the source itself.
 
     `name` in the directory `parent_fd` is where it is, good until the next item is asked for;
@@ -41,8 +42,7 @@ class Item:
         return stat.S_ISDIR(self.status.st_mode)
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(Struct, frozen=True):
     """One source that was found: its path in the tree, and the name it goes by.
 
     With `--parents`, `above` are the directories that come along, from `pivot` on.
@@ -55,8 +55,7 @@ class Source:
     pivot: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class SourceTree:
+class SourceTree(Struct, frozen=True):
     """A tree to copy from. `owned` keeps the owners; the build context's files are root's."""
 
     root: Root

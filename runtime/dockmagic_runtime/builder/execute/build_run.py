@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
+
+from msgspec import Struct, field
 
 from dockmagic_runtime.builder.cache.miss import CacheMissExplainer
 from dockmagic_runtime.builder.cache.store import (
@@ -36,8 +37,7 @@ if TYPE_CHECKING:
     from dockmagic_runtime.builder.cache.importer import ImportedCaches
 
 
-@dataclass(slots=True)
-class BuildRun:
+class BuildRun(Struct):
     """One plan being run. `tips` has the result of each stage that was reached."""
 
     plan: Plan
@@ -46,13 +46,10 @@ class BuildRun:
     mounter: Mounter
     performer: StepExecutor
     reasons: CacheMissExplainer
+    claims: Claims
     imported: ImportedCaches | None = None
     tips: dict[int, StageState] = field(default_factory=dict)
     done: dict[int, StepResult] = field(default_factory=dict)  # by step
-    claims: Claims = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.claims = Claims(self.performer.cancellation)
 
     def run(self) -> Iterator[BuildEvent]:
         """Do the plan. Several stages go side by side as far as they can."""

@@ -7,9 +7,10 @@ import os
 import posixpath
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Final
+
+from msgspec.structs import replace
 
 from dockmagic_runtime.builder.context.remotes import Remotes
 from dockmagic_runtime.builder.context.scratch import OverlayDirectories, Scratch

@@ -6,8 +6,10 @@ import json
 import os
 import time
 from collections.abc import Generator
-from dataclasses import dataclass, field, replace
 from typing import Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from dockmagic_runtime.builder.cache.store import BuildCache, Result
 from dockmagic_runtime.builder.context.scratch import OverlayDirectories, Scratch
@@ -31,8 +33,7 @@ _MEANINGS: Final = {
 }
 
 
-@dataclass(slots=True)
-class StepExecutor:
+class StepExecutor(Struct):
     """The hands of one build."""
 
     request: BuildRequest

@@ -13,8 +13,9 @@ import posixpath
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from dockmagic_runtime.builder.context.content_hash import open_file
 from dockmagic_runtime.builder.context.tree import Item, Source, SourceTree
@@ -33,8 +34,7 @@ _HOST_MODES: Final = 0o1777
 Owner = tuple[int, int]
 
 
-@dataclass(slots=True)
-class Transfer:
+class Transfer(Struct):
     """One COPY's way of writing. `owner` None keeps the source's, `mode` None too.
 
     `is_bare`: there are no layers below, the target is the new layer's own directory.

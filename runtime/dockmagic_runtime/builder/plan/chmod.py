@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from dockmagic_runtime.errors import InvalidInput
 
@@ -17,8 +18,7 @@ _SPECIAL: Final = {"u": 0o4000, "g": 0o2000}
 _STICKY: Final = {"o": 0o1000}
 
 
-@dataclass(frozen=True, slots=True)
-class Mode:
+class Mode(Struct, frozen=True):
     """What `--chmod` does to a file's mode. `text` is as written, for the cache's key."""
 
     text: str

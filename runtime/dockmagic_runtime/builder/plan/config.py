@@ -10,8 +10,10 @@ import posixpath
 import re
 import signal
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
 from typing import Any, Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from dockmagic_runtime.dockerfile import instructions as i
 from dockmagic_runtime.dockerfile.ports import parse_ports
@@ -23,8 +25,7 @@ _REALTIME: Final = re.compile(r"RTMIN(\+\d{1,2})?|RTMAX(-\d{1,2})?")
 Json = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class StageConfig:
+class StageConfig(Struct, frozen=True):
     """An image's config while its stage is being built."""
 
     json: Json = field(default_factory=dict)

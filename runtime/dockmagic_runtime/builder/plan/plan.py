@@ -10,8 +10,9 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, Final
+
+from msgspec.structs import replace
 
 from dockmagic_runtime.builder.context.git import GitSource
 from dockmagic_runtime.builder.plan import config as c

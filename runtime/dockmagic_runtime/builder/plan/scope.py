@@ -7,8 +7,10 @@ default, else that of the ARG of this name before the first FROM.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from dockmagic_runtime.dockerfile import instructions as i
 from dockmagic_runtime.dockerfile.expand import expand, expand_document, expand_fields
@@ -36,8 +38,7 @@ class Variables(dict[str, str]):
         return self[key]
 
 
-@dataclass(slots=True)
-class Scope:
+class Scope(Struct):
     """The ARGs of a stage, as far as they are declared. `outer` are those before FROM."""
 
     build_args: Mapping[str, str]

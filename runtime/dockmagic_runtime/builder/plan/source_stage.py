@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class SourceStage:
+class SourceStage(Struct, frozen=True):
     """An earlier stage, an image, or a build context: the main one ("") or one with a name.
 
     `layers` are the image's, bottom first; they are known when the plan is made.

@@ -6,8 +6,10 @@ import platform as _platform
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from dockmagic_runtime.builder.plan.scope import Scope, Variables
 from dockmagic_runtime.builder.plan.source_stage import SourceStage
@@ -45,8 +47,7 @@ def platform_arguments(target: str = "") -> dict[str, str]:
     return {**given, "TARGETSTAGE": target or "default"}
 
 
-@dataclass(slots=True)
-class Stages:
+class Stages(Struct):
     """The stages of a Dockerfile with their FROM lines expanded.
 
     `images` are the base images as far as they are known: only they tell their ONBUILD triggers,

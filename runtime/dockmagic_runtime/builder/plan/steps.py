@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
+
+from msgspec import Struct, field
 
 from dockmagic_runtime.builder.plan.chmod import Mode
 from dockmagic_runtime.builder.plan.config import StageConfig
@@ -12,10 +13,10 @@ from dockmagic_runtime.builder.plan.source_stage import SourceStage
 from dockmagic_runtime.dockerfile import Dockerfile
 from dockmagic_runtime.dockerfile.instructions import Instruction, Run
 from dockmagic_runtime.model.progress import BuildWarning
+from dockmagic_runtime.model.selective import Selective
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Base:
+class Base(Struct, frozen=True, kw_only=True):
     """A stage's base image as the plan needs it: `config` is its whole OCI config document."""
 
     image_id: str
@@ -24,8 +25,7 @@ class Base:
     was_pulled: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class Step(Struct, frozen=True, kw_only=True):
     """One step of a stage. `instruction` has its variables expanded, `config` is that after it.
 
     `identity` is what of the step itself decides whether a result can be used again; what it
@@ -65,8 +65,7 @@ class Step:
         return f"{self.created_by}: changes the image's config only, no layer"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BaseStep(Step):
+class BaseStep(Step, frozen=True, kw_only=True):
     """FROM: what the stage begins with: an image, an earlier stage, or nothing (`scratch`)."""
 
     base: Base | None = None
@@ -86,13 +85,11 @@ class BaseStep(Step):
         return f"begin stage {self.stage} with the {layers} layers of {self.reference}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConfigStep(Step):
+class ConfigStep(Step, frozen=True, kw_only=True):
     """An instruction that only changes the config, or declares an ARG."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkdirStep(Step):
+class WorkdirStep(Step, frozen=True, kw_only=True):
     """WORKDIR: the directory is made if it is missing, in a layer of its own then."""
 
     path: str
@@ -101,8 +98,7 @@ class WorkdirStep(Step):
         return f"make the directory {self.path} if it is missing; commands run there from now on"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StepMount:
+class StepMount(Struct, frozen=True, kw_only=True):
     """One `RUN --mount`, its words expanded. `target` is empty for a secret that is a variable
     only; `source` is a path in `origin`, for a cache one inside the cache.
     """
@@ -130,8 +126,7 @@ class StepMount:
         ]  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunStep(Step):
+class RunStep(Step, frozen=True, kw_only=True):
     """RUN: a process in a container on top of the layers so far; what it writes is the layer.
 
     `script` is a heredoc that begins with `#!`: (name, contents), put where `argv` expects it.
@@ -177,8 +172,7 @@ class RunStep(Step):
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Remote:
+class Remote(Struct, frozen=True, kw_only=True):
     """A source of ADD that is not here: a file on a server or a Git repository.
 
     `name` is what a file is called by its address; `checksum` is "sha256:…", or a commit.
@@ -190,8 +184,7 @@ class Remote:
     keep_git_dir: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TransferStep(Step):
+class TransferStep(Step, frozen=True, kw_only=True):
     """COPY or ADD. `destination` is absolute; `into` means it is a directory whatever is there.
 
     `documents` are heredocs: (name, contents).
@@ -242,12 +235,13 @@ class TransferStep(Step):
         return f"copy {', '.join(names)} {origin}to {self.destination}, in a layer of its own"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(Selective, frozen=True, kw_only=True):
     """The steps of the target and of all it needs, in order, and what to warn of.
 
     `config` is the config of the target with the request's labels.
     """
+
+    not_shown: ClassVar[frozenset[str]] = frozenset({"source"})
 
     steps: tuple[Step, ...]
     target: int
@@ -255,7 +249,7 @@ class Plan:
     warnings: tuple[BuildWarning, ...] = field(default=())
     epoch: int | None = None
     uncached: frozenset[int] = frozenset()  # the stages whose steps are done anew
-    source: Dockerfile | None = field(default=None, repr=False)
+    source: Dockerfile | None = None
 
     def excerpt(self, step: Step) -> str:
         """The step's line in the Dockerfile, with a caret where the instruction begins."""

@@ -10,9 +10,10 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from msgspec import Struct
 
 from dockmagic_runtime.builder.plan.steps import StepMount
 from dockmagic_runtime.linux.remove_tree import remove_tree
@@ -23,8 +24,7 @@ _POLL: Final = 0.05  # seconds; a lock's holder is another build's RUN, and ours
 Wait = Callable[[float], object]
 
 
-@dataclass(frozen=True, slots=True)
-class HeldCache:
+class HeldCache(Struct, frozen=True):
     """A cache directory that a step uses. `is_new`: nobody has filled it yet."""
 
     path: str

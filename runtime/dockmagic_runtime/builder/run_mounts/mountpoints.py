@@ -13,15 +13,15 @@ import errno
 import os
 import stat
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from dockmagic_runtime.linux.root import Root
 
 Identity = tuple[int, int, int, int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class MountPoint:
+class MountPoint(Struct, frozen=True):
     path: str
     is_dir: bool
 

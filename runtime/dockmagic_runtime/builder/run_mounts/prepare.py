@@ -9,8 +9,10 @@ import stat
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
 from typing import Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from dockmagic_runtime.builder.context.scratch import OverlayDirectories, Scratch
 from dockmagic_runtime.builder.context.source_hash import Contents, Digester
@@ -34,8 +36,7 @@ LayersOf = Callable[[SourceStage], tuple[str, ...]]
 _TMPFS: Final = ("nosuid", "nodev")
 
 
-@dataclass(slots=True)
-class Mounted:
+class Mounted(Struct):
     """What a RUN gets besides its tree."""
 
     operations: list[Operation] = field(default_factory=list)

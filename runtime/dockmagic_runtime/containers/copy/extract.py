@@ -14,8 +14,9 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from dockmagic_runtime.errors import Conflict, InvalidInput
 from dockmagic_runtime.images import overlay
@@ -39,8 +40,7 @@ _NO_XATTR: Final = (errno.EOPNOTSUPP, errno.EPERM)
 _UNLIMITED: Final = Limits(size=1 << 62, entries=1 << 40, path=1 << 20)  # see _apply
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Destination:
+class Destination(Struct, frozen=True, kw_only=True):
     """The directory `fd`; `shown` is its name for people.
 
     `root` is the container's, in which the directory has the path `path`; None on the host.
@@ -52,8 +52,7 @@ class Destination:
     path: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
+class Rules(Struct, frozen=True, kw_only=True):
     """`owner` gets everything, if there is one; with `keep_owner` everything keeps its own.
 
     With `keep_kinds`, no directory is replaced by something else, and nothing by a directory.

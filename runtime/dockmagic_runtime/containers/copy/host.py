@@ -10,8 +10,9 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from dockmagic_runtime.containers.copy import paths
 from dockmagic_runtime.containers.copy.extract import Destination, Rules, extract
@@ -23,8 +24,7 @@ _LINKS: Final = 10  # at the end of a destination: Docker's client gives up here
 _DIRECTORY: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostSource:
+class HostSource(Struct, frozen=True, kw_only=True):
     """One thing of the host: `name` in the directory `directory`."""
 
     directory: str

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound
 
@@ -19,8 +20,7 @@ MAX_LINKS: Final = 255
 ReadLink = Callable[[str], str | None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CopySource:
+class CopySource(Struct, frozen=True, kw_only=True):
     """What is copied. `name` is what it is called in the archive: its own name, or that of the
     link by which it was found; "." for what a directory holds."""
 
@@ -28,8 +28,7 @@ class CopySource:
     is_directory: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class Target(Struct, frozen=True, kw_only=True):
     """Where it was asked to go, links at the end followed."""
 
     path: str
@@ -37,8 +36,7 @@ class Target:
     is_directory: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Placement:
+class Placement(Struct, frozen=True, kw_only=True):
     """The directory to unpack in, which has to exist, and the name of the first member."""
 
     directory: str

@@ -12,8 +12,10 @@ from __future__ import annotations
 import os
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
 from typing import Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from dockmagic_runtime.containers.lifecycle.start import Starter, make_bind_sources
 from dockmagic_runtime.containers.plan import filesystem
@@ -36,8 +38,7 @@ _ATTEMPTS: Final = 200
 _PAUSE: Final = 0.005  # seconds
 
 
-@dataclass(slots=True)
-class Tree(Closing):
+class Tree(Struct, Closing):
     """`root` and all that must stay open for it. A context manager; closing twice is harmless."""
 
     root: Root

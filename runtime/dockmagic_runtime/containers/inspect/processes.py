@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
 from functools import cache
 from typing import Final
+
+from msgspec import Struct
 
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
@@ -22,8 +23,7 @@ _PROCESSOR: Final = 36  # counted as above
 _TTY_MAJOR, _PTS_MAJOR = 4, range(136, 144)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProcessInfo:
+class ProcessInfo(Struct, frozen=True, kw_only=True):
     """Times in seconds, sizes in bytes, ids as the host counts them."""
 
     pid: int

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Final
+
+from msgspec import Struct
 
 from dockmagic_runtime.containers.inspect.processes import ProcessInfo, memory_total
 from dockmagic_runtime.errors import InvalidInput, Unsupported
@@ -19,8 +20,7 @@ from dockmagic_runtime.errors import InvalidInput, Unsupported
 _NAME: Final = 8  # longer names of users are cut, as ps does
 
 
-@dataclass(frozen=True, slots=True)
-class Column:
+class Column(Struct, frozen=True):
     heading: str
     text: Callable[[ProcessInfo], str]
 

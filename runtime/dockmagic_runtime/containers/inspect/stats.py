@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from dockmagic_runtime.cgroups import Cgroup, Cgroups
 from dockmagic_runtime.containers.record import Record
@@ -20,8 +21,7 @@ SHORTEST = 0.1  # seconds: the kernel accounts in ticks, so a shorter interval s
 _MEMORY_OF_HOST = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-@dataclass(frozen=True, slots=True)
-class _Sample:
+class _Sample(Struct, frozen=True):
     time: float
     cpu_ns: int
 

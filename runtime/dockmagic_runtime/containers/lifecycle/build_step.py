@@ -7,8 +7,9 @@ import tempfile
 import time
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from typing import Protocol
+
+from msgspec.structs import replace
 
 from dockmagic_runtime.containers.lifecycle.start import Starter
 from dockmagic_runtime.containers.network.endpoints import attachments

@@ -8,7 +8,8 @@ import shutil
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from dockmagic_runtime.containers.events.journal import events_of
 from dockmagic_runtime.containers.lifecycle import links, mounts, names
@@ -55,7 +56,7 @@ def _with_ids(registry: ContainerStore, spec: ContainerSpec) -> ContainerSpec:
         for field, mode in modes.items()
         if mode.startswith("container:")
     }
-    return replace(spec, **found) if found else spec  # type: ignore[arg-type]
+    return replace(spec, **found) if found else spec
 
 
 def _with_mounts(record: Record, found: mounts.Attachments) -> Record:

@@ -8,8 +8,10 @@ renames. What is known of the other is put together when the container starts; w
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
 from functools import partial
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from dockmagic_runtime.containers.plan import etc_files
 from dockmagic_runtime.containers.record import Record
@@ -24,8 +26,7 @@ _NOT_TOLD = ("HOME", "PATH")  # of the other's environment: they say nothing abo
 Link = tuple[str, ...]  # the alias, the other's id and its name; earlier versions had no name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Linked:
+class Linked(Struct, frozen=True, kw_only=True):
     """One link of a container that starts, with what is known of the other. `name` is Docker's:
     `/me/alias`."""
 

@@ -11,9 +11,11 @@ import os
 import posixpath
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from dockmagic_runtime.containers.store import ContainerStore
 from dockmagic_runtime.errors import InvalidInput, NotFound
@@ -32,8 +34,7 @@ _MODES: Final = (
 )
 
 
-@dataclass(slots=True)
-class Attachments:
+class Attachments(Struct):
     """`mounts` with parents first; `anonymous` are the volumes that nobody gave a name, `made`
     those of them that are new; `images` the layers of mounted images by target, topmost first;
     `inherited` the layers of those that another container has, by target and source."""

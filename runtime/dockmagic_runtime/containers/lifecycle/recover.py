@@ -11,7 +11,8 @@ import os
 import signal
 import threading
 import time
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from dockmagic_runtime.containers.events.journal import events_of
 from dockmagic_runtime.containers.lifecycle import takeover

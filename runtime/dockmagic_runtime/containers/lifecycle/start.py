@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from dockmagic_runtime.cgroups import Cgroups
 from dockmagic_runtime.containers.events.journal import events_of
@@ -35,8 +37,7 @@ from dockmagic_runtime.supervisor.shared_namespaces import NamespaceTarget
 from dockmagic_runtime.volumes.store import VolumeStore
 
 
-@dataclass(frozen=True, slots=True)
-class Starter:
+class Starter(Struct, frozen=True):
     """The rooms that a start joins."""
 
     area: DataRoot

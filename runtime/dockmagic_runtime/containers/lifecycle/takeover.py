@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+
+from msgspec import to_builtins
+from msgspec.structs import replace
 
 from dockmagic_runtime.containers.lifecycle.start import Starter, published_ports
 from dockmagic_runtime.containers.record import Record
@@ -24,7 +26,7 @@ def adopt(starter: Starter, record: Record, program: Program) -> None:
     now = state.load(starter.registry.directory(record.id))
     request = _request(starter, record, _connection(starter, record, now))
     resumed = tuple(_resumed(request.plan, now))
-    request = replace(request, adopts=asdict(program), resumed=to_wire(resumed))
+    request = replace(request, adopts=to_builtins(program), resumed=to_wire(resumed))
     starter.launcher.launch(request).await_start().detach()
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import fields, replace
+
+from msgspec.structs import asdict, replace
 
 from dockmagic_runtime.containers.events.journal import events_of
 from dockmagic_runtime.containers.lifecycle.start import Starter
@@ -50,8 +51,8 @@ def merged(now: Resources, asked: Resources) -> Resources:
     if asked.nano_cpus and (now.cpu_period or now.cpu_quota):
         which = "Period" if now.cpu_period else "Quota"
         raise InvalidInput(f"Nano CPUs cannot be updated as CPU {which} has already been set")
-    said = {one.name: getattr(asked, one.name) for one in fields(asked)}
-    return replace(now, **{name: value for name, value in said.items() if value})
+    changed = {name: value for name, value in asdict(asked).items() if value}
+    return replace(now, **changed)
 
 
 def _tell_supervisor(

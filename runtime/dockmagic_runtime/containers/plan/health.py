@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields, replace
 from typing import Any, Final
+
+from msgspec import to_builtins
+from msgspec.structs import replace
 
 from dockmagic_runtime.containers.lifecycle.exec import process_spec
 from dockmagic_runtime.containers.record import Record
@@ -30,9 +32,7 @@ def merged(asked: HealthCheck | None, image: HealthCheck | None) -> HealthCheck 
 
 def _filled(check: HealthCheck, default: HealthCheck) -> HealthCheck:
     missing = {
-        one.name: getattr(default, one.name)
-        for one in fields(check)
-        if not getattr(check, one.name)
+        name: getattr(default, name) for name in check.__struct_fields__ if not getattr(check, name)
     }
     return replace(check, **missing)
 
@@ -45,9 +45,9 @@ def check_for(record: Record) -> dict[str, Any]:
     kind, *command = asked.test
     argv = (*(record.shell or _SHELL), *command) if kind == "CMD-SHELL" else tuple(command)
     complete = _filled(asked, _DEFAULTS)
-    return asdict(
+    check: dict[str, Any] = to_builtins(
         Check(
-            process=asdict(process_spec(record, ExecSpec(command=argv))),
+            process=to_builtins(process_spec(record, ExecSpec(command=argv))),
             interval=complete.interval,
             timeout=complete.timeout,
             start_period=complete.start_period,
@@ -55,6 +55,7 @@ def check_for(record: Record) -> dict[str, Any]:
             retries=complete.retries,
         )
     )
+    return check
 
 
 def inspect_health(directory: str, rfc3339: Any) -> dict[str, Any]:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from msgspec import Struct, field
 
 from dockmagic_runtime.cgroups import CgroupView
 from dockmagic_runtime.sandbox.operation import Operation
 from dockmagic_runtime.volumes.options import Device
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PlanInputs:
+class PlanInputs(Struct, frozen=True, kw_only=True):
     """`lowers` are the overlay's lower directories, topmost first; `etc` the directory with the
     files hosts, hostname and resolv.conf; `rootfs` an empty directory to mount on. The container's
     control group is in `cgroup_parent`, its supervisor's in the area's own, `supervisors`.

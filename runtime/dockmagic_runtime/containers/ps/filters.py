@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.container import Container, Status
@@ -27,8 +28,7 @@ _TRUE: Final = ("1", "t", "T", "true", "TRUE", "True")
 _FALSE: Final = ("0", "f", "F", "false", "FALSE", "False")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lookups:
+class Lookups(Struct, frozen=True, kw_only=True):
     """`created` of a container by name, raising NotFound; `ancestors` of an image, by id: the ids
     of images (its own too) that a container of them descends from."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from dockmagic_runtime.containers.lifecycle import links
 from dockmagic_runtime.containers.ps import filters as asked

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from dockmagic_runtime.containers.trace.probe import NOUNS, Probe
 from dockmagic_runtime.containers.trace.routes import RouteCandidate, TraceTarget
@@ -17,8 +18,7 @@ _ANOTHER = {"tcp": "a second connection", "udp": "the same datagram again"}
 Counts = Mapping[tuple[str, str], tuple[int, int]]  # packets before and after, by chain and comment
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measurement:
+class Measurement(Struct, frozen=True, kw_only=True):
     """What was read before and after the probe, and of it."""
 
     probe: Probe

@@ -7,7 +7,8 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from dockmagic_runtime.containers.trace import sockets
 from dockmagic_runtime.containers.trace.routes import RouteCandidate
@@ -20,8 +21,7 @@ ENDED = "the connection was ended at once"
 NOUNS = {"tcp": "connection", "udp": "datagram"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Probe:
+class Probe(Struct, frozen=True, kw_only=True):
     """`source` is where it came from, unless it was refused. `is_held`: it still waits in the
     socket that holds the port, because the port proxy does not take it."""
 

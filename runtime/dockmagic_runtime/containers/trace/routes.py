@@ -9,7 +9,9 @@ from __future__ import annotations
 import ipaddress
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from dockmagic_runtime.containers.network import topology
 from dockmagic_runtime.containers.record import Record
@@ -28,8 +30,7 @@ _OWN = "this host's own address"
 _USAGE = "write ADDRESS:PORT[/udp], such as localhost:9999, or CONTAINER:PORT"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TraceTarget:
+class TraceTarget(Struct, frozen=True, kw_only=True):
     """The container that is to be reached, and the end of it that is on the way."""
 
     record: Record
@@ -46,8 +47,7 @@ class TraceTarget:
         return Status(self.now.status) is Status.PAUSED
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RouteCandidate:
+class RouteCandidate(Struct, frozen=True, kw_only=True):
     """From `address` and `port` to `inner` and `inner_port` in the container.
 
     `name` is what a sentence calls the place; `kind` as a `Route`'s way; `map_name` is the map of

@@ -10,7 +10,8 @@ import os
 import socket
 import struct
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from dockmagic_runtime.containers.inspect.processes import read_process
 
@@ -20,8 +21,7 @@ _EVERYWHERE = ("0.0.0.0", "::")
 _NOBODY = "0"  # the inode of a connection that no program has accepted
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SocketEntry:
+class SocketEntry(Struct, frozen=True, kw_only=True):
     """`waiting` are bytes that the program has not read, or connections it has not accepted."""
 
     address: str
@@ -37,8 +37,7 @@ class SocketEntry:
         return self.state != ESTABLISHED or self.inode != _NOBODY
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Listener:
+class Listener(Struct, frozen=True, kw_only=True):
     """A program that listens. `only_at` is the one address where it does, if not everywhere."""
 
     program: str

@@ -8,7 +8,8 @@ proxy serves what was asked for, a second probe goes by the address that a rule 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from dockmagic_runtime.cgroups import Cgroups
 from dockmagic_runtime.containers.store import ContainerStore
@@ -19,8 +20,7 @@ from dockmagic_runtime.network.networks import Networks
 from dockmagic_runtime.network.nftables.flows import Flow
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TraceSession:
+class TraceSession(Struct, frozen=True, kw_only=True):
     """Who looks at what: one container, and the network that leads to it."""
 
     networks: Networks

@@ -13,8 +13,9 @@ import hashlib
 import os
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.images.limits import Limits, refusal
@@ -40,8 +41,7 @@ _HEADER: Final = struct.Struct("100s8s8s8s12s12s8sc100s8s32s32s8s8s155s12x")
 _ZEROS: Final = bytes(BLOCK)
 
 
-@dataclass(slots=True)
-class TarEntry:
+class TarEntry(Struct):
     """One member. `name` and `link` as they were written; `kind` is one of this module's."""
 
     name: str

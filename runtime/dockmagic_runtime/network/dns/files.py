@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
 
 from dockmagic_runtime.errors import InvalidInput
 
@@ -23,8 +24,7 @@ ff02::2\tip6-allrouters
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resolver:
+class Resolver(Struct, frozen=True, kw_only=True):
     """What a resolv.conf says."""
 
     servers: tuple[str, ...] = ()

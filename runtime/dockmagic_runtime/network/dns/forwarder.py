@@ -12,9 +12,10 @@ import os
 import socket
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
 from selectors import EVENT_READ, EVENT_WRITE, BaseSelector
 from typing import Final
+
+from msgspec import Struct
 
 from dockmagic_runtime.network.dns import messages
 from dockmagic_runtime.network.dns.messages import Query
@@ -27,8 +28,7 @@ _MOST_STRANGERS: Final = 64  # packets on one socket that are not the answer
 _LARGEST: Final = 65535
 
 
-@dataclass(frozen=True, slots=True)
-class Server:
+class Server(Struct, frozen=True):
     """Who is asked. `on_host`: only reached from the host's own network namespace."""
 
     address: str

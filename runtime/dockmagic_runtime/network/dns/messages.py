@@ -9,10 +9,10 @@ from __future__ import annotations
 import ipaddress
 import random
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any, Final
 
 from dnslib import AAAA, EDNS0, PTR, QTYPE, RCODE, RR, A, DNSHeader, DNSRecord
+from msgspec import Struct
 
 from dockmagic_runtime.network.dns.zone import Found, Snapshot
 
@@ -32,8 +32,7 @@ _IN, _ANY_CLASS = 1, 255
 Shuffle = Callable[[list[Any]], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(Struct, frozen=True):
     """One question. `name` is without the dot at its end, as it was written; `room` is the
     largest datagram that the client takes."""
 

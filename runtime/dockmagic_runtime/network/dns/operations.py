@@ -14,8 +14,9 @@ import os
 import socket
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import ClassVar, Final
+
+from msgspec import Struct
 
 from dockmagic_runtime.linux.constants import CLONE_NEWNET
 from dockmagic_runtime.linux.interface import Linux
@@ -40,8 +41,7 @@ _NO_NFTABLES: Final = (
 
 
 @operation
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServeDns:
+class ServeDns(Struct, frozen=True, kw_only=True):
     """`networks` is the directory of the endpoint files, `servers` are those of `--dns`: without
     any, the host's are asked. `local_only`: `ndots` was set, see `messages.answer`."""
 

@@ -11,7 +11,8 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from dockmagic_runtime.network import endpoints
 from dockmagic_runtime.network.endpoints import NetworkEndpoint
@@ -20,16 +21,14 @@ _WITHOUT_NAMES = "bridge"  # the default network: as in Docker it is only a way 
 _STEP = 50_000_000  # nanoseconds; a jiffy is at most ten million
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class Found(Struct, frozen=True, kw_only=True):
     """The addresses of a name. A name may be known and have none of a family."""
 
     ipv4: tuple[str, ...] = ()
     ipv6: tuple[str, ...] = ()
 
 
-@dataclass(slots=True)
-class Neighbourhood:
+class Neighbourhood(Struct):
     """One network as a container on it sees it; all names in lower case."""
 
     name: str
@@ -45,8 +44,7 @@ class Neighbourhood:
             self.names.setdefault(name.lower(), []).append(one)
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(Struct, frozen=True):
     """Everything that is known at one moment. `may_ask_outside` is false on networks that are all
     internal, and on no network at all."""
 

@@ -7,7 +7,8 @@ key's order; an IPv6 address is a text beside it. All of it happens in the calle
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from dockmagic_runtime.errors import Conflict
 from dockmagic_runtime.model.network import Network
@@ -16,8 +17,7 @@ from dockmagic_runtime.network.ipam.pools import Block, address_of, number_of
 __all__ = ["Lease", "Network", "address_of", "allocate", "lease_of", "number_of", "release"]
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(Struct, frozen=True):
     """`address6` is empty on a network without IPv6."""
 
     address: str

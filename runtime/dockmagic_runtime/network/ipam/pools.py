@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from dockmagic_runtime.errors import Conflict
 
@@ -30,8 +31,7 @@ def address_of(number: int, bits: int = 32) -> str:
     return socket.inet_ntop(family, number.to_bytes(bits // 8, "big"))
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(Struct, frozen=True):
     """A network as numbers: first address, prefix length, and bits of an address."""
 
     first: int

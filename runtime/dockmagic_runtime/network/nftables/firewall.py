@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from dockmagic_runtime.linux.netlink import Netlink, as_text, attributes
 from dockmagic_runtime.network.nftables import wire as nft
@@ -10,8 +10,7 @@ from dockmagic_runtime.network.nftables import wire as nft
 _FAMILY_NAMES = {nft.NFPROTO_INET: "inet", nft.NFPROTO_IPV4: "ip", nft.NFPROTO_IPV6: "ip6"}
 
 
-@dataclass(frozen=True, slots=True)
-class _Chain:
+class _Chain(Struct, frozen=True):
     family: int
     table: str
     name: str

@@ -9,7 +9,8 @@ from __future__ import annotations
 import errno
 import socket
 import struct
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from dockmagic_runtime.linux.netlink import Message, Netlink, attribute, attributes, nested, u8
 from dockmagic_runtime.network.ipam.pools import family_of, packed
@@ -28,8 +29,7 @@ _NOTHING = (errno.ENOENT, errno.EINVAL, errno.EOPNOTSUPP)  # noted; or a kernel 
 Place = tuple[str, int]  # address and port
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Flow:
+class Flow(Struct, frozen=True, kw_only=True):
     """`answers_from` is where the connection was led to, which is where answers come from."""
 
     answers_from: Place

@@ -15,7 +15,8 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from dockmagic_runtime.linux.netlink import Message, Netlink
 from dockmagic_runtime.network.ipam.pools import packed
@@ -55,8 +56,7 @@ _ERESTART = 85
 _FAMILIES = (IPV4, IPV6)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Published:
+class Published(Struct, frozen=True, kw_only=True):
     """One published port: host address ("" for all) and port to a container's."""
 
     host_ip: str

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from dockmagic_runtime.linux.netlink import (
     NLM_F_APPEND,
@@ -58,8 +59,7 @@ _COMMENT = 0  # NFTNL_UDATA_RULE_COMMENT: what `nft list` shows as a comment
 _IFNAMSIZ = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Family:
+class Family(Struct, frozen=True):
     """Where a header of that protocol has its addresses, and how long they are, in bytes."""
 
     number: int

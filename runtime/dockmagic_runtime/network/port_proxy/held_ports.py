@@ -14,7 +14,8 @@ import os
 import socket
 import struct
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from dockmagic_runtime.errors import Conflict, DockmagicError, InvalidInput, Unsupported
 
@@ -34,8 +35,7 @@ IsKept = Callable[[str, int, str], bool]  # address, port and protocol
 PortRequest = Bound | tuple[str, int, int, str, int]  # also with the last host port that will do
 
 
-@dataclass(frozen=True, slots=True)
-class HeldPort:
+class HeldPort(Struct, frozen=True):
     """One bound socket (listening, unless UDP) and where it leads to."""
 
     host_ip: str

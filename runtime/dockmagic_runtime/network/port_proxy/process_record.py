@@ -13,7 +13,8 @@ import os
 import signal
 import socket
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+
+from msgspec import Struct, to_builtins
 
 from dockmagic_runtime.linux.processes import await_end, descriptor_of, open_process
 from dockmagic_runtime.network.port_proxy.held_ports import Bound, HeldPort
@@ -24,8 +25,7 @@ _NAME = "proxy.json"
 _NOT_OURS = (errno.ESRCH, errno.EPERM, errno.ENOSYS)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProxyProcess:
+class ProxyProcess(Struct, frozen=True, kw_only=True):
     """`started` as in `linux.processes.start_of`; `sockets` by the descriptor that it has."""
 
     pid: int
@@ -81,7 +81,7 @@ def keeper(pid: int, started: int, held: Iterable[HeldPort]) -> ProxyProcess:
 
 def note(run: str, keeper: ProxyProcess) -> None:
     """Into the container's run directory, whole or not at all."""
-    write_file(f"{run}/{_NAME}", json.dumps(asdict(keeper)).encode())
+    write_file(f"{run}/{_NAME}", json.dumps(to_builtins(keeper)).encode())
 
 
 def noted(run: str) -> ProxyProcess | None:

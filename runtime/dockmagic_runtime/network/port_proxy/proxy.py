@@ -14,9 +14,10 @@ import os
 import socket
 import struct
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from selectors import EVENT_READ, EVENT_WRITE, BaseSelector
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from dockmagic_runtime.network.port_proxy.held_ports import HeldPort
 from dockmagic_runtime.network.port_proxy.udp import DatagramProxy
@@ -84,8 +85,7 @@ class Direction:
         os.close(self.writer)
 
 
-@dataclass(frozen=True, slots=True)
-class Transport:
+class Transport(Struct, frozen=True):
     """What connections are made of. `prepare` gets the client and the container's side."""
 
     protocol: int
