@@ -37,7 +37,7 @@ class Cgroup(Protocol):
 
     @property
     def cgroup_path(self) -> str:
-        """The directory for `Linux.clone_into_cgroup`; empty where a process has to join instead."""
+        """The directory for `Linux.clone_into_cgroup`; empty if a process has to join instead."""
         ...
 
     def create(self) -> None:
