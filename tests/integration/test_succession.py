@@ -63,7 +63,7 @@ def test_nobody_else_gets_its_port_before_somebody_has_looked(engine: Engine, ho
         engine.remove("other", force=True)
     datagrams = PortMapping(container_port=80, host_port=port, protocol="udp")
     start(engine, WEB, name="other", ports=(datagrams,))
-    assert engine._registry.last_state(web.id).lost  # nobody has looked
+    assert engine._containers.last_state(web.id).lost  # nobody has looked
     assert page(bridge, port) == "hello"
     assert engine.container("web").error == ""
     engine.remove("web", force=True)
@@ -146,7 +146,7 @@ def test_health_that_was_found_and_not_told_is_told(engine: Engine) -> None:
     assert eventually(lambda: engine.container("web").health == "healthy")
     engine.pause("web")
     kill_supervisor(engine, "web")
-    state.change(engine._registry.directory(web.id), health="starting")
+    state.change(engine._containers.directory(web.id), health="starting")
     assert engine.container("web").status is Status.PAUSED
     assert eventually(lambda: engine.container("web").health == "healthy")
     engine.unpause("web")
@@ -202,7 +202,7 @@ def test_a_look_that_comes_too_late_leaves_the_next_supervisor_alone(engine: Eng
     kill_supervisor(engine, "web")
     engine.container("web")
     next_one = supervisor_of(engine, "web")
-    on_lost = engine._registry.on_lost
+    on_lost = engine._containers.on_lost
     assert on_lost is not None
     on_lost(web.id)
     assert supervisor_of(engine, "web") == next_one
@@ -229,7 +229,7 @@ def test_one_that_ended_while_it_was_taken_over_has_just_ended(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def too_late(*_: object) -> None:
-        container_process.end(engine._registry.run(web.id))
+        container_process.end(engine._containers.run(web.id))
         raise Conflict("container web has just ended")
 
     web = start(engine)
@@ -242,7 +242,7 @@ def test_one_that_ended_while_it_was_taken_over_has_just_ended(
 
 def test_one_that_is_removed_while_we_look_is_no_mistake(engine: Engine) -> None:
     web = start(engine)
-    on_lost = engine._registry.on_lost
+    on_lost = engine._containers.on_lost
     assert on_lost is not None
     engine.remove("web", force=True)
     on_lost(web.id)
@@ -287,7 +287,7 @@ def test_a_restart_finds_its_ports_free_however_slow_the_proxy_ends(engine: Engi
     same = PortMapping(container_port=80, host_port=web.ports[0].host_port)
     engine.remove("web", force=True)
     web = start(engine, WEB, ports=(same,), restart=RestartPolicy(name="always"))
-    keeper = eventually_noted(engine._registry.run(web.id))
+    keeper = eventually_noted(engine._containers.run(web.id))
     os.kill(keeper.pid, signal.SIGSTOP)
     lose(engine, "web")
     found = engine.container("web")
@@ -306,10 +306,10 @@ def test_one_that_is_nobodys_any_more_is_swept_up(engine: Engine, run: Run) -> N
     before = HostSnapshot.take(engine.area)
     web = start(engine)
     kill_supervisor(engine, "web")
-    shutil.rmtree(engine._registry.directory(web.id))
-    engine._registry.forget(web.id)
+    shutil.rmtree(engine._containers.directory(web.id))
+    engine._containers.forget(web.id)
     long_ago = time.time() - 3600
-    os.utime(engine._registry.run(web.id), (long_ago, long_ago))
+    os.utime(engine._containers.run(web.id), (long_ago, long_ago))
     pidfd = os.pidfd_open(web.pid)
     with Engine(engine.area.root):
         assert has_ended(pidfd)

@@ -111,7 +111,7 @@ def test_while_nobody_has_looked_the_address_and_the_rules_stay(engine: Engine, 
     other = start(engine, name="other", ports=(PORT,), **on_front())
     assert other.ip_address != web.ip_address
     assert page(front, port) == "hello"
-    assert engine._registry.last_state(web.id).lost
+    assert engine._containers.last_state(web.id).lost
 
 
 def test_the_ports_are_held_again(engine: Engine) -> None:
@@ -407,7 +407,7 @@ def test_an_engine_that_opens_sees_to_it(engine: Engine) -> None:
     os.utime(engine.area.run / web.id, (long_ago, long_ago))
     with Engine(engine.area.root):
         pass
-    assert not engine._registry.last_state(web.id).lost
+    assert not engine._containers.last_state(web.id).lost
     assert engine.container("web").pid == web.pid
 
 

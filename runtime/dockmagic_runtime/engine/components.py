@@ -54,21 +54,21 @@ class EngineComponents(Closing):
         self._networks = Networks(self.area, self._database)
         self._launcher = LauncherClient(self.area.cgroup_parent)
         self._cgroups = detect(Kernel())
-        self._registry = ContainerStore(self.area, self._database)
+        self._containers = ContainerStore(self.area, self._database)
         self._starter = Starter(
             self.area,
-            self._registry,
+            self._containers,
             self._layers,
             self._volumes,
             self._networks,
             self._launcher,
             self._cgroups,
         )
-        self._sampler = Sampler(self._registry, self._cgroups)
+        self._sampler = Sampler(self._containers, self._cgroups)
         self._dismantled = False
         self._catalogue_policy = catalogue
         reconciler = Reconciler(self._starter)
-        self._registry.on_lost = reconciler.attend
+        self._containers.on_lost = reconciler.attend
         reconciler.run()
 
     def close(self) -> None:
@@ -84,8 +84,8 @@ class EngineComponents(Closing):
 
         Images and volumes stay on disk, and what a later call needs comes back by itself.
         """
-        for record, _ in self._registry.all():
-            remove(self._registry, self._volumes, record, force=True, with_volumes=False)
+        for record, _ in self._containers.all():
+            remove(self._containers, self._volumes, record, force=True, with_volumes=False)
         self.dismantle()
 
     def dismantle(self) -> None:
@@ -94,7 +94,7 @@ class EngineComponents(Closing):
         They come back with the next start. Raises Conflict while a container is alive. If there
         are no containers at all, the run directory goes when the engine is closed.
         """
-        alive = [one.name for one, now in self._registry.all() if Status(now.status).is_alive]
+        alive = [one.name for one, now in self._containers.all() if Status(now.status).is_alive]
         if alive:
             raise Conflict(f"{', '.join(alive)} still run", hint="stop them first")
         self._networks.remove_all()
@@ -108,7 +108,7 @@ class EngineComponents(Closing):
         machine for rebooted, and starts what its policy brings back.
         """
         self._dismantled = False
-        if not self._registry.all():
+        if not self._containers.all():
             try:
                 self.area.run.rmdir()
             except OSError as error:

@@ -72,7 +72,7 @@ class Engine(EngineComponents, ImageVerbs, NetworkVerbs):
         """Remove unused images without a name; with the filter dangling=false every unused one."""
         from dockmagic_runtime.containers.lifecycle.prune import prune_images
 
-        return prune_images(self._registry, self._images, self._layers, filters or {})
+        return prune_images(self._containers, self._images, self._layers, filters or {})
 
     def prune_build_cache(
         self,
@@ -151,14 +151,14 @@ class Engine(EngineComponents, ImageVerbs, NetworkVerbs):
 
     def start(self, name: str) -> Container:
         """Start it in the background. Does nothing to one that runs."""
-        record = self._registry.find(name)
+        record = self._containers.find(name)
         if not self._describe(record).status.is_alive:
             self._starter.start(record, owned=False).detach()
         return self._describe(record)
 
     def attach_start(self, name: str, *, owned: bool = True) -> ContainerProcess:
         """Start it and be attached from the first byte; if `owned`, it ends with this process."""
-        return self._starter.start(self._registry.find(name), owned=owned, attached=True)
+        return self._starter.start(self._containers.find(name), owned=owned, attached=True)
 
     def run(self, spec: ContainerSpec) -> ContainerProcess:
         """Create and start, attached."""
@@ -176,29 +176,31 @@ class Engine(EngineComponents, ImageVerbs, NetworkVerbs):
             return self._starter.start(record, owned=owned)
         except BaseException:
             if record.spec.auto_remove:
-                remove.remove(self._registry, self._volumes, record, force=True, with_volumes=True)
+                remove.remove(
+                    self._containers, self._volumes, record, force=True, with_volumes=True
+                )
             raise
 
     def attach(self, name: str) -> ContainerProcess:
         """Join the streams of a container that runs. Raises Conflict."""
-        return attach(self._registry, self._registry.find(name))
+        return attach(self._containers, self._containers.find(name))
 
     def containers(
         self, *, all: bool = False, filters: Filters | None = None
     ) -> tuple[Container, ...]:
         """Newest first; without `all`, those that run. Docker's filters, with lists of values."""
-        return listing.find(self._registry, self._images, filters, all=all)
+        return listing.find(self._containers, self._images, filters, all=all)
 
     def container(self, name: str) -> Container:
         """By name, id or unique prefix of an id. Raises NotFound."""
-        return self._describe(self._registry.find(name))
+        return self._describe(self._containers.find(name))
 
     def _describe(self, record: Record) -> Container:
-        return describe(record, self._registry.state(record.id))
+        return describe(record, self._containers.state(record.id))
 
     def inspect(self, name: str) -> dict[str, Any]:
         """Docker's JSON of a container."""
-        return inspect.inspect(self._registry, self._registry.find(name))
+        return inspect.inspect(self._containers, self._containers.find(name))
 
     def logs(
         self,
@@ -210,20 +212,22 @@ class Engine(EngineComponents, ImageVerbs, NetworkVerbs):
         until: float = 0,
     ) -> Iterator[LogLine]:
         """What it has written, and with `follow` what it writes until it ends."""
-        record = self._registry.find(name)
-        return logs.logs(self._registry, record, follow=follow, tail=tail, since=since, until=until)
+        record = self._containers.find(name)
+        return logs.logs(
+            self._containers, record, follow=follow, tail=tail, since=since, until=until
+        )
 
     def exec(self, name: str, spec: ExecSpec) -> ContainerProcess:
         """One more process in a container that runs."""
-        return execute(self._registry, self._registry.find(name), spec)
+        return execute(self._containers, self._containers.find(name), spec)
 
     def stop(self, name: str, *, timeout: float | None = None, signal: str = "") -> None:
         """Ask it to end, kill it after `timeout` seconds (default: its own, else 10)."""
-        stop.stop(self._registry, self._registry.find(name), timeout=timeout, signal=signal)
+        stop.stop(self._containers, self._containers.find(name), timeout=timeout, signal=signal)
 
     def restart(self, name: str, *, timeout: float | None = None, signal: str = "") -> None:
         """Stop it, if it runs, and start it."""
-        record = self._registry.find(name)
+        record = self._containers.find(name)
         restart_container(self._starter, record, timeout=timeout, signal=signal)
 
     def update(
@@ -236,52 +240,52 @@ class Engine(EngineComponents, ImageVerbs, NetworkVerbs):
 
         Returns Docker's warnings about what this host cannot limit. Raises InvalidInput.
         """
-        record = self._registry.find(name)
+        record = self._containers.find(name)
         return update_container(self._starter, record, resources or Resources(), restart)
 
     def kill(self, name: str, signal: str = "KILL") -> None:
         """Send a signal to its first process."""
-        stop.kill(self._registry, self._registry.find(name), signal)
+        stop.kill(self._containers, self._containers.find(name), signal)
 
     def wait(self, name: str) -> int:
         """Block until it does not run; its exit code."""
-        return stop.wait(self._registry, self._registry.find(name))
+        return stop.wait(self._containers, self._containers.find(name))
 
     def pause(self, name: str) -> None:
         """Freeze all its processes."""
-        stop.set_paused(self._registry, self._registry.find(name), paused=True)
+        stop.set_paused(self._containers, self._containers.find(name), paused=True)
 
     def unpause(self, name: str) -> None:
         """Let them go on."""
-        stop.set_paused(self._registry, self._registry.find(name), paused=False)
+        stop.set_paused(self._containers, self._containers.find(name), paused=False)
 
     def remove_link(self, name: str) -> None:
         """Forget the link `container/alias`; the container that it leads to stays."""
-        links.remove(self._registry, name)
+        links.remove(self._containers, name)
 
     def remove(self, name: str, *, force: bool = False, volumes: bool = False) -> None:
         """Remove it; `force` kills it first, `volumes` takes its anonymous volumes along."""
         remove.remove(
-            self._registry,
+            self._containers,
             self._volumes,
-            self._registry.find(name),
+            self._containers.find(name),
             force=force,
             with_volumes=volumes,
         )
 
     def rename(self, name: str, new_name: str) -> None:
         """Give it another name. Raises Conflict when somebody has that name."""
-        rename(self._registry, self._registry.find(name), new_name)
+        rename(self._containers, self._containers.find(name), new_name)
 
     def diff(self, name: str) -> tuple[Change, ...]:
         """What its writable layer changes of its image, by path."""
-        record = self._registry.find(name)
-        upper = f"{self._registry.directory(record.id)}/upper"
+        record = self._containers.find(name)
+        upper = f"{self._containers.directory(record.id)}/upper"
         return changes(upper, self._starter.lowers(record.layers))
 
     def explain(self, name: str) -> Explanation:
         """The operations of its last start, each with the time it took. Raises Conflict."""
-        return explain.explain(self._registry, self._registry.find(name))
+        return explain.explain(self._containers, self._containers.find(name))
 
     def explain_process(self, process: ContainerProcess) -> Explanation:
         """The same for a process that `run` returned, also when it has ended."""
@@ -298,7 +302,7 @@ class Engine(EngineComponents, ImageVerbs, NetworkVerbs):
         """What a path in a container is, a link at its end not followed. Raises NotFound."""
         from dockmagic_runtime.containers.copy import copy
 
-        return copy.path_stat(self._starter, self._registry.find(name), path)
+        return copy.path_stat(self._starter, self._containers.find(name), path)
 
     def copy_out(
         self, name: str, path: str, *, follow_link: bool = False, member: str = ""
@@ -309,7 +313,7 @@ class Engine(EngineComponents, ImageVerbs, NetworkVerbs):
         """
         from dockmagic_runtime.containers.copy import copy
 
-        record = self._registry.find(name)
+        record = self._containers.find(name)
         return copy.copy_out(self._starter, record, path, follow_link=follow_link, member=member)
 
     def copy_in(
@@ -326,7 +330,7 @@ class Engine(EngineComponents, ImageVerbs, NetworkVerbs):
 
         copy.copy_in(
             self._starter,
-            self._registry.find(name),
+            self._containers.find(name),
             path,
             tar,
             copy_uid_gid=copy_uid_gid,
@@ -337,16 +341,16 @@ class Engine(EngineComponents, ImageVerbs, NetworkVerbs):
         """A container's files as one tar, without volumes. Close it, or read it to the end."""
         from dockmagic_runtime.containers.copy.export import export
 
-        return export(self._starter, self._registry.find(name))
+        return export(self._starter, self._containers.find(name))
 
     def commit(self, name: str, spec: CommitSpec | None = None) -> Image:
         """An image of what a container has changed. Raises InvalidInput."""
         from dockmagic_runtime.builder.plan.config_changes import apply_changes
         from dockmagic_runtime.containers.copy.commit import commit
 
-        record, spec = self._registry.find(name), spec or CommitSpec()
+        record, spec = self._containers.find(name), spec or CommitSpec()
         with self._layers.leasing():
-            return commit(self._registry, self._images, self._layers, record, spec, apply_changes)
+            return commit(self._containers, self._images, self._layers, record, spec, apply_changes)
 
     def import_image(self, tar: Readable, spec: ImportSpec | None = None) -> Image:
         """An image with the contents of a tar, compressed or not, as its only layer."""
@@ -361,19 +365,19 @@ class Engine(EngineComponents, ImageVerbs, NetworkVerbs):
         """Its processes; `words` are options of ps(1), by default -ef. Raises Conflict."""
         from dockmagic_runtime.containers.inspect.top import top
 
-        return top(self._registry, self._cgroups, self._registry.find(name), words)
+        return top(self._containers, self._cgroups, self._containers.find(name), words)
 
     def container_size(self, name: str) -> ContainerSize:
         """What its own layer takes, and that with its image's."""
         from dockmagic_runtime.containers.inspect.sizes import size
 
-        return size(self._registry, self._layers, self._registry.find(name))
+        return size(self._containers, self._layers, self._containers.find(name))
 
     def prune_containers(self, filters: Filters | None = None) -> Pruned:
         """Remove those that do not run. Filters: until, label, label!."""
         from dockmagic_runtime.containers.lifecycle.prune import prune
 
-        return prune(self._registry, self._volumes, filters or {})
+        return prune(self._containers, self._volumes, filters or {})
 
     def disk_usage(self) -> DiskUsage:
         """What images, containers, volumes and the build cache take."""
@@ -381,11 +385,11 @@ class Engine(EngineComponents, ImageVerbs, NetworkVerbs):
         from dockmagic_runtime.containers.inspect.usage import disk_usage
 
         cache = usage(self._database)
-        return disk_usage(self._registry, self._images, self._volumes, cache)
+        return disk_usage(self._containers, self._images, self._volumes, cache)
 
     def stats(self, name: str) -> Stats:
         """One sample of a container that runs."""
-        return self._sampler.sample(self._registry.find(name))
+        return self._sampler.sample(self._containers.find(name))
 
     def events(
         self,
@@ -407,7 +411,7 @@ class Engine(EngineComponents, ImageVerbs, NetworkVerbs):
         """Docker's facts about engine and machine, with warnings where something will not work."""
         warning = self._networks.warning()
         return info.info(
-            self._registry,
+            self._containers,
             self._cgroups,
             images=len(self._images.list(all=True)),
             warnings=[warning] if warning else [],

@@ -30,7 +30,7 @@ _SECOND: Final = 10**9
 
 
 def commit(
-    registry: ContainerStore,
+    store: ContainerStore,
     images: ImageStore,
     layers: LayerStore,
     record: Record,
@@ -43,8 +43,8 @@ def commit(
     container = _config(record, document)
     config = merged(_changed(container, spec.changes, apply_changes), container)
     below = record.layers[0] if record.layers else ""
-    with _paused(registry, record) if spec.pause else nullcontext():
-        chain_id = _layer(layers, f"{registry.directory(record.id)}/upper", below)
+    with _paused(store, record) if spec.pause else nullcontext():
+        chain_id = _layer(layers, f"{store.directory(record.id)}/upper", below)
     entry: Json = {"created_by": " ".join(record.command)}
     entry |= {"author": spec.author} if spec.author else {}
     entry |= {"comment": spec.message} if spec.message else {}
@@ -59,7 +59,7 @@ def commit(
         author=spec.author,
         names=(spec.reference,) if spec.reference else (),
     )
-    events_of(registry, record).tell(
+    events_of(store, record).tell(
         "commit", comment=spec.message, imageID=image.id, imageRef=spec.reference
     )
     return named(images, image, spec.reference)
@@ -90,17 +90,17 @@ def _layer(layers: LayerStore, upper: str, below: str) -> str:
 
 
 @contextmanager
-def _paused(registry: ContainerStore, record: Record) -> Iterator[None]:
+def _paused(store: ContainerStore, record: Record) -> Iterator[None]:
     """Frozen for the block, if it runs. One that is paused already stays so."""
-    if Status(registry.state(record.id).status) is not Status.RUNNING:
+    if Status(store.state(record.id).status) is not Status.RUNNING:
         yield
         return
-    set_paused(registry, record, paused=True)
+    set_paused(store, record, paused=True)
     try:
         yield
     finally:
         try:
-            set_paused(registry, record, paused=False)
+            set_paused(store, record, paused=False)
         except Conflict:
             pass  # somebody has killed it or let it go on
 

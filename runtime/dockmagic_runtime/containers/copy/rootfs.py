@@ -68,26 +68,26 @@ def open_tree(
             elif (tree := _stopped_to_write(starter, record)) is not None:
                 return tree
     except FileNotFoundError as error:
-        if os.path.isdir(starter.registry.directory(record.id)):
+        if os.path.isdir(starter.store.directory(record.id)):
             raise
         raise NotFound(f"No such container: {record.name}") from error
     raise Conflict(f"Container {record.id} starts and ends too fast to be looked into")
 
 
 def _is_alive(starter: Starter, record: Record) -> bool:
-    status = Status(starter.registry.state(record.id).status)
+    status = Status(starter.store.state(record.id).status)
     if status is Status.RESTARTING:
         raise Conflict(f"Container {record.id} is restarting, wait until the container is running")
     return status.is_alive
 
 
 def _running(starter: Starter, record: Record, mounts: bool) -> Tree:
-    run = starter.registry.run(record.id)
+    run = starter.store.run(record.id)
     return Tree(Root(supervisor_tree.ask(run, record.id, mounts=mounts)))
 
 
 def _stopped_to_read(starter: Starter, record: Record, mounts: bool) -> Tree:
-    upper = f"{starter.registry.directory(record.id)}/upper"
+    upper = f"{starter.store.directory(record.id)}/upper"
     lowers = (upper, *starter.lowers(record.layers))
     if mounts and record.mounts:
         return _with_mounts(
@@ -100,12 +100,12 @@ def _stopped_to_read(starter: Starter, record: Record, mounts: bool) -> Tree:
 def _stopped_to_write(starter: Starter, record: Record) -> Tree | None:
     """None when it was started while we waited for the lock. One that was lost since is seen to
     when we no longer have it: it may be started again then, and that waits for the lock too."""
-    directory = starter.registry.directory(record.id)
+    directory = starter.store.directory(record.id)
     with ExitStack() as held:
         lock = locks.acquire(f"{directory}/tree.lock", wait=True)
         assert lock is not None
         held.callback(os.close, lock)
-        now = starter.registry.last_state(record.id)
+        now = starter.store.last_state(record.id)
         if now.lost or Status(now.status).is_alive:
             return None
         tree = _writable(starter, record, f"{directory}/upper", f"{directory}/work")
@@ -147,7 +147,7 @@ def _mounts(starter: Starter, record: Record) -> list[Operation]:
 
 
 def _surroundings(starter: Starter, record: Record) -> PlanInputs:
-    directory = starter.registry.directory(record.id)
+    directory = starter.store.directory(record.id)
     return starter.surroundings(record, None, upper="", work="", etc=directory, joined={})
 
 

@@ -14,15 +14,15 @@ from dockmagic_runtime.store.container_events import ContainerEvents, VolumeUse
 
 
 def events_of(
-    registry: ContainerStore, record: Record, networks: tuple[tuple[str, str, str], ...] = ()
+    store: ContainerStore, record: Record, networks: tuple[tuple[str, str, str], ...] = ()
 ) -> ContainerEvents:
     """For telling what happens to the container, here or in its supervisor.
 
     `networks` are those it is connected with: id, name and driver of each.
     """
     return ContainerEvents(
-        root=str(registry.area.root),
-        directory=registry.directory(record.id),
+        root=str(store.area.root),
+        directory=store.directory(record.id),
         id=record.id,
         attributes={**record.labels, "image": record.spec.image, "name": record.name},
         networks=networks,

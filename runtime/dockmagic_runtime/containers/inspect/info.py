@@ -13,10 +13,10 @@ from dockmagic_runtime.model.container import Status
 
 
 def info(
-    registry: ContainerStore, cgroups: Cgroups, *, images: int, warnings: list[str]
+    store: ContainerStore, cgroups: Cgroups, *, images: int, warnings: list[str]
 ) -> dict[str, Any]:
     """Docker's `GET /info`, without what a single machine does not have."""
-    counts = Counter(Status(now.status) for _, now in registry.all())
+    counts = Counter(Status(now.status) for _, now in store.all())
     return {
         "Containers": sum(counts.values()),
         "ContainersRunning": counts[Status.RUNNING],
@@ -34,7 +34,7 @@ def info(
         "NCPU": os.cpu_count() or 1,
         "MemTotal": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
         "Name": platform.node(),
-        "DockerRootDir": str(registry.area.root),
+        "DockerRootDir": str(store.area.root),
         "SecurityOptions": ["name=seccomp,profile=builtin", "name=cgroupns"],
         "IsolationLevel": "root",
         "Warnings": warnings,

@@ -19,10 +19,10 @@ from dockmagic_runtime.supervisor.state import State
 _NEVER = "0001-01-01T00:00:00Z"
 
 
-def inspect(registry: ContainerStore, record: Record) -> dict[str, Any]:
+def inspect(store: ContainerStore, record: Record) -> dict[str, Any]:
     """Docker's `GET /containers/{id}/json`."""
-    now = registry.state(record.id)
-    directory = registry.directory(record.id)
+    now = store.state(record.id)
+    directory = store.directory(record.id)
     return {
         "Id": record.id,
         "Created": rfc3339(record.created),
@@ -33,9 +33,9 @@ def inspect(registry: ContainerStore, record: Record) -> dict[str, Any]:
         "ResolvConfPath": f"{directory}/resolv.conf",
         "HostnamePath": f"{directory}/hostname",
         "HostsPath": f"{directory}/hosts",
-        "LogPath": registry.log(record.id),
+        "LogPath": store.log(record.id),
         "Name": f"/{record.name}",
-        "ExecIDs": execution_ids(registry, record) if now.pid else None,
+        "ExecIDs": execution_ids(store, record) if now.pid else None,
         "RestartCount": now.restart_count,
         "Driver": "overlay2",
         "Platform": "linux",
@@ -44,7 +44,7 @@ def inspect(registry: ContainerStore, record: Record) -> dict[str, Any]:
         "AppArmorProfile": "",
         "HostConfig": {
             **host_config(record.spec),
-            "Links": links.host_config(registry, record),
+            "Links": links.host_config(store, record),
         },
         "GraphDriver": {
             "Name": "overlay2",
@@ -52,12 +52,12 @@ def inspect(registry: ContainerStore, record: Record) -> dict[str, Any]:
                 "UpperDir": f"{directory}/upper",
                 "WorkDir": f"{directory}/work",
                 "LowerDir": ":".join(
-                    f"{registry.area.layers}/{chain.removeprefix('sha256:')}/diff"
+                    f"{store.area.layers}/{chain.removeprefix('sha256:')}/diff"
                     for chain in record.layers
                 ),
             },
         },
-        "Mounts": mounts.mounts(registry, record),
+        "Mounts": mounts.mounts(store, record),
         "Config": _config(record),
         "NetworkSettings": network_settings(record, now),
     }

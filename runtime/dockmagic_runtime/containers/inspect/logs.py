@@ -40,7 +40,7 @@ _DECODER: Final = msgspec.json.Decoder(_Entry)
 
 
 def logs(
-    registry: ContainerStore,
+    store: ContainerStore,
     record: Record,
     *,
     follow: bool,
@@ -56,14 +56,14 @@ def logs(
     if record.spec.log_driver == "none":
         raise Unsupported("configured logging driver does not support reading")
 
-    registry.state(record.id)  # what it wrote without a supervisor is written down by the next one
+    store.state(record.id)  # what it wrote without a supervisor is written down by the next one
 
     def is_over() -> bool:
         # asked before the file is read: what was written before the end is then certainly in it
-        alive = follow and Status(registry.state(record.id).status).is_alive
+        alive = follow and Status(store.state(record.id).status).is_alive
         return not alive or bool(until and time.time() > until)
 
-    lines = read(registry.log(record.id), tail=tail, is_over=is_over)
+    lines = read(store.log(record.id), tail=tail, is_over=is_over)
     return _between(lines, since, until)
 
 

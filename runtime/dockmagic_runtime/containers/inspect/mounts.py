@@ -9,15 +9,15 @@ from dockmagic_runtime.containers.store import ContainerStore
 from dockmagic_runtime.model.container import ContainerSpec, Mount
 
 
-def mounts(registry: ContainerStore, record: Record) -> list[dict[str, Any]]:
+def mounts(store: ContainerStore, record: Record) -> list[dict[str, Any]]:
     """Docker's `Mounts`: what is mounted, wherever it came from."""
-    return [_mount(registry, record, mount) for mount in record.mounts]
+    return [_mount(store, record, mount) for mount in record.mounts]
 
 
-def _mount(registry: ContainerStore, record: Record, mount: Mount) -> dict[str, Any]:
+def _mount(store: ContainerStore, record: Record, mount: Mount) -> dict[str, Any]:
     is_volume = mount.kind == "volume"
     name = {"Name": mount.source} if is_volume else {}
-    source = f"{registry.area.volumes}/{mount.source}/_data" if is_volume else mount.source
+    source = f"{store.area.volumes}/{mount.source}/_data" if is_volume else mount.source
     return {
         "Type": mount.kind,
         **name,

@@ -21,8 +21,8 @@ _STAY: Final = c.RESOLVE_BENEATH | c.RESOLVE_NO_SYMLINKS
 _PASSED_OVER: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EXDEV)
 
 
-def size(registry: ContainerStore, layers: LayerStore, record: Record) -> ContainerSize:
-    writable = writable_size(f"{registry.directory(record.id)}/upper")
+def size(store: ContainerStore, layers: LayerStore, record: Record) -> ContainerSize:
+    writable = writable_size(f"{store.directory(record.id)}/upper")
     return ContainerSize(writable=writable, root=writable + _image_size(layers, record))
 
 

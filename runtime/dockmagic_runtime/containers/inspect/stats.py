@@ -29,17 +29,17 @@ class _Sample(Struct, frozen=True):
 class Sampler:
     """Keeps the previous sample of each container, for the percentage."""
 
-    def __init__(self, registry: ContainerStore, cgroups: Cgroups) -> None:
-        self._registry = registry
+    def __init__(self, store: ContainerStore, cgroups: Cgroups) -> None:
+        self._store = store
         self._cgroups = cgroups
         self._previous: dict[str, _Sample] = {}
 
     def sample(self, record: Record) -> Stats:
         """Now. Raises Conflict when the container does not run."""
-        now = self._registry.state(record.id)
+        now = self._store.state(record.id)
         if not Status(now.status).is_alive:
             raise Conflict(f"Container {record.name} is not running")
-        cgroup = self._cgroups.at(self._registry.cgroup_parent(record), record.id)
+        cgroup = self._cgroups.at(self._store.cgroup_parent(record), record.id)
         before = self._previous.get(record.id)
         if before is None:
             before = _Sample(time.monotonic(), cgroup.stats().cpu_ns)

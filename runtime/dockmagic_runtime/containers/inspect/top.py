@@ -15,19 +15,19 @@ from dockmagic_runtime.model.container import ProcessTable, Status
 
 
 def top(
-    registry: ContainerStore, cgroups: Cgroups, record: Record, words: Sequence[str]
+    store: ContainerStore, cgroups: Cgroups, record: Record, words: Sequence[str]
 ) -> ProcessTable:
     """`words` are options of ps(1), by default -ef. Raises Conflict when it does not run."""
     columns = ps_columns.columns(words or ("-ef",))
     if "PID" not in [column.heading for column in columns]:
         raise InvalidInput("Couldn't find PID field in ps output")
-    status = Status(registry.state(record.id).status)
+    status = Status(store.state(record.id).status)
     if status is Status.RESTARTING:
         raise Conflict(f"Container {record.id} is restarting, wait until the container is running")
     if not status.is_alive:
         raise Conflict(f"container {record.id} is not running")
-    pids = sorted(cgroups.at(registry.cgroup_parent(record), record.id).pids())
-    events_of(registry, record).tell("top")
+    pids = sorted(cgroups.at(store.cgroup_parent(record), record.id).pids())
+    events_of(store, record).tell("top")
     processes = [info for pid in pids if (info := read_process(pid)) is not None]
     return ProcessTable(
         titles=tuple(column.heading for column in columns),

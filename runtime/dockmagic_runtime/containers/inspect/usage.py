@@ -13,14 +13,14 @@ from dockmagic_runtime.volumes.store import VolumeStore
 
 
 def disk_usage(
-    registry: ContainerStore,
+    store: ContainerStore,
     images: ImageStore,
     volumes: VolumeStore,
     build_cache: tuple[CacheUsage, ...],
 ) -> DiskUsage:
-    records = registry.all()
+    records = store.all()
     counts = Counter(record.image_id for record, _ in records)
-    layers, found = images_usage.usage(registry.database, images, counts)
+    layers, found = images_usage.usage(store.database, images, counts)
     links = volumes.users()
     return DiskUsage(
         layers=layers,
@@ -28,7 +28,7 @@ def disk_usage(
         containers=tuple(
             ContainerUsage(
                 container=describe(record, now),
-                size=writable_size(f"{registry.directory(record.id)}/upper"),
+                size=writable_size(f"{store.directory(record.id)}/upper"),
                 volumes=len({m.source for m in record.mounts if m.kind == "volume"}),
             )
             for record, now in records

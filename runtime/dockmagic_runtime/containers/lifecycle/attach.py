@@ -10,21 +10,21 @@ from dockmagic_runtime.model.container import Status
 from dockmagic_runtime.supervisor.engine_client import ContainerProcess
 
 
-def attach(registry: ContainerStore, record: Record) -> ContainerProcess:
+def attach(store: ContainerStore, record: Record) -> ContainerProcess:
     """Any number may be attached; what was written before is in the log. Raises Conflict."""
     try:
-        process = registry.connect(record.id)
+        process = store.connect(record.id)
     except Conflict as error:
         raise Conflict("You cannot attach to a stopped container, start it first") from error
     process.await_attached()
-    process.successor = lambda: attached_again(registry, record)
-    events_of(registry, record).tell("attach")
+    process.successor = lambda: attached_again(store, record)
+    events_of(store, record).tell("attach")
     return process
 
 
-def attached_again(registry: ContainerStore, record: Record) -> ContainerProcess | None:
+def attached_again(store: ContainerStore, record: Record) -> ContainerProcess | None:
     """Its supervisor was killed: attached to the next one, unless it is over."""
-    while (process := rejoined(registry, record)) is not None:
+    while (process := rejoined(store, record)) is not None:
         try:
             return process.await_attached()
         except Conflict:
@@ -33,11 +33,11 @@ def attached_again(registry: ContainerStore, record: Record) -> ContainerProcess
     return None
 
 
-def rejoined(registry: ContainerStore, record: Record) -> ContainerProcess | None:
+def rejoined(store: ContainerStore, record: Record) -> ContainerProcess | None:
     """A connection to who follows its supervisor, which was killed; None when it is over."""
-    if not Status(registry.state(record.id).status).is_alive:
+    if not Status(store.state(record.id).status).is_alive:
         return None
     try:
-        return registry.connect(record.id)
+        return store.connect(record.id)
     except Conflict:
         return None  # it has just ended

@@ -87,7 +87,7 @@ class StepRunner:
             request = LaunchRequest(
                 id=record.id,
                 plan=plan,
-                run=starter.registry.run(record.id),
+                run=starter.store.run(record.id),
                 owned=True,
                 attached=True,
             )

@@ -33,26 +33,26 @@ def create(
     limits.check(spec.resources, cpus=os.cpu_count() or 1)
     if spec.auto_remove and spec.restart.name != "no":
         raise InvalidInput("conflicting options: cannot specify both --restart and --rm")
-    registry, volumes = starter.registry, starter.volumes
-    spec = _with_ids(registry, spec)
-    linked, networks = links.for_new(registry, spec, attachments(starter.networks, spec))
+    store, volumes = starter.store, starter.volumes
+    spec = _with_ids(store, spec)
+    linked, networks = links.for_new(store, spec, attachments(starter.networks, spec))
     container_id = secrets.token_hex(32)
-    hostname = spec.hostname or _hostname(registry, spec.network) or container_id[:12]
+    hostname = spec.hostname or _hostname(store, spec.network) or container_id[:12]
     record = replace(_record(container_id, hostname, spec, image), networks=networks, links=linked)
     if record.name and (spec.mounts or image.config.volumes):
-        with registry.database.transaction() as connection:  # before anything is copied
-            registry.require_free(connection, record.name)
-    with mounts.attached(registry, volumes, spec, image, find_image) as found:
+        with store.database.transaction() as connection:  # before anything is copied
+            store.require_free(connection, record.name)
+    with mounts.attached(store, volumes, spec, image, find_image) as found:
         if found.volumes:
             mounts.fill(volumes, found.mounts, starter.lowers(record.layers), starter.rootfs)
-        return _add(registry, _with_mounts(record, found))
+        return _add(store, _with_mounts(record, found))
 
 
-def _with_ids(registry: ContainerStore, spec: ContainerSpec) -> ContainerSpec:
+def _with_ids(store: ContainerStore, spec: ContainerSpec) -> ContainerSpec:
     """Whose namespaces are shared is told by the id from now on: names change hands."""
     modes = {"network": spec.network, "ipc_mode": spec.ipc_mode, "pid_mode": spec.pid_mode}
     found = {
-        field: f"container:{registry.find(mode.removeprefix('container:')).id}"
+        field: f"container:{store.find(mode.removeprefix('container:')).id}"
         for field, mode in modes.items()
         if mode.startswith("container:")
     }
@@ -68,27 +68,27 @@ def _with_mounts(record: Record, found: mounts.Attachments) -> Record:
     )
 
 
-def _add(registry: ContainerStore, record: Record) -> Record:
-    directory = registry.directory(record.id)
+def _add(store: ContainerStore, record: Record) -> Record:
+    directory = store.directory(record.id)
     try:
         # inside the transaction: a directory without a row is then always a dead process's
-        with registry.database.transaction() as connection:
-            record = Record.decode(_named(registry, record).encode())  # as every later start has it
+        with store.database.transaction() as connection:
+            record = Record.decode(_named(store, record).encode())  # as every later start has it
             _make_directories(directory)
-            registry.add(connection, record)
+            store.add(connection, record)
     except BaseException:
         shutil.rmtree(directory, ignore_errors=True)
         raise
-    events_of(registry, record).tell("create")
+    events_of(store, record).tell("create")
     return record
 
 
-def _hostname(registry: ContainerStore, network: str) -> str:
+def _hostname(store: ContainerStore, network: str) -> str:
     """Of whom the network is shared with; empty when it is with nobody."""
     if network == "host":
         return socket.gethostname()
     _, is_shared, other = network.partition("container:")
-    return registry.find(other).hostname if is_shared else ""
+    return store.find(other).hostname if is_shared else ""
 
 
 def _record(container_id: str, hostname: str, spec: ContainerSpec, image: Image) -> Record:
@@ -116,12 +116,12 @@ def _record(container_id: str, hostname: str, spec: ContainerSpec, image: Image)
     )
 
 
-def _named(registry: ContainerStore, record: Record) -> Record:
+def _named(store: ContainerStore, record: Record) -> Record:
     if record.name:
         return record
     for attempt in range(100):
         name = names.suggest(attempt)
-        if registry.database.row("SELECT 1 FROM containers WHERE name = ?", name) is None:
+        if store.database.row("SELECT 1 FROM containers WHERE name = ?", name) is None:
             return replace(record, name=name)
     raise Conflict("no free name was found in a hundred tries", hint="give one with --name")
 

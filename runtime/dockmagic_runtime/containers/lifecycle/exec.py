@@ -16,17 +16,17 @@ from dockmagic_runtime.sandbox.plan import ProcessSpec
 from dockmagic_runtime.supervisor.engine_client import ContainerProcess
 
 
-def execute(registry: ContainerStore, record: Record, spec: ExecSpec) -> ContainerProcess:
+def execute(store: ContainerStore, record: Record, spec: ExecSpec) -> ContainerProcess:
     """Start it and be attached. Raises Conflict (not running, paused) or StartFailed."""
     if not spec.command:
         raise InvalidInput("no command specified")
     try:
-        process = registry.connect(record.id)
+        process = store.connect(record.id)
     except Conflict as error:
         raise Conflict(f"container {record.id} is not running") from error
     try:
         if record.links:  # as the others are now; Docker too refuses when one does not run
-            told = links.environment(links.now(registry, record), record.env)
+            told = links.environment(links.now(store, record), record.env)
             record = replace(record, env=told)
         return process.start_exec(process_spec(record, spec), open_stdin=spec.open_stdin)
     except BaseException:
@@ -34,10 +34,10 @@ def execute(registry: ContainerStore, record: Record, spec: ExecSpec) -> Contain
         raise
 
 
-def execution_ids(registry: ContainerStore, record: Record) -> list[str] | None:
+def execution_ids(store: ContainerStore, record: Record) -> list[str] | None:
     """Of the processes that `exec` has started and that run; None for none, as Docker says it."""
     try:
-        process = registry.connect(record.id)
+        process = store.connect(record.id)
     except Conflict:
         return None
     try:

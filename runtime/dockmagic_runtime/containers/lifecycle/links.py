@@ -107,7 +107,7 @@ def _end_of_run(ports: Sequence[tuple[int, str]], start: int) -> int:
 
 
 def for_new(
-    registry: ContainerStore, spec: ContainerSpec, attachments: tuple[Attachment, ...]
+    store: ContainerStore, spec: ContainerSpec, attachments: tuple[Attachment, ...]
 ) -> tuple[tuple[Link, ...], tuple[Attachment, ...]]:
     """The record's links; on a network of users they are names of its resolver instead.
 
@@ -124,20 +124,20 @@ def for_new(
     if not attachments or any(one.network == _DEFAULT for one in attachments):
         found: dict[str, Link] = {}
         for target, alias in spec.links:
-            found.setdefault(alias, _resolved(registry, target, alias))
+            found.setdefault(alias, _resolved(store, target, alias))
         return tuple(found.values()), attachments
     first, *rest = attachments
     names = tuple((alias.rpartition("/")[2], target) for target, alias in spec.links)
     return (), (replace(first, links=names), *rest)
 
 
-def _resolved(registry: ContainerStore, target: str, alias: str) -> Link:
+def _resolved(store: ContainerStore, target: str, alias: str) -> Link:
     try:
-        record = registry.find(target)
+        record = store.find(target)
     except NotFound as error:
         raise InvalidInput(f"could not get container for {target}: {error}") from error
     while record.spec.network.startswith("container:"):
-        record = registry.find(record.spec.network.removeprefix("container:"))
+        record = store.find(record.spec.network.removeprefix("container:"))
     if record.spec.network == "host":
         raise InvalidInput(
             "conflicting options: host type networking can't be used with links. "
@@ -149,25 +149,25 @@ def _resolved(registry: ContainerStore, target: str, alias: str) -> Link:
 # ------------------------------------------------------------------ at `start`
 
 
-def linked(registry: ContainerStore, record: Record) -> tuple[Linked, ...]:
+def linked(store: ContainerStore, record: Record) -> tuple[Linked, ...]:
     """What the container will know of the others when it starts.
 
     Raises Conflict when one of them is not there, or is on other networks alone.
     """
     for link in _those(record):
-        other = registry.find_by_id(link[1])
+        other = store.find_by_id(link[1])
         if other and not any(one.network == _DEFAULT for one in other.attachments):
             raise Conflict(
                 f"Cannot link to /{other.name}, as it does not belong to the default network",
                 hint=f"'docker network connect bridge {other.name}' puts it there",
             )
-    return now(registry, record)
+    return now(store, record)
 
 
-def now(registry: ContainerStore, record: Record) -> tuple[Linked, ...]:
+def now(store: ContainerStore, record: Record) -> tuple[Linked, ...]:
     """The same of one that runs, for `exec`. Raises Conflict when one of the others is not there,
     as Docker does."""
-    return tuple(_linked(registry, record, *link) for link in _those(record))
+    return tuple(_linked(store, record, *link) for link in _those(record))
 
 
 def _those(record: Record) -> tuple[Link, ...]:
@@ -177,10 +177,10 @@ def _those(record: Record) -> tuple[Link, ...]:
 
 
 def _linked(
-    registry: ContainerStore, record: Record, alias: str, target: str, last_name: str = ""
+    store: ContainerStore, record: Record, alias: str, target: str, last_name: str = ""
 ) -> Linked:
-    other, name = registry.find_by_id(target), f"/{record.name}/{alias}"
-    there = registry.state(target) if other else None
+    other, name = store.find_by_id(target), f"/{record.name}/{alias}"
+    there = store.state(target) if other else None
     if not (other and there and there.pid and Status(there.status).is_alive):
         called = other.name if other else last_name or target[:12]
         raise Conflict(
@@ -223,12 +223,12 @@ def environment(those: Sequence[Linked], own: Sequence[str]) -> tuple[str, ...]:
 # ------------------------------------------------------------------ while it runs
 
 
-def follow(registry: ContainerStore, record: Record, address: str) -> None:
+def follow(store: ContainerStore, record: Record, address: str) -> None:
     """The container has started, with that address: its name in others' /etc/hosts leads there."""
-    for other, link in linking_to(registry, record.id):
+    for other, link in linking_to(store, record.id):
         alias = link.rpartition("/")[2]
-        if Status(registry.last_state(other.id).status).is_alive:
-            change_hosts(registry, other, partial(_moved, alias=alias, address=address))
+        if Status(store.last_state(other.id).status).is_alive:
+            change_hosts(store, other, partial(_moved, alias=alias, address=address))
 
 
 def _moved(line: str, alias: str, address: str) -> str:
@@ -237,7 +237,7 @@ def _moved(line: str, alias: str, address: str) -> str:
 
 
 def change_hosts(
-    registry: ContainerStore, record: Record, change: Callable[[str], str | None]
+    store: ContainerStore, record: Record, change: Callable[[str], str | None]
 ) -> None:
     """Each line anew, or without it."""
 
@@ -245,31 +245,31 @@ def change_hosts(
         lines = [new for line in text.splitlines() if (new := change(line)) is not None]
         return "".join(f"{line}\n" for line in lines)
 
-    etc_files.change(f"{registry.directory(record.id)}/hosts", changed)
+    etc_files.change(f"{store.directory(record.id)}/hosts", changed)
 
 
-def linking_to(registry: ContainerStore, container_id: str) -> Iterator[tuple[Record, str]]:
+def linking_to(store: ContainerStore, container_id: str) -> Iterator[tuple[Record, str]]:
     """Who has a link to it, and by which alias."""
     pattern = f'%"{container_id}"%'
-    rows = registry.database.rows(
+    rows = store.database.rows(
         "SELECT id FROM containers WHERE spec LIKE ? AND id != ?", pattern, container_id
     )
     for (other_id,) in rows:
-        other = registry.find_by_id(other_id)
+        other = store.find_by_id(other_id)
         for alias, target, *_ in other.links if other else ():
             if other and target == container_id:
                 yield other, alias
 
 
-def renamed(registry: ContainerStore, container_id: str, name: str) -> None:
+def renamed(store: ContainerStore, container_id: str, name: str) -> None:
     """Those who link to it know its name, for the time when it has gone."""
-    for other in {other.id: other for other, _ in linking_to(registry, container_id)}.values():
+    for other in {other.id: other for other, _ in linking_to(store, container_id)}.values():
         changed = ((*one[:2], name) if one[1] == container_id else one for one in other.links)
-        _put(registry, replace(other, links=tuple(changed)))
+        _put(store, replace(other, links=tuple(changed)))
 
 
-def _put(registry: ContainerStore, record: Record) -> None:
-    with registry.database.transaction() as connection:
+def _put(store: ContainerStore, record: Record) -> None:
+    with store.database.transaction() as connection:
         connection.execute(
             "UPDATE containers SET spec = ? WHERE id = ?", (record.encode(), record.id)
         )
@@ -278,16 +278,16 @@ def _put(registry: ContainerStore, record: Record) -> None:
 # ------------------------------------------------------------------ names of links
 
 
-def find(registry: ContainerStore, name: str) -> tuple[Record, str]:
+def find(store: ContainerStore, name: str) -> tuple[Record, str]:
     """The container that has the link `parent/alias`, and the alias. Raises NotFound, Conflict."""
     parent, _, alias = name.strip("/").partition("/")
     if not parent:
         raise InvalidInput("container name cannot be empty")
     if not alias:
-        registry.find(parent)
+        store.find(parent)
         raise Conflict("Conflict, cannot remove the default link name of the container")
     try:
-        record = registry.find(parent)
+        record = store.find(parent)
     except NotFound:
         raise NotFound(f"No such container: {name}", hint=f"there is no {parent}") from None
     if alias not in {one[0] for one in record.links}:
@@ -295,23 +295,23 @@ def find(registry: ContainerStore, name: str) -> tuple[Record, str]:
     return record, alias
 
 
-def remove(registry: ContainerStore, name: str) -> None:
+def remove(store: ContainerStore, name: str) -> None:
     """`rm --link`: forget the link, and its line in the container's /etc/hosts."""
-    record, alias = find(registry, name)
-    _put(registry, replace(record, links=tuple(one for one in record.links if one[0] != alias)))
+    record, alias = find(store, name)
+    _put(store, replace(record, links=tuple(one for one in record.links if one[0] != alias)))
     name = alias.rpartition("/")[2]
-    change_hosts(registry, record, lambda line: None if _moved(line, name, "") != line else line)
+    change_hosts(store, record, lambda line: None if _moved(line, name, "") != line else line)
 
 
-def host_config(registry: ContainerStore, record: Record) -> list[str] | None:
+def host_config(store: ContainerStore, record: Record) -> list[str] | None:
     """`HostConfig.Links` of inspect; a container that was removed is told by its last name."""
     return [
-        f"/{_name(registry, *others)}:/{record.name}/{alias}" for alias, *others in record.links
+        f"/{_name(store, *others)}:/{record.name}/{alias}" for alias, *others in record.links
     ] or None
 
 
-def _name(registry: ContainerStore, container_id: str, last: str = "") -> str:
-    other = registry.find_by_id(container_id)
+def _name(store: ContainerStore, container_id: str, last: str = "") -> str:
+    other = store.find_by_id(container_id)
     return other.name if other else last or container_id[:12]
 
 

@@ -52,7 +52,7 @@ class Attachments(Struct):
 
 @contextmanager
 def attached(
-    registry: ContainerStore,
+    store: ContainerStore,
     volumes: VolumeStore,
     spec: ContainerSpec,
     image: Image,
@@ -67,7 +67,7 @@ def attached(
     found = Attachments()
     try:
         with ExitStack() as held:
-            wanted = _wanted(registry, spec, image, found)
+            wanted = _wanted(store, spec, image, found)
             for mount in wanted:
                 check(mount)
             found.mounts = tuple(_made(mount, volumes, find_image, found, held) for mount in wanted)
@@ -78,11 +78,11 @@ def attached(
 
 
 def _wanted(
-    registry: ContainerStore, spec: ContainerSpec, image: Image, found: Attachments
+    store: ContainerStore, spec: ContainerSpec, image: Image, found: Attachments
 ) -> list[Mount]:
     named = [mount for mount in map(_cleaned, spec.mounts) if not _is_anonymous(mount)]
     _check_unique(named)
-    by_target = {mount.target: mount for mount in _from_others(registry, spec, found)}
+    by_target = {mount.target: mount for mount in _from_others(store, spec, found)}
     by_target |= {mount.target: mount for mount in named}
     for mount in map(_cleaned, filter(_is_anonymous, spec.mounts)):
         by_target.setdefault(mount.target, mount)
@@ -108,12 +108,10 @@ def _check_unique(mounts: Sequence[Mount]) -> None:
         seen.add(mount.target)
 
 
-def _from_others(
-    registry: ContainerStore, spec: ContainerSpec, found: Attachments
-) -> Iterator[Mount]:
+def _from_others(store: ContainerStore, spec: ContainerSpec, found: Attachments) -> Iterator[Mount]:
     for text in spec.volumes_from:
         name, words = parse_volumes_from(text)
-        other = registry.find(name)
+        other = store.find(name)
         for mount in other.mounts:
             if mount.kind == "tmpfs":
                 continue  # memory is each container's own

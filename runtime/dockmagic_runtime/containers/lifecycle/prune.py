@@ -21,23 +21,23 @@ from dockmagic_runtime.volumes.store import VolumeStore
 _IMAGES: Final = PRUNE | {"dangling"}
 
 
-def prune(registry: ContainerStore, volumes: VolumeStore, filters: Filters) -> Pruned:
+def prune(store: ContainerStore, volumes: VolumeStore, filters: Filters) -> Pruned:
     """Remove them; their volumes stay. Filters: until, label, label!. Raises InvalidInput."""
     check(filters, PRUNE)
     wanted = prunable(filters)
     removed: list[str] = []
     reclaimed = 0
-    for record, now in registry.all():
+    for record, now in store.all():
         if Status(now.status).is_alive or not wanted(record.created, record.labels):
             continue
-        size = writable_size(f"{registry.directory(record.id)}/upper")
+        size = writable_size(f"{store.directory(record.id)}/upper")
         try:
-            remove(registry, volumes, record, force=False, with_volumes=False)
+            remove(store, volumes, record, force=False, with_volumes=False)
         except (Conflict, NotFound):
             continue  # it was started, or removed, since the list was made
         removed.append(record.id)
         reclaimed += size
-    _tell(str(registry.area.root), "container", reclaimed)
+    _tell(str(store.area.root), "container", reclaimed)
     return Pruned(removed=tuple(removed), reclaimed=reclaimed)
 
 
@@ -46,7 +46,7 @@ def _tell(root: str, kind: str, reclaimed: int) -> None:
 
 
 def prune_images(
-    registry: ContainerStore, images: ImageStore, layers: LayerStore, filters: Filters
+    store: ContainerStore, images: ImageStore, layers: LayerStore, filters: Filters
 ) -> Pruned:
     """Remove images that no container is of. Filters: dangling (true), until, label, label!."""
     check(filters, _IMAGES)
@@ -54,9 +54,9 @@ def prune_images(
     pruned = unused.prune(
         images,
         layers,
-        used={record.image_id for record, _ in registry.all()},
+        used={record.image_id for record, _ in store.all()},
         dangling_only=boolean("dangling", dangling) if dangling else True,
         wanted=prunable(filters),
     )
-    _tell(str(registry.area.root), "image", pruned.reclaimed)
+    _tell(str(store.area.root), "image", pruned.reclaimed)
     return pruned

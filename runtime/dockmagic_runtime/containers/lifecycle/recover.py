@@ -38,7 +38,7 @@ _ABANDONED = 24 * 3600.0  # seconds after which a scratch entry is nobody's
 class Reconciler:
     def __init__(self, starter: Starter) -> None:
         self._starter = starter
-        self._registry = starter.registry
+        self._store = starter.store
         self._networks = starter.networks
         self._cgroups = starter.cgroups
         self._attended: set[str] = set()
@@ -46,9 +46,9 @@ class Reconciler:
 
     def run(self) -> None:
         """See to who is lost, sweep what nobody owns, start what comes back after a reboot."""
-        is_new_boot = _is_new_boot(self._registry)
-        for record in reversed(self._registry.records()):  # who is linked is older
-            now = self._registry.last_state(record.id)
+        is_new_boot = _is_new_boot(self._store)
+        for record in reversed(self._store.records()):  # who is linked is older
+            now = self._store.last_state(record.id)
             if now.lost:
                 self.attend(record.id)
             elif is_new_boot and survives_boot(record, now):
@@ -62,8 +62,8 @@ class Reconciler:
         try:
             self._starter.start(record, owned=False).detach()
         except (DockmagicError, OSError) as error:
-            directory = self._registry.directory(record.id)
-            if not container_process.has_supervisor(self._registry.run(record.id)):
+            directory = self._store.directory(record.id)
+            if not container_process.has_supervisor(self._store.run(record.id)):
                 state.change(directory, error=str(error))
 
     def attend(self, container_id: str) -> None:
@@ -73,14 +73,14 @@ class Reconciler:
                 return  # to see to it we look at others, and they may make us look at it
             self._attended.add(container_id)
             try:
-                record = self._registry.find_by_id(container_id)
+                record = self._store.find_by_id(container_id)
                 if record is not None:  # else somebody has removed it meanwhile
                     self._see_to(record)
             finally:
                 self._attended.discard(container_id)
 
     def _see_to(self, record: Record) -> None:
-        run = self._registry.run(record.id)
+        run = self._store.run(record.id)
         if container_process.has_supervisor(run):
             return  # somebody has seen to it while we waited
         why_not = self._adopt(record, run)
@@ -113,7 +113,7 @@ class Reconciler:
         Then its restart policy decides, as if it had ended by itself. On a full disk all that
         waits for the next look: it can be removed, which makes room.
         """
-        run = self._registry.run(record.id)
+        run = self._store.run(record.id)
         fd = locks.acquire(f"{run}/lock") if os.path.isdir(run) else None
         if fd is None and os.path.isdir(run):
             return  # somebody has started it again meanwhile
@@ -121,11 +121,11 @@ class Reconciler:
             os.close(fd)
             return  # who had it when we looked was killed too: that is for the next look
         try:
-            directory = self._registry.directory(record.id)
+            directory = self._store.directory(record.id)
             written = state.load(directory)  # not asked for its lock: that is ours now
             if not Status(written.status).is_alive:
                 return  # somebody has buried it meanwhile
-            self._end_cgroup(self._registry.cgroup_parent(record), record.id)
+            self._end_cgroup(self._store.cgroup_parent(record), record.id)
             container_process.end(run)  # it may be in no group, where this host lets us have none
             process_record.end(run)  # it would soon, but its next start wants the ports at once
             networks = self._networks.forget_endpoints(record.id, written.networks)
@@ -143,16 +143,16 @@ class Reconciler:
         if survives_loss(record, now):
             self._start(record)
         if record.spec.auto_remove:
-            root = str(self._registry.area.root)
+            root = str(self._store.area.root)
             remove_unused(root, record.anonymous_volumes, container_id=record.id)
-            if discard(self._registry, record.id):
-                events_of(self._registry, record).tell("destroy")
+            if discard(self._store, record.id):
+                events_of(self._store, record).tell("destroy")
 
     def _tell_the_end(
         self, record: Record, networks: tuple[tuple[str, str, str], ...], started: float
     ) -> None:
         """What its supervisor cannot tell any more."""
-        events = events_of(self._registry, record, networks)
+        events = events_of(self._store, record, networks)
         events.die(128 + signal.SIGKILL, time.time() - started)
         events.disconnected()
 
@@ -167,7 +167,7 @@ class Reconciler:
 
         A young directory may be that of a supervisor which is about to take its lock.
         """
-        run, parent = self._registry.area.run, self._registry.area.cgroup_parent
+        run, parent = self._store.area.run, self._store.area.cgroup_parent
         for name in os.listdir(run):
             path = f"{run}/{name}"
             if _is_id(name) and not self._is_alive(name, path) and _is_older(path, _YOUNG):
@@ -184,18 +184,18 @@ class Reconciler:
         """A program that runs on without a supervisor is somebody's as long as it has a row."""
         if container_process.has_supervisor(run):
             return True
-        return container_process.survivor(run) is not None and bool(self._registry.find_by_id(name))
+        return container_process.survivor(run) is not None and bool(self._store.find_by_id(name))
 
     def _sweep_directories(self) -> None:
         """Containers without a row, and old scratch. Rows are made inside a transaction."""
-        with self._registry.database.transaction() as connection:
+        with self._store.database.transaction() as connection:
             rows = {row[0] for row in connection.execute("SELECT id FROM containers")}
             orphans = [
-                entry for entry in os.listdir(self._registry.area.containers) if entry not in rows
+                entry for entry in os.listdir(self._store.area.containers) if entry not in rows
             ]
         for entry in orphans:
-            _remove(self._registry.directory(entry))
-        scratch = self._registry.area.scratch
+            _remove(self._store.directory(entry))
+        scratch = self._store.area.scratch
         for name in os.listdir(scratch):
             if _is_older(f"{scratch}/{name}", _ABANDONED):
                 _remove(f"{scratch}/{name}")
@@ -236,18 +236,18 @@ def _is_id(name: str) -> bool:
     return len(name) == 64 and all(digit in "0123456789abcdef" for digit in name)
 
 
-def _is_new_boot(registry: ContainerStore) -> bool:
+def _is_new_boot(store: ContainerStore) -> bool:
     """Whether nobody has opened this area since the machine, or what /run is, was started.
 
     Told by the kernel's boot id and the run directory's inode, which the last engine has noted.
     """
-    found = os.stat(registry.area.run)
+    found = os.stat(store.area.run)
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as stream:
         now = f"{stream.read().strip()} {found.st_dev}:{found.st_ino}"
-    noted = f"{registry.area.root}/boot"
+    noted = f"{store.area.root}/boot"
     if _text(noted) == now:
         return False
-    with registry.database.transaction():  # one engine only sees to it
+    with store.database.transaction():  # one engine only sees to it
         if _text(noted) == now:
             return False
         with open(f"{noted}.new", "w", encoding="ascii") as stream:

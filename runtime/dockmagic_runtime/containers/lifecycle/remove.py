@@ -15,7 +15,7 @@ from dockmagic_runtime.volumes.store import VolumeStore
 
 
 def remove(
-    registry: ContainerStore,
+    store: ContainerStore,
     volumes: VolumeStore,
     record: Record,
     *,
@@ -23,7 +23,7 @@ def remove(
     with_volumes: bool,
 ) -> None:
     """Remove the container. Raises Conflict when it is alive and `force` is not given."""
-    status = Status(registry.state(record.id).status)
+    status = Status(store.state(record.id).status)
     if status.is_alive and not force:
         raise Conflict(
             f'cannot remove container "/{record.name}": container is {status}: '
@@ -31,22 +31,22 @@ def remove(
         )
     if status.is_alive:
         try:
-            kill(registry, record, "KILL")
+            kill(store, record, "KILL")
         except Conflict:
             pass  # it ended by itself between the look and the signal
-    if discard(registry, record.id):
-        events_of(registry, record).tell("destroy")
+    if discard(store, record.id):
+        events_of(store, record).tell("destroy")
     if with_volumes:
         volumes.remove_unused(record.anonymous_volumes)
 
 
-def discard(registry: ContainerStore, container_id: str) -> bool:
+def discard(store: ContainerStore, container_id: str) -> bool:
     """Take directory and row away. The directory vanishes in one step, by a rename.
 
     Whether it was there: if not, a supervisor's --rm was quicker.
     """
-    directory = registry.directory(container_id)
-    trash = f"{registry.area.scratch}/{container_id}"
+    directory = store.directory(container_id)
+    trash = f"{store.area.scratch}/{container_id}"
     try:
         os.rename(directory, trash)
         was_there = True
@@ -54,5 +54,5 @@ def discard(registry: ContainerStore, container_id: str) -> bool:
         was_there = False
     if was_there:
         remove_tree(trash)
-    registry.forget(container_id)
+    store.forget(container_id)
     return was_there

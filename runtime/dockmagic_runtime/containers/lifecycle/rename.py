@@ -16,7 +16,7 @@ from dockmagic_runtime.model.container import ContainerSpec, Status
 from dockmagic_runtime.network import endpoints
 
 
-def rename(registry: ContainerStore, record: Record, new_name: str) -> None:
+def rename(store: ContainerStore, record: Record, new_name: str) -> None:
     """Give the container another name. Raises Conflict, InvalidInput."""
     wanted = new_name.removeprefix("/")
     if not wanted:
@@ -24,24 +24,24 @@ def rename(registry: ContainerStore, record: Record, new_name: str) -> None:
     ContainerSpec(image=record.spec.image, name=wanted)  # the same rule as for --name
     if wanted == record.name:
         raise InvalidInput("Renaming a container with the same name as its current name")
-    with registry.database.transaction() as connection:
-        registry.require_free(connection, wanted)
+    with store.database.transaction() as connection:
+        store.require_free(connection, wanted)
         connection.execute(
             "UPDATE containers SET name = ?, spec = ? WHERE id = ?",
             (wanted, replace(record, name=wanted).encode(), record.id),
         )
-    links.renamed(registry, record.id, wanted)
-    _note(registry.directory(record.id), wanted)
-    _tell_networks(registry, record, wanted)
-    events_of(registry, record).tell("rename", oldName=f"/{record.name}")
+    links.renamed(store, record.id, wanted)
+    _note(store.directory(record.id), wanted)
+    _tell_networks(store, record, wanted)
+    events_of(store, record).tell("rename", oldName=f"/{record.name}")
 
 
-def _tell_networks(registry: ContainerStore, record: Record, name: str) -> None:
+def _tell_networks(store: ContainerStore, record: Record, name: str) -> None:
     """Those that it is on now list it by its name."""
-    networks = str(registry.area.networks)
+    networks = str(store.area.networks)
     for network_id, known in endpoints.of_container(networks, record.id):
         endpoints.write(networks, network_id, record.id, replace(known, name=name))
-        if not Status(registry.last_state(record.id).status).is_alive:  # it has just ended
+        if not Status(store.last_state(record.id).status).is_alive:  # it has just ended
             endpoints.remove(networks, network_id, record.id)
 
 

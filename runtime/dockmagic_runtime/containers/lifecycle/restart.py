@@ -21,15 +21,15 @@ def restart(
 
     Raises what a start does, and says so.
     """
-    stop(starter.registry, record, timeout=timeout, signal=signal, keep=True)
+    stop(starter.store, record, timeout=timeout, signal=signal, keep=True)
     if record.spec.auto_remove:
-        _allow_another_mount(starter.registry.directory(record.id))
+        _allow_another_mount(starter.store.directory(record.id))
     try:
         starter.start(record, owned=False).detach()
     except DockmagicError as error:
         error.message = f"Cannot restart container {record.name}: {error.message}"
         raise
-    events_of(starter.registry, record).tell("restart")
+    events_of(starter.store, record).tell("restart")
 
 
 def _allow_another_mount(directory: str) -> None:

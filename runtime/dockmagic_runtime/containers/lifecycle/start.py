@@ -41,7 +41,7 @@ class Starter(Struct, frozen=True):
     """The rooms that a start joins."""
 
     area: DataRoot
-    registry: ContainerStore
+    store: ContainerStore
     layers: LayerStore
     volumes: VolumeStore
     networks: Networks
@@ -56,14 +56,14 @@ class Starter(Struct, frozen=True):
         `owned`: the container ends with this process. Raises Conflict when it is alive already.
         """
         attached = owned if attached is None else attached
-        now = self.registry.state(record.id)
+        now = self.store.state(record.id)
         status, was_started = Status(now.status), bool(now.started)
         if not status.can_start:
             raise Conflict(f"container {record.name} is already {status}")
-        linked = links.linked(self.registry, record)  # first: it may be refused
+        linked = links.linked(self.store, record)  # first: it may be refused
         record = self._told_of(record, linked)
         connection = self.connect(record)
-        events = events_of(self.registry, record, connection.networks if connection else ())
+        events = events_of(self.store, record, connection.networks if connection else ())
         if attached:
             events.tell("attach")
         events.connected()
@@ -71,20 +71,20 @@ class Starter(Struct, frozen=True):
             request = self._request(record, connection, events, owned=owned)
             request = replace(request, attached=attached)
             # nobody else may have the writable layer mounted (see `containers.tree`)
-            with locks.held(f"{self.registry.directory(record.id)}/tree.lock"):
+            with locks.held(f"{self.store.directory(record.id)}/tree.lock"):
                 process = self.launcher.launch(request).await_start()
         except BaseException:
             self.networks.release(record.id)
             events.disconnected()
             raise
         if not (owned and record.spec.auto_remove):  # that one is over before anybody can ask
-            explain.remember(self.registry.directory(record.id), request.plan, process.trace)
+            explain.remember(self.store.directory(record.id), request.plan, process.trace)
         self.networks.settle(record.id)  # from now on the supervisor's lock keeps the lease
         if was_started and connection is not None:
-            links.follow(self.registry, record, connection.address_on("bridge"))
+            links.follow(self.store, record, connection.address_on("bridge"))
         process.on_exit = lambda: self.conclude(record)
         if not owned:
-            process.successor = lambda: attached_again(self.registry, record)
+            process.successor = lambda: attached_again(self.store, record)
         return process
 
     def _told_of(self, record: Record, linked: Sequence[links.Linked]) -> Record:
@@ -92,7 +92,7 @@ class Starter(Struct, frozen=True):
         if not record.links:
             return record
         told = replace(record, env=links.environment(linked, record.env))
-        links.remember(self.registry.directory(record.id), told.env)
+        links.remember(self.store.directory(record.id), told.env)
         return told
 
     def conclude(self, record: Record) -> None:
@@ -101,7 +101,7 @@ class Starter(Struct, frozen=True):
         Whoever sees the end does it; when nobody is there, the next engine does.
         """
         if record.spec.auto_remove:
-            self.registry.forget(record.id)
+            self.store.forget(record.id)
         else:
             self.networks.release(record.id)
 
@@ -120,7 +120,7 @@ class Starter(Struct, frozen=True):
             id=record.id,
             name=record.name,
             hostname=record.hostname,
-            directory=self.registry.directory(record.id),
+            directory=self.store.directory(record.id),
             servers=record.spec.dns,
             local_only=any(
                 one.startswith("ndots:") and one != "ndots:0" for one in record.spec.dns_options
@@ -129,8 +129,8 @@ class Starter(Struct, frozen=True):
 
     def request_again(self, record: Record, connection: Connection | None) -> LaunchRequest:
         """For the next start of a container that runs: it may be on other networks by now."""
-        events = events_of(self.registry, record, connection.networks if connection else ())
-        told = links.remembered(self.registry.directory(record.id)) if record.links else ()
+        events = events_of(self.store, record, connection.networks if connection else ())
+        told = links.remembered(self.store.directory(record.id)) if record.links else ()
         record = replace(record, env=told or record.env)
         return self._request(record, connection, events, is_running=True)
 
@@ -143,7 +143,7 @@ class Starter(Struct, frozen=True):
         owned: bool = False,
         is_running: bool = False,
     ) -> LaunchRequest:
-        directory = self.registry.directory(record.id)
+        directory = self.store.directory(record.id)
         joined = self._found_again(record, is_running=is_running)
         if not is_running:
             make_bind_sources(record)
@@ -160,9 +160,9 @@ class Starter(Struct, frozen=True):
             # who ends with the engine ends with who would have to see to that
             plan=replace(made, process=replace(made.process, tied=owned)),
             owned=owned,
-            run=self.registry.run(record.id),
+            run=self.store.run(record.id),
             directory=directory,
-            log=self.registry.log(record.id),
+            log=self.store.log(record.id),
             log_driver=record.spec.log_driver,
             log_options=record.spec.log_options,
             open_stdin=record.spec.open_stdin,
@@ -211,7 +211,7 @@ class Starter(Struct, frozen=True):
             work=work,
             rootfs=self.rootfs,
             etc=etc,
-            cgroup_parent=self.registry.cgroup_parent(record),
+            cgroup_parent=self.store.cgroup_parent(record),
             supervisors=self.area.cgroup_parent,
             cgroup_view=self.cgroups.view(),
             network=connection.operations if connection else (),
@@ -243,10 +243,10 @@ class Starter(Struct, frozen=True):
     def _peer(self, record: Record, volume: str) -> tuple[int, int, str] | None:
         """A container that runs with the volume: its process, when that began, and the path."""
         for container_id in self.volumes.users().get(volume, []):
-            if container_id == record.id or not (pid := self.registry.state(container_id).pid):
+            if container_id == record.id or not (pid := self.store.state(container_id).pid):
                 continue
             try:
-                mounts = self.registry.find(container_id).mounts
+                mounts = self.store.find(container_id).mounts
             except NotFound:
                 continue  # it has just ended
             for mount in mounts:
@@ -273,10 +273,10 @@ class Starter(Struct, frozen=True):
         there; who has outlived the other keeps them, and will never be started like that again."""
         while record.spec.network.startswith("container:"):
             try:
-                record = self.registry.find(record.spec.network.removeprefix("container:"))
+                record = self.store.find(record.spec.network.removeprefix("container:"))
             except NotFound:
                 break
-        return self.registry.directory(record.id)
+        return self.store.directory(record.id)
 
     def _write_etc(self, record: Record, connection: Connection | None, directory: str) -> None:
         spec = record.spec
@@ -286,7 +286,7 @@ class Starter(Struct, frozen=True):
                 record.hostname,
                 spec,
                 connection,
-                [one.hosts_line for one in links.linked(self.registry, record)],
+                [one.hosts_line for one in links.linked(self.store, record)],
             ),
             "resolv.conf": self.networks.resolv_conf(spec, has_names=record.has_names),
         }
@@ -310,17 +310,17 @@ class Starter(Struct, frozen=True):
         }
 
     def _shared(self, other: str, kind: str, *, is_running: bool) -> NamespaceTarget:
-        registry, (what, nobody) = self.registry, _JOINED[kind]
+        store, (what, nobody) = self.store, _JOINED[kind]
         try:
-            target = registry.find(other).id
-            pid = registry.state(target).pid
+            target = store.find(other).id
+            pid = store.state(target).pid
         except NotFound:
             if not is_running:
                 raise
             target, pid = other, 0
         if not pid and not is_running:
             raise Conflict(f"cannot join {what} of a non running container: {target}")
-        return what, pid or nobody, target, registry.directory(target), registry.run(target)
+        return what, pid or nobody, target, store.directory(target), store.run(target)
 
 
 _JOINED = {"net": ("network", -1), "pid": ("PID", -2), "ipc": ("IPC", -3)}

@@ -14,7 +14,7 @@ DEFAULT_GRACE = 10.0  # seconds; docker stop
 
 
 def stop(
-    registry: ContainerStore,
+    store: ContainerStore,
     record: Record,
     *,
     timeout: float | None = None,
@@ -25,14 +25,14 @@ def stop(
 
     `timeout` is in seconds; negative waits for ever. `keep`: a container of --rm stays.
     """
-    if not Status(registry.state(record.id).status).is_alive:
+    if not Status(store.state(record.id).status).is_alive:
         return
     name = signal or record.stop_signal
     signal_number(name)  # a signal that does not exist is the caller's mistake, alive or not
     grace = timeout if timeout is not None else record.spec.stop_timeout
     stop_timeout = DEFAULT_GRACE if grace is None else grace
     try:
-        process = registry.connect(record.id)
+        process = store.connect(record.id)
     except Conflict:
         return  # it has ended meanwhile
     try:
@@ -40,16 +40,16 @@ def stop(
     finally:
         process.close()
     if process.was_lost:  # its supervisor was killed: the next one has not been asked
-        stop(registry, record, timeout=timeout, signal=signal, keep=keep)
+        stop(store, record, timeout=timeout, signal=signal, keep=keep)
     else:
-        events_of(registry, record).tell("stop")
+        events_of(store, record).tell("stop")
 
 
-def kill(registry: ContainerStore, record: Record, signal: str) -> None:
+def kill(store: ContainerStore, record: Record, signal: str) -> None:
     """Send a signal to pid 1. Raises Conflict when the container does not run."""
     number = signal_number(signal)
     try:
-        process = registry.connect(record.id)
+        process = store.connect(record.id)
     except Conflict as error:
         raise Conflict(f"Cannot kill container: {record.name}: {error.message}") from error
     try:
@@ -61,28 +61,28 @@ def kill(registry: ContainerStore, record: Record, signal: str) -> None:
             raise
     finally:
         process.close()
-    if process.was_lost and Status(registry.state(record.id).status).is_alive:
-        kill(registry, record, signal)  # the next supervisor has not been asked
+    if process.was_lost and Status(store.state(record.id).status).is_alive:
+        kill(store, record, signal)  # the next supervisor has not been asked
 
 
-def wait(registry: ContainerStore, record: Record) -> int:
+def wait(store: ContainerStore, record: Record) -> int:
     """Block until the container does not run; its exit code."""
     try:
-        process = registry.connect(record.id)
+        process = store.connect(record.id)
     except Conflict:
-        return registry.state(record.id).exit_code
-    process.successor = lambda: rejoined(registry, record)
+        return store.state(record.id).exit_code
+    process.successor = lambda: rejoined(store, record)
     try:
         code = process.wait()
     finally:
         process.close()
     # a supervisor that was about to leave when we came has written its last state before
-    return registry.state(record.id).exit_code if process.was_lost else code
+    return store.state(record.id).exit_code if process.was_lost else code
 
 
-def set_paused(registry: ContainerStore, record: Record, *, paused: bool) -> None:
+def set_paused(store: ContainerStore, record: Record, *, paused: bool) -> None:
     """Freeze or thaw all processes of the container."""
-    process = registry.connect(record.id)
+    process = store.connect(record.id)
     try:
         process.request("pause" if paused else "unpause")
     finally:

@@ -23,7 +23,7 @@ from dockmagic_runtime.supervisor.state import State
 def adopt(starter: Starter, record: Record, program: Program) -> None:
     """Returns when it has one. Raises Conflict when the program has ended meanwhile, or somebody
     else has seen to it; and what keeps a process from being started."""
-    now = state.load(starter.registry.directory(record.id))
+    now = state.load(starter.store.directory(record.id))
     request = _request(starter, record, _connection(starter, record, now))
     resumed = tuple(_resumed(request.plan, now))
     request = replace(request, adopts=to_builtins(program), resumed=to_wire(resumed))

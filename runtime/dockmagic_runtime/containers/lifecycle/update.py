@@ -28,12 +28,12 @@ def update(
         )
     limits.check(changed, cpus=os.cpu_count() or 1)
     warnings: tuple[str, ...] = ()
-    if Status(starter.registry.state(record.id).status).is_alive:
-        parent = starter.registry.cgroup_parent(record)
+    if Status(starter.store.state(record.id).status).is_alive:
+        parent = starter.store.cgroup_parent(record)
         warnings = starter.cgroups.at(parent, record.id).apply(asked)
         _tell_supervisor(starter, record, changed, restart)
     _keep(starter, record, changed, restart)
-    events_of(starter.registry, record).tell("update")
+    events_of(starter.store, record).tell("update")
     return warnings
 
 
@@ -59,10 +59,10 @@ def _tell_supervisor(
     starter: Starter, record: Record, changed: Resources, restart: RestartPolicy | None
 ) -> None:
     """It starts the program again with the new limits, and by the new policy."""
-    parent = starter.registry.cgroup_parent(record)
+    parent = starter.store.cgroup_parent(record)
     operation = LimitResources.of(parent, record.id, changed)
     try:
-        process = starter.registry.connect(record.id)
+        process = starter.store.connect(record.id)
     except Conflict:
         return  # it has ended meanwhile
     try:
@@ -79,7 +79,7 @@ def _keep(
     starter: Starter, record: Record, changed: Resources, restart: RestartPolicy | None
 ) -> None:
     """In the row, as it is now: it may have got another name since `record` was read."""
-    with starter.registry.database.transaction() as connection:
+    with starter.store.database.transaction() as connection:
         row = connection.execute("SELECT spec FROM containers WHERE id = ?", (record.id,))
         current = Record.decode(row.fetchone()[0])
         spec = replace(current.spec, resources=changed, restart=restart or current.spec.restart)

@@ -40,8 +40,8 @@ def connect(starter: Starter, record: Record, network: Network, asked: Attachmen
     attachment = replace(asked, network=network.name, network_id=network.id)
     check_attachment(network, attachment)
     with _alone(starter, record):
-        record = starter.registry.find(record.id)
-        is_alive = Status(starter.registry.state(record.id).status).is_alive
+        record = starter.store.find(record.id)
+        is_alive = Status(starter.store.state(record.id).status).is_alive
         others = tuple(one for one in record.attachments if one.network != network.name)
         if is_alive and len(others) < len(record.attachments):
             raise Conflict(
@@ -96,7 +96,7 @@ def _plug_in(starter: Starter, joined: Record, attachment: Attachment) -> None:
     )
     own = files.own_names(joined.hostname, joined.spec.domainname)
     _write(starter, joined, "hosts", lambda text: files.with_line(text, lease.address, own))
-    events_of(starter.registry, joined).tell_network("connect", *told(endpoint))
+    events_of(starter.store, joined).tell_network("connect", *told(endpoint))
 
 
 # ------------------------------------------------------------------ disconnect
@@ -106,7 +106,7 @@ def disconnect(starter: Starter, name: str, container: str, *, force: bool) -> N
     """Take it off a network. Raises Conflict when it is not on it; NotFound, with `force` only
     when the container has gone and has left nothing there."""
     try:
-        record = starter.registry.find(container)
+        record = starter.store.find(container)
     except NotFound:
         if force:
             starter.networks.store.find(name)
@@ -124,9 +124,9 @@ def disconnect(starter: Starter, name: str, container: str, *, force: bool) -> N
             "container cannot be disconnected from host network or connected to host network"
         )
     with _alone(starter, record):
-        record = starter.registry.find(record.id)
+        record = starter.store.find(record.id)
         left = tuple(one for one in record.attachments if one.network != name)
-        is_alive = Status(starter.registry.state(record.id).status).is_alive
+        is_alive = Status(starter.store.state(record.id).status).is_alive
         if len(left) == len(record.attachments):
             the = "" if is_alive and is_known else "the "  # Docker has two sentences
             raise Conflict(f"container {record.id} is not connected to {the}network {name}")
@@ -145,7 +145,7 @@ def _pull_out(starter: Starter, record: Record, parted: Record, name: str) -> No
     _rewire(starter, parted, before, after, operations=(RemoveVeth(gone.veth),))
     starter.networks.release(record.id, gone.network.id)
     _write(starter, record, "hosts", lambda text: files.without_line(text, gone.lease.address))
-    events_of(starter.registry, record).tell_network("disconnect", *told(gone))
+    events_of(starter.store, record).tell_network("disconnect", *told(gone))
 
 
 # ------------------------------------------------------------------ what both do
@@ -153,17 +153,17 @@ def _pull_out(starter: Starter, record: Record, parted: Record, name: str) -> No
 
 def _alone(starter: Starter, record: Record) -> AbstractContextManager[None]:
     """Nobody else changes its networks meanwhile."""
-    return locks.held(f"{starter.registry.directory(record.id)}/networks.lock")
+    return locks.held(f"{starter.store.directory(record.id)}/networks.lock")
 
 
 def _present(starter: Starter, record: Record) -> list[EndpointPlan]:
-    now = starter.registry.state(record.id)
+    now = starter.store.state(record.id)
     return starter.networks.present(record.id, record.attachments, now.networks)
 
 
 def _keep(starter: Starter, before: Record, after: Record) -> None:
     """Write the record's networks; its other fields are what they are in the database."""
-    with starter.registry.database.transaction() as connection:
+    with starter.store.database.transaction() as connection:
         row = connection.execute("SELECT spec FROM containers WHERE id = ?", (before.id,))
         current = Record.decode(row.fetchone()[0])
         connection.execute(
@@ -188,7 +188,7 @@ def _rewire(
     forgotten, known = introduced(networks.place, guest, before, after)
     connection = plan(networks.place, guest, after, ports) if after else networks.isolate()
     request = starter.request_again(record, connection)
-    process = starter.registry.connect(record.id)
+    process = starter.store.connect(record.id)
     try:
         process.request(
             "networks",
@@ -203,7 +203,7 @@ def _rewire(
         process.close()
     if _have_names(before) != _have_names(after):
         resolv_conf = networks.resolv_conf(record.spec, has_names=record.has_names)
-        etc_files.rewrite_resolv_conf(starter.registry.directory(record.id), resolv_conf)
+        etc_files.rewrite_resolv_conf(starter.store.directory(record.id), resolv_conf)
 
 
 def _have_names(endpoints: Sequence[EndpointPlan]) -> bool:
@@ -211,4 +211,4 @@ def _have_names(endpoints: Sequence[EndpointPlan]) -> bool:
 
 
 def _write(starter: Starter, record: Record, name: str, change: Callable[[str], str]) -> None:
-    etc_files.change(f"{starter.registry.directory(record.id)}/{name}", change)
+    etc_files.change(f"{starter.store.directory(record.id)}/{name}", change)

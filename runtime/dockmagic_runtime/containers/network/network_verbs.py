@@ -19,7 +19,7 @@ class NetworkVerbs:
     """To be given its rooms by who is one."""
 
     _networks: Networks
-    _registry: ContainerStore
+    _containers: ContainerStore
     _starter: Starter
     _cgroups: Cgroups
 
@@ -45,20 +45,20 @@ class NetworkVerbs:
         """By name. Filters: dangling, driver, id, label, name, scope and type, lists of values."""
         from dockmagic_runtime.containers.network import networks
 
-        return networks.find(self._networks, self._registry, filters or {})
+        return networks.find(self._networks, self._containers, filters or {})
 
     def inspect_network(self, name: str) -> dict[str, Any]:
         """Docker's JSON of a network, with the containers that are on it now."""
         from dockmagic_runtime.containers.network import networks
 
-        return networks.inspect(self._networks, self._registry, self.network(name))
+        return networks.inspect(self._networks, self._containers, self.network(name))
 
     def topology(self, name: str = "") -> Topology:
         """Host, bridges and running containers, and how they hang together; of one network, if it
         is named. Raises NotFound."""
         from dockmagic_runtime.containers.network import topology
 
-        return topology.look(self._networks, self._registry, name)
+        return topology.look(self._networks, self._containers, name)
 
     def trace(self, target: str) -> Trace:
         """The ways to `ADDRESS:PORT[/udp]` or `CONTAINER:PORT`, each told by a probe that is sent.
@@ -67,20 +67,20 @@ class NetworkVerbs:
         """
         from dockmagic_runtime.containers.trace import trace
 
-        return trace.trace(self._networks, self._registry, self._cgroups, target)
+        return trace.trace(self._networks, self._containers, self._cgroups, target)
 
     def remove_network(self, name: str, *, force: bool = False) -> bool:
         """Remove it; whether there was one. Raises Conflict while a container on it runs; NotFound,
         unless `force`."""
         from dockmagic_runtime.containers.network import networks
 
-        return networks.remove(self._networks, self._registry, name, force=force)
+        return networks.remove(self._networks, self._containers, name, force=force)
 
     def prune_networks(self, filters: Filters | None = None) -> PrunedNetworks:
         """Remove those that no running container is on. Filters: until, label, label!."""
         from dockmagic_runtime.containers.network import networks
 
-        return networks.prune(self._networks, self._registry, filters or {})
+        return networks.prune(self._networks, self._containers, filters or {})
 
     def connect_network(self, name: str, container: str, attachment: Attachment) -> None:
         """Put a container on one more network, at once if it runs. `attachment` says how.
@@ -90,7 +90,7 @@ class NetworkVerbs:
         from dockmagic_runtime.containers.network import connect
 
         network = self.network(name)
-        connect.connect(self._starter, self._registry.find(container), network, attachment)
+        connect.connect(self._starter, self._containers.find(container), network, attachment)
 
     def disconnect_network(self, name: str, container: str, *, force: bool = False) -> None:
         """Take a container off a network, at once if it runs. Raises Conflict if it is not on it.

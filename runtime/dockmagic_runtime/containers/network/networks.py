@@ -30,14 +30,14 @@ LIST: Final = frozenset(["dangling", "driver", "id", "label", "name", "scope", "
 # ------------------------------------------------------------------ looking
 
 
-def find(networks: Networks, registry: ContainerStore, filters: Filters) -> tuple[Network, ...]:
+def find(networks: Networks, store: ContainerStore, filters: Filters) -> tuple[Network, ...]:
     """Those that pass, by name. Raises InvalidInput for a filter there is not."""
     check(filters, LIST)
     tests = _tests(filters)
     found = [one for one in networks.store.everything() if all(test(one) for test in tests)]
     if dangling := filters.get("dangling"):
         unused = boolean("dangling", dangling)
-        used = _used(registry)
+        used = _used(store)
         used |= {one.name for one in found if one.is_predefined}
         found = [one for one in found if (one.name not in used) == unused]
     return tuple(found)
@@ -71,17 +71,17 @@ def _fits(name: str, pattern: str) -> bool:
         return False
 
 
-def _used(registry: ContainerStore) -> set[str]:
+def _used(store: ContainerStore) -> set[str]:
     """The names of the networks that containers which run are on."""
     return {
         name
-        for record, now in registry.all()
+        for record, now in store.all()
         if Status(now.status).is_alive
         for name in network_names(record)
     }
 
 
-def inspect(networks: Networks, registry: ContainerStore, network: Network) -> dict[str, Any]:
+def inspect(networks: Networks, store: ContainerStore, network: Network) -> dict[str, Any]:
     """Docker's `GET /networks/{id}`."""
     return {
         "Name": network.name,
@@ -103,7 +103,7 @@ def inspect(networks: Networks, registry: ContainerStore, network: Network) -> d
         "ConfigOnly": False,
         "Containers": {
             record.id: _member(record, now, network)
-            for record, now in members(networks, registry, network)
+            for record, now in members(networks, store, network)
         },
         "Options": _options(network),
         "Labels": dict(network.labels),
@@ -149,15 +149,15 @@ def _pool(network: Network, subnet: str, ip_range: str, gateway: str) -> dict[st
 
 
 def members(
-    networks: Networks, registry: ContainerStore, network: Network
+    networks: Networks, store: ContainerStore, network: Network
 ) -> list[tuple[Record, State]]:
     """The containers that run and are on it."""
     if not network.bridge:
-        found = [one for one in registry.all() if one[0].spec.network == network.name]
+        found = [one for one in store.all() if one[0].spec.network == network.name]
     else:
         found = [
-            (record, registry.state(record.id))
-            for record in map(registry.find_by_id, networks.members(network.id))
+            (record, store.state(record.id))
+            for record in map(store.find_by_id, networks.members(network.id))
             if record is not None
         ]
     return [one for one in found if Status(one[1].status).is_alive]
@@ -178,7 +178,7 @@ def _member(record: Record, now: State, network: Network) -> dict[str, str]:
 # ------------------------------------------------------------------ removing
 
 
-def remove(networks: Networks, registry: ContainerStore, name: str, *, force: bool) -> bool:
+def remove(networks: Networks, store: ContainerStore, name: str, *, force: bool) -> bool:
     """Whether there was one. Raises Conflict while a container on it runs; NotFound, unless
     `force`."""
     try:
@@ -187,14 +187,14 @@ def remove(networks: Networks, registry: ContainerStore, name: str, *, force: bo
         if force:
             return False
         raise
-    _remove(networks, registry, network)
+    _remove(networks, store, network)
     return True
 
 
-def _remove(networks: Networks, registry: ContainerStore, network: Network) -> None:
+def _remove(networks: Networks, store: ContainerStore, network: Network) -> None:
     if not network.is_predefined and networks.members(network.id):
         networks.sweep()  # who ended without a last word may still have an address there
-        on_it = [record for record, _ in members(networks, registry, network)]
+        on_it = [record for record, _ in members(networks, store, network)]
         if on_it:
             raise _in_use(network, on_it)
     networks.store.remove(network)
@@ -208,7 +208,7 @@ def _in_use(network: Network, on_it: list[Record]) -> Conflict:
     )
 
 
-def prune(networks: Networks, registry: ContainerStore, filters: Filters) -> PrunedNetworks:
+def prune(networks: Networks, store: ContainerStore, filters: Filters) -> PrunedNetworks:
     """Remove those that no running container is on. Filters: until, label, label!."""
     check(filters, PRUNE)
     wanted = prunable(filters)
@@ -217,10 +217,10 @@ def prune(networks: Networks, registry: ContainerStore, filters: Filters) -> Pru
         if network.is_predefined or not wanted(network.created, network.labels):
             continue
         try:
-            _remove(networks, registry, network)
+            _remove(networks, store, network)
         except (Conflict, NotFound):
             continue  # it is in use
         removed.append(network.name)
     event = Event(type="network", action="prune", id="", attributes={"reclaimed": "0"})
-    emit(str(registry.area.root), event)
+    emit(str(store.area.root), event)
     return PrunedNetworks(names=tuple(removed))

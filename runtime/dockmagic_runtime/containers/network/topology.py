@@ -15,10 +15,10 @@ from dockmagic_runtime.network.networks import Networks
 from dockmagic_runtime.supervisor.state import State
 
 
-def look(networks: Networks, registry: ContainerStore, name: str) -> Topology:
+def look(networks: Networks, store: ContainerStore, name: str) -> Topology:
     """Everything, or one network with who is on it. Raises NotFound."""
     chosen = [networks.store.find(name)] if name else networks.store.everything()
-    running = [one for one in registry.all() if Status(one[1].status).is_alive]
+    running = [one for one in store.all() if Status(one[1].status).is_alive]
     names = {f"container:{record.id}": f"container:{record.name}" for record, _ in running}
     nodes = [
         replace(one, mode=names.get(one.mode, one.mode))

@@ -37,10 +37,10 @@ def remember(directory: str, plan: SandboxPlan, trace: Trace) -> None:
             raise
 
 
-def explain(registry: ContainerStore, record: Record) -> Explanation:
+def explain(store: ContainerStore, record: Record) -> Explanation:
     """Raises Conflict for a container that was never started."""
     try:
-        with open(f"{registry.directory(record.id)}/{_FILE}", encoding="utf-8") as stream:
+        with open(f"{store.directory(record.id)}/{_FILE}", encoding="utf-8") as stream:
             kept: dict[str, Any] = json.load(stream)
     except FileNotFoundError:
         raise Conflict(

@@ -15,12 +15,12 @@ from dockmagic_runtime.model.image import Image
 
 
 def find(
-    registry: ContainerStore, images: ImageStore, filters: Filters | None, *, all: bool
+    store: ContainerStore, images: ImageStore, filters: Filters | None, *, all: bool
 ) -> tuple[Container, ...]:
     """Newest first; without `all`, those that run. Raises InvalidInput, NotFound."""
     filters = filters or {}
     all = all or asked.wants_all(filters)
-    everything = registry.all()
+    everything = store.all()
     further = links.names(record for record, _ in everything)
     found = [
         replace(container, links=further.get(container.id, ()))
@@ -29,7 +29,7 @@ def find(
     ]
     if filters:
         look = Lookups(
-            created=lambda name: registry.find(name).created,
+            created=lambda name: store.find(name).created,
             descends=lambda image_id, text: _descends(images, image_id, text),
         )
         found = asked.select(found, filters, look)

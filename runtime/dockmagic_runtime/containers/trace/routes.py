@@ -81,12 +81,12 @@ class RouteCandidate(Struct, frozen=True, kw_only=True):
         return replace(self, kind="proxy", map_name="")
 
 
-def find(registry: ContainerStore, target: str) -> tuple[TraceTarget, RouteCandidate]:
+def find(store: ContainerStore, target: str) -> tuple[TraceTarget, RouteCandidate]:
     """What `ADDRESS:PORT[/udp]` or `CONTAINER:PORT` leads to. Raises NotFound when nobody has
     published it; InvalidInput; Conflict for a container without a network of its own."""
     host, port, protocol = parse(target)
     running = [
-        (record, now) for record, now in registry.all() if Status(now.status).is_alive and now.pid
+        (record, now) for record, now in store.all() if Status(now.status).is_alive and now.pid
     ]
     found = _named(running, host) or _addressed(running, host)
     if found is not None:

@@ -38,13 +38,13 @@ class TraceSession(Struct, frozen=True, kw_only=True):
         return self.networks.flow(way.protocol, source, (way.address, way.port))
 
 
-def trace(networks: Networks, registry: ContainerStore, cgroups: Cgroups, target: str) -> Trace:
+def trace(networks: Networks, store: ContainerStore, cgroups: Cgroups, target: str) -> Trace:
     """Raises NotFound when nobody has published it; InvalidInput, Conflict."""
-    goal, first = routes.find(registry, target)
+    goal, first = routes.find(store, target)
     sight = TraceSession(
         networks=networks,
         goal=goal,
-        pids=cgroups.at(registry.cgroup_parent(goal.record), goal.record.id).pids(),
+        pids=cgroups.at(store.cgroup_parent(goal.record), goal.record.id).pids(),
         bridge=networks.store.find(goal.end.network).bridge,
     )
     measured = tuple(_measure(sight, way) for way in _ways(networks, goal, first))
