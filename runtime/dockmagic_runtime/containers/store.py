@@ -116,20 +116,40 @@ class ContainerStore:
             time.sleep(_BETWEEN * attempt)  # it is about to listen
         raise AssertionError("unreachable: the last attempt returns or raises")
 
+    # The paths of a container: every other module takes them from here.
+
     def directory(self, container_id: str) -> str:
-        return f"{self.area.root}/containers/{container_id}"
+        """What outlives a run of the container: its writable layer, state, log and /etc files."""
+        return str(self.area.container(container_id))
 
     def run(self, container_id: str) -> str:
-        return f"{self.area.run}/{container_id}"
+        """The supervisor's lock and sockets: gone after a reboot."""
+        return str(self.area.container_run(container_id))
+
+    def upper(self, container_id: str) -> str:
+        """The writable layer, overlay's upper directory."""
+        return f"{self.directory(container_id)}/upper"
+
+    def work(self, container_id: str) -> str:
+        """Overlay's work directory, on the same file system as `upper`."""
+        return f"{self.directory(container_id)}/work"
+
+    def tree_lock(self, container_id: str) -> str:
+        """Held by the process that has the writable layer mounted."""
+        return f"{self.directory(container_id)}/tree.lock"
+
+    def networks_lock(self, container_id: str) -> str:
+        """Held by the process that changes the container's networks."""
+        return f"{self.directory(container_id)}/networks.lock"
+
+    def log(self, container_id: str) -> str:
+        return f"{self.directory(container_id)}/{container_id}-json.log"
 
     def cgroup_parent(self, record: Record) -> str:
         """The group that the container's own is in: the area's, or `--cgroup-parent`, which is a
         path from the top of the tree and leads nowhere above it."""
         asked = posixpath.normpath(f"/{record.spec.cgroup_parent}").strip("/")
         return asked or self.area.cgroup_parent
-
-    def log(self, container_id: str) -> str:
-        return f"{self.directory(container_id)}/{container_id}-json.log"
 
     def add(self, connection: sqlite3.Connection, record: Record) -> None:
         """Insert, inside the caller's transaction. Raises Conflict for a name in use."""

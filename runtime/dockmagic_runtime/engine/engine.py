@@ -280,7 +280,7 @@ class Engine(EngineComponents, ImageVerbs, NetworkVerbs):
     def diff(self, name: str) -> tuple[Change, ...]:
         """What its writable layer changes of its image, by path."""
         record = self._containers.find(name)
-        upper = f"{self._containers.directory(record.id)}/upper"
+        upper = self._containers.upper(record.id)
         return changes(upper, self._starter.lowers(record.layers))
 
     def explain(self, name: str) -> Explanation:

@@ -87,7 +87,7 @@ def _running(starter: Starter, record: Record, mounts: bool) -> Tree:
 
 
 def _stopped_to_read(starter: Starter, record: Record, mounts: bool) -> Tree:
-    upper = f"{starter.store.directory(record.id)}/upper"
+    upper = starter.store.upper(record.id)
     lowers = (upper, *starter.lowers(record.layers))
     if mounts and record.mounts:
         return _with_mounts(
@@ -100,15 +100,15 @@ def _stopped_to_read(starter: Starter, record: Record, mounts: bool) -> Tree:
 def _stopped_to_write(starter: Starter, record: Record) -> Tree | None:
     """None when it was started while we waited for the lock. One that was lost since is seen to
     when we no longer have it: it may be started again then, and that waits for the lock too."""
-    directory = starter.store.directory(record.id)
+    store = starter.store
     with ExitStack() as held:
-        lock = locks.acquire(f"{directory}/tree.lock", wait=True)
+        lock = locks.acquire(store.tree_lock(record.id), wait=True)
         assert lock is not None
         held.callback(os.close, lock)
-        now = starter.store.last_state(record.id)
+        now = store.last_state(record.id)
         if now.lost or Status(now.status).is_alive:
             return None
-        tree = _writable(starter, record, f"{directory}/upper", f"{directory}/work")
+        tree = _writable(starter, record, store.upper(record.id), store.work(record.id))
         tree._held.push(held.pop_all())
         return tree
 

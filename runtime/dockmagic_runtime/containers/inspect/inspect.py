@@ -49,8 +49,8 @@ def inspect(store: ContainerStore, record: Record) -> dict[str, Any]:
         "GraphDriver": {
             "Name": "overlay2",
             "Data": {
-                "UpperDir": f"{directory}/upper",
-                "WorkDir": f"{directory}/work",
+                "UpperDir": store.upper(record.id),
+                "WorkDir": store.work(record.id),
                 "LowerDir": ":".join(
                     f"{store.area.layers}/{chain.removeprefix('sha256:')}/diff"
                     for chain in record.layers

@@ -22,7 +22,7 @@ _PASSED_OVER: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOL
 
 
 def size(store: ContainerStore, layers: LayerStore, record: Record) -> ContainerSize:
-    writable = writable_size(f"{store.directory(record.id)}/upper")
+    writable = writable_size(store.upper(record.id))
     return ContainerSize(writable=writable, root=writable + _image_size(layers, record))
 
 

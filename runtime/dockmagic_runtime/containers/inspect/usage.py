@@ -28,7 +28,7 @@ def disk_usage(
         containers=tuple(
             ContainerUsage(
                 container=describe(record, now),
-                size=writable_size(f"{store.directory(record.id)}/upper"),
+                size=writable_size(store.upper(record.id)),
                 volumes=len({m.source for m in record.mounts if m.kind == "volume"}),
             )
             for record, now in records

@@ -74,7 +74,7 @@ def _add(store: ContainerStore, record: Record) -> Record:
         # inside the transaction: a directory without a row is then always a dead process's
         with store.database.transaction() as connection:
             record = Record.decode(_named(store, record).encode())  # as every later start has it
-            _make_directories(directory)
+            _make_directories(store, record.id)
             store.add(connection, record)
     except BaseException:
         shutil.rmtree(directory, ignore_errors=True)
@@ -126,7 +126,7 @@ def _named(store: ContainerStore, record: Record) -> Record:
     raise Conflict("no free name was found in a hundred tries", hint="give one with --name")
 
 
-def _make_directories(directory: str) -> None:
-    os.mkdir(directory, 0o700)
-    for name, mode in (("upper", 0o755), ("work", 0o700)):
-        os.mkdir(f"{directory}/{name}", mode)
+def _make_directories(store: ContainerStore, container_id: str) -> None:
+    os.mkdir(store.directory(container_id), 0o700)
+    os.mkdir(store.upper(container_id), 0o755)
+    os.mkdir(store.work(container_id), 0o700)

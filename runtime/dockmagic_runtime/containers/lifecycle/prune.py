@@ -30,7 +30,7 @@ def prune(store: ContainerStore, volumes: VolumeStore, filters: Filters) -> Prun
     for record, now in store.all():
         if Status(now.status).is_alive or not wanted(record.created, record.labels):
             continue
-        size = writable_size(f"{store.directory(record.id)}/upper")
+        size = writable_size(store.upper(record.id))
         try:
             remove(store, volumes, record, force=False, with_volumes=False)
         except (Conflict, NotFound):

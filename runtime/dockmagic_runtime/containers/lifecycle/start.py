@@ -71,7 +71,7 @@ class Starter(Struct, frozen=True):
             request = self._request(record, connection, events, owned=owned)
             request = replace(request, attached=attached)
             # nobody else may have the writable layer mounted (see `containers.tree`)
-            with locks.held(f"{self.store.directory(record.id)}/tree.lock"):
+            with locks.held(self.store.tree_lock(record.id)):
                 process = self.launcher.launch(request).await_start()
         except BaseException:
             self.networks.release(record.id)
@@ -150,7 +150,7 @@ class Starter(Struct, frozen=True):
         etc = self._etc(record)
         if not is_running and etc == directory:
             self._write_etc(record, connection, directory)
-        upper, work = f"{directory}/upper", f"{directory}/work"
+        upper, work = self.store.upper(record.id), self.store.work(record.id)
         around = self.surroundings(
             record, connection, upper=upper, work=work, etc=etc, joined=joined
         )

@@ -153,7 +153,7 @@ def _pull_out(starter: Starter, record: Record, parted: Record, name: str) -> No
 
 def _alone(starter: Starter, record: Record) -> AbstractContextManager[None]:
     """Nobody else changes its networks meanwhile."""
-    return locks.held(f"{starter.store.directory(record.id)}/networks.lock")
+    return locks.held(starter.store.networks_lock(record.id))
 
 
 def _present(starter: Starter, record: Record) -> list[EndpointPlan]:
