@@ -171,12 +171,12 @@ class Ours:
         self._engine.close()
 
 
-def seconds_of(row: str, area: Path) -> float:
+def seconds_of(row: str, data_root: Path) -> float:
     """How long `row` takes in a fresh Python, on the area of the run."""
     program = f"from time import perf_counter; {_TIMED[row]}; print(perf_counter() - start)"
     done = subprocess.run(
         [sys.executable, "-c", program],
-        env={**os.environ, "DOCKMAGIC_ROOT": str(area)},
+        env={**os.environ, "DOCKMAGIC_ROOT": str(data_root)},
         capture_output=True,
         text=True,
         check=True,

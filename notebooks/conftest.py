@@ -11,18 +11,18 @@ import pytest
 
 from dockmagic_runtime import Engine
 
-AREA = pytest.StashKey[Path]()
+DATA_ROOT = pytest.StashKey[Path]()
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     root = Path(tempfile.mkdtemp(prefix="dockmagic-notebooks-"))
-    session.config.stash[AREA] = root
+    session.config.stash[DATA_ROOT] = root
     os.environ["DOCKMAGIC_ROOT"] = str(root)  # the kernels inherit it
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    root = session.config.stash[AREA]
+    root = session.config.stash[DATA_ROOT]
     with Engine(root) as engine:
         engine.uninstall()
-        shutil.rmtree(engine.area.run)
+        shutil.rmtree(engine.data_root.run)
     shutil.rmtree(root)

@@ -39,7 +39,7 @@ def main() -> int:
     options.output.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
     try:
-        with empty_area(options.output.absolute() / "area") as root:
+        with empty_data_root(options.output.absolute() / "area") as root:
             notebook, failure = execute(options.notebook, root)
     except DockmagicError as error:
         print(f"dockmagic: {error}", file=sys.stderr)
@@ -53,21 +53,21 @@ def main() -> int:
 
 
 @contextmanager
-def empty_area(root: Path) -> Iterator[Path]:
+def empty_data_root(root: Path) -> Iterator[Path]:
     """A Docker area at `root`, new, and removed at the end with all that runs in it."""
     if root.exists():  # a run before this one was killed
-        remove_area(root)
+        remove_data_root(root)
     os.environ["DOCKMAGIC_ROOT"] = str(root)  # the kernel inherits it
     try:
         yield root
     finally:
-        remove_area(root)
+        remove_data_root(root)
 
 
-def remove_area(root: Path) -> None:
+def remove_data_root(root: Path) -> None:
     with Engine(root) as engine:
         engine.uninstall()
-        shutil.rmtree(engine.area.run)
+        shutil.rmtree(engine.data_root.run)
     shutil.rmtree(root)
 
 

@@ -121,30 +121,32 @@ class AreasLeft:
     """
 
     def __init__(self) -> None:
-        self.areas: set[DataRoot] = set()
+        self.data_roots: set[DataRoot] = set()
         self.left = ""
 
     def pytest_sessionstart(self) -> None:
-        prepare, areas = DataRoot.prepare, self.areas
+        prepare, data_roots = DataRoot.prepare, self.data_roots
 
-        def noting(area: DataRoot) -> None:
-            if area.id and area == DataRoot.at(area.root):  # and not of a name that a test made up
-                areas.add(area)
-            prepare(area)
+        def noting(data_root: DataRoot) -> None:
+            if data_root.id and data_root == DataRoot.at(
+                data_root.root
+            ):  # and not of a name that a test made up
+                data_roots.add(data_root)
+            prepare(data_root)
 
         DataRoot.prepare = noting  # type: ignore[method-assign, assignment]
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        self.left = left_behind(HostSnapshot.nothing(), *self.areas)
+        self.left = left_behind(HostSnapshot.nothing(), *self.data_roots)
         if self.left and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         if self.left:
             terminalreporter.section("left behind on the host", red=True)
-            for area in self.areas:
-                if area.id in self.left:
-                    terminalreporter.line(f"{area.id} is the area {area.root}")
+            for data_root in self.data_roots:
+                if data_root.id in self.left:
+                    terminalreporter.line(f"{data_root.id} is the area {data_root.root}")
             terminalreporter.line(self.left)
 
 
@@ -155,21 +157,21 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.fixture
-def area(tmp_path: Path) -> Iterator[DataRoot]:
+def data_root(tmp_path: Path) -> Iterator[DataRoot]:
     """An empty Docker area of its own; afterwards nothing of it may be left on the host."""
-    area = DataRoot.at(tmp_path / "area")
-    area.prepare()
-    before = HostSnapshot.take(area)
-    yield area
-    left = left_behind(before, area)
-    shutil.rmtree(area.run, ignore_errors=True)
+    data_root = DataRoot.at(tmp_path / "area")
+    data_root.prepare()
+    before = HostSnapshot.take(data_root)
+    yield data_root
+    left = left_behind(before, data_root)
+    shutil.rmtree(data_root.run, ignore_errors=True)
     assert not left, f"the test left behind:\n{left}"
 
 
 @pytest.fixture
-def engine(area: DataRoot) -> Iterator[Engine]:
+def engine(data_root: DataRoot) -> Iterator[Engine]:
     """An engine on an empty area, offline: images come from the catalogue."""
-    with Engine(area.root, catalogue="always") as engine:
+    with Engine(data_root.root, catalogue="always") as engine:
         yield engine
         engine.uninstall()
 
@@ -239,16 +241,16 @@ def _recipe_digest() -> str:
 
 
 @pytest.fixture
-def stocked_engine(area: DataRoot, stock: Path) -> Iterator[Engine]:
+def stocked_engine(data_root: DataRoot, stock: Path) -> Iterator[Engine]:
     """An engine whose area has the images of `stock`, and its own of everything else.
 
     Layers are never written to, so hard links serve; 200 MB would take their time to copy.
     """
     for name in ("layers", "blobs", "catalogue"):
         if (stock / name).exists():
-            _copy_tree(stock / name, area.root)
-    shutil.copyfile(stock / "state.db", area.database)
-    with Engine(area.root, catalogue="always") as engine:
+            _copy_tree(stock / name, data_root.root)
+    shutil.copyfile(stock / "state.db", data_root.database)
+    with Engine(data_root.root, catalogue="always") as engine:
         yield engine
         engine.uninstall()
 

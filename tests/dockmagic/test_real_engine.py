@@ -117,7 +117,7 @@ def test_a_terminal_session(engine: Any) -> None:
     line = [sys.executable, "-m", "dockmagic", "run", "--rm", "-it", "busybox", "sh"]
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 77, 0, 0))
-    environment = {**os.environ, "DOCKMAGIC_ROOT": str(engine.area.root)}
+    environment = {**os.environ, "DOCKMAGIC_ROOT": str(engine.data_root.root)}
     environment.pop("COLUMNS", None)
     environment.pop("LINES", None)
     before = termios.tcgetattr(ours)
@@ -146,7 +146,7 @@ def read_until(fd: int, text: bytes) -> bytes:
 def test_keys_that_detach_leave_it_running_with_its_address(engine: Any, run: Any) -> None:
     line = [sys.executable, "-m", "dockmagic", "run", "--rm", "-it", "--name", "shell", "busybox"]
     ours, theirs = pty.openpty()
-    environment = {**os.environ, "DOCKMAGIC_ROOT": str(engine.area.root)}
+    environment = {**os.environ, "DOCKMAGIC_ROOT": str(engine.data_root.root)}
     process = subprocess.Popen(line, stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
     os.close(theirs)
     read_until(ours, b"# ")
@@ -162,7 +162,7 @@ def test_keys_that_detach_leave_it_running_with_its_address(engine: Any, run: An
 def test_attach_draws_the_prompt_again_and_sees_the_end(engine: Any, run: Any) -> None:
     run("%docker run -dit --name shell busybox")
     ours, theirs = pty.openpty()
-    environment = {**os.environ, "DOCKMAGIC_ROOT": str(engine.area.root)}
+    environment = {**os.environ, "DOCKMAGIC_ROOT": str(engine.data_root.root)}
     line = [sys.executable, "-m", "dockmagic", "attach", "shell"]
     process = subprocess.Popen(line, stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
     os.close(theirs)

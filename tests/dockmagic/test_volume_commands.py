@@ -21,9 +21,9 @@ from dockmagic_runtime.volumes.store import VolumeStore
 class VolumeEngine:
     """The façade's volume verbs."""
 
-    def __init__(self, area: DataRoot, database: Database) -> None:
-        store = VolumeStore(area, database)
-        self.area = area
+    def __init__(self, data_root: DataRoot, database: Database) -> None:
+        store = VolumeStore(data_root, database)
+        self.data_root = data_root
         self.create_volume = store.create
         self.volumes = store.find
         self.inspect_volume = store.inspect
@@ -33,11 +33,11 @@ class VolumeEngine:
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[VolumeEngine]:
-    area = DataRoot(tmp_path / "area", "test")
-    for path in (area.volumes, area.scratch, area.containers):
+    data_root = DataRoot(tmp_path / "area", "test")
+    for path in (data_root.volumes, data_root.scratch, data_root.containers):
         path.mkdir(parents=True)
-    database = Database(area.database)
-    yield VolumeEngine(area, database)
+    database = Database(data_root.database)
+    yield VolumeEngine(data_root, database)
     database.close()
 
 

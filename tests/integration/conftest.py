@@ -38,8 +38,8 @@ Build = Callable[[str], str]
 
 
 @pytest.fixture
-def engine(area: DataRoot) -> Iterator[Engine]:
-    with Engine(area.root) as engine:
+def engine(data_root: DataRoot) -> Iterator[Engine]:
+    with Engine(data_root.root) as engine:
         for _ in engine.pull("busybox"):
             pass
         yield engine

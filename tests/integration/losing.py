@@ -29,7 +29,7 @@ def supervisor_of(engine: Engine, name: str) -> int:
 
 
 def _lock(engine: Engine, name: str) -> str:
-    return f"{engine.area.run}/{engine._containers.find(name).id}/lock"
+    return f"{engine.data_root.run}/{engine._containers.find(name).id}/lock"
 
 
 def _who_has(path: str) -> Iterator[int]:
@@ -68,7 +68,7 @@ def kill_supervisor(engine: Engine, name: str) -> None:
 
 def proxy_of(engine: Engine, name: str) -> int:
     """The process that serves what a container has published."""
-    run, found = str(engine.area.run / engine._containers.find(name).id), list[int]()
+    run, found = str(engine.data_root.run / engine._containers.find(name).id), list[int]()
 
     def is_noted() -> bool:
         keeper = process_record.noted(run)

@@ -36,7 +36,7 @@ def top_files(engine: Engine, image: Image) -> list[str]:
 
 
 def left(engine: Engine) -> list[str]:
-    return sorted(path.name for path in engine.area.scratch.iterdir())
+    return sorted(path.name for path in engine.data_root.scratch.iterdir())
 
 
 def test_run_sees_its_environment_directory_and_user(engine: Engine) -> None:
@@ -165,7 +165,7 @@ def test_builds_of_several_engines_at_once_give_one_image(engine: Engine, tmp_pa
     found: list[str] = []
 
     def build() -> None:
-        with Engine(engine.area.root) as other:
+        with Engine(engine.data_root.root) as other:
             found.extend(e.image.id for e in other.build(made) if isinstance(e, BuildDone))
 
     threads = [threading.Thread(target=build) for _ in range(3)]

@@ -254,7 +254,7 @@ def test_a_tmpfs_is_there_for_one_step(engine: Engine) -> None:
 def everything(engine: Engine) -> bytes:
     """All bytes of the Docker area, names too."""
     found = []
-    for directory, names, files in os.walk(engine.area.root):
+    for directory, names, files in os.walk(engine.data_root.root):
         found += [os.fsencode(name) for name in (*names, *files)]
         for name in files:
             path = Path(directory) / name

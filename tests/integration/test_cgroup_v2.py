@@ -31,7 +31,7 @@ def _sleeper(engine: Engine, **spec: object) -> Container:
 
 
 def _group(engine: Engine, container: Container) -> Path:
-    return Path("/sys/fs/cgroup") / engine.area.cgroup_parent / container.id
+    return Path("/sys/fs/cgroup") / engine.data_root.cgroup_parent / container.id
 
 
 def test_limits_are_seen_inside(run: Run) -> None:

@@ -52,25 +52,25 @@ def _run(notebook: Path, output: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.slow
 def test_a_notebook_that_fails_is_told_in_one_line_and_leaves_nothing(tmp_path: Path) -> None:
-    area = DataRoot.at(tmp_path / "area")
-    before = HostSnapshot.take(area)
+    data_root = DataRoot.at(tmp_path / "area")
+    before = HostSnapshot.take(data_root)
     done = _run(_notebook(tmp_path / "n.ipynb", "load", "pull", "run", "fail", "after"), tmp_path)
     assert done.returncode == 1
     first, *_, last = done.stdout.splitlines()
     assert first.startswith("n.ipynb: 3 of 5 cells")
     assert last.startswith("Stopped by ")
     assert "nobody" in last
-    assert left_behind(before, area) == ""
-    assert not area.root.exists()
+    assert left_behind(before, data_root) == ""
+    assert not data_root.root.exists()
 
 
 @pytest.mark.slow
 def test_a_notebook_that_ends_well_is_written_with_its_page(tmp_path: Path) -> None:
-    area = DataRoot.at(tmp_path / "out" / "area")
-    before = HostSnapshot.take(area)
+    data_root = DataRoot.at(tmp_path / "out" / "area")
+    before = HostSnapshot.take(data_root)
     done = _run(_notebook(tmp_path / "n.ipynb", "load", "pull", "run"), tmp_path / "out")
     assert done.returncode == 0, done.stderr
     executed = json.loads((tmp_path / "out" / "n.ipynb").read_text())
     assert [cell["execution_count"] for cell in executed["cells"]] == [1, 2, 3]
     assert "stays" in (tmp_path / "out" / "n.html").read_text()
-    assert left_behind(before, area) == ""
+    assert left_behind(before, data_root) == ""

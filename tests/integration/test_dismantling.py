@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.root, pytest.mark.network]
 @pytest.fixture
 def root(stocked_engine: Engine) -> Path:
     """An area with an image, open in one engine already."""
-    return stocked_engine.area.root
+    return stocked_engine.data_root.root
 
 
 def make(engine: Engine, name: str, **spec: object) -> None:
@@ -32,16 +32,16 @@ def make(engine: Engine, name: str, **spec: object) -> None:
     )
 
 
-def left_of(area: DataRoot) -> str:
+def left_of(data_root: DataRoot) -> str:
     """This area is looked for alone, and as if the host had been empty."""
-    return left_behind(HostSnapshot.nothing(), area)
+    return left_behind(HostSnapshot.nothing(), data_root)
 
 
 def test_nothing_of_an_uninstalled_area_is_left_on_the_host(root: Path) -> None:
     with Engine(root) as engine:
         make(engine, "one")
         engine.uninstall()
-    assert not left_of(engine.area)
+    assert not left_of(engine.data_root)
 
 
 def test_the_default_bridge_goes_even_if_nobody_knows_of_it_any_more(root: Path) -> None:
@@ -49,14 +49,14 @@ def test_the_default_bridge_goes_even_if_nobody_knows_of_it_any_more(root: Path)
     with Engine(root) as engine:
         make(engine, "one")
         engine.remove("one", force=True)
-    assert engine.area.bridge in left_of(engine.area)
-    with closing(sqlite3.connect(engine.area.database)) as connection, connection:
+    assert engine.data_root.bridge in left_of(engine.data_root)
+    with closing(sqlite3.connect(engine.data_root.database)) as connection, connection:
         connection.execute("DELETE FROM networks")
-    for directory in engine.area.networks.iterdir():
+    for directory in engine.data_root.networks.iterdir():
         shutil.rmtree(directory)
     with Engine(root) as engine:
         engine.uninstall()
-    assert not left_of(engine.area)
+    assert not left_of(engine.data_root)
 
 
 def test_what_is_opened_after_that_works_as_before(root: Path) -> None:
@@ -64,14 +64,14 @@ def test_what_is_opened_after_that_works_as_before(root: Path) -> None:
         with Engine(root) as engine:
             make(engine, "one")
             engine.uninstall()
-        assert not engine.area.run.exists()
+        assert not engine.data_root.run.exists()
 
 
 @pytest.mark.parametrize("network", ["bridge", "none"])
 def test_an_engine_that_was_open_meanwhile_goes_on(stocked_engine: Engine, network: str) -> None:
-    with Engine(stocked_engine.area.root) as other:
+    with Engine(stocked_engine.data_root.root) as other:
         other.uninstall()
-    assert not stocked_engine.area.run.exists()
+    assert not stocked_engine.data_root.run.exists()
     spec = ContainerSpec(image="busybox", command=("echo", "on"), network=network)
     assert collect(stocked_engine.run(spec)).stdout == "on\n"
 
@@ -92,4 +92,4 @@ def test_a_stopped_container_is_not_started_by_who_opens_the_area_next(root: Pat
     with Engine(root) as engine:
         assert engine.container("one").status is Status.EXITED
         engine.uninstall()
-    assert not left_of(engine.area)
+    assert not left_of(engine.data_root)

@@ -234,6 +234,6 @@ def test_following_tells_what_happens_after_the_call_and_nothing_before(engine: 
 
 
 def test_two_engines_of_one_area_have_one_journal(engine: Engine) -> None:
-    with Engine(engine.area.root) as other:
+    with Engine(engine.data_root.root) as other:
         other.create(SLEEP)
     assert "container create" in told(engine)

@@ -115,7 +115,7 @@ def depth_of(directory: Path) -> int:
 def deep_container(engine: Engine, levels: int, *, name: str = "d", running: bool = False) -> None:
     command = ("sleep", "1000") if running else ("true",)
     container = engine.create(ContainerSpec(image="busybox", name="web", command=command))
-    top = engine.area.container(container.id) / "upper" / "deep"
+    top = engine.data_root.container(container.id) / "upper" / "deep"
     top.mkdir()
     deepen(top, [name] * levels)
     engine.start("web")
@@ -186,7 +186,7 @@ def test_more_executions_than_descriptors_are_refused_and_the_container_goes_on(
 def test_more_clients_than_descriptors_do_not_end_the_supervisor(engine: Engine) -> None:
     start(engine, "sleep 1000", name="web")
     container = engine.container("web")
-    path = f"{engine.area.run}/{container.id}/sock"
+    path = f"{engine.data_root.run}/{container.id}/sock"
     clients = []
     for _ in range(1200):
         client = socket.socket(socket.AF_UNIX)
@@ -321,7 +321,7 @@ def test_on_a_full_disk_containers_go_on_and_can_be_looked_at_stopped_and_remove
 ) -> None:
     start(small, "sleep 1000", name="web")
     start(small, "while :; do echo hello; sleep 0.01; done", name="talk")
-    filler = fill(small.area.root)
+    filler = fill(small.data_root.root)
     assert execute(small, "echo", "on").stdout == "on\n"
     assert {one.name for one in small.containers()} == {"web", "talk"}
     assert small.inspect("web")["State"]["Running"]
@@ -347,7 +347,7 @@ def test_what_needs_room_on_a_full_disk_says_so_and_leaves_nothing_half_made(
     session = Session()
     session.use(small)
     start(small, "sleep 1000", name="web")
-    filler = fill(small.area.root)
+    filler = fill(small.data_root.root)
     for line, code in (("run busybox true", 125), ("create busybox", 1), ("commit web", 1)):
         assert main(line.split(), session) == code
         said = capsys.readouterr().err

@@ -153,7 +153,7 @@ def test_row15_cve_2020_15257_sockets_of_ours_have_a_path_that_nobody_else_reach
 ) -> None:
     engine.run_detached(ContainerSpec(image="busybox", command=("sleep", "100"), name="web"))
     container = engine.container("web")
-    assert eventually(lambda: (engine.area.run / container.id / "sock").exists())
+    assert eventually(lambda: (engine.data_root.run / container.id / "sock").exists())
     processes = (supervisor_of(container), engine._launcher._pid)
 
     def paths() -> set[str]:
@@ -163,10 +163,10 @@ def test_row15_cve_2020_15257_sockets_of_ours_have_a_path_that_nobody_else_reach
         ours = sockets_of(*processes)
         return {field[7] for field in fields if field[6] in ours and len(field) > 7}
 
-    own = f"{engine.area.run}/{container.id}/sock"
+    own = f"{engine.data_root.run}/{container.id}/sock"
     assert eventually(lambda: own in paths())  # the midwife hands it over
     assert paths() == {own}
-    assert engine.area.run.stat().st_mode & 0o777 == 0o700
+    assert engine.data_root.run.stat().st_mode & 0o777 == 0o700
     tables = run("cat", "/proc/net/tcp", "/proc/net/tcp6", network="host").stdout
     inodes = {line.split()[9] for line in tables.splitlines() if "sl" not in line}
     assert not sockets_of(*processes) & inodes
@@ -182,7 +182,7 @@ def test_row16_cve_2021_41103_another_user_of_the_host_sees_nothing_of_the_area(
     engine: Engine, run: Run
 ) -> None:
     run("true")
-    for path in (engine.area.root, engine.area.layers, engine.area.run):
+    for path in (engine.data_root.root, engine.data_root.layers, engine.data_root.run):
         looked = subprocess.run(
             ["ls", path], user=1000, group=1000, extra_groups=[], capture_output=True, check=False
         )
@@ -197,7 +197,7 @@ def test_row43_cve_2021_21284_users_are_not_mapped_and_the_area_is_not_in_reach(
     uid_map, namespace = run("sh", "-c", show, userns_mode="host").stdout.splitlines()
     assert uid_map.split() == ["0", "0", "4294967295"]
     assert namespace == os.readlink("/proc/self/ns/user")
-    found = run("sh", "-c", f"cat {engine.area.database}; ls {engine.area.root}")
+    found = run("sh", "-c", f"cat {engine.data_root.database}; ls {engine.data_root.root}")
     assert found.stderr.count("No such file or directory") == 2
 
 

@@ -99,7 +99,7 @@ def spec(text: str, **more: object) -> ContainerSpec:
 def test_row45_keys_of_the_notebook_are_not_the_containers(engine: Engine) -> None:
     engine.create(spec(LOOK, name="asked"))
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    command = [sys.executable, "-c", KEYS + NOTEBOOK, *program("")[5:], str(engine.area.root)]
+    command = [sys.executable, "-c", KEYS + NOTEBOOK, *program("")[5:], str(engine.data_root.root)]
     notebook = subprocess.run(
         command, env=environment, capture_output=True, text=True, check=True, timeout=60
     )

@@ -144,7 +144,7 @@ def test_a_paused_container_is_paused_when_its_supervisor_was_killed(
     engine: Engine, run: Run
 ) -> None:
     run("true")
-    before = HostSnapshot.take(engine.area)
+    before = HostSnapshot.take(engine.data_root)
     start(engine, "sleep 100", name="web")
     engine.pause("web")
     kill_supervisor(engine, "web")
@@ -154,7 +154,7 @@ def test_a_paused_container_is_paused_when_its_supervisor_was_killed(
     engine.unpause("web")
     assert shell(engine, "web", "echo awake") == "awake\n"
     engine.remove("web", force=True)
-    assert not left_behind(before, engine.area)
+    assert not left_behind(before, engine.data_root)
 
 
 def test_a_supervisor_killed_while_it_waits_for_the_next_start_is_noticed(engine: Engine) -> None:
@@ -174,13 +174,13 @@ def test_after_a_reboot_containers_come_back_by_their_policy(engine: Engine) -> 
     for name, policy in names.items():
         start(engine, "sleep 100", name=f"{name}-stopped", restart=policy)
         engine.kill(f"{name}-stopped")
-    (engine.area.root / "boot").write_text("another boot")
-    shutil.rmtree(engine.area.run)  # gone with the machine
-    with Engine(engine.area.root) as rebooted:
+    (engine.data_root.root / "boot").write_text("another boot")
+    shutil.rmtree(engine.data_root.run)  # gone with the machine
+    with Engine(engine.data_root.root) as rebooted:
         running = {one.name for one in rebooted.containers()}
     assert running == {"always", "unless", "always-stopped"}
     engine.stop("always")
-    with Engine(engine.area.root) as later:
+    with Engine(engine.data_root.root) as later:
         assert later.container("always").status is Status.EXITED  # opening is no reboot
 
 
@@ -190,9 +190,9 @@ def test_after_a_reboot_those_come_first_on_whom_others_depend(engine: Engine) -
     start(engine, "sleep 100", name="aside", restart=ALWAYS, network="container:web")
     for name in ("aside", "web", "db"):
         engine.stop(name, timeout=0)
-    (engine.area.root / "boot").write_text("another boot")
-    shutil.rmtree(engine.area.run)  # gone with the machine
-    with Engine(engine.area.root) as rebooted:
+    (engine.data_root.root / "boot").write_text("another boot")
+    shutil.rmtree(engine.data_root.run)  # gone with the machine
+    with Engine(engine.data_root.root) as rebooted:
         assert {one.name for one in rebooted.containers()} == {"db", "web", "aside"}
 
 

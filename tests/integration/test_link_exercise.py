@@ -40,14 +40,14 @@ print(pandas.read_sql("SELECT * FROM planets ORDER BY moons", database).to_csv(i
 @pytest.fixture
 def docker(server_engine: Engine, tmp_path: Path) -> Iterator[Docker]:
     """`dockmagic` in a terminal, in a folder with the exercise's files."""
-    area = server_engine.area
-    environment = {**os.environ, "DOCKMAGIC_ROOT": str(area.root)}
+    data_root = server_engine.data_root
+    environment = {**os.environ, "DOCKMAGIC_ROOT": str(data_root.root)}
     (tmp_path / "Dockerfile_MYSQL").write_text(
         "FROM mysql:5.7\nENV MYSQL_ROOT_PASSWORD=password\nENV MYSQL_DATABASE=dbname\n"
     )
     (tmp_path / "work").mkdir()
     (tmp_path / "work").chmod(0o777)
-    before = HostSnapshot.take(area)
+    before = HostSnapshot.take(data_root)
 
     def docker(
         *words: str, stdin: str = "", fails: bool = False
@@ -69,7 +69,7 @@ def docker(server_engine: Engine, tmp_path: Path) -> Iterator[Docker]:
     for container in server_engine.containers(all=True):
         server_engine.remove(container.id, force=True, volumes=True)
     server_engine.dismantle()
-    assert not left_behind(before, area)
+    assert not left_behind(before, data_root)
 
 
 def free_port() -> int:

@@ -107,7 +107,7 @@ def test_a_log_is_rotated_while_it_is_followed(engine: Engine) -> None:
 def test_the_driver_none_writes_nothing(engine: Engine) -> None:
     name = detached(engine, "echo hello", log_driver="none")
     engine.wait(name)
-    directory = engine.area.container(name)
+    directory = engine.data_root.container(name)
     assert not [one for one in os.listdir(directory) if "log" in one]
 
 

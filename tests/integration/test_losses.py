@@ -65,7 +65,7 @@ def test_spares_end_with_their_launcher(engine: Engine, run: Run) -> None:
 
 
 def test_spares_end_with_their_engine(engine: Engine) -> None:
-    with Engine(engine.area.root) as other:
+    with Engine(engine.data_root.root) as other:
         container = start(other, "true")
         other.wait(container.id)
         waiting = spare(other)
@@ -77,7 +77,7 @@ def test_a_supervisor_killed_in_the_middle_of_a_start_leaves_nothing(
     engine: Engine, run: Run, delay: float
 ) -> None:
     run("true")
-    before = HostSnapshot.take(engine.area)
+    before = HostSnapshot.take(engine.data_root)
     container = engine.create(ContainerSpec(image="busybox", command=("sleep", "100"), name="web"))
     victim = spare(engine)
     killer = threading.Timer(delay, os.kill, (victim, signal.SIGKILL))
@@ -93,12 +93,12 @@ def test_a_supervisor_killed_in_the_middle_of_a_start_leaves_nothing(
     engine.start("web")  # whatever is left is in nobody's way
     assert engine.container("web").status is Status.RUNNING
     engine.remove("web", force=True)
-    assert not (engine.area.run / container.id).exists()
-    assert not left_behind(before, engine.area)
+    assert not (engine.data_root.run / container.id).exists()
+    assert not left_behind(before, engine.data_root)
 
 
 def test_a_container_of_rm_goes_with_its_volumes_when_nobody_is_there(engine: Engine) -> None:
-    with Engine(engine.area.root) as other:
+    with Engine(engine.data_root.root) as other:
         spec = ContainerSpec(
             image="busybox",
             command=("sh", "-c", "mkfifo /data/fifo; read line < /data/fifo"),
@@ -108,11 +108,11 @@ def test_a_container_of_rm_goes_with_its_volumes_when_nobody_is_there(engine: En
         )
         container = other.run_detached(spec)
         (volume,) = other.volumes()
-        fifo = engine.area.volumes / volume.name / "_data" / "fifo"
+        fifo = engine.data_root.volumes / volume.name / "_data" / "fifo"
         assert eventually(fifo.exists)
     fifo.write_text("go\n")  # it ends now, and no engine of ours has anything to do with it
-    assert eventually(lambda: not engine.area.container(container.id).exists())
-    assert eventually(lambda: not (engine.area.volumes / volume.name).exists())
+    assert eventually(lambda: not engine.data_root.container(container.id).exists())
+    assert eventually(lambda: not (engine.data_root.volumes / volume.name).exists())
     assert engine.containers(all=True) == ()
     assert engine.volumes() == ()
 
@@ -141,7 +141,7 @@ def test_a_restart_says_when_that_other_container_has_gone(engine: Engine) -> No
 
 def test_restarts_leave_no_descriptors_and_nothing_on_the_host(engine: Engine, run: Run) -> None:
     run("true")
-    before = HostSnapshot.take(engine.area)
+    before = HostSnapshot.take(engine.data_root)
     go = "while ! test -e /go; do sleep 0.02; done; rm /go; exit 1"
     container = start(engine, go, name="web", restart=ALWAYS)
     supervisor = int(Path(f"/proc/{container.pid}/stat").read_text().rpartition(")")[2].split()[1])
@@ -155,7 +155,7 @@ def test_restarts_leave_no_descriptors_and_nothing_on_the_host(engine: Engine, r
         counted.append(len(os.listdir(f"/proc/{supervisor}/fd")))
     assert max(counted[1:]) <= counted[0] + 1  # a client may just be going
     engine.remove("web", force=True)
-    assert not left_behind(before, engine.area)
+    assert not left_behind(before, engine.data_root)
 
 
 @pytest.mark.slow

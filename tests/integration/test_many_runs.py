@@ -47,18 +47,18 @@ def files(directory: Path) -> set[str]:
 def test_a_thousand_runs_leave_nothing(engine: Engine, run: Run) -> None:
     for _ in range(20):
         run("true")  # the launcher, the network and the caches are there now
-    assert eventually(lambda: not any(engine.area.run.iterdir()))
-    host, known = HostSnapshot.take(engine.area), rows(engine)
+    assert eventually(lambda: not any(engine.data_root.run.iterdir()))
+    host, known = HostSnapshot.take(engine.data_root), rows(engine)
     own, launchers = descriptors(), descriptors(engine._launcher._pid)
     memory, their_memory = resident(), resident(engine._launcher._pid)
-    present = files(engine.area.root)
+    present = files(engine.data_root.root)
 
     for _ in range(RUNS):
         assert run("true").code == 0
 
-    assert left_behind(host, engine.area) == ""
+    assert left_behind(host, engine.data_root) == ""
     assert rows(engine) == known
     assert (descriptors(), descriptors(engine._launcher._pid)) == (own, launchers)
-    assert files(engine.area.root) == present
+    assert files(engine.data_root.root) == present
     assert resident() - memory < 16 << 20
     assert resident(engine._launcher._pid) - their_memory < 1 << 20

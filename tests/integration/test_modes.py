@@ -137,7 +137,7 @@ def test_a_container_has_no_score_of_the_service_that_started_the_engine(engine:
     before = own.read_text()
     own.write_text("300")
     try:
-        with Engine(engine.area.root) as other:  # its launcher inherits that
+        with Engine(engine.data_root.root) as other:  # its launcher inherits that
             sleeper(other)
             score = Path(f"/proc/{other.container('other').pid}/oom_score_adj").read_text()
     finally:
@@ -185,7 +185,7 @@ def test_capabilities_are_added_and_dropped(run: Run) -> None:
 
 def test_another_parent_group_is_sampled_and_cleaned_up_too(engine: Engine, run: Run) -> None:
     run("true")
-    parent = f"{engine.area.cgroup_parent}-mine"
+    parent = f"{engine.data_root.cgroup_parent}-mine"
     sleeper(engine, cgroup_parent=parent)
     group = detect(Kernel()).at(parent, engine.container("other").id)
     assert engine.stats("other").pids == len(group.pids()) == 1
@@ -197,7 +197,7 @@ def test_another_parent_group_is_sampled_and_cleaned_up_too(engine: Engine, run:
 
 
 def test_a_parent_group_is_a_path_from_the_top_of_the_tree(engine: Engine) -> None:
-    parent = f"{engine.area.cgroup_parent}-top/inner"
+    parent = f"{engine.data_root.cgroup_parent}-top/inner"
     sleeper(engine, cgroup_parent=f"/../../{parent}")
     pid = engine.container("other").pid
     with open(f"/proc/{pid}/cgroup", encoding="ascii") as stream:
@@ -209,13 +209,13 @@ def test_a_parent_group_is_a_path_from_the_top_of_the_tree(engine: Engine) -> No
 
 def test_a_group_whose_run_directory_is_dead_is_found_wherever_it_is(engine: Engine) -> None:
     """A step of a build that was killed half-way has no row that would tell its parent group."""
-    parent, name = f"{engine.area.cgroup_parent}-other/inner", "d" * 64
+    parent, name = f"{engine.data_root.cgroup_parent}-other/inner", "d" * 64
     group = detect(Kernel()).at(parent, name)
     group.create()
-    run = engine.area.run / name
+    run = engine.data_root.run / name
     run.mkdir()
     os.utime(run, (0, 0))
-    with Engine(engine.area.root):
+    with Engine(engine.data_root.root):
         assert not group.exists()
         assert not run.exists()
     for one in (parent, parent.partition("/")[0]):

@@ -100,12 +100,12 @@ def test_a_call_killed_at_any_step_leaves_what_the_next_puts_right(
     networks: Engine, steps: int
 ) -> None:
     """Killed within the step behind that many: nothing is left that a verb does not take away."""
-    program = [sys.executable, "-c", STEPS, str(networks.area.root)]
+    program = [sys.executable, "-c", STEPS, str(networks.data_root.root)]
     with subprocess.Popen(program, stdout=subprocess.PIPE) as caller:
         assert caller.stdout is not None
         assert len(caller.stdout.read(steps)) == steps
         caller.kill()
-    with Engine(networks.area.root) as other:
+    with Engine(networks.data_root.root) as other:
         for container in other.containers(all=True):
             other.remove(container.id, force=True)
         for network in other.networks():
@@ -116,18 +116,18 @@ def test_a_call_killed_at_any_step_leaves_what_the_next_puts_right(
 
 
 def _assert_nothing_is_left(engine: Engine) -> None:
-    area = engine.area
-    with Engine(area.root):
+    data_root = engine.data_root
+    with Engine(data_root.root):
         pass  # whoever opens the area next sweeps it
     assert engine._database.rows("SELECT * FROM leases") == []
     known = {network.id for network in engine.networks()}
-    assert set(os.listdir(area.networks)) <= known
-    links = [name for _, name in socket.if_nameindex() if name.startswith(f"dm{area.id}")]
-    assert set(links) <= {area.bridge}
+    assert set(os.listdir(data_root.networks)) <= known
+    links = [name for _, name in socket.if_nameindex() if name.startswith(f"dm{data_root.id}")]
+    assert set(links) <= {data_root.bridge}
     for name in ("published", "bridges", "subnets", "together", "masqueraded"):
-        for element in _elements(area.nft_table, name):
-            assert area.bridge in str(element) or "prefix" in str(element), (name, element)
-    assert len(_elements(area.nft_table, "subnets")) <= 1
+        for element in _elements(data_root.nft_table, name):
+            assert data_root.bridge in str(element) or "prefix" in str(element), (name, element)
+    assert len(_elements(data_root.nft_table, "subnets")) <= 1
 
 
 def _elements(table: str, name: str) -> list[object]:
@@ -151,15 +151,15 @@ def test_what_is_demolished_late_takes_nothing_from_a_successor_with_its_subnet(
         connection.execute("DELETE FROM networks WHERE id = ?", (old.id,))
     subprocess.run(["ip", "link", "del", old.bridge], check=True)
     make(networks, "new", 1)
-    with Engine(networks.area.root):
+    with Engine(networks.data_root.root):
         pass  # it sweeps
-    assert not (networks.area.networks / old.id).exists()
-    shown = str(_elements(networks.area.nft_table, "subnets"))
+    assert not (networks.data_root.networks / old.id).exists()
+    shown = str(_elements(networks.data_root.nft_table, "subnets"))
     assert "10.213.1.0" in shown
-    assert networks.network("new").bridge in str(_elements(networks.area.nft_table, "bridges"))
-    assert old.bridge not in str(_elements(networks.area.nft_table, "bridges"))
+    assert networks.network("new").bridge in str(_elements(networks.data_root.nft_table, "bridges"))
+    assert old.bridge not in str(_elements(networks.data_root.nft_table, "bridges"))
     networks.remove_network("new")
-    assert "10.213.1.0" not in str(_elements(networks.area.nft_table, "subnets"))
+    assert "10.213.1.0" not in str(_elements(networks.data_root.nft_table, "subnets"))
 
 
 def test_a_supervisor_killed_with_several_networks_leaves_nothing(networks: Engine) -> None:
@@ -177,7 +177,7 @@ def test_a_supervisor_killed_with_several_networks_leaves_nothing(networks: Engi
 
 def test_the_data_path_hangs_on_no_engine_launcher_or_other_container(networks: Engine) -> None:
     make(networks, "front", 1)
-    other_engine = [sys.executable, "-c", RUN, str(networks.area.root)]
+    other_engine = [sys.executable, "-c", RUN, str(networks.data_root.root)]
     with subprocess.Popen(other_engine, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as caller:
         assert caller.stdout is not None
         assert caller.stdout.read(1) == b"r"
@@ -231,7 +231,7 @@ def test_a_network_whose_bridge_is_away_comes_back_unless_its_subnet_is_taken(
     networks: Engine,
 ) -> None:
     make(networks, "front", 1)
-    bridge, other = networks.network("front").bridge, f"dm{networks.area.id}x"
+    bridge, other = networks.network("front").bridge, f"dm{networks.data_root.id}x"
     subprocess.run(["ip", "link", "del", bridge], check=True)  # as a reboot does
     start(networks, "web", "front")
     assert bridge in [name for _, name in socket.if_nameindex()]
@@ -286,7 +286,7 @@ def test_row_39_an_internal_network_has_no_way_to_the_hosts_servers(networks: En
 
 def _rules(engine: Engine) -> str:
     done = subprocess.run(
-        ["nft", "list", "table", "ip", engine.area.nft_table], capture_output=True, text=True
+        ["nft", "list", "table", "ip", engine.data_root.nft_table], capture_output=True, text=True
     )
     return done.stdout
 
@@ -312,7 +312,7 @@ def test_row_41_the_next_run_restores_isolation_of_all_networks_after_a_flush(
     start(networks, "far", "back")
     before = _without_counters(_rules(networks))
     for family in ("ip", "ip6"):
-        subprocess.run(["nft", "delete", "table", family, networks.area.nft_table],
+        subprocess.run(["nft", "delete", "table", family, networks.data_root.nft_table],
                        capture_output=True)  # fmt: skip
     assert _rules(networks) == ""
     make(networks, "other", 3)
@@ -340,7 +340,7 @@ def test_only_one_of_two_who_connect_at_once_succeeds(networks: Engine) -> None:
     )
     callers = [
         subprocess.Popen(
-            [sys.executable, "-c", connect, str(networks.area.root)], stderr=subprocess.DEVNULL
+            [sys.executable, "-c", connect, str(networks.data_root.root)], stderr=subprocess.DEVNULL
         )
         for _ in range(2)
     ]
@@ -368,7 +368,7 @@ def _without_net_admin(engine: Engine, *words: str) -> subprocess.CompletedProce
     less = ("setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin")
     return subprocess.run(
         [*less, sys.executable, "-m", "dockmagic", *words],
-        env={**os.environ, "DOCKMAGIC_ROOT": str(engine.area.root)},
+        env={**os.environ, "DOCKMAGIC_ROOT": str(engine.data_root.root)},
         capture_output=True,
         text=True,
     )

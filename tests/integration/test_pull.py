@@ -64,7 +64,7 @@ def test_row32_a_flipped_byte_is_noticed_and_nothing_is_kept(
     with pytest.raises(RemoteFailed):
         last(engine, f"{registry.host}/tools/bb:1")
     assert {image.id for image in engine.images(all=True)} == before
-    assert list(engine.area.blobs.iterdir()) == []
+    assert list(engine.data_root.blobs.iterdir()) == []
 
 
 def test_what_the_registry_does_not_have_is_dockers_error(

@@ -119,7 +119,7 @@ def session(engine: Engine) -> Session:
 def expanded(text: str, engine: Engine, place: Path) -> str:
     names = {kind: re.escape(os.readlink(f"/proc/self/ns/{kind}"))
              for kind in ("pid", "ipc", "uts", "cgroup", "user")}  # fmt: skip
-    return text.format(dir=place, area=engine.area.cgroup_parent, **names)
+    return text.format(dir=place, data_root=engine.data_root.cgroup_parent, **names)
 
 
 @pytest.mark.parametrize(("flags", "script", "pattern"), SEEN, ids=[one[0] for one in SEEN])
@@ -133,7 +133,7 @@ def test_a_flag_is_seen_in_the_container(
     out, err = capfd.readouterr()
     assert re.fullmatch(expanded(pattern, engine, place), out), (out, err)
     if "--cgroup-parent" in flags:
-        engine._cgroups.prune(f"{engine.area.cgroup_parent}-flag")
+        engine._cgroups.prune(f"{engine.data_root.cgroup_parent}-flag")
 
 
 # as Docker 28 has them, but those that are there only when they are not empty

@@ -143,7 +143,7 @@ def test_a_flood_of_output_does_not_grow_the_supervisor(engine: Engine) -> None:
     assert received == 100_000_000
     assert peak() - before < 8 * 1024
     process.detach()
-    sizes = [path.stat().st_size for path in engine.area.container(web.id).glob("*-json.log*")]
+    sizes = [path.stat().st_size for path in engine.data_root.container(web.id).glob("*-json.log*")]
     assert len(sizes) == 2
     assert sum(sizes) < 3_000_000
 

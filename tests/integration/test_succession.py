@@ -116,7 +116,7 @@ def test_the_source_of_a_mount_is_not_made_again(engine: Engine, tmp_path: Path)
 def test_on_a_full_disk_it_is_taken_over_too(small: Engine, own_subnets: None) -> None:
     small.create_network(NetworkSpec(name="front", pools=(Pool(subnet="10.213.7.0/24"),)))
     web = start(small, **on_front())
-    filler = fill(small.area.root)
+    filler = fill(small.data_root.root)
     kill_supervisor(small, "web")
     found = small.container("web")
     assert (found.status, found.pid) == (Status.RUNNING, web.pid)
@@ -278,7 +278,7 @@ def test_one_that_is_in_no_control_group_is_ended_too(
     assert has_ended(pidfd)
     os.close(pidfd)
     monkeypatch.undo()
-    with Engine(engine.area.root):  # takes the group along, which was only hidden
+    with Engine(engine.data_root.root):  # takes the group along, which was only hidden
         pass
 
 
@@ -303,7 +303,7 @@ def eventually_noted(run: str) -> process_record.ProxyProcess:
 
 def test_one_that_is_nobodys_any_more_is_swept_up(engine: Engine, run: Run) -> None:
     run("true")
-    before = HostSnapshot.take(engine.area)
+    before = HostSnapshot.take(engine.data_root)
     web = start(engine)
     kill_supervisor(engine, "web")
     shutil.rmtree(engine._containers.directory(web.id))
@@ -311,7 +311,7 @@ def test_one_that_is_nobodys_any_more_is_swept_up(engine: Engine, run: Run) -> N
     long_ago = time.time() - 3600
     os.utime(engine._containers.run(web.id), (long_ago, long_ago))
     pidfd = os.pidfd_open(web.pid)
-    with Engine(engine.area.root):
+    with Engine(engine.data_root.root):
         assert has_ended(pidfd)
     os.close(pidfd)
-    assert not left_behind(before, engine.area)
+    assert not left_behind(before, engine.data_root)

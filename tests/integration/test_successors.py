@@ -251,7 +251,7 @@ def test_who_is_attached_or_waits_stays_with_it(engine: Engine) -> None:
     waiting.start()
     os.kill(supervisor_of(engine, "web"), signal.SIGKILL)  # they see to the next one at once
     assert [next(output)[0] for _ in range(5)] == ["stdout"] * 5
-    with Engine(engine.area.root) as other:
+    with Engine(engine.data_root.root) as other:
         other.stop("web")
     for _ in output:
         pass
@@ -272,7 +272,7 @@ def test_a_terminal_ends_with_the_supervisor(engine: Engine) -> None:
 
 def test_everything_can_be_asked_of_the_next_one(engine: Engine, run: Run) -> None:
     run("true")
-    before = HostSnapshot.take(engine.area)
+    before = HostSnapshot.take(engine.data_root)
     web = start(engine)
     for _ in range(3):
         kill_supervisor(engine, "web")
@@ -283,11 +283,11 @@ def test_everything_can_be_asked_of_the_next_one(engine: Engine, run: Run) -> No
     engine.pause("web")
     engine.unpause("web")
     engine.stop("web", timeout=0)
-    assert not (engine.area.run / web.id).exists()
+    assert not (engine.data_root.run / web.id).exists()
     engine.start("web")
     kill_supervisor(engine, "web")
     engine.remove("web", force=True)
-    assert not left_behind(before, engine.area)
+    assert not left_behind(before, engine.data_root)
 
 
 def test_how_it_has_ended_is_known(engine: Engine) -> None:
@@ -317,13 +317,13 @@ def test_a_restart_policy_holds(engine: Engine) -> None:
 
 def test_a_container_of_rm_goes_when_it_has_ended(engine: Engine, run: Run) -> None:
     run("true")
-    before = HostSnapshot.take(engine.area)
+    before = HostSnapshot.take(engine.data_root)
     web = start(engine, auto_remove=True)
     kill_supervisor(engine, "web")
     assert engine.container("web").status is Status.RUNNING
     os.kill(web.pid, signal.SIGKILL)
     assert eventually(lambda: engine.containers(all=True) == ())
-    assert eventually(lambda: not left_behind(before, engine.area))
+    assert eventually(lambda: not left_behind(before, engine.data_root))
 
 
 def test_health_goes_on_where_it_was(engine: Engine) -> None:
@@ -374,7 +374,7 @@ def test_another_user_and_an_init_of_ours_run_on_too(engine: Engine, build: Buil
 )
 def test_whatever_it_is_made_of_it_runs_on(engine: Engine, run: Run, spec: dict[str, Any]) -> None:
     run("true")
-    before = HostSnapshot.take(engine.area)
+    before = HostSnapshot.take(engine.data_root)
     start(engine, name="other")
     web = start(engine, **spec)
     kill_supervisor(engine, "web")
@@ -384,7 +384,7 @@ def test_whatever_it_is_made_of_it_runs_on(engine: Engine, run: Run, spec: dict[
     assert engine.container("web").status is Status.EXITED
     for name in ("web", "other"):
         engine.remove(name, force=True)
-    assert not left_behind(before, engine.area)
+    assert not left_behind(before, engine.data_root)
 
 
 # ------------------------------------------------------------------ who sees to it
@@ -393,7 +393,7 @@ def test_whatever_it_is_made_of_it_runs_on(engine: Engine, run: Run, spec: dict[
 def test_engines_that_look_at_once_agree(engine: Engine) -> None:
     start(engine)
     kill_supervisor(engine, "web")
-    with Engine(engine.area.root) as other, ThreadPoolExecutor(8) as many:
+    with Engine(engine.data_root.root) as other, ThreadPoolExecutor(8) as many:
         looks = [many.submit(one.container, "web") for one in (engine, other) * 4]
         assert [look.result().status for look in looks] == [Status.RUNNING] * 8
     assert supervisor_of(engine, "web") != 0
@@ -404,8 +404,8 @@ def test_an_engine_that_opens_sees_to_it(engine: Engine) -> None:
     web = start(engine)
     kill_supervisor(engine, "web")
     long_ago = time.time() - 3600
-    os.utime(engine.area.run / web.id, (long_ago, long_ago))
-    with Engine(engine.area.root):
+    os.utime(engine.data_root.run / web.id, (long_ago, long_ago))
+    with Engine(engine.data_root.root):
         pass
     assert not engine._containers.last_state(web.id).lost
     assert engine.container("web").pid == web.pid
@@ -418,7 +418,7 @@ def test_one_that_nobody_can_answer_for_is_ended_and_says_why(
         raise EngineBug("no processes left")
 
     run("true")
-    before = HostSnapshot.take(engine.area)
+    before = HostSnapshot.take(engine.data_root)
     start(engine)
     monkeypatch.setattr(takeover, "adopt", refuse)
     kill_supervisor(engine, "web")
@@ -426,4 +426,4 @@ def test_one_that_nobody_can_answer_for_is_ended_and_says_why(
     assert (found.status, found.exit_code) == (Status.EXITED, 137)
     assert "no other could take over: no processes left" in found.error
     engine.remove("web")
-    assert not left_behind(before, engine.area)
+    assert not left_behind(before, engine.data_root)

@@ -47,7 +47,7 @@ def is_gone(pid: int) -> bool:
 def test_detached_containers_survive_their_engine_and_attached_ones_do_not(
     engine: Engine,
 ) -> None:
-    arguments = [sys.executable, "-c", _KERNEL, str(engine.area.root)]
+    arguments = [sys.executable, "-c", _KERNEL, str(engine.data_root.root)]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as kernel:
         assert kernel.stdout is not None
         assert kernel.stdout.readline() == "ready\n"
@@ -73,18 +73,18 @@ def test_what_was_lost_with_its_supervisor_is_cleaned_up_by_the_next_look(
     engine: Engine, run: Run
 ) -> None:
     run("true")  # bridge, table and cgroup parent stay: they belong to the area
-    before = HostSnapshot.take(engine.area)
+    before = HostSnapshot.take(engine.data_root)
     spec = ContainerSpec(image="busybox", command=("sleep", "100"), name="web")
     container = engine.run_detached(spec)
     lose(engine, "web")
     found = engine.container("web")
     assert (found.status, found.exit_code) == (Status.EXITED, 137)
     assert found.error
-    assert not (engine.area.run / container.id).exists()
+    assert not (engine.data_root.run / container.id).exists()
     engine.start("web")
     assert engine.container("web").status is Status.RUNNING
     engine.remove("web", force=True)
-    assert not left_behind(before, engine.area)
+    assert not left_behind(before, engine.data_root)
 
 
 def test_a_container_of_rm_that_was_lost_leaves_no_row(engine: Engine) -> None:
@@ -92,7 +92,7 @@ def test_a_container_of_rm_that_was_lost_leaves_no_row(engine: Engine) -> None:
     engine.run_detached(spec)
     lose(engine, "web")
     assert eventually(lambda: engine.containers(all=True) == ())
-    assert os.listdir(engine.area.containers) == []
+    assert os.listdir(engine.data_root.containers) == []
 
 
 def test_a_killed_launcher_is_replaced_and_its_containers_go_on(engine: Engine, run: Run) -> None:
@@ -108,7 +108,7 @@ def test_a_killed_launcher_is_replaced_and_its_containers_go_on(engine: Engine, 
 def test_closing_an_engine_ends_its_launcher_and_leaves_detached_containers(
     engine: Engine,
 ) -> None:
-    with Engine(engine.area.root) as other:
+    with Engine(engine.data_root.root) as other:
         spec = ContainerSpec(image="busybox", command=("sleep", "100"), name="web")
         other.run_detached(spec)
         launcher = other._launcher._pid
@@ -118,32 +118,32 @@ def test_closing_an_engine_ends_its_launcher_and_leaves_detached_containers(
 
 def test_a_build_that_is_closed_half_way_kills_its_step(engine: Engine, run: Run) -> None:
     run("true")
-    before = HostSnapshot.take(engine.area)
+    before = HostSnapshot.take(engine.data_root)
     request = BuildRequest(dockerfile="FROM busybox\nRUN echo begun; sleep 100\n", context=None)
     events = engine.build(request)
     for event in events:
         if type(event).__name__ == "StepOutput":
             break
     events.close()  # type: ignore[attr-defined]
-    assert not left_behind(before, engine.area)
+    assert not left_behind(before, engine.data_root)
 
 
 def test_a_failed_start_leaves_nothing(engine: Engine, run: Run) -> None:
     run("true")
-    before = HostSnapshot.take(engine.area)
+    before = HostSnapshot.take(engine.data_root)
     with pytest.raises(Exception, match="executable file not found"):
         engine.run(ContainerSpec(image="busybox", command=("nope",), auto_remove=True))
     assert engine.containers(all=True) == ()
-    assert not left_behind(before, engine.area)
-    assert os.listdir(engine.area.run) == []
+    assert not left_behind(before, engine.data_root)
+    assert os.listdir(engine.data_root.run) == []
 
 
 def test_a_hundred_runs_leave_nothing_behind(engine: Engine, run: Run) -> None:
     run("true")
-    before = HostSnapshot.take(engine.area)
+    before = HostSnapshot.take(engine.data_root)
     descriptors = len(os.listdir("/proc/self/fd"))
     for _ in range(100):
         assert run("true").code == 0
-    assert not left_behind(before, engine.area)
+    assert not left_behind(before, engine.data_root)
     assert len(os.listdir("/proc/self/fd")) == descriptors
     assert engine._database.row("SELECT count(*) FROM leases") == (0,)

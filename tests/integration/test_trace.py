@@ -101,7 +101,7 @@ def test_the_rule_is_where_nft_shows_it_with_the_same_counter(engine: Engine, po
     own = engine.trace(f"127.0.0.1:{port}").routes[1]
     rule, web = station(own, "rule"), engine.topology("front").nodes[0].on("front")
     assert web is not None
-    table = engine.area.nft_table
+    table = engine.data_root.nft_table
     assert rule.rule.splitlines() == [
         f"table ip {table}, chain publish_here",
         f"map published: tcp . {port} : {web.address} . 80",
@@ -161,7 +161,7 @@ def test_where_somebody_has_flushed_the_rules_the_held_socket_takes_it_once(
     engine: Engine, port: int, lost: str, host: str
 ) -> None:
     target = f"{engine.network('front').gateway if host == 'gateway' else host}:{port}"
-    nft = ["nft", "flush", *lost.format(engine.area.nft_table).split()]
+    nft = ["nft", "flush", *lost.format(engine.data_root.nft_table).split()]
     subprocess.run(nft, check=True)
     trace = engine.trace(target)
     assert set(ways(trace)) == {("proxy", "")}
@@ -212,7 +212,7 @@ def test_ipv6_is_translated_into_ipv6(engine: Engine, own_subnets: None) -> None
     own = trace.routes[1]
     assert kinds(own) == BY_RULE
     assert station(own, "rule").rule.splitlines() == [
-        f"table ip6 {engine.area.nft_table}, chain publish_here",
+        f"table ip6 {engine.data_root.nft_table}, chain publish_here",
         f"map published: tcp . {port} : fd00:213::2 . 80",
     ]
     assert station(own, "rule").counted == 1

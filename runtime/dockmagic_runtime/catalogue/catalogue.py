@@ -69,7 +69,7 @@ class Catalogue:
             if words in name or words in recipe.description.lower()
         )
 
-    def make(self, reference: str, build: Build, area: DataRoot) -> Iterator[PullEvent]:
+    def make(self, reference: str, build: Build, data_root: DataRoot) -> Iterator[PullEvent]:
         """Make the stand-in for `reference` with the engine's `build`, telling that it is one."""
         recipe = self.find(reference)
         if recipe is None:
@@ -83,8 +83,8 @@ class Catalogue:
         name = ImageReference.parse(reference)
         label = recipe.stand_in.format(host=host.distribution_name())
         yield PullStatus(status=f"{name.familiar} is a stand-in: {label}")
-        with roots.build_context(recipe, area) as context:
-            yield from roots.put_root(recipe, area, context / "rootfs.tar")
+        with roots.build_context(recipe, data_root) as context:
+            yield from roots.put_root(recipe, data_root, context / "rootfs.tar")
             yield from wheels.put_wheels(recipe, context / "wheels")
             request = BuildRequest(
                 dockerfile=recipe.dockerfile,

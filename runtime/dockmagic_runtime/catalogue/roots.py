@@ -31,43 +31,43 @@ _BOOTSTRAP_RECIPE: Final = "1"  # raise it when bootstrap.py would make somethin
 
 
 @contextmanager
-def build_context(recipe: Recipe, area: DataRoot) -> Iterator[Path]:
+def build_context(recipe: Recipe, data_root: DataRoot) -> Iterator[Path]:
     """A build context for `recipe` in the area, gone afterwards."""
-    with scratch_directory(area) as scratch:
+    with scratch_directory(data_root) as scratch:
         context = scratch / "context"
         context.mkdir(mode=0o755)
         _copy_recipe(recipe.folder, context)
         yield context
 
 
-def put_root(recipe: Recipe, area: DataRoot, target: Path) -> Iterator[PullStatus]:
+def put_root(recipe: Recipe, data_root: DataRoot, target: Path) -> Iterator[PullStatus]:
     if recipe.root == "applets":
         make_applet_root(recipe.folder / "root", target)
         return
     host = read_host()
-    shelf = area.root / "catalogue"
+    shelf = data_root.root / "catalogue"
     shelf.mkdir(mode=0o700, parents=True, exist_ok=True)
     kept = shelf / f"{host.fingerprint}-{_BOOTSTRAP_RECIPE}.tar"
     with held(str(shelf / "lock")):
-        yield from _ensure_root(host, area, kept)
+        yield from _ensure_root(host, data_root, kept)
         os.link(kept, target)
 
 
-def _ensure_root(host: HostPackages, area: DataRoot, kept: Path) -> Iterator[PullStatus]:
+def _ensure_root(host: HostPackages, data_root: DataRoot, kept: Path) -> Iterator[PullStatus]:
     """Make `kept` unless it is there and fresh. An old one serves when no new one comes."""
     if kept.exists() and time.time() - kept.stat().st_mtime < _FRESH:
         return
     yield PullStatus(status=f"Making a minimal root of {host.name}, once, by mmdebstrap")
     try:
-        yield from _make_root(host, area, kept)
+        yield from _make_root(host, data_root, kept)
     except RemoteFailed as error:
         if not kept.exists():
             raise
         yield PullStatus(status=f"Using the root made earlier: {error.message}")
 
 
-def _make_root(host: HostPackages, area: DataRoot, kept: Path) -> Iterator[PullStatus]:
-    with scratch_directory(area) as scratch:
+def _make_root(host: HostPackages, data_root: DataRoot, kept: Path) -> Iterator[PullStatus]:
+    with scratch_directory(data_root) as scratch:
         yield from bootstrap(host, scratch, scratch / "root.tar")
         for old in kept.parent.glob("*.tar"):
             if old != kept:
@@ -76,11 +76,11 @@ def _make_root(host: HostPackages, area: DataRoot, kept: Path) -> Iterator[PullS
 
 
 @contextmanager
-def scratch_directory(area: DataRoot) -> Iterator[Path]:
+def scratch_directory(data_root: DataRoot) -> Iterator[Path]:
     """A directory in the area, gone afterwards; those of killed processes go first."""
-    area.scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _sweep(area)
-    path = Path(tempfile.mkdtemp(prefix=_SCRATCH_PREFIX, dir=area.scratch))
+    data_root.scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _sweep(data_root)
+    path = Path(tempfile.mkdtemp(prefix=_SCRATCH_PREFIX, dir=data_root.scratch))
     try:
         with held(str(path / "lock")):
             yield path
@@ -88,9 +88,9 @@ def scratch_directory(area: DataRoot) -> Iterator[Path]:
         shutil.rmtree(path)
 
 
-def _sweep(area: DataRoot) -> None:
+def _sweep(data_root: DataRoot) -> None:
     long_ago = time.time() - 60  # a younger one may not have its lock yet
-    for path in area.scratch.glob(f"{_SCRATCH_PREFIX}*"):
+    for path in data_root.scratch.glob(f"{_SCRATCH_PREFIX}*"):
         if path.stat().st_mtime < long_ago and not is_held(str(path / "lock")):
             shutil.rmtree(path, ignore_errors=True)
 

@@ -29,8 +29,8 @@ _BETWEEN: Final = 0.01  # seconds
 
 
 class ContainerStore:
-    def __init__(self, area: DataRoot, database: Database) -> None:
-        self.area = area
+    def __init__(self, data_root: DataRoot, database: Database) -> None:
+        self.data_root = data_root
         self.database = database
         self.on_lost: Callable[[str], None] | None = None  # set by the engine: sees to it
 
@@ -120,11 +120,11 @@ class ContainerStore:
 
     def directory(self, container_id: str) -> str:
         """What outlives a run of the container: its writable layer, state, log and /etc files."""
-        return str(self.area.container(container_id))
+        return str(self.data_root.container(container_id))
 
     def run(self, container_id: str) -> str:
         """The supervisor's lock and sockets: gone after a reboot."""
-        return str(self.area.container_run(container_id))
+        return str(self.data_root.container_run(container_id))
 
     def upper(self, container_id: str) -> str:
         """The writable layer, overlay's upper directory."""
@@ -149,7 +149,7 @@ class ContainerStore:
         """The group that the container's own is in: the area's, or `--cgroup-parent`, which is a
         path from the top of the tree and leads nowhere above it."""
         asked = posixpath.normpath(f"/{record.spec.cgroup_parent}").strip("/")
-        return asked or self.area.cgroup_parent
+        return asked or self.data_root.cgroup_parent
 
     def add(self, connection: sqlite3.Connection, record: Record) -> None:
         """Insert, inside the caller's transaction. Raises Conflict for a name in use."""

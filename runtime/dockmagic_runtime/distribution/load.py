@@ -56,8 +56,8 @@ class _Entry(msgspec.Struct, rename="pascal"):
 class Loader:
     """Brings images of archives into one area."""
 
-    def __init__(self, area: DataRoot, images: ImageStore, layers: LayerStore) -> None:
-        self._scratch = str(area.scratch)
+    def __init__(self, data_root: DataRoot, images: ImageStore, layers: LayerStore) -> None:
+        self._scratch = str(data_root.scratch)
         self._images = images
         self._layers = layers
 

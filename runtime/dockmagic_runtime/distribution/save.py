@@ -39,8 +39,8 @@ class _Chosen(Struct):
 class Saver:
     """Writes images of one area."""
 
-    def __init__(self, area: DataRoot, images: ImageStore, layers: LayerStore) -> None:
-        self._scratch = str(area.scratch)
+    def __init__(self, data_root: DataRoot, images: ImageStore, layers: LayerStore) -> None:
+        self._scratch = str(data_root.scratch)
         self._images = images
         self._layers = layers
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class ImageVerbs:
     """To be given its stores by who is one."""
 
-    area: DataRoot
+    data_root: DataRoot
     _images: ImageStore
     _layers: LayerStore
 
@@ -37,7 +37,7 @@ class ImageVerbs:
     def _pusher(self) -> Pusher:
         from dockmagic_runtime.distribution.push import Pusher
 
-        return Pusher(self._images, self._layers, BlobStore(self.area))
+        return Pusher(self._images, self._layers, BlobStore(self.data_root))
 
     @cached_property
     def _anatomist(self) -> ImageAnalyzer:
@@ -124,11 +124,11 @@ class ImageVerbs:
         """Write images as one archive, which may be a pipe. Raises NotFound."""
         from dockmagic_runtime.distribution.save import Saver
 
-        for image in Saver(self.area, self._images, self._layers).save(references, out):
+        for image in Saver(self.data_root, self._images, self._layers).save(references, out):
             self._images.tell("save", image)
 
     def load(self, source: Readable) -> Iterator[LoadEvent]:
         """Bring the images of an archive, compressed or not; a LoadDone for each name."""
         from dockmagic_runtime.distribution.load import Loader
 
-        return Loader(self.area, self._images, self._layers).load(source)
+        return Loader(self.data_root, self._images, self._layers).load(source)

@@ -45,18 +45,18 @@ class EngineComponents(Closing):
         self, root: Path | str | None = None, *, catalogue: str = "when-unreachable"
     ) -> None:
         _require_host()
-        self.area = DataRoot.at(root)
-        self.area.prepare()
-        self._database = Database(self.area.database)
-        self._layers = LayerStore(self.area, self._database)
-        self._images = ImageStore(self.area, self._database, self._layers)
-        self._volumes = VolumeStore(self.area, self._database)
-        self._networks = Networks(self.area, self._database)
-        self._launcher = LauncherClient(self.area.cgroup_parent)
+        self.data_root = DataRoot.at(root)
+        self.data_root.prepare()
+        self._database = Database(self.data_root.database)
+        self._layers = LayerStore(self.data_root, self._database)
+        self._images = ImageStore(self.data_root, self._database, self._layers)
+        self._volumes = VolumeStore(self.data_root, self._database)
+        self._networks = Networks(self.data_root, self._database)
+        self._launcher = LauncherClient(self.data_root.cgroup_parent)
         self._cgroups = detect(Kernel())
-        self._containers = ContainerStore(self.area, self._database)
+        self._containers = ContainerStore(self.data_root, self._database)
         self._starter = Starter(
-            self.area,
+            self.data_root,
             self._containers,
             self._layers,
             self._volumes,
@@ -110,7 +110,7 @@ class EngineComponents(Closing):
         self._dismantled = False
         if not self._containers.all():
             try:
-                self.area.run.rmdir()
+                self.data_root.run.rmdir()
             except OSError as error:
                 if error.errno not in (errno.ENOENT, errno.ENOTEMPTY):
                     raise
@@ -118,10 +118,10 @@ class EngineComponents(Closing):
     def _leave_cgroups(self) -> None:
         self._launcher.close()  # it lives among the supervisors; the next start makes a new one
         try:
-            self._cgroups.supervisors(self.area.cgroup_parent).delete()
+            self._cgroups.supervisors(self.data_root.cgroup_parent).delete()
         except Conflict:
             pass  # another engine's launcher lives there too
-        self._cgroups.prune(self.area.cgroup_parent)
+        self._cgroups.prune(self.data_root.cgroup_parent)
 
     # The three below are loaded when they are first needed: they cost half of all imports, and
     # neither `run` nor `ps` needs them.
@@ -139,10 +139,10 @@ class EngineComponents(Closing):
             StepRunner(self._starter),
             Workspace(self._starter.rootfs),
             self.pull,
-            exchange=RemoteCache(self._layers, BlobStore(self.area)),
-            scratch=str(self.area.scratch),
-            caches=str(self.area.root / "cache-mounts"),
-            digests=str(self.area.root / "context-digests"),
+            exchange=RemoteCache(self._layers, BlobStore(self.data_root)),
+            scratch=str(self.data_root.scratch),
+            caches=str(self.data_root.root / "cache-mounts"),
+            digests=str(self.data_root.root / "context-digests"),
         )
 
     @cached_property
@@ -155,7 +155,7 @@ class EngineComponents(Closing):
     def _puller(self) -> Puller:
         from dockmagic_runtime.distribution.pull import Puller
 
-        return Puller(self._images, self._layers, BlobStore(self.area))
+        return Puller(self._images, self._layers, BlobStore(self.data_root))
 
     # ------------------------------------------------------------ where images come from
 
@@ -217,7 +217,7 @@ class EngineComponents(Closing):
 
     def _make_stand_in(self, reference: str) -> Iterator[PullEvent]:
         with self._layers.leasing():
-            for event in self._catalogue.make(reference, self._builder.build, self.area):
+            for event in self._catalogue.make(reference, self._builder.build, self.data_root):
                 if isinstance(event, PullDone):
                     self._images.tell_pulled(event.image, reference)
                 yield event

@@ -404,7 +404,7 @@ class Engine(EngineComponents, ImageVerbs, NetworkVerbs):
 
         Filters: type, event, container, image, label, volume, network, each a list of values.
         """
-        root = str(self.area.root)
+        root = str(self.data_root.root)
         return journal.read(root, since=since, until=until, filters=filters or {}, follow=follow)
 
     def info(self) -> dict[str, Any]:

@@ -33,9 +33,9 @@ _MARGIN: Final = 64 << 20
 class BlobStore:
     """The blobs of one Docker area. Safe for several processes: same name, same bytes."""
 
-    def __init__(self, area: DataRoot) -> None:
-        self._directory = str(area.blobs)
-        self._scratch = str(area.scratch)
+    def __init__(self, data_root: DataRoot) -> None:
+        self._directory = str(data_root.blobs)
+        self._scratch = str(data_root.scratch)
 
     def put(self, stream: Readable, *, digest: str = "", size: int | None = None) -> str:
         """Keep everything `stream` has; its digest.

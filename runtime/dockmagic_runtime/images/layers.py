@@ -67,11 +67,11 @@ class LayerRecord(Struct, frozen=True, kw_only=True):
 class LayerStore:
     """The layers of one Docker area."""
 
-    def __init__(self, area: DataRoot, database: Database) -> None:
-        self._directory = str(area.layers)
-        self._scratch = str(area.scratch)
+    def __init__(self, data_root: DataRoot, database: Database) -> None:
+        self._directory = str(data_root.layers)
+        self._scratch = str(data_root.scratch)
         self._database = database
-        self._blobs = BlobStore(area)
+        self._blobs = BlobStore(data_root)
         self._holding: list[Lease] = []
 
     # --- asking ----------------------------------------------------------------------------

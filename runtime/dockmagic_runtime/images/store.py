@@ -34,8 +34,8 @@ _TAGS_OF = "SELECT reference FROM tags WHERE image_id = ? ORDER BY reference"
 class ImageStore:
     """The images of one Docker area."""
 
-    def __init__(self, area: DataRoot, database: Database, layers: LayerStore) -> None:
-        self._area = area
+    def __init__(self, data_root: DataRoot, database: Database, layers: LayerStore) -> None:
+        self._data_root = data_root
         self._database = database
         self._layers = layers
         self._decoded: dict[str, Image] = {}
@@ -238,7 +238,7 @@ class ImageStore:
     def _tell(self, action: str, image: Image, name: str, *, about: str = "") -> None:
         attributes = {**image.config.labels, "name": name}
         event = Event(type="image", action=action, id=about or image.id, attributes=attributes)
-        emit(str(self._area.root), event)
+        emit(str(self._data_root.root), event)
 
     def note_digest(self, image_id: str, reference: str) -> None:
         """Remember that a registry knows the image as `reference`, a name@digest."""

@@ -35,12 +35,12 @@ _DEFAULT_ATTACHMENT = (Attachment(network=DEFAULT),)
 
 
 class Networks:
-    def __init__(self, area: DataRoot, database: Database) -> None:
-        self._area = area
+    def __init__(self, data_root: DataRoot, database: Database) -> None:
+        self._data_root = data_root
         self._database = database
-        self.store = NetworkStore(area, database)
+        self.store = NetworkStore(data_root, database)
         self.place = self.store.place
-        self._claims = Claims(str(area.run))
+        self._claims = Claims(str(data_root.run))
 
     # ------------------------------------------------------------ for a start
 
@@ -297,7 +297,7 @@ class Networks:
     def warning(self) -> str:
         """The same of the default network, or why there can be none."""
         try:
-            return self.forward_warning(self._area.bridge)
+            return self.forward_warning(self._data_root.bridge)
         except Unsupported as error:
             return str(error)
 

@@ -53,14 +53,14 @@ def netfilter(context: Context) -> Netlink:
     return kept
 
 
-class KeptForTheArea(UndoneByKernel, frozen=True):
+class KeptForDataRoot(UndoneByKernel, frozen=True):
     """Base of the operations whose effect all containers of the area share: it stays."""
 
     undoing: ClassVar[str] = "stays: all containers of the area share it"
 
 
 @operation
-class EnsureBridge(KeptForTheArea, frozen=True, kw_only=True):
+class EnsureBridge(KeptForDataRoot, frozen=True, kw_only=True):
     """The fields are those of `bridge.Bridge`."""
 
     calls: ClassVar[tuple[str, ...]] = ("netlink RTM_NEWLINK bridge", "RTM_NEWADDR")
@@ -95,7 +95,7 @@ class EnsureBridge(KeptForTheArea, frozen=True, kw_only=True):
 
 
 @operation
-class EnsureTable(KeptForTheArea, frozen=True, kw_only=True):
+class EnsureTable(KeptForDataRoot, frozen=True, kw_only=True):
     """The fields from `bridge` on are those of a `BridgeConfig`.
 
     `run` is the area's run directory, where what others publish is found again, and `networks`

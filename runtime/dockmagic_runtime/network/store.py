@@ -45,11 +45,11 @@ _SHORTEST_PREFIX = 8
 
 
 class NetworkStore:
-    def __init__(self, area: DataRoot, database: Database) -> None:
-        self._area = area
+    def __init__(self, data_root: DataRoot, database: Database) -> None:
+        self._data_root = data_root
         self._database = database
         self.place = NetworkPaths(
-            table=area.nft_table, run=str(area.run), networks=str(area.networks)
+            table=data_root.nft_table, run=str(data_root.run), networks=str(data_root.networks)
         )
 
     # ------------------------------------------------------------ looking
@@ -106,7 +106,7 @@ class NetworkStore:
         while the bridge was away."""
         with locks.held(_HOST_LOCK), self._database.transaction() as connection:
             network = rows.by_name(self._database, DEFAULT)
-            used = [*self._used_on_host(netlink, own=self._area.bridge), *_others(connection)]
+            used = [*self._used_on_host(netlink, own=self._data_root.bridge), *_others(connection)]
             if network is None or _is_taken(network, used):
                 self._forget_fabric(network)
                 network = self._with_subnet(network, pools.choose(used))
@@ -125,7 +125,7 @@ class NetworkStore:
             id=secrets.token_hex(32),
             name=DEFAULT,
             driver="bridge",
-            bridge=self._area.bridge,
+            bridge=self._data_root.bridge,
             created=time.time(),
             subnet=subnet,
             gateway=gateway,
@@ -182,7 +182,7 @@ class NetworkStore:
         made = definition.network(
             spec,
             network_id=network_id,
-            bridge=self._area.bridge_of(network_id),
+            bridge=self._data_root.bridge_of(network_id),
             created=time.time(),
             blocks=blocks,
         )
@@ -216,7 +216,7 @@ class NetworkStore:
         """One whose bridge nobody has: an interface's name has room for little of it."""
         while True:
             network_id = secrets.token_hex(32)
-            if not rows.with_bridge(connection, self._area.bridge_of(network_id)):
+            if not rows.with_bridge(connection, self._data_root.bridge_of(network_id)):
                 return network_id
 
     def _block4(self, connection: sqlite3.Connection, netlink: Netlink, spec: NetworkSpec) -> Block:
@@ -237,7 +237,7 @@ class NetworkStore:
             block = Block.parse(asked)
             _refuse_overlap(connection, block)
             return block
-        seed = hashlib.sha256(os.fsencode(self._area.root)).digest()
+        seed = hashlib.sha256(os.fsencode(self._data_root.root)).digest()
         return pools.choose(rows.blocks(connection), pools.local_pools(seed))
 
     @contextmanager
@@ -344,14 +344,16 @@ class NetworkStore:
             ruleset.remove(netfilter, self.place.table)
         with Netlink() as netlink:
             rowed = {network.bridge for network in rows.everything(self._database)}
-            for name in sorted(rowed | {self._area.bridge}):  # the default's may have lost its row
+            for name in sorted(
+                rowed | {self._data_root.bridge}
+            ):  # the default's may have lost its row
                 if name:
                     bridge.remove(netlink, name)
 
     def _tell(self, action: str, network: Network) -> None:
         attributes = {"name": network.name, "type": network.driver}
         emit(
-            str(self._area.root),
+            str(self._data_root.root),
             Event(type="network", action=action, id=network.id, attributes=attributes),
         )
 

@@ -44,9 +44,9 @@ class HostSnapshot(Struct, frozen=True, kw_only=True):
     run_files: frozenset[str]
 
     @classmethod
-    def take(cls, *areas: DataRoot) -> HostSnapshot:
+    def take(cls, *data_roots: DataRoot) -> HostSnapshot:
         """What belongs to these areas now."""
-        belongs = _belongs_to(areas)
+        belongs = _belongs_to(data_roots)
         return cls(
             mounts=frozenset(filter(belongs, _mounts())),
             links=frozenset(filter(belongs, _links())),
@@ -81,29 +81,29 @@ def _links() -> Iterator[str]:
             yield f"{name} on {bridge}"
 
 
-def left_behind(before: HostSnapshot, *areas: DataRoot, stop_timeout: float = 5.0) -> str:
+def left_behind(before: HostSnapshot, *data_roots: DataRoot, stop_timeout: float = 5.0) -> str:
     """What was left of them since `before`, as lines; waits while the kernel is still tidying up.
 
     A network namespace and its interfaces, a killed process and its cgroup go some milliseconds
     after the call that ended them has returned.
     """
     deadline = time.monotonic() + stop_timeout
-    while left := HostSnapshot.take(*areas).difference(before):
+    while left := HostSnapshot.take(*data_roots).difference(before):
         if time.monotonic() > deadline:
             return "\n".join(left)
         time.sleep(0.02)
     return ""
 
 
-def _belongs_to(areas: Sequence[DataRoot]) -> Callable[[str], bool]:
-    marks = [mark for area in areas for mark in _marks(area)]
+def _belongs_to(data_roots: Sequence[DataRoot]) -> Callable[[str], bool]:
+    marks = [mark for data_root in data_roots for mark in _marks(data_root)]
     return lambda name: any(mark in name for mark in marks)
 
 
-def _marks(area: DataRoot) -> tuple[str, ...]:
+def _marks(data_root: DataRoot) -> tuple[str, ...]:
     """The id is in every global name, and paths below the root or run directory name themselves."""
-    names = (area.id,) if area.id else (area.nft_table, area.bridge)
-    return (str(area.root), str(area.run), *names)
+    names = (data_root.id,) if data_root.id else (data_root.nft_table, data_root.bridge)
+    return (str(data_root.root), str(data_root.run), *names)
 
 
 def _mounts() -> Iterator[str]:

@@ -34,8 +34,8 @@ from dockmagic_runtime.volumes.filters import Filters
 
 
 class VolumeStore:
-    def __init__(self, area: DataRoot, database: Database) -> None:
-        self._area = area
+    def __init__(self, data_root: DataRoot, database: Database) -> None:
+        self._data_root = data_root
         self._database = database
 
     # ------------------------------------------------------------------ making
@@ -70,7 +70,7 @@ class VolumeStore:
         return found
 
     def _make(self, name: str, description: metadata.Description) -> None:
-        made = Path(tempfile.mkdtemp(prefix="volume-", dir=self._area.scratch))
+        made = Path(tempfile.mkdtemp(prefix="volume-", dir=self._data_root.scratch))
         try:
             data = made / metadata.DATA
             data.mkdir()
@@ -85,7 +85,7 @@ class VolumeStore:
             self._tell("create", name, driver="local")
 
     def _tell(self, action: str, name: str, **attributes: str) -> None:
-        root = str(self._area.root)
+        root = str(self._data_root.root)
         emit(root, Event(type="volume", action=action, id=name, attributes=attributes))
 
     def ensure(self, name: str) -> str:
@@ -151,7 +151,7 @@ class VolumeStore:
 
     def directory(self, name: str) -> Path:
         """Where the volume and what describes it are; its data are in `_data` there."""
-        return self._area.volumes / name
+        return self._data_root.volumes / name
 
     def get(self, name: str) -> Volume:
         """Raises NotFound."""
@@ -161,7 +161,9 @@ class VolumeStore:
         return found
 
     def _names(self) -> list[str]:
-        return sorted(filter(metadata.is_name, (one.name for one in self._area.volumes.iterdir())))
+        return sorted(
+            filter(metadata.is_name, (one.name for one in self._data_root.volumes.iterdir()))
+        )
 
     def _all(self) -> list[Volume]:
         found = (metadata.read(self.directory(name)) for name in self._names())
@@ -189,7 +191,7 @@ class VolumeStore:
 
     def users(self) -> dict[str, list[str]]:
         """The ids of the containers that use each volume, also of those that do not run."""
-        return unused.users(str(self._area.root), self._database.rows(unused.USERS))
+        return unused.users(str(self._data_root.root), self._database.rows(unused.USERS))
 
     def size(self, name: str) -> int:
         """Bytes of the files in it, each counted once. Raises NotFound."""
@@ -205,7 +207,7 @@ class VolumeStore:
         if force and not (metadata.is_name(name) and self.directory(name).is_dir()):
             return
         self.get(name)
-        root = str(self._area.root)
+        root = str(self._data_root.root)
         with self._database.transaction() as connection:
             if users := unused.users(root, connection.execute(unused.USERS)).get(name):
                 raise Conflict(
@@ -230,7 +232,7 @@ class VolumeStore:
             return {}
         with self._database.transaction() as connection:
             return unused.take_unused(
-                str(self._area.root), connection, names, container_id=container_id
+                str(self._data_root.root), connection, names, container_id=container_id
             )
 
     def prune(self, filters: Filters | None = None) -> PrunedVolumes:

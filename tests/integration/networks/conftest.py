@@ -38,9 +38,9 @@ def networks(engine: Engine, own_subnets: None) -> Iterator[Engine]:
 
 
 def _own_links(engine: Engine) -> list[str]:
-    prefix = f"dm{engine.area.id}"
+    prefix = f"dm{engine.data_root.id}"
     return [name for _, name in socket.if_nameindex()
-            if name.startswith(prefix) and name != engine.area.bridge]  # fmt: skip
+            if name.startswith(prefix) and name != engine.data_root.bridge]  # fmt: skip
 
 
 Start = Callable[..., Container]

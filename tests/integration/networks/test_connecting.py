@@ -127,7 +127,7 @@ def test_a_network_less_takes_interface_route_file_and_address_away(
     assert "eth0" in shown
     assert "eth1" not in shown
     assert "default via 10.213.1.1" in inside(networks, "web", "ip", "route")
-    assert not (networks.area.networks / made[0].id / "endpoints" / f"{one.id}.json").exists()
+    assert not (networks.data_root.networks / made[0].id / "endpoints" / f"{one.id}.json").exists()
     with pytest.raises(Conflict, match="is not connected to network back"):
         networks.disconnect_network("back", "web")
     networks.remove_network("back")

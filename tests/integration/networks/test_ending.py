@@ -39,9 +39,9 @@ def test_a_network_in_use_stays_and_one_that_is_not_goes_without_a_trace(
     networks.wait("web")
     networks.remove_network(made.short_id)
     assert made.bridge not in dict(map(reversed, socket.if_nameindex()))  # type: ignore[arg-type]
-    assert not (networks.area.networks / made.id).exists()
+    assert not (networks.data_root.networks / made.id).exists()
     listing = subprocess.run(
-        ["nft", "list", "table", "ip", networks.area.nft_table], capture_output=True, text=True
+        ["nft", "list", "table", "ip", networks.data_root.nft_table], capture_output=True, text=True
     ).stdout
     assert made.bridge not in listing
     assert "10.213.0.0" not in listing
@@ -60,7 +60,7 @@ def test_the_three_that_are_always_there_stay(networks: Engine, name: str) -> No
 
 def test_overlaps_and_names_in_use_are_refused_with_nothing_made(networks: Engine) -> None:
     networks.create_network(NetworkSpec(name="front", pools=subnet(0)))
-    before = sorted(os.listdir(networks.area.networks)), socket.if_nameindex()
+    before = sorted(os.listdir(networks.data_root.networks)), socket.if_nameindex()
     for spec, message in (
         (NetworkSpec(name="front"), "network with name front already exists"),
         (NetworkSpec(name="b", pools=(Pool(subnet="10.213.0.128/25"),)), "Pool overlaps"),
@@ -68,16 +68,16 @@ def test_overlaps_and_names_in_use_are_refused_with_nothing_made(networks: Engin
     ):
         with pytest.raises(Conflict, match=message):
             networks.create_network(spec)
-    assert (sorted(os.listdir(networks.area.networks)), socket.if_nameindex()) == before
+    assert (sorted(os.listdir(networks.data_root.networks)), socket.if_nameindex()) == before
 
 
 def test_what_a_killed_create_or_rm_has_left_is_taken_away(networks: Engine) -> None:
     made = networks.create_network(NetworkSpec(name="front", pools=subnet(0)))
     with networks._database.transaction() as connection:  # killed between the row and the rest
         connection.execute("DELETE FROM networks WHERE id = ?", (made.id,))
-    with Engine(networks.area.root):
+    with Engine(networks.data_root.root):
         pass
-    assert not (networks.area.networks / made.id).exists()
+    assert not (networks.data_root.networks / made.id).exists()
     assert made.bridge not in [name for _, name in socket.if_nameindex()]
 
 
@@ -88,7 +88,7 @@ def test_a_killed_supervisor_leaves_no_endpoint_and_no_lease(
     start("web", "front", ports=(PortMapping(container_port=80),))
     lose(networks, "web")
     assert networks.container("web").status == "exited"
-    assert list((networks.area.networks / made.id / "endpoints").iterdir()) == []
+    assert list((networks.data_root.networks / made.id / "endpoints").iterdir()) == []
     told = [
         (event.action, event.attributes["name"])
         for event in networks.events(filters={"type": ["network"]})
@@ -101,7 +101,7 @@ def test_engines_that_make_and_remove_at_once_never_meet(networks: Engine) -> No
     """Each network gets a subnet of its own, and nothing is left."""
     context = multiprocessing.get_context("spawn")
     with context.Pool(3) as pool:
-        found = pool.map(_make_and_remove, [(str(networks.area.root), n) for n in range(3)])
+        found = pool.map(_make_and_remove, [(str(networks.data_root.root), n) for n in range(3)])
     assert found == [4, 4, 4]
     assert [one.name for one in networks.networks()] == ["bridge", "host", "none"]
 
@@ -148,7 +148,7 @@ def test_the_data_path_survives_its_engine(networks: Engine, start: Start) -> No
     networks.create_network(NetworkSpec(name="front", pools=subnet(0)))
     start("web", "front", command=serving(), ports=(PortMapping(container_port=80),))
     port = networks.container("web").ports[0].host_port
-    with suppress(ProcessLookupError), Engine(networks.area.root) as other:
+    with suppress(ProcessLookupError), Engine(networks.data_root.root) as other:
         other.containers()
     assert await_page(f"http://127.0.0.1:{port}/") == "hello"
     assert await_page(f"http://{host_address()}:{port}/") == "hello"

@@ -57,7 +57,7 @@ def test_several_networks_are_several_interfaces_with_one_way_out(
 def test_the_endpoints_are_told_by_files_while_it_runs(networks: Engine, start: Start) -> None:
     made = networks.create_network(NetworkSpec(name="front", pools=subnet(0)))
     one = start("web", Attachment(network="front", aliases=("w", "www")), hostname="host")
-    path = networks.area.networks / made.id / "endpoints" / f"{one.id}.json"
+    path = networks.data_root.networks / made.id / "endpoints" / f"{one.id}.json"
     assert json.loads(path.read_text()) == {
         "name": "web",
         "aliases": ["w", "www"],
@@ -199,10 +199,10 @@ def test_mtu_and_names_of_interfaces_are_the_networks_choice(
     options = {
         "com.docker.network.driver.mtu": "1400",
         "com.docker.network.container_iface_prefix": "net",
-        "com.docker.network.bridge.name": f"dm{networks.area.id}own",
+        "com.docker.network.bridge.name": f"dm{networks.data_root.id}own",
     }
     made = networks.create_network(NetworkSpec(name="own", pools=subnet(0), options=options))
     start("web", "own")
     assert "net0" in (shown := inside(networks, "web", "ip", "link"))
     assert "mtu 1400" in shown.partition("net0")[2]
-    assert made.bridge == f"dm{networks.area.id}own"
+    assert made.bridge == f"dm{networks.data_root.id}own"

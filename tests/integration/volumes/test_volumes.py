@@ -196,7 +196,7 @@ def test_processes_that_fill_one_volume_at_the_same_time_fill_it_once(
     engine: Engine, build: Build
 ) -> None:
     image = build("FROM busybox\nRUN mkdir /data && cd /data && seq 500 | xargs touch\n")
-    arguments = [sys.executable, "-c", _CREATE, str(engine.area.root), image]
+    arguments = [sys.executable, "-c", _CREATE, str(engine.data_root.root), image]
     makers = [subprocess.Popen(arguments) for _ in range(3)]
     assert [maker.wait() for maker in makers] == [0, 0, 0]
     assert len(os.listdir(data(engine, "vol"))) == 500

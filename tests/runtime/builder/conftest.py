@@ -55,7 +55,7 @@ class FakeRunner:
 class Site:
     """All that a build test needs."""
 
-    area: DataRoot
+    data_root: DataRoot
     context: Path
     images: ImageStore
     layers: LayerStore
@@ -116,14 +116,14 @@ def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def site(area: DataRoot, tmp_path: Path) -> Iterator[Site]:
+def site(data_root: DataRoot, tmp_path: Path) -> Iterator[Site]:
     context = tmp_path / "context"
     context.mkdir()
-    target = area.scratch / "mount"
+    target = data_root.scratch / "mount"
     target.mkdir()
-    database = Database(area.database)
-    layers = LayerStore(area, database)
-    images, runner = ImageStore(area, database, layers), FakeRunner()
+    database = Database(data_root.database)
+    layers = LayerStore(data_root, database)
+    images, runner = ImageStore(data_root, database, layers), FakeRunner()
 
     def pull(reference: str) -> Iterator[PullEvent]:
         return made.pull(reference)
@@ -135,15 +135,15 @@ def site(area: DataRoot, tmp_path: Path) -> Iterator[Site]:
         runner,
         Workspace(str(target)),
         pull,
-        exchange=RemoteCache(layers, BlobStore(area)),
-        scratch=str(area.scratch),
-        caches=str(area.root / "cache-mounts"),
-        digests=str(area.root / "context-digests"),
+        exchange=RemoteCache(layers, BlobStore(data_root)),
+        scratch=str(data_root.scratch),
+        caches=str(data_root.root / "cache-mounts"),
+        digests=str(data_root.root / "context-digests"),
     )
-    made = Site(area, context, images, layers, database, runner, builder)
+    made = Site(data_root, context, images, layers, database, runner, builder)
     yield made
     target.rmdir()
-    left = sorted(path.name for path in area.scratch.iterdir())
+    left = sorted(path.name for path in data_root.scratch.iterdir())
     database.close()
     assert left == [], "a build left temporary files"
 

@@ -189,13 +189,13 @@ def test_closing_a_build_early_ends_the_process_and_leaves_nothing(mysite: Site)
             break
     build.close()
     assert mysite.runner.closed == 1
-    assert list(mysite.area.scratch.glob("build-*")) == []
+    assert list(mysite.data_root.scratch.glob("build-*")) == []
 
 
 def test_what_a_killed_build_left_is_removed_by_the_next(mysite: Site) -> None:
     import os
 
-    left = mysite.area.scratch / "build-left"
+    left = mysite.data_root.scratch / "build-left"
     (left / "1/upper").mkdir(parents=True)
     os.utime(left, (1, 1))
     mysite.build(SITE)

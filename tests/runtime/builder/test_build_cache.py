@@ -25,11 +25,17 @@ def test_the_same_build_again_is_all_cached_and_the_same_image(mysite: Site) -> 
 
 def test_an_all_cached_build_writes_nothing(mysite: Site) -> None:
     mysite.build(SITE, tags=("mysite",))
-    before = mysite.database.rows("PRAGMA data_version"), mysite.area.database.stat().st_mtime_ns
+    before = (
+        mysite.database.rows("PRAGMA data_version"),
+        mysite.data_root.database.stat().st_mtime_ns,
+    )
     changes = mysite.database.rows("SELECT total_changes()")
     mysite.build(SITE, tags=("mysite",))
     assert mysite.database.rows("SELECT total_changes()") == changes
-    after = mysite.database.rows("PRAGMA data_version"), mysite.area.database.stat().st_mtime_ns
+    after = (
+        mysite.database.rows("PRAGMA data_version"),
+        mysite.data_root.database.stat().st_mtime_ns,
+    )
     assert after == before
 
 

@@ -202,7 +202,7 @@ def test_an_image_carries_its_own(
     image = built(mine, tags=(name,), **request_)[1]
     document = mine.images.config(image.id)
     assert json.loads(base64.b64decode(document["moby.buildkit.cache.v0"]))["records"]
-    list(Pusher(mine.images, mine.layers, BlobStore(mine.area)).push(name))
+    list(Pusher(mine.images, mine.layers, BlobStore(mine.data_root)).push(name))
     elsewhere(mine)
     place = BuildCachePlace(kind="registry", where=name)
     cached, again, _ = built(mine, cache_from=(place,), **request_)
@@ -215,7 +215,7 @@ def test_an_image_carries_its_own(
 def test_an_image_without_one_says_so(mine: Site, registry: RealRegistry) -> None:
     name = f"{registry.host}/plain:1"
     built(mine, tags=(name,))
-    list(Pusher(mine.images, mine.layers, BlobStore(mine.area)).push(name))
+    list(Pusher(mine.images, mine.layers, BlobStore(mine.data_root)).push(name))
     told = built(mine, cache_from=(BuildCachePlace(kind="registry", where=name),))[2]
     assert told[0].endswith("the image has no cache in it")
 

@@ -99,12 +99,12 @@ def test_other_peoples_names_are_not_answered(reference: str) -> None:
     assert Catalogue().find(reference) is None
 
 
-def test_a_catalogue_that_is_off_offers_nothing(area: DataRoot) -> None:
+def test_a_catalogue_that_is_off_offers_nothing(data_root: DataRoot) -> None:
     catalogue = Catalogue("never")
     assert catalogue.find("httpd") is None
     assert catalogue.search("httpd") == ()
     with pytest.raises(NotFound):
-        list(catalogue.make("httpd", Builder(), area))
+        list(catalogue.make("httpd", Builder(), data_root))
 
 
 def test_an_unknown_policy_is_refused() -> None:
@@ -127,9 +127,9 @@ def test_every_recipe_begins_with_the_root_and_says_what_it_is() -> None:
         assert "{host}" in recipe.stand_in
 
 
-def test_a_stand_in_is_pulled_in_words_that_say_so(area: DataRoot) -> None:
+def test_a_stand_in_is_pulled_in_words_that_say_so(data_root: DataRoot) -> None:
     builder = Builder()
-    events = list(Catalogue().make("busybox", builder, area))
+    events = list(Catalogue().make("busybox", builder, data_root))
     first, step, complete, done = events
     assert isinstance(first, PullStatus)
     assert first.status.startswith("busybox:latest is a stand-in: busybox from the package")
@@ -141,27 +141,29 @@ def test_a_stand_in_is_pulled_in_words_that_say_so(area: DataRoot) -> None:
     assert request.labels[STAND_IN_LABEL] in first.status
 
 
-def test_the_context_has_the_root_and_the_recipes_files_and_goes_afterwards(area: DataRoot) -> None:
+def test_the_context_has_the_root_and_the_recipes_files_and_goes_afterwards(
+    data_root: DataRoot,
+) -> None:
     builder = Builder()
-    list(Catalogue().make("busybox", builder, area))
+    list(Catalogue().make("busybox", builder, data_root))
     assert {"rootfs.tar", "Dockerfile"} <= set(builder.context)
-    assert list(area.scratch.iterdir()) == []
+    assert list(data_root.scratch.iterdir()) == []
 
 
-def test_the_context_goes_when_the_pull_is_given_up(area: DataRoot) -> None:
-    events = Catalogue().make("busybox", Builder(), area)
+def test_the_context_goes_when_the_pull_is_given_up(data_root: DataRoot) -> None:
+    events = Catalogue().make("busybox", Builder(), data_root)
     assert isinstance(events, Generator)
     for _ in range(2):
         next(events)
-    assert list(area.scratch.iterdir())
+    assert list(data_root.scratch.iterdir())
     events.close()
-    assert list(area.scratch.iterdir()) == []
+    assert list(data_root.scratch.iterdir()) == []
 
 
-def test_a_failing_step_tells_its_last_words(area: DataRoot) -> None:
+def test_a_failing_step_tells_its_last_words(data_root: DataRoot) -> None:
     with pytest.raises(RemoteFailed, match="RUN make it returned 100: E: no such package"):
-        list(Catalogue().make("busybox", Builder(fails=True), area))
-    assert list(area.scratch.iterdir()) == []
+        list(Catalogue().make("busybox", Builder(fails=True), data_root))
+    assert list(data_root.scratch.iterdir()) == []
 
 
 @pytest.fixture
@@ -180,56 +182,60 @@ def bootstraps(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     return made
 
 
-def test_one_root_serves_every_image_that_needs_one(area: DataRoot, bootstraps: list[Path]) -> None:
+def test_one_root_serves_every_image_that_needs_one(
+    data_root: DataRoot, bootstraps: list[Path]
+) -> None:
     for name in ("debian", "ubuntu:18.04", "httpd"):
-        list(Catalogue().make(name, Builder(), area))
+        list(Catalogue().make(name, Builder(), data_root))
     assert len(bootstraps) == 1
 
 
-def _kept_root(area: DataRoot) -> Path:
-    (kept,) = (area.root / "catalogue").glob("*.tar")
+def _kept_root(data_root: DataRoot) -> Path:
+    (kept,) = (data_root.root / "catalogue").glob("*.tar")
     return kept
 
 
-def test_a_root_older_than_a_week_is_made_anew(area: DataRoot, bootstraps: list[Path]) -> None:
-    list(Catalogue().make("debian", Builder(), area))
+def test_a_root_older_than_a_week_is_made_anew(data_root: DataRoot, bootstraps: list[Path]) -> None:
+    list(Catalogue().make("debian", Builder(), data_root))
     last_month = time.time() - 30 * 24 * 3600
-    os.utime(_kept_root(area), (last_month, last_month))
-    list(Catalogue().make("debian", Builder(), area))
+    os.utime(_kept_root(data_root), (last_month, last_month))
+    list(Catalogue().make("debian", Builder(), data_root))
     assert len(bootstraps) == 2
 
 
 def test_an_old_root_serves_when_no_new_one_can_be_made(
-    area: DataRoot, bootstraps: list[Path], monkeypatch: pytest.MonkeyPatch
+    data_root: DataRoot, bootstraps: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    list(Catalogue().make("debian", Builder(), area))
-    os.utime(_kept_root(area), (0, 0))
+    list(Catalogue().make("debian", Builder(), data_root))
+    os.utime(_kept_root(data_root), (0, 0))
     monkeypatch.setenv("OFFLINE", "1")
     statuses = [
         event.status
-        for event in Catalogue().make("debian", Builder(), area)
+        for event in Catalogue().make("debian", Builder(), data_root)
         if isinstance(event, PullStatus)
     ]
     assert "Using the root made earlier: no answer" in statuses
 
 
 def test_scripts_of_a_recipe_are_executable_whatever_the_wheel_made_of_them(
-    area: DataRoot, bootstraps: list[Path]
+    data_root: DataRoot, bootstraps: list[Path]
 ) -> None:
     builder = Builder()
-    list(Catalogue().make("httpd", builder, area))
+    list(Catalogue().make("httpd", builder, data_root))
     assert builder.context["apache2/bin/httpd-foreground"] == 0o755
     assert builder.context["apache2/conf/httpd.conf"] == 0o644
     assert builder.context["apache2/conf"] == 0o755
     assert "recipe.toml" not in builder.context
 
 
-def test_scratch_of_a_killed_process_goes_and_that_of_a_living_one_stays(area: DataRoot) -> None:
-    dead = area.scratch / "catalogue-dead"
+def test_scratch_of_a_killed_process_goes_and_that_of_a_living_one_stays(
+    data_root: DataRoot,
+) -> None:
+    dead = data_root.scratch / "catalogue-dead"
     dead.mkdir()
     os.utime(dead, (0, 0))
-    with roots.scratch_directory(area) as alive:
+    with roots.scratch_directory(data_root) as alive:
         os.utime(alive, (0, 0))
-        with roots.scratch_directory(area):
+        with roots.scratch_directory(data_root):
             assert alive.exists()
             assert not dead.exists()

@@ -131,7 +131,7 @@ def test_host_config_says_what_was_asked_for_by_the_flag_that_can_say_it() -> No
     }
 
 
-def test_mounts_are_shown_as_they_are(area: DataRoot) -> None:
+def test_mounts_are_shown_as_they_are(data_root: DataRoot) -> None:
     anonymous = Mount(kind="volume", source="0" * 64, target="/x")
     record = Record(
         id="a" * 64, name="web", image_id="", created=0, spec=ContainerSpec(image="busybox"),
@@ -139,9 +139,9 @@ def test_mounts_are_shown_as_they_are(area: DataRoot) -> None:
         stop_signal="", labels={}, exposed=(), mounts=(*MOUNTS[:3], anonymous), layers=(),
         anonymous_volumes=("0" * 64,),
     )  # fmt: skip
-    database = Database(area.database)
+    database = Database(data_root.database)
     try:
-        bound, slave, named, unnamed = mounts.mounts(ContainerStore(area, database), record)
+        bound, slave, named, unnamed = mounts.mounts(ContainerStore(data_root, database), record)
     finally:
         database.close()
     assert bound == {
@@ -150,7 +150,7 @@ def test_mounts_are_shown_as_they_are(area: DataRoot) -> None:
     }  # fmt: skip
     assert (slave["Mode"], slave["RW"], slave["Propagation"]) == ("", True, "rslave")
     assert named == {
-        "Type": "volume", "Name": "named", "Source": f"{area.volumes}/named/_data",
+        "Type": "volume", "Name": "named", "Source": f"{data_root.volumes}/named/_data",
         "Destination": "/n", "Driver": "local", "Mode": "z", "RW": True, "Propagation": "",
     }  # fmt: skip
     assert unnamed["Mode"] == ""

@@ -31,24 +31,30 @@ from dockmagic_runtime.testing.registry import FakeRegistry
 class Store:
     """The images of one area."""
 
-    area: DataRoot
+    data_root: DataRoot
     database: Database
     layers: LayerStore
     images: ImageStore
     blobs: BlobStore
 
     @classmethod
-    def at(cls, area: DataRoot) -> Store:
-        area.prepare()
-        database = Database(area.database)
-        layers = LayerStore(area, database)
-        return cls(area, database, layers, ImageStore(area, database, layers), BlobStore(area))
+    def at(cls, data_root: DataRoot) -> Store:
+        data_root.prepare()
+        database = Database(data_root.database)
+        layers = LayerStore(data_root, database)
+        return cls(
+            data_root,
+            database,
+            layers,
+            ImageStore(data_root, database, layers),
+            BlobStore(data_root),
+        )
 
     def built(self, name: str, *trees: dict[str, str], **config: Any) -> Image:
         """An image with one layer made here for each tree of files."""
         below, diff_ids = "", []
         for number, tree in enumerate(trees):
-            top = self.area.scratch / f"upper-{number}"
+            top = self.data_root.scratch / f"upper-{number}"
             top.mkdir(mode=0o755)
             for path, text in tree.items():
                 (top / path).parent.mkdir(parents=True, exist_ok=True)
@@ -73,16 +79,16 @@ class Store:
 
     def save(self, *references: str) -> bytes:
         out = io.BytesIO()
-        Saver(self.area, self.images, self.layers).save(references, out)
+        Saver(self.data_root, self.images, self.layers).save(references, out)
         return out.getvalue()
 
     def load(self, source: Any) -> list[LoadDone]:
         stream = io.BytesIO(source) if isinstance(source, bytes) else source
-        events = list(Loader(self.area, self.images, self.layers).load(stream))
+        events = list(Loader(self.data_root, self.images, self.layers).load(stream))
         return [event for event in events if isinstance(event, LoadDone)]
 
     def lines(self, source: bytes) -> list[str]:
-        events = Loader(self.area, self.images, self.layers).load(io.BytesIO(source))
+        events = Loader(self.data_root, self.images, self.layers).load(io.BytesIO(source))
         return [event.status for event in events if isinstance(event, PullStatus)]
 
     def tree(self, image: Image) -> dict[str, bytes]:
@@ -97,19 +103,19 @@ class Store:
 
 
 @pytest.fixture
-def store(area: DataRoot) -> Iterator[Store]:
-    made = Store.at(area)
+def store(data_root: DataRoot) -> Iterator[Store]:
+    made = Store.at(data_root)
     yield made
     made.database.close()
 
 
 @pytest.fixture
 def other(tmp_path: Path) -> Iterator[Store]:
-    area = DataRoot.at(tmp_path / "other")
-    made = Store.at(area)
+    data_root = DataRoot.at(tmp_path / "other")
+    made = Store.at(data_root)
     yield made
     made.database.close()
-    area.run.rmdir()  # nothing may be in it
+    data_root.run.rmdir()  # nothing may be in it
 
 
 Files = dict[str, bytes | str]  # a string is a symbolic link

@@ -64,19 +64,19 @@ class Steps:
 
 
 def run(root: str, verb: str, argument: str) -> None:
-    area = DataRoot.at(root)
-    database = Database(area.database)
-    layers = LayerStore(area, database)
-    images = ImageStore(area, database, layers)
+    data_root = DataRoot.at(root)
+    database = Database(data_root.database)
+    layers = LayerStore(data_root, database)
+    images = ImageStore(data_root, database, layers)
     if verb == "pull":
-        for _ in Puller(images, layers, BlobStore(area)).pull(argument):
+        for _ in Puller(images, layers, BlobStore(data_root)).pull(argument):
             pass
     elif verb == "load":
         with Path(argument).open("rb") as file:
-            for _ in Loader(area, images, layers).load(file):
+            for _ in Loader(data_root, images, layers).load(file):
                 pass
     elif verb == "adopt":
-        adopt(area, images, layers, argument)
+        adopt(data_root, images, layers, argument)
     elif verb == "rmi":
         images.remove(argument)
     else:
@@ -85,9 +85,9 @@ def run(root: str, verb: str, argument: str) -> None:
     database.close()
 
 
-def adopt(area: DataRoot, images: ImageStore, layers: LayerStore, reference: str) -> None:
+def adopt(data_root: DataRoot, images: ImageStore, layers: LayerStore, reference: str) -> None:
     """What a build and a commit do: a directory becomes a layer, and an image is made of it."""
-    top = area.scratch / "layer-upper"
+    top = data_root.scratch / "layer-upper"
     top.mkdir()
     (top / "made").write_bytes(b"made" * 1000)
     os.utime(top / "made", (1, 1))

@@ -49,19 +49,19 @@ def registry() -> Iterator[FakeRegistry]:
 class Killed:
     """An area that is put back to where it was before each of the killings."""
 
-    def __init__(self, area: DataRoot, verb: str, argument: str) -> None:
-        self._area = area
-        self._before = area.root.with_name("before")
-        shutil.copytree(area.root, self._before, symlinks=True)
-        command = [sys.executable, str(PROGRAM), str(area.root), verb, argument]
+    def __init__(self, data_root: DataRoot, verb: str, argument: str) -> None:
+        self._data_root = data_root
+        self._before = data_root.root.with_name("before")
+        shutil.copytree(data_root.root, self._before, symlinks=True)
+        command = [sys.executable, str(PROGRAM), str(data_root.root), verb, argument]
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
     def before_step(self, number: int) -> bool:
         """Run the verb until there; whether it was killed, or else had fewer steps."""
-        shutil.rmtree(self._area.root)
-        shutil.copytree(self._before, self._area.root, symlinks=True)
+        shutil.rmtree(self._data_root.root)
+        shutil.copytree(self._before, self._data_root.root, symlinks=True)
         stdin, stdout = self._process.stdin, self._process.stdout
         assert stdin is not None
         assert stdout is not None
@@ -97,18 +97,18 @@ def tidy(store: Store) -> None:
     needed = {chain for image in store.images.list(all=True) for chain in image.chain_ids}
     rows = store.database.rows("SELECT chain_id, blob FROM layers")
     assert {chain for chain, _ in rows} == needed
-    assert set(os.listdir(store.area.layers)) == {chain[7:] for chain in needed}
+    assert set(os.listdir(store.data_root.layers)) == {chain[7:] for chain in needed}
     manifests = {digest for (digest,) in store.database.rows("SELECT manifest FROM images")}
     assert set(store.blobs.digests()) <= {blob for _, blob in rows} | manifests
-    assert os.listdir(store.area.scratch) == []
+    assert os.listdir(store.data_root.scratch) == []
 
 
-def steps(area: DataRoot, verb: str, argument: str) -> Iterator[Store]:
+def steps(data_root: DataRoot, verb: str, argument: str) -> Iterator[Store]:
     """The area after the verb was killed before its first step, its second, and so on."""
-    with closing(Killed(area, verb, argument)) as killed:
+    with closing(Killed(data_root, verb, argument)) as killed:
         for number in range(1, MOST):
             is_killed = killed.before_step(number)
-            store = Store.at(area)
+            store = Store.at(data_root)
             yield store
             store.database.close()
             if not is_killed:
@@ -118,24 +118,26 @@ def steps(area: DataRoot, verb: str, argument: str) -> Iterator[Store]:
 
 
 @pytest.fixture
-def prepared(area: DataRoot, registry: FakeRegistry) -> Iterator[Store]:
+def prepared(data_root: DataRoot, registry: FakeRegistry) -> Iterator[Store]:
     """Closed before the killing begins: SQLite's files are copied."""
     from dockmagic_runtime.distribution.pull import Puller
 
-    store = Store.at(area)
+    store = Store.at(data_root)
     for _ in Puller(store.images, store.layers, store.blobs).pull(f"{registry.host}/old:1"):
         pass
     yield store
     store.database.close()
 
 
-def test_a_pull_killed_anywhere(area: DataRoot, prepared: Store, registry: FakeRegistry) -> None:
+def test_a_pull_killed_anywhere(
+    data_root: DataRoot, prepared: Store, registry: FakeRegistry
+) -> None:
     from dockmagic_runtime.distribution.pull import Puller
 
     old, new = f"{registry.host}/old:1", f"{registry.host}/new:1"
     names: dict[str, str] = {}
     prepared.database.close()
-    for store in steps(area, "pull", new):
+    for store in steps(data_root, "pull", new):
         names = whole(store)
         assert set(names) in ({old}, {old, new})
         tidy(store)
@@ -147,14 +149,14 @@ def test_a_pull_killed_anywhere(area: DataRoot, prepared: Store, registry: FakeR
 
 
 def test_a_load_killed_anywhere(
-    area: DataRoot, prepared: Store, other: Store, registry: FakeRegistry, tmp_path: Path
+    data_root: DataRoot, prepared: Store, other: Store, registry: FakeRegistry, tmp_path: Path
 ) -> None:
     archive = tmp_path / "archive.tar"
     image = other.built("loaded:1", {"a": "a"}, {"b": "b"})
     archive.write_bytes(other.save("loaded:1"))
     old, names = f"{registry.host}/old:1", {}
     prepared.database.close()
-    for store in steps(area, "load", str(archive)):
+    for store in steps(data_root, "load", str(archive)):
         names = whole(store)
         assert set(names) in ({old}, {old, "loaded:1"})
         tidy(store)
@@ -166,11 +168,11 @@ def test_a_load_killed_anywhere(
 
 
 def test_a_build_or_commit_killed_anywhere(
-    area: DataRoot, prepared: Store, registry: FakeRegistry
+    data_root: DataRoot, prepared: Store, registry: FakeRegistry
 ) -> None:
     old, names = f"{registry.host}/old:1", {}
     prepared.database.close()
-    for store in steps(area, "adopt", "made:1"):
+    for store in steps(data_root, "adopt", "made:1"):
         names = whole(store)
         assert set(names) in ({old}, {old, "made:1"})
         tidy(store)
@@ -178,11 +180,13 @@ def test_a_build_or_commit_killed_anywhere(
     assert set(names) == {old, "made:1"}
 
 
-def test_a_removal_killed_anywhere(area: DataRoot, prepared: Store, registry: FakeRegistry) -> None:
+def test_a_removal_killed_anywhere(
+    data_root: DataRoot, prepared: Store, registry: FakeRegistry
+) -> None:
     old, names = f"{registry.host}/old:1", {}
     prepared.built("kept:1", {"k": "k"})
     prepared.database.close()
-    for store in steps(area, "rmi", old):
+    for store in steps(data_root, "rmi", old):
         names = whole(store)
         assert set(names) in ({"kept:1"}, {"kept:1", old})
         tidy(store)
@@ -190,15 +194,17 @@ def test_a_removal_killed_anywhere(area: DataRoot, prepared: Store, registry: Fa
     assert set(names) == {"kept:1"}
 
 
-def test_a_prune_killed_anywhere(area: DataRoot, prepared: Store, registry: FakeRegistry) -> None:
+def test_a_prune_killed_anywhere(
+    data_root: DataRoot, prepared: Store, registry: FakeRegistry
+) -> None:
     old = f"{registry.host}/old:1"
     prepared.built("", {"nameless": "n"})
-    top = area.scratch / "layer-left"
+    top = data_root.scratch / "layer-left"
     top.mkdir()
     prepared.layers.adopt(str(top), "")
     prepared.blobs.put(io.BytesIO(b"nobody's"))
     prepared.database.close()
-    for store in steps(area, "prune", ""):
+    for store in steps(data_root, "prune", ""):
         assert set(whole(store)) == {old}
         tidy(store)
         assert set(whole(store)) == {old}

@@ -238,7 +238,7 @@ def test_a_damaged_blob_is_refused(store: Store, tar: Tar, layer: bytes, which: 
     with pytest.raises((InvalidInput, RemoteFailed)):
         store.load(tar(files))
     assert store.images.list(all=True) == ()
-    assert os.listdir(store.area.layers) == os.listdir(store.area.scratch) == []
+    assert os.listdir(store.data_root.layers) == os.listdir(store.data_root.scratch) == []
 
 
 # ------------------------------------------------------------------ archives of attackers
@@ -282,7 +282,7 @@ def test_row32_a_layer_that_is_not_the_one_its_image_names(
     path = f"{sha(layer)}/layer.tar"
     with pytest.raises(RemoteFailed, match="not the one its image names"):
         store.load(docker(tar, layer, tags=["a:1"], kept={path: tar({"hello": b"evil\n"})}))
-    assert os.listdir(store.area.layers) == os.listdir(store.area.blobs) == []
+    assert os.listdir(store.data_root.layers) == os.listdir(store.data_root.blobs) == []
 
 
 def test_a_config_with_other_layers_than_the_manifest(store: Store, tar: Tar, layer: bytes) -> None:

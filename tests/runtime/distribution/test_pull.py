@@ -47,14 +47,14 @@ def blobs_asked_for(fake: FakeRegistry) -> list[str]:
 
 
 def left(store: Store) -> list[str]:
-    return sorted(os.listdir(store.area.scratch))
+    return sorted(os.listdir(store.data_root.scratch))
 
 
 def test_a_pull_leaves_only_what_it_brought(store: Store, fake: FakeRegistry) -> None:
     fake.add_image("app", "1", (layer("a"), layer("b")))
     pull(store, f"{fake.host}/app:1")
     assert left(store) == []
-    assert len(os.listdir(store.area.blobs)) == 3  # two layers and the manifest
+    assert len(os.listdir(store.data_root.blobs)) == 3  # two layers and the manifest
 
 
 def test_what_a_killed_pull_has_brought_is_not_fetched_again(
@@ -63,7 +63,7 @@ def test_what_a_killed_pull_has_brought_is_not_fetched_again(
     data = layer("a", 3_000_000)
     fake.add_image("app", "1", (data,))
     digest = next(d for d, b in fake.blobs["app"].items() if b == data)
-    growing = store.area.scratch / f"growing-{digest.removeprefix('sha256:')}"
+    growing = store.data_root.scratch / f"growing-{digest.removeprefix('sha256:')}"
     growing.write_bytes(data[:2_000_000])
     pull(store, f"{fake.host}/app:1")
     (asked,) = [one for one in fake.requests("GET") if one.path.endswith(digest)]
@@ -83,7 +83,7 @@ def test_a_connection_that_never_comes_back_leaves_a_beginning(
     with pytest.raises(RemoteFailed):
         pull(store, f"{fake.host}/app:1")
     (growing,) = left(store)
-    size = (store.area.scratch / growing).stat().st_size
+    size = (store.data_root.scratch / growing).stat().st_size
     assert 0 < size <= 700_000
     fake.faults.clear()
     pull(store, f"{fake.host}/app:1")
@@ -94,7 +94,7 @@ def test_row32_a_damaged_beginning_is_thrown_away(store: Store, fake: FakeRegist
     data = layer("a")
     fake.add_image("app", "1", (data,))
     digest = next(d for d, b in fake.blobs["app"].items() if b == data)
-    growing = store.area.scratch / f"growing-{digest.removeprefix('sha256:')}"
+    growing = store.data_root.scratch / f"growing-{digest.removeprefix('sha256:')}"
     growing.write_bytes(b"x" * 1000)
     with pytest.raises(RemoteFailed, match="verification failed"):
         pull(store, f"{fake.host}/app:1")
@@ -151,7 +151,9 @@ def test_row31_a_small_layer_that_would_fill_the_disk(store: Store, fake: FakeRe
     fake.add_manifest("app", "1", kind, document)
     with pytest.raises(DockmagicError, match=r"(has|unpacks to) more than"):
         pull(store, f"{fake.host}/app:1")
-    assert os.listdir(store.area.layers) == left(store) == os.listdir(store.area.blobs) == []
+    assert (
+        os.listdir(store.data_root.layers) == left(store) == os.listdir(store.data_root.blobs) == []
+    )
 
 
 def test_a_layer_in_use_by_a_pull_is_neither_removed_nor_pruned(
@@ -169,7 +171,7 @@ def test_a_layer_in_use_by_a_pull_is_neither_removed_nor_pruned(
     assert store.tree(new).keys() == {"0/shared", "1/own"}
     assert not any(image.id == old.id for image in store.images.list(all=True))
     store.images.remove(f"{fake.host}/new:1")
-    assert os.listdir(store.area.layers) == []
+    assert os.listdir(store.data_root.layers) == []
 
 
 def test_a_blob_in_use_by_a_pull_is_not_lost(
@@ -235,7 +237,7 @@ def test_processes_that_pull_remove_and_prune_lose_nothing_that_has_a_name(
         fake.add_image(name, "1", (shared, layer(name)))
         fake.add_image("both", name, (shared,))
         fake.add_image("kept", name, (shared, layer(f"kept-{name}")))
-    arguments = [str(store.area.root), "", fake.host]
+    arguments = [str(store.data_root.root), "", fake.host]
     processes = []
     for what in ("a", "b", "prune", "prune"):
         arguments[1] = what
@@ -249,7 +251,7 @@ def test_processes_that_pull_remove_and_prune_lose_nothing_that_has_a_name(
         assert store.tree(image).keys() == {"0/shared", f"1/kept-{name}"}
         assert all(store.blobs.has(store.layers.get(one).blob) for one in image.chain_ids)
     assert left(store) == []
-    assert len(os.listdir(store.area.layers)) == 3
+    assert len(os.listdir(store.data_root.layers)) == 3
 
 
 def test_a_registry_that_took_long_to_be_unreachable_is_not_asked_again_at_once(

@@ -102,7 +102,7 @@ def test_the_same_images_give_the_same_bytes(store: Store, image: Image) -> None
 def test_nothing_is_written_when_an_image_is_missing(store: Store, image: Image) -> None:
     out = io.BytesIO()
     with pytest.raises(NotFound, match="No such image: nosuch:latest"):
-        Saver(store.area, store.images, store.layers).save(["app:1", "nosuch"], out)
+        Saver(store.data_root, store.images, store.layers).save(["app:1", "nosuch"], out)
     assert out.getvalue() == b""
 
 
@@ -118,12 +118,12 @@ def test_an_archive_may_go_into_a_pipe(store: Store, image: Image) -> None:
     reader = threading.Thread(target=drain)
     reader.start()
     with open(write, "wb", buffering=0) as pipe:
-        Saver(store.area, store.images, store.layers).save(["app:1"], pipe)
+        Saver(store.data_root, store.images, store.layers).save(["app:1"], pipe)
     reader.join()
     assert bytes(received) == expected
 
 
 def test_nothing_is_left_in_the_area(store: Store, image: Image) -> None:
-    before = sorted(os.listdir(store.area.scratch))
+    before = sorted(os.listdir(store.data_root.scratch))
     store.save("app:1")
-    assert sorted(os.listdir(store.area.scratch)) == before
+    assert sorted(os.listdir(store.data_root.scratch)) == before

@@ -18,29 +18,29 @@ from dockmagic_runtime.testing.trees import Member, make_tar, snapshot
 
 
 @pytest.fixture
-def database(area: DataRoot) -> Iterator[Database]:
-    area.prepare()
-    made = Database(area.database)
+def database(data_root: DataRoot) -> Iterator[Database]:
+    data_root.prepare()
+    made = Database(data_root.database)
     yield made
     made.close()
 
 
 @pytest.fixture
-def layers(area: DataRoot, database: Database) -> LayerStore:
-    return LayerStore(area, database)
+def layers(data_root: DataRoot, database: Database) -> LayerStore:
+    return LayerStore(data_root, database)
 
 
 @pytest.fixture
-def images(area: DataRoot, database: Database, layers: LayerStore) -> ImageStore:
-    return ImageStore(area, database, layers)
+def images(data_root: DataRoot, database: Database, layers: LayerStore) -> ImageStore:
+    return ImageStore(data_root, database, layers)
 
 
 @pytest.fixture
-def upper(area: DataRoot, database: Database) -> Callable[[dict[str, str]], str]:
+def upper(data_root: DataRoot, database: Database) -> Callable[[dict[str, str]], str]:
     """A directory as a container's writable layer would be, with files of the given texts."""
 
     def make(files: dict[str, str]) -> str:
-        top = area.scratch / "upper"
+        top = data_root.scratch / "upper"
         top.mkdir(mode=0o755)
         for name, text in files.items():
             path = top / name

@@ -17,18 +17,18 @@ DIGEST = f"sha256:{hashlib.sha256(DATA).hexdigest()}"
 
 
 @pytest.fixture
-def blobs(area: DataRoot) -> BlobStore:
-    return BlobStore(area)
+def blobs(data_root: DataRoot) -> BlobStore:
+    return BlobStore(data_root)
 
 
-def kept(area: DataRoot) -> tuple[list[str], list[str]]:
-    return os.listdir(area.blobs), os.listdir(area.scratch)
+def kept(data_root: DataRoot) -> tuple[list[str], list[str]]:
+    return os.listdir(data_root.blobs), os.listdir(data_root.scratch)
 
 
-def test_what_is_put_is_got(area: DataRoot, blobs: BlobStore) -> None:
+def test_what_is_put_is_got(data_root: DataRoot, blobs: BlobStore) -> None:
     assert blobs.put(io.BytesIO(DATA)) == DIGEST
     assert blobs.put(io.BytesIO(DATA), digest=DIGEST, size=len(DATA)) == DIGEST
-    assert kept(area) == ([DIGEST[7:]], [])
+    assert kept(data_root) == ([DIGEST[7:]], [])
     assert (blobs.has(DIGEST), blobs.size(DIGEST), list(blobs.digests())) == (
         True,
         len(DATA),
@@ -41,7 +41,7 @@ def test_what_is_put_is_got(area: DataRoot, blobs: BlobStore) -> None:
 
 
 def test_row32_another_content_than_promised_leaves_nothing(
-    area: DataRoot, blobs: BlobStore
+    data_root: DataRoot, blobs: BlobStore
 ) -> None:
     flipped = b"S" + DATA[1:]
     for data, size, words in (
@@ -51,7 +51,7 @@ def test_row32_another_content_than_promised_leaves_nothing(
     ):
         with pytest.raises(RemoteFailed, match=words):
             blobs.put(io.BytesIO(data), digest=DIGEST, size=size)
-    assert kept(area) == ([], [])
+    assert kept(data_root) == ([], [])
 
 
 def test_row32_no_more_than_promised_is_read(blobs: BlobStore) -> None:
@@ -77,9 +77,9 @@ def test_row32_what_is_no_digest_never_becomes_a_path(blobs: BlobStore, digest: 
         blobs.put(io.BytesIO(b""), digest=digest)
 
 
-def test_damage_on_disk_is_found_while_reading(area: DataRoot, blobs: BlobStore) -> None:
+def test_damage_on_disk_is_found_while_reading(data_root: DataRoot, blobs: BlobStore) -> None:
     blobs.put(io.BytesIO(DATA))
-    os.truncate(area.blobs / DIGEST[7:], 1000)
+    os.truncate(data_root.blobs / DIGEST[7:], 1000)
     with blobs.open(DIGEST) as reader:
         assert reader.read(1000) == DATA[:1000]
         with pytest.raises(RemoteFailed, match="damaged"):
@@ -88,10 +88,12 @@ def test_damage_on_disk_is_found_while_reading(area: DataRoot, blobs: BlobStore)
         reader.read()
 
 
-def test_a_writer_that_is_not_committed_leaves_nothing(area: DataRoot, blobs: BlobStore) -> None:
+def test_a_writer_that_is_not_committed_leaves_nothing(
+    data_root: DataRoot, blobs: BlobStore
+) -> None:
     with blobs.writer() as writer:
         writer.write(DATA)
-    assert kept(area) == ([], [])
+    assert kept(data_root) == ([], [])
 
 
 def test_deleting_tells_the_bytes_and_is_idempotent(blobs: BlobStore) -> None:

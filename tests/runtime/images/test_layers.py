@@ -36,12 +36,12 @@ def tar(**files: str) -> io.BytesIO:
     return make_tar(*members)
 
 
-def state(area: DataRoot) -> tuple[list[str], list[str]]:
+def state(data_root: DataRoot) -> tuple[list[str], list[str]]:
     """Layers on disk, and what was left in the scratch directory."""
-    return sorted(os.listdir(area.layers)), os.listdir(area.scratch)
+    return sorted(os.listdir(data_root.layers)), os.listdir(data_root.scratch)
 
 
-def test_layers_are_added_on_top_of_each_other(area: DataRoot, layers: LayerStore) -> None:
+def test_layers_are_added_on_top_of_each_other(data_root: DataRoot, layers: LayerStore) -> None:
     one = layers.add(tar(a="1"), "")
     two = layers.add(io.BytesIO(gzip.compress(tar(b="22").getvalue())), one.chain_id)
     assert (one.chain_id, one.parent, one.size) == (one.diff_id, "", 1)
@@ -51,7 +51,7 @@ def test_layers_are_added_on_top_of_each_other(area: DataRoot, layers: LayerStor
     assert layers.lowers(two.chain_id) == (layers.path(two.chain_id), layers.path(one.chain_id))
     assert layers.lowers("") == ()
     assert snapshot(layers.path(two.chain_id))["b"][4] == b"22"
-    assert state(area) == (sorted([one.chain_id[7:], two.chain_id[7:]]), [])
+    assert state(data_root) == (sorted([one.chain_id[7:], two.chain_id[7:]]), [])
 
 
 def test_a_layer_that_is_here_is_not_read_again(layers: LayerStore) -> None:
@@ -65,7 +65,7 @@ def test_a_layer_that_is_here_is_not_read_again(layers: LayerStore) -> None:
     assert layers.add(tar(a="1"), "") == one
 
 
-def test_row32_a_refused_layer_leaves_nothing(area: DataRoot, layers: LayerStore) -> None:
+def test_row32_a_refused_layer_leaves_nothing(data_root: DataRoot, layers: LayerStore) -> None:
     with pytest.raises(RemoteFailed, match="not the one"):
         layers.add(tar(a="1"), "", expected_diff_id=f"sha256:{'0' * 64}")
     with pytest.raises(InvalidInput):
@@ -74,26 +74,26 @@ def test_row32_a_refused_layer_leaves_nothing(area: DataRoot, layers: LayerStore
         layers.add(tar(a="1"), f"sha256:{'0' * 64}")
     with pytest.raises(InvalidInput, match="invalid digest"):
         layers.path("../../etc")
-    assert state(area) == ([], [])
+    assert state(data_root) == ([], [])
 
 
-def test_row31_a_bomb_leaves_nothing(area: DataRoot, layers: LayerStore) -> None:
+def test_row31_a_bomb_leaves_nothing(data_root: DataRoot, layers: LayerStore) -> None:
     bomb = gzip.compress(make_tar((make_member("zeros"), bytes(8 << 20))).getvalue())
     with pytest.raises(InvalidInput, match="more than"):
         layers.add(io.BytesIO(bomb), "", limits=Limits(size=4 << 20))
-    assert state(area) == ([], [])
+    assert state(data_root) == ([], [])
 
 
-def test_row16_nobody_else_reaches_into_layers(area: DataRoot, layers: LayerStore) -> None:
+def test_row16_nobody_else_reaches_into_layers(data_root: DataRoot, layers: LayerStore) -> None:
     record = layers.add(tar(a="1"), "")
     program = f"import os; os.setuid(1000); os.listdir({layers.path(record.chain_id)!r})"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
     assert b"PermissionError" in done.stderr
-    assert area.root.stat().st_mode & 0o777 == 0o700
+    assert data_root.root.stat().st_mode & 0o777 == 0o700
 
 
 def test_an_upper_directory_is_adopted_without_copying(
-    area: DataRoot, layers: LayerStore, upper: Upper
+    data_root: DataRoot, layers: LayerStore, upper: Upper
 ) -> None:
     made = upper({"etc/motd": "hello"})
     inode = os.stat(f"{made}/etc/motd").st_ino
@@ -108,7 +108,7 @@ def test_an_upper_directory_is_adopted_without_copying(
 
 
 def test_adopting_what_is_here_already_throws_the_copy_away(
-    area: DataRoot, layers: LayerStore, upper: Upper
+    data_root: DataRoot, layers: LayerStore, upper: Upper
 ) -> None:
     made = upper({"f": "x"})
     os.utime(f"{made}/f", (1, 1))
@@ -116,7 +116,7 @@ def test_adopting_what_is_here_already_throws_the_copy_away(
     made = upper({"f": "x"})
     os.utime(f"{made}/f", (1, 1))
     assert layers.adopt(made, "") == record
-    assert state(area) == ([record.chain_id[7:]], [])
+    assert state(data_root) == ([record.chain_id[7:]], [])
 
 
 def test_files_are_told_against_the_layers_below(layers: LayerStore) -> None:
@@ -136,10 +136,10 @@ def test_files_are_told_against_the_layers_below(layers: LayerStore) -> None:
     )
 
 
-def test_a_layer_is_given_away_as_it_came(area: DataRoot, layers: LayerStore) -> None:
+def test_a_layer_is_given_away_as_it_came(data_root: DataRoot, layers: LayerStore) -> None:
     """Its members are in an order that we would not write: only the blob has the bytes."""
     data = tar(z="1", a="2").getvalue()
-    blob = BlobStore(area).put(io.BytesIO(gzip.compress(data)))
+    blob = BlobStore(data_root).put(io.BytesIO(gzip.compress(data)))
     record = layers.add(io.BytesIO(data), "")
     with pytest.raises(EngineBug, match="cannot be packed as it was"):
         layers.pack(record.chain_id, io.BytesIO())
@@ -153,15 +153,15 @@ def test_a_layer_is_given_away_as_it_came(area: DataRoot, layers: LayerStore) ->
 # --- concurrency ------------------------------------------------------------------------------
 
 
-def test_many_who_bring_the_same_layer_do_not_collide(area: DataRoot) -> None:
-    area.prepare()
+def test_many_who_bring_the_same_layer_do_not_collide(data_root: DataRoot) -> None:
+    data_root.prepare()
     start = threading.Barrier(6)
     found: list[LayerRecord] = []
 
     def bring() -> None:
-        database = Database(area.database)  # a connection of its own, as another process has
+        database = Database(data_root.database)  # a connection of its own, as another process has
         try:
-            store = LayerStore(area, database)
+            store = LayerStore(data_root, database)
             start.wait()
             one = store.add(tar(a="1" * 1000), "")
             found.append(store.add(tar(b="2"), one.chain_id))
@@ -175,31 +175,31 @@ def test_many_who_bring_the_same_layer_do_not_collide(area: DataRoot) -> None:
         thread.join()
     assert len(found) == 6
     assert len(set(found)) == 1
-    on_disk, scratch = state(area)
+    on_disk, scratch = state(data_root)
     assert (len(on_disk), scratch) == (2, [])
 
 
 def test_a_process_killed_before_the_row_does_not_block_the_layer(
-    area: DataRoot, layers: LayerStore
+    data_root: DataRoot, layers: LayerStore
 ) -> None:
     record = layers.add(tar(a="1"), "")
     layers.remove_unused([record.chain_id])
-    left = area.layers / record.chain_id[7:]
+    left = data_root.layers / record.chain_id[7:]
     (left / "diff/half").mkdir(parents=True)
     assert not layers.has(record.chain_id)
     assert layers.add(tar(a="1"), "") == record
     assert sorted(snapshot(layers.path(record.chain_id))) == ["a"]
-    assert state(area)[1] == []
+    assert state(data_root)[1] == []
 
 
-def test_a_killed_add_leaves_only_scratch(area: DataRoot, tmp_path: Path) -> None:
-    area.prepare()
+def test_a_killed_add_leaves_only_scratch(data_root: DataRoot, tmp_path: Path) -> None:
+    data_root.prepare()
     program = f"""
 import os, signal
 from dockmagic_runtime.images import layers
 from dockmagic_runtime.store.data_root import DataRoot
 from dockmagic_runtime.store.database import Database
-area = DataRoot.at({str(area.root)!r})
+area = DataRoot.at({str(data_root.root)!r})
 layers.os.rename = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 store = layers.LayerStore(area, Database(area.database))
 store.add(open({str(tmp_path / "tar")!r}, "rb"), "")
@@ -207,10 +207,10 @@ store.add(open({str(tmp_path / "tar")!r}, "rb"), "")
     (tmp_path / "tar").write_bytes(tar(a="1").getvalue())
     done = subprocess.run([sys.executable, "-c", program], check=False)
     assert done.returncode == -9
-    assert state(area)[0] == []
-    database = Database(area.database)
+    assert state(data_root)[0] == []
+    database = Database(data_root.database)
     try:
-        store = LayerStore(area, database)
+        store = LayerStore(data_root, database)
         assert store.has(store.add(tar(a="1"), "").chain_id)
     finally:
         database.close()
@@ -226,15 +226,15 @@ def pair(layers: LayerStore) -> tuple[LayerRecord, LayerRecord]:
 
 
 def test_unused_layers_go_with_their_init_layer_and_blob(
-    area: DataRoot, layers: LayerStore, pair: tuple[LayerRecord, LayerRecord]
+    data_root: DataRoot, layers: LayerStore, pair: tuple[LayerRecord, LayerRecord]
 ) -> None:
     one, two = pair
-    blobs = BlobStore(area)
+    blobs = BlobStore(data_root)
     blob = blobs.put(io.BytesIO(b"compressed"))
     layers.set_blob(two.chain_id, blob, "x")
-    (area.layers / f"{two.chain_id[7:]}-init").mkdir()
+    (data_root.layers / f"{two.chain_id[7:]}-init").mkdir()
     assert layers.remove_unused([two.chain_id]) == (layers_with_blob(two, blob),)
-    assert state(area) == ([one.chain_id[7:]], [])
+    assert state(data_root) == ([one.chain_id[7:]], [])
     assert not blobs.has(blob)
     assert layers.remove_unused([two.chain_id]) == ()
 
@@ -270,55 +270,55 @@ def test_what_an_image_the_cache_or_a_container_needs_stays(
 
 
 def test_prune_takes_unused_chains_strangers_and_forgotten_blobs(
-    area: DataRoot, layers: LayerStore, pair: tuple[LayerRecord, LayerRecord]
+    data_root: DataRoot, layers: LayerStore, pair: tuple[LayerRecord, LayerRecord]
 ) -> None:
-    blobs = BlobStore(area)
+    blobs = BlobStore(data_root)
     old, young = blobs.put(io.BytesIO(b"old")), blobs.put(io.BytesIO(b"young"))
     long_ago = time.time() - 2 * 24 * 3600
     os.utime(blobs.path(old), (long_ago, long_ago))
-    (area.layers / ("ab" * 32)).mkdir()
-    (area.layers / f"{'cd' * 32}-init").mkdir()
-    (area.layers / "scratch-init").mkdir()
+    (data_root.layers / ("ab" * 32)).mkdir()
+    (data_root.layers / f"{'cd' * 32}-init").mkdir()
+    (data_root.layers / "scratch-init").mkdir()
     assert layers.prune() == 2
-    assert state(area) == (["scratch-init"], [])
+    assert state(data_root) == (["scratch-init"], [])
     assert (blobs.has(old), blobs.has(young)) == (False, True)
 
 
 @pytest.mark.parametrize("compress", [bytes, gzip.compress, zstandard.compress])
 def test_the_layer_of_another_program_is_kept_as_it_came(
-    layers: LayerStore, area: DataRoot, compress: Callable[[bytes], bytes]
+    layers: LayerStore, data_root: DataRoot, compress: Callable[[bytes], bytes]
 ) -> None:
     foreign = tar(a="1").getvalue() + bytes(20_000)  # we would not pad it so
     record = layers.add_kept(io.BytesIO(compress(foreign)), "")
     assert record.diff_id == f"sha256:{hashlib.sha256(foreign).hexdigest()}"
     blob = hashlib.sha256(compress(foreign)).hexdigest()
     assert record.blob == f"sha256:{blob}"
-    assert (area.blobs / blob).read_bytes() == compress(foreign)
+    assert (data_root.blobs / blob).read_bytes() == compress(foreign)
     out = io.BytesIO()
     layers.pack(record.chain_id, out)
     assert out.getvalue() == foreign
 
 
 def test_nothing_is_kept_of_a_layer_that_is_not_what_was_promised(
-    layers: LayerStore, area: DataRoot
+    layers: LayerStore, data_root: DataRoot
 ) -> None:
     data = tar(a="1").getvalue()
     promises: list[dict[str, Any]] = [{"digest": f"sha256:{'0' * 64}"}, {"size": len(data) - 1}]
     for promised in promises:
         with pytest.raises(RemoteFailed):
             layers.add_kept(io.BytesIO(data), "", **promised)
-    assert list(area.blobs.iterdir()) == list(area.layers.iterdir()) == []
+    assert list(data_root.blobs.iterdir()) == list(data_root.layers.iterdir()) == []
 
 
 def test_what_a_build_is_about_to_need_is_not_pruned(
-    area: DataRoot, layers: LayerStore, database: Database
+    data_root: DataRoot, layers: LayerStore, database: Database
 ) -> None:
     """Nor by another process: the lease is a file."""
-    others = LayerStore(area, database)
+    others = LayerStore(data_root, database)
     with layers.leasing():
         record = layers.add(tar(a="1"), "")
         assert others.prune() == 0
         assert layers.has(record.chain_id)
     assert others.prune() == 1
     assert not layers.has(record.chain_id)
-    assert os.listdir(area.scratch) == []
+    assert os.listdir(data_root.scratch) == []

@@ -135,13 +135,13 @@ def test_moving_a_tag_leaves_the_old_image_without_it(images: ImageStore, make: 
 
 
 def test_what_another_process_did_is_seen(
-    area: DataRoot, images: ImageStore, layers: LayerStore, make: Make
+    data_root: DataRoot, images: ImageStore, layers: LayerStore, make: Make
 ) -> None:
     image = make("a", tags=("web",))
     assert images.resolve("web").tags == ("web:latest",)
-    database = Database(area.database)
+    database = Database(data_root.database)
     try:
-        other = ImageStore(area, database, LayerStore(area, database))
+        other = ImageStore(data_root, database, LayerStore(data_root, database))
         other.tag(image.id, "more")
         assert images.resolve("web").tags == ("more:latest", "web:latest")
         other.remove(image.id, force=True)
@@ -274,7 +274,7 @@ def test_one_of_several_names_is_only_taken_away(images: ImageStore, make: Make)
 
 
 def test_the_last_name_takes_the_image_and_its_layers_top_first(
-    area: DataRoot, images: ImageStore, make: Make
+    data_root: DataRoot, images: ImageStore, make: Make
 ) -> None:
     image = make("a", "b", tags=("one",))
     images.note_digest(image.id, f"one@{DIGEST}")
@@ -286,7 +286,7 @@ def test_the_last_name_takes_the_image_and_its_layers_top_first(
         f"Deleted: {image.chain_ids[0]}",
     )
     assert images.list(all=True) == ()
-    assert list(area.layers.iterdir()) == []
+    assert list(data_root.layers.iterdir()) == []
 
 
 def test_shared_layers_stay(images: ImageStore, layers: LayerStore, make: Make) -> None:

@@ -41,10 +41,10 @@ ONE, TWO = "1" * 64, "2" * 64
 class Rooms:
     """An area with its database and networks; `start` and `stop` do what a supervisor does."""
 
-    def __init__(self, area: DataRoot) -> None:
-        self.area = area
-        self.database = Database(area.database)
-        self.networks = Networks(area, self.database)
+    def __init__(self, data_root: DataRoot) -> None:
+        self.data_root = data_root
+        self.database = Database(data_root.database)
+        self.networks = Networks(data_root, self.database)
 
     def start(self, container_id: str, *ports: PortMapping) -> contextlib.ExitStack:
         """Carry the plan out and settle; closing the stack ends the container."""
@@ -67,7 +67,7 @@ class Rooms:
         return undo
 
     def _hold_lock(self, container_id: str, undo: contextlib.ExitStack) -> None:
-        directory = self.area.container_run(container_id)
+        directory = self.data_root.container_run(container_id)
         directory.mkdir()
         lock = locks.acquire(f"{directory}/lock")
         assert lock is not None
@@ -84,15 +84,18 @@ class Rooms:
 
 
 @pytest.fixture
-def rooms(area: DataRoot) -> Iterator[Rooms]:
-    made = Rooms(area)
+def rooms(data_root: DataRoot) -> Iterator[Rooms]:
+    made = Rooms(data_root)
     yield made
     made.close()
 
 
-def table(area: DataRoot) -> str:
+def table(data_root: DataRoot) -> str:
     done = subprocess.run(
-        ["nft", "list", "table", "ip", area.nft_table], capture_output=True, text=True, check=False
+        ["nft", "list", "table", "ip", data_root.nft_table],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return done.stdout
 
@@ -100,19 +103,19 @@ def table(area: DataRoot) -> str:
 def test_nothing_is_touched_before_a_container_needs_it(rooms: Rooms) -> None:
     rooms.networks.repair()
     rooms.networks.sweep()
-    assert table(rooms.area) == ""
+    assert table(rooms.data_root) == ""
     assert rooms.database.rows("SELECT * FROM networks") == []
 
 
 def test_the_default_network_is_chosen_once_and_its_bridge_is_up(rooms: Rooms) -> None:
     network = rooms.networks.default()
     assert network.name == "bridge"
-    assert network.bridge == rooms.area.bridge
+    assert network.bridge == rooms.data_root.bridge
     assert f"inet {network.gateway}/{network.prefix_length}" in ip(
         "address", "show", network.bridge
     )
     assert rooms.networks.default() == network
-    assert Networks(rooms.area, rooms.database).default().subnet == network.subnet
+    assert Networks(rooms.data_root, rooms.database).default().subnet == network.subnet
 
 
 def test_the_first_pool_is_for_the_default_network(bare_host: int, rooms: Rooms) -> None:
@@ -143,21 +146,21 @@ def test_a_host_that_uses_all_pools_still_lists_and_makes_networks(
 
 
 def test_two_areas_never_share_a_subnet(rooms: Rooms, tmp_path: Path) -> None:
-    other_area = DataRoot.at(tmp_path / "other")
-    other_area.prepare()
-    other = Rooms(other_area)
+    other_data_root = DataRoot.at(tmp_path / "other")
+    other_data_root.prepare()
+    other = Rooms(other_data_root)
     try:
         one, two = rooms.networks.default(), other.networks.default()
         assert not Block.parse(one.subnet).overlaps(Block.parse(two.subnet))
     finally:
         other.close()
-        shutil.rmtree(other_area.run)
+        shutil.rmtree(other_data_root.run)
 
 
 def test_another_subnet_is_chosen_when_somebody_took_ours_meanwhile(rooms: Rooms) -> None:
     network = rooms.networks.default()
     rooms.networks.remove_all()
-    squatter = f"dm{rooms.area.id}x"
+    squatter = f"dm{rooms.data_root.id}x"
     ip("link", "add", squatter, "type", "bridge")
     try:
         ip("address", "add", f"{network.gateway}/24", "dev", squatter)
@@ -183,10 +186,10 @@ def test_a_container_is_plugged_in_published_and_gone_again(rooms: Rooms) -> Non
             rooms.networks.connect(ContainerInfo(id=TWO)).endpoint["ip_address"]
             == address[:-1] + "3"
         )
-        assert f"tcp . {ports[0][1]} : " in table(rooms.area)
-        record = json.loads((rooms.area.container_run(ONE) / "ports.json").read_text())
+        assert f"tcp . {ports[0][1]} : " in table(rooms.data_root)
+        record = json.loads((rooms.data_root.container_run(ONE) / "ports.json").read_text())
         assert record == [["", ports[0][1], "tcp", address, 80]]
-    assert f"tcp . {ports[0][1]} : " not in table(rooms.area)
+    assert f"tcp . {ports[0][1]} : " not in table(rooms.data_root)
     await_end_of(rooms.endpoint["veth"])
 
 
@@ -222,13 +225,13 @@ def test_a_container_that_is_being_started_cannot_be_started_again(rooms: Rooms)
     with pytest.raises(Conflict, match="already being started"):
         rooms.networks.connect(ContainerInfo(id=ONE))
     with pytest.raises(Conflict, match="already being started"):
-        Networks(rooms.area, rooms.database).connect(ContainerInfo(id=ONE))
+        Networks(rooms.data_root, rooms.database).connect(ContainerInfo(id=ONE))
     rooms.networks.release(ONE)
     rooms.networks.connect(ContainerInfo(id=ONE))
 
 
 def test_a_sweep_leaves_what_is_being_started_and_what_is_alive(rooms: Rooms) -> None:
-    other = Networks(rooms.area, rooms.database)  # as another process would
+    other = Networks(rooms.data_root, rooms.database)  # as another process would
     with rooms.start(TWO):
         rooms.networks.connect(ContainerInfo(id=ONE))
         other.sweep()
@@ -254,7 +257,7 @@ def test_nothing_of_a_start_is_left_in_the_run_directory(rooms: Rooms) -> None:
     rooms.networks.settle(ONE)
     rooms.networks.connect(ContainerInfo(id=TWO))
     rooms.networks.release(TWO)
-    assert list(rooms.area.run.iterdir()) == []
+    assert list(rooms.data_root.run.iterdir()) == []
 
 
 def test_a_full_network_is_swept_before_it_is_given_up(rooms: Rooms) -> None:
@@ -274,20 +277,20 @@ def test_what_a_killed_supervisor_published_is_taken_back(rooms: Rooms) -> None:
     undo = rooms.start(ONE, PortMapping(container_port=80))
     port = rooms.context.resources[PORTS][0][1]
     held = rooms.context.resources["held ports"]
-    os.unlink(rooms.area.container_run(ONE) / "lock")  # nobody holds a lock that is not there
-    assert f"tcp . {port} : " in table(rooms.area)
+    os.unlink(rooms.data_root.container_run(ONE) / "lock")  # nobody holds a lock that is not there
+    assert f"tcp . {port} : " in table(rooms.data_root)
     rooms.networks.sweep()
-    assert f"tcp . {port} : " not in table(rooms.area)
+    assert f"tcp . {port} : " not in table(rooms.data_root)
     assert held[0].socket.fileno() >= 0
     undo.close()
 
 
 def test_row_41_a_flushed_table_is_back_with_the_next_call(rooms: Rooms) -> None:
     with rooms.start(ONE, PortMapping(container_port=80)):
-        before = table(rooms.area)
-        nft("delete", "table", "ip", rooms.area.nft_table)
+        before = table(rooms.data_root)
+        nft("delete", "table", "ip", rooms.data_root.nft_table)
         rooms.networks.repair()
-        assert table(rooms.area) == before
+        assert table(rooms.data_root) == before
 
 
 @pytest.mark.parametrize("flushed", [("ip",), ("ip6",), ("ip", "ip6")])
@@ -298,20 +301,20 @@ def test_row_41_a_flushed_table_of_ipv6_is_back_whatever_the_first_network_has(
     six = NetworkSpec(name="six", ipv6=True)
     bridge = rooms.networks.store.create(six).bridge
     for family in flushed:
-        nft("delete", "table", family, rooms.area.nft_table)
+        nft("delete", "table", family, rooms.data_root.nft_table)
     assert rooms.networks.repair()
     for family in ("ip", "ip6"):
-        assert f'"{bridge}"' in nft("list", "set", family, rooms.area.nft_table, "bridges")
+        assert f'"{bridge}"' in nft("list", "set", family, rooms.data_root.nft_table, "bridges")
     assert not rooms.networks.repair()
 
 
 def test_elements_that_somebody_flushed_are_back_too(rooms: Rooms) -> None:
     with rooms.start(ONE, PortMapping(container_port=80)):
-        before = table(rooms.area)
-        nft("flush", "map", "ip", rooms.area.nft_table, "published")
-        assert table(rooms.area) != before
+        before = table(rooms.data_root)
+        nft("flush", "map", "ip", rooms.data_root.nft_table, "published")
+        assert table(rooms.data_root) != before
         rooms.networks.repair()
-        assert table(rooms.area) == before
+        assert table(rooms.data_root) == before
 
 
 # hosts that refuse -----------------------------------------------------------------------------

@@ -118,10 +118,10 @@ def client(host: str, connect: Connect) -> RegistryClient:
 class ImagesDestination:
     """The images room as a pull's destination, joined as the engine joins them."""
 
-    def __init__(self, area: DataRoot, database: Database) -> None:
-        self.layers = LayerStore(area, database)
-        self.images = ImageStore(area, database, self.layers)
-        self.blobs = BlobStore(area)
+    def __init__(self, data_root: DataRoot, database: Database) -> None:
+        self.layers = LayerStore(data_root, database)
+        self.images = ImageStore(data_root, database, self.layers)
+        self.blobs = BlobStore(data_root)
 
     def has_layer(self, diff_ids: tuple[str, ...]) -> bool:
         return self.layers.has(chain_ids(diff_ids)[-1])
@@ -149,9 +149,9 @@ class ImagesDestination:
 
 
 @pytest.fixture
-def destination(area: DataRoot) -> Iterator[ImagesDestination]:
-    database = Database(area.database)
-    yield ImagesDestination(area, database)
+def destination(data_root: DataRoot) -> Iterator[ImagesDestination]:
+    database = Database(data_root.database)
+    yield ImagesDestination(data_root, database)
     database.close()
 
 

@@ -9,8 +9,12 @@ from dockmagic_runtime.store.data_root import DEFAULT_ROOT, DataRoot
 
 
 def test_the_default_area_has_the_plain_names() -> None:
-    area = DataRoot.at(DEFAULT_ROOT)
-    assert (area.id, area.nft_table, area.cgroup_parent) == ("", "dockmagic", "dockmagic")
+    data_root = DataRoot.at(DEFAULT_ROOT)
+    assert (data_root.id, data_root.nft_table, data_root.cgroup_parent) == (
+        "",
+        "dockmagic",
+        "dockmagic",
+    )
 
 
 def test_other_areas_never_meet(tmp_path: Path) -> None:
@@ -31,7 +35,7 @@ def test_the_environment_chooses_the_area(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_row16_nobody_else_can_walk_into_the_area(tmp_path: Path) -> None:
     """CVE-2021-41091: set-uid programs in layers must not be reachable by other users."""
-    area = DataRoot.at(tmp_path / "area")
-    area.prepare()
-    assert os.stat(area.root).st_mode & 0o777 == 0o700
-    os.rmdir(area.run)
+    data_root = DataRoot.at(tmp_path / "area")
+    data_root.prepare()
+    assert os.stat(data_root.root).st_mode & 0o777 == 0o700
+    os.rmdir(data_root.run)

@@ -12,84 +12,84 @@ from dockmagic_runtime.store.data_root import DataRoot
 from dockmagic_runtime.testing.host import HostSnapshot, left_behind
 
 
-def _difference(area: DataRoot, before: HostSnapshot) -> tuple[str, ...]:
-    return HostSnapshot.take(area).difference(before)
+def _difference(data_root: DataRoot, before: HostSnapshot) -> tuple[str, ...]:
+    return HostSnapshot.take(data_root).difference(before)
 
 
-def test_two_snapshots_of_an_idle_area_are_equal(area: DataRoot) -> None:
-    assert HostSnapshot.take(area) == HostSnapshot.take(area)
+def test_two_snapshots_of_an_idle_area_are_equal(data_root: DataRoot) -> None:
+    assert HostSnapshot.take(data_root) == HostSnapshot.take(data_root)
 
 
-def test_a_file_in_the_run_directory_is_seen(area: DataRoot) -> None:
-    before = HostSnapshot.take(area)
-    left = area.run / "launcher.sock"
+def test_a_file_in_the_run_directory_is_seen(data_root: DataRoot) -> None:
+    before = HostSnapshot.take(data_root)
+    left = data_root.run / "launcher.sock"
     left.write_text("")
-    assert _difference(area, before) == (f"run_files: {left}",)
+    assert _difference(data_root, before) == (f"run_files: {left}",)
     left.unlink()
 
 
-def test_the_run_directory_of_another_area_is_not_seen(area: DataRoot, tmp_path: Path) -> None:
+def test_the_run_directory_of_another_area_is_not_seen(data_root: DataRoot, tmp_path: Path) -> None:
     other = DataRoot.at(tmp_path / "other")
-    before = HostSnapshot.take(area)
+    before = HostSnapshot.take(data_root)
     other.run.mkdir()
     (other.run / "launcher.sock").write_text("")
-    assert _difference(area, before) == ()
+    assert _difference(data_root, before) == ()
     (other.run / "launcher.sock").unlink()
     other.run.rmdir()
 
 
-def test_a_process_that_holds_a_file_of_the_area_is_seen_until_it_ends(area: DataRoot) -> None:
-    before = HostSnapshot.take(area)
-    with (area.scratch / "log").open("w") as log:
+def test_a_process_that_holds_a_file_of_the_area_is_seen_until_it_ends(data_root: DataRoot) -> None:
+    before = HostSnapshot.take(data_root)
+    with (data_root.scratch / "log").open("w") as log:
         child = subprocess.Popen(
             [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, stdout=log
         )
-    found = _difference(area, before)
+    found = _difference(data_root, before)
     child.communicate(b"\n")
     assert [line.split()[:2] for line in found] == [["processes:", str(child.pid)]]
-    assert left_behind(before, area) == ""
+    assert left_behind(before, data_root) == ""
 
 
 @pytest.mark.root
-def test_a_mount_below_the_area_is_seen(area: DataRoot) -> None:
-    kernel, target = Kernel(), str(area.layers)
-    before = HostSnapshot.take(area)
+def test_a_mount_below_the_area_is_seen(data_root: DataRoot) -> None:
+    kernel, target = Kernel(), str(data_root.layers)
+    before = HostSnapshot.take(data_root)
     kernel.mount("tmpfs", target, "tmpfs", 0, "")
-    found = _difference(area, before)
+    found = _difference(data_root, before)
     kernel.umount(target, c.MNT_DETACH)
     assert found == (f"mounts: {target} (tmpfs)",)
 
 
 @pytest.mark.network
-def test_a_bridge_and_a_table_with_the_name_of_the_area_are_seen(area: DataRoot) -> None:
-    before = HostSnapshot.take(area)
-    subprocess.run(["ip", "link", "add", area.bridge, "type", "bridge"], check=True)
-    subprocess.run(["nft", "add", "table", "inet", area.nft_table], check=True)
-    found = _difference(area, before)
-    subprocess.run(["nft", "delete", "table", "inet", area.nft_table], check=True)
-    subprocess.run(["ip", "link", "del", area.bridge], check=True)
-    assert found == (f"links: {area.bridge}", f"nft_tables: {area.nft_table}")
+def test_a_bridge_and_a_table_with_the_name_of_the_area_are_seen(data_root: DataRoot) -> None:
+    before = HostSnapshot.take(data_root)
+    subprocess.run(["ip", "link", "add", data_root.bridge, "type", "bridge"], check=True)
+    subprocess.run(["nft", "add", "table", "inet", data_root.nft_table], check=True)
+    found = _difference(data_root, before)
+    subprocess.run(["nft", "delete", "table", "inet", data_root.nft_table], check=True)
+    subprocess.run(["ip", "link", "del", data_root.bridge], check=True)
+    assert found == (f"links: {data_root.bridge}", f"nft_tables: {data_root.nft_table}")
 
 
 @pytest.mark.network
-def test_many_tables_are_all_read(area: DataRoot) -> None:
-    names = [f"{area.nft_table}-{number}" for number in range(200)]
+def test_many_tables_are_all_read(data_root: DataRoot) -> None:
+    names = [f"{data_root.nft_table}-{number}" for number in range(200)]
     script = "\n".join(f"add table inet {name}" for name in names)
     subprocess.run(["nft", "-f", "-"], input=script, text=True, check=True)
-    found = HostSnapshot.take(area).nft_tables
+    found = HostSnapshot.take(data_root).nft_tables
     script = "\n".join(f"delete table inet {name}" for name in names)
     subprocess.run(["nft", "-f", "-"], input=script, text=True, check=True)
     assert found == set(names)
 
 
 @pytest.mark.root
-def test_a_cgroup_with_the_name_of_the_area_is_seen(area: DataRoot) -> None:
-    before = HostSnapshot.take(area)
+def test_a_cgroup_with_the_name_of_the_area_is_seen(data_root: DataRoot) -> None:
+    before = HostSnapshot.take(data_root)
     parents = [Path("/sys/fs/cgroup/pids"), Path("/sys/fs/cgroup")]
-    ours = next(p for p in parents if (p / "cgroup.procs").exists()) / area.cgroup_parent
+    ours = next(p for p in parents if (p / "cgroup.procs").exists()) / data_root.cgroup_parent
     ours.mkdir()
     (ours / "inner").mkdir()
-    found = _difference(area, before)
+    found = _difference(data_root, before)
     (ours / "inner").rmdir()
     ours.rmdir()
     assert found == (f"cgroups: {ours}", f"cgroups: {ours}/inner")

@@ -19,21 +19,21 @@ from dockmagic_runtime.volumes.unused import remove_unused
 
 
 @pytest.fixture
-def database(area: DataRoot) -> Iterator[Database]:
-    database = Database(area.database)
+def database(data_root: DataRoot) -> Iterator[Database]:
+    database = Database(data_root.database)
     yield database
     database.close()
 
 
 @pytest.fixture
-def volumes(area: DataRoot, database: Database) -> VolumeStore:
-    return VolumeStore(area, database)
+def volumes(data_root: DataRoot, database: Database) -> VolumeStore:
+    return VolumeStore(data_root, database)
 
 
-def add_container(area: DataRoot, database: Database, container_id: str, *names: str) -> None:
+def add_container(data_root: DataRoot, database: Database, container_id: str, *names: str) -> None:
     mounts = [{"kind": "volume", "target": f"/{name}", "source": name} for name in names]
     mounts.append({"kind": "bind", "target": "/b", "source": "bound"})
-    area.container(container_id).mkdir()
+    data_root.container(container_id).mkdir()
     with database.transaction() as connection:
         connection.execute(
             "INSERT INTO containers (id, name, image_id, created, spec) VALUES (?, ?, '', 0, ?)",
@@ -41,13 +41,15 @@ def add_container(area: DataRoot, database: Database, container_id: str, *names:
         )
 
 
-def test_a_volume_is_a_directory_with_a_description(area: DataRoot, volumes: VolumeStore) -> None:
+def test_a_volume_is_a_directory_with_a_description(
+    data_root: DataRoot, volumes: VolumeStore
+) -> None:
     made = volumes.create("data", labels={"a": "b"})
-    assert made.mountpoint == str(area.volumes / "data" / "_data")
+    assert made.mountpoint == str(data_root.volumes / "data" / "_data")
     assert volumes.get("data") == made
     assert Path(made.mountpoint).stat().st_mode & 0o777 == 0o755
-    assert sorted(os.listdir(area.volumes / "data")) == ["_data", "volume.json"]
-    assert os.listdir(area.scratch) == []
+    assert sorted(os.listdir(data_root.volumes / "data")) == ["_data", "volume.json"]
+    assert os.listdir(data_root.scratch) == []
 
 
 def test_creating_one_that_exists_leaves_it_as_it_is(volumes: VolumeStore) -> None:
@@ -65,10 +67,10 @@ def test_without_a_name_it_is_anonymous(volumes: VolumeStore) -> None:
 
 
 def test_volumes_of_an_area_without_descriptions_are_found(
-    area: DataRoot, volumes: VolumeStore
+    data_root: DataRoot, volumes: VolumeStore
 ) -> None:
     for name in ("named", "0" * 64):
-        (area.volumes / name / "_data").mkdir(parents=True)
+        (data_root.volumes / name / "_data").mkdir(parents=True)
     assert [(one.name, one.is_anonymous) for one in volumes.find()] == [
         ("0" * 64, True),
         ("named", False),
@@ -116,11 +118,11 @@ def test_another_driver_is_not_found(volumes: VolumeStore) -> None:
     )
 
 
-def test_filters(area: DataRoot, database: Database, volumes: VolumeStore) -> None:
+def test_filters(data_root: DataRoot, database: Database, volumes: VolumeStore) -> None:
     volumes.create("web-data", labels={"tier": "web"})
     volumes.create("db-data", labels={"tier": "db", "keep": ""})
     volumes.create("other")
-    add_container(area, database, "c" * 64, "web-data", "other")
+    add_container(data_root, database, "c" * 64, "web-data", "other")
 
     def names(**filters: list[str]) -> list[str]:
         return [one.name for one in volumes.find(filters)]
@@ -162,27 +164,27 @@ def test_inspect_is_dockers(volumes: VolumeStore) -> None:
     assert raised.value.hint == "did you mean data?"
 
 
-def test_rm(area: DataRoot, database: Database, volumes: VolumeStore) -> None:
+def test_rm(data_root: DataRoot, database: Database, volumes: VolumeStore) -> None:
     volumes.create("used")
     for container_id in ("a" * 64, "b" * 64):
-        add_container(area, database, container_id, "used")
+        add_container(data_root, database, container_id, "used")
     with pytest.raises(Conflict) as raised:
         volumes.remove("used")
     assert raised.value.message == (f"remove used: volume is in use - [{'a' * 64}, {'b' * 64}]")
-    area.container("a" * 64).rmdir()  # removed by its supervisor: the row does not count
-    area.container("b" * 64).rmdir()
+    data_root.container("a" * 64).rmdir()  # removed by its supervisor: the row does not count
+    data_root.container("b" * 64).rmdir()
     volumes.remove("used")
     with pytest.raises(NotFound):
         volumes.remove("used")
     volumes.remove("used", force=True)
-    assert os.listdir(area.volumes) == os.listdir(area.scratch) == []
+    assert os.listdir(data_root.volumes) == os.listdir(data_root.scratch) == []
 
 
-def test_prune(area: DataRoot, database: Database, volumes: VolumeStore) -> None:
+def test_prune(data_root: DataRoot, database: Database, volumes: VolumeStore) -> None:
     anonymous, used = volumes.create(labels={"a": "1"}), volumes.create()
     volumes.create("named", labels={"a": "1"})
     volumes.create("kept", labels={"keep": ""})
-    add_container(area, database, "c" * 64, used.name)
+    add_container(data_root, database, "c" * 64, used.name)
     (Path(anonymous.mountpoint) / "file").write_bytes(b"x" * 1000)
     os.link(f"{anonymous.mountpoint}/file", f"{anonymous.mountpoint}/again")
     pruned = volumes.prune({"label": ["a"]})
@@ -203,16 +205,18 @@ def test_size_counts_each_file_once(volumes: VolumeStore) -> None:
 
 
 def test_unused_volumes_go_and_used_ones_stay(
-    area: DataRoot, database: Database, volumes: VolumeStore
+    data_root: DataRoot, database: Database, volumes: VolumeStore
 ) -> None:
     names = [volumes.create().name for _ in range(3)]
-    add_container(area, database, "a" * 64, *names[:2])
-    add_container(area, database, "b" * 64, names[1])
-    remove_unused(str(area.root), names, container_id="a" * 64)
+    add_container(data_root, database, "a" * 64, *names[:2])
+    add_container(data_root, database, "b" * 64, names[1])
+    remove_unused(str(data_root.root), names, container_id="a" * 64)
     assert [one.name for one in volumes.find()] == [names[1]]
 
 
-def test_a_volume_that_somebody_holds_is_not_removed(area: DataRoot, volumes: VolumeStore) -> None:
+def test_a_volume_that_somebody_holds_is_not_removed(
+    data_root: DataRoot, volumes: VolumeStore
+) -> None:
     with ExitStack() as held:
         first, second = (volumes.obtain(held, "data") for _ in range(2))
         anonymous = volumes.obtain(held)
@@ -220,13 +224,13 @@ def test_a_volume_that_somebody_holds_is_not_removed(area: DataRoot, volumes: Vo
         with pytest.raises(Conflict, match="remove data: volume is in use"):
             volumes.remove("data")
         assert volumes.prune({"all": ["true"]}).names == ()
-        remove_unused(str(area.root), [anonymous.name], container_id="")
+        remove_unused(str(data_root.root), [anonymous.name], container_id="")
         assert len(volumes.find()) == 2
     assert len(volumes.prune({"all": ["true"]}).names) == 2
 
 
 def test_threads_that_make_the_same_volumes_all_get_the_same(
-    area: DataRoot, volumes: VolumeStore
+    data_root: DataRoot, volumes: VolumeStore
 ) -> None:
     found: list[tuple[str, float]] = []
 
@@ -242,4 +246,4 @@ def test_threads_that_make_the_same_volumes_all_get_the_same(
         thread.join()
     assert len(found) == 160
     assert len(set(found)) == 20
-    assert os.listdir(area.scratch) == []
+    assert os.listdir(data_root.scratch) == []

@@ -21,7 +21,7 @@ def events_of(
     `networks` are those it is connected with: id, name and driver of each.
     """
     return ContainerEvents(
-        root=str(store.area.root),
+        root=str(store.data_root.root),
         directory=store.directory(record.id),
         id=record.id,
         attributes={**record.labels, "image": record.spec.image, "name": record.name},

@@ -34,7 +34,7 @@ def info(
         "NCPU": os.cpu_count() or 1,
         "MemTotal": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
         "Name": platform.node(),
-        "DockerRootDir": str(store.area.root),
+        "DockerRootDir": str(store.data_root.root),
         "SecurityOptions": ["name=seccomp,profile=builtin", "name=cgroupns"],
         "IsolationLevel": "root",
         "Warnings": warnings,

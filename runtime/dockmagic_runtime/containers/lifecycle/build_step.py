@@ -73,7 +73,7 @@ class StepRunner:
         """
         starter, record = self._starter, _record(process)
         record = replace(record, networks=attachments(starter.networks, record.spec))
-        etc = tempfile.mkdtemp(prefix="step-", dir=starter.area.scratch)
+        etc = tempfile.mkdtemp(prefix="step-", dir=starter.data_root.scratch)
         try:
             connection = starter.connect(record)
             plan = starter.plan(

@@ -37,7 +37,7 @@ def prune(store: ContainerStore, volumes: VolumeStore, filters: Filters) -> Prun
             continue  # it was started, or removed, since the list was made
         removed.append(record.id)
         reclaimed += size
-    _tell(str(store.area.root), "container", reclaimed)
+    _tell(str(store.data_root.root), "container", reclaimed)
     return Pruned(removed=tuple(removed), reclaimed=reclaimed)
 
 
@@ -58,5 +58,5 @@ def prune_images(
         dangling_only=boolean("dangling", dangling) if dangling else True,
         wanted=prunable(filters),
     )
-    _tell(str(store.area.root), "image", pruned.reclaimed)
+    _tell(str(store.data_root.root), "image", pruned.reclaimed)
     return pruned

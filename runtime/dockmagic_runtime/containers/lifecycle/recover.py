@@ -143,7 +143,7 @@ class Reconciler:
         if survives_loss(record, now):
             self._start(record)
         if record.spec.auto_remove:
-            root = str(self._store.area.root)
+            root = str(self._store.data_root.root)
             remove_unused(root, record.anonymous_volumes, container_id=record.id)
             if discard(self._store, record.id):
                 events_of(self._store, record).tell("destroy")
@@ -167,7 +167,7 @@ class Reconciler:
 
         A young directory may be that of a supervisor which is about to take its lock.
         """
-        run, parent = self._store.area.run, self._store.area.cgroup_parent
+        run, parent = self._store.data_root.run, self._store.data_root.cgroup_parent
         for name in os.listdir(run):
             path = f"{run}/{name}"
             if _is_id(name) and not self._is_alive(name, path) and _is_older(path, _YOUNG):
@@ -191,11 +191,11 @@ class Reconciler:
         with self._store.database.transaction() as connection:
             rows = {row[0] for row in connection.execute("SELECT id FROM containers")}
             orphans = [
-                entry for entry in os.listdir(self._store.area.containers) if entry not in rows
+                entry for entry in os.listdir(self._store.data_root.containers) if entry not in rows
             ]
         for entry in orphans:
             _remove(self._store.directory(entry))
-        scratch = self._store.area.scratch
+        scratch = self._store.data_root.scratch
         for name in os.listdir(scratch):
             if _is_older(f"{scratch}/{name}", _ABANDONED):
                 _remove(f"{scratch}/{name}")
@@ -241,10 +241,10 @@ def _is_new_boot(store: ContainerStore) -> bool:
 
     Told by the kernel's boot id and the run directory's inode, which the last engine has noted.
     """
-    found = os.stat(store.area.run)
+    found = os.stat(store.data_root.run)
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as stream:
         now = f"{stream.read().strip()} {found.st_dev}:{found.st_ino}"
-    noted = f"{store.area.root}/boot"
+    noted = f"{store.data_root.root}/boot"
     if _text(noted) == now:
         return False
     with store.database.transaction():  # one engine only sees to it

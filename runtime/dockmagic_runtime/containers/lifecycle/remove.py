@@ -46,7 +46,7 @@ def discard(store: ContainerStore, container_id: str) -> bool:
     Whether it was there: if not, a supervisor's --rm was quicker.
     """
     directory = store.directory(container_id)
-    trash = f"{store.area.scratch}/{container_id}"
+    trash = f"{store.data_root.scratch}/{container_id}"
     try:
         os.rename(directory, trash)
         was_there = True

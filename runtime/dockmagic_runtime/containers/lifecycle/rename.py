@@ -38,7 +38,7 @@ def rename(store: ContainerStore, record: Record, new_name: str) -> None:
 
 def _tell_networks(store: ContainerStore, record: Record, name: str) -> None:
     """Those that it is on now list it by its name."""
-    networks = str(store.area.networks)
+    networks = str(store.data_root.networks)
     for network_id, known in endpoints.of_container(networks, record.id):
         endpoints.write(networks, network_id, record.id, replace(known, name=name))
         if not Status(store.last_state(record.id).status).is_alive:  # it has just ended

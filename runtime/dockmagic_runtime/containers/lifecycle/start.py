@@ -40,7 +40,7 @@ from dockmagic_runtime.volumes.store import VolumeStore
 class Starter(Struct, frozen=True):
     """The rooms that a start joins."""
 
-    area: DataRoot
+    data_root: DataRoot
     store: ContainerStore
     layers: LayerStore
     volumes: VolumeStore
@@ -212,7 +212,7 @@ class Starter(Struct, frozen=True):
             rootfs=self.rootfs,
             etc=etc,
             cgroup_parent=self.store.cgroup_parent(record),
-            supervisors=self.area.cgroup_parent,
+            supervisors=self.data_root.cgroup_parent,
             cgroup_view=self.cgroups.view(),
             network=connection.operations if connection else (),
             joined={kind: pid for kind, (_, pid, *_) in joined.items()},
@@ -257,7 +257,7 @@ class Starter(Struct, frozen=True):
     @property
     def rootfs(self) -> str:
         """An empty directory that every container mounts its root on, each in its own namespace."""
-        path = f"{self.area.root}/rootfs"
+        path = f"{self.data_root.root}/rootfs"
         os.makedirs(path, 0o700, exist_ok=True)
         return path
 
@@ -265,7 +265,9 @@ class Starter(Struct, frozen=True):
         """Overlay's lower directories, topmost first: the init layer, then the image's."""
         paths = [self.layers.path(chain) for chain in layers]
         top = layers[0].removeprefix("sha256:") if layers else "scratch"
-        init = init_layer.ensure(f"{self.area.layers}/{top}-init", paths, str(self.area.scratch))
+        init = init_layer.ensure(
+            f"{self.data_root.layers}/{top}-init", paths, str(self.data_root.scratch)
+        )
         return (init, *paths)
 
     def _etc(self, record: Record) -> str:

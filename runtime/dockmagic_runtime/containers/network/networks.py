@@ -222,5 +222,5 @@ def prune(networks: Networks, store: ContainerStore, filters: Filters) -> Pruned
             continue  # it is in use
         removed.append(network.name)
     event = Event(type="network", action="prune", id="", attributes={"reclaimed": "0"})
-    emit(str(store.area.root), event)
+    emit(str(store.data_root.root), event)
     return PrunedNetworks(names=tuple(removed))
