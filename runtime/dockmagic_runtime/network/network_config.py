@@ -64,11 +64,11 @@ def _interval(subnet: str) -> bytes:
     return nft.interval(block.first.to_bytes(size, "big"), block.last.to_bytes(size, "big"))
 
 
-def write(directory: str, fabric: BridgeConfig) -> None:
+def write(directory: str, config: BridgeConfig) -> None:
     """Into the network's directory, which exists; whole or not at all."""
     temporary = f"{directory}/{_NAME}.{os.getpid()}"
     with open(temporary, "w", encoding="ascii") as stream:
-        json.dump(to_builtins(fabric), stream)
+        json.dump(to_builtins(config), stream)
     os.rename(temporary, f"{directory}/{_NAME}")
 
 

@@ -23,7 +23,13 @@ from dockmagic_runtime.network.ipam.leases import Lease
 from dockmagic_runtime.network.ipam.pools import Block
 from dockmagic_runtime.network.nftables import firewall, flows, ruleset, wire
 from dockmagic_runtime.network.operations import ensure_table
-from dockmagic_runtime.network.plan import Connection, ContainerInfo, EndpointPlan, fabric_of, plan
+from dockmagic_runtime.network.plan import (
+    Connection,
+    ContainerInfo,
+    EndpointPlan,
+    bridge_config,
+    plan,
+)
 from dockmagic_runtime.network.requirements import needs_nftables
 from dockmagic_runtime.network.store import DEFAULT, NetworkStore
 from dockmagic_runtime.store import container_process
@@ -39,14 +45,14 @@ class Networks:
         self._data_root = data_root
         self._database = database
         self.store = NetworkStore(data_root, database)
-        self.place = self.store.place
+        self.paths = self.store.paths
         self._claims = Claims(str(data_root.run))
 
     # ------------------------------------------------------------ for a start
 
     def connect(
         self,
-        guest: ContainerInfo,
+        container: ContainerInfo,
         ports: Sequence[PortMapping] = (),
         attachments: Sequence[Attachment] = _DEFAULT_ATTACHMENT,
     ) -> Connection:
@@ -56,20 +62,20 @@ class Networks:
         Conflict when somebody else is starting the same container, when an address is taken, and
         NotFound for a network that has gone.
         """
-        self._claims.take(guest.id)
+        self._claims.take(container.id)
         try:
-            joined = self._endpoints(guest, attachments)
+            joined = self._endpoints(container, attachments)
         except BaseException:
-            self.release(guest.id)
+            self.release(container.id)
             raise
-        return plan(self.place, guest, joined, ports)
+        return plan(self.paths, container, joined, ports)
 
     def _endpoints(
-        self, guest: ContainerInfo, attachments: Sequence[Attachment]
+        self, container: ContainerInfo, attachments: Sequence[Attachment]
     ) -> list[EndpointPlan]:
         if any(one.network == DEFAULT for one in attachments):
             self.store.default()
-        leased = self.lease(guest.id, attachments)
+        leased = self.lease(container.id, attachments)
         for network, _ in leased:
             if network.name != DEFAULT:
                 self.store.require_room(network)
@@ -95,7 +101,7 @@ class Networks:
         self,
         container_id: str,
         attachments: Sequence[Attachment],
-        told: Mapping[str, dict[str, Any]],
+        recorded: Mapping[str, dict[str, Any]],
     ) -> list[EndpointPlan]:
         """The endpoints of a container that is alive: where it has an address.
 
@@ -111,7 +117,7 @@ class Networks:
                         network, attachment, [one.interface for one in found]
                     )
                     made = new_endpoint(network, attachment, lease, interface)
-                    found.append(_as_told(made, told.get(network.id)))
+                    found.append(_as_recorded(made, recorded.get(network.id)))
             return found
 
     @staticmethod
@@ -119,7 +125,7 @@ class Networks:
         """For `--network none`: a namespace with nothing but its loopback."""
         return Connection(operations=(BringUpLoopback(),), endpoint={})
 
-    def settle(self, container_id: str) -> None:
+    def confirm(self, container_id: str) -> None:
         """The container's supervisor is alive: from now on its lock keeps the leases."""
         self._claims.drop(container_id)
 
@@ -178,18 +184,18 @@ class Networks:
         Elements that a killed supervisor left are deleted, missing ones are added. Does nothing
         when the area has no bridge, and so no containers on it.
         """
-        known = [fabric_of(network) for network in self._some_that_are_up()]
+        known = [bridge_config(network) for network in self._some_that_are_up()]
         if not known:
             return False
-        place = self.place
+        paths = self.paths
         try:
             with needs_nftables(), Netlink(NETLINK_NETFILTER) as netlink:
                 installed = [
-                    ensure_table(netlink, place.table, one, place.networks, place.run)
+                    ensure_table(netlink, paths.table, one, paths.networks, paths.run)
                     for one in known
                 ]
                 righted = ruleset.set_right(
-                    netlink, place.table, lambda: published_ports_file.alive(place.run)
+                    netlink, paths.table, lambda: published_ports_file.alive(paths.run)
                 )
                 return righted or any(installed)
         except Unsupported:
@@ -230,7 +236,7 @@ class Networks:
     def _needs_lease(self, container_id: str) -> bool:
         # in this order: a claim is dropped only when the container is alive
         return self._claims.is_taken(container_id) or container_process.is_alive(
-            f"{self.place.run}/{container_id}"
+            f"{self.paths.run}/{container_id}"
         )
 
     def forget_endpoints(
@@ -241,13 +247,13 @@ class Networks:
         `networks` is what the state file says of them. Returns how events name them.
         """
         for network_id in networks:
-            endpoints.remove(self.place.networks, network_id, container_id)
+            endpoints.remove(self.paths.networks, network_id, container_id)
         return tuple((key, one["name"], DEFAULT) for key, one in networks.items())
 
     def forget_everywhere(self, container_id: str) -> None:
         """The same when there is no state file to say where it was."""
         for network_id in rows.ids(self._database):
-            endpoints.remove(self.place.networks, network_id, container_id)
+            endpoints.remove(self.paths.networks, network_id, container_id)
 
     def members(self, network_id: str) -> list[str]:
         """The ids of the containers that have an address on the network, by address."""
@@ -258,7 +264,7 @@ class Networks:
         """Packets that each of our rules has counted, by chain and comment."""
         family = wire.IPV6 if ipv6 else wire.IPV4
         with Netlink(NETLINK_NETFILTER) as netlink:
-            return ruleset.counters(netlink, self.place.table, family)
+            return ruleset.counters(netlink, self.paths.table, family)
 
     def flow(
         self, protocol: str, source: flows.Place, destination: flows.Place
@@ -292,7 +298,7 @@ class Networks:
         """Why containers behind it will not reach the network, and the remedy; empty when they
         will. Raises Unsupported on a host without nftables."""
         with needs_nftables(), Netlink(NETLINK_NETFILTER) as netlink:
-            return firewall.forward_warning(netlink, self.place.table, bridge, ipv6=ipv6)
+            return firewall.forward_warning(netlink, self.paths.table, bridge, ipv6=ipv6)
 
     def warning(self) -> str:
         """The same of the default network, or why there can be none."""
@@ -323,10 +329,12 @@ def new_endpoint(
     )
 
 
-def _as_told(endpoint: EndpointPlan, told: dict[str, Any] | None) -> EndpointPlan:
-    if told is None:
+def _as_recorded(endpoint: EndpointPlan, recorded: dict[str, Any] | None) -> EndpointPlan:
+    if recorded is None:
         return endpoint
-    return replace(endpoint, interface=told["interface"], veth=told["veth"], id=told["endpoint_id"])
+    return replace(
+        endpoint, interface=recorded["interface"], veth=recorded["veth"], id=recorded["endpoint_id"]
+    )
 
 
 def free_interface(network: Network, attachment: Attachment, taken: Sequence[str]) -> str:

@@ -121,7 +121,7 @@ class EnsureTable(KeptForDataRoot, frozen=True, kw_only=True):
         )
 
     @property
-    def fabric(self) -> BridgeConfig:
+    def config(self) -> BridgeConfig:
         return BridgeConfig(
             bridge=self.bridge,
             subnet=self.subnet,
@@ -134,7 +134,7 @@ class EnsureTable(KeptForDataRoot, frozen=True, kw_only=True):
     def execute(self, context: Context) -> None:
         with needs_nftables():
             netlink = netfilter(context)
-        ensure_table(netlink, self.table, self.fabric, self.networks, self.run)
+        ensure_table(netlink, self.table, self.config, self.networks, self.run)
 
 
 def ensure_table(netlink: Netlink, table: str, own: BridgeConfig, networks: str, run: str) -> bool:

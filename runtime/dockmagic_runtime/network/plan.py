@@ -92,7 +92,7 @@ class EndpointPlan(Struct, frozen=True, kw_only=True):
         return ("", "") if network.internal else (network.gateway, network.gateway6)
 
 
-def fabric_of(network: Network) -> BridgeConfig:
+def bridge_config(network: Network) -> BridgeConfig:
     return BridgeConfig(
         bridge=network.bridge,
         subnet=network.subnet,
@@ -104,30 +104,34 @@ def fabric_of(network: Network) -> BridgeConfig:
 
 
 def plan(
-    place: NetworkPaths,
-    guest: ContainerInfo,
+    paths: NetworkPaths,
+    container: ContainerInfo,
     endpoints: Sequence[EndpointPlan],
     ports: Sequence[PortMapping] = (),
 ) -> Connection:
     """How the container gets its addresses and its ports are published, on the network that it
     reaches everything else by."""
     way_out = gateway_of(endpoints)
-    publication = _publication(place, guest, endpoints, ports)
+    publication = _publication(paths, container, endpoints, ports)
     operations = (
-        *(one for endpoint in endpoints for one in shared(place, endpoint.network)),
+        *(one for endpoint in endpoints for one in shared(paths, endpoint.network)),
         *publication[:1],
-        *(one for endpoint in endpoints for one in plug_in(guest, endpoint, endpoint is way_out)),
+        *(
+            one
+            for endpoint in endpoints
+            for one in plug_in(container, endpoint, endpoint is way_out)
+        ),
         *publication[1:],
-        *_names(place, guest, endpoints),
+        *_names(paths, container, endpoints),
     )
     return Connection(
         operations=operations,
         endpoint=state_fields(endpoints),
-        networks=tuple(map(told, endpoints)),
+        networks=tuple(map(event_fields, endpoints)),
     )
 
 
-def told(endpoint: EndpointPlan) -> tuple[str, str, str]:
+def event_fields(endpoint: EndpointPlan) -> tuple[str, str, str]:
     """How events name the network."""
     network = endpoint.network
     return network.id, network.name, network.driver
@@ -144,14 +148,14 @@ def rerouted(
 
 
 def republished(
-    place: NetworkPaths,
-    guest: ContainerInfo,
+    paths: NetworkPaths,
+    container: ContainerInfo,
     before: Sequence[EndpointPlan],
     after: Sequence[EndpointPlan],
     ports: Sequence[PortMapping],
 ) -> tuple[tuple[Operation, ...], tuple[Operation, ...]]:
     """What ends and what begins, where published ports lead to another address than before."""
-    old, new = (_publication(place, guest, ends, ports) for ends in (before, after))
+    old, new = (_publication(paths, container, ends, ports) for ends in (before, after))
     if old == new:
         return (), ()
     if old and new and old[0] == new[0]:  # the ports stay held: nobody else gets them meanwhile
@@ -160,8 +164,8 @@ def republished(
 
 
 def _publication(
-    place: NetworkPaths,
-    guest: ContainerInfo,
+    paths: NetworkPaths,
+    container: ContainerInfo,
     endpoints: Sequence[EndpointPlan],
     ports: Sequence[PortMapping],
 ) -> tuple[Operation, ...]:
@@ -170,7 +174,7 @@ def _publication(
     way_out = gateway_of(endpoints)
     if way_out.network.internal:
         return ()
-    return _hold(place, way_out.network, ports), publish(place, guest, way_out)
+    return _hold(paths, way_out.network, ports), publish(paths, container, way_out)
 
 
 def gateway_of(endpoints: Sequence[EndpointPlan]) -> EndpointPlan:
@@ -183,7 +187,7 @@ def _rank(endpoint: EndpointPlan) -> tuple[int, bool, bool, str]:
     return -endpoint.attachment.gw_priority, network.internal, not network.ipv6, network.name
 
 
-def shared(place: NetworkPaths, network: Network) -> Iterator[Operation]:
+def shared(paths: NetworkPaths, network: Network) -> Iterator[Operation]:
     """What must be there before any container can be on the network."""
     yield EnsureBridge(
         bridge=network.bridge,
@@ -194,11 +198,11 @@ def shared(place: NetworkPaths, network: Network) -> Iterator[Operation]:
         mtu=options.mtu(network.options),
         internal=network.internal,
     )
-    known = fabric_of(network)
+    known = bridge_config(network)
     yield EnsureTable(
-        table=place.table,
-        run=place.run,
-        networks=place.networks,
+        table=paths.table,
+        run=paths.run,
+        networks=paths.networks,
         bridge=known.bridge,
         subnet=known.subnet,
         subnet6=known.subnet6,
@@ -208,17 +212,19 @@ def shared(place: NetworkPaths, network: Network) -> Iterator[Operation]:
     )
 
 
-def _hold(place: NetworkPaths, network: Network, ports: Sequence[PortMapping]) -> HoldPorts:
+def _hold(paths: NetworkPaths, network: Network, ports: Sequence[PortMapping]) -> HoldPorts:
     default = options.host_binding(network.options)
-    return HoldPorts(ports=tuple(_wish(port, default) for port in ports), run=place.run)
+    return HoldPorts(ports=tuple(_request(port, default) for port in ports), run=paths.run)
 
 
-def _wish(port: PortMapping, default: str) -> PortRequest:
+def _request(port: PortMapping, default: str) -> PortRequest:
     bound = (port.host_ip or default, port.host_port, port.container_port, port.protocol)
     return (*bound, port.host_port_end) if port.host_port_end else bound
 
 
-def plug_in(guest: ContainerInfo, endpoint: EndpointPlan, is_way_out: bool) -> Iterator[Operation]:
+def plug_in(
+    container: ContainerInfo, endpoint: EndpointPlan, is_way_out: bool
+) -> Iterator[Operation]:
     """The cable and what is at its inner end."""
     network, lease = endpoint.network, endpoint.lease
     gateway, gateway6 = endpoint.gateways if is_way_out else ("", "")
@@ -226,7 +232,7 @@ def plug_in(guest: ContainerInfo, endpoint: EndpointPlan, is_way_out: bool) -> I
         name=endpoint.veth,
         bridge=network.bridge,
         address=lease.address,
-        owner=guest.id,
+        owner=container.id,
         interface=endpoint.interface,
         mac=endpoint.attachment.mac_address,
         mtu=options.mtu(network.options),
@@ -244,44 +250,44 @@ def plug_in(guest: ContainerInfo, endpoint: EndpointPlan, is_way_out: bool) -> I
     yield AwaitCarrier(veth=endpoint.veth, bridge=network.bridge, interface=endpoint.interface)
 
 
-def publish(place: NetworkPaths, guest: ContainerInfo, way_out: EndpointPlan) -> PublishPorts:
+def publish(paths: NetworkPaths, container: ContainerInfo, way_out: EndpointPlan) -> PublishPorts:
     return PublishPorts(
-        container_id=guest.id,
+        container_id=container.id,
         address=way_out.lease.address,
         address6=way_out.lease.address6,
-        table=place.table,
-        run=place.run,
+        table=paths.table,
+        run=paths.run,
     )
 
 
 def _names(
-    place: NetworkPaths, guest: ContainerInfo, endpoints: Sequence[EndpointPlan]
+    paths: NetworkPaths, container: ContainerInfo, endpoints: Sequence[EndpointPlan]
 ) -> Iterator[Operation]:
     """Only networks of users have names; then the default network counts too, as a way out."""
     if any(not one.network.is_predefined for one in endpoints):
         for endpoint in endpoints:
-            yield register(place, guest, endpoint)
-        yield serve_names(place, guest)
+            yield register(paths, container, endpoint)
+        yield serve_names(paths, container)
 
 
 def introduced(
-    place: NetworkPaths,
-    guest: ContainerInfo,
+    paths: NetworkPaths,
+    container: ContainerInfo,
     before: Sequence[EndpointPlan],
     after: Sequence[EndpointPlan],
 ) -> tuple[tuple[Operation, ...], tuple[Operation, ...]]:
     """What ends and what begins of its names. A resolver that is there stays."""
-    old, new = (list(_names(place, guest, endpoints)) for endpoints in (before, after))
+    old, new = (list(_names(paths, container, endpoints)) for endpoints in (before, after))
     ended = (one for one in old if one not in new and not isinstance(one, ServeDns))
     return tuple(ended), tuple(one for one in new if one not in old)
 
 
-def serve_names(place: NetworkPaths, guest: ContainerInfo) -> ServeDns:
+def serve_names(paths: NetworkPaths, container: ContainerInfo) -> ServeDns:
     return ServeDns(
-        container_id=guest.id,
-        networks=place.networks,
-        servers=guest.servers,
-        local_only=guest.local_only,
+        container_id=container.id,
+        networks=paths.networks,
+        servers=container.servers,
+        local_only=container.local_only,
         library=_library(),
     )
 
@@ -295,17 +301,19 @@ def _library() -> str:
     return os.path.dirname(os.path.dirname(found.origin))
 
 
-def register(place: NetworkPaths, guest: ContainerInfo, endpoint: EndpointPlan) -> RegisterEndpoint:
+def register(
+    paths: NetworkPaths, container: ContainerInfo, endpoint: EndpointPlan
+) -> RegisterEndpoint:
     return RegisterEndpoint(
-        networks=place.networks,
+        networks=paths.networks,
         network_id=endpoint.network.id,
-        container_id=guest.id,
-        directory=guest.directory,
-        name=guest.name,
+        container_id=container.id,
+        directory=container.directory,
+        name=container.name,
         aliases=endpoint.attachment.aliases,
         ipv4=endpoint.lease.address,
         ipv6=endpoint.lease.address6,
-        hostname=guest.hostname,
+        hostname=container.hostname,
         network=endpoint.network.name,
         internal=endpoint.network.internal,
         links=endpoint.attachment.links,

@@ -32,7 +32,7 @@ from dockmagic_runtime.network.ipam.pools import Block
 from dockmagic_runtime.network.network_config import BridgeConfig
 from dockmagic_runtime.network.nftables import ruleset
 from dockmagic_runtime.network.operations import ensure_table
-from dockmagic_runtime.network.plan import NetworkPaths, fabric_of
+from dockmagic_runtime.network.plan import NetworkPaths, bridge_config
 from dockmagic_runtime.network.requirements import needs_bridges, needs_nftables
 from dockmagic_runtime.store import locks
 from dockmagic_runtime.store.data_root import DataRoot
@@ -48,7 +48,7 @@ class NetworkStore:
     def __init__(self, data_root: DataRoot, database: Database) -> None:
         self._data_root = data_root
         self._database = database
-        self.place = NetworkPaths(
+        self.paths = NetworkPaths(
             table=data_root.nft_table, run=str(data_root.run), networks=str(data_root.networks)
         )
 
@@ -111,7 +111,7 @@ class NetworkStore:
                 self._forget_fabric(network)
                 network = self._with_subnet(network, pools.choose(used))
                 rows.store(connection, network)
-            self._write_fabric(network)
+            self._write_config(network)
             if makes_bridge:
                 with needs_bridges(network.bridge):
                     bridge.ensure(Kernel(), netlink, _bridge_of(network))
@@ -134,7 +134,7 @@ class NetworkStore:
     def _forget_fabric(self, network: Network | None) -> None:
         if network is not None:
             with Netlink(NETLINK_NETFILTER) as netlink:
-                ruleset.disconnect(netlink, self.place.table, fabric_of(network))
+                ruleset.disconnect(netlink, self.paths.table, bridge_config(network))
 
     def _used_on_host(self, netlink: Netlink, own: str = "") -> Iterator[Block]:
         """What the host has routes to, except by the bridge `own`, and its name servers.
@@ -243,26 +243,26 @@ class NetworkStore:
     @contextmanager
     def _directory_of(self, network: Network) -> Iterator[None]:
         """The network's directory; if the block fails, everything of the network goes again."""
-        directory = f"{self.place.networks}/{network.id}"
+        directory = f"{self.paths.networks}/{network.id}"
         os.makedirs(f"{directory}/endpoints", 0o700)
-        network_config.write(directory, fabric_of(network))
+        network_config.write(directory, bridge_config(network))
         try:
             yield
         except BaseException:
             self._demolish(network.id)
             raise
 
-    def _write_fabric(self, network: Network) -> None:
-        directory = f"{self.place.networks}/{network.id}"
+    def _write_config(self, network: Network) -> None:
+        directory = f"{self.paths.networks}/{network.id}"
         os.makedirs(f"{directory}/endpoints", 0o700, exist_ok=True)
-        network_config.write(directory, fabric_of(network))
+        network_config.write(directory, bridge_config(network))
 
     def _build(self, netlink: Netlink, network: Network) -> None:
         with needs_bridges(network.bridge):
             bridge.ensure(Kernel(), netlink, _bridge_of(network))
-        known, place = fabric_of(network), self.place
+        known, paths = bridge_config(network), self.paths
         with needs_nftables(), Netlink(NETLINK_NETFILTER) as netfilter:
-            ensure_table(netfilter, place.table, known, place.networks, place.run)
+            ensure_table(netfilter, paths.table, known, paths.networks, paths.run)
 
     # ------------------------------------------------------------ removing
 
@@ -288,7 +288,7 @@ class NetworkStore:
 
     def _demolish(self, network_id: str) -> None:
         """What is left of a network without a row: its bridge, its elements, its directory."""
-        directory = f"{self.place.networks}/{network_id}"
+        directory = f"{self.paths.networks}/{network_id}"
         known = network_config.read(directory)
         if known is not None:
             with Netlink() as netlink:
@@ -302,9 +302,9 @@ class NetworkStore:
         had still read of it there."""
         try:
             with needs_nftables(), Netlink(NETLINK_NETFILTER) as netfilter:
-                ruleset.disconnect(netfilter, self.place.table, known)
+                ruleset.disconnect(netfilter, self.paths.table, known)
                 _remove_directory(directory)
-                ruleset.disconnect(netfilter, self.place.table, known)
+                ruleset.disconnect(netfilter, self.paths.table, known)
         except Unsupported:
             pass  # where we may have no rules, there are none of ours
 
@@ -312,7 +312,7 @@ class NetworkStore:
         """Demolish what calls that died have left: rows are written and deleted in transactions,
         and a network's directory is made inside one."""
         try:
-            present = set(os.listdir(self.place.networks))
+            present = set(os.listdir(self.paths.networks))
         except FileNotFoundError:
             return
         if present <= rows.ids(self._database):
@@ -329,19 +329,19 @@ class NetworkStore:
 
     def _know_all_again(self) -> None:
         """What was demolished late may have had the subnet of a network that was made since."""
-        everything = network_config.everything(self.place.networks)
+        everything = network_config.everything(self.paths.networks)
         try:
             with needs_nftables(), Netlink(NETLINK_NETFILTER) as netfilter:
                 for known, family in ((one, each) for one in everything for each in one.families):
-                    if ruleset.knows(netfilter, self.place.table, family, known.bridge):
-                        ruleset.connect(netfilter, self.place.table, family, known)
+                    if ruleset.knows(netfilter, self.paths.table, family, known.bridge):
+                        ruleset.connect(netfilter, self.paths.table, family, known)
         except Unsupported:
             pass  # without a table, or the right to it, nothing was taken from them
 
     def remove_all(self) -> None:
         """Take the tables and all bridges off the host; they come back with the next start."""
         with Netlink(NETLINK_NETFILTER) as netfilter:
-            ruleset.remove(netfilter, self.place.table)
+            ruleset.remove(netfilter, self.paths.table)
         with Netlink() as netlink:
             rowed = {network.bridge for network in rows.everything(self._database)}
             for name in sorted(

@@ -256,46 +256,46 @@ class Host:
     loop: Loop
     undo: contextlib.ExitStack
 
-    def guest(
+    def container(
         self, address: str, *ports: tuple[str, int, int, str], name: str = ""
     ) -> ContainerInfo:
         """Carry out a whole plan, as the supervisor does. The interface is `veth` and `name`."""
         container_id = name or address.rpartition(".")[2]
-        guest = ContainerInfo(
+        container = ContainerInfo(
             container_id, address, self.loop, Context(Kernel()), contextlib.ExitStack()
         )
-        self.undo.callback(self.stop, guest)
+        self.undo.callback(self.stop, container)
         with new_namespace() as inside:
-            guest.context.netns_fd = os.dup(inside)
-            guest.context.inside_netlink = open_for_others()
-        guest.undo.callback(os.close, guest.context.netns_fd)
-        guest.undo.callback(os.close, guest.context.inside_netlink)
-        self._hold_lock(guest)
+            container.context.netns_fd = os.dup(inside)
+            container.context.inside_netlink = open_for_others()
+        container.undo.callback(os.close, container.context.netns_fd)
+        container.undo.callback(os.close, container.context.inside_netlink)
+        self._hold_lock(container)
         for one in operations(container_id, address, ports, str(self.run)):
-            one.execute(guest.context)
-            guest.undo.callback(one.undo, guest.context)
-        for start in guest.context.resources.get("servers", ()):
+            one.execute(container.context)
+            container.undo.callback(one.undo, container.context)
+        for start in container.context.resources.get("servers", ()):
             start(self.loop.selector)
-        return guest
+        return container
 
-    def _hold_lock(self, guest: ContainerInfo) -> None:
-        directory = self.run / guest.id
+    def _hold_lock(self, container: ContainerInfo) -> None:
+        directory = self.run / container.id
         directory.mkdir()
         lock = locks.acquire(f"{directory}/lock")
         assert lock is not None
-        guest.undo.callback(directory.rmdir)
-        guest.undo.callback(os.close, lock)
-        guest.undo.callback(os.unlink, f"{directory}/lock")
+        container.undo.callback(directory.rmdir)
+        container.undo.callback(os.close, lock)
+        container.undo.callback(os.unlink, f"{directory}/lock")
 
-    def stop(self, guest: ContainerInfo) -> None:
+    def stop(self, container: ContainerInfo) -> None:
         """End it: its processes, then the undo of every operation."""
-        while guest.servers:
-            pid = guest.servers.pop()
+        while container.servers:
+            pid = container.servers.pop()
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
-        guest.undo.close()
-        if NETFILTER in guest.context.resources:
-            guest.context.resources.pop(NETFILTER).close()
+        container.undo.close()
+        if NETFILTER in container.context.resources:
+            container.context.resources.pop(NETFILTER).close()
 
     def elsewhere(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """The function's result, in the neighbour's namespace."""

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from dockmagic_runtime.network import endpoints
 from dockmagic_runtime.network.dns import forwarder, server
 from dockmagic_runtime.network.dns.forwarder import PATIENCE, Server
-from dockmagic_runtime.network.dns.server import Resolver
+from dockmagic_runtime.network.dns.server import DnsServer
 from dockmagic_runtime.network.dns.timeouts import Timeouts
 from dockmagic_runtime.network.dns.zone import Zone
 from dockmagic_runtime.network.endpoints import NetworkEndpoint
@@ -87,7 +87,7 @@ class World:
     """A resolver with its container's side and its servers, in one thread with the test."""
 
     networks: str
-    resolver: Resolver
+    resolver: DnsServer
     datagrams: socket.socket
     listener: socket.socket
     servers: list[Server]
@@ -172,7 +172,7 @@ def resolving(tmp_path: Path) -> Iterator[World]:
     listener = socket.create_server(HERE)
     listener.setblocking(False)
     servers: list[Server] = []
-    made = Resolver(
+    made = DnsServer(
         datagrams, listener, Zone(str(tmp_path), ME), lambda: tuple(servers), plain_socket
     )
     world = World(str(tmp_path), made, datagrams, listener, servers, [])

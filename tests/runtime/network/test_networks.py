@@ -61,7 +61,7 @@ class Rooms:
         for one in connection.operations:
             one.execute(context)
             undo.callback(one.undo, context)
-        self.networks.settle(container_id)
+        self.networks.confirm(container_id)
         self.context = context
         self.endpoint = connection.endpoint
         return undo
@@ -236,7 +236,7 @@ def test_a_sweep_leaves_what_is_being_started_and_what_is_alive(rooms: Rooms) ->
         rooms.networks.connect(ContainerInfo(id=ONE))
         other.sweep()
         assert rooms.leases() == {ONE, TWO}
-    rooms.networks.settle(ONE)  # and then its supervisor was killed
+    rooms.networks.confirm(ONE)  # and then its supervisor was killed
     other.sweep()
     assert rooms.leases() == set()
 
@@ -254,7 +254,7 @@ def test_a_claim_ends_with_its_process(rooms: Rooms) -> None:
 
 def test_nothing_of_a_start_is_left_in_the_run_directory(rooms: Rooms) -> None:
     rooms.networks.connect(ContainerInfo(id=ONE))
-    rooms.networks.settle(ONE)
+    rooms.networks.confirm(ONE)
     rooms.networks.connect(ContainerInfo(id=TWO))
     rooms.networks.release(TWO)
     assert list(rooms.data_root.run.iterdir()) == []

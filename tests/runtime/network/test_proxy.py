@@ -55,14 +55,14 @@ class Bench:
         accepted, _ = self.backend.accept()
         accepted.settimeout(10)
         self.undo.enter_context(accepted)
-        self.settle()
+        self.confirm()
         return client, accepted
 
     def until(self, condition: Callable[[], bool]) -> None:
         while not condition():
             self.loop.turn()
 
-    def settle(self) -> None:
+    def confirm(self) -> None:
         """Until nothing is left to do."""
         while self.loop.selector.select(0.01):
             self.loop.turn(0)
@@ -131,7 +131,7 @@ def test_a_closed_half_leaves_the_other_open(bench: Bench) -> None:
     backend.sendall(b"x" * 100_000)
     backend.shutdown(socket.SHUT_WR)
     assert bench.receive(client, 200_000) == b"x" * 100_000
-    bench.settle()
+    bench.confirm()
     assert not bench.stream._connections
 
 
@@ -152,7 +152,7 @@ def test_a_reader_that_does_not_read_stops_the_writer(bench: Bench) -> None:
         try:
             sent += client.send(b"x" * 65536)
         except BlockingIOError:
-            bench.settle()
+            bench.confirm()
             try:
                 sent += client.send(b"x" * 65536)
             except BlockingIOError:

@@ -39,20 +39,20 @@ def echo_messages(listener: socket.socket) -> None:
                 connection.send(message)
 
 
-def listen(guest: ContainerInfo, port: int = 9000) -> None:
-    with entered(guest.namespace):
+def listen(container: ContainerInfo, port: int = 9000) -> None:
+    with entered(container.namespace):
         made = sctp_socket()
         made.bind(("", port))
         made.listen()
-    guest.servers.append(serve_in(guest.namespace, echo_messages, made))
+    container.servers.append(serve_in(container.namespace, echo_messages, made))
 
 
 def web(
     host: Host, *wishes: tuple[str, int, int, str], address: str = "172.17.0.2"
 ) -> ContainerInfo:
-    guest = host.guest(address, *(wishes or (WEB,)))
-    listen(guest)
-    return guest
+    container = host.container(address, *(wishes or (WEB,)))
+    listen(container)
+    return container
 
 
 def ask(address: str, port: int, source: str = "", source_port: int = 0) -> tuple[str, list[bytes]]:
@@ -84,9 +84,9 @@ def test_from_a_neighbour_and_the_container_sees_who_it_is(host: Host) -> None:
 
 
 def test_from_the_container_itself_and_another(host: Host) -> None:
-    guest = web(host)
-    other = host.guest("172.17.0.3")
-    for one in (guest, other):
+    container = web(host)
+    other = host.container("172.17.0.3")
+    for one in (container, other):
         for address in (HOST, "172.17.0.1"):
             assert one.call(ask, address, 9999) == ("172.17.0.1", ANSWERED)
     assert other.call(ask, "172.17.0.2", 9000) == ("172.17.0.3", ANSWERED)
@@ -102,9 +102,9 @@ def test_published_on_one_address(host: Host) -> None:
 
 
 def test_row_40_published_on_loopback_is_for_this_host_alone(host: Host) -> None:
-    guest = web(host, ("127.0.0.1", 8080, 9000, "sctp"))
+    container = web(host, ("127.0.0.1", 8080, 9000, "sctp"))
     assert host.here(ask, "127.0.0.1", 8080) == ("172.17.0.1", ANSWERED)
-    for call in (host.elsewhere, guest.call):
+    for call in (host.elsewhere, container.call):
         with pytest.raises(ConnectionRefusedError):
             call(ask, HOST, 8080)
 
@@ -116,13 +116,13 @@ def test_by_the_proxy_while_the_rules_are_flushed(host: Host) -> None:
 
 
 def test_a_container_reaches_others_under_the_hosts_address(host: Host) -> None:
-    guest = host.guest("172.17.0.2")
+    container = host.container("172.17.0.2")
     with entered(host.neighbour):
         made = sctp_socket()
         made.bind(("", 7777))
         made.listen()
-    guest.servers.append(serve_in(host.neighbour, echo_messages, made))
-    assert guest.call(ask, NEIGHBOUR, 7777) == (HOST, ANSWERED)
+    container.servers.append(serve_in(host.neighbour, echo_messages, made))
+    assert container.call(ask, NEIGHBOUR, 7777) == (HOST, ANSWERED)
 
 
 def test_a_client_that_keeps_its_port_is_led_to_the_next_container(host: Host) -> None:
@@ -208,8 +208,8 @@ ACTIVE = "2"
 
 
 def test_this_host_reaches_a_container_by_all_of_its_addresses(private: Host) -> None:
-    guest = web(private)
-    guest.call(_probe_often)
+    container = web(private)
+    container.call(_probe_often)
     client = associate(private, private.namespace, PRIVATE)
     everywhere = {PRIVATE, "172.17.0.1", "172.17.0.2"}  # this host's, and the proxy's to it
     until(private, lambda: _remote_addresses() == dict.fromkeys(everywhere | {HOST}, ACTIVE))
@@ -218,24 +218,24 @@ def test_this_host_reaches_a_container_by_all_of_its_addresses(private: Host) ->
 
 def test_a_neighbour_with_an_address_that_we_have_too_keeps_its_association(private: Host) -> None:
     """As one that has a Docker of its own: both ends have 172.17.0.1."""
-    guest = web(private)
-    guest.call(_probe_often)
+    container = web(private)
+    container.call(_probe_often)
     private.elsewhere(ip, "link", "add", "docker0", "type", "bridge")
     private.elsewhere(ip, "address", "add", "172.17.0.1/16", "dev", "docker0")
     client = associate(private, private.neighbour, PRIVATE)
     assert echoes(private, client)
     until(private, lambda: _probes_dropped() >= 3)
-    assert guest.call(_remote_addresses)["172.17.0.1"] != ACTIVE
+    assert container.call(_remote_addresses)["172.17.0.1"] != ACTIVE
     assert echoes(private, client)
 
 
 def test_a_neighbour_with_several_addresses_keeps_its_association(private: Host) -> None:
-    guest = web(private)
-    guest.call(_probe_often)
+    container = web(private)
+    container.call(_probe_often)
     private.elsewhere(ip, "address", "add", "192.168.55.3/24", "dev", "eth0")
     client = associate(private, private.neighbour, PRIVATE)
-    assert set(guest.call(_remote_addresses)) >= {"192.168.55.2", "192.168.55.3"}
-    until(private, lambda: guest.call(_probes) >= 10)
+    assert set(container.call(_remote_addresses)) >= {"192.168.55.2", "192.168.55.3"}
+    until(private, lambda: container.call(_probes) >= 10)
     assert echoes(private, client)
 
 
@@ -246,11 +246,11 @@ def _probes() -> int:
 
 
 def test_a_container_with_several_addresses_keeps_its_association(private: Host) -> None:
-    guest = web(private)
-    guest.call(ip, "address", "add", "10.9.9.9/24", "dev", "eth0")
-    guest.call(_probe_often)
+    container = web(private)
+    container.call(ip, "address", "add", "10.9.9.9/24", "dev", "eth0")
+    container.call(_probe_often)
     for namespace in (private.namespace, private.neighbour):
         with associate(private, namespace, PRIVATE) as client:
-            before = guest.call(_probes)
-            until(private, lambda before=before: guest.call(_probes) >= before + 10)  # type: ignore[misc]
+            before = container.call(_probes)
+            until(private, lambda before=before: container.call(_probes) >= before + 10)  # type: ignore[misc]
             assert echoes(private, client)

@@ -43,9 +43,9 @@ WEB = ("", 9999, 80, "tcp")
 def web(
     host: Host, *ports: tuple[str, int, int, str], address: str = "172.17.0.2"
 ) -> ContainerInfo:
-    guest = host.guest(address, *(ports or (WEB,)))
-    guest.listen(80)
-    return guest
+    container = host.container(address, *(ports or (WEB,)))
+    container.listen(80)
+    return container
 
 
 # the ways to a published port -------------------------------------------------------------------
@@ -82,20 +82,20 @@ def test_from_a_neighbour_and_the_container_sees_who_it_is(host: Host) -> None:
 
 
 def test_from_the_container_itself(host: Host) -> None:
-    guest = web(host)
+    container = web(host)
     for address in (HOST, "172.17.0.1"):
-        assert guest.call(ask, address, 9999) == ("172.17.0.1", b"hello")
+        assert container.call(ask, address, 9999) == ("172.17.0.1", b"hello")
 
 
 @pytest.mark.parametrize("through_netfilter", ["0", "1"])
 def test_from_another_container(host: Host, through_netfilter: str) -> None:
     """Whether bridged frames pass netfilter differs from host to host; both must work."""
-    guest = web(host)
-    other = host.guest("172.17.0.3")
+    container = web(host)
+    other = host.container("172.17.0.3")
     _set_bridge_netfilter(through_netfilter)
     for address in (HOST, "172.17.0.1"):
         assert other.call(ask, address, 9999) == ("172.17.0.1", b"hello")
-        assert guest.call(ask, address, 9999) == ("172.17.0.1", b"hello")
+        assert container.call(ask, address, 9999) == ("172.17.0.1", b"hello")
     assert other.call(ask, "172.17.0.2", 80) == ("172.17.0.3", b"hello")
 
 
@@ -125,14 +125,14 @@ def test_published_on_loopback_is_for_this_host_alone(host: Host) -> None:
 
 
 def test_udp_is_published_in_all_the_same_ways(host: Host) -> None:
-    guest = host.guest("172.17.0.2", ("", 5353, 53, "udp"))
-    guest.listen(53, socket.SOCK_DGRAM)
+    container = host.container("172.17.0.2", ("", 5353, 53, "udp"))
+    container.listen(53, socket.SOCK_DGRAM)
     assert host.elsewhere(ask_datagram, HOST, 5353) == (NEIGHBOUR, b"hello", HOST)
     assert host.here(ask_datagram, HOST, 5353) == (HOST, b"hello", HOST)
     assert host.here(ask_datagram, "127.0.0.1", 5353) == ("172.17.0.1", b"hello", "127.0.0.1")
     assert host.here(ask_datagram, "127.0.0.9", 5353) == ("172.17.0.1", b"hello", "127.0.0.9")
     assert host.here(ask_datagram, "::1", 5353) == ("172.17.0.1", b"hello", "::1")
-    assert guest.call(ask_datagram, HOST, 5353) == ("172.17.0.1", b"hello", HOST)
+    assert container.call(ask_datagram, HOST, 5353) == ("172.17.0.1", b"hello", HOST)
 
 
 def test_one_protocol_does_not_publish_the_other(host: Host) -> None:
@@ -150,10 +150,10 @@ def _ask_connected_datagram(address: str, port: int) -> bytes:
 
 
 def test_a_web_server_in_a_container(host: Host) -> None:
-    guest = host.guest("172.17.0.2", WEB)
-    with entered(guest.namespace):
+    container = host.container("172.17.0.2", WEB)
+    with entered(container.namespace):
         listener = socket.create_server(("", 80))
-    guest.servers.append(serve_in(guest.namespace, _serve_http, listener))
+    container.servers.append(serve_in(container.namespace, _serve_http, listener))
     for address in ("127.0.0.1", HOST):
         assert host.here(_fetch, f"http://{address}:9999/") == "It works!"
     assert host.elsewhere(_fetch, f"http://{HOST}:9999/") == "It works!"
@@ -185,36 +185,36 @@ def _fetch(url: str) -> str:
 
 
 def test_a_container_reaches_others_under_the_hosts_address(host: Host) -> None:
-    guest = host.guest("172.17.0.2")
+    container = host.container("172.17.0.2")
     with entered(host.neighbour):
         listener = socket.create_server(("", 7777))
     pid = serve_in(host.neighbour, echo_streams, listener)
     try:
-        assert guest.call(ask, NEIGHBOUR, 7777) == (HOST, b"hello")
+        assert container.call(ask, NEIGHBOUR, 7777) == (HOST, b"hello")
     finally:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
 
 
 def test_a_container_has_ipv4_alone(host: Host) -> None:
-    guest = host.guest("172.17.0.2")
-    shown = guest.call(ip, "-6", "address", "show", "dev", "eth0")
+    container = host.container("172.17.0.2")
+    shown = container.call(ip, "-6", "address", "show", "dev", "eth0")
     assert shown == ""
-    assert "172.17.0.2/16" in guest.call(ip, "address", "show", "dev", "eth0")
-    assert "default via 172.17.0.1 dev eth0" in guest.call(ip, "route")
-    assert "link/ether 02:42:ac:11:00:02" in guest.call(ip, "link", "show", "eth0")
+    assert "172.17.0.2/16" in container.call(ip, "address", "show", "dev", "eth0")
+    assert "default via 172.17.0.1 dev eth0" in container.call(ip, "route")
+    assert "link/ether 02:42:ac:11:00:02" in container.call(ip, "link", "show", "eth0")
 
 
 # security, by the rows of the table -------------------------------------------------------------
 
 
 def test_row_38_bridge_listens_to_no_router_advertisement(host: Host) -> None:
-    guest = host.guest("172.17.0.2")
+    container = host.container("172.17.0.2")
     with open(f"/proc/sys/net/ipv6/conf/{BRIDGE}/accept_ra", encoding="ascii") as stream:
         assert stream.read().strip() == "0"
     assert ip("-6", "address", "show", "dev", BRIDGE) == ""
     inside = "/proc/sys/net/ipv6/conf/eth0/disable_ipv6"
-    assert guest.call(_read, inside) == "1\n"
+    assert container.call(_read, inside) == "1\n"
 
 
 def _read(path: str) -> str:
@@ -224,7 +224,7 @@ def _read(path: str) -> str:
 
 def test_row_38_a_neighbour_on_the_bridge_cannot_take_a_containers_mac(host: Host) -> None:
     web(host)
-    thief = host.guest("172.17.0.3")
+    thief = host.container("172.17.0.3")
     thief.call(_send_frame_from, bytes.fromhex("0242ac110002"))
     assert host.here(ask, "172.17.0.2", 80) == ("172.17.0.1", b"hello")
 
@@ -283,7 +283,7 @@ def test_row_41_the_next_start_restores_isolation_after_a_flush(host: Host) -> N
     host.elsewhere(_add_route_to_containers)
     nft("flush", "ruleset")
     assert host.elsewhere(ask, "172.17.0.2", 80) == (NEIGHBOUR, b"hello")
-    host.guest("172.17.0.3")
+    host.container("172.17.0.3")
     assert host.elsewhere(is_unreachable, "172.17.0.2", 80)
     assert host.elsewhere(ask, HOST, 9999) == (NEIGHBOUR, b"hello")
     assert "counter packets 0 " not in _rule('"published, from outside"')
@@ -318,9 +318,9 @@ def test_nothing_is_left_when_a_container_ends(host: Host) -> None:
     host.stop(web(host))
     await_end_of("veth2")
     before = _seen(host)
-    guest = host.guest("172.17.0.2", WEB, ("127.0.0.1", 81, 80, "tcp"), ("", 53, 53, "udp"))
+    container = host.container("172.17.0.2", WEB, ("127.0.0.1", 81, 80, "tcp"), ("", 53, 53, "udp"))
     assert _seen(host) != before
-    host.stop(guest)
+    host.stop(container)
     await_end_of("veth2")
     assert _seen(host) == before
     with pytest.raises(ConnectionRefusedError):
@@ -333,15 +333,15 @@ def _seen(host: Host) -> tuple[str, list[str], list[str]]:
 
 
 def test_a_port_can_be_published_again_at_once(host: Host) -> None:
-    guest = web(host)
+    container = web(host)
     assert host.here(ask, "127.0.0.1", 9999) == ("172.17.0.1", b"hello")
-    host.stop(guest)
+    host.stop(container)
     web(host, address="172.17.0.7")
     assert host.elsewhere(ask, HOST, 9999) == (NEIGHBOUR, b"hello")
 
 
 def test_a_udp_client_that_never_stops_is_led_to_the_next_container(host: Host) -> None:
-    first = host.guest("172.17.0.2", ("", 5353, 53, "udp"))
+    first = host.container("172.17.0.2", ("", 5353, 53, "udp"))
     first.listen(53, socket.SOCK_DGRAM)
     with entered(host.neighbour):
         client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -350,7 +350,7 @@ def test_a_udp_client_that_never_stops_is_led_to_the_next_container(host: Host) 
         client.sendto(b"one", (HOST, 5353))
         assert client.recv(100) == f"{NEIGHBOUR}\none".encode()
         host.stop(first)
-        host.guest("172.17.0.9", ("", 5353, 53, "udp")).listen(53, socket.SOCK_DGRAM)
+        host.container("172.17.0.9", ("", 5353, 53, "udp")).listen(53, socket.SOCK_DGRAM)
         client.sendto(b"two", (HOST, 5353))
         assert client.recv(100) == f"{NEIGHBOUR}\ntwo".encode()
 
@@ -359,7 +359,7 @@ def test_elements_of_a_killed_supervisor_are_replaced(host: Host) -> None:
     stale = rules.Published(
         host_ip="", host_port=9999, protocol="tcp", address="172.17.9.9", port=80
     )
-    host.guest("172.17.0.3")
+    host.container("172.17.0.3")
     with Netlink(NETLINK_NETFILTER) as netlink:
         rules.publish(netlink, TABLE, [stale])
     web(host)
@@ -376,7 +376,7 @@ def test_a_successor_on_the_address_is_reached_while_the_old_namespace_lingers(
     lingering = os.dup(old.namespace)
     try:
         host.stop(old)
-        successor = host.guest("172.17.0.2", name=name)
+        successor = host.container("172.17.0.2", name=name)
         successor.listen(82)
         assert host.here(ask, "172.17.0.2", 82) == ("172.17.0.1", b"hello")
     finally:

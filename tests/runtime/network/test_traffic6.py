@@ -66,7 +66,7 @@ def _give(address: str) -> None:
     ip("address", "add", f"{address}/64", "dev", "eth0", "nodad")
 
 
-def guest(host: Host, on: Network, last: int, *ports: PortMapping) -> ContainerInfo:
+def container(host: Host, on: Network, last: int, *ports: PortMapping) -> ContainerInfo:
     """A container on that network, with an echo server on port 80."""
     address, address6 = f"{on.gateway[:-1]}{last}", f"{on.gateway6[:-1]}{last}"
     one = ContainerInfo(
@@ -108,32 +108,32 @@ WEB = PortMapping(container_port=80, host_port=8080)
 
 
 def test_from_a_neighbour_and_the_container_sees_who_it_is(host6: Host) -> None:
-    guest(host6, network("a", 1), 2, WEB)
+    container(host6, network("a", 1), 2, WEB)
     assert host6.elsewhere(ask, HOST6, 8080) == (NEIGHBOUR6, b"hello")
 
 
 def test_from_this_host_by_every_address_of_its(host6: Host) -> None:
-    guest(host6, network("a", 1), 2, WEB)
+    container(host6, network("a", 1), 2, WEB)
     for address in ("::1", HOST6, "fd00:1::1"):
         assert host6.here(ask, address, 8080)[1] == b"hello"
 
 
 def test_no_address_of_a_new_bridge_is_in_doubt(host6: Host) -> None:
     # with one that is, this host would ask no container for its neighbour address for two seconds
-    guest(host6, network("a", 1), 2)
+    container(host6, network("a", 1), 2)
     assert ip("-6", "address", "show", "dev", "dma", "scope", "link")
     assert ip("-6", "address", "show", "dev", "dma", "tentative") == ""
 
 
 def test_from_another_container_of_the_network_itself_and_another_network(host6: Host) -> None:
-    web = guest(host6, network("a", 1), 2, WEB)
-    near, far = guest(host6, network("a", 1), 3), guest(host6, network("b", 2), 2)
+    web = container(host6, network("a", 1), 2, WEB)
+    near, far = container(host6, network("a", 1), 3), container(host6, network("b", 2), 2)
     for one in (web, near, far):
         assert one.call(ask, HOST6, 8080)[1] == b"hello"
 
 
 def test_a_container_goes_out_under_the_hosts_address(host6: Host) -> None:
-    one = guest(host6, network("a", 1), 2)
+    one = container(host6, network("a", 1), 2)
     with entered(host6.neighbour):
         made = socket.socket(socket.AF_INET6)
         made.bind((NEIGHBOUR6, 99))
@@ -145,8 +145,8 @@ def test_a_container_goes_out_under_the_hosts_address(host6: Host) -> None:
 def test_row_40_no_neighbour_and_no_other_network_gets_straight_to_a_container(
     host6: Host,
 ) -> None:
-    guest(host6, network("a", 1), 2)
-    far = guest(host6, network("b", 2), 2)
+    container(host6, network("a", 1), 2)
+    far = container(host6, network("b", 2), 2)
     in_namespace(host6.neighbour, ip, "-6", "route", "add", "fd00:1::/64", "via", HOST6)
     assert host6.elsewhere(_is_unreachable6, "fd00:1::2")
     assert far.call(_is_unreachable6, "fd00:1::2")
@@ -166,9 +166,9 @@ def _is_unreachable6(address: str) -> bool:
 
 
 def test_an_internal_network_is_closed_both_ways(host6: Host) -> None:
-    inner = guest(host6, network("a", 1, internal=True), 2)
-    mate = guest(host6, network("a", 1, internal=True), 3)
-    far = guest(host6, network("b", 2), 2, WEB)
+    inner = container(host6, network("a", 1, internal=True), 2)
+    mate = container(host6, network("a", 1, internal=True), 3)
+    far = container(host6, network("b", 2), 2, WEB)
     assert mate.call(ask, "fd00:1::2", 80)[1] == b"hello"
     in_namespace(inner.namespace, ip, "-6", "route", "add", "default", "via", "fd00:1::1")
     assert inner.call(_is_unreachable6, "fd00:2::2")
@@ -178,7 +178,7 @@ def test_an_internal_network_is_closed_both_ways(host6: Host) -> None:
 
 def test_published_on_one_address_and_gone_at_the_end(host6: Host) -> None:
     port = PortMapping(container_port=80, host_port=8081, host_ip=HOST6)
-    web = guest(host6, network("a", 1), 2, port)
+    web = container(host6, network("a", 1), 2, port)
     assert host6.elsewhere(ask, HOST6, 8081) == (NEIGHBOUR6, b"hello")
     assert "8081" in nft("list", "table", "ip6", TABLE)
     host6.stop(web)
@@ -192,7 +192,7 @@ def test_a_client_that_keeps_its_port_is_led_to_the_next_container(
     """Tracking has a flow of it that nobody ended."""
     port = PortMapping(container_port=53, host_port=5353, protocol=protocol)
     for last in (2, 3):
-        one = guest(host6, network("a", 1), last, port)
+        one = container(host6, network("a", 1), last, port)
         with entered(one.namespace):
             made = new_socket(protocol)
             made.bind(("::", 53))

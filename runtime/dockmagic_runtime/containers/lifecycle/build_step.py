@@ -94,7 +94,7 @@ class StepRunner:
             running = starter.launcher.launch(request)
             try:
                 running.await_start()
-                starter.networks.settle(record.id)
+                starter.networks.confirm(record.id)
                 with process.on_cancel(lambda: running.signal("KILL")):
                     yield from running.output()
                 return running.wait()

@@ -79,7 +79,7 @@ class Starter(Struct, frozen=True):
             raise
         if not (owned and record.spec.auto_remove):  # that one is over before anybody can ask
             explain.remember(self.store.directory(record.id), request.plan, process.trace)
-        self.networks.settle(record.id)  # from now on the supervisor's lock keeps the lease
+        self.networks.confirm(record.id)  # from now on the supervisor's lock keeps the lease
         if was_started and connection is not None:
             links.follow(self.store, record, connection.address_on("bridge"))
         process.on_exit = lambda: self.conclude(record)
@@ -111,11 +111,11 @@ class Starter(Struct, frozen=True):
         if mode == "host" or mode.startswith("container:"):
             return None
         if record.attachments:
-            guest = self.guest(record)
-            return self.networks.connect(guest, published_ports(record), record.attachments)
+            info = self.container_info(record)
+            return self.networks.connect(info, published_ports(record), record.attachments)
         return self.networks.isolate()
 
-    def guest(self, record: Record) -> ContainerInfo:
+    def container_info(self, record: Record) -> ContainerInfo:
         return ContainerInfo(
             id=record.id,
             name=record.name,

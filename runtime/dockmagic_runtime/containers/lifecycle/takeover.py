@@ -50,7 +50,7 @@ def _connection(starter: Starter, record: Record, now: State) -> Connection | No
     endpoints = networks.present(record.id, record.attachments, now.networks)
     if not endpoints:
         return networks.isolate()
-    return plan(networks.place, starter.guest(record), endpoints, published_ports(record))
+    return plan(networks.paths, starter.container_info(record), endpoints, published_ports(record))
 
 
 def _resumed(made: SandboxPlan, now: State) -> Iterator[Operation]:

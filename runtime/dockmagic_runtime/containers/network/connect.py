@@ -19,6 +19,7 @@ from dockmagic_runtime.network.endpoint_operations import RemoveVeth
 from dockmagic_runtime.network.networks import check_attachment, free_interface, new_endpoint
 from dockmagic_runtime.network.plan import (
     EndpointPlan,
+    event_fields,
     introduced,
     plan,
     plug_in,
@@ -26,7 +27,6 @@ from dockmagic_runtime.network.plan import (
     rerouted,
     shared,
     state_fields,
-    told,
 )
 from dockmagic_runtime.sandbox.operation import Operation, to_wire
 from dockmagic_runtime.store import locks
@@ -85,18 +85,18 @@ def _plug_in(starter: Starter, joined: Record, attachment: Attachment) -> None:
     interface = free_interface(network, attachment, [one.interface for one in before])
     endpoint = new_endpoint(network, attachment, lease, interface)
     after = [*before, endpoint]
-    guest = starter.guest(joined)
+    info = starter.container_info(joined)
     _rewire(
         starter,
         joined,
         before,
         after,
-        operations=(*shared(networks.place, network), *plug_in(guest, endpoint, False)),
+        operations=(*shared(networks.paths, network), *plug_in(info, endpoint, False)),
         reverse=(RemoveVeth(endpoint.veth),),
     )
     own = files.own_names(joined.hostname, joined.spec.domainname)
     _write(starter, joined, "hosts", lambda text: files.with_line(text, lease.address, own))
-    events_of(starter.store, joined).tell_network("connect", *told(endpoint))
+    events_of(starter.store, joined).tell_network("connect", *event_fields(endpoint))
 
 
 # ------------------------------------------------------------------ disconnect
@@ -145,7 +145,7 @@ def _pull_out(starter: Starter, record: Record, parted: Record, name: str) -> No
     _rewire(starter, parted, before, after, operations=(RemoveVeth(gone.veth),))
     starter.networks.release(record.id, gone.network.id)
     _write(starter, record, "hosts", lambda text: files.without_line(text, gone.lease.address))
-    events_of(starter.store, record).tell_network("disconnect", *told(gone))
+    events_of(starter.store, record).tell_network("disconnect", *event_fields(gone))
 
 
 # ------------------------------------------------------------------ what both do
@@ -183,10 +183,10 @@ def _rewire(
 ) -> None:
     """Let the supervisor do it, and let its next start be with the networks of `after`."""
     networks, ports = starter.networks, published_ports(record)
-    guest = starter.guest(record)
-    ended, begun = republished(networks.place, guest, before, after, ports)
-    forgotten, known = introduced(networks.place, guest, before, after)
-    connection = plan(networks.place, guest, after, ports) if after else networks.isolate()
+    info = starter.container_info(record)
+    ended, begun = republished(networks.paths, info, before, after, ports)
+    forgotten, known = introduced(networks.paths, info, before, after)
+    connection = plan(networks.paths, info, after, ports) if after else networks.isolate()
     request = starter.request_again(record, connection)
     process = starter.store.connect(record.id)
     try:

@@ -77,7 +77,7 @@ def _measure(sight: TraceSession, way: RouteCandidate) -> Route:
         cable=(cable, cable_after),
         listener=listener,
         flow=flow,
-        table=networks.place.table,
+        table=networks.paths.table,
         bridge=sight.bridge,
     )
     if way.kind == "translated" and not hops.is_translated(way, seen):

@@ -80,12 +80,12 @@ class ServeDns(Struct, frozen=True, kw_only=True):
     def run(self, linux: Linux, inside: int, datagrams: int, listener: int) -> None:
         """Be the resolver until no question comes. `inside` is a pidfd of the container."""
         sys.path.append(self.library)
-        from dockmagic_runtime.network.dns.server import Resolver, Sockets
+        from dockmagic_runtime.network.dns.server import DnsServer, Sockets
         from dockmagic_runtime.network.dns.upstreams import HostServers, of_flags
         from dockmagic_runtime.network.dns.zone import Zone
 
         flags = of_flags(self.servers)
-        resolver = Resolver(
+        resolver = DnsServer(
             socket.socket(fileno=datagrams),
             socket.socket(fileno=listener),
             Zone(self.networks, self.container_id),

@@ -34,7 +34,7 @@ _MOST_WAITING: Final = 16  # questions of one stream that are not answered yet
 Answered = Callable[[bytes], None]
 
 
-class Resolver:
+class DnsServer:
     """Answers on two sockets, which stay their owner's. `servers` are asked what nobody here is
     called; `local_only` see `messages.answer`."""
 
@@ -134,7 +134,7 @@ class Stream:
     """One TCP client; its messages have their length before them (RFC 1035, 4.2.2)."""
 
     def __init__(
-        self, resolver: Resolver, client: socket.socket, closed: Callable[[Stream], None]
+        self, resolver: DnsServer, client: socket.socket, closed: Callable[[Stream], None]
     ) -> None:
         self._resolver = resolver
         self._client = client

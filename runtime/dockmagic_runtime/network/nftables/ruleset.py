@@ -205,7 +205,7 @@ def _sets(table: str, family: Family) -> Iterator[Message]:
 
 
 def installation(
-    table: str, family: Family, fabrics: Iterable[BridgeConfig], published: Iterable[Published]
+    table: str, family: Family, configs: Iterable[BridgeConfig], published: Iterable[Published]
 ) -> tuple[Message, ...]:
     """One batch that replaces whatever there is of the table by all of it."""
     return (
@@ -215,7 +215,7 @@ def installation(
         *_sets(table, family),
         *(nft.new_chain(table, *chain, family) for chain in _CHAINS),
         *(nft.new_rule(table, *rule, family) for rule in rules(family)),
-        *_in_messages(table, family, _all_elements(family, fabrics), nft.add_elements),
+        *_in_messages(table, family, _all_elements(family, configs), nft.add_elements),
         *_port_messages(table, family, published, nft.add_elements),
     )
 
@@ -243,8 +243,8 @@ def counters(netlink: Netlink, table: str, family: Family) -> dict[tuple[str, st
 def ensure(
     netlink: Netlink,
     table: str,
-    fabric: BridgeConfig,
-    fabrics: Callable[[], Iterable[BridgeConfig]],
+    config: BridgeConfig,
+    configs: Callable[[], Iterable[BridgeConfig]],
     published: Callable[[], Iterable[Published]],
 ) -> bool:
     """Install the table unless it is complete and knows the network; whether it had to.
@@ -253,8 +253,8 @@ def ensure(
     live.
     """
     installed = [
-        _ensure_table(netlink, table, family, fabric, fabrics, published)
-        for family in fabric.families
+        _ensure_table(netlink, table, family, config, configs, published)
+        for family in config.families
     ]
     return any(installed)
 
@@ -263,24 +263,24 @@ def _ensure_table(
     netlink: Netlink,
     table: str,
     family: Family,
-    fabric: BridgeConfig,
-    fabrics: Callable[[], Iterable[BridgeConfig]],
+    config: BridgeConfig,
+    configs: Callable[[], Iterable[BridgeConfig]],
     published: Callable[[], Iterable[Published]],
 ) -> bool:
     if is_complete(netlink, table, family):
-        if not knows(netlink, table, family, fabric.bridge):
-            connect(netlink, table, family, fabric)
+        if not knows(netlink, table, family, config.bridge):
+            connect(netlink, table, family, config)
         return False
 
     def messages() -> tuple[Message, ...]:
         if is_complete(netlink, table, family):  # by somebody else meanwhile
             return ()
-        every = [fabric, *(one for one in fabrics() if one.bridge != fabric.bridge)]
+        every = [config, *(one for one in configs() if one.bridge != config.bridge)]
         return installation(table, family, every, published())
 
     if _change(netlink, messages):
         return True
-    connect(netlink, table, family, fabric)
+    connect(netlink, table, family, config)
     return False
 
 
@@ -326,27 +326,27 @@ def knows(netlink: Netlink, table: str, family: Family, bridge: str) -> bool:
     return bool(netlink.transact(question, allow=(errno.ENOENT,)))
 
 
-def _is_told_of(netlink: Netlink, table: str, family: Family, bridge: str) -> bool:
+def _is_known(netlink: Netlink, table: str, family: Family, bridge: str) -> bool:
     try:
         return knows(netlink, table, family, bridge)
     except FileNotFoundError:
         return False  # there is no table
 
 
-def connect(netlink: Netlink, table: str, family: Family, fabric: BridgeConfig) -> None:
+def connect(netlink: Netlink, table: str, family: Family, config: BridgeConfig) -> None:
     """Tell the rules of that family of a network, all at once. Idempotent."""
-    elements = _all_elements(family, (fabric,))
+    elements = _all_elements(family, (config,))
     messages = _in_messages(table, family, elements, nft.add_elements)
     netlink.transact_batch(nft.NFNL_SUBSYS_NFTABLES, *messages)
 
 
-def disconnect(netlink: Netlink, table: str, fabric: BridgeConfig) -> None:
+def disconnect(netlink: Netlink, table: str, config: BridgeConfig) -> None:
     """Forget a network, as far as it is still there. A transaction that fails waits for a grace
     period of RCU, so where its bridge is unknown nothing is tried."""
-    for family in fabric.families:
-        if not _is_told_of(netlink, table, family, fabric.bridge):
+    for family in config.families:
+        if not _is_known(netlink, table, family, config.bridge):
             continue
-        for name, elements in _all_elements(family, (fabric,)).items():
+        for name, elements in _all_elements(family, (config,)).items():
             for message in _in_messages(table, family, {name: elements}, nft.delete_elements):
                 _try(netlink, message)
 
@@ -358,10 +358,10 @@ def _try(netlink: Netlink, message: Message) -> None:
         pass  # somebody has flushed it, or the whole table
 
 
-def _all_elements(family: Family, fabrics: Iterable[BridgeConfig]) -> dict[str, list[bytes]]:
+def _all_elements(family: Family, configs: Iterable[BridgeConfig]) -> dict[str, list[bytes]]:
     by_set: dict[str, list[bytes]] = {}
-    for fabric in fabrics:
-        for name, element in fabric.elements(family):
+    for config in configs:
+        for name, element in config.elements(family):
             by_set.setdefault(name, []).append(element)
     return by_set
 

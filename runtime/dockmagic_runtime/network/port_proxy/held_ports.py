@@ -50,7 +50,7 @@ def _is_free(_ip: str, _port: int, _protocol: str) -> bool:
     return False
 
 
-def hold(wishes: Iterable[PortRequest], is_kept: IsKept = _is_free) -> list[HeldPort]:
+def hold(requests: Iterable[PortRequest], is_kept: IsKept = _is_free) -> list[HeldPort]:
     """Bind all, or none and raise Conflict in Docker's words. A port that `is_kept` is refused
     too, although nobody holds it.
 
@@ -60,7 +60,7 @@ def hold(wishes: Iterable[PortRequest], is_kept: IsKept = _is_free) -> list[Held
     """
     held: list[HeldPort] = []
     try:
-        for host_ip, host_port, container_port, protocol, *last in wishes:
+        for host_ip, host_port, container_port, protocol, *last in requests:
             end = max(last, default=0)
             for one, ip in _bind_first(host_ip, host_port, end, protocol, is_kept):
                 port = one.getsockname()[1]

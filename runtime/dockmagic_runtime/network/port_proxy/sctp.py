@@ -37,8 +37,8 @@ Control = list[tuple[int, int, bytes]]
 def prepare(client: socket.socket, backend: socket.socket) -> None:
     """Let the one to come have the streams of the other, and both tell a message's stream."""
     incoming, outgoing = _streams(client)
-    wished = struct.pack("=HHHH", incoming, outgoing, 0, 0)
-    backend.setsockopt(socket.IPPROTO_SCTP, _INITMSG, wished)
+    requested = struct.pack("=HHHH", incoming, outgoing, 0, 0)
+    backend.setsockopt(socket.IPPROTO_SCTP, _INITMSG, requested)
     for one in (client, backend):
         one.setsockopt(socket.IPPROTO_SCTP, _EVENTS, _ASSOCIATION_CHANGES)
         one.setsockopt(socket.IPPROTO_SCTP, _RECVRCVINFO, 1)
