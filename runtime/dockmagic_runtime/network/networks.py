@@ -15,8 +15,9 @@ from dockmagic_runtime.linux.netlink import NETLINK_NETFILTER, Netlink
 from dockmagic_runtime.model.container import ContainerSpec, PortMapping
 from dockmagic_runtime.model.network import INTERFACE_NAME, Attachment, Network
 from dockmagic_runtime.network import endpoints, options, published_ports_file, rows, rtnl
-from dockmagic_runtime.network.dns import files
 from dockmagic_runtime.network.endpoint_operations import BringUpLoopback
+from dockmagic_runtime.network.etc import host_files, hosts
+from dockmagic_runtime.network.etc.resolv_conf import ResolvConf
 from dockmagic_runtime.network.ipam import leases
 from dockmagic_runtime.network.ipam.claims import Claims
 from dockmagic_runtime.network.ipam.leases import Lease
@@ -36,7 +37,6 @@ from dockmagic_runtime.store import container_process
 from dockmagic_runtime.store.data_root import DataRoot
 from dockmagic_runtime.store.database import Database
 
-_HOSTS = "/etc/hosts"
 _DEFAULT_ATTACHMENT = (Attachment(network=DEFAULT),)
 
 
@@ -145,11 +145,11 @@ class Networks:
     ) -> str:
         """The text of the container's /etc/hosts; `linked` are an address and names each."""
         if spec.network == "host" and not spec.extra_hosts:
-            return files.text_of(_HOSTS)
+            return host_files.read(host_files.HOSTS)
         endpoint = connection.endpoint if connection else {}
-        return files.hosts(
+        return hosts.text(
             hostname,
-            addresses=files.own_addresses(endpoint),
+            addresses=hosts.own_addresses(endpoint),
             domainname=spec.domainname,
             extra=spec.extra_hosts,
             gateway=endpoint.get("gateway", "") or ("127.0.0.1" if spec.network == "host" else ""),
@@ -159,14 +159,14 @@ class Networks:
     @staticmethod
     def resolv_conf(spec: ContainerSpec, *, has_names: bool = False) -> str:
         """The text of the container's /etc/resolv.conf; `has_names` with a resolver of its own."""
-        text = files.text_of(files.RESOLV_CONF)
+        text = host_files.read(host_files.RESOLV_CONF)
         if spec.network == "host" and not (spec.dns or spec.dns_search or spec.dns_options):
             return text
-        host = files.Resolver.parse(text)
+        host = ResolvConf.parse(text)
         if host.is_stub:
-            host = files.Resolver.parse(files.text_of(files.BEHIND_STUB))
+            host = ResolvConf.parse(host_files.read(host_files.RESOLVED_UPSTREAMS))
         if has_names:
-            return str(host.for_resolver(search=spec.dns_search, options=spec.dns_options))
+            return str(host.for_embedded(search=spec.dns_search, options=spec.dns_options))
         return str(
             host.for_container(dns=spec.dns, search=spec.dns_search, options=spec.dns_options)
         )

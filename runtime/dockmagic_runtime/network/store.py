@@ -26,7 +26,8 @@ from dockmagic_runtime.linux.syscalls import Kernel
 from dockmagic_runtime.model.docker_event import Event
 from dockmagic_runtime.model.network import PREDEFINED, Network, NetworkSpec
 from dockmagic_runtime.network import bridge, definition, network_config, options, rows, rtnl
-from dockmagic_runtime.network.dns import files
+from dockmagic_runtime.network.etc import host_files
+from dockmagic_runtime.network.etc.resolv_conf import ResolvConf
 from dockmagic_runtime.network.ipam import pools
 from dockmagic_runtime.network.ipam.pools import Block
 from dockmagic_runtime.network.network_config import BridgeConfig
@@ -146,7 +147,7 @@ class NetworkStore:
         for first, length, index in rtnl.routes(netlink):
             if length >= _SHORTEST_PREFIX and (link is None or index != link.index):
                 yield Block(first, length)
-        for server in files.Resolver.parse(files.text_of(files.RESOLV_CONF)).servers:
+        for server in ResolvConf.parse(host_files.read(host_files.RESOLV_CONF)).servers:
             if ":" not in server:
                 yield Block.parse(server)
 

@@ -20,7 +20,7 @@ from dockmagic_runtime.linux.syscalls import Kernel
 from dockmagic_runtime.model.container import ContainerSpec, PortMapping
 from dockmagic_runtime.model.network import NetworkSpec, Pool
 from dockmagic_runtime.network import bridge, rtnl
-from dockmagic_runtime.network.dns import files
+from dockmagic_runtime.network.etc import host_files
 from dockmagic_runtime.network.ipam.pools import Block
 from dockmagic_runtime.network.networks import Networks
 from dockmagic_runtime.network.operations import NETFILTER, PORTS
@@ -379,8 +379,8 @@ def test_the_stubs_own_servers_are_read(
 ) -> None:
     (tmp_path / "stub").write_text("nameserver 127.0.0.53\nsearch lan\n")
     (tmp_path / "behind").write_text("nameserver 192.0.2.53\nsearch lan\n")
-    monkeypatch.setattr(files, "RESOLV_CONF", str(tmp_path / "stub"))
-    monkeypatch.setattr(files, "BEHIND_STUB", str(tmp_path / "behind"))
+    monkeypatch.setattr(host_files, "RESOLV_CONF", str(tmp_path / "stub"))
+    monkeypatch.setattr(host_files, "RESOLVED_UPSTREAMS", str(tmp_path / "behind"))
     spec = ContainerSpec(image="x")
     assert rooms.networks.resolv_conf(spec) == "nameserver 192.0.2.53\nsearch lan\n"
     on_host = ContainerSpec(image="x", network="host")
@@ -390,7 +390,7 @@ def test_the_stubs_own_servers_are_read(
 def test_a_host_without_resolv_conf_has_public_servers(
     rooms: Rooms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files, "RESOLV_CONF", str(tmp_path / "missing"))
+    monkeypatch.setattr(host_files, "RESOLV_CONF", str(tmp_path / "missing"))
     assert "8.8.8.8" in rooms.networks.resolv_conf(ContainerSpec(image="x"))
 
 

@@ -14,8 +14,8 @@ from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound
 from dockmagic_runtime.model.container import Status
 from dockmagic_runtime.model.network import Attachment, Network
-from dockmagic_runtime.network.dns import files
 from dockmagic_runtime.network.endpoint_operations import RemoveVeth
+from dockmagic_runtime.network.etc import hosts
 from dockmagic_runtime.network.networks import check_attachment, free_interface, new_endpoint
 from dockmagic_runtime.network.plan import (
     EndpointPlan,
@@ -94,8 +94,8 @@ def _plug_in(starter: Starter, joined: Record, attachment: Attachment) -> None:
         operations=(*shared(networks.paths, network), *plug_in(info, endpoint, False)),
         reverse=(RemoveVeth(endpoint.veth),),
     )
-    own = files.own_names(joined.hostname, joined.spec.domainname)
-    _write(starter, joined, "hosts", lambda text: files.with_line(text, lease.address, own))
+    own = hosts.own_names(joined.hostname, joined.spec.domainname)
+    _write(starter, joined, "hosts", lambda text: hosts.with_line(text, lease.address, own))
     events_of(starter.store, joined).tell_network("connect", *event_fields(endpoint))
 
 
@@ -144,7 +144,7 @@ def _pull_out(starter: Starter, record: Record, parted: Record, name: str) -> No
         return  # the network was removed by force
     _rewire(starter, parted, before, after, operations=(RemoveVeth(gone.veth),))
     starter.networks.release(record.id, gone.network.id)
-    _write(starter, record, "hosts", lambda text: files.without_line(text, gone.lease.address))
+    _write(starter, record, "hosts", lambda text: hosts.without_line(text, gone.lease.address))
     events_of(starter.store, record).tell_network("disconnect", *event_fields(gone))
 
 
