@@ -7,7 +7,7 @@ import time
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from dockmagic_runtime.model.times import duration
+from dockmagic_runtime.model.go_values import parse_duration
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -40,22 +40,9 @@ def parse_cpus(text: str) -> int:
     return int(nanos)
 
 
-def parse_duration(text: str) -> float:
+def parse_seconds(text: str) -> float:
     """Go's durations in seconds: `1m30s`, `300ms`, `-5s`; for others Go's words."""
-    seconds = duration(text)
-    if seconds is None:
-        raise ValueError(f'time: {_fault(text.lstrip("+-"))}duration "{text}"')
-    return seconds
-
-
-def _fault(text: str) -> str:
-    for number, unit in re.findall(r"([0-9.]+)([^0-9.]*)", text):
-        if re.fullmatch(r"[0-9]+\.?[0-9]*|\.[0-9]+", number) and text[0] in ".0123456789":
-            if not unit:
-                return "missing unit in "
-            if duration(f"1{unit}") is None:
-                return f'unknown unit "{unit}" in '
-    return "invalid "
+    return parse_duration(text) / 1e9
 
 
 def decimal_size(size: float, digits: int = 3) -> str:

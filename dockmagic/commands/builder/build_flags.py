@@ -15,7 +15,6 @@ from dockmagic.commands.options.environment import check_label, read_env, read_l
 from dockmagic.commands.options.flags import (
     Arguments,
     Flag,
-    as_switch,
     integer,
     switch,
     value,
@@ -25,6 +24,7 @@ from dockmagic.commands.options.platform import IMAGE_FLAGS
 from dockmagic.commands.units import parse_size, parse_swap
 from dockmagic_runtime.errors import InvalidInput, NotFound, Unsupported
 from dockmagic_runtime.model.container import Resources
+from dockmagic_runtime.model.go_values import parse_bool
 from dockmagic_runtime.model.progress import BuildOutput
 
 _PROGRESS = ("auto", "plain", "tty", "quiet")
@@ -101,9 +101,9 @@ def parse_output(text: str) -> BuildOutput:
     if kind in ("local", "tar", "oci") and not path:
         raise ValueError(f"dest is required for {kind} exporter")
     for key, wanted in (("tar", True), ("rewrite-timestamp", True)):
-        if key in words and as_switch(words[key]) is not wanted:
+        if key in words and parse_bool(words[key]) is not wanted:
             raise ValueError(f"{key}={words[key]} is not supported")
-    if kind == "image" and as_switch(words.get("push", "false")):
+    if kind == "image" and parse_bool(words.get("push", "false")):
         kind = "registry"
     names = tuple(name for name in words.get("name", "").split(",") if name)
     return BuildOutput(kind, path, names)

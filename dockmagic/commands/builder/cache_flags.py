@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dockmagic.commands.builder.attributes import attributes
-from dockmagic.commands.options.flags import as_switch
 from dockmagic_runtime.errors import InvalidInput
+from dockmagic_runtime.model.go_values import parse_bool
 from dockmagic_runtime.model.progress import BuildCachePlace
 from dockmagic_runtime.model.reference import ImageReference
 
@@ -57,7 +57,7 @@ def parse_cache_to(text: str) -> BuildCachePlace:
         where=where,
         mode=mode,
         tag=words.get("tag", "latest"),
-        ignore_error=as_switch(words.get("ignore-error", "false")),
+        ignore_error=parse_bool(words.get("ignore-error", "false")),
     )
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dockmagic.commands.options.flags import Flag, as_switch, refused
+from dockmagic.commands.options.flags import Flag, refused
+from dockmagic_runtime.model.go_values import parse_bool
 
 _NO = ("false", "0", "f", "disabled=true")
 _SQUASH = "layers are kept as they are made; for a single one: FROM scratch, COPY --from=STAGE / /"
@@ -26,7 +27,7 @@ def _attestation(text: str) -> str | None:
 
 
 def _switched(text: str) -> str | None:
-    return "true" if as_switch(text) else None
+    return "true" if parse_bool(text) else None
 
 
 REFUSED_FLAGS: tuple[Flag, ...] = (

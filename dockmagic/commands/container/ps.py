@@ -10,11 +10,12 @@ from dockmagic.commands.options.filters import gather, parse_filter
 from dockmagic.commands.options.flags import Arguments, Parser, integer, switch, value, values
 from dockmagic.commands.output.listing import Column, Fields, Listing, label_lookup, stable_column
 from dockmagic.commands.output.result import is_named
-from dockmagic.commands.output.table import ellipsis, quote
+from dockmagic.commands.output.table import ellipsis
 from dockmagic.commands.references import familiar
 from dockmagic.commands.units import ago, decimal_size, moment, timestamp
 from dockmagic_runtime.errors import NotFound
 from dockmagic_runtime.model.container import Container, Status
+from dockmagic_runtime.model.go_values import quote
 
 if TYPE_CHECKING:
     from dockmagic_runtime.engine.engine import Engine

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dockmagic.commands.gotemplate.functions import show
-from dockmagic.commands.output.table import quote
+from dockmagic_runtime.model.go_values import quote
 
 _VERB = re.compile(r"%([-+# 0]*)(\d+)?(?:\.(\d*))?(.?)", re.DOTALL)
 _WIDEST = 10_000

@@ -16,10 +16,8 @@ from typing import Any
 from msgspec import Struct, field
 
 from dockmagic_runtime.errors import InvalidInput, Unsupported
+from dockmagic_runtime.model.go_values import parse_bool, parse_int, parse_uint
 from dockmagic_runtime.model.suggest import did_you_mean
-
-_TRUE = frozenset(["1", "t", "T", "TRUE", "true", "True"])
-_FALSE = frozenset(["0", "f", "F", "FALSE", "false", "False"])
 
 
 class WrongUsage(InvalidInput):
@@ -43,32 +41,13 @@ class HelpAsked(Exception):
         self.text = text
 
 
-def as_switch(text: str) -> bool:
-    if text in _TRUE:
-        return True
-    if text in _FALSE:
-        return False
-    raise ValueError(f'strconv.ParseBool: parsing "{text}": invalid syntax')
-
-
-def as_integer(text: str) -> int:
-    return _integer(text, "ParseInt", -(1 << 63), 1 << 63)
+def as_int(text: str) -> int:
+    """As pflag reads an integer: in the base that its prefix says."""
+    return parse_int(text, 0)
 
 
 def as_uint16(text: str) -> int:
-    return _integer(text, "ParseUint", 0, 1 << 16)
-
-
-def _integer(text: str, function: str, low: int, high: int) -> int:
-    try:
-        number = int(text.replace("_", "x"), 10)  # Python's 1_000 is not an integer elsewhere
-        if text.startswith(("-", "+")) and low == 0:
-            raise ValueError
-    except ValueError:
-        raise ValueError(f'strconv.{function}: parsing "{text}": invalid syntax') from None
-    if not low <= number < high:
-        raise ValueError(f'strconv.{function}: parsing "{text}": value out of range')
-    return number
+    return parse_uint(text, 0, 16)
 
 
 class Flag(Struct, frozen=True, kw_only=True):
@@ -104,7 +83,7 @@ class Flag(Struct, frozen=True, kw_only=True):
 
 
 def switch(name: str, short: str = "", help: str = "", *, default: bool = False) -> Flag:
-    return Flag(name=name, short=short, help=help, default=default, convert=as_switch)
+    return Flag(name=name, short=short, help=help, default=default, convert=parse_bool)
 
 
 def value(
@@ -133,7 +112,7 @@ def values(
 
 
 def integer(name: str, short: str = "", help: str = "", *, default: int = 0) -> Flag:
-    return value(name, short, help, type="int", default=default, convert=as_integer)
+    return value(name, short, help, type="int", default=default, convert=as_int)
 
 
 def planned(*labels: str) -> tuple[Flag, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dockmagic.commands.options.flags import Arguments, Flag, integer, switch, value
-from dockmagic.commands.units import parse_duration
+from dockmagic.commands.units import parse_seconds
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.container import HealthCheck
 
@@ -11,7 +11,7 @@ _MINIMUM = 0.001  # seconds
 
 
 def _duration(name: str, help: str) -> Flag:
-    return value(name, help=help, type="duration", default=0.0, convert=parse_duration)
+    return value(name, help=help, type="duration", default=0.0, convert=parse_seconds)
 
 
 _DURATIONS: dict[str, tuple[str, str]] = {

@@ -9,10 +9,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from dockmagic.commands.options.flags import as_switch
 from dockmagic.commands.units import parse_size
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.container import Mount
+from dockmagic_runtime.model.go_values import parse_bool
 
 _VOLUME_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 _PROPAGATION = frozenset("private rprivate shared rshared slave rslave".split())
@@ -208,7 +208,7 @@ def _last(fields: Fields, key: str, default: str = "") -> str:
 def _truth(fields: Fields, key: str) -> bool:
     text = _last(fields, key, "false")
     try:
-        return as_switch(text)
+        return parse_bool(text)
     except ValueError:
         raise ValueError(f"invalid value for {key}: {text}") from None
 

@@ -9,8 +9,9 @@ import os
 
 from msgspec.structs import replace
 
-from dockmagic.commands.options.flags import Flag, as_switch, switch, value
+from dockmagic.commands.options.flags import Flag, switch, value
 from dockmagic_runtime.errors import InvalidInput, NotFound, Unsupported
+from dockmagic_runtime.model.go_values import parse_bool
 from dockmagic_runtime.model.image import Image
 
 _MACHINES = {
@@ -81,7 +82,7 @@ def _single(text: str, system: str, architecture: str) -> str:
 
 
 def check_trust(text: str) -> bool:
-    if not as_switch(text):
+    if not parse_bool(text):
         raise Unsupported(
             "content trust is not supported", hint="signatures of images are not verified"
         )

@@ -41,25 +41,3 @@ def _line(row: Sequence[str], widths: list[int]) -> str:
 
 def ellipsis(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
-
-
-def quote(text: str) -> str:
-    """As Go quotes a string."""
-    return '"' + "".join(map(_quoted, text)) + '"'
-
-
-_ESCAPES = {
-    '"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t",
-    "\a": "\\a", "\b": "\\b", "\f": "\\f", "\v": "\\v",
-}  # fmt: skip
-
-
-def _quoted(character: str) -> str:
-    if character in _ESCAPES:
-        return _ESCAPES[character]
-    if character.isprintable():
-        return character
-    code = ord(character)
-    if code < 0x80:
-        return f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"

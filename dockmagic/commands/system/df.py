@@ -9,9 +9,10 @@ from dockmagic.commands.container.ps import status_text
 from dockmagic.commands.options.flags import Arguments, Parser, switch, value
 from dockmagic.commands.output.listing import Column, Fields, Listing, stable_column
 from dockmagic.commands.output.result import Result
-from dockmagic.commands.output.table import ellipsis, layout, quote
+from dockmagic.commands.output.table import ellipsis, layout
 from dockmagic.commands.references import familiar, repository_and_tag
 from dockmagic.commands.units import ago, decimal_size
+from dockmagic_runtime.model.go_values import quote
 from dockmagic_runtime.model.usage import ContainerUsage, DiskUsage, ImageUsage
 
 if TYPE_CHECKING:

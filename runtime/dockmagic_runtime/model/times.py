@@ -10,30 +10,24 @@ import re
 import time
 from typing import Final
 
-_SECONDS: Final = {
-    "ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0,
-}  # fmt: skip
-_PART: Final = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)")
+from dockmagic_runtime.model.go_values import parse_duration
+
 _UNIX: Final = re.compile(r"[0-9]+(?:\.[0-9]{1,9})?")
 _FRACTION: Final = re.compile(r"(\.[0-9]{6})[0-9]+")
 
 
 def duration(text: str) -> float | None:
     """Seconds of one of Go's durations (`1h30m`, `-5s`); None for anything else."""
-    body = text.removeprefix("-").removeprefix("+")
-    if body == "0":
-        return 0.0
-    parts = _PART.findall(body)
-    if not parts or "".join(map("".join, parts)) != body:
+    try:
+        return parse_duration(text) / 1e9
+    except ValueError:
         return None
-    total = sum(float(number) * _SECONDS[unit] for number, unit in parts)
-    return -total if text.startswith("-") else total
 
 
 def parse_moment(text: str, now: float | None = None) -> float:
     """Seconds since the epoch. Raises ValueError, with Docker's words."""
     ago = duration(text)
-    if ago is not None:
+    if ago is not None and text != "0":  # the epoch, not "no time ago"
         return (time.time() if now is None else now) - ago
     if _UNIX.fullmatch(text):
         return float(text)
