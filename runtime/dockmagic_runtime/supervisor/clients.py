@@ -6,15 +6,15 @@ import gc
 import os
 import socket
 
+from dockmagic_runtime.linux.event_loop import READ, EventLoop
 from dockmagic_runtime.supervisor import run_directory
 from dockmagic_runtime.supervisor.connection import ClientConnection, ConnectionCallbacks
-from dockmagic_runtime.supervisor.loop import READ, Loop
 
 
 class Clients:
     """`owner` is the engine that started the container in the foreground: it ends with it."""
 
-    def __init__(self, loop: Loop, host: ConnectionCallbacks) -> None:
+    def __init__(self, loop: EventLoop, host: ConnectionCallbacks) -> None:
         self._loop = loop
         self._host = host
         self._clients: list[ClientConnection] = []

@@ -6,8 +6,8 @@ import socket
 from typing import Any, Final, Protocol
 
 from dockmagic_runtime.errors import EngineBug
+from dockmagic_runtime.linux.event_loop import READ, WRITE, EventLoop
 from dockmagic_runtime.supervisor import protocol
-from dockmagic_runtime.supervisor.loop import READ, WRITE, Loop
 
 # a client that is this far behind makes the program wait
 OUTPUT_LIMIT: Final = 1024 * 1024
@@ -26,7 +26,9 @@ class ClientConnection:
     """`attached` clients get the program's output. All are told of its end, but those who were
     told of the end of their exec."""
 
-    def __init__(self, loop: Loop, connection: socket.socket, host: ConnectionCallbacks) -> None:
+    def __init__(
+        self, loop: EventLoop, connection: socket.socket, host: ConnectionCallbacks
+    ) -> None:
         self._loop = loop
         self._socket = connection
         self._host = host

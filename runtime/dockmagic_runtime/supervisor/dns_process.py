@@ -13,10 +13,10 @@ import signal
 from typing import Any, Final, NoReturn
 
 from dockmagic_runtime.linux.constants import PR_SET_PDEATHSIG
+from dockmagic_runtime.linux.event_loop import READ, EventLoop
 from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.sandbox.operation import from_wire
 from dockmagic_runtime.supervisor.forks import close_all_but, rename_process
-from dockmagic_runtime.supervisor.loop import READ, Loop
 
 SOCKETS: Final = ("names over UDP", "names over TCP")  # among the descriptors of a start
 PROCESS_NAME: Final = b"dockmagic-names"
@@ -30,7 +30,7 @@ class DnsProcess:
     """
 
     def __init__(
-        self, linux: Linux, loop: Loop, wire: list[Any], pidfd: int, sockets: tuple[int, int]
+        self, linux: Linux, loop: EventLoop, wire: list[Any], pidfd: int, sockets: tuple[int, int]
     ) -> None:
         self._linux = linux
         self._loop = loop

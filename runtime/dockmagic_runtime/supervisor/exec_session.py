@@ -7,12 +7,12 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
+from dockmagic_runtime.linux.event_loop import READ, EventLoop
 from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.sandbox.operation import Context
 from dockmagic_runtime.sandbox.plan import process_from_wire
 from dockmagic_runtime.supervisor.connection import ClientConnection
 from dockmagic_runtime.supervisor.exec_process import enter
-from dockmagic_runtime.supervisor.loop import READ, Loop
 from dockmagic_runtime.supervisor.stdio import Sink, Stdio, StdioPipes
 
 
@@ -23,7 +23,7 @@ class ExecSession:
     def __init__(
         self,
         linux: Linux,
-        loop: Loop,
+        loop: EventLoop,
         context: Context,
         init_pidfd: int,
         process: dict[str, Any],

@@ -17,8 +17,8 @@ from typing import Any, Final, Protocol
 from msgspec import Struct, to_builtins
 
 from dockmagic_runtime.errors import DockmagicError
+from dockmagic_runtime.linux.event_loop import EventLoop, Timer
 from dockmagic_runtime.supervisor.exec_session import ExecSession
-from dockmagic_runtime.supervisor.loop import Loop, Timer
 from dockmagic_runtime.supervisor.program import Program
 from dockmagic_runtime.supervisor.state import DISK_UNWRITABLE, HEALTHY, STARTING, UNHEALTHY
 
@@ -62,7 +62,7 @@ class Health:
 
     def __init__(
         self,
-        loop: Loop,
+        loop: EventLoop,
         program: Program,
         check: Check,
         host: HealthCallbacks,

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from dockmagic_runtime.errors import Conflict
 from dockmagic_runtime.linux import constants as c
+from dockmagic_runtime.linux.event_loop import READ
 from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.linux.netlink import open_for_others
 from dockmagic_runtime.network.dns.operations import SOCKETS, ServeDns
@@ -24,7 +25,6 @@ from dockmagic_runtime.sandbox import child
 from dockmagic_runtime.sandbox.operation import Context, from_wire
 from dockmagic_runtime.supervisor import handover
 from dockmagic_runtime.supervisor.connection import ClientConnection
-from dockmagic_runtime.supervisor.loop import READ
 
 if TYPE_CHECKING:
     from dockmagic_runtime.supervisor.program import Program

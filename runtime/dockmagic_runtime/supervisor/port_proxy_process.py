@@ -16,11 +16,11 @@ from collections.abc import Callable, Sequence
 from selectors import EVENT_READ, BaseSelector, DefaultSelector
 from typing import Final, NoReturn
 
+from dockmagic_runtime.linux.event_loop import READ, EventLoop
 from dockmagic_runtime.linux.processes import start_of
 from dockmagic_runtime.network.port_proxy import process_record
 from dockmagic_runtime.network.port_proxy.held_ports import HeldPort
 from dockmagic_runtime.supervisor.forks import close_all_but, rename_process
-from dockmagic_runtime.supervisor.loop import READ, Loop
 from dockmagic_runtime.supervisor.state import DISK_UNWRITABLE
 
 PROCESS_NAME: Final = b"dockmagic-ports"
@@ -33,7 +33,7 @@ class PortProxyProcess:
     the container's first process and stays the caller's; `run` is its run directory."""
 
     def __init__(
-        self, loop: Loop, serve: Serve, held: Sequence[HeldPort], pidfd: int, run: str
+        self, loop: EventLoop, serve: Serve, held: Sequence[HeldPort], pidfd: int, run: str
     ) -> None:
         self._loop = loop
         self._serve = serve

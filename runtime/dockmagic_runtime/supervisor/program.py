@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 
 from msgspec import Struct
 
+from dockmagic_runtime.linux.event_loop import READ, EventLoop
 from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.linux.processes import exit_status
 from dockmagic_runtime.network.operations import HELD, PROXY, SERVERS
@@ -19,7 +20,6 @@ from dockmagic_runtime.supervisor.connection import ClientConnection
 from dockmagic_runtime.supervisor.dns_process import SOCKETS, DnsProcess
 from dockmagic_runtime.supervisor.exec_session import ExecSession, exit_code
 from dockmagic_runtime.supervisor.handover import Handover, take_over
-from dockmagic_runtime.supervisor.loop import READ, Loop
 from dockmagic_runtime.supervisor.port_proxy_process import PortProxyProcess
 from dockmagic_runtime.supervisor.stdio import Sink, Stdio
 
@@ -46,7 +46,7 @@ class Program:
     def __init__(
         self,
         linux: Linux,
-        loop: Loop,
+        loop: EventLoop,
         facts: dict[str, Any],
         born: Handover,
         host: ProgramCallbacks,

@@ -12,7 +12,7 @@ from typing import Final
 
 from msgspec import Struct, field
 
-from dockmagic_runtime.supervisor.loop import READ, WRITE, Loop
+from dockmagic_runtime.linux.event_loop import READ, WRITE, EventLoop
 
 CHUNK: Final = 64 * 1024
 # beyond this the client that sends standard input is not read until the program has read
@@ -73,7 +73,7 @@ class Stdio:
     """Our ends, served by a loop. Output goes to `sink(stream, data)`."""
 
     def __init__(
-        self, loop: Loop, sink: Sink, outputs: dict[int, str], input: int, *, terminal: bool
+        self, loop: EventLoop, sink: Sink, outputs: dict[int, str], input: int, *, terminal: bool
     ) -> None:
         self._loop = loop
         self._sink = sink

@@ -22,6 +22,7 @@ from functools import cached_property
 from typing import Any
 
 from dockmagic_runtime.errors import Conflict, InvalidInput
+from dockmagic_runtime.linux.event_loop import EventLoop, Timer
 from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.linux.remove_tree import remove_tree
 from dockmagic_runtime.sandbox import child
@@ -35,7 +36,6 @@ from dockmagic_runtime.supervisor.forks import rename_process
 from dockmagic_runtime.supervisor.handover import Handover, read_request
 from dockmagic_runtime.supervisor.health import Check, Health
 from dockmagic_runtime.supervisor.log import JsonLog, open_log
-from dockmagic_runtime.supervisor.loop import Loop, Timer
 from dockmagic_runtime.supervisor.program import Ended, Program
 from dockmagic_runtime.supervisor.request import SupervisorRequest, decode_order
 from dockmagic_runtime.supervisor.request_socket import RequestSocket
@@ -56,7 +56,7 @@ class Supervisor:
 
     def __init__(self, linux: Linux, post: RequestSocket, tell: int, facts: dict[str, Any]) -> None:
         self.linux = linux
-        self.loop = Loop()
+        self.loop = EventLoop()
         self.program: Program | None = None
         self.is_paused = False
         self.health: Health | None = None

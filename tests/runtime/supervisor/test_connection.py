@@ -8,16 +8,16 @@ from collections.abc import Iterator
 
 import pytest
 
+from dockmagic_runtime.linux.event_loop import EventLoop
 from dockmagic_runtime.supervisor import protocol
 from dockmagic_runtime.supervisor.connection import OUTPUT_LIMIT, ClientConnection
-from dockmagic_runtime.supervisor.loop import Loop
 
 
 class Host:
     """Writes down what it is told, and stops the loop."""
 
     def __init__(self) -> None:
-        self.loop = Loop()
+        self.loop = EventLoop()
         self.frames: list[tuple[int, bytes]] = []
         self.is_gone = False
         self.caught_up_times = 0

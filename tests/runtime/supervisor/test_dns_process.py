@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 from dnslib import DNSRecord
 
+from dockmagic_runtime.linux.event_loop import EventLoop
 from dockmagic_runtime.linux.syscalls import Kernel
 from dockmagic_runtime.network import endpoints
 from dockmagic_runtime.network.dns.operations import ServeDns
 from dockmagic_runtime.network.endpoints import NetworkEndpoint
 from dockmagic_runtime.sandbox.operation import to_wire
 from dockmagic_runtime.supervisor.dns_process import PROCESS_NAME, DnsProcess
-from dockmagic_runtime.supervisor.loop import Loop
 
 pytestmark = pytest.mark.root  # it enters a network namespace
 
@@ -29,7 +29,7 @@ class Watch:
     """A loop with a resolver's sockets, in this process; the resolver is a child of it."""
 
     def __init__(self, networks: Path) -> None:
-        self.loop = Loop()
+        self.loop = EventLoop()
         self.is_closed = False
         self.older = children()
         self.datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dockmagic_runtime.errors import StartFailed
+from dockmagic_runtime.linux.event_loop import EventLoop
 from dockmagic_runtime.supervisor import health
 from dockmagic_runtime.supervisor.exec_session import ExecSession
 from dockmagic_runtime.supervisor.health import Check, Health, seconds
-from dockmagic_runtime.supervisor.loop import Loop
 from dockmagic_runtime.supervisor.program import Program
 
 
@@ -85,7 +85,7 @@ class Bench:
 
     def __post_init__(self) -> None:
         self.health = Health(
-            cast(Loop, self.loop),
+            cast(EventLoop, self.loop),
             cast(Program, self.program),
             self.check,
             self,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from dockmagic_runtime.supervisor.loop import Loop
+from dockmagic_runtime.linux.event_loop import EventLoop
 from dockmagic_runtime.supervisor.stdio import INPUT_LIMIT, Stdio, StdioPipes
 
 
@@ -15,7 +15,7 @@ class Bench:
     """A process's ends, held by the test instead of a process."""
 
     def __init__(self, *, open_stdin: bool = True) -> None:
-        self.loop = Loop()
+        self.loop = EventLoop()
         self.ends = StdioPipes.open(terminal=False, open_stdin=open_stdin)
         self.stdin, self.stdout, self.stderr = self.ends.child
         self.seen: list[tuple[str, bytes]] = []
