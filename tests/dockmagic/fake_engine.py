@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from dockmagic_runtime.containers.ps.filters import Filters, Lookups, select, wants_all
+from dockmagic_runtime.containers.ps.filters import Lookups, select, wants_all
 from dockmagic_runtime.errors import Conflict, NotFound, ProcessFailed, StartFailed
 from dockmagic_runtime.model.analysis import Anatomy, FileOrigin, FileVersion, Sharing, WastedFile
 from dockmagic_runtime.model.container import (
@@ -26,6 +26,7 @@ from dockmagic_runtime.model.container import (
 )
 from dockmagic_runtime.model.docker_event import Event
 from dockmagic_runtime.model.explanation import BuildExplanation, Explanation
+from dockmagic_runtime.model.filters import Filters
 from dockmagic_runtime.model.image import History, Image, Layer, LayerFile
 from dockmagic_runtime.model.network import Network
 from dockmagic_runtime.model.progress import (

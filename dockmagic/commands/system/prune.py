@@ -10,8 +10,8 @@ from dockmagic.commands.options.flags import Arguments, Parser, switch
 from dockmagic.commands.output import pruned
 from dockmagic.commands.output.pruned import PrunedThings, Section
 from dockmagic.commands.output.result import Event, Question
-from dockmagic_runtime.containers.ps.filters import PRUNE, check
 from dockmagic_runtime.errors import InvalidInput
+from dockmagic_runtime.model.filters import PRUNE, check
 from dockmagic_runtime.model.times import parse_moment
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from dockmagic_runtime.containers.copy.changes import changes
 from dockmagic_runtime.containers.events import journal
-from dockmagic_runtime.containers.events.filters import Filters as EventFilters
 from dockmagic_runtime.containers.inspect import info, inspect, logs
 from dockmagic_runtime.containers.lifecycle import create, links, remove, stop
 from dockmagic_runtime.containers.lifecycle.attach import attach
@@ -38,13 +37,13 @@ from dockmagic_runtime.model.container import (
 )
 from dockmagic_runtime.model.docker_event import Event
 from dockmagic_runtime.model.explanation import BuildExplanation, Explanation
+from dockmagic_runtime.model.filters import Filters
 from dockmagic_runtime.model.image import Image
 from dockmagic_runtime.model.outline import BuildOutline
 from dockmagic_runtime.model.progress import BuildEvent, BuildRequest
 from dockmagic_runtime.model.usage import CacheBounds, ContainerSize, DiskUsage, Pruned
 from dockmagic_runtime.model.volume import PrunedVolumes, Volume
 from dockmagic_runtime.supervisor.engine_client import ContainerProcess
-from dockmagic_runtime.volumes.filters import Filters
 
 if TYPE_CHECKING:
     from dockmagic_runtime.containers.copy.copy import TarStream
@@ -396,7 +395,7 @@ class Engine(EngineComponents, ImageVerbs, NetworkVerbs):
         *,
         since: float = 0,
         until: float = 0,
-        filters: EventFilters | None = None,
+        filters: Filters | None = None,
         follow: bool = False,
     ) -> Iterator[Event]:
         """What happened in that span of time (seconds since the epoch), and with `follow` what

@@ -22,6 +22,7 @@ from dockmagic_runtime.errors import Conflict, NotFound
 from dockmagic_runtime.linux.remove_tree import remove_tree
 from dockmagic_runtime.linux.root import Root
 from dockmagic_runtime.model.docker_event import Event
+from dockmagic_runtime.model.filters import Filters, boolean, check
 from dockmagic_runtime.model.suggest import did_you_mean
 from dockmagic_runtime.model.volume import ANONYMOUS_LABEL, PrunedVolumes, Volume
 from dockmagic_runtime.store import locks
@@ -29,8 +30,7 @@ from dockmagic_runtime.store.data_root import DataRoot
 from dockmagic_runtime.store.database import Database
 from dockmagic_runtime.store.events import emit
 from dockmagic_runtime.volumes import contents, metadata, options, populate, unused
-from dockmagic_runtime.volumes import filters as asked
-from dockmagic_runtime.volumes.filters import Filters
+from dockmagic_runtime.volumes.filters import LIST, PRUNE, matches
 
 
 class VolumeStore:
@@ -172,9 +172,9 @@ class VolumeStore:
     def find(self, filters: Filters | None = None) -> tuple[Volume, ...]:
         """By name. Filters: dangling, driver, label, name; raises InvalidInput for others."""
         filters = filters or {}
-        asked.check(filters, asked.LIST)
-        dangling = asked.boolean(filters, "dangling")
-        found = [volume for volume in self._all() if asked.matches(volume, filters)]
+        check(filters, LIST)
+        dangling = boolean(filters, "dangling")
+        found = [volume for volume in self._all() if matches(volume, filters)]
         if dangling is not None:
             users = self.users()
             found = [volume for volume in found if (volume.name not in users) is dangling]
@@ -241,12 +241,12 @@ class VolumeStore:
         Further filters: label, label!. Raises InvalidInput for others.
         """
         filters = filters or {}
-        asked.check(filters, asked.PRUNE)
-        every = asked.boolean(filters, "all")
+        check(filters, PRUNE)
+        every = boolean(filters, "all")
         candidates = [
             volume.name
             for volume in self._all()
-            if (every or volume.is_anonymous) and asked.matches(volume, filters)
+            if (every or volume.is_anonymous) and matches(volume, filters)
         ]
         taken = self._take_unused(candidates)
         reclaimed = 0

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from dockmagic_runtime.containers.events.filters import check, matches
+from dockmagic_runtime.containers.events.filters import KNOWN, matches
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.docker_event import Event
+from dockmagic_runtime.model.filters import check
 
 LABELS = {"tier": "front", "empty": ""}
 DIED = Event(
@@ -66,6 +67,6 @@ def test_what_passes(event: Event, filters: dict[str, list[str]], expected: bool
 
 
 def test_a_filter_that_there_is_not_is_refused() -> None:
-    check({"type": ["container"], "network": ["x"]})
+    check({"type": ["container"], "network": ["x"]}, KNOWN)
     with pytest.raises(InvalidInput, match="invalid filter 'colour'"):
-        check({"colour": ["red"]})
+        check({"colour": ["red"]}, KNOWN)

@@ -1,10 +1,10 @@
-"""The filters of `ps` and of the prune verbs."""
+"""The filters of `ps`."""
 
 from __future__ import annotations
 
 import pytest
 
-from dockmagic_runtime.containers.ps.filters import Lookups, prunable, select
+from dockmagic_runtime.containers.ps.filters import Lookups, select
 from dockmagic_runtime.errors import InvalidInput, NotFound
 from dockmagic_runtime.model.container import Container, ContainerSpec, Mount, PortMapping, Status
 
@@ -121,16 +121,3 @@ def test_what_is_refused(name: str, value: str, message: str) -> None:
 def test_a_container_that_does_not_exist_is_told() -> None:
     with pytest.raises(NotFound, match="No such container: nope"):
         select(ALL, {"since": ["nope"]}, LOOK)
-
-
-def test_prunes_go_by_time_and_labels() -> None:
-    wanted = prunable({"until": [str(NOW)], "label": ["a"], "label!": ["keep=yes"]})
-    assert wanted(NOW - 1, {"a": "1"})
-    assert not wanted(NOW + 1, {"a": "1"})
-    assert not wanted(NOW - 1, {})
-    assert not wanted(NOW - 1, {"a": "1", "keep": "yes"})
-    assert wanted(NOW - 1, {"a": "1", "keep": "no"})
-    with pytest.raises(InvalidInput, match="more than one until"):
-        prunable({"until": ["1h", "2h"]})
-    with pytest.raises(InvalidInput, match="failed to parse value as time or duration"):
-        prunable({"until": ["soon"]})

@@ -5,14 +5,14 @@ Values of one name are alternatives, names must all hold; of labels every one mu
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.docker_event import Event
+from dockmagic_runtime.model.filters import Filters, has_label
 from dockmagic_runtime.model.reference import ImageReference
 
-Filters = Mapping[str, Sequence[str]]
 # an object by its id, its name, or the beginning of either, whatever the event is about
 _OBJECTS: Final = (
     "container",
@@ -30,13 +30,6 @@ KNOWN: Final = frozenset(["type", "event", "scope", "image", "label", *_OBJECTS]
 _OPEN_ENDED: Final = frozenset(["health_status", "exec_create", "exec_start"])
 
 
-def check(filters: Filters) -> None:
-    """Raises InvalidInput for a filter that there is not."""
-    for name in filters:
-        if name not in KNOWN:
-            raise InvalidInput(f"invalid filter '{name}'")
-
-
 def matches(event: Event, filters: Filters) -> bool:
     """Whether the event passes all of them."""
     return (
@@ -44,7 +37,7 @@ def matches(event: Event, filters: Filters) -> bool:
         and _is_one_of("local", filters.get("scope"))
         and _has_action(event, filters.get("event"))
         and _has_image(event, filters.get("image"))
-        and all(_has_label(event, text) for text in filters.get("label", ()))
+        and all(has_label(event.attributes, text) for text in filters.get("label", ()))
         and all(_is_about(event, filters.get(kind)) for kind in _OBJECTS)
     )
 
@@ -77,9 +70,3 @@ def _without_tag(text: str) -> str:
         return ImageReference.parse(text).familiar_name
     except InvalidInput:
         return text
-
-
-def _has_label(event: Event, asked: str) -> bool:
-    key, equals, value = asked.partition("=")
-    found = event.attributes.get(key)
-    return found is not None and (not equals or found == value)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from dockmagic_runtime.containers.events.filters import Filters, check, matches
+from dockmagic_runtime.containers.events.filters import KNOWN, matches
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.store import ContainerStore
 from dockmagic_runtime.model.docker_event import Event
+from dockmagic_runtime.model.filters import Filters, check
 from dockmagic_runtime.store import events as journal
 from dockmagic_runtime.store.container_events import ContainerEvents, VolumeUse
 
@@ -42,7 +43,7 @@ def read(
 
     With `follow` and without `since`, only what happens from now on, as with Docker.
     """
-    check(filters)
+    check(filters, KNOWN)
     if follow:
         found = journal.follow(root, since or time.time(), until)
     else:

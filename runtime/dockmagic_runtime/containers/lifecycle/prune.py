@@ -6,7 +6,6 @@ from typing import Final
 
 from dockmagic_runtime.containers.inspect.sizes import writable_size
 from dockmagic_runtime.containers.lifecycle.remove import remove
-from dockmagic_runtime.containers.ps.filters import PRUNE, Filters, boolean, check, prunable
 from dockmagic_runtime.containers.store import ContainerStore
 from dockmagic_runtime.errors import Conflict, NotFound
 from dockmagic_runtime.images import prune as unused
@@ -14,6 +13,7 @@ from dockmagic_runtime.images.layers import LayerStore
 from dockmagic_runtime.images.store import ImageStore
 from dockmagic_runtime.model.container import Status
 from dockmagic_runtime.model.docker_event import Event
+from dockmagic_runtime.model.filters import PRUNE, Filters, boolean, check, prunable
 from dockmagic_runtime.model.usage import Pruned
 from dockmagic_runtime.store.events import emit
 from dockmagic_runtime.volumes.store import VolumeStore
@@ -50,12 +50,11 @@ def prune_images(
 ) -> Pruned:
     """Remove images that no container is of. Filters: dangling (true), until, label, label!."""
     check(filters, _IMAGES)
-    dangling = filters.get("dangling", ())
     pruned = unused.prune(
         images,
         layers,
         used={record.image_id for record, _ in store.all()},
-        dangling_only=boolean("dangling", dangling) if dangling else True,
+        dangling_only=boolean(filters, "dangling") is not False,
         wanted=prunable(filters),
     )
     _tell(str(store.data_root.root), "image", pruned.reclaimed)

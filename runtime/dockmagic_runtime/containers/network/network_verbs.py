@@ -12,7 +12,7 @@ from dockmagic_runtime.model.topology import Topology, Trace
 from dockmagic_runtime.network.networks import Networks
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.containers.ps.filters import Filters
+    from dockmagic_runtime.model.filters import Filters
 
 
 class NetworkVerbs:

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any, Final
 
 from dockmagic_runtime.containers.inspect.inspect import rfc3339
-from dockmagic_runtime.containers.ps.filters import (
-    PRUNE,
-    Filters,
-    boolean,
-    check,
-    has_label,
-    prunable,
-)
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.store import ContainerStore, network_names
 from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound
 from dockmagic_runtime.model.container import Status
 from dockmagic_runtime.model.docker_event import Event
+from dockmagic_runtime.model.filters import (
+    PRUNE,
+    Filters,
+    boolean,
+    check,
+    has_label,
+    matches_name,
+    prunable,
+)
 from dockmagic_runtime.model.network import Network, PrunedNetworks
 from dockmagic_runtime.network.networks import Networks
 from dockmagic_runtime.store.events import emit
@@ -35,8 +35,8 @@ def find(networks: Networks, store: ContainerStore, filters: Filters) -> tuple[N
     check(filters, LIST)
     tests = _tests(filters)
     found = [one for one in networks.store.everything() if all(test(one) for test in tests)]
-    if dangling := filters.get("dangling"):
-        unused = boolean("dangling", dangling)
+    unused = boolean(filters, "dangling")
+    if unused is not None:
         used = _used(store)
         used |= {one.name for one in found if one.is_predefined}
         found = [one for one in found if (one.name not in used) == unused]
@@ -50,7 +50,7 @@ def _tests(filters: Filters) -> list[Callable[[Network], bool]]:
     fields: dict[str, Callable[[Network, str], bool]] = {
         "driver": lambda one, text: one.driver == text,
         "id": lambda one, text: one.id.startswith(text),
-        "name": lambda one, text: _fits(one.name, text),
+        "name": lambda one, text: matches_name(one.name, text),
         "scope": lambda one, text: one.scope == text,
         "type": lambda one, text: one.is_predefined == (text == "builtin"),
     }
@@ -61,14 +61,6 @@ def _tests(filters: Filters) -> list[Callable[[Network], bool]]:
 
 def _any_of(values: Any, test: Callable[[Network, str], bool]) -> Callable[[Network], bool]:
     return lambda one: any(test(one, text) for text in values)
-
-
-def _fits(name: str, pattern: str) -> bool:
-    """The pattern is a regular expression that may fit anywhere, or the name itself."""
-    try:
-        return name == pattern or re.search(pattern, name) is not None
-    except re.error:
-        return False
 
 
 def _used(store: ContainerStore) -> set[str]:

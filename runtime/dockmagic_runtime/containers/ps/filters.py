@@ -1,4 +1,4 @@
-"""The filters of `ps` and `container prune`: pure, over what is known of each container.
+"""The filters of `ps`: pure, over what is known of each container.
 
 Values of one name are alternatives, but of labels all must be there; names must all hold. What a
 value refers to (another container, an image) is looked up by functions that are passed in.
@@ -8,24 +8,20 @@ Source: Docker's documentation of `docker ps --filter`; moby, daemon/list.go, as
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from msgspec import Struct
 
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.container import Container, Status
-from dockmagic_runtime.model.times import parse_moment
+from dockmagic_runtime.model.filters import Filters, boolean, check, has_label
 
-Filters = Mapping[str, Sequence[str]]
 LIST: Final = frozenset(
     "ancestor before exited expose health id is-task isolation label name network publish since "
     "status volume".split()
 )
-PRUNE: Final = frozenset(["label", "label!", "until"])
 _HEALTH: Final = ("starting", "healthy", "unhealthy", "none")
-_TRUE: Final = ("1", "t", "T", "true", "TRUE", "True")
-_FALSE: Final = ("0", "f", "F", "false", "FALSE", "False")
 
 
 class Lookups(Struct, frozen=True, kw_only=True):
@@ -34,15 +30,6 @@ class Lookups(Struct, frozen=True, kw_only=True):
 
     created: Callable[[str], float]
     descends: Callable[[str, str], bool]  # image id of the container, image that was asked for
-
-
-def check(filters: Filters, known: Collection[str]) -> None:
-    """Raises InvalidInput for a filter that the verb does not have."""
-    for name in filters:
-        if name not in known:
-            raise InvalidInput(
-                f"invalid filter '{name}'", hint=f"known: {', '.join(sorted(known))}"
-            )
 
 
 def wants_all(filters: Filters) -> bool:
@@ -137,7 +124,7 @@ def _healthy(values: tuple[str, ...]) -> Test:
 
 def _task(values: tuple[str, ...]) -> Test:
     """Nothing here is a task of a swarm."""
-    wanted = boolean("is-task", values)
+    wanted = boolean({"is-task": values}, "is-task")
     return lambda _one: not wanted
 
 
@@ -174,37 +161,3 @@ def ports(name: str, text: str) -> list[str]:
     if match is None or not 0 < low <= high < 65536:
         raise InvalidInput(f"invalid filter '{name}={text}'", hint="PORT[-PORT][/PROTOCOL]")
     return [f"{port}/{match[3] or 'tcp'}" for port in range(low, high + 1)]
-
-
-def has_label(labels: Mapping[str, str], text: str) -> bool:
-    """`KEY` or `KEY=VALUE`."""
-    key, equals, value = text.partition("=")
-    return key in labels and (not equals or labels[key] == value)
-
-
-def boolean(name: str, values: Sequence[str]) -> bool:
-    """Raises InvalidInput for what is neither true nor false, or both."""
-    found = set(values)
-    if len(found) != 1 or not found <= {*_TRUE, *_FALSE}:
-        raise InvalidInput(f"invalid filter '{name}=[{' '.join(sorted(found))}]'")
-    return found.pop() in _TRUE
-
-
-def prunable(filters: Filters) -> Callable[[float, Mapping[str, str]], bool]:
-    """A test of (created, labels) for the prune verbs. Raises InvalidInput."""
-    until = filters.get("until", ())
-    if len(until) > 1:
-        raise InvalidInput("more than one until filter specified")
-    try:
-        limit = parse_moment(until[0]) if until else float("inf")
-    except ValueError as error:
-        raise InvalidInput(str(error)) from None
-
-    def test(created: float, labels: Mapping[str, str]) -> bool:
-        return (
-            created < limit
-            and all(has_label(labels, text) for text in filters.get("label", ()))
-            and not any(has_label(labels, text) for text in filters.get("label!", ()))
-        )
-
-    return test

@@ -6,11 +6,12 @@ from msgspec.structs import replace
 
 from dockmagic_runtime.containers.lifecycle import links
 from dockmagic_runtime.containers.ps import filters as asked
-from dockmagic_runtime.containers.ps.filters import Filters, Lookups
+from dockmagic_runtime.containers.ps.filters import Lookups
 from dockmagic_runtime.containers.store import ContainerStore, describe
 from dockmagic_runtime.errors import InvalidInput, NotFound
 from dockmagic_runtime.images.store import ImageStore
 from dockmagic_runtime.model.container import Container
+from dockmagic_runtime.model.filters import Filters
 from dockmagic_runtime.model.image import Image
 
 
