@@ -10,7 +10,7 @@ import socket
 from collections.abc import Callable, Sequence
 from functools import partial
 from selectors import BaseSelector
-from typing import ClassVar
+from typing import ClassVar, Final, Protocol
 
 from msgspec import Struct
 
@@ -30,15 +30,22 @@ from dockmagic_runtime.network.port_proxy.held_ports import (
 from dockmagic_runtime.network.port_proxy.proxy import PortProxy
 from dockmagic_runtime.network.requirements import needs_nftables
 from dockmagic_runtime.sandbox.operation import Context, UndoneByKernel, operation
+from dockmagic_runtime.sandbox.slots import Slot
 
-# keys of `Context.resources`
-HELD = "held ports"  # list of HeldPort
-PORTS = "ports"  # as bound: (host address, host port, container port, protocol)
-FETCHED = "held ports of the proxy"  # of a supervisor that was killed
-TAKEN = "ports that others have taken"  # why, in words
-SERVERS = "servers"  # callables that want a selector once the program runs
-PROXY = "port proxy"  # what serves them, to be closed at the end
-NETFILTER = "netfilter"
+
+class ServingPorts(Protocol):
+    """What serves published ports on loopback, from when the program runs."""
+
+    def close(self) -> None: ...
+
+
+HELD: Final = Slot[list[HeldPort]]("held ports")
+PORTS: Final = Slot[tuple[Bound, ...]]("ports as bound")
+FETCHED: Final = Slot[list[HeldPort]]("held ports, from the proxy of a supervisor that was killed")
+TAKEN: Final = Slot[list[str]]("why ports are not held: other processes have taken them")
+SERVERS: Final = Slot[list[Callable[[BaseSelector], None]]]("to be served once the program runs")
+PROXY: Final = Slot[ServingPorts]("what serves the ports, to be closed at the end")
+NETFILTER: Final = Slot[Netlink]("netfilter socket")
 
 
 def netfilter(context: Context) -> Netlink:
@@ -47,9 +54,9 @@ def netfilter(context: Context) -> Netlink:
     Closing one after something was deleted waits for the kernel to finish the deletion, 4 to 50
     ms: nobody should wait for that when a container ends.
     """
-    kept: Netlink | None = context.resources.get(NETFILTER)
+    kept = NETFILTER.get(context.slots)
     if kept is None:
-        kept = context.resources[NETFILTER] = Netlink(NETLINK_NETFILTER)
+        kept = NETFILTER.put(context.slots, Netlink(NETLINK_NETFILTER))
     return kept
 
 
@@ -171,16 +178,14 @@ class HoldPorts(Struct, frozen=True, kw_only=True):
     def execute(self, context: Context) -> None:
         unattended = tuple(published_ports_file.unattended(self.run)) if self.run else ()
         held = hold(self.ports, partial(_is_among, unattended))
-        context.resources[HELD] = held
-        context.resources[PORTS] = tuple(
-            (one.host_ip, one.host_port, one.container_port, one.protocol) for one in held
-        )
+        HELD.put(context.slots, held)
+        PORTS.put(context.slots, tuple(map(_bound, held)))
 
     def resume(self, context: Context) -> None:
         """`ports` are those that were held, and are by who has been found to have the sockets.
         One that others have by now stays theirs: netfilter leads to the container all the same,
         only loopback does not."""
-        held: list[HeldPort] = context.resources.pop(FETCHED, [])
+        held = FETCHED.take(context.slots) or []
         known = {(one.host_ip, one.host_port, one.protocol) for one in held}
         for one in self.ports:
             if (one[0], one[1], one[3]) in known:
@@ -188,27 +193,31 @@ class HoldPorts(Struct, frozen=True, kw_only=True):
             try:
                 held += hold((one,))
             except DockmagicError as error:
-                context.resources.setdefault(TAKEN, []).append(str(error))
-        context.resources[HELD] = held
-        context.resources[PORTS] = self.ports
+                TAKEN.setdefault(context.slots, []).append(str(error))
+        HELD.put(context.slots, held)
+        PORTS.put(context.slots, tuple((port[0], port[1], port[2], port[3]) for port in self.ports))
 
     def keep(self, context: Context) -> tuple[tuple[list[Bound], list[Bound]], tuple[int, ...]]:
-        held: list[HeldPort] = context.resources[HELD]
-        bound = [(one.host_ip, one.host_port, one.container_port, one.protocol) for one in held]
-        return (list(context.resources[PORTS]), bound), tuple(one.socket.fileno() for one in held)
+        held = HELD.require(context.slots)
+        ports = list(PORTS.require(context.slots))
+        return (ports, list(map(_bound, held))), tuple(port.socket.fileno() for port in held)
 
     def take_over(
         self, context: Context, value: tuple[list[Bound], list[Bound]], fds: Sequence[int]
     ) -> None:
         ports, bound = value
-        context.resources[PORTS] = tuple(map(tuple, ports))
-        context.resources[HELD] = [
-            HeldPort(*one, socket.socket(fileno=fd)) for one, fd in zip(bound, fds, strict=True)
-        ]
+        sockets = (socket.socket(fileno=fd) for fd in fds)
+        held = [HeldPort(*port, listener) for port, listener in zip(bound, sockets, strict=True)]
+        PORTS.put(context.slots, tuple((port[0], port[1], port[2], port[3]) for port in ports))
+        HELD.put(context.slots, held)
 
     def undo(self, context: Context) -> None:
-        release(context.resources.pop(HELD))
-        del context.resources[PORTS]
+        release(HELD.take(context.slots) or ())
+        PORTS.take(context.slots)
+
+
+def _bound(held: HeldPort) -> Bound:
+    return held.host_ip, held.host_port, held.container_port, held.protocol
 
 
 def _is_among(those: Sequence[ruleset.Published], ip: str, port: int, protocol: str) -> bool:
@@ -239,7 +248,7 @@ def published(context: Context, address: str, address6: str) -> tuple[ruleset.Pu
             address=address6 if ":" in host_ip else address,
             port=container_port,
         )
-        for host_ip, host_port, container_port, protocol in context.resources.get(PORTS, ())
+        for host_ip, host_port, container_port, protocol in (PORTS.get(context.slots) or ())
         if ":" not in host_ip or address6
     )
 
@@ -280,7 +289,7 @@ class PublishPorts(Struct, frozen=True, kw_only=True):
         return None, ()
 
     def take_over(self, context: Context, value: None, fds: Sequence[int]) -> None:
-        context.resources.setdefault(SERVERS, []).append(self._server(context))
+        SERVERS.setdefault(context.slots, []).append(self._server(context))
 
     @property
     def _record(self) -> str:
@@ -296,12 +305,12 @@ class PublishPorts(Struct, frozen=True, kw_only=True):
 
     def _server(self, context: Context) -> Callable[[BaseSelector], None]:
         def serve(selector: BaseSelector) -> None:
-            context.resources[PROXY] = PortProxy(selector, context.resources[HELD], self.address)
+            PROXY.put(context.slots, PortProxy(selector, HELD.require(context.slots), self.address))
 
         return serve
 
     def undo(self, context: Context) -> None:
-        proxy = context.resources.pop(PROXY, None)
+        proxy = PROXY.take(context.slots)
         if proxy is not None:
             proxy.close()
         taken = published(context, self.address, self.address6)

@@ -20,11 +20,12 @@ from dockmagic_runtime.cgroups.host import SUPERVISORS
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.container import Resources
 from dockmagic_runtime.sandbox.operation import Context, UndoneByKernel, operation
+from dockmagic_runtime.sandbox.slots import Slot
 
-_HOST: Final = "cgroups"
-_CONTAINER: Final = "cgroup"
-CLONED_INTO_CGROUP: Final = "born in its control group"
-WARNINGS: Final = "warnings"  # where the context collects what the host could not give
+HOST_CGROUPS: Final = Slot[Cgroups]("control groups of this host")
+CGROUP: Final = Slot[Cgroup]("the container's control group")
+CLONED_INTO_CGROUP: Final = Slot[bool]("the child was cloned into its control group")
+WARNINGS: Final = Slot[list[str]]("what this host could not give")
 _MIB: Final = 1024 * 1024
 _SECOND: Final = 1_000_000_000
 _RATES: Final = {
@@ -37,15 +38,15 @@ _RATES: Final = {
 
 def cgroups_of(context: Context) -> Cgroups:
     """This host's control groups, asked for once in a process and what it forks."""
-    host: Cgroups | None = context.resources.get(_HOST)
+    host = HOST_CGROUPS.get(context.slots)
     if host is None:
-        host = context.resources[_HOST] = detect(context.linux)
+        host = HOST_CGROUPS.put(context.slots, detect(context.linux))
     return host
 
 
 def cgroup_of(context: Context, parent: str, name: str) -> Cgroup:
     """The container's group, as `CreateCgroup` left it in the context."""
-    group: Cgroup | None = context.resources.get(_CONTAINER)
+    group = CGROUP.get(context.slots)
     return group if group is not None else cgroups_of(context).at(parent, name)
 
 
@@ -97,7 +98,7 @@ class CreateCgroup(Struct, frozen=True):
         except BaseException:
             group.delete()  # some of its directories may be there
             raise
-        context.resources[_CONTAINER] = group
+        CGROUP.put(context.slots, group)
 
     def resume(self, context: Context) -> None:
         self.take_over(context, None, ())
@@ -106,7 +107,7 @@ class CreateCgroup(Struct, frozen=True):
         return None, ()
 
     def take_over(self, context: Context, value: None, fds: Sequence[int]) -> None:
-        context.resources[_CONTAINER] = cgroups_of(context).at(self.parent, self.name)
+        CGROUP.put(context.slots, cgroups_of(context).at(self.parent, self.name))
 
     def undo(self, context: Context) -> None:
         group = cgroup_of(context, self.parent, self.name)
@@ -139,7 +140,7 @@ class LimitResources(UndoneByKernel, frozen=True):
     def execute(self, context: Context) -> None:
         limits = _with_device_numbers(self.resources())
         warnings = cgroup_of(context, self.parent, self.name).apply(limits)
-        context.resources.setdefault(WARNINGS, []).extend(warnings)
+        WARNINGS.setdefault(context.slots, []).extend(warnings)
 
 
 def _with_device_numbers(limits: Resources) -> Resources:
@@ -231,5 +232,5 @@ class JoinCgroup(UndoneByKernel, frozen=True):
         return f"join the control group {self.parent}/{self.name}"
 
     def execute(self, context: Context) -> None:
-        if not context.resources.get(CLONED_INTO_CGROUP):
+        if not CLONED_INTO_CGROUP.get(context.slots):
             cgroup_of(context, self.parent, self.name).join(context.init_pid)

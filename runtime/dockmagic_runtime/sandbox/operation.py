@@ -15,6 +15,7 @@ from msgspec.structs import asdict
 
 from dockmagic_runtime.errors import EngineBug
 from dockmagic_runtime.linux.interface import Linux
+from dockmagic_runtime.sandbox.slots import Slots
 
 if TYPE_CHECKING:
     import socket
@@ -28,8 +29,8 @@ class Context(Struct):
     `root` is the container's root once it is mounted (in the child); `null_fd` its /dev/null,
     made by us; `sync` the child's socket to its supervisor. `init_pid` and `netns_fd` are known
     to the supervisor once the child has unshared; `inside_netlink` is the descriptor of a route
-    netlink socket that was made inside the container's network namespace. `resources` keeps what
-    must stay open while the container lives (listening sockets).
+    netlink socket that was made inside the container's network namespace. `slots` keeps
+    what must stay open while the container lives (listening sockets).
     """
 
     linux: Linux
@@ -39,7 +40,7 @@ class Context(Struct):
     init_pid: int = 0
     netns_fd: int = -1
     inside_netlink: int = -1
-    resources: dict[str, Any] = field(default_factory=dict)
+    slots: Slots = field(default_factory=dict)
 
 
 class Operation(Protocol):

@@ -28,6 +28,7 @@ from dockmagic_runtime.sandbox.mount_target import container_root, place
 from dockmagic_runtime.sandbox.operation import Context, UndoneByKernel, operation
 from dockmagic_runtime.sandbox.overlay import mount_overlay
 from dockmagic_runtime.sandbox.shared_mounts import clone_tmpfs
+from dockmagic_runtime.sandbox.slots import Slot
 
 PROPAGATION: Final = {
     "rprivate": c.MS_PRIVATE,
@@ -42,10 +43,11 @@ PROPAGATION: Final = {
 _SECRET_ATTRIBUTES: Final = c.MOUNT_ATTR_NOSUID | c.MOUNT_ATTR_NODEV | c.MOUNT_ATTR_NOEXEC
 
 
+_OPENED: Final = Slot[dict[str, Any]]("detached mounts by the target that each is for")
+
+
 def _opened(context: Context) -> dict[str, Any]:
-    """What was opened early, by the target it is for."""
-    opened: dict[str, Any] = context.resources.setdefault("opened", {})
-    return opened
+    return _OPENED.setdefault(context.slots, {})
 
 
 # ------------------------------------------------------------------ opened early

@@ -24,7 +24,7 @@ _AFTER_DEATH: Final = 0.1  # seconds: a question that kills it must not keep the
 
 
 class DnsProcess:
-    """`wire` is the `ServeNames` of the start; `sockets` and what it made become ours to close.
+    """`wire` is the `ServeDns` of the start; `sockets` and what it made become ours to close.
 
     `pidfd` is the container's first process and stays the caller's.
     """

@@ -10,11 +10,11 @@ from typing import NoReturn
 
 from msgspec import Struct
 
-from dockmagic_runtime.cgroups import Cgroup
 from dockmagic_runtime.errors import Unsupported
 from dockmagic_runtime.linux import constants as c
 from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.sandbox import child
+from dockmagic_runtime.sandbox.cgroup_operations import CGROUP
 from dockmagic_runtime.sandbox.devices import OOM_SCORE
 from dockmagic_runtime.sandbox.operation import Context
 from dockmagic_runtime.sandbox.plan import ProcessSpec
@@ -38,7 +38,7 @@ def enter(
 ) -> ExecProcess:
     """Run `process` beside the container's init. Raises what kept it from starting."""
     warm(process)
-    group: Cgroup = context.resources["cgroup"]
+    group = CGROUP.require(context.slots)
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
 
     def inside(is_member: bool) -> NoReturn:

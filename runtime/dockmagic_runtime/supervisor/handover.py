@@ -29,6 +29,7 @@ from dockmagic_runtime.sandbox.operation import (
     from_wire,
     to_wire,
 )
+from dockmagic_runtime.sandbox.slots import Slots
 from dockmagic_runtime.supervisor import dns_process as name_service
 from dockmagic_runtime.supervisor import rootfs
 from dockmagic_runtime.supervisor.descriptors import receive as receive_fds
@@ -61,7 +62,7 @@ class Handover(Struct):
     kept: list[Package]
 
 
-def first(linux: Linux, post: RequestSocket, tell: int, facts: dict[str, Any]) -> Handover | None:
+def first(linux: Linux, post: RequestSocket, tell: int, facts: Slots) -> Handover | None:
     """Wait for a request, with a midwife; None when it was not for us, or has failed."""
 
     def work(channel: socket.socket) -> None:
@@ -88,7 +89,7 @@ def again(
     linux: Linux,
     order: SupervisorRequest,
     request: int,
-    facts: dict[str, Any],
+    facts: Slots,
     *,
     restarts: int,
     limits: list[list[Any]],
@@ -177,7 +178,7 @@ def _named(midwife: StartTask, newborn: StartedProcess) -> Iterator[tuple[str, i
         yield "input", newborn.ends.input
     for fd, stream in newborn.ends.outputs.items():
         yield stream, fd
-    sockets = newborn.context.resources.get(operations.SOCKETS, ())
+    sockets = operations.SOCKETS.get(newborn.context.slots) or ()
     for name, one in zip(name_service.SOCKETS, sockets, strict=False):
         yield name, one.fileno()
 

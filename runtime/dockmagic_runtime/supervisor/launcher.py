@@ -34,10 +34,11 @@ from dockmagic_runtime.sandbox import scratch as _scratch
 from dockmagic_runtime.sandbox import terminal as _terminal
 from dockmagic_runtime.sandbox import user_mounts as _user_mounts
 from dockmagic_runtime.sandbox.capabilities import resolve
-from dockmagic_runtime.sandbox.cgroup_operations import EnterSupervisorCgroup
+from dockmagic_runtime.sandbox.cgroup_operations import HOST_CGROUPS, EnterSupervisorCgroup
 from dockmagic_runtime.sandbox.devices import OOM_SCORE
 from dockmagic_runtime.sandbox.operation import Context
 from dockmagic_runtime.sandbox.seccomp_profile import default_program
+from dockmagic_runtime.sandbox.slots import Slots
 from dockmagic_runtime.supervisor.request_socket import RequestSocket
 from dockmagic_runtime.supervisor.supervisor import Supervisor
 from dockmagic_runtime.supervisor.warm_up import warm_up
@@ -128,10 +129,12 @@ def _of_size(size: int) -> object:
     return bytes(size - b"".__sizeof__())
 
 
-def host_facts(linux: Kernel) -> dict[str, Any]:
+def host_facts(linux: Kernel) -> Slots:
     """What every start would otherwise find out again: it is the same for all."""
     default_program(resolve((), (), privileged=False))
-    return {"cgroups": detect(linux)}
+    facts: Slots = {}
+    HOST_CGROUPS.put(facts, detect(linux))
+    return facts
 
 
 def _forget_score(linux: Kernel) -> None:
@@ -144,18 +147,18 @@ def _forget_score(linux: Kernel) -> None:
         pass  # without CAP_SYS_RESOURCE no score can be lowered
 
 
-def _leave_service(linux: Kernel, parent: str, facts: dict[str, Any]) -> None:
+def _leave_service(linux: Kernel, parent: str, facts: Slots) -> None:
     """Move this launcher out of the service that started the engine, and so all supervisors that
     it will fork: ending the service does not end containers that were started with -d."""
     if not parent:
         return
     try:
-        EnterSupervisorCgroup(parent).execute(Context(linux, resources=facts))
+        EnterSupervisorCgroup(parent).execute(Context(linux, slots=facts))
     except (OSError, DockmagicError):
         pass  # the start has the same operation in its plan, and says what is wrong
 
 
-def _keep_spare(linux: Kernel, post: RequestSocket, ours: int, facts: dict[str, Any]) -> bool:
+def _keep_spare(linux: Kernel, post: RequestSocket, ours: int, facts: Slots) -> bool:
     """Fork a supervisor and wait until it has work; False when it ends without.
 
     Then the engine has closed its end, or somebody has killed the spare, possibly with half a

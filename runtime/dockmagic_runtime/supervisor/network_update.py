@@ -21,6 +21,7 @@ from dockmagic_runtime.linux.event_loop import READ
 from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.linux.netlink import open_for_others
 from dockmagic_runtime.network.dns.operations import SOCKETS, ServeDns
+from dockmagic_runtime.network.operations import PORTS
 from dockmagic_runtime.sandbox import child
 from dockmagic_runtime.sandbox.operation import Context, from_wire
 from dockmagic_runtime.supervisor import handover
@@ -85,7 +86,7 @@ def _settle(
         _with_helper(supervisor, program.pidfd, reverse, lambda _error: None)
         return child.describe_error(error)
     program.serve(supervisor.order.run)
-    ports = program.context.resources.get("ports", ())
+    ports = PORTS.get(program.context.slots) or ()
     supervisor.record(**{**endpoint, "ports": ports})
     return None
 
@@ -101,7 +102,7 @@ def _exchange(program: Program, dropped: Wire, kept: Wire) -> None:
             continue
         one.execute(context)
         program.keep(one)
-        if sockets := context.resources.pop(SOCKETS, None):
+        if sockets := SOCKETS.take(context.slots):
             program.resolve_names(wire, *(each.detach() for each in sockets))
 
 

@@ -14,8 +14,11 @@ from msgspec import Struct
 from dockmagic_runtime.linux.event_loop import READ, EventLoop
 from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.linux.processes import exit_status
+from dockmagic_runtime.network.dns.operations import ServeDns
 from dockmagic_runtime.network.operations import HELD, PROXY, SERVERS
+from dockmagic_runtime.sandbox.cgroup_operations import CGROUP
 from dockmagic_runtime.sandbox.operation import Context, Kept
+from dockmagic_runtime.sandbox.slots import Slots
 from dockmagic_runtime.supervisor.connection import ClientConnection
 from dockmagic_runtime.supervisor.dns_process import SOCKETS, DnsProcess
 from dockmagic_runtime.supervisor.exec_session import ExecSession, exit_code
@@ -47,7 +50,7 @@ class Program:
         self,
         linux: Linux,
         loop: EventLoop,
-        facts: dict[str, Any],
+        facts: Slots,
         born: Handover,
         host: ProgramCallbacks,
     ) -> None:
@@ -79,7 +82,7 @@ class Program:
         self._names = DnsProcess(self._linux, self._loop, wire, self.pidfd, (datagrams, listener))
 
     def _answer_names(self) -> DnsProcess:
-        wire = next(wire for wire, *_ in self._born.kept if wire[0] == "ServeNames")
+        wire = next(wire for wire, *_ in self._born.kept if wire[0] == ServeDns.__name__)
         datagrams, listener = (self._born.fds[name] for name in SOCKETS)
         return DnsProcess(self._linux, self._loop, wire, self.pidfd, (datagrams, listener))
 
@@ -124,9 +127,11 @@ class Program:
     def serve(self, run: str) -> None:
         """Let the ports that the start has published be served, if there are any. `run` is the
         container's run directory."""
-        resources = self.context.resources
-        for serve in resources.pop(SERVERS, ()):
-            resources[PROXY] = PortProxyProcess(self._loop, serve, resources[HELD], self.pidfd, run)
+        slots = self.context.slots
+        for serve in SERVERS.take(slots) or ():
+            PROXY.put(
+                slots, PortProxyProcess(self._loop, serve, HELD.require(slots), self.pidfd, run)
+            )
 
     def keep(self, one: Any) -> None:
         """An operation that was carried out here and now: it is undone at the end."""
@@ -157,14 +162,14 @@ class Program:
     @cached_property
     def context(self) -> Context:
         """What the operations of the start have left: for an exec, for the end."""
-        context = Context(self._linux, init_pid=self._born.pid, resources=dict(self._facts))
+        context = Context(self._linux, init_pid=self._born.pid, slots=self._facts.copy())
         self._kept = take_over(context, self._born.kept)
         return context
 
     @property
     def cgroup(self) -> Any:
         """The container's, or None where there is none."""
-        return self.context.resources.get("cgroup")
+        return CGROUP.get(self.context.slots)
 
     def kill(self, number: int) -> None:
         try:

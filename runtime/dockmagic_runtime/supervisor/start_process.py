@@ -23,16 +23,17 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from dockmagic_runtime import errors
-from dockmagic_runtime.cgroups import Cgroup
 from dockmagic_runtime.errors import DockmagicError, StartFailed
 from dockmagic_runtime.linux import constants as c
 from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.linux.processes import start_of
+from dockmagic_runtime.network.operations import PORTS, SERVERS
 from dockmagic_runtime.sandbox import child
-from dockmagic_runtime.sandbox.cgroup_operations import CLONED_INTO_CGROUP, JoinCgroup
+from dockmagic_runtime.sandbox.cgroup_operations import CGROUP, CLONED_INTO_CGROUP, JoinCgroup
 from dockmagic_runtime.sandbox.operation import Context, Operation, from_wire
 from dockmagic_runtime.sandbox.plan import SandboxPlan
 from dockmagic_runtime.sandbox.process import warm
+from dockmagic_runtime.sandbox.slots import Slots
 from dockmagic_runtime.store import container_process
 from dockmagic_runtime.store.container_events import ContainerEvents
 from dockmagic_runtime.supervisor import protocol, run_directory, state
@@ -60,7 +61,7 @@ class StartedProcess(Struct, kw_only=True):
 
 
 class StartTask(Struct, frozen=True):
-    """One start. `facts` about the host are what operations find in `Context.resources`.
+    """One start. `facts` about the host are what operations find in `Context.slots`.
 
     `owner` is a socket of the engine that asked for it; at a restart there is none, and the
     supervisor has the container's place already. `limits` are an operation that was asked for
@@ -71,7 +72,7 @@ class StartTask(Struct, frozen=True):
     linux: Linux
     order: SupervisorRequest
     request: bytes
-    facts: dict[str, Any]
+    facts: Slots
     forked: Callable[[int], None]
     owner: int = -1
     restarts: int = 0
@@ -116,7 +117,7 @@ class StartTask(Struct, frozen=True):
                 survives_supervisor=not plan.process.tied,
             )
             undo.callback(ends.close)
-            context = Context(self.linux, resources=dict(self.facts))
+            context = Context(self.linux, slots=self.facts.copy())
             pid, trace = carry_out(self.linux, plan, ends, context, undo, self.forked)
             newborn = StartedProcess(
                 pid=pid,
@@ -135,9 +136,9 @@ class StartTask(Struct, frozen=True):
             return newborn
 
     def _write_down(self, newborn: StartedProcess) -> None:
-        order, ports = self.order, newborn.context.resources.get("ports", ())
+        order, ports = self.order, (PORTS.get(newborn.context.slots) or ())
         newborn.needs_services = bool(
-            newborn.context.resources.get("servers") or order.health or order.watches_memory
+            SERVERS.get(newborn.context.slots) or order.health or order.watches_memory
         )
         if order.directory:
             written = state.State(
@@ -152,7 +153,7 @@ class StartTask(Struct, frozen=True):
             state.write(order.directory, written)
 
     def _announce(self, newborn: StartedProcess) -> None:
-        order, ports = self.order, newborn.context.resources.get("ports", ())
+        order, ports = self.order, (PORTS.get(newborn.context.slots) or ())
         if order.events:
             events = ContainerEvents.from_wire(order.events)
             if self.owner < 0:
@@ -248,7 +249,7 @@ def _fork(
 ) -> int:
     def inside(is_member: bool) -> NoReturn:
         ours.close()  # or the child would never see that we were killed
-        context.resources[CLONED_INTO_CGROUP] = is_member
+        CLONED_INTO_CGROUP.put(context.slots, is_member)
         ends.install_in_child()
         child.run(linux, plan, sync, context)
 
@@ -264,8 +265,7 @@ def _birthplace(plan: SandboxPlan, context: Context) -> str:
     """The container's control group, unless the child has to do something before it joins."""
     if not plan.inside or not isinstance(plan.inside[0], JoinCgroup):
         return ""
-    group: Cgroup = context.resources["cgroup"]
-    return group.cgroup_path
+    return CGROUP.require(context.slots).cgroup_path
 
 
 @contextlib.contextmanager

@@ -26,6 +26,7 @@ from dockmagic_runtime.linux.event_loop import EventLoop, Timer
 from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.linux.remove_tree import remove_tree
 from dockmagic_runtime.sandbox import child
+from dockmagic_runtime.sandbox.slots import Slots
 from dockmagic_runtime.store.container_events import ContainerEvents
 from dockmagic_runtime.supervisor import handover, protocol, run_directory, state
 from dockmagic_runtime.supervisor.clients import Clients
@@ -54,7 +55,7 @@ class Supervisor:
     _request: int
     _lock: int
 
-    def __init__(self, linux: Linux, post: RequestSocket, tell: int, facts: dict[str, Any]) -> None:
+    def __init__(self, linux: Linux, post: RequestSocket, tell: int, facts: Slots) -> None:
         self.linux = linux
         self.loop = EventLoop()
         self.program: Program | None = None

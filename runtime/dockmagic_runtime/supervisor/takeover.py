@@ -19,10 +19,10 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any, Final
 
-from dockmagic_runtime.cgroups import Cgroup
 from dockmagic_runtime.errors import Conflict, Unsupported
-from dockmagic_runtime.network.operations import FETCHED, TAKEN
+from dockmagic_runtime.network.operations import FETCHED, PORTS, TAKEN
 from dockmagic_runtime.network.port_proxy import process_record
+from dockmagic_runtime.sandbox.cgroup_operations import CGROUP
 from dockmagic_runtime.sandbox.operation import Context, from_wire
 from dockmagic_runtime.store.container_process import Program
 from dockmagic_runtime.supervisor import run_directory, state
@@ -46,7 +46,7 @@ class TakeoverTask(StartTask, frozen=True):
                 undo.callback(os.close, fd)
             newborn = self._take_over(Program(**self.order.adopts), taken, undo)
             undo.pop_all()
-            self.tell("started", pid=newborn.pid, ports=newborn.context.resources.get("ports", ()))
+            self.tell("started", pid=newborn.pid, ports=(PORTS.get(newborn.context.slots) or ()))
             return newborn
 
     def _take_over(
@@ -56,18 +56,16 @@ class TakeoverTask(StartTask, frozen=True):
         if pidfd is None:
             raise Conflict(f"container {self.order.id} has just ended")
         undo.callback(os.close, pidfd)
-        context = Context(
-            self.linux, init_pid=program.pid, netns_fd=pidfd, resources=dict(self.facts)
-        )
+        context = Context(self.linux, init_pid=program.pid, netns_fd=pidfd, slots=self.facts.copy())
         keeper = process_record.noted(self.order.run)
         if keeper is not None:
-            context.resources[FETCHED] = keeper.fetch()
+            FETCHED.put(context.slots, keeper.fetch())
         operations: tuple[Any, ...] = from_wire(self.order.resumed)
         for one in operations:
             one.resume(context)
         ends = StdioPipes(terminal=False, child=[], outputs=_pipes(program, context))
         undo.callback(ends.close)
-        problems = (self.order.restart_problem, *context.resources.get(TAKEN, ()))
+        problems = (self.order.restart_problem, *(TAKEN.get(context.slots) or ()))
         if any(problems):
             state.note(self.order.directory, error="; ".join(filter(None, problems)))
         return StartedProcess(
@@ -101,7 +99,7 @@ def _pipes(program: Program, context: Context) -> dict[int, str]:
 
 def _processes(program: Program, context: Context) -> Iterator[int]:
     yield program.pid  # it has them, in general
-    group: Cgroup | None = context.resources.get("cgroup")
+    group = CGROUP.get(context.slots)
     try:
         yield from group.pids() if group is not None else ()
     except Unsupported:

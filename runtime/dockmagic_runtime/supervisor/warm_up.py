@@ -13,6 +13,8 @@ from contextlib import ExitStack
 from typing import Any, Final
 
 from dockmagic_runtime.linux.interface import Linux
+from dockmagic_runtime.network.dns.operations import ServeDns
+from dockmagic_runtime.sandbox.slots import Slots
 from dockmagic_runtime.supervisor import handover
 from dockmagic_runtime.supervisor.dns_process import SOCKETS
 from dockmagic_runtime.supervisor.request_socket import RequestSocket
@@ -23,14 +25,14 @@ _NAME: Final = b"dockmagic"
 _FDS: Final = ("request", "lock", "listener", "stdout", *SOCKETS)
 
 
-def warm_up(linux: Linux, facts: dict[str, Any]) -> None:
+def warm_up(linux: Linux, facts: Slots) -> None:
     """Leaves nothing behind but the caches, and this process with a name."""
     for _ in range(_TIMES):
         with ExitStack() as stack:
             _once(linux, facts, stack)
 
 
-def _once(linux: Linux, facts: dict[str, Any], stack: ExitStack) -> None:
+def _once(linux: Linux, facts: Slots, stack: ExitStack) -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     stack.enter_context(theirs)
     handover.send(theirs, _descriptors(stack), _header())
@@ -59,6 +61,6 @@ def _header() -> handover.Header:
     names: dict[str, Any] = {"container_id": "", "networks": "", "servers": (), "library": ""}
     packages: list[tuple[list[Any], Any, int]] = [
         (["CreateCgroup", {"parent": "", "name": ""}], None, 0),
-        (["ServeNames", names], None, 0),
+        ([ServeDns.__name__, names], None, 0),
     ]
     return os.getpid(), _NAME, False, False, packages

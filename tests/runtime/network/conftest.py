@@ -34,6 +34,7 @@ from dockmagic_runtime.network.endpoint_operations import (
 )
 from dockmagic_runtime.network.operations import (
     NETFILTER,
+    SERVERS,
     EnsureBridge,
     EnsureTable,
     HoldPorts,
@@ -274,7 +275,7 @@ class Host:
         for one in operations(container_id, address, ports, str(self.run)):
             one.execute(container.context)
             container.undo.callback(one.undo, container.context)
-        for start in container.context.resources.get("servers", ()):
+        for start in SERVERS.get(container.context.slots) or ():
             start(self.loop.selector)
         return container
 
@@ -294,8 +295,8 @@ class Host:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
         container.undo.close()
-        if NETFILTER in container.context.resources:
-            container.context.resources.pop(NETFILTER).close()
+        if netlink := NETFILTER.take(container.context.slots):
+            netlink.close()
 
     def elsewhere(self, function: Callable[..., Any], *arguments: Any) -> Any:
         """The function's result, in the neighbour's namespace."""

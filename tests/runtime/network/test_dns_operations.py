@@ -40,9 +40,9 @@ OPERATION = ServeDns(container_id="a" * 64, networks="/nowhere")
 @pytest.fixture
 def pair(context: Context) -> Iterator[Pair]:
     OPERATION.execute(context)
-    yield context.resources[SOCKETS]
+    yield SOCKETS.require(context.slots)
     OPERATION.undo(context)
-    assert SOCKETS not in context.resources
+    assert SOCKETS not in context.slots
 
 
 def udp() -> socket.socket:
@@ -102,7 +102,7 @@ def test_without_address_translation_it_listens_on_port_53_itself(
 
     monkeypatch.setattr(Netlink, "transact_batch", refuse)
     OPERATION.execute(context)
-    assert [one.getsockname() for one in context.resources[SOCKETS]] == [PLACE, PLACE]
+    assert [one.getsockname() for one in SOCKETS.require(context.slots)] == [PLACE, PLACE]
     OPERATION.undo(context)
 
 
@@ -117,7 +117,7 @@ def test_what_else_goes_wrong_is_told_and_leaves_nothing(
     with pytest.raises(OSError, match="no memory"):
         OPERATION.execute(context)
     assert len(os.listdir("/proc/self/fd")) == len(before)
-    assert SOCKETS not in context.resources
+    assert SOCKETS not in context.slots
 
 
 def test_it_says_what_it_does() -> None:

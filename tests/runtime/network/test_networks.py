@@ -23,7 +23,7 @@ from dockmagic_runtime.network import bridge, rtnl
 from dockmagic_runtime.network.etc import host_files
 from dockmagic_runtime.network.ipam.pools import Block
 from dockmagic_runtime.network.networks import Networks
-from dockmagic_runtime.network.operations import NETFILTER, PORTS
+from dockmagic_runtime.network.operations import HELD, NETFILTER, PORTS
 from dockmagic_runtime.network.plan import ContainerInfo
 from dockmagic_runtime.sandbox.operation import Context
 from dockmagic_runtime.store import locks
@@ -54,7 +54,7 @@ class Rooms:
         with new_namespace() as inside:
             context.netns_fd = os.dup(inside)
             context.inside_netlink = open_for_others()
-        undo.callback(lambda: context.resources.pop(NETFILTER).close())
+        undo.callback(lambda: NETFILTER.require(context.slots).close())
         self._hold_lock(container_id, undo)
         undo.callback(os.close, context.netns_fd)
         undo.callback(os.close, context.inside_netlink)
@@ -175,7 +175,7 @@ def test_another_subnet_is_chosen_when_somebody_took_ours_meanwhile(rooms: Rooms
 def test_a_container_is_plugged_in_published_and_gone_again(rooms: Rooms) -> None:
     rooms.networks.default()
     with rooms.start(ONE, PortMapping(container_port=80)):
-        ports = rooms.context.resources[PORTS]
+        ports = PORTS.require(rooms.context.slots)
         assert [(host, inner, kind) for host, _, inner, kind in ports] == [
             ("0.0.0.0", 80, "tcp"),
             ("::", 80, "tcp"),
@@ -275,8 +275,8 @@ def test_a_full_network_is_swept_before_it_is_given_up(rooms: Rooms) -> None:
 
 def test_what_a_killed_supervisor_published_is_taken_back(rooms: Rooms) -> None:
     undo = rooms.start(ONE, PortMapping(container_port=80))
-    port = rooms.context.resources[PORTS][0][1]
-    held = rooms.context.resources["held ports"]
+    port = PORTS.require(rooms.context.slots)[0][1]
+    held = HELD.require(rooms.context.slots)
     os.unlink(rooms.data_root.container_run(ONE) / "lock")  # nobody holds a lock that is not there
     assert f"tcp . {port} : " in table(rooms.data_root)
     rooms.networks.sweep()

@@ -13,7 +13,7 @@ from dockmagic_runtime.linux.syscalls import Kernel
 from dockmagic_runtime.model.container import PortMapping
 from dockmagic_runtime.model.network import Attachment, Network
 from dockmagic_runtime.network.ipam.leases import Lease
-from dockmagic_runtime.network.operations import NETFILTER
+from dockmagic_runtime.network.operations import NETFILTER, SERVERS
 from dockmagic_runtime.network.plan import ContainerInfo as Named
 from dockmagic_runtime.network.plan import EndpointPlan, NetworkPaths, plan
 from dockmagic_runtime.sandbox.operation import Context
@@ -92,7 +92,7 @@ def container(host: Host, on: Network, last: int, *ports: PortMapping) -> Contai
     for operation in plan(place, Named(id=one.id), [endpoint], ports).operations:
         operation.execute(one.context)
         one.undo.callback(operation.undo, one.context)
-    for start in one.context.resources.get("servers", ()):
+    for start in SERVERS.get(one.context.slots) or ():
         start(host.loop.selector)
     with entered(one.namespace):
         made = socket.socket(socket.AF_INET6)
@@ -100,7 +100,7 @@ def container(host: Host, on: Network, last: int, *ports: PortMapping) -> Contai
         made.bind(("::", 80))
         made.listen()
     one.servers.append(serve_in(one.namespace, echo_streams, made))
-    assert NETFILTER in one.context.resources
+    assert NETFILTER in one.context.slots
     return one
 
 

@@ -14,6 +14,7 @@ from dockmagic_runtime.cgroups import DEFAULT_DEVICES
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.container import Resources
 from dockmagic_runtime.sandbox.cgroup_operations import (
+    CGROUP,
     WARNINGS,
     CreateCgroup,
     EnterSupervisorCgroup,
@@ -58,7 +59,7 @@ def test_the_steps_put_a_container_where_it_belongs(fake: FakeCgroups, context: 
     assert host.supervisors("dockmagic").pids() == (OWN_PID,)
     assert host.at("dockmagic", "abc").pids() == (77,)
     assert host.at("dockmagic", "abc").stats().memory_limit == 64 * MIB
-    assert context.resources["cgroup"].pids() == (77,)
+    assert CGROUP.require(context.slots).pids() == (77,)
 
 
 def test_a_limit_of_nothing_at_all_is_a_limit() -> None:
@@ -103,7 +104,7 @@ def test_what_is_no_block_device_cannot_be_limited(
 def test_a_child_joins_by_itself(fake: FakeCgroups, context: Context) -> None:
     CreateCgroup("dockmagic", "abc").execute(context)
     JoinCgroup("dockmagic", "abc").execute(context)
-    assert context.resources["cgroup"].pids() == (OWN_PID,)
+    assert CGROUP.require(context.slots).pids() == (OWN_PID,)
 
 
 def test_the_host_is_asked_once(fake: FakeCgroups, context: Context) -> None:
@@ -130,7 +131,7 @@ def test_undoing_kills_what_is_left_and_removes_the_group(
 ) -> None:
     create = CreateCgroup("dockmagic", "abc")
     create.execute(context)
-    context.resources["cgroup"].join(77)
+    CGROUP.require(context.slots).join(77)
     create.undo(context)
     assert not any(path.endswith("/abc") for path in fake.groups())
 
@@ -156,7 +157,7 @@ def test_what_the_host_cannot_give_is_kept_as_a_warning() -> None:
     context = Context(linux=fake)
     CreateCgroup("dockmagic", "abc").execute(context)
     LimitResources.of("dockmagic", "abc", Resources(blkio_weight=10)).execute(context)
-    (warning,) = context.resources[WARNINGS]
+    (warning,) = WARNINGS.require(context.slots)
     assert warning.startswith("Your kernel does not support Block I/O weight")
 
 

@@ -9,7 +9,12 @@ from typing import NoReturn
 import pytest
 
 from dockmagic_runtime.cgroups import detect
-from dockmagic_runtime.sandbox.cgroup_operations import CLONED_INTO_CGROUP, CreateCgroup, JoinCgroup
+from dockmagic_runtime.sandbox.cgroup_operations import (
+    CGROUP,
+    CLONED_INTO_CGROUP,
+    CreateCgroup,
+    JoinCgroup,
+)
 from dockmagic_runtime.sandbox.operation import Context
 from dockmagic_runtime.supervisor.forks import fork
 from dockmagic_runtime.testing.fake_cgroups import OWN_PID, FakeCgroups
@@ -71,7 +76,8 @@ def test_version_2_alone_has_a_birthplace() -> None:
 
 @pytest.mark.parametrize(("is_member", "pids"), [(True, ()), (False, (OWN_PID,))])
 def test_who_was_born_inside_does_not_join(is_member: bool, pids: tuple[int, ...]) -> None:
-    context = Context(linux=FakeCgroups.v2(), resources={CLONED_INTO_CGROUP: is_member})
+    context = Context(linux=FakeCgroups.v2())
+    CLONED_INTO_CGROUP.put(context.slots, is_member)
     CreateCgroup("dockmagic", "abc").execute(context)
     JoinCgroup("dockmagic", "abc").execute(context)
-    assert context.resources["cgroup"].pids() == pids
+    assert CGROUP.require(context.slots).pids() == pids

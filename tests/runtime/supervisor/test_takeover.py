@@ -11,6 +11,7 @@ import pytest
 
 from dockmagic_runtime.cgroups.none import NoCgroup
 from dockmagic_runtime.linux.processes import start_of
+from dockmagic_runtime.sandbox.cgroup_operations import CGROUP
 from dockmagic_runtime.sandbox.operation import Context
 from dockmagic_runtime.store.container_process import Program
 from dockmagic_runtime.supervisor import takeover
@@ -57,8 +58,10 @@ def processes() -> Iterator[Processes]:
     made.close()
 
 
-def found(program: Program, **resources: Any) -> list[str]:
-    context = Context(FakeLinux(), resources=resources)
+def found(program: Program, cgroup: Any = None) -> list[str]:
+    context = Context(FakeLinux())
+    if cgroup is not None:
+        CGROUP.put(context.slots, cgroup)
     pipes = takeover._pipes(program, context)
     for fd in pipes:
         assert not os.get_inheritable(fd)

@@ -23,10 +23,11 @@ from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.linux.netlink import NETLINK_NETFILTER, Netlink
 from dockmagic_runtime.network.nftables import wire as nft
 from dockmagic_runtime.sandbox.operation import Context, operation
+from dockmagic_runtime.sandbox.slots import Slot
 
 ADDRESS: Final = "127.0.0.11"
 PORT: Final = 53
-SOCKETS: Final = "resolver sockets"  # key of `Context.resources`: the two, UDP first
+SOCKETS: Final = Slot[tuple[socket.socket, socket.socket]]("resolver sockets: UDP, TCP")
 _TABLE: Final = "dockmagic_names"
 _BACKLOG: Final = 128
 _ATTEMPTS: Final = 16  # to find a port that is free for both protocols
@@ -59,7 +60,7 @@ class ServeDns(Struct, frozen=True, kw_only=True):
 
     def execute(self, context: Context) -> None:
         with _inside(context.linux, context.netns_fd):
-            context.resources[SOCKETS] = _listening()
+            SOCKETS.put(context.slots, _listening())
 
     def resume(self, context: Context) -> None:
         """On new sockets: the rules are made anew, and lead there."""
@@ -74,7 +75,7 @@ class ServeDns(Struct, frozen=True, kw_only=True):
         """Nothing: see `keep`."""
 
     def undo(self, context: Context) -> None:
-        for one in context.resources.pop(SOCKETS, ()):
+        for one in SOCKETS.take(context.slots) or ():
             one.close()
 
     def run(self, linux: Linux, inside: int, datagrams: int, listener: int) -> None:
