@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +10,7 @@ from dockmagic.commands.options.flags import Arguments, Parser, value
 from dockmagic.commands.output.archives import check_stdout
 from dockmagic.commands.output.result import Chunk, Event, Nothing
 from dockmagic_runtime.errors import InvalidInput, NotFound
+from dockmagic_runtime.store.atomic import replacing
 
 if TYPE_CHECKING:
     from dockmagic_runtime.engine.engine import Engine
@@ -62,12 +61,5 @@ def save(chunks: Iterable[bytes], output: str) -> None:
         with path.open("wb") as file:
             file.writelines(chunks)
         return
-    fd, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(fd, "wb") as file:
-            file.writelines(chunks)
-            os.fchmod(file.fileno(), 0o600)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink()
-        raise
+    with replacing(output) as file:
+        file.writelines(chunks)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ from dockmagic.commands.options.flags import Arguments, Parser, value
 from dockmagic.commands.options.platform import PLATFORM, check_image
 from dockmagic.commands.output.result import Nothing
 from dockmagic_runtime.errors import InvalidInput
+from dockmagic_runtime.store.atomic import replacing
 
 if TYPE_CHECKING:
     from dockmagic_runtime.engine.engine import Engine
@@ -70,11 +70,5 @@ def replaced(name: str) -> Iterator[BinaryIO]:
     folder = path.parent
     if not folder.is_dir():
         raise InvalidInput(f"failed to save image: invalid output path: {folder} does not exist")
-    with tempfile.NamedTemporaryFile(dir=folder, prefix=".dockmagic-", delete=False) as temporary:
-        try:
-            yield cast("BinaryIO", temporary)  # 0600, as with Docker
-            temporary.flush()
-            Path(temporary.name).replace(path)
-        except BaseException:
-            Path(temporary.name).unlink()
-            raise
+    with replacing(name) as file:  # 0600, as with Docker
+        yield file

@@ -13,6 +13,7 @@ from secrets import token_hex
 
 from dockmagic_runtime.errors import EngineBug
 from dockmagic_runtime.images.scratch_gc import LEASE
+from dockmagic_runtime.store.atomic import write_all
 from dockmagic_runtime.store.database import Database
 from dockmagic_runtime.store.locks import acquire_named, is_held
 
@@ -34,7 +35,7 @@ class Lease:
 
     def note(self, chain_id: str) -> None:
         """The same for who is inside a write transaction already."""
-        os.write(self._fd, f"{chain_id}\n".encode())
+        write_all(self._fd, f"{chain_id}\n".encode())
 
     def __enter__(self) -> Lease:
         return self

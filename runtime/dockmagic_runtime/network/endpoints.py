@@ -15,6 +15,8 @@ from typing import Any
 
 from msgspec import Struct, field, to_builtins
 
+from dockmagic_runtime.store.atomic import write_file
+
 Reading = Callable[[str], "NetworkEndpoint | None"]
 _ENDPOINTS = "endpoints"
 _SUFFIX = ".json"
@@ -48,13 +50,8 @@ def write(networks: str, network_id: str, container_id: str, endpoint: NetworkEn
     """Make it known, or replace what is known of it, whole or not at all."""
     place = directory(networks, network_id)
     os.makedirs(place, 0o700, exist_ok=True)
-    temporary = f"{place}/{container_id}.new"
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(fd, json.dumps(to_builtins(endpoint)).encode())
-    finally:
-        os.close(fd)
-    os.rename(temporary, f"{place}/{container_id}{_SUFFIX}")
+    data = json.dumps(to_builtins(endpoint)).encode()
+    write_file(f"{place}/{container_id}{_SUFFIX}", data)
     os.utime(networks)  # "somebody came or went": see `zone`
 
 

@@ -14,6 +14,7 @@ from msgspec import Struct, to_builtins
 
 from dockmagic_runtime.network.ipam.pools import Block
 from dockmagic_runtime.network.nftables import wire as nft
+from dockmagic_runtime.store.atomic import write_file
 
 _NAME = "network.json"
 
@@ -66,10 +67,7 @@ def _interval(subnet: str) -> bytes:
 
 def write(directory: str, config: BridgeConfig) -> None:
     """Into the network's directory, which exists; whole or not at all."""
-    temporary = f"{directory}/{_NAME}.{os.getpid()}"
-    with open(temporary, "w", encoding="ascii") as stream:
-        json.dump(to_builtins(config), stream)
-    os.rename(temporary, f"{directory}/{_NAME}")
+    write_file(f"{directory}/{_NAME}", json.dumps(to_builtins(config)).encode())
 
 
 def read(directory: str) -> BridgeConfig | None:

@@ -11,13 +11,13 @@ import base64
 import binascii
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.selective import Selective
+from dockmagic_runtime.store.atomic import write_file
 
 
 class Credentials(Selective, frozen=True, kw_only=True):
@@ -157,14 +157,7 @@ def _read(path: Path) -> dict[str, Any]:
 def _write(path: Path, document: Mapping[str, Any]) -> None:
     """By rename, and for nobody else to read: there are passwords in it."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fd, made = tempfile.mkstemp(prefix=path.name, dir=path.parent)
-    try:
-        with os.fdopen(fd, "w", encoding="utf-8") as file:
-            json.dump(document, file, indent="\t")
-        Path(made).replace(path.resolve())
-    except BaseException:
-        Path(made).unlink()
-        raise
+    write_file(str(path.resolve()), json.dumps(document, indent="\t").encode(), sync=True)
 
 
 def _section(document: Mapping[str, Any], name: str) -> dict[str, Any]:

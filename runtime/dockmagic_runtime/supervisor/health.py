@@ -18,6 +18,7 @@ from msgspec import Struct, to_builtins
 
 from dockmagic_runtime.errors import DockmagicError
 from dockmagic_runtime.linux.event_loop import EventLoop, Timer
+from dockmagic_runtime.store.atomic import write_file
 from dockmagic_runtime.supervisor.exec_session import ExecSession
 from dockmagic_runtime.supervisor.program import Program
 from dockmagic_runtime.supervisor.state import DISK_UNWRITABLE, HEALTHY, STARTING, UNHEALTHY
@@ -182,11 +183,8 @@ class Health:
             "streak": self.streak,
             "results": [to_builtins(one) for one in self.results],
         }
-        temporary = f"{self._directory}/{_FILE}.new"
         try:
-            with open(temporary, "w", encoding="utf-8") as stream:
-                json.dump(values, stream)
-            os.rename(temporary, f"{self._directory}/{_FILE}")
+            write_file(f"{self._directory}/{_FILE}", json.dumps(values).encode())
         except OSError as error:
             if error.errno not in DISK_UNWRITABLE:
                 raise

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import errno
 import json
-import os
 from typing import Any, Final
 
 from msgspec import Struct, field
 from msgspec.structs import replace
 
 from dockmagic_runtime.store import container_process
+from dockmagic_runtime.store.atomic import write_file
 
 STARTING: Final = "starting"  # the health of a container that has not been found healthy yet
 HEALTHY: Final = "healthy"
@@ -60,13 +60,8 @@ NO_ENDPOINT: Final[dict[str, Any]] = {
 
 
 def write(directory: str, state: State) -> None:
-    temporary = f"{directory}/state.json.{os.getpid()}"
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        os.write(fd, json.dumps({name: getattr(state, name) for name in _FIELDS}).encode())
-    finally:
-        os.close(fd)
-    os.rename(temporary, f"{directory}/state.json")
+    data = json.dumps({name: getattr(state, name) for name in _FIELDS}).encode()
+    write_file(f"{directory}/state.json", data)
 
 
 # a full or a read-only disk: a container goes on all the same, and whoever looks sees old news

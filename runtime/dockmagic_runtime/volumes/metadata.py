@@ -15,6 +15,7 @@ import msgspec
 
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.volume import ANONYMOUS_LABEL, Volume
+from dockmagic_runtime.store.atomic import write_file
 
 FILE: Final = "volume.json"
 DATA: Final = "_data"
@@ -51,10 +52,10 @@ def is_name(name: str) -> bool:
 
 
 def write(directory: Path, description: Description) -> None:
-    """For a directory that nobody else knows yet: no rename is needed."""
-    path = directory / FILE
-    path.touch(mode=0o600)
-    path.write_bytes(msgspec.json.encode(description))
+    """Writes the description of the volume at `directory`."""
+    # labels and options are nowhere else; a name and a time can be guessed
+    sync = bool(description.labels.keys() - {ANONYMOUS_LABEL} or description.options)
+    write_file(str(directory / FILE), msgspec.json.encode(description), sync=sync)
 
 
 def _description(directory: Path) -> Description | None:

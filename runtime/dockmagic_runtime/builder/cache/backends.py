@@ -9,9 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +22,7 @@ from dockmagic_runtime.model.reference import ImageReference
 from dockmagic_runtime.registry.client import RegistryClient, clients_for
 from dockmagic_runtime.registry.manifest import Descriptor, Manifest
 from dockmagic_runtime.registry.upload import RegistryWriter
+from dockmagic_runtime.store.atomic import replacing
 
 _LAYOUT_VERSION: Final = b'{"imageLayoutVersion":"1.0.0"}'
 
@@ -124,15 +123,8 @@ class LocalPlace:
         """Under its name when it is whole."""
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-                try:
-                    shutil.copyfileobj(source, file)
-                    file.flush()
-                    os.fchmod(file.fileno(), 0o644)
-                    Path(file.name).replace(path)
-                except BaseException:
-                    Path(file.name).unlink()
-                    raise
+            with replacing(str(path), mode=0o644) as file:
+                shutil.copyfileobj(source, file)
         except OSError as error:
             raise InvalidInput(
                 f"failed to export the cache to {self.where}: {error.strerror}"

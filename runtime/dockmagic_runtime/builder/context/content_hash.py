@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 import threading
 import time
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Final
 import msgspec
 
 from dockmagic_runtime.linux.root import Root
+from dockmagic_runtime.store.atomic import write_file
 
 _RACY: Final = 2_000_000_000  # nanoseconds; coarser than the clock of any file system in use
 _LIMIT: Final = 100_000
@@ -69,10 +69,7 @@ class FileDigests:
             kept = [(identity, bytes.fromhex(one)) for identity, one in self._known.items()]
             self._saved = len(kept)
         self._path.parent.mkdir(0o700, exist_ok=True)
-        fd, name = tempfile.mkstemp(dir=self._path.parent)
-        with os.fdopen(fd, "wb") as stream:
-            stream.write(msgspec.msgpack.encode(kept))
-        Path(name).rename(self._path)
+        write_file(str(self._path), msgspec.msgpack.encode(kept))
 
     def _is_new(self) -> bool:
         return len(self._known) != self._saved

@@ -19,6 +19,7 @@ from dockmagic_runtime.containers.store import ContainerStore
 from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound
 from dockmagic_runtime.model.container import ContainerSpec, Status
 from dockmagic_runtime.model.network import Attachment
+from dockmagic_runtime.store.atomic import write_file
 from dockmagic_runtime.supervisor.state import State
 
 _DEFAULT = "bridge"
@@ -326,8 +327,7 @@ def names(records: Iterable[Record]) -> dict[str, tuple[str, ...]]:
 
 def remember(directory: str, variables: Sequence[str]) -> None:
     """For `exec`: what the container was told when it started."""
-    with open(f"{directory}/links", "w", encoding="utf-8", errors="surrogateescape") as stream:
-        stream.write("\0".join(variables))
+    write_file(f"{directory}/links", "\0".join(variables).encode("utf-8", "surrogateescape"))
 
 
 def remembered(directory: str) -> tuple[str, ...]:

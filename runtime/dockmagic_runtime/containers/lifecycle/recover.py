@@ -26,6 +26,7 @@ from dockmagic_runtime.linux.remove_tree import remove_tree
 from dockmagic_runtime.model.container import Status
 from dockmagic_runtime.network.port_proxy import process_record
 from dockmagic_runtime.store import container_process, locks
+from dockmagic_runtime.store.atomic import write_file
 from dockmagic_runtime.supervisor import state
 from dockmagic_runtime.volumes.unused import remove_unused
 
@@ -250,9 +251,7 @@ def _is_new_boot(store: ContainerStore) -> bool:
     with store.database.transaction():  # one engine only sees to it
         if _text(noted) == now:
             return False
-        with open(f"{noted}.new", "w", encoding="ascii") as stream:
-            stream.write(now)
-        os.rename(f"{noted}.new", noted)
+        write_file(noted, now.encode("ascii"))
     return True
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import threading
-
 from msgspec.structs import replace
 
 from dockmagic_runtime.containers.events.journal import events_of
@@ -14,6 +11,7 @@ from dockmagic_runtime.containers.store import ContainerStore
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.container import ContainerSpec, Status
 from dockmagic_runtime.network import endpoints
+from dockmagic_runtime.store.atomic import write_file
 
 
 def rename(store: ContainerStore, record: Record, new_name: str) -> None:
@@ -47,10 +45,7 @@ def _tell_networks(store: ContainerStore, record: Record, name: str) -> None:
 
 def _note(directory: str, name: str) -> None:
     """For the supervisor, which has the name that the container was started with."""
-    temporary = f"{directory}/name.{os.getpid()}.{threading.get_ident()}"
     try:
-        with open(temporary, "w", encoding="utf-8") as stream:
-            stream.write(name)
-        os.rename(temporary, f"{directory}/name")
+        write_file(f"{directory}/name", name.encode())
     except FileNotFoundError:
         pass  # a container of --rm that has just ended

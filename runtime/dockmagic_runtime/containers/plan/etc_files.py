@@ -11,6 +11,8 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Final
 
+from dockmagic_runtime.store.atomic import write_file
+
 _RESOLV_CONF: Final = "resolv.conf"
 _DIGEST: Final = "resolv.conf.sha256"  # of what we have written
 
@@ -56,8 +58,7 @@ def _digest(text: str) -> str:
 
 
 def _note(directory: str, text: str) -> None:
-    with open(f"{directory}/{_DIGEST}", "w", encoding="ascii") as stream:
-        stream.write(_digest(text))
+    write_file(f"{directory}/{_DIGEST}", _digest(text).encode())
 
 
 def _noted(directory: str) -> str:

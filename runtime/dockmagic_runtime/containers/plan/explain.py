@@ -8,7 +8,6 @@ to it.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -18,6 +17,7 @@ from dockmagic_runtime.errors import Conflict
 from dockmagic_runtime.model.explanation import ExplainedStep, Explanation
 from dockmagic_runtime.sandbox.operation import Operation
 from dockmagic_runtime.sandbox.plan import SandboxPlan
+from dockmagic_runtime.store.atomic import write_file
 from dockmagic_runtime.supervisor.state import DISK_UNWRITABLE
 
 Trace = Mapping[str, Sequence[Sequence[float]]]
@@ -29,9 +29,7 @@ def remember(directory: str, plan: SandboxPlan, trace: Trace) -> None:
     """Keep plan and times. A container of `--rm` may have ended and gone already: then nothing."""
     text = json.dumps({"plan": plan.to_wire(), "trace": trace})
     try:
-        with open(f"{directory}/{_FILE}", "w", encoding="utf-8") as stream:
-            os.fchmod(stream.fileno(), 0o600)
-            stream.write(text)
+        write_file(f"{directory}/{_FILE}", text.encode())
     except OSError as error:  # a full disk keeps nobody from running
         if not isinstance(error, FileNotFoundError) and error.errno not in DISK_UNWRITABLE:
             raise
