@@ -162,9 +162,7 @@ def _action(entry: dict[str, Any], key: str, errno_key: str) -> int:
             raise InvalidInput(f"seccomp profile: {errno_key} {number} is not an error number")
         return _ACTIONS_WITH_ERRNO[name] | number
     if name == "SCMP_ACT_NOTIFY":
-        raise InvalidInput(
-            "seccomp profile: SCMP_ACT_NOTIFY is not supported: no agent answers"
-        )
+        raise InvalidInput("seccomp profile: SCMP_ACT_NOTIFY is not supported: no agent answers")
     raise InvalidInput(f"seccomp profile: {key} is not an action: {name!r}")
 
 
