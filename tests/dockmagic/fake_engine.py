@@ -12,6 +12,15 @@ from msgspec.structs import replace
 from dockmagic_runtime.containers.ps.filters import Lookups, select, wants_all
 from dockmagic_runtime.errors import Conflict, NotFound, ProcessFailed, StartFailed
 from dockmagic_runtime.model.analysis import Anatomy, FileOrigin, FileVersion, Sharing, WastedFile
+from dockmagic_runtime.model.build import (
+    BuildDone,
+    BuildEvent,
+    BuildRequest,
+    BuildStarted,
+    StepDone,
+    StepOutput,
+    StepStarted,
+)
 from dockmagic_runtime.model.container import (
     Change,
     ChangeKind,
@@ -29,18 +38,7 @@ from dockmagic_runtime.model.explanation import BuildExplanation, Explanation
 from dockmagic_runtime.model.filters import Filters
 from dockmagic_runtime.model.image import History, Image, Layer, LayerFile
 from dockmagic_runtime.model.network import Network
-from dockmagic_runtime.model.progress import (
-    BuildDone,
-    BuildEvent,
-    BuildRequest,
-    BuildStarted,
-    PullDone,
-    PullEvent,
-    PullStatus,
-    StepDone,
-    StepOutput,
-    StepStarted,
-)
+from dockmagic_runtime.model.progress import PullDone, PullEvent, PullStatus
 from dockmagic_runtime.model.reference import ImageReference
 from dockmagic_runtime.model.topology import Topology, Trace
 

@@ -11,14 +11,14 @@ import pytest
 
 from dockmagic.cli import main
 from dockmagic.progress import BuildDisplay
-from dockmagic_runtime.model.progress import (
+from dockmagic_runtime.model.build import (
     BuildStarted,
     BuildWarning,
-    PullStatus,
     StepDone,
     StepOutput,
     StepStarted,
 )
+from dockmagic_runtime.model.progress import PullStatus
 
 
 class Terminal(io.StringIO):

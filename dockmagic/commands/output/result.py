@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from dockmagic_runtime.errors import DockmagicError, InvalidInput
+from dockmagic_runtime.model.build import BuildEvent
 from dockmagic_runtime.model.container import Container
-from dockmagic_runtime.model.progress import BuildEvent, PullEvent
+from dockmagic_runtime.model.progress import PullEvent
 
 if TYPE_CHECKING:
     from dockmagic_runtime.supervisor.engine_client import ContainerProcess

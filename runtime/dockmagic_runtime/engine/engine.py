@@ -22,6 +22,7 @@ from dockmagic_runtime.distribution.verbs import ImageVerbs
 from dockmagic_runtime.engine.components import EngineComponents
 from dockmagic_runtime.engine.network_verbs import NetworkVerbs
 from dockmagic_runtime.errors import EngineBug
+from dockmagic_runtime.model.build import BuildEvent, BuildRequest
 from dockmagic_runtime.model.commit import CommitSpec, ImportSpec
 from dockmagic_runtime.model.container import (
     Change,
@@ -40,7 +41,6 @@ from dockmagic_runtime.model.explanation import BuildExplanation, Explanation
 from dockmagic_runtime.model.filters import Filters
 from dockmagic_runtime.model.image import Image
 from dockmagic_runtime.model.outline import BuildOutline
-from dockmagic_runtime.model.progress import BuildEvent, BuildRequest
 from dockmagic_runtime.model.usage import CacheBounds, ContainerSize, DiskUsage, Pruned
 from dockmagic_runtime.model.volume import PrunedVolumes, Volume
 from dockmagic_runtime.supervisor.engine_client import ContainerProcess
