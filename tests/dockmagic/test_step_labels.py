@@ -1,4 +1,4 @@
-"""Steps that speak at the same time are told apart, line by line."""
+"""Steps that speak at the same time are kept apart, line by line."""
 
 from __future__ import annotations
 

@@ -103,16 +103,16 @@ def parse_number(text: str, before: str) -> int:
 
 
 def _parse_long(text: str) -> tuple[PortMapping, ...]:
-    found = {"published": "", "target": "", "protocol": "tcp", "mode": "host"}
+    fields = {"published": "", "target": "", "protocol": "tcp", "mode": "host"}
     for field in text.split(","):
         key, equals, value = field.partition("=")
-        if not equals or key not in found:
+        if not equals or key not in fields:
             raise InvalidInput(
                 f"invalid publish opts format (should be name=value but got '{field}')"
             )
-        found[key] = value
-    host = f"{found['published']}:" if found["published"] else ""
-    return parse_publish(f"{host}{found['target']}/{found['protocol']}")
+        fields[key] = value
+    host = f"{fields['published']}:" if fields["published"] else ""
+    return parse_publish(f"{host}{fields['target']}/{fields['protocol']}")
 
 
 def parse_expose(text: str) -> tuple[str, ...]:
