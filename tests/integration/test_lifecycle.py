@@ -202,7 +202,7 @@ def test_after_a_reboot_those_come_first_on_whom_others_depend(engine: Engine) -
 def test_a_stop_goes_on_when_nobody_waits_for_it(engine: Engine) -> None:
     web = start(engine, "trap '' TERM; while :; do sleep 0.1; done", name="web")
     process = engine.attach("web")
-    process._say("stop", number=15, stop_timeout=0.3, keep=False)
+    process._request("stop", number=15, stop_timeout=0.3, keep=False)
     process.close()
     assert eventually(lambda: engine.container("web").status is Status.EXITED)
     assert engine.container(web.id).exit_code == 137

@@ -213,7 +213,7 @@ ELSEWHERE = {
 
 def test_every_flag_of_run_is_tried_here_or_named_with_its_place() -> None:
     parser = commands.parser("run")
-    tried = set(ELSEWHERE) | NETWORKS | {flag.name for flag in parser.flags if flag.unsupported}
+    tried = set(ELSEWHERE) | NETWORKS | {flag.name for flag in parser.flags if flag.refused}
     for flags in (*(one[0] for one in SEEN), *(one[0] for one in INSPECTED)):
         for word in shlex.split(flags.replace("{", "").replace("}", "")):
             name = word.lstrip("-").partition("=")[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dockmagic.commands.options.flags import Flag, unsupported
+from dockmagic.commands.options.flags import Flag, refused
 from dockmagic_runtime.model.go_values import parse_bool
 
 _NO = ("false", "0", "f", "disabled=true")
@@ -31,20 +31,20 @@ def _switched(text: str) -> str | None:
 
 
 REFUSED_FLAGS: tuple[Flag, ...] = (
-    *unsupported(
+    *refused(
         "not supported, annotations belong to manifests, which a push makes; use --label",
         "annotation=stringArray",
     ),
-    *unsupported(_ATTESTATION, "attest=stringArray", "provenance=string", "sbom=string",
+    *refused(_ATTESTATION, "attest=stringArray", "provenance=string", "sbom=string",
              convert=_attestation),
-    *unsupported("not supported, there is one builder, called default", "builder=string",
+    *refused("not supported, there is one builder, called default", "builder=string",
              convert=_only("", "default", "dockmagic")),
-    *unsupported("not supported, --progress and 'docker explain build' tell what a build does",
+    *refused("not supported, --progress and 'docker explain build' tell what a build does",
              "D/debug", convert=_switched),
-    *unsupported("not supported, containers are isolated by Linux namespaces only",
-             "isolation=string", convert=_only("", "default")),
-    *unsupported("security options cannot be set for a build on Linux, as with Docker; "
+    *refused("not supported, containers are isolated by Linux namespaces only", "isolation=string",
+             convert=_only("", "default")),
+    *refused("security options cannot be set for a build on Linux, as with Docker; "
              "RUN --security=insecure with --allow security.insecure is what there is",
              "security-opt=strings"),
-    *unsupported(_SQUASH, "squash", convert=_switched),
+    *refused(_SQUASH, "squash", convert=_switched),
 )  # fmt: skip

@@ -29,7 +29,7 @@ from dockmagic_runtime.model.search import SearchResult
 from dockmagic_runtime.network.networks import Networks
 from dockmagic_runtime.store.data_root import DataRoot
 from dockmagic_runtime.store.database import Database
-from dockmagic_runtime.supervisor.engine_client import LauncherClient
+from dockmagic_runtime.supervisor.launcher_client import LauncherClient
 from dockmagic_runtime.volumes.store import VolumeStore
 
 if TYPE_CHECKING:

@@ -14,33 +14,35 @@ OUTPUT_LIMIT: Final = 1024 * 1024
 
 
 class ConnectionCallbacks(Protocol):
-    """Who has clients: told of each frame, once of each one's end, and when one that was behind
+    """Called for each frame, once when a connection has ended, and when a client that was behind
     has caught up."""
 
-    def frame(self, client: ClientConnection, kind: int, payload: bytes) -> None: ...
-    def gone(self, client: ClientConnection) -> None: ...
+    def received(self, client: ClientConnection, kind: int, payload: bytes) -> None: ...
+    def disconnected(self, client: ClientConnection) -> None: ...
     def caught_up(self, client: ClientConnection) -> None: ...
 
 
 class ClientConnection:
-    """`attached` clients get the program's output. All are told of its end, but those who were
-    told of the end of their exec."""
+    """`attached` clients get the program's output. `exit_sent`: an exec client has received the
+    exit of its exec, and does not receive that of the program."""
 
     def __init__(
-        self, loop: EventLoop, connection: socket.socket, host: ConnectionCallbacks
+        self, loop: EventLoop, connection: socket.socket, callbacks: ConnectionCallbacks
     ) -> None:
         self._loop = loop
         self._socket = connection
-        self._host = host
+        self._callbacks = callbacks
         self._reader = protocol.FrameReader()
         self._pending = bytearray()
         self._is_open = True
-        self._is_heard = True
+        self._is_reading = True
         self._is_writing = False
-        self._is_deaf = False  # it takes nothing any more, but what it has said still counts
+        self._write_closed = False  # the client receives no more; what it has sent still counts
         self.attached = False
-        self.is_told = False
-        self.closes_input = False  # when it has said all: who attaches later does not
+        self.exit_sent = False
+        # the end of its standard input is the end of the program's: only of the first client, not
+        # of clients that attach later
+        self.closes_input = False
         connection.setblocking(False)
         self._watch()
 
@@ -48,34 +50,35 @@ class ClientConnection:
     def is_behind(self) -> bool:
         return len(self._pending) > OUTPUT_LIMIT
 
-    def send(self, data: bytes) -> None:
-        if self._is_open and not self._is_deaf:
-            self._pending += data
+    def send(self, verb: str, **values: Any) -> None:
+        """Send a control message."""
+        self.send_bytes(protocol.control(verb, **values))
+
+    def send_bytes(self, framed: bytes) -> None:
+        if self._is_open and not self._write_closed:
+            self._pending += framed
             self._flush()
 
-    def say(self, verb: str, **values: Any) -> None:
-        self.send(protocol.control(verb, **values))
-
-    def hand_over(self, verb: str, *fds: int) -> None:
-        """A message with descriptors, to a client that gets nothing else."""
+    def send_descriptors(self, verb: str, *fds: int) -> None:
+        """A control message with descriptors, to a client that receives nothing else."""
         socket.send_fds(self._socket, [protocol.control(verb)], list(fds))
 
-    def hear(self, heard: bool) -> None:
-        """Read what it sends, or let it wait."""
-        if heard != self._is_heard:
-            self._is_heard = heard
+    def set_reading(self, reading: bool) -> None:
+        """Read what the client sends, or let it wait."""
+        if reading != self._is_reading:
+            self._is_reading = reading
             self._watch()
 
     def _watch(self) -> None:
-        events = (READ if self._is_heard else 0) | (WRITE if self._is_writing else 0)
+        events = (READ if self._is_reading else 0) | (WRITE if self._is_writing else 0)
         if self._is_open:  # without events its end is noticed all the same
             self._loop.watch(self._socket.fileno(), events, self._ready)
 
     def _ready(self, events: int) -> None:
         if events & WRITE:
             self._flush()
-        if events & ~(READ | WRITE) and not self._is_heard:
-            self.hear(True)  # it has gone: what it had said still counts
+        if events & ~(READ | WRITE) and not self._is_reading:
+            self.set_reading(True)  # it has disconnected: what it sent before still counts
         elif events & ~WRITE and self._is_open:
             self._receive()
 
@@ -91,9 +94,9 @@ class ClientConnection:
             return
         try:
             for kind, payload in self._reader.feed(data):
-                self._host.frame(self, kind, payload)
+                self._callbacks.received(self, kind, payload)
         except EngineBug as error:
-            self.say(
+            self.send(
                 "failed",
                 error={"kind": "EngineBug", "message": error.message, "hint": "", "exit_code": 125},
             )
@@ -107,15 +110,15 @@ class ClientConnection:
                 del self._pending[:sent]
         except BlockingIOError:
             pass
-        except ConnectionError:  # its end is read after its last words, which may be "detach"
-            self._is_deaf = True
+        except ConnectionError:  # its last messages are still to be read: one may be "detach"
+            self._write_closed = True
             self._pending.clear()
-            self.hear(True)
+            self.set_reading(True)
         if self._is_writing != bool(self._pending):
             self._is_writing = bool(self._pending)
             self._watch()
         if was_behind and not self.is_behind:
-            self._host.caught_up(self)
+            self._callbacks.caught_up(self)
 
     def finish(self) -> None:
         """Deliver what is left, blocking at most five seconds, and close."""
@@ -127,7 +130,7 @@ class ClientConnection:
         try:
             self._socket.sendall(self._pending)
         except OSError:
-            pass  # gone or stuck: it will see the end of the stream
+            pass  # closed or stuck: the client sees the end of the stream
         self._socket.close()
 
     def close(self) -> None:
@@ -135,4 +138,4 @@ class ClientConnection:
             self._is_open = False
             self._loop.forget(self._socket.fileno())
             self._socket.close()
-            self._host.gone(self)
+            self._callbacks.disconnected(self)

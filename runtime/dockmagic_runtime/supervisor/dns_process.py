@@ -1,8 +1,8 @@
-"""The watch over a container's resolver: it is forked at a question, and again at the next one.
+"""A container's DNS server process: forked at a query, and again at the first query after its end.
 
-Most containers ask rarely. So the sockets are the supervisor's, which only waits for them to be
-readable; whoever decodes questions has loaded a library and touched memory for it, and goes away
-when nobody asks any more, or dies; the supervisor is none the larger for either.
+Most containers send few queries. So the sockets are the supervisor's, which only waits until they
+are readable. The process that decodes queries loads a library and uses memory for it; it ends when
+no query has come for a while. The supervisor stays as small as it was.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from dockmagic_runtime.supervisor.forks import close_all_but, rename_process
 
 SOCKETS: Final = ("names over UDP", "names over TCP")  # among the descriptors of a start
 PROCESS_NAME: Final = b"dockmagic-names"
-_AFTER_DEATH: Final = 0.1  # seconds: a question that kills it must not keep the machine busy
+_AFTER_DEATH: Final = 0.1  # seconds: a query that kills it must not keep the machine busy
 
 
 class DnsProcess:
-    """`wire` is the `ServeDns` of the start; `sockets` and what it made become ours to close.
+    """`wire` is the `ServeDns` of the start; `sockets`, which it has opened, are closed by `close`.
 
     `pidfd` is the container's first process and stays the caller's.
     """
@@ -37,21 +37,21 @@ class DnsProcess:
         self._wire = wire
         self._pidfd = pidfd
         self._sockets = sockets
-        self._resolver = (0, -1)  # pid and pidfd
+        self._server = (0, -1)  # pid and pidfd
         self._is_closed = False
         self._wait()
 
     def _wait(self) -> None:
         if not self._is_closed:
             for fd in self._sockets:
-                self._loop.watch(fd, READ, self._asked)
+                self._loop.watch(fd, READ, self._on_query)
 
     def _stop_waiting(self) -> None:
         for fd in self._sockets:
             self._loop.forget(fd)
 
-    def _asked(self, _events: int) -> None:
-        """The resolver reads the question: until it ends, the sockets are its to watch."""
+    def _on_query(self, _events: int) -> None:
+        """The server process reads the query: until it ends, it alone watches the sockets."""
         self._stop_waiting()
         parent = os.getpid()
         try:
@@ -60,11 +60,11 @@ class DnsProcess:
             self._loop.after(_AFTER_DEATH, self._wait)
             return
         if pid == 0:
-            self._resolve(parent)
-        self._resolver = (pid, os.pidfd_open(pid))
-        self._loop.watch(self._resolver[1], READ, self._resolver_ended)
+            self._serve(parent)
+        self._server = (pid, os.pidfd_open(pid))
+        self._loop.watch(self._server[1], READ, self._on_exit)
 
-    def _resolve(self, parent: int) -> NoReturn:
+    def _serve(self, parent: int) -> NoReturn:
         try:
             self._linux.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
             if os.getppid() == parent:  # it was not killed before the line above
@@ -77,25 +77,25 @@ class DnsProcess:
         finally:
             os._exit(1)
 
-    def _resolver_ended(self, _events: int) -> None:
-        if self._bury() == 0:
+    def _on_exit(self, _events: int) -> None:
+        if self._reap() == 0:
             self._wait()
         else:
             self._loop.after(_AFTER_DEATH, self._wait)
 
-    def _bury(self) -> int:
-        pid, pidfd = self._resolver
-        self._resolver = (0, -1)
+    def _reap(self) -> int:
+        pid, pidfd = self._server
+        self._server = (0, -1)
         self._loop.forget(pidfd)
         os.close(pidfd)
         return os.waitpid(pid, 0)[1]
 
     def close(self) -> None:
-        """With the resolver the last who holds the container's network namespace has gone."""
+        """The server process is the last process that holds the container's network namespace."""
         self._is_closed = True
         self._stop_waiting()
-        if self._resolver[0]:
-            signal.pidfd_send_signal(self._resolver[1], signal.SIGKILL)
-            self._bury()
+        if self._server[0]:
+            signal.pidfd_send_signal(self._server[1], signal.SIGKILL)
+            self._reap()
         for fd in self._sockets:
             os.close(fd)

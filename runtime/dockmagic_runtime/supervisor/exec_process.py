@@ -34,7 +34,7 @@ class ExecProcess(Struct, frozen=True):
 
 
 def enter(
-    linux: Linux, init_pidfd: int, context: Context, process: ProcessSpec, ends: StdioPipes
+    linux: Linux, init_pidfd: int, context: Context, process: ProcessSpec, pipes: StdioPipes
 ) -> ExecProcess:
     """Run `process` beside the container's init. Raises what kept it from starting."""
     warm(process)
@@ -56,7 +56,7 @@ def enter(
             if process.terminal:
                 _open_terminal(linux, theirs)
             else:
-                ends.install_in_child()
+                pipes.install_in_child()
         except BaseException as error:
             child.report(theirs, error)
             os._exit(1)
@@ -65,10 +65,10 @@ def enter(
     with ours:
         with theirs, children_in(linux, init_pidfd):
             pid = fork(linux, group.cgroup_path, inside)
-        ends.close_child()
+        pipes.close_child()
         pidfd = os.pidfd_open(pid)
         try:
-            _await_start(ours, ends)
+            _await_start(ours, pipes)
         except BaseException:
             os.waitpid(pid, 0)
             os.close(pidfd)
@@ -76,13 +76,13 @@ def enter(
     return ExecProcess(pid, pidfd)
 
 
-def _await_start(sync: socket.socket, ends: StdioPipes) -> None:
+def _await_start(sync: socket.socket, pipes: StdioPipes) -> None:
     while True:
         message, fds = receive_fds(sync, 64 * 1024, 1)
         if not message:
             return
         if message[:1] == b"P":
-            ends.adopt_terminal(fds[0])
+            pipes.set_terminal(fds[0])
         else:
             raise rebuild_error(json.loads(message[1:]))
 

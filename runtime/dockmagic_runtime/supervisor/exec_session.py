@@ -1,4 +1,4 @@
-"""One `exec`: its process, its streams, and the client that asked for it."""
+"""One `exec`: its process, its streams, and the client that requested it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ExecSession:
         init_pidfd: int,
         process: dict[str, Any],
         *,
-        identity: str,
+        exec_id: str,
         open_stdin: bool,
         sink: Sink,
         on_end: Callable[[int], None],
@@ -36,21 +36,21 @@ class ExecSession:
         spec = process_from_wire(process)
         self._loop = loop
         self._on_end = on_end
-        ends = StdioPipes.open(terminal=spec.terminal, open_stdin=open_stdin)
+        pipes = StdioPipes.open(terminal=spec.terminal, open_stdin=open_stdin)
         try:
-            entered = enter(linux, init_pidfd, context, spec, ends)
+            started = enter(linux, init_pidfd, context, spec, pipes)
         except BaseException:
-            ends.close()
+            pipes.close()
             raise
-        self.id = identity
-        self.client: ClientConnection | None = None  # who is joined with its streams
+        self.id = exec_id
+        self.client: ClientConnection | None = None  # None once it has disconnected
         self.command = spec.argv
-        self.pid, self._pidfd = entered.pid, entered.pidfd
-        self.stdio = Stdio(loop, sink, ends.outputs, ends.input, terminal=spec.terminal)
+        self.pid, self._pidfd = started.pid, started.pidfd
+        self.stdio = Stdio(loop, sink, pipes.outputs, pipes.input, terminal=spec.terminal)
         loop.watch(self._pidfd, READ, lambda _events: self.finish())
 
     def forget_client(self) -> None:
-        """The process goes on, unheard and with nothing more to read."""
+        """The process goes on: its output is dropped, its standard input ends."""
         self.client = None
         self.stdio.pause_output(False)
         self.stdio.close_input()
@@ -62,7 +62,8 @@ class ExecSession:
             pass  # it has just ended
 
     def finish(self) -> None:
-        """Wait for its end, which is near, and read what it has left. Idempotent."""
+        """Reap the process, which has ended or is about to, and read the rest of its output.
+        Idempotent."""
         if self._pidfd < 0:
             return
         _, status = os.waitpid(self.pid, 0)

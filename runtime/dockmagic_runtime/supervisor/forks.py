@@ -15,14 +15,14 @@ from dockmagic_runtime.linux.interface import Linux
 def fork(
     linux: Linux, group: str, inside: Callable[[bool], NoReturn], *, sibling: bool = False
 ) -> int:
-    """fork(2) whose child runs `inside` in a session of its own and can import nothing any more.
+    """Fork a child that runs `inside` in a session of its own and can import nothing any more.
 
     A module imported after the child has entered the container would be the container's
-    (CVE-2019-14271). A sibling is a child of our parent. If it can be, the child is born in the
-    control group `group`, and `inside` is told: who moves there later waits for a grace period of
-    RCU, unless somebody has just done so (measured on Linux 6.18: 10 ms; to be born there, 1 ms).
+    (CVE-2019-14271). A sibling is a child of the caller's parent. `inside` gets whether the child
+    was created in the control group `group`. To move there later takes a grace period of RCU
+    (measured on Linux 6.18: 10 ms; with CLONE_INTO_CGROUP 1 ms).
     """
-    pid = _born(linux, group, sibling=sibling) if group else -1
+    pid = _clone_into(linux, group, sibling=sibling) if group else -1
     is_member = pid >= 0
     if not is_member:
         pid = linux.clone_parent() if sibling else os.fork()
@@ -31,9 +31,9 @@ def fork(
     return pid
 
 
-def _born(linux: Linux, group: str, *, sibling: bool) -> int:
-    """As fork(2), or -1 if no child can be born there: to join may be possible all the same, as
-    where the limit of processes is reached, or says better what is wrong."""
+def _clone_into(linux: Linux, group: str, *, sibling: bool) -> int:
+    """As fork(2), or -1 if no child can be created there. To join may be possible all the same, as
+    where the limit of processes is reached, or its error says better what is wrong."""
     flags = os.O_PATH | os.O_DIRECTORY
     try:
         fd = linux.openat2(c.AT_FDCWD, group, flags, 0, c.RESOLVE_NO_SYMLINKS)
@@ -57,14 +57,14 @@ def _become(inside: Callable[[], NoReturn]) -> NoReturn:
 
 
 def rename_process(name: bytes) -> None:
-    """By the file: a call by ctypes would touch more of the memory that we share."""
+    """By the file: a call through ctypes would unshare more of the launcher's memory."""
     fd = os.open(b"/proc/self/comm", os.O_WRONLY | os.O_CLOEXEC)
     os.write(fd, name)
     os.close(fd)
 
 
 def close_all_but(kept: tuple[int, ...]) -> None:
-    """Locks and clients are the supervisor's: who holds them tells that it is alive."""
+    """Locks and connections are the supervisor's: to hold them means that it is alive."""
     low = 3
     for fd in sorted(kept):
         os.closerange(low, fd)
@@ -74,10 +74,7 @@ def close_all_but(kept: tuple[int, ...]) -> None:
 
 @contextlib.contextmanager
 def children_in(linux: Linux, pidfd: int) -> Iterator[None]:
-    """For the length of the block, children are born in the pid namespace of that process.
-
-    Our own comes back afterwards: the next fork of ours is not meant to be there.
-    """
+    """For the length of the block, children are created in the pid namespace of that process."""
     own = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
     try:
         linux.setns(pidfd, c.CLONE_NEWPID)

@@ -1,9 +1,9 @@
-"""From the midwife to the supervisor: what outlives a start, over a SOCK_SEQPACKET pair.
+"""From the start process to the supervisor: what outlives a start, over a SOCK_SEQPACKET pair.
 
 The first message names the child that was forked. Descriptors travel in messages of their own, a
-bounded number in each; the last message says what they are. It is `marshal`'s: both sides are
-forks of one program, and its decoder touches less memory than JSON's. The request itself comes as
-a file in memory, read again when it is needed.
+bounded number in each; the last message says what they are. It is encoded by `marshal`: both sides
+are forks of one program, and its decoder touches less memory than JSON's. The request itself comes
+as a file in memory, which is read again when it is needed.
 """
 
 from __future__ import annotations
@@ -30,83 +30,92 @@ from dockmagic_runtime.sandbox.operation import (
     to_wire,
 )
 from dockmagic_runtime.sandbox.slots import Slots
-from dockmagic_runtime.supervisor import dns_process as name_service
-from dockmagic_runtime.supervisor import rootfs
+from dockmagic_runtime.supervisor import dns_process, rootfs
 from dockmagic_runtime.supervisor.descriptors import receive as receive_fds
 from dockmagic_runtime.supervisor.protocol import TREE
-from dockmagic_runtime.supervisor.request import SupervisorRequest, decode_order
-from dockmagic_runtime.supervisor.request_socket import RequestSocket
+from dockmagic_runtime.supervisor.request import SupervisorRequest, decode_request
+from dockmagic_runtime.supervisor.request_socket import ReceivedRequest, RequestSocket
 from dockmagic_runtime.supervisor.start_process import StartedProcess, StartTask
 from dockmagic_runtime.supervisor.takeover import TakeoverTask
 
 _MOST: Final = 250  # the kernel takes 253 descriptors in one message (SCM_MAX_FD)
 _LIMIT: Final = 64 * 1024
 
-# pid, name for the supervisor, whether there is a terminal, whether care is needed, and of each
-# kept operation how it is on the wire, its value, and how many descriptors it has
+# pid, process name of the supervisor, whether there is a terminal, whether services are needed,
+# and each kept operation: as on the wire, its value, and its number of descriptors
 Header = tuple[int, bytes, bool, bool, list[tuple[list[Any], Any, int]]]
-Package = tuple[list[Any], Any, tuple[int, ...]]  # operation as on the wire, value, descriptors
+# an operation as on the wire, the value that it keeps, its descriptors
+KeptOperation = tuple[list[Any], Any, tuple[int, ...]]
 
 
 class Handover(Struct):
-    """What the supervisor is left with. `channel` ends when the midwife has."""
+    """What the supervisor takes over. `channel` ends with the start process."""
 
-    midwife: int
+    start_process: int
     channel: socket.socket
     pid: int
     name: bytes
     terminal: bool
-    needs_services: bool  # the supervisor has more to do than to wait: see there
-    fds: dict[str, int]  # of "request", "owner", "lock", "listener", "input", "stdout", "stderr",
-    # and where names are resolved, "names over UDP" and "names over TCP"
-    kept: list[Package]
+    needs_services: bool  # the supervisor has more to do than to wait for the exit
+    # "request", "owner", "lock", "listener", "input", "stdout", "stderr", and of a container with
+    # a DNS server "names over UDP" and "names over TCP"
+    fds: dict[str, int]
+    kept: list[KeptOperation]
 
 
-def first(linux: Linux, post: RequestSocket, tell: int, facts: Slots) -> Handover | None:
-    """Wait for a request, with a midwife; None when it was not for us, or has failed."""
+def first(linux: Linux, requests: RequestSocket, taken: int, facts: Slots) -> Handover | None:
+    """Fork a start process, which waits for a request. None when there was none, when it was not
+    for a container, or when the start has failed."""
 
     def work(channel: socket.socket) -> None:
-        letter = post.receive()
-        if letter is None:
-            return
-        post.acknowledge(tell)
-        if letter.kind == TREE:
-            rootfs.build(linux, socket.socket(fileno=letter.owner), letter.payload)
-        else:
-            order = decode_order(letter.payload)
-            kind = TakeoverTask if order.adopts else StartTask
-            forked = partial(_tell_of, channel)
-            midwife = kind(linux, order, letter.payload, facts, forked, owner=letter.owner)
-            _deliver(midwife, channel)
+        received = requests.receive()
+        if received is not None:
+            requests.acknowledge(taken)
+            carry_out(linux, received, facts, channel)
 
     channel, helper = fork_helper(linux, work)
-    post.leave()
-    os.close(tell)
+    requests.close()
+    os.close(taken)
     return receive(channel, helper)
+
+
+def carry_out(
+    linux: Linux, received: ReceivedRequest, facts: Slots, channel: socket.socket
+) -> None:
+    """In the start process: do what was requested, and hand over to the supervisor."""
+    if received.kind == TREE:
+        rootfs.build(linux, socket.socket(fileno=received.owner), received.payload)
+        return
+    request = decode_request(received.payload)
+    kind = TakeoverTask if request.adopts else StartTask
+    forked = partial(_send_pid, channel)
+    task = kind(linux, request, received.payload, facts, forked, owner=received.owner)
+    _run(task, channel)
 
 
 def again(
     linux: Linux,
-    order: SupervisorRequest,
-    request: int,
+    request: SupervisorRequest,
+    request_fd: int,
     facts: Slots,
     *,
     restarts: int,
     limits: list[list[Any]],
 ) -> Handover | None:
-    """Start the program of `request`, a file in memory, once more."""
+    """Start the program once more. `request_fd` is the whole request, a file in memory."""
 
     def work(channel: socket.socket) -> None:
-        plan = read_request(request)
-        forked = partial(_tell_of, channel)
-        midwife = StartTask(linux, order, plan, facts, forked, restarts=restarts, limits=limits)
-        _deliver(midwife, channel)
+        encoded = read_request(request_fd)
+        forked = partial(_send_pid, channel)
+        task = StartTask(linux, request, encoded, facts, forked, restarts=restarts, limits=limits)
+        _run(task, channel)
 
     return receive(*fork_helper(linux, work))
 
 
 def fork_helper(linux: Linux, work: Callable[[socket.socket], None]) -> tuple[socket.socket, int]:
-    """A process that does the work with its end of the channel, and ends with us at the latest."""
+    """Fork a process that does `work` with its end of the channel, and ends with this process at
+    the latest. This process's end of the channel, and the pid."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     parent = os.getpid()
     pid = os.fork()
@@ -126,34 +135,30 @@ def read_request(fd: int) -> bytes:
     return os.pread(fd, os.fstat(fd).st_size, 0)
 
 
-# ------------------------------------------------------------------ the midwife's side
+# ------------------------------------------------------------------ in the start process
 
 
-def _tell_of(channel: socket.socket, pid: int) -> None:
+def _send_pid(channel: socket.socket, pid: int) -> None:
     channel.send(b"P%d" % pid)
 
 
-def _deliver(midwife: StartTask, channel: socket.socket) -> None:
+def _run(task: StartTask, channel: socket.socket) -> None:
     try:
-        newborn = midwife.deliver()
+        started = task.run()
     except BaseException as error:
-        midwife.report(error)
+        task.report(error)
     else:
-        _hand_over(midwife, newborn, channel)
+        _hand_over(task, started, channel)
 
 
-def _hand_over(midwife: StartTask, newborn: StartedProcess, channel: socket.socket) -> None:
-    fds = dict(_named(midwife, newborn))
-    packages = []
-    for wire, value, those in _kept(newborn):
-        packages.append((wire, value, len(those)))
-        fds.update({f"{len(packages)}.{number}": fd for number, fd in enumerate(those)})
-    terminal = newborn.ends.terminal
-    send(
-        channel,
-        fds,
-        (newborn.pid, midwife.process_name, terminal, newborn.needs_services, packages),
-    )
+def _hand_over(task: StartTask, started: StartedProcess, channel: socket.socket) -> None:
+    fds = dict(_named(task, started))
+    kept = []
+    for wire, value, those in _kept(started):
+        kept.append((wire, value, len(those)))
+        fds.update({f"{len(kept)}.{number}": fd for number, fd in enumerate(those)})
+    terminal = started.pipes.terminal
+    send(channel, fds, (started.pid, task.process_name, terminal, started.needs_services, kept))
 
 
 def send(channel: socket.socket, fds: dict[str, int], header: Header) -> None:
@@ -165,39 +170,39 @@ def send(channel: socket.socket, fds: dict[str, int], header: Header) -> None:
     channel.send(b"B" + marshal.dumps((*header, names)))
 
 
-def _named(midwife: StartTask, newborn: StartedProcess) -> Iterator[tuple[str, int]]:
-    if midwife.owner >= 0:
+def _named(task: StartTask, started: StartedProcess) -> Iterator[tuple[str, int]]:
+    if task.owner >= 0:
         request = os.memfd_create("request", os.MFD_CLOEXEC)
-        os.write(request, midwife.request)
+        os.write(request, task.encoded)
         yield "request", request
-        if midwife.order.attached:
-            yield "owner", midwife.owner
-    if newborn.place is not None:
-        yield from zip(("lock", "listener"), newborn.place, strict=True)
-    if newborn.ends.input >= 0:
-        yield "input", newborn.ends.input
-    for fd, stream in newborn.ends.outputs.items():
+        if task.request.attached:
+            yield "owner", task.owner
+    if started.run_directory is not None:
+        yield from zip(("lock", "listener"), started.run_directory, strict=True)
+    if started.pipes.input >= 0:
+        yield "input", started.pipes.input
+    for fd, stream in started.pipes.outputs.items():
         yield stream, fd
-    sockets = operations.SOCKETS.get(newborn.context.slots) or ()
-    for name, one in zip(name_service.SOCKETS, sockets, strict=False):
-        yield name, one.fileno()
+    sockets = operations.SOCKETS.get(started.context.slots) or ()
+    for name, opened in zip(dns_process.SOCKETS, sockets, strict=False):
+        yield name, opened.fileno()
 
 
-def _kept(newborn: StartedProcess) -> Iterator[Package]:
-    for one in newborn.operations:
-        if hasattr(one, "keep"):
-            value, fds = one.keep(newborn.context)
-            yield to_wire((one,))[0], value, fds
-        elif not isinstance(one, UndoneByKernel):
-            raise EngineBug(f"{type(one).__name__} has an undo, but nobody would know of it")
+def _kept(started: StartedProcess) -> Iterator[KeptOperation]:
+    for operation in started.operations:
+        if hasattr(operation, "keep"):
+            value, fds = operation.keep(started.context)
+            yield to_wire((operation,))[0], value, fds
+        elif not isinstance(operation, UndoneByKernel):
+            raise EngineBug(f"{type(operation).__name__} has an undo, but cannot be handed over")
 
 
-# ------------------------------------------------------------------ the supervisor's side
+# ------------------------------------------------------------------ in the supervisor
 
 
-def receive(channel: socket.socket, midwife: int) -> Handover | None:
-    """What `send` has sent; None when there is nothing to take over: the midwife has failed and
-    has said so, or was killed. What she had forked does not go on without anybody who knows."""
+def receive(channel: socket.socket, start_process: int) -> Handover | None:
+    """What `send` has sent; None when there is nothing to take over: the start process has reported
+    an error, or was killed. Then the child that it had forked is killed: no process owns it."""
     fds: list[int] = []
     pid = 0
     while True:
@@ -206,19 +211,21 @@ def receive(channel: socket.socket, midwife: int) -> Handover | None:
         if message[:1] == b"P":
             pid = int(message[1:])
         elif message[:1] == b"B":
-            return _delivered(channel, midwife, marshal.loads(message[1:]), fds)
+            return _decoded(channel, start_process, marshal.loads(message[1:]), fds)
         elif not message:
             channel.close()
-            os.waitpid(midwife, 0)
+            os.waitpid(start_process, 0)
             if pid:
-                os.kill(pid, signal.SIGKILL)  # our child: its number is its own until we wait
+                os.kill(
+                    pid, signal.SIGKILL
+                )  # our child, so its pid is not reused before it is reaped
                 os.waitpid(pid, 0)
             return None
 
 
-def _delivered(channel: socket.socket, midwife: int, header: Any, fds: list[int]) -> Handover:
+def _decoded(channel: socket.socket, start_process: int, header: Any, fds: list[int]) -> Handover:
     pid, name, terminal, needs_services, counted, names = header
-    kept: list[Package] = []
+    kept: list[KeptOperation] = []
     at = len(names)
     for wire, value, count in counted:
         kept.append((wire, value, tuple(fds[at : at + count])))
@@ -226,14 +233,14 @@ def _delivered(channel: socket.socket, midwife: int, header: Any, fds: list[int]
     if at != len(fds):
         raise EngineBug("descriptors of a start were lost on the way")
     named = dict(zip(names, fds, strict=False))
-    return Handover(midwife, channel, pid, name, terminal, needs_services, named, kept)
+    return Handover(start_process, channel, pid, name, terminal, needs_services, named, kept)
 
 
-def take_over(context: Context, packages: list[Package]) -> list[Kept]:
-    """Put into the context what the operations of the start had put into the midwife's. What is
-    left to undo at the end are these operations."""
-    kept: list[Any] = []
-    for wire, value, fds in packages:
-        kept += from_wire([wire])
-        kept[-1].take_over(context, value, fds)
-    return kept
+def take_over(context: Context, kept: list[KeptOperation]) -> list[Kept]:
+    """Put into the context what the operations of the start had put into that of the start process.
+    Returns these operations: they are to be undone at the end."""
+    operations: list[Any] = []
+    for wire, value, fds in kept:
+        operations += from_wire([wire])
+        operations[-1].take_over(context, value, fds)
+    return operations

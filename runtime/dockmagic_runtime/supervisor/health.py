@@ -1,4 +1,4 @@
-"""A container's health: a command that is run in it again and again, and what that tells.
+"""A container's health: a command is run in it periodically, and its exit codes say how it is.
 
 Checks never overlap: the next one is due an interval after the last one has ended. Numbers and
 words are Docker's (moby daemon/health.go): the last five results are kept with 4096 bytes of
@@ -47,18 +47,19 @@ class Result(Struct, frozen=True):
 
 
 class HealthCallbacks(Protocol):
-    """Who has a container that is checked."""
+    """Called at the start and the end of each check, and when the status has changed."""
 
-    def check_started(self, execution: ExecSession) -> None: ...
-    def check_ended(self, execution: ExecSession, exit_code: int) -> None: ...
+    def exec_started(self, session: ExecSession) -> None: ...
+    def exec_ended(self, session: ExecSession, exit_code: int) -> None: ...
     def health_changed(self, status: str) -> None: ...
 
 
 class Health:
-    """Of one run of the program: `stop` ends it, `hold` and `resume` are for a pause.
+    """The checks of one run of the program: `stop` ends them, `suspend` and `resume` are for a
+    pause.
 
-    `age`: it goes on from where another supervisor was, whose program we have taken over after so
-    many seconds.
+    `age`: the program was taken over so many seconds after its start; the checks continue from what
+    the killed supervisor has recorded.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class Health:
         loop: EventLoop,
         program: Program,
         check: Check,
-        host: HealthCallbacks,
+        callbacks: HealthCallbacks,
         directory: str,
         *,
         age: float | None = None,
@@ -74,7 +75,7 @@ class Health:
         self._loop = loop
         self._program = program
         self._check = check
-        self._host = host
+        self._callbacks = callbacks
         self._directory = directory
         self._began = time.monotonic() - (age or 0.0)
         self._timer: Timer | None = None
@@ -101,8 +102,8 @@ class Health:
             return self._check.start_interval
         return self._check.interval
 
-    def hold(self) -> None:
-        """A frozen container answers nothing: that is no failure."""
+    def suspend(self) -> None:
+        """A frozen container answers no check: that is no failure."""
         if self._timer is not None:
             self._timer.cancel()
 
@@ -114,7 +115,7 @@ class Health:
 
     def stop(self) -> None:
         """The program has ended. Docker calls that unhealthy."""
-        self.hold()
+        self.suspend()
         self._is_over = True
         self.status = UNHEALTHY
         self._write()
@@ -132,7 +133,7 @@ class Health:
 
         try:
             self._running = self._program.execute(
-                self._check.process, identity=os.urandom(32).hex(), sink=sink, on_end=on_end
+                self._check.process, exec_id=os.urandom(32).hex(), sink=sink, on_end=on_end
             )
         except (DockmagicError, OSError) as error:
             self._take(Result(start, time.time(), -1, str(error)))
@@ -140,7 +141,7 @@ class Health:
             return
         self._has_given_up = False
         self._timer = self._loop.after(self._check.timeout, self._give_up)
-        self._host.check_started(self._running)
+        self._callbacks.exec_started(self._running)
 
     def _give_up(self) -> None:
         assert self._running is not None
@@ -148,15 +149,15 @@ class Health:
         self._running.kill(signal.SIGKILL)
 
     def _finish(self, code: int, start: float, output: bytes) -> None:
-        execution, self._running = self._running, None
-        if execution is None or self._is_over:
+        session, self._running = self._running, None
+        if session is None or self._is_over:
             return
-        self.hold()
-        self._host.check_ended(execution, code)
+        self.suspend()
+        self._callbacks.exec_ended(session, code)
         text = _text(output)
         if self._has_given_up:
-            told = f"Health check exceeded timeout ({seconds(self._check.timeout)})"
-            code, text = -1, f"{told}: {text}" if text else told
+            message = f"Health check exceeded timeout ({seconds(self._check.timeout)})"
+            code, text = -1, f"{message}: {text}" if text else message
         self._take(Result(start, time.time(), code, text))
         self._schedule()
 
@@ -171,7 +172,7 @@ class Health:
                 self.status = UNHEALTHY
         self._write()
         if self.status != before:
-            self._host.health_changed(self.status)
+            self._callbacks.health_changed(self.status)
 
     def _is_excused(self) -> bool:
         age = time.monotonic() - self._began
@@ -181,7 +182,7 @@ class Health:
         values = {
             "status": self.status,
             "streak": self.streak,
-            "results": [to_builtins(one) for one in self.results],
+            "results": [to_builtins(result) for result in self.results],
         }
         try:
             write_file(f"{self._directory}/{_FILE}", json.dumps(values).encode())
@@ -197,7 +198,7 @@ def read(directory: str) -> tuple[str, int, list[Result]]:
             values = json.load(stream)
     except FileNotFoundError:
         return STARTING, 0, []
-    return values["status"], values["streak"], [Result(**one) for one in values["results"]]
+    return values["status"], values["streak"], [Result(**result) for result in values["results"]]
 
 
 def _text(output: bytes) -> str:

@@ -4,10 +4,10 @@ The notebook's own process must neither fork (threads; 37 ms at 1 GiB resident) 
 starts this program once, by posix_spawn, and sends it requests over a socket pair: one frame with
 the request, one descriptor with it: the socket that becomes the supervisor's first client.
 
-Strategy: requests are not read here. A spare supervisor waits already, with a spare midwife as its
-child, and the midwife reads the request: no fork stands between a request and its work, and
-neither this process nor the supervisor touches (and so unshares) memory for what the midwife does.
-It ends when its engine does; supervisors stay.
+Strategy: requests are not read here. A spare supervisor waits already, with a spare start process
+as its child, which reads the request: so a request is carried out without waiting for a fork, and
+neither this process nor the supervisor touches (and so unshares) memory for it. The launcher ends
+with its engine; supervisors stay.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from dockmagic_runtime.sandbox.capabilities import resolve
 from dockmagic_runtime.sandbox.cgroup_operations import HOST_CGROUPS, EnterSupervisorCgroup
 from dockmagic_runtime.sandbox.devices import OOM_SCORE
 from dockmagic_runtime.sandbox.operation import Context
-from dockmagic_runtime.sandbox.seccomp import default_program
+from dockmagic_runtime.sandbox.seccomp_profile import default_program
 from dockmagic_runtime.sandbox.slots import Slots
 from dockmagic_runtime.supervisor.request_socket import RequestSocket
 from dockmagic_runtime.supervisor.supervisor import Supervisor
@@ -114,10 +114,10 @@ def _gap_fillers() -> list[object]:
     filler: list[object] = []
     for size in range(16, _LARGEST + 1, 16):
         for _ in range(4 * _POOL // size):
-            one = _of_size(size)
-            if id(one) % _POOL == _POOL_HEADER:
+            small = _of_size(size)
+            if id(small) % _POOL == _POOL_HEADER:
                 break  # the first of a fresh pool
-            filler.append(one)
+            filler.append(small)
     return filler
 
 
@@ -158,23 +158,23 @@ def _leave_service(linux: Kernel, parent: str, facts: Slots) -> None:
         pass  # the start has the same operation in its plan, and says what is wrong
 
 
-def _keep_spare(linux: Kernel, post: RequestSocket, ours: int, facts: Slots) -> bool:
+def _keep_spare(linux: Kernel, requests: RequestSocket, ours: int, facts: Slots) -> bool:
     """Fork a supervisor and wait until it has work; False when it ends without.
 
-    Then the engine has closed its end, or somebody has killed the spare, possibly with half a
-    request read: nobody knows. So this launcher ends as well, and the engine, which was not told
-    that its request was taken, sends it to a new one.
+    Then the engine has closed its end, or the spare was killed, possibly with half a request read.
+    So this launcher ends as well, and the engine, which has received no acknowledgement, sends its
+    request to a new one.
     """
-    taken, tell = os.pipe2(os.O_CLOEXEC)
+    taken, acknowledge = os.pipe2(os.O_CLOEXEC)
     if os.fork() == 0:
         try:
             for fd in (ours, taken):
                 os.close(fd)
             os.setsid()
-            Supervisor(linux, post, tell, facts).run()
+            Supervisor(linux, requests, acknowledge, facts).run()
         finally:
             os._exit(0)
-    os.close(tell)
+    os.close(acknowledge)
     is_taken = os.read(taken, 1)
     os.close(taken)
     return bool(is_taken)

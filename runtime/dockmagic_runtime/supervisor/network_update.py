@@ -1,9 +1,9 @@
-"""Other networks for a container that runs: cables in and out, ports that lead elsewhere.
+"""Connect a running container to other networks: veth pairs in and out, ports published anew.
 
-Strategy: what speaks to the kernel about links is done by a helper, which ends, so that the
-supervisor stays small. What hangs on the supervisor itself (held ports, the proxy, the files that
-are deleted at the end) is done here. The request that the program was started by is exchanged for
-one with the new networks: the next start, after a crash, makes what is there now.
+Strategy: the messages to the kernel about links are sent by a helper process, which ends, so that
+the supervisor stays small. What belongs to the supervisor itself (held ports, the proxy, the files
+that are deleted at the end) is changed here. The request that the program was started with is
+replaced by one with the new networks, so that a restart sets up what is there now.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from dockmagic_runtime.sandbox import child
 from dockmagic_runtime.sandbox.operation import Context, from_wire
 from dockmagic_runtime.supervisor import handover
 from dockmagic_runtime.supervisor.connection import ClientConnection
+from dockmagic_runtime.supervisor.control_target import ControlTarget
 
 if TYPE_CHECKING:
     from dockmagic_runtime.supervisor.program import Program
-    from dockmagic_runtime.supervisor.supervisor import Supervisor
 
 Wire = list[list[Any]]
 _ANSWER = 64 * 1024
 
 
 def update_networks(
-    supervisor: Supervisor,
+    supervisor: ControlTarget,
     client: ClientConnection,
     operations: Wire,
     reverse: Wire,
@@ -45,74 +45,74 @@ def update_networks(
     endpoint: dict[str, Any],
     request: str,
 ) -> None:
-    """The verb `networks`. `operations` are carried out by a helper, `reverse` undo them if what
-    comes then fails: `dropped` are operations of the start that end now, `kept` new ones.
+    """The verb `networks`. A helper executes `operations`, and `reverse` if what follows fails:
+    `dropped` operations of the start are undone, `kept` new ones are executed.
 
-    `endpoint` are the state file's fields, `request` is the whole request for the next start.
+    `endpoint` are the state file's fields, `request` is the whole request of the next start.
     """
 
     program = supervisor.program
 
     def linked(error: dict[str, Any] | None) -> None:
         if error is None and supervisor.program is not None:
-            error = _settle(supervisor, program, reverse, dropped, kept, endpoint)
+            error = _replace(supervisor, program, reverse, dropped, kept, endpoint)
         if error is not None:
-            client.say("failed", error=error)
+            client.send("failed", error=error)
             return
-        supervisor.exchange_request(request.encode("latin-1"))
-        client.say("done")
+        supervisor.replace_request(request.encode("latin-1"))
+        client.send("done")
 
     if program is None:  # it waits for its next start
-        supervisor.exchange_request(request.encode("latin-1"))
-        client.say("done")
+        supervisor.replace_request(request.encode("latin-1"))
+        client.send("done")
     else:
         _with_helper(supervisor, program.pidfd, operations, linked)
 
 
-def _settle(
-    supervisor: Supervisor,
+def _replace(
+    supervisor: ControlTarget,
     program: Program | None,
     reverse: Wire,
     dropped: Wire,
     kept: Wire,
     endpoint: dict[str, Any],
 ) -> dict[str, Any] | None:
-    """What failed, described."""
+    """The error, if there was one."""
     if program is None or program is not supervisor.program:
         return child.describe_error(Conflict("the container was restarted meanwhile: try again"))
     try:
-        _exchange(program, dropped, kept)
+        _replace_operations(program, dropped, kept)
     except Exception as error:
         _with_helper(supervisor, program.pidfd, reverse, lambda _error: None)
         return child.describe_error(error)
-    program.serve(supervisor.order.run)
+    program.serve_ports(supervisor.request.run)
     ports = PORTS.get(program.context.slots) or ()
     supervisor.record(**{**endpoint, "ports": ports})
     return None
 
 
-def _exchange(program: Program, dropped: Wire, kept: Wire) -> None:
+def _replace_operations(program: Program, dropped: Wire, kept: Wire) -> None:
     context = program.context
-    for gone in from_wire(dropped):
-        program.drop(gone)
+    for operation in from_wire(dropped):
+        program.drop(operation)
     context.netns_fd = program.pidfd  # which setns(2) takes for all its namespaces
     for wire in kept:
-        (one,) = from_wire([wire])
-        if program.resolves_names and isinstance(one, ServeDns):
+        (operation,) = from_wire([wire])
+        if program.has_dns and isinstance(operation, ServeDns):
             continue
-        one.execute(context)
-        program.keep(one)
+        operation.execute(context)
+        program.keep(operation)
         if sockets := SOCKETS.take(context.slots):
-            program.resolve_names(wire, *(each.detach() for each in sockets))
+            program.serve_dns(wire, *(opened.detach() for opened in sockets))
 
 
 def _with_helper(
-    supervisor: Supervisor,
+    supervisor: ControlTarget,
     pidfd: int,
     operations: Wire,
     done: Callable[[dict[str, Any] | None], None],
 ) -> None:
-    """Tell `done`, in the loop's own time, what failed, or that nothing has."""
+    """Call `done`, from the loop, with the error or with None."""
     linux, loop = supervisor.linux, supervisor.loop
 
     def work(channel: socket.socket) -> None:
@@ -142,9 +142,9 @@ def _carry_out(linux: Linux, pidfd: int, operations: Wire) -> dict[str, Any] | N
     try:
         with contextlib.ExitStack() as undo:
             context = _inside(linux, pidfd)
-            for one in from_wire(operations):
-                one.execute(context)
-                undo.callback(one.undo, context)
+            for operation in from_wire(operations):
+                operation.execute(context)
+                undo.callback(operation.undo, context)
             undo.pop_all()
     except Exception as error:
         return child.describe_error(error)
@@ -152,7 +152,7 @@ def _carry_out(linux: Linux, pidfd: int, operations: Wire) -> dict[str, Any] | N
 
 
 def _inside(linux: Linux, pidfd: int) -> Context:
-    """The container's network namespace, and a socket that was made in it."""
+    """The container's network namespace, and a socket that was opened in it."""
     own = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
         linux.setns(pidfd, c.CLONE_NEWNET)

@@ -1,23 +1,22 @@
-"""The port proxy, in a process of its own: what serves the ports that loopback comes to.
+"""The port proxy, in a process of its own: it serves connections to published ports on loopback.
 
-It is forked when the program runs, and again if it dies. It is not tied to the supervisor, whose
-loop stays free of its traffic: when that one is killed, connections through loopback go on, and
-the next supervisor finds the process and the sockets (`network.keepers`). It ends with the
-program, which it watches itself.
+It is forked when the program runs, and again if it dies. It does not depend on the supervisor: the
+supervisor's loop stays free of its traffic, and if the supervisor is killed, connections through
+loopback go on, and the next supervisor finds the process and the sockets
+(`network.port_proxy.process_record`). It ends with the program, which it watches itself.
 """
 
 from __future__ import annotations
 
 import gc
 import os
-import select
 import signal
 from collections.abc import Callable, Sequence
 from selectors import EVENT_READ, BaseSelector, DefaultSelector
 from typing import Final, NoReturn
 
 from dockmagic_runtime.linux.event_loop import READ, EventLoop
-from dockmagic_runtime.linux.processes import start_of
+from dockmagic_runtime.linux.processes import await_end, start_of
 from dockmagic_runtime.network.port_proxy import process_record
 from dockmagic_runtime.network.port_proxy.held_ports import HeldPort
 from dockmagic_runtime.supervisor.forks import close_all_but, rename_process
@@ -29,8 +28,8 @@ Serve = Callable[[BaseSelector], object]
 
 
 class PortProxyProcess:
-    """`serve` makes the proxies of the `held` ports with the selector that it gets. `pidfd` is
-    the container's first process and stays the caller's; `run` is its run directory."""
+    """`serve` opens the proxies of the `held` ports on the loop that it gets. `pidfd` is the
+    container's first process and stays the caller's; `run` is its run directory."""
 
     def __init__(
         self, loop: EventLoop, serve: Serve, held: Sequence[HeldPort], pidfd: int, run: str
@@ -46,16 +45,16 @@ class PortProxyProcess:
             self._fork()
 
     def _find(self) -> bool:
-        """The process of a supervisor that was killed, whether it is there."""
-        keeper = process_record.noted(self._run)
-        fd = keeper.open() if keeper else None
+        """Whether the process of a supervisor that was killed is there; then watch it."""
+        record = process_record.noted(self._run)
+        fd = record.open() if record else None
         if fd is not None:
             self._watch(fd)
         return fd is not None
 
     def _watch(self, fd: int) -> None:
         self._process = fd
-        self._loop.watch(fd, READ, self._ended)
+        self._loop.watch(fd, READ, self._on_exit)
 
     def _fork(self) -> None:
         if self._is_closed:
@@ -83,7 +82,7 @@ class PortProxyProcess:
             gc.enable()
             rename_process(PROCESS_NAME)
             self._note()
-            close_all_but((*(one.socket.fileno() for one in self._held), self._pidfd))
+            close_all_but((*(port.socket.fileno() for port in self._held), self._pidfd))
             selector = DefaultSelector()
             selector.register(self._pidfd, EVENT_READ, lambda _events: os._exit(0))
             self._serve(selector)
@@ -94,17 +93,17 @@ class PortProxyProcess:
         finally:
             os._exit(1)
 
-    def _ended(self, _events: int) -> None:
+    def _on_exit(self, _events: int) -> None:
         """Killed; or the program has ended, and `close` is near."""
-        self._bury()
+        self._reap()
         self._loop.after(_AFTER_DEATH, self._fork)
 
-    def _bury(self) -> None:
+    def _reap(self) -> None:
         self._loop.forget(self._process)
         try:
             os.waitid(os.P_PIDFD, self._process, os.WEXITED)
         except ChildProcessError:
-            pass  # another supervisor's
+            pass  # another supervisor's child
         os.close(self._process)
         self._process = -1
 
@@ -117,7 +116,5 @@ class PortProxyProcess:
             signal.pidfd_send_signal(self._process, signal.SIGKILL)
         except ProcessLookupError:
             pass  # it has ended by itself
-        ended = select.poll()
-        ended.register(self._process, select.POLLIN)
-        ended.poll()
-        self._bury()
+        await_end(self._process)
+        self._reap()

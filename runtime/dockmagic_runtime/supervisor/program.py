@@ -1,4 +1,4 @@
-"""One run of a container's program: from when it was born to what is left to undo after it."""
+"""One run of a container's program: from its start to what is left to undo after its exit."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from dockmagic_runtime.supervisor.port_proxy_process import PortProxyProcess
 from dockmagic_runtime.supervisor.stdio import Sink, Stdio
 
 STREAMS: Final[tuple[str, ...]] = ("stdout", "stderr")
-UNKNOWN: Final = 255  # what Docker, too, says of an end that it has not seen
+UNKNOWN: Final = 255  # Docker's code, too, for an exit that it has not seen
 _AFTER_ALARM: Final = 0.05
 
 
@@ -37,8 +37,8 @@ class Ended(Struct, frozen=True):
 
 
 class ProgramCallbacks(Protocol):
-    """Who has a program: told of what it writes, when processes of it were killed for want of
-    memory (so many since the last time), and once of its end (`Program.end` then tells how)."""
+    """Called with each piece of output, with the number of processes that the OOM killer has
+    killed since the last call, and once when the program has exited (then call `Program.end`)."""
 
     def output(self, stream: str, data: bytes) -> None: ...
     def out_of_memory(self, kills: int) -> None: ...
@@ -51,52 +51,52 @@ class Program:
         linux: Linux,
         loop: EventLoop,
         facts: Slots,
-        born: Handover,
-        host: ProgramCallbacks,
+        started: Handover,
+        callbacks: ProgramCallbacks,
     ) -> None:
         self._linux = linux
         self._loop = loop
         self._facts = facts
-        self._born = born
-        self._host = host
+        self._started = started
+        self._callbacks = callbacks
         self._began = time.monotonic()
         self._kept: list[Kept] = []
         self._oom_kills = 0
         self._alarm = -1
         self._has_ended = False
-        self.executions: list[ExecSession] = []
-        self.pidfd = os.pidfd_open(born.pid)
-        loop.watch(self.pidfd, READ, self._ended)
-        loop.watch(born.channel.fileno(), READ, self._dismiss)
+        self.execs: list[ExecSession] = []
+        self.pidfd = os.pidfd_open(started.pid)
+        loop.watch(self.pidfd, READ, self._on_exit)
+        loop.watch(started.channel.fileno(), READ, self._reap_start_process)
         for name in STREAMS:
-            if name in born.fds:
-                loop.watch(born.fds[name], READ, self._first_output)
-        self._names = self._answer_names() if SOCKETS[0] in born.fds else None
+            if name in started.fds:
+                loop.watch(started.fds[name], READ, self._first_output)
+        self._dns = self._start_dns() if SOCKETS[0] in started.fds else None
 
     @property
-    def resolves_names(self) -> bool:
-        return self._names is not None
+    def has_dns(self) -> bool:
+        return self._dns is not None
 
-    def resolve_names(self, wire: list[Any], datagrams: int, listener: int) -> None:
-        """From now on, by the operation on the wire, which has made the sockets."""
-        self._names = DnsProcess(self._linux, self._loop, wire, self.pidfd, (datagrams, listener))
+    def serve_dns(self, wire: list[Any], datagrams: int, listener: int) -> None:
+        """From now on. `wire` is the operation that has opened the sockets."""
+        self._dns = DnsProcess(self._linux, self._loop, wire, self.pidfd, (datagrams, listener))
 
-    def _answer_names(self) -> DnsProcess:
-        wire = next(wire for wire, *_ in self._born.kept if wire[0] == ServeDns.__name__)
-        datagrams, listener = (self._born.fds[name] for name in SOCKETS)
+    def _start_dns(self) -> DnsProcess:
+        wire = next(wire for wire, *_ in self._started.kept if wire[0] == ServeDns.__name__)
+        datagrams, listener = (self._started.fds[name] for name in SOCKETS)
         return DnsProcess(self._linux, self._loop, wire, self.pidfd, (datagrams, listener))
 
-    def _ended(self, _events: int) -> None:
-        self._host.program_ended()
+    def _on_exit(self, _events: int) -> None:
+        self._callbacks.program_ended()
 
-    def _dismiss(self, _events: int) -> None:
-        """The midwife has ended, or is about to."""
-        self._loop.forget(self._born.channel.fileno())
-        self._born.channel.close()
-        os.waitpid(self._born.midwife, 0)
+    def _reap_start_process(self, _events: int) -> None:
+        """It has ended, or is about to."""
+        self._loop.forget(self._started.channel.fileno())
+        self._started.channel.close()
+        os.waitpid(self._started.start_process, 0)
 
     def watch_memory(self) -> None:
-        """Tell the host of processes that are killed for want of memory, inner ones too."""
+        """Report processes that the OOM killer kills, in nested control groups too."""
         if self.cgroup is None:
             return
         self._alarm, event = self.cgroup.oom_alarm()
@@ -107,25 +107,26 @@ class Program:
         os.lseek(self._alarm, 0, os.SEEK_SET)
         os.read(self._alarm, 4096)
         self._count_kills()
-        self._loop.after(_AFTER_ALARM, self._count_kills)  # it may come just before the kill
+        self._loop.after(_AFTER_ALARM, self._count_kills)  # the alarm may come before the kill
 
     def _count_kills(self) -> None:
-        """What has happened since the last look."""
+        """Report the kills since the last call."""
         if self.cgroup is None or self._has_ended:
             return
         kills = self.cgroup.oom_events() - self._oom_kills
         if kills > 0:
             self._oom_kills += kills
-            self._host.out_of_memory(kills)
+            self._callbacks.out_of_memory(kills)
 
-    def go_on(self, started: float) -> None:
-        """It has run since then (seconds since the epoch), and what it has met is told already."""
+    def restore(self, started: float) -> None:
+        """It has run since `started` (seconds since the epoch) under another supervisor, which has
+        reported what the OOM killer did."""
         self._began -= time.time() - started
         if self.cgroup is not None:
             self._oom_kills = self.cgroup.oom_events()
 
-    def serve(self, run: str) -> None:
-        """Let the ports that the start has published be served, if there are any. `run` is the
+    def serve_ports(self, run: str) -> None:
+        """Start the proxy of the ports that the start has published, if there are any. `run` is the
         container's run directory."""
         slots = self.context.slots
         for serve in SERVERS.take(slots) or ():
@@ -133,37 +134,37 @@ class Program:
                 slots, PortProxyProcess(self._loop, serve, HELD.require(slots), self.pidfd, run)
             )
 
-    def keep(self, one: Any) -> None:
-        """An operation that was carried out here and now: it is undone at the end."""
-        self._kept.append(one)
+    def keep(self, operation: Any) -> None:
+        """Undo, at the end, an operation that this process has just carried out."""
+        self._kept.append(operation)
 
-    def drop(self, one: Any) -> None:
-        """Undo the operation of that kind, and of that network if it is of one."""
-        for kept in [kept for kept in self._kept if _is_alike(kept, one)]:
+    def drop(self, operation: Any) -> None:
+        """Undo the kept operation of the same kind, and of the same network if it is of one."""
+        for kept in [kept for kept in self._kept if _is_alike(kept, operation)]:
             self._kept.remove(kept)
             kept.undo(self.context)
 
     def _first_output(self, _events: int) -> None:
-        """Many a service is silent: what serves its streams is made when there is something."""
+        """Many services are silent, so `stdio` is created for the first output."""
         self.stdio.read()
 
     @cached_property
     def stdio(self) -> Stdio:
-        fds = self._born.fds
+        fds = self._started.fds
         outputs = {fds[name]: name for name in STREAMS if name in fds}
         return Stdio(
             self._loop,
-            self._host.output,
+            self._callbacks.output,
             outputs,
             fds.get("input", -1),
-            terminal=self._born.terminal,
+            terminal=self._started.terminal,
         )
 
     @cached_property
     def context(self) -> Context:
-        """What the operations of the start have left: for an exec, for the end."""
-        context = Context(self._linux, init_pid=self._born.pid, slots=self._facts.copy())
-        self._kept = take_over(context, self._born.kept)
+        """What the operations of the start have left, for an exec and for the end."""
+        context = Context(self._linux, init_pid=self._started.pid, slots=self._facts.copy())
+        self._kept = take_over(context, self._started.kept)
         return context
 
     @property
@@ -175,13 +176,13 @@ class Program:
         try:
             signal.pidfd_send_signal(self.pidfd, number)
         except ProcessLookupError:
-            pass  # it has just ended: the loop will see that next
+            pass  # it has just ended: the loop will report that next
 
     def execute(
         self,
         process: dict[str, Any],
         *,
-        identity: str,
+        exec_id: str,
         sink: Sink,
         on_end: Callable[[int], None],
         open_stdin: bool = False,
@@ -189,38 +190,38 @@ class Program:
         """One more process beside it. It ends with this one at the latest."""
 
         def ended(code: int) -> None:
-            self.executions.remove(made)
+            self.execs.remove(session)
             on_end(code)
 
-        made = ExecSession(
+        session = ExecSession(
             self._linux,
             self._loop,
             self.context,
             self.pidfd,
             process,
-            identity=identity,
+            exec_id=exec_id,
             open_stdin=open_stdin,
             sink=sink,
             on_end=ended,
         )
-        self.executions.append(made)
-        return made
+        self.execs.append(session)
+        return session
 
-    def execution_of(self, client: ClientConnection) -> ExecSession | None:
-        return next((one for one in self.executions if one.client is client), None)
+    def exec_of(self, client: ClientConnection) -> ExecSession | None:
+        return next((session for session in self.execs if session.client is client), None)
 
     def end(self) -> Ended:
-        """Take in its end, and what it and the others have written before."""
+        """After its exit: collect the exit code, and what it and its execs have written before."""
         self._loop.forget(self.pidfd)
         code = self._exit_code()
         uptime = time.monotonic() - self._began
         self.stdio.drain()
         self.stdio.close()
-        for execution in list(self.executions):
-            execution.kill(signal.SIGKILL)  # the kernel has, but in a pid namespace of others
-            execution.finish()
-        if self._names is not None:
-            self._names.close()
+        for session in list(self.execs):
+            session.kill(signal.SIGKILL)  # done by the kernel, unless the pid namespace is shared
+            session.finish()
+        if self._dns is not None:
+            self._dns.close()
         self._count_kills()
         self._has_ended = True
         if self._alarm >= 0:
@@ -233,22 +234,22 @@ class Program:
             ended = os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED)
             assert ended is not None  # it has ended: its pidfd is readable
             return ended.si_status + (0 if ended.si_code == os.CLD_EXITED else 128)
-        except ChildProcessError:  # another supervisor's, which was killed: see `adoption`
-            status = exit_status(self._born.pid, self.pidfd)
+        except ChildProcessError:  # another supervisor's child: see `takeover`
+            status = exit_status(self._started.pid, self.pidfd)
             return UNKNOWN if status is None else exit_code(status)
 
     def undo(self) -> list[str]:
-        """In reverse. The words of what failed: that is left to the next reconciliation."""
+        """Undo the start, in reverse. The messages of what failed: crash recovery will do it."""
         context, problems = self.context, []
-        for one in reversed(self._kept):
+        for operation in reversed(self._kept):
             try:
-                one.undo(context)
+                operation.undo(context)
             except Exception as error:
                 problems.append(str(error))
         os.close(self.pidfd)
         return problems
 
 
-def _is_alike(one: Any, other: Any) -> bool:
-    network = getattr(one, "network_id", ""), getattr(other, "network_id", "")
-    return type(one) is type(other) and network[0] == network[1]
+def _is_alike(left: Any, right: Any) -> bool:
+    networks = getattr(left, "network_id", ""), getattr(right, "network_id", "")
+    return type(left) is type(right) and networks[0] == networks[1]

@@ -1,9 +1,9 @@
 """Frames between an engine and a supervisor, on a stream socket.
 
 Docker's own framing of attached streams (8 bytes: kind, three zeros, length as big-endian uint32)
-with one kind more: CONTROL, whose payload is a JSON object with a "verb". Both directions use it:
-an engine sends STDIN and CONTROL, a supervisor STDOUT, STDERR and CONTROL. An empty STDIN frame
-closes the program's standard input. Source of the framing: Docker Engine API, "Attach to a
+with one kind more: CONTROL, with a JSON object that has a "verb" as its payload. Both directions
+use it: an engine sends STDIN and CONTROL, a supervisor STDOUT, STDERR and CONTROL. An empty STDIN
+frame closes the program's standard input. Source of the framing: Docker Engine API, "Attach to a
 container", stream format.
 """
 
@@ -20,7 +20,8 @@ STDIN: Final = 0
 STDOUT: Final = 1
 STDERR: Final = 2
 CONTROL: Final = 3
-TREE: Final = 4  # to the launcher: operations that make a tree (`supervisor.tree`)
+TREE: Final = 4  # to the launcher: operations that mount a tree (`supervisor.rootfs`)
+KINDS: Final = {"stdout": STDOUT, "stderr": STDERR}  # of the frames of a stream
 
 _HEADER: Final = struct.Struct(">BxxxI")
 MAXIMUM: Final = 16 * 1024 * 1024  # a plan with a long environment is far below
@@ -43,8 +44,8 @@ class FrameReader:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
-        """Yield the frames that `data` completes. Raises EngineBug for a kind or length that no
-        peer of ours sends."""
+        """Yield the frames that `data` completes. Raises EngineBug for a kind or length that is not
+        of this protocol."""
         self._buffer += data
         while len(self._buffer) >= _HEADER.size:
             kind, length = _HEADER.unpack_from(self._buffer)

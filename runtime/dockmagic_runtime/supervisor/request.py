@@ -1,4 +1,4 @@
-"""What an engine asks the launcher for: one supervised process.
+"""The request of an engine to the launcher: one supervised process.
 
 It crosses the socket in two parts: the `SupervisorRequest`, which the supervisor reads when it
 needs it, and the plan, which is read by the process that carries it out.
@@ -20,17 +20,17 @@ _LENGTH: Final = struct.Struct(">I")
 
 class SupervisorRequest(Struct, frozen=True, kw_only=True):
     """`run` is the directory of lock and socket, `directory` that of the state file and the log;
-    both are empty for a build step, which nobody but its builder knows.
+    both are empty for a build step, which is known to its builder only.
 
-    `owned`: the process ends when the engine that asked for it goes away (no `-d`). `attached`: it
-    gets the output from the first byte on.
+    `owned`: the process ends with the connection of the engine that requested it (no `-d`).
+    `attached`: that engine gets the output from the first byte on.
     `endpoint` are the network's fields of the state file while the container runs.
     `restart` is the policy with its maximum, `health` the fields of a `health.Check`.
-    `joined` are the containers whose namespaces it shares.
-    `events` is a `ContainerEvents` on the wire; nothing is told of a container without.
-    `adopts` is a `programs.Program` on the wire: nothing is started, that one is taken over, and
-    `resumed` are the operations of its start whose effect hangs on its supervisor, on the wire;
-    `hindrance` is what its state is to say of the next start.
+    `joined` are the containers that it shares namespaces with.
+    `events` is a `ContainerEvents` on the wire; without it no events are emitted.
+    `adopts` is a `container_process.Program` on the wire: nothing is started, that program is taken
+    over, and `resumed` are the operations of its start that depend on a supervisor, on the wire;
+    `restart_problem` is what its state says about the next start.
     """
 
     id: str
@@ -66,8 +66,8 @@ class LaunchRequest(SupervisorRequest, frozen=True, kw_only=True):
         return _LENGTH.pack(len(order)) + order + json.dumps(self.plan.to_wire()).encode()
 
 
-def decode_order(request: bytes) -> SupervisorRequest:
-    """What it has of a later version is not asked of us: a container may outlast an upgrade."""
+def decode_request(request: bytes) -> SupervisorRequest:
+    """Unknown fields are ignored: a container may outlast an upgrade, or a downgrade."""
     values = json.loads(request[_LENGTH.size : _end_of_order(request)])
     return SupervisorRequest(**{name: value for name, value in values.items() if name in _FIELDS})
 

@@ -1,4 +1,4 @@
-"""Where a spare midwife waits for work: the engine's socket, shared by all spares of a launcher."""
+"""The socket of an engine's requests, on which the spare start process of a launcher waits."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ReceivedRequest(Struct, frozen=True):
 
 
 class RequestSocket(Struct, frozen=True):
-    """`engine` is the socket; `alive` reads as ended when the launcher has."""
+    """`engine` is the socket; `alive` reaches its end when the launcher has ended."""
 
     engine: int
     alive: int
@@ -39,27 +39,27 @@ class RequestSocket(Struct, frozen=True):
                 if not data:
                     return None
                 for kind, payload in reader.feed(data):
-                    # an engine sends the next one only when this one was acknowledged
+                    # an engine sends the next request only when this one was acknowledged
                     return ReceivedRequest(kind, payload, fds[0])
 
     def _wait(self) -> bool:
-        """False when the launcher has ended: then nobody will answer the request after this."""
+        """False when the launcher has ended: then no process would answer the next request."""
         ready = select.poll()
         ready.register(self.engine, select.POLLIN)
         ready.register(self.alive, 0)
         return self.alive not in dict(ready.poll())
 
-    def acknowledge(self, tell: int) -> None:
-        """Tell the engine that it may go on, and then the launcher that a new spare is needed: see
-        there for what happens if we are killed in between."""
-        for fd in (self.engine, tell):
+    def acknowledge(self, taken: int) -> None:
+        """Answer the engine, then let the launcher fork a new spare by the pipe `taken`: see there
+        for what happens if this process is killed in between."""
+        for fd in (self.engine, taken):
             try:
                 os.write(fd, b"+")
             except BrokenPipeError:
-                pass  # gone meanwhile: the work is done all the same
+                pass  # it has ended meanwhile: the work is done all the same
             os.close(fd)
         os.close(self.alive)
 
-    def leave(self) -> None:
+    def close(self) -> None:
         os.close(self.engine)
         os.close(self.alive)

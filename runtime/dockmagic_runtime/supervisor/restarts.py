@@ -26,7 +26,7 @@ class Restarts(Struct):
     def after(self, exit_code: int, uptime: float, *, by_hand: bool) -> float | None:
         """Seconds until the next start; None when there will be none.
 
-        `by_hand`: somebody has stopped or killed it, who surely does not want it back.
+        `by_hand`: a client has stopped or killed it, so no policy brings it back.
         """
         if by_hand or not self._wanted(exit_code):
             return None

@@ -1,12 +1,12 @@
 """A container's tree as a descriptor, handed to the engine from where the tree can be seen.
 
-Strategy: who copies out of a container or into it gets a descriptor of its root directory, with
-everything that is mounted in it, and resolves each path inside that root himself (`linux.root`).
-So nothing is mounted a second time on the host for a copy (CVE-2026-42306), nobody runs with the
-container's root as his own (CVE-2019-14271, CVE-2026-41567), and a link that is swapped meanwhile
-leads somewhere else inside, never out (CVE-2018-15664): no need to freeze the container.
-A container that does not run has its mounts made for this, in a namespace that lives as long as
-its descriptor does.
+Strategy: an engine that copies out of a container or into it gets a descriptor of its root
+directory, with everything that is mounted in it, and resolves each path inside that root itself
+(`linux.root`). So nothing is mounted a second time on the host for a copy (CVE-2026-42306), no
+process runs with the container's root as its own (CVE-2019-14271, CVE-2026-41567), and a link that
+is swapped meanwhile leads somewhere else inside, never out (CVE-2018-15664): the container need not
+be frozen. For a container that does not run the mounts are made for this, in a namespace that
+lives as long as its descriptor does.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ _DIRECTORY: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _NAMESPACE: Final = "/proc/self/ns/mnt"
 
 
-# ------------------------------------------------------------------ where the tree is
+# ------------------------------------------------------------------ in the supervisor
 
 
-def visit(linux: Linux, pidfd: int, *, mounts: bool) -> int:
+def open_root_of(linux: Linux, pidfd: int, *, mounts: bool) -> int:
     """The root of the mount namespace of a process; without `mounts`, of its root mount alone.
 
-    For a process with one thread, which is in that namespace for two calls.
+    The caller must have one thread: it is in that namespace for two calls.
     """
     own = os.open(_NAMESPACE, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -72,19 +72,19 @@ def encode(operations: tuple[Operation, ...]) -> bytes:
     return json.dumps(to_wire(operations)).encode()
 
 
-# ------------------------------------------------------------------ the engine's side
+# ------------------------------------------------------------------ in the engine
 
 
 def receive(connection: socket.socket) -> list[int]:
     """The descriptors of the answer. Raises what the other side failed with, and Conflict."""
     reader = protocol.FrameReader()
     with ExitStack() as undo:
-        found: list[int] = []
+        received: list[int] = []
         while True:
             data, fds = receive_fds(connection, 4096, 2)
             for fd in fds:
                 undo.callback(os.close, fd)
-            found += fds
+            received += fds
             if not data:
                 raise Conflict("the container ended before its files could be seen")
             for _, payload in reader.feed(data):
@@ -92,7 +92,7 @@ def receive(connection: socket.socket) -> list[int]:
                 if message["verb"] == "failed":
                     raise rebuild_error(message["error"])
                 undo.pop_all()
-                return found
+                return received
 
 
 def ask(run: str, container_id: str, *, mounts: bool) -> int:

@@ -1,5 +1,8 @@
-"""A container's places: the run directory with the lock that tells that it is alive and the socket
-to talk to, and the end of its directory."""
+"""A container's run directory: the lock and the control socket of its supervisor.
+
+The supervisor holds the lock for its lifetime; a held lock means that the container is alive. Here
+too: how the directory of a container of `--rm` is removed at its end.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +20,8 @@ _ATTEMPTS: Final = 50
 _BETWEEN: Final = 0.01  # seconds
 
 
-def take(run: str) -> tuple[int, int]:
-    """(lock, listening socket), as descriptors. Raises Conflict when somebody has the lock."""
+def claim(run: str) -> tuple[int, int]:
+    """(lock, listening socket), as descriptors. Raises Conflict when the lock is held."""
     os.makedirs(run, 0o700, exist_ok=True)
     lock = _acquire(f"{run}/lock")
     if lock is None:
@@ -31,7 +34,8 @@ def take(run: str) -> tuple[int, int]:
 
 
 def _acquire(path: str) -> int | None:
-    """A start that was killed half way leaves a child that has the lock until it notices."""
+    """Retries, because a start that was killed half way leaves a child that holds the lock until
+    it notices."""
     for _ in range(_ATTEMPTS):
         lock = locks.acquire(path)
         if lock is not None:
@@ -42,7 +46,7 @@ def _acquire(path: str) -> int | None:
 
 def _listen(path: str) -> int:
     if os.path.lexists(path):
-        os.unlink(path)  # of a supervisor that was killed; we hold the lock
+        os.unlink(path)  # left by a supervisor that was killed: the lock is ours
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         listener.bind(path)
@@ -52,8 +56,8 @@ def _listen(path: str) -> int:
         listener.close()
 
 
-def leave(run: str, lock: int, listener: int) -> None:
-    """Take what is in the directory and itself away, then drop the lock."""
+def release(run: str, lock: int, listener: int) -> None:
+    """Remove the directory and what is in it, then drop the lock."""
     os.close(listener)
     for name in os.listdir(run):
         if name != "lock":
@@ -63,11 +67,12 @@ def leave(run: str, lock: int, listener: int) -> None:
     os.close(lock)
 
 
-def clear(directory: str, anonymous_volumes: Sequence[str]) -> str:
-    """`--rm`: the container's directory vanishes in one step; who finds it gone forgets the
-    container. Its volumes go before: then none is left that nobody knows of.
+def remove_container(directory: str, anonymous_volumes: Sequence[str]) -> str:
+    """`--rm`: rename the container's directory away, in one step; an engine that does not find it
+    forgets the container. The anonymous volumes are removed before, so that none of them is left
+    without a container.
 
-    Returns where it lies now, to be removed in one's own time.
+    Returns the new path, for the caller to remove the tree when there is time.
     """
     containers, name = os.path.split(directory)
     root = os.path.dirname(containers)

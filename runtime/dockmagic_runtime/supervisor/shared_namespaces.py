@@ -1,4 +1,4 @@
-"""Namespaces of other containers, found again at a restart: those may have restarted too."""
+"""Namespaces of other containers, looked up again at a restart: those may have restarted too."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from dockmagic_runtime.supervisor import state
 NamespaceTarget = tuple[str, int, str, str, str]
 
 
-def renewed(plan: SandboxPlan, joined: Sequence[NamespaceTarget]) -> SandboxPlan:
-    """The plan with the pids of now. Raises Conflict when one of them does not run."""
+def with_current_pids(plan: SandboxPlan, joined: Sequence[NamespaceTarget]) -> SandboxPlan:
+    """The plan with the pids of now. Raises Conflict when one of the containers does not run."""
     if not joined:
         return plan
     pids = {pid: _pid_of(what, *other) for what, pid, *other in joined}
     return replace(
         plan,
-        inside=tuple(_with_pid(one, pids) for one in plan.inside),
+        inside=tuple(_with_pid(operation, pids) for operation in plan.inside),
         pid_namespace_of=pids.get(plan.pid_namespace_of, plan.pid_namespace_of),
     )
 
@@ -35,7 +35,7 @@ def _pid_of(what: str, container_id: str, directory: str, run: str) -> int:
     return now.pid
 
 
-def _with_pid(one: Operation, pids: dict[int, int]) -> Operation:
-    if isinstance(one, JoinNamespace):
-        return replace(one, pid=pids.get(one.pid, one.pid))
-    return one
+def _with_pid(operation: Operation, pids: dict[int, int]) -> Operation:
+    if isinstance(operation, JoinNamespace):
+        return replace(operation, pid=pids.get(operation.pid, operation.pid))
+    return operation

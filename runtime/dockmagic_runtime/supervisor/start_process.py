@@ -1,10 +1,10 @@
-"""Starting a container from its plan, in a process of its own: the midwife.
+"""The start process: short-lived, it executes the plan of a start for its supervisor.
 
-Strategy: whoever carries a start out decodes the plan, talks to the kernel about control groups,
-links and rules, and has touched most of its memory by then. The supervisor stays small, since it
-forks this process for it, which ends when the program runs. The program is nevertheless the
-supervisor's own child (CLONE_PARENT). What has to outlive the midwife is handed over by
-descriptor (`supervisor.delivery`). Everything that was done is on an undo stack until then.
+Strategy: to decode a plan and to talk to the kernel about control groups, links and rules touches
+most of a process's memory. The supervisor never loads any of that: it forks this process for it,
+which ends when the program runs (1.5 MiB instead of 4.2 MiB for each container). The program is
+nevertheless the supervisor's own child (CLONE_PARENT). What has to outlive the start process is
+handed over by descriptor (`supervisor.handover`). Until then every effect is on an undo stack.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import select
 import signal
 import socket
 import time
@@ -26,7 +25,7 @@ from dockmagic_runtime import errors
 from dockmagic_runtime.errors import DockmagicError, StartFailed
 from dockmagic_runtime.linux import constants as c
 from dockmagic_runtime.linux.interface import Linux
-from dockmagic_runtime.linux.processes import start_of
+from dockmagic_runtime.linux.processes import await_end, start_of
 from dockmagic_runtime.network.operations import PORTS, SERVERS
 from dockmagic_runtime.sandbox import child
 from dockmagic_runtime.sandbox.cgroup_operations import CGROUP, CLONED_INTO_CGROUP, JoinCgroup
@@ -40,7 +39,7 @@ from dockmagic_runtime.supervisor import protocol, run_directory, state
 from dockmagic_runtime.supervisor.descriptors import receive as receive_fds
 from dockmagic_runtime.supervisor.forks import fork
 from dockmagic_runtime.supervisor.request import SupervisorRequest, decode_plan
-from dockmagic_runtime.supervisor.shared_namespaces import renewed
+from dockmagic_runtime.supervisor.shared_namespaces import with_current_pids
 from dockmagic_runtime.supervisor.stdio import StdioPipes
 
 MESSAGE_LIMIT = 256 * 1024
@@ -54,24 +53,24 @@ class StartedProcess(Struct, kw_only=True):
     started: float
     trace: Trace
     context: Context
-    operations: tuple[Operation, ...]  # those of the start that we have carried out
-    ends: StdioPipes
-    place: tuple[int, int] | None  # lock and listening socket, unless the supervisor has them
+    operations: tuple[Operation, ...]  # those that were executed outside of the child
+    pipes: StdioPipes
+    run_directory: tuple[int, int] | None  # lock and listening socket, at the first start
     needs_services: bool = False
 
 
 class StartTask(Struct, frozen=True):
     """One start. `facts` about the host are what operations find in `Context.slots`.
 
-    `owner` is a socket of the engine that asked for it; at a restart there is none, and the
-    supervisor has the container's place already. `limits` are an operation that was asked for
-    since the plan was made, as on the wire. `forked` is told of the child that is about to become
-    the program: should this process be killed, nobody else would know of it.
+    `owner` is a socket to the engine that requested it; at a restart there is none, and the
+    supervisor has the run directory already. `limits` is an operation on the wire that applies
+    limits which were updated since the plan was computed. `forked` gets the pid of the child that
+    is about to become the program: should this process be killed, no other process would know it.
     """
 
     linux: Linux
-    order: SupervisorRequest
-    request: bytes
+    request: SupervisorRequest
+    encoded: bytes
     facts: Slots
     forked: Callable[[int], None]
     owner: int = -1
@@ -80,108 +79,109 @@ class StartTask(Struct, frozen=True):
 
     @property
     def process_name(self) -> bytes:
-        return f"dockmagic-{self.order.id[:5]}".encode()
+        return f"dockmagic-{self.request.id[:5]}".encode()
 
-    def deliver(self) -> StartedProcess:
-        """Carry out the plan and announce the program.
+    def run(self) -> StartedProcess:
+        """Carry out the plan and announce the program to the engine.
 
         Raises what the failed operation raised, with everything undone and the state written.
         """
         with contextlib.ExitStack() as undo:
-            taken = self._take_place(undo)
+            claimed = self._claim_run_directory(undo)
             try:
-                newborn = self._start(taken)
+                started = self._start(claimed)
             except BaseException as error:
                 self._record_failure(error)
                 raise
             undo.pop_all()
-            return newborn
+            return started
 
-    def _take_place(self, undo: contextlib.ExitStack) -> tuple[int, int] | None:
-        run = self.order.run
+    def _claim_run_directory(self, undo: contextlib.ExitStack) -> tuple[int, int] | None:
+        run = self.request.run
         if not run or self.owner < 0:
             return None
-        taken = run_directory.take(run)
-        undo.callback(run_directory.leave, run, *taken)
-        return taken
+        claimed = run_directory.claim(run)
+        undo.callback(run_directory.release, run, *claimed)
+        return claimed
 
-    def _start(self, taken: tuple[int, int] | None) -> StartedProcess:
-        plan = decode_plan(self.request)
+    def _start(self, claimed: tuple[int, int] | None) -> StartedProcess:
+        plan = decode_plan(self.encoded)
         if self.owner < 0:
-            plan = renewed(plan, self.order.joined)
+            plan = with_current_pids(plan, self.request.joined)
             plan = replace(plan, host=(*plan.host, *from_wire(self.limits)))
         with contextlib.ExitStack() as undo:
-            ends = StdioPipes.open(
+            pipes = StdioPipes.open(
                 terminal=plan.process.terminal,
-                open_stdin=self.order.open_stdin,
+                open_stdin=self.request.open_stdin,
                 survives_supervisor=not plan.process.tied,
             )
-            undo.callback(ends.close)
+            undo.callback(pipes.close)
             context = Context(self.linux, slots=self.facts.copy())
-            pid, trace = carry_out(self.linux, plan, ends, context, undo, self.forked)
-            newborn = StartedProcess(
+            pid, trace = execute_plan(self.linux, plan, pipes, context, undo, self.forked)
+            started = StartedProcess(
                 pid=pid,
                 started=time.time(),
                 trace=trace,
                 context=context,
                 operations=(*plan.host, *plan.network),
-                ends=ends,
-                place=taken,
+                pipes=pipes,
+                run_directory=claimed,
             )
-            self._write_down(newborn)
+            self._write_state(started)
             if not plan.process.tied:
-                self._note(newborn)
-            self._announce(newborn)
+                self._record_process(started)
+            self._announce(started)
             undo.pop_all()
-            return newborn
+            return started
 
-    def _write_down(self, newborn: StartedProcess) -> None:
-        order, ports = self.order, (PORTS.get(newborn.context.slots) or ())
-        newborn.needs_services = bool(
-            SERVERS.get(newborn.context.slots) or order.health or order.watches_memory
+    def _write_state(self, started: StartedProcess) -> None:
+        request, ports = self.request, (PORTS.get(started.context.slots) or ())
+        started.needs_services = bool(
+            SERVERS.get(started.context.slots) or request.health or request.watches_memory
         )
-        if order.directory:
+        if request.directory:
             written = state.State(
                 status="running",
-                pid=newborn.pid,
-                started=newborn.started,
-                finished=state.load(order.directory).finished,
+                pid=started.pid,
+                started=started.started,
+                finished=state.load(request.directory).finished,
                 restart_count=self.restarts,
-                health=state.STARTING if order.health else "",
-                **{**order.endpoint, "ports": ports},
+                health=state.STARTING if request.health else "",
+                **{**request.endpoint, "ports": ports},
             )
-            state.write(order.directory, written)
+            state.write(request.directory, written)
 
-    def _announce(self, newborn: StartedProcess) -> None:
-        order, ports = self.order, (PORTS.get(newborn.context.slots) or ())
-        if order.events:
-            events = ContainerEvents.from_wire(order.events)
+    def _announce(self, started: StartedProcess) -> None:
+        request, ports = self.request, (PORTS.get(started.context.slots) or ())
+        if request.events:
+            events = ContainerEvents.from_wire(request.events)
             if self.owner < 0:
-                events.connected()  # at the first start the engine has told that
+                events.connected()  # at the first start the engine has emitted that
             events.tell("start")
-        self.tell("started", pid=newborn.pid, trace=newborn.trace, ports=ports)
+        self.send("started", pid=started.pid, trace=started.trace, ports=ports)
 
-    def _note(self, newborn: StartedProcess) -> None:
-        """For who finds the program without a supervisor: from when it is told of, it lives on."""
-        pipes = {name: os.fstat(fd).st_ino for fd, name in newborn.ends.outputs.items()}
+    def _record_process(self, started: StartedProcess) -> None:
+        """Record the init process so that it survives its supervisor. Written before `started` is
+        announced."""
+        pipes = {name: os.fstat(fd).st_ino for fd, name in started.pipes.outputs.items()}
         program = container_process.Program(
-            pid=newborn.pid,
-            started=start_of(newborn.pid),
-            pipes={} if newborn.ends.terminal else pipes,
+            pid=started.pid,
+            started=start_of(started.pid),
+            pipes={} if started.pipes.terminal else pipes,
         )
         try:
-            container_process.note(self.order.run, program)
+            container_process.note(self.request.run, program)
         except OSError as error:
             if error.errno not in state.DISK_UNWRITABLE:
                 raise
 
     def _record_failure(self, error: BaseException) -> None:
-        if not self.order.directory:
+        if not self.request.directory:
             return
         described = child.describe_error(error)
-        before = state.load(self.order.directory)
+        before = state.load(self.request.directory)
         state.write(
-            self.order.directory,
+            self.request.directory,
             replace(
                 before,
                 status="created" if before.status == "created" else "exited",
@@ -193,49 +193,49 @@ class StartTask(Struct, frozen=True):
         )
 
     def report(self, error: BaseException) -> None:
-        self.tell("failed", error=child.describe_error(error))
+        self.send("failed", error=child.describe_error(error))
 
-    def tell(self, verb: str, **values: Any) -> None:
+    def send(self, verb: str, **values: Any) -> None:
         if self.owner < 0:
             return
         try:
             with socket.socket(fileno=os.dup(self.owner)) as owner:
                 owner.sendall(protocol.control(verb, **values))
         except (BrokenPipeError, ConnectionResetError):
-            pass  # the engine has gone; the supervisor will see that next
+            pass  # the engine has disconnected; the supervisor will notice that next
 
 
-def carry_out(
+def execute_plan(
     linux: Linux,
     plan: SandboxPlan,
-    ends: StdioPipes,
+    pipes: StdioPipes,
     context: Context,
     undo: contextlib.ExitStack,
     forked: Callable[[int], None],
 ) -> tuple[int, Trace]:
-    """From the plan to a program that runs: its pid and how long each operation took."""
+    """Start the program of a plan: its pid, and how long each operation took."""
     warm(plan.process)
     trace: Trace = {"host": execute_undoably(plan.host, context, undo)}
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours:
         with theirs:
-            pid = _fork(linux, plan, context, ends, ours, theirs)
+            pid = _fork(linux, plan, context, pipes, ours, theirs)
             forked(pid)
         undo.callback(_kill, pid, undo.enter_context(_closing(os.pidfd_open(pid))))
         context.init_pid = pid
-        ends.close_child()
-        trace |= _accompany(ours, plan, context, undo, ends)
+        pipes.close_child()
+        trace |= _serve_child(ours, plan, context, undo, pipes)
     return pid, trace
 
 
 def execute_undoably(
     operations: tuple[Operation, ...], context: Context, undo: contextlib.ExitStack
 ) -> list[child.Timing]:
-    """Carry them out; each that succeeded goes on the undo stack."""
+    """Execute them; each that succeeded goes on the undo stack."""
     times = []
-    for one in operations:
-        times += child.execute_all((one,), context)
-        undo.callback(one.undo, context)
+    for operation in operations:
+        times += child.execute_all((operation,), context)
+        undo.callback(operation.undo, context)
     return times
 
 
@@ -243,14 +243,14 @@ def _fork(
     linux: Linux,
     plan: SandboxPlan,
     context: Context,
-    ends: StdioPipes,
+    pipes: StdioPipes,
     ours: socket.socket,
     sync: socket.socket,
 ) -> int:
     def inside(is_member: bool) -> NoReturn:
-        ours.close()  # or the child would never see that we were killed
+        ours.close()  # or the child would not notice the end of this process
         CLONED_INTO_CGROUP.put(context.slots, is_member)
-        ends.install_in_child()
+        pipes.install_in_child()
         child.run(linux, plan, sync, context)
 
     if plan.pid_namespace_of:
@@ -258,10 +258,10 @@ def _fork(
             linux.setns(target, c.CLONE_NEWPID)
     elif plan.new_pid_namespace:
         linux.unshare(c.CLONE_NEWPID)
-    return fork(linux, _birthplace(plan, context), inside, sibling=True)
+    return fork(linux, _cgroup_path(plan, context), inside, sibling=True)
 
 
-def _birthplace(plan: SandboxPlan, context: Context) -> str:
+def _cgroup_path(plan: SandboxPlan, context: Context) -> str:
     """The container's control group, unless the child has to do something before it joins."""
     if not plan.inside or not isinstance(plan.inside[0], JoinCgroup):
         return ""
@@ -276,12 +276,12 @@ def _closing(fd: int) -> Any:
         os.close(fd)
 
 
-def _accompany(
+def _serve_child(
     sync: socket.socket,
     plan: SandboxPlan,
     context: Context,
     undo: contextlib.ExitStack,
-    ends: StdioPipes,
+    pipes: StdioPipes,
 ) -> Trace:
     """Answer the child's messages until it has become the program. Raises what it reports."""
     trace: Trace = {}
@@ -295,9 +295,9 @@ def _accompany(
             undo.callback(os.close, context.netns_fd)
             trace["network"] = execute_undoably(plan.network, context, undo)
             os.close(context.inside_netlink)
-            _tell(sync, b"G")
+            _send(sync, b"G")
         elif kind == b"P":
-            ends.adopt_terminal(fds[0])
+            pipes.set_terminal(fds[0])
         elif kind == b"T":
             trace["inside"] = json.loads(body)
         else:
@@ -311,33 +311,31 @@ def _receive(sync: socket.socket) -> tuple[bytes, tuple[int, ...]]:
     try:
         message, fds = receive_fds(sync, MESSAGE_LIMIT, 2)
     except ConnectionResetError:
-        # it ended before it had read all of ours; what it said before that is still to be read
+        # it ended before it had read our messages; its own are still to be read
         message, fds = receive_fds(sync, MESSAGE_LIMIT, 2)
     return message, fds
 
 
-def _tell(sync: socket.socket, message: bytes) -> None:
+def _send(sync: socket.socket, message: bytes) -> None:
     try:
         sync.send(message)
     except BrokenPipeError:
-        pass  # the child has failed meanwhile: why is still to be read
+        pass  # the child has failed: its error is still to be read
 
 
 def rebuild_error(values: dict[str, Any]) -> DockmagicError:
     """The error that `child.describe_error` described."""
     kind = getattr(errors, values["kind"])
     if issubclass(kind, StartFailed | errors.ProcessFailed):
-        made: DockmagicError = kind(
+        error: DockmagicError = kind(
             values["message"], hint=values["hint"], exit_code=values["exit_code"]
         )
-        return made
-    plain: DockmagicError = kind(values["message"], hint=values["hint"])
-    return plain
+    else:
+        error = kind(values["message"], hint=values["hint"])
+    return error
 
 
 def _kill(pid: int, pidfd: int) -> None:
-    """End it; its zombie is the supervisor's, which ends too."""
+    """End it and wait; its parent is the supervisor, which ends too."""
     signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-    ended = select.poll()
-    ended.register(pidfd, select.POLLIN)
-    ended.poll()
+    await_end(pidfd)

@@ -24,8 +24,8 @@ Sink = Callable[[str, bytes], None]
 
 
 class StdioPipes(Struct):
-    """Both ends of the streams, as they are made for a fork. `child` are to become 0, 1 and 2;
-    `input` (-1 for none) and `outputs` (descriptor: stream) stay with us."""
+    """Both ends of the streams, opened before the fork. `child` become 0, 1 and 2 in the child;
+    `input` (-1 for none) and `outputs` (descriptor: stream) are the supervisor's."""
 
     terminal: bool
     child: list[int]
@@ -36,7 +36,8 @@ class StdioPipes(Struct):
     def open(
         cls, *, terminal: bool, open_stdin: bool, survives_supervisor: bool = False
     ) -> StdioPipes:
-        """`lasting`: who writes goes on when we are killed, and waits for a reader."""
+        """`survives_supervisor`: without its supervisor the program waits for a reader instead of
+        being killed by SIGPIPE."""
         null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         if terminal:
             return cls(terminal, [null, null, null])  # replaced by the slave inside
@@ -44,7 +45,7 @@ class StdioPipes(Struct):
         if open_stdin:
             theirs, ours = os.pipe2(os.O_CLOEXEC)
             os.close(null)
-        pipe = _lasting_pipe if survives_supervisor else _pipe
+        pipe = _surviving_pipe if survives_supervisor else _pipe
         (out, out_child), (err, err_child) = pipe(), pipe()
         return cls(terminal, [theirs, out_child, err_child], ours, {out: "stdout", err: "stderr"})
 
@@ -58,8 +59,8 @@ class StdioPipes(Struct):
             os.close(fd)
         self.child = []
 
-    def adopt_terminal(self, master: int) -> None:
-        """The child has made its terminal and sent the master."""
+    def set_terminal(self, master: int) -> None:
+        """The child has opened its terminal and sent the master."""
         self.input = os.dup(master)
         self.outputs = {master: "stdout"}
 
@@ -70,7 +71,7 @@ class StdioPipes(Struct):
 
 
 class Stdio:
-    """Our ends, served by a loop. Output goes to `sink(stream, data)`."""
+    """The supervisor's ends, served by a loop. Output goes to `sink(stream, data)`."""
 
     def __init__(
         self, loop: EventLoop, sink: Sink, outputs: dict[int, str], input: int, *, terminal: bool
@@ -93,7 +94,7 @@ class Stdio:
             self._loop.watch(fd, READ, self._reader(fd))
 
     def read(self) -> None:
-        """What there is now; from then on the loop says when there is more."""
+        """Read what is there now; from then on the loop reports when there is more."""
         for fd in list(self._outputs):
             self._read(fd)
 
@@ -124,7 +125,7 @@ class Stdio:
             self._watch()
 
     def drain(self) -> None:
-        """After the last process has gone: what still lies in the pipes, without waiting."""
+        """After the exit: what is left in the pipes, without waiting for more."""
         for fd, stream in list(self._outputs.items()):
             while data := _read_some(fd):
                 self._sink(stream, data)
@@ -169,7 +170,7 @@ class Stdio:
             except OSError as error:
                 if error.errno not in (errno.EPIPE, errno.EIO):
                     raise
-                self._pending.clear()  # nobody will ever read it
+                self._pending.clear()  # it has no reader any more
                 break
             del self._pending[:written]
         self._loop.forget(self._input)
@@ -201,9 +202,9 @@ def _pipe() -> tuple[int, int]:
     return os.pipe2(os.O_CLOEXEC)
 
 
-def _lasting_pipe() -> tuple[int, int]:
-    """A pipe whose writer could read it too, and so never is without a reader: when we have gone,
-    who writes is not killed by SIGPIPE, but waits once the pipe is full."""
+def _surviving_pipe() -> tuple[int, int]:
+    """A pipe with a writing end that is open for reading too, so that it always has a reader: when
+    the supervisor is killed, the program is not killed by SIGPIPE, but waits once it is full."""
     reader, writer = _pipe()
     try:
         return reader, os.open(f"/proc/self/fd/{writer}", os.O_RDWR | os.O_CLOEXEC)
@@ -218,6 +219,6 @@ def _read_some(fd: int) -> bytes | None:
     except BlockingIOError:
         return None
     except OSError as error:
-        if error.errno == errno.EIO:  # a terminal whose last slave was closed
+        if error.errno == errno.EIO:  # a terminal: its last slave was closed
             return b""
         raise

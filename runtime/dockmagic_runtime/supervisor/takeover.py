@@ -1,14 +1,14 @@
 """Taking over a program that runs on without its supervisor, which was killed.
 
-All that such a program lives by is the kernel's: its namespaces, its control group, its cables and
-the rules that lead to its ports. What hung on the supervisor is found again or made anew: pipes
-that the program writes to are opened where one of its processes has them, ports are held, the
-resolver has new sockets. What cannot be had again: the other end of a terminal, and standard
-input; the kernel has told the program that they ended. Processes of `exec` ended with their
-supervisor.
+The kernel keeps all that such a program needs: its namespaces, its control group, its veth pairs
+and the rules of its ports. What depended on the supervisor is restored: pipes that the program
+writes to are opened where one of its processes has them, ports are held, the DNS server gets new
+sockets. The other end of a terminal and standard input cannot be restored; the program has seen
+their end. Processes of `exec` have ended with their supervisor.
 
-Nobody becomes the program's parent. Its exit status is told by /proc before it is reaped, and
-afterwards by the pidfd, from Linux 6.15 on (`linux.processes`); else it stays unknown.
+The new supervisor does not become the program's parent. The exit status is read from /proc before
+the program is reaped, and from the pidfd afterwards, from Linux 6.15 on (`linux.processes`); else
+it stays unknown.
 """
 
 from __future__ import annotations
@@ -35,66 +35,67 @@ _HIDDEN: Final = (FileNotFoundError, ProcessLookupError, PermissionError)
 
 
 class TakeoverTask(StartTask, frozen=True):
-    """Does for a program that runs what a midwife does for one that begins."""
+    """Does for a program that runs what a `StartTask` does for a new one."""
 
-    def deliver(self) -> StartedProcess:
-        """Raises Conflict when it has ended, or somebody else was faster; then nothing has
-        changed, and it runs on."""
+    def run(self) -> StartedProcess:
+        """Raises Conflict when it has ended, or has a supervisor again; then nothing has changed,
+        and it runs on."""
         with contextlib.ExitStack() as undo:
-            taken = run_directory.take(self.order.run)
-            for fd in taken:  # the directory stays: the program's note is there
+            claimed = run_directory.claim(self.request.run)
+            for fd in claimed:  # the directory stays, with the record of the program
                 undo.callback(os.close, fd)
-            newborn = self._take_over(Program(**self.order.adopts), taken, undo)
+            started = self._take_over(Program(**self.request.adopts), claimed, undo)
             undo.pop_all()
-            self.tell("started", pid=newborn.pid, ports=(PORTS.get(newborn.context.slots) or ()))
-            return newborn
+            self.send("started", pid=started.pid, ports=PORTS.get(started.context.slots) or ())
+            return started
 
     def _take_over(
-        self, program: Program, taken: tuple[int, int], undo: contextlib.ExitStack
+        self, program: Program, claimed: tuple[int, int], undo: contextlib.ExitStack
     ) -> StartedProcess:
         pidfd = program.open()
         if pidfd is None:
-            raise Conflict(f"container {self.order.id} has just ended")
+            raise Conflict(f"container {self.request.id} has just ended")
         undo.callback(os.close, pidfd)
         context = Context(self.linux, init_pid=program.pid, netns_fd=pidfd, slots=self.facts.copy())
-        keeper = process_record.noted(self.order.run)
-        if keeper is not None:
-            FETCHED.put(context.slots, keeper.fetch())
-        operations: tuple[Any, ...] = from_wire(self.order.resumed)
-        for one in operations:
-            one.resume(context)
-        ends = StdioPipes(terminal=False, child=[], outputs=_pipes(program, context))
-        undo.callback(ends.close)
-        problems = (self.order.restart_problem, *(TAKEN.get(context.slots) or ()))
+        proxy = process_record.noted(self.request.run)
+        if proxy is not None:
+            FETCHED.put(context.slots, proxy.fetch())
+        operations: tuple[Any, ...] = from_wire(self.request.resumed)
+        for operation in operations:
+            operation.resume(context)
+        pipes = StdioPipes(terminal=False, child=[], outputs=_outputs(program, context))
+        undo.callback(pipes.close)
+        problems = (self.request.restart_problem, *(TAKEN.get(context.slots) or ()))
         if any(problems):
-            state.note(self.order.directory, error="; ".join(filter(None, problems)))
+            state.note(self.request.directory, error="; ".join(filter(None, problems)))
         return StartedProcess(
             pid=program.pid,
             started=0.0,
             trace={},
             context=context,
             operations=operations,
-            ends=ends,
-            place=taken,
+            pipes=pipes,
+            run_directory=claimed,
             needs_services=True,
         )
 
 
-def _pipes(program: Program, context: Context) -> dict[int, str]:
-    """Our ends of them, by descriptor. One that no process has open any more has ended.
+def _outputs(program: Program, context: Context) -> dict[int, str]:
+    """The reading ends of the pipes that the program writes to: descriptor and stream. A pipe that
+    no process has open any more has ended.
 
-    Whoever looks waits for this, so it is not a container's to decide how long it takes: one that
-    hides its pipes behind more descriptors than `_LOOKS` has no log from now on.
+    The caller waits for this, so the number of looks is limited: a container that hides its pipes
+    behind more descriptors than `_LOOKS` has no log from now on.
     """
     wanted = {f"pipe:[{inode}]": name for name, inode in program.pipes.items()}
-    found: dict[int, str] = {}
+    outputs: dict[int, str] = {}
     for path in islice(_descriptors(_processes(program, context)), _LOOKS):
         if not wanted:
             break
         target = _target(path)
         if target in wanted and (fd := _open(path, target)) is not None:
-            found[fd] = wanted.pop(target)
-    return found
+            outputs[fd] = wanted.pop(target)
+    return outputs
 
 
 def _processes(program: Program, context: Context) -> Iterator[int]:
@@ -103,7 +104,7 @@ def _processes(program: Program, context: Context) -> Iterator[int]:
     try:
         yield from group.pids() if group is not None else ()
     except Unsupported:
-        pass  # this host lets us have no groups: then nobody can tell the others
+        pass  # this host allows no control groups: the other processes are unknown
 
 
 def _descriptors(pids: Iterable[int]) -> Iterator[str]:
@@ -124,17 +125,17 @@ def _target(path: str) -> str:
 
 
 def _open(path: str, pipe: str) -> int | None:
-    """The pipe's reading end. The process may put something else in its place meanwhile: that is
-    looked at before it is opened in earnest, and not even asked for its status before."""
+    """The pipe's reading end. The process may put another file in its place meanwhile, and to open
+    or stat that one may block: so it is opened with O_PATH and identified first."""
     try:
-        found = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
     except _HIDDEN:
         return None
     try:
-        if os.readlink(f"/proc/self/fd/{found}") != pipe:
+        if os.readlink(f"/proc/self/fd/{handle}") != pipe:
             return None
-        return os.open(f"/proc/self/fd/{found}", os.O_RDONLY | os.O_CLOEXEC)
+        return os.open(f"/proc/self/fd/{handle}", os.O_RDONLY | os.O_CLOEXEC)
     except PermissionError:
-        return None  # it is its user's, who may not be us
+        return None  # it belongs to the container's user
     finally:
-        os.close(found)
+        os.close(handle)

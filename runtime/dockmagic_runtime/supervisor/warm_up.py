@@ -1,8 +1,8 @@
-"""What a supervisor does before it idles, gone through in the launcher before the first fork.
+"""The launcher runs the code of an idle supervisor before the first fork.
 
-CPython fills caches when code runs the first times: of attribute lookups, and in the bytecode
-itself. Filled here they are shared by all supervisors; each would otherwise unshare the pages
-they lie on, a quarter of a megabyte.
+CPython fills caches when code runs for the first times: of attribute lookups, and in the bytecode
+itself. Filled here they are shared by all supervisors; each supervisor would otherwise unshare the
+pages they lie on, a quarter of a megabyte.
 """
 
 from __future__ import annotations
@@ -36,21 +36,21 @@ def _once(linux: Linux, facts: Slots, stack: ExitStack) -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     stack.enter_context(theirs)
     handover.send(theirs, _descriptors(stack), _header())
-    born = handover.receive(ours, os.getpid())
-    assert born is not None
-    stack.enter_context(born.channel)
-    for fd in born.fds.values():
+    started = handover.receive(ours, os.getpid())
+    assert started is not None
+    stack.enter_context(started.channel)
+    for fd in started.fds.values():
         stack.callback(os.close, fd)
     supervisor = Supervisor(linux, RequestSocket(-1, -1), -1, facts)
     stack.callback(supervisor.loop.close)
-    supervisor.take(born)
+    supervisor.take_over(started)
     stack.callback(os.close, supervisor.running().pidfd)
     supervisor.loop.after(0, supervisor.loop.stop)
     supervisor.loop.run()
 
 
 def _descriptors(stack: ExitStack) -> dict[str, int]:
-    """Of a silent container in the background, by something of the kind."""
+    """Pipes in place of the descriptors of a silent container in the background."""
     ends = [fd for _ in _FDS for fd in os.pipe()]
     for fd in ends:
         stack.callback(os.close, fd)
@@ -59,8 +59,8 @@ def _descriptors(stack: ExitStack) -> dict[str, int]:
 
 def _header() -> handover.Header:
     names: dict[str, Any] = {"container_id": "", "networks": "", "servers": (), "library": ""}
-    packages: list[tuple[list[Any], Any, int]] = [
+    kept: list[tuple[list[Any], Any, int]] = [
         (["CreateCgroup", {"parent": "", "name": ""}], None, 0),
         ([ServeDns.__name__, names], None, 0),
     ]
-    return os.getpid(), _NAME, False, False, packages
+    return os.getpid(), _NAME, False, False, kept

@@ -55,7 +55,7 @@ def following(tmp_path: Path) -> Iterator[tuple[ContainerProcess, socket.socket]
         next_one.bind(str(tmp_path / "next" / "sock"))
         next_one.listen()
         with closing(ContainerProcess.connect(str(tmp_path / "first"), "c")) as process:
-            process.successor = lambda: ContainerProcess.connect(str(tmp_path / "next"), "c")
+            process.hooks.reconnect = lambda: ContainerProcess.connect(str(tmp_path / "next"), "c")
             first.close()
             yield process, next_one
 
@@ -73,15 +73,15 @@ def test_who_detaches_while_the_next_one_is_sought_has_detached(
     following: tuple[ContainerProcess, socket.socket],
 ) -> None:
     process, next_one = following
-    seek = process.successor
+    seek = process.hooks.reconnect
     assert seek is not None
 
     def seek_and_be_left() -> ContainerProcess | None:
-        found = seek()
+        connection_found = seek()
         process.detach()
-        return found
+        return connection_found
 
-    process.successor = seek_and_be_left
+    process.hooks.reconnect = seek_and_be_left
     assert list(process.output()) == []
     connection, _ = next_one.accept()
     with connection:

@@ -18,9 +18,9 @@ def exchange(fds: dict[str, int], header: Header) -> handover.Handover:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
         handover.send(theirs, fds, header)
-        delivered = handover.receive(ours, os.getpid())
-    assert delivered is not None
-    return delivered
+        handed = handover.receive(ours, os.getpid())
+    assert handed is not None
+    return handed
 
 
 def header(packages: list[Any]) -> Header:
@@ -31,14 +31,14 @@ def test_named_descriptors_and_those_of_operations_arrive() -> None:
     ends = [os.pipe() for _ in range(3)]
     fds = {"request": ends[0][0], "stdout": ends[1][0], "1.0": ends[2][0]}
     package = ["HoldPorts", {"ports": []}], [("", 80, 80, "tcp")], 1
-    delivered = exchange(fds, header([package]))
-    delivered.channel.close()
-    assert (delivered.pid, delivered.name, delivered.terminal) == (4711, b"dockmagic-abc", True)
-    assert set(delivered.fds) == {"request", "stdout"}
-    ((wire, value, (kept,)),) = delivered.kept
+    handed = exchange(fds, header([package]))
+    handed.channel.close()
+    assert (handed.pid, handed.name, handed.terminal) == (4711, b"dockmagic-abc", True)
+    assert set(handed.fds) == {"request", "stdout"}
+    ((wire, value, (kept,)),) = handed.kept
     assert (wire[0], value) == ("HoldPorts", [("", 80, 80, "tcp")])
     assert os.path.sameopenfile(kept, ends[2][0])
-    for fd in (*delivered.fds.values(), kept, *(fd for pair in ends for fd in pair)):
+    for fd in (*handed.fds.values(), kept, *(fd for pair in ends for fd in pair)):
         assert not os.get_inheritable(fd) or fd in {fd for pair in ends for fd in pair}
         os.close(fd)
 
@@ -51,12 +51,12 @@ def test_more_descriptors_than_one_message_takes_arrive_in_order() -> None:
     try:
         package: tuple[list[Any], list[Any], int] = (["HoldPorts", {"ports": []}], [], 600)
         fds = {"request": null, **{f"1.{at}": fd for at, fd in enumerate(files)}}
-        delivered = exchange(fds, header([package]))
-        delivered.channel.close()
-        ((_, _, kept),) = delivered.kept
+        handed = exchange(fds, header([package]))
+        handed.channel.close()
+        ((_, _, kept),) = handed.kept
         names = [os.readlink(f"/proc/self/fd/{fd}").split()[0] for fd in kept]
         assert names == [f"/memfd:{number}" for number in range(600)]
-        for fd in (*kept, delivered.fds["request"]):
+        for fd in (*kept, handed.fds["request"]):
             os.close(fd)
     finally:
         for fd in (null, *files):
@@ -75,10 +75,10 @@ def test_the_child_of_a_midwife_that_was_killed_ends() -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     child = os.posix_spawn("/bin/sleep", ["sleep", "1000"], {})
     pidfd = os.pidfd_open(child)
-    midwife = os.posix_spawn("/bin/true", ["true"], {})
+    start_process = os.posix_spawn("/bin/true", ["true"], {})
     with theirs:
         theirs.send(b"P%d" % child)
-    assert handover.receive(ours, midwife) is None
+    assert handover.receive(ours, start_process) is None
     assert has_ended(pidfd)
     os.close(pidfd)
     with pytest.raises(ChildProcessError):

@@ -51,7 +51,7 @@ class FakeLoop:
 
 
 @dataclass
-class FakeExecution:
+class FakeSession:
     sink: Callable[[str, bytes], None]
     on_end: Callable[[int], None]
     signals: list[int] = field(default_factory=list)
@@ -63,13 +63,13 @@ class FakeExecution:
 @dataclass
 class FakeProgram:
     failure: Exception | None = None
-    executions: list[FakeExecution] = field(default_factory=list)
+    sessions: list[FakeSession] = field(default_factory=list)
 
-    def execute(self, process: Any, *, identity: str, sink: Any, on_end: Any) -> FakeExecution:
+    def execute(self, process: Any, *, exec_id: str, sink: Any, on_end: Any) -> FakeSession:
         if self.failure:
             raise self.failure
-        self.executions.append(FakeExecution(sink, on_end))
-        return self.executions[-1]
+        self.sessions.append(FakeSession(sink, on_end))
+        return self.sessions[-1]
 
 
 @dataclass
@@ -93,19 +93,19 @@ class Bench:
             age=self.age,
         )
 
-    def check_started(self, execution: ExecSession) -> None: ...
+    def exec_started(self, session: ExecSession) -> None: ...
 
-    def check_ended(self, execution: ExecSession, exit_code: int) -> None: ...
+    def exec_ended(self, session: ExecSession, exit_code: int) -> None: ...
 
     def health_changed(self, status: str) -> None:
         self.changes.append(status)
 
     def run_check(self, code: int, output: bytes = b"") -> None:
         self.loop.fire()
-        execution = self.program.executions[-1]
+        session = self.program.sessions[-1]
         if output:
-            execution.sink("stdout", output)
-        execution.on_end(code)
+            session.sink("stdout", output)
+        session.on_end(code)
 
 
 def bench(tmp_path: Path, **changes: Any) -> Bench:
@@ -121,76 +121,76 @@ def bench(tmp_path: Path, **changes: Any) -> Bench:
 
 
 def test_the_first_check_is_due_after_an_interval(tmp_path: Path) -> None:
-    one = bench(tmp_path)
-    assert [timer.seconds for timer in one.loop.due] == [30.0]
+    checked = bench(tmp_path)
+    assert [timer.seconds for timer in checked.loop.due] == [30.0]
     assert health.read(str(tmp_path)) == ("starting", 0, [])
 
 
 def test_checks_never_overlap(tmp_path: Path) -> None:
-    one = bench(tmp_path)
-    one.loop.fire()
-    assert [timer.seconds for timer in one.loop.due] == [7.0]  # its timeout, and no next check
-    one.program.executions[-1].on_end(0)
-    assert [timer.seconds for timer in one.loop.due] == [30.0]
+    checked = bench(tmp_path)
+    checked.loop.fire()
+    assert [timer.seconds for timer in checked.loop.due] == [7.0]  # its timeout, and no next check
+    checked.program.sessions[-1].on_end(0)
+    assert [timer.seconds for timer in checked.loop.due] == [30.0]
 
 
 def test_as_many_failures_in_a_row_as_there_are_retries_make_unhealthy(tmp_path: Path) -> None:
-    one = bench(tmp_path)
-    one.run_check(0)
+    checked = bench(tmp_path)
+    checked.run_check(0)
     for code in (1, 1, 0, 1, 1):
-        one.run_check(code)
-    assert one.changes == ["healthy"]
-    one.run_check(2)
-    assert one.changes == ["healthy", "unhealthy"]
-    one.run_check(0)
-    assert one.changes == ["healthy", "unhealthy", "healthy"]
+        checked.run_check(code)
+    assert checked.changes == ["healthy"]
+    checked.run_check(2)
+    assert checked.changes == ["healthy", "unhealthy"]
+    checked.run_check(0)
+    assert checked.changes == ["healthy", "unhealthy", "healthy"]
 
 
 def test_failures_of_the_start_do_not_count_until_there_was_a_success(tmp_path: Path) -> None:
-    one = bench(tmp_path, start_period=600.0, retries=1)
-    assert [timer.seconds for timer in one.loop.due] == [5.0]
+    checked = bench(tmp_path, start_period=600.0, retries=1)
+    assert [timer.seconds for timer in checked.loop.due] == [5.0]
     for _ in range(4):
-        one.run_check(1)
-    assert (one.changes, one.health.streak) == ([], 0)
-    one.run_check(0)
-    assert [timer.seconds for timer in one.loop.due] == [30.0]  # it has started
-    one.run_check(1)
-    assert one.changes == ["healthy", "unhealthy"]
+        checked.run_check(1)
+    assert (checked.changes, checked.health.streak) == ([], 0)
+    checked.run_check(0)
+    assert [timer.seconds for timer in checked.loop.due] == [30.0]  # it has started
+    checked.run_check(1)
+    assert checked.changes == ["healthy", "unhealthy"]
 
 
 def test_the_start_period_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    one = bench(tmp_path, start_period=600.0, retries=1)
+    checked = bench(tmp_path, start_period=600.0, retries=1)
     later = time.monotonic() + 601
     monkeypatch.setattr(time, "monotonic", lambda: later)
-    one.run_check(1)
-    assert one.changes == ["unhealthy"]
+    checked.run_check(1)
+    assert checked.changes == ["unhealthy"]
 
 
 def test_a_check_that_takes_too_long_is_killed_and_fails(tmp_path: Path) -> None:
-    one = bench(tmp_path, retries=1)
-    one.loop.fire()
-    one.program.executions[-1].sink("stderr", b"slow")
-    assert one.loop.fire() == 7.0
-    assert one.program.executions[-1].signals == [9]
-    one.program.executions[-1].on_end(137)
+    checked = bench(tmp_path, retries=1)
+    checked.loop.fire()
+    checked.program.sessions[-1].sink("stderr", b"slow")
+    assert checked.loop.fire() == 7.0
+    assert checked.program.sessions[-1].signals == [9]
+    checked.program.sessions[-1].on_end(137)
     (result,) = health.read(str(tmp_path))[2]
     assert (result.exit_code, result.output) == (-1, "Health check exceeded timeout (7s): slow")
-    assert one.changes == ["unhealthy"]
+    assert checked.changes == ["unhealthy"]
 
 
 def test_a_check_that_cannot_begin_fails_with_the_reason(tmp_path: Path) -> None:
-    one = bench(tmp_path, retries=1)
-    one.program.failure = StartFailed("no such program")
-    one.loop.fire()
+    checked = bench(tmp_path, retries=1)
+    checked.program.failure = StartFailed("no such program")
+    checked.loop.fire()
     (result,) = health.read(str(tmp_path))[2]
     assert (result.exit_code, result.output) == (-1, "no such program")
-    assert [timer.seconds for timer in one.loop.due] == [30.0]
+    assert [timer.seconds for timer in checked.loop.due] == [30.0]
 
 
 def test_five_results_with_4096_bytes_are_kept(tmp_path: Path) -> None:
-    one = bench(tmp_path)
+    checked = bench(tmp_path)
     for number in range(7):
-        one.run_check(0, b"%d" % number + b"x" * 5000)
+        checked.run_check(0, b"%d" % number + b"x" * 5000)
     results = health.read(str(tmp_path))[2]
     assert [result.output[0] for result in results] == ["2", "3", "4", "5", "6"]
     assert {len(result.output) for result in results} == {4096 + 3}
@@ -198,24 +198,24 @@ def test_five_results_with_4096_bytes_are_kept(tmp_path: Path) -> None:
 
 
 def test_a_pause_holds_the_next_check_and_the_patience_with_this_one(tmp_path: Path) -> None:
-    one = bench(tmp_path)
-    one.health.hold()
-    assert one.loop.due == []
-    one.health.resume()
-    assert one.loop.fire() == 30.0
-    one.health.hold()
-    assert one.loop.due == []
-    one.health.resume()
-    assert [timer.seconds for timer in one.loop.due] == [7.0]
+    checked = bench(tmp_path)
+    checked.health.suspend()
+    assert checked.loop.due == []
+    checked.health.resume()
+    assert checked.loop.fire() == 30.0
+    checked.health.suspend()
+    assert checked.loop.due == []
+    checked.health.resume()
+    assert [timer.seconds for timer in checked.loop.due] == [7.0]
 
 
 def test_after_the_end_a_late_result_counts_no_more(tmp_path: Path) -> None:
-    one = bench(tmp_path)
-    one.run_check(0)
-    one.loop.fire()
-    one.health.stop()
-    one.program.executions[-1].on_end(0)
-    assert one.loop.due == []
+    checked = bench(tmp_path)
+    checked.run_check(0)
+    checked.loop.fire()
+    checked.health.stop()
+    checked.program.sessions[-1].on_end(0)
+    assert checked.loop.due == []
     assert health.read(str(tmp_path))[0] == "unhealthy"
 
 
@@ -232,14 +232,14 @@ def test_the_streak_is_the_failures_since_the_last_success(outcomes: list[bool])
     import tempfile
 
     with tempfile.TemporaryDirectory() as directory:
-        one = bench(Path(directory))
+        checked = bench(Path(directory))
         for is_good in outcomes:
-            one.run_check(0 if is_good else 1)
+            checked.run_check(0 if is_good else 1)
         failures = 0
         for is_good in outcomes:
             failures = 0 if is_good else failures + 1
-        assert one.health.streak == failures
-        assert len(one.health.results) == min(len(outcomes), 5)
+        assert checked.health.streak == failures
+        assert len(checked.health.results) == min(len(outcomes), 5)
 
 
 def test_the_next_supervisor_goes_on_in_the_same_start_period(tmp_path: Path) -> None:
@@ -248,7 +248,7 @@ def test_the_next_supervisor_goes_on_in_the_same_start_period(tmp_path: Path) ->
     assert first.health.status == "starting"
     for age, interval, status in (10.0, 1.0, "starting"), (200.0, 7.0, "unhealthy"):
         after = Bench(tmp_path, first.check, age=age)
-        assert [one.output for one in after.health.results] == ["not yet"]
+        assert [checked.output for checked in after.health.results] == ["not yet"]
         assert after.loop.due[0].seconds == interval
         after.run_check(1)
         assert after.health.status == status

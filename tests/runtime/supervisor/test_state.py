@@ -27,9 +27,9 @@ def test_a_change_leaves_the_rest(tmp_path: Path) -> None:
 @pytest.mark.parametrize("status", ["running", "paused", "restarting"])
 def test_who_says_alive_and_holds_no_lock_is_lost(tmp_path: Path, status: str) -> None:
     state.write(str(tmp_path), State(status=status, pid=7, ip_address="172.17.0.2"))
-    found = state.read(str(tmp_path), str(tmp_path))
-    assert (found.status, found.exit_code, found.pid, found.lost) == ("exited", 137, 0, True)
-    assert (found.ip_address, found.error) == ("", "the supervisor of this container was killed")
+    ready = state.read(str(tmp_path), str(tmp_path))
+    assert (ready.status, ready.exit_code, ready.pid, ready.lost) == ("exited", 137, 0, True)
+    assert (ready.ip_address, ready.error) == ("", "the supervisor of this container was killed")
 
 
 def test_a_supervisor_that_said_why_it_fails_is_believed(tmp_path: Path) -> None:

@@ -36,9 +36,9 @@ class Bench:
 
 @pytest.fixture
 def bench() -> Iterator[Bench]:
-    made = Bench()
-    yield made
-    made.close()
+    streams = Bench()
+    yield streams
+    streams.close()
 
 
 def test_streams_stay_apart(bench: Bench) -> None:
@@ -68,13 +68,13 @@ def test_what_lies_in_the_pipes_at_the_end_is_drained(bench: Bench) -> None:
 def test_input_that_is_not_read_says_so_and_tells_when_there_is_room(bench: Bench) -> None:
     assert bench.stdio.write(b"x" * INPUT_LIMIT)
     assert not bench.stdio.write(b"y" * INPUT_LIMIT)
-    told: list[bool] = []
-    bench.stdio.when_room(lambda: told.append(True))
+    called: list[bool] = []
+    bench.stdio.when_room(lambda: called.append(True))
     received = 0
     while received < 2 * INPUT_LIMIT:
         received += len(os.read(bench.stdin, 1 << 20))
         bench.turn()
-    assert told == [True]
+    assert called == [True]
 
 
 def test_closing_the_input_waits_for_what_was_written(bench: Bench) -> None:
@@ -88,13 +88,13 @@ def test_closing_the_input_waits_for_what_was_written(bench: Bench) -> None:
 
 
 def test_a_program_that_closes_its_input_is_no_error(bench: Bench) -> None:
-    told: list[bool] = []
+    called: list[bool] = []
     bench.stdio.write(b"x" * (2 * INPUT_LIMIT))
-    bench.stdio.when_room(lambda: told.append(True))
+    bench.stdio.when_room(lambda: called.append(True))
     os.close(bench.stdin)
     bench.ends.child = [bench.stdout, bench.stderr]
     bench.turn()
-    assert told == [True]
+    assert called == [True]
     assert bench.stdio.write(b"more")
 
 

@@ -53,16 +53,16 @@ class Processes:
 
 @pytest.fixture
 def processes() -> Iterator[Processes]:
-    made = Processes()
-    yield made
-    made.close()
+    processes = Processes()
+    yield processes
+    processes.close()
 
 
-def found(program: Program, cgroup: Any = None) -> list[str]:
+def outputs_found(program: Program, cgroup: Any = None) -> list[str]:
     context = Context(FakeLinux())
     if cgroup is not None:
         CGROUP.put(context.slots, cgroup)
-    pipes = takeover._pipes(program, context)
+    pipes = takeover._outputs(program, context)
     for fd in pipes:
         assert not os.get_inheritable(fd)
         assert os.fstat(fd).st_ino == program.pipes["stdout"]
@@ -73,16 +73,16 @@ def found(program: Program, cgroup: Any = None) -> list[str]:
 def test_a_pipe_is_found_where_a_process_of_the_group_has_it(processes: Processes) -> None:
     first, second = processes.start(), processes.start(7)
     program = processes.program(first)
-    assert found(program, cgroup=Group(first)) == []
-    assert found(program, cgroup=Group(first, second)) == ["stdout"]
-    assert found(processes.program(second)) == ["stdout"]
+    assert outputs_found(program, cgroup=Group(first)) == []
+    assert outputs_found(program, cgroup=Group(first, second)) == ["stdout"]
+    assert outputs_found(processes.program(second)) == ["stdout"]
 
 
 def test_processes_that_have_just_ended_are_passed_over(processes: Processes) -> None:
     program = processes.program(processes.start())
     ended = os.posix_spawn("/bin/true", ["true"], {})
     os.waitpid(ended, 0)
-    assert found(program, cgroup=Group(ended, processes.start(7))) == ["stdout"]
+    assert outputs_found(program, cgroup=Group(ended, processes.start(7))) == ["stdout"]
 
 
 def test_what_may_not_be_looked_into_is_passed_over(
@@ -95,12 +95,12 @@ def test_what_may_not_be_looked_into_is_passed_over(
     for name in ("scandir", "readlink"):
         with monkeypatch.context() as patch:
             patch.setattr(os, name, refuse)
-            assert found(program) == []
+            assert outputs_found(program) == []
 
 
 def test_without_groups_the_program_alone_is_asked(processes: Processes) -> None:
-    assert found(processes.program(processes.start()), cgroup=NoCgroup()) == []
-    assert found(processes.program(processes.start(7)), cgroup=NoCgroup()) == ["stdout"]
+    assert outputs_found(processes.program(processes.start()), cgroup=NoCgroup()) == []
+    assert outputs_found(processes.program(processes.start(7)), cgroup=NoCgroup()) == ["stdout"]
 
 
 def test_no_number_of_descriptors_keeps_us(
@@ -117,7 +117,7 @@ def test_no_number_of_descriptors_keeps_us(
     hidden = Program(pid=program.pid, started=program.started, pipes={"stdout": 1})
     monkeypatch.setattr(takeover, "_LOOKS", 20)
     monkeypatch.setattr(os, "readlink", counted)
-    assert found(hidden, cgroup=Group(*[program.pid] * 1000)) == []
+    assert outputs_found(hidden, cgroup=Group(*[program.pid] * 1000)) == []
     assert len(looks) == 20
 
 

@@ -51,7 +51,7 @@ class CacheBackend(Protocol):
     def close(self) -> None: ...
 
 
-class LocalCacheBackend:
+class LocalPlace:
     """`type=local`: a directory. Writing keeps what other tags name, as BuildKit does."""
 
     def __init__(self, path: str, tag: str, digest: str = "") -> None:
@@ -131,7 +131,7 @@ class LocalCacheBackend:
             ) from None
 
 
-class RegistryCacheBackend:
+class RegistryPlace:
     """`type=registry`: a repository and a tag."""
 
     def __init__(self, reference: str) -> None:

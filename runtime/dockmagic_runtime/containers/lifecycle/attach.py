@@ -17,7 +17,7 @@ def attach(store: ContainerStore, record: Record) -> ContainerProcess:
     except Conflict as error:
         raise Conflict("You cannot attach to a stopped container, start it first") from error
     process.await_attached()
-    process.successor = lambda: attached_again(store, record)
+    process.hooks.reconnect = lambda: attached_again(store, record)
     events_of(store, record).tell("attach")
     return process
 

@@ -31,7 +31,8 @@ from dockmagic_runtime.sandbox.plan import SandboxPlan
 from dockmagic_runtime.store import locks
 from dockmagic_runtime.store.container_events import ContainerEvents
 from dockmagic_runtime.store.data_root import DataRoot
-from dockmagic_runtime.supervisor.engine_client import ContainerProcess, LauncherClient
+from dockmagic_runtime.supervisor.engine_client import ContainerProcess
+from dockmagic_runtime.supervisor.launcher_client import LauncherClient
 from dockmagic_runtime.supervisor.request import LaunchRequest
 from dockmagic_runtime.supervisor.shared_namespaces import NamespaceTarget
 from dockmagic_runtime.volumes.store import VolumeStore
@@ -82,9 +83,9 @@ class Starter(Struct, frozen=True):
         self.networks.confirm(record.id)  # from now on the supervisor's lock keeps the lease
         if was_started and connection is not None:
             links.follow(self.store, record, connection.address_on("bridge"))
-        process.on_exit = lambda: self.conclude(record)
+        process.hooks.on_exit = lambda: self.conclude(record)
         if not owned:
-            process.successor = lambda: attached_again(self.store, record)
+            process.hooks.reconnect = lambda: attached_again(self.store, record)
         return process
 
     def _told_of(self, record: Record, linked: Sequence[links.Linked]) -> Record:

@@ -71,7 +71,7 @@ def wait(store: ContainerStore, record: Record) -> int:
         process = store.connect(record.id)
     except Conflict:
         return store.state(record.id).exit_code
-    process.successor = lambda: rejoined(store, record)
+    process.hooks.reconnect = lambda: rejoined(store, record)
     try:
         code = process.wait()
     finally:

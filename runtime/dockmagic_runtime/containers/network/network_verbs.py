@@ -1,4 +1,4 @@
-"""`NetworkVerbs`: the part of the engine's façade that is about networks."""
+"""`NetworkVerbs`: the part of the engine's façade that is about networks, and no more."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class NetworkVerbs:
-    """A mixin. The class that uses it provides the attributes below."""
+    """To be given its rooms by who is one."""
 
     _networks: Networks
     _containers: ContainerStore
@@ -24,11 +24,11 @@ class NetworkVerbs:
     _cgroups: Cgroups
 
     def create_network(self, spec: NetworkSpec) -> Network:
-        """Creates a network. Raises Conflict for a name or addresses in use, InvalidInput."""
+        """A new network. Raises Conflict for a name or addresses in use, InvalidInput."""
         return self._networks.store.create(spec)
 
     def network_warning(self, name: str) -> str:
-        """Why packets will not leave the network, with the remedy; empty when they do.
+        """Why packets will not leave it, with the remedy; empty when nothing is in the way.
 
         Raises NotFound, and Unsupported on a host without nftables.
         """
@@ -54,40 +54,38 @@ class NetworkVerbs:
         return networks.inspect(self._networks, self._containers, self.network(name))
 
     def topology(self, name: str = "") -> Topology:
-        """The host, its bridges and the running containers, with the links between them; of the
-        network `name` only, if it is given. Raises NotFound."""
+        """Host, bridges and running containers, and how they hang together; of one network, if it
+        is named. Raises NotFound."""
         from dockmagic_runtime.containers.network import topology
 
         return topology.look(self._networks, self._containers, name)
 
     def trace(self, target: str) -> Trace:
-        """The routes to `ADDRESS:PORT[/udp]` or `CONTAINER:PORT`, each measured by a probe.
+        """The ways to `ADDRESS:PORT[/udp]` or `CONTAINER:PORT`, each told by a probe that is sent.
 
-        Raises NotFound when no container publishes the port, InvalidInput.
+        Raises NotFound when nobody has published it, InvalidInput.
         """
         from dockmagic_runtime.containers.trace import trace
 
         return trace.trace(self._networks, self._containers, self._cgroups, target)
 
     def remove_network(self, name: str, *, force: bool = False) -> bool:
-        """Removes a network. Returns whether there was one.
-
-        Raises Conflict while a container on it runs; NotFound, unless `force`.
-        """
+        """Remove it; whether there was one. Raises Conflict while a container on it runs; NotFound,
+        unless `force`."""
         from dockmagic_runtime.containers.network import networks
 
         return networks.remove(self._networks, self._containers, name, force=force)
 
     def prune_networks(self, filters: Filters | None = None) -> PrunedNetworks:
-        """Removes the networks that no running container is on. Filters: until, label, label!."""
+        """Remove those that no running container is on. Filters: until, label, label!."""
         from dockmagic_runtime.containers.network import networks
 
         return networks.prune(self._networks, self._containers, filters or {})
 
     def connect_network(self, name: str, container: str, attachment: Attachment) -> None:
-        """Connects a container to one more network, at once if it runs.
+        """Put a container on one more network, at once if it runs. `attachment` says how.
 
-        Raises Conflict when it is connected already, InvalidInput.
+        Raises Conflict when it is on it already, InvalidInput.
         """
         from dockmagic_runtime.containers.network import connect
 
@@ -95,10 +93,9 @@ class NetworkVerbs:
         connect.connect(self._starter, self._containers.find(container), network, attachment)
 
     def disconnect_network(self, name: str, container: str, *, force: bool = False) -> None:
-        """Disconnects a container from a network, at once if it runs.
+        """Take a container off a network, at once if it runs. Raises Conflict if it is not on it.
 
-        `force`: also when the network or the container no longer exists. Raises Conflict for a
-        container that is not connected.
+        `force`: also when the network has gone, or the container.
         """
         from dockmagic_runtime.containers.network import connect
 
