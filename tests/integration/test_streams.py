@@ -1,4 +1,4 @@
-"""Attaching to what runs and executing beside it: who hears what, and who closes what."""
+"""Clients of a running container: which of them receives what, and which closes what."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from dockmagic_runtime import Engine
 from dockmagic_runtime.errors import Conflict
 from dockmagic_runtime.model.container import ContainerSpec, ExecSpec, Status
+from dockmagic_runtime.supervisor import state
 from dockmagic_runtime.supervisor.engine_client import ContainerProcess
 
 from .conftest import Run, collect
@@ -29,31 +30,31 @@ def read_line(process: ContainerProcess) -> bytes:
 # ------------------------------------------------------------------ attach
 
 
-def test_all_that_are_attached_hear_it_and_nothing_is_told_twice(engine: Engine) -> None:
+def test_all_that_are_attached_receive_all_output_once(engine: Engine) -> None:
     start(
         engine, "echo before; while read line; do echo got $line; done", name="web", open_stdin=True
     )
     assert eventually(lambda: logged(engine, "web") == "before\n")
-    one, two = engine.attach("web"), engine.attach("web")
-    one.write(b"hello\n")
-    assert read_line(one) == read_line(two) == b"got hello\n"
-    two.write(b"there\n")
-    assert read_line(one) == read_line(two) == b"got there\n"
-    one.detach()
-    two.detach()
+    first, second = engine.attach("web"), engine.attach("web")
+    first.write(b"hello\n")
+    assert read_line(first) == read_line(second) == b"got hello\n"
+    second.write(b"there\n")
+    assert read_line(first) == read_line(second) == b"got there\n"
+    first.detach()
+    second.detach()
     assert engine.container("web").status is Status.RUNNING
 
 
-def test_who_attaches_later_does_not_close_the_input(engine: Engine) -> None:
+def test_a_client_that_attaches_later_does_not_close_the_input(engine: Engine) -> None:
     start(engine, "while read line; do echo got $line; done", name="web", open_stdin=True)
-    one = engine.attach("web")
-    one.close_stdin()
-    one.write(b"still here\n")
-    assert read_line(one) == b"got still here\n"
-    one.detach()
+    first = engine.attach("web")
+    first.close_stdin()
+    first.write(b"still here\n")
+    assert read_line(first) == b"got still here\n"
+    first.detach()
 
 
-def test_who_has_started_it_closes_the_input(engine: Engine) -> None:
+def test_the_client_that_has_started_it_closes_the_input(engine: Engine) -> None:
     engine.create(ContainerSpec(image="busybox", command=("cat",), name="web", open_stdin=True))
     process = engine.attach_start("web")
     process.write(b"all\n")
@@ -200,14 +201,25 @@ def test_an_exec_ends_with_its_container(engine: Engine) -> None:
     assert process.wait() == 137
 
 
+# ------------------------------------------------------------------ the log
+
+
+def test_the_last_line_is_in_the_log_when_the_state_says_exited(engine: Engine) -> None:
+    """A follower of the log stops reading when it sees that state."""
+    for number in range(5):
+        start(engine, "sleep 0.05; printf last", name=f"web{number}")
+        directory = engine._containers.directory(engine.container(f"web{number}").id)
+        while state.load(directory).status != "exited":
+            pass
+        assert logged(engine, f"web{number}") == "last"
+
+
 # ------------------------------------------------------------------ by name
 
 
 @pytest.mark.parametrize("user", ["", "1000"])
-def test_whoever_it_runs_as_may_open_its_streams_by_name(
-    engine: Engine, run: Run, user: str
-) -> None:
-    """As images do whose log files are links to /dev/stdout; in Docker by runc."""
+def test_every_user_may_open_its_streams_by_name(engine: Engine, run: Run, user: str) -> None:
+    """As images do that have links to /dev/stdout as log files; in Docker it is runc's doing."""
     script = ("sh", "-c", "echo out >/dev/stdout; echo err >/dev/stderr")
     ended = run(*script, user=user)
     assert (ended.stdout, ended.stderr) == ("out\n", "err\n")

@@ -145,11 +145,14 @@ class JsonLog:
             for block in blocks:
                 self._put(_encode(block, stream, now))
 
-    def close(self) -> None:
+    def flush(self) -> None:
         """Write what has no newline yet, as Docker does when the program ends."""
         for stream, rest in self._pending.items():
             self._put(_encode(rest, stream, timestamp(time.time_ns())))
         self._pending.clear()
+
+    def close(self) -> None:
+        self.flush()
         os.close(self._fd)
 
     def _put(self, lines: bytes) -> None:
@@ -242,8 +245,8 @@ def _escaped(block: bytes) -> bytes:
     """As inside a JSON string, in UTF-8, but for the newlines, which stay."""
     if not block.isascii():
         block = block.decode("utf-8", "replace").encode()
-    found = set(block.translate(None, _PLAIN))
-    for byte in sorted(found, key=lambda byte: byte != 0x5C):  # backslashes before we add some
+    special = set(block.translate(None, _PLAIN))
+    for byte in sorted(special, key=lambda byte: byte != 0x5C):  # backslashes before we add some
         block = block.replace(bytes((byte,)), _ESCAPES[byte])
     return block
 

@@ -204,6 +204,11 @@ class Supervisor:
             return None
         return open_log(request.log_driver, request.log_options, request.log)
 
+    def _flush_log(self) -> None:
+        """Write the last line of each stream, if it has no newline."""
+        if "_log" in self.__dict__ and self._log is not None:  # it is opened at the first output
+            self._log.flush()
+
     def output(self, stream: str, data: bytes) -> None:
         """`ProgramCallbacks`."""
         if self._log is not None:
@@ -288,6 +293,8 @@ class Supervisor:
         """`ProgramCallbacks`."""
         program = self.running()
         ended = program.end()
+        # before the exit is recorded: a follower of the log stops reading when it sees the exit
+        self._flush_log()
         if self.health is not None:
             self.health.stop()
             self.health = None
@@ -348,8 +355,6 @@ class Supervisor:
 
     def _leave(self) -> None:
         """After the last exit: give up the run directory, and send `exited` to every client."""
-        if "_log" in self.__dict__ and self._log is not None:  # it is opened at the first output
-            self._log.close()
         trash = ""
         if self._removes_directory:
             trash = run_directory.remove_container(
