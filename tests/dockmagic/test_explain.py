@@ -31,22 +31,22 @@ def _spec(line: str) -> Any:
 
 def test_the_text_is_a_table_in_the_order_of_beginning(explained: Explained) -> None:
     assert str(explained).splitlines() == [
-        "WHEN      TOOK      WHO          OPERATION",
-        "0.00 ms   1.00 ms   supervisor   create the control group area/010101010101…",
-        "2.00 ms   0.50 ms   child        mount proc on /proc",
-        "2.10 ms   2.00 ms   network      create veth pair vethab ⇄ eth0",
-        "2.50 ms   0.50 ms   child        mount <b>sysfs</b> on /sys",
-        "5.00 ms   0.10 ms   child        make the overlay the root directory",
-        "5.10 ms             child        execute the program: httpd -D 'a b'",
+        "WHEN      TOOK      WHO             OPERATION",
+        "0.00 ms   1.00 ms   start process   create the control group area/010101010101…",
+        "2.00 ms   0.50 ms   child           mount proc on /proc",
+        "2.10 ms   2.00 ms   network         create veth pair vethab ⇄ eth0",
+        "2.50 ms   0.50 ms   child           mount <b>sysfs</b> on /sys",
+        "5.00 ms   0.10 ms   child           make the overlay the root directory",
+        "5.10 ms             child           execute the program: httpd -D 'a b'",
     ]
 
 
 def test_the_stable_form_has_no_times_ids_or_names_of_this_run(explained: Explained) -> None:
     assert repr(explained).splitlines() == [
-        "supervisor   CreateCgroup",
-        "child        MountFilesystem ×2, PivotRoot",
-        "network      CreateVeth",
-        "program      httpd -D 'a b'",
+        "start process   CreateCgroup",
+        "child           MountFilesystem ×2, PivotRoot",
+        "network         CreateVeth",
+        "program         httpd -D 'a b'",
     ]
 
 
@@ -55,7 +55,7 @@ def test_calls_and_undo_are_columns_that_can_be_asked_for(engine: Any) -> None:
     found = commands.execute(engine, commands.parse("explain --calls --undo web".split()))
     head, first, *_ = str(found).splitlines()
     assert head.split() == ["WHEN", "TOOK", "WHO", "CALLS", "UNDO", "OPERATION"]
-    assert "supervisor   one, two   rmdir        create the control group" in first
+    assert "start process   one, two   rmdir        create the control group" in first
 
 
 def test_rows_are_for_pandas(explained: Explained) -> None:

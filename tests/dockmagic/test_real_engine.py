@@ -195,8 +195,8 @@ def test_explain_tells_what_was_really_done(run: Any) -> None:
     cell = run("made = %explain run --rm -m 64m -p 127.0.0.1:0:80 busybox echo hello\nmade")
     assert cell.error is None
     assert "hello\n" in cell.stdout
-    done = {who: [step.name for step in cell.value.lane(who)] for who in ("supervisor", "child")}
-    assert "LimitResources" in done["supervisor"]
+    done = {who: [step.name for step in cell.value.lane(who)] for who in ("start process", "child")}
+    assert "LimitResources" in done["start process"]
     assert done["child"].index("MountOverlay") < done["child"].index("PivotRoot")
     assert "PublishPorts" in repr(cell.value)
     assert all(step.seconds >= 0 for step in cell.value.steps)
@@ -282,7 +282,7 @@ def test_trace_tells_every_operation_of_a_start_and_leaves_the_output_alone(
     assert " ms to start " in start
     assert heading.split() == ["WHEN", "TOOK", "WHO", "CALLS", "OPERATION"]
     assert last.endswith(" for the command, until its last output")
-    assert {"supervisor", "child", "network"} <= {word for row in rows for word in row.split()}
+    assert {"start", "child", "network"} <= {word for row in rows for word in row.split()}
     for text in ("create the control group", "execute the program: echo hello"):
         assert any(text in row for row in rows)
 

@@ -25,7 +25,7 @@ def make_image(tag: str, digit: str, *, labels: dict[str, str] | None = None) ->
 
 def make_explanation(id: str, name: str) -> Explanation:
     steps = [
-        ("supervisor", "CreateCgroup", f"create the control group area/{id}", 0.0, 0.001),
+        ("start process", "CreateCgroup", f"create the control group area/{id}", 0.0, 0.001),
         ("child", "MountFilesystem", "mount proc on /proc", 0.002, 0.0005),
         ("network", "CreateVeth", "create veth pair vethab ⇄ eth0", 0.0021, 0.002),
         ("child", "MountFilesystem", "mount <b>sysfs</b> on /sys", 0.0025, 0.0005),

@@ -195,7 +195,7 @@ def test_more_clients_than_descriptors_do_not_end_the_supervisor(engine: Engine)
         try:
             client.connect(path)
         except BlockingIOError:
-            break  # the queue is full: nobody takes us any more
+            break  # the queue is full
     for client in clients:
         client.close()
     assert eventually(lambda: execute(engine, "echo", "back").stdout == "back\n")
@@ -237,8 +237,8 @@ def test_bytes_that_are_no_text_pass_through_every_verb(engine: Engine, run: Run
         ["top", "web"],
         ["ps", "--format", "{{.Labels}}"],
     ):
-        found = commands.execute(engine, commands.parse(line))
-        assert str(found).encode("utf-8", "surrogateescape")
+        result = commands.execute(engine, commands.parse(line))
+        assert str(result).encode("utf-8", "surrogateescape")
 
 
 def test_names_that_forge_lines_stay_on_theirs(engine: Engine) -> None:
@@ -323,7 +323,7 @@ def test_on_a_full_disk_containers_go_on_and_can_be_looked_at_stopped_and_remove
     start(small, "while :; do echo hello; sleep 0.01; done", name="talk")
     filler = fill(small.data_root.root)
     assert execute(small, "echo", "on").stdout == "on\n"
-    assert {one.name for one in small.containers()} == {"web", "talk"}
+    assert {listed.name for listed in small.containers()} == {"web", "talk"}
     assert small.inspect("web")["State"]["Running"]
     list(small.logs("talk"))
     small.pause("web")
@@ -332,7 +332,7 @@ def test_on_a_full_disk_containers_go_on_and_can_be_looked_at_stopped_and_remove
     assert small.container("talk").status is Status.EXITED
     small.remove("talk")
     small.kill("web")
-    assert [one.name for one in small.containers(all=True)] == ["web"]
+    assert [listed.name for listed in small.containers(all=True)] == ["web"]
     filler.unlink()
     small.start("web")
     assert execute(small, "echo", "back").stdout == "back\n"
@@ -356,7 +356,7 @@ def test_what_needs_room_on_a_full_disk_says_so_and_leaves_nothing_half_made(
         assert "dockmagic system prune" in said
         assert len(said.splitlines()) == 1
     filler.unlink()
-    assert [one.name for one in small.containers(all=True)] == ["web"]
+    assert [listed.name for listed in small.containers(all=True)] == ["web"]
     assert (
         small.run(ContainerSpec(image="busybox", command=("true",), auto_remove=True)).wait() == 0
     )

@@ -164,7 +164,7 @@ def test_row15_cve_2020_15257_sockets_of_ours_have_a_path_that_nobody_else_reach
         return {field[7] for field in fields if field[6] in ours and len(field) > 7}
 
     own = f"{engine.data_root.run}/{container.id}/sock"
-    assert eventually(lambda: own in paths())  # the midwife hands it over
+    assert eventually(lambda: own in paths())  # the start process hands it over
     assert paths() == {own}
     assert engine.data_root.run.stat().st_mode & 0o777 == 0o700
     tables = run("cat", "/proc/net/tcp", "/proc/net/tcp6", network="host").stdout
@@ -197,8 +197,8 @@ def test_row43_cve_2021_21284_users_are_not_mapped_and_the_area_is_not_in_reach(
     uid_map, namespace = run("sh", "-c", show, userns_mode="host").stdout.splitlines()
     assert uid_map.split() == ["0", "0", "4294967295"]
     assert namespace == os.readlink("/proc/self/ns/user")
-    found = run("sh", "-c", f"cat {engine.data_root.database}; ls {engine.data_root.root}")
-    assert found.stderr.count("No such file or directory") == 2
+    ended = run("sh", "-c", f"cat {engine.data_root.database}; ls {engine.data_root.root}")
+    assert ended.stderr.count("No such file or directory") == 2
 
 
 def test_row42_what_tells_about_the_host_is_hidden_or_read_only(run: Run) -> None:

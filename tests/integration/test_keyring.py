@@ -1,7 +1,7 @@
-"""Row 45: which keys a container's processes hold, asked of the kernel from inside.
+"""Row 45: which keys a container's processes hold, as the kernel lists them inside.
 
-Nobody in a container may ask, by the seccomp profile; here the profile is off. The asking is done
-by this machine's Python, bound into the container, with system calls of its own.
+The seccomp profile refuses that question, so it is off here. This machine's Python, bound into the
+container, makes the system calls.
 """
 
 from __future__ import annotations

@@ -208,7 +208,7 @@ def test_a_parent_group_is_a_path_from_the_top_of_the_tree(engine: Engine) -> No
 
 
 def test_a_group_whose_run_directory_is_dead_is_found_wherever_it_is(engine: Engine) -> None:
-    """A step of a build that was killed half-way has no row that would tell its parent group."""
+    """A step of a build that was killed half-way has no row with its parent group."""
     parent, name = f"{engine.data_root.cgroup_parent}-other/inner", "d" * 64
     group = detect(Kernel()).at(parent, name)
     group.create()
@@ -218,8 +218,8 @@ def test_a_group_whose_run_directory_is_dead_is_found_wherever_it_is(engine: Eng
     with Engine(engine.data_root.root):
         assert not group.exists()
         assert not run.exists()
-    for one in (parent, parent.partition("/")[0]):
-        detect(Kernel()).prune(one)
+    for path in (parent, parent.partition("/")[0]):
+        detect(Kernel()).prune(path)
 
 
 def test_every_operation_of_a_start_has_words_calls_a_duration_and_an_undo(engine: Engine) -> None:
@@ -235,15 +235,17 @@ def test_every_operation_of_a_start_has_words_calls_a_duration_and_an_undo(engin
         oom_score_adj=1,
         read_only=True,
     )
-    found = engine.explain("other")
-    assert {step.who for step in found.steps} == {"supervisor", "child", "network"}
-    for step in found.steps:
+    explanation = engine.explain("other")
+    assert {step.who for step in explanation.steps} == {"start process", "child", "network"}
+    for step in explanation.steps:
         assert step.text
         assert step.calls
         assert all(step.calls)
         assert step.undoing
-        assert 0 <= step.began <= step.began + step.seconds <= found.seconds
-    assert [step.began for step in found.steps] == sorted(step.began for step in found.steps)
-    names = {step.name for step in found.steps}
+        assert 0 <= step.began <= step.began + step.seconds <= explanation.seconds
+    assert [step.began for step in explanation.steps] == sorted(
+        step.began for step in explanation.steps
+    )
+    names = {step.name for step in explanation.steps}
     assert {"CreateCgroup", "LimitResources", "MakeDeviceNodes", "SetOomScore", "OpenTerminal",
             "PivotRoot"} <= names  # fmt: skip

@@ -122,7 +122,7 @@ def expanded(text: str, engine: Engine, place: Path) -> str:
     return text.format(dir=place, data_root=engine.data_root.cgroup_parent, **names)
 
 
-@pytest.mark.parametrize(("flags", "script", "pattern"), SEEN, ids=[one[0] for one in SEEN])
+@pytest.mark.parametrize(("flags", "script", "pattern"), SEEN, ids=[row[0] for row in SEEN])
 def test_a_flag_is_seen_in_the_container(
     engine: Engine, session: Session, place: Path, capfd: pytest.CaptureFixture[str],
     flags: str, script: str, pattern: str,
@@ -191,16 +191,16 @@ def test_a_flag_is_told_by_inspect(
         assert main(["create", "--name", "base", "-v", "/data", "busybox"], session) == 0
     given = shlex.split(expanded(flags, engine, place))
     assert main(["create", *given, "busybox", "sh"], session) == 0
-    found: object = engine.inspect(engine.containers(all=True)[0].id)
-    assert isinstance(found, dict)
-    assert set(found["HostConfig"]) >= HOST_CONFIG
+    shown: object = engine.inspect(engine.containers(all=True)[0].id)
+    assert isinstance(shown, dict)
+    assert set(shown["HostConfig"]) >= HOST_CONFIG
     for part in key.split("."):
-        assert isinstance(found, dict)
-        found = found[part]
-    assert found == expected
+        assert isinstance(shown, dict)
+        shown = shown[part]
+    assert shown == expected
 
 
-# Real devices, real-time scheduling and what is only seen over time: tried where it is told
+# real devices, real-time scheduling, effects that show only over time: tested in these files
 ELSEWHERE = {
     "detach": "test_containers", "rm": "test_containers", "interactive": "test_containers",
     "volumes-from": "test_volumes", "from-failed": "test_build_real",
@@ -214,9 +214,9 @@ ELSEWHERE = {
 def test_every_flag_of_run_is_tried_here_or_named_with_its_place() -> None:
     parser = commands.parser("run")
     tried = set(ELSEWHERE) | NETWORKS | {flag.name for flag in parser.flags if flag.refused}
-    for flags in (*(one[0] for one in SEEN), *(one[0] for one in INSPECTED)):
+    for flags in (row[0] for row in (*SEEN, *INSPECTED)):
         for word in shlex.split(flags.replace("{", "").replace("}", "")):
             name = word.lstrip("-").partition("=")[0]
-            found = [flag.name for flag in parser.flags if name in (flag.name, flag.short)]
-            tried.update(found if word.startswith("-") else ())
+            named = [flag.name for flag in parser.flags if name in (flag.name, flag.short)]
+            tried.update(named if word.startswith("-") else ())
     assert {flag.name for flag in parser.flags} == tried

@@ -22,7 +22,7 @@ from dockmagic_runtime.model.explanation import ExplainedStep, Explanation
 if TYPE_CHECKING:
     from dockmagic_runtime.engine.engine import Engine
 
-LANES = ("supervisor", "child", "network")
+LANES = ("start process", "child", "network")
 
 
 def parser() -> Parser:
@@ -37,8 +37,8 @@ def parser() -> Parser:
             switch("undo", help="Show what undoes each step too"),
         ),
         also="With run, the container is run for real, and explained when it has ended.\n"
-        "The supervisor is the process that stays with the container, the child becomes it;\n"
-        "network is the supervisor again, which plugs it in while the child mounts.\n"
+        "The start process prepares the host and forks the child, which becomes the container;\n"
+        "network is the start process again, which connects it while the child mounts.\n"
         "Of a build it tells why each step was found in the cache, or was not; build alone is\n"
         "the newest image that was built here.",
     )

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 
 class ExplainedStep(Struct, frozen=True, kw_only=True):
-    """One operation. `who` carried it out: "supervisor", "child" or "network" (the supervisor
+    """One operation. `who` executed it: "start process", "child" or "network" (the start process
     again, while the child mounts). Times in seconds; `began` counts from the first operation."""
 
     who: str

@@ -71,5 +71,5 @@ def _canonical(name: str, present: frozenset[str]) -> str:
 
 
 def _near(name: str) -> str:
-    short = [one.removeprefix("CAP_") for one in capabilities.NAMES]
+    short = [full.removeprefix("CAP_") for full in capabilities.NAMES]
     return did_you_mean(name.removeprefix("CAP_"), short, otherwise="see capabilities(7)")

@@ -1,8 +1,8 @@
 """Operations that give a container its control group, limits and devices.
 
-The supervisor carries them out before it forks; `JoinCgroup` is the child's, before it enters a
-cgroup namespace, or the supervisor's with the child's pid. What this host has is found once and
-kept in the context, as is the container's group itself, under "cgroup".
+The start process executes them before it forks; `JoinCgroup` is the child's, before it enters a
+cgroup namespace. What this host has is detected once for a launcher and all that it forks, and
+kept in the slot `HOST_CGROUPS`; the container's own group is in `CGROUP`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _RATES: Final = {
 
 
 def cgroups_of(context: Context) -> Cgroups:
-    """This host's control groups, asked for once in a process and what it forks."""
+    """This host's control groups, detected once."""
     host = HOST_CGROUPS.get(context.slots)
     if host is None:
         host = HOST_CGROUPS.put(context.slots, detect(context.linux))
@@ -52,8 +52,8 @@ def cgroup_of(context: Context, parent: str, name: str) -> Cgroup:
 
 @operation
 class EnterSupervisorCgroup(UndoneByKernel, frozen=True):
-    """Move this supervisor out of the service that started the engine, so that ending the service
-    does not end containers that were started with -d."""
+    """Move this process, and so what it forks, out of the service that started the engine: the end
+    of the service does not end containers that were started with -d."""
 
     calls: ClassVar[tuple[str, ...]] = ("mkdir", "write cgroup.procs")
 
@@ -69,7 +69,7 @@ class EnterSupervisorCgroup(UndoneByKernel, frozen=True):
             group.join(0)
 
     def _is_inside(self, context: Context, group: Cgroup) -> bool:
-        """A supervisor may have been forked by a process that is there already."""
+        """The launcher may have moved there before it forked."""
         lines = context.linux.read_file("/proc/self/cgroup").decode().splitlines()
         inside = [line for line in lines if line.endswith(f"/{self.parent}/{SUPERVISORS}")]
         return len(inside) >= len(group.directories)
@@ -90,8 +90,8 @@ class CreateCgroup(Struct, frozen=True):
 
     def execute(self, context: Context) -> None:
         group = cgroups_of(context).at(self.parent, self.name)
-        # Who is there already was left by a start that was killed half way, together with who
-        # would have undone it. Two programs must not run on the same files.
+        # Processes in it are left from a start that was killed half-way, together with the process
+        # that would have undone it. Two programs must not run on the same files.
         group.kill_all()
         try:
             group.create()
@@ -168,7 +168,7 @@ def _words(limits: Resources) -> list[str]:
     cpus = limits.nano_cpus / _SECOND
     if limits.cpu_quota > 0:
         cpus = limits.cpu_quota / (limits.cpu_period or 100_000)
-    said = {
+    limited = {
         f"{limits.memory / _MIB:g} MiB of memory": limits.memory > 0,
         f"{limits.memory_swap / _MIB:g} MiB of memory and swap": limits.memory_swap > 0,
         f"a memory reservation of {limits.memory_reservation / _MIB:g} MiB": (
@@ -185,7 +185,7 @@ def _words(limits: Resources) -> list[str]:
         f"a block I/O weight of {limits.blkio_weight}": limits.blkio_weight > 0,
     }
     return [
-        *(words for words, is_asked in said.items() if is_asked),
+        *(words for words, is_asked in limited.items() if is_asked),
         *(f"a weight of {weight} on {path}" for path, weight in limits.blkio_weight_devices),
         *(f"a {_RATES[kind].format(rate)} {path}" for kind, path, rate in limits.throttles),
     ]
@@ -218,9 +218,10 @@ class LimitDevices(UndoneByKernel, frozen=True):
 
 @operation
 class JoinCgroup(UndoneByKernel, frozen=True):
-    """Move the container's init into the group: itself in the child, by its pid elsewhere.
+    """Move the container's init into the group: the child itself, or `Context.init_pid`.
 
-    Where it comes first the child may have been born there (`BORN_INSIDE`), which it then knows.
+    As the first operation it may have nothing to do: clone3 may have created the child in the
+    group (`CLONED_INTO_CGROUP`).
     """
 
     calls: ClassVar[tuple[str, ...]] = ("clone3 CLONE_INTO_CGROUP, or write cgroup.procs",)

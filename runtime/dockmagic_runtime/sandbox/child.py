@@ -1,9 +1,9 @@
-"""The child: carries out the inside of a plan, then becomes the container's first process.
+"""The child: executes the `inside` list of a plan, then becomes the container's first process.
 
-It talks to its supervisor over a SOCK_SEQPACKET pair, one byte of kind and a JSON body:
+It reports to the start process over a SOCK_SEQPACKET pair, one byte of kind and a JSON body:
 `N` the network namespace (with descriptors), `P` the terminal's master (with a descriptor),
-`T` how long each operation took, `E` why it failed. The socket is close-on-exec: its end without
-an `E` means that the program runs.
+`T` how long each operation took, `E` why it failed. The socket is close-on-exec: when it closes
+without an `E`, the program runs.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ Timing = tuple[float, float]
 def run(linux: Linux, plan: SandboxPlan, sync: socket.socket, context: Context) -> NoReturn:
     """Called right after the fork, with the standard streams in place. Ends in exec or _exit.
 
-    `context` is the child's copy of the supervisor's: it knows the cgroup to join.
+    `context` is the child's copy of the start process's: it has the cgroup to join.
     """
     try:
-        # from here on the container's processes may see this one: it must not be readable
+        # processes of the container may see this one from here on: it must not be readable
         linux.prctl(c.PR_SET_DUMPABLE, 0)
         linux.prctl(c.PR_SET_PDEATHSIG, signal.SIGKILL)
         context.sync = sync
-        os.umask(0)  # the modes of devices and directories are meant as they are written
+        os.umask(0)  # devices and directories get exactly the modes that operations give
         trace = execute_all(plan.inside, context)
         sync.send(b"T" + json.dumps(trace).encode())
         become(linux, Root.at("/", linux), plan.process)
@@ -46,7 +46,7 @@ def run(linux: Linux, plan: SandboxPlan, sync: socket.socket, context: Context) 
 
 
 def run_process(linux: Linux, process: ProcessSpec, sync: socket.socket) -> NoReturn:
-    """The end of an exec's child, which has entered a container that already runs."""
+    """The last step of an exec's child, which has entered a container that runs."""
     try:
         become(linux, Root.at("/", linux), process)
     except BaseException as error:
@@ -55,16 +55,21 @@ def run_process(linux: Linux, process: ProcessSpec, sync: socket.socket) -> NoRe
 
 
 def execute_all(operations: tuple[Operation, ...], context: Context) -> list[Timing]:
-    """Carry them out in order; when each began and the seconds it took. A failure names its
-    operation. The clock is the machine's, the same for all processes."""
+    """Executes them in order; returns when each began and the seconds it took.
+
+    The clock is the machine's, the same for all processes.
+
+    Raises:
+        StartFailed: the kernel refused; the message names the operation.
+    """
     times = []
-    for one in operations:
+    for operation in operations:
         began = time.perf_counter()
         try:
-            one.execute(context)
+            operation.execute(context)
         except OSError as error:
             raise StartFailed(
-                f"could not {one.describe()}: {error.strerror}"
+                f"could not {operation.describe()}: {error.strerror}"
                 + (f" ({error.filename})" if error.filename else "")
             ) from error
         times.append((began, time.perf_counter() - began))
@@ -72,7 +77,7 @@ def execute_all(operations: tuple[Operation, ...], context: Context) -> list[Tim
 
 
 def report(sync: socket.socket, error: BaseException) -> None:
-    """Tell the supervisor in one message why there will be no program."""
+    """Sends the start process one message: why no program will run."""
     sync.send(b"E" + json.dumps(describe_error(error)).encode())
 
 

@@ -41,7 +41,7 @@ _REFUSED: Final = ("remount", "move", "shared", "rshared", "slave", "rslave", "u
 
 
 def attributes(words: Sequence[str]) -> int:
-    """The attributes that those words make, of which the later win."""
+    """The attributes that the words stand for; later words win."""
     bits = 0
     for word in words:
         bits = bits & ~_CLEARS.get(word, 0) | _SETS.get(word, 0)
@@ -74,7 +74,7 @@ def open_filesystem(linux: Linux, fstype: str, source: str, words: Sequence[str]
 
 
 def configure(linux: Linux, fs: int, words: Sequence[str]) -> None:
-    """Tell a file system its options, "key=value" or "flag"."""
+    """Sets a file system's options, "key=value" or "flag"."""
     for word in words:
         key, equals, value = word.partition("=")
         if equals:

@@ -25,7 +25,7 @@ from dockmagic_runtime.sandbox.overlay import mount_overlay
 from dockmagic_runtime.sandbox.shared_mounts import mount_namespace_of
 
 # a file system made by us may be mounted on these names only if they are real directories:
-# an image whose /proc is a link must fail before anything trusts what is behind it (CVE-2019-19921)
+# where an image's /proc is a link, the start fails before anything trusts it (CVE-2019-19921)
 _DIRECTORY: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -198,7 +198,7 @@ class MakeDevices(UndoneByKernel, frozen=True):
 class BindFromContainer(UndoneByKernel, frozen=True):
     """A mount of another container (`--ipc container:NAME` shares its /dev/shm).
 
-    It goes to that container's mount namespace and comes back: see `sandbox.joining`.
+    The child enters that container's mount namespace for it: see `sandbox.shared_mounts`.
     """
 
     calls: ClassVar[tuple[str, ...]] = ("setns", "open_tree OPEN_TREE_CLONE", "move_mount")
@@ -218,8 +218,8 @@ class BindFromContainer(UndoneByKernel, frozen=True):
 
 @operation
 class MaskPaths(UndoneByKernel, frozen=True):
-    """Hide what tells about the host: files behind the null device, directories behind an empty
-    read-only tmpfs. The source is the descriptor of a node we made (CVE-2025-31133)."""
+    """Hide what reveals the host: files behind the null device, directories behind an empty
+    read-only tmpfs. The source is the descriptor of our own node (CVE-2025-31133)."""
 
     calls: ClassVar[tuple[str, ...]] = ("openat2", "open_tree OPEN_TREE_CLONE", "move_mount")
 
@@ -255,7 +255,7 @@ def _existing(context: Context, path: str) -> int | None:
         )
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EACCES):
-            return None  # this kernel has no such file: nothing to hide
+            return None  # this kernel has no such file
         raise
 
 

@@ -1,4 +1,4 @@
-"""Operations of the child that part it from the host, and that meet the supervisor on the way."""
+"""Operations of the child that separate it from the host, and meet the start process meanwhile."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Unshare(UndoneByKernel, frozen=True):
             raise
 
     def _explain(self, context: Context, error: OSError) -> None:
-        """Whether it is for want of network namespaces: there is a way to do without."""
+        """Raises Unsupported if only the network namespace is refused."""
         others = [NAMES[name] for name in self.namespaces if name != "net"]
         if "net" not in self.namespaces:
             return
@@ -74,22 +74,22 @@ class JoinNamespace(UndoneByKernel, frozen=True):
 
 def sync_socket(context: Context) -> socket.socket:
     if context.sync is None:
-        raise EngineBug("this operation runs only in a child that has a supervisor")
+        raise EngineBug("this operation runs only in the child of a start process")
     return context.sync
 
 
 @operation
 class HandOverNetwork(UndoneByKernel, frozen=True):
-    """Send the supervisor the new network namespace and a netlink socket made inside it.
+    """Send the start process the new network namespace and a netlink socket made inside it.
 
-    The supervisor plugs the cable in while this child goes on mounting: with two processors
-    the two costs overlap.
+    The start process connects the network while this child goes on mounting: on two processors
+    the two run at the same time.
     """
 
     calls: ClassVar[tuple[str, ...]] = ("socket AF_NETLINK", "sendmsg SCM_RIGHTS")
 
     def describe(self) -> str:
-        return "hand the network namespace to the supervisor, which plugs it in meanwhile"
+        return "hand the network namespace to the start process, which connects it meanwhile"
 
     def execute(self, context: Context) -> None:
         namespace = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
@@ -110,7 +110,7 @@ class AwaitNetwork(UndoneByKernel, frozen=True):
 
     def execute(self, context: Context) -> None:
         if sync_socket(context).recv(1) != b"G":
-            raise InterruptedError("the supervisor gave up before the network was ready")
+            raise InterruptedError("the start process gave up before the network was ready")
 
 
 @operation

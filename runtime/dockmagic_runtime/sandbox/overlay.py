@@ -21,8 +21,8 @@ from dockmagic_runtime.linux.interface import Linux
 _PAGE: Final = 4096
 _LAYER: Final = "lowerdir+"
 
-# An upper directory becomes a layer, which must say all by itself: no renamed directory that only
-# refers to another place, no file that is half below (overlayfs.rst, redirect_dir and metacopy).
+# An upper directory becomes a layer, which must be complete: no renamed directory that only refers
+# to another place, no file with its data below (overlayfs.rst, redirect_dir and metacopy).
 # An index would refuse a layer that two containers share. A host may have them on by default.
 _SELF_CONTAINED: Final = ("redirect_dir", "metacopy", "index")
 
@@ -67,7 +67,7 @@ def _add_layers(linux: Linux, fs: int, lowers: Sequence[str]) -> bool:
     """False on a kernel that takes them in one string only.
 
     Before 6.5 the file system sees no parameter until it is created: everything is taken, and
-    what is wrong goes into the kernel's log. So first one is tried that no parser would take.
+    what is wrong goes into the kernel's log. So a parameter that no parser accepts is tried first.
     """
     if _takes(linux, fs, _LAYER, None):
         return False

@@ -29,7 +29,7 @@ DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/
 
 
 def become(linux: Linux, root: Root, process: ProcessSpec) -> None:
-    """Turn this child into the program. Returns never; raises StartFailed or InvalidInput."""
+    """Turns this child into the program. Returns only by StartFailed or InvalidInput."""
     identity = users.resolve(root, process.user, process.groups)
     environment = _environment(process, identity)
     os.umask(0o022)
@@ -59,7 +59,7 @@ def become(linux: Linux, root: Root, process: ProcessSpec) -> None:
 
 
 def warm(process: ProcessSpec) -> None:
-    """Before the fork: compute what the child needs and could not read from inside.
+    """Computes before the fork what the child cannot compute inside the container.
 
     Raises InvalidInput for a seccomp profile that does not parse.
     """
@@ -68,7 +68,7 @@ def warm(process: ProcessSpec) -> None:
 
 
 def _environment(process: ProcessSpec, identity: users.Identity) -> dict[str, str]:
-    environment = dict(one.partition("=")[::2] for one in process.env)
+    environment = dict(entry.partition("=")[::2] for entry in process.env)
     environment.setdefault("PATH", DEFAULT_PATH)
     environment.setdefault("HOME", identity.home)
     return environment
@@ -82,10 +82,11 @@ def _default_signals() -> None:
 
 
 def _give_streams(uid: int) -> None:
-    """Its user may open them by name, as one does whose log is a link to /dev/stdout. As runc."""
+    """Gives pipes to the program's user, which may then open them by name (a log file that is a
+    link to /dev/stdout). As runc does."""
     for standard in (0, 1, 2):
-        found = os.fstat(standard)
-        if stat.S_ISFIFO(found.st_mode) and found.st_uid != uid:
+        status = os.fstat(standard)
+        if stat.S_ISFIFO(status.st_mode) and status.st_uid != uid:
             os.fchown(standard, uid, -1)
 
 
@@ -104,8 +105,8 @@ def _drop_privileges(linux: Linux, process: ProcessSpec, identity: users.Identit
 
 
 def _enter_directory(linux: Linux, cwd: str) -> None:
-    """After the pivot, and then asked where we are: a leaked descriptor must not be a way out
-    (CVE-2024-21626)."""
+    """Changes directory after the pivot, and checks with getcwd that no leaked descriptor has led
+    outside (CVE-2024-21626)."""
     try:
         linux.chdir(cwd)
     except OSError as error:

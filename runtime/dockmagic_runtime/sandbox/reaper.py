@@ -1,9 +1,9 @@
 """Our own first process for `--init`, where the host has no program for it: pid 1 that reaps.
 
-It is the child itself, after it has dropped its privileges: it forks, the fork becomes the
-program, and it stays to pass signals on and to wait for every orphan. It imports nothing any
-more, holds no descriptor but the standard streams, and is not dumpable, so that the container's
-processes see nothing of it.
+The child itself, after it has dropped its privileges, forks: the fork becomes the program, the
+child stays to pass signals on and to wait for every orphan. It imports nothing any more, holds no
+descriptor but the standard streams, and is not dumpable, so that the container's processes cannot
+look into it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import termios
 from collections.abc import Callable
 from typing import Final, NoReturn
 
-# what a program does to itself, and the stops of a terminal, which are the program's own business
+# a process causes these itself; the stops of a terminal concern the program's group alone
 _KEPT: Final = frozenset(
     (
         signal.SIGCHLD,
@@ -35,8 +35,8 @@ _HIGHEST: Final = 1 << 16  # descriptor; close_range(2) does not look at each
 def stay(become_program: Callable[[], None]) -> NoReturn:
     """Fork: `become_program` in the child, and here what a first process has to do.
 
-    Ends with the program's exit code. The child alone keeps the socket to the supervisor, so its
-    end still tells that the program runs.
+    Ends with the program's exit code. Only the fork keeps the socket to the start process,
+    which therefore still closes when the program runs.
     """
     signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
     program = os.fork()
@@ -69,7 +69,7 @@ def _serve(program: int) -> NoReturn:
 
 
 def _reap(program: int) -> None:
-    """All that have ended; when the program is among them, end as it did."""
+    """Reaps every child that has ended; exits with the program's code if that is among them."""
     code = -1
     try:
         while True:

@@ -1,4 +1,4 @@
-"""An overlay whose writable layer is thrown away: to look at a container that does not run.
+"""An overlay with a disposable writable layer: to look at a container that does not run.
 
 The container's own writable layer is the topmost of the lower ones, so nothing is written to it,
 any number may look at once, and the container may be started meanwhile. A writable layer there
@@ -44,10 +44,10 @@ class MountScratchOverlay(UndoneByKernel, frozen=True):
 
 
 def _copy_attributes(lowers: Sequence[str], upper: str) -> None:
-    """The root directory is seen with the owner and mode that the topmost layer gives it."""
-    found = os.stat(lowers[0])
-    os.chown(upper, found.st_uid, found.st_gid)
-    os.chmod(upper, found.st_mode & 0o7777)
+    """The upper directory decides owner and mode of the root: those of the topmost layer."""
+    top = os.stat(lowers[0])
+    os.chown(upper, top.st_uid, top.st_gid)
+    os.chmod(upper, top.st_mode & 0o7777)
 
 
 def _tmpfs(linux: Linux) -> int:

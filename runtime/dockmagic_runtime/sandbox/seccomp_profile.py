@@ -1,7 +1,7 @@
 """The default seccomp profile: what Docker's allows, as a table of our own.
 
 A call that is not named here fails with EPERM; one newer than the table, with ENOSYS. Stricter
-than Docker's in three places: `socket` is judged by the 32 bits that the kernel looks at, x32 is
+than Docker's in three places: `socket` is judged by the 32 bits that the kernel reads, x32 is
 not served, and 32-bit `socketcall` does not exist (its address family lies in memory, where no
 filter can read it, and Docker covers that hole with an AppArmor profile that we do not load).
 Left out on purpose, as in Docker's: io_uring_*, userfaultfd, keyctl, add_key, request_key, and

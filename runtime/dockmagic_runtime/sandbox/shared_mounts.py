@@ -1,8 +1,8 @@
 """A mount of another container, cloned: the way to share what has no name outside of it.
 
-A mount can be cloned only by somebody in its own mount namespace, so a single-threaded child goes
-there and comes back. The other container may have put links in the way, hence the proof
-afterwards, from the host's side, that what was found is the mount that was meant.
+Only a process in its mount namespace can clone a mount, so a single-threaded child goes there and
+comes back. The other container may have put links in the way, so the result is compared with what
+the kernel lists for that mount point.
 """
 
 from __future__ import annotations

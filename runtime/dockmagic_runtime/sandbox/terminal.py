@@ -18,7 +18,7 @@ TIOCGPTPEER: Final = 0x5441
 
 
 def open_pair(devpts: int) -> tuple[int, int]:
-    """(master, slave) of a new terminal of the devpts instance whose directory is `devpts`.
+    """(master, slave) of a new terminal in the devpts instance with the root directory `devpts`.
 
     The slave is opened through the master, so that no name in the container is trusted
     (CVE-2025-52565).
@@ -35,7 +35,7 @@ def open_pair(devpts: int) -> tuple[int, int]:
 
 @operation
 class OpenTerminal(UndoneByKernel, frozen=True):
-    """Make the terminal, hand its master to the supervisor, take its slave as standard streams."""
+    """Open a terminal: its master goes to the start process, its slave is the standard streams."""
 
     calls: ClassVar[tuple[str, ...]] = ("open /dev/ptmx", "ioctl TIOCGPTPEER", "move_mount")
 

@@ -58,8 +58,8 @@ class OpenVolume(UndoneByKernel, frozen=True):
     """The file system of a volume with driver options. Nothing of it is mounted on the host:
     it is gone when the container's last process is.
 
-    A tmpfs has no name by which a second container could open it too; `peer` is a process of one
-    that has it, when that began (`processes.start_of`), and where.
+    A tmpfs has no name by which a second container could open it too; `peer` is a process of a
+    container that has it, when that process began (`processes.start_of`), and where.
     """
 
     calls: ClassVar[tuple[str, ...]] = ("fsopen", "fsconfig", "fsmount")
@@ -88,8 +88,8 @@ class OpenVolume(UndoneByKernel, frozen=True):
 
 @operation
 class OpenSharedSource(UndoneByKernel, frozen=True):
-    """The source of a bind that stays in touch with the host: before the mounts of the new
-    namespace are made private, while it still has the host's mount for a peer."""
+    """The source of a bind that shares mounts with the host: opened before the mounts of the new
+    namespace are made private, while the host's mount is its peer."""
 
     calls: ClassVar[tuple[str, ...]] = ("open_tree OPEN_TREE_CLONE",)
 
@@ -307,7 +307,7 @@ class MountSecret(Selective, UndoneByKernel, frozen=True):
 
 @operation
 class MountTmpfs(UndoneByKernel, frozen=True):
-    """`--tmpfs`: a directory in memory, with the mode of the one it covers unless told another.
+    """`--tmpfs`: a directory in memory, with the covered one's mode unless `options` have another.
 
     `options` are words of mount(8).
     """
@@ -362,7 +362,7 @@ def _part(context: Context, mount: int, subpath: str) -> int:
     """A part of a detached mount, which is given back.
 
     Before Linux 6.15 a mount can be cloned only while it is attached; so for two calls it covers
-    the container's root, which nobody sees yet.
+    the container's root, which no process uses yet.
     """
     linux = context.linux
     linux.move_mount(mount, container_root(context).fd)
@@ -375,7 +375,7 @@ def _part(context: Context, mount: int, subpath: str) -> int:
 
 
 def _target(context: Context, mount: int, source: str, path: str) -> int:
-    """Where it goes: a directory for a directory, a file for anything else, made if missing."""
+    """The mount point: a directory for a directory, a file for anything else, made if missing."""
     root = container_root(context)
     is_directory = stat.S_ISDIR(os.fstat(mount).st_mode)
     try:

@@ -40,10 +40,10 @@ def resolve(root: Root, user: str, extra_groups: tuple[str, ...] = ()) -> Identi
     else:
         uid, gid, home, name = _number(user_part or "0", "user", "passwd"), 0, "/", ""
     named = [] if group_part or not name else [g for g in group if name in g[3].split(",")]
-    groups = [_number(one[2], "group", "group") for one in named]
+    groups = [_number(row[2], "group", "group") for row in named]
     if group_part:
         gid = _group_id(group, group_part)
-    groups += [_group_id(group, one) for one in extra_groups]
+    groups += [_group_id(group, extra) for extra in extra_groups]
     return Identity(uid, gid, tuple(dict.fromkeys((gid, *groups))), home or "/")
 
 
@@ -63,7 +63,7 @@ def _number(text: str, what: str, file: str) -> int:
 
 
 def _find(table: list[list[str]], wanted: str, *, number_field: int) -> list[str] | None:
-    """By name first; a number that is nobody's name is looked for among the ids."""
+    """The row by name; a number that is no row's name is looked for among the ids."""
     by_name = next((row for row in table if row[0] == wanted), None)
     if by_name is not None or not _is_number(wanted):
         return by_name
@@ -75,8 +75,8 @@ def _is_number(text: str) -> bool:
 
 
 def _table(root: Root, path: str, columns: int) -> list[list[str]]:
-    """The rows of a file; none of what is no file, or too large for one: who is asked for by name
-    is then not found, and numbers go without it."""
+    """The rows of a file; none if it cannot be read or is too large: then no name is found, and
+    numbers are taken as they are."""
     try:
         text = root.read(path, limit=_FILE_LIMIT).decode("utf-8", "surrogateescape")
     except OSError:

@@ -63,7 +63,7 @@ class LaunchRequest(SupervisorRequest, frozen=True, kw_only=True):
 
     def encode(self) -> bytes:
         order = json.dumps({name: getattr(self, name) for name in _FIELDS}).encode()
-        return _LENGTH.pack(len(order)) + order + json.dumps(self.plan.to_wire()).encode()
+        return _LENGTH.pack(len(order)) + order + self.plan.encode()
 
 
 def decode_request(request: bytes) -> SupervisorRequest:
@@ -73,7 +73,7 @@ def decode_request(request: bytes) -> SupervisorRequest:
 
 
 def decode_plan(request: bytes) -> SandboxPlan:
-    return SandboxPlan.from_wire(json.loads(request[_end_of_order(request) :]))
+    return SandboxPlan.decode(request[_end_of_order(request) :])
 
 
 def _end_of_order(request: bytes) -> int:

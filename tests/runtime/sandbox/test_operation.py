@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from typing import ClassVar
 
 import pytest
@@ -36,9 +35,9 @@ OPERATIONS: tuple[Operation, ...] = (
 
 
 def test_every_operation_names_its_calls_and_its_undoing() -> None:
-    for one in OPERATIONS:
-        assert all(one.calls)
-        assert one.undoing
+    for operation in OPERATIONS:
+        assert all(operation.calls)
+        assert operation.undoing
 
 
 def test_a_plan_survives_json() -> None:
@@ -46,7 +45,7 @@ def test_a_plan_survives_json() -> None:
         inside=OPERATIONS,
         process=ProcessSpec(argv=("sh", "-c", "x"), env=("A=b",), rlimits=((7, 1, 2),)),
     )
-    assert SandboxPlan.from_wire(json.loads(json.dumps(plan.to_wire()))) == plan
+    assert SandboxPlan.decode(plan.encode()) == plan
 
 
 def test_an_operation_nobody_registered_is_our_bug() -> None:

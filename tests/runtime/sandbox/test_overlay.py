@@ -127,5 +127,5 @@ def test_more_layers_than_an_old_kernel_can_take_are_an_error_that_says_so() -> 
     linux.take_any_parameter = True
     linux.directories |= {"/a", "/target"}
     with pytest.raises(InvalidInput, match="the image has 400 layers, too many for this kernel"):
-        mount_overlay(linux, [f"/a/{one}" for one in range(400)], "", "", target="/target")
+        mount_overlay(linux, [f"/a/{number}" for number in range(400)], "", "", target="/target")
     assert len(linux.open_fds) == 0

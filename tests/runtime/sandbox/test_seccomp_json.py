@@ -64,7 +64,7 @@ def test_the_old_form_with_one_name_is_read() -> None:
     assert parse(profile).rules[0].names == ("read",)
 
 
-@pytest.mark.parametrize("comparison", [one for one in Comparison if one != "MASKED_EQ"])
+@pytest.mark.parametrize("comparison", [kind for kind in Comparison if kind != "MASKED_EQ"])
 def test_a_comparison_keeps_its_value(comparison: Comparison) -> None:
     argument = {"index": 2, "value": 7, "valueTwo": 9, "op": f"SCMP_CMP_{comparison.value}"}
     (rule,) = parse(with_rule(args=[argument])).rules

@@ -44,9 +44,9 @@ def test_a_process_that_holds_a_file_of_the_area_is_seen_until_it_ends(data_root
         child = subprocess.Popen(
             [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, stdout=log
         )
-    found = _difference(data_root, before)
+    left = _difference(data_root, before)
     child.communicate(b"\n")
-    assert [line.split()[:2] for line in found] == [["processes:", str(child.pid)]]
+    assert [line.split()[:2] for line in left] == [["processes:", str(child.pid)]]
     assert left_behind(before, data_root) == ""
 
 
@@ -55,9 +55,9 @@ def test_a_mount_below_the_area_is_seen(data_root: DataRoot) -> None:
     kernel, target = Kernel(), str(data_root.layers)
     before = HostSnapshot.take(data_root)
     kernel.mount("tmpfs", target, "tmpfs", 0, "")
-    found = _difference(data_root, before)
+    left = _difference(data_root, before)
     kernel.umount(target, c.MNT_DETACH)
-    assert found == (f"mounts: {target} (tmpfs)",)
+    assert left == (f"mounts: {target} (tmpfs)",)
 
 
 @pytest.mark.network
@@ -65,10 +65,10 @@ def test_a_bridge_and_a_table_with_the_name_of_the_area_are_seen(data_root: Data
     before = HostSnapshot.take(data_root)
     subprocess.run(["ip", "link", "add", data_root.bridge, "type", "bridge"], check=True)
     subprocess.run(["nft", "add", "table", "inet", data_root.nft_table], check=True)
-    found = _difference(data_root, before)
+    left = _difference(data_root, before)
     subprocess.run(["nft", "delete", "table", "inet", data_root.nft_table], check=True)
     subprocess.run(["ip", "link", "del", data_root.bridge], check=True)
-    assert found == (f"links: {data_root.bridge}", f"nft_tables: {data_root.nft_table}")
+    assert left == (f"links: {data_root.bridge}", f"nft_tables: {data_root.nft_table}")
 
 
 @pytest.mark.network
@@ -76,10 +76,10 @@ def test_many_tables_are_all_read(data_root: DataRoot) -> None:
     names = [f"{data_root.nft_table}-{number}" for number in range(200)]
     script = "\n".join(f"add table inet {name}" for name in names)
     subprocess.run(["nft", "-f", "-"], input=script, text=True, check=True)
-    found = HostSnapshot.take(data_root).nft_tables
+    left = HostSnapshot.take(data_root).nft_tables
     script = "\n".join(f"delete table inet {name}" for name in names)
     subprocess.run(["nft", "-f", "-"], input=script, text=True, check=True)
-    assert found == set(names)
+    assert left == set(names)
 
 
 @pytest.mark.root
@@ -89,10 +89,10 @@ def test_a_cgroup_with_the_name_of_the_area_is_seen(data_root: DataRoot) -> None
     ours = next(p for p in parents if (p / "cgroup.procs").exists()) / data_root.cgroup_parent
     ours.mkdir()
     (ours / "inner").mkdir()
-    found = _difference(data_root, before)
+    left = _difference(data_root, before)
     (ours / "inner").rmdir()
     ours.rmdir()
-    assert found == (f"cgroups: {ours}", f"cgroups: {ours}/inner")
+    assert left == (f"cgroups: {ours}", f"cgroups: {ours}/inner")
 
 
 def test_the_difference_names_what_appeared_and_not_what_went() -> None:

@@ -140,15 +140,15 @@ def _mounts(starter: Starter, record: Record) -> list[Operation]:
     kept = tuple(mount for mount in record.mounts if mount.kind != "tmpfs")
     # whose namespaces it shares does not matter for its files, and he may have gone
     spec = replace(record.spec, network="none", pid_mode="", ipc_mode="")
-    around = _surroundings(starter, replace(record, mounts=kept, spec=spec))
-    found = filesystem.mounts(replace(record, mounts=kept), around)
-    present = [one for one in found if not _is_missing(one, around.etc)]
-    return [*filesystem.volume_sources(around), *present]
+    inputs = _plan_inputs(starter, replace(record, mounts=kept, spec=spec))
+    found = filesystem.mounts(replace(record, mounts=kept), inputs)
+    present = [one for one in found if not _is_missing(one, inputs.etc)]
+    return [*filesystem.volume_sources(inputs), *present]
 
 
-def _surroundings(starter: Starter, record: Record) -> PlanInputs:
+def _plan_inputs(starter: Starter, record: Record) -> PlanInputs:
     directory = starter.store.directory(record.id)
-    return starter.surroundings(record, None, upper="", work="", etc=directory, joined={})
+    return starter.plan_inputs(record, None, upper="", work="", etc=directory, joined={})
 
 
 def _is_missing(operation: Operation, etc: str) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from dockmagic_runtime.containers.inspect import mounts
-from dockmagic_runtime.containers.plan.filesystem import MASKED, READ_ONLY
+from dockmagic_runtime.containers.plan.defaults import MASKED_PATHS, READ_ONLY_PATHS
 from dockmagic_runtime.model.container import ContainerSpec, PortMapping, Resources
 
 RUNTIME: Final = "dockmagic"
@@ -107,8 +107,8 @@ def _isolation(spec: ContainerSpec) -> dict[str, Any]:
             for one in spec.devices
         ],
         "DeviceCgroupRules": list(spec.device_cgroup_rules) or None,
-        "MaskedPaths": None if is_open else list(MASKED),
-        "ReadonlyPaths": None if is_open else list(READ_ONLY),
+        "MaskedPaths": None if is_open else list(MASKED_PATHS),
+        "ReadonlyPaths": None if is_open else list(READ_ONLY_PATHS),
     }
 
 

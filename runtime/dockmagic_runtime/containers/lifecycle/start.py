@@ -152,10 +152,10 @@ class Starter(Struct, frozen=True):
         if not is_running and etc == directory:
             self._write_etc(record, connection, directory)
         upper, work = self.store.upper(record.id), self.store.work(record.id)
-        around = self.surroundings(
+        inputs = self.plan_inputs(
             record, connection, upper=upper, work=work, etc=etc, joined=joined
         )
-        made = plan(record, around)
+        made = plan(record, inputs)
         return LaunchRequest(
             id=record.id,
             # who ends with the engine ends with who would have to see to that
@@ -190,12 +190,12 @@ class Starter(Struct, frozen=True):
         """The plan of a start with that writable layer; writes Docker's three files to `etc`."""
         if not record.spec.network.startswith("container:"):
             self._write_etc(record, connection, etc)
-        around = self.surroundings(
+        inputs = self.plan_inputs(
             record, connection, upper=upper, work=work, etc=etc, joined=self._found_again(record)
         )
-        return plan(record, replace(around, step_mounts=step_mounts))
+        return plan(record, replace(inputs, step_mounts=step_mounts))
 
-    def surroundings(
+    def plan_inputs(
         self,
         record: Record,
         connection: Connection | None,

@@ -1,7 +1,7 @@
 """The three files of a container's /etc that are ours: hosts, hostname and resolv.conf.
 
-A start writes them anew. While it runs they are changed in place, for they are mounted in the
-container; and a resolv.conf that somebody has edited there is left as it is, as with Docker.
+A start writes them anew. While the container runs they are changed in place, since they are
+mounted there; a resolv.conf that was edited inside stays as it is, as with Docker.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _DIGEST: Final = "resolv.conf.sha256"  # of what we have written
 
 
 def write(directory: str, files: Mapping[str, str]) -> None:
-    """Texts by name, with the others' right to read them."""
+    """Writes texts by file name, readable for every user."""
     for name, text in files.items():
         with open(f"{directory}/{name}", "w", encoding="utf-8") as stream:
             os.fchmod(stream.fileno(), 0o644)
@@ -28,7 +28,7 @@ def write(directory: str, files: Mapping[str, str]) -> None:
 
 
 def change(path: str, change: Callable[[str], str]) -> None:
-    """In place, if that changes anything."""
+    """Rewrites the file in place if `change` makes another text of it."""
     try:
         with open(path, "r+", encoding="utf-8", errors="surrogateescape") as stream:
             before = stream.read()
@@ -38,11 +38,11 @@ def change(path: str, change: Callable[[str], str]) -> None:
                 stream.write(after)
                 stream.truncate()
     except FileNotFoundError:
-        pass  # the container has just ended, and --rm has taken it away
+        pass  # the container has just ended, and --rm has removed it
 
 
 def rewrite_resolv_conf(directory: str, text: str) -> None:
-    """Unless somebody has edited it."""
+    """Writes `text`, unless resolv.conf was edited since we wrote it."""
 
     def ours(before: str) -> str:
         if _digest(before) != _noted(directory):
@@ -66,4 +66,4 @@ def _noted(directory: str) -> str:
         with open(f"{directory}/{_DIGEST}", encoding="ascii") as stream:
             return stream.read()
     except FileNotFoundError:
-        return ""  # written by an earlier version: it may be anybody's
+        return ""  # an earlier version, which kept no digest, has written it

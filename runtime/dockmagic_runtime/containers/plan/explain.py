@@ -1,15 +1,14 @@
 """`explain`: the plan of the container's last start, with the time each operation took.
 
-It is the plan itself, as it was carried out, not a story about it: kept beside the container when
-it starts. One file, written without a rename: it is read by people only, and a start comes back
-to it.
+It is the plan itself, as it was executed: kept beside the container when it starts. One file,
+written without a rename: only people read it, and the next start writes it again.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+
+from msgspec import Raw, Struct, json
 
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.store import ContainerStore
@@ -22,15 +21,20 @@ from dockmagic_runtime.supervisor.state import DISK_UNWRITABLE
 
 Trace = Mapping[str, Sequence[Sequence[float]]]
 _FILE = "explain.json"
-_WHO = {"host": "supervisor", "inside": "child", "network": "network"}
+_LANES = {"host": "start process", "inside": "child", "network": "network"}
+
+
+class _Kept(Struct, frozen=True):
+    plan: Raw
+    trace: dict[str, list[tuple[float, float]]]
 
 
 def remember(directory: str, plan: SandboxPlan, trace: Trace) -> None:
-    """Keep plan and times. A container of `--rm` may have ended and gone already: then nothing."""
-    text = json.dumps({"plan": plan.to_wire(), "trace": trace})
+    """Keeps plan and times, unless the container's directory has gone already (`--rm`)."""
+    data = json.encode({"plan": Raw(plan.encode()), "trace": trace})
     try:
-        write_file(f"{directory}/{_FILE}", text.encode())
-    except OSError as error:  # a full disk keeps nobody from running
+        write_file(f"{directory}/{_FILE}", data)
+    except OSError as error:  # a full disk keeps no container from running
         if not isinstance(error, FileNotFoundError) and error.errno not in DISK_UNWRITABLE:
             raise
 
@@ -38,13 +42,13 @@ def remember(directory: str, plan: SandboxPlan, trace: Trace) -> None:
 def explain(store: ContainerStore, record: Record) -> Explanation:
     """Raises Conflict for a container that was never started."""
     try:
-        with open(f"{store.directory(record.id)}/{_FILE}", encoding="utf-8") as stream:
-            kept: dict[str, Any] = json.load(stream)
+        with open(f"{store.directory(record.id)}/{_FILE}", "rb") as stream:
+            kept = json.decode(stream.read(), type=_Kept)
     except FileNotFoundError:
         raise Conflict(
             f"Container {record.name} has not been started", hint="start it, then ask again"
         ) from None
-    return explanation(record.id, record.name, SandboxPlan.from_wire(kept["plan"]), kept["trace"])
+    return explanation(record.id, record.name, SandboxPlan.decode(kept.plan), kept.trace)
 
 
 def explanation(container_id: str, name: str, plan: SandboxPlan, trace: Trace) -> Explanation:
@@ -54,7 +58,7 @@ def explanation(container_id: str, name: str, plan: SandboxPlan, trace: Trace) -
     steps = [
         step
         for part, operations in parts.items()
-        for step in _steps(_WHO[part], operations, trace.get(part, []), origin)
+        for step in _steps(_LANES[part], operations, trace.get(part, []), origin)
     ]
     return Explanation(
         container_id=container_id,
@@ -68,13 +72,13 @@ def explanation(container_id: str, name: str, plan: SandboxPlan, trace: Trace) -
 def _steps(
     who: str, operations: Sequence[Operation], times: Sequence[Sequence[float]], origin: float
 ) -> Iterator[ExplainedStep]:
-    for one, (began, seconds) in zip(operations, times, strict=True):
+    for operation, (began, seconds) in zip(operations, times, strict=True):
         yield ExplainedStep(
             who=who,
-            name=type(one).__name__,
-            text=one.describe(),
-            calls=one.calls,
-            undoing=one.undoing,
+            name=type(operation).__name__,
+            text=operation.describe(),
+            calls=operation.calls,
+            undoing=operation.undoing,
             began=began - origin,
             seconds=seconds,
         )

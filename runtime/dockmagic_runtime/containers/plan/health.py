@@ -1,4 +1,4 @@
-"""Health checks: what container and image say together, and what is handed to the supervisor."""
+"""Health checks: container's and image's options merged, and the form that the supervisor reads."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _DEFAULTS: Final = HealthCheck(interval=30, timeout=30, start_period=0, start_in
 
 
 def merged(asked: HealthCheck | None, image: HealthCheck | None) -> HealthCheck | None:
-    """What was asked for, and the image's word where nothing was. Raises InvalidInput."""
-    found = _filled(asked, image) if asked and image else asked or image
-    if found is not None and found.test and found.test[0] not in ("NONE", "CMD", "CMD-SHELL"):
+    """The options that were given, completed by the image's. Raises InvalidInput."""
+    check = _filled(asked, image) if asked and image else asked or image
+    if check is not None and check.test and check.test[0] not in ("NONE", "CMD", "CMD-SHELL"):
         raise InvalidInput(
-            f"Unknown healthcheck type '{found.test[0]}' (expected 'CMD')",
+            f"Unknown healthcheck type '{check.test[0]}' (expected 'CMD')",
         )
-    return found
+    return check
 
 
 def _filled(check: HealthCheck, default: HealthCheck) -> HealthCheck:
@@ -66,18 +66,18 @@ def inspect_health(directory: str, rfc3339: Any) -> dict[str, Any]:
         "FailingStreak": streak,
         "Log": [
             {
-                "Start": rfc3339(one.start),
-                "End": rfc3339(one.end),
-                "ExitCode": one.exit_code,
-                "Output": one.output,
+                "Start": rfc3339(result.start),
+                "End": rfc3339(result.end),
+                "ExitCode": result.exit_code,
+                "Output": result.output,
             }
-            for one in results
+            for result in results
         ],
     }
 
 
 def inspect_check(check: HealthCheck) -> dict[str, Any]:
-    """`Config.Healthcheck`: what is not said is left out, durations are nanoseconds."""
+    """`Config.Healthcheck`: what was not given is left out, durations are nanoseconds."""
     values = {
         "Test": list(check.test),
         "Interval": int(check.interval * _NANO),

@@ -1,7 +1,7 @@
 """`--init`: the program of the host that becomes the container's first process, if there is one.
 
-It has to be linked statically, since it runs on the container's files. Without one, a child of
-ours stays and does the same (`sandbox.reaper`).
+It has to be linked statically, since it runs on the container's files. Without one, the child of
+the start process stays as the first process and does the same (`sandbox.reaper`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _PT_INTERP: Final = 3
 
 @cache
 def find() -> str:
-    """The first that can be used; empty for none."""
+    """The path of the first usable candidate; empty if there is none."""
     return next(filter(_is_static, _CANDIDATES), "")
 
 

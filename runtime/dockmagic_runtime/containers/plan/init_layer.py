@@ -1,8 +1,8 @@
 """The thin layer between an image and a container's own: mount points and the files Docker binds.
 
 `/etc/hosts`, `/etc/hostname`, `/etc/resolv.conf`, `/dev`, `/proc`, `/sys` must exist to be mounted
-on, and must not show in `diff` or `commit`. So they are made here, once for each image, and not
-in the container's writable layer. An overlay directory takes its owner and mode from the topmost
+on, and must not show in `diff` or `commit`. So this layer has them, once for each image, and not
+the container's writable layer. An overlay directory takes its owner and mode from the topmost
 layer that has it, hence the copies from the image.
 """
 
@@ -22,31 +22,31 @@ _FILES: Final = ("etc/hosts", "etc/hostname", "etc/resolv.conf", ".dockerenv")
 
 
 def ensure(path: str, lowers: Sequence[str], scratch: str) -> str:
-    """The init layer at `path` for an image with `lowers`, topmost first. Made once, atomically."""
+    """The init layer at `path` for an image with `lowers`, topmost first; created at most once."""
     if not os.path.isdir(path):
-        made = tempfile.mkdtemp(prefix="init-", dir=scratch)
+        new = tempfile.mkdtemp(prefix="init-", dir=scratch)
         try:
-            os.chmod(made, 0o755)
-            _copy_attributes(made, _top(lowers, "."))
-            _fill(made, lowers)
-            os.rename(made, path)
+            os.chmod(new, 0o755)
+            _copy_attributes(new, _top(lowers, "."))
+            _fill(new, lowers)
+            os.rename(new, path)
         except FileExistsError:
-            shutil.rmtree(made)  # somebody else was quicker, with the same content
+            shutil.rmtree(new)  # another process was quicker, with the same content
         except OSError:
-            shutil.rmtree(made, ignore_errors=True)
+            shutil.rmtree(new, ignore_errors=True)
             if not os.path.isdir(path):
                 raise
     return path
 
 
-def _fill(made: str, lowers: Sequence[str]) -> None:
-    with Root.at(made) as root:
+def _fill(layer: str, lowers: Sequence[str]) -> None:
+    with Root.at(layer) as root:
         for name in _DIRECTORIES:
-            found = _top(lowers, name)
-            if found is not None and not stat.S_ISDIR(found.st_mode):
+            status = _top(lowers, name)
+            if status is not None and not stat.S_ISDIR(status.st_mode):
                 continue  # a link or a file: the sandbox decides whether that is acceptable
             os.close(root.mkdirs(name))
-            _copy_attributes(f"{made}/{name}", found)
+            _copy_attributes(f"{layer}/{name}", status)
         for name in _FILES:
             parent = os.path.dirname(name)
             if not parent or root.exists(parent):
@@ -63,7 +63,7 @@ def _top(lowers: Sequence[str], name: str) -> os.stat_result | None:
     return None
 
 
-def _copy_attributes(path: str, found: os.stat_result | None) -> None:
-    if found is not None:
-        os.chown(path, found.st_uid, found.st_gid)
-        os.chmod(path, stat.S_IMODE(found.st_mode))
+def _copy_attributes(path: str, status: os.stat_result | None) -> None:
+    if status is not None:
+        os.chown(path, status.st_uid, status.st_gid)
+        os.chmod(path, stat.S_IMODE(status.st_mode))

@@ -17,8 +17,8 @@ class PlanInputs(Struct, frozen=True, kw_only=True):
     By a mount's target: `sources` are the directories of volumes, `devices` what is mounted for
     those with driver options, `peers` the process, its start and the path of another container
     that has such a volume in memory, `images` the layers of mounted images, topmost first.
-    `joined` is the pid whose namespace is shared, for "net", "pid" and "ipc". `init` is the host's
-    program for `--init`, empty for none or where it is not asked for.
+    `joined` are pids by the namespace ("net", "pid", "ipc") that is shared with that process.
+    `init` is the host's program for `--init`, empty for none or where it is not asked for.
     """
 
     lowers: tuple[str, ...]

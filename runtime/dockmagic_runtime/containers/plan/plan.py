@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dockmagic_runtime.cgroups import DEFAULT_DEVICES
-from dockmagic_runtime.containers.plan import filesystem, init
+from dockmagic_runtime.containers.plan import devices, filesystem, init
 from dockmagic_runtime.containers.plan.inputs import PlanInputs
 from dockmagic_runtime.containers.plan.security_options import no_new_privileges, seccomp_choice
 from dockmagic_runtime.containers.record import Record, process_environment
@@ -33,27 +33,32 @@ from dockmagic_runtime.sandbox.terminal import OpenTerminal
 from dockmagic_runtime.sandbox.user_mounts import BindMount
 
 
-def plan(record: Record, around: PlanInputs) -> SandboxPlan:
-    """The plan for a start of `record`. Raises InvalidInput for options that contradict."""
+def plan(record: Record, inputs: PlanInputs) -> SandboxPlan:
+    """The plan for a start of `record`.
+
+    Raises:
+        InvalidInput: options contradict each other.
+        NotFound: a device is not on this host.
+    """
     spec = record.spec
     inside = (
-        *_apart(record, around),
-        *filesystem.root(record, around),
-        *filesystem.mounts(record, around),
-        *([_mount_init(around.init)] if around.init else []),
+        *_separate(record, inputs),
+        *filesystem.root(record, inputs),
+        *filesystem.mounts(record, inputs),
+        *([_mount_init(inputs.init)] if inputs.init else []),
         MakeDirectory(path=record.working_dir),
         *([OpenTerminal()] if spec.tty else []),
         PivotRoot(),
-        *filesystem.protections(record, around),
-        *([AwaitNetwork()] if around.network else []),
+        *filesystem.protections(record, inputs),
+        *([AwaitNetwork()] if inputs.network else []),
     )
     return SandboxPlan(
-        host=_host(record, around),
-        network=around.network,
+        host=_host(record, inputs),
+        network=inputs.network,
         inside=inside,
-        process=_process(record, around),
+        process=_process(record, inputs),
         new_pid_namespace=not spec.pid_mode,
-        pid_namespace_of=around.joined.get("pid", 0),
+        pid_namespace_of=inputs.joined.get("pid", 0),
     )
 
 
@@ -61,32 +66,32 @@ def _mount_init(program: str) -> Operation:
     return BindMount(source=program, target=init.PATH, read_only=True, recursive=False)
 
 
-def _host(record: Record, around: PlanInputs) -> tuple[Operation, ...]:
-    parent, spec = around.cgroup_parent, record.spec
+def _host(record: Record, inputs: PlanInputs) -> tuple[Operation, ...]:
+    parent, spec = inputs.cgroup_parent, record.spec
     limits = LimitResources.of(parent, record.id, spec.resources)
-    rules = (*DEFAULT_DEVICES, *filesystem.device_rules(spec))
+    rules = (*DEFAULT_DEVICES, *devices.rules(spec))
     return (
-        EnterSupervisorCgroup(around.supervisors),
+        EnterSupervisorCgroup(inputs.supervisors),
         CreateCgroup(parent, record.id),
         *([limits] if limits.limits else []),
         *([] if spec.privileged else [LimitDevices.of(parent, record.id, rules)]),
     )
 
 
-def _apart(record: Record, around: PlanInputs) -> list[Operation]:
+def _separate(record: Record, inputs: PlanInputs) -> list[Operation]:
     spec = record.spec
     operations: list[Operation] = [
-        # first of all: the cgroup's rules and the namespaces are not for the volumes' devices
-        *filesystem.sources(record, around),
-        JoinCgroup(around.cgroup_parent, record.id),
-        Unshare(_own_namespaces(record, around)),
+        # first: the cgroup's rules and the namespaces would keep volumes' devices from being opened
+        *filesystem.sources(record, inputs),
+        JoinCgroup(inputs.cgroup_parent, record.id),
+        Unshare(_own_namespaces(record, inputs)),
         *(
             JoinNamespace(name, pid)
-            for name, pid in sorted(around.joined.items())
-            if name != "pid"  # the fork has seen to that one
+            for name, pid in sorted(inputs.joined.items())
+            if name != "pid"  # the start process has entered that one before the fork
         ),
     ]
-    if around.network:
+    if inputs.network:
         operations.append(HandOverNetwork())
     operations.append(FreshKeyring())
     if spec.uts_mode != "host":
@@ -96,11 +101,11 @@ def _apart(record: Record, around: PlanInputs) -> list[Operation]:
     return operations
 
 
-def _own_namespaces(record: Record, around: PlanInputs) -> tuple[str, ...]:
+def _own_namespaces(record: Record, inputs: PlanInputs) -> tuple[str, ...]:
     spec = record.spec
     shared = {
-        "net": spec.network == "host" or "net" in around.joined,
-        "ipc": spec.ipc_mode == "host" or "ipc" in around.joined,
+        "net": spec.network == "host" or "net" in inputs.joined,
+        "ipc": spec.ipc_mode == "host" or "ipc" in inputs.joined,
         "uts": spec.uts_mode == "host",
         "cgroup": spec.cgroupns_mode == "host",
     }
@@ -109,12 +114,12 @@ def _own_namespaces(record: Record, around: PlanInputs) -> tuple[str, ...]:
     )
 
 
-def _process(record: Record, around: PlanInputs) -> ProcessSpec:
+def _process(record: Record, inputs: PlanInputs) -> ProcessSpec:
     spec = record.spec
     kept = capabilities.resolve(spec.cap_add, spec.cap_drop, spec.privileged)
     env = process_environment(record.hostname, record.env, tty=spec.tty)
     return ProcessSpec(
-        argv=(init.PATH, "--", *record.argv) if around.init else record.argv,
+        argv=(init.PATH, "--", *record.argv) if inputs.init else record.argv,
         env=tuple(f"{key}={text}" for key, text in env.items()),
         cwd=record.working_dir,
         user=record.user,
@@ -124,5 +129,5 @@ def _process(record: Record, around: PlanInputs) -> ProcessSpec:
         no_new_privileges=no_new_privileges(spec.security_opt),
         seccomp="unconfined" if spec.privileged else seccomp_choice(spec.security_opt),
         rlimits=rlimits.resolve(spec.ulimits),
-        reaper=spec.init and not around.init,
+        reaper=spec.init and not inputs.init,
     )
