@@ -37,8 +37,8 @@ from benchmarks.rows import (
 from dockmagic import commands
 from dockmagic_runtime import Engine
 from dockmagic_runtime.dockerfile import parse
+from dockmagic_runtime.model.build import BuildRequest, StepDone
 from dockmagic_runtime.model.container import ContainerSpec, ExecSpec
-from dockmagic_runtime.model.progress import BuildRequest, StepDone
 
 _RUNS: Final = 1000
 _CHANGES: Final = 20_201  # the files, their directories, and the directory of these

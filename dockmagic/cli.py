@@ -18,14 +18,8 @@ from dockmagic.commands.output.result import Attached, Chunk, Event, Outcome, Qu
 from dockmagic.errors import from_host, told
 from dockmagic.session import Session, current
 from dockmagic_runtime.errors import DockmagicError, InvalidInput, StartFailed
-from dockmagic_runtime.model.progress import (
-    BuildDone,
-    BuildStarted,
-    PullDone,
-    PullStatus,
-    StepDone,
-    StepStarted,
-)
+from dockmagic_runtime.model.build import BuildDone, BuildStarted, StepDone, StepStarted
+from dockmagic_runtime.model.progress import PullDone, PullStatus
 
 _INTERRUPTED = 130
 _CLEAR, _HOME, _END_OF_LINE, _BELOW = "\x1b[2J", "\x1b[H", "\x1b[K", "\x1b[J"

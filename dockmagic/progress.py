@@ -15,13 +15,8 @@ from typing import Final, TextIO
 
 from dockmagic.commands.builder.build import Step, Steps
 from dockmagic.widgets.sanitize import plain
-from dockmagic_runtime.model.progress import (
-    BuildStarted,
-    PullStatus,
-    StepDone,
-    StepOutput,
-    StepStarted,
-)
+from dockmagic_runtime.model.build import BuildStarted, StepDone, StepOutput, StepStarted
+from dockmagic_runtime.model.progress import PullStatus
 
 _INTERVAL: Final = 0.1
 _LINES: Final = 6  # of the output of each step that runs

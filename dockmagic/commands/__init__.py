@@ -206,9 +206,9 @@ def module(verb: str) -> Any:
 
 def parser(verb: str, extra: Mapping[str, tuple[Flag, ...]] | None = None) -> Parser:
     """A verb's grammar, with the flags that the caller has of its own."""
-    found = cast("Parser", module(verb).parser())
+    grammar = cast("Parser", module(verb).parser())
     more = (extra or {}).get(verb, ())
-    return replace(found, flags=(*found.flags, *more)) if more else found
+    return replace(grammar, flags=(*grammar.flags, *more)) if more else grammar
 
 
 def resolve(words: Sequence[str]) -> tuple[str, list[str]]:

@@ -154,7 +154,7 @@ class _Watcher:
             case Attached():
                 return self._attached(event)
             case Question():
-                raise event.refused()
+                raise event.unanswered()
             case Result():
                 return self._runner._present(event)
             case Chunk(stream=stream, data=data):

@@ -22,7 +22,7 @@ from dockmagic.widgets.html import (
     tag,
 )  # fmt: skip
 from dockmagic.widgets.sanitize import plain
-from dockmagic_runtime.model.progress import BuildWarning
+from dockmagic_runtime.model.build import BuildWarning
 
 _OUTPUT = 2000  # characters of one step's output
 _ALL_OUTPUT = 12_000

@@ -14,7 +14,8 @@ from dockmagic.commands.builder.build import Steps
 from dockmagic.widgets.build import steps
 from dockmagic.widgets.html import Markup, bar, join, note, table
 from dockmagic.widgets.sanitize import plain
-from dockmagic_runtime.model.progress import BuildEvent, PullStatus
+from dockmagic_runtime.model.build import BuildEvent
+from dockmagic_runtime.model.progress import PullStatus
 
 _PATIENCE = 0.4  # seconds before there is something to see
 _INTERVAL = 0.1  # seconds between two drawings

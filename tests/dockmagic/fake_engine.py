@@ -12,6 +12,15 @@ from msgspec.structs import replace
 from dockmagic_runtime.containers.ps.filters import Lookups, select, wants_all
 from dockmagic_runtime.errors import Conflict, NotFound, ProcessFailed, StartFailed
 from dockmagic_runtime.model.analysis import Anatomy, FileOrigin, FileVersion, Sharing, WastedFile
+from dockmagic_runtime.model.build import (
+    BuildDone,
+    BuildEvent,
+    BuildRequest,
+    BuildStarted,
+    StepDone,
+    StepOutput,
+    StepStarted,
+)
 from dockmagic_runtime.model.container import (
     Change,
     ChangeKind,
@@ -29,18 +38,7 @@ from dockmagic_runtime.model.explanation import BuildExplanation, Explanation
 from dockmagic_runtime.model.filters import Filters
 from dockmagic_runtime.model.image import History, Image, Layer, LayerFile
 from dockmagic_runtime.model.network import Network
-from dockmagic_runtime.model.progress import (
-    BuildDone,
-    BuildEvent,
-    BuildRequest,
-    BuildStarted,
-    PullDone,
-    PullEvent,
-    PullStatus,
-    StepDone,
-    StepOutput,
-    StepStarted,
-)
+from dockmagic_runtime.model.progress import PullDone, PullEvent, PullStatus
 from dockmagic_runtime.model.reference import ImageReference
 from dockmagic_runtime.model.topology import Topology, Trace
 
@@ -49,7 +47,7 @@ from .values import NOW, make_explanation, make_image, make_topology, make_trace
 
 @dataclass
 class FakeProcess:
-    """An attached process that writes what it is told to, and remembers what was done to it."""
+    """An attached process that writes what a test gave it, and records the calls."""
 
     id: str = "c" * 64
     pieces: list[tuple[str, bytes]] = field(default_factory=list)
@@ -99,7 +97,7 @@ class FakeEngine:
         self.known = [make_image("docker.io/library/httpd:latest", "a")]
         self.process = FakeProcess(pieces=[("stdout", b"hello\n")])
         self.build_fails = False
-        self.dropped: dict[str, str] = {}  # networks whose packets a firewall drops: what it says
+        self.dropped: dict[str, str] = {}  # network -> warning that a firewall drops its packets
         self.closed = False
 
     def close(self) -> None:
@@ -183,12 +181,12 @@ class FakeEngine:
         )
 
     def sharing(self, first: str, second: str) -> Sharing:
-        one = self.anatomy(first)
+        analysis = self.anatomy(first)
         return Sharing(
-            first=one.image,
-            second=replace(one.image, tags=(second,)),
-            common=one.layers[:1],
-            only_first=one.layers[1:],
+            first=analysis.image,
+            second=replace(analysis.image, tags=(second,)),
+            common=analysis.layers[:1],
+            only_first=analysis.layers[1:],
             only_second=(),
         )
 
@@ -294,12 +292,16 @@ class FakeEngine:
         self, *, all: bool = False, filters: Filters | None = None
     ) -> tuple[Container, ...]:
         all = all or wants_all(filters or {})
-        found = [one for one in reversed(self.made.values()) if all or one.status.is_alive]
+        containers = [
+            container
+            for container in reversed(self.made.values())
+            if all or container.status.is_alive
+        ]
         look = Lookups(
             created=lambda name: self.container(name).created,
             descends=lambda image_id, text: self.image(text).id == image_id,
         )
-        return tuple(select(found, filters or {}, look))
+        return tuple(select(containers, filters or {}, look))
 
     def container(self, name: str) -> Container:
         for container in self.made.values():
@@ -317,9 +319,9 @@ class FakeEngine:
         }
 
     def networks(self, filters: Any = None) -> tuple[Network, ...]:
-        made = Network(id="1" * 64, name="front", driver="bridge", bridge="dmfront",
+        network = Network(id="1" * 64, name="front", driver="bridge", bridge="dmfront",
                        subnet="172.19.0.0/16", gateway="172.19.0.1", created=NOW)  # fmt: skip
-        return (made,)
+        return (network,)
 
     def network_warning(self, name: str) -> str:
         return self.dropped.get(name, "")

@@ -21,8 +21,9 @@ from dockmagic.commands.builder.build import Checked
 from dockmagic.commands.builder.build_flags import request_fields
 from dockmagic.commands.options.flags import WrongUsage
 from dockmagic_runtime.errors import DockmagicError, InvalidInput, NotFound, Unsupported
+from dockmagic_runtime.model.build import BuildCacheSpec, BuildOutput, BuildWarning
 from dockmagic_runtime.model.outline import BuildArgument, BuildInput, BuildOutline, BuildTarget
-from dockmagic_runtime.model.progress import BuildCachePlace, BuildOutput, BuildWarning, PushDone
+from dockmagic_runtime.model.progress import PushDone
 from dockmagic_runtime.model.usage import CacheBounds, CacheUsage
 
 
@@ -182,14 +183,14 @@ def test_caches_come_from_and_go_to_places() -> None:
         "--cache-to type=registry,ref=r:1/a,ignore-error=true,image-manifest=true"
     )
     assert found["cache_from"] == (
-        BuildCachePlace(kind="registry", where="docker.io/library/app:latest"),
-        BuildCachePlace(kind="local", where="c", tag="x"),
-        BuildCachePlace(kind="registry", where="r:1/a:b"),
+        BuildCacheSpec(kind="registry", where="docker.io/library/app:latest"),
+        BuildCacheSpec(kind="local", where="c", tag="x"),
+        BuildCacheSpec(kind="registry", where="r:1/a:b"),
     )
     assert found["cache_to"] == (
-        BuildCachePlace(kind="inline"),
-        BuildCachePlace(kind="local", where="d", mode="max"),
-        BuildCachePlace(kind="registry", where="r:1/a:latest", ignore_error=True),
+        BuildCacheSpec(kind="inline"),
+        BuildCacheSpec(kind="local", where="d", mode="max"),
+        BuildCacheSpec(kind="registry", where="r:1/a:latest", ignore_error=True),
     )
 
 

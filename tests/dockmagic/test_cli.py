@@ -104,12 +104,12 @@ def test_who_publishes_is_told_of_a_firewall_that_drops(
     dockmagic: Any, engine: Any, line: str
 ) -> None:
     engine.dropped["back"] = "all is lost. To allow it: iptables"
-    told = "WARNING: all is lost. To allow it: iptables"
+    warning = "WARNING: all is lost. To allow it: iptables"
     networks = "--network front --network back"
-    assert told in dockmagic(f"{line} --name one {networks} -p 80:80 httpd")[2]
-    assert told in dockmagic(f"{line} --name two {networks} -P httpd")[2]
-    assert told not in dockmagic(f"{line} --name three {networks} httpd")[2]
-    assert told not in dockmagic(f"{line} --name four --network front -p 80:80 httpd")[2]
+    assert warning in dockmagic(f"{line} --name one {networks} -p 80:80 httpd")[2]
+    assert warning in dockmagic(f"{line} --name two {networks} -P httpd")[2]
+    assert warning not in dockmagic(f"{line} --name three {networks} httpd")[2]
+    assert warning not in dockmagic(f"{line} --name four --network front -p 80:80 httpd")[2]
 
 
 def test_an_empty_listing_is_its_heading(dockmagic: Any) -> None:
@@ -190,8 +190,8 @@ def test_streams_are_kept_apart(session: Any, engine: Any, capfdbinary: Any) -> 
     ],
 )
 def test_exit_codes(dockmagic: Any, line: str, code: int, message: str) -> None:
-    found, _, err = dockmagic(line)
-    assert (found, message in err) == (code, True)
+    exit_code, _, err = dockmagic(line)
+    assert (exit_code, message in err) == (code, True)
     assert err.count("\n") <= 2  # one line, after the notice of a pull
 
 

@@ -52,7 +52,7 @@ def test_a_copy_is_told_to_a_terminal_or_when_asked(
 ) -> None:
     monkeypatch.setattr("sys.stdout", SimpleNamespace(isatty=lambda: terminal))
     chunks = list(Copied(2048, "c:/x", quiet).chunks())
-    assert [(one.stream, one.data) for one in chunks] == (
+    assert [(chunk.stream, chunk.data) for chunk in chunks] == (
         [("stderr", b"Successfully copied 2.05kB to c:/x\n")] if said else []
     )
 
@@ -77,7 +77,7 @@ def test_an_archive_is_not_shown_where_only_text_can_be(monkeypatch: pytest.Monk
 
 def test_commit_passes_on_what_its_flags_say() -> None:
     engine = Recorder()
-    made = execute(
+    committed = execute(
         engine, "commit", "-a", "Me", "-m", "well", "-c", "CMD a", "-c", "ENV b=c", "-p=false",
         "web", "mine:v1",
     )  # fmt: skip
@@ -85,8 +85,8 @@ def test_commit_passes_on_what_its_flags_say() -> None:
         reference="mine:v1", author="Me", message="well", changes=("CMD a", "ENV b=c"), pause=False
     )
     assert engine.calls == [("web", spec)]
-    assert str(made) == f"sha256:{'a' * 64}"
-    assert repr(made) == "mine:v1"
+    assert str(committed) == f"sha256:{'a' * 64}"
+    assert repr(committed) == "mine:v1"
 
 
 def test_import_reads_a_file_standard_input_or_a_server(

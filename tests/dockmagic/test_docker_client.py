@@ -25,8 +25,8 @@ def _client_version() -> int:
     if shutil.which("docker") is None:
         return 0
     said = subprocess.run(["docker", "--version"], capture_output=True, text=True, check=False)
-    found = re.search(r"version (\d+)\.", said.stdout)
-    return int(found[1]) if found else 0
+    version = re.search(r"version (\d+)\.", said.stdout)
+    return int(version[1]) if version else 0
 
 
 pytestmark = pytest.mark.skipif(
@@ -63,9 +63,9 @@ def docker(*words: str, home: Path | None = None) -> subprocess.CompletedProcess
 
 def flags_of_docker(verb: str) -> dict[str, Known]:
     text = docker(*verb.split(), "--help").stdout
-    found = {name: Known(short, bool(kind)) for short, name, kind in _FLAG.findall(text)}
-    found.pop("help", None)
-    return found
+    flags = {name: Known(short, bool(kind)) for short, name, kind in _FLAG.findall(text)}
+    flags.pop("help", None)
+    return flags
 
 
 @pytest.mark.parametrize("verb", [*CONTAINERS, *GROUPED])
@@ -143,7 +143,7 @@ def _ours(text: str) -> str | None:
 @settings(max_examples=80, deadline=None)
 @given(st.builds(lambda form, expression: form % expression, _FORMS, _EXPRESSIONS))
 def test_a_template_prints_what_dockers_client_prints(text: str) -> None:
-    """Of a context, the one thing that the client shows without asking anybody."""
+    """Of a context, the one thing that the client shows without a question to the daemon."""
     said = docker("context", "inspect", "--format", text, "default")
     expected = said.stdout.removesuffix("\n") if said.returncode == 0 else None
     assert _ours(text) == expected

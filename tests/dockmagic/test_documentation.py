@@ -1,4 +1,4 @@
-"""Is it documented? Every magic, verb, setting and flag of ours is told of where people look."""
+"""Is it documented? Every magic, verb, setting and flag of ours is described where people look."""
 
 from __future__ import annotations
 

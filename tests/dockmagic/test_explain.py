@@ -18,9 +18,9 @@ from dockmagic_runtime.errors import InvalidInput
 @pytest.fixture
 def explained(engine: Any) -> Explained:
     engine.run_detached(_spec("run --name web httpd"))
-    found = commands.execute(engine, commands.parse(["explain", "web"]))
-    assert isinstance(found, Explained)
-    return found
+    explanation = commands.execute(engine, commands.parse(["explain", "web"]))
+    assert isinstance(explanation, Explained)
+    return explanation
 
 
 def _spec(line: str) -> Any:
@@ -52,8 +52,8 @@ def test_the_stable_form_has_no_times_ids_or_names_of_this_run(explained: Explai
 
 def test_calls_and_undo_are_columns_that_can_be_asked_for(engine: Any) -> None:
     engine.run_detached(_spec("run --name web httpd"))
-    found = commands.execute(engine, commands.parse("explain --calls --undo web".split()))
-    head, first, *_ = str(found).splitlines()
+    explanation = commands.execute(engine, commands.parse("explain --calls --undo web".split()))
+    head, first, *_ = str(explanation).splitlines()
     assert head.split() == ["WHEN", "TOOK", "WHO", "CALLS", "UNDO", "OPERATION"]
     assert "start process   one, two   rmdir        create the control group" in first
 
@@ -69,11 +69,13 @@ def test_the_picture_has_a_bar_for_each_operation_in_the_lane_of_who_did_it(
     html = bundle(explained)["text/html"]
     picture = ElementTree.fromstring(html[html.index("<svg") : html.index("</svg>") + 6])
     space = "{http://www.w3.org/2000/svg}"
-    bars = [one.attrib for one in picture.iter(f"{space}rect")]
+    bars = [bar.attrib for bar in picture.iter(f"{space}rect")]
     assert len(bars) == len(explained)
     assert len({bar["y"] for bar in bars}) == 3
     assert min(float(bar["x"]) for bar in bars) == float(bars[0]["x"])
-    assert [one.text for one in picture.iter(f"{space}title")][1] == "mount proc on /proc\n0.50 ms"
+    assert [title.text for title in picture.iter(f"{space}title")][
+        1
+    ] == "mount proc on /proc\n0.50 ms"
     assert "<script" not in html
     assert "&lt;b&gt;sysfs" in html
 

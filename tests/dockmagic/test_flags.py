@@ -186,19 +186,19 @@ def test_run_has_hostname_for_its_short_h() -> None:
 
 
 def test_a_whole_spec() -> None:
-    found = spec(
+    parsed = spec(
         *"-d --name web -p 127.0.0.1:9999:80 -p 53:53/udp -p 8000-8001:80-81 -e A=1 -l a=b".split(),
         *"-v /host:/data:ro -v vol:/vol --tmpfs /t:size=1m -m 64m --cpus 1.5 -u 1:2".split(),
         *"--entrypoint /bin/x --network none --add-host db:10.0.0.1 --ulimit nofile=1:2".split(),
         "httpd", "a", "-b",
     )  # fmt: skip
-    assert found.command == ("a", "-b")
-    assert found.entrypoint == ("/bin/x",)
-    assert [str(port) for port in found.ports] == [
+    assert parsed.command == ("a", "-b")
+    assert parsed.entrypoint == ("/bin/x",)
+    assert [str(port) for port in parsed.ports] == [
         "127.0.0.1:9999->80/tcp", "0.0.0.0:53->53/udp",
         "0.0.0.0:8000->80/tcp", "0.0.0.0:8001->81/tcp",
     ]  # fmt: skip
-    assert found.mounts == (
+    assert parsed.mounts == (
         Mount(
             kind="bind", source="/host", target="/data", read_only=True, create_source=True,
             options=("ro",),
@@ -206,12 +206,12 @@ def test_a_whole_spec() -> None:
         Mount(kind="volume", source="vol", target="/vol"),
         Mount(kind="tmpfs", target="/t", options=("size=1m",)),
     )  # fmt: skip
-    assert found.resources.memory == 64 << 20
-    assert found.resources.nano_cpus == 1_500_000_000
-    assert (found.labels, found.env) == ({"a": "b"}, ("A=1",))
-    assert (found.user, found.network) == ("1:2", "none")
-    assert found.extra_hosts == ("db:10.0.0.1",)
-    assert found.ulimits == {"nofile": (1, 2)}
+    assert parsed.resources.memory == 64 << 20
+    assert parsed.resources.nano_cpus == 1_500_000_000
+    assert (parsed.labels, parsed.env) == ({"a": "b"}, ("A=1",))
+    assert (parsed.user, parsed.network) == ("1:2", "none")
+    assert parsed.extra_hosts == ("db:10.0.0.1",)
+    assert parsed.ulimits == {"nofile": (1, 2)}
 
 
 def test_an_empty_entrypoint_clears_it() -> None:
@@ -244,8 +244,8 @@ def test_environment_comes_from_the_caller_and_from_files(
     file.write_text("# comment\n  A=1 # kept\nB\nMISSING\n\nC='q'\n", encoding="utf-8-sig")
     monkeypatch.setenv("B", "mine")
     monkeypatch.delenv("MISSING", raising=False)
-    found = spec("--env-file", str(file), "-e", "A=2", "-e", "B", "-e", "MISSING", "busybox")
-    assert found.env == ("A=2", "B=mine", "C='q'", "MISSING")  # of a flag: it takes it away
+    parsed = spec("--env-file", str(file), "-e", "A=2", "-e", "B", "-e", "MISSING", "busybox")
+    assert parsed.env == ("A=2", "B=mine", "C='q'", "MISSING")  # of a flag: it takes it away
     file.write_text("a b=1\n")
     with pytest.raises(InvalidInput, match="contains whitespaces"):
         spec("--env-file", str(file), "busybox")

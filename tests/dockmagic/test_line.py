@@ -60,8 +60,8 @@ def test_words(line: str, expected: list[str]) -> None:
 
 def test_folder_and_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    found = words('-v $PWD:/x -v "$(pwd)":/y ~/z a~')
-    assert found == [
+    line_words = words('-v $PWD:/x -v "$(pwd)":/y ~/z a~')
+    assert line_words == [
         "-v", f"{tmp_path}:/x", "-v", f"{tmp_path}:/y", os.path.expanduser("~/z"), "a~",
     ]  # fmt: skip
 
@@ -98,10 +98,10 @@ def test_commands_are_read_one_by_one() -> None:
         seen.append(command)
         return "id"
 
-    found = split_commands("stop $(one) && rm $(two); ps", {}, substitute)
-    assert next(found) == Command("stop $(one)", ["stop", "id"])
+    parts = split_commands("stop $(one) && rm $(two); ps", {}, substitute)
+    assert next(parts) == Command("stop $(one)", ["stop", "id"])
     assert seen == ["one"]
-    assert list(found) == [Command("rm $(two)", ["rm", "id"]), Command("ps", ["ps"])]
+    assert list(parts) == [Command("rm $(two)", ["rm", "id"]), Command("ps", ["ps"])]
 
 
 def test_lines_of_a_cell() -> None:

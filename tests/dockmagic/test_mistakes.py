@@ -1,4 +1,4 @@
-"""What somebody who is new sees: one line that names the thing, and one that says what to do."""
+"""What a newcomer sees: one line that names the thing, and one that says what to do."""
 
 from __future__ import annotations
 
@@ -67,11 +67,11 @@ def test_a_wrong_field_of_a_template_is_the_cells_error(run: Any) -> None:
 def test_a_missing_image_that_is_written_like_another_says_so(run: Any, engine: Any) -> None:
     from dockmagic_runtime.errors import NotFound
 
-    found = engine.image
+    find_image = engine.image
 
     def image(reference: str) -> Any:
         try:
-            return found(reference)
+            return find_image(reference)
         except NotFound as error:
             error.hint = "similar: httpd:latest"
             raise

@@ -11,14 +11,14 @@ import pytest
 
 from dockmagic.cli import main
 from dockmagic.progress import BuildDisplay
-from dockmagic_runtime.model.progress import (
+from dockmagic_runtime.model.build import (
     BuildStarted,
     BuildWarning,
-    PullStatus,
     StepDone,
     StepOutput,
     StepStarted,
 )
+from dockmagic_runtime.model.progress import PullStatus
 
 
 class Terminal(io.StringIO):
@@ -31,9 +31,9 @@ class Terminal(io.StringIO):
     def lines(self) -> list[str]:
         shown: list[str] = []
         for part in re.split(r"(\x1b\[\d+F\x1b\[J)", self.getvalue()):
-            if found := re.match(r"\x1b\[(\d+)F", part):
-                assert int(found[1]) <= len(shown)
-                del shown[len(shown) - int(found[1]) :]
+            if moved := re.match(r"\x1b\[(\d+)F", part):
+                assert int(moved[1]) <= len(shown)
+                del shown[len(shown) - int(moved[1]) :]
             else:
                 shown += part.split("\n")[:-1]
         return [re.sub(r"\x1b\[\d*m", "", line) for line in shown]

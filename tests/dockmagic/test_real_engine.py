@@ -206,16 +206,16 @@ def test_explain_tells_what_was_really_done(run: Any) -> None:
 
 def test_explain_looks_back_at_the_last_start(run: Any) -> None:
     run("%docker run --name one busybox true")
-    found = run("%explain --calls one").value
-    assert "pivot_root" in str(found)
-    assert repr(found).splitlines()[-1] == "program      true"
+    explanation = run("%explain --calls one").value
+    assert "pivot_root" in str(explanation)
+    assert repr(explanation).splitlines()[-1] == "program      true"
 
 
 def test_events_tell_the_life_of_a_container(run: Any, session: Any, capfd: Any) -> None:
     run("%docker run --rm --name web busybox true")
-    told = [row["action"] for row in run("%events -f container=web -f type=container").value]
-    assert told[:2] == ["create", "attach"] or told[:2] == ["create", "start"]
-    assert told[-1] == "destroy"
+    actions = [row["action"] for row in run("%events -f container=web -f type=container").value]
+    assert actions[:2] == ["create", "attach"] or actions[:2] == ["create", "start"]
+    assert actions[-1] == "destroy"
     capfd.readouterr()
     line = ["events", "--since", "1h", "--until", "0s", "-f", "event=die", "--format"]
     assert main([*line, "{{.Actor.Attributes.name}} {{.Actor.Attributes.exitCode}}"], session) == 0
@@ -264,8 +264,11 @@ def test_restart_and_update(run: Any, engine: Any) -> None:
     assert run("%docker restart -t 0 web").error is None
     assert engine.container("web").started > before
     assert run("%docker update -m 32m --memory-swap -1 --restart unless-stopped web").error is None
-    found = engine.inspect("web")["HostConfig"]
-    assert (found["Memory"], found["RestartPolicy"]["Name"]) == (32 << 20, "unless-stopped")
+    host_config = engine.inspect("web")["HostConfig"]
+    assert (host_config["Memory"], host_config["RestartPolicy"]["Name"]) == (
+        32 << 20,
+        "unless-stopped",
+    )
     assert "32MiB" in str(run("%docker stats --no-stream web").value)
     assert "Minimum memory limit allowed is 6MB" in run("%docker update -m 1m web").traceback[0]
     run("%docker rm -f web")

@@ -56,10 +56,10 @@ def test_each_is_one_line_in_both(
         assert message in cell.traceback[0], words
         assert hint in " ".join(cell.traceback[1:]), words
         assert main(words.split(), session) != 0
-        told = capfd.readouterr().err
-        assert told.count("\n") == 1, told
-        assert message in told
-        assert hint in told
+        complaint = capfd.readouterr().err
+        assert complaint.count("\n") == 1, complaint
+        assert message in complaint
+        assert hint in complaint
 
 
 def test_a_dockerfile_without_instructions_says_so(run: Any) -> None:

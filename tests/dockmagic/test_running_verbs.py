@@ -27,9 +27,9 @@ def attached(engine: Any, line: str) -> Attached:
 
 def test_attach_joins_what_runs(run: Any, engine: Any) -> None:
     run("%docker run -dit --name web --detach-keys ctrl-x httpd")
-    found = attached(engine, "attach web")
-    assert (found.tty, found.stdin, found.joined) == (True, True, True)
-    assert found.detach_keys == "ctrl-x"
+    joined = attached(engine, "attach web")
+    assert (joined.tty, joined.stdin, joined.joined) == (True, True, True)
+    assert joined.detach_keys == "ctrl-x"
     assert not attached(engine, "attach --no-stdin web").stdin
     assert attached(engine, "attach --detach-keys a,b web").detach_keys == "a,b"
 
@@ -57,8 +57,8 @@ def test_attach_to_what_does_not_run(run: Any, engine: Any, status: Status, mess
 
 def test_start_with_attach_joins_what_runs_already(run: Any, engine: Any) -> None:
     run("%docker run -dit --name web httpd")
-    found = attached(engine, "start -ai web")
-    assert (found.joined, engine.calls[-1]) == (True, ("attach", "web"))
+    joined = attached(engine, "start -ai web")
+    assert (joined.joined, engine.calls[-1]) == (True, ("attach", "web"))
     run("%docker stop web")
     assert not attached(engine, "start -ai web").joined
 
@@ -161,20 +161,20 @@ def test_forms_with_a_group() -> None:
 
 
 def events_of(engine: Any, *words: str) -> Events:
-    found = commands.execute(engine, commands.parse(["events", "--until", "1700000001", *words]))
-    assert isinstance(found, Events)
-    return found
+    events = commands.execute(engine, commands.parse(["events", "--until", "1700000001", *words]))
+    assert isinstance(events, Events)
+    return events
 
 
 def test_events_up_to_now_are_a_result(engine: Any) -> None:
-    found = events_of(engine, "--since", "1600000000", "-f", "type=container", "-f", "event=a")
+    events = events_of(engine, "--since", "1600000000", "-f", "type=container", "-f", "event=a")
     filters = {"type": ["container"], "event": ["a"]}
     assert engine.calls[-1] == ("events", 1600000000.0, 1700000001.0, filters, False)
     assert (
-        str(found).splitlines()[0].endswith(f"container create {'c' * 64} (image=httpd, name=web)")
+        str(events).splitlines()[0].endswith(f"container create {'c' * 64} (image=httpd, name=web)")
     )
-    assert repr(found) == "container create (httpd)\ncontainer start (httpd)"
-    assert [row["action"] for row in found] == ["create", "start"]
+    assert repr(events) == "container create (httpd)\ncontainer start (httpd)"
+    assert [row["action"] for row in events] == ["create", "start"]
 
 
 def test_events_have_dockers_formats(engine: Any) -> None:
@@ -214,7 +214,7 @@ def test_in_a_cell_events_are_those_up_to_now(run: Any, engine: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "told"),
+    ("line", "message"),
     [
         ("%docker run -it httpd sh", "below %%run_container"),
         ("%docker exec -it web sh", "below %%exec"),
@@ -224,12 +224,12 @@ def test_in_a_cell_events_are_those_up_to_now(run: Any, engine: Any) -> None:
         ("%%run_container -t httpd\nls", ""),
     ],
 )
-def test_a_cell_says_that_it_is_no_terminal(run: Any, line: str, told: str) -> None:
+def test_a_cell_says_that_it_is_no_terminal(run: Any, line: str, message: str) -> None:
     run("%docker run -d --name web httpd")
     cell = run(line)
     assert cell.error is None
-    assert (told in cell.stderr) is True
-    assert bool(cell.stderr) is bool(told)
+    assert (message in cell.stderr) is True
+    assert bool(cell.stderr) is bool(message)
 
 
 def test_a_table_that_was_asked_for_once_is_not_live(run: Any, shell: Any) -> None:
@@ -246,15 +246,15 @@ def test_details_of_a_log_are_a_blank_as_there_are_none(run: Any) -> None:
 
 
 def test_digests_of_images(engine: Any) -> None:
-    found = commands.execute(engine, commands.parse(["images", "--digests"]))
-    head, row = str(found).splitlines()
+    images = commands.execute(engine, commands.parse(["images", "--digests"]))
+    head, row = str(images).splitlines()
     assert head.split() == ["REPOSITORY", "TAG", "DIGEST", "IMAGE", "ID", "CREATED", "SIZE"]
     assert row.split()[2] == f"sha256:{'e' * 64}"
-    found = commands.execute(engine, commands.parse(["images", "--format", "{{.Digest}}"]))
-    assert str(found) == f"sha256:{'e' * 64}"
+    images = commands.execute(engine, commands.parse(["images", "--format", "{{.Digest}}"]))
+    assert str(images) == f"sha256:{'e' * 64}"
 
 
 def test_images_until_a_moment(engine: Any) -> None:
     for moment, count in (("1600000000", 0), ("1800000000", 1)):
-        found: Any = commands.execute(engine, commands.parse(["images", "-f", f"until={moment}"]))
-        assert len(found.rows()) == count
+        images: Any = commands.execute(engine, commands.parse(["images", "-f", f"until={moment}"]))
+        assert len(images.rows()) == count

@@ -1,10 +1,10 @@
-"""Steps that speak at the same time are told apart, line by line."""
+"""Steps that speak at the same time are kept apart, line by line."""
 
 from __future__ import annotations
 
 from dockmagic.commands.builder.step_labels import Labels
 from dockmagic.commands.output.result import Chunk
-from dockmagic_runtime.model.progress import BuildStarted, StepDone, StepOutput
+from dockmagic_runtime.model.build import BuildStarted, StepDone, StepOutput
 
 
 def said(labels: Labels, number: int, data: bytes, stream: str = "stdout") -> list[Chunk]:

@@ -94,10 +94,10 @@ def test_ls_sorts_as_people_do(engine: VolumeEngine) -> None:
 
 def test_inspect(engine: VolumeEngine) -> None:
     docker(engine, "volume create -o type=tmpfs -o device=tmpfs -o o=size=1m,uid=3 memory")
-    found = docker(engine, "volume inspect memory nope")
-    (volume,) = json.loads(str(found))
+    result = docker(engine, "volume inspect memory nope")
+    (volume,) = json.loads(str(result))
     assert volume["Options"] == {"type": "tmpfs", "device": "tmpfs", "o": "size=1m,uid=3"}
-    assert [error.message for error in found.errors] == ["get nope: no such volume"]
+    assert [error.message for error in result.errors] == ["get nope: no such volume"]
     assert str(docker(engine, "volume inspect -f {{.Name}} memory")) == "memory"
     assert str(docker(engine, "inspect --type=volume -f {{.Driver}} memory")) == "local"
 
@@ -153,7 +153,7 @@ def test_the_terminal_asks(
 
 def test_a_notebook_cannot_be_asked(engine: VolumeEngine) -> None:
     with pytest.raises(DockmagicError, match="docker volume prune --force"):
-        raise docker(engine, "volume prune").refused()
+        raise docker(engine, "volume prune").unanswered()
 
 
 def test_what_is_swarms_says_so(engine: VolumeEngine) -> None:

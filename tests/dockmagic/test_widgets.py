@@ -20,15 +20,15 @@ from dockmagic.widgets.build import failed, steps
 from dockmagic.widgets.live import BuildProgress, PullProgress
 from dockmagic.widgets.sanitize import Cleaner, clean, plain
 from dockmagic.widgets.tree import TreeEntry, tree
-from dockmagic_runtime.model.container import Change, ChangeKind
-from dockmagic_runtime.model.progress import (
+from dockmagic_runtime.model.build import (
     BuildStarted,
     BuildWarning,
-    PullStatus,
     StepDone,
     StepOutput,
     StepStarted,
 )
+from dockmagic_runtime.model.container import Change, ChangeKind
+from dockmagic_runtime.model.progress import PullStatus
 from tests.dockmagic.values import make_image
 
 VOID = {"br", "img", "hr", "polyline"}

@@ -82,8 +82,8 @@ def make_topology() -> Topology:
 
 
 def make_trace(target: str) -> Trace:
-    """By the proxy and by a rule for localhost, else by a rule alone; nobody listens where a port
-    is odd."""
+    """By the proxy and by a rule for localhost, else by a rule alone; no process listens on
+    odd ports."""
     rule = Hop(kind="rule", what="nftables: published, from this host", before=3, after=4,
                detail="192.0.2.1:9999 becomes 172.19.0.2:80",
                rule="table ip dockmagic, chain publish_here\n"

@@ -17,8 +17,8 @@ import pytest
 from dockmagic_runtime import Engine
 from dockmagic_runtime.linux import constants as c
 from dockmagic_runtime.linux.syscalls import Kernel
+from dockmagic_runtime.model.build import BuildDone, BuildRequest
 from dockmagic_runtime.model.container import ContainerSpec
-from dockmagic_runtime.model.progress import BuildDone, BuildRequest
 from dockmagic_runtime.store import locks
 from dockmagic_runtime.store.data_root import DataRoot
 from dockmagic_runtime.supervisor.engine_client import ContainerProcess

@@ -9,9 +9,9 @@ import pytest
 
 from dockmagic_runtime import Engine
 from dockmagic_runtime.errors import NotFound, ProcessFailed, StartFailed
+from dockmagic_runtime.model.build import BuildDone, BuildRequest, StepDone, StepOutput
 from dockmagic_runtime.model.container import ContainerSpec
 from dockmagic_runtime.model.image import Image
-from dockmagic_runtime.model.progress import BuildDone, BuildRequest, StepDone, StepOutput
 
 pytestmark = [pytest.mark.root, pytest.mark.network]
 

@@ -12,8 +12,8 @@ import pytest
 
 from dockmagic_runtime import Engine
 from dockmagic_runtime.errors import InvalidInput, NotFound, ProcessFailed
+from dockmagic_runtime.model.build import BuildDone, BuildRequest, StepDone, StepOutput
 from dockmagic_runtime.model.image import Image
-from dockmagic_runtime.model.progress import BuildDone, BuildRequest, StepDone, StepOutput
 
 pytestmark = [pytest.mark.root, pytest.mark.network]
 SECRET = "hunter2-is-the-word"

@@ -11,9 +11,9 @@ import pytest
 
 from dockmagic_runtime import Engine
 from dockmagic_runtime.errors import ProcessFailed
+from dockmagic_runtime.model.build import BuildDone, BuildRequest, StepDone, StepOutput
 from dockmagic_runtime.model.container import ContainerSpec, ExecSpec
 from dockmagic_runtime.model.image import Image
-from dockmagic_runtime.model.progress import BuildDone, BuildRequest, StepDone, StepOutput
 
 from .conftest import await_page, collect, wait_for
 

@@ -10,8 +10,9 @@ import tarfile
 import pytest
 
 from dockmagic_runtime import Engine
+from dockmagic_runtime.model.build import BuildDone, BuildRequest, StepDone
 from dockmagic_runtime.model.container import ContainerSpec
-from dockmagic_runtime.model.progress import BuildDone, BuildRequest, LoadDone, StepDone
+from dockmagic_runtime.model.progress import LoadDone
 from dockmagic_runtime.testing.trees import make_member, make_tar
 
 from .conftest import collect

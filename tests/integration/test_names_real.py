@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from dockmagic_runtime import Engine
+from dockmagic_runtime.model.build import BuildDone, BuildRequest
 from dockmagic_runtime.model.container import Container, ContainerSpec, ExecSpec, PortMapping
 from dockmagic_runtime.model.network import Attachment, NetworkSpec
-from dockmagic_runtime.model.progress import BuildDone, BuildRequest
 
 from .conftest import Ended, collect
 from .waiting import eventually

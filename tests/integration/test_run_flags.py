@@ -213,7 +213,7 @@ ELSEWHERE = {
 
 def test_every_flag_of_run_is_tried_here_or_named_with_its_place() -> None:
     parser = commands.parser("run")
-    tried = set(ELSEWHERE) | NETWORKS | {flag.name for flag in parser.flags if flag.refused}
+    tried = set(ELSEWHERE) | NETWORKS | {flag.name for flag in parser.flags if flag.unsupported}
     for flags in (row[0] for row in (*SEEN, *INSPECTED)):
         for word in shlex.split(flags.replace("{", "").replace("}", "")):
             name = word.lstrip("-").partition("=")[0]

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from dockmagic_runtime import Engine
+from dockmagic_runtime.model.build import BuildRequest
 from dockmagic_runtime.model.container import ContainerSpec, ExecSpec, Status
-from dockmagic_runtime.model.progress import BuildRequest
 from dockmagic_runtime.testing.host import HostSnapshot, left_behind
 
 from .conftest import Run, collect

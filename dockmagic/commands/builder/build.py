@@ -25,19 +25,19 @@ from dockmagic.commands.options.flags import Arguments, Parser
 from dockmagic.commands.output.result import Event, Result
 from dockmagic.commands.references import familiar
 from dockmagic_runtime.errors import InvalidInput, ProcessFailed
-from dockmagic_runtime.model.explanation import BuildExplanation
-from dockmagic_runtime.model.image import Image
-from dockmagic_runtime.model.progress import (  # fmt: skip
+from dockmagic_runtime.model.build import (
     BuildDone,
     BuildEvent,
     BuildRequest,
     BuildStarted,
     BuildWarning,
-    PushDone,
     StepDone,
     StepOutput,
     StepStarted,
 )
+from dockmagic_runtime.model.explanation import BuildExplanation
+from dockmagic_runtime.model.image import Image
+from dockmagic_runtime.model.progress import PushDone
 from dockmagic_runtime.model.suggest import did_you_mean
 
 if TYPE_CHECKING:

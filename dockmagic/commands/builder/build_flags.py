@@ -23,9 +23,9 @@ from dockmagic.commands.options.flags import (
 from dockmagic.commands.options.platform import IMAGE_FLAGS
 from dockmagic.commands.units import parse_size, parse_swap
 from dockmagic_runtime.errors import InvalidInput, NotFound, Unsupported
+from dockmagic_runtime.model.build import BuildOutput
 from dockmagic_runtime.model.container import Resources
 from dockmagic_runtime.model.go_values import parse_bool
-from dockmagic_runtime.model.progress import BuildOutput
 
 _PROGRESS = ("auto", "plain", "tty", "quiet")
 _NETWORKS = {"": "bridge", "default": "bridge", "bridge": "bridge", "host": "host", "none": "none"}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dockmagic.commands.builder.attributes import attributes
 from dockmagic_runtime.errors import InvalidInput
+from dockmagic_runtime.model.build import BuildCacheSpec
 from dockmagic_runtime.model.go_values import parse_bool
-from dockmagic_runtime.model.progress import BuildCachePlace
 from dockmagic_runtime.model.reference import ImageReference
 
 _ELSEWHERE = ("gha", "s3", "azblob")  # BuildKit's, for services that others run
@@ -19,16 +19,16 @@ _TO = {
 _ONLY = {"oci-mediatypes": "true", "image-manifest": "true", "compression": "gzip"}
 
 
-def parse_cache_from(text: str) -> BuildCachePlace:
+def parse_cache_from(text: str) -> BuildCacheSpec:
     """`IMAGE`, `type=registry,ref=IMAGE` or `type=local,src=DIRECTORY[,tag=TAG]`."""
     if "=" not in text:
-        return BuildCachePlace(kind="registry", where=_reference(text))
+        return BuildCacheSpec(kind="registry", where=_reference(text))
     kind, words = _words(text, _FROM)
     if kind == "registry":
-        return BuildCachePlace(kind=kind, where=_reference(words.get("ref", "")))
+        return BuildCacheSpec(kind=kind, where=_reference(words.get("ref", "")))
     if not words.get("src"):
         raise ValueError("local cache importer requires src")
-    return BuildCachePlace(
+    return BuildCacheSpec(
         kind=kind,
         where=words["src"],
         tag=words.get("tag", "latest"),
@@ -36,10 +36,10 @@ def parse_cache_from(text: str) -> BuildCachePlace:
     )
 
 
-def parse_cache_to(text: str) -> BuildCachePlace:
+def parse_cache_to(text: str) -> BuildCacheSpec:
     """`IMAGE`, `type=inline`, `type=registry,ref=IMAGE` or `type=local,dest=DIRECTORY`."""
     if "=" not in text:
-        return BuildCachePlace(kind="registry", where=_reference(text))
+        return BuildCacheSpec(kind="registry", where=_reference(text))
     kind, words = _words(text, _TO)
     mode = words.get("mode", "min")
     if mode not in ("min", "max"):
@@ -52,7 +52,7 @@ def parse_cache_to(text: str) -> BuildCachePlace:
         where = _reference(words.get("ref", ""))
     elif kind == "local" and not where:
         raise ValueError("local cache exporter requires dest")
-    return BuildCachePlace(
+    return BuildCacheSpec(
         kind=kind,
         where=where,
         mode=mode,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from msgspec import Struct, field
 
 from dockmagic.commands.output.result import Chunk, Event
-from dockmagic_runtime.model.progress import BuildStarted, StepDone, StepOutput
+from dockmagic_runtime.model.build import BuildStarted, StepDone, StepOutput
 
 
 class Labels(Struct):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from dockmagic.commands.options.flags import Flag, refused
+from dockmagic.commands.options.flags import Flag, unsupported
 from dockmagic_runtime.model.go_values import parse_bool
 
 _NO = ("false", "0", "f", "disabled=true")
@@ -31,20 +31,20 @@ def _switched(text: str) -> str | None:
 
 
 REFUSED_FLAGS: tuple[Flag, ...] = (
-    *refused(
+    *unsupported(
         "not supported, annotations belong to manifests, which a push makes; use --label",
         "annotation=stringArray",
     ),
-    *refused(_ATTESTATION, "attest=stringArray", "provenance=string", "sbom=string",
+    *unsupported(_ATTESTATION, "attest=stringArray", "provenance=string", "sbom=string",
              convert=_attestation),
-    *refused("not supported, there is one builder, called default", "builder=string",
+    *unsupported("not supported, there is one builder, called default", "builder=string",
              convert=_only("", "default", "dockmagic")),
-    *refused("not supported, --progress and 'docker explain build' tell what a build does",
+    *unsupported("not supported, --progress and 'docker explain build' tell what a build does",
              "D/debug", convert=_switched),
-    *refused("not supported, containers are isolated by Linux namespaces only", "isolation=string",
-             convert=_only("", "default")),
-    *refused("security options cannot be set for a build on Linux, as with Docker; "
+    *unsupported("not supported, containers are isolated by Linux namespaces only",
+             "isolation=string", convert=_only("", "default")),
+    *unsupported("security options cannot be set for a build on Linux, as with Docker; "
              "RUN --security=insecure with --allow security.insecure is what there is",
              "security-opt=strings"),
-    *refused(_SQUASH, "squash", convert=_switched),
+    *unsupported(_SQUASH, "squash", convert=_switched),
 )  # fmt: skip

@@ -122,12 +122,12 @@ def _out(engine: Engine, name: str, path: str, destination: str, options: _Optio
 
 def _origin(engine: Engine, name: str, path: str, *, follow_link: bool) -> tuple[CopySource, str]:
     """What will be copied, under the name it was asked for, and where it is."""
-    found = engine.path_stat(name, path)
+    stat = engine.path_stat(name, path)
     base = paths.base(paths.inside(path))
-    if follow_link and found.is_link:
-        path = found.link_target
-        found = engine.path_stat(name, path)
-    return CopySource(name=base, is_directory=found.is_directory), path
+    if follow_link and stat.is_link:
+        path = stat.link_target
+        stat = engine.path_stat(name, path)
+    return CopySource(name=base, is_directory=stat.is_directory), path
 
 
 def _member(name: str) -> str:
@@ -170,13 +170,13 @@ def _target(engine: Engine, name: str, path: str) -> Target:
     engine.container(name)
     target = Target(path=path)
     try:
-        found = engine.path_stat(name, path)
-        if found.is_link:
-            target = Target(path=found.link_target)
-            found = engine.path_stat(name, target.path)
+        stat = engine.path_stat(name, path)
+        if stat.is_link:
+            target = Target(path=stat.link_target)
+            stat = engine.path_stat(name, target.path)
     except DockmagicError:
         return target
-    return replace(target, exists=True, is_directory=found.is_directory)
+    return replace(target, exists=True, is_directory=stat.is_directory)
 
 
 def _from_stdin(

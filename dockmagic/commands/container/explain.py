@@ -88,7 +88,7 @@ class Explained(Result, frozen=True):
         ]
 
     def stable(self) -> str:
-        """Who did what: without times, and without the ids, addresses and paths of this run."""
+        """Which process did what, without the times, ids, addresses and paths of this run."""
         lines = [(who, _names(self.lane(who))) for who in LANES if self.lane(who)]
         return layout([*lines, ("program", join(self.explanation.command))])
 

@@ -67,10 +67,10 @@ def run(engine: Engine, arguments: Arguments) -> Ports:
     if not any(wanted):
         return Ports(tuple(published))
     private = _parse(wanted[0])
-    found = tuple(port for port in published if _private(port) == private)
-    if not found:
+    mapped = tuple(port for port in published if _private(port) == private)
+    if not mapped:
         raise NotFound(f"No public port '{wanted[0]}' published for {name}")
-    return Ports(found, of_one=True)
+    return Ports(mapped, of_one=True)
 
 
 def _parse(text: str) -> str:

@@ -31,8 +31,8 @@ def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
     filters = gather(arguments.flag("filter"))
 
     def prune() -> PrunedThings:
-        found = engine.prune_containers(filters)
-        return PrunedThings((Section("Containers", found.removed, found.reclaimed),))
+        removed = engine.prune_containers(filters)
+        return PrunedThings((Section("Containers", removed.removed, removed.reclaimed),))
 
     if arguments.flag("force"):
         yield prune()

@@ -62,24 +62,24 @@ class Containers(Listing, frozen=True, kw_only=True):
     items: tuple[Container, ...]
 
     def stable_columns(self) -> list[tuple[str, str]]:
-        """Names first: without ids they are what tells rows apart."""
-        columns = [(one.heading, one.stable) for one in Containers.columns if one.stable]
-        return [columns[-1], *columns[:-1]]
+        """Names first: without ids they identify the rows."""
+        *columns, names = super().stable_columns()
+        return [names, *columns]
 
     def rows(self) -> list[dict[str, Any]]:
         return [
             {
-                "id": one.short_id,
-                "name": one.name,
-                "image": familiar(one.image),
-                "command": shlex.join(one.command),
-                "created": moment(one.created),
-                "status": str(one.status),
-                "exit_code": one.exit_code,
-                "ip_address": one.ip_address,
-                "ports": ", ".join(port_texts(one)),
+                "id": container.short_id,
+                "name": container.name,
+                "image": familiar(container.image),
+                "command": shlex.join(container.command),
+                "created": moment(container.created),
+                "status": str(container.status),
+                "exit_code": container.exit_code,
+                "ip_address": container.ip_address,
+                "ports": ", ".join(port_texts(container)),
             }
-            for one in self.items
+            for container in self.items
         ]
 
 
@@ -90,16 +90,16 @@ class ContainersWithSizes(Containers, frozen=True):
 
 
 def run(engine: Engine, arguments: Arguments) -> Containers:
-    found = _chosen(engine, arguments)
+    containers = _chosen(engine, arguments)
     in_full = arguments.flag("no-trunc")
     sized = arguments.flag("size")
     kind = ContainersWithSizes if sized else Containers
     sized = sized or ".Size" in arguments.flag("format")
     return kind(
-        items=tuple(found),
+        items=tuple(containers),
         fields=tuple(
             _fields(container, in_full=in_full) | (_size(engine, container) if sized else {})
-            for container in found
+            for container in containers
         ),
         format=arguments.flag("format"),
         quiet=arguments.flag("quiet"),
@@ -111,8 +111,8 @@ def _chosen(engine: Engine, arguments: Arguments) -> list[Container]:
     asked = arguments.flag("filter")
     last = 1 if arguments.flag("latest") else arguments.flag("last")
     every = arguments.flag("all") or last >= 0
-    found = engine.containers(all=every, filters=gather(asked))
-    return list(found[:last] if last >= 0 else found)
+    containers = engine.containers(all=every, filters=gather(asked))
+    return list(containers[:last] if last >= 0 else containers)
 
 
 def _size(engine: Engine, container: Container) -> Fields:
@@ -197,7 +197,7 @@ def _ports(container: Container) -> Iterator[tuple[int, str, int, str]]:
         if port.host_port:
             taken.add(f"{port.container_port}/{port.protocol}")
             yield port.container_port, port.host_ip or "0.0.0.0", port.host_port, port.protocol
-    for number, _, protocol in (one.partition("/") for one in container.exposed):
+    for number, _, protocol in (port.partition("/") for port in container.exposed):
         if f"{number}/{protocol}" not in taken:
             yield int(number), "", 0, protocol
 

@@ -65,7 +65,7 @@ def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
 
 
 def explained(error: StartFailed, command: Sequence[str] | None) -> StartFailed:
-    """The same with a hint for those who put flags behind the image, as many do."""
+    """The same error with a hint: a common mistake is a flag behind the image."""
     first = next(iter(command or ()), "")
     if first.startswith("-"):
         error.hint = error.hint or f"flags go before the image: '{first}' is read as the program"

@@ -39,11 +39,11 @@ class ExitCodes(Result, frozen=True):
 
 
 def run(engine: Engine, arguments: Arguments) -> ExitCodes:
-    found: dict[str, int] = {}
+    codes: dict[str, int] = {}
     failed: list[DockmagicError] = []
     for name in arguments.words:
         try:
-            found[name] = engine.wait(name)
+            codes[name] = engine.wait(name)
         except DockmagicError as error:
             failed.append(error)
-    return ExitCodes(tuple(found), tuple(found.values()), tuple(failed))
+    return ExitCodes(tuple(codes), tuple(codes.values()), tuple(failed))

@@ -13,8 +13,8 @@ from dockmagic.commands.options.flags import (
     Arguments,
     Parser,
     planned,
-    refused,
     switch,
+    unsupported,
     value,
     values,
 )
@@ -48,7 +48,7 @@ def parser() -> Parser:
             value("scope", help="Scope of the network: local"),
             values("subnet", help="Addresses of the network, such as 10.1.0.0/16"),
             *planned("config-from=string", "config-only", "ipam-opt=map"),
-            *refused("it belongs to swarms, and there is none here", "ingress"),
+            *unsupported("it belongs to swarms, and there is none here", "ingress"),
         ),
     )
 

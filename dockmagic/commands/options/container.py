@@ -15,8 +15,8 @@ from dockmagic.commands.options.flags import (  # fmt: skip
     Flag,
     integer,
     planned,
-    refused,
     switch,
+    unsupported,
     value,
     values,
 )
@@ -224,27 +224,27 @@ _PLANNED = planned(
     "link-local-ip=list", "use-api-socket",
 )  # fmt: skip
 _REFUSED = (
-    *refused(
+    *unsupported(
         'could not select device driver "" with capabilities: [[gpu]] '
         "(GPUs are not available here)",
         "gpus=gpu-request",
         convert=check_gpus,
     ),
-    *refused(
+    *unsupported(
         "this is for Windows, and containers here are Linux's",
         "cpu-count=int", "cpu-percent=int", "io-maxbandwidth=bytes", "io-maxiops=uint",
     ),
-    *refused("this is for Windows", "isolation=string", convert=check_isolation),
-    *refused(
+    *unsupported("this is for Windows", "isolation=string", convert=check_isolation),
+    *unsupported(
         "Linux has no limit of its own for the kernel's memory any more (--memory counts it too)",
         "kernel-memory=bytes",
         convert=parse_size,
     ),
-    *refused(
+    *unsupported(
         "unknown or invalid runtime name (dockmagic is its own runtime: leave the flag out)",
         "runtime=string",
     ),
-    *refused(
+    *unsupported(
         "--storage-opt is supported only for overlay over xfs with 'pquota' mount option "
         "(and not here)",
         "storage-opt=list",

@@ -50,12 +50,13 @@ def parse_device_rule(text: str) -> str:
 def check_gpus(text: str) -> str:
     """What is wrong with the text itself; that there are none is said after that."""
     for field in text.strip('"').split(","):
-        key, equals, found = field.partition("=")
-        key, found = (key, found) if equals else ("count", key)
+        key, equals, setting = field.partition("=")
+        key, setting = (key, setting) if equals else ("count", key)
         if key not in ("count", "driver", "capabilities", "device", "options"):
             raise ValueError(f"unexpected key '{key}' in '{field}'")
-        if key == "count" and found != "all" and not re.fullmatch("-?[0-9]+", found):
+        if key == "count" and setting != "all" and not re.fullmatch("-?[0-9]+", setting):
             raise ValueError(
-                f'invalid count ({found}): value must be either "all" or an integer: invalid syntax'
+                f"invalid count ({setting}): "
+                'value must be either "all" or an integer: invalid syntax'
             )
     return text

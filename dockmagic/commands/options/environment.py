@@ -31,14 +31,14 @@ def read_env(
     that of a flag stays bare: it takes the variable away.
     """
     environ = os.environ if environ is None else environ
-    found: dict[str, str] = {}
+    lines: dict[str, str] = {}
     for text in (line for file in files for line in file_lines(file)):
         key = text.partition("=")[0]
         if (line := _with_value(text, environ)) != key:
-            found[key] = line
+            lines[key] = line
     for text in given:
-        found[text.partition("=")[0]] = _with_value(text, environ)
-    return tuple(found.values())
+        lines[text.partition("=")[0]] = _with_value(text, environ)
+    return tuple(lines.values())
 
 
 def _with_value(text: str, environ: Mapping[str, str]) -> str:

@@ -36,11 +36,11 @@ def apply(
 
 
 def gather(asked: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
-    """All values of each name, for verbs whose filters are the engine's."""
-    found: dict[str, list[str]] = {}
+    """All values of each name: the form in which the engine takes filters."""
+    values: dict[str, list[str]] = {}
     for name, value in asked:
-        found.setdefault(name, []).append(value)
-    return found
+        values.setdefault(name, []).append(value)
+    return values
 
 
 def _passes(item: T, name: str, values: list[str], test: Test[T]) -> bool:

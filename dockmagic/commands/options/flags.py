@@ -54,8 +54,8 @@ class Flag(Struct, frozen=True, kw_only=True):
     """One flag. `convert` turns its text into a value or raises ValueError with the reason.
 
     `type` is the word that help shows; a switch has none. Of Docker's flags, a `planned` one is
-    still to come, and a `refused` one (with the reason) never will: both are known, so that asking
-    for them says so instead of being ignored.
+    still to come, and an `unsupported` one (with the reason) never will: both are known, so that
+    a line with one of them ends with an error instead of being misread.
     """
 
     name: str
@@ -66,11 +66,11 @@ class Flag(Struct, frozen=True, kw_only=True):
     many: bool = False
     convert: Callable[[str], Any] = str
     planned: bool = False
-    refused: str = ""
+    unsupported: str = ""
 
     @property
     def is_ours(self) -> bool:
-        return not self.planned and not self.refused
+        return not self.planned and not self.unsupported
 
     @property
     def takes_value(self) -> bool:
@@ -126,12 +126,12 @@ def _planned(label: str, **more: Any) -> Flag:
     return Flag(name=name, short=short, type=type, **(more or {"planned": True}))
 
 
-def refused(reason: str, *labels: str, convert: Callable[[str], Any] = str) -> tuple[Flag, ...]:
+def unsupported(reason: str, *labels: str, convert: Callable[[str], Any] = str) -> tuple[Flag, ...]:
     """Docker's flags that cannot be: `reason` is a sentence about the flag, and what to do.
 
     `convert` may still find fault with the text, or accept it by returning None.
     """
-    return tuple(_planned(label, refused=reason, convert=convert) for label in labels)
+    return tuple(_planned(label, unsupported=reason, convert=convert) for label in labels)
 
 
 class Arguments(Struct, frozen=True):
@@ -197,7 +197,7 @@ class Parser(Struct, frozen=True, kw_only=True):
             lines += ["", "Options:", *_columns(shown)]
         for heading, found in (
             ("Docker's, not supported yet:", [f.name for f in self.flags if f.planned]),
-            ("Docker's, not available here:", [f.name for f in self.flags if f.refused]),
+            ("Docker's, not available here:", [f.name for f in self.flags if f.unsupported]),
         ):
             lines += ["", heading, *_wrapped(sorted(found))] if found else []
         if self.also:
@@ -319,11 +319,11 @@ class _Reading(Struct):
         except ValueError as error:
             message = f'invalid argument "{text}" for "{flag.label}" flag: {error}'
             raise self.parser.wrong(message) from None
-        if flag.refused:
+        if flag.unsupported:
             if found is None:
                 return
             asked = f"--{flag.name} {text}" if flag.takes_value else f"--{flag.name}"
-            raise Unsupported(f"{asked}: {flag.refused}")
+            raise Unsupported(f"{asked}: {flag.unsupported}")
         if flag.many:
             self.found.setdefault(flag.name, []).append(found)
         else:

@@ -30,7 +30,7 @@ def _size(name: str, short: str = "", help: str = "", convert: Any = parse_size)
 
 
 def _device_rate(text: str, parse: Callable[[str], int], wrong: str) -> Throttle:
-    """`DEVICE-PATH:NUMBER`; Docker tells what is wrong in the same words for all of them."""
+    """`DEVICE-PATH:NUMBER`; Docker uses the same error texts for all of them."""
     path, colon, number = text.partition(":")
     if not colon:
         raise ValueError(f"bad format: {text}")
@@ -142,12 +142,12 @@ def updated_limits(arguments: Arguments) -> Resources:
 
 def _updatable(arguments: Arguments) -> dict[str, Any]:
     """The flags are named as the fields are, all but one."""
-    found = {flag.name.replace("-", "_"): arguments.flag(flag.name) for flag in UPDATABLE}
-    found["nano_cpus"] = found.pop("cpus")
-    return found
+    fields = {flag.name.replace("-", "_"): arguments.flag(flag.name) for flag in UPDATABLE}
+    fields["nano_cpus"] = fields.pop("cpus")
+    return fields
 
 
 def _checked(resources: Resources) -> Resources:
-    """Before anything is pulled; the engine checks again, for those who come another way."""
+    """Checks before anything is pulled. The engine repeats it for requests that need no parser."""
     limits.check(resources, cpus=cpu_count() or 1)
     return resources

@@ -1,6 +1,6 @@
-"""Whose namespaces a container has: `--pid`, `--ipc`, `--uts`, `--cgroupns`, `--userns`.
+"""Namespaces that a container shares: `--pid`, `--ipc`, `--uts`, `--cgroupns`, `--userns`.
 
-What contradicts a shared namespace, of the network too, is refused here in the daemon's words.
+What contradicts a shared namespace, of the network too, ends here with the daemon's error text.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ _IPC = ("", "none", "private", "shareable", "host")
 def modes(arguments: Arguments) -> dict[str, Any]:
     """The fields of the spec. Raises InvalidInput."""
     flag = arguments.flag
-    found = {name: flag(name) for name in ("pid", "uts", "cgroupns", "userns")}
-    for name, mode in found.items():
+    chosen = {name: flag(name) for name in ("pid", "uts", "cgroupns", "userns")}
+    for name, mode in chosen.items():
         _check(name, mode)
     ipc = flag("ipc")
     if ipc not in _IPC and not _is_container(ipc):
         hint = "private, shareable, none, host or container:NAME"
         raise InvalidInput(f"invalid IPC mode: {ipc}", hint=hint)
     return {
-        "pid_mode": found["pid"],
+        "pid_mode": chosen["pid"],
         "ipc_mode": ipc,
-        "uts_mode": found["uts"],
-        "cgroupns_mode": found["cgroupns"] or "private",
-        "userns_mode": found["userns"],
+        "uts_mode": chosen["uts"],
+        "cgroupns_mode": chosen["cgroupns"] or "private",
+        "userns_mode": chosen["userns"],
     }
 
 
@@ -72,7 +72,7 @@ def check_isolation(text: str) -> str | None:
 
 
 def check_conflicts(spec: ContainerSpec) -> None:
-    """Raises InvalidInput for the first thing that belongs to whom the namespace is shared with."""
+    """Raises InvalidInput for the first option that conflicts with a shared namespace."""
     if spec.network == "container:":
         raise InvalidInput("invalid network mode: invalid container format container:<name|id>")
     for conflict in _conflicts(spec):
@@ -98,7 +98,7 @@ def dropped(engine: Engine, spec: ContainerSpec) -> Iterator[str]:
     """What the host's firewall does to ports that are published."""
     if not (spec.ports or spec.publish_all):
         return
-    for name in dict.fromkeys((spec.network, *(one.network for one in spec.attachments))):
+    for name in dict.fromkeys((spec.network, *(endpoint.network for endpoint in spec.attachments))):
         with suppress(NotFound, Unsupported):  # the start itself says so
             if text := engine.network_warning(name):
                 yield text

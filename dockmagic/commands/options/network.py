@@ -48,17 +48,17 @@ def parse_network(text: str) -> Attachment:
         raise InvalidInput("no name set for network")
     if "=" not in text:
         return Attachment(network=_mode(text))
-    found: dict[str, list[str]] = {}
+    fields: dict[str, list[str]] = {}
     for field in _fields(text):
         key, equals, said = field.partition("=")
         if not equals:
             raise ValueError(f"invalid field {field}")
-        found.setdefault(key.strip().lower(), []).append(said.strip())
-    for key in found.keys() - _KEYS:
+        fields.setdefault(key.strip().lower(), []).append(said.strip())
+    for key in fields.keys() - _KEYS:
         raise ValueError(f"invalid field key {key}")
-    if not found.get("name", [""])[-1]:
+    if not fields.get("name", [""])[-1]:
         raise ValueError("network name/id is not specified")
-    return _attachment(found)
+    return _attachment(fields)
 
 
 def _fields(text: str) -> list[str]:
@@ -71,17 +71,17 @@ def _fields(text: str) -> list[str]:
 _KEYS = frozenset(["name", "alias", "ip", "ip6", "mac-address", "driver-opt", "gw-priority"])
 
 
-def _attachment(found: dict[str, list[str]]) -> Attachment:
+def _attachment(fields: dict[str, list[str]]) -> Attachment:
     def last(key: str) -> str:
-        return found.get(key, [""])[-1]
+        return fields.get(key, [""])[-1]
 
     return Attachment(
         network=_mode(last("name")),
-        aliases=tuple(found.get("alias", ())),
+        aliases=tuple(fields.get("alias", ())),
         ipv4=parse_ipv4(last("ip")) if last("ip") else "",
         ipv6=parse_ipv6(last("ip6")) if last("ip6") else "",
         mac_address=parse_mac(last("mac-address")) if last("mac-address") else "",
-        driver_options=tuple(map(parse_driver_option, found.get("driver-opt", ()))),
+        driver_options=tuple(map(parse_driver_option, fields.get("driver-opt", ()))),
         gw_priority=parse_priority(last("gw-priority") or "0"),
     )
 
@@ -133,7 +133,7 @@ def attachments(
 
     Empty when it asks for nothing but the default network. Raises InvalidInput.
     """
-    _check_modes([one.network for one in networks])
+    _check_modes([endpoint.network for endpoint in networks])
     asked = {"aliases": aliases, "ipv4": ipv4, "ipv6": ipv6, "mac_address": mac_address}
     if not networks:
         given = {name: said for name, said in asked.items() if said}

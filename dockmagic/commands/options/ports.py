@@ -8,8 +8,8 @@ from ipaddress import ip_address
 
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.container import PortMapping
+from dockmagic_runtime.model.ports import expand_ports, parse_port, parse_port_range, parse_protocol
 
-_PROTOCOLS = ("tcp", "udp", "sctp")
 _LONG = re.compile(r"(published|target|protocol|mode)=")
 
 
@@ -59,11 +59,8 @@ def _mappings(
 
 
 def _protocol(text: str) -> tuple[str, str]:
-    address, slash, protocol = text.partition("/")
-    protocol = protocol.lower() if slash and protocol else "tcp"
-    if protocol not in _PROTOCOLS:
-        raise InvalidInput(f"invalid proto: {protocol}", hint="tcp, udp and sctp are known")
-    return address, protocol
+    address, _, protocol = text.partition("/")
+    return address, parse_protocol(protocol)
 
 
 def _split(text: str) -> tuple[str, str, str]:
@@ -88,58 +85,41 @@ def _address(host_ip: str, text: str) -> str:
 
 
 def _range(text: str, what: str) -> tuple[int, int]:
-    low, dash, high = text.partition("-")
-    first = _port(low, what, text)
-    last = _port(high, what, text) if dash else first
-    if last < first:
-        raise InvalidInput(f"invalid {what}: {text}", hint="the range runs backwards")
-    return first, last
-
-
-def _port(text: str, what: str, whole: str) -> int:
-    if not _is_decimal(text) or int(text) > 65535 or (what == "containerPort" and int(text) == 0):
-        raise InvalidInput(f"invalid {what}: {whole}")
-    return int(text)
-
-
-def _is_decimal(text: str) -> bool:
-    return text.isascii() and text.isdecimal()  # int() would read Arabic-Indic digits too
+    try:
+        ports = parse_port_range(text)
+    except ValueError:
+        raise InvalidInput(f"invalid {what}: {text}") from None
+    if what == "containerPort" and not ports[0]:
+        raise InvalidInput(f"invalid {what}: {text}")
+    return ports[0], ports[-1]
 
 
 def parse_number(text: str, before: str) -> int:
     """A port's number. Raises InvalidInput in the words of Go's parser."""
-    if _is_decimal(text) and int(text) < 65536:
-        return int(text)
-    reason = "value out of range" if _is_decimal(text) else "invalid syntax"
-    raise InvalidInput(f'{before}: strconv.ParseUint: parsing "{text}": {reason}')
+    try:
+        return parse_port(text)
+    except ValueError as error:
+        raise InvalidInput(f"{before}: {error}") from None
 
 
 def _parse_long(text: str) -> tuple[PortMapping, ...]:
-    found = {"published": "", "target": "", "protocol": "tcp", "mode": "host"}
+    fields = {"published": "", "target": "", "protocol": "tcp", "mode": "host"}
     for field in text.split(","):
         key, equals, value = field.partition("=")
-        if not equals or key not in found:
+        if not equals or key not in fields:
             raise InvalidInput(
                 f"invalid publish opts format (should be name=value but got '{field}')"
             )
-        found[key] = value
-    host = f"{found['published']}:" if found["published"] else ""
-    return parse_publish(f"{host}{found['target']}/{found['protocol']}")
+        fields[key] = value
+    host = f"{fields['published']}:" if fields["published"] else ""
+    return parse_publish(f"{host}{fields['target']}/{fields['protocol']}")
 
 
 def parse_expose(text: str) -> tuple[str, ...]:
     """One `--expose`: `80`, `80/udp` or `8000-8010`, as `PORT/PROTOCOL` each."""
     if ":" in text:
         raise InvalidInput(f"invalid port format for --expose: {text}")
-    before = f"invalid range format for --expose: {text}, error"
-    if not text:
-        raise InvalidInput(f"{before}: empty string specified for ports")
-    low, dash, high = text.partition("/")[0].partition("-")
-    first = parse_number(low, before)
-    last = parse_number(high, before) if dash else first
-    if last < first:
-        raise InvalidInput(f"{before}: invalid range specified for port: {low}-{high}")
-    if not first:
-        raise InvalidInput(f"{before}: port 0 is none")
-    _, protocol = _protocol(text)
-    return tuple(f"{port}/{protocol}" for port in range(first, last + 1))
+    try:
+        return expand_ports(text)
+    except ValueError as error:
+        raise InvalidInput(f"invalid range format for --expose: {text}, error: {error}") from None

@@ -52,7 +52,7 @@ def _check_absent(key: str, text: str, option: str) -> None:
 
 def _profile(name: str) -> str:
     try:
-        found = json.loads(Path(name).read_text(encoding="utf-8"))
+        profile = json.loads(Path(name).read_text(encoding="utf-8"))
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise InvalidInput(
@@ -63,4 +63,4 @@ def _profile(name: str) -> str:
         raise InvalidInput(
             f"compacting json for seccomp profile ({name}) failed: {error}"
         ) from None
-    return json.dumps(found, separators=(",", ":"))
+    return json.dumps(profile, separators=(",", ":"))

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from dockmagic_runtime.errors import DockmagicError, InvalidInput
+from dockmagic_runtime.model.build import BuildEvent
 from dockmagic_runtime.model.container import Container
-from dockmagic_runtime.model.progress import BuildEvent, PullEvent
+from dockmagic_runtime.model.progress import PullEvent
 
 if TYPE_CHECKING:
     from dockmagic_runtime.supervisor.engine_client import ContainerProcess
@@ -78,7 +79,7 @@ class Chunk(Struct, frozen=True):
 
 
 class Attached(Struct, frozen=True):
-    """A process in the foreground: whoever gets this passes its streams on, and waits for it.
+    """A process in the foreground: the caller passes its streams on and waits for it.
 
     `name` is for messages; `streams` are those the caller wants to see.
     """
@@ -94,18 +95,18 @@ class Attached(Struct, frozen=True):
 
 
 class Question(Struct, frozen=True):
-    """Something that cannot be undone: `proceed` does it, once somebody has said yes.
+    """An action that cannot be undone: `proceed` does it after the user has confirmed.
 
-    Where nobody can be asked, the answer is that the verb wants its `--force`.
+    Where no user can be asked, `unanswered()` is the error: the verb needs its `--force`.
     """
 
     verb: str
     text: str
     proceed: Callable[[], Result]
 
-    def refused(self) -> InvalidInput:
+    def unanswered(self) -> InvalidInput:
         return InvalidInput(
-            f"'docker {self.verb}' asks before it removes anything, and nobody can answer here",
+            f"'docker {self.verb}' asks before it removes anything, and no answer is possible here",
             hint=f"if you are sure: docker {self.verb} --force",
         )
 
@@ -208,7 +209,7 @@ def each(names: Iterable[str], action: Callable[[str], object]) -> NameList:
 
 
 def describe(container: Container) -> str:
-    """One line on a container: its name if somebody chose it, image, state and ports."""
+    """One line on a container: its name if a user chose it, image, state and ports."""
     ports = ", ".join(str(port) for port in container.ports if port.host_port)
     name = container.name if is_named(container) else ""
     return "  ".join(part for part in (name, container.image, str(container.status), ports) if part)

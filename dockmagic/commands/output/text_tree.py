@@ -10,23 +10,23 @@ def lines(paths: Iterable[tuple[str, str, str]]) -> list[str]:
 
     Directories that are not among the paths themselves get a line without a mark.
     """
-    found: list[str] = []
+    lines: list[str] = []
     above: list[str] = []
     for path, mark, aside in sorted(paths):
         *parents, name = path.strip("/").split("/")
         common = _common(above, parents)
         for depth in range(common, len(parents)):
-            found.append(_line(" ", depth, f"{printable(parents[depth])}/", ""))
-        found.append(_line(mark, len(parents), printable(name), aside))
+            lines.append(_line(" ", depth, f"{printable(parents[depth])}/", ""))
+        lines.append(_line(mark, len(parents), printable(name), aside))
         above = [*parents, name]
-    return found
+    return lines
 
 
-def _common(one: list[str], other: list[str]) -> int:
-    for depth, (first, second) in enumerate(zip(one, other, strict=False)):
+def _common(left: list[str], right: list[str]) -> int:
+    for depth, (first, second) in enumerate(zip(left, right, strict=False)):
         if first != second:
             return depth
-    return min(len(one), len(other))
+    return min(len(left), len(right))
 
 
 def _line(mark: str, depth: int, name: str, aside: str) -> str:

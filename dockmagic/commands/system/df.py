@@ -72,23 +72,23 @@ def _summary(usage: DiskUsage) -> list[Fields]:
         _row(
             "Containers",
             len(containers),
-            sum(one.is_active for one in containers),
-            sum(one.size for one in containers),
-            sum(one.size for one in containers if not one.is_active),
+            sum(container.is_active for container in containers),
+            sum(container.size for container in containers),
+            sum(container.size for container in containers if not container.is_active),
         ),
         _row(
             "Local Volumes",
             len(volumes),
-            sum(one.links > 0 for one in volumes),
-            sum(one.size for one in volumes),
-            sum(one.size for one in volumes if not one.links),
+            sum(volume.links > 0 for volume in volumes),
+            sum(volume.size for volume in volumes),
+            sum(volume.size for volume in volumes if not volume.links),
         ),
         _row(
             "Build Cache",
             len(cache),
-            sum(one.in_use for one in cache),
-            sum(one.size for one in cache if not one.in_use),
-            sum(one.size for one in cache if not one.in_use),
+            sum(record.in_use for record in cache),
+            sum(record.size for record in cache if not record.in_use),
+            sum(record.size for record in cache if not record.in_use),
             percent=False,
         ),
     ]
@@ -113,12 +113,12 @@ class Details(Result, frozen=True):
     usage: DiskUsage
 
     def text(self) -> str:
-        cache = sum(one.size for one in self.usage.build_cache if not one.in_use)
+        cache = sum(record.size for record in self.usage.build_cache if not record.in_use)
         parts = [
             "Images space usage:\n",
-            _table(_IMAGES, [_image(one) for one in self.usage.images]),
+            _table(_IMAGES, [_image(image) for image in self.usage.images]),
             "\nContainers space usage:\n",
-            _table(_CONTAINERS, [_container(one) for one in self.usage.containers]),
+            _table(_CONTAINERS, [_container(container) for container in self.usage.containers]),
             "\nLocal Volumes space usage:\n",
             _table(
                 _VOLUMES,
@@ -139,15 +139,15 @@ class Details(Result, frozen=True):
     def _cache(self) -> list[tuple[str, ...]]:
         return [
             (
-                one.id.removeprefix("sha256:")[:12],
+                record.id.removeprefix("sha256:")[:12],
                 "regular",
-                decimal_size(one.size),
-                ago(one.used),
-                ago(one.used),
+                decimal_size(record.size),
+                ago(record.used),
+                ago(record.used),
                 "1",
-                "true" if one.in_use else "false",
+                "true" if record.in_use else "false",
             )
-            for one in self.usage.build_cache
+            for record in self.usage.build_cache
         ]
 
     def rows(self) -> list[dict[str, Any]]:
@@ -155,8 +155,8 @@ class Details(Result, frozen=True):
         return [
             *({"kind": "image", "id": i.image.id, "size": i.image.size} for i in usage.images),
             *(
-                {"kind": "container", "id": one.container.id, "size": one.size}
-                for one in usage.containers
+                {"kind": "container", "id": container.container.id, "size": container.size}
+                for container in usage.containers
             ),
             *({"kind": "volume", "id": v.volume.name, "size": v.size} for v in usage.volumes),
             *({"kind": "build cache", "id": b.id, "size": b.size} for b in usage.build_cache),

@@ -90,14 +90,14 @@ def run(engine: Engine, arguments: Arguments) -> Inspected:
 def _sized(
     engine: Engine, find: Callable[[str], dict[str, Any]]
 ) -> Callable[[str], dict[str, Any]]:
-    """With SizeRw and SizeRootFs, if it is a container that was found."""
+    """With SizeRw and SizeRootFs, of a container."""
 
     def sized(name: str) -> dict[str, Any]:
-        found = find(name)
-        if "State" in found:
-            size = engine.container_size(found["Id"])
-            found |= {"SizeRw": size.writable, "SizeRootFs": size.root}
-        return found
+        document = find(name)
+        if "State" in document:
+            size = engine.container_size(document["Id"])
+            document |= {"SizeRw": size.writable, "SizeRootFs": size.root}
+        return document
 
     return sized
 
@@ -106,16 +106,16 @@ def inspect_each(
     find: Callable[[str], dict[str, Any]], names: Sequence[str], format: str
 ) -> Inspected:
     """Of each name what `find` says; one that fails does not keep the next from its turn."""
-    found: dict[str, dict[str, Any]] = {}
+    documents: dict[str, dict[str, Any]] = {}
     failed: list[DockmagicError] = []
     for name in names:
         try:
-            found[name] = find(name)
+            documents[name] = find(name)
         except DockmagicError as error:
             failed.append(error)
-    objects = tuple(found.values())
+    objects = tuple(documents.values())
     printed = _printed(objects, format)
-    return Inspected(tuple(found), objects, printed, tuple(failed))
+    return Inspected(tuple(documents), objects, printed, tuple(failed))
 
 
 def _printed(objects: tuple[dict[str, Any], ...], format: str) -> tuple[str, ...] | None:

@@ -1,4 +1,4 @@
-"""`docker system prune`: everything that nobody uses."""
+"""`docker system prune`: everything that is not in use."""
 
 from __future__ import annotations
 
@@ -57,11 +57,11 @@ def _warning(filters: dict[str, list[str]], *, every: bool, volumes: bool) -> st
         else "all dangling images",
         "all build cache" if every else "unused build cache",
     ]
-    text = "WARNING! This will remove:\n" + "".join(f"  - {one}\n" for one in what)
+    text = "WARNING! This will remove:\n" + "".join(f"  - {line}\n" for line in what)
     if filters:
         shown = sorted(f"{name}={value}" for name, values in filters.items() for value in values)
         text += "\n  Items to be pruned will be filtered with:\n"
-        text += "".join(f"  - {one}\n" for one in shown)
+        text += "".join(f"  - {line}\n" for line in shown)
     return f"{text}\n{pruned.QUESTION}"
 
 
@@ -74,8 +74,8 @@ def _prune(
     networks = engine.prune_networks(filters)
     yield Section("Networks", networks.names, 0)
     if volumes:
-        found = engine.prune_volumes(filters)
-        yield Section("Volumes", found.names, found.reclaimed)
+        pruned_volumes = engine.prune_volumes(filters)
+        yield Section("Volumes", pruned_volumes.names, pruned_volumes.reclaimed)
     asked = {**filters, "dangling": ["false" if every else "true"]}
     images = engine.prune_images(asked)
     yield Section("Images", images.removed, images.reclaimed)

@@ -39,13 +39,13 @@ def run(engine: Engine, arguments: Arguments) -> Text:
 def _facts() -> dict[str, Any]:
     """Client and server are one program here, and keep Docker's two headings."""
     kernel = os.uname()
-    one = {
+    client = {
         "Version": __version__,
         "Os": kernel.sysname.lower(),
         "Arch": _MACHINES.get(kernel.machine, kernel.machine),
         "PythonVersion": platform.python_version(),
     }
-    return {"Client": one, "Server": {**one, "KernelVersion": kernel.release}}
+    return {"Client": client, "Server": {**client, "KernelVersion": kernel.release}}
 
 
 def _page(facts: dict[str, Any]) -> str:

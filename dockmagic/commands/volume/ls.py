@@ -58,10 +58,10 @@ class Volumes(Listing, frozen=True, kw_only=True):
 
 
 def run(engine: Engine, arguments: Arguments) -> Volumes:
-    found = sorted(engine.volumes(gather(arguments.flag("filter"))), key=_natural)
+    volumes = sorted(engine.volumes(gather(arguments.flag("filter"))), key=_natural)
     return Volumes(
-        items=tuple(found),
-        fields=tuple(map(_fields, found)),
+        items=tuple(volumes),
+        fields=tuple(map(_fields, volumes)),
         format=arguments.flag("format"),
         quiet=arguments.flag("quiet"),
     )

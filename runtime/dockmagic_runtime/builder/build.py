@@ -40,17 +40,11 @@ from dockmagic_runtime.builder.run_mounts.prepare import Mounter
 from dockmagic_runtime.dockerfile import Dockerfile, parse
 from dockmagic_runtime.errors import EngineBug, InvalidInput, NotFound
 from dockmagic_runtime.images.oci_documents import image_id
+from dockmagic_runtime.model.build import BuildDone, BuildEvent, BuildRequest, BuildStarted
 from dockmagic_runtime.model.explanation import BuildExplanation
 from dockmagic_runtime.model.image import Image
 from dockmagic_runtime.model.outline import BuildOutline
-from dockmagic_runtime.model.progress import (
-    BuildDone,
-    BuildEvent,
-    BuildRequest,
-    BuildStarted,
-    PullDone,
-    PullEvent,
-)
+from dockmagic_runtime.model.progress import PullDone, PullEvent
 from dockmagic_runtime.model.reference import ImageReference
 from dockmagic_runtime.model.usage import CacheBounds
 from dockmagic_runtime.store.database import Database

@@ -7,18 +7,16 @@ from typing import Final
 
 from dockmagic_runtime.catalogue.recipe import Recipe, recipes
 from dockmagic_runtime.errors import DockmagicError, InvalidInput, NotFound, RemoteFailed
-from dockmagic_runtime.model.image import STAND_IN_LABEL
-from dockmagic_runtime.model.progress import (
+from dockmagic_runtime.model.build import (
     BuildDone,
     BuildEvent,
     BuildRequest,
-    PullDone,
-    PullEvent,
-    PullStatus,
     StepDone,
     StepOutput,
     StepStarted,
 )
+from dockmagic_runtime.model.image import STAND_IN_LABEL
+from dockmagic_runtime.model.progress import PullDone, PullEvent, PullStatus
 from dockmagic_runtime.model.reference import DEFAULT_REGISTRY, ImageReference
 from dockmagic_runtime.model.suggest import did_you_mean
 from dockmagic_runtime.store.data_root import DataRoot

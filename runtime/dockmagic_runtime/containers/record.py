@@ -6,7 +6,6 @@ be removed by force while the container lives on.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -17,6 +16,7 @@ from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.container import ContainerSpec, HealthCheck, Mount
 from dockmagic_runtime.model.image import Image
 from dockmagic_runtime.model.network import Attachment
+from dockmagic_runtime.model.ports import expand_ports
 
 DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -135,12 +135,11 @@ def exposed_ports(spec: ContainerSpec, image: Image) -> tuple[str, ...]:
     return tuple(sorted(dict.fromkeys((*found, *published)), key=_port_order))
 
 
-def _port_range(text: str) -> list[str]:
-    match = re.fullmatch(r"(\d+)(?:-(\d+))?(?:/(tcp|udp|sctp))?", text)
-    if match is None or not 0 < int(match[1]) <= int(match[2] or match[1]) < 65536:
-        raise InvalidInput(f"invalid range format for --expose: {text}")
-    ports = range(int(match[1]), int(match[2] or match[1]) + 1)
-    return [f"{port}/{match[3] or 'tcp'}" for port in ports]
+def _port_range(text: str) -> tuple[str, ...]:
+    try:
+        return expand_ports(text)
+    except ValueError:
+        raise InvalidInput(f"invalid range format for --expose: {text}") from None
 
 
 def _port_order(text: str) -> tuple[int, str]:

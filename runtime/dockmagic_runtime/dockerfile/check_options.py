@@ -7,12 +7,11 @@ from typing import Final
 from msgspec import Struct
 
 from dockmagic_runtime.dockerfile.errors import Refusal, near
+from dockmagic_runtime.model.go_values import parse_bool
 
 EXPERIMENTAL: Final = frozenset(["CopyIgnoredFile", "InvalidDefinitionDescription"])
 _ALL: Final = "all"
 _OPTIONS: Final = ("skip", "error", "experimental")
-_TRUE: Final = ("1", "t", "T", "true", "TRUE", "True")
-_FALSE: Final = ("0", "f", "F", "false", "FALSE", "False")
 
 
 class CheckOptions(Struct, frozen=True):
@@ -51,6 +50,7 @@ def _names(text: str) -> frozenset[str]:
 
 
 def _truth(text: str) -> bool:
-    if text not in (*_TRUE, *_FALSE):
-        raise Refusal(f'failed to parse check option "error={text}": it is true or false')
-    return text in _TRUE
+    try:
+        return parse_bool(text)
+    except ValueError as error:
+        raise Refusal(f'failed to parse check option "error={text}": {error}') from None

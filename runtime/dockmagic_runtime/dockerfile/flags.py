@@ -8,9 +8,6 @@ from dockmagic_runtime.dockerfile.errors import Refusal, near
 from dockmagic_runtime.dockerfile.expand import ExpansionError, check, unquote
 from dockmagic_runtime.dockerfile.words import Word, first_word, skip_blanks
 
-_TRUE = ("true", "1", "t")
-_FALSE = ("false", "0", "f")
-
 
 class Flags(Struct):
     """Those given: each value as written, with its place."""
@@ -42,11 +39,11 @@ class Flags(Struct):
         if name not in self.given:
             return None
         value = self.plain(name).lower()
-        if value not in (*_TRUE, *_FALSE):
+        if value not in ("true", "false"):
             raise Refusal(
                 f"expecting boolean value for flag {name}, not: {value}", self.offset(name)
             )
-        return value in _TRUE
+        return value == "true"
 
 
 def read_flags(

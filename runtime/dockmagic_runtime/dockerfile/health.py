@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from dockmagic_runtime.dockerfile.durations import parse_duration
 from dockmagic_runtime.dockerfile.errors import Refusal
 from dockmagic_runtime.dockerfile.instructions import Healthcheck, Instruction
 from dockmagic_runtime.dockerfile.request import Request, command
 from dockmagic_runtime.dockerfile.words import cut
+from dockmagic_runtime.model.go_values import parse_duration
 
 _MINIMUM_INTERVAL: Final = 1_000_000
 
@@ -46,10 +46,11 @@ def _health_command(request: Request, start: int) -> Instruction:
 
 def _interval(request: Request, flag: str) -> int:
     text = request.flags.plain(flag)
-    value = parse_duration(text) if text else 0
-    if value is None:
-        raise Refusal(f'time: invalid duration "{text}"', request.flags.offset(flag))
-    if 0 < value < _MINIMUM_INTERVAL:
+    try:
+        value = parse_duration(text) if text else 0
+    except ValueError as error:
+        raise Refusal(str(error), request.flags.offset(flag)) from None
+    if value and value < _MINIMUM_INTERVAL:
         raise Refusal(f'Interval "{flag}" cannot be less than 1ms', request.flags.offset(flag))
     return value
 

@@ -9,8 +9,8 @@ import json
 from collections.abc import Iterable
 
 from dockmagic_runtime.dockerfile import instructions as i
-from dockmagic_runtime.dockerfile.durations import format_duration
 from dockmagic_runtime.dockerfile.parse import Dockerfile
+from dockmagic_runtime.model.go_values import duration_text
 
 
 def render(dockerfile: Dockerfile) -> str:
@@ -149,7 +149,7 @@ def _transfer(transfer: i.Copy | i.Add) -> Iterable[str]:
 def _healthcheck(check: i.Healthcheck) -> Iterable[str]:
     for name in ("interval", "timeout", "start_period", "start_interval"):
         value: int = getattr(check, name)
-        yield _flag(name.replace("_", "-"), format_duration(value) if value else "")
+        yield _flag(name.replace("_", "-"), duration_text(value) if value else "")
     yield _flag("retries", str(check.retries) if check.retries else "")
 
 

@@ -14,14 +14,15 @@ from dockmagic_runtime.containers.lifecycle.exec import execute
 from dockmagic_runtime.containers.lifecycle.rename import rename
 from dockmagic_runtime.containers.lifecycle.restart import restart as restart_container
 from dockmagic_runtime.containers.lifecycle.update import update as update_container
-from dockmagic_runtime.containers.network.network_verbs import NetworkVerbs
 from dockmagic_runtime.containers.plan import explain
 from dockmagic_runtime.containers.ps import listing
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.store import describe
 from dockmagic_runtime.distribution.verbs import ImageVerbs
 from dockmagic_runtime.engine.components import EngineComponents
+from dockmagic_runtime.engine.network_verbs import NetworkVerbs
 from dockmagic_runtime.errors import EngineBug
+from dockmagic_runtime.model.build import BuildEvent, BuildRequest
 from dockmagic_runtime.model.commit import CommitSpec, ImportSpec
 from dockmagic_runtime.model.container import (
     Change,
@@ -40,7 +41,6 @@ from dockmagic_runtime.model.explanation import BuildExplanation, Explanation
 from dockmagic_runtime.model.filters import Filters
 from dockmagic_runtime.model.image import Image
 from dockmagic_runtime.model.outline import BuildOutline
-from dockmagic_runtime.model.progress import BuildEvent, BuildRequest
 from dockmagic_runtime.model.usage import CacheBounds, ContainerSize, DiskUsage, Pruned
 from dockmagic_runtime.model.volume import PrunedVolumes, Volume
 from dockmagic_runtime.supervisor.engine_client import ContainerProcess
@@ -368,7 +368,7 @@ class Engine(EngineComponents, ImageVerbs, NetworkVerbs):
 
     def container_size(self, name: str) -> ContainerSize:
         """What its own layer takes, and that with its image's."""
-        from dockmagic_runtime.containers.inspect.sizes import size
+        from dockmagic_runtime.containers.sizes import size
 
         return size(self._containers, self._layers, self._containers.find(name))
 

@@ -13,6 +13,7 @@ from typing import Final
 from dockmagic_runtime.model.go_values import parse_duration
 
 _UNIX: Final = re.compile(r"[0-9]+(?:\.[0-9]{1,9})?")
+_NEVER: Final = "0001-01-01T00:00:00Z"  # Go's zero time
 _FRACTION: Final = re.compile(r"(\.[0-9]{6})[0-9]+")
 
 
@@ -38,3 +39,11 @@ def parse_moment(text: str, now: float | None = None) -> float:
         return datetime.fromisoformat(_FRACTION.sub(r"\1", text)).timestamp()
     except (ValueError, OverflowError):
         raise ValueError(f'failed to parse value as time or duration: "{text}"') from None
+
+
+def rfc3339(seconds: float) -> str:
+    """A time in UTC as Docker writes it, with nine digits; Go's zero time for 0."""
+    if not seconds:
+        return _NEVER
+    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    return f"{whole}.{int(seconds % 1 * 1e9):09d}Z"

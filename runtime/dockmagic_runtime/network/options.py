@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from dockmagic_runtime.errors import InvalidInput, Unsupported
+from dockmagic_runtime.model.go_values import parse_bool
 from dockmagic_runtime.network.ipam.pools import packed
 
 _BRIDGE = "com.docker.network.bridge."
@@ -16,18 +17,14 @@ _HOST_BINDING = f"{_BRIDGE}host_binding_ipv4"
 _MTUS = ("com.docker.network.driver.mtu", f"{_BRIDGE}mtu")
 _PREFIX = "com.docker.network.container_iface_prefix"
 
-# Go's strconv.ParseBool
-_TRUE = ("1", "t", "T", "true", "TRUE", "True")
-_FALSE = ("0", "f", "F", "false", "FALSE", "False")
 _INTERFACE = re.compile(r"[^\s/:]{1,15}")
 
 
 def _boolean(key: str, text: str) -> None:
-    if text not in (*_TRUE, *_FALSE):
-        raise InvalidInput(
-            f"failed to parse {key} value: {text} "
-            f'(strconv.ParseBool: parsing "{text}": invalid syntax)'
-        )
+    try:
+        parse_bool(text)
+    except ValueError as error:
+        raise InvalidInput(f"failed to parse {key} value: {text} ({error})") from None
 
 
 def _mtu(key: str, text: str) -> None:
@@ -78,11 +75,11 @@ def check(options: Mapping[str, str]) -> None:
 
 def icc(options: Mapping[str, str]) -> bool:
     """Whether containers on the network reach each other directly."""
-    return options.get(_ICC, "true") in _TRUE
+    return parse_bool(options.get(_ICC, "true"))
 
 
 def masquerade(options: Mapping[str, str]) -> bool:
-    return options.get(_MASQUERADE, "true") in _TRUE
+    return parse_bool(options.get(_MASQUERADE, "true"))
 
 
 def host_binding(options: Mapping[str, str]) -> str:

@@ -22,7 +22,7 @@ from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.linux.root import Root
 from dockmagic_runtime.sandbox import reaper, users
 from dockmagic_runtime.sandbox.plan import ProcessSpec
-from dockmagic_runtime.sandbox.seccomp_profile import program_for
+from dockmagic_runtime.sandbox.seccomp import program_for
 
 _IGNORED_BY_SUPERVISORS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

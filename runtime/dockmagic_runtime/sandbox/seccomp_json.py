@@ -14,8 +14,8 @@ from typing import Any, Final, TypeVar
 
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.linux import seccomp
+from dockmagic_runtime.linux.kernel_version import running_kernel
 from dockmagic_runtime.linux.seccomp import Comparison, Condition, Policy, Rule
-from dockmagic_runtime.sandbox.seccomp_profile import running_kernel
 
 _ARGUMENTS: Final = 6
 _ACTIONS: Final = {
@@ -30,7 +30,7 @@ _ACTIONS_WITH_ERRNO: Final = {
     "SCMP_ACT_ERRNO": seccomp.errno_action(0),
     "SCMP_ACT_TRACE": seccomp.TRACE,
 }
-_COMPARISONS: Final = {f"SCMP_CMP_{one.value}": one for one in Comparison}
+_COMPARISONS: Final = {f"SCMP_CMP_{kind.value}": kind for kind in Comparison}
 _SERVED_ARCHITECTURES: Final = {
     "SCMP_ARCH_X86_64": "x86_64",
     "SCMP_ARCH_X86": "i386",
@@ -98,7 +98,7 @@ def _architectures(profile: dict[str, Any], native: str) -> tuple[str, ...]:
         if _SERVED_ARCHITECTURES.get(_field(entry, "architecture", str, "")) == native:
             listed = _list_of(entry, "subArchitectures", str)
     named = {_SERVED_ARCHITECTURES.get(name) for name in listed}
-    return tuple(one for one in seccomp.SERVED[native] if one == native or one in named)
+    return tuple(name for name in seccomp.SERVED[native] if name == native or name in named)
 
 
 def _applies(
@@ -109,9 +109,10 @@ def _applies(
 ) -> bool:
     includes: dict[str, Any] = _field(entry, "includes", dict, {})
     excludes: dict[str, Any] = _field(entry, "excludes", dict, {})
-    wanted, unwanted = (_list_of(one, "arches", str) for one in (includes, excludes))
-    needed, forbidden = (frozenset(_list_of(one, "caps", str)) for one in (includes, excludes))
-    since, until = (_field(one, "minKernel", str, "") for one in (includes, excludes))
+    both = (includes, excludes)
+    wanted, unwanted = (_list_of(side, "arches", str) for side in both)
+    needed, forbidden = (frozenset(_list_of(side, "caps", str)) for side in both)
+    since, until = (_field(side, "minKernel", str, "") for side in both)
     return (
         (not wanted or architecture in wanted)
         and architecture not in unwanted
@@ -123,19 +124,19 @@ def _applies(
 
 
 def _version(text: str) -> tuple[int, int]:
-    found = re.fullmatch(r"(\d+)\.(\d+)", text)
-    if not found:
+    match = re.fullmatch(r"(\d+)\.(\d+)", text)
+    if not match:
         raise InvalidInput(f'seccomp profile: invalid kernel version: "{text}"')
-    return int(found[1]), int(found[2])
+    return int(match[1]), int(match[2])
 
 
 def _rules(entry: dict[str, Any]) -> list[Rule]:
     names = _names(entry)
     action = _action(entry, "action", "errnoRet")
-    conditions = tuple(_condition(one) for one in _list_of(entry, "args", dict))
-    if len({one.index for one in conditions}) < len(conditions):
+    conditions = tuple(map(_condition, _list_of(entry, "args", dict)))
+    if len({condition.index for condition in conditions}) < len(conditions):
         # libseccomp takes one condition an argument, so runc makes alternatives of them
-        return [Rule(names=names, action=action, conditions=(one,)) for one in conditions]
+        return [Rule(names=names, action=action, conditions=(each,)) for each in conditions]
     return [Rule(names=names, action=action, conditions=conditions)]
 
 
@@ -161,7 +162,7 @@ def _action(entry: dict[str, Any], key: str, errno_key: str) -> int:
             raise InvalidInput(f"seccomp profile: {errno_key} {number} is not an error number")
         return _ACTIONS_WITH_ERRNO[name] | number
     if name == "SCMP_ACT_NOTIFY":
-        raise InvalidInput("seccomp profile: SCMP_ACT_NOTIFY is not supported: nobody would answer")
+        raise InvalidInput("seccomp profile: SCMP_ACT_NOTIFY is not supported: no agent answers")
     raise InvalidInput(f"seccomp profile: {key} is not an action: {name!r}")
 
 

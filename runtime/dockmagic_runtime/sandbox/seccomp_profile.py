@@ -11,11 +11,9 @@ everything that makes a user namespace.
 from __future__ import annotations
 
 import errno
-import os
-import re
-from functools import lru_cache
 from typing import Final
 
+from dockmagic_runtime.linux.kernel_version import running_kernel
 from dockmagic_runtime.linux.seccomp import (
     ALLOW,
     SERVED,
@@ -23,9 +21,7 @@ from dockmagic_runtime.linux.seccomp import (
     Condition,
     Policy,
     Rule,
-    compile_policy,
     errno_action,
-    native_architecture,
 )
 
 _REFUSED: Final = errno_action(errno.EPERM)
@@ -187,32 +183,3 @@ def _clone_rules() -> list[Rule]:
         Rule(names=("clone",), action=ALLOW, conditions=(no_namespaces,)),
         Rule(names=("clone3",), action=_MISSING),
     ]
-
-
-def running_kernel() -> tuple[int, int]:
-    """Major and minor version; (0, 0) for a release that begins with neither."""
-    found = re.match(r"(\d+)\.(\d+)", os.uname().release)
-    return (int(found[1]), int(found[2])) if found else (0, 0)
-
-
-@lru_cache(maxsize=32)
-def default_program(capabilities: frozenset[str]) -> bytes:
-    """The default profile as BPF for this machine. Compiled once a process and set."""
-    return compile_policy(default_policy(capabilities, native_architecture(os.uname().machine)))
-
-
-def program_for(profile: str, capabilities: frozenset[str]) -> bytes:
-    """BPF for `--security-opt seccomp=`: "default", "unconfined" (no bytes) or JSON text."""
-    if profile == "unconfined":
-        return b""
-    if profile == "default":
-        return default_program(capabilities)
-    return _custom_program(profile, capabilities)
-
-
-@lru_cache(maxsize=8)
-def _custom_program(profile: str, capabilities: frozenset[str]) -> bytes:
-    from dockmagic_runtime.sandbox.seccomp_json import parse_profile  # rare: off the fast path
-
-    architecture = native_architecture(os.uname().machine)
-    return compile_policy(parse_profile(profile, capabilities, architecture))

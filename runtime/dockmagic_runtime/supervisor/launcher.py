@@ -37,7 +37,7 @@ from dockmagic_runtime.sandbox.capabilities import resolve
 from dockmagic_runtime.sandbox.cgroup_operations import HOST_CGROUPS, EnterSupervisorCgroup
 from dockmagic_runtime.sandbox.devices import OOM_SCORE
 from dockmagic_runtime.sandbox.operation import Context
-from dockmagic_runtime.sandbox.seccomp_profile import default_program
+from dockmagic_runtime.sandbox.seccomp import default_program
 from dockmagic_runtime.sandbox.slots import Slots
 from dockmagic_runtime.supervisor.request_socket import RequestSocket
 from dockmagic_runtime.supervisor.supervisor import Supervisor

@@ -1,9 +1,9 @@
 """`FakeCgroups`: cgroup file systems in memory that refuse what the kernel refuses.
 
-A directory is born with its control files and goes with them; a process is in one group of each
-tree; a cpuset without CPUs takes nobody; memory may not be allowed more than memory and swap;
-only a v2 group without processes hands controllers down. So code that passes here has its order
-of steps right, for versions that the machine at hand does not have.
+A new directory has its control files, and is removed with them; a process is in one group of
+each tree; a cpuset without CPUs takes no process; memory may not be allowed more than memory and
+swap; only a v2 group without processes hands controllers down. So code that passes here has its
+order of steps right, for versions that the machine at hand does not have.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Final
 from dockmagic_runtime.testing.fake_linux import FakeLinux
 
 ROOT: Final = "/sys/fs/cgroup"
-OWN_PID: Final = 4242  # who "0" is
+OWN_PID: Final = 4242  # the process that writes "0"
 
 _UNLIMITED: Final = str((1 << 63) - 4096)
 _COMMON: Final = {"cgroup.procs": "", "tasks": "", "cgroup.clone_children": "0"}
@@ -146,11 +146,11 @@ class FakeCgroups(FakeLinux):
         self.files[f"{directory}/cgroup.procs"] = "".join(f"{pid}\n" for pid in pids).encode()
 
     def _groups_below(self, directory: str) -> list[str]:
-        return [one for one in self.directories if f"{one}/".startswith(f"{directory}/")]
+        return [path for path in self.directories if f"{path}/".startswith(f"{directory}/")]
 
     def _move(self, pid: int, directory: str) -> None:
         for other in self._groups_below(self._tree_of(directory)):
-            self._set_procs(other, [one for one in self._procs(other) if one != pid])
+            self._set_procs(other, [member for member in self._procs(other) if member != pid])
         self._set_procs(directory, [*self._procs(directory), pid])
 
     def _end(self, pid: int) -> None:
@@ -160,14 +160,15 @@ class FakeCgroups(FakeLinux):
             self._doomed.add(pid)
             return
         for directory in self.groups():
-            self._set_procs(directory, [one for one in self._procs(directory) if one != pid])
+            members = [member for member in self._procs(directory) if member != pid]
+            self._set_procs(directory, members)
 
     def _is_held(self, pid: int) -> bool:
         """By a v1 freezer: there even SIGKILL waits for the thaw."""
-        frozen = [one for one in self.groups() if f"{one}/freezer.state" in self.files]
+        groups = [path for path in self.groups() if f"{path}/freezer.state" in self.files]
         return any(
-            self.text(f"{one}/freezer.state") != "THAWED" and pid in self._procs(one)
-            for one in frozen
+            self.text(f"{group}/freezer.state") != "THAWED" and pid in self._procs(group)
+            for group in groups
         )
 
     # ------------------------------------------------------------------ the file system
@@ -192,7 +193,7 @@ class FakeCgroups(FakeLinux):
             if self._procs(path) or len(self._groups_below(path)) > 1:
                 self._record("rmdir", path, dir_fd, path=path)
                 raise self._refuse(_errno.EBUSY, path)
-            inside = [one for one in self.files if posixpath.dirname(one) == path]
+            inside = [file for file in self.files if posixpath.dirname(file) == path]
             control = {file: self.files.pop(file) for file in inside}
         try:
             super().rmdir(path, dir_fd)

@@ -1,8 +1,8 @@
-"""`FakeLinux`: the door to the kernel that records instead.
+"""`FakeLinux`: the system call interface that records instead.
 
 It keeps just enough of a world for its own answers to agree with one another: files and
 directories in memory (parents need not exist), descriptors that know their path, the working
-directory. Everything else is only written down, in order, in `calls`. `fail` makes the n-th call
+directory. Everything else is only recorded, in order, in `calls`. `fail` makes the n-th call
 of a method raise, which is how undoing and cleaning up are tested.
 """
 
@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from dockmagic_runtime.linux import constants as c
 
-FIRST_PID = 4_000_000  # no process has so high a number here: nobody is hit by mistake
+FIRST_PID = 4_000_000  # no process has so high a number here, so none is hit by mistake
 FIRST_FD = 100  # far from the real ones, so that a mix-up shows
 
 

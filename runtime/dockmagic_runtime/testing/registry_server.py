@@ -9,53 +9,16 @@ import socket
 import sys
 import uuid
 from collections.abc import Callable, Mapping
-from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from urllib.parse import parse_qs, urlsplit
 
-from msgspec import Struct, field
-
-if TYPE_CHECKING:
-    from dockmagic_runtime.testing.registry import FakeRegistry
+from dockmagic_runtime.testing.registry_state import Fault, RegistryState, RequestLog, digest_of
 
 _NAME: Final = r"/v2/(?P<name>[a-z0-9._/-]+)"
 _RANGE = re.compile(r"bytes=(\d+)-")
 _TLS_HANDSHAKE: Final = b"\x16"
 _NOT_FOUND: Final = (404, "UNSUPPORTED", "not found")
-
-
-class Fault(Struct, kw_only=True):
-    """What goes wrong with the next `times` requests whose `METHOD /path` contains `match`."""
-
-    match: str
-    times: int = 1
-    status: int = 0  # answer this, with `headers` and `body`
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes | None = None
-    drop_after: int = -1  # hang up after so many bytes of the body; 0: without any answer
-    read_at_most: int = -1  # hang up after so many bytes of what is sent to us
-    flip: int = -1  # invert the byte at this place of the body
-    surplus: bytes = b""  # send this behind the body, as part of it
-    claim: int = 0  # added to Content-Length
-    ignore_range: bool = False
-    content_type: str = ""
-    is_stranger: bool = False  # do not say that a registry answers
-
-
-class RequestLog(Struct, frozen=True):
-    """One request as it came."""
-
-    method: str
-    path: str
-    headers: Mapping[str, str]
-
-    def header(self, name: str) -> str:
-        return self.headers.get(name.lower(), "")
-
-
-def digest_of(data: bytes | bytearray) -> str:
-    return f"sha256:{sha256(data).hexdigest()}"
 
 
 class Server(ThreadingHTTPServer):
@@ -64,11 +27,20 @@ class Server(ThreadingHTTPServer):
     daemon_threads = False
     request_queue_size = 64
 
-    def __init__(self, registry: FakeRegistry, address: str) -> None:
+    def __init__(self, registry: RegistryState, address: str) -> None:
         self.address_family = socket.AF_INET6 if ":" in address else socket.AF_INET
         super().__init__((address, 0), Handler)
         self.registry = registry
         self._connections: set[socket.socket] = set()
+
+    @property
+    def host(self) -> str:
+        address, port = self.server_address[:2]
+        return f"[{address!s}]:{port}" if ":" in str(address) else f"{address!s}:{port}"
+
+    @property
+    def url(self) -> str:
+        return f"{self.registry.scheme}://{self.host}"
 
     def process_request(self, request: Any, client_address: Any) -> None:
         self._connections.add(request)
@@ -84,7 +56,7 @@ class Server(ThreadingHTTPServer):
             try:
                 connection.shutdown(socket.SHUT_RDWR)
             except OSError:
-                pass  # the other side was first
+                pass  # the client has closed it already
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         error = sys.exception()
@@ -154,7 +126,7 @@ class Handler(BaseHTTPRequestHandler):
         self._read_body()
         self._error(*_NOT_FOUND)
 
-    # ---------------------------------------------------------------- who may
+    # ---------------------------------------------------------------- access
 
     def _is_let_in(self, path: str) -> bool:
         registry = self.server.registry
@@ -182,7 +154,7 @@ class Handler(BaseHTTPRequestHandler):
     def _challenge(self, scope: str) -> None:
         registry = self.server.registry
         if registry.tokens:
-            offer = f'Bearer realm="{registry.url}/token",service="fake registry"'
+            offer = f'Bearer realm="{self.server.url}/token",service="fake registry"'
             offer += f',scope="{scope}"' if scope else ""
         else:
             offer = 'Basic realm="fake registry"'
@@ -207,7 +179,7 @@ class Handler(BaseHTTPRequestHandler):
         token = base64.urlsafe_b64encode(" ".join(scopes).encode()).decode()
         self._json({"token": token or "none", "expires_in": 300})
 
-    # ---------------------------------------------------------------- what there is
+    # ---------------------------------------------------------------- pulls
 
     def _greet(self) -> None:
         self._json({})
@@ -227,7 +199,7 @@ class Handler(BaseHTTPRequestHandler):
         self._page("tags", tags, {"name": name})
 
     def _page(self, key: str, names: list[str], more: dict[str, Any]) -> None:
-        rest = [one for one in names if one > self._query.get("last", "")]
+        rest = [name for name in names if name > self._query.get("last", "")]
         page = rest[: int(self._query.get("n", len(rest)) or 0)]
         headers = {}
         if len(page) < len(rest):
@@ -240,11 +212,11 @@ class Handler(BaseHTTPRequestHandler):
             self._put_manifest(name, reference)
             return
         with self.server.registry.lock:
-            found = self.server.registry.manifests.get(name, {}).get(reference)
-        if found is None:
+            manifest = self.server.registry.manifests.get(name, {}).get(reference)
+        if manifest is None:
             self._error(404, "MANIFEST_UNKNOWN", "manifest unknown")
             return
-        media_type, data = found
+        media_type, data = manifest
         headers = {"Content-Type": media_type, "Docker-Content-Digest": digest_of(data)}
         self._answer(200, data, headers)
 
@@ -254,7 +226,7 @@ class Handler(BaseHTTPRequestHandler):
         wanted = [document.get("config"), *document.get("layers", ())]
         with registry.lock:
             known = registry.blobs.get(name, {})
-            missing = [one for one in wanted if one and one["digest"] not in known]
+            missing = [blob for blob in wanted if blob and blob["digest"] not in known]
         if missing:
             self._error(400, "MANIFEST_BLOB_UNKNOWN", "blob unknown to registry")
             return
@@ -277,7 +249,7 @@ class Handler(BaseHTTPRequestHandler):
         headers["Content-Range"] = f"bytes {first}-{len(data) - 1}/{len(data)}"
         self._answer(206, data[first:], headers)
 
-    # ---------------------------------------------------------------- what is given
+    # ---------------------------------------------------------------- pushes
 
     def _start_upload(self, name: str) -> None:
         registry, digest = self.server.registry, self._query.get("mount", "")

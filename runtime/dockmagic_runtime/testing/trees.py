@@ -1,4 +1,4 @@
-"""Layers' tars as strangers make them, and trees as they look from outside."""
+"""Layers' tars as foreign tools write them, and trees as they look from outside."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def make_tar(*members: Member, format: int = tarfile.PAX_FORMAT) -> io.BytesIO:
     """A tar of members; (member, contents) for files that have some."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=format) as tar:
-        for one in members:
-            member, data = one if isinstance(one, tuple) else (one, b"")
+        for entry in members:
+            member, data = entry if isinstance(entry, tuple) else (entry, b"")
             member.size = len(data)
             tar.addfile(member, io.BytesIO(data))
     out.seek(0)

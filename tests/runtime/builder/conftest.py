@@ -17,16 +17,9 @@ from dockmagic_runtime.errors import NotFound
 from dockmagic_runtime.images.blobs import BlobStore
 from dockmagic_runtime.images.layers import LayerStore
 from dockmagic_runtime.images.store import ImageStore
+from dockmagic_runtime.model.build import BuildDone, BuildEvent, BuildRequest, StepDone
 from dockmagic_runtime.model.image import Image
-from dockmagic_runtime.model.progress import (
-    BuildDone,
-    BuildEvent,
-    BuildRequest,
-    PullDone,
-    PullEvent,
-    PullStatus,
-    StepDone,
-)
+from dockmagic_runtime.model.progress import PullDone, PullEvent, PullStatus
 from dockmagic_runtime.store.data_root import DataRoot
 from dockmagic_runtime.store.database import Database
 

@@ -10,14 +10,14 @@ import pytest
 from dockmagic_runtime.builder.interfaces import StepProcess
 from dockmagic_runtime.dockerfile import DockerfileError
 from dockmagic_runtime.errors import InvalidInput, NotFound, ProcessFailed, StartFailed
-from dockmagic_runtime.model.progress import (
+from dockmagic_runtime.model.build import (
     BuildDone,
     BuildRequest,
     BuildStarted,
-    PullStatus,
     StepOutput,
     StepStarted,
 )
+from dockmagic_runtime.model.progress import PullStatus
 
 from .conftest import SITE, Site, cached
 

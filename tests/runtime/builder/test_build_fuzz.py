@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from dockmagic_runtime.errors import DockmagicError, EngineBug
-from dockmagic_runtime.model.progress import BuildEvent
+from dockmagic_runtime.model.build import BuildEvent
 from tests.runtime.builder.conftest import Site
 from tests.runtime.builder.test_plan_fuzz import FILES
 

@@ -15,8 +15,9 @@ from dockmagic_runtime.builder.interfaces import StepProcess
 from dockmagic_runtime.distribution.push import Pusher
 from dockmagic_runtime.errors import DockmagicError, InvalidInput, RemoteFailed
 from dockmagic_runtime.images.blobs import BlobStore
+from dockmagic_runtime.model.build import BuildCacheSpec, BuildDone, StepDone
 from dockmagic_runtime.model.image import Image
-from dockmagic_runtime.model.progress import BuildCachePlace, BuildDone, PullStatus, StepDone
+from dockmagic_runtime.model.progress import PullStatus
 from tests.runtime.builder.conftest import Site
 from tests.runtime.registry.conftest import RealRegistry, serve
 
@@ -70,8 +71,8 @@ def built(site: Site, text: str = TEXT, **request: Any) -> tuple[list[bool], Ima
     return [step.cached for step in steps], done.image, told
 
 
-def local(path: Path, **more: Any) -> BuildCachePlace:
-    return BuildCachePlace(kind="local", where=str(path), **more)
+def local(path: Path, **more: Any) -> BuildCacheSpec:
+    return BuildCacheSpec(kind="local", where=str(path), **more)
 
 
 def test_a_directory_brings_all_steps_to_another_machine(mine: Site, tmp_path: Path) -> None:
@@ -178,13 +179,13 @@ def test_an_export_that_fails_fails_the_build_unless_told_otherwise(
 @pytest.mark.network
 @pytest.mark.usefixtures("_no_proxies")
 def test_a_registry_brings_it_too(mine: Site, registry: RealRegistry) -> None:
-    place = BuildCachePlace(kind="registry", where=f"{registry.host}/app:cache", mode="max")
+    place = BuildCacheSpec(kind="registry", where=f"{registry.host}/app:cache", mode="max")
     image = built(mine, cache_to=(place,))[1]
     elsewhere(mine)
     cached, again, _ = built(mine, cache_from=(place,))
     assert cached == [True] * 8
     assert again.id == image.id
-    missing = BuildCachePlace(kind="registry", where=f"{registry.host}/none:cache")
+    missing = BuildCacheSpec(kind="registry", where=f"{registry.host}/none:cache")
     told = built(mine, cache_from=(missing,))[2]
     assert told[0].startswith(f"importing cache manifest from {registry.host}/none:cache: ")
 
@@ -192,7 +193,7 @@ def test_a_registry_brings_it_too(mine: Site, registry: RealRegistry) -> None:
 @pytest.mark.network
 @pytest.mark.usefixtures("_no_proxies")
 @pytest.mark.parametrize("request_", [
-    {"cache_to": (BuildCachePlace(kind="inline"),)},
+    {"cache_to": (BuildCacheSpec(kind="inline"),)},
     {"build_args": {"BUILDKIT_INLINE_CACHE": "1"}},
 ])  # fmt: skip
 def test_an_image_carries_its_own(
@@ -204,7 +205,7 @@ def test_an_image_carries_its_own(
     assert json.loads(base64.b64decode(document["moby.buildkit.cache.v0"]))["records"]
     list(Pusher(mine.images, mine.layers, BlobStore(mine.data_root)).push(name))
     elsewhere(mine)
-    place = BuildCachePlace(kind="registry", where=name)
+    place = BuildCacheSpec(kind="registry", where=name)
     cached, again, _ = built(mine, cache_from=(place,), **request_)
     assert cached == [True, False, False, False, True, True, True, True]
     assert again.id == image.id
@@ -216,7 +217,7 @@ def test_an_image_without_one_says_so(mine: Site, registry: RealRegistry) -> Non
     name = f"{registry.host}/plain:1"
     built(mine, tags=(name,))
     list(Pusher(mine.images, mine.layers, BlobStore(mine.data_root)).push(name))
-    told = built(mine, cache_from=(BuildCachePlace(kind="registry", where=name),))[2]
+    told = built(mine, cache_from=(BuildCacheSpec(kind="registry", where=name),))[2]
     assert told[0].endswith("the image has no cache in it")
 
 

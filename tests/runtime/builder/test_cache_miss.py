@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from dockmagic_runtime.errors import NotFound
+from dockmagic_runtime.model.build import BuildDone
 from dockmagic_runtime.model.explanation import BuildExplanation
 from dockmagic_runtime.model.image import STAND_IN_LABEL
-from dockmagic_runtime.model.progress import BuildDone
 from tests.runtime.builder.conftest import Site
 
 pytestmark = pytest.mark.root

@@ -7,7 +7,7 @@ import pytest
 from dockmagic_runtime.builder import Base
 from dockmagic_runtime.builder.plan.plan import plan
 from dockmagic_runtime.dockerfile import DockerfileError, parse
-from dockmagic_runtime.model.progress import BuildRequest, BuildStarted
+from dockmagic_runtime.model.build import BuildRequest, BuildStarted
 from tests.runtime.builder.conftest import Site
 
 BASE = Base(image_id="sha256:1", config={}, chain_ids=("sha256:2",))

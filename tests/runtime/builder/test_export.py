@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dockmagic_runtime.errors import InvalidInput
-from dockmagic_runtime.model.progress import BuildOutput
+from dockmagic_runtime.model.build import BuildOutput
 from tests.runtime.builder.conftest import Site
 
 pytestmark = pytest.mark.root

@@ -7,8 +7,8 @@ import pytest
 from dockmagic_runtime.builder.plan.outline import outline
 from dockmagic_runtime.dockerfile import parse
 from dockmagic_runtime.errors import InvalidInput
+from dockmagic_runtime.model.build import BuildRequest
 from dockmagic_runtime.model.outline import BuildArgument, BuildInput, BuildOutline
-from dockmagic_runtime.model.progress import BuildRequest
 
 TEXT = """\
 # VERSION of the base

@@ -17,7 +17,7 @@ from dockmagic_runtime.builder.execute.parallel import (
 )
 from dockmagic_runtime.builder.interfaces import StepProcess
 from dockmagic_runtime.errors import ProcessFailed
-from dockmagic_runtime.model.progress import BuildEvent, StepOutput
+from dockmagic_runtime.model.build import BuildEvent, StepOutput
 from tests.runtime.builder.conftest import Site
 
 

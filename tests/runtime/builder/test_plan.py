@@ -13,7 +13,7 @@ from dockmagic_runtime.builder.plan.stages import host_platform
 from dockmagic_runtime.builder.plan.steps import RunStep, Step, TransferStep, WorkdirStep
 from dockmagic_runtime.dockerfile import DockerfileError, parse
 from dockmagic_runtime.errors import EngineBug, InvalidInput, Unsupported
-from dockmagic_runtime.model.progress import BuildRequest
+from dockmagic_runtime.model.build import BuildRequest
 
 DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 

@@ -13,7 +13,7 @@ from dockmagic_runtime.builder.plan.outline import outline
 from dockmagic_runtime.builder.plan.plan import plan
 from dockmagic_runtime.dockerfile import parse
 from dockmagic_runtime.errors import DockmagicError, EngineBug
-from dockmagic_runtime.model.progress import BuildRequest
+from dockmagic_runtime.model.build import BuildRequest
 
 PLAIN = Base(image_id="sha256:1", config={"config": {"Env": ["A=1"]}}, chain_ids=("sha256:2",))
 TRIGGERS = replace(PLAIN, config={"config": {"OnBuild": ["COPY --from=s /x /y"]}})

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from dockmagic_runtime.errors import DockmagicError, InvalidInput, NotFound, RemoteFailed
-from dockmagic_runtime.model.progress import StepDone
+from dockmagic_runtime.model.build import StepDone
 from tests.runtime.builder.conftest import Site
 
 pytestmark = pytest.mark.root

@@ -9,7 +9,7 @@ from dockmagic_runtime.builder.plan.plan import plan
 from dockmagic_runtime.builder.plan.source_stage import SourceStage
 from dockmagic_runtime.builder.plan.steps import RunStep, StepMount
 from dockmagic_runtime.dockerfile import DockerfileError, parse
-from dockmagic_runtime.model.progress import BuildRequest
+from dockmagic_runtime.model.build import BuildRequest
 
 BASE = Base(image_id="sha256:1", config={}, chain_ids=("sha256:2",))
 

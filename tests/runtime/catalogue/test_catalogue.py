@@ -10,18 +10,17 @@ import pytest
 from dockmagic_runtime.catalogue import STAND_IN_LABEL, Catalogue, roots
 from dockmagic_runtime.catalogue.recipe import recipes
 from dockmagic_runtime.errors import InvalidInput, NotFound, ProcessFailed, RemoteFailed
-from dockmagic_runtime.model.image import Image, ImageConfig
-from dockmagic_runtime.model.progress import (
+from dockmagic_runtime.model.build import (
     BuildDone,
     BuildEvent,
     BuildRequest,
     BuildStarted,
-    PullDone,
-    PullStatus,
     StepDone,
     StepOutput,
     StepStarted,
 )
+from dockmagic_runtime.model.image import Image, ImageConfig
+from dockmagic_runtime.model.progress import PullDone, PullStatus
 from dockmagic_runtime.store.data_root import DataRoot
 
 IMAGE = Image(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from dockmagic_runtime.containers.inspect.sizes import writable_size
+from dockmagic_runtime.containers.sizes import writable_size
 from dockmagic_runtime.linux.remove_tree import remove_tree
 
 

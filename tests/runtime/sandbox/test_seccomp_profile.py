@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from dockmagic_runtime.linux import constants as c
+from dockmagic_runtime.linux.kernel_version import running_kernel
 from dockmagic_runtime.linux.seccomp import (
     ALLOW,
     SERVED,
@@ -23,13 +24,9 @@ from dockmagic_runtime.linux.seccomp import (
 from dockmagic_runtime.linux.syscall_table import numbers
 from dockmagic_runtime.linux.syscalls import Kernel
 from dockmagic_runtime.sandbox.capabilities import DEFAULT
+from dockmagic_runtime.sandbox.seccomp import default_program, program_for
 from dockmagic_runtime.sandbox.seccomp_json import parse_profile
-from dockmagic_runtime.sandbox.seccomp_profile import (
-    default_policy,
-    default_program,
-    program_for,
-    running_kernel,
-)
+from dockmagic_runtime.sandbox.seccomp_profile import default_policy
 from dockmagic_runtime.testing.bpf import action_of, steps_of
 from dockmagic_runtime.testing.child import in_child
 
@@ -50,7 +47,7 @@ def _install(program: bytes) -> None:
 def _errno_of(number: int, *arguments: int) -> int:
     """Make the call; 0 when it succeeds."""
     libc = ctypes.CDLL(None, use_errno=True)
-    result = libc.syscall(ctypes.c_long(number), *(ctypes.c_ulong(one) for one in arguments))
+    result = libc.syscall(ctypes.c_long(number), *(ctypes.c_ulong(value) for value in arguments))
     return ctypes.get_errno() if result == -1 else 0
 
 
@@ -315,7 +312,7 @@ def test_the_profile_differs_from_podmans_only_where_dockers_does(
     ours = compile_policy(default_policy(DEFAULT, native))
     theirs = compile_policy(parse_profile(PODMAN_PROFILE.read_text(), DEFAULT, native))
     allowed = {
-        name: tuple(action_of(one, architecture, number) == ALLOW for one in (ours, theirs))
+        name: tuple(action_of(each, architecture, number) == ALLOW for each in (ours, theirs))
         for name, number in numbers(architecture).items()
     }
     more = {name for name, both in allowed.items() if both == (True, False)}
@@ -325,7 +322,7 @@ def test_the_profile_differs_from_podmans_only_where_dockers_does(
 
 
 def test_every_name_in_the_table_is_a_call_of_some_architecture() -> None:
-    known = {name for native in SERVED for one in SERVED[native] for name in numbers(one)}
+    known = {name for native in SERVED for served in SERVED[native] for name in numbers(served)}
     named = {
         name
         for native in SERVED

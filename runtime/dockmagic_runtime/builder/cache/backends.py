@@ -51,7 +51,7 @@ class CacheBackend(Protocol):
     def close(self) -> None: ...
 
 
-class LocalPlace:
+class LocalCacheBackend:
     """`type=local`: a directory. Writing keeps what other tags name, as BuildKit does."""
 
     def __init__(self, path: str, tag: str, digest: str = "") -> None:
@@ -131,7 +131,7 @@ class LocalPlace:
             ) from None
 
 
-class RegistryPlace:
+class RegistryCacheBackend:
     """`type=registry`: a repository and a tag."""
 
     def __init__(self, reference: str) -> None:

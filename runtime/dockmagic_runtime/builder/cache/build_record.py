@@ -17,9 +17,9 @@ from dockmagic_runtime.builder.plan.steps import (
     TransferStep,
     WorkdirStep,
 )
+from dockmagic_runtime.model.build import BuildEvent, BuildRequest, StepDone
 from dockmagic_runtime.model.explanation import BuildExplanation, ExplainedBuildStep
 from dockmagic_runtime.model.image import STAND_IN_LABEL
-from dockmagic_runtime.model.progress import BuildEvent, BuildRequest, StepDone
 
 _KINDS: dict[type[Step], str] = {
     BaseStep: "base", RunStep: "run", TransferStep: "copy", WorkdirStep: "workdir",

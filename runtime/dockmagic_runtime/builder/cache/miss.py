@@ -17,7 +17,7 @@ from dockmagic_runtime.builder.context.source_hash import Contents
 from dockmagic_runtime.builder.plan.steps import BaseStep, Plan, RunStep, Step, TransferStep
 from dockmagic_runtime.builder.stage_state import StageState
 from dockmagic_runtime.dockerfile.instructions import Run
-from dockmagic_runtime.model.progress import BuildRequest
+from dockmagic_runtime.model.build import BuildRequest
 
 _SHOWN: Final = 3
 _DIGITS: Final = 16

@@ -14,7 +14,8 @@ from dockmagic_runtime.builder.stage_state import StageState
 from dockmagic_runtime.errors import DockmagicError
 from dockmagic_runtime.images.blobs import BlobStore
 from dockmagic_runtime.images.layers import LayerStore
-from dockmagic_runtime.model.progress import BuildCachePlace, BuildEvent, BuildRequest, PullStatus
+from dockmagic_runtime.model.build import BuildCacheSpec, BuildEvent, BuildRequest
+from dockmagic_runtime.model.progress import PullStatus
 
 if TYPE_CHECKING:
     from dockmagic_runtime.builder.cache.backends import CacheBackend
@@ -56,7 +57,7 @@ class RemoteCache:
                 yield from self._exported(one, results, tip)
 
     def _exported(
-        self, target: BuildCachePlace, results: Sequence[StepResult], tip: StageState
+        self, target: BuildCacheSpec, results: Sequence[StepResult], tip: StageState
     ) -> Iterator[PullStatus]:
         from dockmagic_runtime.builder.cache.exporter import Exporter, of_target
 
@@ -85,9 +86,9 @@ class RemoteCache:
         return {INLINE_FIELD: inline(results, tip)}
 
 
-def _place(wanted: BuildCachePlace) -> CacheBackend:
-    from dockmagic_runtime.builder.cache.backends import LocalPlace, RegistryPlace
+def _place(wanted: BuildCacheSpec) -> CacheBackend:
+    from dockmagic_runtime.builder.cache.backends import LocalCacheBackend, RegistryCacheBackend
 
     if wanted.kind == "local":
-        return LocalPlace(wanted.where, wanted.tag, wanted.digest)
-    return RegistryPlace(wanted.where)
+        return LocalCacheBackend(wanted.where, wanted.tag, wanted.digest)
+    return RegistryCacheBackend(wanted.where)

@@ -17,7 +17,7 @@ from dockmagic_runtime.builder.context.git import GitSource
 from dockmagic_runtime.builder.context.scratch import Scratch
 from dockmagic_runtime.errors import InvalidInput, NotFound
 from dockmagic_runtime.linux.root import Root
-from dockmagic_runtime.model.progress import BuildRequest, Readable
+from dockmagic_runtime.model.build import BuildRequest, Readable
 
 _HTTP: Final = ("http://", "https://")
 _HEAD: Final = 512

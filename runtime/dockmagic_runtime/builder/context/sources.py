@@ -18,7 +18,7 @@ from dockmagic_runtime.builder.interfaces import Layers, Workspace
 from dockmagic_runtime.dockerfile.gopattern import IgnoreRules
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.linux.root import Root
-from dockmagic_runtime.model.progress import BuildRequest
+from dockmagic_runtime.model.build import BuildRequest
 
 IGNORE_FILE: Final = ".dockerignore"
 

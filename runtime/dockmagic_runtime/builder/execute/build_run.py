@@ -31,7 +31,7 @@ from dockmagic_runtime.builder.plan.steps import BaseStep, Plan, RunStep, Step, 
 from dockmagic_runtime.builder.run_mounts.prepare import Mounter
 from dockmagic_runtime.builder.stage_state import StageState
 from dockmagic_runtime.errors import DockmagicError
-from dockmagic_runtime.model.progress import BuildEvent, StepDone, StepStarted
+from dockmagic_runtime.model.build import BuildEvent, StepDone, StepStarted
 
 if TYPE_CHECKING:
     from dockmagic_runtime.builder.cache.importer import ImportedCaches

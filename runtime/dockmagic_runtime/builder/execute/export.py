@@ -14,7 +14,7 @@ from dockmagic_runtime.dockerfile.gopattern import IgnoreRules
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.images.tar.writer import TreeArchive
 from dockmagic_runtime.linux.root import Root
-from dockmagic_runtime.model.progress import BuildOutput
+from dockmagic_runtime.model.build import BuildOutput
 
 
 def export(tree: Root, output: BuildOutput, epoch: int | None) -> None:

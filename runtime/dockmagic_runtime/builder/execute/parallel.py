@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from queue import Queue
 from typing import Final
 
-from dockmagic_runtime.model.progress import BuildEvent
+from dockmagic_runtime.model.build import BuildEvent
 
 _AHEAD: Final = 64  # events; a step waits while nobody takes in what it says
 Work = Callable[[], Iterator[BuildEvent]]

@@ -24,7 +24,7 @@ from dockmagic_runtime.builder.run_mounts.prepare import LayersOf, Mounted, Moun
 from dockmagic_runtime.builder.stage_state import StageState
 from dockmagic_runtime.errors import EngineBug, InvalidInput, ProcessFailed, StartFailed
 from dockmagic_runtime.linux.root import Root
-from dockmagic_runtime.model.progress import BuildEvent, BuildRequest, StepOutput
+from dockmagic_runtime.model.build import BuildEvent, BuildRequest, StepOutput
 
 _MEANINGS: Final = {
     126: "a file that the command names cannot be executed",

@@ -14,7 +14,7 @@ from dockmagic_runtime.dockerfile.errors import excerpt
 from dockmagic_runtime.dockerfile.expand import expand
 from dockmagic_runtime.dockerfile.gopattern import IgnoreRules
 from dockmagic_runtime.errors import InvalidInput
-from dockmagic_runtime.model.progress import BuildWarning
+from dockmagic_runtime.model.build import BuildWarning
 from dockmagic_runtime.model.reference import ImageReference
 
 

@@ -8,13 +8,13 @@ from dockmagic_runtime.builder.plan.scope import Scope
 from dockmagic_runtime.builder.plan.stages import Stages, located, platform_arguments
 from dockmagic_runtime.dockerfile import Dockerfile, Stage
 from dockmagic_runtime.dockerfile import instructions as i
+from dockmagic_runtime.model.build import BuildRequest
 from dockmagic_runtime.model.outline import (
     BuildArgument,
     BuildInput,
     BuildOutline,
     BuildTarget,
 )
-from dockmagic_runtime.model.progress import BuildRequest
 
 
 def outline(dockerfile: Dockerfile, request: BuildRequest) -> BuildOutline:

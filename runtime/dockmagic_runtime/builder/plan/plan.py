@@ -49,7 +49,7 @@ from dockmagic_runtime.dockerfile.expand import expand
 from dockmagic_runtime.dockerfile.lines import as_heredoc
 from dockmagic_runtime.dockerfile.printer import render_instruction
 from dockmagic_runtime.errors import EngineBug, InvalidInput, Unsupported
-from dockmagic_runtime.model.progress import BuildRequest, BuildWarning
+from dockmagic_runtime.model.build import BuildRequest, BuildWarning
 
 __all__ = ["Base", "Plan", "needed_images", "plan"]
 

@@ -19,7 +19,7 @@ from dockmagic_runtime.dockerfile import instructions as i
 from dockmagic_runtime.dockerfile.errors import near
 from dockmagic_runtime.dockerfile.expand import expand
 from dockmagic_runtime.errors import InvalidInput, Unsupported
-from dockmagic_runtime.model.progress import BuildRequest
+from dockmagic_runtime.model.build import BuildRequest
 from dockmagic_runtime.model.reference import ImageReference
 
 SCRATCH: Final = "scratch"

@@ -12,7 +12,7 @@ from dockmagic_runtime.builder.plan.config import StageConfig
 from dockmagic_runtime.builder.plan.source_stage import SourceStage
 from dockmagic_runtime.dockerfile import Dockerfile
 from dockmagic_runtime.dockerfile.instructions import Instruction, Run
-from dockmagic_runtime.model.progress import BuildWarning
+from dockmagic_runtime.model.build import BuildWarning
 from dockmagic_runtime.model.selective import Selective
 
 

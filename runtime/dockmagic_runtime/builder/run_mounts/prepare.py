@@ -28,7 +28,7 @@ from dockmagic_runtime.builder.run_mounts.ssh_agent import AgentSocket
 from dockmagic_runtime.dockerfile.gopattern import IgnoreRules
 from dockmagic_runtime.errors import InvalidInput, NotFound
 from dockmagic_runtime.linux.root import Root
-from dockmagic_runtime.model.progress import BuildRequest
+from dockmagic_runtime.model.build import BuildRequest
 from dockmagic_runtime.sandbox.operation import Operation
 from dockmagic_runtime.sandbox.user_mounts import BindMount, MountSecret, MountTmpfs, MountTree
 

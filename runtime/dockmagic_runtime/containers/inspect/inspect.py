@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from dockmagic_runtime.containers.inspect import mounts
@@ -14,9 +13,8 @@ from dockmagic_runtime.containers.plan.health import inspect_check, inspect_heal
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.store import ContainerStore
 from dockmagic_runtime.model.container import Status
+from dockmagic_runtime.model.times import rfc3339
 from dockmagic_runtime.supervisor.state import State
-
-_NEVER = "0001-01-01T00:00:00Z"
 
 
 def inspect(store: ContainerStore, record: Record) -> dict[str, Any]:
@@ -61,14 +59,6 @@ def inspect(store: ContainerStore, record: Record) -> dict[str, Any]:
         "Config": _config(record),
         "NetworkSettings": network_settings(record, now),
     }
-
-
-def rfc3339(seconds: float) -> str:
-    """Docker's form of a time; its zero time for 0."""
-    if not seconds:
-        return _NEVER
-    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
-    return f"{whole}.{int(seconds % 1 * 1e9):09d}Z"
 
 
 def _state(record: Record, now: State, directory: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from dockmagic_runtime.containers.inspect.sizes import writable_size
+from dockmagic_runtime.containers.sizes import writable_size
 from dockmagic_runtime.containers.store import ContainerStore, describe
 from dockmagic_runtime.images import prune as images_usage
 from dockmagic_runtime.images.store import ImageStore

@@ -11,8 +11,8 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
+from dockmagic_runtime.containers.lifecycle.network_endpoints import attachments
 from dockmagic_runtime.containers.lifecycle.start import Starter
-from dockmagic_runtime.containers.network.endpoints import attachments
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.linux.remove_tree import remove_tree
 from dockmagic_runtime.model.container import ContainerSpec, Resources

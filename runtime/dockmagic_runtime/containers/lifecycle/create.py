@@ -13,8 +13,8 @@ from msgspec.structs import replace
 
 from dockmagic_runtime.containers.events.journal import events_of
 from dockmagic_runtime.containers.lifecycle import links, mounts, names
+from dockmagic_runtime.containers.lifecycle.network_endpoints import attachments
 from dockmagic_runtime.containers.lifecycle.start import Starter
-from dockmagic_runtime.containers.network.endpoints import attachments
 from dockmagic_runtime.containers.plan import health
 from dockmagic_runtime.containers.record import Record, command_line, environment, exposed_ports
 from dockmagic_runtime.containers.store import ContainerStore

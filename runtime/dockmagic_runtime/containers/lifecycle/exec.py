@@ -5,14 +5,11 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from dockmagic_runtime.containers.lifecycle import links
-from dockmagic_runtime.containers.plan.security_options import no_new_privileges, seccomp_choice
-from dockmagic_runtime.containers.record import Record, process_environment
+from dockmagic_runtime.containers.plan.exec_process import process_spec
+from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.store import ContainerStore
 from dockmagic_runtime.errors import Conflict, InvalidInput
-from dockmagic_runtime.linux import rlimits
 from dockmagic_runtime.model.container import ExecSpec
-from dockmagic_runtime.sandbox import capabilities
-from dockmagic_runtime.sandbox.plan import ProcessSpec
 from dockmagic_runtime.supervisor.engine_client import ContainerProcess
 
 
@@ -47,25 +44,3 @@ def execution_ids(store: ContainerStore, record: Record) -> list[str] | None:
     finally:
         process.close()
     return [identity for identity, _pid, _command in found] or None
-
-
-def process_spec(record: Record, spec: ExecSpec) -> ProcessSpec:
-    """The process of an exec, with what the container says where the exec says nothing."""
-    container = record.spec
-    env = (*record.env, *spec.env)
-    merged = process_environment(record.hostname, env, tty=spec.tty)
-    privileged = container.privileged or spec.privileged
-    kept = capabilities.resolve(container.cap_add, container.cap_drop, privileged)
-    return ProcessSpec(
-        argv=spec.command,
-        env=tuple(f"{key}={value}" for key, value in merged.items()),
-        cwd=spec.working_dir or record.working_dir,
-        user=spec.user or record.user,
-        groups=container.group_add,
-        terminal=spec.tty,
-        capabilities=tuple(sorted(kept)),
-        no_new_privileges=no_new_privileges(container.security_opt),
-        seccomp="unconfined" if privileged else seccomp_choice(container.security_opt),
-        rlimits=rlimits.resolve(container.ulimits),
-        oom_score_adj=container.oom_score_adj,
-    )

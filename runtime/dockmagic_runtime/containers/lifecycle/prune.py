@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from dockmagic_runtime.containers.inspect.sizes import writable_size
 from dockmagic_runtime.containers.lifecycle.remove import remove
+from dockmagic_runtime.containers.sizes import writable_size
 from dockmagic_runtime.containers.store import ContainerStore
 from dockmagic_runtime.errors import Conflict, NotFound
 from dockmagic_runtime.images import prune as unused

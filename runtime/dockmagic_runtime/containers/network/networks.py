@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from dockmagic_runtime.containers.inspect.inspect import rfc3339
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.store import ContainerStore, network_names
 from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound
@@ -21,6 +20,7 @@ from dockmagic_runtime.model.filters import (
     prunable,
 )
 from dockmagic_runtime.model.network import Network, PrunedNetworks
+from dockmagic_runtime.model.times import rfc3339
 from dockmagic_runtime.network.networks import Networks
 from dockmagic_runtime.store.events import emit
 from dockmagic_runtime.supervisor.state import State

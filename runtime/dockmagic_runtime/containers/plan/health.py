@@ -7,7 +7,7 @@ from typing import Any, Final
 from msgspec import to_builtins
 from msgspec.structs import replace
 
-from dockmagic_runtime.containers.lifecycle.exec import process_spec
+from dockmagic_runtime.containers.plan.exec_process import process_spec
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.container import ExecSpec, HealthCheck

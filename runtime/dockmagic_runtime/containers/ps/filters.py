@@ -16,6 +16,7 @@ from msgspec import Struct
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.container import Container, Status
 from dockmagic_runtime.model.filters import Filters, boolean, check, has_label
+from dockmagic_runtime.model.ports import expand_ports
 
 LIST: Final = frozenset(
     "ancestor before exited expose health id is-task isolation label name network publish since "
@@ -154,10 +155,11 @@ def _exposed(values: tuple[str, ...]) -> Test:
     return lambda one: not wanted.isdisjoint(one.exposed)
 
 
-def ports(name: str, text: str) -> list[str]:
+def ports(name: str, text: str) -> tuple[str, ...]:
     """`80`, `80/udp`, `8000-8080/tcp` as "80/tcp" strings. Raises InvalidInput."""
-    match = re.fullmatch(r"([0-9]{1,5})(?:-([0-9]{1,5}))?(?:/(tcp|udp|sctp))?", text)
-    low, high = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
-    if match is None or not 0 < low <= high < 65536:
-        raise InvalidInput(f"invalid filter '{name}={text}'", hint="PORT[-PORT][/PROTOCOL]")
-    return [f"{port}/{match[3] or 'tcp'}" for port in range(low, high + 1)]
+    try:
+        return expand_ports(text)
+    except (ValueError, InvalidInput):
+        raise InvalidInput(
+            f"invalid filter '{name}={text}'", hint="PORT[-PORT][/PROTOCOL]"
+        ) from None

@@ -1,4 +1,4 @@
-"""`NetworkVerbs`: the part of the engine's façade that is about networks, and no more."""
+"""`NetworkVerbs`: the part of the engine's façade that is about networks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class NetworkVerbs:
-    """To be given its rooms by who is one."""
+    """A mixin. The class that uses it provides the attributes below."""
 
     _networks: Networks
     _containers: ContainerStore
@@ -24,11 +24,11 @@ class NetworkVerbs:
     _cgroups: Cgroups
 
     def create_network(self, spec: NetworkSpec) -> Network:
-        """A new network. Raises Conflict for a name or addresses in use, InvalidInput."""
+        """Creates a network. Raises Conflict for a name or addresses in use, InvalidInput."""
         return self._networks.store.create(spec)
 
     def network_warning(self, name: str) -> str:
-        """Why packets will not leave it, with the remedy; empty when nothing is in the way.
+        """Why packets will not leave the network, with the remedy; empty when they do.
 
         Raises NotFound, and Unsupported on a host without nftables.
         """
@@ -54,38 +54,40 @@ class NetworkVerbs:
         return networks.inspect(self._networks, self._containers, self.network(name))
 
     def topology(self, name: str = "") -> Topology:
-        """Host, bridges and running containers, and how they hang together; of one network, if it
-        is named. Raises NotFound."""
+        """The host, its bridges and the running containers, with the links between them; of the
+        network `name` only, if it is given. Raises NotFound."""
         from dockmagic_runtime.containers.network import topology
 
         return topology.look(self._networks, self._containers, name)
 
     def trace(self, target: str) -> Trace:
-        """The ways to `ADDRESS:PORT[/udp]` or `CONTAINER:PORT`, each told by a probe that is sent.
+        """The routes to `ADDRESS:PORT[/udp]` or `CONTAINER:PORT`, each measured by a probe.
 
-        Raises NotFound when nobody has published it, InvalidInput.
+        Raises NotFound when no container publishes the port, InvalidInput.
         """
         from dockmagic_runtime.containers.trace import trace
 
         return trace.trace(self._networks, self._containers, self._cgroups, target)
 
     def remove_network(self, name: str, *, force: bool = False) -> bool:
-        """Remove it; whether there was one. Raises Conflict while a container on it runs; NotFound,
-        unless `force`."""
+        """Removes a network. Returns whether there was one.
+
+        Raises Conflict while a container on it runs; NotFound, unless `force`.
+        """
         from dockmagic_runtime.containers.network import networks
 
         return networks.remove(self._networks, self._containers, name, force=force)
 
     def prune_networks(self, filters: Filters | None = None) -> PrunedNetworks:
-        """Remove those that no running container is on. Filters: until, label, label!."""
+        """Removes the networks that no running container is on. Filters: until, label, label!."""
         from dockmagic_runtime.containers.network import networks
 
         return networks.prune(self._networks, self._containers, filters or {})
 
     def connect_network(self, name: str, container: str, attachment: Attachment) -> None:
-        """Put a container on one more network, at once if it runs. `attachment` says how.
+        """Connects a container to one more network, at once if it runs.
 
-        Raises Conflict when it is on it already, InvalidInput.
+        Raises Conflict when it is connected already, InvalidInput.
         """
         from dockmagic_runtime.containers.network import connect
 
@@ -93,9 +95,10 @@ class NetworkVerbs:
         connect.connect(self._starter, self._containers.find(container), network, attachment)
 
     def disconnect_network(self, name: str, container: str, *, force: bool = False) -> None:
-        """Take a container off a network, at once if it runs. Raises Conflict if it is not on it.
+        """Disconnects a container from a network, at once if it runs.
 
-        `force`: also when the network has gone, or the container.
+        `force`: also when the network or the container no longer exists. Raises Conflict for a
+        container that is not connected.
         """
         from dockmagic_runtime.containers.network import connect
 
