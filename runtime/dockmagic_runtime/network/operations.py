@@ -9,12 +9,12 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Sequence
 from functools import partial
-from selectors import BaseSelector
 from typing import ClassVar, Final, Protocol
 
 from msgspec import Struct
 
 from dockmagic_runtime.errors import DockmagicError
+from dockmagic_runtime.linux.event_loop import EventLoop
 from dockmagic_runtime.linux.netlink import NETLINK_NETFILTER, Netlink
 from dockmagic_runtime.network import bridge, network_config, published_ports_file
 from dockmagic_runtime.network.network_config import BridgeConfig
@@ -43,7 +43,7 @@ HELD: Final = Slot[list[HeldPort]]("held ports")
 PORTS: Final = Slot[tuple[Bound, ...]]("ports as bound")
 FETCHED: Final = Slot[list[HeldPort]]("held ports, from the proxy of a supervisor that was killed")
 TAKEN: Final = Slot[list[str]]("why ports are not held: other processes have taken them")
-SERVERS: Final = Slot[list[Callable[[BaseSelector], None]]]("to be served once the program runs")
+SERVERS: Final = Slot[list[Callable[[EventLoop], None]]]("to be served once the program runs")
 PROXY: Final = Slot[ServingPorts]("what serves the ports, to be closed at the end")
 NETFILTER: Final = Slot[Netlink]("netfilter socket")
 
@@ -303,9 +303,9 @@ class PublishPorts(Struct, frozen=True, kw_only=True):
             # next look at them, which finds our record
             pass
 
-    def _server(self, context: Context) -> Callable[[BaseSelector], None]:
-        def serve(selector: BaseSelector) -> None:
-            PROXY.put(context.slots, PortProxy(selector, HELD.require(context.slots), self.address))
+    def _server(self, context: Context) -> Callable[[EventLoop], None]:
+        def serve(loop: EventLoop) -> None:
+            PROXY.put(context.slots, PortProxy(loop, HELD.require(context.slots), self.address))
 
         return serve
 

@@ -12,7 +12,6 @@ import gc
 import os
 import signal
 from collections.abc import Callable, Sequence
-from selectors import EVENT_READ, BaseSelector, DefaultSelector
 from typing import Final, NoReturn
 
 from dockmagic_runtime.linux.event_loop import READ, EventLoop
@@ -24,7 +23,7 @@ from dockmagic_runtime.supervisor.state import DISK_UNWRITABLE
 
 PROCESS_NAME: Final = b"dockmagic-ports"
 _AFTER_DEATH: Final = 0.1  # seconds
-Serve = Callable[[BaseSelector], object]
+Serve = Callable[[EventLoop], object]
 
 
 class PortProxyProcess:
@@ -83,13 +82,10 @@ class PortProxyProcess:
             rename_process(PROCESS_NAME)
             self._note()
             close_all_but((*(port.socket.fileno() for port in self._held), self._pidfd))
-            selector = DefaultSelector()
-            selector.register(self._pidfd, EVENT_READ, lambda _events: os._exit(0))
-            self._serve(selector)
-            while True:
-                for key, events in selector.select():
-                    if selector.get_map().get(key.fd) is key:  # not forgotten in this turn
-                        key.data(events)
+            loop = EventLoop()
+            loop.watch(self._pidfd, READ, lambda _events: os._exit(0))
+            self._serve(loop)
+            loop.run()
         finally:
             os._exit(1)
 

@@ -10,7 +10,6 @@ import contextlib
 import json
 import os
 import pickle
-import selectors
 import signal
 import socket
 import subprocess
@@ -23,6 +22,7 @@ from typing import Any
 import pytest
 
 from dockmagic_runtime.linux.constants import CLONE_NEWNET, PR_SET_PDEATHSIG
+from dockmagic_runtime.linux.event_loop import READ, EventLoop
 from dockmagic_runtime.linux.netlink import Netlink, open_for_others
 from dockmagic_runtime.linux.syscalls import Kernel
 from dockmagic_runtime.network import rtnl
@@ -65,21 +65,16 @@ def new_namespace() -> Iterator[int]:
         os.close(inside)
 
 
-class Loop:
-    """The supervisor's event loop, run by a test while it waits for something."""
-
-    def __init__(self) -> None:
-        self.selector = selectors.DefaultSelector()
+class Loop(EventLoop):
+    """The event loop of the proxies, run by a test while it waits for something."""
 
     def run_until_end(self, reader: int) -> bytes:
         """Everything from a pipe up to its end; meanwhile the proxies are served."""
         chunks: list[bytes] = []
-        self.selector.register(
-            reader, selectors.EVENT_READ, lambda _events: chunks.append(os.read(reader, 65536))
-        )
+        self.watch(reader, READ, lambda _events: chunks.append(os.read(reader, 65536)))
         while not chunks or chunks[-1]:
             self.turn()
-        self.selector.unregister(reader)
+        self.forget(reader)
         return b"".join(chunks)
 
     def during(self, action: Callable[[], object]) -> object:
@@ -100,17 +95,18 @@ class Loop:
         self.run_until_end(reader)
         acting.join()
         os.close(reader)
-        (one,) = result
-        if isinstance(one, OSError):
-            raise one
-        return one
+        (outcome,) = result
+        if isinstance(outcome, OSError):
+            raise outcome
+        return outcome
 
-    def turn(self, timeout: float | None = 10) -> None:
-        ready = self.selector.select(timeout)
-        assert ready or timeout == 0, "nothing happened for ten seconds"
-        for key, events in ready:
-            if self.selector.get_map().get(key.fd) is key:
-                key.data(events)
+    def has_events(self, longest: float = 0) -> bool:
+        """Whether a watched descriptor is ready within that many seconds."""
+        return bool(self._epoll.poll(longest))
+
+    def turn(self, longest: float | None = 10) -> None:
+        assert longest == 0 or self.has_events(10), "nothing happened for ten seconds"
+        super().turn(longest)
 
 
 def sctp_socket(family: socket.AddressFamily = socket.AF_INET) -> socket.socket:
@@ -272,11 +268,11 @@ class Host:
         container.undo.callback(os.close, container.context.netns_fd)
         container.undo.callback(os.close, container.context.inside_netlink)
         self._hold_lock(container)
-        for one in operations(container_id, address, ports, str(self.run)):
-            one.execute(container.context)
-            container.undo.callback(one.undo, container.context)
+        for operation in operations(container_id, address, ports, str(self.run)):
+            operation.execute(container.context)
+            container.undo.callback(operation.undo, container.context)
         for start in SERVERS.get(container.context.slots) or ():
-            start(self.loop.selector)
+            start(self.loop)
         return container
 
     def _hold_lock(self, container: ContainerInfo) -> None:
@@ -387,7 +383,7 @@ def host(bare_host: int, tmp_path: Path) -> Iterator[Host]:
     loop = Loop()
     with contextlib.ExitStack() as undo:
         undo.callback(os.close, neighbour)
-        undo.callback(loop.selector.close)
+        undo.callback(loop.close)
         yield Host(bare_host, neighbour, run, loop, undo)
 
 

@@ -1,4 +1,4 @@
-"""The resolver's place in a container: port 53 that is nobody's."""
+"""The DNS server's address in a container: port 53, which it leaves to other programs."""
 
 from __future__ import annotations
 
@@ -76,8 +76,8 @@ def test_a_name_server_in_the_container_can_have_port_53(pair: Pair, address: st
         theirs.bind((address, 53))
         listening.bind((address, 53))
         listening.listen()
-        client.sendto(b"to the resolver", PLACE)
-        assert pair[0].recv(99) == b"to the resolver"
+        client.sendto(b"to the server", PLACE)
+        assert pair[0].recv(99) == b"to the server"
         if address != "127.0.0.11":
             client.sendto(b"to theirs", ("127.0.0.1", 53))
             assert theirs.recv(99) == b"to theirs"
@@ -122,5 +122,5 @@ def test_what_else_goes_wrong_is_told_and_leaves_nothing(
 
 def test_it_says_what_it_does() -> None:
     assert OPERATION.describe() == (
-        "let a resolver inside answer on 127.0.0.11:53 for the networks' names"
+        "let a DNS server inside answer on 127.0.0.11:53 for the networks' names"
     )

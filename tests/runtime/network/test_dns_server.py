@@ -1,4 +1,4 @@
-"""The resolver on real sockets, with servers of the tests' own for what it passes on."""
+"""The DNS server on real sockets, with upstream servers of the tests' own."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from selectors import EVENT_READ, BaseSelector
 from typing import Any
 
 import pytest
@@ -16,11 +15,11 @@ from dnslib import EDNS0, QTYPE, RCODE, RR, TXT, A, DNSRecord
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from dockmagic_runtime.linux.event_loop import READ, EventLoop
 from dockmagic_runtime.network import endpoints
 from dockmagic_runtime.network.dns import forwarder, server
-from dockmagic_runtime.network.dns.forwarder import PATIENCE, Server
+from dockmagic_runtime.network.dns.forwarder import SERVER_TIMEOUT, Server
 from dockmagic_runtime.network.dns.server import DnsServer
-from dockmagic_runtime.network.dns.timeouts import Timeouts
 from dockmagic_runtime.network.dns.zone import Zone
 from dockmagic_runtime.network.endpoints import NetworkEndpoint
 
@@ -38,7 +37,7 @@ class Upstream:
     """A server that notes what it is asked. Both protocols have one port."""
 
     answers: Answers
-    selector: BaseSelector
+    loop: EventLoop
     datagrams: socket.socket
     listener: socket.socket
     asked: list[tuple[str, bytes]] = field(default_factory=list)
@@ -57,14 +56,14 @@ class Upstream:
 
     def accept(self, _events: int) -> None:
         client, _ = self.listener.accept()
-        self.selector.register(client, EVENT_READ, lambda _events: self.read_stream(client))
+        self.loop.watch(client.fileno(), READ, lambda _events: self.read_stream(client))
 
     def read_stream(self, client: socket.socket) -> None:
         packet = client.recv(65535)[2:]  # loopback delivers what was sent at once together
         self.asked.append(("tcp", packet))
         answer = self.answers(DNSRecord.parse(packet), packet)
         client.sendall(len(answer).to_bytes(2, "big") + answer)
-        self.selector.unregister(client)
+        self.loop.forget(client.fileno())
         client.close()
 
     def close(self) -> None:
@@ -84,10 +83,10 @@ def both_on_one_port() -> tuple[socket.socket, socket.socket]:
 
 @dataclass
 class World:
-    """A resolver with its container's side and its servers, in one thread with the test."""
+    """A DNS server with its clients' side and its upstreams, in one thread with the test."""
 
     networks: str
-    resolver: DnsServer
+    server: DnsServer
     datagrams: socket.socket
     listener: socket.socket
     servers: list[Server]
@@ -95,18 +94,23 @@ class World:
 
     def upstream(self, answers: Answers) -> Upstream:
         datagrams, listener = both_on_one_port()
-        made = Upstream(answers, self.resolver.selector, datagrams, listener)
-        self.resolver.selector.register(datagrams, EVENT_READ, made.read)
-        self.resolver.selector.register(listener, EVENT_READ, made.accept)
-        self.servers.append(made.server)
-        self.upstreams.append(made)
-        return made
+        upstream = Upstream(answers, self.server.loop, datagrams, listener)
+        self.server.loop.watch(datagrams.fileno(), READ, upstream.read)
+        self.server.loop.watch(listener.fileno(), READ, upstream.accept)
+        self.servers.append(upstream.server)
+        self.upstreams.append(upstream)
+        return upstream
+
+    def let_pass(self, seconds: float) -> None:
+        """Let the timers see that time pass at once."""
+        for timer in self.server.loop._timers:
+            timer.when -= seconds
 
     def turn_until(self, is_true: Callable[[], bool]) -> None:
         for _ in range(1000):
             if is_true():
                 return
-            self.resolver.turn(0.01)
+            self.server.loop.turn(0.01)
         pytest.fail("it did not come to that")
 
     @contextlib.contextmanager
@@ -240,7 +244,7 @@ def test_a_stream_may_come_byte_by_byte(world: World) -> None:
     with world.stream() as client:
         for byte in len(question).to_bytes(2, "big") + question:
             client.send(bytes((byte,)))
-            world.resolver.turn(0)
+            world.server.loop.turn(0)
         (answer,) = world.heard_all(client, 1)
     assert data(DNSRecord.parse(answer)) == ["172.18.0.3"]
 
@@ -271,11 +275,9 @@ def _is_closed(client: socket.socket) -> bool:
 
 
 def test_a_silent_stream_is_closed(world: World) -> None:
-    now = [0.0]
-    world.resolver.timeouts = Timeouts(10, clock=lambda: now[0])
     with world.stream() as client:
-        world.turn_until(lambda: len(world.resolver.timeouts) == 1)
-        now[0] = 11
+        world.turn_until(lambda: len(world.server._streams) == 1)
+        world.let_pass(11)
         world.turn_until(lambda: _is_closed(client))
 
 
@@ -290,7 +292,7 @@ def test_there_are_so_many_streams_and_no_more(
 
 
 def test_it_ends_when_nobody_asks(world: World) -> None:
-    world.resolver.run(idle=0)
+    world.server.run(idle=0)
 
 
 def test_after_a_refusal_the_next_server_is_asked(world: World) -> None:
@@ -330,11 +332,9 @@ def test_a_port_where_nobody_listens_is_passed_over_at_once(world: World) -> Non
 @pytest.fixture
 def silent(world: World) -> Upstream:
     """A server that does not answer; while it does not, the time passes that it is waited for."""
-    now = [0.0]
-    world.resolver.forwarder.timeouts = Timeouts(PATIENCE, clock=lambda: now[0])
 
     def answers(_record: DNSRecord, _packet: bytes) -> bytes:
-        now[0] += PATIENCE
+        world.let_pass(SERVER_TIMEOUT)
         return b""
 
     return world.upstream(answers)
@@ -486,7 +486,7 @@ def test_row_39_ids_and_ports_cannot_be_foreseen(world: World) -> None:
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.lists(st.binary(max_size=60), max_size=6), st.binary(max_size=200))
-def test_row_39_no_packet_ends_the_resolver(
+def test_row_39_no_packet_ends_the_server(
     world: World, packets: list[bytes], stream: bytes
 ) -> None:
     with world.client() as client, world.stream() as other:
@@ -494,5 +494,5 @@ def test_row_39_no_packet_ends_the_resolver(
             client.send(one)
             client.send(bytes(4) + b"\0\1" + bytes(6) + one)
         other.sendall(stream)
-        world.resolver.turn(0)
+        world.server.loop.turn(0)
     assert data(world.ask("db")) == ["172.18.0.3"]

@@ -93,7 +93,7 @@ def container(host: Host, on: Network, last: int, *ports: PortMapping) -> Contai
         operation.execute(one.context)
         one.undo.callback(operation.undo, one.context)
     for start in SERVERS.get(one.context.slots) or ():
-        start(host.loop.selector)
+        start(host.loop)
     with entered(one.namespace):
         made = socket.socket(socket.AF_INET6)
         made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)

@@ -1,9 +1,10 @@
-"""Questions for others: passed on to the servers of the host or of `--dns`, one after the other.
+"""Forwards DNS queries to the upstream servers, in order, until one of them answers.
 
-Each is asked over UDP by a socket of its own, so from a port that the kernel chooses at random,
-under an id chosen at random, and the socket takes packets from that server alone. What does not
-repeat id and question is not the answer, whoever sent it. A truncated answer is asked for again
-over TCP. Everything is bounded: questions, servers asked for each, time for each server.
+Each attempt has a UDP socket of its own, and so a source port that the kernel chooses at random,
+and a random message id; the socket is connected, so it receives packets from that server alone. A
+packet that does not repeat the id and the question is discarded. After a truncated answer the
+query is repeated over TCP. Everything is bounded: queries, servers tried for each, time for each
+server.
 """
 
 from __future__ import annotations
@@ -12,49 +13,53 @@ import os
 import socket
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from selectors import EVENT_READ, EVENT_WRITE, BaseSelector
 from typing import Final
 
 from msgspec import Struct
 
+from dockmagic_runtime.linux.event_loop import READ, WRITE, EventLoop, Timer
 from dockmagic_runtime.network.dns import messages
 from dockmagic_runtime.network.dns.messages import Query
-from dockmagic_runtime.network.dns.timeouts import Timeouts
 
-PATIENCE: Final = 2.0  # seconds for one server; clients wait for five
+SERVER_TIMEOUT: Final = 2.0  # seconds for one server; clients wait for five
 _MOST_QUESTIONS: Final = 256
 _MOST_SERVERS: Final = 3  # as resolv.conf(5)
-_MOST_STRANGERS: Final = 64  # packets on one socket that are not the answer
+_MOST_DISCARDED: Final = 64  # packets on one socket that are not the answer
 _LARGEST: Final = 65535
 
 
 class Server(Struct, frozen=True):
-    """Who is asked. `on_host`: only reached from the host's own network namespace."""
+    """An upstream server. `on_host`: reached only from the host's own network namespace."""
 
     address: str
     on_host: bool = False
     port: int = 53
 
 
-Open = Callable[[Server, int], socket.socket]  # a new socket of that kind, in the right namespace
+Open = Callable[[Server, int], socket.socket]  # a new socket of that kind, in the namespace
 Answered = Callable[[bytes], None]
 
 
 class Forwarder:
-    def __init__(self, selector: BaseSelector, open_socket: Open) -> None:
-        self.selector = selector
+    """The queries of one DNS server that are being forwarded.
+
+    `timeout` is the time for one server, in seconds.
+    """
+
+    def __init__(self, loop: EventLoop, open_socket: Open, timeout: float = SERVER_TIMEOUT) -> None:
+        self.loop = loop
         self.open_socket = open_socket
-        self.timeouts = Timeouts(PATIENCE)
+        self.timeout = timeout
         self._questions: set[Question] = set()
         self._best: Server | None = None  # the last that has answered
 
     def ask(self, query: Query, servers: tuple[Server, ...], answered: Answered) -> None:
-        """Calls `answered` once, now or later."""
+        """Call `answered` once, now or later: with the answer, or a SERVFAIL if there is none."""
         if len(self._questions) >= _MOST_QUESTIONS:
             answered(messages.failure(query))
             return
-        first = [one for one in servers if one == self._best]
-        others = [one for one in servers if one != self._best]
+        first = [server for server in servers if server == self._best]
+        others = [server for server in servers if server != self._best]
         question = Question(self, query, [*first, *others][:_MOST_SERVERS], answered)
         self._questions.add(question)
         question.ask_next()
@@ -68,12 +73,12 @@ class Forwarder:
         return bool(self._questions)
 
     def close(self) -> None:
-        for one in list(self._questions):
-            one.give_up()
+        for question in list(self._questions):
+            question.give_up()
 
 
 class Question:
-    """One query, from the first server to the answer."""
+    """One query, from the first server that is tried to the answer."""
 
     def __init__(
         self, forwarder: Forwarder, query: Query, servers: list[Server], answered: Answered
@@ -83,21 +88,21 @@ class Question:
         self._servers = servers
         self._answered = answered
         self._attempt: Attempt | None = None
-        self._poor = b""  # an answer that was no help, if there will be no better one
-        self._again = len(servers) == 1  # a single server is asked twice: packets get lost
+        self._poor = b""  # an answer without help, sent if no server has a better one
+        self._retry = len(servers) == 1  # a single server is tried twice: packets get lost
 
     def ask_next(self) -> None:
         while self._servers:
             server = self._servers.pop(0)
-            if self._again:
-                self._again = False
+            if self._retry:
+                self._retry = False
                 self._servers.append(server)
             if self._begin(server, socket.SOCK_DGRAM):
                 return
         self._finish(self._poor or messages.failure(self._query), None)
 
     def _begin(self, server: Server, kind: int) -> bool:
-        """False when it cannot even be asked, as without a route."""
+        """Send the query; False when it cannot be sent, as without a route."""
         number = int.from_bytes(os.urandom(2), "big")
         packet = messages.with_id(self._query.packet, number)
         attempt = Stream if kind == socket.SOCK_STREAM else Datagram
@@ -107,8 +112,8 @@ class Question:
             return False
         return True
 
-    def heard(self, server: Server, kind: int, answer: bytes) -> None:
-        """An answer that passed the checks; empty when there was none."""
+    def received(self, server: Server, kind: int, answer: bytes) -> None:
+        """Handle an answer that passed the checks; it is empty when none came in time."""
         self._attempt = None
         if not answer:
             self.ask_next()
@@ -116,7 +121,7 @@ class Question:
             self._poor = answer  # better than nothing: the client may try TCP by itself
             if not self._begin(server, socket.SOCK_STREAM):
                 self.ask_next()
-        elif messages.is_poor(answer) and any(one != server for one in self._servers):
+        elif messages.is_poor(answer) and any(other != server for other in self._servers):
             self._poor = answer
             self.ask_next()
         else:
@@ -132,7 +137,7 @@ class Question:
 
 
 class Attempt(ABC):
-    """One server asked over one socket."""
+    """One query to one server over one socket."""
 
     kind: int = socket.SOCK_DGRAM
 
@@ -143,37 +148,39 @@ class Attempt(ABC):
         self._server = server
         self._packet = packet
         self._question = question
-        self._strangers = 0
+        self._discarded = 0
+        self._timer: Timer | None = None
         self._socket = forwarder.open_socket(server, self.kind)
         try:
             self._start()
         except BaseException:
             self._socket.close()
             raise
-        forwarder.timeouts.add(self, lambda: self._end(b""))
+        self._timer = forwarder.loop.after(forwarder.timeout, lambda: self._end(b""))
 
     @abstractmethod
     def _start(self) -> None:
-        """Connect, and watch the socket. OSError when that cannot be."""
+        """Connect, and watch the socket. Raises OSError when the server cannot be reached."""
 
     def _watch(self, events: int, callback: Callable[[int], None]) -> None:
-        self._forwarder.selector.register(self._socket, events, callback)
+        self._forwarder.loop.watch(self._socket.fileno(), events, callback)
 
     def _take(self, answer: bytes) -> None:
         if messages.is_answer_to(answer, self._packet):
             self._end(answer)
             return
-        self._strangers += 1
-        if self._strangers >= _MOST_STRANGERS or self.kind == socket.SOCK_STREAM:
+        self._discarded += 1
+        if self._discarded >= _MOST_DISCARDED or self.kind == socket.SOCK_STREAM:
             self._end(b"")
 
     def _end(self, answer: bytes) -> None:
         self.close()
-        self._question.heard(self._server, self.kind, answer)
+        self._question.received(self._server, self.kind, answer)
 
     def close(self) -> None:
-        self._forwarder.timeouts.cancel(self)
-        self._forwarder.selector.unregister(self._socket)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._forwarder.loop.forget(self._socket.fileno())
         self._socket.close()
 
 
@@ -181,7 +188,7 @@ class Datagram(Attempt):
     def _start(self) -> None:
         self._socket.connect((self._server.address, self._server.port))
         self._socket.send(self._packet)
-        self._watch(EVENT_READ, self._read)
+        self._watch(READ, self._read)
 
     def _read(self, _events: int) -> None:
         try:
@@ -189,7 +196,7 @@ class Datagram(Attempt):
         except BlockingIOError:
             return
         except OSError:
-            self._end(b"")  # nobody listens there
+            self._end(b"")  # the port is closed there
             return
         self._take(answer)
 
@@ -203,8 +210,8 @@ class Stream(Attempt):
         try:
             self._socket.connect((self._server.address, self._server.port))
         except BlockingIOError:
-            pass  # the selector tells when it is connected, or that it will not be
-        self._watch(EVENT_WRITE, self._write)
+            pass  # the loop reports when it is connected, or has failed
+        self._watch(WRITE, self._write)
 
     def _write(self, _events: int) -> None:
         try:
@@ -216,7 +223,7 @@ class Stream(Attempt):
             return
         self._unsent = self._unsent[sent:]
         if not self._unsent:
-            self._forwarder.selector.modify(self._socket, EVENT_READ, self._read)
+            self._watch(READ, self._read)
 
     def _read(self, _events: int) -> None:
         try:

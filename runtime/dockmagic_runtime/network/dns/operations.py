@@ -1,9 +1,9 @@
-"""The resolver's place in the container: 127.0.0.11, port 53 of UDP and TCP.
+"""The address of the DNS server in the container: 127.0.0.11, port 53 of UDP and TCP.
 
-Strategy: the sockets are made while the container starts, by whoever carries the start out, and
-held by its supervisor, which forks the resolver when there is something to read. As in Docker they
-listen on a port that the kernel has chosen, and a rule in the container's own namespace leads from
-port 53 to it: a name server in the container can have port 53 of all addresses for itself.
+The start process creates the sockets, and the supervisor holds them; it forks the DNS server when
+a query arrives. As in Docker the sockets are bound to a port that the kernel has chosen, and a rule
+in the container's own namespace translates port 53 to it: so a name server in the container can
+have port 53 of all addresses for itself.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from dockmagic_runtime.sandbox.slots import Slot
 
 ADDRESS: Final = "127.0.0.11"
 PORT: Final = 53
-SOCKETS: Final = Slot[tuple[socket.socket, socket.socket]]("resolver sockets: UDP, TCP")
+SOCKETS: Final = Slot[tuple[socket.socket, socket.socket]]("sockets of the DNS server: UDP, TCP")
 _TABLE: Final = "dockmagic_names"
 _BACKLOG: Final = 128
 _ATTEMPTS: Final = 16  # to find a port that is free for both protocols
-# what a kernel without nftables or without its address translation says
+# the errors of a kernel without nftables or without its address translation
 _NO_NFTABLES: Final = (
     errno.ENOENT,
     errno.EPROTONOSUPPORT,
@@ -44,49 +44,53 @@ _NO_NFTABLES: Final = (
 @operation
 class ServeDns(Struct, frozen=True, kw_only=True):
     """`networks` is the directory of the endpoint files, `servers` are those of `--dns`: without
-    any, the host's are asked. `local_only`: `ndots` was set, see `messages.answer`."""
+    any, queries are forwarded to the host's. `local_only`: `ndots` was set, see
+    `messages.answer`."""
 
     calls: ClassVar[tuple[str, ...]] = ("setns", "socket", "bind", "netlink NFT_MSG_NEWRULE")
-    undoing: ClassVar[str] = "close the sockets, end the resolver"
+    undoing: ClassVar[str] = "close the sockets, end the DNS server"
 
     container_id: str
     networks: str
     servers: tuple[str, ...] = ()
     local_only: bool = False
-    library: str = ""  # directory of dnslib: a supervisor has none but this package's on its path
+    library: str = ""  # the directory of dnslib: only this package's is on a supervisor's path
 
     def describe(self) -> str:
-        return f"let a resolver inside answer on {ADDRESS}:{PORT} for the networks' names"
+        return f"let a DNS server inside answer on {ADDRESS}:{PORT} for the networks' names"
 
     def execute(self, context: Context) -> None:
         with _inside(context.linux, context.netns_fd):
             SOCKETS.put(context.slots, _listening())
 
     def resume(self, context: Context) -> None:
-        """On new sockets: the rules are made anew, and lead there."""
+        """Create new sockets, and rules anew that lead to them."""
         with _inside(context.linux, context.netns_fd):
-            _lead_nowhere()
+            _delete_rules()
         self.execute(context)
 
     def keep(self, context: Context) -> tuple[None, tuple[int, ...]]:
-        return None, ()  # the supervisor has to know the sockets at once: see `delivery`
+        return None, ()  # the supervisor needs the sockets at once: `handover` passes them
 
     def take_over(self, context: Context, value: None, fds: Sequence[int]) -> None:
         """Nothing: see `keep`."""
 
     def undo(self, context: Context) -> None:
-        for one in SOCKETS.take(context.slots) or ():
-            one.close()
+        for each in SOCKETS.take(context.slots) or ():
+            each.close()
 
     def run(self, linux: Linux, inside: int, datagrams: int, listener: int) -> None:
-        """Be the resolver until no question comes. `inside` is a pidfd of the container."""
+        """Run the DNS server until no query arrives any more.
+
+        `inside` is a pidfd of the container, the others are the descriptors of the sockets.
+        """
         sys.path.append(self.library)
         from dockmagic_runtime.network.dns.server import DnsServer, Sockets
         from dockmagic_runtime.network.dns.upstreams import HostServers, of_flags
         from dockmagic_runtime.network.dns.zone import Zone
 
         flags = of_flags(self.servers)
-        resolver = DnsServer(
+        server = DnsServer(
             socket.socket(fileno=datagrams),
             socket.socket(fileno=listener),
             Zone(self.networks, self.container_id),
@@ -94,12 +98,12 @@ class ServeDns(Struct, frozen=True, kw_only=True):
             Sockets(linux, inside).open,
             local_only=self.local_only,
         )
-        resolver.run()
+        server.run()
 
 
 @contextlib.contextmanager
 def _inside(linux: Linux, namespace: int) -> Iterator[None]:
-    """This single-threaded process goes there and comes back."""
+    """Run the block in that network namespace; this process has one thread."""
     own = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
         linux.setns(namespace, CLONE_NEWNET)
@@ -112,21 +116,22 @@ def _inside(linux: Linux, namespace: int) -> Iterator[None]:
 
 
 def _listening() -> tuple[socket.socket, socket.socket]:
-    """On a free port that 53 leads to; on 53 itself where nothing can lead there."""
+    """Sockets on a free port that a rule leads to from port 53; on 53 itself where the kernel has
+    no such rules."""
     pair = _pair(0)
     try:
-        _lead_to(pair[0].getsockname()[1])
+        _redirect_to(pair[0].getsockname()[1])
     except OSError as error:
-        for one in pair:
-            one.close()
+        for each in pair:
+            each.close()
         if error.errno not in _NO_NFTABLES:
             raise
         return _pair(PORT)
     return pair
 
 
-def _lead_nowhere() -> None:
-    """Not part of each start: the kernel takes its time over what is deleted."""
+def _delete_rules() -> None:
+    """Not part of each start: the kernel needs milliseconds for a deletion."""
     messages = (nft.new_table(_TABLE), nft.delete_table(_TABLE))
     try:
         with Netlink(NETLINK_NETFILTER) as netlink:
@@ -152,16 +157,16 @@ def _pair(port: int) -> tuple[socket.socket, socket.socket]:
 
 
 def _bound(kind: int, port: int) -> socket.socket:
-    one = socket.socket(socket.AF_INET, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    bound = socket.socket(socket.AF_INET, kind | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
     try:
-        one.bind((ADDRESS, port))
+        bound.bind((ADDRESS, port))
     except BaseException:
-        one.close()
+        bound.close()
         raise
-    return one
+    return bound
 
 
-def _lead_to(port: int) -> None:
+def _redirect_to(port: int) -> None:
     here = socket.inet_aton(ADDRESS)
     rules = (
         nft.new_rule(

@@ -1,8 +1,9 @@
-"""The resolver of one container: its sockets inside the container, its answers from the zone.
+"""The DNS server of one container: it listens inside the container and answers from the zone.
 
-Its own process, forked when the first question comes and over when none has come for a while. It
-lives in the container's network namespace, so what it asks of others takes the container's way;
-for servers on the host's loopback it opens the socket from there.
+It runs in a process of its own, which the supervisor forks when the first query arrives and which
+ends after a time without queries. The process is in the container's network namespace, so that
+forwarded queries take the container's route; for upstream servers on the host's loopback it opens
+the socket in the host's namespace.
 """
 
 from __future__ import annotations
@@ -12,24 +13,30 @@ import os
 import socket
 import time
 from collections.abc import Callable
-from selectors import EVENT_READ, EVENT_WRITE, BaseSelector, DefaultSelector
 from typing import Final
 
 from dockmagic_runtime.linux.constants import CLONE_NEWNET
+from dockmagic_runtime.linux.event_loop import (
+    READ,
+    WRITE,
+    EventLoop,
+    Timer,
+    is_readable,
+    is_writable,
+)
 from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.network.dns import messages
 from dockmagic_runtime.network.dns.forwarder import Forwarder, Open, Server
 from dockmagic_runtime.network.dns.messages import Query
-from dockmagic_runtime.network.dns.timeouts import Timeouts
 from dockmagic_runtime.network.dns.zone import Zone
 
-IDLE: Final = 30.0  # seconds without a question
-_BURST: Final = 64  # datagrams per callback, then others have their turn
+IDLE: Final = 30.0  # seconds without a query
+_BURST: Final = 64  # datagrams per callback, then other descriptors have their turn
 _LARGEST: Final = 65535
-_CHUNK: Final = 4096  # bytes of a stream per callback: some hundred questions at most
+_CHUNK: Final = 4096  # bytes of a stream per callback: some hundred queries at most
 _MOST_STREAMS: Final = 64
-_STREAM_PATIENCE: Final = 10.0  # seconds without a byte
-_MOST_WAITING: Final = 16  # questions of one stream that are not answered yet
+_STREAM_TIMEOUT: Final = 10.0  # seconds without a byte
+_MOST_WAITING: Final = 16  # queries of one stream that are not answered yet
 
 Answered = Callable[[bytes], None]
 
@@ -48,45 +55,36 @@ class DnsServer:
         *,
         local_only: bool = False,
     ) -> None:
-        self.selector: BaseSelector = DefaultSelector()
-        self.timeouts = Timeouts(_STREAM_PATIENCE)
+        self.loop = EventLoop()
         self._datagrams = datagrams
         self._listener = listener
         self._zone = zone
         self._servers = servers
-        self.forwarder = Forwarder(self.selector, open_socket)
+        self.forwarder = Forwarder(self.loop, open_socket)
         self._local_only = local_only
         self._streams: set[Stream] = set()
         self._last = time.monotonic()
-        self.selector.register(datagrams, EVENT_READ, self._read_datagrams)
-        self.selector.register(listener, EVENT_READ, self._accept)
+        self.loop.watch(datagrams.fileno(), READ, self._read_datagrams)
+        self.loop.watch(listener.fileno(), READ, self._accept)
 
     def run(self, idle: float = IDLE) -> None:
-        """Until no question has come for `idle` seconds."""
+        """Serve until no query has arrived for `idle` seconds and none is being answered."""
         while (left := self._last + idle - time.monotonic()) > 0 or self._is_busy:
-            self.turn(left if left > 0 else IDLE)
+            self.loop.turn(left if left > 0 else IDLE)
 
     @property
     def _is_busy(self) -> bool:
         return bool(self._streams) or self.forwarder.is_busy
 
-    def turn(self, longest: float) -> None:
-        """Wait for something to do, at most so many seconds, and do it."""
-        waits = (longest, self.timeouts.next, self.forwarder.timeouts.next)
-        for key, events in self.selector.select(min(one for one in waits if one is not None)):
-            if self.selector.get_map().get(key.fd) is key:
-                key.data(events)
-        self.timeouts.fire()
-        self.forwarder.timeouts.fire()
-
     def close(self) -> None:
-        for one in list(self._streams):
-            one.close()
+        for stream in list(self._streams):
+            stream.close()
         self.forwarder.close()
-        self.selector.close()
+        self.loop.close()
 
     def handle(self, packet: bytes, answered: Answered, *, stream: bool = False) -> None:
-        """One message of a client; calls `answered` once with what to send, empty for nothing."""
+        """Handle one message of a client. Calls `answered` once: with the message to send, or an
+        empty one for none."""
         self._last = time.monotonic()
         query = messages.read(packet)
         if not isinstance(query, Query):
@@ -94,9 +92,9 @@ class DnsServer:
             return
         whole = answered if stream else lambda packet: answered(messages.fitting(packet, query))
         known = self._zone.snapshot()
-        found = messages.answer(query, known, local_only=self._local_only)
-        if found is not None:
-            whole(found)
+        answer = messages.answer(query, known, local_only=self._local_only)
+        if answer is not None:
+            whole(answer)
         elif known.may_ask_outside:
             self.forwarder.ask(query, self._servers(), whole)
         else:
@@ -116,13 +114,13 @@ class DnsServer:
         try:
             self._datagrams.sendto(answer, address)
         except OSError:
-            pass  # the client has gone, or does not read: a datagram may be lost
+            pass  # the client has gone, or does not read: UDP may lose a datagram
 
     def _accept(self, _events: int) -> None:
         try:
             client, _ = self._listener.accept()
         except OSError:
-            return  # that client has gone, or there are no descriptors: it is tried again
+            return  # that client has gone, or no descriptor is free: the loop comes back to it
         if len(self._streams) >= _MOST_STREAMS:
             client.close()
             return
@@ -131,12 +129,12 @@ class DnsServer:
 
 
 class Stream:
-    """One TCP client; its messages have their length before them (RFC 1035, 4.2.2)."""
+    """One TCP client; each message is preceded by its length (RFC 1035, 4.2.2)."""
 
     def __init__(
-        self, resolver: DnsServer, client: socket.socket, closed: Callable[[Stream], None]
+        self, server: DnsServer, client: socket.socket, closed: Callable[[Stream], None]
     ) -> None:
-        self._resolver = resolver
+        self._server = server
         self._client = client
         self._closed = closed
         self._received = b""
@@ -145,35 +143,39 @@ class Stream:
         self._at_end = False  # the client sends no more
         self._is_open = True
         self._is_taking = False
-        self._events = EVENT_READ
-        resolver.selector.register(client, EVENT_READ, self._move)
-        resolver.timeouts.add(self, self.close)
+        self._events = READ
+        self._timer = self._new_timer()
+        server.loop.watch(client.fileno(), READ, self._move)
+
+    def _new_timer(self) -> Timer:
+        return self._server.loop.after(_STREAM_TIMEOUT, self.close)
 
     def _move(self, events: int) -> None:
-        self._resolver.timeouts.add(self, self.close)
+        self._timer.cancel()
+        self._timer = self._new_timer()
         try:
-            if events & EVENT_WRITE:
+            if self._events & WRITE and is_writable(events):
                 self._unsent = self._unsent[self._client.send(self._unsent) :]
-            if events & EVENT_READ:
+            if self._events & READ and is_readable(events):
                 self._receive()
         except BlockingIOError:
             return
         except OSError:
             self.close()
             return
-        self._go_on()
+        self._process()
 
     def _receive(self) -> None:
         data = self._client.recv(_CHUNK)
         self._at_end = not data
         self._received += data
 
-    def _go_on(self) -> None:
-        """Take what has arrived whole, and watch for what can go on."""
+    def _process(self) -> None:
+        """Handle the queries that have arrived whole, and watch for what can be done next."""
         self._is_taking = True
         while self._waiting < _MOST_WAITING and (packet := self._next()):
             self._waiting += 1
-            self._resolver.handle(packet, self._answered, stream=True)
+            self._server.handle(packet, self._answered, stream=True)
         self._is_taking = False
         if self._at_end and not self._waiting and not self._unsent:
             self.close()
@@ -194,36 +196,32 @@ class Stream:
         if answer:
             self._unsent += len(answer).to_bytes(2, "big") + answer
         else:
-            self._at_end = True  # not DNS: nothing more is taken from it
+            self._at_end = True  # not DNS: nothing more is read from this client
             self._received = b""
         if not self._is_taking:
-            self._go_on()
+            self._process()
 
     def _watch(self) -> None:
         takes = not self._at_end and self._waiting < _MOST_WAITING
         takes = takes and len(self._unsent) + len(self._received) <= 4 * _LARGEST
-        events = (EVENT_READ if takes else 0) | (EVENT_WRITE if self._unsent else 0)
-        selector = self._resolver.selector
-        if events and self._events:
-            selector.modify(self._client, events, self._move)
-        elif events:
-            selector.register(self._client, events, self._move)
-        elif self._events:
-            selector.unregister(self._client)
+        events = (READ if takes else 0) | (WRITE if self._unsent else 0)
+        if events:
+            self._server.loop.watch(self._client.fileno(), events, self._move)
+        else:
+            self._server.loop.forget(self._client.fileno())
         self._events = events
 
     def close(self) -> None:
         if self._is_open:
             self._is_open = False
-            self._resolver.timeouts.cancel(self)
-            if self._events:
-                self._resolver.selector.unregister(self._client)
+            self._timer.cancel()
+            self._server.loop.forget(self._client.fileno())
             self._client.close()
             self._closed(self)
 
 
 class Sockets:
-    """New sockets for questions to others, from inside the container or from the host.
+    """Opens sockets to upstream servers, in the container's network namespace or the host's.
 
     The process enters the namespace of `inside`, a pidfd or a namespace's descriptor, for good.
     """

@@ -10,13 +10,14 @@ import socket
 import struct
 import time
 from collections.abc import Callable
-from selectors import EVENT_READ, BaseSelector
 from typing import Any
+
+from dockmagic_runtime.linux.event_loop import READ, EventLoop
 
 _LARGEST = 65535
 _BURST = 64  # datagrams per callback
 _SILENCE = 90.0  # seconds, as Docker's
-_MOST_CLIENTS = 512  # each holds a descriptor; beyond, the one silent for longest goes
+_MOST_CLIENTS = 512  # each holds a descriptor; beyond, the longest silent client is forgotten
 _IP_PKTINFO = 8  # linux/in.h; the socket module has no name for it before 3.14
 _CONTROL_SPACE = socket.CMSG_SPACE(20)  # struct in6_pktinfo, the larger of the two
 
@@ -37,7 +38,10 @@ def _answer_from(control: list[Control]) -> tuple[Control, ...]:
 
 
 class UdpClient:
-    """One sender, with a socket of its own to the container. `seen` is its last sign of life."""
+    """One sender, with a socket of its own to the container.
+
+    `seen` is when a datagram last went either way, in seconds of the monotonic clock.
+    """
 
     __slots__ = ("address", "control", "seen", "socket")
 
@@ -51,19 +55,17 @@ class UdpClient:
 
 
 class DatagramProxy:
-    """Passes datagrams on between a held port, which stays its owner's, and a container."""
+    """Passes datagrams on between a held port, which the caller owns, and a container."""
 
-    def __init__(
-        self, selector: BaseSelector, port: socket.socket, target: tuple[str, int]
-    ) -> None:
-        self._selector = selector
+    def __init__(self, loop: EventLoop, port: socket.socket, target: tuple[str, int]) -> None:
+        self._loop = loop
         self._port = port
         self._target = target
-        # by sender and by the address it wrote to, in order of their last question
+        # by sender and by the address it wrote to, in order of their last datagram
         self._clients: dict[tuple[Any, tuple[Control, ...]], UdpClient] = {}
-        selector.register(port, EVENT_READ, self._from_outside)
+        loop.watch(port.fileno(), READ, self._from_outside)
 
-    def _from_outside(self, _mask: int) -> None:
+    def _from_outside(self, _events: int) -> None:
         for _ in range(_BURST):
             try:
                 data, control, _, address = self._port.recvmsg(_LARGEST, _CONTROL_SPACE)
@@ -80,18 +82,18 @@ class DatagramProxy:
             client.seen = time.monotonic()
             client.socket.send(data)
         except OSError:
-            pass  # refused, or full, or no descriptors: a datagram may be lost, that is UDP
+            pass  # refused, queue full, or no descriptors: UDP may lose a datagram
 
     def _welcome(self, address: Any, control: tuple[Control, ...]) -> UdpClient:
         self.expire(time.monotonic())
         if len(self._clients) >= _MOST_CLIENTS:
             self._forget(next(iter(self._clients)))
         client = UdpClient(address, control, self._target)
-        self._selector.register(client.socket, EVENT_READ, self._from_container(client))
+        self._loop.watch(client.socket.fileno(), READ, self._from_container(client))
         return client
 
     def _from_container(self, client: UdpClient) -> Callable[[int], None]:
-        def answer(_mask: int) -> None:
+        def answer(_events: int) -> None:
             for _ in range(_BURST):
                 try:
                     data = client.socket.recv(_LARGEST)
@@ -108,20 +110,20 @@ class DatagramProxy:
         try:
             self._port.sendmsg([data], client.control, 0, client.address)
         except OSError:
-            pass  # the client's host refuses, or the queue is full: lost, as UDP may be
+            pass  # the client's host refuses, or the queue is full: UDP may lose a datagram
 
     def expire(self, now: float) -> None:
-        """Forget the clients that have been silent for too long, in both directions."""
+        """Forget the clients without a datagram in either direction for `_SILENCE`."""
         for key, client in list(self._clients.items()):
             if now - client.seen > _SILENCE:
                 self._forget(key)
 
     def _forget(self, key: tuple[Any, tuple[Control, ...]]) -> None:
         client = self._clients.pop(key)
-        self._selector.unregister(client.socket)
+        self._loop.forget(client.socket.fileno())
         client.socket.close()
 
     def close(self) -> None:
-        self._selector.unregister(self._port)
+        self._loop.forget(self._port.fileno())
         for key in list(self._clients):
             self._forget(key)
