@@ -16,8 +16,8 @@ from typing import IO, Any, Final, cast
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.images.compression import CHUNK, Readable, decompressed
 from dockmagic_runtime.images.limits import Limits
-from dockmagic_runtime.images.tar import reader
-from dockmagic_runtime.images.tar.reader import ArchiveReader, ByteStream, TarEntry
+from dockmagic_runtime.images.tar.entry import LINK, REGULAR, SYMLINK, ByteStream, TarEntry
+from dockmagic_runtime.images.tar.reader import ArchiveReader
 from dockmagic_runtime.linux.closeable import Closing
 
 _DOCUMENT_LIMIT: Final = 4 << 20
@@ -57,10 +57,10 @@ class Members(Closing):
         stream = ByteStream(chunks, limits.size, hashed=False)
         for entry in ArchiveReader(stream, limits):
             name = _name(entry.name)
-            if entry.kind == reader.REGULAR and entry.segments is None:
+            if entry.kind == REGULAR and entry.segments is None:
                 self._found[name] = (self._base + stream.position, entry.size)
                 self._links.pop(name, None)
-            elif entry.kind in (reader.SYMLINK, reader.LINK):
+            elif entry.kind in (SYMLINK, LINK):
                 self._links[name] = _target(name, entry)
                 self._found.pop(name, None)
         stream.drain()  # a writer into a pipe is not to be cut off in its trailer
@@ -158,5 +158,5 @@ def _name(name: str) -> str:
 
 def _target(name: str, entry: TarEntry) -> str:
     """What a link stands for: relative to its directory, a hard link to the archive's top."""
-    folder = posixpath.dirname(name) if entry.kind == reader.SYMLINK else ""
+    folder = posixpath.dirname(name) if entry.kind == SYMLINK else ""
     return _name(posixpath.join(folder, entry.link))

@@ -19,8 +19,8 @@ from dockmagic_runtime.distribution.layout import Content
 from dockmagic_runtime.errors import InvalidInput, NotFound
 from dockmagic_runtime.images.layers import LayerStore
 from dockmagic_runtime.images.store import ImageStore
-from dockmagic_runtime.images.tar import header, reader
-from dockmagic_runtime.images.tar.reader import BLOCK, TarEntry
+from dockmagic_runtime.images.tar import header
+from dockmagic_runtime.images.tar.entry import BLOCK, DIRECTORY, REGULAR, TarEntry
 from dockmagic_runtime.model.image import Image
 from dockmagic_runtime.model.reference import ImageReference
 from dockmagic_runtime.store.data_root import DataRoot
@@ -153,15 +153,15 @@ class TarWriter:
         self._size = 0
 
     def directory(self, name: str) -> None:
-        self._write(_member(name, reader.DIRECTORY, 0o755, 0, 0))
+        self._write(_member(name, DIRECTORY, 0o755, 0, 0))
 
     def file(self, name: str, data: bytes, mtime: float = 0) -> None:
-        self._write(_member(name, reader.REGULAR, 0o644, len(data), mtime))
+        self._write(_member(name, REGULAR, 0o644, len(data), mtime))
         self._write(data + bytes(-len(data) % BLOCK))
 
     def stream(self, name: str, source: IO[bytes], size: int, mtime: float = 0) -> None:
         """The first `size` bytes of the file `source`."""
-        self._write(_member(name, reader.REGULAR, 0o644, size, mtime))
+        self._write(_member(name, REGULAR, 0o644, size, mtime))
         source.flush()
         source.seek(0)
         left = size

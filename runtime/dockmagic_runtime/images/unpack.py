@@ -22,8 +22,17 @@ from dockmagic_runtime.errors import InvalidInput, RemoteFailed
 from dockmagic_runtime.images import overlay
 from dockmagic_runtime.images.compression import Readable, decompressed
 from dockmagic_runtime.images.limits import Limits, refusal
-from dockmagic_runtime.images.tar import reader
-from dockmagic_runtime.images.tar.reader import ArchiveReader, ByteStream, TarEntry
+from dockmagic_runtime.images.tar.entry import (
+    CHARACTER,
+    DIRECTORY,
+    FIFO,
+    LINK,
+    REGULAR,
+    SYMLINK,
+    ByteStream,
+    TarEntry,
+)
+from dockmagic_runtime.images.tar.reader import ArchiveReader
 from dockmagic_runtime.linux.remove_tree import remove_tree_at
 from dockmagic_runtime.linux.root import Root
 from dockmagic_runtime.linux.syscalls import Kernel
@@ -154,13 +163,13 @@ class _Extractor:
             return
         if name.startswith(overlay.WHITEOUT_PREFIX):
             self._white_out(entry, parent, name.removeprefix(overlay.WHITEOUT_PREFIX))
-        elif entry.kind == reader.DIRECTORY:
+        elif entry.kind == DIRECTORY:
             self._directory(entry, path, parent, name)
         elif not name:
             raise InvalidInput(f"{entry.name!r} in the layer is its root, but no directory")
-        elif entry.kind == reader.REGULAR:
+        elif entry.kind == REGULAR:
             self._file(entry, path, self._at(parent), name)
-        elif entry.kind == reader.LINK:
+        elif entry.kind == LINK:
             self._link(entry, path, parent, name)
         else:
             self._special(entry, path, self._at(parent), name)
@@ -219,25 +228,25 @@ class _Extractor:
     def _special(self, entry: TarEntry, path: str, parent_fd: int, name: str) -> None:
         if self._exists(parent_fd, name):
             self._remove(parent_fd, path, name)
-        if entry.kind == reader.SYMLINK:
+        if entry.kind == SYMLINK:
             os.symlink(entry.link, name, dir_fd=parent_fd)
         elif not self._make_node(entry, parent_fd, name):
             return
         if self._may_chown and (entry.uid, entry.gid) != self._own:
             os.chown(name, entry.uid, entry.gid, dir_fd=parent_fd, follow_symlinks=False)
-        if entry.kind != reader.SYMLINK:
+        if entry.kind != SYMLINK:
             os.chmod(name, entry.mode, dir_fd=parent_fd)
         self._set_xattrs_by_name(parent_fd, name, entry.xattrs)
         times = (entry.mtime_ns, entry.mtime_ns)
         os.utime(name, ns=times, dir_fd=parent_fd, follow_symlinks=False)
 
     def _make_node(self, entry: TarEntry, parent_fd: int, name: str) -> bool:
-        kinds = {reader.FIFO: stat.S_IFIFO, reader.CHARACTER: stat.S_IFCHR}
+        kinds = {FIFO: stat.S_IFIFO, CHARACTER: stat.S_IFCHR}
         mode = kinds.get(entry.kind, stat.S_IFBLK) | 0o600
         try:
             os.mknod(name, mode, entry.device, dir_fd=parent_fd)
         except PermissionError:
-            if entry.kind == reader.FIFO:
+            if entry.kind == FIFO:
                 raise
             return False  # in a user namespace nobody makes devices; /dev is the engine's anyway
         return True

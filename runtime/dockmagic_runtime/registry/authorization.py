@@ -21,7 +21,7 @@ from dockmagic_runtime.errors import RemoteFailed
 from dockmagic_runtime.registry.challenge import Challenge
 from dockmagic_runtime.registry.credentials import Credentials
 from dockmagic_runtime.registry.endpoint import Url
-from dockmagic_runtime.registry.error_response import words
+from dockmagic_runtime.registry.error_response import error_message
 from dockmagic_runtime.registry.errors import AccessDenied
 from dockmagic_runtime.registry.transport import Request, Response
 
@@ -101,7 +101,7 @@ class Authorizer:
             if response.status in (401, 403):
                 return self._stranger()
             if response.status != 200:
-                raise RemoteFailed(f"no token from {realm}: {words(response)}")
+                raise RemoteFailed(f"no token from {realm}: {error_message(response)}")
             return _parse(realm, response.body(_LIMIT))
 
     def _stranger(self) -> _Token:

@@ -28,6 +28,7 @@ from dockmagic_runtime.registry.blob import BlobStream
 from dockmagic_runtime.registry.credentials import Credentials, CredentialStore
 from dockmagic_runtime.registry.dial import Deadline
 from dockmagic_runtime.registry.endpoint import RegistryConfig, RegistryEndpoint, Url
+from dockmagic_runtime.registry.error_response import error_message
 from dockmagic_runtime.registry.errors import AccessDenied, ConnectionLost, RegistryUnreachable
 from dockmagic_runtime.registry.manifest import (
     INDEXES,
@@ -43,6 +44,7 @@ from dockmagic_runtime.registry.retry import (
     RetryPolicy,
     retry_after,
 )
+from dockmagic_runtime.registry.text import printable
 from dockmagic_runtime.registry.tls import certificate_folders
 from dockmagic_runtime.registry.transport import Request, Response, Timeouts, Transport, split
 
@@ -91,7 +93,7 @@ class RegistryClient(Closing):
         with self.send("GET", "/v2/", scopes=()) as response:
             if response.status in (401, 403):
                 raise AccessDenied(
-                    f'Get "{self.origin}/v2/": {error_response.words(response)}',
+                    f'Get "{self.origin}/v2/": {error_message(response)}',
                     hint=f"docker login {self.endpoint.registry}",
                 )
             self._expect(response, 200)
@@ -108,7 +110,7 @@ class RegistryClient(Closing):
             if response.status in (401, 403):
                 raise error_response.pull_denied(self._familiar(repository), self.credentials)
             if response.status == 404:
-                raise NotFound(f"manifest for {name} not found: {error_response.words(response)}")
+                raise NotFound(f"manifest for {name} not found: {error_message(response)}")
             self._expect(response, 200)
             return _verified(name, reference, response)
 
@@ -142,9 +144,7 @@ class RegistryClient(Closing):
             if response.status in (401, 403):
                 raise error_response.pull_denied(self._familiar(repository), self.credentials)
             if response.status == 404:
-                raise NotFound(
-                    f"blob {descriptor.digest} not found: {error_response.words(response)}"
-                )
+                raise NotFound(f"blob {descriptor.digest} not found: {error_message(response)}")
             raise self._unexpected(response)
 
     def tags(self, repository: str) -> Iterator[str]:
@@ -166,7 +166,7 @@ class RegistryClient(Closing):
                 if response.status in (401, 403):
                     raise error_response.pull_denied(name, self.credentials)
                 if response.status == 404:
-                    raise NotFound(f"repository {name} not found: {error_response.words(response)}")
+                    raise NotFound(f"repository {name} not found: {error_message(response)}")
                 self._expect(response, 200)
                 following = _next_page(response)
                 body = response.body(_LIST_LIMIT)
@@ -282,7 +282,7 @@ class RegistryClient(Closing):
         if not error_response.is_from_registry(response, body):
             raise RegistryUnreachable(
                 f"{origin} does not answer as a registry: {response.status} "
-                f"{error_response.printable(response.reason)}",
+                f"{printable(response.reason)}",
                 hint="something between here and there may filter what goes through",
             )
         authorizer = Authorizer(origin, self.credentials, self._transport.send)
@@ -309,7 +309,7 @@ class RegistryClient(Closing):
             raise self._unexpected(response)
 
     def _unexpected(self, response: Response) -> RemoteFailed:
-        return RemoteFailed(f"{self.endpoint}: {error_response.words(response)}")
+        return RemoteFailed(f"{self.endpoint}: {error_message(response)}")
 
     def _familiar(self, repository: str, reference: str = "") -> str:
         tag, digest = ("", reference) if is_digest(reference) else (reference, "")

@@ -15,7 +15,7 @@ from typing import Final
 
 from dockmagic_runtime.errors import InvalidInput, NotFound, RemoteFailed
 from dockmagic_runtime.registry.credentials import Credentials
-from dockmagic_runtime.registry.error_response import printable
+from dockmagic_runtime.registry.text import printable
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]*", re.ASCII)
 _TIMEOUT: Final = 60.0  # seconds: it may ask its user to unlock a key ring

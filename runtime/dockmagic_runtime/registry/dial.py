@@ -17,6 +17,7 @@ from dockmagic_runtime.errors import RemoteFailed
 from dockmagic_runtime.registry.endpoint import Url
 from dockmagic_runtime.registry.errors import RegistryUnreachable
 from dockmagic_runtime.registry.proxies import Proxy, bracketed
+from dockmagic_runtime.registry.text import error_text
 
 if TYPE_CHECKING:
     import ssl
@@ -71,7 +72,7 @@ def _connect(origin: Url, host: str, port: int, deadline: Deadline) -> socket.so
         else:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             return connection
-    raise _unreachable(origin, f"dial tcp {bracketed(host)}:{port}: {_words(reason)}") from None
+    raise _unreachable(origin, f"dial tcp {bracketed(host)}:{port}: {error_text(reason)}") from None
 
 
 def _resolve(origin: Url, host: str, port: int, deadline: Deadline) -> _Addresses:
@@ -83,7 +84,7 @@ def _resolve(origin: Url, host: str, port: int, deadline: Deadline) -> _Addresse
     except queue.Empty:
         raise _unreachable(origin, f"lookup {host}: i/o timeout") from None
     if isinstance(answer, OSError):
-        raise _unreachable(origin, f"lookup {host}: {_words(answer)}")
+        raise _unreachable(origin, f"lookup {host}: {error_text(answer)}")
     return answer
 
 
@@ -111,7 +112,7 @@ def _wrap(
             hint=f"put the CA's certificate into /etc/docker/certs.d/{origin.authority}/ca.crt",
         ) from None
     except OSError as error:
-        raise _unreachable(origin, f"tls: {_words(error)}") from None
+        raise _unreachable(origin, f"tls: {error_text(error)}") from None
 
 
 def _tunnel(origin: Url, connection: socket.socket, proxy: Proxy, deadline: Deadline) -> None:
@@ -126,18 +127,11 @@ def _tunnel(origin: Url, connection: socket.socket, proxy: Proxy, deadline: Dead
         answer.begin()
         status, reason = answer.status, answer.reason
     except (OSError, HTTPException) as error:
-        raise _unreachable(origin, f"proxyconnect {proxy}: {_words(error)}") from None
+        raise _unreachable(origin, f"proxyconnect {proxy}: {error_text(error)}") from None
     finally:
         answer.close()
     if status != 200:
         raise _unreachable(origin, f"the proxy {proxy} answered {status} {reason}")
-
-
-def _words(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
-        return "i/o timeout"
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return text[:1].lower() + text[1:] if text else type(error).__name__
 
 
 def _unreachable(origin: Url, reason: str) -> RegistryUnreachable:

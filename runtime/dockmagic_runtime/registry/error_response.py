@@ -11,24 +11,24 @@ import json
 from typing import Any, Final
 
 from dockmagic_runtime.errors import DockmagicError, NotFound, RemoteFailed
+from dockmagic_runtime.registry import credential_helpers
 from dockmagic_runtime.registry.credentials import Credentials
 from dockmagic_runtime.registry.errors import AccessDenied
+from dockmagic_runtime.registry.text import printable
 from dockmagic_runtime.registry.transport import Response
 
 _LIMIT: Final = 64 << 10
-_LONGEST: Final = 400
 _DENIED: Final = "denied: requested access to the resource is denied"
 
 
-def words(response: Response) -> str:
+def error_message(response: Response) -> str:
     """The registry's own words, else Docker's about the status. Reads and closes the answer."""
     try:
         body = response.body(_LIMIT)
     except RemoteFailed:
         body = b""
-    told = _errors(body)
-    if told:
-        return told
+    if message := _first_error(body):
+        return message
     return f"received unexpected HTTP status: {response.status} {printable(response.reason)}"
 
 
@@ -38,10 +38,10 @@ def is_from_registry(response: Response, body: bytes) -> bool:
         return True
     if response.status == 401:
         return bool(response.headers.get("WWW-Authenticate"))
-    return response.status == 200 or bool(_errors(body))
+    return response.status == 200 or bool(_first_error(body))
 
 
-def _errors(body: bytes) -> str:
+def _first_error(body: bytes) -> str:
     try:
         document = json.loads(body)
     except ValueError:
@@ -52,11 +52,6 @@ def _errors(body: bytes) -> str:
         return ""
     code = str(first.get("code", "")).lower().replace("_", " ")
     return printable(": ".join(part for part in (code, str(first.get("message") or code)) if part))
-
-
-def printable(text: str) -> str:
-    """Foreign text as one line that is safe to show."""
-    return "".join(one if one.isprintable() else " " for one in text)[:_LONGEST]
 
 
 def pull_denied(name: str, credentials: Credentials | None) -> DockmagicError:
@@ -75,8 +70,6 @@ def push_denied(credentials: Credentials | None) -> DockmagicError:
 def _needs_helper(credentials: Credentials | None) -> DockmagicError | None:
     if credentials is None or not credentials.helper:
         return None
-    from dockmagic_runtime.registry import credential_helpers
-
     if credential_helpers.program(credentials.helper):
         return None  # it was asked, and has nothing that helps
     return NotFound(

@@ -21,7 +21,6 @@ from dockmagic_runtime.model.progress import PullStatus
 from dockmagic_runtime.model.reference import DEFAULT_REGISTRY, ImageReference, is_digest
 from dockmagic_runtime.registry.blob import BlobStream
 from dockmagic_runtime.registry.client import RegistryClient
-from dockmagic_runtime.registry.error_response import printable
 from dockmagic_runtime.registry.manifest import (
     CONFIGS,
     LAYERS,
@@ -33,6 +32,7 @@ from dockmagic_runtime.registry.manifest import (
     resolve_platform,
 )
 from dockmagic_runtime.registry.retry import Pause
+from dockmagic_runtime.registry.text import printable
 
 CONCURRENCY: Final = 3
 _MAX_INDEX_DEPTH: Final = 3

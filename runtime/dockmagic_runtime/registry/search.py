@@ -16,7 +16,8 @@ from dockmagic_runtime.model.reference import DEFAULT_REGISTRY
 from dockmagic_runtime.model.search import SearchResult
 from dockmagic_runtime.registry.client import RegistryClient, clients_for
 from dockmagic_runtime.registry.endpoint import RegistryEndpoint
-from dockmagic_runtime.registry.error_response import printable, words
+from dockmagic_runtime.registry.error_response import error_message
+from dockmagic_runtime.registry.text import printable
 
 _INDEX: Final = "index.docker.io"
 _LIMIT: Final = 4 << 20
@@ -51,7 +52,9 @@ def ask_index(client: RegistryClient, term: str, limit: int) -> tuple[SearchResu
     query = urlencode({"q": term, "n": limit})
     with client.send("GET", f"/v1/search?{query}", scopes=()) as response:
         if response.status != 200:
-            raise RemoteFailed(f"Unexpected status code {response.status}: {words(response)}")
+            raise RemoteFailed(
+                f"Unexpected status code {response.status}: {error_message(response)}"
+            )
         body = response.body(_LIMIT)
     try:
         answer = msgspec.json.decode(body, type=_Answer)

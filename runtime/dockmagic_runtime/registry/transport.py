@@ -25,6 +25,7 @@ from dockmagic_runtime.registry.dial import dial
 from dockmagic_runtime.registry.endpoint import Url
 from dockmagic_runtime.registry.errors import ConnectionLost
 from dockmagic_runtime.registry.proxies import Proxy, proxy_for
+from dockmagic_runtime.registry.text import error_text
 
 if TYPE_CHECKING:
     import ssl
@@ -98,7 +99,7 @@ class Response(Closing):
         try:
             return self._inner.read(size)
         except (OSError, HTTPException, ValueError) as error:  # ValueError: closed meanwhile
-            raise ConnectionLost(f'Get "{self.url}": {_words(error)}') from None
+            raise ConnectionLost(f'Get "{self.url}": {error_text(error)}') from None
 
     def body(self, limit: int) -> bytes:
         """All of it. Raises RemoteFailed if it is more than `limit` bytes or ends early."""
@@ -191,7 +192,7 @@ class Transport:
                 self.give_back(line, reusable=False)
                 if line.was_used and not isinstance(error, TimeoutError):
                     continue  # the server had closed it: others of that age go the same way
-                raise ConnectionLost(f'{request.method} "{url}": {_words(error)}') from None
+                raise ConnectionLost(f'{request.method} "{url}": {error_text(error)}') from None
             except BaseException:
                 self.give_back(line, reusable=False)
                 raise
@@ -281,10 +282,3 @@ def _redirected(url: str, location: str | None) -> str:
     if url.startswith("https:") and not target.startswith("https:"):
         raise RemoteFailed(f'Get "{url}": the redirect to {target} would leave TLS')
     return target
-
-
-def _words(error: Exception) -> str:
-    if isinstance(error, TimeoutError):
-        return "i/o timeout"
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return text or type(error).__name__

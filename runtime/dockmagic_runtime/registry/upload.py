@@ -17,9 +17,11 @@ from dockmagic_runtime.errors import EngineBug, RemoteFailed
 from dockmagic_runtime.registry import error_response
 from dockmagic_runtime.registry.authorization import Scopes
 from dockmagic_runtime.registry.client import RegistryClient, pull_scope
+from dockmagic_runtime.registry.error_response import error_message
 from dockmagic_runtime.registry.errors import ConnectionLost
 from dockmagic_runtime.registry.manifest import Descriptor, Manifest
 from dockmagic_runtime.registry.retry import RETRIED_STATUSES, Retries, retry_after
+from dockmagic_runtime.registry.text import printable
 from dockmagic_runtime.registry.transport import Request, Response
 
 _PIECE: Final = 256 << 10
@@ -254,16 +256,16 @@ def expect(client: RegistryClient, response: Response, *statuses: int) -> None:
         return
     if response.status in (401, 403):
         raise error_response.push_denied(client.credentials)
-    raise RemoteFailed(f"{client.endpoint}: {error_response.words(response)}")
+    raise RemoteFailed(f"{client.endpoint}: {error_message(response)}")
 
 
 def _check_part(client: RegistryClient, response: Response) -> None:
     if response.status in RETRIED_STATUSES:
-        error = _Refused(f"{client.endpoint}: {error_response.words(response)}")
+        error = _Refused(f"{client.endpoint}: {error_message(response)}")
         error.retry_after = retry_after(response.headers.get("Retry-After"))
         raise error
     if response.status in (404, 416):
-        raise _Restart(f"{client.endpoint}: {error_response.words(response)}")
+        raise _Restart(f"{client.endpoint}: {error_message(response)}")
 
 
 def _location(client: RegistryClient, response: Response) -> str:
@@ -276,6 +278,4 @@ def _location(client: RegistryClient, response: Response) -> str:
 def _check_digest(response: Response, digest: str) -> None:
     kept = response.headers.get("Docker-Content-Digest")
     if kept and kept != digest:
-        raise RemoteFailed(
-            f"the registry keeps {error_response.printable(kept)} instead of {digest}"
-        )
+        raise RemoteFailed(f"the registry keeps {printable(kept)} instead of {digest}")

@@ -18,7 +18,8 @@ from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.images.compression import decompressed
 from dockmagic_runtime.images.limits import Limits
 from dockmagic_runtime.images.tar import pax
-from dockmagic_runtime.images.tar.reader import ArchiveReader, ByteStream, TarEntry
+from dockmagic_runtime.images.tar.entry import ByteStream, TarEntry
+from dockmagic_runtime.images.tar.reader import ArchiveReader
 from dockmagic_runtime.testing.trees import make_member, make_tar
 
 

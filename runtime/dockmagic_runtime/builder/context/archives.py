@@ -11,7 +11,8 @@ from dockmagic_runtime.dockerfile.gopattern import IgnoreRules
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.images.compression import decompressed
 from dockmagic_runtime.images.limits import Limits
-from dockmagic_runtime.images.tar.reader import ArchiveReader, ByteStream
+from dockmagic_runtime.images.tar.entry import ByteStream
+from dockmagic_runtime.images.tar.reader import ArchiveReader
 from dockmagic_runtime.images.unpack import unpack
 
 _PROBE: Final = Limits(size=16 << 20, entries=64)

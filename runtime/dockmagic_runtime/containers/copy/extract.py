@@ -21,8 +21,18 @@ from msgspec import Struct
 from dockmagic_runtime.errors import Conflict, InvalidInput
 from dockmagic_runtime.images import overlay
 from dockmagic_runtime.images.limits import Limits
-from dockmagic_runtime.images.tar import reader
-from dockmagic_runtime.images.tar.reader import ArchiveReader, ByteStream, TarEntry
+from dockmagic_runtime.images.tar.entry import (
+    BLOCK_DEVICE,
+    CHARACTER,
+    DIRECTORY,
+    FIFO,
+    LINK,
+    REGULAR,
+    SYMLINK,
+    ByteStream,
+    TarEntry,
+)
+from dockmagic_runtime.images.tar.reader import ArchiveReader
 from dockmagic_runtime.images.unpack import clean
 from dockmagic_runtime.linux import constants as c
 from dockmagic_runtime.linux.directory_stack import LONGEST, TOO_DEEP
@@ -115,9 +125,9 @@ class _Extractor:
             raise Conflict(f"{self._shown(path.partition('/')[0])} has {TOO_DEEP}")
         parent, _, name = path.rpartition("/")
         parent_fd = self._at(parent)
-        if entry.kind == reader.DIRECTORY:
+        if entry.kind == DIRECTORY:
             self._directory(entry, path, parent_fd, name)
-        elif entry.kind == reader.REGULAR:
+        elif entry.kind == REGULAR:
             self._file(entry, path, parent_fd, name)
         else:
             self._bare(entry, path, parent_fd, name)
@@ -169,23 +179,23 @@ class _Extractor:
                 self._make_way(path, parent_fd, name, is_directory=False)
         else:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
-        if entry.kind == reader.LINK:
+        if entry.kind == LINK:
             return  # it is what it is a name of
         owner = self._owner(entry)
         if owner is not None:
             os.chown(name, *owner, dir_fd=parent_fd, follow_symlinks=False)
-        if entry.kind != reader.SYMLINK:
+        if entry.kind != SYMLINK:
             os.chmod(name, self._mode(entry), dir_fd=parent_fd)
         times = (entry.mtime_ns, entry.mtime_ns)
         os.utime(name, ns=times, dir_fd=parent_fd, follow_symlinks=False)
 
     def _make_bare(self, entry: TarEntry, parent_fd: int, name: str) -> None:
-        if entry.kind == reader.SYMLINK:
+        if entry.kind == SYMLINK:
             os.symlink(entry.link, name, dir_fd=parent_fd)
-        elif entry.kind == reader.LINK:
+        elif entry.kind == LINK:
             self._link(entry, parent_fd, name)
         else:
-            kinds = {reader.FIFO: stat.S_IFIFO, reader.CHARACTER: stat.S_IFCHR}
+            kinds = {FIFO: stat.S_IFIFO, CHARACTER: stat.S_IFCHR}
             kind = kinds.get(entry.kind, stat.S_IFBLK)
             os.mknod(name, kind | 0o600, entry.device, dir_fd=parent_fd)
 
@@ -288,7 +298,7 @@ class _Extractor:
     def _mode(self, entry: TarEntry) -> int:
         if not self._is_host or self._rules.keep_owner:
             return entry.mode
-        if entry.kind in (reader.CHARACTER, reader.BLOCK_DEVICE):
+        if entry.kind in (CHARACTER, BLOCK_DEVICE):
             return 0o600  # the host has no device cgroup that would keep others from it
         return entry.mode & ~_SET_ID
 
@@ -297,7 +307,7 @@ class _Extractor:
         owner, mode = self._owner(entry), self._mode(entry)
         if owner is not None:
             os.fchown(fd, *owner)  # clears set-id bits and capabilities
-        if mode & (_SET_ID | self._umask) or entry.kind == reader.DIRECTORY:
+        if mode & (_SET_ID | self._umask) or entry.kind == DIRECTORY:
             os.fchmod(fd, mode)
         if entry.xattrs and not (self._is_host and not self._rules.keep_owner):
             self._set_xattrs(fd, entry.xattrs)

@@ -10,7 +10,7 @@ import os
 from typing import Final
 
 from dockmagic_runtime.images.tar import pax
-from dockmagic_runtime.images.tar.reader import BLOCK, TarEntry
+from dockmagic_runtime.images.tar.entry import BLOCK, TarEntry
 
 SECOND: Final = 1_000_000_000
 _OCTAL_SIZE: Final = 8**11

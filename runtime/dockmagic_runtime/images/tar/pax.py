@@ -7,12 +7,10 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from dockmagic_runtime.errors import InvalidInput
-
-if TYPE_CHECKING:
-    from dockmagic_runtime.images.tar.reader import TarEntry
+from dockmagic_runtime.images.tar.entry import TarEntry
 
 XATTR: Final = "SCHILY.xattr."
 _MAX_ID: Final = 2**32 - 2  # -1 means "leave it" to chown(2)

@@ -7,16 +7,13 @@ Source: GNU tar manual, appendix "Storing Sparse Files".
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.images.tar import pax
+from dockmagic_runtime.images.tar.entry import BLOCK, ByteStream, TarEntry
 from dockmagic_runtime.images.tar.pax import number
 
-if TYPE_CHECKING:
-    from dockmagic_runtime.images.tar.reader import ByteStream, TarEntry
-
-_BLOCK: Final = 512
 _MAX_SEGMENTS: Final = 100_000
 Segments = list[tuple[int, int]]
 
@@ -30,7 +27,7 @@ def old_gnu(header: bytes, stream: ByteStream, entry: TarEntry) -> None:
     pairs, more = header[386:482], header[482]
     segments = _pairs(pairs)
     while more:
-        block = stream.take(_BLOCK)
+        block = stream.take(BLOCK)
         pairs, more = block[:504], block[504]
         segments += _pairs(pairs)
         if len(segments) > _MAX_SEGMENTS:
@@ -70,10 +67,10 @@ def _leading_map(stream: ByteStream, stored: int) -> tuple[list[int], int]:
     """1.0: decimal numbers, one a line, count first, before the data and padded to a block."""
     text, used, wanted = b"", 0, 1
     while text.count(b"\n") < wanted:
-        if used + _BLOCK > stored or wanted > 2 * _MAX_SEGMENTS:
+        if used + BLOCK > stored or wanted > 2 * _MAX_SEGMENTS:
             raise InvalidInput("the archive is damaged: a malformed sparse map")
-        text += stream.take(_BLOCK)
-        used += _BLOCK
+        text += stream.take(BLOCK)
+        used += BLOCK
         if b"\n" in text:
             wanted = 1 + 2 * pax.integer(text.split(b"\n", 1)[0])
     return [pax.integer(line) for line in text.split(b"\n")[1:wanted]], used

@@ -17,8 +17,18 @@ from typing import Final
 
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.images import overlay
-from dockmagic_runtime.images.tar import header, reader
-from dockmagic_runtime.images.tar.reader import BLOCK, TarEntry
+from dockmagic_runtime.images.tar import header
+from dockmagic_runtime.images.tar.entry import (
+    BLOCK,
+    BLOCK_DEVICE,
+    CHARACTER,
+    DIRECTORY,
+    FIFO,
+    LINK,
+    REGULAR,
+    SYMLINK,
+    TarEntry,
+)
 from dockmagic_runtime.linux import constants as c
 from dockmagic_runtime.linux.directory_stack import DirectoryStack
 from dockmagic_runtime.linux.syscalls import Kernel
@@ -26,12 +36,12 @@ from dockmagic_runtime.linux.syscalls import Kernel
 CHUNK: Final = 1 << 18
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _KINDS: Final = {
-    stat.S_IFREG: reader.REGULAR,
-    stat.S_IFLNK: reader.SYMLINK,
-    stat.S_IFCHR: reader.CHARACTER,
-    stat.S_IFBLK: reader.BLOCK_DEVICE,
-    stat.S_IFDIR: reader.DIRECTORY,
-    stat.S_IFIFO: reader.FIFO,
+    stat.S_IFREG: REGULAR,
+    stat.S_IFLNK: SYMLINK,
+    stat.S_IFCHR: CHARACTER,
+    stat.S_IFBLK: BLOCK_DEVICE,
+    stat.S_IFDIR: DIRECTORY,
+    stat.S_IFIFO: FIFO,
 }
 _VANISHED: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.ESTALE)
 KERNEL_FILE_SYSTEMS: Final = frozenset(
@@ -153,10 +163,10 @@ class TreeArchive:
             return None  # a socket lives no longer than the process that listens on it
         if self._as_layer and self._whiteout(name, path, status):
             return None
-        if kind == reader.REGULAR:
+        if kind == REGULAR:
             return self._file(fd, name, path)
         entry = self._entry(path, kind, status)
-        if kind == reader.DIRECTORY:
+        if kind == DIRECTORY:
             directory = _open(name, fd, os.O_DIRECTORY)
             if directory < 0:
                 return None
@@ -165,7 +175,7 @@ class TreeArchive:
             finally:
                 os.close(directory)
             entry.name = _prefix(path)
-        elif entry.kind == reader.SYMLINK:
+        elif entry.kind == SYMLINK:
             entry.link = os.readlink(name, dir_fd=fd)
         self._member(entry)
         return None
@@ -184,7 +194,7 @@ class TreeArchive:
 
     def _mark(self, path: str) -> None:
         """An empty member that stands for a whiteout or an opaque directory."""
-        self._member(TarEntry(path, reader.REGULAR, 0o600, 0, 0, 0, 0, "", 0))
+        self._member(TarEntry(path, REGULAR, 0o600, 0, 0, 0, 0, "", 0))
 
     def _entry(self, path: str, kind: bytes, status: os.stat_result) -> TarEntry:
         """A member with the owner, mode and time of `status`; a further name becomes a link."""
@@ -192,19 +202,19 @@ class TreeArchive:
         if self._clamp is not None:
             seconds = min(seconds, self._clamp)
         link = ""
-        if status.st_nlink > 1 and kind != reader.DIRECTORY:
+        if status.st_nlink > 1 and kind != DIRECTORY:
             link = self._links.setdefault((status.st_dev, status.st_ino), path)
         is_link = link not in ("", path)
         return TarEntry(
             path,
-            reader.LINK if is_link else kind,
+            LINK if is_link else kind,
             stat.S_IMODE(status.st_mode),
             status.st_uid,
             status.st_gid,
-            status.st_size if kind == reader.REGULAR and not is_link else 0,
+            status.st_size if kind == REGULAR and not is_link else 0,
             seconds * header.SECOND,
             link if is_link else "",
-            status.st_rdev if kind in (reader.CHARACTER, reader.BLOCK_DEVICE) else 0,
+            status.st_rdev if kind in (CHARACTER, BLOCK_DEVICE) else 0,
         )
 
     def _file(self, parent_fd: int, name: str, path: str) -> _File | None:
@@ -216,8 +226,8 @@ class TreeArchive:
             status = os.fstat(fd)
             if not stat.S_ISREG(status.st_mode):
                 return None  # something else has the name now
-            entry = self._entry(path, reader.REGULAR, status)
-            if entry.kind == reader.REGULAR:
+            entry = self._entry(path, REGULAR, status)
+            if entry.kind == REGULAR:
                 entry.xattrs = overlay.xattrs(fd, path)
             self._member(entry)
             self.size += entry.size
