@@ -83,8 +83,8 @@ def test_sizes_are_those_of_the_writable_layer_and_of_all(engine: Engine) -> Non
     assert size.root == 5000 + engine.image("busybox").size
     shown = result(engine, "ps", "-s", "--format", "{{.Names}} {{.Size}}")
     assert str(shown).startswith("one 5kB (virtual ")
-    (found,) = result(engine, "inspect", "-s", "one")
-    assert (found["SizeRw"], found["SizeRootFs"]) == (size.writable, size.root)
+    (answer,) = result(engine, "inspect", "-s", "one")
+    assert (answer["SizeRw"], answer["SizeRootFs"]) == (size.writable, size.root)
     assert "SizeRw" not in next(iter(result(engine, "inspect", "one")))
 
 
@@ -98,7 +98,7 @@ def test_filters_find_containers_by_what_they_are(engine: Engine, build: Build) 
 
     def names(**filters: str) -> list[str]:
         asked = {name: [text] for name, text in filters.items()}
-        return [one.name for one in engine.containers(all=True, filters=asked)]
+        return [container.name for container in engine.containers(all=True, filters=asked)]
 
     assert names(label="a=b") == ["one"]
     assert names(ancestor="busybox") == ["two", "one"]  # made of it, or of what was made of it
@@ -106,7 +106,9 @@ def test_filters_find_containers_by_what_they_are(engine: Engine, build: Build) 
     assert names(ancestor="nosuch") == []
     assert names(before="two") == names(status="running") == ["one"]
     # asking for a state that does not run looks at those too
-    assert [one.name for one in engine.containers(filters={"status": ["created"]})] == ["two"]
+    assert [container.name for container in engine.containers(filters={"status": ["created"]})] == [
+        "two"
+    ]
     with pytest.raises(InvalidInput, match="invalid filter 'nope'"):
         names(nope="1")
 
@@ -142,13 +144,15 @@ def test_df_counts_shared_layers_once(engine: Engine, build: Build) -> None:
     usage = engine.disk_usage()
     base = engine.image("busybox").size
     assert usage.layers == base + 7000
-    by_size = sorted(usage.images, key=lambda one: one.image.size)
-    assert [(one.shared, one.unique, one.containers) for one in by_size] == [
+    by_size = sorted(usage.images, key=lambda item: item.image.size)
+    assert [(item.shared, item.unique, item.containers) for item in by_size] == [
         (base, 0, 1),
         (base, 7000, 0),
     ]
-    assert [(one.size, one.volumes, one.is_active) for one in usage.containers] == [(2, 1, True)]
-    assert [(one.volume.name, one.size, one.links) for one in usage.volumes] == [
+    assert [
+        (container.size, container.volumes, container.is_active) for container in usage.containers
+    ] == [(2, 1, True)]
+    assert [(volume.volume.name, volume.size, volume.links) for volume in usage.volumes] == [
         ("data", 6, 1),
         ("idle", 0, 0),
     ]
@@ -172,7 +176,7 @@ def test_container_prune_removes_what_does_not_run(engine: Engine) -> None:
     old = engine.container("old").id
     pruned = engine.prune_containers({"label!": ["keep"]})
     assert (pruned.removed, pruned.reclaimed) == ((old,), 3)
-    assert [one.name for one in engine.containers(all=True)] == ["kept", "alive"]
+    assert [container.name for container in engine.containers(all=True)] == ["kept", "alive"]
     said = str(result(engine, "container", "prune", "-f"))
     assert said.startswith("Deleted Containers:\n")
     assert said.endswith("Total reclaimed space: 3B")

@@ -61,7 +61,7 @@ def changed(engine: Engine, image: str, **spec: object) -> Container:
 
 def members(archive: bytes) -> dict[str, tarfile.TarInfo]:
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-        return {one.name: one for one in tar}
+        return {member.name: member for member in tar}
 
 
 EXPECTED = """
@@ -74,15 +74,15 @@ def test_diff_tells_what_docker_tells(engine: Engine, image: str) -> None:
     """Also mount points, which are made in the container's own layer, but nothing in them."""
     changed(engine, image)
     expected = "|".join(EXPECTED.strip().splitlines()).split("|")
-    assert [str(one) for one in engine.diff("cc")] == expected
+    assert [str(change) for change in engine.diff("cc")] == expected
     engine.kill("cc")
-    assert [str(one) for one in engine.diff("cc")] == expected
+    assert [str(change) for change in engine.diff("cc")] == expected
 
 
 def test_a_commit_is_the_container_as_it_was(engine: Engine, image: str, run: Run) -> None:
     changed(engine, image)
-    made = engine.commit("cc", CommitSpec(reference="mine:v1", author="Me", message="well"))
-    assert made.tags == ("mine:v1",)
+    committed = engine.commit("cc", CommitSpec(reference="mine:v1", author="Me", message="well"))
+    assert committed.tags == ("mine:v1",)
     assert engine.container("cc").status is Status.RUNNING
     script = (
         "cat /new /moved/c /o/y /n/l /etc/mine; ls -d /d/a /d/s /o/x; stat -c %a /d/b; ls -A /v /t"
@@ -90,9 +90,9 @@ def test_a_commit_is_the_container_as_it_was(engine: Engine, image: str, run: Ru
     ended = run("sh", "-c", script, image="mine:v1")
     assert ended.stdout.split() == ["new", "3", "5", "new", "mine", "700", "/t:", "/v:"]
     assert ended.stderr.count("No such file") == 3
-    # what the layer holds is what diff had told, and of the engine's own files nothing
-    told = [f"{one.kind} {one.path}" for one in engine.layers("mine:v1")[-1].files]
-    assert told == [str(one) for one in engine.diff("cc")]
+    # the layer holds what diff has listed, and none of the engine's own files
+    shown = [f"{file.kind} {file.path}" for file in engine.layers("mine:v1")[-1].files]
+    assert shown == [str(change) for change in engine.diff("cc")]
 
 
 def test_the_container_lives_on_apart_from_its_image(engine: Engine, image: str, run: Run) -> None:
@@ -100,7 +100,8 @@ def test_the_container_lives_on_apart_from_its_image(engine: Engine, image: str,
     engine.commit("cc", CommitSpec(reference="mine"))
     collect(engine.exec("cc", ExecSpec(command=("sh", "-c", "echo changed > /new; rm /o/y"))))
     assert run("cat", "/new", "/o/y", image="mine").stdout == "new\n5\n"
-    assert "A /new" in [str(one) for one in engine.diff("cc")]  # they are its own all the same
+    # they are its own all the same
+    assert "A /new" in [str(change) for change in engine.diff("cc")]
 
 
 def test_a_commit_has_the_containers_config_and_the_changes(engine: Engine, image: str) -> None:
@@ -120,10 +121,10 @@ def test_a_commit_has_the_containers_config_and_the_changes(engine: Engine, imag
         tty=True,
     )
     engine.create(spec)
-    made = engine.commit(
+    committed = engine.commit(
         "cc", CommitSpec(changes=("ENV ADDED=$GIVEN", "LABEL base=3", "EXPOSE 70"))
     )
-    config = engine.inspect_image(made.id)["Config"]
+    config = engine.inspect_image(committed.id)["Config"]
     assert config["Cmd"] == ["sleep", "9"]
     assert sorted(config["Env"]) == sorted(
         ["ADDED=1", "FROM_IMAGE=no", "GIVEN=1", _path(config["Env"])]
@@ -137,7 +138,7 @@ def test_a_commit_has_the_containers_config_and_the_changes(engine: Engine, imag
 
 
 def _path(env: list[str]) -> str:
-    return next(one for one in env if one.startswith("PATH="))
+    return next(variable for variable in env if variable.startswith("PATH="))
 
 
 def _stand_in(labels: dict[str, str]) -> dict[str, str]:
@@ -147,20 +148,20 @@ def _stand_in(labels: dict[str, str]) -> dict[str, str]:
 def test_history_has_one_more_line(engine: Engine, image: str) -> None:
     changed(engine, image)
     before = len(engine.history(image))
-    made = engine.commit("cc", CommitSpec(author="Me", message="well"))
-    first, *rest = engine.history(made.id)
+    committed = engine.commit("cc", CommitSpec(author="Me", message="well"))
+    first, *rest = engine.history(committed.id)
     assert (first.created_by, first.comment, first.empty_layer) == ("sleep 1000", "well", False)
     assert first.size > 0
     assert len(rest) == before
-    assert engine.inspect_image(made.id)["Author"] == "Me"
-    assert engine.inspect_image(made.id)["Comment"] == "well"
+    assert engine.inspect_image(committed.id)["Author"] == "Me"
+    assert engine.inspect_image(committed.id)["Comment"] == "well"
 
 
 def test_a_container_that_changed_nothing_makes_no_layer(engine: Engine, image: str) -> None:
     engine.create(ContainerSpec(image=image, name="cc", command=("true",)))
-    made = engine.commit("cc")
-    assert made.chain_ids == engine.image(image).chain_ids
-    assert engine.history(made.id)[0].empty_layer
+    committed = engine.commit("cc")
+    assert committed.chain_ids == engine.image(image).chain_ids
+    assert engine.history(committed.id)[0].empty_layer
 
 
 @pytest.mark.parametrize("pause", [True, False])
@@ -194,8 +195,10 @@ def test_a_commit_of_a_removed_images_container_still_runs(engine: Engine, build
     image = build("FROM busybox\nRUN echo kept > /kept\n")
     engine.create(ContainerSpec(image=image, name="cc", command=("cat", "/kept")))
     engine.remove_image(image, force=True)
-    made = engine.commit("cc", CommitSpec(reference="again"))
-    assert collect(engine.run(ContainerSpec(image=made.id, auto_remove=True))).stdout == "kept\n"
+    committed = engine.commit("cc", CommitSpec(reference="again"))
+    assert (
+        collect(engine.run(ContainerSpec(image=committed.id, auto_remove=True))).stdout == "kept\n"
+    )
 
 
 # ------------------------------------------------------------------ export and import
@@ -209,13 +212,13 @@ def test_an_export_is_the_tree_without_what_is_mounted(engine: Engine, image: st
     with engine.export("cc") as stream:
         stopped = b"".join(stream)
     for archive in (running, stopped):
-        found = members(archive)
-        assert {"new", "moved/c", "o/y", "n/l", "bin/busybox", "d/b", ".dockerenv"} <= set(found)
-        assert not {"d/a", "d/s", "o/x", "v/file"} & set(found)
+        result = members(archive)
+        assert {"new", "moved/c", "o/y", "n/l", "bin/busybox", "d/b", ".dockerenv"} <= set(result)
+        assert not {"d/a", "d/s", "o/x", "v/file"} & set(result)
         for place in ("v", "t", "proc", "sys", "dev"):
-            assert found[place].isdir()
-            assert not [name for name in found if name.startswith(f"{place}/")]
-        assert (found["etc/hosts"].size, found["d/b"].mode & 0o7777) == (0, 0o700)
+            assert result[place].isdir()
+            assert not [name for name in result if name.startswith(f"{place}/")]
+        assert (result["etc/hosts"].size, result["d/b"].mode & 0o7777) == (0, 0o700)
     assert set(members(running)) == set(members(stopped))
 
 
@@ -224,9 +227,9 @@ def test_what_was_exported_can_be_imported_and_run(engine: Engine, image: str, r
     with engine.export("cc") as stream:
         archive = b"".join(stream)
     spec = ImportSpec(reference="flat:1", message="from a test", changes=('CMD ["cat", "/new"]',))
-    made = engine.import_image(io.BytesIO(archive), spec)
-    assert made.tags == ("flat:1",)
-    assert len(made.chain_ids) == 1
+    committed = engine.import_image(io.BytesIO(archive), spec)
+    assert committed.tags == ("flat:1",)
+    assert len(committed.chain_ids) == 1
     assert run(image="flat:1").stdout == "new\n"
     (line,) = engine.history("flat:1")
     assert (line.created_by, line.comment) == ("", "from a test")

@@ -35,7 +35,7 @@ def forged(engine: Engine, name: str) -> bytes:
     engine.save([name], saved)
     saved.seek(0)
     with tarfile.open(fileobj=saved) as archive:
-        files = {one.name: archive.extractfile(one) for one in archive if one.isfile()}
+        files = {member.name: archive.extractfile(member) for member in archive if member.isfile()}
         contents = {path: file.read() for path, file in files.items() if file}
     (entry,) = json.loads(contents["manifest.json"])
     evil = make_tar((make_member("word", mtime=1), b"forged\n")).getvalue()
@@ -56,7 +56,7 @@ def test_row_35_cve_2024_24557_a_loaded_image_is_no_source_of_the_cache(engine: 
     archive = forged(engine, "mine:1")
     engine.remove_image("mine:1")
     engine.prune_build_cache()
-    (loaded,) = (one for one in engine.load(io.BytesIO(archive)) if isinstance(one, LoadDone))
+    (loaded,) = (event for event in engine.load(io.BytesIO(archive)) if isinstance(event, LoadDone))
     history = [(row.created_by, row.empty_layer) for row in engine.image("evil:1").history]
     assert loaded.image.id != first
 

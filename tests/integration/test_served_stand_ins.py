@@ -47,7 +47,9 @@ def test_a_registry_is_pushed_to_and_pulled_from(engine: Engine) -> None:
     engine.remove_image(name)
     list(engine.pull(name))
     assert engine.image(name).id == pushed
-    assert [one.name for one in engine.search("localhost:5000/")] == ["localhost:5000/team/bb"]
+    assert [result.name for result in engine.search("localhost:5000/")] == [
+        "localhost:5000/team/bb"
+    ]
     assert json.loads(engine.manifest(name))["config"]["digest"] == pushed
     engine.remove("hub", force=True)
     engine.remove_volume("kept")
@@ -101,8 +103,8 @@ def test_the_notebook_s_user_is_as_the_variables_say(engine: Engine) -> None:
     assert said(engine, WHO) == "jovyan:1000:100 /home/jovyan /home/jovyan 0022\n"
     assert said(engine, WHO, user="root") == "jovyan:1000:100 /home/jovyan /home/jovyan 0022\n"
     variables = ("NB_USER=ada", "NB_UID=1234", "NB_GID=200", "NB_UMASK=002")
-    told = said(engine, WHO, *variables, user="root")
-    assert told == "ada:1234:200 /home/ada /home/ada 0002\n"
+    shown = said(engine, WHO, *variables, user="root")
+    assert shown == "ada:1234:200 /home/ada /home/ada 0002\n"
     assert said(engine, "touch x && stat -c %U x; jupyter --version | head -1", *variables,
                 user="root").splitlines()[0] == "ada"  # fmt: skip
 

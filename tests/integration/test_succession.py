@@ -229,7 +229,7 @@ def test_one_that_ended_while_it_was_taken_over_has_just_ended(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def too_late(*_: object) -> None:
-        container_process.end(engine._containers.run(web.id))
+        container_process.kill(engine._containers.run(web.id))
         raise Conflict("container web has just ended")
 
     web = start(engine)

@@ -34,25 +34,25 @@ class FileHistory(Result, frozen=True):
 
     def head(self) -> str:
         """Where the path leads, and which layer it is seen from."""
-        found = self.origin
-        path = printable(found.path)
-        leads = "" if found.real_path == found.path else f" is {printable(found.real_path)}"
-        if found.visible is None:
+        origin = self.origin
+        path = printable(origin.path)
+        leads = "" if origin.real_path == origin.path else f" is {printable(origin.real_path)}"
+        if origin.visible is None:
             return f"{path}{leads}: not in the image, a layer removed it"
-        return f"{path}{leads}: from layer {found.visible.layer} of {len(found.image.diff_ids)}"
+        return f"{path}{leads}: from layer {origin.visible.layer} of {len(origin.image.diff_ids)}"
 
     def _versions(self, *, stable: bool) -> list[str]:
         lines: list[str] = []
-        for one in self.origin.versions:
-            instruction = printable(" ".join(one.created_by.split())) or "(unknown)"
-            lines.append(f"{one.kind} layer {one.layer}  {instruction}")
-            if facts := describe(one, stable=stable):
+        for version in self.origin.versions:
+            instruction = printable(" ".join(version.created_by.split())) or "(unknown)"
+            lines.append(f"{version.kind} layer {version.layer}  {instruction}")
+            if facts := describe(version, stable=stable):
                 lines.append(f"    {facts}")
-            lines += [f"    {printable(line)}" for line in one.diff]
+            lines += [f"    {printable(line)}" for line in version.diff]
         return lines
 
     def rows(self) -> list[dict[str, Any]]:
-        rows = [to_builtins(one) for one in self.origin.versions]
+        rows = [to_builtins(version) for version in self.origin.versions]
         for row in rows:
             row["diff"] = "\n".join(row["diff"])
         return rows
@@ -61,12 +61,12 @@ class FileHistory(Result, frozen=True):
         """All of it as one document."""
         from json import dumps
 
-        found = self.origin
+        origin = self.origin
         document = {
-            "Image": found.image.id,
-            "Path": found.path,
-            "RealPath": found.real_path,
-            "Versions": [_version_json(one) for one in found.versions],
+            "Image": origin.image.id,
+            "Path": origin.path,
+            "RealPath": origin.real_path,
+            "Versions": [_version_json(version) for version in origin.versions],
         }
         return dumps(document, indent=4)
 
@@ -89,18 +89,18 @@ def describe(version: FileVersion, *, stable: bool) -> str:
     return "  ".join(facts)
 
 
-def _version_json(one: FileVersion) -> dict[str, Any]:
+def _version_json(version: FileVersion) -> dict[str, Any]:
     return {
-        "Layer": one.layer,
-        "Kind": one.kind,
-        "CreatedBy": one.created_by,
-        "Type": one.type,
-        "Mode": f"{one.mode:04o}",
-        "Uid": one.uid,
-        "Gid": one.gid,
-        "Size": one.size,
-        "Modified": one.modified,
-        "Digest": one.digest,
-        "Target": one.target,
-        "Diff": list(one.diff),
+        "Layer": version.layer,
+        "Kind": version.kind,
+        "CreatedBy": version.created_by,
+        "Type": version.type,
+        "Mode": f"{version.mode:04o}",
+        "Uid": version.uid,
+        "Gid": version.gid,
+        "Size": version.size,
+        "Modified": version.modified,
+        "Digest": version.digest,
+        "Target": version.target,
+        "Diff": list(version.diff),
     }

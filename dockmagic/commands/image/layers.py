@@ -112,14 +112,14 @@ class Layers(Listing, frozen=True, kw_only=True):
         """All of it as one document."""
         from json import dumps
 
-        found = self.anatomy
+        anatomy = self.anatomy
         document = {
-            "Image": found.image.id,
-            "Names": [familiar(tag) for tag in found.image.tags],
-            "Size": found.size,
-            "Efficiency": found.efficiency,
-            "WastedBytes": found.wasted_bytes,
-            "WastedFiles": [_wasted_json(one) for one in found.wasted],
+            "Image": anatomy.image.id,
+            "Names": [familiar(tag) for tag in anatomy.image.tags],
+            "Size": anatomy.size,
+            "Efficiency": anatomy.efficiency,
+            "WastedBytes": anatomy.wasted_bytes,
+            "WastedFiles": [_wasted_json(file) for file in anatomy.wasted],
             "Layers": [_layer_json(n, layer) for n, layer in enumerate(self.items, 1)],
         }
         return dumps(document, indent=4)
@@ -187,20 +187,20 @@ def files(layer: Layer) -> str:
 
 
 def _by_layer(anatomy: Anatomy) -> dict[int, int]:
-    """Wasted bytes by the layer that carries them, as far as files are told one by one."""
-    found: dict[int, int] = {}
-    for one in anatomy.wasted:
-        found[one.layer] = found.get(one.layer, 0) + one.size
-    return found
+    """Wasted bytes by the layer that carries them, as far as files are listed one by one."""
+    wasted: dict[int, int] = {}
+    for file in anatomy.wasted:
+        wasted[file.layer] = wasted.get(file.layer, 0) + file.size
+    return wasted
 
 
 def _tree(layer: Layer) -> list[str]:
     asides = (
         (file.path, file.kind, decimal_size(file.size) if file.size else "") for file in layer.files
     )
-    told = lines(asides)
+    shown = lines(asides)
     left = layer.added + layer.changed + layer.removed - len(layer.files)
-    return [*told, f"… and {left} more"] if left else told
+    return [*shown, f"… and {left} more"] if left else shown
 
 
 def _waste(anatomy: Anatomy) -> str:
@@ -210,24 +210,29 @@ def _waste(anatomy: Anatomy) -> str:
     )
     if not anatomy.wasted:
         return head
-    rows = [[*_wasted_row(one)] for one in anatomy.wasted[:_WASTED]]
+    rows = [[*_wasted_row(file)] for file in anatomy.wasted[:_WASTED]]
     left = anatomy.wasted_files - len(rows)
     more = [f"… and {left} more"] if left else []
     return "\n".join([head, layout([["SIZE", "LAYER", "HIDDEN", "PATH"], *rows]), *more])
 
 
-def _wasted_row(one: WastedFile) -> tuple[str, str, str, str]:
-    how = "removed" if one.is_removed else "replaced"
-    return decimal_size(one.size), str(one.layer), f"{how} by {one.hidden_by}", printable(one.path)
+def _wasted_row(file: WastedFile) -> tuple[str, str, str, str]:
+    how = "removed" if file.is_removed else "replaced"
+    return (
+        decimal_size(file.size),
+        str(file.layer),
+        f"{how} by {file.hidden_by}",
+        printable(file.path),
+    )
 
 
-def _wasted_json(one: WastedFile) -> dict[str, Any]:
+def _wasted_json(file: WastedFile) -> dict[str, Any]:
     return {
-        "Path": one.path,
-        "Size": one.size,
-        "Layer": one.layer,
-        "HiddenBy": one.hidden_by,
-        "Removed": one.is_removed,
+        "Path": file.path,
+        "Size": file.size,
+        "Layer": file.layer,
+        "HiddenBy": file.hidden_by,
+        "Removed": file.is_removed,
     }
 
 

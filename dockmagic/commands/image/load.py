@@ -35,25 +35,25 @@ def parser() -> Parser:
 
 
 class Loaded(Result, frozen=True):
-    """What an archive held; an image without a name is told by its id."""
+    """What an archive held; an image without a name is shown by its id."""
 
     done: tuple[LoadDone, ...]
 
     def text(self) -> str:
         return "\n".join(
-            f"Loaded image: {one.reference}"
-            if one.reference
-            else f"Loaded image ID: {one.image.id}"
-            for one in self.done
+            f"Loaded image: {event.reference}"
+            if event.reference
+            else f"Loaded image ID: {event.image.id}"
+            for event in self.done
         )
 
     def stable(self) -> str:
-        return "\n".join(f"Loaded image: {one.reference or '(id)'}" for one in self.done)
+        return "\n".join(f"Loaded image: {event.reference or '(id)'}" for event in self.done)
 
     def rows(self) -> list[dict[str, Any]]:
         return [
-            {"reference": one.reference, "id": one.image.id, "size": one.image.size}
-            for one in self.done
+            {"reference": event.reference, "id": event.image.id, "size": event.image.size}
+            for event in self.done
         ]
 
 

@@ -37,8 +37,8 @@ def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
         filters["dangling"] = ["false"]
 
     def prune() -> PrunedThings:
-        found = engine.prune_images(filters)
-        return PrunedThings((Section("Images", found.removed, found.reclaimed),))
+        pruned = engine.prune_images(filters)
+        return PrunedThings((Section("Images", pruned.removed, pruned.reclaimed),))
 
     if arguments.flag("force"):
         yield prune()

@@ -64,8 +64,8 @@ def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
         elif not quiet:
             yield event
     if done is not None:
-        told = reference.name if all_tags else reference.canonical
-        yield Pulled(done.image, told, done.was_present)
+        name = reference.name if all_tags else reference.canonical
+        yield Pulled(done.image, name, done.was_present)
 
 
 def ensure_image(engine: Engine, name: str, policy: str, *, quiet: bool) -> Iterator[Event]:

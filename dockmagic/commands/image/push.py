@@ -41,15 +41,15 @@ class Pushed(Result, frozen=True):
     def text(self) -> str:
         if not self.is_quiet:
             return ""
-        return "\n".join(ImageReference.parse(one.reference).canonical for one in self.done)
+        return "\n".join(ImageReference.parse(event.reference).canonical for event in self.done)
 
     def stable(self) -> str:
-        return "\n".join(f"{one.reference} pushed" for one in self.done)
+        return "\n".join(f"{event.reference} pushed" for event in self.done)
 
     def rows(self) -> list[dict[str, Any]]:
         return [
-            {"reference": one.reference, "digest": one.digest, "size": one.size}
-            for one in self.done
+            {"reference": event.reference, "digest": event.digest, "size": event.size}
+            for event in self.done
         ]
 
 

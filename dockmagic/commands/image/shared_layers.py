@@ -11,7 +11,7 @@ from dockmagic.commands.units import decimal_size
 from dockmagic_runtime.model.analysis import Sharing
 from dockmagic_runtime.model.image import Layer
 
-Row = tuple[str, int, Layer]  # who has it ("both" or a name), its number there, the layer
+Row = tuple[str, int, Layer]  # the owner ("both" or a name), its number there, the layer
 
 
 class SharedLayers(Listing, frozen=True, kw_only=True):
@@ -53,11 +53,13 @@ class SharedLayers(Listing, frozen=True, kw_only=True):
 
     def sum_up(self) -> str:
         """One sentence: what is on disk once."""
-        found = self.sharing
-        own = [sum(layer.size for layer in part) for part in (found.only_first, found.only_second)]
-        layers = f"{len(found.common)} layer{'' if len(found.common) == 1 else 's'}"
+        sharing = self.sharing
+        own = [
+            sum(layer.size for layer in part) for part in (sharing.only_first, sharing.only_second)
+        ]
+        layers = f"{len(sharing.common)} layer{'' if len(sharing.common) == 1 else 's'}"
         return (
-            f"shared: {decimal_size(found.shared_bytes)} in {layers}; "
+            f"shared: {decimal_size(sharing.shared_bytes)} in {layers}; "
             f"{self.names[0]} has {decimal_size(own[0])} of its own, "
             f"{self.names[1]} {decimal_size(own[1])}"
         )

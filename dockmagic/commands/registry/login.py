@@ -58,7 +58,7 @@ def run(engine: Engine, arguments: Arguments) -> Text:
 def _asked(prompt: str, ask: Callable[[str], str]) -> str:
     try:
         answer = ask(prompt)
-    except (EOFError, OSError, NotImplementedError):  # nobody is there to answer
+    except (EOFError, OSError, NotImplementedError):  # no terminal to answer at
         answer = ""
     if not answer:
         raise InvalidInput(

@@ -40,22 +40,22 @@ class ManifestDocument(Result, frozen=True):
         return json.dumps(self.document, indent=indent, ensure_ascii=False)
 
     def rows(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.document.get("manifests") or self.document["layers"]
-        return found
+        rows: list[dict[str, Any]] = self.document.get("manifests") or self.document["layers"]
+        return rows
 
 
 class ManifestDetails(Result, frozen=True):
-    """What `--verbose` tells of one image, or of each that an index has."""
+    """The details of `--verbose`, of one image or of each that an index has."""
 
     documents: list[dict[str, Any]]
     is_index: bool
 
     def text(self) -> str:
-        found = self.documents if self.is_index else self.documents[0]
-        return json.dumps(found, indent="\t", ensure_ascii=False)
+        document = self.documents if self.is_index else self.documents[0]
+        return json.dumps(document, indent="\t", ensure_ascii=False)
 
     def rows(self) -> list[dict[str, Any]]:
-        return [{"ref": one["Ref"], **one["Descriptor"]} for one in self.documents]
+        return [{"ref": entry["Ref"], **entry["Descriptor"]} for entry in self.documents]
 
 
 def run(engine: Engine, arguments: Arguments) -> ManifestDocument | ManifestDetails:
@@ -63,23 +63,23 @@ def run(engine: Engine, arguments: Arguments) -> ManifestDocument | ManifestDeta
     insecure = arguments.flag("insecure")
     if not arguments.flag("verbose"):
         return ManifestDocument(json.loads(engine.manifest(name, insecure=insecure)))
-    found = engine.manifests(name, insecure=insecure)
-    several = found if isinstance(found, tuple) else (found,)
-    return ManifestDetails(list(map(_details, several)), isinstance(found, tuple))
+    manifests = engine.manifests(name, insecure=insecure)
+    several = manifests if isinstance(manifests, tuple) else (manifests,)
+    return ManifestDetails(list(map(_details, several)), isinstance(manifests, tuple))
 
 
-def _details(one: RemoteManifest) -> dict[str, Any]:
-    kind = "OCIManifest" if one.media_type == _OCI else "SchemaV2Manifest"
-    platform = {"architecture": one.architecture, "os": one.os}
-    platform |= {"variant": one.variant} if one.variant else {}
+def _details(manifest: RemoteManifest) -> dict[str, Any]:
+    kind = "OCIManifest" if manifest.media_type == _OCI else "SchemaV2Manifest"
+    platform = {"architecture": manifest.architecture, "os": manifest.os}
+    platform |= {"variant": manifest.variant} if manifest.variant else {}
     return {
-        "Ref": one.reference,
+        "Ref": manifest.reference,
         "Descriptor": {
-            "mediaType": one.media_type,
-            "digest": one.digest,
-            "size": len(one.data),
-            **({"platform": platform} if one.os else {}),
+            "mediaType": manifest.media_type,
+            "digest": manifest.digest,
+            "size": len(manifest.data),
+            **({"platform": platform} if manifest.os else {}),
         },
-        "Raw": b64encode(one.data).decode(),
-        kind: json.loads(one.data),
+        "Raw": b64encode(manifest.data).decode(),
+        kind: json.loads(manifest.data),
     }

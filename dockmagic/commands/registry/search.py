@@ -53,13 +53,13 @@ class Found(Listing, frozen=True, kw_only=True):
     def rows(self) -> list[dict[str, Any]]:
         return [
             {
-                "name": one.name,
-                "description": one.description,
-                "stars": one.stars,
-                "official": one.is_official,
-                "stand_in": one.is_stand_in,
+                "name": item.name,
+                "description": item.description,
+                "stars": item.stars,
+                "official": item.is_official,
+                "stand_in": item.is_stand_in,
             }
-            for one in self.items
+            for item in self.items
         ]
 
 
@@ -67,19 +67,21 @@ def run(engine: Engine, arguments: Arguments) -> Found:
     limit = arguments.flag("limit")
     if not 1 <= limit <= _MOST:
         raise InvalidInput(f"Limit {limit} is outside the range of [1, {_MOST}]")
-    found = apply(
+    results = apply(
         engine.search(arguments.words[0], limit=limit),
         arguments.flag("filter"),
         {
-            "is-official": lambda one, text: one.is_official is as_boolean("is-official", text),
-            "is-automated": lambda one, text: one.is_automated is as_boolean("is-automated", text),
-            "stars": lambda one, text: one.stars >= _number("stars", text),
+            "is-official": lambda item, text: item.is_official is as_boolean("is-official", text),
+            "is-automated": lambda item, text: (
+                item.is_automated is as_boolean("is-automated", text)
+            ),
+            "stars": lambda item, text: item.stars >= _number("stars", text),
         },
     )
     in_full = arguments.flag("no-trunc")
     return Found(
-        items=tuple(found),
-        fields=tuple(_fields(one, in_full=in_full) for one in found),
+        items=tuple(results),
+        fields=tuple(_fields(result, in_full=in_full) for result in results),
         format=arguments.flag("format"),
     )
 
@@ -91,15 +93,15 @@ def _number(name: str, text: str) -> int:
         raise InvalidInput(f"invalid filter '{name}={text}'", hint="a number") from None
 
 
-def _fields(one: SearchResult, *, in_full: bool) -> Fields:
-    about = " ".join(one.description.split())
-    if one.is_stand_in:
+def _fields(result: SearchResult, *, in_full: bool) -> Fields:
+    about = " ".join(result.description.split())
+    if result.is_stand_in:
         about = f"[stand-in] {about}"
     return {
-        "Name": one.name,
+        "Name": result.name,
         "Description": about if in_full else ellipsis(about, _WIDTH),
-        "StarCount": str(one.stars),
-        "IsOfficial": "[OK]" if one.is_official else "",
-        "IsAutomated": "[OK]" if one.is_automated else "",
-        "StandIn": "[OK]" if one.is_stand_in else "",
+        "StarCount": str(result.stars),
+        "IsOfficial": "[OK]" if result.is_official else "",
+        "IsAutomated": "[OK]" if result.is_automated else "",
+        "StandIn": "[OK]" if result.is_stand_in else "",
     }

@@ -2,7 +2,7 @@
 
 What the sources need (keys, certificates, settings that decide whether they answer) goes inside
 too, so that `apt-get update` works there. Passwords do not: they serve the bootstrap only, since
-an image may be pushed to anybody.
+an image may be pushed anywhere.
 """
 
 from __future__ import annotations
@@ -149,7 +149,7 @@ def _follow(process: subprocess.Popen[str]) -> Iterator[PullStatus]:
 
 
 def _failure(lines: list[str]) -> RemoteFailed:
-    """The most telling line: apt's own error, else mmdebstrap's, else the last."""
+    """The most specific line: apt's own error, else mmdebstrap's, else the last."""
     errors = [line for line in lines if line.startswith("E: ")]
     reason = errors[0] if errors else (lines or ["it said nothing"])[-1]
     return RemoteFailed(
@@ -159,7 +159,7 @@ def _failure(lines: list[str]) -> RemoteFailed:
 
 
 def _end(process: subprocess.Popen[str]) -> None:
-    """Leave nothing running, whoever stopped us and where."""
+    """Leaves nothing running, wherever the caller was interrupted."""
     for number in (signal.SIGINT, signal.SIGKILL):
         if process.poll() is not None:
             break

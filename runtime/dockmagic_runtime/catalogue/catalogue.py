@@ -40,13 +40,13 @@ class Catalogue:
     def find(self, reference: str) -> Recipe | None:
         """The recipe that answers to `reference`, if the policy lets us offer any.
 
-        Every tag is answered; a digest is a promise about bytes that nobody but its owner keeps.
+        Every tag is answered; a digest is a promise about bytes, which a stand-in cannot keep.
         """
         name = ImageReference.parse(reference)
         if self.policy == "never" or name.registry != DEFAULT_REGISTRY or name.digest:
             return None
         short = name.repository.removeprefix("library/")
-        is_official = short != name.repository  # has no namespace of somebody's
+        is_official = short != name.repository  # has no user's namespace
         return recipes().get(short) if is_official != ("/" in short) else None
 
     def without_stand_in(self, reference: str, error: DockmagicError) -> RemoteFailed:
@@ -68,7 +68,7 @@ class Catalogue:
         )
 
     def make(self, reference: str, build: Build, data_root: DataRoot) -> Iterator[PullEvent]:
-        """Make the stand-in for `reference` with the engine's `build`, telling that it is one."""
+        """Makes the stand-in for `reference` with the engine's `build`, and says that it is one."""
         recipe = self.find(reference)
         if recipe is None:
             raise NotFound(f"the catalogue has no stand-in for {reference}")
@@ -124,7 +124,7 @@ def _one_line(instruction: str) -> str:
 
 
 def _explained(error: DockmagicError, output: bytes) -> DockmagicError:
-    """The error of a step with the last line the step said, which tells why."""
+    """The error of a step with the last line that the step printed, which gives the reason."""
     lines = output.decode(errors="replace").strip().splitlines()
     if not lines:
         return error

@@ -82,7 +82,7 @@ def require_tool(name: str, package: str) -> str:
 
 
 def read_host(root: Path = Path("/")) -> HostPackages:
-    """The facts of the host whose file system is at `root`."""
+    """The facts of the host with the file system at `root`."""
     release = read_os_release(root)
     codename = release.get("VERSION_CODENAME", "")
     own_names = {release.get("ID", ""), *release.get("ID_LIKE", "").split()}
@@ -104,7 +104,7 @@ def read_host(root: Path = Path("/")) -> HostPackages:
 
 
 def distribution_name() -> str:
-    """As the host's os-release tells people: `Debian GNU/Linux 12 (bookworm)`."""
+    """The pretty name in the host's os-release: `Debian GNU/Linux 12 (bookworm)`."""
     return read_os_release(Path("/")).get("PRETTY_NAME", "this machine's distribution")
 
 
@@ -155,10 +155,10 @@ def _reach_settings() -> Iterator[tuple[str, str]]:
 
 
 def _foreign(own_names: set[str]) -> frozenset[tuple[str, str]]:
-    """(URI, suite) of the sources whose downloaded Release file names another origin.
+    """(URI, suite) of the sources with a downloaded Release file that names another origin.
 
     Empty where no lists were downloaded, and where a mirror signs everything as its own: then
-    the suites alone have to tell.
+    the suites alone decide.
     """
     listing = _apt(
         "apt-get",

@@ -96,7 +96,7 @@ def _sweep(data_root: DataRoot) -> None:
 
 
 def _copy_recipe(folder: Path, context: Path) -> None:
-    """What the Dockerfile may copy. Wheels do not keep modes: scripts are told by their `#!`."""
+    """What the Dockerfile may copy. Wheels keep no modes: a script is known by its `#!`."""
     for path in sorted(folder.rglob("*")):
         copy = context / path.relative_to(folder)
         if path.is_dir():

@@ -124,8 +124,8 @@ def distribution_sources(
 ) -> tuple[PackageSource, ...]:
     """Those of the distribution itself, cut down to what a container can use.
 
-    `foreign` are (URI, suite) pairs that are known to belong to somebody else. Media and
-    directories of the host are left out: nobody could reach them from inside.
+    `foreign` are (URI, suite) pairs that are known to belong to another distribution. Media and
+    directories of the host are left out: a container cannot reach them.
     """
     return tuple(
         own for source in sources if (own := _own_part(source, codename, foreign)) is not None

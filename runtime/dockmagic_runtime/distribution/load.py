@@ -1,7 +1,7 @@
 """`load`: images out of archives that Docker, Podman, skopeo or buildkit have written.
 
 Docker's manifest.json says what is in them, else the index of an OCI layout. A layer is unpacked
-under the digest that its image gives it, and its blob is kept as it came: a tar of somebody else
+under the digest that its image gives it, and its blob is kept as it came: a tar of another program
 cannot be packed again byte for byte. Ids are digests of what was read, never what a file is called.
 """
 
@@ -162,24 +162,24 @@ def _from_layout(members: Members) -> list[_Loadable]:
     index = oci_documents.decode_manifest(members.document(layout.INDEX))
     if not isinstance(index, oci_documents.Index):
         raise InvalidInput("the archive's index.json is no index")
-    found: dict[str, _Loadable] = {}
+    loadables: dict[str, _Loadable] = {}
     for descriptor in index.manifests:
         names = _names(descriptor.annotations or {})
-        for one in _images(members, descriptor, names, depth=0):
-            known = found.get(oci_documents.image_id(one.config))
-            names = (*known.names, *one.names) if known else one.names
-            found[oci_documents.image_id(one.config)] = _Loadable(
-                config=one.config, layers=one.layers, names=tuple(dict.fromkeys(names))
+        for image in _images(members, descriptor, names, depth=0):
+            known = loadables.get(oci_documents.image_id(image.config))
+            names = (*known.names, *image.names) if known else image.names
+            loadables[oci_documents.image_id(image.config)] = _Loadable(
+                config=image.config, layers=image.layers, names=tuple(dict.fromkeys(names))
             )
-    return list(found.values())
+    return list(loadables.values())
 
 
 def _names(annotations: dict[str, str]) -> tuple[ImageReference, ...]:
     """containerd's name in full; else the layout's own, if it is more than a tag."""
     text = annotations.get(layout.CONTAINERD_NAME, "")
     if not text:
-        told = annotations.get(layout.REF_NAME, "")
-        text = told if ":" in told or "/" in told else ""
+        name = annotations.get(layout.REF_NAME, "")
+        text = name if ":" in name or "/" in name else ""
     return (_tagged(text),) if text else ()
 
 
@@ -201,8 +201,8 @@ def _images(
         if is_foreign_type(layer.media_type):
             raise Unsupported("the archive's image has a foreign layer", hint="it is for Windows")
     layers = tuple(
-        _Layer(path=layout.blob_path(one.digest), digest=one.digest, size=one.size)
-        for one in manifest.layers
+        _Layer(path=layout.blob_path(layer.digest), digest=layer.digest, size=layer.size)
+        for layer in manifest.layers
     )
     return [_Loadable(config=_blob(members, manifest.config), layers=layers, names=names)]
 
@@ -210,12 +210,14 @@ def _images(
 def _for_host(index: oci_documents.Index) -> oci_documents.Descriptor:
     host = Platform.host()
 
-    def rank(one: oci_documents.Descriptor) -> int:
-        if one.platform is None:
+    def rank(descriptor: oci_documents.Descriptor) -> int:
+        if descriptor.platform is None:
             return 50
-        its: Any = one.platform
-        found = host.rank(Platform(os=its.os, architecture=its.architecture, variant=its.variant))
-        return 100 if found is None else found
+        its: Any = descriptor.platform
+        its_rank = host.rank(
+            Platform(os=its.os, architecture=its.architecture, variant=its.variant)
+        )
+        return 100 if its_rank is None else its_rank
 
     best = min(index.manifests, key=rank, default=None)
     if best is None or rank(best) == 100:

@@ -34,7 +34,7 @@ class Members(Closing):
     """The regular files of one archive. A context manager."""
 
     def __init__(self, source: Readable, scratch: str) -> None:
-        """Raises InvalidInput for what is no tar, or one whose names lead out of it."""
+        """Raises InvalidInput for what is no tar, or has names that lead out of it."""
         self._found: dict[str, tuple[int, int]] = {}
         self._links: dict[str, str] = {}
         file = _plain_file(source)

@@ -15,6 +15,7 @@ from dockmagic_runtime.images.layers import LayerStore
 from dockmagic_runtime.images.limits import Limits
 from dockmagic_runtime.images.oci_documents import chain_ids
 from dockmagic_runtime.images.store import ImageStore
+from dockmagic_runtime.linux.closeable import Closing
 from dockmagic_runtime.model.progress import PullDone, PullEvent, PullStatus
 from dockmagic_runtime.model.reference import ImageReference
 from dockmagic_runtime.registry.blob import BlobStream
@@ -26,7 +27,7 @@ from dockmagic_runtime.registry.pull import pull as pull_from
 from dockmagic_runtime.registry.retry import Pause
 
 _REMEMBERED: Final = 60.0
-_LONG: Final = 0.5  # a refused connection is told at once, and may be answered a moment later
+_LONG: Final = 0.5  # seconds; a refusal comes sooner, and may be over a moment later
 
 
 class Puller:
@@ -61,7 +62,7 @@ class Puller:
     def _pull(self, name: ImageReference, platform: Platform | None) -> Iterator[PullEvent]:
         clients = clients_for(name.registry)
         try:
-            with Store(self._layers, self._blobs) as store:
+            with PullDestination(self._layers, self._blobs) as store:
                 for event in pull_from(clients, name, store, platform=platform):
                     if isinstance(event, Pulled):
                         yield from self._finish(name, event)
@@ -90,7 +91,7 @@ class Puller:
         )
 
 
-class Store:
+class PullDestination(Closing):
     """`registry.pull.Destination` on our blobs and layers, for one pull. A context manager.
 
     A blob is pinned until its layer's row names it: another process may remove an image that has
@@ -103,11 +104,8 @@ class Store:
         self._pins: dict[str, str] = {}  # by digest
         self._lease = layers.lease()
 
-    def __enter__(self) -> Store:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._lease.__exit__()
+    def close(self) -> None:
+        self._lease.close()
         for pin in self._pins.values():
             self._blobs.unpin(pin)
 
@@ -122,18 +120,18 @@ class Store:
             self._pins[digest] = pin
         return bool(pin)
 
-    def receiving(self, digest: str, pause: Pause) -> AbstractContextManager[BinaryIO]:
-        return self._blobs.receiving(digest, pause)
+    def partial(self, digest: str, pause: Pause) -> AbstractContextManager[BinaryIO]:
+        return self._blobs.partial(digest, pause)
 
     def put_blob(self, stream: BlobStream, file: BinaryIO) -> None:
         """What was received stays for the next attempt, unless it is known to be wrong."""
         digest = stream.descriptor.digest
         try:
-            self._pins[digest] = self._blobs.receive(stream, digest, file)
+            self._pins[digest] = self._blobs.complete(stream, digest, file)
         except ConnectionLost:
             raise
         except RemoteFailed:
-            self._blobs.give_up(digest)
+            self._blobs.discard_partial(digest)
             raise
 
     def add_layer(self, layer: PulledLayer, progress: Callable[[int], None]) -> None:
@@ -143,7 +141,7 @@ class Store:
 
         chain_id = chain_ids(layer.diff_ids)[-1]
         self._lease.add(chain_id)
-        with self._layers.taking(chain_id, pause):
+        with self._layers.unpack_lock(chain_id, pause):
             self._unpack(layer, progress)
 
     def _unpack(self, layer: PulledLayer, progress: Callable[[int], None]) -> None:
@@ -167,7 +165,7 @@ class Store:
 
 
 class _Counted:
-    """A reader that tells how far it is."""
+    """A reader that reports its position."""
 
     def __init__(self, blob: BinaryIO, progress: Callable[[int], None]) -> None:
         self._blob = blob

@@ -1,9 +1,9 @@
-"""`push`: an image of ours to a registry, told in Docker's words as it goes.
+"""`push`: an image of ours to a registry, reported in Docker's words as it goes.
 
 What was pulled is pushed by the manifest and in the blobs it came as, so its digest stays. A layer
 that was made here is compressed once, and its blob is kept for the next push. Three layers are on
 their way at once; one that the registry has, or can take over from a repository of its own, is
-not sent. The manifest comes last: whoever sees the tag can pull all of it.
+not sent. The manifest comes last: where the tag is seen, all of it can be pulled.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ class Pusher:
         for mirror in mirrors:
             mirror.close()
         with client:
-            for one in names:
-                yield from self._push(client, one)
+            for name in names:
+                yield from self._push(client, name)
 
     def _names(self, name: ImageReference, *, all_tags: bool) -> tuple[ImageReference, ...]:
         if all_tags:
@@ -128,7 +128,7 @@ class _Transfer:
         about = layout.Content.of(config, layout.CONFIG_TYPE)
         self._send_config(about, config)
         manifest = original or Manifest.parse(
-            layout.MANIFEST_TYPE, layout.manifest(about, [_content(one) for one in descriptors])
+            layout.MANIFEST_TYPE, layout.manifest(about, list(map(_content, descriptors)))
         )
         self._registry.put_manifest(self._name.repository, self._name.tag, manifest)
         return manifest
@@ -151,7 +151,7 @@ class _Transfer:
         known = (
             original.layers
             if original
-            else [kept_blob(self._layers, self._blobs, one) for one in image.chain_ids]
+            else [kept_blob(self._layers, self._blobs, chain_id) for chain_id in image.chain_ids]
         )
         return [
             _Layer(diff_id=diff_id, chain_id=chain_id, known=descriptor)
@@ -166,7 +166,7 @@ class _Transfer:
         pool = ThreadPoolExecutor(CONCURRENCY, thread_name_prefix="push")
         try:
             unique = {layer.diff_id: layer for layer in layers}
-            futures = {key: pool.submit(self._send_one, one) for key, one in unique.items()}
+            futures = {key: pool.submit(self._send_layer, layer) for key, layer in unique.items()}
             closing = ThreadPoolExecutor(1, thread_name_prefix="push-end")
             closing.submit(self._end, list(futures.values()))
             closing.shutdown(wait=False)
@@ -181,7 +181,7 @@ class _Transfer:
             pool.shutdown(cancel_futures=True)
 
     def _end(self, futures: list[Future[Descriptor]]) -> None:
-        """Tell the iterator when all are done, or the first has failed."""
+        """Ends the iterator's events when all are done, or the first has failed."""
         try:
             for future in as_completed(futures):
                 if _has_failed(future):
@@ -189,20 +189,20 @@ class _Transfer:
         finally:
             self._events.put(None)
 
-    def _send_one(self, layer: _Layer) -> Descriptor:
+    def _send_layer(self, layer: _Layer) -> Descriptor:
         descriptor = layer.known or compressed_blob(
             self._layers, self._blobs, layer.chain_id, self._client.check_open
         )
         repository = self._name.repository
         if self._registry.has_blob(repository, descriptor.digest):
-            self._tell("Layer already exists", layer)
+            self._report("Layer already exists", layer)
         elif source := self._mounted(descriptor.digest):
-            self._tell(f"Mounted from {source}", layer)
+            self._report(f"Mounted from {source}", layer)
         else:
             with Path(self._blobs.path(descriptor.digest)).open("rb") as blob:
                 progress = self._progress(layer, descriptor.size)
                 self._registry.upload_blob(repository, descriptor, blob, progress=progress)
-            self._tell("Pushed", layer)
+            self._report("Pushed", layer)
         return descriptor
 
     def _mounted(self, digest: str) -> str:
@@ -222,9 +222,9 @@ class _Transfer:
             )
             self._registry.upload_blob(repository, descriptor, io.BytesIO(data))
 
-    # ------------------------------------------------------------------ telling
+    # ------------------------------------------------------------------ reporting
 
-    def _tell(self, status: str, layer: _Layer) -> None:
+    def _report(self, status: str, layer: _Layer) -> None:
         self._events.put(PullStatus(status=status, id=layer.short_id))
 
     def _progress(self, layer: _Layer, total: int) -> Callable[[int], None]:

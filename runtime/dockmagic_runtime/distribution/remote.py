@@ -57,8 +57,8 @@ def _top(client: RegistryClient, name: ImageReference) -> Manifest:
 
 
 def _entry(client: RegistryClient, name: ImageReference, entry: Descriptor) -> RemoteManifest:
-    found = client.manifest(name.repository, entry.digest)
-    return _remote(f"{name.canonical}@{entry.digest}", found, entry.platform)
+    manifest = client.manifest(name.repository, entry.digest)
+    return _remote(f"{name.canonical}@{entry.digest}", manifest, entry.platform)
 
 
 def _platform(client: RegistryClient, name: ImageReference, image: Manifest) -> Platform | None:
@@ -74,12 +74,12 @@ def _platform(client: RegistryClient, name: ImageReference, image: Manifest) -> 
         return None
 
 
-def _remote(reference: str, found: Manifest, platform: Platform | None) -> RemoteManifest:
+def _remote(reference: str, document: Manifest, platform: Platform | None) -> RemoteManifest:
     return RemoteManifest(
         reference=reference,
-        media_type=found.media_type,
-        digest=found.digest,
-        data=found.data,
+        media_type=document.media_type,
+        digest=document.digest,
+        data=document.data,
         architecture=platform.architecture if platform else "",
         os=platform.os if platform else "",
         variant=platform.variant if platform else "",

@@ -1,7 +1,7 @@
 """`save`: images as one archive, which is Docker's format and an OCI layout at once.
 
 Both name the same blobs: the layers as plain tars, so that their digests are the diff ids. A
-layer's size is known only when it is packed, and a tar tells it first: each is written to an
+layer's size is known only when it is packed, and comes first in a tar: each is written to an
 unnamed file and copied from there. Nothing is kept in memory, and the archive is
 only ever appended to, so it may be a pipe.
 """
@@ -51,15 +51,15 @@ class Saver:
         """
         chosen = self._choose(references)
         _Writing(self._scratch, self._images, self._layers, out).run(chosen)
-        return tuple(one.image for one in chosen)
+        return tuple(choice.image for choice in chosen)
 
     def _choose(self, references: Sequence[str]) -> list[_Chosen]:
-        found: dict[str, _Chosen] = {}
+        choices: dict[str, _Chosen] = {}
         for reference in references:
             for image, names in self._named(reference):
-                one = found.setdefault(image.id, _Chosen(image, []))
-                one.names += [name for name in names if name not in one.names]
-        return list(found.values())
+                choice = choices.setdefault(image.id, _Chosen(image, []))
+                choice.names += [name for name in names if name not in choice.names]
+        return list(choices.values())
 
     def _named(self, reference: str) -> list[tuple[Image, list[ImageReference]]]:
         """A repository's name means all its tags, as with Docker; an id brings no name along."""
@@ -96,15 +96,15 @@ class _Writing:
         repositories: dict[str, dict[str, str]] = {}
         self._tar.directory("blobs/")
         self._tar.directory(f"{layout.BLOBS}/")
-        for one in chosen:
-            config = self._images.config_bytes(one.image.id)
-            layers = self._write_layers(one.image)
-            about = self._blob(config, layout.CONFIG_TYPE, one.image.created)
+        for choice in chosen:
+            config = self._images.config_bytes(choice.image.id)
+            layers = self._write_layers(choice.image)
+            about = self._blob(config, layout.CONFIG_TYPE, choice.image.created)
             manifest = layout.manifest(about, layers)
-            content = self._blob(manifest, layout.MANIFEST_TYPE, one.image.created)
-            entries.append(layout.docker_entry(about, layers, [n.familiar for n in one.names]))
-            manifests += [(content, name) for name in (one.names or (None,))]
-            for name in one.names:
+            content = self._blob(manifest, layout.MANIFEST_TYPE, choice.image.created)
+            entries.append(layout.docker_entry(about, layers, [n.familiar for n in choice.names]))
+            manifests += [(content, name) for name in (choice.names or (None,))]
+            for name in choice.names:
                 top = (layers[-1] if layers else about).digest.removeprefix("sha256:")
                 repositories.setdefault(name.familiar_name, {})[name.tag] = top
         self._finish(entries, manifests, repositories)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class ImageVerbs:
-    """To be given its stores by who is one."""
+    """Mixin; the class that uses it must provide `_images`, `_layers` and `data_root`."""
 
     data_root: DataRoot
     _images: ImageStore

@@ -32,11 +32,11 @@ class ImageAnalyzer:
         """The layers with their files, lowest first, without the lowest `above`."""
         steps = list(zip(image.chain_ids, _instructions(image), strict=True))
         left = self._most_files
-        found: list[Layer] = []
+        layers: list[Layer] = []
         for chain_id, created_by in steps[above:]:
-            found.append(self._layer(image, chain_id, created_by, left))
-            left -= len(found[-1].files)
-        return tuple(found)
+            layers.append(self._layer(image, chain_id, created_by, left))
+            left -= len(layers[-1].files)
+        return tuple(layers)
 
     def _layer(self, image: Image, chain_id: str, created_by: str, most: int) -> Layer:
         record = self._layers.get(chain_id)
@@ -68,7 +68,7 @@ class ImageAnalyzer:
     def sharing(self, first: Image, second: Image) -> Sharing:
         """The layers that both have below all others, and those that each has alone."""
         pairs = zip(first.chain_ids, second.chain_ids, strict=False)
-        common = sum(one == other for one, other in pairs)  # a chain id names all below it too
+        common = sum(own == other for own, other in pairs)  # a chain id covers all below it
         layers = self.layers(first)
         return Sharing(
             first=first,
@@ -85,6 +85,6 @@ class ImageAnalyzer:
 
 
 def _instructions(image: Image) -> tuple[str, ...]:
-    """What made each layer, as far as the history tells."""
-    told = [row.created_by for row in image.history if not row.empty_layer]
-    return tuple((told + [""] * len(image.chain_ids))[: len(image.chain_ids)])
+    """What made each layer, as far as the history says."""
+    commands = [row.created_by for row in image.history if not row.empty_layer]
+    return tuple((commands + [""] * len(image.chain_ids))[: len(image.chain_ids)])

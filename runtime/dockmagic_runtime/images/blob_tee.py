@@ -1,17 +1,17 @@
 """A layer's stream, written down as a blob while it is read.
 
-A tar of somebody else cannot be packed again byte for byte, so it is kept as it came. One pass
+A tar of another program cannot be packed again byte for byte, so it is kept as it came. One pass
 does it all: of a plain tar the digest is the diff id, which unpacking computes anyway; only a
 compressed stream is hashed here.
 """
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import Final
 
 from dockmagic_runtime.images.blobs import BlobStore
 from dockmagic_runtime.images.compression import Readable
+from dockmagic_runtime.linux.closeable import Closing
 
 TAR: Final = "application/vnd.oci.image.layer.v1.tar"
 _KINDS: Final = {  # by magic number; OCI knows no layers in xz and bzip2
@@ -25,11 +25,11 @@ _CHUNK: Final = 1 << 20
 
 
 def media_type(head: bytes) -> str:
-    """The kind of a layer whose first bytes these are."""
+    """The media type of a layer that begins with these bytes."""
     return next((kind for magic, kind in _KINDS.items() if head.startswith(magic)), TAR)
 
 
-class BlobTee:
+class BlobTee(Closing):
     """Readable and a context manager. Without `commit`, nothing is kept.
 
     `digest` and `size` are what is promised of the stream, if anything.
@@ -62,14 +62,5 @@ class BlobTee:
             pass  # what a decompressor has left is part of the blob
         return self._writer.commit(diff_id)
 
-    def __enter__(self) -> BlobTee:
-        self._writer.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._writer.__exit__(kind, error, traceback)
+    def close(self) -> None:
+        self._writer.close()

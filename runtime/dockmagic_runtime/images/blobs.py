@@ -15,12 +15,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from secrets import token_hex
-from types import TracebackType
 from typing import BinaryIO, Final, cast
 
 from dockmagic_runtime.errors import NotFound, RemoteFailed
 from dockmagic_runtime.images.compression import Readable
-from dockmagic_runtime.images.scratch_gc import GROWING, PIN
+from dockmagic_runtime.images.scratch_gc import PARTIAL, PIN
 from dockmagic_runtime.linux.closeable import Closing
 from dockmagic_runtime.model.reference import digest_hex, is_digest
 from dockmagic_runtime.store.data_root import DataRoot
@@ -51,9 +50,9 @@ class BlobStore:
     def writer(
         self, *, digest: str = "", size: int | None = None, hashed: bool = True
     ) -> BlobWriter:
-        """For who pushes the bytes: `write` and then `commit`, inside a `with`.
+        """A context manager for push-style writers: call `write`, then `commit`.
 
-        Not `hashed`: whoever commits knows the digest, and it is not computed twice.
+        Not `hashed`: the caller gives `commit` the digest, and it is not computed twice.
         """
         if digest:
             digest_hex(digest)
@@ -61,35 +60,35 @@ class BlobStore:
         return BlobWriter(self, fd, path, digest, size, hashed=hashed)
 
     @contextmanager
-    def receiving(self, digest: str, pause: Callable[[float], object]) -> Iterator[BinaryIO]:
-        """The file in which a blob grows, at its beginning; nobody else has it meanwhile.
+    def partial(self, digest: str, pause: Callable[[float], object]) -> Iterator[BinaryIO]:
+        """The partial download of `digest`, locked for this process and positioned at offset 0.
 
-        What is in it stays, also if this process is killed, for who comes next: until `receive`
-        or `give_up`. `pause` waits for others, as in `locks.held_file`.
+        Its bytes stay for the next attempt, also if this process is killed, until `complete` or
+        `discard_partial`. `pause` waits for another process, as in `locks.held_file`.
         """
-        with held_file(self._growing(digest), pause) as fd:
+        with held_file(self._partial(digest), pause) as fd:
             try:
                 yield cast("BinaryIO", io.FileIO(fd, "r+b", closefd=False))
             finally:
-                if not os.fstat(fd).st_size and os.path.exists(self._growing(digest)):
-                    self.give_up(digest)  # nothing came, or it was here already
+                if not os.fstat(fd).st_size and os.path.exists(self._partial(digest)):
+                    self.discard_partial(digest)  # nothing came, or it was here already
 
-    def receive(self, stream: Readable, digest: str, file: BinaryIO) -> str:
-        """Append `stream`, which raises at its end unless all of it is `digest`, and keep it.
+    def complete(self, stream: Readable, digest: str, file: BinaryIO) -> str:
+        """Appends `stream` to the partial download and publishes the blob; a pin, as from `pin`.
 
-        It is pinned, as by `pin`.
+        `stream` must raise at its end unless all of it is `digest`.
         """
         file.seek(0, os.SEEK_END)
         while chunk := stream.read(_CHUNK):
             _write(file, chunk)
-        pin = self._pin(self._growing(digest))
-        os.replace(self._growing(digest), self.path(digest))
+        pin = self._pin(self._partial(digest))
+        os.replace(self._partial(digest), self.path(digest))
         return pin
 
     def pin(self, digest: str) -> str:
         """A second name for the blob, which it keeps when it is deleted; "" if it is not there.
 
-        For who will need it and has no row yet that names it. `unpin` takes the name away.
+        It protects a blob that is needed before a row names it. `unpin` removes the name.
         """
         try:
             return self._pin(self.path(digest))
@@ -106,21 +105,21 @@ class BlobStore:
         try:
             os.link(pin, self.path(digest))
         except FileExistsError:
-            pass  # nobody has deleted it
+            pass  # it was not deleted
 
     @staticmethod
     def unpin(pin: str) -> None:
         os.unlink(pin)
 
-    def give_up(self, digest: str) -> None:
-        """Throw away what `receiving` has brought so far. Only inside of it."""
-        os.unlink(self._growing(digest))
+    def discard_partial(self, digest: str) -> None:
+        """Removes the partial download. Only inside `partial`."""
+        os.unlink(self._partial(digest))
 
-    def _growing(self, digest: str) -> str:
-        return f"{self._scratch}/{GROWING}{digest_hex(digest)}"
+    def _partial(self, digest: str) -> str:
+        return f"{self._scratch}/{PARTIAL}{digest_hex(digest)}"
 
     def open_raw(self, digest: str) -> io.FileIO:
-        """For who verifies the contents by other means. Raises NotFound."""
+        """A reader that does not verify: for contents with another check. Raises NotFound."""
         try:
             return io.FileIO(self.path(digest))
         except FileNotFoundError:
@@ -168,8 +167,8 @@ class BlobStore:
                 yield f"sha256:{name}"
 
 
-class BlobWriter:
-    """One blob on its way in. Leaving the `with` without `commit` removes what was written."""
+class BlobWriter(Closing):
+    """One blob on its way in. Closing it without `commit` removes what was written."""
 
     def __init__(
         self,
@@ -216,15 +215,7 @@ class BlobWriter:
         self._path = ""
         return digest
 
-    def __enter__(self) -> BlobWriter:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
         self._file.close()
         if self._path:
             os.unlink(self._path)

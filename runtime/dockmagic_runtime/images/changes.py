@@ -41,13 +41,13 @@ class Difference(NamedTuple):
 class Survey(NamedTuple):
     """Differences by path, perhaps not all, and how many there are of each kind."""
 
-    found: list[Difference]
+    differences: list[Difference]
     counts: dict[str, int]
 
 
 def differences(upper: str, lowers: Sequence[str], *, sizes: bool = False) -> list[Difference]:
     """By path. `lowers` are host directories of ours, topmost first; so is `upper`."""
-    return survey(upper, lowers, sys.maxsize, sizes=sizes).found
+    return survey(upper, lowers, sys.maxsize, sizes=sizes).differences
 
 
 def survey(upper: str, lowers: Sequence[str], limit: int, *, sizes: bool = False) -> Survey:
@@ -55,8 +55,8 @@ def survey(upper: str, lowers: Sequence[str], limit: int, *, sizes: bool = False
     comparison = _Comparison(sizes, limit)
     with DirectoryStack(_open_all([upper, *lowers])) as way:
         comparison.run(way)
-    comparison.found.sort()
-    return Survey(comparison.found, comparison.counts)
+    comparison.differences.sort()
+    return Survey(comparison.differences, comparison.counts)
 
 
 def _open_all(directories: Sequence[str]) -> list[int]:
@@ -77,12 +77,12 @@ class _Directory:
     __slots__ = ("hides", "is_reported", "parent", "path", "pending")
 
     def __init__(
-        self, path: str, parent: _Directory | None, *, hides: bool = False, told: bool = True
+        self, path: str, parent: _Directory | None, *, hides: bool = False, reported: bool = True
     ) -> None:
         self.path = path
         self.parent = parent
         self.hides = hides  # what is below it, at every depth
-        self.is_reported = told  # the root itself never is
+        self.is_reported = reported  # the root itself never is
         # subdirectories to visit: name, position of the topmost directory below that has it
         # too, whether it is reported already
         self.pending: list[tuple[str, int, bool]] = []
@@ -127,7 +127,7 @@ class _Below:
 
 class _Comparison:
     def __init__(self, sizes: bool, limit: int) -> None:
-        self.found: list[Difference] = []
+        self.differences: list[Difference] = []
         self.counts = {ADDED: 0, CHANGED: 0, DELETED: 0}
         self._sizes = sizes
         self._limit = limit
@@ -137,7 +137,7 @@ class _Comparison:
         self._scan(directory, way.fds)
         while True:
             if directory.pending:
-                name, first, told = directory.pending.pop()
+                name, first, reported = directory.pending.pop()
                 opened = self._enter(way, name, first)
                 if opened is None:
                     continue
@@ -145,7 +145,7 @@ class _Comparison:
                 if len(path) > LONGEST:  # a list of such paths would take all memory
                     raise InvalidInput(f"/{path.split('/')[1]} has {TOO_DEEP}")
                 hides = opened or directory.hides
-                directory = _Directory(path, directory, hides=hides, told=told)
+                directory = _Directory(path, directory, hides=hides, reported=reported)
                 self._scan(directory, way.fds)
                 continue
             if directory.parent is None:
@@ -249,16 +249,16 @@ class _Comparison:
 
     def _keep(self, path: str, kind: str, size: int) -> None:
         self.counts[kind] += 1
-        if len(self.found) < self._limit:
-            self.found.append(Difference(path, kind, size))
+        if len(self.differences) < self._limit:
+            self.differences.append(Difference(path, kind, size))
 
     def _report_directory(self, directory: _Directory) -> None:
         """The directory and those above it are changed, since something in them is."""
-        one: _Directory | None = directory
-        while one is not None and not one.is_reported:
-            one.is_reported = True
-            self._keep(one.path, CHANGED, 0)
-            one = one.parent
+        ancestor: _Directory | None = directory
+        while ancestor is not None and not ancestor.is_reported:
+            ancestor.is_reported = True
+            self._keep(ancestor.path, CHANGED, 0)
+            ancestor = ancestor.parent
 
 
 def _open_below(fd: int, name: str) -> int:
@@ -274,7 +274,7 @@ def _open_below(fd: int, name: str) -> int:
 
 
 def _is_special(entry: os.DirEntry[str]) -> bool:
-    """Neither file nor link nor directory; told without a system call."""
+    """Neither file nor link nor directory; asked without a system call."""
     return not (
         entry.is_file(follow_symlinks=False)
         or entry.is_symlink()

@@ -1,4 +1,4 @@
-"""Layers and archives as they come: plain, gzip, xz, bzip2 or zstd, told apart by magic number.
+"""Layers and archives as they come: plain, gzip, xz, bzip2 or zstd, recognised by magic number.
 
 Decoding is bounded: however little input a bomb needs, one chunk of output is at most a mebibyte
 large. Several members one after the other are one stream, as gzip(1) and pigz write them.

@@ -2,8 +2,8 @@
 
 The path is resolved as a container would resolve it: links on its way are followed inside the
 image, the last part is not. Each layer's tree is entered by descriptors, one name at a time and
-through no link, so a layer can lead nowhere but into itself. Contents are strangers': what is
-read, compared and told of them is bounded.
+through no link, so a layer can lead nowhere but into itself. Contents are foreign: what is
+read, compared and reported of them is bounded.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from dockmagic_runtime.model.image import Image
 HASHED: Final = 256 << 20  # bytes of a file that are read for its digest
 COMPARED: Final = 256 << 10  # bytes of a text that is compared
 _LINES: Final = 2000  # lines of one: comparing takes the square of them at worst
-_TOLD: Final = 400  # lines of a difference
+_SHOWN: Final = 400  # lines of a difference
 _WIDTH: Final = 400  # characters of a line
 _LINKS: Final = 40  # as many as the kernel follows
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -115,10 +115,10 @@ def _resolve(roots: Sequence[int], path: str) -> list[str]:
 def _link(roots: Sequence[int], parts: Sequence[str]) -> str | None:
     """Where the path leads, if what a container sees there is a link."""
     for root in reversed(roots):
-        found = _look(root, parts)
-        if isinstance(found, _Entry):
-            return found.target or None
-        if found is _Absence.REMOVED:
+        entry = _look(root, parts)
+        if isinstance(entry, _Entry):
+            return entry.target or None
+        if entry is _Absence.REMOVED:
             return None
     return None
 
@@ -128,20 +128,20 @@ def _versions(
 ) -> Iterator[FileVersion]:
     below: _Entry | None = None
     for number, (root, created_by) in enumerate(zip(roots, instructions, strict=True), 1):
-        found = _look(root, parts, read=True)
-        if isinstance(found, _Entry):
+        entry = _look(root, parts, read=True)
+        if isinstance(entry, _Entry):
             kind = "C" if below else "A"
-            if not (below and _is_same_directory(below, found)):
-                yield _version(number, created_by, kind, found, below)
-            below = found
-        elif found is _Absence.REMOVED and below:
+            if not (below and _is_same_directory(below, entry)):
+                yield _version(number, created_by, kind, entry, below)
+            below = entry
+        elif entry is _Absence.REMOVED and below:
             yield FileVersion(layer=number, created_by=created_by, kind="D")
             below = None
 
 
-def _is_same_directory(one: _Entry, other: _Entry) -> bool:
+def _is_same_directory(below: _Entry, entry: _Entry) -> bool:
     """A directory is in each layer that has something in it, mostly as it was."""
-    first, second = one.status, other.status
+    first, second = below.status, entry.status
     return stat.S_ISDIR(first.st_mode) and (first.st_mode, first.st_uid, first.st_gid) == (
         second.st_mode,
         second.st_uid,
@@ -150,9 +150,9 @@ def _is_same_directory(one: _Entry, other: _Entry) -> bool:
 
 
 def _version(
-    number: int, created_by: str, kind: str, found: _Entry, below: _Entry | None
+    number: int, created_by: str, kind: str, entry: _Entry, below: _Entry | None
 ) -> FileVersion:
-    status = found.status
+    status = entry.status
     return FileVersion(
         layer=number,
         created_by=created_by,
@@ -163,9 +163,9 @@ def _version(
         gid=status.st_gid,
         size=0 if stat.S_ISDIR(status.st_mode) else status.st_size,
         modified=status.st_mtime,
-        digest=found.digest,
-        target=found.target,
-        diff=_difference(below, found) if below else (),
+        digest=entry.digest,
+        target=entry.target,
+        diff=_difference(below, entry) if below else (),
     )
 
 
@@ -232,12 +232,12 @@ def _text(data: bytes) -> tuple[str, ...] | None:
     return (*lines, last, "\\ No newline at end of file") if last else tuple(lines)
 
 
-def _difference(below: _Entry, found: _Entry) -> tuple[str, ...]:
-    if below.text is None or found.text is None or below.text == found.text:
+def _difference(below: _Entry, entry: _Entry) -> tuple[str, ...]:
+    if below.text is None or entry.text is None or below.text == entry.text:
         return ()
     from difflib import unified_diff
 
-    lines = [line[:_WIDTH] for line in unified_diff(below.text, found.text, lineterm="")]
-    told = lines[2 : _TOLD + 2]  # the first two name files
-    more = len(lines) - 2 - len(told)
-    return (*told, f"… {more} more lines") if more else tuple(told)
+    lines = [line[:_WIDTH] for line in unified_diff(below.text, entry.text, lineterm="")]
+    shown = lines[2 : _SHOWN + 2]  # the first two name files
+    more = len(lines) - 2 - len(shown)
+    return (*shown, f"… {more} more lines") if more else tuple(shown)

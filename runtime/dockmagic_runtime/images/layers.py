@@ -25,7 +25,7 @@ from dockmagic_runtime.images.compression import Readable
 from dockmagic_runtime.images.lease import Lease, leased
 from dockmagic_runtime.images.limits import Limits
 from dockmagic_runtime.images.pack import Packed, Writable, pack, packs_to
-from dockmagic_runtime.images.scratch_gc import GRACE, TAKING, sweep
+from dockmagic_runtime.images.scratch_gc import GRACE, UNPACK_LOCK, sweep
 from dockmagic_runtime.linux.remove_tree import remove_tree
 from dockmagic_runtime.model.reference import digest_hex
 from dockmagic_runtime.store.data_root import DataRoot
@@ -72,7 +72,7 @@ class LayerStore:
         self._scratch = str(data_root.scratch)
         self._database = database
         self._blobs = BlobStore(data_root)
-        self._holding: list[Lease] = []
+        self._active_leases: list[Lease] = []
 
     # --- asking ----------------------------------------------------------------------------
 
@@ -93,11 +93,11 @@ class LayerStore:
 
     def chain(self, chain_id: str) -> tuple[LayerRecord, ...]:
         """The layer and all below it, topmost first. "" is the empty chain."""
-        found: list[LayerRecord] = []
+        records: list[LayerRecord] = []
         while chain_id:
-            found.append(self.get(chain_id))
-            chain_id = found[-1].parent
-        return tuple(found)
+            records.append(self.get(chain_id))
+            chain_id = records[-1].parent
+        return tuple(records)
 
     def lowers(self, chain_id: str) -> tuple[str, ...]:
         """Overlay's lower directories for what goes on top of `chain_id`, topmost first."""
@@ -111,7 +111,7 @@ class LayerStore:
         return survey(self.path(chain_id), below, limit, sizes=True)
 
     def lease(self) -> Lease:
-        """For who will need layers, and has no image yet that does."""
+        """Protects layers until an image row references them."""
         return Lease(self._scratch, self._database)
 
     @contextmanager
@@ -121,16 +121,16 @@ class LayerStore:
         For a build or a commit, which makes layers first and what needs them later.
         """
         with self.lease() as lease:
-            self._holding.append(lease)
+            self._active_leases.append(lease)
             try:
                 yield
             finally:
-                self._holding.remove(lease)
+                self._active_leases.remove(lease)
 
     @contextmanager
-    def taking(self, chain_id: str, pause: Callable[[float], object]) -> Iterator[None]:
-        """Be the only one who unpacks a layer: others wait, and find it there afterwards."""
-        path = f"{self._scratch}/{TAKING}{digest_hex(chain_id)}"
+    def unpack_lock(self, chain_id: str, pause: Callable[[float], object]) -> Iterator[None]:
+        """Held while a layer is unpacked: other processes wait, and find it there afterwards."""
+        path = f"{self._scratch}/{UNPACK_LOCK}{digest_hex(chain_id)}"
         with held_file(path, pause):
             try:
                 yield
@@ -156,9 +156,9 @@ class LayerStore:
         """
         if present := self._present(parent, expected_diff_id):
             return present
-        with self._prepared() as made:
-            unpacked = self._unpack(made, stream, parent, expected_diff_id, limits)
-            return self._place(made, _unpacked_record(unpacked, parent, blob, media_type))
+        with self._prepared() as prepared:
+            unpacked = self._unpack(prepared, stream, parent, expected_diff_id, limits)
+            return self._place(prepared, _unpacked_record(unpacked, parent, blob, media_type))
 
     def add_kept(
         self,
@@ -170,7 +170,7 @@ class LayerStore:
         digest: str = "",
         size: int | None = None,
     ) -> LayerRecord:
-        """The same for a layer of another program, whose bytes perhaps cannot be made again.
+        """The same for a layer of another program, which perhaps cannot be packed again.
 
         Then they are kept as a blob. It is to have this `digest` and `size` if they are promised.
         """
@@ -179,22 +179,22 @@ class LayerStore:
         if present := self._present(parent, expected_diff_id):
             return present
         with (
-            self._prepared() as made,
+            self._prepared() as prepared,
             BlobTee(self._blobs, stream, digest=digest, size=size) as keeper,
         ):
-            unpacked = self._unpack(made, keeper, parent, expected_diff_id, limits)
+            unpacked = self._unpack(prepared, keeper, parent, expected_diff_id, limits)
             blob = keeper.commit(unpacked.diff_id)
             record = _unpacked_record(unpacked, parent, blob, keeper.media_type)
-            if keeper.media_type != TAR or not self._packs_to(made, blob):
-                return self._place(made, record)
-            placed = self._place(made, replace(record, blob="", media_type=""))
+            if keeper.media_type != TAR or not self._packs_to(prepared, blob):
+                return self._place(prepared, record)
+            placed = self._place(prepared, replace(record, blob="", media_type=""))
             self._remove_blobs([record])
             return placed
 
-    def _packs_to(self, made: str, blob: str) -> bool:
+    def _packs_to(self, prepared: str, blob: str) -> bool:
         """Whether the blob is what we would write ourselves, and so need not be kept."""
         with self._blobs.open_raw(blob) as file:
-            return packs_to(f"{made}/diff", file)
+            return packs_to(f"{prepared}/diff", file)
 
     def _present(self, parent: str, expected_diff_id: str) -> LayerRecord | None:
         from dockmagic_runtime.images import oci_documents
@@ -206,7 +206,7 @@ class LayerStore:
 
     def _unpack(
         self,
-        made: str,
+        prepared: str,
         stream: Readable,
         parent: str,
         expected_diff_id: str,
@@ -214,10 +214,10 @@ class LayerStore:
     ) -> Unpacked:
         from dockmagic_runtime.images.unpack import unpack
 
-        os.mkdir(f"{made}/diff")
+        os.mkdir(f"{prepared}/diff")
         return unpack(
             stream,
-            f"{made}/diff",
+            f"{prepared}/diff",
             expected_diff_id=expected_diff_id,
             lowers=self.lowers(parent),
             limits=limits,
@@ -237,24 +237,24 @@ class LayerStore:
             parent=parent,
             size=packed.size,
         )
-        with self._prepared() as made:
-            os.rename(upper, f"{made}/diff")
-            return self._place(made, record)
+        with self._prepared() as prepared:
+            os.rename(upper, f"{prepared}/diff")
+            return self._place(prepared, record)
 
     @contextmanager
     def _prepared(self) -> Iterator[str]:
-        made = tempfile.mkdtemp(prefix="layer-", dir=self._scratch)
+        prepared = tempfile.mkdtemp(prefix="layer-", dir=self._scratch)
         try:
-            yield made
+            yield prepared
         finally:
-            if os.path.lexists(made):
-                remove_tree(made)
+            if os.path.lexists(prepared):
+                remove_tree(prepared)
 
-    def _place(self, made: str, record: LayerRecord) -> LayerRecord:
-        """Rename the prepared directory into place, unless somebody was quicker."""
+    def _place(self, prepared: str, record: LayerRecord) -> LayerRecord:
+        """Rename the prepared directory into place, unless another process was quicker."""
         target = f"{self._directory}/{digest_hex(record.chain_id)}"
         with self._prepared() as trash, self._database.transaction() as connection:
-            for lease in tuple(self._holding):
+            for lease in tuple(self._active_leases):
                 lease.note(record.chain_id)
             if _row_exists(connection, record.chain_id):
                 return record
@@ -262,7 +262,7 @@ class LayerStore:
                 raise NotFound(f"No such layer: {record.parent}")
             if os.path.lexists(target):
                 os.rename(target, f"{trash}/left")
-            os.rename(made, target)
+            os.rename(prepared, target)
             connection.execute(
                 f"INSERT INTO layers ({_COLUMNS}, created) VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (
@@ -344,7 +344,7 @@ class LayerStore:
         while removed := self.remove_unused(self._tops()):
             freed += sum(record.size for record in removed)
         self._remove_directories(self._strangers())
-        self._remove_forgotten_blobs()
+        self._remove_unreferenced_blobs()
         sweep(self._scratch)
         return freed
 
@@ -363,13 +363,13 @@ class LayerStore:
         """After their rows: so a row never lacks its directory, whenever we are killed."""
         with self._prepared() as trash, self._database.transaction() as connection:
             for chain_id in chain_ids:
-                if not _row_exists(connection, chain_id):  # nobody has brought it back
-                    self._throw_away(digest_hex(chain_id), trash)
+                if not _row_exists(connection, chain_id):  # no process has added it again
+                    self._move_to_trash(digest_hex(chain_id), trash)
 
-    def _throw_away(self, name: str, trash: str) -> None:
-        for one in (name, f"{name}-init"):  # containers keep their mount points beside the layer
+    def _move_to_trash(self, name: str, trash: str) -> None:
+        for entry in (name, f"{name}-init"):  # containers keep their mount points beside the layer
             try:
-                os.rename(f"{self._directory}/{one}", f"{trash}/{one}")
+                os.rename(f"{self._directory}/{entry}", f"{trash}/{entry}")
             except FileNotFoundError:
                 pass  # there was none
 
@@ -379,7 +379,7 @@ class LayerStore:
                 if self._database.row("SELECT 1 FROM layers WHERE blob = ?", blob) is None:
                     self._blobs.delete(blob)
 
-    def _remove_forgotten_blobs(self) -> None:
+    def _remove_unreferenced_blobs(self) -> None:
         """Blobs that no row names; young ones may belong to a pull that is under way."""
         rows = self._database.rows("SELECT blob FROM layers UNION SELECT manifest FROM images")
         known = {digest for (digest,) in rows}

@@ -1,7 +1,7 @@
 """What a layer may cost, so that a small download cannot fill the disk or the memory.
 
-The limits are far above what honest images need. Who trusts an image that needs more raises them by
-an environment variable: DOCKMAGIC_LAYER_LIMITS=size=200g,entries=20000000,depth=1000.
+The limits are far above what honest images need. An environment variable raises them for a trusted
+image that needs more: DOCKMAGIC_LAYER_LIMITS=size=200g,entries=20000000,depth=1000.
 """
 
 from __future__ import annotations

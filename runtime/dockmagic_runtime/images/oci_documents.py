@@ -148,9 +148,9 @@ def decode_manifest(data: bytes, media_type: str = "") -> Manifest | Index:
     if is_index == (kind.layers is not msgspec.UNSET):
         raise InvalidInput("the manifest is malformed: it must have either layers or manifests")
     types = INDEX_TYPES if is_index else MANIFEST_TYPES
-    for told in filter(None, (kind.media_type, media_type)):
-        if told not in types or (kind.media_type and told != kind.media_type):
-            raise InvalidInput(f"the manifest is not the {told!r} that it is said to be")
+    for stated in filter(None, (kind.media_type, media_type)):
+        if stated not in types or (kind.media_type and stated != kind.media_type):
+            raise InvalidInput(f"the manifest is not the {stated!r} that it is said to be")
     decoded: Manifest | Index = (
         _decode(data, Index, "manifest") if is_index else _decode(data, Manifest, "manifest")
     )
@@ -219,16 +219,16 @@ def _run_config(config: _RunConfig) -> ImageConfig:
     )
 
 
-def _healthcheck(found: _Healthcheck | None) -> HealthCheck | None:
-    if found is None or not found.test:
+def _healthcheck(document: _Healthcheck | None) -> HealthCheck | None:
+    if document is None or not document.test:
         return None  # an empty test is that of the base image, which a config does not name
     return HealthCheck(
-        test=tuple(found.test),
-        interval=found.interval / 1e9,
-        timeout=found.timeout / 1e9,
-        start_period=found.start_period / 1e9,
-        start_interval=found.start_interval / 1e9,
-        retries=found.retries,
+        test=tuple(document.test),
+        interval=document.interval / 1e9,
+        timeout=document.timeout / 1e9,
+        start_period=document.start_period / 1e9,
+        start_interval=document.start_interval / 1e9,
+        retries=document.retries,
     )
 
 

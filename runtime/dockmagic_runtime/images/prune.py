@@ -1,4 +1,4 @@
-"""`image prune`: images that nobody needs, and the layers that go with them."""
+"""`image prune`: unused images, and the layers that go with them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _remove(images: ImageStore, image: Image, dangling_only: bool) -> list[str]:
     try:
         lines = images.remove(image.id, force=True, spare_named=dangling_only, spare_used=True)
     except (Conflict, NotFound):
-        return []  # somebody has just named or removed it, or made a container of it
+        return []  # it has just been named, removed, or made a container of
     return [line[0].lower() + line[1:] for line in lines]
 
 

@@ -1,8 +1,8 @@
-"""What processes that were killed have left in the scratch directory, told apart by its name.
+"""Removes what killed processes have left in the scratch directory; a prefix says what it is.
 
-What has a lock is left over as soon as nobody holds it; what has none, once it is so old that
-nobody can be at it any more. A pin is as old as its blob, which says nothing: it goes when nobody
-has a lease, since only who has one pins.
+A file with a lock is left over as soon as no process holds the lock. A file without one is left
+over once it is older than any work can take. A pin has the age of its blob, which says nothing: it
+is removed when no process holds a lease, since only a process with a lease pins.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from dockmagic_runtime.store.locks import acquire, is_held
 
 GRACE: Final = 24 * 3600.0
 LEASE: Final = "lease-"
-TAKING: Final = "taking-"
+UNPACK_LOCK: Final = "unpack-"
 PIN: Final = "pin-"
-GROWING: Final = "growing-"
+PARTIAL: Final = "partial-"
 _PREPARED: Final = ("layer-", "blob-")
 
 
 def sweep(scratch: str) -> None:
-    """Remove what is certainly left over."""
+    """Removes what is certainly left over."""
     is_quiet = not any(name.startswith(LEASE) and held for name, _, held in _locked(scratch))
     for name, path, held in _locked(scratch):
-        if not held and (not name.startswith(GROWING) or _age(path) > GRACE):
+        if not held and (not name.startswith(PARTIAL) or _age(path) > GRACE):
             _remove_unheld(path)
     for name in os.listdir(scratch):
         path = f"{scratch}/{name}"
@@ -38,7 +38,7 @@ def sweep(scratch: str) -> None:
 
 def _locked(scratch: str) -> Iterator[tuple[str, str, bool]]:
     for name in os.listdir(scratch):
-        if name.startswith((LEASE, TAKING, GROWING)):
+        if name.startswith((LEASE, UNPACK_LOCK, PARTIAL)):
             yield name, f"{scratch}/{name}", is_held(f"{scratch}/{name}")
 
 

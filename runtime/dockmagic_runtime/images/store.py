@@ -119,7 +119,7 @@ class ImageStore:
         return str(row[0]) if row else ""
 
     def known_repositories(self, blob: str, registry: str) -> tuple[str, ...]:
-        """Where a registry has a layer's blob, as far as pulls and pushes have told; last first."""
+        """Where a registry has a layer's blob, as pulls and pushes have shown; last first."""
         rows = self._database.rows(
             "SELECT DISTINCT reference FROM layers JOIN image_layers USING (chain_id) "
             "JOIN tags USING (image_id) WHERE blob = ? AND reference LIKE '%@%' "
@@ -213,7 +213,7 @@ class ImageStore:
     def tag(self, image_id: str, reference: str, *, announce: bool = True) -> None:
         """Let the name point to the image, whatever it pointed to before.
 
-        `announce`: `events` tells of it; not where it is part of something that is told.
+        `announce`: emits the event `tag`; False where another event covers it.
         """
         name = ImageReference.parse(reference)
         if name.digest:
@@ -274,7 +274,7 @@ class ImageStore:
         """Docker's `rmi`: untag, and delete what nothing needs any more; its lines about it.
 
         `used_by` gives, for the id of each image in use, the id of a container that uses it;
-        `alive` are the images whose containers run. What is to be spared is refused, also if it
+        `alive` are the images of running containers. What is to be spared is refused, also if it
         got its name or container only now. Raises NotFound, Conflict.
         """
         with self._database.transaction() as connection:
@@ -301,7 +301,7 @@ class ImageStore:
             self._tell("delete", image, image.id)
             self._decoded.pop(image.id, None)
             removed = self._layers.remove_unused(image.chain_ids[::-1])
-            lines += [f"Deleted: {image.id}", *(f"Deleted: {one.chain_id}" for one in removed)]
+            lines += [f"Deleted: {image.id}", *(f"Deleted: {layer.chain_id}" for layer in removed)]
         return tuple(lines)
 
     def _is_used(self, image_id: str) -> bool:

@@ -248,7 +248,7 @@ class _Extractor:
         except PermissionError:
             if entry.kind == FIFO:
                 raise
-            return False  # in a user namespace nobody makes devices; /dev is the engine's anyway
+            return False  # a user namespace allows no devices; /dev is the engine's anyway
         return True
 
     # --- hard links ------------------------------------------------------------------------
@@ -422,8 +422,8 @@ class _Extractor:
         """Remove what an earlier member made, and all we know about it."""
         remove_tree_at(parent_fd, name, self._kernel)
         gone = (path, *self._through_links)  # what was reached through links may be gone too
-        for one in [p for p, fd in self._open.items() if fd != parent_fd and _is_in(p, gone)]:
-            os.close(self._open.pop(one))
+        for stale in [p for p, fd in self._open.items() if fd != parent_fd and _is_in(p, gone)]:
+            os.close(self._open.pop(stale))
         self._pending = {p: m for p, m in self._pending.items() if not _is_in(p, (path,))}
         self._through_links = {p for p in self._through_links if not _is_in(p, (path,))}
 

@@ -1,7 +1,7 @@
 """Files of an image that no container ever sees, because a later layer replaces or removes them.
 
 Strategy: the layers are walked from the topmost down. Each path of a layer is noted as what covers
-that path below it, and a file whose path is covered is wasted. A directory covers only what is no
+that path below it, and a file with a covered path is wasted. A directory covers only what is no
 directory; a whiteout, a file or an opaque directory covers the whole tree below it. So each entry
 of the image is looked at once, and nothing of the lowest layer, mostly the largest, is remembered.
 """
@@ -19,7 +19,7 @@ from dockmagic_runtime.images import overlay
 from dockmagic_runtime.linux.root import Root
 from dockmagic_runtime.model.analysis import WastedFile
 
-_LARGEST: Final = 1000  # files that are told of one by one
+_LARGEST: Final = 1000  # files that are listed by name
 
 
 class _Cover(Struct):
@@ -68,21 +68,21 @@ class Waste(Struct):
 
 def waste(directories: Sequence[str]) -> Waste:
     """`directories` are the layers' trees, lowest first: host paths of ours."""
-    found = Waste()
+    total = Waste()
     covers: dict[str, _Cover] = {}
     for number in range(len(directories), 0, -1):
         with Root.at(directories[number - 1]) as root:
-            _Layer(number, covers, found).walk(root)
-    return found
+            _Layer(number, covers, total).walk(root)
+    return total
 
 
 class _Layer:
     """One layer on its way: what it wastes is added, what it covers is noted."""
 
-    def __init__(self, number: int, covers: dict[str, _Cover], found: Waste) -> None:
+    def __init__(self, number: int, covers: dict[str, _Cover], total: Waste) -> None:
         self._number = number
         self._covers = covers
-        self._found = found
+        self._total = total
         self._directories: dict[str, _Cover | None] = {}  # still to be walked: what covers them
         self._linked: dict[int, _Linked] = {}
 
@@ -93,9 +93,9 @@ class _Layer:
                 self._note(path, whole=True)
             for entry in entries:
                 self._entry(f"{path}/{entry.name}" if path else entry.name, entry, above)
-        for one in self._linked.values():
-            if one.covered == one.links:
-                self._found.add(one.path, one.size, self._number, one.cover)
+        for linked in self._linked.values():
+            if linked.covered == linked.links:
+                self._total.add(linked.path, linked.size, self._number, linked.cover)
 
     def _entry(self, path: str, entry: os.DirEntry[str], above: _Cover | None) -> None:
         known = self._covers.get(path)
@@ -119,7 +119,7 @@ class _Layer:
 
     def _covered(self, path: str, status: os.stat_result, cover: _Cover) -> None:
         if status.st_nlink == 1:
-            self._found.add(f"/{path}", status.st_size, self._number, cover)
+            self._total.add(f"/{path}", status.st_size, self._number, cover)
             return
         linked = _Linked(f"/{path}", status.st_size, status.st_nlink, cover)
         self._linked.setdefault(status.st_ino, linked).covered += 1

@@ -56,7 +56,7 @@ class Authorizer:
         """Take the best of what the registry offers: tokens before passwords."""
         if challenges:
             self._resolve()
-        offered = {one.scheme: one for one in reversed(challenges)}
+        offered = {challenge.scheme: challenge for challenge in reversed(challenges)}
         self._challenge = offered.get("bearer") or offered.get("basic") or self._challenge
 
     def _resolve(self) -> None:

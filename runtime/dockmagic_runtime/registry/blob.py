@@ -1,7 +1,7 @@
 """A blob as a stream: counted and hashed as it is read, taken up again where it broke off.
 
-`read` gives b"" only once size and digest are right; otherwise it raises instead. So whoever
-reads to the end and then publishes has verified bytes.
+`read` gives b"" only once size and digest are right; otherwise it raises instead. So a
+caller that reads to the end and then publishes has verified bytes.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class BlobStream(Closing):
             self._take(piece)
 
     def open(self) -> BlobStream:
-        """Ask for the blob now, so that a missing one is told before the first read."""
+        """Asks for the blob now, so that a missing one raises before the first read."""
         self._connect()
         return self
 
@@ -154,4 +154,4 @@ class BlobStream(Closing):
 
 
 def _ignore(position: int) -> None:
-    """For who does not watch."""
+    """The progress callback of a stream without one."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from itertools import chain
 
 from msgspec import Struct, field
 
@@ -25,29 +26,29 @@ class Challenge(Struct, frozen=True):
 
 def parse(headers: Iterable[str]) -> tuple[Challenge, ...]:
     """All challenges of some headers; what cannot be read ends its header."""
-    return tuple(one for header in headers for one in _parse(header))
+    return tuple(chain.from_iterable(map(_parse, headers)))
 
 
 def _parse(header: str) -> list[Challenge]:
-    found: list[Challenge] = []
+    challenges: list[Challenge] = []
     position = _after(_BETWEEN, header, 0)
     while position < len(header):
         if parameter := _PARAMETER.match(header, position):
-            if not found:
+            if not challenges:
                 break
             key, quoted, plain = parameter.groups()
             value = plain if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
-            found[-1].parameters[key.lower()] = value
+            challenges[-1].parameters[key.lower()] = value
             position = parameter.end()
         elif scheme := _SCHEME.match(header, position):
-            found.append(Challenge(scheme[1].lower()))
+            challenges.append(Challenge(scheme[1].lower()))
             position = _after(_BLANKS, header, scheme.end())
             if not _PARAMETER.match(header, position):
                 position = _after(_TOKEN68, header, position)
         else:
             break
         position = _after(_BETWEEN, header, position)
-    return found
+    return challenges
 
 
 def _after(pattern: re.Pattern[str], text: str, position: int) -> int:

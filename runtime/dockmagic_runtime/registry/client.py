@@ -1,8 +1,8 @@
 """`RegistryClient`: one registry's server, asked for what it has and given what it has not.
 
-Strategy: the first request greets (`GET /v2/`): who is there, over TLS or not, and how to be let
-in. That one is quick to fail, since an engine that reaches nobody has another way. Everything
-after it is repeated with back-off. Source: OCI distribution spec 1.1.
+Strategy: the first request is `GET /v2/`: whether a registry answers, over TLS or not, and which
+authentication it wants. It fails quickly, since an engine that reaches no registry has another way.
+Everything after it is repeated with back-off. Source: OCI distribution spec 1.1.
 """
 
 from __future__ import annotations
@@ -229,7 +229,7 @@ class RegistryClient(Closing):
                 retries.failed(self._unexpected(response), asked)
 
     def send_once(self, request: Request, scopes: Scopes) -> Response:
-        """One attempt, two where the first was told to authenticate (not with a stream)."""
+        """One attempt, two where the first was answered with a challenge (not with a stream)."""
         origin, authorizer = self._find()
         is_own = split(request.url)[0] == origin
         header = authorizer.header(scopes) if is_own else ""
@@ -331,8 +331,10 @@ def clients_for(
     store = credentials or CredentialStore()
     endpoints = (config or RegistryConfig.read()).endpoints(registry)
     if insecure:
-        endpoints = tuple(replace(one, is_insecure=True) for one in endpoints)
-    return tuple(RegistryClient(one, store.find(one.credentials_key)) for one in endpoints)
+        endpoints = tuple(replace(endpoint, is_insecure=True) for endpoint in endpoints)
+    return tuple(
+        RegistryClient(endpoint, store.find(endpoint.credentials_key)) for endpoint in endpoints
+    )
 
 
 def pull_scope(repository: str) -> str:
@@ -347,8 +349,8 @@ def _verified(name: str, reference: str, response: Response) -> Manifest:
     """The manifest in an answer, if it is the one that was asked for."""
     kind = (response.headers.get("Content-Type") or "").partition(";")[0].strip().lower()
     data = response.body(MANIFEST_LIMIT)
-    told = response.headers.get("Docker-Content-Digest") or ""
-    promised = reference if is_digest(reference) else told if is_digest(told) else ""
+    stated = response.headers.get("Docker-Content-Digest") or ""
+    promised = reference if is_digest(reference) else stated if is_digest(stated) else ""
     digest = f"sha256:{sha256(data).hexdigest()}"
     if promised and digest != promised:
         raise RemoteFailed(
@@ -372,6 +374,6 @@ def _names(page: object, key: str) -> list[str]:
     names = page.get(key) if isinstance(page, dict) else ()
     if names is None:
         return []
-    if not isinstance(names, list) or not all(isinstance(one, str) for one in names):
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise RemoteFailed(f"the registry's list of {key} is malformed")
     return names

@@ -34,7 +34,7 @@ def program(helper: str) -> str:
 def get(helper: str, server: str) -> Credentials | None:
     """What it keeps for a server; None if nothing, or if it is not installed. Raises RemoteFailed.
 
-    Who is not installed is only missed if the registry insists on credentials.
+    A helper that is not installed matters only if the registry insists on credentials.
     """
     if not program(helper):
         return None
@@ -45,8 +45,8 @@ def get(helper: str, server: str) -> Credentials | None:
             return None
         raise
     try:
-        found = json.loads(answer)
-        username, secret = str(found["Username"]), str(found["Secret"])
+        document = json.loads(answer)
+        username, secret = str(document["Username"]), str(document["Secret"])
     except (ValueError, TypeError, KeyError):
         raise RemoteFailed(f"docker-credential-{helper} answered what is no credential") from None
     if username == _TOKEN:

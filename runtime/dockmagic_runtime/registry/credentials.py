@@ -1,8 +1,8 @@
 """What `docker login` has kept in `~/.docker/config.json`.
 
 Secrets in the file are read, and written by a login. Those kept by a helper program (`helpers`) are
-values without a secret that name it: the program is started only once a registry wants to know who
-we are.
+values without a secret that name it: the program is started only once a registry asks for
+credentials.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dockmagic_runtime.store.atomic import write_file
 
 
 class Credentials(Selective, frozen=True, kw_only=True):
-    """Who we are to one registry: a password, or one of its tokens, or only a helper's name."""
+    """Our identity at one registry: a password, or one of its tokens, or only a helper's name."""
 
     not_shown: ClassVar[frozenset[str]] = frozenset(
         {"password", "identity_token", "registry_token"}
@@ -52,10 +52,10 @@ class CredentialStore:
 
     def find(self, key: str) -> Credentials | None:
         """The credentials kept under `key` (`Endpoint.credentials_key`). Raises InvalidInput."""
-        found, helper = self._from_file(key), self.helper(key)
-        if found is None and helper:
+        credentials, helper = self._from_file(key), self.helper(key)
+        if credentials is None and helper:
             return Credentials(helper=helper, server=key)
-        return found
+        return credentials
 
     def helper(self, key: str) -> str:
         """The name of the program that keeps the credentials of `key`; empty if the file does."""
@@ -112,14 +112,18 @@ class CredentialStore:
         username, password = str(entry.get("username", "")), str(entry.get("password", ""))
         if auth := entry.get("auth"):
             username, password = self._decode(key, str(auth))
-        found = Credentials(
+        credentials = Credentials(
             username=username,
             password=password,
             identity_token=str(entry.get("identitytoken", "")),
             registry_token=str(entry.get("registrytoken", "")),
         )
         # a credsStore leaves empty entries behind, to list where one has logged in
-        return found if password or found.identity_token or found.registry_token else None
+        return (
+            credentials
+            if password or credentials.identity_token or credentials.registry_token
+            else None
+        )
 
     def _decode(self, key: str, auth: str) -> tuple[str, str]:
         try:
@@ -155,7 +159,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _write(path: Path, document: Mapping[str, Any]) -> None:
-    """By rename, and for nobody else to read: there are passwords in it."""
+    """Atomically, and unreadable for other users: there are passwords in it."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     write_file(str(path.resolve()), json.dumps(document, indent="\t").encode(), sync=True)
 

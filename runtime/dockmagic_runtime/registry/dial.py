@@ -1,7 +1,7 @@
 """One connection to a server, directly or through a proxy, within one deadline.
 
 The deadline covers everything, the resolver too: getaddrinfo(3) knows no timeout, so it runs in a
-thread that is abandoned when it takes longer. A refusal is told at once.
+thread that is abandoned when it takes longer. A refusal ends the wait at once.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def _wrap(
     try:
         return tls.wrap_socket(connection, server_hostname=origin.host)
     except ssl.SSLCertVerificationError as error:
-        # somebody answers, and is perhaps not who we mean: no reason to look elsewhere in silence
+        # a server answers, perhaps another than the one meant: never look elsewhere in silence
         raise RemoteFailed(
             f'Get "{origin}/v2/": tls: failed to verify certificate: {error.verify_message}',
             hint=f"put the CA's certificate into /etc/docker/certs.d/{origin.authority}/ca.crt",

@@ -1,8 +1,8 @@
 """Where a registry is asked: Docker's endpoint for docker.io, mirrors, and insecure registries.
 
 A registry on this machine, and one that the configuration calls insecure, is asked by TLS without
-checking its certificate and then in the clear, as Docker does. Nobody else is ever asked in the
-clear. Sources: dockerd's `registry-mirrors` and `insecure-registries`, as in daemon.json.
+checking its certificate and then in the clear, as Docker does. No other server is ever asked in
+the clear. Sources: dockerd's `registry-mirrors` and `insecure-registries`, as in daemon.json.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _Network = IPv4Network | IPv6Network
 
 
 class Url(Struct, frozen=True):
-    """Whom credentials belong to: scheme, host and port."""
+    """A server, as credentials belong to it: scheme, host and port."""
 
     scheme: str
     host: str
@@ -67,7 +67,7 @@ class RegistryEndpoint(Struct, frozen=True, kw_only=True):
 
     @property
     def origins(self) -> tuple[Url, ...]:
-        """Whom to try, in this order."""
+        """The servers to try, in this order."""
         first = Url(self.scheme, self.host, self.port)
         if self.scheme == "http" or not self.is_insecure:
             return (first,)
@@ -114,7 +114,7 @@ class RegistryConfig(Struct, frozen=True, kw_only=True):
     def is_insecure(self, registry: str) -> bool:
         """Whether the list names it: `host[:port]`, or a CIDR block that its address is in."""
         host, _ = split_host(registry)
-        return any(one == registry or _contains(one, host) for one in self.insecure)
+        return any(name == registry or _contains(name, host) for name in self.insecure)
 
     def _mirror(self, url: str) -> RegistryEndpoint:
         parts = urlsplit(url)
@@ -147,7 +147,7 @@ def split_host(text: str) -> tuple[str, int]:
 
 def _strings(path: Path, document: Any, key: str) -> tuple[str, ...]:
     values = document.get(key, []) if isinstance(document, dict) else None
-    if not isinstance(values, list) or not all(isinstance(one, str) for one in values):
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
         raise InvalidInput(f"{path}: {key} is not a list of strings")
     return tuple(values)
 

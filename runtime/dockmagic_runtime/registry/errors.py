@@ -1,4 +1,4 @@
-"""How a registry can fail us, told apart by what a caller may do about it."""
+"""How a registry can fail, by what a caller may do about it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dockmagic_runtime.errors import NotFound, RemoteFailed
 
 
 class RegistryUnreachable(RemoteFailed):
-    """Nobody that speaks the registry's protocol answered: no route, no name, no such service.
+    """No server that speaks the registry's protocol answered: no route, no name, no such service.
 
     Not raised once the registry has said anything, however little we like it, except for the
     service it sends us to for a token. The engine may offer a stand-in instead.
@@ -16,7 +16,7 @@ class RegistryUnreachable(RemoteFailed):
 class AccessDenied(NotFound):
     """The registry said no: 401 or 403.
 
-    A NotFound, as with Docker: a registry does not tell a stranger which names exist.
+    A NotFound, as with Docker: a registry does not disclose which names exist.
     """
 
 

@@ -48,6 +48,6 @@ def _endpoint(server: str) -> RegistryEndpoint:
 
 
 def registry_name(server: str) -> str:
-    """What somebody calls a registry: a host, perhaps written as a URL; "" is Docker's."""
+    """The registry that `server` names: a host, perhaps written as a URL; "" is Docker's."""
     host = urlsplit(server).netloc if "://" in server else server.partition("/")[0]
     return DEFAULT_REGISTRY if host in ("", "index.docker.io") else host

@@ -1,6 +1,6 @@
 """Manifests and indexes of OCI and Docker schema 2: read strictly, chosen by platform.
 
-Bytes that can be read as an image or as an index, by whom one asks, are refused: the type in the
+Bytes that one reader takes for an image and another for an index are refused: the type in the
 header, the one in the body and the fields must agree (CVE-2021-41190).
 Sources: OCI image spec, `manifest.md`, `image-index.md`; Docker image manifest v2, schema 2.
 """
@@ -88,7 +88,7 @@ class Platform(msgspec.Struct, frozen=True, kw_only=True):
         if self.architecture == "arm":
             mine, its = _arm(self), _arm(other)
             return its - mine if its >= mine else None
-        mine_, its_ = (_variant(one) for one in (self, other))
+        mine_, its_ = map(_variant, (self, other))
         return 0 if mine_ == its_ else 1 if not its_ else None
 
 
@@ -204,7 +204,7 @@ def resolve_platform(index: Manifest, platform: Platform) -> Descriptor:
             f"no matching manifest for {platform} in the manifest list entries",
             hint=f"there are {', '.join(offered)}" if offered else "",
         )
-    return min(ranked, key=lambda one: one[:2])[2]
+    return min(ranked, key=lambda entry: entry[:2])[2]
 
 
 def _is_image(entry: Descriptor) -> bool:

@@ -84,9 +84,8 @@ def _parse(address: str) -> Proxy:
 
 def _is_excepted(exceptions: str, host: str, port: int) -> bool:
     host = host.lower().rstrip(".")
-    return any(
-        _matches(one.strip().lower(), host, port) for one in exceptions.split(",") if one.strip()
-    )
+    patterns = filter(None, map(str.strip, exceptions.lower().split(",")))
+    return any(_matches(pattern, host, port) for pattern in patterns)
 
 
 def _matches(pattern: str, host: str, port: int) -> bool:

@@ -1,8 +1,8 @@
-"""One pull: manifest, config, then the layers, told in Docker's words as it goes.
+"""One pull: manifest, config, then the layers, reported in Docker's words as it goes.
 
 Strategy: three threads fetch blobs, one takes them over in order, since a layer is unpacked on
-top of those below it; this iterator hands out what they report. It knows no store: whoever pulls
-gives a `Destination`. When it is left early, or anything fails, all connections are ended.
+top of those below it; this iterator hands out what they report. It knows no store: the
+caller gives a `Destination`. When it is left early, or anything fails, all connections are ended.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from dockmagic_runtime.registry.text import printable
 
 CONCURRENCY: Final = 3
 _MAX_INDEX_DEPTH: Final = 3
-_STEPS: Final = 100  # progress is told so often at most
+_STEPS: Final = 100  # progress is reported so often at most
 _SMALLEST_STEP: Final = 512 << 10
 
 
@@ -65,9 +65,10 @@ class Destination(Protocol):
     def has_blob(self, digest: str) -> bool:
         """Whether an earlier pull that did not finish has left the blob."""
 
-    def receiving(self, digest: str, pause: Pause) -> AbstractContextManager[BinaryIO]:
-        """Be the only one who fetches the blob, for as long as the file is open, which has what
-        an earlier attempt brought of it. `pause` waits for others, and raises to end it.
+    def partial(self, digest: str, pause: Pause) -> AbstractContextManager[BinaryIO]:
+        """The partial download, locked while it is open: it has what an earlier attempt brought.
+
+        `pause` waits for other processes, and raises to end it.
         """
 
     def put_blob(self, stream: BlobStream, file: BinaryIO) -> None:
@@ -76,8 +77,8 @@ class Destination(Protocol):
         """
 
     def add_layer(self, layer: PulledLayer, progress: Callable[[int], None]) -> None:
-        """Unpack a layer whose blob is there. Called bottom first, one at a time; `progress`
-        wants to be told the bytes of the blob that were read, and raises to end it.
+        """Unpacks a layer from its blob, which is there. Called bottom first, one at a time;
+        `progress` takes the number of bytes read of the blob, and raises to end it.
         """
 
 
@@ -217,7 +218,7 @@ def _check_platform(reference: ImageReference, config: _Config, platform: Platfo
 
 
 class _Transfer:
-    """The layers of one pull on their way: who fetches what, and what is to be told."""
+    """The layers of one pull on their way: the threads that fetch them, and their reports."""
 
     def __init__(
         self,
@@ -272,10 +273,10 @@ class _Transfer:
 
     def _download(self, layer: PulledLayer) -> None:
         digest = layer.descriptor.digest
-        with self._destination.receiving(digest, self._client.wait) as file:
+        with self._destination.partial(digest, self._client.wait) as file:
             if not self._destination.has_blob(digest):
                 self._fetch_blob(layer, file)
-        self._tell("Download complete", layer)
+        self._report("Download complete", layer)
 
     def _fetch_blob(self, layer: PulledLayer, file: BinaryIO) -> None:
         progress = self._progress("Downloading", layer, then="Verifying Checksum")
@@ -293,22 +294,22 @@ class _Transfer:
                 progress = self._progress("Extracting", layer)
                 progress(0)
                 self._destination.add_layer(layer, progress)
-                self._tell("Pull complete", layer)
+                self._report("Pull complete", layer)
         finally:
             self._events.put(None)
 
-    def _tell(self, status: str, layer: PulledLayer) -> None:
+    def _report(self, status: str, layer: PulledLayer) -> None:
         self._events.put(PullStatus(status=status, id=layer.short_id))
 
     def _progress(
         self, status: str, layer: PulledLayer, *, then: str = ""
     ) -> Callable[[int], None]:
-        """Tells how far `status` is, not too often, and `then` at its end."""
+        """Reports how far `status` is, not too often, and `then` at its end."""
         total = layer.descriptor.size
         step = max(total // _STEPS, _SMALLEST_STEP)
         due = 0
 
-        def tell(current: int) -> None:
+        def report(current: int) -> None:
             nonlocal due
             self._client.check_open()
             if current >= due or current == total:
@@ -317,6 +318,6 @@ class _Transfer:
                     PullStatus(status=status, id=layer.short_id, current=current, total=total)
                 )
             if then and current == total:
-                self._tell(then, layer)
+                self._report(then, layer)
 
-        return tell
+        return report

@@ -63,18 +63,18 @@ def ask_index(client: RegistryClient, term: str, limit: int) -> tuple[SearchResu
     return tuple(map(_result, answer.results[:limit]))
 
 
-def _result(found: _Found) -> SearchResult:
+def _result(repository: _Found) -> SearchResult:
     return SearchResult(
-        name=printable(found.name),
-        description=printable(found.description or ""),
-        stars=found.star_count,
-        is_official=found.is_official,
-        is_automated=found.is_automated,
+        name=printable(repository.name),
+        description=printable(repository.description or ""),
+        stars=repository.star_count,
+        is_official=repository.is_official,
+        is_automated=repository.is_automated,
     )
 
 
 def ask_catalogue(client: RegistryClient, term: str, limit: int) -> tuple[SearchResult, ...]:
-    """Repositories of a registry whose names contain `term`."""
-    found = (name for name in client.catalog() if term in name)
+    """Repositories of a registry with `term` in their names."""
+    names = (name for name in client.catalog() if term in name)
     host = client.endpoint.registry
-    return tuple(SearchResult(name=f"{host}/{printable(name)}") for name in islice(found, limit))
+    return tuple(SearchResult(name=f"{host}/{printable(name)}") for name in islice(names, limit))

@@ -31,19 +31,19 @@ def context(origin: Url, folders: Iterable[Path], *, insecure: bool = False) -> 
     """How to talk to a server."""
     import ssl
 
-    made = ssl.create_default_context()
-    made.minimum_version = ssl.TLSVersion.TLSv1_2
+    settings = ssl.create_default_context()
+    settings.minimum_version = ssl.TLSVersion.TLSv1_2
     if insecure:
-        made.check_hostname = False
-        made.verify_mode = ssl.CERT_NONE
+        settings.check_hostname = False
+        settings.verify_mode = ssl.CERT_NONE
     names = {origin.authority, f"{bracketed(origin.host)}:{origin.port}"}
     for folder in folders:
         for name in sorted(names):
-            _add(made, folder / name)
-    return made
+            _add(settings, folder / name)
+    return settings
 
 
-def _add(made: ssl.SSLContext, folder: Path) -> None:
+def _add(settings: ssl.SSLContext, folder: Path) -> None:
     try:
         names = sorted(path.name for path in folder.iterdir())
     except (FileNotFoundError, NotADirectoryError, PermissionError):
@@ -52,9 +52,9 @@ def _add(made: ssl.SSLContext, folder: Path) -> None:
         path = folder / name
         try:
             if path.suffix == ".crt":
-                made.load_verify_locations(path)
+                settings.load_verify_locations(path)
             elif path.suffix == ".cert":
-                made.load_cert_chain(path, _key_of(path))
+                settings.load_cert_chain(path, _key_of(path))
         except OSError as error:  # ssl.SSLError is one
             raise InvalidInput(f"{path} cannot be used: {error}") from None
 

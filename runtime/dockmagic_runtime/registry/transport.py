@@ -67,7 +67,7 @@ class _PooledConnection(Struct, eq=False):
     was_used: bool = False
 
     def abort(self) -> None:
-        """Wake whoever waits for this connection in another thread."""
+        """Wakes a thread that waits for this connection."""
         try:
             # not SSLSocket's own, which takes the TLS object away under a reader
             socket.socket.shutdown(self.socket, socket.SHUT_RDWR)
@@ -143,7 +143,7 @@ class Transport:
         self._is_closed = False
 
     def close(self) -> None:
-        """End all connections; whoever waits for one gets ConnectionLost."""
+        """Ends all connections; a thread that waits for one gets ConnectionLost."""
         with self._lock:
             self._is_closed = True
             idle = [line for lines in self._idle.values() for line in lines]
@@ -262,7 +262,7 @@ class Transport:
 
 
 def split(url: str) -> tuple[Url, str]:
-    """Whom a URL asks, and for what. Raises RemoteFailed: URLs come from the other side."""
+    """The server and the path of a URL. Raises RemoteFailed: URLs come from the other side."""
     try:
         parts = urlsplit(url)
         port = parts.port

@@ -1,7 +1,7 @@
 """`RegistryWriter`: what a registry is given: blobs in one piece or in chunks, and manifests.
 
 A broken upload goes on from where the registry says it is, or begins again if it does not know.
-Every digest is told before the registry keeps anything, and compared with what it says it kept.
+Every digest is sent before the registry keeps anything, and compared with what it says it kept.
 Source: OCI distribution spec 1.1, "Push".
 """
 
@@ -73,7 +73,7 @@ class RegistryWriter:
         chunk_size: int = 0,
         progress: Callable[[int], None] | None = None,
     ) -> None:
-        """Give a blob whose bytes are in `source`, which is sought in; at once, or in chunks."""
+        """Uploads a blob from the seekable file `source`; at once, or in chunks."""
         upload = _Upload(self._client, repository, descriptor, source, chunk_size, progress)
         upload.run(self._client.retries())
 
@@ -181,7 +181,7 @@ class _Upload:
                 self._progress(start)
 
     def _ask_offset(self) -> None:
-        """Where the registry is, after a failure; from the beginning if it cannot tell."""
+        """Where the registry is, after a failure; from the beginning if it does not say."""
         with self._client.send(
             "GET", self._location, scopes=push_scopes(self._repository)
         ) as response:

@@ -42,7 +42,7 @@ def write_file(path: str, data: bytes, *, mode: int = 0o600, sync: bool = False)
 
 @contextmanager
 def replacing(path: str, *, mode: int = 0o600) -> Iterator[BinaryIO]:
-    """A stream whose bytes become the file at `path` when the block ends without an exception.
+    """A stream that becomes the file at `path` when the block ends without an exception.
 
     Raises OSError, with nothing left behind.
     """

@@ -1,7 +1,7 @@
-"""`ContainerEvents`: what a supervisor tells the journal of its container, in Docker's words.
+"""`ContainerEvents`: the events that a supervisor emits for its container, in Docker's words.
 
-On `run --rm` the engine tells create, attach and network connect; the supervisor start, die,
-network disconnect and destroy, in this order, each before it says the same to its clients.
+On `run --rm` the engine emits create, attach and network connect; the supervisor emits start, die,
+network disconnect and destroy, in this order, each before it sends the same to its clients.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dockmagic_runtime.store.events import emit
 
 
 class VolumeUse(Struct, frozen=True, kw_only=True):
-    """One volume of a container, as its mount is told."""
+    """One volume of a container, with the fields of its mount event."""
 
     name: str
     destination: str
@@ -24,7 +24,7 @@ class VolumeUse(Struct, frozen=True, kw_only=True):
 
 
 class ContainerEvents(Struct, frozen=True, kw_only=True):
-    """`root` is the area's directory, `directory` the container's.
+    """`root` is the directory of the Docker area, `directory` the container's.
 
     `attributes` go with every event of the container: its labels, `image` and `name`. `networks`
     are those it is connected with: id, name and driver of each.
@@ -38,21 +38,21 @@ class ContainerEvents(Struct, frozen=True, kw_only=True):
     volumes: tuple[VolumeUse, ...] = field(default=())
 
     def to_wire(self) -> dict[str, Any]:
-        """What `from_wire` makes the same of, for a request to a supervisor."""
+        """The form that `from_wire` reads, for a request to a supervisor."""
         facts: dict[str, Any] = to_builtins(self)
         return facts
 
     @classmethod
     def from_wire(cls, values: dict[str, Any]) -> ContainerEvents:
-        volumes = tuple(VolumeUse(**one) for one in values["volumes"])
+        volumes = tuple(VolumeUse(**volume) for volume in values["volumes"])
         networks = tuple(map(tuple, values["networks"]))
         return cls(**{**values, "volumes": volumes, "networks": networks})
 
     # ------------------------------------------------------------------ of the container
 
     def tell(self, action: str, **attributes: str) -> None:
-        """Any event that needs no more words: attach, detach, start, oom, stop, restart, destroy,
-        pause, unpause, resize, top, …"""
+        """Emits an event without fields of its own: attach, detach, start, oom, stop, restart,
+        destroy, pause, unpause, resize, top, …"""
         named = {**self.attributes, "name": self._name(), **attributes}
         self._emit("container", action, self.id, named)
 
@@ -77,19 +77,19 @@ class ContainerEvents(Struct, frozen=True, kw_only=True):
         self.tell("exec_die", execID=exec_id, exitCode=str(exit_code))
 
     def _name(self) -> str:
-        """Its name now: `rename` leaves a note for who knows an older one."""
+        """Its name now: `rename` leaves a note for supervisors that know an older one."""
         try:
             with open(f"{self.directory}/name", encoding="utf-8") as stream:  # noqa: PTH123
                 return stream.read()
         except FileNotFoundError:
             return self.attributes["name"]
 
-    # ------------------------------------------------------------------ of what it is joined with
+    # ------------------------------------------------------------------ of networks and volumes
 
     def connected(self) -> None:
-        """Before the program starts: network and volumes are there."""
-        for one in self.networks:
-            self.tell_network("connect", *one)
+        """Emitted before the program starts, when network and volumes are there."""
+        for network in self.networks:
+            self.tell_network("connect", *network)
         for use in self.volumes:
             used = {
                 "driver": "local",
@@ -101,9 +101,9 @@ class ContainerEvents(Struct, frozen=True, kw_only=True):
             self._emit("volume", "mount", use.name, used)
 
     def disconnected(self) -> None:
-        """After the program's end."""
-        for one in self.networks:
-            self.tell_network("disconnect", *one)
+        """Emitted after the program's end."""
+        for network in self.networks:
+            self.tell_network("disconnect", *network)
         for use in self.volumes:
             self._emit("volume", "unmount", use.name, {"driver": "local", "container": self.id})
 

@@ -1,9 +1,9 @@
-"""Who is alive: the containers whose supervisor is, and those whose program has outlived it.
+"""Which containers are alive: by their supervisor's lock, or by the process that outlived it.
 
-A supervisor holds its lock as long as it lives. Beside the lock it is noted which program it
-answers for: where nobody holds the lock any more, because the supervisor was killed, the note
-tells whether that program runs on, and where its output can be found again. A program that ends
-with its supervisor in any case is not noted. A reboot takes run directories away.
+A supervisor holds its lock as long as it lives. A record beside the lock names the container's
+process: when the lock is free because the supervisor was killed, the record says whether that
+process still runs, and where its output can be found again. A process that ends with its
+supervisor in any case has no record. A reboot removes run directories.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ class Program(Struct, frozen=True, kw_only=True):
         return open_process(self.pid, self.started)
 
 
-def note(run: str, program: Program) -> None:
-    """Into the container's run directory, whole or not at all."""
+def write_record(run: str, program: Program) -> None:
+    """Records the process in the container's run directory, whole or not at all."""
     write_file(f"{run}/{_NAME}", json.dumps(to_builtins(program)).encode())
 
 
-def noted(run: str) -> Program | None:
-    """The program of the note, whether or not it runs."""
+def read_record(run: str) -> Program | None:
+    """The recorded process, whether or not it runs."""
     try:
         with open(f"{run}/{_NAME}", "rb") as stream:
             return Program(**json.load(stream))
@@ -55,8 +55,8 @@ def has_supervisor(run: str) -> bool:
 
 
 def survivor(run: str) -> Program | None:
-    """The noted program, if it runs. Ask only when there is no supervisor."""
-    program = noted(run)
+    """The recorded process, if it runs. For a container without a supervisor."""
+    program = read_record(run)
     fd = program.open() if program else None
     if fd is None:
         return None
@@ -64,9 +64,9 @@ def survivor(run: str) -> Program | None:
     return program
 
 
-def end(run: str) -> None:
-    """Kill the noted program, if it runs, and wait for that. Only who has the lock may."""
-    program = noted(run)
+def kill(run: str) -> None:
+    """Kills the recorded process, if it runs, and waits for its end. The caller holds the lock."""
+    program = read_record(run)
     fd = program.open() if program else None
     if fd is None:
         return

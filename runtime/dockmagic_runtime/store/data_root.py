@@ -1,4 +1,4 @@
-"""`DataRoot`: where one Docker area lives, and the names it uses on the host.
+"""`DataRoot`: where one Docker area lives (Docker's data-root), and the names it uses on the host.
 
 Everything that is global on a host (bridge, nftables table, cgroup parent, run directory) carries
 the area's short id, so that two areas never meet. The default area has the plain names.
@@ -18,7 +18,7 @@ DEFAULT_ROOT = Path("/var/lib/dockmagic")
 
 
 def default_root() -> Path:
-    """`$DOCKMAGIC_ROOT`, else the system's place for root and the user's for everybody else."""
+    """`$DOCKMAGIC_ROOT`, else the system's place for root and the user's for other users."""
     if configured := os.environ.get("DOCKMAGIC_ROOT"):
         return Path(configured).absolute()
     if os.geteuid() == 0:
@@ -41,7 +41,7 @@ class DataRoot(Struct, frozen=True):
         return cls(path, "" if is_default else hashlib.sha256(os.fsencode(path)).hexdigest()[:8])
 
     def prepare(self) -> None:
-        """Make the directories, 0700 so that nobody runs set-uid programs out of layers."""
+        """Makes the directories, 0700 so that no other user runs set-uid programs out of layers."""
         for path in (
             self.root,
             self.blobs,
@@ -83,7 +83,7 @@ class DataRoot(Struct, frozen=True):
 
     @property
     def networks(self) -> Path:
-        """A directory for each network, in which its endpoints are told."""
+        """A directory for each network, with a file for each endpoint."""
         return self.root / "networks"
 
     @property

@@ -122,10 +122,10 @@ class Database:
         if self._version() == SCHEMA_VERSION:
             return
         with self.transaction() as connection:
-            version = self._version()  # somebody else may have been here while we waited
+            version = self._version()  # another process may have done it while this one waited
             script = _SCHEMA if version == 0 else ""
             script += "".join(
-                _UPGRADES[one] for one in range(version or SCHEMA_VERSION, SCHEMA_VERSION)
+                _UPGRADES[number] for number in range(version or SCHEMA_VERSION, SCHEMA_VERSION)
             )
             for statement in script.split(";\n"):
                 connection.execute(statement)
@@ -162,8 +162,8 @@ class Database:
     def row(self, query: str, *values: Any) -> tuple[Any, ...] | None:
         """The first row of a read, or None."""
         with self._lock:
-            found: tuple[Any, ...] | None = self._connection.execute(query, values).fetchone()
-            return found
+            row: tuple[Any, ...] | None = self._connection.execute(query, values).fetchone()
+            return row
 
     def close(self) -> None:
         with self._lock:

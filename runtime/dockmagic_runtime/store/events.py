@@ -1,9 +1,9 @@
 """The journal of events: lines of JSON that any process of the area appends to.
 
 A supervisor has no SQLite, and an event is worth no fsync: one O_APPEND write each. Writers share
-a lock on the file for the moment of the write; whoever finds it full takes the lock alone and
-renames it, so nobody ever writes to a file that has been renamed, and a reader that has read one
-to its end can leave it. Two files are kept, and with them at least the last `LIMIT` bytes.
+a lock on the file for the moment of the write; a writer that finds it full takes the lock alone
+and renames it, so no process writes to a file that has been renamed, and a reader that has read a
+file to its end can leave it. Two files are kept, and with them at least the last `LIMIT` bytes.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def emit(directory: str, event: Event) -> None:
     path = f"{directory}/{_NAME}"
     try:
         while not _append(path, line):
-            pass  # somebody has just renamed it: there is a new one
+            pass  # it has just been renamed: there is a new one
     except OSError as error:
         if error.errno not in _BEYOND_US:
             raise
@@ -69,7 +69,7 @@ def follow(
 ) -> Iterator[Event]:
     """The same, and then what is written, until `until` has passed or `over()`.
 
-    What was written before `over` became true is still told.
+    What was written before `over` became true is still yielded.
     """
     start, end = int(since * 1e9), int(until * 1e9)
     for line in _lines(f"{directory}/{_NAME}", lambda: _is_past(until) or bool(over and over())):

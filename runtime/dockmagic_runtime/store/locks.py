@@ -1,4 +1,4 @@
-"""Locks that tell who is alive: open-file-description locks, which end with the process.
+"""Locks that show which processes are alive: open-file-description locks end with the process.
 
 Unlike flock(2), an OFD lock can be *asked about* without being taken, so a reader never makes a
 supervisor's own attempt fail. Unlike classic POSIX locks, closing another descriptor of the same
@@ -56,7 +56,7 @@ def acquire_named(path: str) -> int | None:
 
 
 def is_held(path: str) -> bool:
-    """Whether somebody holds the lock at `path`. A missing file is held by nobody."""
+    """Whether a process holds the lock at `path`. A missing file is not held."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -84,7 +84,7 @@ def held(path: str) -> Iterator[None]:
 def held_file(path: str, pause: Callable[[float], object]) -> Iterator[int]:
     """Hold the lock of the file at `path`, made if it is missing; a descriptor of it.
 
-    Whoever holds it may rename or remove the file: those who wait then begin anew. `pause` is
+    Its holder may rename or remove the file: waiting processes then begin anew. `pause` is
     called with the seconds to wait between attempts, and ends the waiting by raising.
     """
     fd = acquire(path)

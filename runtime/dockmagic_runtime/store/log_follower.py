@@ -73,12 +73,12 @@ class RotatedReader:
         number = past = 0
         while number <= past + 1:
             try:
-                found = os.stat(name_of(self._path, number))
+                status = os.stat(name_of(self._path, number))
             except FileNotFoundError:
                 pass
             else:
                 past = number + 1
-                if self._fd >= 0 and os.path.samestat(os.fstat(self._fd), found):
+                if self._fd >= 0 and os.path.samestat(os.fstat(self._fd), status):
                     return number
             number += 1
         return max(past, 1)

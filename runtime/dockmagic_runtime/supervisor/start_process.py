@@ -170,7 +170,7 @@ class StartTask(Struct, frozen=True):
             pipes={} if started.pipes.terminal else pipes,
         )
         try:
-            container_process.note(self.request.run, program)
+            container_process.write_record(self.request.run, program)
         except OSError as error:
             if error.errno not in state.DISK_UNWRITABLE:
                 raise

@@ -168,17 +168,17 @@ def test_a_failing_step_tells_its_last_words(data_root: DataRoot) -> None:
 @pytest.fixture
 def bootstraps(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """Counts the bootstraps, which are made without their 15 seconds."""
-    made: list[Path] = []
+    created: list[Path] = []
 
     def bootstrap(_host: object, _scratch: Path, target: Path) -> Iterator[PullStatus]:
         if os.environ.get("OFFLINE"):
             raise RemoteFailed("no answer")
-        made.append(target)
+        created.append(target)
         target.write_bytes(b"")
         yield PullStatus(status="Unpacking", id="root")
 
     monkeypatch.setattr(roots, "bootstrap", bootstrap)
-    return made
+    return created
 
 
 def test_one_root_serves_every_image_that_needs_one(

@@ -59,8 +59,8 @@ class Store:
             for path, text in tree.items():
                 (top / path).parent.mkdir(parents=True, exist_ok=True)
                 (top / path).write_text(text)
-            for made in (*top.rglob("*"), top):
-                os.utime(made, (1_700_000_000, 1_700_000_000))  # the same layer in every second
+            for entry in (*top.rglob("*"), top):
+                os.utime(entry, (1_700_000_000, 1_700_000_000))  # the same layer in every second
             record = self.layers.adopt(str(top), below)
             below = record.chain_id
             diff_ids.append(record.diff_id)
@@ -104,17 +104,17 @@ class Store:
 
 @pytest.fixture
 def store(data_root: DataRoot) -> Iterator[Store]:
-    made = Store.at(data_root)
-    yield made
-    made.database.close()
+    created = Store.at(data_root)
+    yield created
+    created.database.close()
 
 
 @pytest.fixture
 def other(tmp_path: Path) -> Iterator[Store]:
     data_root = DataRoot.at(tmp_path / "other")
-    made = Store.at(data_root)
-    yield made
-    made.database.close()
+    created = Store.at(data_root)
+    yield created
+    created.database.close()
     data_root.run.rmdir()  # nothing may be in it
 
 
@@ -145,7 +145,7 @@ def zipped(data: bytes) -> bytes:
 
 @pytest.fixture
 def nothing_configured(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No proxy of the host's, and nobody's passwords."""
+    """No proxy of the host's, and no passwords."""
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "no-config"))

@@ -95,9 +95,9 @@ def daemon(folder: Path) -> Iterator[str]:
 
 def test_docker_loads_what_we_save(docker: Program, image: Image, archive: str) -> None:
     assert docker("load", "-q", "-i", archive) == "Loaded image: example.org/app:1\n"
-    (found,) = json.loads(docker("image", "inspect", "example.org/app:1"))
-    assert found["Id"] == image.id
-    assert tuple(found["RootFS"]["Layers"]) == image.diff_ids
+    (result,) = json.loads(docker("image", "inspect", "example.org/app:1"))
+    assert result["Id"] == image.id
+    assert tuple(result["RootFS"]["Layers"]) == image.diff_ids
 
 
 def test_we_load_what_docker_saves(
@@ -120,9 +120,9 @@ def podman() -> Iterator[Program]:
 
 def test_podman_loads_what_we_save(podman: Program, image: Image, archive: str) -> None:
     assert "Loaded image: example.org/app:1" in podman("load", "-q", "-i", archive)
-    (found,) = json.loads(podman("image", "inspect", "example.org/app:1"))
-    assert f"sha256:{found['Id']}" == image.id
-    assert tuple(found["RootFS"]["Layers"]) == image.diff_ids
+    (result,) = json.loads(podman("image", "inspect", "example.org/app:1"))
+    assert f"sha256:{result['Id']}" == image.id
+    assert tuple(result["RootFS"]["Layers"]) == image.diff_ids
 
 
 @pytest.mark.parametrize("form", ["docker-archive", "oci-archive"])
@@ -150,6 +150,6 @@ def test_we_load_what_skopeo_copies(
 
 def test_skopeo_reads_our_oci_layout(image: Image, archive: str, tmp_path: Path) -> None:
     program("tar", "-C", str(tmp_path), "-xf", archive)
-    found = json.loads(program("skopeo", "inspect", "--raw", f"oci:{tmp_path}:1"))
-    assert found["config"]["digest"] == image.id
-    assert tuple(one["digest"] for one in found["layers"]) == image.diff_ids
+    result = json.loads(program("skopeo", "inspect", "--raw", f"oci:{tmp_path}:1"))
+    assert result["config"]["digest"] == image.id
+    assert tuple(item["digest"] for item in result["layers"]) == image.diff_ids

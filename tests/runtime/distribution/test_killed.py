@@ -38,12 +38,12 @@ def _plain(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def registry() -> Iterator[FakeRegistry]:
-    with FakeRegistry() as made:
+    with FakeRegistry() as created:
         shared = make_tar((make_member("shared"), b"s" * 2000)).getvalue()
         top = make_tar(make_member("d", b"5"), (make_member("d/top"), b"t")).getvalue()
-        made.add_image("old", "1", (shared,))
-        made.add_image("new", "1", (shared, top))
-        yield made
+        created.add_image("old", "1", (shared,))
+        created.add_image("new", "1", (shared, top))
+        yield created
 
 
 class Killed:
@@ -78,7 +78,7 @@ class Killed:
 
 def whole(store: Store) -> dict[str, str]:
     """The images that have names, each looked through to its last byte."""
-    found: dict[str, str] = {}
+    result: dict[str, str] = {}
     for image in store.images.list(all=True):
         for chain_id, diff_id in zip(image.chain_ids, image.diff_ids, strict=True):
             packed = store.layers.pack(chain_id, io.BytesIO())
@@ -86,8 +86,8 @@ def whole(store: Store) -> dict[str, str]:
             record = store.layers.get(chain_id)
             assert not record.blob or store.blobs.has(record.blob)
             assert os.path.isdir(store.layers.path(chain_id))
-        found |= dict.fromkeys(image.tags, image.id)
-    return found
+        result |= dict.fromkeys(image.tags, image.id)
+    return result
 
 
 def tidy(store: Store) -> None:

@@ -38,7 +38,7 @@ def config(*layers: bytes, **more: Any) -> bytes:
 def docker(tar: Tar, *layers: bytes, tags: list[str] | None, kept: Files | None = None) -> bytes:
     """Docker's format of before OCI: layers in directories; `kept` replaces what is in them."""
     about = config(*layers)
-    files: Files = {f"{sha(one)}/layer.tar": one for one in layers}
+    files: Files = {f"{sha(layer)}/layer.tar": layer for layer in layers}
     files[f"{sha(about)}.json"] = about
     entry = {"Config": f"{sha(about)}.json", "RepoTags": tags, "Layers": list(files)[: len(layers)]}
     files["manifest.json"] = json.dumps([entry]).encode()
@@ -115,7 +115,7 @@ def test_an_image_without_a_name_is_told_by_its_id(store: Store, tar: Tar, layer
 
 def test_each_name_is_told(store: Store, tar: Tar, layer: bytes) -> None:
     done = store.load(docker(tar, layer, tags=["a:1", "b:2"]))
-    assert [one.reference for one in done] == ["a:1", "b:2"]
+    assert [event.reference for event in done] == ["a:1", "b:2"]
 
 
 def test_a_name_that_meant_another_image_moves_and_it_is_said(
@@ -154,7 +154,7 @@ def test_a_layer_that_we_would_write_the_same_is_not_kept_twice(
     image = other.built("ours:1", {"a": "a", "d/b": "b" * 5000})
     archive = other.save("ours:1")
     (done,) = store.load(archive)
-    assert [store.layers.get(one).blob for one in done.image.chain_ids] == [""]
+    assert [store.layers.get(chain_id).blob for chain_id in done.image.chain_ids] == [""]
     assert list(store.blobs.digests()) == []
     assert store.save("ours:1") == archive
     assert store.tree(done.image) == other.tree(image)
@@ -214,13 +214,13 @@ def test_an_oci_layout_keeps_its_blobs(store: Store, tar: Tar, layer: bytes, nes
 
 
 @pytest.mark.parametrize(
-    ("told", "name"),
+    ("shown", "name"),
     [("localhost/app:3", "localhost/app:3"), ("app:3", "app:3"), ("3", "")],
 )
 def test_a_layouts_own_name_counts_if_it_is_more_than_a_tag(
-    store: Store, tar: Tar, layer: bytes, told: str, name: str
+    store: Store, tar: Tar, layer: bytes, shown: str, name: str
 ) -> None:
-    (done,) = store.load(tar(oci(tar, layer, {"org.opencontainers.image.ref.name": told})))
+    (done,) = store.load(tar(oci(tar, layer, {"org.opencontainers.image.ref.name": shown})))
     assert done.reference == name
 
 

@@ -1,4 +1,4 @@
-"""Pulls that are interrupted, that come ten at once, and whose images others remove meanwhile."""
+"""Pulls that are interrupted, that come ten at once, and of images that others remove meanwhile."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def pull(store: Store, reference: str) -> Image:
 
 
 def blobs_asked_for(fake: FakeRegistry) -> list[str]:
-    return [one.path for one in fake.requests("GET") if "/blobs/" in one.path]
+    return [request.path for request in fake.requests("GET") if "/blobs/" in request.path]
 
 
 def left(store: Store) -> list[str]:
@@ -63,10 +63,10 @@ def test_what_a_killed_pull_has_brought_is_not_fetched_again(
     data = layer("a", 3_000_000)
     fake.add_image("app", "1", (data,))
     digest = next(d for d, b in fake.blobs["app"].items() if b == data)
-    growing = store.data_root.scratch / f"growing-{digest.removeprefix('sha256:')}"
-    growing.write_bytes(data[:2_000_000])
+    partial = store.data_root.scratch / f"partial-{digest.removeprefix('sha256:')}"
+    partial.write_bytes(data[:2_000_000])
     pull(store, f"{fake.host}/app:1")
-    (asked,) = [one for one in fake.requests("GET") if one.path.endswith(digest)]
+    (asked,) = [request for request in fake.requests("GET") if request.path.endswith(digest)]
     assert asked.header("range") == "bytes=2000000-"
     assert left(store) == []
 
@@ -82,8 +82,8 @@ def test_a_connection_that_never_comes_back_leaves_a_beginning(
     fake.fail(Fault(match=digest, drop_after=0, times=99))
     with pytest.raises(RemoteFailed):
         pull(store, f"{fake.host}/app:1")
-    (growing,) = left(store)
-    size = (store.data_root.scratch / growing).stat().st_size
+    (partial,) = left(store)
+    size = (store.data_root.scratch / partial).stat().st_size
     assert 0 < size <= 700_000
     fake.faults.clear()
     pull(store, f"{fake.host}/app:1")
@@ -94,8 +94,8 @@ def test_row32_a_damaged_beginning_is_thrown_away(store: Store, fake: FakeRegist
     data = layer("a")
     fake.add_image("app", "1", (data,))
     digest = next(d for d, b in fake.blobs["app"].items() if b == data)
-    growing = store.data_root.scratch / f"growing-{digest.removeprefix('sha256:')}"
-    growing.write_bytes(b"x" * 1000)
+    partial = store.data_root.scratch / f"partial-{digest.removeprefix('sha256:')}"
+    partial.write_bytes(b"x" * 1000)
     with pytest.raises(RemoteFailed, match="verification failed"):
         pull(store, f"{fake.host}/app:1")
     assert left(store) == []
@@ -117,12 +117,12 @@ def test_a_blob_that_was_cut_short_on_disk_is_fetched_anew(
 
 def test_ten_pulls_at_once_do_the_work_once(store: Store, fake: FakeRegistry) -> None:
     fake.add_image("app", "1", tuple(layer(f"f{n}") for n in range(4)))
-    found: list[Image] = []
+    result: list[Image] = []
     errors: list[BaseException] = []
 
     def run() -> None:
         try:
-            found.append(pull(store, f"{fake.host}/app:1"))
+            result.append(pull(store, f"{fake.host}/app:1"))
         except BaseException as error:
             errors.append(error)
 
@@ -132,8 +132,8 @@ def test_ten_pulls_at_once_do_the_work_once(store: Store, fake: FakeRegistry) ->
     for thread in threads:
         thread.join()
     assert errors == []
-    assert len({image.id for image in found}) == 1
-    config = found[0].id
+    assert len({image.id for image in result}) == 1
+    config = result[0].id
     fetched = [path for path in blobs_asked_for(fake) if not path.endswith(config)]
     assert len(fetched) == len(set(fetched)) == 4
     assert left(store) == []
@@ -189,7 +189,7 @@ def test_a_blob_in_use_by_a_pull_is_not_lost(
             except DockmagicError:
                 pass  # the second of the two has come
     new = store.images.resolve(f"{fake.host}/new:1")
-    assert all(store.blobs.has(store.layers.get(one).blob) for one in new.chain_ids)
+    assert all(store.blobs.has(store.layers.get(chain_id).blob) for chain_id in new.chain_ids)
 
 
 _CHURN = """
@@ -249,7 +249,7 @@ def test_processes_that_pull_remove_and_prune_lose_nothing_that_has_a_name(
     for name in ("a", "b"):
         image = store.images.resolve(f"{fake.host}/kept:{name}")
         assert store.tree(image).keys() == {"0/shared", f"1/kept-{name}"}
-        assert all(store.blobs.has(store.layers.get(one).blob) for one in image.chain_ids)
+        assert all(store.blobs.has(store.layers.get(chain_id).blob) for chain_id in image.chain_ids)
     assert left(store) == []
     assert len(os.listdir(store.data_root.layers)) == 3
 
@@ -267,14 +267,14 @@ def test_a_registry_that_took_long_to_be_unreachable_is_not_asked_again_at_once(
 
     monkeypatch.setattr("dockmagic_runtime.distribution.pull.pull_from", slow)
     monkeypatch.setattr("dockmagic_runtime.distribution.pull.time.monotonic", lambda: now[0])
-    one = puller(store)
+    item = puller(store)
     for wait in (0, 1, 50, 61):
         now[0] += wait
         with pytest.raises(RegistryUnreachable, match="nobody there"):
-            list(one.pull("localhost:1/app"))
+            list(item.pull("localhost:1/app"))
     assert asked == [100.0, 217.0]
     with pytest.raises(RegistryUnreachable):
-        list(one.pull("localhost:2/app"))
+        list(item.pull("localhost:2/app"))
     assert len(asked) == 3
 
 
@@ -290,8 +290,8 @@ def test_tags_and_manifests_are_looked_at_without_pulling(store: Store, fake: Fa
     for tag in ("1", "2"):
         fake.add_image("app", tag, (layer(tag),))
     assert sorted(remote.tags(ImageReference.parse(f"{fake.host}/app"))) == ["1", "2"]
-    one = remote.manifests(f"{fake.host}/app:1")
-    assert isinstance(one, RemoteManifest)
-    assert (one.reference, one.os) == (f"{fake.host}/app:1", "linux")
-    assert one.data == remote.manifest(f"{fake.host}/app:1", insecure=True)
+    item = remote.manifests(f"{fake.host}/app:1")
+    assert isinstance(item, RemoteManifest)
+    assert (item.reference, item.os) == (f"{fake.host}/app:1", "linux")
+    assert item.data == remote.manifest(f"{fake.host}/app:1", insecure=True)
     assert store.images.list() == ()

@@ -89,7 +89,7 @@ def test_a_registry_at_an_ipv6_address(store: Store, other: Store) -> None:
         image = store.built(name, {"a": "1"})
         push(store, name)
         assert pull(other, name).id == image.id
-        assert [one.name for one in search(fake.host, "app", 5)] == [f"{fake.host}/team/app"]
+        assert [result.name for result in search(fake.host, "app", 5)] == [f"{fake.host}/team/app"]
 
 
 def test_a_second_push_sends_nothing(store: Store, fake: FakeRegistry) -> None:
@@ -149,9 +149,9 @@ def test_all_tags_are_pushed(store: Store, fake: FakeRegistry) -> None:
 def test_layers_beyond_the_fifth_are_told_to_wait(store: Store, fake: FakeRegistry) -> None:
     name = f"{fake.host}/app:1"
     store.built(name, *({f"f{n}": "x"} for n in range(7)))
-    told = lines(push(store, name))
-    assert len([line for line in told if line.endswith(": Waiting")]) == 2
-    assert len([line for line in told if line.endswith(": Pushed")]) == 7
+    shown = lines(push(store, name))
+    assert len([line for line in shown if line.endswith(": Waiting")]) == 2
+    assert len([line for line in shown if line.endswith(": Pushed")]) == 7
 
 
 def test_what_is_not_here_cannot_be_pushed(store: Store, fake: FakeRegistry) -> None:
@@ -196,8 +196,8 @@ def test_debians_registry_keeps_it_and_skopeo_reads_it(
     manifest = (copied / "manifest.json").read_bytes()
     assert f"sha256:{hashlib.sha256(manifest).hexdigest()}" == done.digest
     layers = json.loads(manifest)["layers"]
-    unpacked = [gzip.decompress((copied / one["digest"][7:]).read_bytes()) for one in layers]
-    digests = tuple(f"sha256:{hashlib.sha256(one).hexdigest()}" for one in unpacked)
+    unpacked = [gzip.decompress((copied / layer["digest"][7:]).read_bytes()) for layer in layers]
+    digests = tuple(f"sha256:{hashlib.sha256(item).hexdigest()}" for item in unpacked)
     assert digests == image.diff_ids
 
 

@@ -23,11 +23,11 @@ pytestmark = pytest.mark.root
 
 def members(archive: bytes) -> dict[str, bytes]:
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-        names = [one.name for one in tar]
+        names = [member.name for member in tar]
         assert len(names) == len(set(names))
         return {
-            one.name: file.read() if (file := tar.extractfile(one)) else b""
-            for one in tar.getmembers()
+            item.name: file.read() if (file := tar.extractfile(item)) else b""
+            for item in tar.getmembers()
         }
 
 
@@ -41,8 +41,8 @@ def image(store: Store) -> Image:
 
 
 def test_every_blob_is_what_its_name_says(store: Store, image: Image) -> None:
-    found = members(store.save("app:1"))
-    blobs = {name: data for name, data in found.items() if name.startswith("blobs/sha256/")}
+    result = members(store.save("app:1"))
+    blobs = {name: data for name, data in result.items() if name.startswith("blobs/sha256/")}
     assert len(blobs) == 4
     for name, data in blobs.items():
         assert name == f"blobs/sha256/{hashlib.sha256(data).hexdigest()}"
@@ -51,7 +51,7 @@ def test_every_blob_is_what_its_name_says(store: Store, image: Image) -> None:
 def test_layers_are_named_by_their_diff_ids(store: Store, image: Image) -> None:
     (entry,) = document(store.save("app:1"), "manifest.json")
     hexes = [diff_id.removeprefix("sha256:") for diff_id in image.diff_ids]
-    assert entry["Layers"] == [f"blobs/sha256/{one}" for one in hexes]
+    assert entry["Layers"] == [f"blobs/sha256/{item}" for item in hexes]
     assert entry["Config"] == f"blobs/sha256/{image.id.removeprefix('sha256:')}"
     assert entry["RepoTags"] == ["app:1"]
 

@@ -20,9 +20,9 @@ from dockmagic_runtime.testing.trees import Member, make_tar, snapshot
 @pytest.fixture
 def database(data_root: DataRoot) -> Iterator[Database]:
     data_root.prepare()
-    made = Database(data_root.database)
-    yield made
-    made.close()
+    created = Database(data_root.database)
+    yield created
+    created.close()
 
 
 @pytest.fixture

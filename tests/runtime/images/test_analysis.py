@@ -73,8 +73,8 @@ def anatomist(images: ImageStore, layers: LayerStore) -> ImageAnalyzer:
 
 
 def wasted(anatomist: ImageAnalyzer, image: Image) -> list[tuple[str, int, int, int, bool]]:
-    found = anatomist.anatomy(image).wasted
-    return [(one.path, one.size, one.layer, one.hidden_by, one.is_removed) for one in found]
+    result = anatomist.anatomy(image).wasted
+    return [(item.path, item.size, item.layer, item.hidden_by, item.is_removed) for item in result]
 
 
 # --- waste ------------------------------------------------------------------------------------
@@ -91,9 +91,9 @@ def test_what_is_replaced_or_removed_later_is_wasted(anatomist: ImageAnalyzer, m
         ("/b", 3, 1, 3, True),
         ("/a", 2, 2, 3, False),
     ]
-    found = anatomist.anatomy(image)
-    assert (found.size, found.wasted_bytes, found.wasted_files) == (15, 9, 3)
-    assert found.efficiency == pytest.approx(0.4)
+    result = anatomist.anatomy(image)
+    assert (result.size, result.wasted_bytes, result.wasted_files) == (15, 9, 3)
+    assert result.efficiency == pytest.approx(0.4)
 
 
 def test_a_directory_that_goes_takes_its_tree_along(anatomist: ImageAnalyzer, make: Make) -> None:
@@ -150,10 +150,10 @@ def test_row31_a_tree_that_is_deeper_than_descriptors_go_is_looked_through(
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 160, hard))
     try:
-        found = anatomist.anatomy(image)
+        result = anatomist.anatomy(image)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    assert (found.wasted_bytes, found.layers[0].added) == (2, 250)
+    assert (result.wasted_bytes, result.layers[0].added) == (2, 250)
 
 
 NAMES = st.sampled_from(["a", "b", "c"])
@@ -187,17 +187,17 @@ def test_what_is_not_wasted_is_what_is_seen(
         for path, contents in _consistent(tree):
             assert not isinstance(contents, str)
             if contents is not None:
-                below = [one for one in seen if one.startswith(f"{path}/")]
-                for one in below:
-                    del seen[one]
+                below = [request for request in seen if request.startswith(f"{path}/")]
+                for item in below:
+                    del seen[item]
                 seen[path] = contents
             elif seen.get(path) is not None:
                 seen[path] = None
             else:
                 seen.setdefault(path, None)
-    found = anatomist.anatomy(make(*map(_consistent, trees)))
+    result = anatomist.anatomy(make(*map(_consistent, trees)))
     visible = sum(len(contents) for contents in seen.values() if contents)
-    assert found.size - found.wasted_bytes == visible
+    assert result.size - result.wasted_bytes == visible
 
 
 # --- sharing ----------------------------------------------------------------------------------
@@ -208,17 +208,17 @@ def test_two_images_share_what_is_below_the_first_difference(
 ) -> None:
     base, same = [("a", b"1")], [("z", b"22")]
     sharing = anatomist.sharing(make(base, [("b", b"333")], same), make(base, same))
-    assert [one.created_by for one in sharing.common] == ["step 1"]
+    assert [layer.created_by for layer in sharing.common] == ["step 1"]
     assert sharing.shared_bytes == 1
-    assert [one.size for one in sharing.only_first] == [3, 2]
-    assert [one.size for one in sharing.only_second] == [2]
+    assert [layer.size for layer in sharing.only_first] == [3, 2]
+    assert [layer.size for layer in sharing.only_second] == [2]
 
 
 # --- where a file comes from ------------------------------------------------------------------
 
 
-def told(found: FileOrigin) -> list[str]:
-    return [f"{one.layer}{one.kind}" for one in found.versions]
+def told(result: FileOrigin) -> list[str]:
+    return [f"{version.layer}{version.kind}" for version in result.versions]
 
 
 def test_each_version_of_a_file_and_the_difference(anatomist: ImageAnalyzer, make: Make) -> None:
@@ -229,14 +229,14 @@ def test_each_version_of_a_file_and_the_difference(anatomist: ImageAnalyzer, mak
         [("etc/.wh.motd", b"")],
         [("etc/motd", b"\0\1")],
     )
-    found = anatomist.origin(image, "/etc/motd")
-    assert told(found) == ["1A", "3C", "4D", "5A"]
-    first, second, removed, last = found.versions
+    result = anatomist.origin(image, "/etc/motd")
+    assert told(result) == ["1A", "3C", "4D", "5A"]
+    first, second, removed, last = result.versions
     assert (first.type, first.mode, first.size, first.diff) == ("file", 0o644, 8, ())
     assert first.digest.removeprefix("sha256:") == sha256(b"one\ntwo\n").hexdigest()
     assert second.diff == ("@@ -1,2 +1,2 @@", " one", "-two", "+2")
     assert (second.created_by, removed.type, last.diff) == ("step 3", "", ())
-    assert found.visible == last
+    assert result.visible == last
     assert anatomist.origin(make([("a", b"1")], [(".wh.a", b"")]), "a").visible is None
 
 
@@ -267,8 +267,8 @@ def test_links_on_the_way_are_followed_inside_the_image(
         [("usr/bin/sh", b"2")],
     )
     for path in ("/bin/sh", "sbin/sh", "/sbin/../bin/sh", "/usr/bin/sh"):
-        found = anatomist.origin(image, path)
-        assert (found.path, found.real_path, told(found)) == (path, "/usr/bin/sh", ["1A", "3C"])
+        result = anatomist.origin(image, path)
+        assert (result.path, result.real_path, told(result)) == (path, "/usr/bin/sh", ["1A", "3C"])
     assert anatomist.origin(image, "/bin").versions[0].target == "usr/bin"
     assert os.path.exists("/etc/passwd")
     with pytest.raises(NotFound, match="no layer of the image has /out/passwd"):

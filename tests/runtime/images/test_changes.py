@@ -33,8 +33,8 @@ pytestmark = pytest.mark.root
 
 
 def told(upper: Path, *lowers: Path) -> list[str]:
-    found = differences(str(upper), [str(lower) for lower in lowers])
-    return [f"{one.kind} {one.path}" for one in found]
+    result = differences(str(upper), [str(lower) for lower in lowers])
+    return [f"{item.kind} {item.path}" for item in result]
 
 
 @contextmanager
@@ -101,8 +101,8 @@ def test_new_changed_and_deleted_files_mark_the_directories_above(
 
 
 def test_a_deleted_directory_is_one_line(tmp_path: Path, low: Path, upper: Path) -> None:
-    found = change(tmp_path, low, upper, lambda m: shutil.rmtree(m / "var"))
-    assert found == ["D /var"]
+    result = change(tmp_path, low, upper, lambda m: shutil.rmtree(m / "var"))
+    assert result == ["D /var"]
 
 
 def test_an_opaque_directory_tells_what_it_hides(tmp_path: Path, low: Path, upper: Path) -> None:
@@ -111,8 +111,8 @@ def test_an_opaque_directory_tells_what_it_hides(tmp_path: Path, low: Path, uppe
         (merged / "var").mkdir()
         (merged / "var/new").touch()
 
-    found = change(tmp_path, low, upper, action)
-    assert found == ["C /var", "D /var/a", "D /var/b", "A /var/new"]
+    result = change(tmp_path, low, upper, action)
+    assert result == ["C /var", "D /var/a", "D /var/b", "A /var/new"]
 
 
 def test_an_opaque_directory_hides_at_every_depth(tmp_path: Path, low: Path, upper: Path) -> None:
@@ -120,8 +120,8 @@ def test_an_opaque_directory_hides_at_every_depth(tmp_path: Path, low: Path, upp
         shutil.rmtree(merged / "var")
         (merged / "var/b").mkdir(parents=True)
 
-    found = change(tmp_path, low, upper, action)
-    assert found == ["C /var", "D /var/a", "C /var/b", "D /var/b/c"]
+    result = change(tmp_path, low, upper, action)
+    assert result == ["C /var", "D /var/a", "C /var/b", "D /var/b/c"]
 
 
 def test_what_was_copied_up_and_is_the_same_is_not_told(
@@ -132,20 +132,20 @@ def test_what_was_copied_up_and_is_the_same_is_not_told(
         (merged / "etc/motd").chmod(0o644)
         (merged / "usr/lib").chmod(0o700)
 
-    found = change(tmp_path, low, upper, action)
+    result = change(tmp_path, low, upper, action)
     assert (upper / "etc/motd").exists()
-    assert found == ["C /usr", "C /usr/lib"]
+    assert result == ["C /usr", "C /usr/lib"]
 
 
 def test_a_capability_is_a_change(tmp_path: Path, low: Path, upper: Path) -> None:
     capability = bytes.fromhex("0100000200040000000000000000000000000000")
-    found = change(
+    result = change(
         tmp_path,
         low,
         upper,
         lambda m: os.setxattr(m / "usr/lib/x", "security.capability", capability),
     )
-    assert found == ["C /usr", "C /usr/lib", "C /usr/lib/x"]
+    assert result == ["C /usr", "C /usr/lib", "C /usr/lib/x"]
 
 
 def test_kinds_may_change(tmp_path: Path, low: Path, upper: Path) -> None:
@@ -157,8 +157,8 @@ def test_kinds_may_change(tmp_path: Path, low: Path, upper: Path) -> None:
         (merged / "var/a/inner").touch()
         os.mknod(merged / "null", stat.S_IFCHR, os.makedev(1, 3))
 
-    found = change(tmp_path, low, upper, action)
-    assert found == ["A /null", "C /var", "C /var/a", "A /var/a/inner", "C /var/b"]
+    result = change(tmp_path, low, upper, action)
+    assert result == ["A /null", "C /var", "C /var/a", "A /var/a/inner", "C /var/b"]
 
 
 def test_lower_layers_hide_each_other(tmp_path: Path, low: Path, upper: Path) -> None:
@@ -189,8 +189,8 @@ def test_many_new_files_beside_old_ones(tmp_path: Path, low: Path, upper: Path) 
             (merged / f"var/n{number:02}").touch()
         (merged / "var/a").write_text("changed")
 
-    found = change(tmp_path, low, upper, action)
-    assert found == ["C /var", "C /var/a", *[f"A /var/n{number:02}" for number in range(30)]]
+    result = change(tmp_path, low, upper, action)
+    assert result == ["C /var", "C /var/a", *[f"A /var/n{number:02}" for number in range(30)]]
 
 
 def test_sizes_are_told_when_asked_for(upper: Path) -> None:
@@ -220,13 +220,13 @@ def test_depth_costs_no_descriptors(tmp_path: Path, low: Path, upper: Path) -> N
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 200, hard))
     try:
-        found = told(upper, low)
+        result = told(upper, low)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         remove_tree(str(low / "d"))
         remove_tree(str(upper / "d"))
     both, new = range(1, 401), range(401, 1001)
-    assert found == [*(f"C {'/d' * n}" for n in both), *(f"A {'/d' * n}" for n in new)]
+    assert result == [*(f"C {'/d' * n}" for n in both), *(f"A {'/d' * n}" for n in new)]
 
 
 def test_paths_that_would_fill_the_memory_are_refused(upper: Path) -> None:
@@ -377,13 +377,13 @@ def _check_layers_travel(base: Path, lowers: list[Path], expected: Tree) -> None
         copy = base / f"copy{number}"
         copy.mkdir()
         out.seek(0)
-        below = [str(one) for one in copies]
+        below = [str(item) for item in copies]
         unpack(out, str(copy), lowers=below, expected_diff_id=packed.diff_id)
         assert pack(str(copy)) == packed
         copies.insert(0, copy)
     (base / "last").mkdir()
     with overlay(base, copies, base / "last") as merged:
-        found = snapshot(merged, times=True)
-    assert {path: _facts(value) for path, value in found.items()} == {
+        result = snapshot(merged, times=True)
+    assert {path: _facts(value) for path, value in result.items()} == {
         path: _facts(value) for path, value in expected.items()
     }

@@ -42,27 +42,30 @@ def state(data_root: DataRoot) -> tuple[list[str], list[str]]:
 
 
 def test_layers_are_added_on_top_of_each_other(data_root: DataRoot, layers: LayerStore) -> None:
-    one = layers.add(tar(a="1"), "")
-    two = layers.add(io.BytesIO(gzip.compress(tar(b="22").getvalue())), one.chain_id)
-    assert (one.chain_id, one.parent, one.size) == (one.diff_id, "", 1)
-    assert two.diff_id == f"sha256:{hashlib.sha256(tar(b='22').getvalue()).hexdigest()}"
-    assert two.chain_id == oci_documents.chain_id(one.chain_id, two.diff_id)
-    assert layers.chain(two.chain_id) == (two, one)
-    assert layers.lowers(two.chain_id) == (layers.path(two.chain_id), layers.path(one.chain_id))
+    lower = layers.add(tar(a="1"), "")
+    above = layers.add(io.BytesIO(gzip.compress(tar(b="22").getvalue())), lower.chain_id)
+    assert (lower.chain_id, lower.parent, lower.size) == (lower.diff_id, "", 1)
+    assert above.diff_id == f"sha256:{hashlib.sha256(tar(b='22').getvalue()).hexdigest()}"
+    assert above.chain_id == oci_documents.chain_id(lower.chain_id, above.diff_id)
+    assert layers.chain(above.chain_id) == (above, lower)
+    assert layers.lowers(above.chain_id) == (
+        layers.path(above.chain_id),
+        layers.path(lower.chain_id),
+    )
     assert layers.lowers("") == ()
-    assert snapshot(layers.path(two.chain_id))["b"][4] == b"22"
-    assert state(data_root) == (sorted([one.chain_id[7:], two.chain_id[7:]]), [])
+    assert snapshot(layers.path(above.chain_id))["b"][4] == b"22"
+    assert state(data_root) == (sorted([lower.chain_id[7:], above.chain_id[7:]]), [])
 
 
 def test_a_layer_that_is_here_is_not_read_again(layers: LayerStore) -> None:
-    one = layers.add(tar(a="1"), "")
+    lower = layers.add(tar(a="1"), "")
 
     class Unreadable:
         def read(self, size: int = -1, /) -> bytes:
             raise AssertionError("it was read")
 
-    assert layers.add(Unreadable(), "", expected_diff_id=one.diff_id) == one
-    assert layers.add(tar(a="1"), "") == one
+    assert layers.add(Unreadable(), "", expected_diff_id=lower.diff_id) == lower
+    assert layers.add(tar(a="1"), "") == lower
 
 
 def test_row32_a_refused_layer_leaves_nothing(data_root: DataRoot, layers: LayerStore) -> None:
@@ -95,11 +98,11 @@ def test_row16_nobody_else_reaches_into_layers(data_root: DataRoot, layers: Laye
 def test_an_upper_directory_is_adopted_without_copying(
     data_root: DataRoot, layers: LayerStore, upper: Upper
 ) -> None:
-    made = upper({"etc/motd": "hello"})
-    inode = os.stat(f"{made}/etc/motd").st_ino
-    record = layers.adopt(made, "")
+    created = upper({"etc/motd": "hello"})
+    inode = os.stat(f"{created}/etc/motd").st_ino
+    record = layers.adopt(created, "")
     assert os.stat(f"{layers.path(record.chain_id)}/etc/motd").st_ino == inode
-    assert not os.path.exists(made)
+    assert not os.path.exists(created)
     assert record.size == 5
     out = io.BytesIO()
     assert layers.pack(record.chain_id, out).diff_id == record.diff_id
@@ -110,28 +113,28 @@ def test_an_upper_directory_is_adopted_without_copying(
 def test_adopting_what_is_here_already_throws_the_copy_away(
     data_root: DataRoot, layers: LayerStore, upper: Upper
 ) -> None:
-    made = upper({"f": "x"})
-    os.utime(f"{made}/f", (1, 1))
-    record = layers.adopt(made, "")
-    made = upper({"f": "x"})
-    os.utime(f"{made}/f", (1, 1))
-    assert layers.adopt(made, "") == record
+    created = upper({"f": "x"})
+    os.utime(f"{created}/f", (1, 1))
+    record = layers.adopt(created, "")
+    created = upper({"f": "x"})
+    os.utime(f"{created}/f", (1, 1))
+    assert layers.adopt(created, "") == record
     assert state(data_root) == ([record.chain_id[7:]], [])
 
 
 def test_files_are_told_against_the_layers_below(layers: LayerStore) -> None:
-    one = layers.add(make_tar(make_member("d", b"5"), (make_member("d/a"), b"1")), "")
-    two = layers.add(
+    lower = layers.add(make_tar(make_member("d", b"5"), (make_member("d/a"), b"1")), "")
+    above = layers.add(
         make_tar(make_member("d", b"5"), make_member("d/.wh.a"), (make_member("d/b"), b"22")),
-        one.chain_id,
+        lower.chain_id,
     )
-    found, counts = layers.survey(two.chain_id, 100)
-    told = [(one.kind, one.path, one.size) for one in found]
-    assert told == [("C", "/d", 0), ("D", "/d/a", 0), ("A", "/d/b", 2)]
+    result, counts = layers.survey(above.chain_id, 100)
+    shown = [(change.kind, change.path, change.size) for change in result]
+    assert shown == [("C", "/d", 0), ("D", "/d/a", 0), ("A", "/d/b", 2)]
     assert counts == {"A": 1, "C": 1, "D": 1}
-    assert [f.path for f in layers.survey(one.chain_id, 100).found] == ["/d", "/d/a"]
-    assert layers.survey(one.chain_id, 1) == (
-        layers.survey(one.chain_id, 9).found[:1],
+    assert [f.path for f in layers.survey(lower.chain_id, 100).differences] == ["/d", "/d/a"]
+    assert layers.survey(lower.chain_id, 1) == (
+        layers.survey(lower.chain_id, 9).differences[:1],
         {"A": 2, "C": 0, "D": 0},
     )
 
@@ -156,15 +159,15 @@ def test_a_layer_is_given_away_as_it_came(data_root: DataRoot, layers: LayerStor
 def test_many_who_bring_the_same_layer_do_not_collide(data_root: DataRoot) -> None:
     data_root.prepare()
     start = threading.Barrier(6)
-    found: list[LayerRecord] = []
+    result: list[LayerRecord] = []
 
     def bring() -> None:
         database = Database(data_root.database)  # a connection of its own, as another process has
         try:
             store = LayerStore(data_root, database)
             start.wait()
-            one = store.add(tar(a="1" * 1000), "")
-            found.append(store.add(tar(b="2"), one.chain_id))
+            lower = store.add(tar(a="1" * 1000), "")
+            result.append(store.add(tar(b="2"), lower.chain_id))
         finally:
             database.close()
 
@@ -173,8 +176,8 @@ def test_many_who_bring_the_same_layer_do_not_collide(data_root: DataRoot) -> No
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(found) == 6
-    assert len(set(found)) == 1
+    assert len(result) == 6
+    assert len(set(result)) == 1
     on_disk, scratch = state(data_root)
     assert (len(on_disk), scratch) == (2, [])
 
@@ -221,22 +224,22 @@ store.add(open({str(tmp_path / "tar")!r}, "rb"), "")
 
 @pytest.fixture
 def pair(layers: LayerStore) -> tuple[LayerRecord, LayerRecord]:
-    one = layers.add(tar(a="1"), "")
-    return one, layers.add(tar(b="2"), one.chain_id)
+    lower = layers.add(tar(a="1"), "")
+    return lower, layers.add(tar(b="2"), lower.chain_id)
 
 
 def test_unused_layers_go_with_their_init_layer_and_blob(
     data_root: DataRoot, layers: LayerStore, pair: tuple[LayerRecord, LayerRecord]
 ) -> None:
-    one, two = pair
+    lower, above = pair
     blobs = BlobStore(data_root)
     blob = blobs.put(io.BytesIO(b"compressed"))
-    layers.set_blob(two.chain_id, blob, "x")
-    (data_root.layers / f"{two.chain_id[7:]}-init").mkdir()
-    assert layers.remove_unused([two.chain_id]) == (layers_with_blob(two, blob),)
-    assert state(data_root) == ([one.chain_id[7:]], [])
+    layers.set_blob(above.chain_id, blob, "x")
+    (data_root.layers / f"{above.chain_id[7:]}-init").mkdir()
+    assert layers.remove_unused([above.chain_id]) == (layers_with_blob(above, blob),)
+    assert state(data_root) == ([lower.chain_id[7:]], [])
     assert not blobs.has(blob)
-    assert layers.remove_unused([two.chain_id]) == ()
+    assert layers.remove_unused([above.chain_id]) == ()
 
 
 def layers_with_blob(record: LayerRecord, blob: str) -> LayerRecord:
@@ -259,14 +262,14 @@ def test_what_an_image_the_cache_or_a_container_needs_stays(
     pair: tuple[LayerRecord, LayerRecord],
     query: str,
 ) -> None:
-    one, two = pair
-    record = json.dumps({"id": "x", "layers": [two.chain_id, one.chain_id]})
+    lower, above = pair
+    record = json.dumps({"id": "x", "layers": [above.chain_id, lower.chain_id]})
     with database.transaction() as connection:
         connection.execute("INSERT INTO images (id, config, created) VALUES ('image', '', 0)")
-        connection.execute(query, {"chain": two.chain_id, "record": record})
-    assert layers.remove_unused([two.chain_id, one.chain_id]) == ()
+        connection.execute(query, {"chain": above.chain_id, "record": record})
+    assert layers.remove_unused([above.chain_id, lower.chain_id]) == ()
     assert layers.prune() == 0
-    assert layers.has(one.chain_id)  # since the other is on top of it
+    assert layers.has(lower.chain_id)  # since the other is on top of it
 
 
 def test_prune_takes_unused_chains_strangers_and_forgotten_blobs(

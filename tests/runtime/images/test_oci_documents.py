@@ -38,7 +38,7 @@ def image(data: bytes, sizes: tuple[int, ...] = (10, 20)) -> Any:
 
 
 def test_a_config_becomes_an_image() -> None:
-    made = image(
+    created = image(
         config(
             created="2024-01-02T03:04:05.678901234Z",
             config={
@@ -62,14 +62,19 @@ def test_a_config_becomes_an_image() -> None:
             unknown={"x": 1},
         )
     )
-    assert made.created == pytest.approx(1704164645.678901)
-    assert (made.size, made.architecture, made.os, made.tags) == (30, "amd64", "linux", ("a:b",))
-    run = made.config
+    assert created.created == pytest.approx(1704164645.678901)
+    assert (created.size, created.architecture, created.os, created.tags) == (
+        30,
+        "amd64",
+        "linux",
+        ("a:b",),
+    )
+    run = created.config
     assert (run.env, run.entrypoint, run.cmd) == (("A=b",), ("/e",), None)
     assert (run.working_dir, run.user, run.labels) == ("/w", "u", {"k": "v"})
     assert (run.exposed_ports, run.volumes) == (("80/tcp",), ("/v",))
     assert (run.stop_signal, run.shell) == ("SIGWINCH", ("/bin/bash", "-c"))
-    assert [(h.created_by, h.size, h.empty_layer) for h in made.history] == [
+    assert [(h.created_by, h.size, h.empty_layer) for h in created.history] == [
         ("one", 10, False),
         ("env", 0, True),
         ("two", 20, False),
@@ -101,21 +106,21 @@ def test_a_health_check_without_a_test_is_none(given: dict[str, Any] | None) -> 
 
 
 def test_a_health_check_can_be_that_there_is_none() -> None:
-    made = image(config(config={"Healthcheck": {"Test": ["NONE"]}}))
-    assert made.config.healthcheck == HealthCheck(test=("NONE",))
+    created = image(config(config={"Healthcheck": {"Test": ["NONE"]}}))
+    assert created.config.healthcheck == HealthCheck(test=("NONE",))
 
 
 def test_nulls_and_strings_of_old_configs_are_read() -> None:
-    made = image(
+    created = image(
         config(
             created=None,
             config={"Env": None, "Entrypoint": "/e", "Cmd": [], "Labels": None, "Volumes": None},
             history=None,
         )
     )
-    assert made.created == 0
-    assert (made.config.env, made.config.entrypoint, made.config.cmd) == ((), ("/e",), ())
-    assert [h.size for h in made.history] == [10, 20]  # layers without a row still show
+    assert created.created == 0
+    assert (created.config.env, created.config.entrypoint, created.config.cmd) == ((), ("/e",), ())
+    assert [h.size for h in created.history] == [10, 20]  # layers without a row still show
     assert image(config(created="0001-01-01T00:00:00Z", config=None)).created == 0
 
 
@@ -259,12 +264,12 @@ def test_an_image_that_umoci_made_and_skopeo_copied_has_the_ids_they_say(tmp_pat
     assert isinstance(read, Manifest)
     data = (tmp_path / "copy" / read.config.digest[7:]).read_bytes()
     assert oci_documents.image_id(data) == read.config.digest
-    made = image(data, (5,))
-    assert made.config.cmd == ("/bin/sh",)
-    assert len(made.diff_ids) == len(read.layers) == 1
+    created = image(data, (5,))
+    assert created.config.cmd == ("/bin/sh",)
+    assert len(created.diff_ids) == len(read.layers) == 1
     (tmp_path / "out").mkdir()
     from dockmagic_runtime.images.unpack import unpack
 
     with (tmp_path / "copy" / read.layers[0].digest[7:]).open("rb") as stream:
-        unpack(stream, f"{tmp_path}/out", expected_diff_id=made.diff_ids[0])
+        unpack(stream, f"{tmp_path}/out", expected_diff_id=created.diff_ids[0])
     assert (tmp_path / "out/etc/motd").read_text() == "hello"

@@ -1,4 +1,4 @@
-"""A directory becomes one tar, always the same, which everybody can read."""
+"""A directory becomes one tar, always the same, which every program can read."""
 
 from __future__ import annotations
 
@@ -66,10 +66,10 @@ def test_members_come_sorted_parents_first_without_names_of_users(tmp_path: Path
     (tmp_path / "b/d").mkdir(parents=True)
     for name in ("b/d/f", "b/c", "a"):
         (tmp_path / name).touch()
-    found = members(tar_of(tmp_path)[1])
-    names = [one.name for one in found]
+    result = members(tar_of(tmp_path)[1])
+    names = [item.name for item in result]
     assert names == ["a", "b", "b/c", "b/d", "b/d/f"]
-    assert {(one.uname, one.gname) for one in found} == {("", "")}
+    assert {(item.uname, item.gname) for item in result} == {("", "")}
 
 
 def test_times_are_whole_seconds_and_can_be_clamped(tmp_path: Path) -> None:
@@ -99,10 +99,16 @@ def test_whiteouts_and_opaque_directories_are_spelled_as_oci_does(tmp_path: Path
     os.setxattr(tmp_path / "d", "trusted.overlay.opaque", b"y")
     os.mknod(tmp_path / "d/gone", stat.S_IFCHR, 0)
     os.link(tmp_path / "d/gone", tmp_path / "gone")  # overlayfs shares one inode among whiteouts
-    found = members(tar_of(tmp_path)[1])
-    assert [one.name for one in found] == ["d", ".wh.gone", "d/.wh..wh..opq", "d/.wh.gone", "d/new"]
-    assert all(one.isreg() and one.size == 0 for one in found[1:])
-    assert found[0].pax_headers == {}
+    result = members(tar_of(tmp_path)[1])
+    assert [item.name for item in result] == [
+        "d",
+        ".wh.gone",
+        "d/.wh..wh..opq",
+        "d/.wh.gone",
+        "d/new",
+    ]
+    assert all(item.isreg() and item.size == 0 for item in result[1:])
+    assert result[0].pax_headers == {}
 
 
 def test_several_names_of_a_file_become_hard_links(tmp_path: Path) -> None:
@@ -196,12 +202,12 @@ def test_umoci_unpacks_an_image_of_our_layers(tmp_path: Path) -> None:
         subprocess.run(command, check=True, capture_output=True)
     root = tmp_path / "bundle/rootfs"
     expected = snapshot(low, times=True)
-    found = snapshot(root, times=True)
-    assert found["var/new"][0] == stat.S_IFREG
+    result = snapshot(root, times=True)
+    assert result["var/new"][0] == stat.S_IFREG
     assert not (root / "etc/motd").exists()
     assert sorted(os.listdir(root / "var")) == ["new"]
     for path in ("bin/tool", "alias", "null", "fifo", "\udcff", "ärger", "long" * 60):
-        assert found[path] == expected[path]
+        assert result[path] == expected[path]
 
 
 # --- random trees -----------------------------------------------------------------------------
@@ -240,13 +246,13 @@ NODES = st.recursive(
 )
 
 
-def _build(path: Path, node: Any, made: list[Path]) -> None:
+def _build(path: Path, node: Any, created: list[Path]) -> None:
     (kind, value), mode, uid, gid, time, xattrs = node
     if kind == "dir":
         path.mkdir()
         for name, inner in value.items():
             if len(os.fsencode(name)) < 256:
-                _build(path / name, inner, made)
+                _build(path / name, inner, created)
     elif kind == "file":
         path.write_bytes(value)
     elif kind == "sparse":
@@ -258,8 +264,8 @@ def _build(path: Path, node: Any, made: list[Path]) -> None:
     elif kind == "link":
         path.symlink_to(value)
     elif kind == "hard":
-        if made:
-            os.link(made[-1], path, follow_symlinks=False)
+        if created:
+            os.link(created[-1], path, follow_symlinks=False)
             return
         path.touch()
     elif kind == "fifo":
@@ -273,23 +279,23 @@ def _build(path: Path, node: Any, made: list[Path]) -> None:
             os.setxattr(path, name, data)
     os.utime(path, (time, time), follow_symlinks=False)
     if kind != "dir":
-        made.append(path)
+        created.append(path)
 
 
 @settings(max_examples=80, deadline=None)
 @given(st.dictionaries(NAMES, NODES, max_size=4))
 def test_packing_and_unpacking_is_identity(tree: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory() as base:
-        one, two = Path(base, "one"), Path(base, "two")
-        one.mkdir()
+        item, two = Path(base, "one"), Path(base, "two")
+        item.mkdir()
         two.mkdir()
-        made: list[Path] = []
+        created: list[Path] = []
         for name, node in tree.items():
             if len(os.fsencode(name)) < 256:
-                _build(one / name, node, made)
-        diff_id, data = tar_of(one)
+                _build(item / name, node, created)
+        diff_id, data = tar_of(item)
         unpacked = unpack(io.BytesIO(data), str(two), expected_diff_id=diff_id)
-        assert snapshot(two, times=True) == snapshot(one, times=True)
+        assert snapshot(two, times=True) == snapshot(item, times=True)
         assert tar_of(two) == (diff_id, data)
         with tarfile.open(fileobj=io.BytesIO(data)) as tar:
             assert len(tar.getmembers()) == unpacked.entries

@@ -76,11 +76,11 @@ def test_an_image_is_found_by_tag_id_and_prefix(images: ImageStore, make: Make) 
 
 
 def test_a_tag_wins_over_a_prefix(images: ImageStore, make: Make) -> None:
-    one, two = make("a"), make("b")
-    prefix = one.short_id
+    item, two = make("a"), make("b")
+    prefix = item.short_id
     images.tag(two.id, prefix)
     assert images.resolve(prefix).id == two.id
-    assert images.resolve(one.id[7:]).id == one.id
+    assert images.resolve(item.id[7:]).id == item.id
 
 
 def test_unknown_names_are_told_as_docker_does_with_similar_ones(
@@ -105,7 +105,7 @@ def test_malformed_names_and_ambiguous_prefixes_are_refused(images: ImageStore, 
     with pytest.raises(InvalidInput, match="must be lowercase"):
         images.resolve("Httpd")
     ids = [make(f"layer{n}").id[7:] for n in range(17)]
-    first = next(one for one in ids if sum(other[0] == one[0] for other in ids) > 1)
+    first = next(image_id for image_id in ids if sum(other[0] == image_id[0] for other in ids) > 1)
     with pytest.raises(InvalidInput, match="multiple IDs"):
         images.resolve(first[0])
 
@@ -206,15 +206,15 @@ def test_layers_know_their_instruction_files_and_who_shares_them(
         {"created_by": "ENV", "empty_layer": True},
         {"created_by": "RUN"},
     ]
-    one = make("a", "b", history=history, tags=("one",))
+    item = make("a", "b", history=history, tags=("one",))
     make("a", "c", tags=("two", "more"))
-    bottom, top = ImageAnalyzer(images, layers).layers(one)
+    bottom, top = ImageAnalyzer(images, layers).layers(item)
     assert (bottom.created_by, top.created_by) == ("FROM", "RUN")
     assert [(f.kind, f.path, f.size) for f in top.files] == [("A", "/b", 1)]
     assert (bottom.shared_with, top.shared_with) == (("more:latest", "two:latest"), ())
-    assert [row.created_by for row in images.history(one)] == ["RUN", "ENV", "FROM"]
-    assert [row.size for row in images.history(one)] == [1, 0, 1]
-    assert one.size == 2
+    assert [row.created_by for row in images.history(item)] == ["RUN", "ENV", "FROM"]
+    assert [row.size for row in images.history(item)] == [1, 0, 1]
+    assert item.size == 2
 
 
 def test_inspect_has_dockers_keys(images: ImageStore, layers: LayerStore, make: Make) -> None:
@@ -226,26 +226,26 @@ def test_inspect_has_dockers_keys(images: ImageStore, layers: LayerStore, make: 
         variant="v8",
         config={"Cmd": ["x"], "Unknown": 1},
     )
-    told = images.inspect(image)
-    assert told["RepoTags"] == told["RepoDigests"] == []
-    assert told["Metadata"] == {"LastTagTime": "0001-01-01T00:00:00Z"}
+    shown = images.inspect(image)
+    assert shown["RepoTags"] == shown["RepoDigests"] == []
+    assert shown["Metadata"] == {"LastTagTime": "0001-01-01T00:00:00Z"}
     images.tag(image.id, "web")
     images.note_digest(image.id, f"web@{DIGEST}")
-    told = images.inspect(images.resolve("web"))
-    assert told["Id"] == image.id
-    assert (told["RepoTags"], told["RepoDigests"]) == (["web:latest"], [f"web@{DIGEST}"])
-    assert (told["Created"], told["Author"]) == ("2024-01-02T03:04:05.678Z", "me")
-    assert told["Config"] == {"Cmd": ["x"], "Unknown": 1}
-    assert (told["Os"], told["Architecture"], told["Variant"]) == ("linux", "amd64", "v8")
-    assert told["RootFS"] == {"Type": "layers", "Layers": list(image.diff_ids)}
-    assert told["Size"] == 2
-    data = told["GraphDriver"]["Data"]
+    shown = images.inspect(images.resolve("web"))
+    assert shown["Id"] == image.id
+    assert (shown["RepoTags"], shown["RepoDigests"]) == (["web:latest"], [f"web@{DIGEST}"])
+    assert (shown["Created"], shown["Author"]) == ("2024-01-02T03:04:05.678Z", "me")
+    assert shown["Config"] == {"Cmd": ["x"], "Unknown": 1}
+    assert (shown["Os"], shown["Architecture"], shown["Variant"]) == ("linux", "amd64", "v8")
+    assert shown["RootFS"] == {"Type": "layers", "Layers": list(image.diff_ids)}
+    assert shown["Size"] == 2
+    data = shown["GraphDriver"]["Data"]
     assert data == {
         "UpperDir": layers.path(image.chain_ids[1]),
         "LowerDir": layers.path(image.chain_ids[0]),
     }
-    assert told["Metadata"]["LastTagTime"].startswith("20")
-    json.dumps(told)
+    assert shown["Metadata"]["LastTagTime"].startswith("20")
+    json.dumps(shown)
 
 
 # --- removing ---------------------------------------------------------------------------------
@@ -290,12 +290,12 @@ def test_the_last_name_takes_the_image_and_its_layers_top_first(
 
 
 def test_shared_layers_stay(images: ImageStore, layers: LayerStore, make: Make) -> None:
-    one, two = make("a", "b", tags=("one",)), make("a", "c", tags=("two",))
+    item, two = make("a", "b", tags=("one",)), make("a", "c", tags=("two",))
     lines = images.remove("one")
     assert lines == (
         "Untagged: one:latest",
-        f"Deleted: {one.id}",
-        f"Deleted: {one.chain_ids[1]}",
+        f"Deleted: {item.id}",
+        f"Deleted: {item.chain_ids[1]}",
     )
     assert layers.has(two.chain_ids[0])
 

@@ -28,7 +28,10 @@ def top(tmp_path: Path) -> Iterator[int]:
 
 def names(chunks: Iterator[bytes]) -> list[str]:
     with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as tar:
-        return [f"{one.name} -> {one.linkname}" if one.linkname else one.name for one in tar]
+        return [
+            f"{member.name} -> {member.linkname}" if member.linkname else member.name
+            for member in tar
+        ]
 
 
 @pytest.mark.parametrize(
@@ -91,8 +94,8 @@ def test_what_vanishes_while_the_tree_is_read_is_left_out(tmp_path: Path, top: i
     (tmp_path / "t/c/f").unlink()
     (tmp_path / "t/c").rmdir()
     (tmp_path / "t/c").symlink_to("/")  # nor is a link followed that takes its place
-    assert "t/b/f" in (found := names(iter([seen, *chunks])))
-    assert not [name for name in found if name.startswith("t/c/")]
+    assert "t/b/f" in (result := names(iter([seen, *chunks])))
+    assert not [name for name in result if name.startswith("t/c/")]
 
 
 @pytest.mark.parametrize("descriptors", [1, 3, 128])
@@ -105,11 +108,11 @@ def test_the_order_is_the_same_however_few_directories_are_open(
         expected.append(f"t/{name}")
     monkeypatch.setattr("dockmagic_runtime.linux.directory_stack._MOST", descriptors)
     fd = os.open(tmp_path, os.O_PATH)
-    found = names(TreeArchive().one(fd, "t", "t"))
+    result = names(TreeArchive().one(fd, "t", "t"))
     os.close(fd)
     # a directory's entries first, then what is in them
-    assert sorted(found) == ["t", *expected]
-    assert found == [
+    assert sorted(result) == ["t", *expected]
+    assert result == [
         "t", "t/a", "t/g", "t/a/b", "t/a/f", "t/a/b/c", "t/a/b/e", "t/a/b/c/d", "t/g/h",
     ]  # fmt: skip
 
@@ -130,9 +133,9 @@ def test_directories_moved_away_while_those_in_them_are_read_are_left_out(
     (tmp_path / "t/a").rename(tmp_path / "moved")
     if replacement == "a link":
         (tmp_path / "t/a").symlink_to(tmp_path / "outside/a")
-    found = names(iter([*seen, *chunks]))
+    result = names(iter([*seen, *chunks]))
     os.close(fd)
-    assert [name for name in found if name.count("of ")] == ["t/a/b/c/d/of t", "t/later/of t"]
+    assert [name for name in result if name.count("of ")] == ["t/a/b/c/d/of t", "t/later/of t"]
 
 
 def test_descriptors_are_given_back_half_way(tmp_path: Path, top: int) -> None:

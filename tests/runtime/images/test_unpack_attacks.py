@@ -182,12 +182,12 @@ def test_row52_cve_2026_17106_no_random_layer_touches_the_outside(
     (victim / "file").write_text("precious")
     os.chmod(victim, 0o750)
     before = snapshot(victim, times=True), victim.stat(), (victim / "file").stat()
-    made = [
+    created = [
         make_member(name, kind, linkname=target.replace("VICTIM", str(victim)), uid=1, mode=0o777)
         for name, kind, target in members
     ]
     try:
-        put(layer, *[(one, b"evil") if one.isreg() else one for one in made])
+        put(layer, *[(item, b"evil") if item.isreg() else item for item in created])
     except InvalidInput:
         pass  # refused is as good as contained
     after = snapshot(victim, times=True), victim.stat(), (victim / "file").stat()

@@ -143,5 +143,5 @@ def test_row30_overlay_xattrs_in_a_layer_are_dropped(layer: Path) -> None:
     file.pax_headers = dict(member.pax_headers)
     put(layer, member, file)
     for path in (layer / "d", layer / "d/f"):
-        found = [name for name in os.listxattr(path) if name != "security.selinux"]
-        assert found == ["user.kept"]
+        result = [name for name in os.listxattr(path) if name != "security.selinux"]
+        assert result == ["user.kept"]

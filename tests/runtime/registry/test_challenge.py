@@ -47,7 +47,7 @@ def test_a_token_service_is_named_with_its_scope() -> None:
 
 def test_several_schemes_in_one_header_are_told_apart() -> None:
     offered = parse(['Negotiate abc==, Basic realm="x", Bearer realm=y'])
-    assert [one.scheme for one in offered] == ["negotiate", "basic", "bearer"]
+    assert [challenge.scheme for challenge in offered] == ["negotiate", "basic", "bearer"]
     assert offered[2].parameters == {"realm": "y"}
 
 

@@ -107,7 +107,7 @@ def test_a_broken_connection_is_taken_up_where_it_broke(
     descriptor = put_blob(fake)
     fake.fail(Fault(match=BIG, drop_after=1_500_000))
     assert read_blob(client, descriptor) == BLOB
-    assert [one.header("range") for one in fake.requests(BIG)] == ["", "bytes=1500000-"]
+    assert [request.header("range") for request in fake.requests(BIG)] == ["", "bytes=1500000-"]
     assert pauses == [0.5]
 
 
@@ -295,7 +295,7 @@ def test_a_malformed_list_is_refused(
         list(client.tags("app"))
 
 
-# -------------------------------------------------------------------- nobody there
+# -------------------------------------------------------------------- no registry there
 
 
 def test_what_filters_on_the_way_is_no_registry(fake: FakeRegistry, connect: Connect) -> None:
@@ -332,7 +332,10 @@ def test_a_mirror_below_a_path_is_asked_below_that_path(connect: Connect) -> Non
         )
         with pytest.raises(NotFound, match="manifest for app:1 not found"):
             connect("", endpoint=endpoint).manifest("library/app", "1")
-        assert [one.path for one in fake.seen] == ["/hub/v2/", "/hub/v2/library/app/manifests/1"]
+        assert [request.path for request in fake.seen] == [
+            "/hub/v2/",
+            "/hub/v2/library/app/manifests/1",
+        ]
 
 
 def test_certificates_that_cannot_be_read_are_named(tmp_path: Path, connect: Connect) -> None:

@@ -103,7 +103,7 @@ def test_the_first_password_waits_until_it_is_asked_for(connect: Connect) -> Non
         connect(fake.host, ADA).ping()
         first, *later = fake.seen
         assert first.header("authorization") == ""
-        assert all(one.header("authorization").startswith("Basic ") for one in later)
+        assert all(request.header("authorization").startswith("Basic ") for request in later)
 
 
 # -------------------------------------------------------------------- redirects
@@ -120,7 +120,7 @@ def test_row_34_credentials_do_not_follow_a_redirect_to_another_host(
         fake.fail(Fault(match=BIG, status=307, headers={"Location": place}))
         assert read_blob(connect(fake.host, ADA), descriptor) == b"contents"
         assert fake.requests(BIG)[-1].header("authorization")
-        assert [one.header("authorization") for one in storage.seen] == [""]
+        assert [request.header("authorization") for request in storage.seen] == [""]
 
 
 def test_a_redirect_on_the_same_host_keeps_them(connect: Connect) -> None:
@@ -132,7 +132,7 @@ def test_a_redirect_on_the_same_host_keeps_them(connect: Connect) -> None:
         client = connect(fake.host, ADA)
         client.ping()
         assert read_blob(client, descriptor) == b"contents"
-        assert all(one.header("authorization") for one in fake.requests(BIG))
+        assert all(request.header("authorization") for request in fake.requests(BIG))
 
 
 def test_row_32_bytes_from_a_redirect_are_verified_too(

@@ -32,17 +32,17 @@ def test_a_login_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize("key", ["https://r.test", "https://r.test/v1/", "http://r.test/v2/"])
 def test_a_login_under_a_url_is_found_by_its_host(tmp_path: Path, key: str) -> None:
     store = _store(tmp_path, {"auths": {key: {"auth": _auth("ada:x")}}})
-    found = store.find("r.test")
-    assert found is not None
-    assert found.password == "x"
+    result = store.find("r.test")
+    assert result is not None
+    assert result.password == "x"
 
 
 def test_an_identity_token_is_read(tmp_path: Path) -> None:
     entry = {"auth": _auth("00000000-0000-0000-0000-000000000000:"), "identitytoken": "t"}
-    found = _store(tmp_path, {"auths": {HUB: entry}}).find(HUB)
-    assert found is not None
-    assert found.identity_token == "t"
-    assert found.basic == ""
+    result = _store(tmp_path, {"auths": {HUB: entry}}).find(HUB)
+    assert result is not None
+    assert result.identity_token == "t"
+    assert result.basic == ""
 
 
 def test_a_helper_is_named_where_the_file_has_no_secret(tmp_path: Path) -> None:

@@ -83,11 +83,11 @@ def test_the_second_address_is_tried_when_the_first_refuses(
     fake: FakeRegistry, connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port = int(fake.host.split(":")[1])
-    found = [
+    result = [
         (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.9", port)),
         (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)),
     ]
-    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: result)
     connect("", endpoint=_plain("registry.invalid", port)).ping()
     assert fake.seen[0].header("host") == f"registry.invalid:{port}"
 

@@ -18,18 +18,18 @@ def _config(folder: Path, document: object) -> RegistryConfig:
 def test_docker_hub_is_asked_at_its_own_endpoint_over_tls() -> None:
     (endpoint,) = RegistryConfig().endpoints("docker.io")
     assert str(endpoint) == "https://registry-1.docker.io"
-    assert [str(one) for one in endpoint.origins] == ["https://registry-1.docker.io"]
+    assert [str(origin) for origin in endpoint.origins] == ["https://registry-1.docker.io"]
     assert endpoint.credentials_key == "https://index.docker.io/v1/"
 
 
 @pytest.mark.parametrize("host", ["localhost:5000", "127.0.0.1:5000", "[::1]:5000"])
 def test_a_registry_on_this_machine_may_do_without_tls(host: str) -> None:
     origins = RegistryEndpoint.of(host).origins
-    assert [str(one) for one in origins] == [f"https://{host}", f"http://{host}"]
+    assert [str(origin) for origin in origins] == [f"https://{host}", f"http://{host}"]
 
 
 def test_without_a_port_plain_http_is_asked_at_port_80() -> None:
-    assert [str(one) for one in RegistryEndpoint.of("localhost").origins] == [
+    assert [str(origin) for origin in RegistryEndpoint.of("localhost").origins] == [
         "https://localhost",
         "http://localhost",
     ]
@@ -37,18 +37,18 @@ def test_without_a_port_plain_http_is_asked_at_port_80() -> None:
 
 def test_any_other_registry_is_asked_over_tls_only() -> None:
     endpoint = RegistryEndpoint.of("registry.test:5000")
-    assert [str(one) for one in endpoint.origins] == ["https://registry.test:5000"]
+    assert [str(origin) for origin in endpoint.origins] == ["https://registry.test:5000"]
     assert endpoint.credentials_key == "registry.test:5000"
 
 
 def test_mirrors_come_before_docker_hub_and_for_it_alone(tmp_path: Path) -> None:
     config = _config(tmp_path, {"registry-mirrors": ["https://m.test/hub/", "http://127.0.0.1:5"]})
-    assert [str(one) for one in config.endpoints("docker.io")] == [
+    assert [str(endpoint) for endpoint in config.endpoints("docker.io")] == [
         "https://m.test/hub",
         "http://127.0.0.1:5",
         "https://registry-1.docker.io",
     ]
-    assert [str(one) for one in config.endpoints("r.test")] == ["https://r.test"]
+    assert [str(endpoint) for endpoint in config.endpoints("r.test")] == ["https://r.test"]
 
 
 def test_a_mirror_has_credentials_of_its_own(tmp_path: Path) -> None:
@@ -66,8 +66,8 @@ def test_insecure_registries_are_named_by_host_or_by_network(tmp_path: Path) -> 
     config = _config(tmp_path, {"insecure-registries": ["r.test:5000", "10.0.0.0/8"]})
     insecure = ["r.test:5000", "10.1.2.3:5000", "10.1.2.3"]
     secure = ["r.test", "r.test:5001", "11.1.2.3:5000"]
-    assert all(config.endpoints(one)[0].is_insecure for one in insecure)
-    assert not any(config.endpoints(one)[0].is_insecure for one in secure)
+    assert all(config.endpoints(name)[0].is_insecure for name in insecure)
+    assert not any(config.endpoints(name)[0].is_insecure for name in secure)
 
 
 def test_no_file_configures_nothing(tmp_path: Path) -> None:

@@ -29,9 +29,9 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_accepted_credentials_are_kept_and_used(config: Path, tokens: bool) -> None:
     with FakeRegistry(user=USER, tokens=tokens) as fake:
         assert login(fake.host, *USER) == config
-        found = CredentialStore().find(fake.host)
-    assert found is not None
-    assert (found.username, found.password) == USER
+        result = CredentialStore().find(fake.host)
+    assert result is not None
+    assert (result.username, result.password) == USER
     assert config.stat().st_mode & 0o777 == 0o600
     assert list(json.loads(config.read_text())["auths"]) == [fake.host]
 
@@ -162,9 +162,9 @@ def test_a_helper_that_fails_is_told(config: Path, helper: Path, script: str, me
 
 def test_a_helper_may_keep_an_identity_token(helper: Path) -> None:
     (helper / "kept").write_text(json.dumps({"Username": "<token>", "Secret": "secret"}))
-    found = credential_helpers.get("test", "r.test")
-    assert found == Credentials(identity_token="secret")
-    assert "secret" not in repr(found)
+    result = credential_helpers.get("test", "r.test")
+    assert result == Credentials(identity_token="secret")
+    assert "secret" not in repr(result)
 
 
 def test_an_empty_password_is_no_login(config: Path) -> None:

@@ -43,7 +43,7 @@ class Store:
     def has_blob(self, digest: str) -> bool:
         return digest in self.blobs
 
-    def receiving(self, digest: str, pause: object) -> AbstractContextManager[BinaryIO]:
+    def partial(self, digest: str, pause: object) -> AbstractContextManager[BinaryIO]:
         return io.BytesIO()
 
     def put_blob(self, stream: BlobStream, file: BinaryIO) -> None:
@@ -82,12 +82,12 @@ def _pull(
 
 
 def _words(events: list[PullStatus], short_id: str = "") -> list[str]:
-    """The statuses of one layer, repeated progress told once."""
-    found: list[str] = []
+    """The statuses of one layer, repeated progress once."""
+    result: list[str] = []
     for event in events:
-        if event.id == short_id and found[-1:] != [event.status]:
-            found.append(event.status)
-    return found
+        if event.id == short_id and result[-1:] != [event.status]:
+            result.append(event.status)
+    return result
 
 
 def test_an_image_arrives_whole_and_in_order(
@@ -265,7 +265,7 @@ def test_row_32_a_flipped_byte_ends_the_pull_and_keeps_nothing_of_the_layer(
 
 
 def _has_no_threads() -> bool:
-    return not any(one.name.startswith(("fetch", "take")) for one in threading.enumerate())
+    return not any(thread.name.startswith(("fetch", "take")) for thread in threading.enumerate())
 
 
 def test_a_missing_layer_ends_the_pull(
@@ -319,7 +319,7 @@ def test_what_is_no_container_image_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("kind", "told"),
+    ("kind", "shown"),
     [
         ("application/vnd.docker.image.rootfs.foreign.diff.tar.gzip", "a foreign layer"),
         ("application/vnd.oci.image.layer.nondistributable.v1.tar", "a foreign layer"),
@@ -327,10 +327,10 @@ def test_what_is_no_container_image_is_refused(
     ],
 )
 def test_a_layer_that_cannot_be_had_is_refused_before_anything_is_fetched(
-    fake: FakeRegistry, client: RegistryClient, store: Store, kind: str, told: str
+    fake: FakeRegistry, client: RegistryClient, store: Store, kind: str, shown: str
 ) -> None:
     fake.add_image("app", "1", LAYERS[:1], media_type=kind)
-    with pytest.raises(Unsupported, match=told):
+    with pytest.raises(Unsupported, match=shown):
         _pull(client, _reference(fake), store)
     assert not fake.requests("blobs")
 

@@ -129,7 +129,7 @@ class ImagesDestination:
     def has_blob(self, digest: str) -> bool:
         return self.blobs.has(digest)
 
-    def receiving(self, digest: str, pause: object) -> AbstractContextManager[BinaryIO]:
+    def partial(self, digest: str, pause: object) -> AbstractContextManager[BinaryIO]:
         return io.BytesIO()
 
     def put_blob(self, stream: BlobStream, file: BinaryIO) -> None:
@@ -165,8 +165,8 @@ def test_what_skopeo_pushed_becomes_an_image_here(
     *_, pulled = pull([client], reference, destination)
     assert isinstance(pulled, Pulled)
     assert pulled.manifest.media_type == {"oci": OCI_MANIFEST, "v2s2": DOCKER_MANIFEST}[kind]
-    told = json.loads(_skopeo("inspect", "--tls-verify=false", f"docker://{reference.canonical}"))
-    assert pulled.digest == told["Digest"]
+    shown = json.loads(_skopeo("inspect", "--tls-verify=false", f"docker://{reference.canonical}"))
+    assert pulled.digest == shown["Digest"]
     chains = chain_ids(pulled.diff_ids)
     image = destination.images.put(pulled.config, chains, manifest=pulled.digest)
     assert image.id == digest_of(pulled.config)

@@ -24,7 +24,7 @@ INDEX = {
 def test_a_registry_is_searched_by_its_catalogue(fake: FakeRegistry) -> None:
     for name in ("team/web", "web", "db"):
         fake.add_image(name, "1", (bytes(1024),))
-    names = [one.name for one in search(fake.host, "web", 25)]
+    names = [result.name for result in search(fake.host, "web", 25)]
     assert names == [f"{fake.host}/team/web", f"{fake.host}/web"]
 
 

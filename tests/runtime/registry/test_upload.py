@@ -33,13 +33,13 @@ def test_a_blob_arrives_in_one_piece(fake: FakeRegistry, writer: RegistryWriter)
     _upload(writer)
     assert fake.blobs["app"] == {BLOB.digest: DATA}
     assert writer.has_blob("app", BLOB.digest)
-    assert [one.method for one in fake.requests("uploads")] == ["POST", "PUT"]
+    assert [request.method for request in fake.requests("uploads")] == ["POST", "PUT"]
 
 
 def test_a_blob_arrives_in_chunks(fake: FakeRegistry, writer: RegistryWriter) -> None:
     _upload(writer, chunk_size=300_000)
     assert fake.blobs["app"] == {BLOB.digest: DATA}
-    ranges = [one.header("content-range") for one in fake.requests("PATCH")]
+    ranges = [request.header("content-range") for request in fake.requests("PATCH")]
     assert ranges == ["0-299999", "300000-599999", "600000-899999", "900000-999999"]
 
 
@@ -56,10 +56,10 @@ def test_a_stream_is_hashed_on_its_way(fake: FakeRegistry, writer: RegistryWrite
 
 
 def test_progress_tells_what_was_sent(writer: RegistryWriter) -> None:
-    told: list[int] = []
-    writer.upload_blob("app", BLOB, io.BytesIO(DATA), progress=told.append)
-    assert told == sorted(told)
-    assert told[-1] == BLOB.size
+    shown: list[int] = []
+    writer.upload_blob("app", BLOB, io.BytesIO(DATA), progress=shown.append)
+    assert shown == sorted(shown)
+    assert shown[-1] == BLOB.size
 
 
 @pytest.mark.parametrize("chunk_size", [0, 300_000])
@@ -158,7 +158,7 @@ def test_writing_asks_for_a_token_to_push(connect: Connect) -> None:
         client = connect(fake.host, Credentials(username=USER[0], password=USER[1]))
         _upload(RegistryWriter(client))
         assert fake.blobs["app"] == {BLOB.digest: DATA}
-        scopes = [one.path for one in fake.requests("GET /token")]
+        scopes = [request.path for request in fake.requests("GET /token")]
         assert any("pull%2Cpush" in path for path in scopes)
 
 
@@ -180,4 +180,4 @@ def test_row_34_credentials_do_not_follow_an_upload_to_another_host(connect: Con
         fake.fail(Fault(match="POST", status=202, headers=place))
         _upload(RegistryWriter(client))
         assert storage.blobs["app"] == {BLOB.digest: DATA}
-        assert not any(one.header("authorization") for one in storage.seen)
+        assert not any(request.header("authorization") for request in storage.seen)

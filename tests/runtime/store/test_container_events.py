@@ -44,7 +44,7 @@ def test_a_life_in_dockers_words(container: ContainerEvents) -> None:
     container.die(143, 2.7)
     container.disconnected()
     container.tell("destroy")
-    assert [f"{one.type} {one.action}" for one in told(container)] == [
+    assert [f"{event.type} {event.action}" for event in told(container)] == [
         "network connect",
         "volume mount",
         "container start",
@@ -66,7 +66,7 @@ def test_attributes(container: ContainerEvents) -> None:
     container.die(137, 2.7)
     container.exec_die("e1", 3)
     container.connected()
-    kill, die, exec_die, connect, mount = (one.attributes for one in told(container))
+    kill, die, exec_die, connect, mount = (event.attributes for event in told(container))
     common = {"tier": "front", "image": "busybox", "name": "web"}
     assert kill == {**common, "signal": "9"}
     assert die == {**common, "exitCode": "137", "execDuration": "2"}

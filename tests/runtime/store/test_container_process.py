@@ -41,25 +41,25 @@ def test_a_held_lock_is_life_whatever_is_noted(tmp_path: Path) -> None:
 
 
 def test_a_noted_program_is_a_survivor_as_long_as_it_runs(tmp_path: Path, program: Program) -> None:
-    container_process.note(str(tmp_path), program)
+    container_process.write_record(str(tmp_path), program)
     assert os.listdir(tmp_path) == ["program.json"]
     assert container_process.survivor(str(tmp_path)) == program
     assert container_process.is_alive(str(tmp_path))
     end(program)
-    assert container_process.noted(str(tmp_path)) == program
+    assert container_process.read_record(str(tmp_path)) == program
     assert container_process.survivor(str(tmp_path)) is None
 
 
 def test_another_process_with_the_number_is_no_survivor(tmp_path: Path, program: Program) -> None:
     earlier = Program(pid=program.pid, started=program.started - 1, pipes={})
-    container_process.note(str(tmp_path), earlier)
+    container_process.write_record(str(tmp_path), earlier)
     assert container_process.survivor(str(tmp_path)) is None
 
 
 def test_it_is_ended_once_or_twice(tmp_path: Path, program: Program) -> None:
-    container_process.end(str(tmp_path))
-    container_process.note(str(tmp_path), program)
-    container_process.end(str(tmp_path))
+    container_process.kill(str(tmp_path))
+    container_process.write_record(str(tmp_path), program)
+    container_process.kill(str(tmp_path))
     assert os.waitpid(program.pid, 0)[1] == signal.SIGKILL
-    container_process.end(str(tmp_path))
+    container_process.kill(str(tmp_path))
     assert container_process.survivor(str(tmp_path)) is None

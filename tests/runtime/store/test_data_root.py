@@ -18,10 +18,10 @@ def test_the_default_area_has_the_plain_names() -> None:
 
 
 def test_other_areas_never_meet(tmp_path: Path) -> None:
-    one, other = DataRoot.at(tmp_path / "one"), DataRoot.at(tmp_path / "other")
+    item, other = DataRoot.at(tmp_path / "one"), DataRoot.at(tmp_path / "other")
     for name in ("bridge", "nft_table", "cgroup_parent", "run"):
-        assert getattr(one, name) != getattr(other, name)
-        assert getattr(one, name) != getattr(DataRoot.at(DEFAULT_ROOT), name)
+        assert getattr(item, name) != getattr(other, name)
+        assert getattr(item, name) != getattr(DataRoot.at(DEFAULT_ROOT), name)
 
 
 def test_an_interface_name_fits_the_kernels_fifteen_characters(tmp_path: Path) -> None:

@@ -36,8 +36,8 @@ def event(action: str, moment: float = 0, **attributes: str) -> Event:
     return Event(type="container", action=action, id="c", attributes=attributes, time_ns=when)
 
 
-def actions(found: Iterator[Event]) -> list[str]:
-    return [one.action for one in found]
+def actions(result: Iterator[Event]) -> list[str]:
+    return [item.action for item in result]
 
 
 def small(monkeypatch: pytest.MonkeyPatch, limit: int = 4000) -> None:
@@ -50,8 +50,8 @@ def test_an_area_without_a_journal_has_no_events(tmp_path: Path) -> None:
 
 def test_events_come_back_as_they_were_given(tmp_path: Path) -> None:
     given = [event("create", name="web\nü"), event("start", name="web")]
-    for one in given:
-        events.emit(str(tmp_path), one)
+    for item in given:
+        events.emit(str(tmp_path), item)
     assert list(events.read(str(tmp_path))) == given
 
 
@@ -88,9 +88,9 @@ def test_the_journal_stays_small_and_keeps_the_newest(
     for number in range(500):
         events.emit(str(tmp_path), event(str(number)))
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) < 2 * 4200
-    found = actions(events.read(str(tmp_path)))
-    assert found == [str(number) for number in range(500 - len(found), 500)]
-    assert len(found) > 15
+    result = actions(events.read(str(tmp_path)))
+    assert result == [str(number) for number in range(500 - len(result), 500)]
+    assert len(result) > 15
 
 
 def test_concurrent_processes_lose_no_event_while_the_journal_rotates(tmp_path: Path) -> None:
@@ -98,8 +98,8 @@ def test_concurrent_processes_lose_no_event_while_the_journal_rotates(tmp_path: 
     events.emit(str(tmp_path), event("first"))
     finished = threading.Event()
     reader = events.follow(str(tmp_path), over=finished.is_set)
-    found = [next(reader)]
-    follower = threading.Thread(target=lambda: found.extend(reader))
+    result = [next(reader)]
+    follower = threading.Thread(target=lambda: result.extend(reader))
     follower.start()
     names = [f"writer{number}" for number in range(4)]
     writers = [start_writer(tmp_path, name, 1000, 256 * 1024) for name in names]
@@ -108,9 +108,9 @@ def test_concurrent_processes_lose_no_event_while_the_journal_rotates(tmp_path: 
     follower.join()
     assert codes == [0, 0, 0, 0]
     assert len(list(events.read(str(tmp_path)))) < 4000
-    assert Counter(one.id for one in found) == dict.fromkeys(names, 1000) | {"c": 1}
+    assert Counter(item.id for item in result) == dict.fromkeys(names, 1000) | {"c": 1}
     for name in names:
-        assert [int(one.action) for one in found if one.id == name] == list(range(1000))
+        assert [int(item.action) for item in result if item.id == name] == list(range(1000))
 
 
 def test_every_line_is_whole_after_concurrent_writing(tmp_path: Path) -> None:
@@ -131,9 +131,9 @@ def test_a_reader_that_stands_still_goes_on_with_the_oldest_there_is(
     first = next(reader).action
     for number in range(20, 20 + pending):
         events.emit(str(tmp_path), event(str(number)))
-    found = [int(first), *map(int, actions(reader))]
-    assert found == sorted(set(found))
-    assert found[-1] == 19 + pending
+    result = [int(first), *map(int, actions(reader))]
+    assert result == sorted(set(result))
+    assert result[-1] == 19 + pending
 
 
 def test_following_ends_when_until_has_passed(tmp_path: Path) -> None:
@@ -144,9 +144,9 @@ def test_following_ends_when_until_has_passed(tmp_path: Path) -> None:
 def test_following_begins_before_there_is_a_journal(tmp_path: Path) -> None:
     writer = threading.Timer(0.1, lambda: events.emit(str(tmp_path), event("first")))
     writer.start()
-    found = events.follow(str(tmp_path))
-    assert actions(islice(found, 1)) == ["first"]
-    found.close()  # type: ignore[attr-defined]
+    result = events.follow(str(tmp_path))
+    assert actions(islice(result, 1)) == ["first"]
+    result.close()  # type: ignore[attr-defined]
     writer.join()
 
 

@@ -41,10 +41,10 @@ class Files:
 
 
 def numbers(reader: RotatedReader) -> list[int]:
-    found: list[int] = []
+    result: list[int] = []
     while lines := reader.take():
-        found += map(int, lines)
-    return found
+        result += map(int, lines)
+    return result
 
 
 @pytest.fixture
@@ -94,17 +94,17 @@ def test_a_reader_that_looks_while_files_are_moved_up_skips_none(files: Files, m
         files.rotate()
         files.write(2)
     looks: list[int] = []
-    found: list[int] = []
+    result: list[int] = []
 
     def look() -> None:
         looks.append(0)
         if len(looks) == moment + 1:
-            found.extend(numbers(reader))
+            result.extend(numbers(reader))
 
     files.rotate(before_move=look)
     files.write()
-    found += numbers(reader)
-    assert found == [2, 3, 4, 5, 6]
+    result += numbers(reader)
+    assert result == [2, 3, 4, 5, 6]
     reader.close()
 
 
@@ -133,17 +133,17 @@ def test_whoever_reads_before_files_are_removed_reads_every_line_once(
     files = Files(tmp_path_factory.mktemp("rotated") / "log", keep)
     files.write()
     reader = RotatedReader(str(files.path))
-    found = numbers(reader)
+    result = numbers(reader)
     unread = 0  # files begun since the last look
     for step in steps:
         if step == "write":
             files.write()
         elif step == "read":
-            found += numbers(reader)
+            result += numbers(reader)
             unread = 0
         elif unread < keep:
             unread += 1
             files.rotate()
-    found += numbers(reader)
+    result += numbers(reader)
     reader.close()
-    assert found == list(range(files.count))
+    assert result == list(range(files.count))

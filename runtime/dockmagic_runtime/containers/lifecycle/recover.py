@@ -127,7 +127,7 @@ class Reconciler:
             if not Status(written.status).is_alive:
                 return  # somebody has buried it meanwhile
             self._end_cgroup(self._store.cgroup_parent(record), record.id)
-            container_process.end(run)  # it may be in no group, where this host lets us have none
+            container_process.kill(run)  # it may be in no group, where this host lets us have none
             process_record.end(run)  # it would soon, but its next start wants the ports at once
             networks = self._networks.forget_endpoints(record.id, written.networks)
             now = replace(state.lost(written), finished=time.time(), lost=False)
@@ -172,7 +172,7 @@ class Reconciler:
         for name in os.listdir(run):
             path = f"{run}/{name}"
             if _is_id(name) and not self._is_alive(name, path) and _is_older(path, _YOUNG):
-                container_process.end(path)
+                container_process.kill(path)
                 for other in self._cgroups.parents_of(name):  # a step's --cgroup-parent is not kept
                     self._end_cgroup(other, name)
                 self._networks.forget_everywhere(name)

@@ -21,7 +21,7 @@ _DIGITS = re.compile(rb"\d{1,19}")
 
 def records(data: bytes) -> dict[str, bytes]:
     """The records of one extended header."""
-    found: dict[str, bytes] = {}
+    values: dict[str, bytes] = {}
     position = 0
     while position < len(data):
         space = data.find(b" ", position, position + 20)
@@ -32,9 +32,9 @@ def records(data: bytes) -> dict[str, bytes]:
         key, equals, value = data[space + 1 : end - 1].partition(b"=")
         if not equals or not key:
             raise InvalidInput("the archive is damaged: a malformed extended header")
-        found[os.fsdecode(key)] = value
+        values[os.fsdecode(key)] = value
         position = end
-    return found
+    return values
 
 
 def record(key: str, value: bytes) -> bytes:
@@ -61,9 +61,9 @@ def integer(value: bytes) -> int:
     return int(value)
 
 
-def apply(found: dict[str, bytes], entry: TarEntry) -> None:
+def apply(values: dict[str, bytes], entry: TarEntry) -> None:
     """Let the records override what the header says. Empty values mean "as in the header"."""
-    for key, value in found.items():
+    for key, value in values.items():
         if key.startswith(XATTR):
             entry.xattrs[_decoded(key.removeprefix(XATTR))] = value
         elif value and key in _NAMES:

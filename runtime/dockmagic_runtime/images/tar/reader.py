@@ -97,8 +97,8 @@ class ArchiveReader:
 
     def _begin(self, header: bytes) -> tuple[bytes, int]:
         """Kind and size of the header's member, once its checksum is right."""
-        told = number(header[148:156])
-        if sum(header) - sum(header[148:156]) + 8 * 0x20 != told:
+        checksum = number(header[148:156])
+        if sum(header) - sum(header[148:156]) + 8 * 0x20 != checksum:
             raise InvalidInput("the archive is damaged: a header's checksum is wrong")
         size = number(header[124:136])
         self._expect(size)

@@ -1,6 +1,6 @@
 """Sparse members: GNU tar's old format and its three in PAX headers (0.0, 0.1, 1.0).
 
-Each tells the real size and where in the file the data that is stored belongs.
+Each says the real size and where in the file the stored data belongs.
 Source: GNU tar manual, appendix "Storing Sparse Files".
 """
 
@@ -36,12 +36,12 @@ def old_gnu(header: bytes, stream: ByteStream, entry: TarEntry) -> None:
 
 
 def _pairs(data: bytes) -> Segments:
-    found = []
+    pairs = []
     for start in range(0, len(data), 24):
         if not data[start]:
             break
-        found.append((number(data[start : start + 12]), number(data[start + 12 : start + 24])))
-    return found
+        pairs.append((number(data[start : start + 12]), number(data[start + 12 : start + 24])))
+    return pairs
 
 
 def from_pax(records: dict[str, bytes], stream: ByteStream, entry: TarEntry) -> int:

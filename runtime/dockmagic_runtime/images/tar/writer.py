@@ -2,7 +2,7 @@
 
 Strategy: the tree is walked by descriptors, parents first and names in order; no link is followed
 and nothing but regular files is opened for reading. A tree may change while it is read: what has
-vanished when its turn comes is left out, and a file has the size that its header told. In a layer,
+vanished when its turn comes is left out, and a file has the size in its header. In a layer,
 whiteouts and opaque directories become `.wh.` members; in a copy, the kernel's own file systems
 (/proc, /sys) that are mounted in the tree are empty directories.
 """
