@@ -1,7 +1,7 @@
 """A build's progress in a terminal: what runs is drawn in place, what is done stays above it.
 
 The last lines are drawn anew ten times a second, by a thread, so that time goes on while a step
-says nothing. Only those lines are ever overwritten; who scrolls up finds every step once.
+says nothing. Only those lines are ever overwritten: the scrollback holds every step once.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class BuildDisplay:
             match event:
                 case BuildStarted():
                     self._total = event.steps
-                    self._write([f"[Warning] {one}" for one in event.warnings])
+                    self._write([f"[Warning] {warning}" for warning in event.warnings])
                 case StepStarted() | StepOutput():
                     self._steps.add(event)
                     if isinstance(event, StepStarted):
@@ -86,7 +86,7 @@ class BuildDisplay:
     # ------------------------------------------------------------------- lines
 
     def _step(self, number: int) -> Step:
-        return next(one for one in self._steps.all() if one.number == number)
+        return next(step for step in self._steps.all() if step.number == number)
 
     def _title(self, step: Step) -> str:
         return f"[{step.number}/{self._total}] {' '.join(plain(step.instruction).split())}"

@@ -42,23 +42,27 @@ def fields(line: str) -> dict[str, Any]:
 
 
 def test_several_tags_labels_and_arguments() -> None:
-    found = fields("-t a -t b:2 --label x=1 --build-arg A=1 --build-arg B=2 --target t")
-    assert (found["tags"], found["labels"], found["target"]) == (("a", "b:2"), {"x": "1"}, "t")
-    assert found["build_args"] == {"A": "1", "B": "2"}
+    request = fields("-t a -t b:2 --label x=1 --build-arg A=1 --build-arg B=2 --target t")
+    assert (request["tags"], request["labels"], request["target"]) == (
+        ("a", "b:2"),
+        {"x": "1"},
+        "t",
+    )
+    assert request["build_args"] == {"A": "1", "B": "2"}
 
 
 def test_limits_hosts_and_entitlements() -> None:
-    found = fields(
+    request = fields(
         "-m 64m --memory-swap -1 -c 512 --cpuset-cpus 0 --cpu-period 1000 --cpu-quota 500 "
         "--shm-size 1m --ulimit nofile=10:20 --add-host db:192.0.2.1 --network none "
         "--allow security.insecure --cgroup-parent /x"
     )
-    resources = found["resources"]
+    resources = request["resources"]
     assert (resources.memory, resources.memory_swap, resources.cpu_shares) == (64 << 20, -1, 512)
     assert (resources.cpuset_cpus, resources.cpu_period, resources.cpu_quota) == ("0", 1000, 500)
-    assert (found["shm_size"], found["ulimits"]) == (1 << 20, {"nofile": (10, 20)})
-    assert (found["add_hosts"], found["network"]) == (("db:192.0.2.1",), "none")
-    assert (found["allow"], found["cgroup_parent"]) == (("security.insecure",), "/x")
+    assert (request["shm_size"], request["ulimits"]) == (1 << 20, {"nofile": (10, 20)})
+    assert (request["add_hosts"], request["network"]) == (("db:192.0.2.1",), "none")
+    assert (request["allow"], request["cgroup_parent"]) == (("security.insecure",), "/x")
 
 
 def test_the_default_network_is_the_bridge() -> None:
@@ -72,11 +76,11 @@ def test_secrets_come_from_files_and_variables(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("WORD", "from the environment")
     (tmp_path / "file").write_text("from a file")
-    found = fields(
+    request = fields(
         "--secret id=a,src=file --secret id=b,env=WORD --secret id=WORD --secret id=file "
         "--secret type=env,id=WORD"
     )
-    assert found["secrets"] == {
+    assert request["secrets"] == {
         "a": b"from a file",
         "b": b"from the environment",
         "WORD": b"from the environment",
@@ -106,11 +110,11 @@ def test_agents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_contexts_with_names(tmp_path: Path) -> None:
-    found = fields(
+    request = fields(
         f"--build-context d={tmp_path} --build-context i=docker-image://alpine "
         "--build-context g=git@example.org:x/y.git"
     )
-    assert found["build_contexts"] == {
+    assert request["build_contexts"] == {
         "d": str(tmp_path),
         "i": "docker-image://alpine",
         "g": "git@example.org:x/y.git",
@@ -120,8 +124,8 @@ def test_contexts_with_names(tmp_path: Path) -> None:
 
 
 def test_outputs() -> None:
-    found = fields("-o out --output type=tar,dest=x.tar --output type=docker -o -")
-    assert found["outputs"] == (
+    request = fields("-o out --output type=tar,dest=x.tar --output type=docker -o -")
+    assert request["outputs"] == (
         BuildOutput("local", "out"),
         BuildOutput("tar", "x.tar"),
         BuildOutput("tar", "-"),
@@ -129,8 +133,10 @@ def test_outputs() -> None:
 
 
 def test_outputs_may_name_the_image() -> None:
-    found = fields('-t x --output type=image,"name=a,b:2",push=false --output type=registry,name=c')
-    assert found["tags"] == ("x", "a", "b:2", "c")
+    request = fields(
+        '-t x --output type=image,"name=a,b:2",push=false --output type=registry,name=c'
+    )
+    assert request["tags"] == ("x", "a", "b:2", "c")
 
 
 # What `docker build --help` and `docker buildx build --help` list.
@@ -176,18 +182,18 @@ def test_a_flag_that_cannot_be_says_so(line: str, reason: str) -> None:
 
 
 def test_caches_come_from_and_go_to_places() -> None:
-    found = fields(
+    request = fields(
         "--cache-from app --cache-from type=local,src=c,tag=x "
         "--cache-from type=registry,ref=r:1/a:b "
         "--cache-to type=inline --cache-to type=local,dest=d,mode=max "
         "--cache-to type=registry,ref=r:1/a,ignore-error=true,image-manifest=true"
     )
-    assert found["cache_from"] == (
+    assert request["cache_from"] == (
         BuildCacheSpec(kind="registry", where="docker.io/library/app:latest"),
         BuildCacheSpec(kind="local", where="c", tag="x"),
         BuildCacheSpec(kind="registry", where="r:1/a:b"),
     )
-    assert found["cache_to"] == (
+    assert request["cache_to"] == (
         BuildCacheSpec(kind="inline"),
         BuildCacheSpec(kind="local", where="d", mode="max"),
         BuildCacheSpec(kind="registry", where="r:1/a:latest", ignore_error=True),
@@ -202,8 +208,8 @@ def test_a_check_tells_what_docker_tells() -> None:
         line=2,
         excerpt="   2 | WORKDIR x\n     | ^",
     )
-    found = Checked((warning, BuildWarning(text="unused arguments")), "app/Dockerfile")
-    assert str(found).splitlines() == [
+    checked = Checked((warning, BuildWarning(text="unused arguments")), "app/Dockerfile")
+    assert str(checked).splitlines() == [
         "Check complete, 2 warnings have been found!",
         "",
         "WARNING: WorkdirRelativePath - "
@@ -215,9 +221,9 @@ def test_a_check_tells_what_docker_tells() -> None:
         "",
         "WARNING: unused arguments",
     ]
-    assert found.exit_code == 1
-    told = json.loads(str(Checked((warning,), format="json")))
-    assert told["warnings"][0]["rule"] == "WorkdirRelativePath"
+    assert checked.exit_code == 1
+    warning_document = json.loads(str(Checked((warning,), format="json")))
+    assert warning_document["warnings"][0]["rule"] == "WorkdirRelativePath"
     assert str(Checked(())) == "Check complete, no warnings found."
 
 
@@ -270,10 +276,10 @@ def test_a_dockerfile_is_told_of(
     assert dockmagic(f"build --call outline {tmp_path}")[1].split() == (
         "TARGET: 1 BUILD ARG VALUE DESCRIPTION V 1 the version SECRET REQUIRED token true".split()
     )
-    told = json.loads(dockmagic(f"build --call outline,format=json {tmp_path}")[1])
-    assert (told["name"], told["args"][0]["name"], told["ssh"]) == ("1", "V", [])
-    told = json.loads(dockmagic(f"build --call=targets,format=json {tmp_path}")[1])
-    assert (told["default"], len(told["targets"])) == ("1", 2)
+    document = json.loads(dockmagic(f"build --call outline,format=json {tmp_path}")[1])
+    assert (document["name"], document["args"][0]["name"], document["ssh"]) == ("1", "V", [])
+    document = json.loads(dockmagic(f"build --call=targets,format=json {tmp_path}")[1])
+    assert (document["default"], len(document["targets"])) == ("1", 2)
     assert not [call for call in engine.calls if call[0] == "build"]
     assert fields("--call check")["check"]
 
@@ -420,7 +426,7 @@ def test_what_may_stay_of_the_cache_can_be_bounded(
     for words in ("-a", "--keep-storage 1k", "--max-used-space 2k --reserved-space 1k",
                   "--min-free-space 3k"):  # fmt: skip
         assert dockmagic(f"builder prune -f {words}")[0] == 0
-    assert [one["bounds"] for one in asked] == [
+    assert [call["bounds"] for call in asked] == [
         None,
         CacheBounds(reserved=1024),
         CacheBounds(reserved=1024, max_used=2048),
@@ -442,9 +448,9 @@ def test_cache_usage_can_be_filtered_and_told_in_full(
         lines = dockmagic(f"buildx du --filter {words}")[1].splitlines()
         assert [line[:3] for line in lines[1:2]] == ["aaa"]
         assert lines[-1] == "Total:\t\t1kB"
-    told = dockmagic("buildx du --verbose")[1]
-    assert told.startswith(f"ID:             {'a' * 64}\nCreated at:     C\n")
-    assert told.endswith("Type:           regular\n\nReclaimable:\t1kB\nTotal:\t\t2kB\n")
+    text = dockmagic("buildx du --verbose")[1]
+    assert text.startswith(f"ID:             {'a' * 64}\nCreated at:     C\n")
+    assert text.endswith("Type:           regular\n\nReclaimable:\t1kB\nTotal:\t\t2kB\n")
     assert "invalid filter 'colour'" in dockmagic("buildx du --filter colour=red")[2]
 
 
@@ -471,7 +477,7 @@ def test_what_failed_is_run_in_the_place_of_an_image(
 @settings(max_examples=200, deadline=None)
 def test_any_text_is_attributes_or_refused(text: str) -> None:
     try:
-        found = attributes(text, None)
+        values = attributes(text, None)
     except ValueError:
         return
-    assert all(key == key.strip().lower() for key in found)
+    assert all(key == key.strip().lower() for key in values)

@@ -32,7 +32,7 @@ def output(engine: Engine, dockerfile: str) -> str:
 
 
 def top_files(engine: Engine, image: Image) -> list[str]:
-    return [f"{one.kind} {one.path}" for one in engine.layers(image.id)[-1].files]
+    return [f"{file.kind} {file.path}" for file in engine.layers(image.id)[-1].files]
 
 
 def left(engine: Engine) -> list[str]:
@@ -40,11 +40,11 @@ def left(engine: Engine) -> list[str]:
 
 
 def test_run_sees_its_environment_directory_and_user(engine: Engine) -> None:
-    told = output(
+    text = output(
         engine,
         "FROM busybox\nARG A=1\nENV B=2\nWORKDIR /work\nUSER 7:8\nRUN id -u; id -g; pwd; echo $A$B",
     )
-    assert told == "7\n8\n/work\n12\n"
+    assert text == "7\n8\n/work\n12\n"
 
 
 def test_run_leaves_only_what_it_wrote(engine: Engine) -> None:
@@ -160,21 +160,21 @@ def test_builds_of_several_engines_at_once_give_one_image(engine: Engine, tmp_pa
         "FROM busybox AS a\nRUN sleep 0.1; echo a > /a\nFROM busybox\n"
         "COPY --from=a /a /\nCOPY file /\nRUN sleep 0.1; cat /a /file > /both\n"
     )
-    made = BuildRequest(dockerfile=text, context=str(tmp_path), tags=("both",),
+    request = BuildRequest(dockerfile=text, context=str(tmp_path), tags=("both",),
                         build_args={"SOURCE_DATE_EPOCH": "1700000000"})  # fmt: skip
-    found: list[str] = []
+    outputs: list[str] = []
 
     def build() -> None:
         with Engine(engine.data_root.root) as other:
-            found.extend(e.image.id for e in other.build(made) if isinstance(e, BuildDone))
+            outputs.extend(e.image.id for e in other.build(request) if isinstance(e, BuildDone))
 
     threads = [threading.Thread(target=build) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(found) == 3
-    assert len(set(found)) == 1
-    assert engine.image("both").id == found[0]
-    steps = [event for event in engine.build(made) if isinstance(event, StepDone)]
+    assert len(outputs) == 3
+    assert len(set(outputs)) == 1
+    assert engine.image("both").id == outputs[0]
+    steps = [event for event in engine.build(request) if isinstance(event, StepDone)]
     assert all(step.cached for step in steps)

@@ -20,13 +20,13 @@ SECRET = "hunter2-is-the-word"
 
 
 class Build:
-    """One build and what it told."""
+    """One build and its events."""
 
     def __init__(self, engine: Engine, text: str, context: Path | None = None, **request: object):
         where = None if context is None else str(context)
-        made = BuildRequest(dockerfile=f"FROM busybox\n{text}", context=where, **request)  # type: ignore[arg-type]
+        build_request = BuildRequest(dockerfile=f"FROM busybox\n{text}", context=where, **request)  # type: ignore[arg-type]
         self.engine = engine
-        self.events = list(engine.build(made))
+        self.events = list(engine.build(build_request))
 
     @property
     def output(self) -> str:
@@ -49,7 +49,7 @@ class Build:
     @property
     def files(self) -> list[str]:
         """What the last layer changes."""
-        return [f"{one.kind} {one.path}" for one in self.engine.layers(self.image.id)[-1].files]
+        return [f"{file.kind} {file.path}" for file in self.engine.layers(self.image.id)[-1].files]
 
 
 @pytest.fixture
@@ -64,21 +64,21 @@ def context(tmp_path: Path) -> Path:
 
 def test_a_bind_shows_the_context_and_leaves_no_trace(engine: Engine, context: Path) -> None:
     (context / "page").write_text("hello")
-    made = Build(
+    built = Build(
         engine,
         "RUN --mount=target=/deep/er/ctx cat /deep/er/ctx/page > /copy;"
         "touch /deep/er/ctx/x 2>/dev/null || echo refused",
         context,
     )
-    assert made.output == "refused\n"
-    assert made.files == ["A /copy"]
+    assert built.output == "refused\n"
+    assert built.files == ["A /copy"]
 
 
 def test_a_bind_of_one_file_is_a_file(engine: Engine, context: Path) -> None:
     (context / "page").write_text("hello")
-    made = Build(engine, "RUN --mount=source=page,target=/p/q cat /p/q; touch /made", context)
-    assert made.output == "hello"
-    assert made.files == ["A /made"]
+    built = Build(engine, "RUN --mount=source=page,target=/p/q cat /p/q; touch /made", context)
+    assert built.output == "hello"
+    assert built.files == ["A /made"]
 
 
 def test_what_dockerignore_leaves_out_is_not_there(engine: Engine, context: Path) -> None:
@@ -88,15 +88,15 @@ def test_what_dockerignore_leaves_out_is_not_there(engine: Engine, context: Path
     (context / "dir" / "kept").write_text("x")
     (context / "dir" / "gone").write_text("x")
     (context / ".dockerignore").write_text("secret\ndir/gone\n.dockerignore\n")
-    made = Build(engine, "RUN --mount=target=/c cd /c && find . | sort", context)
-    assert made.output.split() == [".", "./dir", "./dir/kept", "./kept"]
+    built = Build(engine, "RUN --mount=target=/c cd /c && find . | sort", context)
+    assert built.output.split() == [".", "./dir", "./dir/kept", "./kept"]
 
 
 def test_what_is_written_to_a_writable_bind_is_thrown_away(engine: Engine, context: Path) -> None:
     (context / "page").write_text("hello")
     text = "RUN --mount=target=/c,rw echo more >> /c/page; touch /c/new; cat /c/page; ls /c"
-    made = Build(engine, text, context)
-    assert made.output == "hellomore\nnew\npage\n"
+    built = Build(engine, text, context)
+    assert built.output == "hellomore\nnew\npage\n"
     assert sorted(path.name for path in context.iterdir()) == ["page"]
     assert (context / "page").read_text() == "hello"
 
@@ -110,8 +110,8 @@ def test_a_changed_file_of_a_bind_is_a_miss_and_is_named(engine: Engine, context
     (context / "other").write_text("changed")
     assert Build(engine, text, context).cached == [True, True]
     (context / "page").write_text("changed")
-    made = Build(engine, text, context)
-    assert (made.cached, made.reasons[-1]) == ([True, False], "changed: page")
+    built = Build(engine, text, context)
+    assert (built.cached, built.reasons[-1]) == ([True, False], "changed: page")
 
 
 def test_a_missing_source_is_told_by_line(engine: Engine, context: Path) -> None:
@@ -124,7 +124,7 @@ def test_stages_images_and_named_contexts_can_be_bound(
 ) -> None:
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "text").write_text("named")
-    made = Build(
+    built = Build(
         engine,
         "RUN echo stage > /told\n"
         "FROM busybox AS last\n"
@@ -133,19 +133,19 @@ def test_stages_images_and_named_contexts_can_be_bound(
         context,
         build_contexts={"docs": str(tmp_path / "docs")},
     )
-    assert made.output == "stage\nnamedimage\n"
+    assert built.output == "stage\nnamedimage\n"
 
 
 def test_row_26_cve_2024_1753_a_link_as_source_stays_inside(engine: Engine, tmp_path: Path) -> None:
     (tmp_path / "canary").write_text("x")
-    made = Build(
+    built = Build(
         engine,
         f"RUN ln -s / /x; ln -s {tmp_path} /y; mkdir -p {tmp_path}; touch {tmp_path}/own\n"
         "FROM busybox\n"
         "RUN --mount=from=0,source=/x,target=/m --mount=from=0,source=/y,target=/n "
         "ls /n; test -d /m/bin && echo the stage",
     )
-    assert made.output == "own\nthe stage\n"
+    assert built.output == "own\nthe stage\n"
 
 
 def test_row_24_cve_2024_23652_a_replaced_mount_point_is_left_alone(
@@ -153,23 +153,23 @@ def test_row_24_cve_2024_23652_a_replaced_mount_point_is_left_alone(
 ) -> None:
     victim = tmp_path / "victim"
     (victim / "deep").mkdir(parents=True)
-    made = Build(
+    built = Build(
         engine,
         f"RUN --mount=type=tmpfs,target=/a/deep umount /a/deep 2>/dev/null; mv /a /b; "
         f"ln -s {victim} /a; :",
     )
     assert (victim / "deep").is_dir()
-    assert "A /a" in made.files
+    assert "A /a" in built.files
 
 
 def test_a_mount_point_that_the_step_has_filled_is_kept(engine: Engine) -> None:
-    made = Build(engine, "RUN --mount=type=tmpfs,target=/a/b touch /a/mine /a/b/gone")
-    assert made.files == ["A /a", "A /a/mine"]
+    built = Build(engine, "RUN --mount=type=tmpfs,target=/a/b touch /a/mine /a/b/gone")
+    assert built.files == ["A /a", "A /a/mine"]
 
 
 def test_a_directory_that_the_step_has_changed_is_kept(engine: Engine) -> None:
-    made = Build(engine, "RUN mkdir /d\nRUN --mount=type=tmpfs,target=/d/t chmod 700 /d")
-    assert made.files == ["C /d"]
+    built = Build(engine, "RUN mkdir /d\nRUN --mount=type=tmpfs,target=/d/t chmod 700 /d")
+    assert built.files == ["C /d"]
 
 
 # --- cache and tmpfs ---------------------------------------------------------------------------
@@ -241,11 +241,11 @@ def test_a_locked_cache_is_waited_for(engine: Engine) -> None:
 
 
 def test_a_tmpfs_is_there_for_one_step(engine: Engine) -> None:
-    made = Build(
+    built = Build(
         engine, "RUN --mount=type=tmpfs,target=/t,size=1m df -k /t | tail -1; touch /t/x /made"
     )
-    assert made.output.split()[:2] == ["tmpfs", "1024"]
-    assert made.files == ["A /made"]
+    assert built.output.split()[:2] == ["tmpfs", "1024"]
+    assert built.files == ["A /made"]
 
 
 # --- secrets and agents ------------------------------------------------------------------------
@@ -253,18 +253,18 @@ def test_a_tmpfs_is_there_for_one_step(engine: Engine) -> None:
 
 def everything(engine: Engine) -> bytes:
     """All bytes of the Docker area, names too."""
-    found = []
+    names_ = []
     for directory, names, files in os.walk(engine.data_root.root):
-        found += [os.fsencode(name) for name in (*names, *files)]
+        names_ += [os.fsencode(name) for name in (*names, *files)]
         for name in files:
             path = Path(directory) / name
             if path.is_file() and not path.is_symlink():
-                found.append(path.read_bytes())
-    return b"\0".join(found)
+                names_.append(path.read_bytes())
+    return b"\0".join(names_)
 
 
 def test_row_36_a_secret_is_seen_by_its_step_and_found_nowhere(engine: Engine) -> None:
-    made = Build(
+    built = Build(
         engine,
         "RUN --mount=type=secret,id=a --mount=type=secret,id=b,env=WORD --mount=type=secret,"
         "id=a,target=/k,mode=0440,uid=7 wc -c < /run/secrets/a; stat -c %a:%u:%g /run/secrets/a /k;"
@@ -273,15 +273,15 @@ def test_row_36_a_secret_is_seen_by_its_step_and_found_nowhere(engine: Engine) -
         secrets={"a": SECRET.encode(), "b": SECRET.encode()},
     )
     size = str(len(SECRET))
-    assert made.output.split() == [size, "400:0:0", "440:7:0", size, "1"]
+    assert built.output.split() == [size, "400:0:0", "440:7:0", size, "1"]
     assert SECRET.encode() not in everything(engine)
-    assert SECRET not in str(engine.history(made.image.id))
-    assert SECRET not in str(engine.inspect_image(made.image.id))
+    assert SECRET not in str(engine.history(built.image.id))
+    assert SECRET not in str(engine.inspect_image(built.image.id))
 
 
 def test_a_secret_leaves_no_mount_point_behind(engine: Engine) -> None:
-    made = Build(engine, "RUN --mount=type=secret,id=a touch /made", secrets={"a": b"x"})
-    assert made.files == ["A /made"]
+    built = Build(engine, "RUN --mount=type=secret,id=a touch /made", secrets={"a": b"x"})
+    assert built.files == ["A /made"]
 
 
 def test_a_secret_that_is_missing_fails_only_where_it_is_required(engine: Engine) -> None:
@@ -303,14 +303,14 @@ def test_an_agent_is_reached_through_a_socket_of_the_steps_own(
     with socket.socket(socket.AF_UNIX) as agent:
         agent.bind(str(tmp_path / "agent"))
         agent.listen()
-        made = Build(
+        built = Build(
             engine,
             "RUN --mount=type=ssh,uid=7,mode=0660 "
             "echo $SSH_AUTH_SOCK; stat -c %F:%a:%u $SSH_AUTH_SOCK; touch /made",
             ssh={"default": str(tmp_path / "agent")},
         )
-    assert made.output.split("\n")[:2] == ["/run/buildkit/ssh_agent.0", "socket:660:7"]
-    assert made.files == ["A /made"]
+    assert built.output.split("\n")[:2] == ["/run/buildkit/ssh_agent.0", "socket:660:7"]
+    assert built.files == ["A /made"]
 
 
 def test_without_an_agent_a_step_that_requires_one_fails(engine: Engine, tmp_path: Path) -> None:
@@ -338,5 +338,5 @@ def test_a_run_without_network_has_none(engine: Engine) -> None:
 
 
 def test_hosts_of_the_request_are_in_etc_hosts(engine: Engine) -> None:
-    made = Build(engine, "RUN grep 192 /etc/hosts", add_hosts=("db:192.0.2.7",))
-    assert made.output.split() == ["192.0.2.7", "db"]
+    built = Build(engine, "RUN grep 192 /etc/hosts", add_hosts=("db:192.0.2.7",))
+    assert built.output.split() == ["192.0.2.7", "db"]

@@ -21,10 +21,10 @@ pytestmark = [pytest.mark.root, pytest.mark.network, pytest.mark.slow]
 
 
 def build(engine: Engine, text: str, context: Path, tag: str, **request: Any) -> Image:
-    made = BuildRequest(dockerfile=text, context=str(context), tags=(tag,), **request)
+    build_request = BuildRequest(dockerfile=text, context=str(context), tags=(tag,), **request)
     output = bytearray()
     try:
-        for event in engine.build(made):
+        for event in engine.build(build_request):
             if isinstance(event, StepOutput):
                 output += event.data
             elif isinstance(event, BuildDone):
@@ -35,8 +35,8 @@ def build(engine: Engine, text: str, context: Path, tag: str, **request: Any) ->
 
 
 def cached(engine: Engine, text: str, context: Path) -> list[bool]:
-    made = BuildRequest(dockerfile=text, context=str(context))
-    return [event.cached for event in engine.build(made) if isinstance(event, StepDone)]
+    build_request = BuildRequest(dockerfile=text, context=str(context))
+    return [event.cached for event in engine.build(build_request) if isinstance(event, StepDone)]
 
 
 def said(engine: Engine, image: str, *command: str) -> str:
@@ -103,7 +103,7 @@ def test_a_time_zone(stocked_engine: Engine, context: Path) -> None:
     )
     image = build(stocked_engine, text, context, "seoul")
     assert said(stocked_engine, "seoul", "date", "+%Z") == "KST\n"
-    assert not any(one.startswith("DEBIAN_FRONTEND") for one in image.config.env)
+    assert not any(entry.startswith("DEBIAN_FRONTEND") for entry in image.config.env)
 
 
 def test_words_after_the_shells_script_are_its_parameters(
@@ -162,25 +162,25 @@ def test_a_program_in_c_leaves_its_compiler_behind(stocked_engine: Engine, conte
     )
     image = build(stocked_engine, text, context, "c")
     assert said(stocked_engine, "c") == "hello from C\n"
-    assert [one.path for one in stocked_engine.layers(image.id)[0].files] == ["/hello"]
+    assert [file.path for file in stocked_engine.layers(image.id)[0].files] == ["/hello"]
 
 
 def pip_setting(name: str) -> str:
-    """What pip is told on this machine, by whatever file or variable."""
+    """pip's settings on this machine, from files and variables."""
     for section in (":env:.", "global."):
-        found = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-m", "pip", "config", "get", section + name],
             capture_output=True,
             text=True,
             check=False,
         )
-        if found.returncode == 0:
-            return found.stdout.strip()
+        if result.returncode == 0:
+            return result.stdout.strip()
     return ""
 
 
 def _pip() -> dict[str, Any]:
-    """What a build needs to be told so that its pip finds what this machine's finds."""
+    """The build arguments that let pip find what this machine's pip finds."""
     index, certificates = pip_setting("index-url"), pip_setting("cert")
     return {
         "build_args": {
@@ -192,7 +192,7 @@ def _pip() -> dict[str, Any]:
 
 
 def test_real_packages_are_installed_the_same_twice(stocked_engine: Engine, context: Path) -> None:
-    """With an epoch and without the cache; what apt tells of its day is not kept."""
+    """With an epoch and without the cache; apt's logs, which hold dates, are not kept."""
     text = (
         "FROM debian\nRUN apt-get update && apt-get install -y --no-install-recommends less && "
         "rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/* /var/cache/ldconfig/aux-cache\n"
@@ -221,5 +221,5 @@ def test_a_web_application_with_pip_in_a_cache_mount(stocked_engine: Engine, con
     )
     image = build(stocked_engine, text, context, "flask-app", **_pip())
     assert page(stocked_engine, "flask-app") == "hello from Flask"
-    files = [one.path for layer in stocked_engine.layers(image.id) for one in layer.files]
+    files = [file.path for layer in stocked_engine.layers(image.id) for file in layer.files]
     assert not any(path.startswith("/root/.cache/pip/") or path == "/ca.crt" for path in files)

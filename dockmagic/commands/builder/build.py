@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from dockmagic_runtime.engine.engine import Engine
 
 _CALLS = {"outline": Outline, "targets": Targets}
-_KEPT = 64 * 1024  # bytes of output kept for each step; the end is what tells of a failure
+_KEPT = 64 * 1024  # bytes of output kept for each step; the reason of a failure is at its end
 
 
 def parser() -> Parser:
@@ -179,7 +179,7 @@ def _built(engine: Engine, request: BuildRequest, arguments: Arguments) -> Itera
 
 
 def _hinted(events: Iterator[BuildEvent]) -> Iterator[BuildEvent]:
-    """A failed step can be entered: nobody would guess."""
+    """Adds to a failed step's hint how its files can be inspected."""
     try:
         yield from events
     except ProcessFailed as failure:
@@ -245,21 +245,25 @@ class Checked(Result, frozen=True):
             return "Check complete, no warnings found."
         return f"Check complete, {count} warning{'s have' if count > 1 else ' has'} been found!"
 
-    def _paragraph(self, one: BuildWarning) -> str:
-        if not one.rule:
-            return f"WARNING: {one.text}"
-        place = f"{self.file_name}:{one.line}"
-        return f"WARNING: {one.rule} - {one.url}\n{one.reason}\n{place}\n{one.excerpt}"
+    def _paragraph(self, warning: BuildWarning) -> str:
+        if not warning.rule:
+            return f"WARNING: {warning.text}"
+        head = f"WARNING: {warning.rule} - {warning.url}"
+        place = f"{self.file_name}:{warning.line}"
+        return "\n".join((head, warning.reason, place, warning.excerpt))
 
     def stable(self) -> str:
         return "\n".join([*map(str, self.warnings), self.head()])
 
     def rows(self) -> list[dict[str, Any]]:
-        return [{"rule": one.rule, "line": one.line, "warning": one.text} for one in self.warnings]
+        return [
+            {"rule": warning.rule, "line": warning.line, "warning": warning.text}
+            for warning in self.warnings
+        ]
 
 
 class Steps(Struct):
-    """What the events of a build have told so far."""
+    """Collects the steps of a build from its events."""
 
     _steps: dict[int, Step] = field(default_factory=dict)
     _output: dict[int, bytearray] = field(default_factory=dict)

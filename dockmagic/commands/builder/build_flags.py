@@ -172,7 +172,7 @@ def request_fields(arguments: Arguments) -> dict[str, Any]:
     if not flag("rm"):
         raise Unsupported("the flag --rm=false of 'docker build' is not supported")
     return {
-        "tags": (*flag("tag"), *(name for one in flag("output") for name in one.names)),
+        "tags": (*flag("tag"), *(name for output in flag("output") for name in output.names)),
         "build_args": _build_args(flag("build-arg")),
         "labels": read_labels((), flag("label")),
         "target": flag("target"),
@@ -191,7 +191,7 @@ def request_fields(arguments: Arguments) -> dict[str, Any]:
         "cache_from": flag("cache-from"),
         "cache_to": flag("cache-to"),
         "check": flag("check") or flag("call").method == "check",
-        "outputs": tuple(one for one in flag("output") if one.kind in ("local", "tar")),
+        "outputs": tuple(output for output in flag("output") if output.kind in ("local", "tar")),
         **({"shm_size": flag("shm-size")} if flag("shm-size") else {}),
     }
 
@@ -199,12 +199,12 @@ def request_fields(arguments: Arguments) -> dict[str, Any]:
 def archives(arguments: Arguments) -> list[str]:
     """Where the image goes as an archive, as `docker save` writes it: with both layouts."""
     outputs = arguments.flag("output")
-    return [one.path for one in outputs if one.kind in ("docker", "oci") and one.path]
+    return [output.path for output in outputs if output.kind in ("docker", "oci") and output.path]
 
 
 def is_pushed(arguments: Arguments) -> bool:
     outputs = arguments.flag("output")
-    return arguments.flag("push") or any(one.kind == "registry" for one in outputs)
+    return arguments.flag("push") or any(output.kind == "registry" for output in outputs)
 
 
 def _names(lists: tuple[str, ...]) -> tuple[str, ...]:
@@ -217,11 +217,11 @@ def is_quiet(arguments: Arguments) -> bool:
 
 def _build_args(given: tuple[str, ...]) -> dict[str, str]:
     split = (arg.partition("=") for arg in read_env((), given))
-    found = {name: text for name, equals, text in split if equals}
-    # buildx hands it on by itself: who has set it wants builds that can be repeated
+    arguments = {name: text for name, equals, text in split if equals}
+    # buildx passes it on by itself: where it is set, builds are to be reproducible
     if "SOURCE_DATE_EPOCH" in os.environ:
-        found.setdefault("SOURCE_DATE_EPOCH", os.environ["SOURCE_DATE_EPOCH"])
-    return found
+        arguments.setdefault("SOURCE_DATE_EPOCH", os.environ["SOURCE_DATE_EPOCH"])
+    return arguments
 
 
 def _resources(arguments: Arguments) -> Resources:

@@ -46,16 +46,16 @@ class Targets(Result, frozen=True):
         if self.format == "json":
             return _json({"default": self._default(), "targets": self.rows()})
         rows = [
-            [f"{one.name} (default)" if one.is_default else one.name, one.description]
-            for one in self.outline.targets
+            [f"{target.name} (default)" if target.is_default else target.name, target.description]
+            for target in self.outline.targets
         ]
         return layout([["TARGET", "DESCRIPTION"], *rows])
 
     def _default(self) -> str:
-        return next(one.name for one in self.outline.targets if one.is_default)
+        return next(target.name for target in self.outline.targets if target.is_default)
 
     def rows(self) -> list[dict[str, Any]]:
-        return [to_builtins(one) for one in self.outline.targets]
+        return [to_builtins(target) for target in self.outline.targets]
 
 
 class Outline(Result, frozen=True):
@@ -65,35 +65,35 @@ class Outline(Result, frozen=True):
     format: str = "text"
 
     def text(self) -> str:
-        found = self.outline
+        outline = self.outline
         if self.format == "json":
-            return _json({**to_builtins(found.target), "args": self.rows(), **self._inputs()})
-        head = [["TARGET:", found.target.name], ["DESCRIPTION:", found.target.description]]
+            return _json({**to_builtins(outline.target), "args": self.rows(), **self._inputs()})
+        head = [["TARGET:", outline.target.name], ["DESCRIPTION:", outline.target.description]]
         parts = [layout([row for row in head if row[1]])]
         parts += self._tables()
         return "\n\n".join(parts)
 
     def _inputs(self) -> dict[str, Any]:
         return {
-            "secrets": [to_builtins(one) for one in self.outline.secrets],
-            "ssh": [to_builtins(one) for one in self.outline.ssh],
+            "secrets": [to_builtins(entry) for entry in self.outline.secrets],
+            "ssh": [to_builtins(entry) for entry in self.outline.ssh],
         }
 
     def _tables(self) -> Iterable[str]:
-        found = self.outline
-        if found.arguments:
-            rows = [[one.name, one.value or "", one.description] for one in found.arguments]
+        outline = self.outline
+        if outline.arguments:
+            rows = [[arg.name, arg.value or "", arg.description] for arg in outline.arguments]
             yield layout([["BUILD ARG", "VALUE", "DESCRIPTION"], *rows])
-        for heading, inputs in (("SECRET", found.secrets), ("SSH", found.ssh)):
+        for heading, inputs in (("SECRET", outline.secrets), ("SSH", outline.ssh)):
             if inputs:
                 yield layout([[heading, "REQUIRED"], *_required(inputs)])
 
     def rows(self) -> list[dict[str, Any]]:
-        return [to_builtins(one) for one in self.outline.arguments]
+        return [to_builtins(entry) for entry in self.outline.arguments]
 
 
 def _required(inputs: Sequence[BuildInput]) -> list[list[str]]:
-    return [[one.id, "true" if one.required else ""] for one in inputs]
+    return [[entry.id, "true" if entry.required else ""] for entry in inputs]
 
 
 def _json(value: object) -> str:

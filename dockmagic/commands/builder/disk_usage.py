@@ -33,9 +33,9 @@ def parser() -> Parser:
 
 
 _FILTERS: dict[str, Callable[[CacheUsage, str], bool]] = {
-    "id": lambda one, value: one.id.startswith(value),
-    "inuse": lambda one, value: one.in_use is as_boolean("inuse", value),
-    "until": lambda one, value: one.used < as_moment("until", value),
+    "id": lambda entry, value: entry.id.startswith(value),
+    "inuse": lambda entry, value: entry.in_use is as_boolean("inuse", value),
+    "until": lambda entry, value: entry.used < as_moment("until", value),
 }
 
 
@@ -66,8 +66,13 @@ class Cache(Listing, frozen=True):
 
     def rows(self) -> list[dict[str, Any]]:
         return [
-            {"id": one.id, "reclaimable": not one.in_use, "size": one.size, "used": one.used}
-            for one in self.items
+            {
+                "id": entry.id,
+                "reclaimable": not entry.in_use,
+                "size": entry.size,
+                "used": entry.used,
+            }
+            for entry in self.items
         ]
 
 
@@ -78,15 +83,15 @@ class Verbose(Cache, frozen=True):
         return "\n\n".join(map(_paragraph, self.items)) + "\n"
 
 
-def _paragraph(one: CacheUsage) -> str:
+def _paragraph(entry: CacheUsage) -> str:
     lines = {
-        "ID": one.id,
-        "Created at": one.created,
+        "ID": entry.id,
+        "Created at": entry.created,
         "Mutable": "false",
-        "Reclaimable": str(not one.in_use).lower(),
-        "Shared": str(one.in_use).lower(),
-        "Size": decimal_size(one.size),
-        "Last used": ago(one.used),
+        "Reclaimable": str(not entry.in_use).lower(),
+        "Shared": str(entry.in_use).lower(),
+        "Size": decimal_size(entry.size),
+        "Last used": ago(entry.used),
         "Type": "regular",
     }
     return "\n".join(f"{f'{name}:':<16}{value}" for name, value in lines.items())
@@ -98,10 +103,10 @@ def run(engine: Engine, arguments: Arguments) -> Result:
     return kind(items=items, fields=tuple(map(_fields, items)))
 
 
-def _fields(one: CacheUsage) -> Fields:
+def _fields(entry: CacheUsage) -> Fields:
     return {
-        "ID": one.id[:25],
-        "Reclaimable": str(not one.in_use).lower(),
-        "Size": decimal_size(one.size),
-        "LastAccessed": ago(one.used),
+        "ID": entry.id[:25],
+        "Reclaimable": str(not entry.in_use).lower(),
+        "Size": decimal_size(entry.size),
+        "LastAccessed": ago(entry.used),
     }

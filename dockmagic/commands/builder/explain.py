@@ -67,9 +67,9 @@ class ExplainedBuild(Result, frozen=True):
 
 def _row(step: ExplainedBuildStep) -> list[str]:
     size = decimal_size(step.size) if step.size and not step.cached else ""
-    made = f", made {step.created[:19].replace('T', ' ')}" if step.created else ""
+    created = f", made {step.created[:19].replace('T', ' ')}" if step.created else ""
     took = f"{step.seconds * 1e3:.1f} ms"
-    return [str(step.number), state(step), took, size, shown(step), why(step) + made]
+    return [str(step.number), state(step), took, size, shown(step), why(step) + created]
 
 
 def shown(step: ExplainedBuildStep) -> str:
@@ -118,11 +118,11 @@ def explain_newest(engine: Engine) -> ExplainedBuild:
 
     Raises NotFound when there is none.
     """
-    for image in sorted(engine.images(), key=lambda one: one.created, reverse=True):
+    for image in sorted(engine.images(), key=lambda image: image.created, reverse=True):
         with suppress(NotFound):
-            found = explain(engine, image.id)
-            if not found.explanation.is_stand_in:
-                return found
+            explained = explain(engine, image.id)
+            if not explained.explanation.is_stand_in:
+                return explained
     raise NotFound("no image here was built", hint="'docker explain build .' builds one")
 
 

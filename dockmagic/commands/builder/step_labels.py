@@ -31,7 +31,7 @@ class Labels(Struct):
                 yield self._labelled(event.number, event.stream, lines)
 
     def label(self, number: int) -> str:
-        """What stands before a line about the step; empty where it is plain whose it is."""
+        """The prefix of a line about the step; empty where only one step can have written it."""
         return f"#{number} " if self._is_needed else ""
 
     def flush(self) -> Iterator[Chunk]:

@@ -1,7 +1,7 @@
-"""Dockerfile → image: a pure plan of steps, then their execution, told as events.
+"""Dockerfile → image: a pure plan of steps, then their execution, reported as events.
 
-`plan.plan` knows no disk: it expands variables, follows stages and computes what each step changes
-of the image's config. `Builder.build(…)` runs the steps that the cache does not know.
+`plan.make_plan` reads no disk: it expands variables, follows stages and computes what each step
+changes of the image's config. `Builder.build(…)` runs the steps that the cache does not know.
 """
 
 from dockmagic_runtime.builder.build import Builder

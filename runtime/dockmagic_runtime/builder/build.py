@@ -18,11 +18,11 @@ from dockmagic_runtime.builder.cache.build_record import BuildRecorder, keep, ke
 from dockmagic_runtime.builder.cache.miss import CacheMissExplainer, series_of
 from dockmagic_runtime.builder.cache.remote_cache import RemoteCache
 from dockmagic_runtime.builder.cache.store import BuildCache, forget, forget_down_to, usage
-from dockmagic_runtime.builder.context.content_hash import ContextDigests
+from dockmagic_runtime.builder.context.content_hash import ContentHasher
 from dockmagic_runtime.builder.context.context import localized
+from dockmagic_runtime.builder.context.file_digests import ContextDigests
 from dockmagic_runtime.builder.context.remotes import Remotes
 from dockmagic_runtime.builder.context.scratch import Scratch
-from dockmagic_runtime.builder.context.source_hash import Digester
 from dockmagic_runtime.builder.context.sources import Sources
 from dockmagic_runtime.builder.error_locations import missing_image
 from dockmagic_runtime.builder.execute.build_run import BuildRun
@@ -32,7 +32,7 @@ from dockmagic_runtime.builder.execute.step_executor import StepExecutor
 from dockmagic_runtime.builder.image_config import image_document, timestamp
 from dockmagic_runtime.builder.interfaces import Images, Layers, StepRunner, Workspace
 from dockmagic_runtime.builder.plan.checks import as_warning, ignored_sources
-from dockmagic_runtime.builder.plan.plan import needed_images, plan
+from dockmagic_runtime.builder.plan.plan import make_plan, needed_images
 from dockmagic_runtime.builder.plan.source_stage import SourceStage
 from dockmagic_runtime.builder.plan.steps import Base, Plan, TransferStep
 from dockmagic_runtime.builder.run_mounts.cache_mounts import CacheMounts
@@ -64,7 +64,7 @@ class Builder:
         workspace: Workspace,
         pull: Callable[[str], Iterator[PullEvent]],
         *,
-        exchange: RemoteCache,
+        remote_cache: RemoteCache,
         scratch: str,
         caches: str,
         digests: str,
@@ -77,13 +77,13 @@ class Builder:
         self._runner = runner
         self._workspace = workspace
         self._pull = pull
-        self._exchange = exchange
+        self._remote_cache = remote_cache
         self._scratch = scratch
         self._caches = CacheMounts(caches)
         self._digests = ContextDigests(digests)
 
     def build(self, request: BuildRequest) -> Iterator[BuildEvent]:
-        """Build, telling what happens. Closing the iterator early leaves nothing behind."""
+        """Builds; yields events as it goes. Closing the iterator early leaves nothing behind."""
         tags = tuple(ImageReference.parse(tag).familiar for tag in request.tags)
         with ExitStack() as stack:
             scratch = Scratch(self._scratch)
@@ -104,33 +104,33 @@ class Builder:
             request.dockerfile or "", request.file_name, request.build_args.get(_CHECKS)
         )
         bases = yield from self._bases(dockerfile, request)
-        made = plan(dockerfile, request, bases)
-        execution = self._execution(request, made, series, scratch, stack)
-        execution.imported = yield from self._exchange.imported(request, stack)
-        made = _with_ignored(dockerfile, made, execution)
+        plan = make_plan(dockerfile, request, bases)
+        execution = self._execution(request, plan, series, scratch, stack)
+        execution.imported = yield from self._remote_cache.imported(request, stack)
+        plan = _with_ignored(dockerfile, plan, execution)
         yield BuildStarted(
-            steps=len(made.steps),
-            stages=len({step.stage for step in made.steps}),
-            warnings=made.warnings,
+            steps=len(plan.steps),
+            stages=len({step.stage for step in plan.steps}),
+            warnings=plan.warnings,
         )
         if request.check:
             return
-        recorder = BuildRecorder(made, request)
+        recorder = BuildRecorder(plan, request)
         yield from recorder.watched(execution.run())
         if request.outputs:
             self._export(request, execution)
-        image = self._tagged(self._image(made, execution, request), tags)
+        image = self._tagged(self._image(plan, execution, request), tags)
         explanation = recorder.explanation(image.id)
         if recorder.has_misses:  # else what is known of an earlier build says more
             execution.reasons.save()
             keep(execution.cache, explanation)
-        yield from self._exchange.exported(request, execution.results, execution.result)
-        stack.close()  # what was done is known before anybody is told
+        yield from self._remote_cache.exported(request, execution.results, execution.result)
+        stack.close()  # the cache is written before `BuildDone` is yielded
         yield BuildDone(
             image=image,
             tags=tags,
             seconds=time.monotonic() - began,
-            warnings=made.warnings,
+            warnings=plan.warnings,
             explanation=explanation,
         )
 
@@ -148,23 +148,23 @@ class Builder:
     def explain(self, reference: str) -> BuildExplanation:
         """How an image was built. Raises NotFound, also for one that was not built here."""
         image = self._images.resolve(reference)
-        found = kept(BuildCache(self._database), image.id)
-        if found is None:
+        explanation = kept(BuildCache(self._database), image.id)
+        if explanation is None:
             raise NotFound(
                 f"it is not known how {reference} was built",
                 hint="it came from elsewhere, or the build cache was pruned since",
             )
-        return found
+        return explanation
 
     def failed(self) -> Image:
         """The files that the last failed RUN has left, as an image that begins with a shell.
 
         Made when it is asked for. Raises NotFound when there is none, or it was pruned.
         """
-        found = BuildCache(self._database).failed()
-        if found is None:
+        failed = BuildCache(self._database).failed()
+        if failed is None:
             raise NotFound("no step of a build has failed", hint="or its files were pruned since")
-        document, chain_ids = found
+        document, chain_ids = failed
         return self._present(image_id(document)) or self._images.put(document, chain_ids)
 
     def prune_cache(
@@ -174,14 +174,14 @@ class Builder:
         before: float = float("inf"),
         bounds: CacheBounds | None = None,
     ) -> int:
-        """Forget results that were used last `before`, or only those whose layers no image has,
-        and with `bounds` only as many as it takes; remove the layers that nothing else needs.
-        Their bytes."""
+        """Forgets results that were last used before `before` (seconds since the epoch), with
+        `unused_only` only those of layers that no image has, with `bounds` only as many as it
+        takes. Removes the layers that nothing else needs; returns their bytes."""
         if bounds is None:
             forget(self._database, unused_only=unused_only, before=before)
             return self._layers.prune()
-        total = sum(one.size for one in usage(self._database))
-        goal = bounds.goal(total, self._exchange.free())
+        total = sum(entry.size for entry in usage(self._database))
+        goal = bounds.goal(total, self._remote_cache.free())
         forget_down_to(self._database, goal, unused_only=unused_only, before=before)
         return self._layers.prune()
 
@@ -233,13 +233,13 @@ class Builder:
         from dockmagic_runtime.builder.execute.export import export
 
         for output in request.outputs:
-            with execution.performer.sources.merged(execution.result.chain_ids) as tree:
-                export(tree, output, execution.performer.epoch)
+            with execution.executor.sources.merged(execution.result.chain_ids) as tree:
+                export(tree, output, execution.executor.epoch)
 
     def _execution(
         self,
         request: BuildRequest,
-        made: Plan,
+        plan: Plan,
         series: str,
         scratch: Scratch,
         stack: ExitStack,
@@ -249,14 +249,14 @@ class Builder:
         stack.callback(sources.close)  # before the directories that they are mounted from
         stack.callback(self._digests.save)
         stack.callback(cache.flush)  # what was done is known next time, whatever failed then
-        digester = Digester(sources, cache)
+        hasher = ContentHasher(sources, cache)
         remotes = Remotes(scratch, cache)
         stack.callback(remotes.close)
-        copier = Copier(digester, remotes, scratch)
+        copier = Copier(hasher, remotes, scratch)
         mounter = Mounter(
-            request, digester, scratch, self._caches, self._workspace.target, self._layers.path
+            request, hasher, scratch, self._caches, self._workspace.target, self._layers.path
         )
-        performer = StepExecutor(
+        executor = StepExecutor(
             request,
             self._layers,
             self._runner,
@@ -265,24 +265,24 @@ class Builder:
             copier,
             mounter,
             cache,
-            made.epoch,
+            plan.epoch,
         )
-        reasons = CacheMissExplainer(cache, made, series)
+        reasons = CacheMissExplainer(cache, plan, series)
         return BuildRun(
-            made, cache, copier, mounter, performer, reasons, Claims(performer.cancellation)
+            plan, cache, copier, mounter, executor, reasons, Claims(executor.cancellation)
         )
 
-    def _image(self, made: Plan, execution: BuildRun, request: BuildRequest) -> Image:
+    def _image(self, plan: Plan, execution: BuildRun, request: BuildRequest) -> Image:
         """The image of the target. A FROM with nothing after it is its base image itself."""
-        tip = execution.result
-        if tip.base_id and not tip.steps and not request.labels:
-            return self._images.resolve(tip.base_id)
-        created = tip.created or timestamp(0)
-        inline = self._exchange.inline(request, execution.results, tip)
+        state = execution.result
+        if state.base_id and not state.steps and not request.labels:
+            return self._images.resolve(state.base_id)
+        created = state.created or timestamp(0)
+        inline = self._remote_cache.inline(request, execution.results, state)
         document = image_document(
-            tip.document, made.config, tip.history, tip.diff_ids, created, inline
+            state.document, plan.config, state.history, state.diff_ids, created, inline
         )
-        return self._present(image_id(document)) or self._images.put(document, tip.chain_ids)
+        return self._present(image_id(document)) or self._images.put(document, state.chain_ids)
 
     def _tagged(self, image: Image, tags: tuple[str, ...]) -> Image:
         """The image with these names; a name that it has is not written again."""
@@ -292,15 +292,15 @@ class Builder:
         return self._images.resolve(image.id) if new else image
 
 
-def _with_ignored(dockerfile: Dockerfile, made: Plan, execution: BuildRun) -> Plan:
-    """The plan, with warnings of COPYs whose source .dockerignore leaves out."""
-    copies = [step for step in made.steps if isinstance(step, TransferStep) and step.sources]
-    if not any(step.origin == SourceStage() for step in copies):
-        return made
+def _with_ignored(dockerfile: Dockerfile, plan: Plan, execution: BuildRun) -> Plan:
+    """The plan, with warnings about COPYs of sources that .dockerignore leaves out."""
+    copies = [step for step in plan.steps if isinstance(step, TransferStep) and step.sources]
+    if not any(step.source_stage == SourceStage() for step in copies):
+        return plan
     try:
-        rules = execution.performer.sources.context().rules
+        rules = execution.executor.sources.context().rules
     except InvalidInput:
-        return made  # there is no context: the step says so, with its line
-    found = dockerfile.wanted(ignored_sources(copies, rules))
-    told = (as_warning(dockerfile, one) for one in found)
-    return replace(made, warnings=(*made.warnings, *told)) if found else made
+        return plan  # there is no context: the step says so, with its line
+    problems = dockerfile.wanted(ignored_sources(copies, rules))
+    warnings = (as_warning(dockerfile, problem) for problem in problems)
+    return replace(plan, warnings=(*plan.warnings, *warnings)) if problems else plan

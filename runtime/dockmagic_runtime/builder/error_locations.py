@@ -1,4 +1,4 @@
-"""Errors that are found after the Dockerfile was read get its line, and what was probably meant."""
+"""Adds lines of the Dockerfile, and suggestions, to errors found after it was parsed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from dockmagic_runtime.errors import DockmagicError, NotFound
 def missing_image(
     dockerfile: Dockerfile, instruction: Instruction, name: str, images: Images
 ) -> Iterator[None]:
-    """For the block that gets the image: a misspelt stage looks like an image nobody has."""
+    """Adds the line to errors of the block that gets the image, and the stage that was probably
+    meant: a misspelt stage name looks like the name of an image."""
     try:
         yield
     except DockmagicError as error:

@@ -1,4 +1,5 @@
-"""What the builder asks of others: who runs a process, mounts a tree, keeps layers and images."""
+"""Protocols of what the builder needs: running a process, mounting a tree, storing layers and
+images."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Dockerfiles: text in, typed frozen instructions with their places out. Pure, no I/O.
 
 `parse(text)` is the way in. It reads logical lines (`lines`), then each line's grammar
-(`grammar`), then joins them into stages; every error of the file is told at once
+(`grammar`), then joins them into stages; all errors of the file are reported together
 (`errors.DockerfileError`). Variables stay unexpanded: `expand` is for the builder, which knows
 their values.
 """

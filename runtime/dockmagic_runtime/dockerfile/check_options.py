@@ -37,7 +37,7 @@ class CheckOptions(Struct, frozen=True):
         )
 
     def counts(self, rule: str) -> bool:
-        """Whether what the rule finds is to be told."""
+        """Whether findings of the rule are reported."""
         if rule in self.skipped or _ALL in self.skipped:
             return False
         if rule not in EXPERIMENTAL:

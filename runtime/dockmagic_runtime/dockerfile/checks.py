@@ -9,6 +9,7 @@ from dockmagic_runtime.dockerfile.errors import Problem
 from dockmagic_runtime.dockerfile.instructions import (
     Arg,
     Cmd,
+    Command,
     Entrypoint,
     Expose,
     From,
@@ -34,16 +35,17 @@ def stage_checks(base: From, instructions: Sequence[Instruction]) -> Iterator[Pr
     """Of one stage."""
     yield from _from(base)
     for kind in (Cmd, Entrypoint, Healthcheck):
-        given = [one for one in instructions if isinstance(one, kind)]
+        given = [instruction for instruction in instructions if isinstance(instruction, kind)]
         reason = (
             f"Multiple {kind.keyword} instructions should not be used in the same stage "
             "because only the last one will be used"
         )
-        yield from (problem(one, reason, "MultipleInstructionsDisallowed") for one in given[:-1])
+        for ignored in given[:-1]:
+            yield problem(ignored, reason, "MultipleInstructionsDisallowed")
     yield from _shell_forms(instructions)
-    for one in instructions:
-        if isinstance(one, Expose):
-            yield from _protocols(one)
+    for instruction in instructions:
+        if isinstance(instruction, Expose):
+            yield from _protocols(instruction)
 
 
 def _from(base: From) -> Iterator[Problem]:
@@ -66,22 +68,23 @@ def _from(base: From) -> Iterator[Problem]:
 
 
 def _shell_forms(instructions: Sequence[Instruction]) -> Iterator[Problem]:
-    """Whoever has set SHELL has thought about the shell."""
+    """The shell form of CMD and ENTRYPOINT, unless SHELL is set."""
     has_shell = False
-    for one in instructions:
-        has_shell = has_shell or isinstance(one, Shell)
-        if has_shell or not isinstance(one, (Cmd, Entrypoint)):
+    for instruction in instructions:
+        has_shell = has_shell or isinstance(instruction, Shell)
+        if has_shell or not isinstance(instruction, (Cmd, Entrypoint)):
             continue
-        if one.command.is_shell and one.command.args and not _looks_like_json(one):
+        command = instruction.command
+        if command.is_shell and command.args and not _looks_like_json(command):
             reason = (
-                f"JSON arguments recommended for {one.keyword} to prevent unintended behavior "
-                "related to OS signals"
+                f"JSON arguments recommended for {instruction.keyword} to prevent unintended "
+                "behavior related to OS signals"
             )
-            yield problem(one, reason, "JSONArgsRecommended")
+            yield problem(instruction, reason, "JSONArgsRecommended")
 
 
-def _looks_like_json(one: Cmd | Entrypoint) -> bool:
-    return one.command.args[0].startswith("[")  # that has a warning of its own
+def _looks_like_json(command: Command) -> bool:
+    return command.args[0].startswith("[")  # that has a warning of its own
 
 
 def _protocols(expose: Expose) -> Iterator[Problem]:
@@ -93,26 +96,29 @@ def _protocols(expose: Expose) -> Iterator[Problem]:
 
 
 def descriptions(instructions: Iterable[Instruction]) -> Iterator[Problem]:
-    """A comment right above a stage or an argument tells of it, and begins with its name."""
-    for one in instructions:
-        if not one.comments or not isinstance(one, (Arg, From)):
+    """A comment right above a stage or an argument describes it, and begins with its name."""
+    for instruction in instructions:
+        if not instruction.comments or not isinstance(instruction, (Arg, From)):
             continue
-        names = [one.name] if isinstance(one, From) else [pair.name for pair in one.pairs]
-        if not any(names) or one.comments[-1].split(" ")[0] in names:
+        if isinstance(instruction, From):
+            what, names = "build stage", [instruction.name]
+        else:
+            what, names = "argument", [pair.name for pair in instruction.pairs]
+        if not any(names) or instruction.comments[-1].split(" ")[0] in names:
             continue
-        what = "build stage" if isinstance(one, From) else "argument"
         example = names[0] if len(names) == 1 else "<arg_key>"
         reason = f"Comment for {what} should follow the format: `# {example} <description>`"
-        yield problem(one, reason, "InvalidDefinitionDescription")
+        yield problem(instruction, reason, "InvalidDefinitionDescription")
 
 
 def casing(instructions: Iterable[Instruction]) -> Iterator[Problem]:
     """Keywords are written as most of the file's are."""
-    words = [(one, one.text.split(None, 1)[0]) for one in instructions if one.text.strip()]
+    written = [instruction for instruction in instructions if instruction.text.strip()]
+    words = [(instruction, instruction.text.split(None, 1)[0]) for instruction in written]
     lower = sum(word.islower() for _, word in words)
     upper = sum(word.isupper() for _, word in words)
     wanted = "lowercase" if lower > upper else "uppercase"
-    for one, word in words:
+    for instruction, word in words:
         if not (word.islower() if lower > upper else word.isupper()):
             reason = f"Command '{word}' should match the case of the command majority ({wanted})"
-            yield problem(one, reason, "ConsistentInstructionCasing")
+            yield problem(instruction, reason, "ConsistentInstructionCasing")

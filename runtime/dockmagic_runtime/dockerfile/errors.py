@@ -31,7 +31,7 @@ class Problem(Struct, frozen=True, kw_only=True):
         return f"{reason} (did you mean {self.suggestion}?)" if self.suggestion else reason
 
     def __str__(self) -> str:
-        """In one line, as warnings are told."""
+        """In one line, as warnings are reported."""
         return f"{self.sentence} (line {self.line})"
 
 

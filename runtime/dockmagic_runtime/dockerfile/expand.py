@@ -140,10 +140,10 @@ class _Expansion:
 
     def _run(self, pattern: str) -> str:
         """The text that matches here; the patterns used match one character at least."""
-        found = re.compile(pattern, re.DOTALL).match(self._text, self._at)
-        assert found is not None
-        self._at = found.end()
-        return found.group()
+        match = re.compile(pattern, re.DOTALL).match(self._text, self._at)
+        assert match is not None
+        self._at = match.end()
+        return match.group()
 
     def _escaped(self) -> str:
         """The escape character takes the next one's meaning; at the very end it is dropped."""
@@ -203,11 +203,11 @@ class _Expansion:
             self._depth -= 1
 
     def _name(self) -> str:
-        found = _NAME.match(self._text, self._at)
-        if found is None:
+        match = _NAME.match(self._text, self._at)
+        if match is None:
             return ""
-        self._at = found.end()
-        return found.group()
+        self._at = match.end()
+        return match.group()
 
     def _braced(self, start: int) -> str:
         if self._peek() in ("{", "}", ":"):
@@ -221,7 +221,7 @@ class _Expansion:
         if not name or kind not in ("-", "+", "?") or not kind:
             raise self._bad_modifier(operator + (kind if strict else ""), start)
         word = _joined(self._scan("}"))
-        # who says what to do without the variable does not miss it: `get` would note that
+        # no `get`: a variable with an alternative is not reported as undefined
         is_set = name in self._variables
         value = self._variables[name] if is_set else None
         return _alternative(

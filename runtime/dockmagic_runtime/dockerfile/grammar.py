@@ -1,7 +1,7 @@
 """One logical line → one typed instruction. A function for each keyword, all of the same shape.
 
 What is wrong raises `Refusal` with the offset in the line; what is merely unwise is noted. Words
-are checked for what no value of a variable could mend, so that one look at the file tells all.
+are checked for mistakes that no value of a variable can mend, so that all are reported at once.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def _from(request: Request) -> i.Instruction:
     elif len(words) != 1:
         raise Refusal("FROM requires either one or three arguments", request.keyword_at)
     request.checked(words[:1])
-    return request.made(
+    return request.instruction(
         i.From, image=words[0].text, platform=request.flags.text("platform"), name=name
     )
 
@@ -128,13 +128,13 @@ def _legacy_pair(request: Request) -> i.Pair:
 
 def _label(request: Request) -> i.Instruction:
     pairs, legacy = _pairs(request)
-    return request.made(i.Label, pairs=pairs, legacy=legacy)
+    return request.instruction(i.Label, pairs=pairs, legacy=legacy)
 
 
 def _env(request: Request) -> i.Instruction:
     pairs, legacy = _pairs(request)
     _note_secrets(request, pairs)
-    return request.made(i.Env, pairs=pairs, legacy=legacy)
+    return request.instruction(i.Env, pairs=pairs, legacy=legacy)
 
 
 def _arg(request: Request) -> i.Instruction:
@@ -150,7 +150,7 @@ def _arg(request: Request) -> i.Instruction:
         request.checked([Word(name, word.offset)])
         pairs.append(i.Pair(name, value if equals else None))
     _note_secrets(request, tuple(pairs))
-    return request.made(i.Arg, pairs=tuple(pairs))
+    return request.instruction(i.Arg, pairs=tuple(pairs))
 
 
 def _note_secrets(request: Request, pairs: tuple[i.Pair, ...]) -> None:
@@ -167,7 +167,7 @@ def _run(request: Request) -> i.Instruction:
     line = command(request, request.start)
     if not line.args:
         raise request.needs("at least one argument")
-    return request.made(
+    return request.instruction(
         i.Run,
         command=line,
         mounts=tuple(run_mount(request, word) for word in request.flags.words("mount")),
@@ -192,7 +192,7 @@ def _paths(request: Request) -> tuple[list[Word], bool]:
     """COPY's, ADD's and VOLUME's arguments, in JSON or separated by blanks."""
     strings = json_strings(request.text, request.start)
     if strings is not None:
-        words = [Word(one, request.start) for one in strings]
+        words = [Word(text, request.start) for text in strings]
     else:
         note_failed_json(request, request.start)
         words = plain_words(request.text, request.start)
@@ -232,7 +232,7 @@ def _transfer(request: Request) -> dict[str, Any]:
 
 def _copy(request: Request) -> i.Instruction:
     fields = _transfer(request)
-    return request.made(
+    return request.instruction(
         i.Copy,
         from_=request.flags.plain("from"),
         parents=bool(request.flags.switch("parents")),
@@ -242,7 +242,7 @@ def _copy(request: Request) -> i.Instruction:
 
 def _add(request: Request) -> i.Instruction:
     fields = _transfer(request)
-    return request.made(
+    return request.instruction(
         i.Add,
         keep_git_dir=bool(request.flags.switch("keep-git-dir")),
         checksum=request.flags.text("checksum"),
@@ -252,11 +252,11 @@ def _add(request: Request) -> i.Instruction:
 
 
 def _cmd(request: Request) -> i.Instruction:
-    return request.made(i.Cmd, command=command(request, request.start))
+    return request.instruction(i.Cmd, command=command(request, request.start))
 
 
 def _entrypoint(request: Request) -> i.Instruction:
-    return request.made(i.Entrypoint, command=command(request, request.start))
+    return request.instruction(i.Entrypoint, command=command(request, request.start))
 
 
 def _one_argument(request: Request) -> str:
@@ -267,15 +267,15 @@ def _one_argument(request: Request) -> str:
 
 
 def _workdir(request: Request) -> i.Instruction:
-    return request.made(i.Workdir, path=_one_argument(request))
+    return request.instruction(i.Workdir, path=_one_argument(request))
 
 
 def _user(request: Request) -> i.Instruction:
-    return request.made(i.User, user=_one_argument(request))
+    return request.instruction(i.User, user=_one_argument(request))
 
 
 def _stop_signal(request: Request) -> i.Instruction:
-    return request.made(i.StopSignal, signal=_one_argument(request))
+    return request.instruction(i.StopSignal, signal=_one_argument(request))
 
 
 def _maintainer(request: Request) -> i.Instruction:
@@ -284,7 +284,7 @@ def _maintainer(request: Request) -> i.Instruction:
     request.note(
         "MaintainerDeprecated", "Maintainer instruction is deprecated in favor of using label"
     )
-    return request.made(i.Maintainer, maintainer=request.rest)
+    return request.instruction(i.Maintainer, maintainer=request.rest)
 
 
 def _expose(request: Request) -> i.Instruction:
@@ -295,7 +295,7 @@ def _expose(request: Request) -> i.Instruction:
     for word in words:
         if "$" not in word.text:
             _check_port(request, word)
-    return request.made(i.Expose, ports=tuple(word.text for word in words))
+    return request.instruction(i.Expose, ports=tuple(word.text for word in words))
 
 
 def _check_port(request: Request, word: Word) -> None:
@@ -319,7 +319,7 @@ def _volume(request: Request) -> i.Instruction:
         raise request.needs("at least one argument")
     if any(not word.text.strip() for word in words):
         raise Refusal("VOLUME specified can not be an empty string", request.keyword_at)
-    return request.made(i.Volume, paths=tuple(word.text for word in words), is_json=is_json)
+    return request.instruction(i.Volume, paths=tuple(word.text for word in words), is_json=is_json)
 
 
 def _shell(request: Request) -> i.Instruction:
@@ -328,7 +328,7 @@ def _shell(request: Request) -> i.Instruction:
         raise Refusal("SHELL requires the arguments to be in JSON form", request.start)
     if not args:
         raise request.needs("at least one argument")
-    return request.made(i.Shell, args=args)
+    return request.instruction(i.Shell, args=args)
 
 
 def _onbuild(request: Request) -> i.Instruction:
@@ -346,7 +346,7 @@ def _onbuild(request: Request) -> i.Instruction:
     expression = request.text[start:] + "".join(
         f"\n{heredoc.content}{heredoc.name}" for heredoc in request.line.heredocs
     )
-    return request.made(i.Onbuild, trigger=trigger, expression=expression)
+    return request.instruction(i.Onbuild, trigger=trigger, expression=expression)
 
 
 _PARSERS: Final[dict[str, Callable[[Request], i.Instruction]]] = {

@@ -22,7 +22,7 @@ def healthcheck(request: Request) -> Instruction:
         case "NONE":
             if request.text[start:]:
                 raise Refusal("HEALTHCHECK NONE takes no arguments", start)
-            return request.made(Healthcheck, test=("NONE",))
+            return request.instruction(Healthcheck, test=("NONE",))
         case "CMD":
             return _health_command(request, start)
         case _:
@@ -33,7 +33,7 @@ def _health_command(request: Request, start: int) -> Instruction:
     test = command(request, start)
     if not test.args:
         raise Refusal("Missing command after HEALTHCHECK CMD", request.keyword_at)
-    return request.made(
+    return request.instruction(
         Healthcheck,
         test=("CMD-SHELL" if test.is_shell else "CMD", *test.args),
         interval=_interval(request, "interval"),

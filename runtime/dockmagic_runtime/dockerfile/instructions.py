@@ -40,8 +40,8 @@ class Instruction(Selective, frozen=True, kw_only=True):
     def description(self, name: str) -> str:
         """What a comment right above says of a stage or an argument: `# NAME description`."""
         begin = f"{name} "
-        found = (one[len(begin) :] for one in self.comments if name and one.startswith(begin))
-        return next(found, "")
+        described = (line for line in self.comments if name and line.startswith(begin))
+        return next(described, "").removeprefix(begin)
 
 
 class Pair(Struct, frozen=True):
@@ -113,7 +113,7 @@ class _Transfer(Instruction, frozen=True, kw_only=True):
     def heredoc(self, source: str) -> Heredoc | None:
         if self.is_json:
             return None
-        return next((one for one in self.heredocs if one.mark == source), None)
+        return next((heredoc for heredoc in self.heredocs if heredoc.mark == source), None)
 
 
 class Copy(_Transfer, frozen=True, kw_only=True):

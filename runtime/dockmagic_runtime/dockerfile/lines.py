@@ -1,7 +1,7 @@
 """Text → logical lines: directives, comments, continuations and heredocs.
 
 Strategy: the physical lines are read once, in order. A logical line is the pieces of its physical
-lines joined, with the offset at which each piece began, so that any place in it can be told as
+lines joined, with the offset at which each piece began, so that any place in it has a
 line and column. The only grammar known here is what decides where a line ends: which
 instructions may carry heredocs, and that the JSON form carries none.
 """
@@ -136,12 +136,12 @@ class _Reader:
     def _read_directives(self) -> None:
         """Only the leading comments can be directives; the first other line ends them."""
         for number, row in enumerate(self._rows):
-            found = _DIRECTIVE.fullmatch(row.strip(WHITESPACE))
-            name = found[1].lower() if found else ""
-            if found is None or name not in _DIRECTIVES:
+            match = _DIRECTIVE.fullmatch(row.strip(WHITESPACE))
+            name = match[1].lower() if match else ""
+            if match is None or name not in _DIRECTIVES:
                 return
             self._at = number + 1
-            self._take_directive(number, name, found[2])
+            self._take_directive(number, name, match[2])
 
     def _take_directive(self, row: int, name: str, value: str) -> None:
         if name in self._document.directives:
@@ -270,11 +270,11 @@ def skip_flags(text: str, start: int, escape: str) -> int:
 
 def as_heredoc(word: str, escape: str) -> Heredoc | None:
     """What a word like `2<<-'EOF'` announces; None for every other word."""
-    found = _HEREDOC.fullmatch(word)
-    if found is None or len(quoted_words(found[3], 0, escape)) != 1:
+    match = _HEREDOC.fullmatch(word)
+    if match is None or len(quoted_words(match[3], 0, escape)) != 1:
         return None  # a whole line, `<<EOF cat > file`, is more than a mark
     try:
-        name = unquote(found[3], escape)
+        name = unquote(match[3], escape)
     except ExpansionError:
         return None
     if not name or not name.isprintable():
@@ -282,7 +282,7 @@ def as_heredoc(word: str, escape: str) -> Heredoc | None:
     return Heredoc(
         name=name,
         mark=word,
-        expand=name == found[3],
-        chomp=bool(found[2]),
-        fd=int(found[1][:9] or 0),
+        expand=name == match[3],
+        chomp=bool(match[2]),
+        fd=int(match[1][:9] or 0),
     )

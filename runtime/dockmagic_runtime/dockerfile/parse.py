@@ -63,7 +63,7 @@ class Dockerfile(Selective, frozen=True, kw_only=True):
     def wanted(self, warnings: Iterable[Problem]) -> tuple[Problem, ...]:
         """Of warnings that were found later, those that the file wants. Raises DockerfileError
         where it says that they are errors."""
-        kept = tuple(one for one in warnings if self.checks.counts(one.rule))
+        kept = tuple(problem for problem in warnings if self.checks.counts(problem.rule))
         if kept and self.checks.is_error:
             raise DockerfileError(kept, self.source, self.file_name)
         return kept
@@ -83,7 +83,7 @@ class Dockerfile(Selective, frozen=True, kw_only=True):
         return excerpt(self.source.split("\n"), position.line, position.column)
 
     def error(self, position: Position, reason: str, suggestion: str = "") -> DockerfileError:
-        """An error found later, by who knows the variables and the images."""
+        """An error found later, when variables and images are known."""
         problem = Problem(
             line=position.line,
             last_line=position.last_line,
@@ -111,11 +111,11 @@ def parse(text: str, file_name: str = "Dockerfile", checks: str | None = None) -
             *casing(instructions),
             *descriptions(instructions),
         ),
-        key=lambda one: (one.line, one.column),
+        key=lambda problem: (problem.line, problem.column),
     )
-    warnings = [one for one in warnings if options.counts(one.rule)]
+    warnings = [problem for problem in warnings if options.counts(problem.rule)]
     document.errors += warnings if options.is_error else ()
-    errors = sorted(document.errors, key=lambda one: (one.line, one.column))
+    errors = sorted(document.errors, key=lambda problem: (problem.line, problem.column))
     if errors:
         raise DockerfileError(errors, text, file_name)
     return Dockerfile(
@@ -208,20 +208,20 @@ def _stages(
     if not stages and not document.errors:
         what = f"no build stage: {_ADVICE}" if instructions else "file with no instructions"
         document.errors.append(Problem(line=1, last_line=1, column=1, reason=what))
-    made = (
+    staged = (
         Stage(index=index, base=base, instructions=tuple(body))
         for index, (base, body) in enumerate(stages)
     )
-    return tuple(made), tuple(arguments)
+    return tuple(staged), tuple(arguments)
 
 
 _ADVICE = "a Dockerfile begins with FROM"
 
 
 def _has_from_error(document: Document) -> bool:
-    """Whether a FROM is there and broken, so that its absence is not to be told again."""
+    """Whether a FROM is there and broken, so that its absence is not reported as well."""
     broken = {problem.line for problem in document.errors}
-    words = {cut(one.text, 0)[0].text.upper() for one in document.lines if one.line in broken}
+    words = {cut(line.text, 0)[0].text.upper() for line in document.lines if line.line in broken}
     return any(word == "FROM" or near(word, KEYWORDS) == "FROM" for word in words)
 
 

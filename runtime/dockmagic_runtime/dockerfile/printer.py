@@ -37,7 +37,7 @@ def _written(instruction: i.Instruction, escape: str) -> str:
 
 
 def _documents(instruction: i.Instruction) -> str:
-    return "".join(f"\n{one.content}{one.name}" for one in instruction.heredocs)
+    return "".join(f"\n{heredoc.content}{heredoc.name}" for heredoc in instruction.heredocs)
 
 
 def render_instruction(instruction: i.Instruction) -> str:

@@ -37,9 +37,9 @@ class Request(Struct):
     def rest(self) -> str:
         return self.line.text[self.start :]
 
-    def made(self, kind: Callable[..., Any], **fields: Any) -> Instruction:
+    def instruction(self, kind: Callable[..., Any], **fields: Any) -> Instruction:
         line, column = self.line.locate(self.keyword_at)
-        made: Instruction = kind(
+        instruction: Instruction = kind(
             position=Position(line=line, last_line=self.line.last_line, column=column),
             text=self.text[self.keyword_at :],
             heredocs=self.line.heredocs,
@@ -47,7 +47,7 @@ class Request(Struct):
             remarks=self.line.remarks,
             **fields,
         )
-        return made
+        return instruction
 
     def note(self, rule: str, reason: str, offset: int | None = None) -> None:
         self.notes.append((Refusal(reason, self.keyword_at if offset is None else offset), rule))

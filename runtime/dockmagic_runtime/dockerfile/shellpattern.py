@@ -57,8 +57,8 @@ class ShellPattern(Struct, frozen=True):
         compiled = self._compiled(reverse=False)
         result: list[str] = []
         at, previous = 0, -1
-        while at <= len(value) and (found := _find(compiled, value, at)) is not None:
-            start, end = found
+        while at <= len(value) and (span := _find(compiled, value, at)) is not None:
+            start, end = span
             is_empty = start == end
             # an empty match right after another one is no match
             result += (value[at:start], "" if is_empty and start == previous else replacement)

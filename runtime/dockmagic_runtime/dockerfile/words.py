@@ -34,7 +34,7 @@ class Word(Struct, frozen=True):
 
 def plain_words(text: str, start: int) -> list[Word]:
     """The words of `text` from `start` on, separated by blanks whatever they contain."""
-    return [Word(found.group(), found.start()) for found in _PLAIN.finditer(text, start)]
+    return [Word(match.group(), match.start()) for match in _PLAIN.finditer(text, start)]
 
 
 def quoted_words(text: str, start: int, escape: str) -> list[Word]:
@@ -55,8 +55,8 @@ def _ends_escaped(word: str, escape: str) -> bool:
 def first_word(text: str, start: int, escape: str) -> Word | None:
     """Only the first of `quoted_words`, without looking at the rest."""
     blanks = _BLANKS.match(text, start)
-    found = _QUOTED[escape].match(text, blanks.end() if blanks else start)
-    return Word(found.group(), found.start()) if found else None
+    match = _QUOTED[escape].match(text, blanks.end() if blanks else start)
+    return Word(match.group(), match.start()) if match else None
 
 
 def skip_blanks(text: str, start: int) -> int:
@@ -67,10 +67,10 @@ def skip_blanks(text: str, start: int) -> int:
 def cut(text: str, start: int) -> tuple[Word, int]:
     """The first plain word from `start` on, and where the text after it and its blanks begins."""
     start = skip_blanks(text, start)
-    found = _PLAIN.match(text, start)
-    if found is None:
+    match = _PLAIN.match(text, start)
+    if match is None:
         return Word("", start), start
-    return Word(found.group(), start), skip_blanks(text, found.end())
+    return Word(match.group(), start), skip_blanks(text, match.end())
 
 
 def json_strings(text: str, start: int) -> tuple[str, ...] | None:

@@ -139,7 +139,7 @@ class EngineComponents(Closing):
             StepRunner(self._starter),
             Workspace(self._starter.rootfs),
             self.pull,
-            exchange=RemoteCache(self._layers, BlobStore(self.data_root)),
+            remote_cache=RemoteCache(self._layers, BlobStore(self.data_root)),
             scratch=str(self.data_root.scratch),
             caches=str(self.data_root.root / "cache-mounts"),
             digests=str(self.data_root.root / "context-digests"),

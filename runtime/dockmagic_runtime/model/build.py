@@ -29,14 +29,14 @@ class BuildWarning(Struct, frozen=True, kw_only=True):
 
     @property
     def url(self) -> str:
-        """Where Docker tells what the rule is about; "" without a rule."""
+        """Docker's page about the rule; "" without a rule."""
         name = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", self.rule).lower()
         return f"https://docs.docker.com/go/dockerfile/rule/{name}/" if name else ""
 
 
 class BuildStarted(Struct, frozen=True, kw_only=True):
     steps: int
-    stages: int = 1  # that are built; those of several tell of their steps at the same time
+    stages: int = 1  # that are built, in parallel
     warnings: tuple[BuildWarning, ...] = ()
 
 
@@ -60,7 +60,7 @@ class StepDone(Struct, frozen=True, kw_only=True):
     size: int = 0  # bytes of the layer the step made, 0 for metadata
     reason: str = ""  # why the cache was missed
     created: str = ""  # when the result was made, RFC 3339
-    files: int = 0  # whose contents were compared
+    files: int = 0  # that were compared
 
 
 class BuildDone(Struct, frozen=True, kw_only=True):

@@ -61,18 +61,20 @@ class Site:
         return list(self.builder.build(BuildRequest(dockerfile=dockerfile, **request)))
 
     def build(self, dockerfile: str | None, **request: Any) -> Image:
-        (done,) = (one for one in self.events(dockerfile, **request) if isinstance(one, BuildDone))
+        (done,) = (
+            event for event in self.events(dockerfile, **request) if isinstance(event, BuildDone)
+        )
         return done.image
 
     def steps(self, dockerfile: str | None, **request: Any) -> list[StepDone]:
         """By number: stages are done side by side."""
         events = self.events(dockerfile, **request)
-        found = [event for event in events if isinstance(event, StepDone)]
-        return sorted(found, key=lambda step: step.number)
+        steps = [event for event in events if isinstance(event, StepDone)]
+        return sorted(steps, key=lambda step: step.number)
 
     def config(self, dockerfile: str | None, **request: Any) -> dict[str, Any]:
-        found: dict[str, Any] = self.document(dockerfile, **request)["config"]
-        return found
+        config: dict[str, Any] = self.document(dockerfile, **request)["config"]
+        return config
 
     def document(self, dockerfile: str | None, **request: Any) -> dict[str, Any]:
         return self.images.config(self.build(dockerfile, **request).id)
@@ -119,7 +121,7 @@ def site(data_root: DataRoot, tmp_path: Path) -> Iterator[Site]:
     images, runner = ImageStore(data_root, database, layers), FakeRunner()
 
     def pull(reference: str) -> Iterator[PullEvent]:
-        return made.pull(reference)
+        return site_.pull(reference)
 
     builder = Builder(
         images,
@@ -128,13 +130,13 @@ def site(data_root: DataRoot, tmp_path: Path) -> Iterator[Site]:
         runner,
         Workspace(str(target)),
         pull,
-        exchange=RemoteCache(layers, BlobStore(data_root)),
+        remote_cache=RemoteCache(layers, BlobStore(data_root)),
         scratch=str(data_root.scratch),
         caches=str(data_root.root / "cache-mounts"),
         digests=str(data_root.root / "context-digests"),
     )
-    made = Site(data_root, context, images, layers, database, runner, builder)
-    yield made
+    site_ = Site(data_root, context, images, layers, database, runner, builder)
+    yield site_
     target.rmdir()
     left = sorted(path.name for path in data_root.scratch.iterdir())
     database.close()

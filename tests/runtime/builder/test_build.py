@@ -32,7 +32,7 @@ def test_a_build_tells_all_it_does(mysite: Site) -> None:
     assert isinstance(events[0], BuildStarted)
     assert events[0].steps == 5
     started = [event for event in events if isinstance(event, StepStarted)]
-    assert [(one.number, one.line, one.instruction) for one in started] == [
+    assert [(event.number, event.line, event.instruction) for event in started] == [
         (1, 1, "FROM scratch"),
         (2, 2, 'LABEL maintainer="me"'),
         (3, 3, "COPY index.html /htdocs/"),
@@ -86,7 +86,7 @@ def test_run_network_none_and_the_requests_network_reach_the_runner(mysite: Site
         "FROM scratch\nCOPY . /\nRUN --network=none a\nRUN b\nRUN --network=default c",
         network="host",
     )
-    assert [one.network for one in mysite.runner.processes] == ["none", "host", "host"]
+    assert [process.network for process in mysite.runner.processes] == ["none", "host", "host"]
 
 
 def test_the_base_image_is_pulled_when_it_is_missing(site: Site) -> None:

@@ -1,4 +1,4 @@
-"""What a build takes from the cache, what it does again, and the reason that it tells."""
+"""What a build takes from the cache, what it does again, and the reason that it gives."""
 
 from __future__ import annotations
 
@@ -95,8 +95,8 @@ def test_the_steps_of_some_stages_may_be_done_anew(mysite: Site) -> None:
         + "FROM scratch\nCOPY --from=one /made /"
     )
     mysite.build(text)
-    found = reasons(mysite, text, no_cache_stages=("one",))
-    assert found == ["", "--no-cache", "--no-cache", "--no-cache", "--no-cache", "", ""]
+    reasons_ = reasons(mysite, text, no_cache_stages=("one",))
+    assert reasons_ == ["", "--no-cache", "--no-cache", "--no-cache", "--no-cache", "", ""]
     with pytest.raises(InvalidInput, match='no-cache-filter stage "tow" could not be found'):
         mysite.build(text, no_cache_stages=("tow",))
 

@@ -46,9 +46,9 @@ def test_only_errors_of_the_engine_are_raised(site: Site, text: str) -> None:
         _prepare(site)
     for far, near in (("http://h", "http://127.0.0.1:1"), ("https://h", "x"), ("git@h", "x")):
         text = text.replace(far, near)
-    found = _built(site, text)
-    assert found
-    assert not isinstance(found, EngineBug)
+    outcome = _built(site, text)
+    assert outcome
+    assert not isinstance(outcome, EngineBug)
 
 
 def _prepare(site: Site) -> None:

@@ -18,7 +18,7 @@ def test_only_the_stages_that_the_target_needs_are_built(mysite: Site) -> None:
         "FROM base AS build\nRUN touch\nFROM scratch\nCOPY --from=build /made /out/\n"
     )
     image = mysite.build(dockerfile)
-    assert [one.argv[-1] for one in mysite.runner.processes] == ["touch"]
+    assert [process.argv[-1] for process in mysite.runner.processes] == ["touch"]
     assert (mysite.layer(image) / "out/made").read_text() == "by the step"
     assert len(image.chain_ids) == 1
 
@@ -95,9 +95,9 @@ def test_a_trigger_may_take_from_stages_and_images(mysite: Site) -> None:
     mysite.images.tag(other.id, "other")
     text = "FROM scratch AS made\nCOPY <<EOF /made\nstage\nEOF\nFROM triggers"
     image = mysite.build(text)
-    found = [mysite.layer(image, number) for number in (-3, -2)]
-    assert (found[0] / "from-stage").read_text() == "stage\n"
-    assert (found[1] / "from-image").read_text() == "image\n"
+    layers = [mysite.layer(image, number) for number in (-3, -2)]
+    assert (layers[0] / "from-stage").read_text() == "stage\n"
+    assert (layers[1] / "from-image").read_text() == "image\n"
 
 
 def test_triggers_of_an_earlier_stage_fire_too(mysite: Site) -> None:

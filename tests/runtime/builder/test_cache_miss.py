@@ -1,4 +1,4 @@
-"""Why a step was not in the cache, told from what builds have recorded."""
+"""Why a step was not in the cache, from the records of earlier builds."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _base(site: Site, file: str) -> None:
 
 
 def explained(site: Site, text: str = TEXT, **request: Any) -> BuildExplanation:
-    (done,) = (one for one in site.events(text, **request) if isinstance(one, BuildDone))
+    (done,) = (event for event in site.events(text, **request) if isinstance(event, BuildDone))
     assert done.explanation is not None
     return done.explanation
 
@@ -113,8 +113,8 @@ def test_series_do_not_mix(mine: Site) -> None:
 def test_a_build_is_explained_by_what_it_recorded(mine: Site) -> None:
     mine.write("one.txt", "2")
     image = mine.build(TEXT)
-    found = mine.builder.explain(image.id)
-    assert [(step.number, step.kind, step.cached) for step in found.steps] == [
+    explanation = mine.builder.explain(image.id)
+    assert [(step.number, step.kind, step.cached) for step in explanation.steps] == [
         (1, "base", True),
         (2, "config", True),
         (3, "run", True),
@@ -123,10 +123,10 @@ def test_a_build_is_explained_by_what_it_recorded(mine: Site) -> None:
         (6, "copy", False),
         (7, "config", False),
     ]
-    assert found.steps[3].files == 2
-    assert found.steps[2].created.endswith("Z")
-    assert found.steps[5].needs == (4,)
-    assert found.steps[6].reason == "step 6 was built anew"
+    assert explanation.steps[3].files == 2
+    assert explanation.steps[2].created.endswith("Z")
+    assert explanation.steps[5].needs == (4,)
+    assert explanation.steps[6].reason == "step 6 was built anew"
 
 
 def test_a_build_that_had_nothing_to_do_keeps_the_explanation_of_the_one_before(

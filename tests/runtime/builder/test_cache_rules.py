@@ -1,6 +1,6 @@
 """The cache, one input at a time: a miss exactly where Docker's rules say so, and a hit elsewhere.
 
-Each change is made to a build that is cached from its first to its last step. What is told is the
+Each change is made to a build that is cached from its first to its last step. What is listed is the
 number of the first step that has to be done anew; 0 is none.
 """
 
@@ -60,10 +60,10 @@ class Build:
 
 @pytest.fixture
 def build(site: Site) -> Build:
-    made = Build(site)
-    made.missed()
-    assert made.missed() == 0
-    return made
+    built = Build(site)
+    built.missed()
+    assert built.missed() == 0
+    return built
 
 
 def _write(build: Build, name: str, text: str = "changed") -> None:

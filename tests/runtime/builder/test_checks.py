@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dockmagic_runtime.builder import Base
-from dockmagic_runtime.builder.plan.plan import plan
+from dockmagic_runtime.builder.plan.plan import make_plan
 from dockmagic_runtime.dockerfile import DockerfileError, parse
 from dockmagic_runtime.model.build import BuildRequest, BuildStarted
 from tests.runtime.builder.conftest import Site
@@ -16,7 +16,7 @@ FOREIGN = Base(image_id="sha256:1", config={"os": "linux", "architecture": "s390
 
 def warnings(text: str, base: Base = BASE, **build_args: str) -> list[str]:
     request = BuildRequest(dockerfile=text, context=None, build_args=build_args)
-    return list(map(str, plan(parse(text), request, {"a": base, "a:1": base}).warnings))
+    return list(map(str, make_plan(parse(text), request, {"a": base, "a:1": base}).warnings))
 
 
 @pytest.mark.parametrize(
@@ -47,19 +47,21 @@ def warnings(text: str, base: Base = BASE, **build_args: str) -> list[str]:
     ],
 )
 def test_a_rule_is_told_with_its_line(text: str, rule: str, line: int) -> None:
-    (told,) = warnings(text)
-    assert told.startswith(f"{rule}: ")
-    assert told.endswith(f"(line {line})")
+    (warning,) = warnings(text)
+    assert warning.startswith(f"{rule}: ")
+    assert warning.endswith(f"(line {line})")
 
 
 def test_a_default_that_makes_no_name_is_told() -> None:
-    (told,) = warnings("ARG TAG\nFROM a:${TAG}", TAG="1")
-    assert told.startswith("InvalidDefaultArgInFrom: Default value for ARG a:${TAG} results")
+    (warning,) = warnings("ARG TAG\nFROM a:${TAG}", TAG="1")
+    assert warning.startswith("InvalidDefaultArgInFrom: Default value for ARG a:${TAG} results")
 
 
 def test_a_base_image_of_another_platform_is_told() -> None:
-    (told,) = warnings("FROM a", FOREIGN)
-    assert told.startswith('InvalidBaseImagePlatform: Base image a was pulled with platform "linux')
+    (warning,) = warnings("FROM a", FOREIGN)
+    assert warning.startswith(
+        'InvalidBaseImagePlatform: Base image a was pulled with platform "linux'
+    )
 
 
 @pytest.mark.parametrize(
@@ -125,6 +127,6 @@ def test_a_copy_of_what_is_ignored_is_told(site: Site) -> None:
     events = site.events(text, check=True)
     (only,) = events
     assert isinstance(only, BuildStarted)
-    assert [told.rule for told in only.warnings] == ["CopyIgnoredFile"] * 2
+    assert [warning.rule for warning in only.warnings] == ["CopyIgnoredFile"] * 2
     assert 'Attempting to Copy file "secret" that is excluded' in only.warnings[0].text
     assert site.images.list(all=True) == ()

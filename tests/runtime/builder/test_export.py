@@ -33,8 +33,8 @@ def test_the_files_go_into_a_directory(mysite: Site, tmp_path: Path) -> None:
 
 def test_nothing_becomes_set_uid_on_the_host(mysite: Site, tmp_path: Path) -> None:
     mysite.build(TEXT, outputs=(BuildOutput("local", str(tmp_path / "out")),))
-    found = (tmp_path / "out" / "bin" / "tool").stat()
-    assert (stat.S_IMODE(found.st_mode), found.st_uid) == (0o755, os.geteuid())
+    status = (tmp_path / "out" / "bin" / "tool").stat()
+    assert (stat.S_IMODE(status.st_mode), status.st_uid) == (0o755, os.geteuid())
 
 
 def test_a_link_in_the_image_leads_nowhere_on_the_host(mysite: Site, tmp_path: Path) -> None:
@@ -54,10 +54,10 @@ def test_the_files_go_into_an_archive(mysite: Site, tmp_path: Path) -> None:
         build_args={"SOURCE_DATE_EPOCH": "1000"},
     )
     with tarfile.open(tmp_path / "out.tar") as tar:
-        found = {member.name.rstrip("/"): member for member in tar}
-        assert sorted(found) == ["bin", "bin/tool", "made", "www", "www/page"]
-        assert (found["bin/tool"].uid, found["bin/tool"].mode) == (7, 0o4755)
-        assert {member.mtime for member in found.values()} == {1000}
+        members = {member.name.rstrip("/"): member for member in tar}
+        assert sorted(members) == ["bin", "bin/tool", "made", "www", "www/page"]
+        assert (members["bin/tool"].uid, members["bin/tool"].mode) == (7, 0o4755)
+        assert {member.mtime for member in members.values()} == {1000}
 
 
 def test_with_an_epoch_a_build_can_be_repeated(mysite: Site) -> None:

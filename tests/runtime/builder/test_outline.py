@@ -33,18 +33,18 @@ def told(**request: object) -> BuildOutline:
 
 
 def test_stages_are_told_with_what_their_comments_say() -> None:
-    names = [(one.name, one.description, one.is_default) for one in told().targets]
+    names = [(target.name, target.description, target.is_default) for target in told().targets]
     assert names == [("tool", "compiles it", False), ("unused", "", False), ("2", "", True)]
 
 
 def test_arguments_are_those_of_the_stages_that_are_built() -> None:
-    found = told(build_args={"LEVEL": "3"})
-    assert found.arguments == (
+    outlined = told(build_args={"LEVEL": "3"})
+    assert outlined.arguments == (
         BuildArgument(name="VERSION", value="1", description="of the base"),
         BuildArgument(name="LEVEL", value="3", description="of optimisation"),
         BuildArgument(name="OTHER", value=None),
     )
-    assert [one.name for one in told(target="unused").arguments] == ["VERSION", "NOT"]
+    assert [argument.name for argument in told(target="unused").arguments] == ["VERSION", "NOT"]
 
 
 def test_secrets_and_agents_go_by_their_ids() -> None:

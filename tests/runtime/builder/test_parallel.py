@@ -1,4 +1,4 @@
-"""Stages side by side: order, dependencies, failures, and nobody left behind."""
+"""Stages side by side: order, dependencies, failures, and no thread left behind."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_the_first_failure_ends_all_and_is_the_one_that_is_raised() -> None:
     assert next(events) == output("before")
     with pytest.raises(ValueError, match="first"):
         next(events)
-    assert not [one for one in threading.enumerate() if one.name.startswith("stage ")]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("stage ")]
 
 
 def test_nobody_is_left_when_nobody_listens_any_more() -> None:
@@ -95,7 +95,7 @@ def test_nobody_is_left_when_nobody_listens_any_more() -> None:
     events = run({0: endless, 1: endless}, cancellation)
     next(events)
     events.close()  # type: ignore[attr-defined]
-    assert not [one for one in threading.enumerate() if one.name.startswith("stage ")]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("stage ")]
 
 
 def test_a_claim_is_waited_for_and_given_up_when_all_is_over() -> None:

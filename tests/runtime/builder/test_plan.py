@@ -8,7 +8,7 @@ import pytest
 
 from dockmagic_runtime.builder import Base, Plan, needed_images
 from dockmagic_runtime.builder.plan.chmod import Mode
-from dockmagic_runtime.builder.plan.plan import plan
+from dockmagic_runtime.builder.plan.plan import make_plan
 from dockmagic_runtime.builder.plan.stages import host_platform
 from dockmagic_runtime.builder.plan.steps import RunStep, Step, TransferStep, WorkdirStep
 from dockmagic_runtime.dockerfile import DockerfileError, parse
@@ -24,7 +24,7 @@ def base(**config: Any) -> Base:
 
 def planned(text: str, bases: dict[str, Base] | None = None, **request: Any) -> Plan:
     asked = BuildRequest(dockerfile=text, context="/context", **request)
-    return plan(parse(text), asked, bases or {"a": base()})
+    return make_plan(parse(text), asked, bases or {"a": base()})
 
 
 def last(text: str, bases: dict[str, Base] | None = None, **request: Any) -> Step:
@@ -67,8 +67,8 @@ def test_fields_of_the_base_that_nobody_knows_survive() -> None:
 
 
 def test_env_overrides_in_place_and_appends() -> None:
-    made = config("FROM a\nENV B=2 A=3 C=4", {"a": base(Env=["A=1", "B=1"])})
-    assert made["Env"] == ["A=3", "B=2", "C=4"]
+    config_ = config("FROM a\nENV B=2 A=3 C=4", {"a": base(Env=["A=1", "B=1"])})
+    assert config_["Env"] == ["A=3", "B=2", "C=4"]
 
 
 def test_a_value_is_that_of_before_the_instruction() -> None:
@@ -76,13 +76,13 @@ def test_a_value_is_that_of_before_the_instruction() -> None:
 
 
 def test_expose_volume_and_the_single_values() -> None:
-    made = config(
+    config_ = config(
         'FROM a\nENV P="81 82/udp"\nEXPOSE 80 $P\nEXPOSE 80/TCP\nVOLUME /a\nVOLUME ["/d e"]\n'
         "USER me\nUSER $P\nSTOPSIGNAL SIGQUIT\n"
     )
-    assert made["ExposedPorts"] == {"80/tcp": {}, "81/tcp": {}, "82/udp": {}}
-    assert made["Volumes"] == {"/a": {}, "/d e": {}}
-    assert (made["User"], made["StopSignal"]) == ("81 82/udp", "SIGQUIT")
+    assert config_["ExposedPorts"] == {"80/tcp": {}, "81/tcp": {}, "82/udp": {}}
+    assert config_["Volumes"] == {"/a": {}, "/d e": {}}
+    assert (config_["User"], config_["StopSignal"]) == ("81 82/udp", "SIGQUIT")
 
 
 def test_cmd_and_entrypoint_forms() -> None:
@@ -101,8 +101,8 @@ def test_an_entrypoint_clears_the_inherited_cmd_and_not_its_own_stages() -> None
 
 
 def test_workdir_is_joined_and_cleaned() -> None:
-    made = config("FROM a\nWORKDIR /a\nWORKDIR b/../c\nENV D=d\nWORKDIR $D/")
-    assert made["WorkingDir"] == "/a/c/d"
+    config_ = config("FROM a\nWORKDIR /a\nWORKDIR b/../c\nENV D=d\nWORKDIR $D/")
+    assert config_["WorkingDir"] == "/a/c/d"
     assert config("FROM a\nWORKDIR ../../x")["WorkingDir"] == "/x"
     step = last("FROM a\nWORKDIR //x")
     assert isinstance(step, WorkdirStep)
@@ -122,9 +122,9 @@ def test_healthcheck_onbuild_and_maintainer() -> None:
 
 
 def test_the_requests_labels_are_in_the_result_only() -> None:
-    made = planned("FROM a\nLABEL x=1", labels={"x": "2"})
-    assert made.steps[-1].config.json["Labels"] == {"x": "1"}
-    assert made.config.json["Labels"] == {"x": "2"}
+    plan = planned("FROM a\nLABEL x=1", labels={"x": "2"})
+    assert plan.steps[-1].config.json["Labels"] == {"x": "1"}
+    assert plan.config.json["Labels"] == {"x": "2"}
 
 
 # --- arguments ---------------------------------------------------------------------------------
@@ -157,8 +157,8 @@ def test_env_beats_arg() -> None:
 
 
 def test_an_argument_counts_from_its_line_on() -> None:
-    made = config("FROM a\nLABEL before=$V\nARG V=1\nLABEL after=$V")
-    assert made["Labels"] == {"before": "", "after": "1"}
+    config_ = config("FROM a\nLABEL before=$V\nARG V=1\nLABEL after=$V")
+    assert config_["Labels"] == {"before": "", "after": "1"}
 
 
 def test_the_platform_needs_to_be_declared() -> None:
@@ -184,14 +184,14 @@ def test_proxies_reach_run_and_neither_history_nor_key() -> None:
 
 
 def test_arguments_are_in_history_and_key_of_run() -> None:
-    one, two = (run("FROM a\nARG V B=2\nRUN x", build_args={"V": v}) for v in "12")
-    assert one.created_by == "RUN |2 B=2 V=1 /bin/sh -c x"
-    assert one.identity != two.identity
+    first, two = (run("FROM a\nARG V B=2\nRUN x", build_args={"V": v}) for v in "12")
+    assert first.created_by == "RUN |2 B=2 V=1 /bin/sh -c x"
+    assert first.identity != two.identity
 
 
 def test_unused_arguments_and_undefined_variables_are_warned_of() -> None:
-    made = planned("FROM a\nLABEL x=$typo\nRUN $of_the_shell", build_args={"b": "", "a": ""})
-    assert tuple(map(str, made.warnings)) == (
+    plan = planned("FROM a\nLABEL x=$typo\nRUN $of_the_shell", build_args={"b": "", "a": ""})
+    assert tuple(map(str, plan.warnings)) == (
         "UndefinedVar: Usage of undefined variable '$typo' (line 2)",
         "One or more build-args [a, b] were not consumed",
     )
@@ -237,18 +237,18 @@ def test_a_destination_says_whether_it_is_a_directory(
 
 
 def test_the_key_of_a_copy_does_not_know_which_stage_it_is_from() -> None:
-    one = transfer("FROM a AS one\nFROM a\nCOPY --from=one /x /y")
+    step = transfer("FROM a AS one\nFROM a\nCOPY --from=one /x /y")
     two = transfer("FROM a\nCOPY /x /y")
-    assert one.identity == two.identity
+    assert step.identity == two.identity
 
 
 def test_every_step_describes_itself() -> None:
-    made = planned(
+    plan = planned(
         "FROM scratch AS s\nFROM a AS one\nUSER u\nWORKDIR /w\nRUN x\nCOPY f /\n"
         "FROM one\nCOPY --from=one /f /g\nCOPY --from=a /h <<EOF /i/\nEOF\nCOPY --from=s /x /\n"
         "CMD y",
     )
-    assert [step.describe() for step in made.steps] == [
+    assert [step.describe() for step in plan.steps] == [
         "begin stage 0 with nothing",
         "begin stage 1 with the 1 layers of a",
         "USER u: changes the image's config only, no layer",
@@ -261,14 +261,14 @@ def test_every_step_describes_itself() -> None:
         "copy /x from stage 0 to /, in a layer of its own",
         "CMD y: changes the image's config only, no layer",
     ]
-    assert [step.number for step in made.steps] == list(range(1, 12))
+    assert [step.number for step in plan.steps] == list(range(1, 12))
 
 
 def test_triggers_of_the_base_come_first_and_are_not_inherited() -> None:
-    made = planned("FROM a\nCMD x", {"a": base(OnBuild=["ENV A=1", "RUN y"])})
-    assert [step.text for step in made.steps] == ["FROM a", "ENV A=1", "RUN y", "CMD x"]
-    assert {step.line for step in made.steps[:3]} == {1}
-    assert "OnBuild" not in made.config.json
+    plan = planned("FROM a\nCMD x", {"a": base(OnBuild=["ENV A=1", "RUN y"])})
+    assert [step.text for step in plan.steps] == ["FROM a", "ENV A=1", "RUN y", "CMD x"]
+    assert {step.line for step in plan.steps[:3]} == {1}
+    assert "OnBuild" not in plan.config.json
 
 
 # --- stages ------------------------------------------------------------------------------------
@@ -289,8 +289,8 @@ def test_a_stage_goes_before_an_image_of_its_name_and_only_earlier_ones_count() 
 
 def test_a_later_stage_can_be_copied_from() -> None:
     text = "FROM a AS x\nCOPY --from=y /f /\nCOPY --from=1 /f /\nFROM a AS y"
-    made = planned(text, target="x")
-    assert [step.needs for step in made.steps] == [(), (1,), (1,), ()]
+    plan = planned(text, target="x")
+    assert [step.needs for step in plan.steps] == [(), (1,), (1,), ()]
 
 
 def test_the_plan_without_its_base_is_a_bug() -> None:
@@ -327,8 +327,8 @@ def test_the_plan_without_its_base_is_a_bug() -> None:
     ],
 )  # fmt: skip
 def test_what_makes_no_sense_is_refused_at_its_line(text: str, reason: str | None) -> None:
-    told = refused(text)
-    assert reason is None or told == reason
+    text_ = refused(text)
+    assert reason is None or text_ == reason
 
 
 @pytest.mark.parametrize(

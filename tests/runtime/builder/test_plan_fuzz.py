@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from dockmagic_runtime.builder import Base, Plan, needed_images
 from dockmagic_runtime.builder.plan.outline import outline
-from dockmagic_runtime.builder.plan.plan import plan
+from dockmagic_runtime.builder.plan.plan import make_plan
 from dockmagic_runtime.dockerfile import parse
 from dockmagic_runtime.errors import DockmagicError, EngineBug
 from dockmagic_runtime.model.build import BuildRequest
@@ -79,11 +79,11 @@ def test_only_errors_of_the_engine_are_raised(
     text: str, target: str, arguments: dict[str, str]
 ) -> None:
     request = BuildRequest(dockerfile=text, context=None, target=target, build_args=arguments)
-    made = planned(request)
-    assert not isinstance(made, EngineBug)
-    assert str(made)
-    if isinstance(made, Plan):
-        assert all(step.describe() and step.identity and made.excerpt(step) for step in made.steps)
+    plan = planned(request)
+    assert not isinstance(plan, EngineBug)
+    assert str(plan)
+    if isinstance(plan, Plan):
+        assert all(step.describe() and step.identity and plan.excerpt(step) for step in plan.steps)
 
 
 def planned(request: BuildRequest) -> Plan | DockmagicError:
@@ -91,6 +91,6 @@ def planned(request: BuildRequest) -> Plan | DockmagicError:
         dockerfile = parse(request.dockerfile or "")
         outline(dockerfile, request)
         needed_images(dockerfile, request, Bases())
-        return plan(dockerfile, request, Bases())
+        return make_plan(dockerfile, request, Bases())
     except DockmagicError as error:
         return error

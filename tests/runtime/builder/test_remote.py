@@ -25,13 +25,13 @@ pytestmark = pytest.mark.root
 
 
 def archive(files: dict[str, str]) -> bytes:
-    made = io.BytesIO()
-    with tarfile.open(fileobj=made, mode="w:gz") as tar:
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w:gz") as tar:
         for name, text in files.items():
             info = tarfile.TarInfo(name)
             info.size = len(text)
             tar.addfile(info, io.BytesIO(text.encode()))
-    return made.getvalue()
+    return archive.getvalue()
 
 
 @dataclass
@@ -46,14 +46,14 @@ class Server:
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
-    found = Server()
+    server = Server()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            if self.path not in found.files:
+            if self.path not in server.files:
                 self.send_error(404)
                 return
-            data, headers = found.files[self.path]
+            data, headers = server.files[self.path]
             if "Location" in headers:
                 self.send_response(302)
             elif "ETag" in headers and self.headers["If-None-Match"] == headers["ETag"]:
@@ -62,7 +62,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
             else:
                 self.send_response(200)
                 self.send_header("Content-Length", headers.get("Length", str(len(data))))
-                found.asked.append(self.path)
+                server.asked.append(self.path)
             for name, value in headers.items():
                 self.send_header(name, value)
             self.end_headers()
@@ -72,10 +72,10 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
-        found.url = f"http://127.0.0.1:{httpd.server_port}"
+        server.url = f"http://127.0.0.1:{httpd.server_port}"
         thread = threading.Thread(target=httpd.serve_forever, args=(0.01,))
         thread.start()
-        yield found
+        yield server
         httpd.shutdown()
         thread.join()
 
@@ -93,8 +93,8 @@ def test_row_37_an_archive_from_a_server_stays_one_and_is_0600(site: Site, serve
     server.files["/dir/a.tar.gz?x=1"] = data, {"Last-Modified": when}
     image = site.build(f"FROM scratch\nADD {server.url}/dir/a.tar.gz?x=1 /in/")
     file = site.layer(image) / "in" / "a.tar.gz"
-    found = file.stat()
-    assert (stat.S_IMODE(found.st_mode), found.st_uid, found.st_mtime) == (0o600, 0, 1445412480)
+    status = file.stat()
+    assert (stat.S_IMODE(status.st_mode), status.st_uid, status.st_mtime) == (0o600, 0, 1445412480)
     assert file.read_bytes() == data
 
 
@@ -110,8 +110,8 @@ def test_a_file_may_be_named_chmodded_and_given_away(site: Site, server: Server)
         f"FROM scratch\nADD --chmod=755 --chown=7:8 {server.url}/f /bin/tool\n"
         f"ADD {server.url}/f /in/"
     )
-    found = (site.layer(image, 0) / "bin" / "tool").stat()
-    assert (stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid) == (0o755, 7, 8)
+    status = (site.layer(image, 0) / "bin" / "tool").stat()
+    assert (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) == (0o755, 7, 8)
     assert (site.layer(image, 1) / "in" / "f").read_text() == "hello"
 
 
@@ -183,7 +183,6 @@ def test_a_context_that_only_looks_like_an_address_is_told(site: Site) -> None:
 @pytest.fixture
 def repository(tmp_path: Path) -> Iterator[str]:
     """A repository behind git://, with two commits; the first is tagged."""
-    pytest.importorskip("dulwich", reason="optional: dulwich is not installed")
     from dulwich.server import DictBackend, TCPGitServer
 
     where = tmp_path / "repository"
@@ -314,7 +313,7 @@ def test_two_stars_are_any_number_of_directories(site: Site) -> None:
     (site.context / "x/y/loop").symlink_to("../..")
     image = site.build("FROM scratch\nCOPY --parents x/./**/a.txt /in/")
     files = ["a.txt", "y/a.txt", "y/z/a.txt"]
-    assert [one for one in tree(site.layer(image) / "in") if one.endswith("txt")] == files
+    assert [path for path in tree(site.layer(image) / "in") if path.endswith("txt")] == files
     image = site.build("FROM scratch\nCOPY --parents x/y/** /in/")
     assert (site.layer(image) / "in/x/y/z/b").exists()
     with pytest.raises(NotFound, match="nothing matches"):

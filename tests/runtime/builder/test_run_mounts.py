@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dockmagic_runtime.builder import Base
-from dockmagic_runtime.builder.plan.plan import plan
+from dockmagic_runtime.builder.plan.plan import make_plan
 from dockmagic_runtime.builder.plan.source_stage import SourceStage
 from dockmagic_runtime.builder.plan.steps import RunStep, StepMount
 from dockmagic_runtime.dockerfile import DockerfileError, parse
@@ -16,40 +16,45 @@ BASE = Base(image_id="sha256:1", config={}, chain_ids=("sha256:2",))
 
 def run(options: str, before: str = "", **request: object) -> RunStep:
     text = f"FROM a AS first\nFROM a\n{before}\nRUN --mount={options} x"
-    made = BuildRequest(dockerfile=text, context=None, **request)  # type: ignore[arg-type]
-    step = plan(parse(text), made, {"a": BASE}).steps[-1]
+    build_request = BuildRequest(dockerfile=text, context=None, **request)  # type: ignore[arg-type]
+    step = make_plan(parse(text), build_request, {"a": BASE}).steps[-1]
     assert isinstance(step, RunStep)
     return step
 
 
 def mount(options: str, before: str = "", **request: object) -> StepMount:
-    (made,) = run(options, before, **request).mounts
-    return made
+    (mount_,) = run(options, before, **request).mounts
+    return mount_
 
 
 def test_a_bind_is_from_the_context_and_read_only_unless_told() -> None:
     assert mount("target=/t") == StepMount(
-        kind="bind", target="/t", origin=SourceStage(), read_only=True
+        kind="bind", target="/t", source_stage=SourceStage(), read_only=True
     )
-    made = mount("type=bind,from=first,source=a/../b,dst=t,rw", "WORKDIR /w")
-    assert (made.target, made.source, made.read_only) == ("/w/t", "/b", False)
-    assert made.origin == SourceStage(stage=0)
+    mount_ = mount("type=bind,from=first,source=a/../b,dst=t,rw", "WORKDIR /w")
+    assert (mount_.target, mount_.source, mount_.read_only) == ("/w/t", "/b", False)
+    assert mount_.source_stage == SourceStage(stage=0)
 
 
 def test_a_bind_may_come_from_an_image_or_a_named_context() -> None:
-    assert mount("from=a,target=/t").origin == SourceStage(image="a", layers=("sha256:2",))
+    assert mount("from=a,target=/t").source_stage == SourceStage(image="a", layers=("sha256:2",))
     named = mount("from=docs,target=/t", build_contexts={"docs": "/docs"})
-    assert named.origin == SourceStage(context="docs")
+    assert named.source_stage == SourceStage(context="docs")
     image = mount("from=docs,target=/t", build_contexts={"docs": "docker-image://a"})
-    assert image.origin == SourceStage(image="a", layers=("sha256:2",))
+    assert image.source_stage == SourceStage(image="a", layers=("sha256:2",))
 
 
 def test_a_cache_goes_by_its_target_unless_it_has_an_id() -> None:
-    made = mount("type=cache,target=/c")
-    assert (made.id, made.sharing, made.mode, made.read_only) == ("/c", "shared", 0o755, False)
-    made = mount("type=cache,target=/c,id=x,sharing=locked,mode=0700,uid=1,gid=2,ro")
-    assert (made.id, made.sharing, made.mode) == ("x", "locked", 0o700)
-    assert (made.uid, made.gid, made.read_only) == (1, 2, True)
+    mount_ = mount("type=cache,target=/c")
+    assert (mount_.id, mount_.sharing, mount_.mode, mount_.read_only) == (
+        "/c",
+        "shared",
+        0o755,
+        False,
+    )
+    mount_ = mount("type=cache,target=/c,id=x,sharing=locked,mode=0700,uid=1,gid=2,ro")
+    assert (mount_.id, mount_.sharing, mount_.mode) == ("x", "locked", 0o700)
+    assert (mount_.uid, mount_.gid, mount_.read_only) == (1, 2, True)
 
 
 def test_a_tmpfs_has_a_size() -> None:
@@ -58,24 +63,24 @@ def test_a_tmpfs_has_a_size() -> None:
 
 
 def test_a_secret_goes_by_id_and_lies_where_docker_puts_it() -> None:
-    made = mount("type=secret,id=key")
-    assert (made.id, made.target, made.mode, made.required) == (
+    mount_ = mount("type=secret,id=key")
+    assert (mount_.id, mount_.target, mount_.mode, mount_.required) == (
         "key", "/run/secrets/key", 0o400, False,
     )  # fmt: skip
     assert mount("type=secret,target=/a/key").id == "key"
     assert mount("type=secret,id=key,env=KEY").target == ""
-    made = mount("type=secret,id=key,env=KEY,target=/k,required")
-    assert (made.env, made.target, made.required) == ("KEY", "/k", True)
+    mount_ = mount("type=secret,id=key,env=KEY,target=/k,required")
+    assert (mount_.env, mount_.target, mount_.required) == ("KEY", "/k", True)
 
 
 def test_agents_get_a_socket_each() -> None:
     assert mount("type=ssh").target == "/run/buildkit/ssh_agent.0"
     step = run("type=ssh --mount=type=ssh,id=other,mode=0666")
-    assert [one.target for one in step.mounts] == [
+    assert [mount_.target for mount_ in step.mounts] == [
         "/run/buildkit/ssh_agent.0",
         "/run/buildkit/ssh_agent.1",
     ]
-    assert [one.id for one in step.mounts] == ["default", "other"]
+    assert [mount_.id for mount_ in step.mounts] == ["default", "other"]
 
 
 def test_variables_have_their_values() -> None:
@@ -118,7 +123,7 @@ def test_all_that_is_written_counts_for_the_key() -> None:
 
 
 def test_a_secrets_value_does_not_and_is_nowhere_to_be_seen() -> None:
-    one = run("type=secret,id=a", secrets={"a": b"hunter2"})
-    assert one.identity == run("type=secret,id=a", secrets={"a": b"other"}).identity
-    request = BuildRequest(dockerfile="", context=None, secrets={"a": b"hunter2"})
-    assert "hunter2" not in repr(request) + repr(one) + one.describe() + one.created_by
+    step = run("type=secret,id=a", secrets={"a": b"hunter2"})
+    assert step.identity == run("type=secret,id=a", secrets={"a": b"other"}).identity
+    build_request = BuildRequest(dockerfile="", context=None, secrets={"a": b"hunter2"})
+    assert "hunter2" not in repr(build_request) + repr(step) + step.describe() + step.created_by

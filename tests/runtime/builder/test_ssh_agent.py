@@ -21,14 +21,14 @@ def test_what_is_said_is_passed_on_both_ways(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "agent"))
         listener.listen()
-        made = AgentSocket(str(directory), str(tmp_path / "agent"), mode=0o640, uid=7, gid=8)
-        found = os.stat(made.path)
-        assert (stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid) == (0o640, 7, 8)
+        proxy = AgentSocket(str(directory), str(tmp_path / "agent"), mode=0o640, uid=7, gid=8)
+        status = os.stat(proxy.path)
+        assert (stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid) == (0o640, 7, 8)
         threading.Thread(target=_answer, args=(listener,), daemon=True).start()
         with _connected(directory) as client:
             client.sendall(b"hello")
             assert client.recv(100) == b"HELLO"
-            made.close()
+            proxy.close()
             assert client.recv(100) == b""
 
 

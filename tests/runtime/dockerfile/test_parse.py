@@ -28,7 +28,7 @@ from dockmagic_runtime.errors import InvalidInput
 def problems(text: str) -> list[tuple[int, int, str]]:
     with pytest.raises(DockerfileError) as failure:
         parse(text)
-    return [(one.line, one.column, one.reason) for one in failure.value.problems]
+    return [(problem.line, problem.column, problem.reason) for problem in failure.value.problems]
 
 
 # --- places ------------------------------------------------------------------------------------
@@ -159,12 +159,12 @@ def outcome(text: str) -> Dockerfile | DockerfileError:
 
 
 def parsed(text: str) -> Dockerfile | None:
-    found = outcome(text)
-    if isinstance(found, Dockerfile):
-        return found
-    assert found.problems
-    assert str(found)
-    for problem in found.problems:
+    document = outcome(text)
+    if isinstance(document, Dockerfile):
+        return document
+    assert document.problems
+    assert str(document)
+    for problem in document.problems:
         assert 1 <= problem.line <= problem.last_line <= text.count("\n") + 1
         assert problem.column >= 1
     return None
@@ -191,9 +191,9 @@ def test_what_is_read_is_read_again_from_its_print(text: str) -> None:
 def test_an_instruction_has_one_spelling_that_is_read_again(text: str) -> None:
     dockerfile = parsed(text)
     if dockerfile is not None and not dockerfile.directives:
-        for one in dockerfile.stages[0].instructions:
-            again = parse(f"FROM a\n{render_instruction(one)}\n")
-            assert again.stages[0].instructions == (one,)
+        for instruction in dockerfile.stages[0].instructions:
+            again = parse(f"FROM a\n{render_instruction(instruction)}\n")
+            assert again.stages[0].instructions == (instruction,)
 
 
 @settings(max_examples=200, deadline=None)
@@ -211,7 +211,9 @@ def test_printing_changes_nothing_but_white_space(text: str) -> None:
 
 def words(text: str) -> list[str]:
     """Its characters, but for blanks and what continues lines."""
-    return [one for one in text if not one.isspace() and one not in "\\`\ufeff"]
+    return [
+        character for character in text if not character.isspace() and character not in "\\`\ufeff"
+    ]
 
 
 @settings(max_examples=100, deadline=None)
@@ -225,7 +227,7 @@ def test_blank_lines_and_comments_between_change_nothing(text: str, newline: str
 
 
 def steps_of(text: str) -> int:
-    """How many lines of the parser's code run for it; a clock would tell of the machine."""
+    """How many lines of the parser's code run for it; a clock would measure the machine."""
     count = 0
 
     def trace(frame: FrameType, event: str, _: object) -> Any:

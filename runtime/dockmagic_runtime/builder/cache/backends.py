@@ -28,7 +28,7 @@ _LAYOUT_VERSION: Final = b'{"imageLayoutVersion":"1.0.0"}'
 
 
 class CacheBackend(Protocol):
-    """One of the two. A context manager; `where` is for messages."""
+    """A place that holds caches. `where` names it in messages."""
 
     where: str
 
@@ -45,7 +45,7 @@ class CacheBackend(Protocol):
         ...
 
     def put_manifest(self, manifest: Manifest) -> None:
-        """Last: whoever sees it finds all that it names."""
+        """Called last: all blobs that the manifest names are there when it can be read."""
         ...
 
     def close(self) -> None: ...
@@ -83,12 +83,12 @@ class LocalCacheBackend:
 
     def _entries(self) -> list[dict[str, Any]]:
         try:
-            found = json.loads((self._root / layout.INDEX).read_bytes()).get("manifests") or []
+            manifests = json.loads((self._root / layout.INDEX).read_bytes()).get("manifests") or []
         except (FileNotFoundError, NotADirectoryError):
             return []
         except (ValueError, AttributeError) as error:
             raise RemoteFailed(f"{self._root / layout.INDEX} is malformed: {error}") from None
-        return [one for one in found if isinstance(one, dict)]
+        return [entry for entry in manifests if isinstance(entry, dict)]
 
     @contextmanager
     def opened(self, descriptor: Descriptor) -> Iterator[Readable]:
@@ -111,9 +111,9 @@ class LocalCacheBackend:
         self._write(self._root / layout.blob_path(manifest.digest), io.BytesIO(manifest.data))
         entry = {**content.descriptor(), "annotations": {layout.REF_NAME: self._tag}}
         others = [
-            one
-            for one in self._entries()
-            if (one.get("annotations") or {}).get(layout.REF_NAME) != self._tag
+            entry
+            for entry in self._entries()
+            if (entry.get("annotations") or {}).get(layout.REF_NAME) != self._tag
         ]
         index = {"schemaVersion": 2, "mediaType": layout.INDEX_TYPE, "manifests": [*others, entry]}
         self._write(self._root / layout.LAYOUT, io.BytesIO(_LAYOUT_VERSION))

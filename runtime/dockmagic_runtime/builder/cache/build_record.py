@@ -1,4 +1,4 @@
-"""`BuildRecorder`: what a build's steps came to, kept with the image for `explain`."""
+"""`BuildRecorder`: the outcome of each step of a build, kept with the image for `explain`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _kind(step: Step) -> str:
 
 
 class BuildRecorder:
-    """Listens to one build."""
+    """Records one build from its events."""
 
     def __init__(self, plan: Plan, request: BuildRequest) -> None:
         self._plan = plan
@@ -42,7 +42,7 @@ class BuildRecorder:
         self._began = time.monotonic()
 
     def watched(self, events: Iterator[BuildEvent]) -> Iterator[BuildEvent]:
-        """The events as they come, and noted."""
+        """Passes the events on and records the ends of steps."""
         for event in events:
             if isinstance(event, StepDone):
                 self._done[event.number] = event
@@ -79,7 +79,7 @@ class BuildRecorder:
         )
 
     def _last(self, stage: int) -> int:
-        return max(one.number for one in self._plan.steps if one.stage == stage)
+        return max(step.number for step in self._plan.steps if step.stage == stage)
 
 
 def keep(cache: BuildCache, explanation: BuildExplanation) -> None:
@@ -87,11 +87,11 @@ def keep(cache: BuildCache, explanation: BuildExplanation) -> None:
 
 
 def kept(cache: BuildCache, image_id: str) -> BuildExplanation | None:
-    """How the image was built, if it was built here and nobody has pruned that since."""
+    """How the image was built; None if it was not built here, or the record was pruned."""
     facts = cache.facts(explanation_key(image_id))
     if facts is None:
         return None
-    steps = tuple(_step(one) for one in facts.pop("steps"))
+    steps = tuple(_step(entry) for entry in facts.pop("steps"))
     return BuildExplanation(steps=steps, **facts)
 
 

@@ -40,27 +40,27 @@ def encode(records: Iterable[CacheRecord], blobs: Sequence[tuple[str, int]]) -> 
     layer below it, -1 for none."""
     document = {
         "layers": [{**({"blob": blob} if blob else {}), "parent": below} for blob, below in blobs],
-        "records": [_record(one) for one in records],
+        "records": [_record(record) for record in records],
     }
     return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
 
 
 def _record(record: CacheRecord) -> dict[str, Any]:
     ours = {"created": record.created, "diff_id": record.diff_id, "size": record.size}
-    found: dict[str, Any] = {"digest": f"sha256:{record.key}", _OURS: ours}
+    document: dict[str, Any] = {"digest": f"sha256:{record.key}", _OURS: ours}
     if record.layer is not None:
-        found["layers"] = [{"layer": record.layer, "createdAt": record.created}]
-    return found
+        document["layers"] = [{"layer": record.layer, "createdAt": record.created}]
+    return document
 
 
 def decode(data: bytes, count: int) -> dict[str, CacheRecord]:
     """The records of ours, by key; `count` layers can be named. Raises RemoteFailed."""
     try:
         records = json.loads(data).get("records") or []
-        found = [_read(one, count) for one in records if _OURS in one]
+        decoded = [_read(record, count) for record in records if _OURS in record]
     except (ValueError, TypeError, AttributeError, KeyError, RecursionError) as error:
         raise RemoteFailed(f"the build cache's document is malformed: {error}") from None
-    return {one.key: one for one in found}
+    return {record.key: record for record in decoded}
 
 
 def _read(record: dict[str, Any], count: int) -> CacheRecord:

@@ -1,4 +1,4 @@
-"""`--cache-to`: the results of a build for those who will build it elsewhere."""
+"""`--cache-to`: exports the results of a build for builds on other machines."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ _CREATED: Final = "buildkit/createdat"
 _DIFF_ID: Final = "containerd.io/uncompressed"
 
 
-def of_target(results: Iterable[StepResult], tip: StageState) -> tuple[StepResult, ...]:
+def of_target(results: Iterable[StepResult], state: StageState) -> tuple[StepResult, ...]:
     """`mode=min`: those that the image itself is made of."""
-    chains = {"", *tip.chain_ids}
-    return tuple(one for one in results if {one.result.chain_id, one.below} <= chains)
+    chains = {"", *state.chain_ids}
+    return tuple(step for step in results if {step.result.chain_id, step.below} <= chains)
 
 
-def inline(results: Sequence[StepResult], tip: StageState) -> str:
+def inline(results: Sequence[StepResult], state: StageState) -> str:
     """The cache as an image's config carries it: its layers are the image's own."""
-    places = {chain: place for place, chain in enumerate(tip.chain_ids)}
-    records = [_record(one, places) for one in of_target(results, tip)]
-    blobs = [("", place - 1) for place in range(len(tip.chain_ids))]
+    places = {chain: place for place, chain in enumerate(state.chain_ids)}
+    records = [_record(step, places) for step in of_target(results, state)]
+    blobs = [("", place - 1) for place in range(len(state.chain_ids))]
     return base64.b64encode(encode(records, blobs)).decode()
 
 
-def _record(one: StepResult, places: dict[str, int]) -> CacheRecord:
-    result = one.result
+def _record(step: StepResult, places: dict[str, int]) -> CacheRecord:
+    result = step.result
     return CacheRecord(
-        key=one.key,
+        key=step.key,
         created=result.created,
         diff_id=result.diff_id,
         size=result.size,
@@ -49,7 +49,7 @@ def _record(one: StepResult, places: dict[str, int]) -> CacheRecord:
 
 
 class Exporter:
-    """Puts a cache into a place. Layers are compressed once, also for a push that follows."""
+    """Exports to a backend. Layers are compressed once, also for a push that follows."""
 
     def __init__(self, layers: LayerStore, blobs: BlobStore) -> None:
         self._layers = layers
@@ -58,29 +58,29 @@ class Exporter:
     def export(self, results: Sequence[StepResult], place: CacheBackend) -> Iterator[PullStatus]:
         """Raises RemoteFailed, InvalidInput."""
         yield PullStatus(status=f"exporting cache to {place.where}")
-        layers = {one.result.chain_id: one for one in results if one.result.chain_id}
+        layers = {step.result.chain_id: step for step in results if step.result.chain_id}
         places = {chain: number for number, chain in enumerate(layers)}
         descriptors = []
-        for chain_id, one in layers.items():
-            descriptors.append(self._put_layer(chain_id, one.result, place))
-            yield PullStatus(status="Pushed", id=one.result.diff_id.removeprefix("sha256:")[:12])
+        for chain_id, step in layers.items():
+            descriptors.append(self._put_layer(chain_id, step.result, place))
+            yield PullStatus(status="Pushed", id=step.result.diff_id.removeprefix("sha256:")[:12])
         blobs = [
-            (descriptor.digest, places.get(one.below, -1))
-            for descriptor, one in zip(descriptors, layers.values(), strict=True)
+            (descriptor.digest, places.get(step.below, -1))
+            for descriptor, step in zip(descriptors, layers.values(), strict=True)
         ]
-        config = encode([_record(one, places) for one in results], blobs)
+        config = encode([_record(step, places) for step in results], blobs)
         self._put_manifest(config, descriptors, place)
 
     def _put_layer(self, chain_id: str, result: Result, place: CacheBackend) -> Descriptor:
-        found = kept_blob(self._layers, self._blobs, chain_id)
-        found = found or compressed_blob(self._layers, self._blobs, chain_id)
-        with Path(self._blobs.path(found.digest)).open("rb") as blob:
-            place.put_blob(found, blob)
+        descriptor = kept_blob(self._layers, self._blobs, chain_id)
+        descriptor = descriptor or compressed_blob(self._layers, self._blobs, chain_id)
+        with Path(self._blobs.path(descriptor.digest)).open("rb") as blob:
+            place.put_blob(descriptor, blob)
         annotations = {_CREATED: result.created, _DIFF_ID: result.diff_id}
         return Descriptor(
-            media_type=found.media_type,
-            digest=found.digest,
-            size=found.size,
+            media_type=descriptor.media_type,
+            digest=descriptor.digest,
+            size=descriptor.size,
             annotations=annotations,
         )
 
@@ -95,12 +95,12 @@ class Exporter:
             "config": about.descriptor(),
             "layers": [
                 {
-                    "mediaType": one.media_type,
-                    "digest": one.digest,
-                    "size": one.size,
-                    "annotations": one.annotations,
+                    "mediaType": layer.media_type,
+                    "digest": layer.digest,
+                    "size": layer.size,
+                    "annotations": layer.annotations,
                 }
-                for one in layers
+                for layer in layers
             ],
         }
         place.put_manifest(Manifest.parse(OCI_MANIFEST, layout.encoded(document)))

@@ -1,8 +1,7 @@
-"""`--cache-from`: results that another machine, or another time, has left in a cache's place.
+"""`--cache-from`: imports results that another build has exported to a backend.
 
-A place is asked when the build begins, for its document only. A layer is fetched when a step has
-its key, and becomes a layer here on top of just what the step stands on; so it is verified by its
-diff id, and by its chain.
+Only the document is read when the build begins. A layer is fetched when a step has its key, and is
+unpacked on top of the layers of that step's stage; its diff id and its chain id verify it.
 """
 
 from __future__ import annotations
@@ -49,66 +48,67 @@ class ImportedCaches:
     """All that a build may take results from. Stages ask side by side."""
 
     def __init__(self, layers: Layers, free: Callable[[], int]) -> None:
-        """`free` tells the bytes that a layer may take on disk."""
+        """`free` returns the bytes that a layer may take on disk."""
         self._layers = layers
         self._free = free
-        self._found: list[_Imported] = []
+        self._imported: list[_Imported] = []
         self._lock = threading.Lock()
 
     def close(self) -> None:
-        for one in self._found:
-            one.place.close()
+        for imported in self._imported:
+            imported.place.close()
 
     def load(self, places: Sequence[CacheBackend]) -> Iterator[PullStatus]:
-        """Ask the places. One that has nothing is told, and no error: the build goes on."""
+        """Reads the documents of the backends. A failure is reported as a status, and the build
+        goes on without that backend."""
         for place in places:
-            told = f"importing cache manifest from {place.where}"
+            status = f"importing cache manifest from {place.where}"
             try:
-                found = _read(place)
+                imported = _read(place)
             except DockmagicError as error:
                 place.close()
-                yield PullStatus(status=f"{told}: {error.message}")
+                yield PullStatus(status=f"{status}: {error.message}")
             else:
-                self._found.append(found)
-                yield PullStatus(status=told)
+                self._imported.append(imported)
+                yield PullStatus(status=status)
 
-    def find(self, key: str, tip: StageState) -> tuple[Result | None, str]:
+    def find(self, key: str, state: StageState) -> tuple[Result | None, str]:
         """The result under the key, its layer brought here; or None, and why if it was there."""
         reason = ""
-        for one in self._found:
-            record = one.records.get(key)
+        for imported in self._imported:
+            record = imported.records.get(key)
             if record is None:
                 continue
             try:
-                return as_result(record, self._brought(one, record, tip)), ""
+                return as_result(record, self._brought(imported, record, state)), ""
             except DockmagicError as error:
-                reason = f"what {one.place.where} has of it cannot be used: {error.message}"
+                reason = f"what {imported.place.where} has of it cannot be used: {error.message}"
         return None, reason
 
-    def _brought(self, found: _Imported, record: CacheRecord, tip: StageState) -> str:
+    def _brought(self, imported: _Imported, record: CacheRecord, state: StageState) -> str:
         if record.layer is None:
             return ""
-        chain_id, parent = tip.chain_id_with(record.diff_id), tip.top
+        chain_id, parent = state.chain_id_with(record.diff_id), state.top
         with self._lock:
             if not self._layers.has(chain_id):
-                descriptor = found.layers[record.layer]
+                descriptor = imported.layers[record.layer]
                 limits = Limits.for_blob(descriptor.size, self._free())
-                with found.place.opened(descriptor) as stream:
+                with imported.place.opened(descriptor) as stream:
                     self._layers.add(stream, parent, expected_diff_id=record.diff_id, limits=limits)
         return chain_id
 
 
 def _read(place: CacheBackend) -> _Imported:
     manifest = place.manifest()
-    if manifest.is_index and not any(_is_cache(one) for one in manifest.manifests or ()):
+    if manifest.is_index and not any(map(_is_cache, manifest.manifests or ())):
         chosen = resolve_platform(manifest, Platform.host())
         with place.opened(chosen) as reader:
             manifest = Manifest.parse(chosen.media_type, reader.read())
     layers = manifest.layers
     if manifest.is_index:  # BuildKit's older form: an index of layers, its config among them
         entries = manifest.manifests or ()
-        layers = tuple(one for one in entries if not _is_cache(one))
-        config = next(one for one in entries if _is_cache(one))
+        layers = tuple(descriptor for descriptor in entries if not _is_cache(descriptor))
+        config = next(filter(_is_cache, entries))
         return _Imported(place, decode(_document(place, config), len(layers)), layers)
     assert manifest.config is not None  # as every manifest that is no index
     data = _document(place, manifest.config)

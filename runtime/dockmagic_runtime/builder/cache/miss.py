@@ -1,8 +1,8 @@
-"""Why a step was not in the cache: what of it differs from the last build of the same file.
+"""`CacheMissExplainer`: names what differs from the last build where a step misses the cache.
 
 A series is one Dockerfile with one context, target and name. Of its last build that had something
 to do, digests of all that went into each step's key are kept, part by part, so that the next one
-can name the part. Values are digested: they may be secrets that somebody gave as arguments.
+can name the part. Values are digested, since build arguments may hold secrets.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from dockmagic_runtime.builder.cache.store import BuildCache, files_key, series_key, what_changed
-from dockmagic_runtime.builder.context.source_hash import Contents
+from dockmagic_runtime.builder.context.content_hash import Contents
 from dockmagic_runtime.builder.plan.steps import BaseStep, Plan, RunStep, Step, TransferStep
 from dockmagic_runtime.builder.stage_state import StageState
 from dockmagic_runtime.dockerfile.instructions import Run
@@ -27,7 +27,7 @@ Parts = dict[str, str]
 
 
 def series_of(request: BuildRequest) -> str:
-    """What tells the builds of one series from others."""
+    """The key of the series that a request belongs to."""
     tag = request.tags[0] if request.tags else ""
     return series_key(request.context or "", request.file_name, request.target, tag)
 
@@ -48,10 +48,10 @@ class CacheMissExplainer:
         with self._lock:
             self._noted[step.number] = (below, contents)
 
-    def why(self, step: Step, tip: StageState, contents: Contents) -> str:
+    def why(self, step: Step, state: StageState, contents: Contents) -> str:
         """The reason for a step that has no result, in a few words."""
         if contents.files:
-            known = self._cache.facts(files_key(tip.key, step.identity))
+            known = self._cache.facts(files_key(state.key, step.identity))
             if known is not None and known["files"] != contents.files:
                 return what_changed(known["files"], contents.files)
         before = self._step_before(step)
@@ -60,7 +60,7 @@ class CacheMissExplainer:
         keyword, parts = before
         if keyword != step.instruction.keyword:
             return f"a new instruction: the last build had {keyword} here"
-        return _difference(parts, _parts(step, tip.key, contents), step)
+        return _difference(parts, _parts(step, state.key, contents), step)
 
     def save(self) -> None:
         """Keep this build's parts for the next one to be compared with."""
@@ -76,7 +76,7 @@ class CacheMissExplainer:
             if self._before is None:
                 self._before = (self._cache.facts(self._series) or {}).get("stages", {})
             stage = self._before.get(str(step.stage), [])
-        first = min(one.number for one in self._plan.steps if one.stage == step.stage)
+        first = min(other.number for other in self._plan.steps if other.stage == step.stage)
         place = step.number - first
         return (stage[place][0], stage[place][1]) if place < len(stage) else None
 
@@ -130,14 +130,14 @@ def _of_run(step: RunStep) -> Iterator[tuple[str, object]]:
 
 
 def _of_transfer(step: TransferStep) -> Iterator[tuple[str, object]]:
-    yield "the sources", (step.sources, [one.url for one in step.remotes])
+    yield "the sources", (step.sources, [remote.url for remote in step.remotes])
     yield "the destination", (step.destination, step.into)
     yield "the text", step.documents
     yield "--chown", step.chown
     yield "--chmod", step.mode.text if step.mode else ""
     yield "--exclude", step.excludes
     yield "other flags", (step.unpacks, step.link, step.parents)
-    yield "--checksum", [(one.checksum, one.keep_git_dir) for one in step.remotes]
+    yield "--checksum", [(remote.checksum, remote.keep_git_dir) for remote in step.remotes]
 
 
 def _short(value: object) -> str:

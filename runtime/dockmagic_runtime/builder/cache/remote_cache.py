@@ -1,6 +1,6 @@
-"""Caches that come from elsewhere and go there: what of it a build asks for.
+"""`RemoteCache`: the caches that a request imports and exports.
 
-All that speaks to registries is loaded only when a request names such a cache.
+The modules that talk to registries are loaded only when a request names such a cache.
 """
 
 from __future__ import annotations
@@ -45,23 +45,23 @@ class RemoteCache:
 
         caches = ImportedCaches(self._layers, self._blobs.free)
         stack.callback(caches.close)
-        yield from caches.load([_place(one) for one in request.cache_from])
+        yield from caches.load([_place(spec) for spec in request.cache_from])
         return caches
 
     def exported(
-        self, request: BuildRequest, results: Sequence[StepResult], tip: StageState
+        self, request: BuildRequest, results: Sequence[StepResult], state: StageState
     ) -> Iterator[PullStatus]:
-        """Give the results to those whom the request names. Raises RemoteFailed, InvalidInput."""
-        for one in request.cache_to:
-            if one.kind != "inline":
-                yield from self._exported(one, results, tip)
+        """Exports to the backends that the request names. Raises RemoteFailed, InvalidInput."""
+        for spec in request.cache_to:
+            if spec.kind != "inline":
+                yield from self._exported(spec, results, state)
 
     def _exported(
-        self, target: BuildCacheSpec, results: Sequence[StepResult], tip: StageState
+        self, target: BuildCacheSpec, results: Sequence[StepResult], state: StageState
     ) -> Iterator[PullStatus]:
         from dockmagic_runtime.builder.cache.exporter import Exporter, of_target
 
-        chosen = results if target.mode == "max" else of_target(results, tip)
+        chosen = results if target.mode == "max" else of_target(results, state)
         place = _place(target)
         try:
             yield from Exporter(self._layers, self._blobs).export(chosen, place)
@@ -74,16 +74,16 @@ class RemoteCache:
 
     @staticmethod
     def inline(
-        request: BuildRequest, results: Sequence[StepResult], tip: StageState
+        request: BuildRequest, results: Sequence[StepResult], state: StageState
     ) -> dict[str, str]:
         """What the image's config is to carry of its cache: a field, or none."""
-        asked = any(one.kind == "inline" for one in request.cache_to)
+        asked = any(spec.kind == "inline" for spec in request.cache_to)
         if not asked and request.build_args.get(_INLINE_ARGUMENT, "") not in ("1", "true"):
             return {}
         from dockmagic_runtime.builder.cache.document import INLINE_FIELD
         from dockmagic_runtime.builder.cache.exporter import inline
 
-        return {INLINE_FIELD: inline(results, tip)}
+        return {INLINE_FIELD: inline(results, state)}
 
 
 def _place(wanted: BuildCacheSpec) -> CacheBackend:

@@ -35,29 +35,29 @@ def step_key(parent: str, identity: str, contents: str = "") -> str:
 
 
 def files_key(parent: str, identity: str) -> str:
-    """Where the digests of a COPY's files are kept, whatever they are."""
+    """The key of the digests of single files that a COPY took, whatever their contents were."""
     return _digest("files", parent, identity)
 
 
 def tree_key(
     chain_id: str, sources: Iterable[str], excludes: Iterable[str], *, parents: bool = False
 ) -> str:
-    """Where the contents' digest of sources in an image or a stage is kept."""
+    """The key of the content digest of sources in an image or a stage."""
     return _digest("tree", chain_id, json.dumps([list(sources), list(excludes), parents]))
 
 
 def remote_key(url: str) -> str:
-    """Where what a server said of a file is kept."""
+    """The key of what a server last said about a file."""
     return _digest("remote", url)
 
 
 def series_key(*names: str) -> str:
-    """Where the parts of the last build's keys are kept."""
+    """The key of the parts of the last build's keys."""
     return _digest("series", *names)
 
 
 def explanation_key(image_id: str) -> str:
-    """Where it is kept how an image was built."""
+    """The key of the explanation of how an image was built."""
     return _digest("explanation", image_id)
 
 
@@ -137,7 +137,7 @@ class BuildCache:
         return facts["document"].encode("utf-8", "surrogatepass"), tuple(facts["chain_ids"])
 
     def add_files(self, key: str, files: dict[str, str]) -> None:
-        """Remember the digests of single files, unless they are too many to be told anyway."""
+        """Keeps the digests of single files, unless they are too many to be compared by name."""
         if len(files) <= _KEPT_FILES:
             self.add_facts(key, {"files": files})
 
@@ -174,11 +174,11 @@ def forget_down_to(
     """Let go of results with layers, those first that were used longest ago, until the others
     have `goal` bytes; what the conditions of `forget` spare stays."""
     kept, gone = 0, []
-    for one in usage(database):
-        if kept + one.size <= goal or one.used >= before or (unused_only and one.in_use):
-            kept += one.size
+    for entry in usage(database):
+        if kept + entry.size <= goal or entry.used >= before or (unused_only and entry.in_use):
+            kept += entry.size
         else:
-            gone.append((one.id,))
+            gone.append((entry.id,))
     with database.transaction() as connection:
         connection.executemany("DELETE FROM build_cache WHERE key = ?", gone)
 

@@ -1,11 +1,11 @@
-"""ADD's local archives: told by what they contain, not by their names, and unpacked beside."""
+"""ADD's local archives: recognised by their contents, not by their names, and unpacked."""
 
 from __future__ import annotations
 
 import os
 from typing import Final
 
-from dockmagic_runtime.builder.context.content_hash import open_file
+from dockmagic_runtime.builder.context.file_digests import open_file
 from dockmagic_runtime.builder.context.tree import Source, SourceTree
 from dockmagic_runtime.dockerfile.gopattern import IgnoreRules
 from dockmagic_runtime.errors import InvalidInput

@@ -114,9 +114,9 @@ def _fetched(address: str, scratch: Scratch) -> Path:
     from dockmagic_runtime.builder.context.fetch import fetch
 
     directory = scratch.directory()
-    found = fetch(address, str(directory))
-    assert found is not None
-    return directory / found.name
+    fetched = fetch(address, str(directory))
+    assert fetched is not None
+    return directory / fetched.name
 
 
 def _is_archive(head: bytes) -> bool:

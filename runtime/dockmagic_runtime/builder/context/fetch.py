@@ -46,8 +46,8 @@ class Fetched(Struct, frozen=True, kw_only=True):
 def fetch(url: str, directory: str, known: Fetched | None = None) -> Fetched | None:
     """Get `url` into a file in `directory`; None when it still is what `known` says.
 
-    The file has mode 0600, the time that the server tells (else the epoch), and the name that
-    the result says. Raises NotFound, RemoteFailed.
+    The file has mode 0600, the modification time from the server (else the epoch), and the
+    name in the result. Raises NotFound, RemoteFailed.
     """
     try:
         with _opener().open(_request(url, known), timeout=_TIMEOUT) as answer:

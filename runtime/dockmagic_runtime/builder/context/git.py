@@ -1,4 +1,4 @@
-"""Git repositories as sources of ADD and as contexts, by way of dulwich where it is installed.
+"""Git repositories as sources of ADD and as contexts, read with dulwich.
 
 An address is one of Git's: git://…, ssh://…, git@host:…, or http(s)://….git; behind `#` a branch,
 tag or commit, and behind another `:` a directory.
@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from dockmagic_runtime.errors import InvalidInput, NotFound, RemoteFailed, Unsupported
+from dockmagic_runtime.errors import InvalidInput, NotFound, RemoteFailed
 from dockmagic_runtime.linux.remove_tree import remove_tree
 
 _SCP: Final = re.compile(r"[\w.-]+@[\w.-]+:[^#]+(#.*)?")
@@ -42,24 +42,24 @@ class GitSource(Struct, frozen=True, kw_only=True):
 
 
 def commit_of(source: GitSource) -> str:
-    """The commit that the source means now. Raises NotFound, RemoteFailed, Unsupported."""
+    """The commit that the source means now. Raises NotFound, RemoteFailed."""
     if _COMMIT.fullmatch(source.ref):
         return source.ref
-    porcelain = _porcelain(source)
+    porcelain = _porcelain()
     try:
         refs = porcelain.ls_remote(source.url).refs
     except Exception as error:  # the library's errors have no common base
         raise _failed(source, error) from error
     names = [b"HEAD"] if not source.ref else _candidates(source.ref)
     for name in names:
-        if found := refs.get(name):
-            return bytes(found).decode()
+        if commit := refs.get(name):
+            return bytes(commit).decode()
     raise NotFound(f"repository {source.url} has no reference {source.ref or 'HEAD'}")
 
 
 def checkout(source: GitSource, commit: str, directory: str, *, keep_git_dir: bool) -> None:
     """The files of `commit` in the empty `directory`."""
-    porcelain = _porcelain(source)
+    porcelain = _porcelain()
     try:
         repository = porcelain.clone(source.url, directory, checkout=False, errstream=io.BytesIO())
         with repository:
@@ -86,14 +86,10 @@ def _candidates(ref: str) -> list[bytes]:
     return [f"{name}{peeled}".encode() for name in names for peeled in ("^{}", "")]
 
 
-def _porcelain(source: GitSource) -> Any:
-    try:
-        from dulwich import porcelain
-    except ImportError:
-        raise Unsupported(
-            f"{source.url} is a Git repository, and dulwich is not installed",
-            hint="pip install dulwich",
-        ) from None
+def _porcelain() -> Any:
+    """dulwich's commands. Untyped: its names for bytes are private to it."""
+    from dulwich import porcelain  # takes 100 ms to load, and few builds need it
+
     return porcelain
 
 

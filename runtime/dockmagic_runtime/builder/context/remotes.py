@@ -43,8 +43,8 @@ class Remotes:
                 return f"{source.url}#{self._commit(remote, source)}:{source.directory}"
             if remote.checksum:
                 return f"{remote.checksum} {remote.name}"
-            found = self._asked(remote)
-            return f"{found.digest} {remote.name or found.name}"
+            fetched = self._asked(remote)
+            return f"{fetched.digest} {remote.name or fetched.name}"
 
     def tree(self, remote: Remote) -> tuple[SourceTree, Source]:
         """Its files, and what of them is meant."""
@@ -52,9 +52,9 @@ class Remotes:
             source = GitSource.parse(remote.url)
             if source is not None:
                 return self._checkout(remote, source)
-            found, directory = self._file(remote)
+            fetched, directory = self._file(remote)
             # a redirect or the server's wish may name it otherwise than the address does
-            return self._tree(directory), Source(found.name, remote.name or found.name, False)
+            return self._tree(directory), Source(fetched.name, remote.name or fetched.name, False)
 
     def _tree(self, directory: str) -> SourceTree:
         self._roots.append(Root.at(directory))
@@ -73,26 +73,24 @@ class Remotes:
         return self._get(remote, known if known and (known.etag or known.modified) else None)[0]
 
     def _file(self, remote: Remote) -> tuple[Fetched, str]:
-        found = self._fetched.get(remote.url)
-        if found is None or not found[1]:
-            found = self._get(remote, None)
-        if remote.checksum and remote.checksum != found[0].digest:
-            raise InvalidInput(f"digest mismatch {found[0].digest}: {remote.checksum}")
-        return found
+        fetched = self._fetched.get(remote.url)
+        if fetched is None or not fetched[1]:
+            fetched = self._get(remote, None)
+        if remote.checksum and remote.checksum != fetched[0].digest:
+            raise InvalidInput(f"digest mismatch {fetched[0].digest}: {remote.checksum}")
+        return fetched
 
     def _get(self, remote: Remote, known: Fetched | None) -> tuple[Fetched, str]:
         from dockmagic_runtime.builder.context.fetch import fetch
 
         directory = str(self._scratch.directory())
         fetched = fetch(remote.url, directory, known)
-        if fetched is None and known is not None:
-            found = known, ""
-        else:
-            assert fetched is not None
-            found = fetched, directory
+        if fetched is not None:
             self._cache.add_facts(remote_key(remote.url), fetched.facts)
-        self._fetched[remote.url] = found
-        return found
+            self._fetched[remote.url] = fetched, directory
+        elif known is not None:
+            self._fetched[remote.url] = known, ""
+        return self._fetched[remote.url]
 
     # --- git -------------------------------------------------------------------------------
 

@@ -63,7 +63,7 @@ class Scratch:
         _sweep(self._parent)
         path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=self._parent))
         lock = locks.acquire(str(path / "lock"))
-        assert lock is not None  # nobody else knows the name
+        assert lock is not None  # no other process knows the name
         self._lock = lock
         return path
 
@@ -106,7 +106,7 @@ def _mtime(path: Path) -> float:
     try:
         return path.lstat().st_mtime
     except FileNotFoundError:
-        return time.time()  # somebody else is sweeping
+        return time.time()  # another process has removed it
 
 
 def _remove_abandoned(path: Path) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Final
 
-from dockmagic_runtime.builder.context.content_hash import ContextDigests, FileDigests
+from dockmagic_runtime.builder.context.file_digests import ContextDigests, FileDigests
 from dockmagic_runtime.builder.context.scratch import OverlayDirectories, Scratch
 from dockmagic_runtime.builder.context.tree import SourceTree
 from dockmagic_runtime.builder.interfaces import Layers, Workspace

@@ -16,7 +16,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from dockmagic_runtime.builder.context.content_hash import FileDigests
+from dockmagic_runtime.builder.context.file_digests import FileDigests
 from dockmagic_runtime.dockerfile.errors import near
 from dockmagic_runtime.dockerfile.gopattern import IgnoreRules, has_wildcards, match
 from dockmagic_runtime.errors import NotFound
@@ -85,10 +85,10 @@ class SourceTree(Struct, frozen=True):
         """`deep`: two stars are any number of directories, none included."""
         path = posixpath.normpath(posixpath.join("/", pattern)).lstrip("/")
         paths = self._glob(path.split("/"), deep=deep) if has_wildcards(path) else [path]
-        found = [source for path in paths if (source := self._source(path)) is not None]
-        if not found:
+        sources = [source for path in paths if (source := self._source(path)) is not None]
+        if not sources:
             raise NotFound(self._missing(pattern, path), hint=self._meant(path))
-        return found
+        return sources
 
     def _missing(self, pattern: str, path: str) -> str:
         if has_wildcards(path):
@@ -132,8 +132,8 @@ class SourceTree(Struct, frozen=True):
         head, *rest = parts
         if deep and head == "**":
             tops = self._directories(above) if rest else [above]
-            found = (one for top in tops for one in self._glob(rest or ["*"], top, deep=True))
-            return list(dict.fromkeys(found))
+            below = (path for top in tops for path in self._glob(rest or ["*"], top, deep=True))
+            return list(dict.fromkeys(below))
         if has_wildcards(head):
             names = [name for name in self._names(above) if match(head, name)]
         else:
@@ -141,7 +141,7 @@ class SourceTree(Struct, frozen=True):
         paths = [posixpath.join(above, name) for name in names]
         if not rest:
             return paths
-        return [found for path in paths for found in self._glob(rest, path, deep=deep)]
+        return [below for path in paths for below in self._glob(rest, path, deep=deep)]
 
     def _directories(self, top: str) -> list[str]:
         """The directory and all below it; links are not followed."""
@@ -222,19 +222,19 @@ class SourceTree(Struct, frozen=True):
         self, sources: Sequence[Source], excludes: IgnoreRules
     ) -> tuple[str, dict[str, str]]:
         """The digest of all that would be copied, and that of each file by its path."""
-        told: list[str] = []
+        parts: list[str] = []
         files: dict[str, str] = {}
         digests = self.digests or FileDigests()
         for source in sources:
-            told += [*self._above(source), source.name, str(source.is_dir)]
+            parts += [*self._above(source), source.name, str(source.is_dir)]
             prefix = f"{source.path}/" if source.path else ""
             for item in self.items(source, excludes):
                 digest = self._item_digest(item, digests)
-                told += [item.path, digest]
+                parts += [item.path, digest]
                 if not stat.S_ISDIR(item.status.st_mode):
                     files[prefix + item.path if item.path else source.path] = digest
-        told.append("")
-        whole = hashlib.sha256("\0".join(told).encode(errors="surrogateescape"))
+        parts.append("")
+        whole = hashlib.sha256("\0".join(parts).encode(errors="surrogateescape"))
         return whole.hexdigest(), files
 
     def _above(self, source: Source) -> Iterator[str]:

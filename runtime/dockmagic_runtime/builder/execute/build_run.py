@@ -22,7 +22,7 @@ from dockmagic_runtime.builder.cache.store import (
     files_key,
     step_key,
 )
-from dockmagic_runtime.builder.context.source_hash import Contents
+from dockmagic_runtime.builder.context.content_hash import Contents
 from dockmagic_runtime.builder.execute.copying import Copier
 from dockmagic_runtime.builder.execute.parallel import Claims, Stages, Work, side_by_side
 from dockmagic_runtime.builder.execute.step_executor import StepExecutor
@@ -38,17 +38,17 @@ if TYPE_CHECKING:
 
 
 class BuildRun(Struct):
-    """One plan being run. `tips` has the result of each stage that was reached."""
+    """One plan being run. `states` has the result of each stage that was reached."""
 
     plan: Plan
     cache: BuildCache
     copier: Copier
     mounter: Mounter
-    performer: StepExecutor
+    executor: StepExecutor
     reasons: CacheMissExplainer
     claims: Claims
     imported: ImportedCaches | None = None
-    tips: dict[int, StageState] = field(default_factory=dict)
+    states: dict[int, StageState] = field(default_factory=dict)
     done: dict[int, StepResult] = field(default_factory=dict)  # by step
 
     def run(self) -> Iterator[BuildEvent]:
@@ -60,10 +60,10 @@ class BuildRun(Struct):
             yield from self._run(self.plan.steps, lambda _: None)
             return
         works: dict[int, Work] = {}
-        gate = Stages(stages, self.performer.cancellation)
+        gate = Stages(stages, self.executor.cancellation)
         for number, steps in stages.items():
             works[number] = partial(self._run, steps, gate.wait_for)
-        yield from side_by_side(works, gate, self.performer.cancellation)
+        yield from side_by_side(works, gate, self.executor.cancellation)
 
     def _run(self, steps: Sequence[Step], wait_for: Callable[[int], None]) -> Iterator[BuildEvent]:
         for step in steps:
@@ -81,13 +81,13 @@ class BuildRun(Struct):
         began = time.monotonic()
         if not isinstance(step, BaseStep):
             return (yield from self._advance(step, began))
-        self.tips[step.stage] = self._begin(step)
+        self.states[step.stage] = self._begin(step)
         seconds = time.monotonic() - began
         return StepDone(number=step.number, cached=_was_there(step), seconds=seconds)
 
     @property
     def result(self) -> StageState:
-        return self.tips[self.plan.target]
+        return self.states[self.plan.target]
 
     @property
     def results(self) -> tuple[StepResult, ...]:
@@ -96,12 +96,12 @@ class BuildRun(Struct):
 
     def _begin(self, step: BaseStep) -> StageState:
         if step.from_stage is not None:
-            return self.tips[step.from_stage].copy()
+            return self.states[step.from_stage].copy()
         if step.base is None:
-            return StageState(base_key("scratch", self.performer.epoch))
+            return StageState(base_key("scratch", self.executor.epoch))
         document = step.base.config
         return StageState(
-            base_key(step.base.image_id, self.performer.epoch),
+            base_key(step.base.image_id, self.executor.epoch),
             chain_ids=step.base.chain_ids,
             diff_ids=tuple(document.get("rootfs", {}).get("diff_ids") or ()),
             history=tuple(document.get("history") or ()),
@@ -111,19 +111,19 @@ class BuildRun(Struct):
         )
 
     def _advance(self, step: Step, began: float) -> Generator[BuildEvent, None, StepDone]:
-        tip = self.tips[step.stage]
+        state = self.states[step.stage]
         contents = self._contents(step)
-        key = step_key(tip.key, step.identity, contents.digest)
-        self.reasons.note(step, tip.key, contents)
+        key = step_key(state.key, step.identity, contents.digest)
+        self.reasons.note(step, state.key, contents)
         with self.claims.held(key):
-            result, reason = self._look_up(step, tip, key, contents)
+            result, reason = self._look_up(step, state, key, contents)
             is_cached = result is not None
             if result is None:
-                result = yield from self.performer.perform(step, tip, self._layers_of)
-                tip.missed = tip.missed or step.number
-                self._keep(step, tip, key, result, contents)
-        self.done[step.number] = StepResult(key, tip.top, result)
-        tip.advance(step, key, result)
+                result = yield from self.executor.execute(step, state, self._layers_of)
+                state.missed = state.missed or step.number
+                self._keep(step, state, key, result, contents)
+        self.done[step.number] = StepResult(key, state.top, result)
+        state.advance(step, key, result)
         return StepDone(
             number=step.number,
             cached=is_cached,
@@ -137,40 +137,44 @@ class BuildRun(Struct):
 
     def _contents(self, step: Step) -> Contents:
         if isinstance(step, TransferStep):
-            return self.copier.contents(step, self._layers_of(step.origin))
+            return self.copier.contents(step, self._layers_of(step.source_stage))
         if isinstance(step, RunStep):
             return self.mounter.contents(step, self._layers_of)
         return Contents()
 
-    def _layers_of(self, origin: SourceStage) -> tuple[str, ...]:
+    def _layers_of(self, source_stage: SourceStage) -> tuple[str, ...]:
         """The layers of a stage or an image, bottom first."""
-        return origin.layers if origin.stage is None else self.tips[origin.stage].chain_ids
+        return (
+            source_stage.layers
+            if source_stage.stage is None
+            else self.states[source_stage.stage].chain_ids
+        )
 
     def _look_up(
-        self, step: Step, tip: StageState, key: str, contents: Contents
+        self, step: Step, state: StageState, key: str, contents: Contents
     ) -> tuple[Result | None, str]:
         """The result in the cache, or None and why there is none that can be used."""
         if step.stage in self.plan.uncached:
             return None, "--no-cache"
-        if tip.missed:
-            return None, f"step {tip.missed} was built anew"
+        if state.missed:
+            return None, f"step {state.missed} was built anew"
         result, reason = self.cache.find(key)
-        if result is not None and tip.carries(result):
+        if result is not None and state.carries(result):
             return result, ""
         if result is not None:
             return None, "the layers below it were made anew"
-        result, unusable = self.imported.find(key, tip) if self.imported else (None, "")
+        result, unusable = self.imported.find(key, state) if self.imported else (None, "")
         if result is not None:
-            self._keep(step, tip, key, result, contents)
+            self._keep(step, state, key, result, contents)
             return result, ""
-        return None, unusable or reason or self.reasons.why(step, tip, contents)
+        return None, unusable or reason or self.reasons.why(step, state, contents)
 
     def _keep(
-        self, step: Step, tip: StageState, key: str, result: Result, contents: Contents
+        self, step: Step, state: StageState, key: str, result: Result, contents: Contents
     ) -> None:
         self.cache.add(key, result)
         if contents.files:
-            self.cache.add_files(files_key(tip.key, step.identity), contents.files)
+            self.cache.add_files(files_key(state.key, step.identity), contents.files)
         if result.chain_id:
             self.cache.flush()  # a layer that took minutes must not be lost with this process
 

@@ -12,9 +12,9 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from dockmagic_runtime.builder.context.content_hash import ContentHasher, Contents
 from dockmagic_runtime.builder.context.remotes import Remotes
 from dockmagic_runtime.builder.context.scratch import OverlayDirectories, Scratch
-from dockmagic_runtime.builder.context.source_hash import Contents, Digester
 from dockmagic_runtime.builder.context.tree import Source, SourceTree
 from dockmagic_runtime.builder.execute.transfer import Owner, Transfer
 from dockmagic_runtime.builder.plan.steps import RunStep, TransferStep
@@ -32,46 +32,48 @@ _KINDS: Final = (InvalidInput, NotFound, Unsupported, RemoteFailed)
 class Copier:
     """The COPYs and ADDs of one build."""
 
-    def __init__(self, digester: Digester, remotes: Remotes, scratch: Scratch) -> None:
-        self._digester = digester
+    def __init__(self, hasher: ContentHasher, remotes: Remotes, scratch: Scratch) -> None:
+        self._hasher = hasher
         self._remotes = remotes
-        self._sources = digester.sources
+        self._sources = hasher.sources
         self._scratch = scratch
 
-    def contents(self, step: TransferStep, origin: Sequence[str]) -> Contents:
-        """The digest of what the step copies; `origin` are the layers it copies from, if any."""
-        with told(step, step.sources):
-            found = self._digester.contents(
-                step.origin, origin, step.sources, step.excludes, parents=step.parents
+    def contents(self, step: TransferStep, source_layers: Sequence[str]) -> Contents:
+        """The digest of what the step copies; `source_layers` are those that it copies from."""
+        with step_errors(step, step.sources):
+            contents = self._hasher.contents(
+                step.source_stage, source_layers, step.sources, step.excludes, parents=step.parents
             )
-            remote = [self._remotes.digest(one) for one in step.remotes]
-            return replace(found, digest="\0".join((found.digest, *remote))) if remote else found
+            if not step.remotes:
+                return contents
+            digests = (contents.digest, *map(self._remotes.digest, step.remotes))
+            return replace(contents, digest="\0".join(digests))
 
     def copy(
         self,
         step: TransferStep,
-        origin: Sequence[str],
+        source_layers: Sequence[str],
         below: Sequence[str],
         directories: OverlayDirectories,
     ) -> None:
         """Do it: `below` are the layers of the step's own stage, `directories` get the new one."""
-        with told(step, step.sources):
+        with step_errors(step, step.sources):
             owner = self._owner(step, below)
             # --link: a layer that knows nothing of those below, and can move onto others
             layers = () if step.link else below
             with self._sources.writable(layers, directories) as target:
                 transfer = Transfer(target, owner, step.mode, is_bare=not layers)
-                self._copy_sources(step, origin, transfer, directories)
+                self._copy_sources(step, source_layers, transfer, directories)
 
     def _copy_sources(
         self,
         step: TransferStep,
-        origin: Sequence[str],
+        source_layers: Sequence[str],
         transfer: Transfer,
         directories: OverlayDirectories,
     ) -> None:
         excludes = IgnoreRules.of(list(step.excludes))
-        chosen = self._chosen(step, origin)
+        chosen = self._chosen(step, source_layers)
         if len(chosen) > 1 and not step.into:
             raise InvalidInput(
                 f"When using {step.keyword} with more than one source file, the destination "
@@ -89,18 +91,18 @@ class Copier:
             transfer.write(name, data, step.destination, into=step.into)
 
     def _chosen(
-        self, step: TransferStep, origin: Sequence[str]
+        self, step: TransferStep, source_layers: Sequence[str]
     ) -> list[tuple[SourceTree, Source, bool]]:
         """What is copied, and whether it is unpacked if it is an archive."""
-        found: list[tuple[SourceTree, Source, bool]] = []
+        chosen: list[tuple[SourceTree, Source, bool]] = []
         if step.sources:
-            tree = self._digester.tree(step.origin, origin)
+            tree = self._hasher.tree(step.source_stage, source_layers)
             unpacks = step.unpacks is not False
             sources = tree.find(step.sources, parents=step.parents)
-            found += [(tree, source, unpacks) for source in sources]
+            chosen += [(tree, source, unpacks) for source in sources]
         for remote in step.remotes:
-            found.append((*self._remotes.tree(remote), bool(step.unpacks)))
-        return found
+            chosen.append((*self._remotes.tree(remote), bool(step.unpacks)))
+        return chosen
 
     def _unpack(
         self,
@@ -132,9 +134,9 @@ class Copier:
         return is_plain and transfer.is_bare and not any(Path(directories.upper).iterdir())
 
     def _owner(self, step: TransferStep, below: Sequence[str]) -> Owner | None:
-        """Whose the copies are; None keeps the owners they have."""
+        """The owner of the copies; None keeps the owners of the sources."""
         if not step.chown:
-            return (0, 0) if step.origin.is_context else None
+            return (0, 0) if step.source_stage.is_context else None
         user, _, group = step.chown.partition(":")
         if _is_number(user) and (not group or _is_number(group)):
             return int(user), int(group or user)
@@ -154,12 +156,12 @@ def _is_number(text: str) -> bool:
 
 
 @contextmanager
-def told(step: TransferStep | RunStep, sources: Sequence[str]) -> Iterator[None]:
-    """What the step's words or files are to blame for is told with its line."""
+def step_errors(step: TransferStep | RunStep, sources: Sequence[str]) -> Iterator[None]:
+    """Adds the step's line to errors that its words or files have caused."""
     try:
         yield
     except _KINDS as error:
-        kind = next(one for one in _KINDS if isinstance(error, one))
+        kind = next(kind for kind in _KINDS if isinstance(error, kind))
         raise kind(
             f"{step.place}: {step.instruction.keyword} failed: {error.message}", hint=error.hint
         ) from None

@@ -1,8 +1,8 @@
-"""Stages side by side: a thread for each, and one queue of what they tell.
+"""Runs stages in parallel: a thread for each, and one queue for their events.
 
 A stage goes on until a step needs another stage, and waits for that one. The first failure ends
 all of them: running processes are killed, waiting threads are woken, and nothing is raised before
-the last thread has gone, so that nobody writes into directories that are being removed.
+the last thread has ended, so that no thread writes into directories that are being removed.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from typing import Final
 
 from dockmagic_runtime.model.build import BuildEvent
 
-_AHEAD: Final = 64  # events; a step waits while nobody takes in what it says
+_AHEAD: Final = 64  # events; a step waits while its events are not consumed
 Work = Callable[[], Iterator[BuildEvent]]
 
 
 class Cancelled(Exception):
-    """Another stage has failed, or nobody wants the build any more. Never leaves the builder."""
+    """Another stage has failed, or the build was abandoned. Never leaves the builder."""
 
 
 class Cancellation:
-    """Tells whoever waits in one of a build's threads that it is over."""
+    """Wakes the waiting threads of a build that was cancelled."""
 
     def __init__(self) -> None:
         self._is_set = threading.Event()
@@ -64,7 +64,7 @@ class Cancellation:
 
 
 class Claims:
-    """One thread at a time for each key: what two stages begin with is done once."""
+    """One thread at a time for each key: steps that two stages share are executed once."""
 
     def __init__(self, cancellation: Cancellation) -> None:
         self._cancellation = cancellation
@@ -84,7 +84,7 @@ class Claims:
                 self._held.pop(key).set()
 
     def _taken(self, key: str) -> threading.Event | None:
-        """Whose it is; None when it has become ours."""
+        """The event of the thread that holds the key; None if the caller now holds it."""
         with self._lock:
             if key in self._held:
                 return self._held[key]
@@ -114,11 +114,11 @@ class Stages:
 def side_by_side(
     works: Mapping[int, Work], stages: Stages, cancellation: Cancellation
 ) -> Iterator[BuildEvent]:
-    """Run all of them; yields what they tell, in the order in which it happens."""
-    told: Queue[BuildEvent | BaseException | None] = Queue(_AHEAD)
+    """Runs all of them; yields their events in the order in which they happen."""
+    events: Queue[BuildEvent | BaseException | None] = Queue(_AHEAD)
     threads = [
         threading.Thread(
-            target=_run, args=(number, work, told, stages, cancellation), name=f"stage {number}"
+            target=_run, args=(number, work, events, stages, cancellation), name=f"stage {number}"
         )
         for number, work in works.items()
     ]
@@ -129,7 +129,7 @@ def side_by_side(
             thread.start()
         try:
             while left:
-                event = told.get()
+                event = events.get()
                 if event is None:
                     left -= 1
                 elif isinstance(event, BaseException):
@@ -141,7 +141,7 @@ def side_by_side(
             if left:
                 cancellation.cancel()
             while left:
-                left -= told.get() is None
+                left -= events.get() is None
             for thread in threads:
                 thread.join()
     if failure is not None:
@@ -151,18 +151,18 @@ def side_by_side(
 def _run(
     number: int,
     work: Work,
-    told: Queue[BuildEvent | BaseException | None],
+    events: Queue[BuildEvent | BaseException | None],
     stages: Stages,
     cancellation: Cancellation,
 ) -> None:
     try:
         for event in work():
             cancellation.check()
-            told.put(event)
+            events.put(event)
         stages.finish(number)
     except Cancelled:
-        pass  # whoever asked for it knows why
+        pass  # the cause is reported by the thread that failed
     except BaseException as error:
-        told.put(error)
+        events.put(error)
     finally:
-        told.put(None)
+        events.put(None)

@@ -47,30 +47,32 @@ class StepExecutor(Struct):
     epoch: int | None = None
     cancellation: Cancellation = field(default_factory=Cancellation)
 
-    def perform(
-        self, step: Step, tip: StageState, layers_of: LayersOf
+    def execute(
+        self, step: Step, state: StageState, layers_of: LayersOf
     ) -> Generator[BuildEvent, None, Result]:
         """Do it; yields its output, returns what it came to."""
         match step:
             case RunStep():
-                return (yield from self._run(step, tip, layers_of))
+                return (yield from self._run(step, state, layers_of))
             case TransferStep():
-                return self._copy(step, tip, layers_of(step.origin))
+                return self._copy(step, state, layers_of(step.source_stage))
             case WorkdirStep():
-                return self._make_workdir(step, tip)
+                return self._make_workdir(step, state)
         return Result(created=self._now())
 
     def _now(self) -> str:
         return timestamp(time.time_ns() if self.epoch is None else self.epoch * 1_000_000_000)
 
-    def _top(self, tip: StageState) -> str:
-        return self.layers.path(tip.chain_ids[-1]) if tip.chain_ids else ""
+    def _top(self, state: StageState) -> str:
+        return self.layers.path(state.top) if state.top else ""
 
-    def _adopt(self, directories: OverlayDirectories, tip: StageState) -> Result:
+    def _adopt(self, directories: OverlayDirectories, state: StageState) -> Result:
         if self.epoch is not None:
             clamp(directories.upper, self.epoch)
-        record = self.layers.adopt(directories.upper, tip.chain_ids[-1] if tip.chain_ids else "")
-        if record.chain_id != tip.chain_id_with(record.diff_id):
+        record = self.layers.adopt(
+            directories.upper, state.chain_ids[-1] if state.chain_ids else ""
+        )
+        if record.chain_id != state.chain_id_with(record.diff_id):
             raise EngineBug(f"the layer store gave a layer the chain id {record.chain_id}")
         return Result(
             created=self._now(),
@@ -79,15 +81,15 @@ class StepExecutor(Struct):
             size=record.size,
         )
 
-    def _copy(self, step: TransferStep, tip: StageState, origin: tuple[str, ...]) -> Result:
-        with self.scratch.overlay(self._top(tip)) as directories:
-            self.copier.copy(step, origin, tip.chain_ids, directories)
-            return self._adopt(directories, tip)
+    def _copy(self, step: TransferStep, state: StageState, source_stage: tuple[str, ...]) -> Result:
+        with self.scratch.overlay(self._top(state)) as directories:
+            self.copier.copy(step, source_stage, state.chain_ids, directories)
+            return self._adopt(directories, state)
 
-    def _make_workdir(self, step: WorkdirStep, tip: StageState) -> Result:
+    def _make_workdir(self, step: WorkdirStep, state: StageState) -> Result:
         """A directory that is there already makes no layer."""
-        with self.scratch.overlay(self._top(tip)) as directories:
-            with self.sources.writable(tip.chain_ids, directories) as root:
+        with self.scratch.overlay(self._top(state)) as directories:
+            with self.sources.writable(state.chain_ids, directories) as root:
                 if root.exists(step.path):
                     return Result(created=self._now())
                 try:
@@ -96,41 +98,43 @@ class StepExecutor(Struct):
                     raise InvalidInput(
                         f"{step.place}: WORKDIR {step.path} leads through a file"
                     ) from None
-            return self._adopt(directories, tip)
+            return self._adopt(directories, state)
 
     def _run(
-        self, step: RunStep, tip: StageState, layers_of: LayersOf
+        self, step: RunStep, state: StageState, layers_of: LayersOf
     ) -> Generator[BuildEvent, None, Result]:
-        if not tip.chain_ids:
+        if not state.chain_ids:
             raise InvalidInput(
                 f"{step.place}: RUN has nothing to run in: FROM scratch is empty",
                 hint="COPY or ADD a root file system first",
             )
-        with self.scratch.overlay(self._top(tip)) as directories:
+        with self.scratch.overlay(self._top(state)) as directories:
             with self.mounter.prepared(
-                step, tip.chain_ids, directories, layers_of, self.cancellation.wait
+                step, state.chain_ids, directories, layers_of, self.cancellation.wait
             ) as mounted:
                 _put_script(step, directories.upper)
-                code = yield from self._run_process(step, tip, directories, mounted)
+                code = yield from self._run_process(step, state, directories, mounted)
                 _remove_script(step, directories.upper)
             self.cancellation.check()
             if code != 0:
-                self._keep_failed(step, tip, directories)
+                self._keep_failed(step, state, directories)
                 raise ProcessFailed(
                     f"{step.place}: process {_quoted(step.command)} "
                     f"did not complete successfully: exit code: {code}",
                     exit_code=code,
                     hint=_MEANINGS.get(code, ""),
                 )
-            return self._adopt(directories, tip)
+            return self._adopt(directories, state)
 
-    def _keep_failed(self, step: RunStep, tip: StageState, directories: OverlayDirectories) -> None:
+    def _keep_failed(
+        self, step: RunStep, state: StageState, directories: OverlayDirectories
+    ) -> None:
         """The files as they were, with a shell in the place of the command."""
-        result = self._adopt(directories, tip)
+        result = self._adopt(directories, state)
         config = step.config.with_values(
             Env=list(step.env), Cmd=list(step.config.shell[:1]), Entrypoint=None
         )
-        after = replace(tip)
+        after = replace(state)
         after.advance(step, "", result)
         document = image_document(
             after.document, config, after.history, after.diff_ids, result.created
@@ -138,16 +142,16 @@ class StepExecutor(Struct):
         self.cache.add_failed(result.chain_id, document, after.chain_ids)
 
     def _process(
-        self, step: RunStep, tip: StageState, directories: OverlayDirectories, mounted: Mounted
+        self, step: RunStep, state: StageState, directories: OverlayDirectories, mounted: Mounted
     ) -> StepProcess:
         request = self.request
-        env = dict(one.partition("=")[::2] for one in (*step.env, *mounted.env))
+        env = dict(entry.partition("=")[::2] for entry in (*step.env, *mounted.env))
         return StepProcess(
             argv=step.argv,
             env=tuple(f"{name}={value}" for name, value in env.items()),
             working_dir=step.working_dir,
             user=step.user,
-            layers=tip.chain_ids[::-1],
+            layers=state.chain_ids[::-1],
             upper=directories.upper,
             work=directories.work,
             network=step.network,
@@ -162,9 +166,9 @@ class StepExecutor(Struct):
         )
 
     def _run_process(
-        self, step: RunStep, tip: StageState, directories: OverlayDirectories, mounted: Mounted
+        self, step: RunStep, state: StageState, directories: OverlayDirectories, mounted: Mounted
     ) -> Generator[BuildEvent, None, int]:
-        output = self.runner.run(self._process(step, tip, directories, mounted))
+        output = self.runner.run(self._process(step, state, directories, mounted))
         try:
             while True:
                 try:

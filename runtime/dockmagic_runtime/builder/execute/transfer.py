@@ -17,7 +17,7 @@ from typing import Final
 
 from msgspec import Struct, field
 
-from dockmagic_runtime.builder.context.content_hash import open_file
+from dockmagic_runtime.builder.context.file_digests import open_file
 from dockmagic_runtime.builder.context.tree import Item, Source, SourceTree
 from dockmagic_runtime.builder.plan.chmod import Mode
 from dockmagic_runtime.dockerfile.gopattern import IgnoreRules
@@ -180,11 +180,11 @@ class Transfer(Struct):
         try:
             if not os.listxattr(source):
                 return
-            made = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=parent)
+            target = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=parent)
             try:
-                _copy_xattrs(source, made)
+                _copy_xattrs(source, target)
             finally:
-                os.close(made)
+                os.close(target)
         finally:
             os.close(source)
 
@@ -266,7 +266,7 @@ class Transfer(Struct):
 
 
 def _chown(fd: int, owner: Owner) -> None:
-    """As root; anybody else owns all they make, and that is shown as root's to the container."""
+    """Only as root: without root the files belong to the caller, which containers see as root."""
     if os.geteuid() == 0:
         os.fchown(fd, *owner)
 

@@ -19,7 +19,7 @@ from dockmagic_runtime.model.reference import ImageReference
 
 
 def as_warning(dockerfile: Dockerfile, problem: Problem) -> BuildWarning:
-    """As the builder's events tell it."""
+    """The problem as the builder's events report it."""
     drawn = excerpt(dockerfile.source.split("\n"), problem.line, problem.column)
     return BuildWarning(
         text=str(problem),
@@ -36,7 +36,7 @@ def undefined(instruction: i.Instruction, names: Iterable[str]) -> Iterator[Prob
 
 
 def from_checks(dockerfile: Dockerfile, stages: Sequence[Stage], outer: Scope) -> Iterator[Problem]:
-    """FROM lines whose variables are not declared, or are good for nothing by default."""
+    """Checks variables of FROM lines: undeclared ones, and defaults that give no image name."""
     given = {**platform_arguments(), **outer.arguments()}
     defaults = _defaults(dockerfile)
     for stage in stages:
@@ -51,7 +51,7 @@ def from_checks(dockerfile: Dockerfile, stages: Sequence[Stage], outer: Scope) -
 
 
 def _defaults(dockerfile: Dockerfile) -> dict[str, str]:
-    """The arguments' values when nobody gives any."""
+    """The arguments' values without any build argument."""
     scope = Scope({}, {}, platform_arguments(), dockerfile.escape)
     for arg in dockerfile.arguments:
         scope.declare(arg, platform_arguments())
@@ -87,7 +87,11 @@ def base_platform(instruction: i.From, base: Base) -> Iterator[Problem]:
 def ignored_sources(steps: Iterable[Step], rules: IgnoreRules) -> Iterator[Problem]:
     """COPYs of what .dockerignore leaves out."""
     for step in steps:
-        if isinstance(step, TransferStep) and step.origin.is_context and not step.origin.context:
+        if (
+            isinstance(step, TransferStep)
+            and step.source_stage.is_context
+            and not step.source_stage.context
+        ):
             for source in step.sources:
                 path = source.strip("/").removeprefix("./")
                 if path not in ("", ".") and rules.excludes(path):

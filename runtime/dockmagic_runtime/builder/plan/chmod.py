@@ -48,14 +48,14 @@ class Mode(Struct, frozen=True):
 
 
 def _clauses(text: str) -> tuple[tuple[str, str, str], ...]:
-    found = []
+    clauses = []
     for clause in text.split(","):
         match = _CLAUSE.fullmatch(clause)
         if match is None:
             return ()
         who = match[1].replace("a", "ugo")
-        found += [(who, operator, what) for operator, what in _ACTION.findall(match[2])]
-    return tuple(found)
+        clauses += [(who, operator, what) for operator, what in _ACTION.findall(match[2])]
+    return tuple(clauses)
 
 
 def _applied(mode: int, who: str, operator: str, what: str, *, is_dir: bool) -> int:
@@ -65,27 +65,27 @@ def _applied(mode: int, who: str, operator: str, what: str, *, is_dir: bool) -> 
     if operator == "-":
         return mode & ~bits
     cleared = 0
-    for one in who:
-        cleared |= 7 << _SHIFTS[one]
+    for owner in who:
+        cleared |= 7 << _SHIFTS[owner]
         # a directory keeps its set-id bits unless they are named, as with chmod(1)
-        cleared |= _STICKY.get(one, 0) | (0 if is_dir else _SPECIAL.get(one, 0))
+        cleared |= _STICKY.get(owner, 0) | (0 if is_dir else _SPECIAL.get(owner, 0))
     return (mode & ~cleared) | bits
 
 
 def _copied(mode: int, who: str, source: str) -> int:
-    """`g=u`: the bits that somebody else has."""
+    """`g=u`: the bits that another class has."""
     bits = mode >> _SHIFTS[source] & 7
-    return sum(bits << _SHIFTS[one] for one in set(who))
+    return sum(bits << _SHIFTS[owner] for owner in set(who))
 
 
 def _meant(mode: int, who: str, letters: str, *, is_dir: bool) -> int:
     bits = 0
     for letter in letters:
-        for one in who:
+        for owner in who:
             if letter in "st":
-                bits |= (_SPECIAL if letter == "s" else _STICKY).get(one, 0)
+                bits |= (_SPECIAL if letter == "s" else _STICKY).get(owner, 0)
             elif letter in _BITS:
-                bits |= _BITS[letter] << _SHIFTS[one]
+                bits |= _BITS[letter] << _SHIFTS[owner]
             elif letter == "X" and (is_dir or mode & 0o111):
-                bits |= 1 << _SHIFTS[one]
+                bits |= 1 << _SHIFTS[owner]
     return bits

@@ -81,7 +81,7 @@ def apply(instruction: i.Instruction, config: StageConfig) -> StageConfig:
         case i.Env():
             return config.with_values(Env=_merged_env(config, instruction.pairs))
         case i.Label():
-            return config.with_labels({one.name: one.value or "" for one in instruction.pairs})
+            return config.with_labels({pair.name: pair.value or "" for pair in instruction.pairs})
         case i.Cmd():
             return replace(_with_command(config, "Cmd", instruction.command), has_cmd=True)
         case i.Entrypoint():

@@ -12,8 +12,8 @@ from dockmagic_runtime.dockerfile import parse_trigger
 from dockmagic_runtime.errors import InvalidInput
 
 _ALLOWED: Final = tuple(
-    one.keyword
-    for one in (
+    kind.keyword
+    for kind in (
         i.Cmd,
         i.Entrypoint,
         i.Env,
@@ -30,7 +30,7 @@ _ALLOWED: Final = tuple(
 
 
 def apply_changes(config: Json, changes: Sequence[str]) -> Json:
-    """The config after the instructions, whose variables are those of its ENV.
+    """The config after the instructions. Variables are those of its ENV.
 
     Raises InvalidInput for an instruction that does more than change a config.
     """

@@ -1,4 +1,4 @@
-"""What a Dockerfile offers and takes, told from its text alone. Pure."""
+"""The targets, arguments and secrets of a Dockerfile, from its text alone. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def outline(dockerfile: Dockerfile, request: BuildRequest) -> BuildOutline:
     """Raises DockerfileError for what is wrong with it, InvalidInput for an unknown target."""
     stages = Stages.of(dockerfile, request, {})
     needed, last = stages.needed(), len(dockerfile.stages) - 1
-    targets = tuple(_target(one, is_default=one.index == last) for one in dockerfile.stages)
+    targets = tuple(_target(stage, is_default=stage.index == last) for stage in dockerfile.stages)
     return BuildOutline(
         targets=targets,
         target=targets[stages.target().index],
@@ -42,24 +42,24 @@ def _target(stage: Stage, *, is_default: bool) -> BuildTarget:
 
 def _arguments(stages: Stages, needed: Iterable[Stage]) -> Iterator[BuildArgument]:
     """Those before the first FROM, then those of the stages; each name once."""
-    told: dict[str, BuildArgument] = {}
+    arguments: dict[str, BuildArgument] = {}
     for arg in stages.dockerfile.arguments:
         for pair in arg.pairs:
             value = stages.outer.get(pair.name)
-            told[pair.name] = _argument(arg, pair.name, value)
+            arguments[pair.name] = _argument(arg, pair.name, value)
     predefined = platform_arguments(stages.request.target)
     for stage in needed:
         scope = Scope(stages.request.build_args, stages.outer, predefined, stages.dockerfile.escape)
-        for one in stage.instructions:
-            if isinstance(one, i.Arg):
-                with located(stages.dockerfile, one):
-                    declared = scope.declare(one, {})
+        for instruction in stage.instructions:
+            if isinstance(instruction, i.Arg):
+                with located(stages.dockerfile, instruction):
+                    declared = scope.declare(instruction, {})
                 for pair in declared.pairs:
-                    found = _argument(one, pair.name, pair.value)
-                    before = told.get(pair.name)
+                    argument = _argument(instruction, pair.name, pair.value)
+                    before = arguments.get(pair.name)
                     if before is None or not before.description:
-                        told[pair.name] = found
-    yield from told.values()
+                        arguments[pair.name] = argument
+    yield from arguments.values()
 
 
 def _argument(arg: i.Arg, name: str, value: str | None) -> BuildArgument:
@@ -68,13 +68,13 @@ def _argument(arg: i.Arg, name: str, value: str | None) -> BuildArgument:
 
 def _inputs(stages: Iterable[Stage], kind: str) -> tuple[BuildInput, ...]:
     """By id; required where any step requires it."""
-    found: dict[str, bool] = {}
+    inputs: dict[str, bool] = {}
     mounts = (
         mount
         for stage in stages
-        for one in stage.instructions
-        if isinstance(one, i.Run)
-        for mount in one.mounts
+        for instruction in stage.instructions
+        if isinstance(instruction, i.Run)
+        for mount in instruction.mounts
         if mount.kind == kind
     )
     for mount in mounts:
@@ -83,5 +83,5 @@ def _inputs(stages: Iterable[Stage], kind: str) -> tuple[BuildInput, ...]:
         usual = "default" if kind == "ssh" else target.rpartition("/")[2]
         name = options.get("id") or options.get("source") or options.get("src") or usual
         is_required = options.get("required", "false").lower() in ("true", "1", "")
-        found[name] = found.get(name, False) or is_required
-    return tuple(BuildInput(id=name, required=required) for name, required in found.items())
+        inputs[name] = inputs.get(name, False) or is_required
+    return tuple(BuildInput(id=name, required=required) for name, required in inputs.items())

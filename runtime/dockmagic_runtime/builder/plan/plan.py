@@ -51,14 +51,14 @@ from dockmagic_runtime.dockerfile.printer import render_instruction
 from dockmagic_runtime.errors import EngineBug, InvalidInput, Unsupported
 from dockmagic_runtime.model.build import BuildRequest, BuildWarning
 
-__all__ = ["Base", "Plan", "needed_images", "plan"]
+__all__ = ["Base", "Plan", "make_plan", "needed_images"]
 
 _CHECKSUM: Final = re.compile(r"sha256:[0-9a-f]{64}")
 _BUILDKIT: Final = "BUILDKIT_"  # these arguments are settings of the builder
 SCRIPTS: Final = "/.dockmagic-script-"  # where a heredoc with `#!` is put while it runs
 
 
-def plan(dockerfile: Dockerfile, request: BuildRequest, bases: Mapping[str, Base]) -> Plan:
+def make_plan(dockerfile: Dockerfile, request: BuildRequest, bases: Mapping[str, Base]) -> Plan:
     """The steps of the request's target. `bases` has every image of `needed_images`."""
     return _Planner(Stages.of(dockerfile, request, bases), bases).plan()
 
@@ -91,24 +91,24 @@ class _Planner:
     def _all_warnings(self) -> tuple[BuildWarning, ...]:
         given = {name for name in self._request.build_args if not name.startswith(_BUILDKIT)}
         unused = sorted(given - self._used_args - {EPOCH})
-        found = [*from_checks(self._dockerfile, self._stages.needed(), self._stages.scope)]
-        later = self._dockerfile.wanted([*found, *self._warnings])
-        problems = sorted((*self._dockerfile.warnings, *later), key=lambda one: one.line)
-        warnings = [as_warning(self._dockerfile, one) for one in problems]
+        of_bases = from_checks(self._dockerfile, self._stages.needed(), self._stages.scope)
+        later = self._dockerfile.wanted([*of_bases, *self._warnings])
+        problems = sorted((*self._dockerfile.warnings, *later), key=lambda problem: problem.line)
+        warnings = [as_warning(self._dockerfile, problem) for problem in problems]
         if unused:
             text = f"One or more build-args {unused} were not consumed".replace("'", "")
             warnings.append(BuildWarning(text=text))
         return tuple(warnings)
 
     def _plan_stage(self, stage: Stage) -> None:
-        maker = _StageMaker(self._stages, stage, self._bases, len(self._steps))
-        self._steps += maker.steps(self._results)
+        planner = _StagePlanner(self._stages, stage, self._bases, len(self._steps))
+        self._steps += planner.steps(self._results)
         self._results[stage.index] = self._steps[-1].config
-        self._warnings += maker.warnings
-        self._used_args |= maker.used_args
+        self._warnings += planner.warnings
+        self._used_args |= planner.used_args
 
 
-class _StageMaker:
+class _StagePlanner:
     """The steps of one stage, one instruction after the other."""
 
     def __init__(self, stages: Stages, stage: Stage, bases: Mapping[str, Base], count: int) -> None:
@@ -135,26 +135,26 @@ class _StageMaker:
         steps: list[Step] = [self._base_step(results)]
         self._config = self._config.without_triggers()
         steps[0] = replace(steps[0], config=self._config)
-        fired = self._stages.triggers(self._stage)
-        return steps + [self._step(one) for one in (*fired, *self._stage.instructions)]
+        triggers = self._stages.triggers(self._stage)
+        return [*steps, *map(self._step, (*triggers, *self._stage.instructions))]
 
     def _base_step(self, results: Mapping[int, c.StageConfig]) -> Step:
-        origin = self._stages.origin(self._stage)
+        source = self._stages.source_stage(self._stage)
         base = self._stages.bases[self._stage.index]
-        if origin.stage is not None:
+        if source.stage is not None:
             # CMD of an earlier stage counts as inherited
-            self._config = replace(results[origin.stage], has_cmd=False)
-            return self._made(BaseStep, base, from_stage=origin.stage, reference=base.image)
-        if origin.image.lower() == s.SCRATCH:
+            self._config = replace(results[source.stage], has_cmd=False)
+            return self._new_step(BaseStep, base, from_stage=source.stage, reference=base.image)
+        if source.image.lower() == s.SCRATCH:
             self._config = c.scratch()
-            return self._made(BaseStep, base, reference=base.image)
-        image = self._base(origin.image)
+            return self._new_step(BaseStep, base, reference=base.image)
+        image = self._base(source.image)
         self.warnings += base_platform(base, image)
         document = image.config
         self._config = c.StageConfig(
             dict(document.get("config") or {}), str(document.get("author") or "")
         )
-        return self._made(BaseStep, base, base=image, reference=base.image)
+        return self._new_step(BaseStep, base, base=image, reference=base.image)
 
     def _base(self, name: str) -> Base:
         try:
@@ -162,10 +162,10 @@ class _StageMaker:
         except KeyError:
             raise EngineBug(f"the plan was asked for without its base image {name}") from None
 
-    def _made(self, kind: Any, instruction: i.Instruction, **fields: Any) -> Step:
+    def _new_step(self, kind: Any, instruction: i.Instruction, **fields: Any) -> Step:
         self._count += 1
         fields.setdefault("created_by", _one_line(instruction))
-        made: Step = kind(
+        step: Step = kind(
             number=self._count,
             stage=self._stage.index,
             instruction=instruction,
@@ -173,12 +173,12 @@ class _StageMaker:
             file_name=self._dockerfile.file_name,
             **fields,
         )
-        return made
+        return step
 
     def _step(self, written: i.Instruction) -> Step:
         with located(self._dockerfile, written):
             if isinstance(written, i.Arg):
-                return self._made(ConfigStep, self._scope.declare(written, self._config.env))
+                return self._new_step(ConfigStep, self._scope.declare(written, self._config.env))
             variables = self._scope.variables(self._config.env)
             instruction = self._scope.expanded(written, variables)
             self.warnings += undefined(written, variables.missing)
@@ -195,8 +195,8 @@ class _StageMaker:
                     )
                     self._has_workdir = True
                     path = self._config.working_dir
-                    return self._made(WorkdirStep, instruction, path=path)
-        return self._made(ConfigStep, instruction)
+                    return self._new_step(WorkdirStep, instruction, path=path)
+        return self._new_step(ConfigStep, instruction)
 
     def _unsupported(self, instruction: i.Instruction, what: str, hint: str = "") -> Unsupported:
         place = f"{self._dockerfile.file_name}:{instruction.position.line}"
@@ -216,7 +216,7 @@ class _StageMaker:
         count = f"|{len(shown)} {' '.join(shown)} " if shown else ""
         env = {**self._scope.proxies(), **arguments, **self._config.env}
         env.setdefault("PATH", c.DEFAULT_PATH)
-        return self._made(
+        return self._new_step(
             RunStep,
             run,
             argv=argv,
@@ -249,10 +249,10 @@ class _StageMaker:
         )
 
     def _named_origin(self, name: str, instruction: i.Instruction) -> SourceStage:
-        origin = self._stages.named_origin(self._stage, name, instruction.position)
-        if not origin.image or origin.image.lower() == s.SCRATCH:
-            return origin
-        return replace(origin, layers=self._base(origin.image).chain_ids)
+        source_stage = self._stages.named_source(self._stage, name, instruction.position)
+        if not source_stage.image or source_stage.image.lower() == s.SCRATCH:
+            return source_stage
+        return replace(source_stage, layers=self._base(source_stage.image).chain_ids)
 
     def _refuse_run_flags(self, run: i.Run) -> None:
         if run.devices:
@@ -277,7 +277,7 @@ class _StageMaker:
             return c.command_line(run.command, self._config), None
         (text,) = run.command.args
         if as_heredoc(text, self._dockerfile.escape) is None:
-            bodies = (f"\n{one.content}{one.name}" for one in run.heredocs)
+            bodies = (f"\n{heredoc.content}{heredoc.name}" for heredoc in run.heredocs)
             return (*self._config.shell, text + "".join(bodies)), None
         only = run.heredocs[0]
         if only.data.startswith("#!"):
@@ -288,19 +288,20 @@ class _StageMaker:
     def _transfer(self, transfer: i.Copy | i.Add) -> Step:
         self._refuse_transfer_flags(transfer)
         marks = [transfer.heredoc(source) for source in transfer.sources]
-        documents = tuple((one.name, one.data) for one in marks if one is not None)
+        documents = tuple((heredoc.name, heredoc.data) for heredoc in marks if heredoc is not None)
         sources = tuple(
             source for source, mark in zip(transfer.sources, marks, strict=True) if mark is None
         )
-        remotes = tuple(_remote(transfer, one) for one in sources if is_remote(transfer, one))
-        sources = tuple(one for one in sources if not is_remote(transfer, one))
+        addresses = [source for source in sources if is_remote(transfer, source)]
+        remotes = tuple(_remote(transfer, address) for address in addresses)
+        sources = tuple(source for source in sources if source not in addresses)
         into = transfer.destination.endswith(("/", "/.")) or transfer.destination in ("", ".")
         if len(transfer.sources) > 1 and not into:
             raise InvalidInput(
                 f"When using {transfer.keyword} with more than one source file, the destination "
                 "must be a directory and end with a /"
             )
-        return self._made(
+        return self._new_step(
             TransferStep,
             transfer,
             sources=sources,
@@ -308,7 +309,7 @@ class _StageMaker:
             into=into,
             documents=documents,
             remotes=remotes,
-            origin=self._origin(transfer),
+            source_stage=self._source_stage(transfer),
             chown=transfer.chown,
             mode=Mode.parse(transfer.chmod) if transfer.chmod else None,
             excludes=transfer.excludes,
@@ -317,7 +318,7 @@ class _StageMaker:
             parents=isinstance(transfer, i.Copy) and transfer.parents,
         )
 
-    def _origin(self, transfer: i.Copy | i.Add) -> SourceStage:
+    def _source_stage(self, transfer: i.Copy | i.Add) -> SourceStage:
         return (
             self._named_origin(transfer.from_, transfer)
             if isinstance(transfer, i.Copy)
@@ -360,7 +361,7 @@ def _one_line(instruction: i.Instruction) -> str:
 
 
 def name_of(url: str) -> str:
-    """The name that a file from `url` has, as far as the address tells."""
+    """The file name in the path of `url`, "" if there is none."""
     from urllib.parse import unquote, urlsplit
 
     try:

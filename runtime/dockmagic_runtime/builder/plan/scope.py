@@ -126,10 +126,10 @@ class _Expander:
     def _transfer(self, transfer: i.Copy | i.Add) -> dict[str, Any]:
         """Marks of heredocs stay as they are: they are names of contents, not paths."""
         heredocs = tuple(
-            replace(one, content=expand_document(one.data, self._variables, self._escape))
-            if one.expand
-            else one
-            for one in transfer.heredocs
+            replace(heredoc, content=expand_document(heredoc.data, self._variables, self._escape))
+            if heredoc.expand
+            else heredoc
+            for heredoc in transfer.heredocs
         )
         fields: dict[str, Any] = {
             "heredocs": heredocs,

@@ -29,7 +29,7 @@ def clamp(directory: str, epoch: int) -> None:
     with Root.at(directory) as root:
         for _, fd, entries in root.walk():
             for entry in entries:
-                found = entry.stat(follow_symlinks=False)
-                if found.st_mtime_ns > limit:
-                    times = (found.st_atime_ns, limit)
+                status = entry.stat(follow_symlinks=False)
+                if status.st_mtime_ns > limit:
+                    times = (status.st_atime_ns, limit)
                     os.utime(entry.name, ns=times, dir_fd=fd, follow_symlinks=False)

@@ -20,6 +20,10 @@ class SourceStage(Struct, frozen=True):
     def is_context(self) -> bool:
         return self.stage is None and not self.image
 
+    @property
+    def is_main_context(self) -> bool:
+        return self.is_context and not self.context
+
     def describe(self) -> str:
         if self.stage is not None:
             return f"stage {self.stage}"

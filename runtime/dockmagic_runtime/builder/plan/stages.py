@@ -50,8 +50,8 @@ def platform_arguments(target: str = "") -> dict[str, str]:
 class Stages(Struct):
     """The stages of a Dockerfile with their FROM lines expanded.
 
-    `images` are the base images as far as they are known: only they tell their ONBUILD triggers,
-    and these may name further stages and images.
+    `images` are the base images as far as they are known: their configs hold ONBUILD triggers,
+    which may name further stages and images.
     """
 
     dockerfile: Dockerfile
@@ -81,17 +81,18 @@ class Stages(Struct):
 
     def triggers(self, stage: Stage) -> tuple[i.Instruction, ...]:
         """What the ONBUILDs of the stage's base do in it, placed at its FROM."""
-        origin, position = self.origin(stage), stage.base.position
-        if origin.stage is not None:
-            before = self.dockerfile.stages[origin.stage].instructions
-            found = [one.expression for one in before if isinstance(one, i.Onbuild)]
+        source_stage, position = self.source_stage(stage), stage.base.position
+        if source_stage.stage is not None:
+            before = self.dockerfile.stages[source_stage.stage].instructions
+            triggers = [trigger for trigger in before if isinstance(trigger, i.Onbuild)]
+            expressions = [trigger.expression for trigger in triggers]
         else:
-            image = self.images.get(origin.image)
+            image = self.images.get(source_stage.image)
             config = (image.config.get("config") or {}) if image else {}
-            found = list(config.get("OnBuild") or ())
-        return tuple(parse_trigger(one, position) for one in found)
+            expressions = list(config.get("OnBuild") or ())
+        return tuple(parse_trigger(expression, position) for expression in expressions)
 
-    def origin(self, stage: Stage) -> SourceStage:
+    def source_stage(self, stage: Stage) -> SourceStage:
         """What FROM names: an earlier stage goes before an image of the same name."""
         image = self.bases[stage.index].image
         given = self._given(image)
@@ -105,7 +106,7 @@ class Stages(Struct):
         named = self._by_name(image, before=stage.index)
         return SourceStage(image=image) if named is None else SourceStage(stage=named)
 
-    def named_origin(self, stage: Stage, name: str, position: i.Position) -> SourceStage:
+    def named_source(self, stage: Stage, name: str, position: i.Position) -> SourceStage:
         """What `--from=` names in a COPY or a mount; "" is the build context. Any stage of the
         file will do, as with BuildKit, as long as none waits for itself."""
         if not name:
@@ -126,11 +127,11 @@ class Stages(Struct):
     def _given(self, name: str) -> SourceStage | None:
         """What `--build-context NAME=…` puts in the place of a stage or an image."""
         contexts = self.request.build_contexts
-        found = name if name in contexts else name.lower() if name.lower() in contexts else ""
-        if not found:
+        given = name if name in contexts else name.lower() if name.lower() in contexts else ""
+        if not given:
             return None
-        image = contexts[found].removeprefix(_IMAGE_CONTEXT)
-        return SourceStage(context=found) if image == contexts[found] else SourceStage(image=image)
+        image = contexts[given].removeprefix(_IMAGE_CONTEXT)
+        return SourceStage(context=given) if image == contexts[given] else SourceStage(image=image)
 
     def _by_name(self, name: str, *, before: int) -> int | None:
         wanted = name.lower()
@@ -153,22 +154,22 @@ class Stages(Struct):
         return self._asked_for(self.request.target, "target")
 
     def uncached(self) -> frozenset[int]:
-        """The stages whose steps are to be done whatever the cache has."""
+        """The stages that are executed without asking the cache."""
         if self.request.no_cache:
             return frozenset(range(len(self.dockerfile.stages)))
         names = self.request.no_cache_stages
         return frozenset(self._asked_for(name, "no-cache-filter").index for name in names)
 
     def _asked_for(self, name: str, what: str) -> Stage:
-        found = self.dockerfile.stage(name)
-        if found is None:
+        stage = self.dockerfile.stage(name)
+        if stage is None:
             names = tuple(stage.name for stage in self.dockerfile.stages if stage.name)
             suggestion = near(name.lower(), names)
             raise InvalidInput(
                 f'{what} stage "{name}" could not be found',
                 hint=f"did you mean {suggestion}?" if suggestion else "",
             )
-        return found
+        return stage
 
     def needed(self) -> tuple[Stage, ...]:
         """The target and what it is made of, in the order of the file. Raises DockerfileError
@@ -187,33 +188,39 @@ class Stages(Struct):
                 stage = self.dockerfile.stages[needed]
                 path.append((needed, iter(self._requirements(stage))))
             elif not done[needed]:
-                raise self._circular([one for one, _ in path], needed)
+                raise self._circular([index for index, _ in path], needed)
         return tuple(self.dockerfile.stages[index] for index in sorted(done))
 
     def _circular(self, path: list[int], first: int) -> DockerfileError:
-        names = [self.dockerfile.stages[one].name or str(one) for one in path[path.index(first) :]]
+        circle = [self.dockerfile.stages[index] for index in path[path.index(first) :]]
+        names = [stage.name or str(stage.index) for stage in circle]
         chain = " → ".join([*names, names[0]])
         reason = f"circular dependency detected on stage: {names[0]} ({chain})"
         return self.dockerfile.error(self.dockerfile.stages[first].base.position, reason)
 
-    def _origins(self, stage: Stage) -> Iterable[tuple[SourceStage, i.Instruction]]:
-        yield self.origin(stage), stage.base
+    def _source_stages(self, stage: Stage) -> Iterable[tuple[SourceStage, i.Instruction]]:
+        yield self.source_stage(stage), stage.base
         for instruction in (*self.triggers(stage), *stage.instructions):
             for name in _names_after_from(instruction):
-                yield self.named_origin(stage, name, instruction.position), instruction
+                yield self.named_source(stage, name, instruction.position), instruction
 
     def _requirements(self, stage: Stage) -> list[int]:
-        return [origin.stage for origin, _ in self._origins(stage) if origin.stage is not None]
+        return [
+            source_stage.stage
+            for source_stage, _ in self._source_stages(stage)
+            if source_stage.stage is not None
+        ]
 
     def needed_images(self) -> dict[str, i.Instruction]:
-        """The images that the needed stages begin with or copy from, and who names them first."""
+        """The images that the needed stages begin with or copy from, each with the first
+        instruction that names it."""
         names: dict[str, i.Instruction] = {}
         for stage in self.needed():
-            for origin, instruction in self._origins(stage):
-                if origin.image and origin.image.lower() != SCRATCH:
+            for source_stage, instruction in self._source_stages(stage):
+                if source_stage.image and source_stage.image.lower() != SCRATCH:
                     with located(self.dockerfile, instruction):
-                        _check_name(origin.image)
-                    names.setdefault(origin.image, instruction)
+                        _check_name(source_stage.image)
+                    names.setdefault(source_stage.image, instruction)
         return names
 
 
@@ -234,8 +241,8 @@ def _check_name(name: str) -> None:
 def needed_images(
     dockerfile: Dockerfile, request: BuildRequest, known: Mapping[str, Base] | None = None
 ) -> dict[str, i.Instruction]:
-    """The images that must be present before `plan` can be made, and who names them. Those that
-    are known may need more by their triggers."""
+    """The images that must be present before `make_plan`, each with the first instruction that
+    names it. ONBUILD triggers of the `known` ones may add more."""
     return Stages.of(dockerfile, request, known or {}).needed_images()
 
 

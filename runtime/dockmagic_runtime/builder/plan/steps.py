@@ -100,13 +100,13 @@ class WorkdirStep(Step, frozen=True, kw_only=True):
 
 class StepMount(Struct, frozen=True, kw_only=True):
     """One `RUN --mount`, its words expanded. `target` is empty for a secret that is a variable
-    only; `source` is a path in `origin`, for a cache one inside the cache.
+    only; `source` is a path in `source_stage`, for a cache one inside the cache.
     """
 
     kind: str  # "bind" | "cache" | "tmpfs" | "secret" | "ssh"
     target: str
     source: str = "/"
-    origin: SourceStage | None = None  # of a cache: what a new one begins with
+    source_stage: SourceStage | None = None  # of a cache: what a new one begins with
     read_only: bool = False
     id: str = ""
     sharing: str = "shared"
@@ -145,8 +145,12 @@ class RunStep(Step, frozen=True, kw_only=True):
 
     @property
     def needs(self) -> tuple[int, ...]:
-        origins = (mount.origin for mount in self.mounts)
-        return tuple(one.stage for one in origins if one and one.stage is not None)
+        source_stages = (mount.source_stage for mount in self.mounts)
+        return tuple(
+            source_stage.stage
+            for source_stage in source_stages
+            if source_stage and source_stage.stage is not None
+        )
 
     @property
     def command(self) -> str:
@@ -195,7 +199,7 @@ class TransferStep(Step, frozen=True, kw_only=True):
     into: bool
     documents: tuple[tuple[str, str], ...] = ()
     remotes: tuple[Remote, ...] = ()
-    origin: SourceStage = field(default_factory=SourceStage)
+    source_stage: SourceStage = field(default_factory=SourceStage)
     chown: str = ""
     mode: Mode | None = None
     excludes: tuple[str, ...] = ()
@@ -205,7 +209,7 @@ class TransferStep(Step, frozen=True, kw_only=True):
 
     @property
     def needs(self) -> tuple[int, ...]:
-        return () if self.origin.stage is None else (self.origin.stage,)
+        return () if self.source_stage.stage is None else (self.source_stage.stage,)
 
     @property
     def keyword(self) -> str:
@@ -225,14 +229,14 @@ class TransferStep(Step, frozen=True, kw_only=True):
             self.unpacks,
             self.link,
             self.parents,
-            [(one.url, one.checksum, one.keep_git_dir) for one in self.remotes],
+            [(remote.url, remote.checksum, remote.keep_git_dir) for remote in self.remotes],
         ])  # fmt: skip
 
     def describe(self) -> str:
-        names = [*self.sources, *(one.url for one in self.remotes)]
+        names = [*self.sources, *(remote.url for remote in self.remotes)]
         names += [f"the text {name}" for name, _ in self.documents]
-        origin = f"from {self.origin.describe()} " if self.sources else ""
-        return f"copy {', '.join(names)} {origin}to {self.destination}, in a layer of its own"
+        source_stage = f"from {self.source_stage.describe()} " if self.sources else ""
+        return f"copy {', '.join(names)} {source_stage}to {self.destination}, in a layer of its own"
 
 
 class Plan(Selective, frozen=True, kw_only=True):
@@ -248,7 +252,7 @@ class Plan(Selective, frozen=True, kw_only=True):
     config: StageConfig
     warnings: tuple[BuildWarning, ...] = field(default=())
     epoch: int | None = None
-    uncached: frozenset[int] = frozenset()  # the stages whose steps are done anew
+    uncached: frozenset[int] = frozenset()  # stages that are executed without asking the cache
     source: Dockerfile | None = None
 
     def excerpt(self, step: Step) -> str:

@@ -1,7 +1,7 @@
 """`RUN --mount=type=cache`: directories that outlive their build, found by id, and their locks.
 
 Each is `<key>/data` beside `<key>/lock`. Builds that share one hold its lock together; `locked`
-holds it alone, waiting for it; `private` takes the first that nobody holds. What holds no lock
+holds it alone, waiting for it; `private` takes the first that is not locked. What holds no lock
 may be pruned.
 """
 
@@ -25,7 +25,7 @@ Wait = Callable[[float], object]
 
 
 class HeldCache(Struct, frozen=True):
-    """A cache directory that a step uses. `is_new`: nobody has filled it yet."""
+    """A cache directory that a step uses. `is_new`: it has not been filled yet."""
 
     path: str
     lock: int

@@ -44,11 +44,11 @@ def recorded(upper: str) -> dict[str, Identity]:
         }
 
 
-def remove(upper: str, made: dict[str, Identity]) -> None:
+def remove(upper: str, identities: dict[str, Identity]) -> None:
     """Take away what is still as it was made."""
     with Root.at(upper) as root:
-        for path in sorted(made, key=lambda one: one.count("/"), reverse=True):
-            _remove(root, path, made[path])
+        for path in sorted(identities, key=lambda path: path.count("/"), reverse=True):
+            _remove(root, path, identities[path])
 
 
 def _remove(root: Root, path: str, identity: Identity) -> None:
@@ -57,12 +57,12 @@ def _remove(root: Root, path: str, identity: Identity) -> None:
     except (FileNotFoundError, NotADirectoryError):
         return
     try:
-        found = os.stat(name, dir_fd=parent, follow_symlinks=False)
-        if _identity(found) != identity:
+        status = os.stat(name, dir_fd=parent, follow_symlinks=False)
+        if _identity(status) != identity:
             return
-        if stat.S_ISDIR(found.st_mode):
+        if stat.S_ISDIR(status.st_mode):
             os.rmdir(name, dir_fd=parent)
-        elif stat.S_ISREG(found.st_mode) and not found.st_size:
+        elif stat.S_ISREG(status.st_mode) and not status.st_size:
             os.unlink(name, dir_fd=parent)
     except FileNotFoundError:
         pass
@@ -73,5 +73,5 @@ def _remove(root: Root, path: str, identity: Identity) -> None:
         os.close(parent)
 
 
-def _identity(found: os.stat_result) -> Identity:
-    return found.st_dev, found.st_ino, found.st_mode, found.st_uid, found.st_gid
+def _identity(status: os.stat_result) -> Identity:
+    return status.st_dev, status.st_ino, status.st_mode, status.st_uid, status.st_gid

@@ -40,7 +40,7 @@ def step_mount(
     mount: RunMount,
     config: StageConfig,
     expand: Callable[[str], str],
-    origin_of: Callable[[str], SourceStage],
+    source_stage_of: Callable[[str], SourceStage],
     *,
     number: int,
 ) -> StepMount:
@@ -53,9 +53,9 @@ def step_mount(
     reader = _Reader(mount.kind, words, config)
     match mount.kind:
         case "bind":
-            return reader.bind(origin_of)
+            return reader.bind(source_stage_of)
         case "cache":
-            return reader.cache(origin_of)
+            return reader.cache(source_stage_of)
         case "tmpfs":
             return reader.tmpfs()
         case "secret":
@@ -69,16 +69,16 @@ class _Reader:
         self._words = words
         self._config = config
 
-    def bind(self, origin_of: Callable[[str], SourceStage]) -> StepMount:
+    def bind(self, source_stage_of: Callable[[str], SourceStage]) -> StepMount:
         return StepMount(
             kind=self._kind,
             target=self._target(),
             source=self._source(),
-            origin=origin_of(self._words.get("from", "")),
+            source_stage=source_stage_of(self._words.get("from", "")),
             read_only=self._read_only(default=True),
         )
 
-    def cache(self, origin_of: Callable[[str], SourceStage]) -> StepMount:
+    def cache(self, source_stage_of: Callable[[str], SourceStage]) -> StepMount:
         target = self._target()
         sharing = self._words.get("sharing", "shared")
         if sharing not in _SHARING:
@@ -89,7 +89,7 @@ class _Reader:
             kind=self._kind,
             target=target,
             source=self._source(),
-            origin=origin_of(self._words["from"]) if "from" in self._words else None,
+            source_stage=source_stage_of(self._words["from"]) if "from" in self._words else None,
             read_only=self._read_only(default=False),
             id=self._words.get("id") or target,
             sharing=sharing,
@@ -172,7 +172,7 @@ class _Reader:
 
 
 def _bytes(text: str) -> int:
-    found = _SIZE.fullmatch(text.strip())
-    if found is None:
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
         raise InvalidInput(f"invalid value for size: {text}")
-    return int(float(found[1]) * 1024 ** " kmgtp".index(found[2].lower() or " "))
+    return int(float(match[1]) * 1024 ** " kmgtp".index(match[2].lower() or " "))

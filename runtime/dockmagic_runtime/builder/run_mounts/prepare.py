@@ -14,10 +14,10 @@ from typing import Final
 from msgspec import Struct, field
 from msgspec.structs import replace
 
+from dockmagic_runtime.builder.context.content_hash import ContentHasher, Contents
 from dockmagic_runtime.builder.context.scratch import OverlayDirectories, Scratch
-from dockmagic_runtime.builder.context.source_hash import Contents, Digester
 from dockmagic_runtime.builder.context.tree import Source, SourceTree
-from dockmagic_runtime.builder.execute.copying import told
+from dockmagic_runtime.builder.execute.copying import step_errors
 from dockmagic_runtime.builder.execute.transfer import Transfer
 from dockmagic_runtime.builder.plan.source_stage import SourceStage
 from dockmagic_runtime.builder.plan.steps import RunStep, StepMount
@@ -50,14 +50,14 @@ class Mounter:
     def __init__(
         self,
         request: BuildRequest,
-        digester: Digester,
+        hasher: ContentHasher,
         scratch: Scratch,
         caches: CacheMounts,
         mount_target: str,
         layer_path: Callable[[str], str],
     ) -> None:
         self._request = request
-        self._digester = digester
+        self._hasher = hasher
         self._scratch = scratch
         self._caches = caches
         self._mount_target = mount_target
@@ -67,15 +67,19 @@ class Mounter:
 
     def contents(self, step: RunStep, layers_of: LayersOf) -> Contents:
         """The digest of all that the step's mounts bring along from other trees."""
-        found = [self._contents(step, mount, layers_of) for mount in step.mounts if mount.origin]
-        files = {name: digest for one in found for name, digest in one.files.items()}
-        return Contents("\0".join(one.digest for one in found), files)
+        contents = [
+            self._contents(step, mount, layers_of) for mount in step.mounts if mount.source_stage
+        ]
+        files = {name: digest for content in contents for name, digest in content.files.items()}
+        return Contents("\0".join(content.digest for content in contents), files)
 
     def _contents(self, step: RunStep, mount: StepMount, layers_of: LayersOf) -> Contents:
-        assert mount.origin is not None
-        with told(step, [mount.source]):
+        assert mount.source_stage is not None
+        with step_errors(step, [mount.source]):
             source = mount.source if mount.kind == "bind" else "/"
-            return self._digester.contents(mount.origin, layers_of(mount.origin), [source])
+            return self._hasher.contents(
+                mount.source_stage, layers_of(mount.source_stage), [source]
+            )
 
     @contextmanager
     def prepared(
@@ -94,14 +98,14 @@ class Mounter:
         with ExitStack() as stack:
             held: dict[tuple[str, str], HeldCache] = {}
             for mount in step.mounts:
-                with told(step, [mount.source]):
+                with step_errors(step, [mount.source]):
                     self._prepare(mount, mounted, layers_of, stack, held, wait)
             # an overlay without fsync marks its work directory as used up: the step gets its own
             own = replace(directories, work=str(self._scratch.directory()))
-            with self._digester.sources.writable(below, own) as tree, told(step, ["/"]):
+            with self._hasher.sources.writable(below, own) as tree, step_errors(step, ["/"]):
                 mountpoints.make(tree, mounted.points)
-            made = mountpoints.recorded(directories.upper)
-            stack.callback(mountpoints.remove, directories.upper, made)
+            recorded = mountpoints.recorded(directories.upper)
+            stack.callback(mountpoints.remove, directories.upper, recorded)
             yield mounted
 
     def _prepare(
@@ -132,18 +136,18 @@ class Mounter:
     def _bind(
         self, mount: StepMount, mounted: Mounted, layers_of: LayersOf, stack: ExitStack
     ) -> None:
-        assert mount.origin is not None
-        layers = layers_of(mount.origin)
-        tree = self._digester.tree(mount.origin, layers)
+        assert mount.source_stage is not None
+        layers = layers_of(mount.source_stage)
+        tree = self._hasher.tree(mount.source_stage, layers)
         (source,) = tree.find([mount.source])
-        lowers = self._lowers(mount.origin, layers, tree)
+        lowers = self._lowers(mount.source_stage, layers, tree)
         upper = work = ""
         if not mount.read_only:
             directories = stack.enter_context(self._scratch.overlay(lowers[0]))
             upper, work = directories.upper, directories.work
         mounted.operations.append(
             MountTree(
-                name=mount.origin.describe(),
+                name=mount.source_stage.describe(),
                 target=mount.target,
                 lowers=lowers,
                 scratch=self._mount_target,
@@ -155,14 +159,14 @@ class Mounter:
         mounted.points.append(MountPoint(mount.target, source.is_dir))
 
     def _lowers(
-        self, origin: SourceStage, layers: Sequence[str], tree: SourceTree
+        self, source_stage: SourceStage, layers: Sequence[str], tree: SourceTree
     ) -> tuple[str, ...]:
         """The directories that make up the tree, topmost first."""
-        if not origin.is_context:
-            found = tuple(map(self._layer_path, reversed(layers)))
-            return found or (str(self._scratch.directory()),)
-        path = self._digester.sources.context_path(origin.context)
-        mask = self._mask(origin.context, tree)
+        if not source_stage.is_context:
+            lowers = tuple(map(self._layer_path, reversed(layers)))
+            return lowers or (str(self._scratch.directory()),)
+        path = self._hasher.sources.context_path(source_stage.context)
+        mask = self._mask(source_stage.context, tree)
         return (mask, path) if mask else (path,)
 
     def _mask(self, context: str, tree: SourceTree) -> str:
@@ -170,8 +174,8 @@ class Mounter:
         with self._lock:
             if context not in self._masks:
                 ignored = [path for path, _ in tree.ignored()]
-                made = _masked(self._scratch, tree.root, ignored) if ignored else ""
-                self._masks[context] = made
+                mask = _masked(self._scratch, tree.root, ignored) if ignored else ""
+                self._masks[context] = mask
             return self._masks[context]
 
     # --- cache -----------------------------------------------------------------------------
@@ -185,10 +189,10 @@ class Mounter:
         held: dict[tuple[str, str], HeldCache],
         wait: Wait,
     ) -> None:
-        layers = layers_of(mount.origin) if mount.origin else ()
+        layers = layers_of(mount.source_stage) if mount.source_stage else ()
         begins = ""
-        if mount.origin:
-            begins = self._digester.contents(mount.origin, layers, ["/"]).digest
+        if mount.source_stage:
+            begins = self._hasher.contents(mount.source_stage, layers, ["/"]).digest
         key = (mount.id, begins)
         if key not in held:
             held[key] = self._caches.hold(mount, begins, wait)
@@ -210,8 +214,8 @@ class Mounter:
 
     def _fill(self, cache: HeldCache, mount: StepMount, layers: Sequence[str]) -> None:
         with Root.at(cache.path) as root:
-            if mount.origin is not None:
-                tree = self._digester.tree(mount.origin, layers)
+            if mount.source_stage is not None:
+                tree = self._hasher.tree(mount.source_stage, layers)
                 Transfer(root, None, is_bare=True).copy(
                     tree, Source("", "", is_dir=True), "/", into=True, excludes=IgnoreRules(())
                 )
@@ -272,7 +276,7 @@ def _missing(mount: StepMount, message: str, flag: str) -> None:
 
 
 def _check_cache_path(path: str, subpath: str) -> None:
-    """A cache is written by whoever used it before: a link in it is not followed."""
+    """Refuses links in the cache: earlier steps have written it."""
     names = subpath.split("/") if subpath else []
     with Root.at(path) as root:
         for count in range(1, len(names) + 1):
@@ -306,12 +310,12 @@ def _copy_directory(root: Root, mask: Root, path: str) -> None:
     """A merged directory looks as its topmost part does."""
     if path and mask.exists(path):
         return
-    found = root.stat(path or ".", follow=False)
-    os.close(mask.mkdirs(path, stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid))
+    status = root.stat(path or ".", follow=False)
+    os.close(mask.mkdirs(path, stat.S_IMODE(status.st_mode), status.st_uid, status.st_gid))
     fd = mask.open(path or ".", os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fchown(fd, found.st_uid, found.st_gid)
-        os.fchmod(fd, stat.S_IMODE(found.st_mode))
-        os.utime(fd, ns=(found.st_atime_ns, found.st_mtime_ns))
+        os.fchown(fd, status.st_uid, status.st_gid)
+        os.fchmod(fd, stat.S_IMODE(status.st_mode))
+        os.utime(fd, ns=(status.st_atime_ns, status.st_mtime_ns))
     finally:
         os.close(fd)

@@ -1,8 +1,8 @@
 """`RUN --mount=type=ssh`: a socket for the step, behind it the user's own agent.
 
-The agent's socket itself may belong to a user that the step's is not, and agents look at who
-calls. So the step gets a socket of ours, with the owner and mode it asked for, and each connection
-is passed on by us. Keys never leave the agent.
+The agent's socket may belong to another user than the step's, and agents check the user that
+connects. So the step gets a socket of the engine, with the owner and mode it asked for, and the
+engine forwards each connection. Keys never leave the agent.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ class AgentSocket:
     def close(self) -> None:
         with self._lock:
             # shutdown wakes the threads that wait; closing would not
-            for one in (self._listener, *self._open):
-                _shut(one)
+            for connection in (self._listener, *self._open):
+                _shut(connection)
         self._thread.join()
         self._listener.close()
 
@@ -97,12 +97,12 @@ def _pump(source: socket.socket, target: socket.socket) -> None:
         while data := source.recv(_CHUNK):
             target.sendall(data)
     except OSError:
-        pass  # one side has gone: the other is told by the end of its input
+        pass  # one side has gone: the other reads the end of its input
     _shut(target)
 
 
-def _shut(one: socket.socket) -> None:
+def _shut(connection: socket.socket) -> None:
     try:
-        one.shutdown(socket.SHUT_RDWR)
+        connection.shutdown(socket.SHUT_RDWR)
     except OSError:
         pass  # it was not connected any more

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from dockmagic_runtime.builder.context import content_hash
-from dockmagic_runtime.builder.context.content_hash import ContextDigests, FileDigests
+from dockmagic_runtime.builder.context import file_digests
+from dockmagic_runtime.builder.context.file_digests import ContextDigests, FileDigests
 from dockmagic_runtime.builder.context.tree import SourceTree
 from dockmagic_runtime.dockerfile.gopattern import IgnoreRules
 from dockmagic_runtime.linux.root import Root
@@ -67,7 +67,7 @@ def times_read(folder: Path, *, age: int) -> int:
     known = FileDigests()
     try:
         with (
-            patch.object(content_hash, "_digest", return_value="digest") as read,
+            patch.object(file_digests, "_digest", return_value="digest") as read,
             patch("time.time_ns", return_value=path.stat().st_ctime_ns + age),
         ):
             for _ in range(3):
@@ -109,7 +109,7 @@ def test_a_large_context_is_remembered_beyond_the_process(tmp_path: Path) -> Non
         first = ContextDigests(kept)
         digest_before = whole(context, first)
         first.save()
-        with patch.object(content_hash, "_digest", side_effect=AssertionError("read again")):
+        with patch.object(file_digests, "_digest", side_effect=AssertionError("read again")):
             assert whole(context, ContextDigests(kept)) == digest_before
         (context / "7").write_text("changed")
         assert whole(context, ContextDigests(kept)) != digest_before

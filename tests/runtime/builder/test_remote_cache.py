@@ -63,12 +63,14 @@ def elsewhere(site: Site) -> None:
 
 
 def built(site: Site, text: str = TEXT, **request: Any) -> tuple[list[bool], Image, list[str]]:
-    """Which steps were cached, the image, and what was told."""
+    """Which steps were cached, the image, and the statuses."""
     events = site.events(text, **request)
-    steps = sorted((one for one in events if isinstance(one, StepDone)), key=lambda s: s.number)
-    (done,) = (one for one in events if isinstance(one, BuildDone))
-    told = [one.status for one in events if isinstance(one, PullStatus) and not one.id]
-    return [step.cached for step in steps], done.image, told
+    steps = sorted(
+        (event for event in events if isinstance(event, StepDone)), key=lambda s: s.number
+    )
+    (done,) = (event for event in events if isinstance(event, BuildDone))
+    statuses = [event.status for event in events if isinstance(event, PullStatus) and not event.id]
+    return [step.cached for step in steps], done.image, statuses
 
 
 def local(path: Path, **more: Any) -> BuildCacheSpec:
@@ -77,11 +79,11 @@ def local(path: Path, **more: Any) -> BuildCacheSpec:
 
 def test_a_directory_brings_all_steps_to_another_machine(mine: Site, tmp_path: Path) -> None:
     place = local(tmp_path / "cache", mode="max")
-    _, image, told = built(mine, cache_to=(place,))
-    assert told == [f"exporting cache to {tmp_path}/cache"]
+    _, image, statuses = built(mine, cache_to=(place,))
+    assert statuses == [f"exporting cache to {tmp_path}/cache"]
     elsewhere(mine)
-    cached, again, told = built(mine, cache_from=(place,))
-    assert told == [f"importing cache manifest from {tmp_path}/cache"]
+    cached, again, statuses = built(mine, cache_from=(place,))
+    assert statuses == [f"importing cache manifest from {tmp_path}/cache"]
     assert cached == [True] * 8
     assert mine.runner.processes == []
     assert again.id == image.id
@@ -127,12 +129,12 @@ def test_the_layout_is_buildkits(mine: Site, tmp_path: Path) -> None:
     manifest = json.loads((blobs / entry["digest"][7:]).read_text())
     assert manifest["config"]["mediaType"] == CONFIG_TYPE
     document = json.loads((blobs / manifest["config"]["digest"][7:]).read_text())
-    assert [one["blob"] for one in document["layers"]] == [
-        one["digest"] for one in manifest["layers"]
+    assert [entry["blob"] for entry in document["layers"]] == [
+        entry["digest"] for entry in manifest["layers"]
     ]
-    assert [one["parent"] for one in document["layers"]] == [-1, 0, -1, 2]
-    assert all(one["digest"].startswith("sha256:") for one in document["records"])
-    assert all("containerd.io/uncompressed" in one["annotations"] for one in manifest["layers"])
+    assert [entry["parent"] for entry in document["layers"]] == [-1, 0, -1, 2]
+    assert all(entry["digest"].startswith("sha256:") for entry in document["records"])
+    assert all("containerd.io/uncompressed" in entry["annotations"] for entry in manifest["layers"])
 
 
 @pytest.mark.parametrize("what", ["nothing", "no index", "damaged document", "damaged layer"])
@@ -155,13 +157,13 @@ def test_a_cache_that_is_no_good_is_told_and_the_build_goes_on(
             (blobs / layer["digest"][7:]).write_bytes(b"\x1f\x8b")
     elsewhere(mine)
     events = mine.events(TEXT, cache_from=(local(tmp_path),))
-    told = [one.status for one in events if isinstance(one, PullStatus)]
-    done = [one for one in events if isinstance(one, StepDone)]
-    assert sum(not one.cached for one in done) >= 6
+    statuses = [event.status for event in events if isinstance(event, PullStatus)]
+    done = [event for event in events if isinstance(event, StepDone)]
+    assert sum(not event.cached for event in done) >= 6
     if what == "damaged layer":
-        assert any(f"what {tmp_path} has of it cannot be used" in one.reason for one in done)
+        assert any(f"what {tmp_path} has of it cannot be used" in step.reason for step in done)
     else:
-        assert told[0].startswith(f"importing cache manifest from {tmp_path}: ")
+        assert statuses[0].startswith(f"importing cache manifest from {tmp_path}: ")
 
 
 def test_an_export_that_fails_fails_the_build_unless_told_otherwise(
@@ -186,8 +188,8 @@ def test_a_registry_brings_it_too(mine: Site, registry: RealRegistry) -> None:
     assert cached == [True] * 8
     assert again.id == image.id
     missing = BuildCacheSpec(kind="registry", where=f"{registry.host}/none:cache")
-    told = built(mine, cache_from=(missing,))[2]
-    assert told[0].startswith(f"importing cache manifest from {registry.host}/none:cache: ")
+    statuses = built(mine, cache_from=(missing,))[2]
+    assert statuses[0].startswith(f"importing cache manifest from {registry.host}/none:cache: ")
 
 
 @pytest.mark.network
@@ -217,8 +219,8 @@ def test_an_image_without_one_says_so(mine: Site, registry: RealRegistry) -> Non
     name = f"{registry.host}/plain:1"
     built(mine, tags=(name,))
     list(Pusher(mine.images, mine.layers, BlobStore(mine.data_root)).push(name))
-    told = built(mine, cache_from=(BuildCacheSpec(kind="registry", where=name),))[2]
-    assert told[0].endswith("the image has no cache in it")
+    statuses = built(mine, cache_from=(BuildCacheSpec(kind="registry", where=name),))[2]
+    assert statuses[0].endswith("the image has no cache in it")
 
 
 def test_cve_2024_24557_a_cache_is_asked_for_or_not_used(mine: Site, tmp_path: Path) -> None:
@@ -249,13 +251,13 @@ def test_records_of_buildkit_are_passed_over() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        lambda one: one["layers"].__setitem__(0, {"layer": 1}),
-        lambda one: one["layers"].__setitem__(0, {"layer": -1}),
-        lambda one: one.__setitem__("digest", "sha256:short"),
-        lambda one: one["dockmagic"].__setitem__("diff_id", "../../x"),
-        lambda one: one["dockmagic"].__setitem__("created", "\x1b[2Jnow"),
-        lambda one: one.__setitem__("dockmagic", []),
-        lambda one: one.__setitem__("layers", {"a": 1}),
+        lambda record: record["layers"].__setitem__(0, {"layer": 1}),
+        lambda record: record["layers"].__setitem__(0, {"layer": -1}),
+        lambda record: record.__setitem__("digest", "sha256:short"),
+        lambda record: record["dockmagic"].__setitem__("diff_id", "../../x"),
+        lambda record: record["dockmagic"].__setitem__("created", "\x1b[2Jnow"),
+        lambda record: record.__setitem__("dockmagic", []),
+        lambda record: record.__setitem__("layers", {"a": 1}),
     ],
 )
 def test_what_is_malformed_is_refused(change: Any) -> None:
