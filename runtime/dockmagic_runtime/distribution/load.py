@@ -97,7 +97,7 @@ class Loader:
                 )
         names = [name.canonical for name in loadable.names]
         image = self._images.put(loadable.config, chain_ids, names=names)
-        self._images.tell("load", image)
+        self._images.emit("load", image)
         for reference in [name.familiar for name in loadable.names] or [""]:
             yield LoadDone(image=image, reference=reference)
 

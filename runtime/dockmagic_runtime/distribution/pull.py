@@ -81,7 +81,7 @@ class Puller:
             manifest=pulled.manifest.digest,
             names=(*tags, f"{name.name}@{pulled.digest}"),
         )
-        self._images.tell_pulled(image, name.canonical)
+        self._images.emit_pull(image, name.canonical)
         newer = "Downloaded newer image for" if pulled.fetched else "Image is up to date for"
         yield PullStatus(status=f"Status: {newer} {name.familiar}")
         yield PullDone(

@@ -90,7 +90,7 @@ class Pusher:
         transfer = _Transfer(client, name, self._images, self._layers, self._blobs)
         manifest = yield from transfer.run(image)
         self._images.note_digest(image.id, f"{name.name}@{manifest.digest}")
-        self._images.tell("push", image)
+        self._images.emit("push", image)
         size = len(manifest.data)
         yield PullStatus(status=f"{name.tag}: digest: {manifest.digest} size: {size}")
         yield PushDone(reference=name.familiar, digest=manifest.digest, size=size)
@@ -231,7 +231,7 @@ class _Transfer:
         step = max(total // _STEPS, _SMALLEST_STEP)
         due = 0
 
-        def tell(current: int) -> None:
+        def report(current: int) -> None:
             nonlocal due
             self._client.check_open()
             if current >= due:
@@ -240,7 +240,7 @@ class _Transfer:
                     PullStatus(status="Pushing", id=layer.short_id, current=current, total=total)
                 )
 
-        return tell
+        return report
 
 
 class _Kind(msgspec.Struct, rename="camel"):

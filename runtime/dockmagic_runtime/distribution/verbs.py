@@ -125,7 +125,7 @@ class ImageVerbs:
         from dockmagic_runtime.distribution.save import Saver
 
         for image in Saver(self.data_root, self._images, self._layers).save(references, out):
-            self._images.tell("save", image)
+            self._images.emit("save", image)
 
     def load(self, source: Readable) -> Iterator[LoadEvent]:
         """Bring the images of an archive, compressed or not; a LoadDone for each name."""

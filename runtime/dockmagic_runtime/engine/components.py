@@ -219,7 +219,7 @@ class EngineComponents(Closing):
         with self._layers.leasing():
             for event in self._catalogue.make(reference, self._builder.build, self.data_root):
                 if isinstance(event, PullDone):
-                    self._images.tell_pulled(event.image, reference)
+                    self._images.emit_pull(event.image, reference)
                 yield event
 
 

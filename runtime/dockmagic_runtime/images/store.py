@@ -23,9 +23,9 @@ from dockmagic_runtime.model.docker_event import Event
 from dockmagic_runtime.model.image import History, Image
 from dockmagic_runtime.model.reference import ImageReference
 from dockmagic_runtime.model.suggest import similar
+from dockmagic_runtime.store import events
 from dockmagic_runtime.store.data_root import DataRoot
 from dockmagic_runtime.store.database import Database
-from dockmagic_runtime.store.events import emit
 
 _ID_PREFIX = re.compile(r"(?:sha256:)?([a-f0-9]{1,64})")
 _TAGS_OF = "SELECT reference FROM tags WHERE image_id = ? ORDER BY reference"
@@ -220,25 +220,25 @@ class ImageStore:
             raise InvalidInput("refusing to create a tag with a digest reference")
         self._point(_key(name), image_id)
         if announce:
-            self._tell("tag", self._image(image_id), name.familiar)
+            self._emit("tag", self._image(image_id), name.familiar)
 
-    def tell_pulled(self, image: Image, reference: str) -> None:
+    def emit_pull(self, image: Image, reference: str) -> None:
         """`events` knows a pull by the name that was pulled."""
         name = ImageReference.parse(reference)
-        self._tell("pull", image, name.familiar_name, about=name.familiar)
+        self._emit("pull", image, name.familiar_name, about=name.familiar)
 
     def tell_imported(self, image: Image) -> None:
         """`events` knows an import by the new image's id."""
-        self._tell("import", image, image.id)
+        self._emit("import", image, image.id)
 
-    def tell(self, action: str, image: Image) -> None:
+    def emit(self, action: str, image: Image) -> None:
         """For `events`, under the image's own id."""
-        self._tell(action, image, image.id)
+        self._emit(action, image, image.id)
 
-    def _tell(self, action: str, image: Image, name: str, *, about: str = "") -> None:
+    def _emit(self, action: str, image: Image, name: str, *, about: str = "") -> None:
         attributes = {**image.config.labels, "name": name}
         event = Event(type="image", action=action, id=about or image.id, attributes=attributes)
-        emit(str(self._data_root.root), event)
+        events.emit(str(self._data_root.root), event)
 
     def note_digest(self, image_id: str, reference: str) -> None:
         """Remember that a registry knows the image as `reference`, a name@digest."""
@@ -296,9 +296,9 @@ class ImageStore:
                 connection.execute("DELETE FROM images WHERE id = ?", (image.id,))
         lines = [f"Untagged: {_shown(name)}" for name in decision.untag]
         for _ in decision.untag:
-            self._tell("untag", image, image.id)
+            self._emit("untag", image, image.id)
         if decision.delete:
-            self._tell("delete", image, image.id)
+            self._emit("delete", image, image.id)
             self._decoded.pop(image.id, None)
             removed = self._layers.remove_unused(image.chain_ids[::-1])
             lines += [f"Deleted: {image.id}", *(f"Deleted: {layer.chain_id}" for layer in removed)]

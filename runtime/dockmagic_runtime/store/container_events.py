@@ -12,7 +12,7 @@ from typing import Any
 from msgspec import Struct, field, to_builtins
 
 from dockmagic_runtime.model.docker_event import Event
-from dockmagic_runtime.store.events import emit
+from dockmagic_runtime.store import events
 
 
 class VolumeUse(Struct, frozen=True, kw_only=True):
@@ -50,31 +50,31 @@ class ContainerEvents(Struct, frozen=True, kw_only=True):
 
     # ------------------------------------------------------------------ of the container
 
-    def tell(self, action: str, **attributes: str) -> None:
+    def emit(self, action: str, **attributes: str) -> None:
         """Emits an event without fields of its own: attach, detach, start, oom, stop, restart,
         destroy, pause, unpause, resize, top, …"""
         named = {**self.attributes, "name": self._name(), **attributes}
         self._emit("container", action, self.id, named)
 
     def kill(self, signal: int) -> None:
-        self.tell("kill", signal=str(signal))
+        self.emit("kill", signal=str(signal))
 
     def die(self, exit_code: int, seconds: float) -> None:
         """`seconds` is how long the program ran."""
-        self.tell("die", exitCode=str(exit_code), execDuration=str(int(seconds)))
+        self.emit("die", exitCode=str(exit_code), execDuration=str(int(seconds)))
 
     def health(self, status: str) -> None:
         """`status` is "starting", "healthy" or "unhealthy"."""
-        self.tell(f"health_status: {status}")
+        self.emit(f"health_status: {status}")
 
     def exec_create(self, argv: Sequence[str], exec_id: str) -> None:
-        self.tell(f"exec_create: {' '.join(argv)}", execID=exec_id)
+        self.emit(f"exec_create: {' '.join(argv)}", execID=exec_id)
 
     def exec_start(self, argv: Sequence[str], exec_id: str) -> None:
-        self.tell(f"exec_start: {' '.join(argv)}", execID=exec_id)
+        self.emit(f"exec_start: {' '.join(argv)}", execID=exec_id)
 
     def exec_die(self, exec_id: str, exit_code: int) -> None:
-        self.tell("exec_die", execID=exec_id, exitCode=str(exit_code))
+        self.emit("exec_die", execID=exec_id, exitCode=str(exit_code))
 
     def _name(self) -> str:
         """Its name now: `rename` leaves a note for supervisors that know an older one."""
@@ -89,7 +89,7 @@ class ContainerEvents(Struct, frozen=True, kw_only=True):
     def connected(self) -> None:
         """Emitted before the program starts, when network and volumes are there."""
         for network in self.networks:
-            self.tell_network("connect", *network)
+            self.emit_network("connect", *network)
         for use in self.volumes:
             used = {
                 "driver": "local",
@@ -103,13 +103,13 @@ class ContainerEvents(Struct, frozen=True, kw_only=True):
     def disconnected(self) -> None:
         """Emitted after the program's end."""
         for network in self.networks:
-            self.tell_network("disconnect", *network)
+            self.emit_network("disconnect", *network)
         for use in self.volumes:
             self._emit("volume", "unmount", use.name, {"driver": "local", "container": self.id})
 
-    def tell_network(self, action: str, network_id: str, name: str, driver: str) -> None:
+    def emit_network(self, action: str, network_id: str, name: str, driver: str) -> None:
         attributes = {"container": self.id, "name": name, "type": driver}
         self._emit("network", action, network_id, attributes)
 
     def _emit(self, kind: str, action: str, about: str, attributes: dict[str, str]) -> None:
-        emit(self.root, Event(type=kind, action=action, id=about, attributes=attributes))
+        events.emit(self.root, Event(type=kind, action=action, id=about, attributes=attributes))

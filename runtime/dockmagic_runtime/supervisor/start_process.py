@@ -157,7 +157,7 @@ class StartTask(Struct, frozen=True):
             events = ContainerEvents.from_wire(request.events)
             if self.owner < 0:
                 events.connected()  # at the first start the engine has emitted that
-            events.tell("start")
+            events.emit("start")
         self.send("started", pid=started.pid, trace=started.trace, ports=ports)
 
     def _record_process(self, started: StartedProcess) -> None:

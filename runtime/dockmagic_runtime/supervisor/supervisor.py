@@ -261,7 +261,7 @@ class Supervisor:
     def emit(self, action: str, **attributes: str) -> None:
         """Write an event of the container to the journal."""
         if self._events:
-            self._events.tell(action, **attributes)
+            self._events.emit(action, **attributes)
 
     def out_of_memory(self, kills: int) -> None:
         """`ProgramCallbacks`."""

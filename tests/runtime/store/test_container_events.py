@@ -34,16 +34,16 @@ def test_it_crosses_to_a_supervisor_as_json(container: ContainerEvents) -> None:
 
 def test_a_life_in_dockers_words(container: ContainerEvents) -> None:
     container.connected()
-    container.tell("start")
+    container.emit("start")
     container.health("healthy")
     container.exec_create(("sh", "-c", "exit 3"), "e1")
     container.exec_start(("sh", "-c", "exit 3"), "e1")
     container.exec_die("e1", 3)
     container.kill(15)
-    container.tell("oom")
+    container.emit("oom")
     container.die(143, 2.7)
     container.disconnected()
-    container.tell("destroy")
+    container.emit("destroy")
     assert [f"{event.type} {event.action}" for event in told(container)] == [
         "network connect",
         "volume mount",
@@ -90,5 +90,5 @@ def test_without_network_and_volumes_there_is_nothing_to_connect(tmp_path: Path)
 
 def test_a_note_of_another_name_is_believed(container: ContainerEvents) -> None:
     Path(container.directory, "name").write_text("shop")
-    container.tell("start")
+    container.emit("start")
     assert told(container)[0].attributes["name"] == "shop"

@@ -59,7 +59,7 @@ def commit(
         author=spec.author,
         names=(spec.reference,) if spec.reference else (),
     )
-    events_of(store, record).tell(
+    events_of(store, record).emit(
         "commit", comment=spec.message, imageID=image.id, imageRef=spec.reference
     )
     return named(images, image, spec.reference)

@@ -76,7 +76,7 @@ def copy_out(
             path = _followed(tree.root, path)
         found = stack.enter_context(_located(tree.root, record, path))
         archive = TreeArchive(skip=_devices(tree.root))
-        events_of(starter.store, record).tell("archive-path")
+        events_of(starter.store, record).emit("archive-path")
         chunks = archive.one(found.parent, found.name, member or paths.base(path))
         return found.stat(path), TarStream(chunks, stack.pop_all().close)
 
@@ -100,7 +100,7 @@ def copy_in(
         fd = _directory(tree.root, record, path)
         try:
             _check_writable(tree, record, fd)
-            events_of(starter.store, record).tell("extract-to-dir")
+            events_of(starter.store, record).emit("extract-to-dir")
             owner = _user(tree.root, record) if copy_uid_gid and record.user else None
             extract(
                 decompressed(tar),

@@ -16,6 +16,6 @@ def export(starter: Starter, record: Record) -> TarStream:
     """Running or not. Read it to the end or close it."""
     with ExitStack() as stack:
         tree = stack.enter_context(open_tree(starter, record, mounts=False))
-        events_of(starter.store, record).tell("export")
+        events_of(starter.store, record).emit("export")
         chunks = TreeArchive().below(tree.root.fd)
         return TarStream(chunks, stack.pop_all().close)

@@ -27,7 +27,7 @@ def top(
     if not status.is_alive:
         raise Conflict(f"container {record.id} is not running")
     pids = sorted(cgroups.at(store.cgroup_parent(record), record.id).pids())
-    events_of(store, record).tell("top")
+    events_of(store, record).emit("top")
     processes = [info for pid in pids if (info := read_process(pid)) is not None]
     return ProcessTable(
         titles=tuple(column.heading for column in columns),

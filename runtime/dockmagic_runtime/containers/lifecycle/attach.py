@@ -18,7 +18,7 @@ def attach(store: ContainerStore, record: Record) -> ContainerProcess:
         raise Conflict("You cannot attach to a stopped container, start it first") from error
     process.await_attached()
     process.hooks.reconnect = lambda: attached_again(store, record)
-    events_of(store, record).tell("attach")
+    events_of(store, record).emit("attach")
     return process
 
 

@@ -79,7 +79,7 @@ def _add(store: ContainerStore, record: Record) -> Record:
     except BaseException:
         shutil.rmtree(directory, ignore_errors=True)
         raise
-    events_of(store, record).tell("create")
+    events_of(store, record).emit("create")
     return record
 
 

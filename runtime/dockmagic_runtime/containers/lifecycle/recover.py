@@ -147,7 +147,7 @@ class Reconciler:
             root = str(self._store.data_root.root)
             remove_unused(root, record.anonymous_volumes, container_id=record.id)
             if discard(self._store, record.id):
-                events_of(self._store, record).tell("destroy")
+                events_of(self._store, record).emit("destroy")
 
     def _tell_the_end(
         self, record: Record, networks: tuple[tuple[str, str, str], ...], started: float

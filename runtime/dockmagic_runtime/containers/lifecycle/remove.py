@@ -35,7 +35,7 @@ def remove(
         except Conflict:
             pass  # it ended by itself between the look and the signal
     if discard(store, record.id):
-        events_of(store, record).tell("destroy")
+        events_of(store, record).emit("destroy")
     if with_volumes:
         volumes.remove_unused(record.anonymous_volumes)
 

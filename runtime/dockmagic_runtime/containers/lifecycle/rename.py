@@ -31,7 +31,7 @@ def rename(store: ContainerStore, record: Record, new_name: str) -> None:
     links.renamed(store, record.id, wanted)
     _note(store.directory(record.id), wanted)
     _tell_networks(store, record, wanted)
-    events_of(store, record).tell("rename", oldName=f"/{record.name}")
+    events_of(store, record).emit("rename", oldName=f"/{record.name}")
 
 
 def _tell_networks(store: ContainerStore, record: Record, name: str) -> None:

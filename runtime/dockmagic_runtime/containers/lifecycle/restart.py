@@ -29,7 +29,7 @@ def restart(
     except DockmagicError as error:
         error.message = f"Cannot restart container {record.name}: {error.message}"
         raise
-    events_of(starter.store, record).tell("restart")
+    events_of(starter.store, record).emit("restart")
 
 
 def _allow_another_mount(directory: str) -> None:

@@ -66,7 +66,7 @@ class Starter(Struct, frozen=True):
         connection = self.connect(record)
         events = events_of(self.store, record, connection.networks if connection else ())
         if attached:
-            events.tell("attach")
+            events.emit("attach")
         events.connected()
         try:
             request = self._request(record, connection, events, owned=owned)

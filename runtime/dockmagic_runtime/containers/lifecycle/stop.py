@@ -42,7 +42,7 @@ def stop(
     if process.was_lost:  # its supervisor was killed: the next one has not been asked
         stop(store, record, timeout=timeout, signal=signal, keep=keep)
     else:
-        events_of(store, record).tell("stop")
+        events_of(store, record).emit("stop")
 
 
 def kill(store: ContainerStore, record: Record, signal: str) -> None:

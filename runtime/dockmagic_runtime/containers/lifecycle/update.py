@@ -33,7 +33,7 @@ def update(
         warnings = starter.cgroups.at(parent, record.id).apply(asked)
         _tell_supervisor(starter, record, changed, restart)
     _keep(starter, record, changed, restart)
-    events_of(starter.store, record).tell("update")
+    events_of(starter.store, record).emit("update")
     return warnings
 
 

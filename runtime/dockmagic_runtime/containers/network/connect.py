@@ -96,7 +96,7 @@ def _plug_in(starter: Starter, joined: Record, attachment: Attachment) -> None:
     )
     own = hosts.own_names(joined.hostname, joined.spec.domainname)
     _write(starter, joined, "hosts", lambda text: hosts.with_line(text, lease.address, own))
-    events_of(starter.store, joined).tell_network("connect", *event_fields(endpoint))
+    events_of(starter.store, joined).emit_network("connect", *event_fields(endpoint))
 
 
 # ------------------------------------------------------------------ disconnect
@@ -145,7 +145,7 @@ def _pull_out(starter: Starter, record: Record, parted: Record, name: str) -> No
     _rewire(starter, parted, before, after, operations=(RemoveVeth(gone.veth),))
     starter.networks.release(record.id, gone.network.id)
     _write(starter, record, "hosts", lambda text: hosts.without_line(text, gone.lease.address))
-    events_of(starter.store, record).tell_network("disconnect", *event_fields(gone))
+    events_of(starter.store, record).emit_network("disconnect", *event_fields(gone))
 
 
 # ------------------------------------------------------------------ what both do
