@@ -15,7 +15,6 @@ from typing import Final
 from msgspec.structs import replace
 
 from dockmagic_runtime.builder.cache.build_record import BuildRecorder, keep, kept
-from dockmagic_runtime.builder.cache.miss import CacheMissExplainer, series_of
 from dockmagic_runtime.builder.cache.remote_cache import RemoteCache
 from dockmagic_runtime.builder.cache.store import BuildCache, forget, forget_down_to, usage
 from dockmagic_runtime.builder.context.content_hash import ContentHasher
@@ -26,6 +25,7 @@ from dockmagic_runtime.builder.context.scratch import Scratch
 from dockmagic_runtime.builder.context.sources import Sources
 from dockmagic_runtime.builder.error_locations import missing_image
 from dockmagic_runtime.builder.execute.build_run import BuildRun
+from dockmagic_runtime.builder.execute.cache_miss import CacheMissExplainer, series_of
 from dockmagic_runtime.builder.execute.copying import Copier
 from dockmagic_runtime.builder.execute.parallel import Claims
 from dockmagic_runtime.builder.execute.step_executor import StepExecutor

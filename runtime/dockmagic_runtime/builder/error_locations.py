@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import errno
+import os
+import posixpath
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Final
 
 from dockmagic_runtime.builder.interfaces import Images
+from dockmagic_runtime.builder.plan.steps import RunStep, TransferStep
 from dockmagic_runtime.dockerfile import Dockerfile
 from dockmagic_runtime.dockerfile.errors import near
 from dockmagic_runtime.dockerfile.instructions import Instruction
-from dockmagic_runtime.errors import DockmagicError, NotFound
+from dockmagic_runtime.errors import (
+    DockmagicError,
+    InvalidInput,
+    NotFound,
+    RemoteFailed,
+    Unsupported,
+)
+
+# not the Dockerfile's doing: the disk is full, broken, or there are too many open files
+_OURS: Final = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.EROFS)
+
+_KINDS: Final = (InvalidInput, NotFound, Unsupported, RemoteFailed)
 
 
 @contextmanager
@@ -38,3 +54,23 @@ def _meant(dockerfile: Dockerfile, name: str, images: Images) -> str:
     except NotFound as error:
         return error.hint if error.hint.startswith("similar") else ""
     return ""
+
+
+@contextmanager
+def step_errors(step: TransferStep | RunStep, sources: Sequence[str]) -> Iterator[None]:
+    """Adds the step's line to errors that its words or files have caused."""
+    try:
+        yield
+    except _KINDS as error:
+        kind = next(kind for kind in _KINDS if isinstance(error, kind))
+        raise kind(
+            f"{step.place}: {step.instruction.keyword} failed: {error.message}", hint=error.hint
+        ) from None
+    except OSError as error:
+        if error.errno in _OURS or error.errno is None:
+            raise
+        name = os.fsdecode(error.filename) if error.filename else posixpath.join(*sources)
+        reason = os.strerror(error.errno).lower()
+        raise InvalidInput(
+            f"{step.place}: {step.instruction.keyword} failed: {name}: {reason}"
+        ) from None

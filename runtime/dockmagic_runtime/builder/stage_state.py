@@ -6,9 +6,9 @@ from typing import Any
 
 from msgspec import Struct
 
-from dockmagic_runtime.builder.cache.store import Result
 from dockmagic_runtime.builder.image_config import history_entry
 from dockmagic_runtime.builder.plan.steps import Step
+from dockmagic_runtime.builder.results import Result
 from dockmagic_runtime.images.oci_documents import chain_id
 
 

@@ -9,13 +9,13 @@ import pytest
 
 from dockmagic_runtime.builder.cache.store import (
     BuildCache,
-    Result,
     base_key,
     files_key,
     step_key,
     tree_key,
     what_changed,
 )
+from dockmagic_runtime.builder.results import Result
 from dockmagic_runtime.model.usage import CacheBounds
 from dockmagic_runtime.store.database import Database
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from dockmagic_runtime.builder.cache.store import Result
+from dockmagic_runtime.builder.results import Result
 from dockmagic_runtime.errors import RemoteFailed
 
 CONFIG_TYPE: Final = "application/vnd.buildkit.cacheconfig.v0"

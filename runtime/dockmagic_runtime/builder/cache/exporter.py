@@ -10,7 +10,7 @@ from typing import Final
 
 from dockmagic_runtime.builder.cache.backends import CacheBackend
 from dockmagic_runtime.builder.cache.document import CONFIG_TYPE, CacheRecord, encode
-from dockmagic_runtime.builder.cache.store import Result, StepResult
+from dockmagic_runtime.builder.results import Result, StepResult
 from dockmagic_runtime.builder.stage_state import StageState
 from dockmagic_runtime.distribution import layout
 from dockmagic_runtime.distribution.compressed import compressed_blob, kept_blob

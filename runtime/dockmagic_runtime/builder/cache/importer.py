@@ -22,8 +22,8 @@ from dockmagic_runtime.builder.cache.document import (
     as_result,
     decode,
 )
-from dockmagic_runtime.builder.cache.store import Result
 from dockmagic_runtime.builder.interfaces import Layers
+from dockmagic_runtime.builder.results import Result
 from dockmagic_runtime.builder.stage_state import StageState
 from dockmagic_runtime.errors import DockmagicError, NotFound, RemoteFailed
 from dockmagic_runtime.images.limits import Limits

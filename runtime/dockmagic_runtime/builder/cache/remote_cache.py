@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
-from dockmagic_runtime.builder.cache.store import StepResult
+from dockmagic_runtime.builder.results import StepResult
 from dockmagic_runtime.builder.stage_state import StageState
 from dockmagic_runtime.errors import DockmagicError
 from dockmagic_runtime.images.blobs import BlobStore

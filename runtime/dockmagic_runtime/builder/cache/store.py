@@ -14,8 +14,7 @@ import time
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from msgspec import Struct
-
+from dockmagic_runtime.builder.results import Result
 from dockmagic_runtime.model.usage import CacheUsage
 from dockmagic_runtime.store.database import Database
 
@@ -64,23 +63,6 @@ def explanation_key(image_id: str) -> str:
 def _digest(*parts: str) -> str:
     text = "\0".join(parts).encode("utf-8", "surrogateescape")
     return hashlib.sha256(text).hexdigest()
-
-
-class Result(Struct, frozen=True, kw_only=True):
-    """What a step came to. `chain_id` and the rest are empty when it made no layer."""
-
-    created: str
-    chain_id: str = ""
-    diff_id: str = ""
-    size: int = 0
-
-
-class StepResult(Struct, frozen=True):
-    """What a step of this build came to, and the chain that it stands on ("" for none)."""
-
-    key: str
-    below: str
-    result: Result
 
 
 class BuildCache:

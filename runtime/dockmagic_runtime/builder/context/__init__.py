@@ -1,1 +1,1 @@
-"""Build contexts and other sources of files, and the digests of their contents."""
+"""Trees that steps copy from and into: build contexts, stages, images, archives, Git, HTTP."""

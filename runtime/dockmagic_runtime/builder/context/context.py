@@ -13,8 +13,8 @@ from typing import Final
 from msgspec.structs import replace
 
 from dockmagic_runtime.builder.context import git
-from dockmagic_runtime.builder.context.git import GitSource
 from dockmagic_runtime.builder.context.scratch import Scratch
+from dockmagic_runtime.builder.plan.git_source import GitSource
 from dockmagic_runtime.errors import InvalidInput, NotFound
 from dockmagic_runtime.linux.root import Root
 from dockmagic_runtime.model.build import BuildRequest, Readable

@@ -1,8 +1,4 @@
-"""Git repositories as sources of ADD and as contexts, read with dulwich.
-
-An address is one of Git's: git://…, ssh://…, git@host:…, or http(s)://….git; behind `#` a branch,
-tag or commit, and behind another `:` a directory.
-"""
+"""Git repositories as sources of ADD and as contexts, read with dulwich."""
 
 from __future__ import annotations
 
@@ -11,34 +7,11 @@ import re
 from pathlib import Path
 from typing import Any, Final
 
-from msgspec import Struct
-
+from dockmagic_runtime.builder.plan.git_source import GitSource
 from dockmagic_runtime.errors import InvalidInput, NotFound, RemoteFailed
 from dockmagic_runtime.linux.remove_tree import remove_tree
 
-_SCP: Final = re.compile(r"[\w.-]+@[\w.-]+:[^#]+(#.*)?")
-_HTTP: Final = re.compile(r"https?://[^#?]+\.git(#.*)?")
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}")
-
-
-class GitSource(Struct, frozen=True, kw_only=True):
-    url: str
-    ref: str = ""
-    directory: str = ""
-
-    @classmethod
-    def parse(cls, text: str) -> GitSource | None:
-        """None for what is no address of a repository."""
-        is_git = text.startswith(("git://", "ssh://")) or _HTTP.fullmatch(text)
-        if not is_git and not _SCP.fullmatch(text):
-            return None
-        url, _, rest = text.partition("#")
-        ref, _, directory = rest.partition(":")
-        return cls(url=url, ref=ref, directory=directory.strip("/"))
-
-    @property
-    def name(self) -> str:
-        return re.split(r"[/:]", self.url.rstrip("/"))[-1].removesuffix(".git")
 
 
 def commit_of(source: GitSource) -> str:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from dockmagic_runtime.builder.cache.store import BuildCache, remote_key
 from dockmagic_runtime.builder.context import git
-from dockmagic_runtime.builder.context.git import GitSource
 from dockmagic_runtime.builder.context.scratch import Scratch
 from dockmagic_runtime.builder.context.tree import Source, SourceTree
+from dockmagic_runtime.builder.plan.git_source import GitSource
 from dockmagic_runtime.builder.plan.steps import Remote
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.linux.root import Root

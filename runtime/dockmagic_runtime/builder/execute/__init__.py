@@ -1,1 +1,1 @@
-"""Executing a plan: steps that the cache does not have."""
+"""Executes a plan: looks each step up in the cache, and makes the layers that are missing."""

@@ -13,21 +13,15 @@ from typing import TYPE_CHECKING
 
 from msgspec import Struct, field
 
-from dockmagic_runtime.builder.cache.miss import CacheMissExplainer
-from dockmagic_runtime.builder.cache.store import (
-    BuildCache,
-    Result,
-    StepResult,
-    base_key,
-    files_key,
-    step_key,
-)
+from dockmagic_runtime.builder.cache.store import BuildCache, base_key, files_key, step_key
 from dockmagic_runtime.builder.context.content_hash import Contents
+from dockmagic_runtime.builder.execute.cache_miss import CacheMissExplainer
 from dockmagic_runtime.builder.execute.copying import Copier
 from dockmagic_runtime.builder.execute.parallel import Claims, Stages, Work, side_by_side
 from dockmagic_runtime.builder.execute.step_executor import StepExecutor
 from dockmagic_runtime.builder.plan.source_stage import SourceStage
 from dockmagic_runtime.builder.plan.steps import BaseStep, Plan, RunStep, Step, TransferStep
+from dockmagic_runtime.builder.results import Result, StepResult
 from dockmagic_runtime.builder.run_mounts.prepare import Mounter
 from dockmagic_runtime.builder.stage_state import StageState
 from dockmagic_runtime.errors import DockmagicError

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import posixpath
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
 
 from msgspec.structs import replace
 
 from dockmagic_runtime.builder.context.content_hash import ContentHasher, Contents
 from dockmagic_runtime.builder.context.remotes import Remotes
 from dockmagic_runtime.builder.context.scratch import OverlayDirectories, Scratch
+from dockmagic_runtime.builder.context.transfer import Owner, Transfer
 from dockmagic_runtime.builder.context.tree import Source, SourceTree
-from dockmagic_runtime.builder.execute.transfer import Owner, Transfer
-from dockmagic_runtime.builder.plan.steps import RunStep, TransferStep
+from dockmagic_runtime.builder.error_locations import step_errors
+from dockmagic_runtime.builder.plan.steps import TransferStep
 from dockmagic_runtime.dockerfile.gopattern import IgnoreRules
-from dockmagic_runtime.errors import InvalidInput, NotFound, RemoteFailed, Unsupported
+from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.linux.root import Root
 from dockmagic_runtime.sandbox.users import resolve
-
-# not the Dockerfile's doing: the disk is full, broken, or there are too many open files
-_OURS: Final = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE, errno.EROFS)
-
-_KINDS: Final = (InvalidInput, NotFound, Unsupported, RemoteFailed)
 
 
 class Copier:
@@ -153,23 +144,3 @@ def _is_archive(tree: SourceTree, source: Source) -> bool:
 
 def _is_number(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) < 10
-
-
-@contextmanager
-def step_errors(step: TransferStep | RunStep, sources: Sequence[str]) -> Iterator[None]:
-    """Adds the step's line to errors that its words or files have caused."""
-    try:
-        yield
-    except _KINDS as error:
-        kind = next(kind for kind in _KINDS if isinstance(error, kind))
-        raise kind(
-            f"{step.place}: {step.instruction.keyword} failed: {error.message}", hint=error.hint
-        ) from None
-    except OSError as error:
-        if error.errno in _OURS or error.errno is None:
-            raise
-        name = os.fsdecode(error.filename) if error.filename else posixpath.join(*sources)
-        reason = os.strerror(error.errno).lower()
-        raise InvalidInput(
-            f"{step.place}: {step.instruction.keyword} failed: {name}: {reason}"
-        ) from None

@@ -8,8 +8,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
 
+from dockmagic_runtime.builder.context.transfer import Transfer
 from dockmagic_runtime.builder.context.tree import Source, SourceTree
-from dockmagic_runtime.builder.execute.transfer import Transfer
 from dockmagic_runtime.dockerfile.gopattern import IgnoreRules
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.images.tar.writer import TreeArchive

@@ -11,7 +11,7 @@ from typing import Final
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from dockmagic_runtime.builder.cache.store import BuildCache, Result
+from dockmagic_runtime.builder.cache.store import BuildCache
 from dockmagic_runtime.builder.context.scratch import OverlayDirectories, Scratch
 from dockmagic_runtime.builder.context.sources import Sources
 from dockmagic_runtime.builder.execute.copying import Copier
@@ -20,6 +20,7 @@ from dockmagic_runtime.builder.image_config import image_document, timestamp
 from dockmagic_runtime.builder.interfaces import Layers, StepProcess, StepRunner
 from dockmagic_runtime.builder.plan.source_date_epoch import clamp
 from dockmagic_runtime.builder.plan.steps import RunStep, Step, TransferStep, WorkdirStep
+from dockmagic_runtime.builder.results import Result
 from dockmagic_runtime.builder.run_mounts.prepare import LayersOf, Mounted, Mounter
 from dockmagic_runtime.builder.stage_state import StageState
 from dockmagic_runtime.errors import EngineBug, InvalidInput, ProcessFailed, StartFailed

@@ -14,7 +14,6 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
-from dockmagic_runtime.builder.context.git import GitSource
 from dockmagic_runtime.builder.plan import config as c
 from dockmagic_runtime.builder.plan import stages as s
 from dockmagic_runtime.builder.plan.checks import (
@@ -25,6 +24,8 @@ from dockmagic_runtime.builder.plan.checks import (
     undefined,
 )
 from dockmagic_runtime.builder.plan.chmod import Mode
+from dockmagic_runtime.builder.plan.git_source import GitSource
+from dockmagic_runtime.builder.plan.mount_options import step_mount
 from dockmagic_runtime.builder.plan.scope import Scope, Variables
 from dockmagic_runtime.builder.plan.source_date_epoch import ARGUMENT as EPOCH
 from dockmagic_runtime.builder.plan.source_date_epoch import epoch_of
@@ -42,7 +43,6 @@ from dockmagic_runtime.builder.plan.steps import (
     TransferStep,
     WorkdirStep,
 )
-from dockmagic_runtime.builder.run_mounts.options import step_mount
 from dockmagic_runtime.dockerfile import Dockerfile, Problem, Stage
 from dockmagic_runtime.dockerfile import instructions as i
 from dockmagic_runtime.dockerfile.expand import expand

@@ -16,9 +16,9 @@ from msgspec.structs import replace
 
 from dockmagic_runtime.builder.context.content_hash import ContentHasher, Contents
 from dockmagic_runtime.builder.context.scratch import OverlayDirectories, Scratch
+from dockmagic_runtime.builder.context.transfer import Transfer
 from dockmagic_runtime.builder.context.tree import Source, SourceTree
-from dockmagic_runtime.builder.execute.copying import step_errors
-from dockmagic_runtime.builder.execute.transfer import Transfer
+from dockmagic_runtime.builder.error_locations import step_errors
 from dockmagic_runtime.builder.plan.source_stage import SourceStage
 from dockmagic_runtime.builder.plan.steps import RunStep, StepMount
 from dockmagic_runtime.builder.run_mounts import mountpoints
