@@ -98,29 +98,31 @@ def measure(folder: Path, archive: Path, times: Times) -> None:
     with registry(folder) as host, Engine(folder / "ours") as ours:
         name = f"{host}/big:1"
         with archive.open("rb") as file:
-            ours.import_image(file, ImportSpec(reference=name))
-        timed(times, "push", lambda: list(ours.push(name)))
+            ours.images.import_image(file, ImportSpec(reference=name))
+        timed(times, "push", lambda: list(ours.images.push(name)))
         with (folder / "saved").open("wb") as out:
-            timed(times, "save", lambda: ours.save([name], out))
+            timed(times, "save", lambda: ours.images.save([name], out))
         with Engine(folder / "pulled") as theirs:
-            timed(times, "pull", lambda: list(theirs.pull(name)))
+            timed(times, "pull", lambda: list(theirs.images.pull(name)))
         with Engine(folder / "loaded") as theirs, (folder / "saved").open("rb") as source:
-            timed(times, "load", lambda: list(theirs.load(source)))
+            timed(times, "load", lambda: list(theirs.images.load(source)))
         measure_commit(ours, times)
         measure_list(ours, name, times)
 
 
 def measure_commit(engine: Engine, times: Times) -> None:
-    list(engine.pull("busybox"))
+    list(engine.images.pull("busybox"))
     script = f"mkdir /d; cd /d; for i in $(seq {COMMITTED}); do echo $i > f$i; done"
     command = ("sh", "-c", script)
     spec = ContainerSpec(image="busybox", command=command, name="made", network="none")
-    process = engine.run(spec)
+    process = engine.containers.run(spec)
     for _ in process.output():
         pass
     process.wait()
-    timed(times, "commit", lambda: engine.commit("made", CommitSpec(reference="committed")))
-    engine.remove("made")
+    timed(
+        times, "commit", lambda: engine.containers.commit("made", CommitSpec(reference="committed"))
+    )
+    engine.containers.remove("made")
 
 
 def measure_list(engine: Engine, name: str, times: Times) -> None:
@@ -129,8 +131,8 @@ def measure_list(engine: Engine, name: str, times: Times) -> None:
         with tarfile.open(fileobj=data, mode="w") as tar:
             tar.addfile(tarfile.TarInfo(f"f{number}"))
         data.seek(0)
-        engine.import_image(data, ImportSpec(reference=f"listed:{number}"))
-    timed(times, "images", engine.images)
+        engine.images.import_image(data, ImportSpec(reference=f"listed:{number}"))
+    timed(times, "images", engine.images.list)
 
 
 def timed(times: Times, name: str, action: Callable[[], object]) -> None:

@@ -63,7 +63,7 @@ class Ours:
 
     def __init__(self, state: Path) -> None:
         self._engine = Engine(state / "area", catalogue="always")
-        for _ in self._engine.pull("busybox"):
+        for _ in self._engine.images.pull("busybox"):
             pass
         self._state = state
         self._running: list[str] = []
@@ -93,11 +93,15 @@ class Ours:
             self._start(f"bench{number}")
             self._running.append(f"bench{number}")
         command = ("sh", "-c", FILL)
-        self._engine.run(ContainerSpec(image="busybox", name=BIG, command=command)).wait()
+        self._engine.containers.run(
+            ContainerSpec(image="busybox", name=BIG, command=command)
+        ).wait()
 
     def _start(self, name: str) -> None:
         command = ("sleep", "3600")
-        self._engine.run_detached(ContainerSpec(image="busybox", name=name, command=command))
+        self._engine.containers.run(
+            ContainerSpec(image="busybox", name=name, command=command), detach=True
+        )
 
     def do(self, row: str) -> None:
         if code := self._rows[row]():
@@ -106,14 +110,14 @@ class Ours:
     def undo(self, row: str) -> None:
         if row == SIDE:
             for name in SIDE_NAMES:
-                self._engine.remove(name, force=True)
+                self._engine.containers.remove(name, force=True)
         elif row == COMMIT:
             words = ["cp", "--quiet", str(another_file(self._state)), f"{BIG}:/another"]
             commands.execute(self._engine, commands.parse(words))
 
     def memory(self) -> float:
         """The supervisors, by the parents of the containers' first processes."""
-        pids = [self._engine.container(name).pid for name in self._running]
+        pids = [self._engine.containers.get(name).pid for name in self._running]
         stats = [Path(f"/proc/{pid}/stat").read_text() for pid in pids]
         parents = [int(text.rpartition(")")[2].split()[1]) for text in stats]
         return sum(map(proportional_size, parents)) / len(parents)
@@ -131,19 +135,19 @@ class Ours:
 
     def _run(self) -> int:
         spec = ContainerSpec(image="busybox", command=("true",), auto_remove=True)
-        return self._engine.run(spec).wait()
+        return self._engine.containers.run(spec).wait()
 
     def _exec(self) -> int:
-        return self._engine.exec("bench0", ExecSpec(command=("true",))).wait()
+        return self._engine.containers.exec("bench0", ExecSpec(command=("true",))).wait()
 
     def _ps(self) -> int:
-        return len(self._engine.containers()) - len(self._running)
+        return len(self._engine.containers.list()) - len(self._running)
 
     def _diff(self) -> int:
-        return len(self._engine.diff(BIG)) - _CHANGES
+        return len(self._engine.containers.diff(BIG)) - _CHANGES
 
     def _commit(self) -> int:
-        return 0 if self._engine.commit(BIG).id else 1
+        return 0 if self._engine.containers.commit(BIG).id else 1
 
     def _copy(self) -> int:
         self._copies += 1
@@ -163,11 +167,13 @@ class Ours:
     def _build(self, row: str) -> int:
         context = self._large if row == LARGE else self._context
         request = BuildRequest(dockerfile=None, context=str(context), no_cache=row == BUILD)
-        steps = [event for event in self._engine.build(request) if isinstance(event, StepDone)]
+        steps = [
+            event for event in self._engine.images.build(request) if isinstance(event, StepDone)
+        ]
         return 0 if len(steps) in (2, 12) else 1
 
     def close(self) -> None:
-        self._engine.uninstall()
+        self._engine.system.uninstall()
         self._engine.close()
 
 

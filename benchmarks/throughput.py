@@ -57,17 +57,17 @@ class Target:
 @contextlib.contextmanager
 def ours(state: Path) -> Iterator[Target]:
     with Engine(state) as engine:
-        for _ in engine.pull("busybox"):
+        for _ in engine.images.pull("busybox"):
             pass
         port = PortMapping(container_port=PORT, host_port=PORT)
         spec = ContainerSpec(image="busybox", command=("sleep", "3600"), ports=(port,))
-        container = engine.run_detached(spec)
-        endpoint = engine.inspect(container.id)["NetworkSettings"]
+        container = engine.containers.run(spec, detach=True)
+        endpoint = engine.containers.inspect(container.id)["NetworkSettings"]
         try:
             yield Target(name="dockmagic", pid=container.pid, gateway=str(endpoint["Gateway"]))
         finally:
-            engine.remove(container.id, force=True)
-            engine.dismantle()
+            engine.containers.remove(container.id, force=True)
+            engine.system.dismantle()
 
 
 @contextlib.contextmanager

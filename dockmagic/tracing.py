@@ -22,7 +22,7 @@ def traced(session: Session, stream: TextIO) -> Iterator[None]:
     starts: list[Explanation] = []
     engine = session.engine
     opened = time.perf_counter()
-    engine.trace_starts(starts.append)
+    engine.system.trace_starts(starts.append)
     try:
         yield
     finally:

@@ -23,6 +23,6 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     root = session.config.stash[DATA_ROOT]
     with Engine(root) as engine:
-        engine.uninstall()
+        engine.system.uninstall()
         shutil.rmtree(engine.data_root.run)
     shutil.rmtree(root)

@@ -66,7 +66,7 @@ def empty_data_root(root: Path) -> Iterator[Path]:
 
 def remove_data_root(root: Path) -> None:
     with Engine(root) as engine:
-        engine.uninstall()
+        engine.system.uninstall()
         shutil.rmtree(engine.data_root.run)
     shutil.rmtree(root)
 

@@ -173,7 +173,7 @@ def engine(data_root: DataRoot) -> Iterator[Engine]:
     """An engine on an empty area, offline: images come from the catalogue."""
     with Engine(data_root.root, catalogue="always") as engine:
         yield engine
-        engine.uninstall()
+        engine.system.uninstall()
 
 
 @pytest.fixture(scope="session")
@@ -184,11 +184,11 @@ def stock() -> Path:
     """
     root = STOCK / _recipe_digest()
     with Engine(root, catalogue="always") as engine:
-        present = {tag for image in engine.images() for tag in image.tags}
+        present = {tag for image in engine.images.list() for tag in image.tags}
         for name in ("busybox:latest", "httpd:latest"):
             if name not in present:
-                list(engine.pull(name))
-        engine.uninstall()
+                list(engine.images.pull(name))
+        engine.system.uninstall()
     for old in STOCK.iterdir():
         if old != root:
             shutil.rmtree(old)
@@ -206,12 +206,12 @@ def servers() -> Iterator[Engine]:
     """
     root = SERVER_STOCK / _recipe_digest()
     with Engine(root, catalogue="always") as engine:
-        present = {tag for image in engine.images() for tag in image.tags}
+        present = {tag for image in engine.images.list() for tag in image.tags}
         for name in SERVERS:
             if name not in present:
-                list(engine.pull(name))
+                list(engine.images.pull(name))
         yield engine
-        engine.uninstall()
+        engine.system.uninstall()
     for old in SERVER_STOCK.iterdir():
         if old != root:
             shutil.rmtree(old)
@@ -220,15 +220,15 @@ def servers() -> Iterator[Engine]:
 @pytest.fixture
 def server_engine(servers: Engine) -> Iterator[Engine]:
     """The same for one test, which leaves no container, volume and image of its own behind."""
-    images = {image.id: set(image.tags) for image in servers.images(all=True)}
+    images = {image.id: set(image.tags) for image in servers.images.list(all=True)}
     yield servers
-    for container in servers.containers(all=True):
-        servers.remove(container.id, force=True, volumes=True)
-    for volume in servers.volumes():
-        servers.remove_volume(volume.name)
-    for image in servers.images(all=True):
+    for container in servers.containers.list(all=True):
+        servers.containers.remove(container.id, force=True, volumes=True)
+    for volume in servers.volumes.list():
+        servers.volumes.remove(volume.name)
+    for image in servers.images.list(all=True):
         for name in set(image.tags) - images.get(image.id, set()):
-            servers.remove_image(name, force=True)
+            servers.images.remove(name, force=True)
 
 
 def _recipe_digest() -> str:
@@ -252,7 +252,7 @@ def stocked_engine(data_root: DataRoot, stock: Path) -> Iterator[Engine]:
     shutil.copyfile(stock / "state.db", data_root.database)
     with Engine(data_root.root, catalogue="always") as engine:
         yield engine
-        engine.uninstall()
+        engine.system.uninstall()
 
 
 def _copy_tree(source: Path, target: Path) -> None:

@@ -94,19 +94,21 @@ class Completer:
         engine = self._session.engine
         found: list[tuple[str, str]] = []
         if verb in _IMAGES or verb in ("inspect", "explain"):
-            tags = (tag for image in engine.images() for tag in image.tags)
+            tags = (tag for image in engine.images.list() for tag in image.tags)
             found += [(familiar(tag), "image") for tag in tags]
         if verb in _CONTAINERS or verb == "inspect":
-            found += [(one.name, "container") for one in engine.containers(all=True)]
+            found += [(one.name, "container") for one in engine.containers.list(all=True)]
         if verb in ("network_connect", "network_disconnect"):
-            found += [(one.name, "container") for one in engine.containers(all=True)]
+            found += [(one.name, "container") for one in engine.containers.list(all=True)]
         if verb == "network_trace":
-            ports = (port for one in engine.containers() for port in one.ports if port.host_port)
+            ports = (
+                port for one in engine.containers.list() for port in one.ports if port.host_port
+            )
             found += [(f"localhost:{port.host_port}", "port") for port in ports]
         elif verb.startswith("network_") and verb != "network_create":
-            found += [(one.name, "network") for one in engine.networks()]
+            found += [(one.name, "network") for one in engine.networks.list()]
         if verb in ("volume_rm", "volume_inspect"):
-            found += [(one.name, "volume") for one in engine.volumes()]
+            found += [(one.name, "volume") for one in engine.volumes.list()]
         return found
 
 

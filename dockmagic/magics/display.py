@@ -59,14 +59,14 @@ class Display:
 
     def container(self, container: Container, **_: Any) -> dict[str, Any]:
         try:
-            state = self._session.engine.container(container.id)
+            state = self._session.engine.containers.get(container.id)
         except NotFound:
             return {"text/plain": repr(container)}
         return self._shown(container_bundle(state, deterministic=self._deterministic))
 
     def image(self, image: Image, **_: Any) -> dict[str, Any]:
         try:
-            state = self._session.engine.image(image.id)
+            state = self._session.engine.images.get(image.id)
         except DockmagicError:
             return {"text/plain": repr(image)}
         return self._shown(image_bundle(state, repr(image), deterministic=self._deterministic))
@@ -86,12 +86,12 @@ class Display:
 
         engine = self._session.engine
         actions: dict[str, Callable[[], object]] = {
-            "pause": lambda: engine.pause(stats.id),
-            "unpause": lambda: engine.unpause(stats.id),
-            "stop": lambda: engine.stop(stats.id),
-            "kill": lambda: engine.kill(stats.id),
+            "pause": lambda: engine.containers.pause(stats.id),
+            "unpause": lambda: engine.containers.unpause(stats.id),
+            "stop": lambda: engine.containers.stop(stats.id),
+            "kill": lambda: engine.containers.kill(stats.id),
         }
-        widget = LiveStats(stats.name, lambda: engine.stats(stats.id), actions)
+        widget = LiveStats(stats.name, lambda: engine.containers.stats(stats.id), actions)
         return {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
 
 

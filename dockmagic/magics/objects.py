@@ -69,7 +69,7 @@ class Container:
     def state(self) -> State:
         """The engine's value, as it is now."""
         with as_magic_errors():
-            return self._session.engine.container(self.id)
+            return self._session.engine.containers.get(self.id)
 
     @property
     def name(self) -> str:
@@ -113,7 +113,7 @@ class Container:
     def inspect(self) -> dict[str, Any]:
         """Docker's JSON."""
         with as_magic_errors():
-            return self._session.engine.inspect(self.id)
+            return self._session.engine.containers.inspect(self.id)
 
     def logs(self, tail: int | None = None) -> Logs:
         count = [] if tail is None else [f"--tail={tail}"]
@@ -130,55 +130,55 @@ class Container:
 
     def stats(self) -> Stats:
         with as_magic_errors():
-            return self._session.engine.stats(self.id)
+            return self._session.engine.containers.stats(self.id)
 
     def exec(self, command: str | list[str], *, user: str = "", stdin: str = "") -> Completed:
         """Run a command in it and wait: a list as it is, a text split as a shell would."""
         words = shlex.split(command) if isinstance(command, str) else command
         spec = ExecSpec(command=tuple(words), user=user, open_stdin=bool(stdin))
         with as_magic_errors():
-            process = self._session.engine.exec(self.id, spec)
+            process = self._session.engine.containers.exec(self.id, spec)
             attached = Attached(process, self.name, stdin=bool(stdin))
             return collect(attached, stdin=stdin.encode())
 
     def start(self) -> Container:
         with as_magic_errors():
-            self._session.engine.start(self.id)
+            self._session.engine.containers.start(self.id)
         return self
 
     def stop(self, timeout: float | None = None) -> Container:
         with as_magic_errors():
-            self._session.engine.stop(self.id, timeout=timeout)
+            self._session.engine.containers.stop(self.id, timeout=timeout)
         return self
 
     def restart(self, timeout: float | None = None) -> Container:
         with as_magic_errors():
-            self._session.engine.restart(self.id, timeout=timeout)
+            self._session.engine.containers.restart(self.id, timeout=timeout)
         return self
 
     def kill(self, signal: str = "KILL") -> Container:
         with as_magic_errors():
-            self._session.engine.kill(self.id, signal)
+            self._session.engine.containers.kill(self.id, signal)
         return self
 
     def pause(self) -> Container:
         with as_magic_errors():
-            self._session.engine.pause(self.id)
+            self._session.engine.containers.pause(self.id)
         return self
 
     def unpause(self) -> Container:
         with as_magic_errors():
-            self._session.engine.unpause(self.id)
+            self._session.engine.containers.unpause(self.id)
         return self
 
     def wait(self) -> int:
         """Block until it ends; its exit code."""
         with as_magic_errors():
-            return self._session.engine.wait(self.id)
+            return self._session.engine.containers.wait(self.id)
 
     def remove(self, *, force: bool = False, volumes: bool = False) -> None:
         with as_magic_errors():
-            self._session.engine.remove(self.id, force=force, volumes=volumes)
+            self._session.engine.containers.remove(self.id, force=force, volumes=volumes)
 
     def __enter__(self) -> Container:
         return self
@@ -195,7 +195,7 @@ class Container:
         from dockmagic_runtime.errors import NotFound
 
         try:
-            return describe(self._session.engine.container(self.id))
+            return describe(self._session.engine.containers.get(self.id))
         except NotFound:
             return "a container that was removed"
 
@@ -212,7 +212,7 @@ class Image:
     def state(self) -> ImageState:
         """The engine's value, as it is now."""
         with as_magic_errors():
-            return self._session.engine.image(self.id)
+            return self._session.engine.images.get(self.id)
 
     @property
     def short_id(self) -> str:
@@ -245,16 +245,16 @@ class Image:
     def inspect(self) -> dict[str, Any]:
         """Docker's JSON."""
         with as_magic_errors():
-            return self._session.engine.inspect_image(self.id)
+            return self._session.engine.images.inspect(self.id)
 
     def tag(self, name: str) -> Image:
         with as_magic_errors():
-            self._session.engine.tag(self.id, name)
+            self._session.engine.images.tag(self.id, name)
         return self
 
     def remove(self, *, force: bool = False) -> None:
         with as_magic_errors():
-            self._session.engine.remove_image(self.id, force=force)
+            self._session.engine.images.remove(self.id, force=force)
 
     def _run(self, *words: str) -> Any:
         with as_magic_errors():

@@ -88,27 +88,177 @@ class FakeProcess:
         return self.code
 
 
-class FakeEngine:
-    """The façade's verbs on dictionaries. `calls` is what was asked of it."""
+class FakeFacet:
+    def __init__(self, engine: FakeEngine) -> None:
+        self.engine = engine
 
-    def __init__(self) -> None:
-        self.calls: list[tuple[Any, ...]] = []
-        self.made: dict[str, Container] = {}
-        self.known = [make_image("docker.io/library/httpd:latest", "a")]
-        self.process = FakeProcess(pieces=[("stdout", b"hello\n")])
-        self.build_fails = False
-        self.dropped: dict[str, str] = {}  # network -> warning that a firewall drops its packets
-        self.closed = False
 
-    def close(self) -> None:
-        self.closed = True
+class FakeContainers(FakeFacet):
+    def create(self, spec: ContainerSpec) -> Container:
+        self.engine.calls.append(("create", spec))
+        return self._make(spec, Status.CREATED)
 
-    # images
+    def _make(self, spec: ContainerSpec, status: Status) -> Container:
+        name = spec.name or f"witty_hopper{len(self.engine.made)}"
+        if name in self.engine.made:
+            raise Conflict(f'Conflict. The container name "/{name}" is already in use')
+        container = Container(
+            id=f"{len(self.engine.made) + 1:02x}" * 32,
+            name=name,
+            image=spec.image,
+            image_id=self.engine.images.get(spec.image).id,
+            command=spec.command or ("httpd-foreground",),
+            created=NOW + len(self.engine.made),
+            status=status,
+            started=NOW,
+            ports=spec.ports,
+            labels=spec.labels,
+            ip_address="172.17.0.2",
+            spec=spec,
+        )
+        self.engine.made[name] = container
+        return container
 
+    def start(self, name: str) -> Container:
+        container = self.get(name)
+        self.engine.made[container.name] = replace(container, status=Status.RUNNING)
+        return self.engine.made[container.name]
+
+    def start_attached(self, name: str) -> FakeProcess:
+        self.start(name)
+        return self.engine.process
+
+    def run(self, spec: ContainerSpec, *, detach: bool = False) -> Any:
+        self.engine.calls.append(("run_detached" if detach else "run", spec))
+        if spec.command == ("missing",):
+            raise StartFailed('exec: "missing": executable file not found in $PATH', exit_code=127)
+        return self._make(spec, Status.RUNNING) if detach else self.engine.process
+
+    def list(self, *, all: bool = False, filters: Filters | None = None) -> tuple[Container, ...]:
+        all = all or wants_all(filters or {})
+        containers = [
+            container
+            for container in reversed(self.engine.made.values())
+            if all or container.status.is_alive
+        ]
+        look = Lookups(
+            created=lambda name: self.get(name).created,
+            descends=lambda image_id, text: self.engine.images.get(text).id == image_id,
+        )
+        return tuple(select(containers, filters or {}, look))
+
+    def get(self, name: str) -> Container:
+        for container in self.engine.made.values():
+            if name in (container.name, container.id, container.short_id):
+                return container
+        raise NotFound(f"No such container: {name}")
+
+    def inspect(self, name: str) -> dict[str, Any]:
+        container = self.get(name)
+        return {
+            "Id": container.id,
+            "Name": f"/{container.name}",
+            "State": {"Status": str(container.status), "Running": container.status.is_alive},
+            "Config": {"Labels": container.labels, "Env": ["PATH=/bin"]},
+        }
+
+    def logs(
+        self,
+        name: str,
+        *,
+        follow: bool = False,
+        tail: int | None = None,
+        since: float = 0,
+        until: float = 0,
+    ) -> Iterator[LogLine]:
+        self.get(name)
+        lines = [
+            LogLine("stdout", "2026-01-01T00:00:00Z", b"\x1b[31mred\x1b[0m\x1b]52;c;eA==\x07\n"),
+            LogLine("stderr", "2026-01-01T00:00:01Z", b"<script>alert(1)</script>\n"),
+        ]
+        return iter(lines if tail is None else lines[len(lines) - tail :])
+
+    def exec(self, name: str, spec: ExecSpec) -> FakeProcess:
+        self.get(name)
+        self.engine.calls.append(("exec", name, spec))
+        return self.engine.process
+
+    def stop(self, name: str, *, timeout: float | None = None, signal: str = "") -> None:
+        self.engine.calls.append(("stop", name, timeout, signal))
+        container = self.get(name)
+        self.engine.made[container.name] = replace(container, status=Status.EXITED, exit_code=143)
+
+    def kill(self, name: str, signal: str = "KILL") -> None:
+        self.engine.calls.append(("kill", name, signal))
+        self.get(name)
+
+    def attach(self, name: str) -> FakeProcess:
+        self.engine.calls.append(("attach", name))
+        self.get(name)
+        return self.engine.process
+
+    def restart(self, name: str, *, timeout: float | None = None, signal: str = "") -> None:
+        self.engine.calls.append(("restart", name, timeout, signal))
+        self.start(name)
+
+    def update(
+        self, name: str, resources: Resources, restart: RestartPolicy | None
+    ) -> tuple[str, ...]:
+        self.engine.calls.append(("update", name, resources, restart))
+        self.get(name)
+        return ("Your kernel does not support that.",) if resources.blkio_weight else ()
+
+    def explain(self, name: str) -> Explanation:
+        return make_explanation(self.get(name).id, name)
+
+    def explain_process(self, process: FakeProcess) -> Explanation:
+        return make_explanation(process.id, "")
+
+    def wait(self, name: str) -> int:
+        return self.get(name).exit_code
+
+    def remove(self, name: str, *, force: bool = False, volumes: bool = False) -> None:
+        self.engine.calls.append(("remove", name, force, volumes))
+        container = self.get(name)
+        if container.status.is_alive and not force:
+            raise Conflict(f'cannot remove container "/{container.name}": container is running')
+        del self.engine.made[container.name]
+
+    def rename(self, name: str, new_name: str) -> None:
+        self.engine.calls.append(("rename", name, new_name))
+
+    def pause(self, name: str) -> None:
+        container = self.get(name)
+        self.engine.made[container.name] = replace(container, status=Status.PAUSED)
+
+    def unpause(self, name: str) -> None:
+        container = self.get(name)
+        self.engine.made[container.name] = replace(container, status=Status.RUNNING)
+
+    def diff(self, name: str) -> tuple[Change, ...]:
+        self.get(name)
+        return (
+            Change("/etc", ChangeKind.CHANGED),
+            Change("/etc/motd", ChangeKind.ADDED),
+            Change("/srv/<img src=x>", ChangeKind.DELETED),
+        )
+
+    def stats(self, name: str) -> Stats:
+        container = self.get(name)
+        if not container.status.is_alive:
+            raise Conflict(f"Container {container.id} is not running")
+        return Stats(
+            id=container.id, name=container.name, time=NOW, cpu_ns=5, cpu_percent=12.5,
+            memory_bytes=3 << 20, memory_limit=1 << 30, network_rx=1500, network_tx=0,
+            block_read=0, block_write=4096, pids=7,
+        )  # fmt: skip
+
+
+class FakeImages(FakeFacet):
     def pull(
         self, reference: str, *, all_tags: bool = False, platform: str = ""
     ) -> Iterator[PullEvent]:
-        self.calls.append(("pull", reference))
+        self.engine.calls.append(("pull", reference))
         parsed = ImageReference.parse(reference)
         if parsed.repository.endswith("nope"):
             raise NotFound(f"pull access denied for {reference}, repository does not exist")
@@ -117,14 +267,14 @@ class FakeEngine:
         yield PullStatus(status="Pull complete", id="0123456789ab", current=2, total=2)
         yield PullStatus(status=f"Status: Downloaded newer image for {parsed.familiar}")
         image = make_image(parsed.canonical, "b")
-        self.known.append(image)
+        self.engine.known.append(image)
         yield PullDone(image=image, reference=reference)
 
-    def images(self, *, all: bool = False) -> tuple[Image, ...]:
-        return tuple(self.known)
+    def list(self, *, all: bool = False) -> tuple[Image, ...]:
+        return tuple(self.engine.known)
 
-    def image(self, reference: str) -> Image:
-        for image in self.known:
+    def get(self, reference: str) -> Image:
+        for image in self.engine.known:
             hexadecimal = image.id.removeprefix("sha256:")
             if reference == image.id or hexadecimal.startswith(reference):
                 return image
@@ -132,8 +282,8 @@ class FakeEngine:
                 return image
         raise NotFound(f"No such image: {reference}")
 
-    def inspect_image(self, reference: str) -> dict[str, Any]:
-        image = self.image(reference)
+    def inspect(self, reference: str) -> dict[str, Any]:
+        image = self.get(reference)
         return {
             "Id": image.id,
             "RepoTags": list(image.tags),
@@ -142,13 +292,13 @@ class FakeEngine:
         }
 
     def history(self, reference: str) -> tuple[History, ...]:
-        self.image(reference)
+        self.get(reference)
         return (
             History(created=NOW, created_by='CMD ["httpd-foreground"]', empty_layer=True),
             History(created=NOW, created_by="COPY . /usr/local/apache2/htdocs", size=1234),
         )
 
-    def anatomy(self, reference: str) -> Anatomy:
+    def analyze(self, reference: str) -> Anatomy:
         files = tuple(LayerFile(path=f"/usr/bin/f{n}", kind="A", size=n) for n in range(500))
         layers = (
             Layer(
@@ -173,15 +323,15 @@ class FakeEngine:
             path="/etc/<b>motd</b>", size=1_000_002, layer=1, hidden_by=2, is_removed=False
         )
         return Anatomy(
-            image=self.image(reference),
+            image=self.get(reference),
             layers=layers,
             wasted=(wasted,),
             wasted_bytes=1_000_002,
             wasted_files=1,
         )
 
-    def sharing(self, first: str, second: str) -> Sharing:
-        analysis = self.anatomy(first)
+    def compare(self, first: str, second: str) -> Sharing:
+        analysis = self.analyze(first)
         return Sharing(
             first=analysis.image,
             second=replace(analysis.image, tags=(second,)),
@@ -190,9 +340,9 @@ class FakeEngine:
             only_second=(),
         )
 
-    def file_origin(self, reference: str, path: str) -> FileOrigin:
+    def file_history(self, reference: str, path: str) -> FileOrigin:
         return FileOrigin(
-            image=self.image(reference),
+            image=self.get(reference),
             path=path,
             real_path=path,
             versions=(
@@ -210,23 +360,23 @@ class FakeEngine:
             ),
         )
 
-    def remove_image(self, reference: str, *, force: bool = False) -> tuple[str, ...]:
-        self.calls.append(("remove_image", reference, force))
-        image = self.image(reference)
-        self.known.remove(image)
+    def remove(self, reference: str, *, force: bool = False) -> tuple[str, ...]:
+        self.engine.calls.append(("remove_image", reference, force))
+        image = self.get(reference)
+        self.engine.known.remove(image)
         return (f"Untagged: {reference}", f"Deleted: {image.id}")
 
     def tag(self, source: str, target: str) -> None:
-        self.calls.append(("tag", source, target))
+        self.engine.calls.append(("tag", source, target))
 
     def build(self, request: BuildRequest) -> Iterator[BuildEvent]:
-        self.calls.append(("build", request))
+        self.engine.calls.append(("build", request))
         yield BuildStarted(steps=2)
         yield StepStarted(number=1, instruction="FROM httpd", line=1)
         yield StepDone(number=1, cached=True, seconds=0)
         yield StepStarted(number=2, instruction="RUN make", line=2)
         yield StepOutput(number=2, stream="stdout", data=b"\x1b[2Jmaking <b>it</b>\n")
-        if self.build_fails:
+        if self.engine.build_fails:
             # stages go side by side: another step may be the last that has begun
             yield StepStarted(number=3, instruction="RUN other", line=3)
             yield StepOutput(number=3, stream="stdout", data=b"another stage\n")
@@ -239,152 +389,42 @@ class FakeEngine:
         yield StepDone(number=2, cached=False, seconds=1.5, size=2048)
         tags = tuple(ImageReference.parse(tag).canonical for tag in request.tags)
         image = replace(make_image("x", "d"), tags=tags)
-        self.known.append(image)
+        self.engine.known.append(image)
         yield BuildDone(image=image, tags=tags, seconds=1.6)
 
-    # containers
 
-    def create(self, spec: ContainerSpec) -> Container:
-        self.calls.append(("create", spec))
-        return self._make(spec, Status.CREATED)
-
-    def _make(self, spec: ContainerSpec, status: Status) -> Container:
-        name = spec.name or f"witty_hopper{len(self.made)}"
-        if name in self.made:
-            raise Conflict(f'Conflict. The container name "/{name}" is already in use')
-        container = Container(
-            id=f"{len(self.made) + 1:02x}" * 32,
-            name=name,
-            image=spec.image,
-            image_id=self.image(spec.image).id,
-            command=spec.command or ("httpd-foreground",),
-            created=NOW + len(self.made),
-            status=status,
-            started=NOW,
-            ports=spec.ports,
-            labels=spec.labels,
-            ip_address="172.17.0.2",
-            spec=spec,
-        )
-        self.made[name] = container
-        return container
-
-    def start(self, name: str) -> Container:
-        container = self.container(name)
-        self.made[container.name] = replace(container, status=Status.RUNNING)
-        return self.made[container.name]
-
-    def attach_start(self, name: str) -> FakeProcess:
-        self.start(name)
-        return self.process
-
-    def run(self, spec: ContainerSpec) -> FakeProcess:
-        self.calls.append(("run", spec))
-        if spec.command == ("missing",):
-            raise StartFailed('exec: "missing": executable file not found in $PATH', exit_code=127)
-        return self.process
-
-    def run_detached(self, spec: ContainerSpec) -> Container:
-        self.calls.append(("run_detached", spec))
-        return self._make(spec, Status.RUNNING)
-
-    def containers(
-        self, *, all: bool = False, filters: Filters | None = None
-    ) -> tuple[Container, ...]:
-        all = all or wants_all(filters or {})
-        containers = [
-            container
-            for container in reversed(self.made.values())
-            if all or container.status.is_alive
-        ]
-        look = Lookups(
-            created=lambda name: self.container(name).created,
-            descends=lambda image_id, text: self.image(text).id == image_id,
-        )
-        return tuple(select(containers, filters or {}, look))
-
-    def container(self, name: str) -> Container:
-        for container in self.made.values():
-            if name in (container.name, container.id, container.short_id):
-                return container
-        raise NotFound(f"No such container: {name}")
-
-    def inspect(self, name: str) -> dict[str, Any]:
-        container = self.container(name)
-        return {
-            "Id": container.id,
-            "Name": f"/{container.name}",
-            "State": {"Status": str(container.status), "Running": container.status.is_alive},
-            "Config": {"Labels": container.labels, "Env": ["PATH=/bin"]},
-        }
-
-    def networks(self, filters: Any = None) -> tuple[Network, ...]:
+class FakeNetworks(FakeFacet):
+    def list(self, filters: Any = None) -> tuple[Network, ...]:
         network = Network(id="1" * 64, name="front", driver="bridge", bridge="dmfront",
                        subnet="172.19.0.0/16", gateway="172.19.0.1", created=NOW)  # fmt: skip
         return (network,)
 
-    def network_warning(self, name: str) -> str:
-        return self.dropped.get(name, "")
+    def warning(self, name: str) -> str:
+        return self.engine.dropped.get(name, "")
 
     def topology(self, name: str = "") -> Topology:
-        self.calls.append(("topology", name))
+        self.engine.calls.append(("topology", name))
         return make_topology()
 
     def trace(self, target: str) -> Trace:
         return make_trace(target)
 
-    def inspect_network(self, name: str) -> dict[str, Any]:
+    def inspect(self, name: str) -> dict[str, Any]:
         raise NotFound(f"network {name} not found")
 
-    def inspect_volume(self, name: str) -> dict[str, Any]:
+
+class FakeVolumes(FakeFacet):
+    def inspect(self, name: str) -> dict[str, Any]:
         raise NotFound(f"get {name}: no such volume")
 
-    def logs(
-        self,
-        name: str,
-        *,
-        follow: bool = False,
-        tail: int | None = None,
-        since: float = 0,
-        until: float = 0,
-    ) -> Iterator[LogLine]:
-        self.container(name)
-        lines = [
-            LogLine("stdout", "2026-01-01T00:00:00Z", b"\x1b[31mred\x1b[0m\x1b]52;c;eA==\x07\n"),
-            LogLine("stderr", "2026-01-01T00:00:01Z", b"<script>alert(1)</script>\n"),
-        ]
-        return iter(lines if tail is None else lines[len(lines) - tail :])
 
-    def exec(self, name: str, spec: ExecSpec) -> FakeProcess:
-        self.container(name)
-        self.calls.append(("exec", name, spec))
-        return self.process
+class FakeBuilds(FakeFacet):
+    def explain(self, reference: str) -> BuildExplanation:
+        self.engine.images.get(reference)
+        raise NotFound(f"it is not known how {reference} was built")
 
-    def stop(self, name: str, *, timeout: float | None = None, signal: str = "") -> None:
-        self.calls.append(("stop", name, timeout, signal))
-        container = self.container(name)
-        self.made[container.name] = replace(container, status=Status.EXITED, exit_code=143)
 
-    def kill(self, name: str, signal: str = "KILL") -> None:
-        self.calls.append(("kill", name, signal))
-        self.container(name)
-
-    def attach(self, name: str) -> FakeProcess:
-        self.calls.append(("attach", name))
-        self.container(name)
-        return self.process
-
-    def restart(self, name: str, *, timeout: float | None = None, signal: str = "") -> None:
-        self.calls.append(("restart", name, timeout, signal))
-        self.start(name)
-
-    def update(
-        self, name: str, resources: Resources, restart: RestartPolicy | None
-    ) -> tuple[str, ...]:
-        self.calls.append(("update", name, resources, restart))
-        self.container(name)
-        return ("Your kernel does not support that.",) if resources.blkio_weight else ()
-
+class FakeSystem(FakeFacet):
     def events(
         self,
         *,
@@ -393,7 +433,7 @@ class FakeEngine:
         filters: dict[str, list[str]] | None = None,
         follow: bool = False,
     ) -> Iterator[Event]:
-        self.calls.append(("events", since, until, filters, follow))
+        self.engine.calls.append(("events", since, until, filters, follow))
         return iter(
             [
                 Event(
@@ -404,54 +444,27 @@ class FakeEngine:
             ]
         )  # fmt: skip
 
-    def explain(self, name: str) -> Explanation:
-        return make_explanation(self.container(name).id, name)
-
-    def explain_build(self, reference: str) -> BuildExplanation:
-        self.image(reference)
-        raise NotFound(f"it is not known how {reference} was built")
-
-    def explain_process(self, process: FakeProcess) -> Explanation:
-        return make_explanation(process.id, "")
-
-    def wait(self, name: str) -> int:
-        return self.container(name).exit_code
-
-    def remove(self, name: str, *, force: bool = False, volumes: bool = False) -> None:
-        self.calls.append(("remove", name, force, volumes))
-        container = self.container(name)
-        if container.status.is_alive and not force:
-            raise Conflict(f'cannot remove container "/{container.name}": container is running')
-        del self.made[container.name]
-
-    def rename(self, name: str, new_name: str) -> None:
-        self.calls.append(("rename", name, new_name))
-
-    def pause(self, name: str) -> None:
-        container = self.container(name)
-        self.made[container.name] = replace(container, status=Status.PAUSED)
-
-    def unpause(self, name: str) -> None:
-        container = self.container(name)
-        self.made[container.name] = replace(container, status=Status.RUNNING)
-
-    def diff(self, name: str) -> tuple[Change, ...]:
-        self.container(name)
-        return (
-            Change("/etc", ChangeKind.CHANGED),
-            Change("/etc/motd", ChangeKind.ADDED),
-            Change("/srv/<img src=x>", ChangeKind.DELETED),
-        )
-
-    def stats(self, name: str) -> Stats:
-        container = self.container(name)
-        if not container.status.is_alive:
-            raise Conflict(f"Container {container.id} is not running")
-        return Stats(
-            id=container.id, name=container.name, time=NOW, cpu_ns=5, cpu_percent=12.5,
-            memory_bytes=3 << 20, memory_limit=1 << 30, network_rx=1500, network_tx=0,
-            block_read=0, block_write=4096, pids=7,
-        )  # fmt: skip
-
     def info(self) -> dict[str, Any]:
-        return {"Containers": len(self.made), "Driver": "overlay2", "Warnings": ["none yet"]}
+        return {"Containers": len(self.engine.made), "Driver": "overlay2", "Warnings": ["none yet"]}
+
+
+class FakeEngine:
+    """The public API on dictionaries. `calls` is what was asked of it."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+        self.made: dict[str, Container] = {}
+        self.known = [make_image("docker.io/library/httpd:latest", "a")]
+        self.process = FakeProcess(pieces=[("stdout", b"hello\n")])
+        self.build_fails = False
+        self.dropped: dict[str, str] = {}  # network -> warning that a firewall drops its packets
+        self.closed = False
+        self.containers = FakeContainers(self)
+        self.images = FakeImages(self)
+        self.networks = FakeNetworks(self)
+        self.volumes = FakeVolumes(self)
+        self.builds = FakeBuilds(self)
+        self.system = FakeSystem(self)
+
+    def close(self) -> None:
+        self.closed = True

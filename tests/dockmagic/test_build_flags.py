@@ -246,7 +246,7 @@ def test_what_was_built_is_written_to_a_file(
     def push(reference: str) -> Iterator[PushDone]:
         yield PushDone(reference=reference, digest="sha256:m", size=1)
 
-    monkeypatch.setattr(engine, "push", push, raising=False)
+    monkeypatch.setattr(engine.images, "push", push, raising=False)
     assert dockmagic(f"build -t site --push --metadata-file {tmp_path}/m {tmp_path}")[0] == 0
     assert json.loads((tmp_path / "m").read_text())["containerimage.digest"] == "sha256:m"
 
@@ -267,7 +267,7 @@ def test_a_dockerfile_is_told_of(
     dockmagic: Any, engine: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "Dockerfile").write_text("FROM busybox")
-    monkeypatch.setattr(engine, "build_outline", lambda request: OUTLINE, raising=False)
+    monkeypatch.setattr(engine.builds, "outline", lambda request: OUTLINE, raising=False)
     assert dockmagic(f"build --call targets {tmp_path}")[1].splitlines() == [
         "TARGET        DESCRIPTION",
         "made          compiles",
@@ -385,7 +385,7 @@ def test_an_image_is_saved_and_pushed_when_it_is_built(
         return lambda *arguments: engine.calls.append((verb, *arguments)) or ()
 
     for verb in ("save", "push"):
-        monkeypatch.setattr(engine, verb, noted(verb), raising=False)
+        monkeypatch.setattr(engine.images, verb, noted(verb), raising=False)
     (tmp_path / "Dockerfile").write_text("FROM busybox")
     code, _, err = dockmagic(f"build -t site --push -o type=oci,dest={tmp_path}/x.tar {tmp_path}")
     assert (code, err) == (0, "")
@@ -397,11 +397,11 @@ def test_an_image_is_saved_and_pushed_when_it_is_built(
 def test_the_builders_own_verbs(
     dockmagic: Any, engine: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine, "prune_build_cache", lambda **_: 5, raising=False)
+    monkeypatch.setattr(engine.builds, "prune", lambda **_: 5, raising=False)
     usage = SimpleNamespace(
         build_cache=(CacheUsage(id="k" * 64, size=1000, in_use=False, created="", used=0.0),)
     )
-    monkeypatch.setattr(engine, "disk_usage", lambda: usage, raising=False)
+    monkeypatch.setattr(engine.system, "df", lambda: usage, raising=False)
     assert commands.resolve(["buildx", "build", "."]) == ("build", ["."])
     assert commands.resolve(["builder", "build", "."]) == ("build", ["."])
     assert commands.resolve(["buildx", "prune"]) == ("builder_prune", [])
@@ -422,7 +422,7 @@ def test_what_may_stay_of_the_cache_can_be_bounded(
         asked.append(more)
         return 0
 
-    monkeypatch.setattr(engine, "prune_build_cache", prune, raising=False)
+    monkeypatch.setattr(engine.builds, "prune", prune, raising=False)
     for words in ("-a", "--keep-storage 1k", "--max-used-space 2k --reserved-space 1k",
                   "--min-free-space 3k"):  # fmt: skip
         assert dockmagic(f"builder prune -f {words}")[0] == 0
@@ -443,7 +443,7 @@ def test_cache_usage_can_be_filtered_and_told_in_full(
         for letter in "ab"
     )
     usage = SimpleNamespace(build_cache=cache)
-    monkeypatch.setattr(engine, "disk_usage", lambda: usage, raising=False)
+    monkeypatch.setattr(engine.system, "df", lambda: usage, raising=False)
     for words in ("inuse=true", "id=aaa"):
         lines = dockmagic(f"buildx du --filter {words}")[1].splitlines()
         assert [line[:3] for line in lines[1:2]] == ["aaa"]
@@ -464,7 +464,7 @@ def test_what_failed_is_run_in_the_place_of_an_image(
     dockmagic: Any, engine: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     image = SimpleNamespace(id="httpd")
-    monkeypatch.setattr(engine, "failed_build", lambda: image, raising=False)
+    monkeypatch.setattr(engine.builds, "failed", lambda: image, raising=False)
     assert dockmagic("run --rm --from-failed ls /")[0] == 0
     (spec,) = [call[1] for call in engine.calls if call[0] == "run"]
     assert (spec.image, spec.command) == ("httpd", ("ls", "/"))

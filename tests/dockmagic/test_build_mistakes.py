@@ -91,11 +91,11 @@ def test_it_is_told_with_its_line_in_both(
     assert isinstance(cell.error, MagicError)
     (context / "Dockerfile").write_text(text)
     assert main(["build", "."], session) == 1
-    for text in ("\n".join(cell.traceback), capfd.readouterr().err):
+    for shown in ("\n".join(cell.traceback), capfd.readouterr().err):
         for place, reason, advice in problems:
             line = text.splitlines()[int(place.split(":")[1]) - 1]
-            assert f"Dockerfile{place}" in text
-            assert reason in text
-            assert advice in text
-            assert f" | {line}\n     | " in text
-        assert text.rstrip().count("^") == len(problems)
+            assert f"Dockerfile{place}" in shown
+            assert reason in shown
+            assert advice in shown
+            assert f" | {line}\n     | " in shown
+        assert shown.rstrip().count("^") == len(problems)

@@ -25,10 +25,11 @@ from .values import make_image
 
 
 class Recorder:
-    """Remembers what was asked of the façade."""
+    """Records what the commands asked the engine for."""
 
     def __init__(self) -> None:
         self.calls: list[Any] = []
+        self.containers = self.images = self
 
     def commit(self, name: str, spec: CommitSpec) -> Any:
         self.calls.append((name, spec))

@@ -17,7 +17,7 @@ from dockmagic_runtime.errors import InvalidInput
 
 @pytest.fixture
 def explained(engine: Any) -> Explained:
-    engine.run_detached(_spec("run --name web httpd"))
+    engine.containers.run(_spec("run --name web httpd"), detach=True)
     explanation = commands.execute(engine, commands.parse(["explain", "web"]))
     assert isinstance(explanation, Explained)
     return explanation
@@ -51,7 +51,7 @@ def test_the_stable_form_has_no_times_ids_or_names_of_this_run(explained: Explai
 
 
 def test_calls_and_undo_are_columns_that_can_be_asked_for(engine: Any) -> None:
-    engine.run_detached(_spec("run --name web httpd"))
+    engine.containers.run(_spec("run --name web httpd"), detach=True)
     explanation = commands.execute(engine, commands.parse("explain --calls --undo web".split()))
     head, first, *_ = str(explanation).splitlines()
     assert head.split() == ["WHEN", "TOOK", "WHO", "CALLS", "UNDO", "OPERATION"]

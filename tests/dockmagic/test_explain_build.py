@@ -50,7 +50,7 @@ EXPLANATION = BuildExplanation(
 
 @pytest.fixture
 def explained(engine: Any, monkeypatch: pytest.MonkeyPatch) -> ExplainedBuild:
-    monkeypatch.setattr(engine, "explain_build", lambda name: EXPLANATION, raising=False)
+    monkeypatch.setattr(engine.builds, "explain", lambda name: EXPLANATION, raising=False)
     found = commands.execute(engine, commands.parse(["explain", "httpd"]))
     assert isinstance(found, ExplainedBuild)
     return found
@@ -117,7 +117,7 @@ def test_a_deterministic_notebook_sees_no_times(explained: ExplainedBuild) -> No
 
 
 def test_a_container_goes_before_an_image(engine: Any, explained: ExplainedBuild) -> None:
-    engine.run_detached(_spec("run --name httpd httpd"))
+    engine.containers.run(_spec("run --name httpd httpd"), detach=True)
     found = commands.execute(engine, commands.parse(["explain", "httpd"]))
     assert not isinstance(found, ExplainedBuild)
 
@@ -157,14 +157,14 @@ def test_a_real_build_is_explained(
 def test_build_alone_is_the_newest_image_that_was_built_here(
     engine: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    newest = max(engine.images(), key=lambda one: one.created)
+    newest = max(engine.images.list(), key=lambda one: one.created)
     asked = []
 
     def explain_build(name: str) -> BuildExplanation:
         asked.append(name)
         return EXPLANATION
 
-    monkeypatch.setattr(engine, "explain_build", explain_build)
+    monkeypatch.setattr(engine.builds, "explain", explain_build)
     found = commands.execute(engine, commands.parse(["explain", "build"]))
     assert isinstance(found, ExplainedBuild)
     assert asked == [newest.id]
@@ -182,7 +182,7 @@ def test_build_alone_passes_over_stand_ins(engine: Any, monkeypatch: pytest.Monk
         replace(make_image("docker.io/library/httpd:latest", "c"), created=2.0),
     ]
     explanations = {mine.id: EXPLANATION, stand_in.id: replace(EXPLANATION, is_stand_in=True)}
-    monkeypatch.setattr(engine, "explain_build", explanations.__getitem__)
+    monkeypatch.setattr(engine.builds, "explain", explanations.__getitem__)
     found = commands.execute(engine, commands.parse(["explain", "build"]))
     assert isinstance(found, ExplainedBuild)
     assert found.explanation is EXPLANATION

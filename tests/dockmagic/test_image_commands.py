@@ -24,47 +24,39 @@ from dockmagic_runtime.model.search import RemoteManifest, SearchResult
 from .values import make_image
 
 
-class Engine:
-    """Notes what it was asked for, and answers from what it was given."""
+class Facet:
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
 
-    def __init__(self) -> None:
-        self.asked: list[Any] = []
-        self.logins: set[str] = set()
 
+class Images(Facet):
     def save(self, references: tuple[str, ...], out: Any) -> None:
-        self.asked.append(tuple(references))
+        self.engine.asked.append(tuple(references))
         if "broken" in references:
             out.write(b"half of it")
             raise InvalidInput("broken")
         out.write(b"archive")
 
     def load(self, source: Any) -> Iterator[Any]:
-        self.asked.append(source.read())
+        self.engine.asked.append(source.read())
         yield PullStatus(status="Loading layer", id="abc", current=1, total=1)
         yield LoadDone(image=make_image("a:1", "a"), reference="a:1")
         yield LoadDone(image=make_image("", "b"), reference="")
 
     def push(self, reference: str, *, all_tags: bool) -> Iterator[Any]:
-        self.asked.append((reference, all_tags))
+        self.engine.asked.append((reference, all_tags))
         yield PullStatus(status="The push refers to repository [docker.io/library/a]")
         yield PushDone(reference="a:1", digest=f"sha256:{'d' * 64}", size=500)
 
-    def login(self, server: str, username: str, password: str) -> Path:
-        self.asked.append((server, username, password))
-        return Path("/home/ada/.docker/config.json")
-
-    def logout(self, server: str) -> bool:
-        return server in self.logins
-
     def search(self, term: str, *, limit: int) -> tuple[SearchResult, ...]:
-        self.asked.append((term, limit))
+        self.engine.asked.append((term, limit))
         return (
             SearchResult(name="httpd", description="A server " * 9, stars=12, is_official=True),
             SearchResult(name="busybox", description="Tools", is_stand_in=True),
         )
 
     def manifest(self, reference: str, *, insecure: bool) -> bytes:
-        self.asked.append((reference, insecure))
+        self.engine.asked.append((reference, insecure))
         return json.dumps({"schemaVersion": 2, "layers": [{"size": 1}]}).encode()
 
     def manifests(self, reference: str, *, insecure: bool) -> Any:
@@ -80,26 +72,48 @@ class Engine:
         return (one, one) if reference == "index" else one
 
     def pull(self, reference: str, *, all_tags: bool, platform: str) -> Iterator[Any]:
-        self.asked.append((reference, all_tags, platform))
+        self.engine.asked.append((reference, all_tags, platform))
         for tag in ("1", "2") if all_tags else ("1",):
             yield PullStatus(status="Pulling from library/a", id=tag)
             yield PullDone(image=make_image(f"a:{tag}", "a"), reference=f"a:{tag}")
 
-    def image(self, reference: str) -> Image:
+    def get(self, reference: str) -> Image:
         return make_image(reference, "a")
 
-    def images(self, *, all: bool) -> tuple[Image, ...]:
+    def list(self, *, all: bool) -> tuple[Image, ...]:
         return (replace(make_image("a:1", "a"), tags=("a:1", "b:2")), make_image("c:3", "c"))
 
-    def containers(self, *, all: bool) -> tuple[Any, ...]:
-        return (SimpleNamespace(image_id=f"sha256:{'c' * 64}"),)
-
-    def remove_image(self, name: str, *, force: bool) -> tuple[str, ...]:
-        self.asked.append(("rmi", name))
+    def remove(self, name: str, *, force: bool) -> tuple[str, ...]:
+        self.engine.asked.append(("rmi", name))
         return (f"Untagged: {name}",)
 
     def history(self, reference: str) -> tuple[Any, ...]:
         return ()
+
+
+class System(Facet):
+    def login(self, server: str, username: str, password: str) -> Path:
+        self.engine.asked.append((server, username, password))
+        return Path("/home/ada/.docker/config.json")
+
+    def logout(self, server: str) -> bool:
+        return server in self.engine.logins
+
+
+class Containers(Facet):
+    def list(self, *, all: bool) -> tuple[Any, ...]:
+        return (SimpleNamespace(image_id=f"sha256:{'c' * 64}"),)
+
+
+class Engine:
+    """Notes what it was asked for, and answers from what it was given."""
+
+    def __init__(self) -> None:
+        self.asked: list[Any] = []
+        self.logins: set[str] = set()
+        self.images = Images(self)
+        self.system = System(self)
+        self.containers = Containers(self)
 
 
 @pytest.fixture

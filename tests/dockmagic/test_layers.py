@@ -56,9 +56,9 @@ def test_a_tree_has_each_directory_once_and_no_control_characters() -> None:
 
 
 def test_what_is_not_listed_is_counted(layers: Any, engine: Any) -> None:
-    found = engine.anatomy("httpd")
+    found = engine.images.analyze("httpd")
     first = replace(found.layers[0], files=found.layers[0].files[:2])
-    engine.anatomy = lambda _: replace(found, layers=(first, *found.layers[1:]))
+    engine.images.analyze = lambda _: replace(found, layers=(first, *found.layers[1:]))
     assert "… and 498 more" in str(layers("--tree httpd"))
 
 

@@ -67,7 +67,7 @@ def test_a_wrong_field_of_a_template_is_the_cells_error(run: Any) -> None:
 def test_a_missing_image_that_is_written_like_another_says_so(run: Any, engine: Any) -> None:
     from dockmagic_runtime.errors import NotFound
 
-    find_image = engine.image
+    find_image = engine.images.get
 
     def image(reference: str) -> Any:
         try:
@@ -76,6 +76,6 @@ def test_a_missing_image_that_is_written_like_another_says_so(run: Any, engine: 
             error.hint = "similar: httpd:latest"
             raise
 
-    engine.image = image
+    engine.images.get = image
     cell = run("%docker run htpd/nope")
     assert cell.traceback[1].startswith("  similar: httpd:latest")

@@ -30,41 +30,43 @@ HOST = Network(id="a" * 64, name="host", driver="host", bridge="", subnet="", ga
 
 
 class Networks:
-    """An engine that notes what it is asked for."""
+    """An engine that notes what its networks are asked for."""
 
     def __init__(self) -> None:
         self.asked: list[Any] = []
+        self.networks = self
+        self.networks = self
 
-    def create_network(self, spec: NetworkSpec) -> Network:
+    def create(self, spec: NetworkSpec) -> Network:
         self.asked.append(spec)
         return FRONT
 
-    def network_warning(self, name: str) -> str:
+    def warning(self, name: str) -> str:
         return ""
 
-    def networks(self, filters: Any) -> tuple[Network, ...]:
+    def list(self, filters: Any) -> tuple[Network, ...]:
         self.asked.append(filters)
         return (FRONT, HOST)
 
-    def inspect_network(self, name: str) -> dict[str, Any]:
+    def inspect(self, name: str) -> dict[str, Any]:
         if name != "front":
             raise NotFound(f"network {name} not found")
         return {"Name": name, "Driver": "bridge"}
 
-    def remove_network(self, name: str, *, force: bool) -> bool:
+    def remove(self, name: str, *, force: bool) -> bool:
         if name != "front" and not force:
             raise NotFound(f"network {name} not found")
         self.asked.append((name, force))
         return name == "front"
 
-    def prune_networks(self, filters: Any) -> PrunedNetworks:
+    def prune(self, filters: Any) -> PrunedNetworks:
         self.asked.append(filters)
         return PrunedNetworks(names=("back", "front"))
 
-    def connect_network(self, name: str, container: str, attachment: Attachment) -> None:
+    def connect(self, name: str, container: str, attachment: Attachment) -> None:
         self.asked.append((name, container, attachment))
 
-    def disconnect_network(self, name: str, container: str, *, force: bool) -> None:
+    def disconnect(self, name: str, container: str, *, force: bool) -> None:
         self.asked.append((name, container, force))
 
 

@@ -31,7 +31,7 @@ def engine(stocked_engine: Any) -> Any:
 
 def await_log(engine: Any, name: str, text: bytes) -> None:
     """Read its log as it grows, up to the line that says so."""
-    assert any(text in line.text for line in engine.logs(name, follow=True))
+    assert any(text in line.text for line in engine.containers.logs(name, follow=True))
 
 
 def test_the_way_of_a_first_notebook(run: Any, engine: Any, tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ def test_keys_that_detach_leave_it_running_with_its_address(engine: Any, run: An
     os.write(ours, b"\x10\x11")
     assert process.wait() == 0
     os.close(ours)
-    container = engine.container("shell")
+    container = engine.containers.get("shell")
     assert container.status.is_alive
     assert container.ip_address
     run("%docker rm -f shell")
@@ -178,14 +178,14 @@ def test_attach_in_a_cell_shows_what_is_written_to_the_end(
 ) -> None:
     script = "until [ -e /go ]; do sleep 0.02; done; echo went; exit 4"
     run(f"%docker run -d --name slow busybox sh -c '{script}'")
-    attach = engine.attach
+    attach = engine.containers.attach
 
     def attach_and_go(name: str) -> Any:
         process = attach(name)
         run("%exec slow touch /go")
         return process
 
-    monkeypatch.setattr(engine, "attach", attach_and_go)
+    monkeypatch.setattr(engine.containers, "attach", attach_and_go)
     cell = run("%docker attach slow")
     assert isinstance(cell.error, ContainerExitError)
     assert (cell.stdout, cell.error.exit_code) == ("went\n", 4)
@@ -239,7 +239,7 @@ def test_flags_of_run_reach_the_container(run: Any, engine: Any) -> None:
     assert (mine, score, hostname) == ("/dev/mine", "500", os.uname().nodename)
     assert init != "sleep"
     assert privileges.split() == ["NoNewPrivs:", "1"]
-    config = engine.inspect("web")["HostConfig"]
+    config = engine.containers.inspect("web")["HostConfig"]
     assert config["RestartPolicy"] == {"Name": "on-failure", "MaximumRetryCount": 2}
     assert config["LogConfig"]["Config"] == {"max-size": "1m", "max-file": "2"}
     listed = [row["status"] for row in run("%docker ps -f name=web").value]
@@ -251,7 +251,7 @@ def test_health_is_seen_in_ps(run: Any, engine: Any) -> None:
     run(
         "web = %docker run -d --name web --health-cmd true --health-interval 20ms busybox sleep 300"
     )
-    events = engine.events(since=1, filters={"event": ["health_status"]}, follow=True)
+    events = engine.system.events(since=1, filters={"event": ["health_status"]}, follow=True)
     assert next(iter(events)).action == "health_status: healthy"
     assert "(healthy)" in str(run("%docker ps --format {{.Status}}").value)
     assert run("web.health").value == "healthy"
@@ -260,11 +260,11 @@ def test_health_is_seen_in_ps(run: Any, engine: Any) -> None:
 
 def test_restart_and_update(run: Any, engine: Any) -> None:
     run("web = %docker run -d --name web busybox sleep 300")
-    before = engine.container("web").started
+    before = engine.containers.get("web").started
     assert run("%docker restart -t 0 web").error is None
-    assert engine.container("web").started > before
+    assert engine.containers.get("web").started > before
     assert run("%docker update -m 32m --memory-swap -1 --restart unless-stopped web").error is None
-    host_config = engine.inspect("web")["HostConfig"]
+    host_config = engine.containers.inspect("web")["HostConfig"]
     assert (host_config["Memory"], host_config["RestartPolicy"]["Name"]) == (
         32 << 20,
         "unless-stopped",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -24,11 +25,13 @@ class VolumeEngine:
     def __init__(self, data_root: DataRoot, database: Database) -> None:
         store = VolumeStore(data_root, database)
         self.data_root = data_root
-        self.create_volume = store.create
-        self.volumes = store.find
-        self.inspect_volume = store.inspect
-        self.remove_volume = store.remove
-        self.prune_volumes = store.prune
+        self.volumes = SimpleNamespace(
+            create=store.create,
+            list=store.find,
+            inspect=store.inspect,
+            remove=store.remove,
+            prune=store.prune,
+        )
 
 
 @pytest.fixture
@@ -148,7 +151,7 @@ def test_the_terminal_asks(
         assert cli.main(["volume", "prune"], session) == 0
     shown = capsys.readouterr()
     assert "Are you sure you want to continue? [y/N] " in shown.out
-    assert bool(engine.volumes()) is bool(left)
+    assert bool(engine.volumes.list()) is bool(left)
 
 
 def test_a_notebook_cannot_be_asked(engine: VolumeEngine) -> None:

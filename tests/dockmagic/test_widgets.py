@@ -116,16 +116,16 @@ def test_layers_lie_as_they_are_stacked_and_name_who_shares(shown: Any) -> None:
 
 
 def test_a_big_image_stays_small(engine: Any, shown: Any) -> None:
-    found = engine.anatomy("httpd")
+    found = engine.images.analyze("httpd")
     many = replace(found, layers=found.layers * 15, wasted=found.wasted * 50, wasted_files=50)
-    engine.anatomy = lambda _: many
+    engine.images.analyze = lambda _: many
     assert len(shown("layers httpd")["text/html"]) <= 20_000
 
 
 def test_ten_thousand_changes_stay_small(engine: Any, shown: Any) -> None:
     list(commands.execute(engine, commands.parse("run -d --name web httpd".split())))
     changes = tuple(Change(f"/srv/data/file{n}", ChangeKind.ADDED) for n in range(10_000))
-    engine.diff = lambda _: changes
+    engine.containers.diff = lambda _: changes
     found = shown("diff web")
     assert len(found["text/html"]) <= 20_000
     assert "+9850 more" in found["text/html"]
@@ -150,12 +150,14 @@ def test_only_markup_is_not_escaped() -> None:
 
 
 def test_cards(engine: Any) -> None:
-    container = engine.run_detached(commands_spec("run -d --name web -p 80:80 httpd"))
+    container = engine.containers.run(
+        commands_spec("run -d --name web -p 80:80 httpd"), detach=True
+    )
     found = container_bundle(container)
     assert found["text/plain"] == "web  httpd  running  0.0.0.0:80->80/tcp"
     assert 'href="http://localhost:80/"' in found["text/html"]
     assert "172.17.0.2" not in container_bundle(container, deterministic=True)["text/html"]
-    image = engine.image("httpd")
+    image = engine.images.get("httpd")
     assert "12.3MB" in outline(image_bundle(image, "httpd")["text/html"]).text
     assert "MB" not in image_bundle(image, "httpd", deterministic=True)["text/html"]
 
@@ -167,7 +169,7 @@ def commands_spec(line: str) -> Any:
 
 
 def test_a_random_name_is_not_in_the_stable_text(engine: Any) -> None:
-    container = engine.run_detached(commands_spec("run httpd"))
+    container = engine.containers.run(commands_spec("run httpd"), detach=True)
     assert container_bundle(container)["text/plain"] == "httpd  running"
 
 
@@ -275,10 +277,10 @@ def test_a_terminals_line_ends_become_a_notebooks() -> None:
 def test_live_stats_samples_when_asked_and_acts(engine: Any) -> None:
     from dockmagic.widgets.live_stats import LiveStats
 
-    container = engine.run_detached(commands_spec("run --name web httpd"))
+    container = engine.containers.run(commands_spec("run --name web httpd"), detach=True)
     sent: list[dict[str, Any]] = []
-    actions = {"stop": lambda: engine.stop("web")}
-    widget = LiveStats("web", lambda: engine.stats(container.id), actions)
+    actions = {"stop": lambda: engine.containers.stop("web")}
+    widget = LiveStats("web", lambda: engine.containers.stats(container.id), actions)
     widget.send = lambda content, buffers=None: sent.append(content)
     widget._receive(widget, {"kind": "sample"}, [])
     assert sent[-1]["cpu_text"] == "12.5 %"
@@ -288,7 +290,7 @@ def test_live_stats_samples_when_asked_and_acts(engine: Any) -> None:
     assert sent[-1] == {"kind": "state", "text": "no such action: rm -rf"}
     widget._receive(widget, {"kind": "sample"}, [])
     assert sent[-1] == {"kind": "end", "text": "has ended"}
-    engine.remove("web")
+    engine.containers.remove("web")
     widget._receive(widget, {"kind": "action", "name": "stop"}, [])
     assert sent[-1]["kind"] == "state"  # a button that came too late is no end of the view
     widget._receive(widget, {"kind": "sample"}, [])

@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -40,12 +41,12 @@ Build = Callable[[str], str]
 @pytest.fixture
 def engine(data_root: DataRoot) -> Iterator[Engine]:
     with Engine(data_root.root) as engine:
-        for _ in engine.pull("busybox"):
+        for _ in engine.images.pull("busybox"):
             pass
         yield engine
-        for container in engine.containers(all=True):
-            engine.remove(container.id, force=True, volumes=True)
-        engine.dismantle()
+        for container in engine.containers.list(all=True):
+            engine.containers.remove(container.id, force=True, volumes=True)
+        engine.system.dismantle()
 
 
 @pytest.fixture
@@ -59,16 +60,14 @@ def own_subnets() -> Iterator[None]:
 def run(engine: Engine) -> Run:
     """`run("sh", "-c", "…", network="none")`: to the end, removed, with its output."""
 
-    def run(
-        *argv: str, image: str = "busybox", stdin: bytes | None = None, **spec: object
-    ) -> Ended:
-        process = engine.run(
+    def run(*argv: str, image: str = "busybox", stdin: bytes | None = None, **spec: Any) -> Ended:
+        process = engine.containers.run(
             ContainerSpec(
                 image=image,
                 command=argv or None,
                 auto_remove=True,
                 open_stdin=stdin is not None,
-                **spec,  # type: ignore[arg-type]
+                **spec,
             )
         )
         if stdin is not None:
@@ -93,7 +92,7 @@ def build(engine: Engine) -> Build:
     """An image from a Dockerfile's text; its id."""
 
     def build(dockerfile: str) -> str:
-        for event in engine.build(BuildRequest(dockerfile=dockerfile, context=None)):
+        for event in engine.images.build(BuildRequest(dockerfile=dockerfile, context=None)):
             if isinstance(event, BuildDone):
                 return event.image.id
         raise AssertionError("the build ended without an image")
@@ -103,14 +102,14 @@ def build(engine: Engine) -> Build:
 
 def log(engine: Engine, name: str) -> str:
     """All that a container has written."""
-    return b"".join(line.text for line in engine.logs(name)).decode(errors="replace")
+    return b"".join(line.text for line in engine.containers.logs(name)).decode(errors="replace")
 
 
 def wait_for(engine: Engine, name: str, pattern: str, seconds: float = 90) -> re.Match[str]:
     """The first match in the log of a container that runs."""
     deadline = time.monotonic() + seconds
     while (match := re.search(pattern, log(engine, name))) is None:
-        assert engine.container(name).status.is_alive, log(engine, name)
+        assert engine.containers.get(name).status.is_alive, log(engine, name)
         assert time.monotonic() < deadline, log(engine, name)
         time.sleep(0.05)
     return match
@@ -137,9 +136,9 @@ def small(tmp_path: Path) -> Iterator[Engine]:
     linux.mount("tmpfs", root, "tmpfs", 0, "size=48m")
     try:
         with Engine(root, catalogue="always") as engine:
-            list(engine.pull("busybox"))
+            list(engine.images.pull("busybox"))
             yield engine
-            engine.uninstall()
+            engine.system.uninstall()
     finally:
         linux.umount(root, c.MNT_DETACH)
 

@@ -29,7 +29,7 @@ def supervisor_of(engine: Engine, name: str) -> int:
 
 
 def _lock(engine: Engine, name: str) -> str:
-    return f"{engine.data_root.run}/{engine._containers.find(name).id}/lock"
+    return f"{engine.data_root.run}/{engine._components.containers.find(name).id}/lock"
 
 
 def _who_has(path: str) -> Iterator[int]:
@@ -68,7 +68,10 @@ def kill_supervisor(engine: Engine, name: str) -> None:
 
 def proxy_of(engine: Engine, name: str) -> int:
     """The process that serves what a container has published."""
-    run, found = str(engine.data_root.run / engine._containers.find(name).id), list[int]()
+    run, found = (
+        str(engine.data_root.run / engine._components.containers.find(name).id),
+        list[int](),
+    )
 
     def is_noted() -> bool:
         keeper = process_record.noted(run)
@@ -81,7 +84,7 @@ def proxy_of(engine: Engine, name: str) -> int:
 
 def lose(engine: Engine, name: str) -> None:
     """Kill the supervisor and then the container's first process, unseen by anybody."""
-    pid = engine.container(name).pid
+    pid = engine.containers.get(name).pid
     kill_supervisor(engine, name)
     kill(pid)
 

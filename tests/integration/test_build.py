@@ -23,7 +23,7 @@ def built(engine: Engine, dockerfile: str, context: Path | None = None) -> Image
 
 def events(engine: Engine, dockerfile: str, context: Path | None = None) -> list[object]:
     where = None if context is None else str(context)
-    return list(engine.build(BuildRequest(dockerfile=dockerfile, context=where)))
+    return list(engine.images.build(BuildRequest(dockerfile=dockerfile, context=where)))
 
 
 def output(engine: Engine, dockerfile: str) -> str:
@@ -32,7 +32,7 @@ def output(engine: Engine, dockerfile: str) -> str:
 
 
 def top_files(engine: Engine, image: Image) -> list[str]:
-    return [f"{file.kind} {file.path}" for file in engine.layers(image.id)[-1].files]
+    return [f"{file.kind} {file.path}" for file in engine.images.layers(image.id)[-1].files]
 
 
 def left(engine: Engine) -> list[str]:
@@ -73,7 +73,7 @@ def test_a_script_runs_as_itself_and_leaves_no_trace(engine: Engine) -> None:
 
 
 def test_a_failing_run_leaves_nothing(engine: Engine) -> None:
-    images = engine.images(all=True)
+    images = engine.images.list(all=True)
     with pytest.raises(ProcessFailed) as failure:
         built(engine, "FROM busybox\nRUN touch /x && exit 42")
     assert failure.value.message == (
@@ -81,26 +81,26 @@ def test_a_failing_run_leaves_nothing(engine: Engine) -> None:
         "did not complete successfully: exit code: 42"
     )
     assert left(engine) == []
-    assert engine.images(all=True) == images
-    assert engine.containers(all=True) == ()
+    assert engine.images.list(all=True) == images
+    assert engine.containers.list(all=True) == ()
 
 
 def test_what_a_failed_run_left_can_be_entered(engine: Engine) -> None:
     with pytest.raises(NotFound, match="no step of a build has failed"):
-        engine.failed_build()
+        engine.builds.failed()
     text = 'FROM busybox\nARG A=1\nWORKDIR /w\nENTRYPOINT ["x"]\nRUN echo half > done; exit 3'
     with pytest.raises(ProcessFailed):
         built(engine, text)
-    image = engine.failed_build()
+    image = engine.builds.failed()
     assert image.config.cmd == ("/bin/sh",)
-    process = engine.run(
+    process = engine.containers.run(
         ContainerSpec(image=image.id, command=("sh", "-c", "cat done; echo $A"), auto_remove=True)
     )
     assert b"".join(data for _, data in process.output()) == b"half\n1\n"
     process.wait()
-    engine.prune_build_cache()
+    engine.builds.prune()
     with pytest.raises(NotFound):
-        engine.failed_build()
+        engine.builds.failed()
 
 
 def test_a_command_that_is_missing_is_told_by_line(engine: Engine) -> None:
@@ -112,7 +112,7 @@ def test_a_command_that_is_missing_is_told_by_line(engine: Engine) -> None:
 
 def test_an_abandoned_build_ends_its_process(engine: Engine) -> None:
     request = BuildRequest(dockerfile="FROM busybox\nRUN echo up; sleep 1000", context=None)
-    build = engine.build(request)
+    build = engine.images.build(request)
     for event in build:
         if isinstance(event, StepOutput):
             break
@@ -166,7 +166,9 @@ def test_builds_of_several_engines_at_once_give_one_image(engine: Engine, tmp_pa
 
     def build() -> None:
         with Engine(engine.data_root.root) as other:
-            outputs.extend(e.image.id for e in other.build(request) if isinstance(e, BuildDone))
+            outputs.extend(
+                e.image.id for e in other.images.build(request) if isinstance(e, BuildDone)
+            )
 
     threads = [threading.Thread(target=build) for _ in range(3)]
     for thread in threads:
@@ -175,6 +177,6 @@ def test_builds_of_several_engines_at_once_give_one_image(engine: Engine, tmp_pa
         thread.join()
     assert len(outputs) == 3
     assert len(set(outputs)) == 1
-    assert engine.image("both").id == outputs[0]
-    steps = [event for event in engine.build(request) if isinstance(event, StepDone)]
+    assert engine.images.get("both").id == outputs[0]
+    steps = [event for event in engine.images.build(request) if isinstance(event, StepDone)]
     assert all(step.cached for step in steps)

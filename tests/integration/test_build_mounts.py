@@ -26,7 +26,7 @@ class Build:
         where = None if context is None else str(context)
         build_request = BuildRequest(dockerfile=f"FROM busybox\n{text}", context=where, **request)  # type: ignore[arg-type]
         self.engine = engine
-        self.events = list(engine.build(build_request))
+        self.events = list(engine.images.build(build_request))
 
     @property
     def output(self) -> str:
@@ -49,7 +49,10 @@ class Build:
     @property
     def files(self) -> list[str]:
         """What the last layer changes."""
-        return [f"{file.kind} {file.path}" for file in self.engine.layers(self.image.id)[-1].files]
+        return [
+            f"{file.kind} {file.path}"
+            for file in self.engine.images.layers(self.image.id)[-1].files
+        ]
 
 
 @pytest.fixture
@@ -181,7 +184,7 @@ def test_a_cache_outlives_its_build_and_is_in_no_layer(engine: Engine) -> None:
     second = Build(engine, "RUN --mount=type=cache,id=/c,target=/x/y ls /x/y; stat -c %a:%u /x/y")
     assert second.output == "kept\n711:7\n"
     assert Build(engine, "RUN --mount=type=cache,target=/z ls /z").output == ""
-    assert engine.prune_build_cache() >= 0
+    assert engine.builds.prune() >= 0
     assert Build(engine, "RUN --mount=type=cache,id=/c,target=/c ls /c").output == ""
 
 
@@ -204,7 +207,7 @@ def test_row_23_cve_2024_23651_a_link_as_a_caches_source_is_refused(engine: Engi
 
 
 def test_a_private_cache_is_another_one_while_the_first_is_used(engine: Engine) -> None:
-    slow = engine.build(
+    slow = engine.images.build(
         BuildRequest(
             dockerfile="FROM busybox\nRUN --mount=type=cache,id=c,target=/c touch /c/slow; "
             "echo up; sleep 1000",
@@ -224,7 +227,7 @@ def test_a_private_cache_is_another_one_while_the_first_is_used(engine: Engine) 
 
 def test_a_locked_cache_is_waited_for(engine: Engine) -> None:
     locked = "RUN --mount=type=cache,id=c,sharing=locked,target=/c "
-    first = engine.build(
+    first = engine.images.build(
         BuildRequest(
             dockerfile=f"FROM busybox\n{locked}echo up; sleep 0.3; touch /c/done", context=None
         )
@@ -275,8 +278,8 @@ def test_row_36_a_secret_is_seen_by_its_step_and_found_nowhere(engine: Engine) -
     size = str(len(SECRET))
     assert built.output.split() == [size, "400:0:0", "440:7:0", size, "1"]
     assert SECRET.encode() not in everything(engine)
-    assert SECRET not in str(engine.history(built.image.id))
-    assert SECRET not in str(engine.inspect_image(built.image.id))
+    assert SECRET not in str(engine.images.history(built.image.id))
+    assert SECRET not in str(engine.images.inspect(built.image.id))
 
 
 def test_a_secret_leaves_no_mount_point_behind(engine: Engine) -> None:

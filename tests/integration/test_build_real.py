@@ -24,7 +24,7 @@ def build(engine: Engine, text: str, context: Path, tag: str, **request: Any) ->
     build_request = BuildRequest(dockerfile=text, context=str(context), tags=(tag,), **request)
     output = bytearray()
     try:
-        for event in engine.build(build_request):
+        for event in engine.images.build(build_request):
             if isinstance(event, StepOutput):
                 output += event.data
             elif isinstance(event, BuildDone):
@@ -36,11 +36,13 @@ def build(engine: Engine, text: str, context: Path, tag: str, **request: Any) ->
 
 def cached(engine: Engine, text: str, context: Path) -> list[bool]:
     build_request = BuildRequest(dockerfile=text, context=str(context))
-    return [event.cached for event in engine.build(build_request) if isinstance(event, StepDone)]
+    return [
+        event.cached for event in engine.images.build(build_request) if isinstance(event, StepDone)
+    ]
 
 
 def said(engine: Engine, image: str, *command: str) -> str:
-    process = engine.run(
+    process = engine.containers.run(
         ContainerSpec(image=image, command=command or None, auto_remove=True, open_stdin=True)
     )
     process.close_stdin()
@@ -51,11 +53,13 @@ def said(engine: Engine, image: str, *command: str) -> str:
 
 def page(engine: Engine, image: str, path: str = "/", *, seconds: float = 20) -> str:
     """What a new container of the image answers, as soon as it does."""
-    engine.run_detached(ContainerSpec(image=image, name="web", tty=True, open_stdin=True))
+    engine.containers.run(
+        ContainerSpec(image=image, name="web", tty=True, open_stdin=True), detach=True
+    )
     try:
-        return await_page(f"http://{engine.container('web').ip_address}{path}", seconds)
+        return await_page(f"http://{engine.containers.get('web').ip_address}{path}", seconds)
     finally:
-        engine.remove("web", force=True)
+        engine.containers.remove("web", force=True)
 
 
 @pytest.fixture
@@ -117,10 +121,10 @@ def test_a_database_with_its_variables(server_engine: Engine, context: Path) -> 
     """`Dockerfile_MYSQL`."""
     text = "FROM mysql:5.7\nENV MYSQL_ROOT_PASSWORD=password\nENV MYSQL_DATABASE=dbname\n"
     build(server_engine, text, context, "mysqldb", file_name="Dockerfile_MYSQL")
-    server_engine.run_detached(ContainerSpec(image="mysqldb", name="mydb"))
+    server_engine.containers.run(ContainerSpec(image="mysqldb", name="mydb"), detach=True)
     wait_for(server_engine, "mydb", "port: 3306")
     command = ("mysql", "-N", "-h127.0.0.1", "-uroot", "-ppassword", "-e", "SHOW DATABASES")
-    asked = collect(server_engine.exec("mydb", ExecSpec(command=command)))
+    asked = collect(server_engine.containers.exec("mydb", ExecSpec(command=command)))
     assert "dbname" in asked.stdout.split()
 
 
@@ -162,7 +166,7 @@ def test_a_program_in_c_leaves_its_compiler_behind(stocked_engine: Engine, conte
     )
     image = build(stocked_engine, text, context, "c")
     assert said(stocked_engine, "c") == "hello from C\n"
-    assert [file.path for file in stocked_engine.layers(image.id)[0].files] == ["/hello"]
+    assert [file.path for file in stocked_engine.images.layers(image.id)[0].files] == ["/hello"]
 
 
 def pip_setting(name: str) -> str:
@@ -221,5 +225,5 @@ def test_a_web_application_with_pip_in_a_cache_mount(stocked_engine: Engine, con
     )
     image = build(stocked_engine, text, context, "flask-app", **_pip())
     assert page(stocked_engine, "flask-app") == "hello from Flask"
-    files = [file.path for layer in stocked_engine.layers(image.id) for file in layer.files]
+    files = [file.path for layer in stocked_engine.images.layers(image.id) for file in layer.files]
     assert not any(path.startswith("/root/.cache/pip/") or path == "/ca.crt" for path in files)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,9 +25,9 @@ def version_2() -> None:
         pytest.skip("optional: this machine's controllers are not in a cgroup v2 tree")
 
 
-def _sleeper(engine: Engine, **spec: object) -> Container:
-    return engine.run_detached(
-        ContainerSpec(image="busybox", command=("sleep", "100"), name="web", **spec)  # type: ignore[arg-type]
+def _sleeper(engine: Engine, **spec: Any) -> Container:
+    return engine.containers.run(
+        ContainerSpec(image="busybox", command=("sleep", "100"), name="web", **spec), detach=True
     )
 
 
@@ -64,7 +65,7 @@ def test_a_container_is_the_root_of_its_own_tree(engine: Engine, run: Run) -> No
     assert run("cat", "/proc/self/cgroup").stdout == "0::/\n"
     _sleeper(engine)
     script = "cat /proc/self/cgroup; wc -l < /sys/fs/cgroup/cgroup.procs"
-    ended = collect(engine.exec("web", ExecSpec(command=("sh", "-c", script))))
+    ended = collect(engine.containers.exec("web", ExecSpec(command=("sh", "-c", script))))
     tree, members = ended.stdout.splitlines()
     assert tree == "0::/"
     assert int(members) >= 2  # sleep, and what was executed
@@ -79,20 +80,20 @@ def test_pressure_is_seen_inside(run: Run) -> None:
 def test_a_paused_container_is_frozen_and_can_be_killed(engine: Engine) -> None:
     container = _sleeper(engine)
     events = _group(engine, container) / "cgroup.events"
-    engine.pause("web")
+    engine.containers.pause("web")
     assert "frozen 1" in events.read_text()
-    engine.unpause("web")
+    engine.containers.unpause("web")
     assert "frozen 0" in events.read_text()
-    engine.pause("web")
-    engine.kill("web")
-    assert engine.container("web").status is Status.EXITED
-    assert engine.container("web").exit_code == 137
+    engine.containers.pause("web")
+    engine.containers.kill("web")
+    assert engine.containers.get("web").status is Status.EXITED
+    assert engine.containers.get("web").exit_code == 137
     assert not events.exists()
 
 
 def test_a_sample_counts_what_the_group_counts(engine: Engine) -> None:
     _sleeper(engine, resources=Resources(memory=64 * MIB))
-    sample = engine.stats("web")
+    sample = engine.containers.stats("web")
     assert sample.memory_limit == 64 * MIB
     assert 0 < sample.memory_bytes < 64 * MIB
     assert sample.pids == 1
@@ -102,17 +103,20 @@ def test_a_sample_counts_what_the_group_counts(engine: Engine) -> None:
 def test_where_no_more_processes_may_be_born_one_can_still_be_executed(engine: Engine) -> None:
     """As with Docker, whose processes join: the limit is one of births."""
     _sleeper(engine, resources=Resources(pids_limit=1))
-    assert collect(engine.exec("web", ExecSpec(command=("echo", "there")))).stdout == "there\n"
+    assert (
+        collect(engine.containers.exec("web", ExecSpec(command=("echo", "there")))).stdout
+        == "there\n"
+    )
 
 
 def test_processes_that_escape_their_session_end_with_their_group(engine: Engine) -> None:
     script = "setsid sleep 100 & setsid sleep 100 & exec sleep 100"
-    container = engine.run_detached(
-        ContainerSpec(image="busybox", command=("sh", "-c", script), name="web")
+    container = engine.containers.run(
+        ContainerSpec(image="busybox", command=("sh", "-c", script), name="web"), detach=True
     )
     procs = _group(engine, container) / "cgroup.procs"
     while len(pids := procs.read_text().split()) < 3:
         os.sched_yield()
-    engine.remove("web", force=True)
+    engine.containers.remove("web", force=True)
     assert not any(os.path.exists(f"/proc/{pid}") for pid in pids)
     assert not procs.exists()

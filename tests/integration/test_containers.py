@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -26,15 +27,15 @@ _STREAMS = ("stdout", "stderr")
 pytestmark = [pytest.mark.root, pytest.mark.network]
 
 
-def start(engine: Engine, script: str, **spec: object) -> Container:
+def start(engine: Engine, script: str, **spec: Any) -> Container:
     command = ("sh", "-c", script)
-    return engine.run_detached(
-        ContainerSpec(image="busybox", command=command, **spec)  # type: ignore[arg-type]
+    return engine.containers.run(
+        ContainerSpec(image="busybox", command=command, **spec), detach=True
     )
 
 
 def shell(engine: Engine, name: str, script: str) -> str:
-    return collect(engine.exec(name, ExecSpec(command=("sh", "-c", script)))).stdout
+    return collect(engine.containers.exec(name, ExecSpec(command=("sh", "-c", script)))).stdout
 
 
 def free_port() -> int:
@@ -51,7 +52,7 @@ def test_exit_codes_are_the_commands_own_or_128_plus_the_signal(
 ) -> None:
     # a signal of its own does not reach pid 1 unless it is a child's: hence the inner shell
     container = start(engine, f"sh -c '{script}'; exit $?")
-    assert engine.wait(container.id) == code
+    assert engine.containers.wait(container.id) == code
 
 
 def test_a_command_that_does_not_exist_is_127(run: Run) -> None:
@@ -78,7 +79,7 @@ def test_standard_input_reaches_the_program_and_ends(run: Run) -> None:
 
 
 def test_a_terminal_merges_the_streams(engine: Engine) -> None:
-    process = engine.run(
+    process = engine.containers.run(
         ContainerSpec(
             image="busybox",
             command=("sh", "-c", "tty; test -t 0 && echo yes >&2"),
@@ -90,7 +91,7 @@ def test_a_terminal_merges_the_streams(engine: Engine) -> None:
 
 
 def test_the_window_size_reaches_the_terminal(engine: Engine) -> None:
-    process = engine.run(
+    process = engine.containers.run(
         ContainerSpec(
             image="busybox",
             command=("sh", "-c", "read x; stty size"),
@@ -107,31 +108,31 @@ def test_the_window_size_reaches_the_terminal(engine: Engine) -> None:
 def test_ps_shows_what_runs_and_with_all_what_ended(engine: Engine) -> None:
     running = start(engine, "sleep 100", name="one")
     ended = start(engine, "exit 4", name="two")
-    engine.wait("two")
-    assert [one.name for one in engine.containers()] == ["one"]
-    found = {one.id: one for one in engine.containers(all=True)}
+    engine.containers.wait("two")
+    assert [one.name for one in engine.containers.list()] == ["one"]
+    found = {one.id: one for one in engine.containers.list(all=True)}
     assert found[running.id].status is Status.RUNNING
     assert (found[ended.id].status, found[ended.id].exit_code) == (Status.EXITED, 4)
-    created = engine.create(ContainerSpec(image="busybox"))
-    assert engine.container(created.id).status is Status.CREATED
+    created = engine.containers.create(ContainerSpec(image="busybox"))
+    assert engine.containers.get(created.id).status is Status.CREATED
 
 
 def test_names_ids_and_prefixes_find_a_container(engine: Engine) -> None:
     container = start(engine, "sleep 100", name="web")
     for name in ("web", "/web", container.id, container.id[:7]):
-        assert engine.container(name).id == container.id
+        assert engine.containers.get(name).id == container.id
     with pytest.raises(NotFound, match="No such container: wub") as raised:
-        engine.container("wub")
+        engine.containers.get("wub")
     assert "web" in raised.value.hint
 
 
 def test_logs_are_kept_and_followed_to_the_end(engine: Engine) -> None:
     container = start(engine, "echo one; echo two >&2; sleep 0.3; printf three")
-    lines = list(engine.logs(container.id, follow=True))
+    lines = list(engine.containers.logs(container.id, follow=True))
     # two pipes have no order between them
     streams = {stream: [one.text for one in lines if one.stream == stream] for stream in _STREAMS}
     assert streams == {"stdout": [b"one\n", b"three"], "stderr": [b"two\n"]}
-    assert [line.text for line in engine.logs(container.id, tail=1)] == [b"three"]
+    assert [line.text for line in engine.containers.logs(container.id, tail=1)] == [b"three"]
 
 
 def test_stop_asks_and_then_kills(engine: Engine) -> None:
@@ -139,63 +140,63 @@ def test_stop_asks_and_then_kills(engine: Engine) -> None:
     polite = start(
         engine, "trap 'exit 5' TERM; echo ready; while :; do sleep 0.05; done", name="polite"
     )
-    next(engine.logs("polite", follow=True))
-    engine.stop("polite")
-    engine.stop("deaf", timeout=0.2)
-    assert engine.container(polite.id).exit_code == 5
-    assert engine.container(deaf.id).exit_code == 137
-    engine.stop("deaf")  # already stopped: silent
+    next(engine.containers.logs("polite", follow=True))
+    engine.containers.stop("polite")
+    engine.containers.stop("deaf", timeout=0.2)
+    assert engine.containers.get(polite.id).exit_code == 5
+    assert engine.containers.get(deaf.id).exit_code == 137
+    engine.containers.stop("deaf")  # already stopped: silent
 
 
 def test_kill_of_what_does_not_run_is_dockers_conflict(engine: Engine) -> None:
-    container = engine.create(ContainerSpec(image="busybox", name="idle"))
+    container = engine.containers.create(ContainerSpec(image="busybox", name="idle"))
     with pytest.raises(Conflict, match="is not running"):
-        engine.kill(container.id)
+        engine.containers.kill(container.id)
 
 
 def test_start_again_keeps_what_was_written(engine: Engine) -> None:
     start(engine, "cat /kept 2>/dev/null; echo kept >> /kept", name="again")
-    engine.wait("again")
-    engine.start("again")
-    engine.wait("again")
-    assert [line.text for line in engine.logs("again")] == [b"kept\n"]
+    engine.containers.wait("again")
+    engine.containers.start("again")
+    engine.containers.wait("again")
+    assert [line.text for line in engine.containers.logs("again")] == [b"kept\n"]
 
 
 def test_a_running_container_is_not_removed_without_force(engine: Engine) -> None:
     start(engine, "sleep 100", name="busy")
     with pytest.raises(Conflict, match="stop the container before removing or force remove"):
-        engine.remove("busy")
-    engine.remove("busy", force=True)
+        engine.containers.remove("busy")
+    engine.containers.remove("busy", force=True)
     with pytest.raises(NotFound):
-        engine.container("busy")
+        engine.containers.get("busy")
 
 
 def test_a_name_in_use_is_dockers_conflict_and_is_free_after_rm(engine: Engine) -> None:
-    first = engine.create(ContainerSpec(image="busybox", name="web"))
+    first = engine.containers.create(ContainerSpec(image="busybox", name="web"))
     with pytest.raises(Conflict, match=f'"/web" is already in use by container "{first.id}"'):
-        engine.create(ContainerSpec(image="busybox", name="web"))
-    engine.remove("web")
-    engine.create(ContainerSpec(image="busybox", name="web"))
+        engine.containers.create(ContainerSpec(image="busybox", name="web"))
+    engine.containers.remove("web")
+    engine.containers.create(ContainerSpec(image="busybox", name="web"))
 
 
 def test_rename(engine: Engine) -> None:
     start(engine, "sleep 100", name="old")
-    engine.rename("old", "new")
-    assert engine.container("new").status is Status.RUNNING
+    engine.containers.rename("old", "new")
+    assert engine.containers.get("new").status is Status.RUNNING
     with pytest.raises(NotFound):
-        engine.container("old")
+        engine.containers.get("old")
 
 
 def test_an_unknown_image_changes_nothing(engine: Engine) -> None:
     with pytest.raises(NotFound, match="No such image: busibox:latest"):
-        engine.create(ContainerSpec(image="busibox"))
-    assert engine.containers(all=True) == ()
+        engine.containers.create(ContainerSpec(image="busibox"))
+    assert engine.containers.list(all=True) == ()
 
 
 def test_exec_sees_the_containers_processes_and_environment(engine: Engine) -> None:
     start(engine, "sleep 100", name="web", env=("COLOUR=red",), working_dir="/tmp")
     assert shell(engine, "web", "echo $COLOUR $PWD; cat /proc/1/comm") == "red /tmp\nsleep\n"
-    process = engine.exec(
+    process = engine.containers.exec(
         "web",
         ExecSpec(command=("sh", "-c", "id -u; pwd; exit 9"), user="7", working_dir="/etc"),
     )
@@ -206,42 +207,42 @@ def test_exec_sees_the_containers_processes_and_environment(engine: Engine) -> N
 def test_exec_that_cannot_start_says_why(engine: Engine) -> None:
     start(engine, "sleep 100", name="web")
     with pytest.raises(StartFailed) as raised:
-        engine.exec("web", ExecSpec(command=("nope",)))
+        engine.containers.exec("web", ExecSpec(command=("nope",)))
     assert raised.value.exit_code == 127
-    engine.kill("web")
+    engine.containers.kill("web")
     with pytest.raises(Conflict, match="is not running"):
-        engine.exec("web", ExecSpec(command=("true",)))
+        engine.containers.exec("web", ExecSpec(command=("true",)))
 
 
 def test_a_paused_container_stands_still(engine: Engine) -> None:
     start(engine, "sleep 100", name="web")
-    engine.pause("web")
-    assert engine.container("web").status is Status.PAUSED
+    engine.containers.pause("web")
+    assert engine.containers.get("web").status is Status.PAUSED
     with pytest.raises(Conflict, match="is paused, unpause the container before exec"):
-        engine.exec("web", ExecSpec(command=("true",)))
+        engine.containers.exec("web", ExecSpec(command=("true",)))
     with pytest.raises(Conflict, match="already paused"):
-        engine.pause("web")
-    engine.unpause("web")
+        engine.containers.pause("web")
+    engine.containers.unpause("web")
     assert shell(engine, "web", "echo back") == "back\n"
-    engine.pause("web")
-    engine.stop("web", timeout=0.1)  # thaws it first
-    assert engine.container("web").exit_code == 137
+    engine.containers.pause("web")
+    engine.containers.stop("web", timeout=0.1)  # thaws it first
+    assert engine.containers.get("web").exit_code == 137
 
 
 def test_a_paused_container_can_be_killed_and_removed_by_force(engine: Engine) -> None:
     start(engine, "sleep 100", name="one")
     start(engine, "sleep 100", name="two")
     for name in ("one", "two"):
-        engine.pause(name)
-    engine.kill("one")
-    assert engine.container("one").exit_code == 137
-    engine.remove("two", force=True)
+        engine.containers.pause(name)
+    engine.containers.kill("one")
+    assert engine.containers.get("one").exit_code == 137
+    engine.containers.remove("two", force=True)
 
 
 def test_diff_is_what_was_changed_and_its_parents(engine: Engine) -> None:
     start(engine, "echo x > /etc/new; rm /etc/group; mkdir /a; touch /a/b", name="web")
-    engine.wait("web")
-    assert [str(change) for change in engine.diff("web")] == [
+    engine.containers.wait("web")
+    assert [str(change) for change in engine.containers.diff("web")] == [
         "A /a",
         "A /a/b",
         "C /etc",
@@ -252,9 +253,11 @@ def test_diff_is_what_was_changed_and_its_parents(engine: Engine) -> None:
 
 def test_hosts_hostname_and_resolv_conf_are_not_in_the_diff(engine: Engine) -> None:
     container = start(engine, "hostname; cat /etc/hostname", name="web")
-    engine.wait("web")
-    assert [line.text.decode() for line in engine.logs("web")] == [f"{container.short_id}\n"] * 2
-    assert engine.diff("web") == ()
+    engine.containers.wait("web")
+    assert [line.text.decode() for line in engine.containers.logs("web")] == [
+        f"{container.short_id}\n"
+    ] * 2
+    assert engine.containers.diff("web") == ()
 
 
 def test_two_containers_of_one_image_do_not_see_each_others_writes(engine: Engine) -> None:
@@ -283,9 +286,9 @@ def test_a_port_in_use_is_dockers_error_and_leaves_a_created_container(engine: E
         ports = (PortMapping(container_port=80, host_port=port),)
         with pytest.raises(Conflict, match=f"Bind for 0.0.0.0:{port} failed: port is already all"):
             start(engine, "sleep 100", name="web", ports=ports)
-    assert engine.container("web").status is Status.CREATED
-    engine.start("web")
-    assert engine.container("web").status is Status.RUNNING
+    assert engine.containers.get("web").status is Status.CREATED
+    engine.containers.start("web")
+    assert engine.containers.get("web").status is Status.RUNNING
 
 
 def test_limits_take_effect(run: Run) -> None:
@@ -300,8 +303,8 @@ def test_limits_take_effect(run: Run) -> None:
 def test_running_out_of_memory_is_seen(engine: Engine) -> None:
     limits = Resources(memory=16 * 1024 * 1024, memory_swap=16 * 1024 * 1024)
     start(engine, "x=a; while :; do x=$x$x; done", name="greedy", resources=limits)
-    assert engine.wait("greedy") == 137
-    assert engine.container("greedy").oom_killed
+    assert engine.containers.wait("greedy") == 137
+    assert engine.containers.get("greedy").oom_killed
 
 
 def test_a_volume_outlives_its_container_and_a_bind_shows_the_host(
@@ -319,7 +322,7 @@ def test_a_missing_bind_source_is_refused_before_anything_is_made(engine: Engine
     mount = Mount(kind="bind", source="/nowhere/at/all", target="/x")
     with pytest.raises(NotFound, match="bind source path does not exist: /nowhere/at/all"):
         start(engine, "true", mounts=(mount,))
-    assert engine.containers(all=True) == ()
+    assert engine.containers.list(all=True) == ()
 
 
 def test_users_groups_and_workdir_come_from_the_image(engine: Engine, build: Build) -> None:
@@ -329,27 +332,27 @@ def test_users_groups_and_workdir_come_from_the_image(engine: Engine, build: Bui
         " && echo 'me:x:1000:' >> /etc/group\n"
         "USER me\nWORKDIR /work/here\nENV A=1\n"
     )
-    container = engine.run_detached(
-        ContainerSpec(image=image, command=("sh", "-c", "id; pwd; echo $HOME $A"))
+    container = engine.containers.run(
+        ContainerSpec(image=image, command=("sh", "-c", "id; pwd; echo $HOME $A")), detach=True
     )
-    engine.wait(container.id)
-    text = b"".join(line.text for line in engine.logs(container.id)).decode()
+    engine.containers.wait(container.id)
+    text = b"".join(line.text for line in engine.containers.logs(container.id)).decode()
     assert text == "uid=1000(me) gid=1000(me) groups=1000(me)\n/work/here\n/home/me 1\n"
 
 
 def test_inspect_has_dockers_keys(engine: Engine) -> None:
     start(engine, "sleep 100", name="web", labels={"a": "b"})
-    found = engine.inspect("web")
+    found = engine.containers.inspect("web")
     assert found["Name"] == "/web"
     assert found["State"]["Running"] is True
     assert found["State"]["Pid"] > 0
     assert found["Config"]["Labels"]["a"] == "b"
-    assert found["NetworkSettings"]["IPAddress"] == engine.container("web").ip_address != ""
+    assert found["NetworkSettings"]["IPAddress"] == engine.containers.get("web").ip_address != ""
 
 
 def test_stats_of_a_busy_container(engine: Engine) -> None:
     start(engine, "while :; do :; done", name="busy")
-    first, second = engine.stats("busy"), engine.stats("busy")
+    first, second = engine.containers.stats("busy"), engine.containers.stats("busy")
     assert second.cpu_ns > first.cpu_ns
     assert 0 < second.memory_bytes < second.memory_limit
     assert second.pids == 1
@@ -360,7 +363,7 @@ def test_twenty_containers_side_by_side(engine: Engine) -> None:
         started = list(pool.map(lambda n: start(engine, "sleep 100", name=f"c{n}"), range(20)))
     addresses = {container.ip_address for container in started}
     assert len(addresses) == 20
-    assert len(engine.containers()) == 20
+    assert len(engine.containers.list()) == 20
 
 
 def test_a_network_that_does_not_exist_is_refused(engine: Engine) -> None:
@@ -370,7 +373,7 @@ def test_a_network_that_does_not_exist_is_refused(engine: Engine) -> None:
 
 def test_a_network_can_be_shared_and_left_out(engine: Engine, run: Run) -> None:
     start(engine, "sleep 100", name="web")
-    address = engine.container("web").ip_address
+    address = engine.containers.get("web").ip_address
     assert address in run("ip", "-4", "addr", network="container:web").stdout
     assert run("ls", "/sys/class/net", network="none").stdout.split() == ["lo"]
     host = run("ls", "/sys/class/net", network="host").stdout.split()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from dockmagic import commands
@@ -15,14 +17,15 @@ from .conftest import Build, collect
 pytestmark = [pytest.mark.root, pytest.mark.network]
 
 
-def sleeping(engine: Engine, name: str, **spec: object) -> Container:
-    return engine.run_detached(
+def sleeping(engine: Engine, name: str, **spec: Any) -> Container:
+    return engine.containers.run(
         ContainerSpec(
             image="busybox",
             name=name,
             command=("sleep", "1000"),
-            **spec,  # type: ignore[arg-type]
-        )
+            **spec,
+        ),
+        detach=True,
     )
 
 
@@ -42,33 +45,35 @@ def result(engine: Engine, *words: str) -> Result:
 def test_top_shows_the_containers_processes_by_the_hosts_numbers(engine: Engine) -> None:
     container = sleeping(engine, "one")
     sleeping(engine, "two")
-    process = engine.exec("one", ExecSpec(command=("sh", "-c", "sleep 999; true")))
-    table = engine.top("one")
+    process = engine.containers.exec("one", ExecSpec(command=("sh", "-c", "sleep 999; true")))
+    table = engine.containers.top("one")
     assert table.titles == ("UID", "PID", "PPID", "C", "STIME", "TTY", "TIME", "CMD")
     assert table.processes[0][-1] == "sleep 1000"
     assert {row[-1] for row in table.processes} <= {
         "sleep 1000", "sleep 999", "sh -c sleep 999; true",
     }  # fmt: skip
     assert str(container.pid) in [row[1] for row in table.processes]
-    engine.kill("one")
+    engine.containers.kill("one")
     process.wait()
 
 
 def test_top_takes_the_options_of_ps(engine: Engine) -> None:
     sleeping(engine, "one")
-    table = engine.top("one", "-o", "pid,comm,user")
+    table = engine.containers.top("one", "-o", "pid,comm,user")
     assert table.titles == ("PID", "COMMAND", "USER")
     assert table.processes[0][1:] == ("sleep", "root")
     with pytest.raises(InvalidInput, match="Couldn't find PID field in ps output"):
-        engine.top("one", "-o", "comm")
+        engine.containers.top("one", "-o", "comm")
     text = str(result(engine, "top", "one", "-o", "pid,args"))
     assert text.splitlines()[0] == "PID                 COMMAND"
 
 
 def test_top_needs_a_container_that_runs(engine: Engine) -> None:
-    container = engine.create(ContainerSpec(image="busybox", name="one", command=("true",)))
+    container = engine.containers.create(
+        ContainerSpec(image="busybox", name="one", command=("true",))
+    )
     with pytest.raises(Conflict, match=f"container {container.id} is not running"):
-        engine.top("one")
+        engine.containers.top("one")
 
 
 # ------------------------------------------------------------------ sizes
@@ -77,10 +82,10 @@ def test_top_needs_a_container_that_runs(engine: Engine) -> None:
 def test_sizes_are_those_of_the_writable_layer_and_of_all(engine: Engine) -> None:
     sleeping(engine, "one", mounts=(Mount(kind="volume", source="data", target="/v"),))
     script = "head -c 5000 /dev/zero > /f; head -c 9000 /dev/zero > /v/f"
-    collect(engine.exec("one", ExecSpec(command=("sh", "-c", script))))
-    size = engine.container_size("one")
+    collect(engine.containers.exec("one", ExecSpec(command=("sh", "-c", script))))
+    size = engine.containers.size("one")
     assert size.writable == 5000  # what is in a volume is the volume's
-    assert size.root == 5000 + engine.image("busybox").size
+    assert size.root == 5000 + engine.images.get("busybox").size
     shown = result(engine, "ps", "-s", "--format", "{{.Names}} {{.Size}}")
     assert str(shown).startswith("one 5kB (virtual ")
     (answer,) = result(engine, "inspect", "-s", "one")
@@ -94,11 +99,11 @@ def test_sizes_are_those_of_the_writable_layer_and_of_all(engine: Engine) -> Non
 def test_filters_find_containers_by_what_they_are(engine: Engine, build: Build) -> None:
     child = build("FROM busybox\nRUN touch /child\n")
     sleeping(engine, "one", labels={"a": "b"})
-    engine.create(ContainerSpec(image=child, name="two", command=("true",)))
+    engine.containers.create(ContainerSpec(image=child, name="two", command=("true",)))
 
     def names(**filters: str) -> list[str]:
         asked = {name: [text] for name, text in filters.items()}
-        return [container.name for container in engine.containers(all=True, filters=asked)]
+        return [container.name for container in engine.containers.list(all=True, filters=asked)]
 
     assert names(label="a=b") == ["one"]
     assert names(ancestor="busybox") == ["two", "one"]  # made of it, or of what was made of it
@@ -106,9 +111,9 @@ def test_filters_find_containers_by_what_they_are(engine: Engine, build: Build) 
     assert names(ancestor="nosuch") == []
     assert names(before="two") == names(status="running") == ["one"]
     # asking for a state that does not run looks at those too
-    assert [container.name for container in engine.containers(filters={"status": ["created"]})] == [
-        "two"
-    ]
+    assert [
+        container.name for container in engine.containers.list(filters={"status": ["created"]})
+    ] == ["two"]
     with pytest.raises(InvalidInput, match="invalid filter 'nope'"):
         names(nope="1")
 
@@ -139,10 +144,14 @@ def test_port_shows_where_ports_are_published(engine: Engine) -> None:
 def test_df_counts_shared_layers_once(engine: Engine, build: Build) -> None:
     build("FROM busybox\nRUN head -c 7000 /dev/zero > /f\n")
     sleeping(engine, "one", mounts=(Mount(kind="volume", source="data", target="/v"),))
-    collect(engine.exec("one", ExecSpec(command=("sh", "-c", "echo 12345 > /v/f; echo 1 > /f"))))
-    engine.create_volume("idle")
-    usage = engine.disk_usage()
-    base = engine.image("busybox").size
+    collect(
+        engine.containers.exec(
+            "one", ExecSpec(command=("sh", "-c", "echo 12345 > /v/f; echo 1 > /f"))
+        )
+    )
+    engine.volumes.create("idle")
+    usage = engine.system.df()
+    base = engine.images.get("busybox").size
     assert usage.layers == base + 7000
     by_size = sorted(usage.images, key=lambda item: item.image.size)
     assert [(item.shared, item.unique, item.containers) for item in by_size] == [
@@ -168,15 +177,15 @@ def test_container_prune_removes_what_does_not_run(engine: Engine) -> None:
         spec = ContainerSpec(
             image="busybox", name=name, labels=labels, command=("sh", "-c", "echo 12 > /f")
         )
-        engine.run_detached(spec)
-        engine.wait(name)
+        engine.containers.run(spec, detach=True)
+        engine.containers.wait(name)
     with pytest.raises(InvalidInput, match="invalid filter 'status'"):
-        engine.prune_containers({"status": ["exited"]})
-    assert engine.prune_containers({"until": ["1h"]}).removed == ()
-    old = engine.container("old").id
-    pruned = engine.prune_containers({"label!": ["keep"]})
+        engine.containers.prune({"status": ["exited"]})
+    assert engine.containers.prune({"until": ["1h"]}).removed == ()
+    old = engine.containers.get("old").id
+    pruned = engine.containers.prune({"label!": ["keep"]})
     assert (pruned.removed, pruned.reclaimed) == ((old,), 3)
-    assert [container.name for container in engine.containers(all=True)] == ["kept", "alive"]
+    assert [container.name for container in engine.containers.list(all=True)] == ["kept", "alive"]
     said = str(result(engine, "container", "prune", "-f"))
     assert said.startswith("Deleted Containers:\n")
     assert said.endswith("Total reclaimed space: 3B")
@@ -185,42 +194,42 @@ def test_container_prune_removes_what_does_not_run(engine: Engine) -> None:
 def test_image_prune_removes_what_nobody_needs(engine: Engine, build: Build) -> None:
     dangling = build("FROM busybox\nRUN head -c 3000 /dev/zero > /f\n")
     used = build("FROM busybox\nRUN head -c 4000 /dev/zero > /f\n")
-    engine.tag("busybox", "other:name")
-    engine.create(ContainerSpec(image=used, name="user", command=("true",)))
-    engine.prune_build_cache()  # it keeps layers as well
-    pruned = engine.prune_images()
+    engine.images.tag("busybox", "other:name")
+    engine.containers.create(ContainerSpec(image=used, name="user", command=("true",)))
+    engine.builds.prune()  # it keeps layers as well
+    pruned = engine.images.prune()
     assert pruned.removed[0] == f"deleted: {dangling}"
     assert pruned.reclaimed == 3000
-    assert engine.prune_images().removed == ()
-    every = engine.prune_images({"dangling": ["false"], "until": ["1h"]})
+    assert engine.images.prune().removed == ()
+    every = engine.images.prune({"dangling": ["false"], "until": ["1h"]})
     assert every.removed == ()
-    engine.remove("user")
-    every = engine.prune_images({"dangling": ["false"]})
+    engine.containers.remove("user")
+    every = engine.images.prune({"dangling": ["false"]})
     assert {"untagged: busybox:latest", "untagged: other:name", f"deleted: {used}"} <= set(
         every.removed
     )
-    assert engine.images(all=True) == ()
+    assert engine.images.list(all=True) == ()
 
 
 def test_system_prune_asks_first_and_takes_everything_unused(engine: Engine, build: Build) -> None:
     build("FROM busybox\nRUN head -c 3000 /dev/zero > /f\n")
     anonymous = Mount(kind="volume", target="/v")
-    engine.create(
+    engine.containers.create(
         ContainerSpec(image="busybox", name="idle", command=("true",), mounts=(anonymous,))
     )
     (question,) = commands.execute(engine, commands.parse(["system", "prune", "--volumes"]))
     assert isinstance(question, Question)
     assert "  - all stopped containers\n" in question.text
     assert "  - all anonymous volumes not used by at least one container\n" in question.text
-    assert engine.containers(all=True)  # nothing has happened yet
+    assert engine.containers.list(all=True)  # nothing has happened yet
     said = str(question.proceed())
     assert "Deleted Containers:" in said
     assert "Deleted Volumes:" in said
     assert "Deleted Images:" in said
-    assert engine.containers(all=True) == ()
-    assert engine.volumes() == ()
-    assert [image.tags for image in engine.images(all=True)] == [("busybox:latest",)]
+    assert engine.containers.list(all=True) == ()
+    assert engine.volumes.list() == ()
+    assert [image.tags for image in engine.images.list(all=True)] == [("busybox:latest",)]
     with pytest.raises(InvalidInput, match='The "until" filter is not supported with "--volumes"'):
         result(engine, "system", "prune", "-f", "--volumes", "--filter", "until=1h")
     assert str(result(engine, "system", "prune", "-af")).startswith("Deleted Images:")
-    assert engine.images(all=True) == ()
+    assert engine.images.list(all=True) == ()

@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,9 +27,9 @@ def root(stocked_engine: Engine) -> Path:
     return stocked_engine.data_root.root
 
 
-def make(engine: Engine, name: str, **spec: object) -> None:
-    engine.run_detached(
-        ContainerSpec(image="busybox", name=name, command=("sleep", "1000"), **spec)  # type: ignore[arg-type]
+def make(engine: Engine, name: str, **spec: Any) -> None:
+    engine.containers.run(
+        ContainerSpec(image="busybox", name=name, command=("sleep", "1000"), **spec), detach=True
     )
 
 
@@ -40,7 +41,7 @@ def left_of(data_root: DataRoot) -> str:
 def test_nothing_of_an_uninstalled_area_is_left_on_the_host(root: Path) -> None:
     with Engine(root) as engine:
         make(engine, "one")
-        engine.uninstall()
+        engine.system.uninstall()
     assert not left_of(engine.data_root)
 
 
@@ -48,14 +49,14 @@ def test_the_default_bridge_goes_even_if_nobody_knows_of_it_any_more(root: Path)
     """As when somebody deletes an area's directory by hand, and makes it anew."""
     with Engine(root) as engine:
         make(engine, "one")
-        engine.remove("one", force=True)
+        engine.containers.remove("one", force=True)
     assert engine.data_root.bridge in left_of(engine.data_root)
     with closing(sqlite3.connect(engine.data_root.database)) as connection, connection:
         connection.execute("DELETE FROM networks")
     for directory in engine.data_root.networks.iterdir():
         shutil.rmtree(directory)
     with Engine(root) as engine:
-        engine.uninstall()
+        engine.system.uninstall()
     assert not left_of(engine.data_root)
 
 
@@ -63,33 +64,33 @@ def test_what_is_opened_after_that_works_as_before(root: Path) -> None:
     for _ in range(2):
         with Engine(root) as engine:
             make(engine, "one")
-            engine.uninstall()
+            engine.system.uninstall()
         assert not engine.data_root.run.exists()
 
 
 @pytest.mark.parametrize("network", ["bridge", "none"])
 def test_an_engine_that_was_open_meanwhile_goes_on(stocked_engine: Engine, network: str) -> None:
     with Engine(stocked_engine.data_root.root) as other:
-        other.uninstall()
+        other.system.uninstall()
     assert not stocked_engine.data_root.run.exists()
     spec = ContainerSpec(image="busybox", command=("echo", "on"), network=network)
-    assert collect(stocked_engine.run(spec)).stdout == "on\n"
+    assert collect(stocked_engine.containers.run(spec)).stdout == "on\n"
 
 
 def test_a_running_container_is_in_the_way(stocked_engine: Engine) -> None:
     make(stocked_engine, "one")
     with pytest.raises(Conflict, match="one still run"):
-        stocked_engine.dismantle()
-    assert stocked_engine.container("one").status is Status.RUNNING
+        stocked_engine.system.dismantle()
+    assert stocked_engine.containers.get("one").status is Status.RUNNING
 
 
 def test_a_stopped_container_is_not_started_by_who_opens_the_area_next(root: Path) -> None:
     """A new run directory would look like a reboot."""
     with Engine(root) as engine:
         make(engine, "one", restart=RestartPolicy(name="always"))
-        engine.stop("one", timeout=0)
-        engine.dismantle()
+        engine.containers.stop("one", timeout=0)
+        engine.system.dismantle()
     with Engine(root) as engine:
-        assert engine.container("one").status is Status.EXITED
-        engine.uninstall()
+        assert engine.containers.get("one").status is Status.EXITED
+        engine.system.uninstall()
     assert not left_of(engine.data_root)

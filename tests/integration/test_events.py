@@ -24,16 +24,16 @@ SLEEP = ContainerSpec(image="busybox", command=("sleep", "100"), name="web", lab
 def told(engine: Engine, *kinds: str) -> list[str]:
     """`type action`, in order; by default those of containers and networks."""
     wanted = kinds or ("container", "network")
-    return [f"{one.type} {one.action}" for one in engine.events() if one.type in wanted]
+    return [f"{one.type} {one.action}" for one in engine.system.events() if one.type in wanted]
 
 
 def last(engine: Engine, action: str) -> Event:
-    return [one for one in engine.events() if one.action == action][-1]
+    return [one for one in engine.system.events() if one.action == action][-1]
 
 
 def test_create_and_remove_are_told_with_name_image_and_labels(engine: Engine) -> None:
-    made = engine.create(SLEEP)
-    engine.remove("web")
+    made = engine.containers.create(SLEEP)
+    engine.containers.remove("web")
     assert told(engine) == ["container create", "container destroy"]
     for action in ("create", "destroy"):
         event = last(engine, action)
@@ -42,11 +42,11 @@ def test_create_and_remove_are_told_with_name_image_and_labels(engine: Engine) -
 
 
 def test_a_create_that_fails_is_not_told(engine: Engine) -> None:
-    engine.create(SLEEP)
+    engine.containers.create(SLEEP)
     with pytest.raises(Conflict):
-        engine.create(SLEEP)
+        engine.containers.create(SLEEP)
     with pytest.raises(NotFound):
-        engine.create(ContainerSpec(image="nothing-like-this"))
+        engine.containers.create(ContainerSpec(image="nothing-like-this"))
     assert told(engine) == ["container create"]
 
 
@@ -82,9 +82,9 @@ def test_the_whole_life_of_a_run_with_rm_is_told_in_dockers_order(engine: Engine
 
 
 def test_an_exec_is_told_of_from_its_making_to_its_end(engine: Engine) -> None:
-    engine.run_detached(SLEEP)
-    collect(engine.exec("web", ExecSpec(command=("sh", "-c", "exit 4"))))
-    found = [one for one in engine.events() if one.action.startswith("exec_")]
+    engine.containers.run(SLEEP, detach=True)
+    collect(engine.containers.exec("web", ExecSpec(command=("sh", "-c", "exit 4"))))
+    found = [one for one in engine.system.events() if one.action.startswith("exec_")]
     assert [one.action for one in found] == [
         "exec_create: sh -c exit 4",
         "exec_start: sh -c exit 4",
@@ -95,8 +95,8 @@ def test_an_exec_is_told_of_from_its_making_to_its_end(engine: Engine) -> None:
 
 
 def test_a_stop_is_told_after_the_end_it_brought(engine: Engine) -> None:
-    engine.run_detached(SLEEP)
-    engine.stop("web", timeout=0)
+    engine.containers.run(SLEEP, detach=True)
+    engine.containers.stop("web", timeout=0)
     assert told(engine)[-5:] == [
         "container kill",
         "container kill",
@@ -113,7 +113,9 @@ def test_a_run_without_a_network_connects_nothing(engine: Engine, run: Run) -> N
 
 def test_a_start_that_fails_is_disconnected_again(engine: Engine) -> None:
     with pytest.raises(StartFailed):
-        engine.run_detached(ContainerSpec(image="busybox", command=("missing",), auto_remove=True))
+        engine.containers.run(
+            ContainerSpec(image="busybox", command=("missing",), auto_remove=True), detach=True
+        )
     assert told(engine) == [
         "container create",
         "network connect",
@@ -123,12 +125,12 @@ def test_a_start_that_fails_is_disconnected_again(engine: Engine) -> None:
 
 
 def test_signals_pauses_and_stops_are_told(engine: Engine) -> None:
-    engine.run_detached(SLEEP)
-    engine.pause("web")
-    engine.unpause("web")
-    engine.kill("web", "USR1")
-    engine.stop("web", timeout=0)
-    events = [one for one in engine.events() if one.type == "container"]
+    engine.containers.run(SLEEP, detach=True)
+    engine.containers.pause("web")
+    engine.containers.unpause("web")
+    engine.containers.kill("web", "USR1")
+    engine.containers.stop("web", timeout=0)
+    events = [one for one in engine.system.events() if one.type == "container"]
     actions = [one.action for one in events if one.action not in ("start", "die")]
     assert actions == ["create", "pause", "unpause", "kill", "kill", "kill", "stop"]
     signals = [one.attributes["signal"] for one in events if one.action == "kill"]
@@ -136,15 +138,15 @@ def test_signals_pauses_and_stops_are_told(engine: Engine) -> None:
 
 
 def test_a_forced_removal_kills_first(engine: Engine) -> None:
-    engine.run_detached(SLEEP)
-    engine.remove("web", force=True)
+    engine.containers.run(SLEEP, detach=True)
+    engine.containers.remove("web", force=True)
     assert last(engine, "kill").attributes["signal"] == "9"
     assert told(engine, "container")[-1] == "container destroy"
 
 
 def test_a_rename_tells_both_names_and_later_events_the_new_one(engine: Engine) -> None:
-    engine.run_detached(SLEEP)
-    engine.rename("web", "shop")
+    engine.containers.run(SLEEP, detach=True)
+    engine.containers.rename("web", "shop")
     assert (
         last(engine, "rename").attributes.items()
         >= {
@@ -152,15 +154,15 @@ def test_a_rename_tells_both_names_and_later_events_the_new_one(engine: Engine) 
             "oldName": "/web",
         }.items()
     )
-    engine.remove("shop", force=True)
+    engine.containers.remove("shop", force=True)
     assert last(engine, "destroy").attributes["name"] == "shop"
 
 
 def test_the_end_of_a_container_that_was_lost_is_told_by_the_next_look(
     engine: Engine,
 ) -> None:
-    lose(engine, engine.run_detached(SLEEP).id)
-    assert not engine.container("web").status.is_alive
+    lose(engine, engine.containers.run(SLEEP, detach=True).id)
+    assert not engine.containers.get("web").status.is_alive
     assert told(engine)[-2:] == ["container die", "network disconnect"]
     assert last(engine, "die").attributes["exitCode"] == "137"
 
@@ -168,10 +170,10 @@ def test_the_end_of_a_container_that_was_lost_is_told_by_the_next_look(
 def test_volumes_are_told_of_when_they_are_made_mounted_and_removed(
     engine: Engine, run: Run
 ) -> None:
-    engine.create_volume("data")
-    engine.create_volume("data")  # is there already
+    engine.volumes.create("data")
+    engine.volumes.create("data")  # is there already
     run("true", mounts=(Mount(kind="volume", source="data", target="/data", read_only=True),))
-    engine.remove_volume("data")
+    engine.volumes.remove("data")
     assert told(engine, "volume")[:2] == ["volume create", "volume mount"]
     assert told(engine, "volume")[-1] == "volume destroy"
     assert told(engine, "volume").count("volume create") == 1
@@ -181,22 +183,22 @@ def test_volumes_are_told_of_when_they_are_made_mounted_and_removed(
 
 
 def test_a_volume_prune_tells_what_it_won(engine: Engine) -> None:
-    engine.create_volume()
-    engine.prune_volumes()
+    engine.volumes.create()
+    engine.volumes.prune()
     assert told(engine, "volume") == ["volume create", "volume destroy", "volume prune"]
     assert last(engine, "prune").attributes == {"reclaimed": "0"}
 
 
 def test_images_are_told_of_by_name_and_id(engine: Engine) -> None:
-    image = engine.image("busybox")
+    image = engine.images.get("busybox")
     pull = last(engine, "pull")
     assert (pull.id, pull.attributes["name"]) == ("busybox:latest", "busybox")
     assert set(image.config.labels) <= set(pull.attributes)
-    engine.tag("busybox", "mine:1")
+    engine.images.tag("busybox", "mine:1")
     tag = last(engine, "tag")
     assert (tag.id, tag.attributes["name"]) == (image.id, "mine:1")
-    engine.remove_image("mine:1")
-    engine.remove_image("busybox")
+    engine.images.remove("mine:1")
+    engine.images.remove("busybox")
     assert told(engine, "image")[-4:] == [
         "image tag",
         "image untag",
@@ -207,23 +209,23 @@ def test_images_are_told_of_by_name_and_id(engine: Engine) -> None:
 
 
 def test_filters_and_times_choose(engine: Engine) -> None:
-    engine.create(SLEEP)
+    engine.containers.create(SLEEP)
     between = time.time()
-    engine.create(ContainerSpec(image="busybox", name="other"))
-    found = engine.events(filters={"container": ["web"], "event": ["create", "destroy"]})
+    engine.containers.create(ContainerSpec(image="busybox", name="other"))
+    found = engine.system.events(filters={"container": ["web"], "event": ["create", "destroy"]})
     assert [one.attributes["name"] for one in found] == ["web"]
-    assert [one.attributes["name"] for one in engine.events(since=between)] == ["other"]
-    earlier = engine.events(until=between, filters={"type": ["container"]})
+    assert [one.attributes["name"] for one in engine.system.events(since=between)] == ["other"]
+    earlier = engine.system.events(until=between, filters={"type": ["container"]})
     assert [one.attributes["name"] for one in earlier] == ["web"]
     with pytest.raises(InvalidInput, match="invalid filter 'colour'"):
-        engine.events(filters={"colour": ["red"]})
+        engine.system.events(filters={"colour": ["red"]})
 
 
 def test_following_tells_what_happens_after_the_call_and_nothing_before(engine: Engine) -> None:
-    engine.create(SLEEP)
-    events = engine.events(follow=True, filters={"type": ["container"]})
-    engine.create(ContainerSpec(image="busybox", name="after"))
-    removal = threading.Thread(target=lambda: engine.remove("after"))
+    engine.containers.create(SLEEP)
+    events = engine.system.events(follow=True, filters={"type": ["container"]})
+    engine.containers.create(ContainerSpec(image="busybox", name="after"))
+    removal = threading.Thread(target=lambda: engine.containers.remove("after"))
     removal.start()
     found = list(islice(events, 2))
     removal.join()
@@ -235,5 +237,5 @@ def test_following_tells_what_happens_after_the_call_and_nothing_before(engine: 
 
 def test_two_engines_of_one_area_have_one_journal(engine: Engine) -> None:
     with Engine(engine.data_root.root) as other:
-        other.create(SLEEP)
+        other.containers.create(SLEEP)
     assert "container create" in told(engine)

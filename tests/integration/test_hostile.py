@@ -8,6 +8,7 @@ import socket
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,12 +26,12 @@ from .waiting import eventually
 pytestmark = [pytest.mark.root, pytest.mark.network, pytest.mark.timeout(120)]
 
 
-def execute(engine: Engine, *command: str, **spec: object) -> Ended:
-    return collect(engine.exec("web", ExecSpec(command=command, **spec)))  # type: ignore[arg-type]
+def execute(engine: Engine, *command: str, **spec: Any) -> Ended:
+    return collect(engine.containers.exec("web", ExecSpec(command=command, **spec)))
 
 
 def copied(engine: Engine, path: str) -> bytes:
-    _, stream = engine.copy_out("web", path)
+    _, stream = engine.containers.get_archive("web", path)
     with stream:
         return b"".join(stream)
 
@@ -69,7 +70,7 @@ def test_no_magic_link_leads_a_copy_to_the_host(engine: Engine, tmp_path: Path, 
     with pytest.raises(DockmagicError):
         assert b"the host's" in copied(engine, path.format(host=secret))
     with pytest.raises(DockmagicError):
-        engine.path_stat("web", path.format(host=secret))
+        engine.containers.path_stat("web", path.format(host=secret))
 
 
 def test_pipes_sockets_and_devices_are_copied_as_what_they_are_and_never_opened(
@@ -114,25 +115,27 @@ def depth_of(directory: Path) -> int:
 
 def deep_container(engine: Engine, levels: int, *, name: str = "d", running: bool = False) -> None:
     command = ("sleep", "1000") if running else ("true",)
-    container = engine.create(ContainerSpec(image="busybox", name="web", command=command))
+    container = engine.containers.create(
+        ContainerSpec(image="busybox", name="web", command=command)
+    )
     top = engine.data_root.container(container.id) / "upper" / "deep"
     top.mkdir()
     deepen(top, [name] * levels)
-    engine.start("web")
-    assert running or engine.wait("web") == 0
+    engine.containers.start("web")
+    assert running or engine.containers.wait("web") == 0
 
 
 @pytest.mark.usefixtures("few_descriptors")
 def test_a_deep_tree_is_compared_copied_and_removed(engine: Engine, tmp_path: Path) -> None:
     deep_container(engine, 300)
-    assert len(engine.diff("web")) == 301
+    assert len(engine.containers.diff("web")) == 301
     assert copied(engine, "/deep").count(b"ustar") >= 301
     commands.execute(engine, commands.parse(["cp", "web:/deep", str(tmp_path / "out")]))
     assert len(list((tmp_path / "out").rglob("d"))) == 300
     with pytest.raises(DockmagicError, match="more than 255 directories in one"):
-        engine.commit("web")
+        engine.containers.commit("web")
     remove_tree(str(tmp_path / "out"))  # too deep for shutil, with which pytest would do it
-    engine.remove("web")
+    engine.containers.remove("web")
 
 
 @pytest.mark.usefixtures("few_descriptors")
@@ -142,27 +145,27 @@ def test_a_tree_that_is_deeper_than_descriptors_go_is_compared_and_copied_too(
 ) -> None:
     deep_container(engine, 3000, running=running)
     before = len(os.listdir("/proc/self/fd"))
-    assert len(engine.diff("web")) == 3001
+    assert len(engine.containers.diff("web")) == 3001
     assert copied(engine, "/deep").count(b"ustar") >= 3001
     out = tmp_path / "out"
     commands.execute(engine, commands.parse(["cp", "web:/deep", str(out)]))
     assert depth_of(out) == 3000
     commands.execute(engine, commands.parse(["cp", str(out), "web:/back"]))
-    assert len(engine.diff("web")) == 3001 + 3001
+    assert len(engine.containers.diff("web")) == 3001 + 3001
     assert len(os.listdir("/proc/self/fd")) == before
     remove_tree(str(out))
-    engine.remove("web", force=True)
+    engine.containers.remove("web", force=True)
 
 
 def test_a_tree_made_to_fill_the_memory_is_one_clear_error(engine: Engine, tmp_path: Path) -> None:
     """The paths of a hundred times as many directories are ten thousand times as long together."""
     deep_container(engine, 70, name="n" * 250)
     with pytest.raises(DockmagicError, match="/deep has directories in too many others"):
-        engine.diff("web")
+        engine.containers.diff("web")
     with pytest.raises(DockmagicError, match="out has directories in too many others"):
         commands.execute(engine, commands.parse(["cp", "web:/deep", str(tmp_path / "out")]))
     remove_tree(str(tmp_path / "out"))
-    engine.remove("web")
+    engine.containers.remove("web")
 
 
 def test_more_executions_than_descriptors_are_refused_and_the_container_goes_on(
@@ -172,20 +175,20 @@ def test_more_executions_than_descriptors_are_refused_and_the_container_goes_on(
     processes, refused = [], ""
     for _ in range(400):
         try:
-            processes.append(engine.exec("web", ExecSpec(command=("sleep", "1000"))))
+            processes.append(engine.containers.exec("web", ExecSpec(command=("sleep", "1000"))))
         except DockmagicError as error:
             refused = error.message
             break
     for process in processes:
         process.close()
-    assert engine.container("web").status is Status.RUNNING
+    assert engine.containers.get("web").status is Status.RUNNING
     assert len(processes) == 400 or refused
-    engine.remove("web", force=True)
+    engine.containers.remove("web", force=True)
 
 
 def test_more_clients_than_descriptors_do_not_end_the_supervisor(engine: Engine) -> None:
     start(engine, "sleep 1000", name="web")
-    container = engine.container("web")
+    container = engine.containers.get("web")
     path = f"{engine.data_root.run}/{container.id}/sock"
     clients = []
     for _ in range(1200):
@@ -204,20 +207,22 @@ def test_more_clients_than_descriptors_do_not_end_the_supervisor(engine: Engine)
 
 def test_a_fork_bomb_in_an_execution_stays_below_the_limit(engine: Engine) -> None:
     start(engine, "sleep 1000", name="web", resources=Resources(pids_limit=50))
-    process = engine.exec("web", ExecSpec(command=("sh", "-c", "b() { b | b & }; b; sleep 5")))
-    assert eventually(lambda: engine.stats("web").pids >= 40)
-    assert engine.stats("web").pids <= 50
+    process = engine.containers.exec(
+        "web", ExecSpec(command=("sh", "-c", "b() { b | b & }; b; sleep 5"))
+    )
+    assert eventually(lambda: engine.containers.stats("web").pids >= 40)
+    assert engine.containers.stats("web").pids <= 50
     process.close()
-    engine.kill("web")
-    assert engine.container("web").exit_code == 137
+    engine.containers.kill("web")
+    assert engine.containers.get("web").exit_code == 137
 
 
 def test_a_line_without_an_end_is_read_back_whole(engine: Engine) -> None:
     size = 20_000_000
     start(engine, f"head -c {size} /dev/zero | tr '\\0' x", name="web")
-    engine.wait("web")
-    assert sum(len(line.text) for line in engine.logs("web")) == size
-    assert len(list(engine.logs("web", tail=1))) == 1
+    engine.containers.wait("web")
+    assert sum(len(line.text) for line in engine.containers.logs("web")) == size
+    assert len(list(engine.containers.logs("web", tail=1))) == 1
 
 
 # ------------------------------------------------------------------ text that is none
@@ -230,7 +235,7 @@ def test_bytes_that_are_no_text_pass_through_every_verb(engine: Engine, run: Run
         execute(engine, "sh", "-c", 'printf %s "$BAD" | wc -c').stdout.strip() == "8"
     )  # U+FFFD, as on the way to Docker's daemon
     assert execute(engine, "sh", "-c", 'printf %s "$0" | wc -c', bad).stdout.strip() == "6"
-    assert engine.inspect("web")["Name"] == "/web"
+    assert engine.containers.inspect("web")["Name"] == "/web"
     for line in (
         ["ps", "-a"],
         ["inspect", "web"],
@@ -243,8 +248,8 @@ def test_bytes_that_are_no_text_pass_through_every_verb(engine: Engine, run: Run
 
 def test_names_that_forge_lines_stay_on_theirs(engine: Engine) -> None:
     command = ("sh", "-c", "sleep 100; :", "x\n\x1b[2Jroot 1 0 0")
-    engine.run_detached(ContainerSpec(image="busybox", command=command, name="web"))
-    assert eventually(lambda: len(engine.top("web").processes) == 2)
+    engine.containers.run(ContainerSpec(image="busybox", command=command, name="web"), detach=True)
+    assert eventually(lambda: len(engine.containers.top("web").processes) == 2)
     text = str(commands.execute(engine, commands.parse(["top", "web"])))
     assert len(text.splitlines()) == 3
     assert "\x1b" not in text
@@ -267,9 +272,9 @@ def test_a_working_directory_that_is_gone_is_told(engine: Engine) -> None:
 
 def test_killing_everything_from_inside_reaches_nobody_outside(engine: Engine) -> None:
     start(engine, "sleep 1000", name="web")
-    container = engine.container("web")
+    container = engine.containers.get("web")
     execute(engine, "sh", "-c", "kill -9 -1; kill -9 1; kill -STOP 1; kill -TERM 0")
-    assert engine.container("web").status is Status.RUNNING
+    assert engine.containers.get("web").status is Status.RUNNING
     assert os.path.exists(f"/proc/{supervisor_of(container)}")
     assert execute(engine, "echo", "on").stdout == "on\n"
 
@@ -292,8 +297,8 @@ def test_what_the_container_mounts_over_its_proc_and_terminals_fools_nobody(
     assert execute(engine, "echo", "on").stdout == "on\n"
     with pytest.raises(DockmagicError, match="no terminal"):
         execute(engine, "tty", tty=True)
-    assert engine.stats("web").pids == 1
-    assert len(engine.top("web").processes) == 1
+    assert engine.containers.stats("web").pids == 1
+    assert len(engine.containers.top("web").processes) == 1
     assert copied(engine, "/etc/hostname")
 
 
@@ -302,7 +307,7 @@ def test_an_image_of_hostile_words_is_shown_and_never_obeyed(engine: Engine, bui
         'FROM busybox\nLABEL "<script>alert(1)</script>"="\x1b]0;owned\x07"\n'
         'ENV X="<img src=x onerror=alert(1)>"\nCMD ["<b>\x1b[2J", "$(id)", "`id`"]\n'
     )
-    engine.create(ContainerSpec(image=image, name="web"))
+    engine.containers.create(ContainerSpec(image=image, name="web"))
     from dockmagic.widgets import bundle
 
     for line in (["ps", "-a"], ["inspect", "web"], ["ps", "-a", "--no-trunc"]):
@@ -323,18 +328,18 @@ def test_on_a_full_disk_containers_go_on_and_can_be_looked_at_stopped_and_remove
     start(small, "while :; do echo hello; sleep 0.01; done", name="talk")
     filler = fill(small.data_root.root)
     assert execute(small, "echo", "on").stdout == "on\n"
-    assert {listed.name for listed in small.containers()} == {"web", "talk"}
-    assert small.inspect("web")["State"]["Running"]
-    list(small.logs("talk"))
-    small.pause("web")
-    small.unpause("web")
-    small.stop("talk", timeout=0)
-    assert small.container("talk").status is Status.EXITED
-    small.remove("talk")
-    small.kill("web")
-    assert [listed.name for listed in small.containers(all=True)] == ["web"]
+    assert {listed.name for listed in small.containers.list()} == {"web", "talk"}
+    assert small.containers.inspect("web")["State"]["Running"]
+    list(small.containers.logs("talk"))
+    small.containers.pause("web")
+    small.containers.unpause("web")
+    small.containers.stop("talk", timeout=0)
+    assert small.containers.get("talk").status is Status.EXITED
+    small.containers.remove("talk")
+    small.containers.kill("web")
+    assert [listed.name for listed in small.containers.list(all=True)] == ["web"]
     filler.unlink()
-    small.start("web")
+    small.containers.start("web")
     assert execute(small, "echo", "back").stdout == "back\n"
 
 
@@ -356,7 +361,10 @@ def test_what_needs_room_on_a_full_disk_says_so_and_leaves_nothing_half_made(
         assert "dockmagic system prune" in said
         assert len(said.splitlines()) == 1
     filler.unlink()
-    assert [listed.name for listed in small.containers(all=True)] == ["web"]
+    assert [listed.name for listed in small.containers.list(all=True)] == ["web"]
     assert (
-        small.run(ContainerSpec(image="busybox", command=("true",), auto_remove=True)).wait() == 0
+        small.containers.run(
+            ContainerSpec(image="busybox", command=("true",), auto_remove=True)
+        ).wait()
+        == 0
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import tarfile
+from typing import Any
 
 import pytest
 
@@ -46,15 +47,15 @@ def image(build: Build) -> str:
     return build(BASE)
 
 
-def changed(engine: Engine, image: str, **spec: object) -> Container:
+def changed(engine: Engine, image: str, **spec: Any) -> Container:
     """A container that runs and has made the changes above."""
-    container = engine.run_detached(
+    container = engine.containers.run(
         ContainerSpec(
             image=image, name="cc", command=("sleep", "1000"), mounts=MOUNTS,
-            **spec,  # type: ignore[arg-type]
-        )
+            **spec,
+        ), detach=True
     )  # fmt: skip
-    ended = collect(engine.exec("cc", ExecSpec(command=("sh", "-ec", CHANGES))))
+    ended = collect(engine.containers.exec("cc", ExecSpec(command=("sh", "-ec", CHANGES))))
     assert (ended.code, ended.stderr) == (0, "")
     return container
 
@@ -74,16 +75,18 @@ def test_diff_tells_what_docker_tells(engine: Engine, image: str) -> None:
     """Also mount points, which are made in the container's own layer, but nothing in them."""
     changed(engine, image)
     expected = "|".join(EXPECTED.strip().splitlines()).split("|")
-    assert [str(change) for change in engine.diff("cc")] == expected
-    engine.kill("cc")
-    assert [str(change) for change in engine.diff("cc")] == expected
+    assert [str(change) for change in engine.containers.diff("cc")] == expected
+    engine.containers.kill("cc")
+    assert [str(change) for change in engine.containers.diff("cc")] == expected
 
 
 def test_a_commit_is_the_container_as_it_was(engine: Engine, image: str, run: Run) -> None:
     changed(engine, image)
-    committed = engine.commit("cc", CommitSpec(reference="mine:v1", author="Me", message="well"))
+    committed = engine.containers.commit(
+        "cc", CommitSpec(reference="mine:v1", author="Me", message="well")
+    )
     assert committed.tags == ("mine:v1",)
-    assert engine.container("cc").status is Status.RUNNING
+    assert engine.containers.get("cc").status is Status.RUNNING
     script = (
         "cat /new /moved/c /o/y /n/l /etc/mine; ls -d /d/a /d/s /o/x; stat -c %a /d/b; ls -A /v /t"
     )
@@ -91,17 +94,19 @@ def test_a_commit_is_the_container_as_it_was(engine: Engine, image: str, run: Ru
     assert ended.stdout.split() == ["new", "3", "5", "new", "mine", "700", "/t:", "/v:"]
     assert ended.stderr.count("No such file") == 3
     # the layer holds what diff has listed, and none of the engine's own files
-    shown = [f"{file.kind} {file.path}" for file in engine.layers("mine:v1")[-1].files]
-    assert shown == [str(change) for change in engine.diff("cc")]
+    shown = [f"{file.kind} {file.path}" for file in engine.images.layers("mine:v1")[-1].files]
+    assert shown == [str(change) for change in engine.containers.diff("cc")]
 
 
 def test_the_container_lives_on_apart_from_its_image(engine: Engine, image: str, run: Run) -> None:
     changed(engine, image)
-    engine.commit("cc", CommitSpec(reference="mine"))
-    collect(engine.exec("cc", ExecSpec(command=("sh", "-c", "echo changed > /new; rm /o/y"))))
+    engine.containers.commit("cc", CommitSpec(reference="mine"))
+    collect(
+        engine.containers.exec("cc", ExecSpec(command=("sh", "-c", "echo changed > /new; rm /o/y")))
+    )
     assert run("cat", "/new", "/o/y", image="mine").stdout == "new\n5\n"
     # they are its own all the same
-    assert "A /new" in [str(change) for change in engine.diff("cc")]
+    assert "A /new" in [str(change) for change in engine.containers.diff("cc")]
 
 
 def test_a_commit_has_the_containers_config_and_the_changes(engine: Engine, image: str) -> None:
@@ -120,11 +125,11 @@ def test_a_commit_has_the_containers_config_and_the_changes(engine: Engine, imag
         health=HealthCheck(test=("CMD-SHELL", "true"), interval=1.5),
         tty=True,
     )
-    engine.create(spec)
-    committed = engine.commit(
+    engine.containers.create(spec)
+    committed = engine.containers.commit(
         "cc", CommitSpec(changes=("ENV ADDED=$GIVEN", "LABEL base=3", "EXPOSE 70"))
     )
-    config = engine.inspect_image(committed.id)["Config"]
+    config = engine.images.inspect(committed.id)["Config"]
     assert config["Cmd"] == ["sleep", "9"]
     assert sorted(config["Env"]) == sorted(
         ["ADDED=1", "FROM_IMAGE=no", "GIVEN=1", _path(config["Env"])]
@@ -147,21 +152,21 @@ def _stand_in(labels: dict[str, str]) -> dict[str, str]:
 
 def test_history_has_one_more_line(engine: Engine, image: str) -> None:
     changed(engine, image)
-    before = len(engine.history(image))
-    committed = engine.commit("cc", CommitSpec(author="Me", message="well"))
-    first, *rest = engine.history(committed.id)
+    before = len(engine.images.history(image))
+    committed = engine.containers.commit("cc", CommitSpec(author="Me", message="well"))
+    first, *rest = engine.images.history(committed.id)
     assert (first.created_by, first.comment, first.empty_layer) == ("sleep 1000", "well", False)
     assert first.size > 0
     assert len(rest) == before
-    assert engine.inspect_image(committed.id)["Author"] == "Me"
-    assert engine.inspect_image(committed.id)["Comment"] == "well"
+    assert engine.images.inspect(committed.id)["Author"] == "Me"
+    assert engine.images.inspect(committed.id)["Comment"] == "well"
 
 
 def test_a_container_that_changed_nothing_makes_no_layer(engine: Engine, image: str) -> None:
-    engine.create(ContainerSpec(image=image, name="cc", command=("true",)))
-    committed = engine.commit("cc")
-    assert committed.chain_ids == engine.image(image).chain_ids
-    assert engine.history(committed.id)[0].empty_layer
+    engine.containers.create(ContainerSpec(image=image, name="cc", command=("true",)))
+    committed = engine.containers.commit("cc")
+    assert committed.chain_ids == engine.images.get(image).chain_ids
+    assert engine.images.history(committed.id)[0].empty_layer
 
 
 @pytest.mark.parametrize("pause", [True, False])
@@ -169,35 +174,36 @@ def test_pausing_is_undone_and_left_to_who_had_paused(
     engine: Engine, image: str, pause: bool
 ) -> None:
     changed(engine, image)
-    engine.commit("cc", CommitSpec(pause=pause))
-    assert engine.container("cc").status is Status.RUNNING
-    engine.pause("cc")
-    engine.commit("cc", CommitSpec(pause=pause))
-    assert engine.container("cc").status is Status.PAUSED
+    engine.containers.commit("cc", CommitSpec(pause=pause))
+    assert engine.containers.get("cc").status is Status.RUNNING
+    engine.containers.pause("cc")
+    engine.containers.commit("cc", CommitSpec(pause=pause))
+    assert engine.containers.get("cc").status is Status.PAUSED
 
 
 def test_mistakes_are_told_before_anything_is_copied(engine: Engine, image: str) -> None:
     changed(engine, image)
-    images = engine.images(all=True)
+    images = engine.images.list(all=True)
     for spec in (
         CommitSpec(changes=("RUN make",)),
         CommitSpec(reference="UPPER"),
         CommitSpec(reference="a@sha256:" + "0" * 64),
     ):
         with pytest.raises(InvalidInput):
-            engine.commit("cc", spec)
-    assert engine.images(all=True) == images
+            engine.containers.commit("cc", spec)
+    assert engine.images.list(all=True) == images
     with pytest.raises(NotFound, match="No such container: nope"):
-        engine.commit("nope")
+        engine.containers.commit("nope")
 
 
 def test_a_commit_of_a_removed_images_container_still_runs(engine: Engine, build: Build) -> None:
     image = build("FROM busybox\nRUN echo kept > /kept\n")
-    engine.create(ContainerSpec(image=image, name="cc", command=("cat", "/kept")))
-    engine.remove_image(image, force=True)
-    committed = engine.commit("cc", CommitSpec(reference="again"))
+    engine.containers.create(ContainerSpec(image=image, name="cc", command=("cat", "/kept")))
+    engine.images.remove(image, force=True)
+    committed = engine.containers.commit("cc", CommitSpec(reference="again"))
     assert (
-        collect(engine.run(ContainerSpec(image=committed.id, auto_remove=True))).stdout == "kept\n"
+        collect(engine.containers.run(ContainerSpec(image=committed.id, auto_remove=True))).stdout
+        == "kept\n"
     )
 
 
@@ -206,10 +212,10 @@ def test_a_commit_of_a_removed_images_container_still_runs(engine: Engine, build
 
 def test_an_export_is_the_tree_without_what_is_mounted(engine: Engine, image: str) -> None:
     changed(engine, image)
-    with engine.export("cc") as stream:
+    with engine.containers.export("cc") as stream:
         running = b"".join(stream)
-    engine.kill("cc")
-    with engine.export("cc") as stream:
+    engine.containers.kill("cc")
+    with engine.containers.export("cc") as stream:
         stopped = b"".join(stream)
     for archive in (running, stopped):
         result = members(archive)
@@ -224,16 +230,16 @@ def test_an_export_is_the_tree_without_what_is_mounted(engine: Engine, image: st
 
 def test_what_was_exported_can_be_imported_and_run(engine: Engine, image: str, run: Run) -> None:
     changed(engine, image)
-    with engine.export("cc") as stream:
+    with engine.containers.export("cc") as stream:
         archive = b"".join(stream)
     spec = ImportSpec(reference="flat:1", message="from a test", changes=('CMD ["cat", "/new"]',))
-    committed = engine.import_image(io.BytesIO(archive), spec)
+    committed = engine.images.import_image(io.BytesIO(archive), spec)
     assert committed.tags == ("flat:1",)
     assert len(committed.chain_ids) == 1
     assert run(image="flat:1").stdout == "new\n"
-    (line,) = engine.history("flat:1")
+    (line,) = engine.images.history("flat:1")
     assert (line.created_by, line.comment) == ("", "from a test")
-    document = engine.inspect_image("flat:1")
+    document = engine.images.inspect("flat:1")
     assert document["Config"] == {"Cmd": ["cat", "/new"]}
     assert json.dumps(document)
 
@@ -246,10 +252,10 @@ def test_an_import_may_be_compressed_and_is_refused_if_it_is_no_archive(engine: 
         member = tarfile.TarInfo("hello")
         member.size = 2
         tar.addfile(member, io.BytesIO(b"hi"))
-    plain = engine.import_image(io.BytesIO(out.getvalue()))
-    packed = engine.import_image(io.BytesIO(gzip.compress(out.getvalue())))
+    plain = engine.images.import_image(io.BytesIO(out.getvalue()))
+    packed = engine.images.import_image(io.BytesIO(gzip.compress(out.getvalue())))
     assert plain.diff_ids == packed.diff_ids
     with pytest.raises(InvalidInput):
-        engine.import_image(io.BytesIO(b"junk" * 1000))
+        engine.images.import_image(io.BytesIO(b"junk" * 1000))
     with pytest.raises(InvalidInput, match="run is not a valid change command"):
-        engine.import_image(io.BytesIO(out.getvalue()), ImportSpec(changes=("RUN x",)))
+        engine.images.import_image(io.BytesIO(out.getvalue()), ImportSpec(changes=("RUN x",)))

@@ -31,13 +31,13 @@ def test_row1_cve_2019_5736_the_engines_executable_cannot_be_reached(
     image = build("FROM busybox\nRUN ln -s /proc/self/exe /bin/evil\n")
     before = digest(os.path.realpath(sys.executable))
     spec = ContainerSpec(image=image, command=("sleep", "100"), name="web")
-    engine.run_detached(spec)
+    engine.containers.run(spec, detach=True)
     # whatever the link leads to at that moment, it is not executed: too many links, no permission
     with pytest.raises(StartFailed) as raised:
-        engine.exec("web", ExecSpec(command=("/bin/evil", "true")))
+        engine.containers.exec("web", ExecSpec(command=("/bin/evil", "true")))
     assert raised.value.exit_code in (126, 127)
     script = "for p in /proc/[0-9]*; do (echo x > $p/exe) 2>/dev/null && echo wrote $p; done; true"
-    ended = collect(engine.exec("web", ExecSpec(command=("sh", "-c", script))))
+    ended = collect(engine.containers.exec("web", ExecSpec(command=("sh", "-c", script))))
     assert "wrote" not in ended.stdout
     assert digest(os.path.realpath(sys.executable)) == before
 
@@ -61,8 +61,10 @@ def test_row3_a_container_has_exactly_three_descriptors(run: Run) -> None:
 
 
 def test_row3_an_exec_has_exactly_three_descriptors(engine: Engine) -> None:
-    engine.run_detached(ContainerSpec(image="busybox", command=("sleep", "100"), name="web"))
-    ended = collect(engine.exec("web", ExecSpec(command=("ls", "/proc/self/fd"))))
+    engine.containers.run(
+        ContainerSpec(image="busybox", command=("sleep", "100"), name="web"), detach=True
+    )
+    ended = collect(engine.containers.exec("web", ExecSpec(command=("ls", "/proc/self/fd"))))
     assert ended.stdout.split() == ["0", "1", "2", "3"]
 
 
@@ -151,10 +153,12 @@ def test_row13_cve_2022_36109_groups_are_the_given_ones_only(run: Run) -> None:
 def test_row15_cve_2020_15257_sockets_of_ours_have_a_path_that_nobody_else_reaches(
     engine: Engine, run: Run
 ) -> None:
-    engine.run_detached(ContainerSpec(image="busybox", command=("sleep", "100"), name="web"))
-    container = engine.container("web")
+    engine.containers.run(
+        ContainerSpec(image="busybox", command=("sleep", "100"), name="web"), detach=True
+    )
+    container = engine.containers.get("web")
     assert eventually(lambda: (engine.data_root.run / container.id / "sock").exists())
-    processes = (supervisor_of(container), engine._launcher._pid)
+    processes = (supervisor_of(container), engine._components.launcher._pid)
 
     def paths() -> set[str]:
         """As a container on the host's network sees them."""
@@ -233,8 +237,10 @@ def test_row44_a_device_node_opens_nothing(run: Run) -> None:
 
 def test_row45_the_session_keyring_is_fresh(engine: Engine, run: Run) -> None:
     assert run("cat", "/proc/keys").stdout == ""  # masked, whatever it holds
-    engine.run_detached(ContainerSpec(image="busybox", command=("sleep", "100"), name="web"))
-    steps = [step.name for step in engine.explain("web").steps if step.who == "child"]
+    engine.containers.run(
+        ContainerSpec(image="busybox", command=("sleep", "100"), name="web"), detach=True
+    )
+    steps = [step.name for step in engine.containers.explain("web").steps if step.who == "child"]
     assert steps.index("FreshKeyring") < steps.index("PivotRoot")
     options = ("systempaths=unconfined",)
     seen = run("cat", "/proc/keys", security_opt=options).stdout.splitlines()
@@ -309,7 +315,9 @@ def test_row5_cve_2025_52565_the_console_is_the_containers_own_terminal(
     """Opened through its master: no name in the image decides what is bound to it."""
     image = build_with_link(build, path, "/proc/sys/kernel")
     command = ("stat", "-c", "%t", "/dev/console")
-    process = engine.run(ContainerSpec(image=image, command=command, tty=True, auto_remove=True))
+    process = engine.containers.run(
+        ContainerSpec(image=image, command=command, tty=True, auto_remove=True)
+    )
     assert collect(process).stdout.split() == ["88"]  # major 136: a pseudo-terminal
 
 
@@ -319,7 +327,7 @@ def test_row46_no_terminal_of_the_host_can_be_typed_into(engine: Engine, run: Ru
     assert "opened" not in ended.stdout
     assert "No such device or address" in ended.stderr
     command = ("stat", "-L", "-c", "%d", "/proc/self/fd/0")
-    process = engine.run(
+    process = engine.containers.run(
         ContainerSpec(image="busybox", command=command, tty=True, auto_remove=True)
     )
     assert int(collect(process).stdout) != os.stat("/dev/pts").st_dev

@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,8 +65,8 @@ call(KEYCTL, JOIN, b"of-the-notebook")
 hold(b"notebooks")
 look(b"notebooks")
 with Engine(sys.argv[3]) as engine:
-    engine.start("asked")
-    engine.wait("asked")
+    engine.containers.start("asked")
+    engine.containers.wait("asked")
 """
 LOOK = 'look(b"notebooks", b"neighbours")'
 EMPTY = {
@@ -80,7 +81,7 @@ def program(text: str, *more: str) -> tuple[str, ...]:
     return (os.path.realpath(sys.executable), "-I", "-S", "-c", KEYS + text, *calls, *more)
 
 
-def spec(text: str, **more: object) -> ContainerSpec:
+def spec(text: str, **more: Any) -> ContainerSpec:
     """A container without the seccomp profile, in which this Python runs."""
     places = {"/usr", "/lib", "/lib64", os.path.realpath(sys.base_prefix)}
     return ContainerSpec(
@@ -92,12 +93,12 @@ def spec(text: str, **more: object) -> ContainerSpec:
             for place in sorted(places)
             if Path(place).exists()
         ),
-        **more,  # type: ignore[arg-type]
+        **more,
     )
 
 
 def test_row45_keys_of_the_notebook_are_not_the_containers(engine: Engine) -> None:
-    engine.create(spec(LOOK, name="asked"))
+    engine.containers.create(spec(LOOK, name="asked"))
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     command = [sys.executable, "-c", KEYS + NOTEBOOK, *program("")[5:], str(engine.data_root.root)]
     notebook = subprocess.run(
@@ -105,17 +106,19 @@ def test_row45_keys_of_the_notebook_are_not_the_containers(engine: Engine) -> No
     )
     seen = json.loads(notebook.stdout)
     assert seen["found"] == {"notebooks": True}  # so that one can be found where it is
-    (line,) = engine.logs("asked")
+    (line,) = engine.containers.logs("asked")
     assert json.loads(line.text) == EMPTY
 
 
 def test_row45_keys_of_a_container_are_not_its_neighbours(engine: Engine) -> None:
     holds = 'hold(b"neighbours"); look(b"neighbours"); sys.stdin.read()'
-    engine.run_detached(spec(holds, name="neighbour", open_stdin=True))
-    first = next(iter(engine.logs("neighbour", follow=True)))
+    engine.containers.run(spec(holds, name="neighbour", open_stdin=True), detach=True)
+    first = next(iter(engine.containers.logs("neighbour", follow=True)))
     assert json.loads(first.text)["found"] == {"neighbours": True}
-    assert json.loads(collect(engine.run(spec(LOOK))).stdout) == EMPTY
-    ended = collect(engine.exec("neighbour", ExecSpec(command=program('look(b"notebooks")'))))
+    assert json.loads(collect(engine.containers.run(spec(LOOK))).stdout) == EMPTY
+    ended = collect(
+        engine.containers.exec("neighbour", ExecSpec(command=program('look(b"notebooks")')))
+    )
     assert json.loads(ended.stdout) == {**EMPTY, "found": {"notebooks": "ENOKEY"}}
 
 

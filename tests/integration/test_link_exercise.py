@@ -66,9 +66,9 @@ def docker(server_engine: Engine, tmp_path: Path) -> Iterator[Docker]:
         return ended
 
     yield docker
-    for container in server_engine.containers(all=True):
-        server_engine.remove(container.id, force=True, volumes=True)
-    server_engine.dismantle()
+    for container in server_engine.containers.list(all=True):
+        server_engine.containers.remove(container.id, force=True, volumes=True)
+    server_engine.system.dismantle()
     assert not left_behind(before, data_root)
 
 
@@ -166,10 +166,10 @@ def test_pandas_in_a_linked_jupyter_reads_the_database(
     jupyter.execute("open('work/made', 'w').write('here')")
     assert (tmp_path / "work/made").read_text() == "here"
     docker("stop", "lab")
-    assert [one.name for one in server_engine.containers(all=True)] == ["mydb"]
+    assert [one.name for one in server_engine.containers.list(all=True)] == ["mydb"]
 
     docker("stop", "mydb")
-    stopped = server_engine.container("mydb")
+    stopped = server_engine.containers.get("mydb")
     assert (stopped.status, stopped.exit_code) == (Status.EXITED, 0)
     docker("rm", "mydb")
     run_database(docker, server_engine, database)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,9 +22,9 @@ Start = Callable[..., Container]
 
 @pytest.fixture
 def start(engine: Engine) -> Start:
-    def start(name: str, **more: object) -> Container:
+    def start(name: str, **more: Any) -> Container:
         spec = {"image": "busybox", "command": ("sleep", "1000"), **more}
-        return engine.run_detached(ContainerSpec(name=name, **spec))  # type: ignore[arg-type]
+        return engine.containers.run(ContainerSpec(name=name, **spec), detach=True)
 
     return start
 
@@ -34,7 +35,7 @@ def db(start: Start) -> Container:
 
 
 def execute(engine: Engine, name: str, *argv: str) -> Ended:
-    return collect(engine.exec(name, ExecSpec(command=argv)))
+    return collect(engine.containers.exec(name, ExecSpec(command=argv)))
 
 
 def hosts(engine: Engine, name: str) -> list[str]:
@@ -58,15 +59,15 @@ def test_its_name_follows_a_restart_and_the_variables_that_the_program_has_do_no
     engine: Engine, db: Container, start: Start
 ) -> None:
     start("web", links=(("db", "store"),))
-    engine.stop("db", timeout=0)
-    engine._networks.release(db.id)
+    engine.containers.stop("db", timeout=0)
+    engine._components.networks.release(db.id)
     start("other")  # takes the address that was db's
-    engine.start("db")
-    now = engine.container("db").ip_address
+    engine.containers.start("db")
+    now = engine.containers.get("db").ip_address
     assert now != db.ip_address
     assert f"{now}\tstore {db.short_id} db" in hosts(engine, "web")
     assert not [line for line in hosts(engine, "web") if line.startswith(f"{db.ip_address}\tst")]
-    began_with = Path(f"/proc/{engine.container('web').pid}/environ").read_text()
+    began_with = Path(f"/proc/{engine.containers.get('web').pid}/environ").read_text()
     assert f"STORE_PORT_3306_TCP_ADDR={db.ip_address}" in began_with
     assert f"STORE_PORT_3306_TCP_ADDR={now}" in execute(engine, "web", "env").stdout  # as Docker
 
@@ -74,12 +75,12 @@ def test_its_name_follows_a_restart_and_the_variables_that_the_program_has_do_no
 def test_a_link_to_one_that_does_not_run_is_refused_and_changes_nothing(
     engine: Engine, db: Container, start: Start
 ) -> None:
-    engine.stop("db", timeout=0)
+    engine.containers.stop("db", timeout=0)
     with pytest.raises(Conflict, match="Cannot link to a non running container: /db AS /web/st"):
         start("web", links=(("db", "store"),))
-    assert engine.container("web").status == "created"
-    engine.start("db")
-    engine.start("web")
+    assert engine.containers.get("web").status == "created"
+    engine.containers.start("db")
+    engine.containers.start("web")
     assert execute(engine, "web", "ping", "-c", "1", "store").code == 0
 
 
@@ -100,50 +101,50 @@ def test_what_cannot_be_linked_is_refused(
     with pytest.raises(DockmagicError, match=message):
         start("web", **spec)
     with pytest.raises(NotFound):
-        engine.container("web")
+        engine.containers.get("web")
 
 
 def test_one_that_is_not_on_the_default_network_cannot_be_linked_to(
     engine: Engine, start: Start
 ) -> None:
-    engine.create_network(NetworkSpec(name="net"))
+    engine.networks.create(NetworkSpec(name="net"))
     db = start("db", network="net")
     message = "Cannot link to /db, as it does not belong to the default network"
     with pytest.raises(Conflict, match=message):
         start("web", links=(("db", "db"),))
-    engine.connect_network("bridge", db.id, Attachment(network="bridge"))
-    engine.start("web")
+    engine.networks.connect("bridge", db.id, Attachment(network="bridge"))
+    engine.containers.start("web")
     with_alias = [line for line in hosts(engine, "web") if "\tdb" in line]
     assert with_alias == [
-        f"{engine.inspect('db')['NetworkSettings']['IPAddress']}\tdb {db.short_id}"
+        f"{engine.containers.inspect('db')['NetworkSettings']['IPAddress']}\tdb {db.short_id}"
     ]
 
 
 def test_links_are_shown_and_are_names(engine: Engine, db: Container, start: Start) -> None:
     start("web", links=(("db", "store"),))
-    assert engine.inspect("web")["HostConfig"]["Links"] == ["/db:/web/store"]
-    assert engine.inspect("db")["HostConfig"]["Links"] is None
-    assert engine.inspect("web/store")["Id"] == db.id
-    shown = {one.name: one.links for one in engine.containers()}
+    assert engine.containers.inspect("web")["HostConfig"]["Links"] == ["/db:/web/store"]
+    assert engine.containers.inspect("db")["HostConfig"]["Links"] is None
+    assert engine.containers.inspect("web/store")["Id"] == db.id
+    shown = {one.name: one.links for one in engine.containers.list()}
     assert shown == {"web": (), "db": ("web/store",)}
-    engine.rename("web", "page")
-    assert engine.inspect("page")["HostConfig"]["Links"] == ["/db:/page/store"]
+    engine.containers.rename("web", "page")
+    assert engine.containers.inspect("page")["HostConfig"]["Links"] == ["/db:/page/store"]
 
 
 def test_a_link_can_be_removed(engine: Engine, db: Container, start: Start) -> None:
     web = start("web", links=(("db", "store"), ("db", "second")))
-    engine.remove_link("web/store")
-    assert engine.inspect("web")["HostConfig"]["Links"] == ["/db:/web/second"]
+    engine.containers.remove_link("web/store")
+    assert engine.containers.inspect("web")["HostConfig"]["Links"] == ["/db:/web/second"]
     assert not [line for line in hosts(engine, "web") if "\tstore" in line]
     assert [line for line in hosts(engine, "web") if "\tsecond" in line]
-    assert engine.container("db").status == "running"
+    assert engine.containers.get("db").status == "running"
     for name, message in (
         ("db", "cannot remove the default link name of the container"),
         ("nobody/x", "No such container: nobody/x"),
         ("web/store", "No such container: web/store"),
     ):
         with pytest.raises(DockmagicError, match=message):
-            engine.remove_link(name)
+            engine.containers.remove_link(name)
     assert Path(f"/proc/{web.pid}").exists()
 
 
@@ -151,27 +152,29 @@ def test_one_that_needs_a_container_that_was_removed_waits_until_the_link_is_rem
     engine: Engine, db: Container, start: Start
 ) -> None:
     start("web", links=(("db", "store"),))
-    engine.rename("db", "base")
-    engine.remove("base", force=True)
+    engine.containers.rename("db", "base")
+    engine.containers.remove("base", force=True)
     start("base")  # of that name, and another
-    assert engine.inspect("web")["HostConfig"]["Links"] == ["/base:/web/store"]
+    assert engine.containers.inspect("web")["HostConfig"]["Links"] == ["/base:/web/store"]
     with pytest.raises(Conflict, match="non running container: /base AS /web/store") as caught:
-        engine.restart("web", timeout=0)
+        engine.containers.restart("web", timeout=0)
     assert "docker rm --link web/store" in caught.value.hint
-    engine.remove_link("web/store")
-    engine.start("web")
-    assert engine.inspect("web")["HostConfig"]["Links"] is None
+    engine.containers.remove_link("web/store")
+    engine.containers.start("web")
+    assert engine.containers.inspect("web")["HostConfig"]["Links"] is None
     assert "STORE" not in execute(engine, "web", "env").stdout
 
 
 def test_on_a_network_of_users_a_link_is_a_name_of_its_owner_alone(
     engine: Engine, start: Start
 ) -> None:
-    engine.create_network(NetworkSpec(name="net"))
+    engine.networks.create(NetworkSpec(name="net"))
     start("web", network="net", links=(("db", "store"),))
     start("other", network="net")
     db = start("db", network="net")  # later, and found all the same
     assert db.ip_address in execute(engine, "web", "nslookup", "store").stdout
     assert execute(engine, "other", "nslookup", "store").code != 0
-    assert engine.inspect("web")["NetworkSettings"]["Networks"]["net"]["Links"] == ["db:store"]
+    assert engine.containers.inspect("web")["NetworkSettings"]["Networks"]["net"]["Links"] == [
+        "db:store"
+    ]
     assert "STORE" not in execute(engine, "web", "env").stdout

@@ -24,7 +24,7 @@ DOCKERFILE = "FROM busybox\nRUN echo honest > /word\nCMD cat /word\n"
 def build(engine: Engine, tag: str) -> tuple[str, list[bool]]:
     """The image's id, and which steps were in the cache."""
     request = BuildRequest(dockerfile=DOCKERFILE, context=None, tags=(tag,))
-    events = list(engine.build(request))
+    events = list(engine.images.build(request))
     (done,) = (event for event in events if isinstance(event, BuildDone))
     return done.image.id, [event.cached for event in events if isinstance(event, StepDone)]
 
@@ -32,7 +32,7 @@ def build(engine: Engine, tag: str) -> tuple[str, list[bool]]:
 def forged(engine: Engine, name: str) -> bytes:
     """An archive of the image `name` in which the last layer alone is another."""
     saved = io.BytesIO()
-    engine.save([name], saved)
+    engine.images.save([name], saved)
     saved.seek(0)
     with tarfile.open(fileobj=saved) as archive:
         files = {member.name: archive.extractfile(member) for member in archive if member.isfile()}
@@ -54,16 +54,18 @@ def test_row_35_cve_2024_24557_a_loaded_image_is_no_source_of_the_cache(engine: 
     """Its history says what the build is about to do, and its layer holds something else."""
     first, _ = build(engine, "mine:1")
     archive = forged(engine, "mine:1")
-    engine.remove_image("mine:1")
-    engine.prune_build_cache()
-    (loaded,) = (event for event in engine.load(io.BytesIO(archive)) if isinstance(event, LoadDone))
-    history = [(row.created_by, row.empty_layer) for row in engine.image("evil:1").history]
+    engine.images.remove("mine:1")
+    engine.builds.prune()
+    (loaded,) = (
+        event for event in engine.images.load(io.BytesIO(archive)) if isinstance(event, LoadDone)
+    )
+    history = [(row.created_by, row.empty_layer) for row in engine.images.get("evil:1").history]
     assert loaded.image.id != first
 
     _, cached = build(engine, "mine:1")
     assert cached == [True, False, False]
-    assert [(r.created_by, r.empty_layer) for r in engine.image("mine:1").history] == history
+    assert [(r.created_by, r.empty_layer) for r in engine.images.get("mine:1").history] == history
     spec = ContainerSpec(image="mine:1", auto_remove=True)
-    assert collect(engine.run(spec)).stdout == "honest\n"
+    assert collect(engine.containers.run(spec)).stdout == "honest\n"
     forged_one = ContainerSpec(image="evil:1", auto_remove=True)
-    assert collect(engine.run(forged_one)).stdout == "forged\n"
+    assert collect(engine.containers.run(forged_one)).stdout == "forged\n"

@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -18,9 +19,10 @@ from .conftest import Build
 pytestmark = pytest.mark.root
 
 
-def detached(engine: Engine, script: str, **spec: object) -> str:
-    made = engine.run_detached(
-        ContainerSpec(image="busybox", command=("sh", "-c", script), network="none", **spec)  # type: ignore[arg-type]
+def detached(engine: Engine, script: str, **spec: Any) -> str:
+    made = engine.containers.run(
+        ContainerSpec(image="busybox", command=("sh", "-c", script), network="none", **spec),
+        detach=True,
     )
     return made.id
 
@@ -31,8 +33,8 @@ def text(lines: list[LogLine]) -> str:
 
 def test_streams_escapes_and_an_unfinished_line_come_back(engine: Engine) -> None:
     name = detached(engine, r"""printf 'a "b" \\ \t\033[1mü\r\n'; echo no >&2; printf end""")
-    engine.wait(name)
-    found = [(line.stream, line.text) for line in engine.logs(name)]
+    engine.containers.wait(name)
+    found = [(line.stream, line.text) for line in engine.containers.logs(name)]
     assert sorted(found) == [
         ("stderr", b"no\n"),
         ("stdout", 'a "b" \\ \t\x1b[1mü\r\n'.encode()),
@@ -42,23 +44,25 @@ def test_streams_escapes_and_an_unfinished_line_come_back(engine: Engine) -> Non
 
 def test_a_line_of_a_megabyte_is_one_line(engine: Engine) -> None:
     name = detached(engine, "head -c 300000 /dev/zero | tr '\\0' x; echo; echo after")
-    engine.wait(name)
-    assert [len(line.text) for line in engine.logs(name)] == [300001, 6]
-    assert text(list(engine.logs(name, tail=1))) == "after\n"
+    engine.containers.wait(name)
+    assert [len(line.text) for line in engine.containers.logs(name)] == [300001, 6]
+    assert text(list(engine.containers.logs(name, tail=1))) == "after\n"
 
 
 def test_following_ends_with_the_container_and_misses_nothing(engine: Engine) -> None:
     name = detached(engine, "for i in $(seq 2000); do echo $i; done")
-    assert text(list(engine.logs(name, follow=True))).split() == [str(n) for n in range(1, 2001)]
+    assert text(list(engine.containers.logs(name, follow=True))).split() == [
+        str(n) for n in range(1, 2001)
+    ]
 
 
 def test_the_tail_can_be_followed(engine: Engine) -> None:
     name = detached(engine, "seq 10; read x; echo then $x", open_stdin=True)
-    while len(list(engine.logs(name))) < 10:
+    while len(list(engine.containers.logs(name))) < 10:
         time.sleep(0.01)
-    lines = engine.logs(name, follow=True, tail=2)
+    lines = engine.containers.logs(name, follow=True, tail=2)
     assert [next(lines).text, next(lines).text] == [b"9\n", b"10\n"]
-    process = engine.attach(name)
+    process = engine.containers.attach(name)
     answer = threading.Thread(target=lambda: process.write(b"go\n"))
     answer.start()
     assert text(list(lines)) == "then go\n"
@@ -68,19 +72,19 @@ def test_the_tail_can_be_followed(engine: Engine) -> None:
 
 def test_since_and_until_choose_by_time(engine: Engine) -> None:
     name = detached(engine, "echo first")
-    engine.wait(name)
+    engine.containers.wait(name)
     between = time.time()
-    engine.start(name)
-    engine.wait(name)
-    (first, second) = engine.logs(name)
-    assert list(engine.logs(name, since=between)) == [second]
-    assert list(engine.logs(name, until=between)) == [first]
+    engine.containers.start(name)
+    engine.containers.wait(name)
+    (first, second) = engine.containers.logs(name)
+    assert list(engine.containers.logs(name, since=between)) == [second]
+    assert list(engine.containers.logs(name, until=between)) == [first]
 
 
 def test_a_log_is_rotated_while_it_is_followed(engine: Engine) -> None:
     options = {"max-size": "20k", "max-file": "3"}
     script = "seq 3000; read x; echo over"
-    made = engine.create(
+    made = engine.containers.create(
         ContainerSpec(
             image="busybox",
             command=("sh", "-c", script),
@@ -89,24 +93,24 @@ def test_a_log_is_rotated_while_it_is_followed(engine: Engine) -> None:
             log_options=options,
         )
     )
-    process = engine.attach_start(made.id)
-    lines = engine.logs(made.id, follow=True)
+    process = engine.containers.start_attached(made.id)
+    lines = engine.containers.logs(made.id, follow=True)
     last = next(line.text for line in lines if line.text == b"3000\n")
     process.write(b"\n")
     assert [last, *(line.text for line in lines)] == [b"3000\n", b"over\n"]
     process.wait()
-    log = Path(engine.inspect(made.id)["LogPath"])
+    log = Path(engine.containers.inspect(made.id)["LogPath"])
     files = sorted(log.parent.glob(f"{log.name}*"))
     assert [one.name.removeprefix(log.name) for one in files] == ["", ".1", ".2"]
     assert all(one.stat().st_size < 20_100 for one in files)
-    kept = [line.text for line in engine.logs(made.id)]
+    kept = [line.text for line in engine.containers.logs(made.id)]
     assert kept[-2:] == [b"3000\n", b"over\n"]
     assert kept[:-1] == [b"%d\n" % n for n in range(3002 - len(kept), 3001)]
 
 
 def test_the_driver_none_writes_nothing(engine: Engine) -> None:
     name = detached(engine, "echo hello", log_driver="none")
-    engine.wait(name)
+    engine.containers.wait(name)
     directory = engine.data_root.container(name)
     assert not [one for one in os.listdir(directory) if "log" in one]
 
@@ -118,22 +122,24 @@ def test_options_are_checked_before_anything_is_made(engine: Engine) -> None:
         ("nope", {}, "no log driver named 'nope' is registered"),
     ):
         with pytest.raises(InvalidInput, match=words):
-            engine.create(ContainerSpec(image="busybox", log_driver=driver, log_options=options))
-    assert engine.containers(all=True) == ()
+            engine.containers.create(
+                ContainerSpec(image="busybox", log_driver=driver, log_options=options)
+            )
+    assert engine.containers.list(all=True) == ()
 
 
 def test_the_driver_none_cannot_be_read(engine: Engine) -> None:
-    name = engine.create(ContainerSpec(image="busybox", log_driver="none")).id
+    name = engine.containers.create(ContainerSpec(image="busybox", log_driver="none")).id
     with pytest.raises(Unsupported, match="configured logging driver does not support reading"):
-        engine.logs(name)
+        engine.containers.logs(name)
 
 
 def test_the_health_check_of_a_dockerfile_is_the_images(engine: Engine, build: Build) -> None:
     image = build("FROM busybox\nHEALTHCHECK --interval=5s --retries=2 CMD test -e /ok\n")
-    check = engine.image(image).config.healthcheck
+    check = engine.images.get(image).config.healthcheck
     assert check is not None
     assert (check.test, check.interval, check.retries) == (("CMD-SHELL", "test -e /ok"), 5.0, 2)
-    assert engine.inspect_image(image)["Config"]["Healthcheck"] == {
+    assert engine.images.inspect(image)["Config"]["Healthcheck"] == {
         "Test": ["CMD-SHELL", "test -e /ok"],
         "Interval": 5_000_000_000,
         "Retries": 2,

@@ -27,7 +27,7 @@ def children(pid: int) -> list[int]:
 
 def spare(engine: Engine) -> int:
     """The supervisor that waits for the next request."""
-    launcher = engine._launcher._pid
+    launcher = engine._components.launcher._pid
     found: list[int] = []
 
     def has_midwife() -> bool:
@@ -59,7 +59,7 @@ def test_a_midwife_that_is_killed_before_it_works_is_replaced(engine: Engine, ru
 def test_spares_end_with_their_launcher(engine: Engine, run: Run) -> None:
     run("true")
     waiting = spare(engine)
-    os.kill(engine._launcher._pid, signal.SIGKILL)
+    os.kill(engine._components.launcher._pid, signal.SIGKILL)
     assert eventually(lambda: not Path(f"/proc/{waiting}").exists())
     assert run("echo", "again").stdout == "again\n"
 
@@ -67,7 +67,7 @@ def test_spares_end_with_their_launcher(engine: Engine, run: Run) -> None:
 def test_spares_end_with_their_engine(engine: Engine) -> None:
     with Engine(engine.data_root.root) as other:
         container = start(other, "true")
-        other.wait(container.id)
+        other.containers.wait(container.id)
         waiting = spare(other)
     assert eventually(lambda: not Path(f"/proc/{waiting}").exists())
 
@@ -78,21 +78,23 @@ def test_a_supervisor_killed_in_the_middle_of_a_start_leaves_nothing(
 ) -> None:
     run("true")
     before = HostSnapshot.take(engine.data_root)
-    container = engine.create(ContainerSpec(image="busybox", command=("sleep", "100"), name="web"))
+    container = engine.containers.create(
+        ContainerSpec(image="busybox", command=("sleep", "100"), name="web")
+    )
     victim = spare(engine)
     killer = threading.Timer(delay, os.kill, (victim, signal.SIGKILL))
     killer.start()
     try:
-        engine.start("web")
+        engine.containers.start("web")
     except DockmagicError:
         pass  # it was hit before the program ran
     killer.join()
     assert eventually(lambda: not Path(f"/proc/{victim}").exists())
-    if engine.container("web").status.is_alive:  # it was hit before there was work for it
-        engine.kill("web")
-    engine.start("web")  # whatever is left is in nobody's way
-    assert engine.container("web").status is Status.RUNNING
-    engine.remove("web", force=True)
+    if engine.containers.get("web").status.is_alive:  # it was hit before there was work for it
+        engine.containers.kill("web")
+    engine.containers.start("web")  # whatever is left is in nobody's way
+    assert engine.containers.get("web").status is Status.RUNNING
+    engine.containers.remove("web", force=True)
     assert not (engine.data_root.run / container.id).exists()
     assert not left_behind(before, engine.data_root)
 
@@ -106,15 +108,15 @@ def test_a_container_of_rm_goes_with_its_volumes_when_nobody_is_there(engine: En
             auto_remove=True,
             mounts=(Mount(kind="volume", target="/data"),),
         )
-        container = other.run_detached(spec)
-        (volume,) = other.volumes()
+        container = other.containers.run(spec, detach=True)
+        (volume,) = other.volumes.list()
         fifo = engine.data_root.volumes / volume.name / "_data" / "fifo"
         assert eventually(fifo.exists)
     fifo.write_text("go\n")  # it ends now, and no engine of ours has anything to do with it
     assert eventually(lambda: not engine.data_root.container(container.id).exists())
     assert eventually(lambda: not (engine.data_root.volumes / volume.name).exists())
-    assert engine.containers(all=True) == ()
-    assert engine.volumes() == ()
+    assert engine.containers.list(all=True) == ()
+    assert engine.volumes.list() == ()
 
 
 def test_a_restart_finds_the_namespace_of_another_container_again(engine: Engine) -> None:
@@ -123,20 +125,23 @@ def test_a_restart_finds_the_namespace_of_another_container_again(engine: Engine
     script = f"{show}; while ! test -e /go; do sleep 0.02; done; exit 1"
     start(engine, script, name="beside", network="container:web", restart=ALWAYS)
     assert eventually(lambda: logged(engine, "beside"))
-    engine.restart("web")
+    engine.containers.restart("web")
     shell(engine, "beside", "> /go")
     assert eventually(lambda: len(logged(engine, "beside").splitlines()) >= 2)
-    assert logged(engine, "beside").splitlines()[-1] == f"inet {engine.container('web').ip_address}"
+    assert (
+        logged(engine, "beside").splitlines()[-1]
+        == f"inet {engine.containers.get('web').ip_address}"
+    )
 
 
 def test_a_restart_says_when_that_other_container_has_gone(engine: Engine) -> None:
     start(engine, "sleep 100", name="web")
     script = "while ! test -e /go; do sleep 0.02; done; exit 1"
     start(engine, script, name="beside", network="container:web", restart=ALWAYS)
-    engine.kill("web")
+    engine.containers.kill("web")
     shell(engine, "beside", "> /go")
-    assert eventually(lambda: engine.container("beside").status is Status.EXITED)
-    assert "cannot join network of a non running container" in engine.container("beside").error
+    assert eventually(lambda: engine.containers.get("beside").status is Status.EXITED)
+    assert "cannot join network of a non running container" in engine.containers.get("beside").error
 
 
 def test_restarts_leave_no_descriptors_and_nothing_on_the_host(engine: Engine, run: Run) -> None:
@@ -148,13 +153,13 @@ def test_restarts_leave_no_descriptors_and_nothing_on_the_host(engine: Engine, r
     counted: list[int] = []
     for count in range(1, 5):
         shell(engine, "web", "> /go")
-        assert eventually(lambda count=count: engine.container("web").restart_count == count)  # type: ignore[misc]
-        assert eventually(lambda: engine.container("web").status is Status.RUNNING)
+        assert eventually(lambda count=count: engine.containers.get("web").restart_count == count)  # type: ignore[misc]
+        assert eventually(lambda: engine.containers.get("web").status is Status.RUNNING)
         assert shell(engine, "web", "echo up") == "up\n"
         assert eventually(lambda: len(children(supervisor)) == 1)  # no zombie of a midwife
         counted.append(len(os.listdir(f"/proc/{supervisor}/fd")))
     assert max(counted[1:]) <= counted[0] + 1  # a client may just be going
-    engine.remove("web", force=True)
+    engine.containers.remove("web", force=True)
     assert not left_behind(before, engine.data_root)
 
 
@@ -167,8 +172,8 @@ def test_twenty_idle_supervisors_take_a_megabyte_and_a_half_each(engine: Engine)
         return int(rollup.split("Pss:")[1].split()[0])
 
     containers = [
-        engine.run_detached(
-            ContainerSpec(image="busybox", command=("sleep", "100"), network="none")
+        engine.containers.run(
+            ContainerSpec(image="busybox", command=("sleep", "100"), network="none"), detach=True
         )
         for _ in range(20)
     ]

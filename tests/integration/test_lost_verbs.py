@@ -62,7 +62,7 @@ system prune -a -f --volumes
 @pytest.mark.parametrize("line", [*LOOKS, *REFUSED, *PRUNED])
 def test_it_runs_on(engine: Engine, line: str) -> None:
     for name in ("front", "second"):
-        engine.create_network(NetworkSpec(name=name))
+        engine.networks.create(NetworkSpec(name=name))
     web = start(
         engine,
         "echo here > /data/file; exec sleep 1000",
@@ -73,12 +73,12 @@ def test_it_runs_on(engine: Engine, line: str) -> None:
     kill_supervisor(engine, "web")
     with contextlib.suppress(DockmagicError):
         commands.execute(engine, commands.parse(line.split()))
-    found = engine.container(web.id)
+    found = engine.containers.get(web.id)
     assert (found.pid, found.error) == (web.pid, "")
     if found.status is Status.PAUSED:
-        engine.unpause(web.id)
+        engine.containers.unpause(web.id)
     assert shell(engine, "cat /data/file; ip address", web.id).startswith("here")
     assert supervisor_of(engine, web.id)
-    engine.stop(web.id, timeout=0)
-    engine.start(web.id)
-    engine.remove(web.id, force=True)
+    engine.containers.stop(web.id, timeout=0)
+    engine.containers.start(web.id)
+    engine.containers.remove(web.id, force=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,9 +33,9 @@ def namespace(kind: str) -> str:
     return os.readlink(f"/proc/self/ns/{kind}")
 
 
-def sleeper(engine: Engine, **spec: object) -> None:
-    engine.run_detached(
-        ContainerSpec(image="busybox", command=("sleep", "100"), name="other", **spec)  # type: ignore[arg-type]
+def sleeper(engine: Engine, **spec: Any) -> None:
+    engine.containers.run(
+        ContainerSpec(image="busybox", command=("sleep", "100"), name="other", **spec), detach=True
     )
 
 
@@ -73,19 +74,19 @@ def test_shared_memory_of_another_container_is_seen(engine: Engine, run: Run) ->
 
 def test_whose_namespaces_are_shared_is_kept_by_the_id(engine: Engine) -> None:
     sleeper(engine)
-    other = engine.container("other")
+    other = engine.containers.get("other")
     shared = {"network": "container:other", "pid_mode": "container:other"}
     spec = ContainerSpec(image="busybox", name="beside", command=("sleep", "100"), **shared)  # type: ignore[arg-type]
-    engine.create(spec)
-    engine.rename("other", "renamed")
-    engine.create(ContainerSpec(image="busybox", name="other"))
-    engine.start("beside")
-    host_config = engine.inspect("beside")["HostConfig"]
+    engine.containers.create(spec)
+    engine.containers.rename("other", "renamed")
+    engine.containers.create(ContainerSpec(image="busybox", name="other"))
+    engine.containers.start("beside")
+    host_config = engine.containers.inspect("beside")["HostConfig"]
     assert host_config["NetworkMode"] == host_config["PidMode"] == f"container:{other.id}"
 
 
 def test_a_namespace_of_what_does_not_run_is_a_conflict(engine: Engine, run: Run) -> None:
-    engine.create(ContainerSpec(image="busybox", name="idle"))
+    engine.containers.create(ContainerSpec(image="busybox", name="idle"))
     with pytest.raises(Conflict, match="cannot join PID of a non running container"):
         run("true", pid_mode="container:idle")
 
@@ -128,7 +129,7 @@ def test_ulimits_oom_score_and_sysctls_reach_the_program(run: Run) -> None:
 def test_an_exec_has_the_limits_and_the_score_of_its_container(engine: Engine) -> None:
     sleeper(engine, ulimits={"nofile": (100, 200)}, oom_score_adj=500)
     script = "ulimit -n; cat /proc/self/oom_score_adj"
-    process = engine.exec("other", ExecSpec(command=("sh", "-c", script)))
+    process = engine.containers.exec("other", ExecSpec(command=("sh", "-c", script)))
     assert collect(process).stdout.split() == ["100", "500"]
 
 
@@ -139,7 +140,7 @@ def test_a_container_has_no_score_of_the_service_that_started_the_engine(engine:
     try:
         with Engine(engine.data_root.root) as other:  # its launcher inherits that
             sleeper(other)
-            score = Path(f"/proc/{other.container('other').pid}/oom_score_adj").read_text()
+            score = Path(f"/proc/{other.containers.get('other').pid}/oom_score_adj").read_text()
     finally:
         own.write_text(before)
     assert score == "0\n"
@@ -161,7 +162,7 @@ def test_new_privileges_are_denied_to_the_program_and_to_an_exec(
     sleeper(engine, security_opt=(option,))
     for ended in (
         run(*show, security_opt=(option,)),
-        collect(engine.exec("other", ExecSpec(command=show))),
+        collect(engine.containers.exec("other", ExecSpec(command=show))),
     ):
         assert ended.stdout.split() == ["NoNewPrivs:", expected]
 
@@ -187,10 +188,10 @@ def test_another_parent_group_is_sampled_and_cleaned_up_too(engine: Engine, run:
     run("true")
     parent = f"{engine.data_root.cgroup_parent}-mine"
     sleeper(engine, cgroup_parent=parent)
-    group = detect(Kernel()).at(parent, engine.container("other").id)
-    assert engine.stats("other").pids == len(group.pids()) == 1
+    group = detect(Kernel()).at(parent, engine.containers.get("other").id)
+    assert engine.containers.stats("other").pids == len(group.pids()) == 1
     lose(engine, "other")
-    assert engine.container("other").status is Status.EXITED
+    assert engine.containers.get("other").status is Status.EXITED
     assert not any(os.path.exists(directory) for directory in group.directories)
     assert detect(Kernel()).names(parent) == ()
     detect(Kernel()).prune(parent)
@@ -199,10 +200,10 @@ def test_another_parent_group_is_sampled_and_cleaned_up_too(engine: Engine, run:
 def test_a_parent_group_is_a_path_from_the_top_of_the_tree(engine: Engine) -> None:
     parent = f"{engine.data_root.cgroup_parent}-top/inner"
     sleeper(engine, cgroup_parent=f"/../../{parent}")
-    pid = engine.container("other").pid
+    pid = engine.containers.get("other").pid
     with open(f"/proc/{pid}/cgroup", encoding="ascii") as stream:
-        assert f":/{parent}/{engine.container('other').id}\n" in stream.read()
-    engine.remove("other", force=True)
+        assert f":/{parent}/{engine.containers.get('other').id}\n" in stream.read()
+    engine.containers.remove("other", force=True)
     for group in (parent, parent.partition("/")[0]):
         detect(Kernel()).prune(group)
 
@@ -235,7 +236,7 @@ def test_every_operation_of_a_start_has_words_calls_a_duration_and_an_undo(engin
         oom_score_adj=1,
         read_only=True,
     )
-    explanation = engine.explain("other")
+    explanation = engine.containers.explain("other")
     assert {step.who for step in explanation.steps} == {"start process", "child", "network"}
     for step in explanation.steps:
         assert step.text

@@ -23,17 +23,19 @@ def engine(server_engine: Engine) -> Engine:
 def start(engine: Engine, name: str = "db", *, mounts: tuple[Mount, ...] = (), **env: str) -> None:
     """Run it, and wait until it answers on the network (not only to its own preparation)."""
     variables = tuple(f"{key}={value}" for key, value in env.items())
-    engine.run_detached(ContainerSpec(image="mysql:5.7", name=name, env=variables, mounts=mounts))
+    engine.containers.run(
+        ContainerSpec(image="mysql:5.7", name=name, env=variables, mounts=mounts), detach=True
+    )
     wait_for(engine, name, "port: 3306")
 
 
 def ask(engine: Engine, query: str, *options: str, name: str = "db") -> Ended:
     command = ("mysql", "-N", "-h127.0.0.1", *options, "-e", query)
-    return collect(engine.exec(name, ExecSpec(command=command)))
+    return collect(engine.containers.exec(name, ExecSpec(command=command)))
 
 
 def test_the_original_s_face(engine: Engine) -> None:
-    image = engine.image("mysql:5.7")
+    image = engine.images.get("mysql:5.7")
     assert image.config.exposed_ports == ("3306/tcp", "33060/tcp")
     assert image.config.volumes == ("/var/lib/mysql",)
     assert image.config.entrypoint == ("docker-entrypoint.sh",)
@@ -42,7 +44,7 @@ def test_the_original_s_face(engine: Engine) -> None:
 
 
 def test_without_a_password_it_says_what_it_wants(engine: Engine) -> None:
-    ended = collect(engine.run(ContainerSpec(image="mysql:5.7")))
+    ended = collect(engine.containers.run(ContainerSpec(image="mysql:5.7")))
     assert ended.code == 1
     assert "You need to specify one of MYSQL_ROOT_PASSWORD" in ended.stderr
 
@@ -62,8 +64,8 @@ def test_passwords_database_and_user(engine: Engine) -> None:
     query = "CREATE TABLE t (x INT); INSERT INTO t VALUES (7); SELECT x FROM t"
     assert ask(engine, query, "-uada", "-ps3cret", "shop_1").stdout == "7\n"
     assert ask(engine, "SELECT * FROM mysql.user", "-uada", "-ps3cret").code == 1
-    engine.stop("db", timeout=60)
-    stopped = engine.container("db")
+    engine.containers.stop("db", timeout=60)
+    stopped = engine.containers.get("db")
     assert (stopped.status, stopped.exit_code) == (Status.EXITED, 0)
 
 
@@ -100,11 +102,11 @@ def test_scripts_are_run_once_and_data_outlives_the_container(
     start(engine, mounts=mounts, MYSQL_ROOT_PASSWORD="p", MYSQL_DATABASE="shop")
     everything = ("SELECT x FROM t ORDER BY x", "-uroot", "-pp", "shop")
     assert ask(engine, *everything).stdout == "1\n2\n3\n"
-    engine.remove("db", force=True)
+    engine.containers.remove("db", force=True)
     start(engine, mounts=mounts, MYSQL_ROOT_PASSWORD="other")
     assert ask(engine, *everything).stdout == "1\n2\n3\n"
-    engine.remove("db", force=True)
-    engine.remove_volume("data")
+    engine.containers.remove("db", force=True)
+    engine.volumes.remove("data")
 
 
 def test_a_preparation_that_was_killed_is_begun_again(engine: Engine) -> None:
@@ -112,18 +114,18 @@ def test_a_preparation_that_was_killed_is_begun_again(engine: Engine) -> None:
     spec = ContainerSpec(
         image="mysql:5.7", name="db", env=("MYSQL_ROOT_PASSWORD=p",), mounts=mounts
     )
-    engine.run_detached(spec)
+    engine.containers.run(spec, detach=True)
     wait_for(engine, "db", "Initializing database files")
-    engine.remove("db", force=True)
+    engine.containers.remove("db", force=True)
     start(engine, mounts=mounts, MYSQL_ROOT_PASSWORD="p")
     assert ask(engine, "SELECT 1", "-uroot", "-pp").stdout == "1\n"
-    engine.remove("db", force=True)
-    engine.remove_volume("cut")
+    engine.containers.remove("db", force=True)
+    engine.volumes.remove("cut")
 
 
 def test_other_containers_reach_it(engine: Engine) -> None:
     start(engine, MYSQL_ROOT_PASSWORD="p")
-    address = engine.container("db").ip_address
+    address = engine.containers.get("db").ip_address
     command = ("mysql", "-N", f"-h{address}", "-uroot", "-pp", "-e", "SELECT 40 + 2")
     spec = ContainerSpec(image="mysql:5.7", command=command, auto_remove=True)
-    assert collect(engine.run(spec)).stdout == "42\n"
+    assert collect(engine.containers.run(spec)).stdout == "42\n"

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ pytestmark = [pytest.mark.root, pytest.mark.network]
 
 @pytest.fixture
 def net(engine: Engine) -> str:
-    return engine.create_network(NetworkSpec(name="net")).name
+    return engine.networks.create(NetworkSpec(name="net")).name
 
 
 Start = Callable[..., Container]
@@ -35,9 +36,9 @@ Start = Callable[..., Container]
 def start(engine: Engine, net: str) -> Start:
     """A container that sleeps on `net`, or where it is told to."""
 
-    def start(name: str, **more: object) -> Container:
+    def start(name: str, **more: Any) -> Container:
         spec = {"image": "busybox", "command": ("sleep", "1000"), "network": net, **more}
-        return engine.run_detached(ContainerSpec(name=name, **spec))  # type: ignore[arg-type]
+        return engine.containers.run(ContainerSpec(name=name, **spec), detach=True)
 
     return start
 
@@ -45,7 +46,7 @@ def start(engine: Engine, net: str) -> Start:
 @pytest.fixture
 def execute(engine: Engine) -> Callable[..., Ended]:
     def execute(name: str, *argv: str) -> Ended:
-        return collect(engine.exec(name, ExecSpec(command=argv)))
+        return collect(engine.containers.exec(name, ExecSpec(command=argv)))
 
     return execute
 
@@ -96,7 +97,7 @@ def test_who_comes_and_goes_is_known_and_forgotten(
     assert execute("web", "nslookup", "db").code != 0
     db = start("db")
     assert addresses(execute("web", "nslookup", "db")) == [db.ip_address]
-    engine.remove("db", force=True)
+    engine.containers.remove("db", force=True)
     assert execute("web", "nslookup", "db").code != 0
 
 
@@ -111,7 +112,7 @@ def test_a_killed_resolver_is_replaced_and_a_restart_brings_one(
     os.kill(resolver, signal.SIGKILL)
     assert execute("web", "nslookup", "web").code == 0
     assert resolvers_of(supervisor) != [resolver]
-    engine.restart("web", timeout=0)
+    engine.containers.restart("web", timeout=0)
     assert execute("web", "nslookup", "web").code == 0
 
 
@@ -122,7 +123,7 @@ def test_after_a_crash_the_program_that_is_started_again_can_ask_too(
     assert execute("web", "nslookup", "web").code == 0
     (resolver,) = resolvers_of(supervisor_of(web))
     os.kill(web.pid, signal.SIGKILL)
-    assert eventually(lambda: engine.container("web").pid not in (0, web.pid))
+    assert eventually(lambda: engine.containers.get("web").pid not in (0, web.pid))
     assert not os.path.exists(f"/proc/{resolver}")
     assert execute("web", "nslookup", "web").code == 0
 
@@ -133,7 +134,7 @@ def test_the_resolver_ends_with_its_container(
     web = start("web")
     execute("web", "nslookup", "web")
     (resolver,) = resolvers_of(supervisor_of(web))
-    engine.stop("web", timeout=0)
+    engine.containers.stop("web", timeout=0)
     assert eventually(lambda: not os.path.exists(f"/proc/{resolver}"))
 
 
@@ -150,7 +151,9 @@ def test_a_name_server_in_the_container_may_have_port_53(
     engine: Engine, start: Start, execute: Execute
 ) -> None:
     start("web")
-    server = engine.exec("web", ExecSpec(command=("nc", "-l", "-p", "53"), open_stdin=True))
+    server = engine.containers.exec(
+        "web", ExecSpec(command=("nc", "-l", "-p", "53"), open_stdin=True)
+    )
     assert eventually(lambda: ":53 " in execute("web", "netstat", "-ltn").stdout)
     assert execute("web", "nslookup", "web").code == 0
     server.close()
@@ -193,7 +196,7 @@ def test_another_containers_network_comes_with_its_files(
 def test_a_container_on_two_networks_is_in_its_own_hosts_twice(
     engine: Engine, run: Run, net: str
 ) -> None:
-    other = engine.create_network(NetworkSpec(name="other")).name
+    other = engine.networks.create(NetworkSpec(name="other")).name
     both = (Attachment(network=net), Attachment(network=other))
     found = run("cat", "/etc/hosts", network=net, attachments=both, hostname="me").stdout
     assert len([line for line in found.splitlines() if line.endswith("\tme")]) == 2
@@ -206,7 +209,7 @@ def test_a_container_on_two_networks_is_in_its_own_hosts_twice(
 def upstream(engine: Engine, net: str) -> Iterator[socket.socket]:
     """A name server that only listens, on the host's end of `net`."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as made:
-        made.bind((engine.network(net).gateway, 53))
+        made.bind((engine.networks.get(net).gateway, 53))
         made.setblocking(False)
         yield made
 
@@ -230,7 +233,7 @@ def test_what_nobody_is_called_is_asked_of_the_given_server(
 def test_row_39_from_an_internal_network_nothing_is_asked_outside(
     engine: Engine, start: Start, execute: Execute, upstream: socket.socket
 ) -> None:
-    inside = engine.create_network(NetworkSpec(name="inside", internal=True)).name
+    inside = engine.networks.create(NetworkSpec(name="inside", internal=True)).name
     server = upstream.getsockname()[0]
     start("db", network=inside, dns=(server,))
     start("web", network=inside, dns=(server,))
@@ -262,14 +265,14 @@ def test_on_its_first_network_of_users_it_begins_to_resolve_and_on_none_it_stops
     db = start("db")
     start("web", network="bridge")
     asked = Attachment(network=net, links=(("store", "db"),))
-    engine.connect_network(net, "web", asked)
+    engine.networks.connect(net, "web", asked)
     for name in ("db", "store"):
         assert addresses(execute("web", "nslookup", name)) == [db.ip_address]
     assert execute("db", "nslookup", "store").code != 0
-    engine.rename("db", "data")
+    engine.containers.rename("db", "data")
     assert addresses(execute("web", "nslookup", "data")) == [db.ip_address]
     assert execute("web", "nslookup", "db").code != 0
-    engine.disconnect_network(net, "web")
+    engine.networks.disconnect(net, "web")
     assert "127.0.0.11" not in execute("web", "cat", "/etc/resolv.conf").stdout
 
 
@@ -278,7 +281,7 @@ def test_a_resolv_conf_that_was_edited_is_left_as_it_is(
 ) -> None:
     start("web", network="bridge")
     execute("web", "sh", "-c", "echo nameserver 192.0.2.1 >/etc/resolv.conf")
-    engine.connect_network(net, "web", Attachment(network=net))
+    engine.networks.connect(net, "web", Attachment(network=net))
     assert execute("web", "cat", "/etc/resolv.conf").stdout == "nameserver 192.0.2.1\n"
-    engine.restart("web", timeout=0)
+    engine.containers.restart("web", timeout=0)
     assert execute("web", "cat", "/etc/resolv.conf").stdout.startswith("nameserver 127.0.0.11\n")

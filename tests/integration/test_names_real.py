@@ -36,34 +36,34 @@ Execute = Callable[..., Ended]
 
 @pytest.fixture
 def net(engine: Engine) -> str:
-    return engine.create_network(NetworkSpec(name="net")).name
+    return engine.networks.create(NetworkSpec(name="net")).name
 
 
 @pytest.fixture
 def tools(engine: Engine, net: str) -> Container:
     """A container on `net` with the programs, from Debian's packages."""
-    events = engine.build(BuildRequest(dockerfile=_TOOLS, context=None, tags=("tools",)))
+    events = engine.images.build(BuildRequest(dockerfile=_TOOLS, context=None, tags=("tools",)))
     assert any(isinstance(event, BuildDone) for event in events)
     spec = ContainerSpec(image="tools", name="tools", command=("sleep", "1000"), network=net)
-    return engine.run_detached(spec)
+    return engine.containers.run(spec, detach=True)
 
 
 @pytest.fixture
 def execute(engine: Engine, tools: Container) -> Execute:
     def execute(*argv: str) -> Ended:
-        return collect(engine.exec("tools", ExecSpec(command=argv)))
+        return collect(engine.containers.exec("tools", ExecSpec(command=argv)))
 
     return execute
 
 
 @pytest.fixture
 def web(engine: Engine, net: str) -> Container:
-    for _ in engine.pull("httpd"):
+    for _ in engine.images.pull("httpd"):
         pass
     aliased = (Attachment(network=net, aliases=("www",)),)
     ports = (PortMapping(container_port=80),)
     spec = ContainerSpec(image="httpd", name="web", network=net, attachments=aliased, ports=ports)
-    return engine.run_detached(spec)
+    return engine.containers.run(spec, detach=True)
 
 
 def test_real_programs_find_each_other(
@@ -103,10 +103,12 @@ def dig_gets_what_a_name_server_has_to_say(web: Container, execute: Execute) -> 
 
 
 def mariadb_serves_a_python_client_by_name(engine: Engine, net: str, execute: Execute) -> None:
-    for _ in engine.pull("mysql:5.7"):
+    for _ in engine.images.pull("mysql:5.7"):
         pass
     env = ("MYSQL_ROOT_PASSWORD=secret", "MYSQL_DATABASE=course")
-    engine.run_detached(ContainerSpec(image="mysql:5.7", name="db", network=net, env=env))
+    engine.containers.run(
+        ContainerSpec(image="mysql:5.7", name="db", network=net, env=env), detach=True
+    )
     ping = ("mysqladmin", "--host=db", "--user=root", "--password=secret", "ping")
     last = Ended(1, "", "")
 

@@ -11,6 +11,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
@@ -31,19 +32,19 @@ WEB = "mkdir /www; echo hello > /www/index.html; exec httpd -f -p 80 -h /www"
 def networks(engine: Engine, own_subnets: None) -> Iterator[Engine]:
     """The engine; networks that the test leaves are removed behind it."""
     yield engine
-    for container in engine.containers(all=True):
-        engine.remove(container.id, force=True)
-    engine.prune_networks()
-    assert [one.name for one in engine.networks()] == ["bridge", "host", "none"]
+    for container in engine.containers.list(all=True):
+        engine.containers.remove(container.id, force=True)
+    engine.networks.prune()
+    assert [one.name for one in engine.networks.list()] == ["bridge", "host", "none"]
 
 
-def make(engine: Engine, name: str, number: int, **asked: object) -> None:
+def make(engine: Engine, name: str, number: int, **asked: Any) -> None:
     pools = (Pool(subnet=f"10.213.{number}.0/24"),)
-    engine.create_network(NetworkSpec(name=name, pools=pools, **asked))  # type: ignore[arg-type]
+    engine.networks.create(NetworkSpec(name=name, pools=pools, **asked))
 
 
-def start(engine: Engine, name: str, network: str, *ports: PortMapping, **spec: object) -> None:
-    engine.run_detached(
+def start(engine: Engine, name: str, network: str, *ports: PortMapping, **spec: Any) -> None:
+    engine.containers.run(
         ContainerSpec(
             image="busybox",
             name=name,
@@ -51,13 +52,14 @@ def start(engine: Engine, name: str, network: str, *ports: PortMapping, **spec: 
             network=network,
             attachments=(Attachment(network=network),),
             ports=ports,
-            **spec,  # type: ignore[arg-type]
-        )
+            **spec,
+        ),
+        detach=True,
     )
 
 
 def inside(engine: Engine, name: str, *command: str) -> Ended:
-    return collect(engine.exec(name, ExecSpec(command=command)))
+    return collect(engine.containers.exec(name, ExecSpec(command=command)))
 
 
 def fetched(engine: Engine, name: str, address: str) -> str:
@@ -80,18 +82,18 @@ def said(step):
 with Engine(sys.argv[1]) as engine:
     said("o")
     for turn in range(99):
-        engine.create_network(NetworkSpec(name=f"a{turn}")); said("c")
-        engine.create_network(NetworkSpec(name=f"b{turn}")); said("c")
-        engine.run_detached(ContainerSpec(
+        engine.networks.create(NetworkSpec(name=f"a{turn}")); said("c")
+        engine.networks.create(NetworkSpec(name=f"b{turn}")); said("c")
+        engine.containers.run(ContainerSpec(
             image="busybox", name=f"x{turn}", command=("sleep", "1000"), network=f"a{turn}",
             attachments=(Attachment(network=f"a{turn}"),),
             ports=(PortMapping(container_port=80),),
-        )); said("r")
-        engine.connect_network(f"b{turn}", f"x{turn}", Attachment(network=f"b{turn}")); said("j")
-        engine.disconnect_network(f"a{turn}", f"x{turn}"); said("d")
-        engine.remove(f"x{turn}", force=True); said("x")
-        engine.remove_network(f"a{turn}"); said("n")
-        engine.remove_network(f"b{turn}"); said("n")
+        ), detach=True); said("r")
+        engine.networks.connect(f"b{turn}", f"x{turn}", Attachment(network=f"b{turn}")); said("j")
+        engine.networks.disconnect(f"a{turn}", f"x{turn}"); said("d")
+        engine.containers.remove(f"x{turn}", force=True); said("x")
+        engine.networks.remove(f"a{turn}"); said("n")
+        engine.networks.remove(f"b{turn}"); said("n")
 """
 
 
@@ -106,12 +108,12 @@ def test_a_call_killed_at_any_step_leaves_what_the_next_puts_right(
         assert len(caller.stdout.read(steps)) == steps
         caller.kill()
     with Engine(networks.data_root.root) as other:
-        for container in other.containers(all=True):
-            other.remove(container.id, force=True)
-        for network in other.networks():
+        for container in other.containers.list(all=True):
+            other.containers.remove(container.id, force=True)
+        for network in other.networks.list():
             if not network.is_predefined:
                 with suppress(NotFound):
-                    other.remove_network(network.name)
+                    other.networks.remove(network.name)
     _assert_nothing_is_left(networks)
 
 
@@ -119,8 +121,8 @@ def _assert_nothing_is_left(engine: Engine) -> None:
     data_root = engine.data_root
     with Engine(data_root.root):
         pass  # whoever opens the area next sweeps it
-    assert engine._database.rows("SELECT * FROM leases") == []
-    known = {network.id for network in engine.networks()}
+    assert engine._components.database.rows("SELECT * FROM leases") == []
+    known = {network.id for network in engine.networks.list()}
     assert set(os.listdir(data_root.networks)) <= known
     links = [name for _, name in socket.if_nameindex() if name.startswith(f"dm{data_root.id}")]
     assert set(links) <= {data_root.bridge}
@@ -146,8 +148,10 @@ def test_what_is_demolished_late_takes_nothing_from_a_successor_with_its_subnet(
     networks: Engine,
 ) -> None:
     make(networks, "old", 1)
-    old = networks.network("old")
-    with networks._database.transaction() as connection:  # a removal that died behind this step
+    old = networks.networks.get("old")
+    with (
+        networks._components.database.transaction() as connection
+    ):  # a removal that died behind this step
         connection.execute("DELETE FROM networks WHERE id = ?", (old.id,))
     subprocess.run(["ip", "link", "del", old.bridge], check=True)
     make(networks, "new", 1)
@@ -156,9 +160,11 @@ def test_what_is_demolished_late_takes_nothing_from_a_successor_with_its_subnet(
     assert not (networks.data_root.networks / old.id).exists()
     shown = str(_elements(networks.data_root.nft_table, "subnets"))
     assert "10.213.1.0" in shown
-    assert networks.network("new").bridge in str(_elements(networks.data_root.nft_table, "bridges"))
+    assert networks.networks.get("new").bridge in str(
+        _elements(networks.data_root.nft_table, "bridges")
+    )
     assert old.bridge not in str(_elements(networks.data_root.nft_table, "bridges"))
-    networks.remove_network("new")
+    networks.networks.remove("new")
     assert "10.213.1.0" not in str(_elements(networks.data_root.nft_table, "subnets"))
 
 
@@ -166,12 +172,12 @@ def test_a_supervisor_killed_with_several_networks_leaves_nothing(networks: Engi
     make(networks, "one", 1)
     make(networks, "two", 2)
     start(networks, "web", "one", PortMapping(container_port=80))
-    networks.connect_network("two", "web", Attachment(network="two"))
+    networks.networks.connect("two", "web", Attachment(network="two"))
     lose(networks, "web")
-    assert networks.container("web").status == "exited"
-    networks.remove("web")
-    networks.remove_network("one")
-    networks.remove_network("two")
+    assert networks.containers.get("web").status == "exited"
+    networks.containers.remove("web")
+    networks.networks.remove("one")
+    networks.networks.remove("two")
     _assert_nothing_is_left(networks)
 
 
@@ -183,7 +189,7 @@ def test_the_data_path_hangs_on_no_engine_launcher_or_other_container(networks: 
         assert caller.stdout.read(1) == b"r"
         caller.kill()  # and with it its launcher
     start(networks, "near", "front", PortMapping(container_port=80))
-    web = networks.container("web")
+    web = networks.containers.get("web")
     urls = [f"http://{host}:{web.ports[0].host_port}/" for host in ("10.213.1.1", "127.0.0.1")]
     for url in urls:
         _await_page(url)
@@ -191,12 +197,12 @@ def test_the_data_path_hangs_on_no_engine_launcher_or_other_container(networks: 
     for url in urls * 10:
         with urllib.request.urlopen(url, timeout=5) as answer:
             assert answer.read() == b"hello\n"
-    assert networks.container("near").status == "exited"
-    networks.remove("near")
+    assert networks.containers.get("near").status == "exited"
+    networks.containers.remove("near")
     for url in urls:
         _await_page(url)
-    networks.remove("web", force=True)
-    networks.remove_network("front")
+    networks.containers.remove("web", force=True)
+    networks.networks.remove("front")
     _assert_nothing_is_left(networks)
 
 
@@ -207,11 +213,11 @@ from dockmagic_runtime.model.container import ContainerSpec, PortMapping
 from dockmagic_runtime.model.network import Attachment
 
 with Engine(sys.argv[1]) as engine:
-    engine.run_detached(ContainerSpec(
+    engine.containers.run(ContainerSpec(
         image="busybox", name="web", network="front",
         command=("sh", "-c", "mkdir /www; echo hello > /www/index.html; exec httpd -f -h /www"),
         attachments=(Attachment(network="front"),), ports=(PortMapping(container_port=80),),
-    ))
+    ), detach=True)
     sys.stdout.write("r")
     sys.stdout.flush()
     sys.stdin.read()
@@ -231,11 +237,11 @@ def test_a_network_whose_bridge_is_away_comes_back_unless_its_subnet_is_taken(
     networks: Engine,
 ) -> None:
     make(networks, "front", 1)
-    bridge, other = networks.network("front").bridge, f"dm{networks.data_root.id}x"
+    bridge, other = networks.networks.get("front").bridge, f"dm{networks.data_root.id}x"
     subprocess.run(["ip", "link", "del", bridge], check=True)  # as a reboot does
     start(networks, "web", "front")
     assert bridge in [name for _, name in socket.if_nameindex()]
-    networks.remove("web", force=True)
+    networks.containers.remove("web", force=True)
     subprocess.run(["ip", "link", "del", bridge], check=True)
     subprocess.run(["ip", "link", "add", other, "type", "bridge"], check=True)
     try:
@@ -245,8 +251,8 @@ def test_a_network_whose_bridge_is_away_comes_back_unless_its_subnet_is_taken(
             start(networks, "web", "front")
     finally:
         subprocess.run(["ip", "link", "del", other], check=True)
-    networks.start("web")
-    assert networks.inspect_network("front")["Containers"]
+    networks.containers.start("web")
+    assert networks.networks.inspect("front")["Containers"]
 
 
 # security ---------------------------------------------------------------------------------------
@@ -254,7 +260,7 @@ def test_a_network_whose_bridge_is_away_comes_back_unless_its_subnet_is_taken(
 
 def test_row_38_bridges_of_users_take_no_router_advertisements(networks: Engine) -> None:
     make(networks, "front", 1, ipv6=True)
-    bridge = networks.network("front").bridge
+    bridge = networks.networks.get("front").bridge
     with open(f"/proc/sys/net/ipv6/conf/{bridge}/accept_ra", encoding="ascii") as stream:
         assert stream.read() == "0\n"
     start(networks, "web", "front")
@@ -296,7 +302,7 @@ def test_row_40_one_network_leads_no_packet_straight_into_another(networks: Engi
     make(networks, "back", 2)
     start(networks, "web", "front", PortMapping(container_port=80, host_ip="127.0.0.1"))
     start(networks, "far", "back")
-    port = networks.container("web").ports[0].host_port
+    port = networks.containers.get("web").ports[0].host_port
     for address in ("10.213.1.2", f"10.213.1.1:{port}", f"10.213.2.1:{port}"):
         assert fetched(networks, "far", address) == ""
     with socket.create_connection(("127.0.0.1", port), timeout=5):
@@ -316,7 +322,7 @@ def test_row_41_the_next_run_restores_isolation_of_all_networks_after_a_flush(
                        capture_output=True)  # fmt: skip
     assert _rules(networks) == ""
     make(networks, "other", 3)
-    networks.remove_network("other")
+    networks.networks.remove("other")
     assert _without_counters(_rules(networks)) == before
     assert fetched(networks, "far", "10.213.1.2") == ""
 
@@ -331,12 +337,14 @@ def _without_counters(listing: str) -> list[str]:
 
 def test_only_one_of_two_who_connect_at_once_succeeds(networks: Engine) -> None:
     make(networks, "front", 1)
-    networks.run_detached(ContainerSpec(image="busybox", name="web", command=("sleep", "99")))
+    networks.containers.run(
+        ContainerSpec(image="busybox", name="web", command=("sleep", "99")), detach=True
+    )
     connect = (
         "import sys; from dockmagic_runtime import Engine;"
         "from dockmagic_runtime.model.network import Attachment\n"
         "with Engine(sys.argv[1]) as engine:\n"
-        "    engine.connect_network('front', 'web', Attachment(network='front'))"
+        "    engine.networks.connect('front', 'web', Attachment(network='front'))"
     )
     callers = [
         subprocess.Popen(
@@ -345,19 +353,21 @@ def test_only_one_of_two_who_connect_at_once_succeeds(networks: Engine) -> None:
         for _ in range(2)
     ]
     assert sorted(caller.wait() for caller in callers) == [0, 1]
-    found = networks.inspect("web")["NetworkSettings"]["Networks"]
+    found = networks.containers.inspect("web")["NetworkSettings"]["Networks"]
     assert found["front"]["IPAddress"] == "10.213.1.2"
 
 
 def test_a_network_is_not_removed_under_a_container_that_starts(networks: Engine) -> None:
     make(networks, "front", 1)
-    network = networks.network("front")
-    networks._networks.lease("f" * 64, (Attachment(network="front", network_id=network.id),))
-    networks._networks._claims.take("f" * 64)  # it is being started
+    network = networks.networks.get("front")
+    networks._components.networks.lease(
+        "f" * 64, (Attachment(network="front", network_id=network.id),)
+    )
+    networks._components.networks._claims.take("f" * 64)  # it is being started
     with pytest.raises(Conflict, match="has active endpoints"):
-        networks.remove_network("front")
+        networks.networks.remove("front")
     assert network.bridge in [name for _, name in socket.if_nameindex()]
-    networks._networks.release("f" * 64)
+    networks._components.networks.release("f" * 64)
 
 
 # poor hosts -------------------------------------------------------------------------------------
@@ -382,7 +392,7 @@ def test_without_the_right_to_networks_there_is_one_line_and_the_hosts_works(
     assert made.stderr.count("\n") == 1
     assert "does not let us make bridge" in made.stderr
     assert "--network host works" in made.stderr
-    assert [one.name for one in networks.networks()] == ["bridge", "host", "none"]
+    assert [one.name for one in networks.networks.list()] == ["bridge", "host", "none"]
     assert _without_net_admin(networks, "network", "ls", "-q").returncode == 0
     run = _without_net_admin(networks, "run", "--rm", "--network", "host", "busybox", "echo", "ok")
     assert run.stdout == "ok\n"

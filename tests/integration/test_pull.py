@@ -39,7 +39,7 @@ def registry() -> Iterator[FakeRegistry]:
 
 
 def last(engine: Engine, reference: str) -> PullDone:
-    *_, done = engine.pull(reference)
+    *_, done = engine.images.pull(reference)
     assert isinstance(done, PullDone)
     return done
 
@@ -52,18 +52,18 @@ def test_a_pulled_image_runs(engine: Engine, registry: FakeRegistry) -> None:
     assert not done.image.is_stand_in
     command = ("/bin/busybox", "echo", "hello")
     spec = ContainerSpec(image=reference, command=command, auto_remove=True)
-    assert collect(engine.run(spec)).stdout == "hello\n"
+    assert collect(engine.containers.run(spec)).stdout == "hello\n"
     assert last(engine, reference).was_present
 
 
 def test_row32_a_flipped_byte_is_noticed_and_nothing_is_kept(
     engine: Engine, registry: FakeRegistry
 ) -> None:
-    before = {image.id for image in engine.images(all=True)}
+    before = {image.id for image in engine.images.list(all=True)}
     registry.fail(Fault(match="/blobs/", flip=1000, times=99))
     with pytest.raises(RemoteFailed):
         last(engine, f"{registry.host}/tools/bb:1")
-    assert {image.id for image in engine.images(all=True)} == before
+    assert {image.id for image in engine.images.list(all=True)} == before
     assert list(engine.data_root.blobs.iterdir()) == []
 
 

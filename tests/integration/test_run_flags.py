@@ -133,7 +133,7 @@ def test_a_flag_is_seen_in_the_container(
     out, err = capfd.readouterr()
     assert re.fullmatch(expanded(pattern, engine, place), out), (out, err)
     if "--cgroup-parent" in flags:
-        engine._cgroups.prune(f"{engine.data_root.cgroup_parent}-flag")
+        engine._components.cgroups.prune(f"{engine.data_root.cgroup_parent}-flag")
 
 
 # as Docker 28 has them, but those that are there only when they are not empty
@@ -191,7 +191,7 @@ def test_a_flag_is_told_by_inspect(
         assert main(["create", "--name", "base", "-v", "/data", "busybox"], session) == 0
     given = shlex.split(expanded(flags, engine, place))
     assert main(["create", *given, "busybox", "sh"], session) == 0
-    shown: object = engine.inspect(engine.containers(all=True)[0].id)
+    shown: object = engine.containers.inspect(engine.containers.list(all=True)[0].id)
     assert isinstance(shown, dict)
     assert set(shown["HostConfig"]) >= HOST_CONFIG
     for part in key.split("."):

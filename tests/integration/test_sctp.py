@@ -111,7 +111,7 @@ def _is_free(port: int) -> bool:
 
 
 def gateway(engine: Engine) -> str:
-    settings = engine.inspect("web")["NetworkSettings"]["Networks"]["bridge"]
+    settings = engine.containers.inspect("web")["NetworkSettings"]["Networks"]["bridge"]
     return str(settings["Gateway"])
 
 

@@ -33,35 +33,35 @@ def fetch(url: str, data: bytes | None = None, method: str = "GET") -> Any:
 
 
 def test_a_registry_is_pushed_to_and_pulled_from(engine: Engine) -> None:
-    image = engine.image("registry:2")
+    image = engine.images.get("registry:2")
     assert image.config.exposed_ports == ("5000/tcp",)
     assert image.config.volumes == ("/var/lib/registry",)
     mounts = (Mount(kind="volume", source="kept", target="/var/lib/registry"),)
     spec = ContainerSpec(image="registry:2", name="hub", mounts=mounts, network="host")
-    engine.run_detached(spec)
+    engine.containers.run(spec, detach=True)
     wait_for(engine, "hub", r"listening on \[::\]:5000")
     name = "localhost:5000/team/bb:1"
-    engine.tag("busybox", name)
-    list(engine.push(name))
-    pushed = engine.image(name).id
-    engine.remove_image(name)
-    list(engine.pull(name))
-    assert engine.image(name).id == pushed
-    assert [result.name for result in engine.search("localhost:5000/")] == [
+    engine.images.tag("busybox", name)
+    list(engine.images.push(name))
+    pushed = engine.images.get(name).id
+    engine.images.remove(name)
+    list(engine.images.pull(name))
+    assert engine.images.get(name).id == pushed
+    assert [result.name for result in engine.images.search("localhost:5000/")] == [
         "localhost:5000/team/bb"
     ]
-    assert json.loads(engine.manifest(name))["config"]["digest"] == pushed
-    engine.remove("hub", force=True)
-    engine.remove_volume("kept")
+    assert json.loads(engine.images.manifest(name))["config"]["digest"] == pushed
+    engine.containers.remove("hub", force=True)
+    engine.volumes.remove("kept")
 
 
 def test_a_notebook_server_with_its_libraries(engine: Engine) -> None:
-    config = engine.image(NOTEBOOK).config
+    config = engine.images.get(NOTEBOOK).config
     assert config.exposed_ports == ("8888/tcp",)
     assert (config.user, config.working_dir) == ("jovyan", "/home/jovyan")
-    engine.run_detached(ContainerSpec(image=NOTEBOOK, name="lab"))
+    engine.containers.run(ContainerSpec(image=NOTEBOOK, name="lab"), detach=True)
     token = wait_for(engine, "lab", r"http://127\.0\.0\.1:8888/lab\?token=([0-9a-f]{48})")[1]
-    url = f"http://{engine.container('lab').ip_address}:8888/api"
+    url = f"http://{engine.containers.get('lab').ip_address}:8888/api"
     with pytest.raises(urllib.error.HTTPError, match="403"):
         fetch(f"{url}/kernels")
     kernel = fetch(f"{url}/kernels?token={token}", b'{"name": "python3"}', "POST")
@@ -73,16 +73,16 @@ def test_a_notebook_server_with_its_libraries(engine: Engine) -> None:
         "open('work/made', 'w').close()\n"
         "print(os.getuid(), os.getgid(), os.getcwd(), pandas.DataFrame({'a': [1, 2]}).a.sum())"
     )
-    ended = collect(engine.exec("lab", ExecSpec(command=("python", "-c", script))))
+    ended = collect(engine.containers.exec("lab", ExecSpec(command=("python", "-c", script))))
     assert ended.stdout == "1000 100 /home/jovyan 3\n", ended.stderr
 
 
 def test_a_notebook_server_takes_its_token_and_its_options(engine: Engine) -> None:
     command = ("start-notebook.sh", "--ServerApp.base_url=/x/")
     spec = ContainerSpec(image=NOTEBOOK, name="lab", command=command, env=("JUPYTER_TOKEN=open",))
-    engine.run_detached(spec)
+    engine.containers.run(spec, detach=True)
     wait_for(engine, "lab", r"http://127\.0\.0\.1:8888/x/lab")
-    address = engine.container("lab").ip_address
+    address = engine.containers.get("lab").ip_address
     assert fetch(f"http://{address}:8888/x/api/kernels?token=open") == []
 
 
@@ -91,7 +91,7 @@ def said(engine: Engine, command: str, *env: str, **options: Any) -> str:
     spec = ContainerSpec(
         image=NOTEBOOK, command=("start.sh", "sh", "-c", command), env=env, **options
     )
-    ended = collect(engine.run(spec))
+    ended = collect(engine.containers.run(spec))
     assert ended.code == 0, ended.stderr
     return ended.stdout
 
@@ -125,7 +125,7 @@ def test_a_folder_is_given_to_the_notebook_s_user(engine: Engine, tmp_path: Path
 
 def test_what_only_root_can_do_is_said(engine: Engine) -> None:
     spec = ContainerSpec(image=NOTEBOOK, command=("start.sh", "true"), env=("NB_UID=7",))
-    ended = collect(engine.run(spec))
+    ended = collect(engine.containers.run(spec))
     assert (ended.code, ended.stderr) == (
         0,
         "start.sh: NB_UID=7 needs a container that starts as root\n",
@@ -135,7 +135,7 @@ def test_what_only_root_can_do_is_said(engine: Engine) -> None:
 def test_what_the_stand_in_does_not_know_is_said(engine: Engine) -> None:
     command = ("start-notebook.sh", "--version")
     spec = ContainerSpec(image=NOTEBOOK, command=command, env=("GEN_CERT=yes", "RESTARTABLE=no"))
-    ended = collect(engine.run(spec))
+    ended = collect(engine.containers.run(spec))
     assert ended.code == 0
     assert ended.stderr.splitlines()[:2] == [
         "start-notebook.sh: this stand-in does not know GEN_CERT",

@@ -17,7 +17,7 @@ pytestmark = [pytest.mark.root, pytest.mark.network]
 
 
 def pull(engine: Engine, reference: str) -> Image:
-    *statuses, done = engine.pull(reference)
+    *statuses, done = engine.images.pull(reference)
     assert all(isinstance(status, PullStatus) for status in statuses)
     assert isinstance(done, PullDone)
     return done.image
@@ -25,7 +25,7 @@ def pull(engine: Engine, reference: str) -> Image:
 
 def said(engine: Engine, image: str, *command: str) -> str:
     """What `command` writes in a new container of `image`."""
-    process = engine.run(ContainerSpec(image=image, command=command, auto_remove=True))
+    process = engine.containers.run(ContainerSpec(image=image, command=command, auto_remove=True))
     output = b"".join(data for _, data in process.output()).decode()
     assert process.wait() == 0, output
     return output
@@ -42,15 +42,15 @@ def test_a_small_stand_in_runs_its_tools_and_says_what_it_is(engine: Engine, nam
 
 def test_the_same_stand_in_twice_is_the_same_layer(engine: Engine) -> None:
     first = pull(engine, "busybox")
-    engine.remove_image("busybox", force=True)
+    engine.images.remove("busybox", force=True)
     assert pull(engine, "busybox").diff_ids == first.diff_ids
 
 
 def test_an_image_of_another_registry_is_not_invented(engine: Engine) -> None:
     with pytest.raises(RemoteFailed, match="cannot pull localhost:1/httpd:latest"):
-        list(engine.pull("localhost:1/httpd"))
+        list(engine.images.pull("localhost:1/httpd"))
     with pytest.raises(NotFound):
-        engine.image("localhost:1/httpd")
+        engine.images.get("localhost:1/httpd")
 
 
 @pytest.mark.slow
@@ -76,12 +76,12 @@ def test_httpd_serves_logs_and_stops_as_the_original_does(stocked_engine: Engine
     assert image.config.cmd == ("httpd-foreground",)
     assert image.config.working_dir == "/usr/local/apache2"
     assert image.config.stop_signal == "SIGWINCH"
-    web = engine.run_detached(ContainerSpec(image="httpd", name="web"))
-    address = engine.container("web").ip_address
+    web = engine.containers.run(ContainerSpec(image="httpd", name="web"), detach=True)
+    address = engine.containers.get("web").ip_address
     assert "It works!" in await_page(f"http://{address}/")
-    engine.stop("web")
-    stopped = engine.container("web")
+    engine.containers.stop("web")
+    stopped = engine.containers.get("web")
     assert (stopped.status, stopped.exit_code) == (Status.EXITED, 0)
-    log = b"".join(line.text for line in engine.logs(web.id)).decode()
+    log = b"".join(line.text for line in engine.containers.logs(web.id)).decode()
     assert '"GET / HTTP/1.1" 200' in log
     assert "caught SIGWINCH, shutting down gracefully" in log

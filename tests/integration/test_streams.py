@@ -35,19 +35,19 @@ def test_all_that_are_attached_receive_all_output_once(engine: Engine) -> None:
         engine, "echo before; while read line; do echo got $line; done", name="web", open_stdin=True
     )
     assert eventually(lambda: logged(engine, "web") == "before\n")
-    first, second = engine.attach("web"), engine.attach("web")
+    first, second = engine.containers.attach("web"), engine.containers.attach("web")
     first.write(b"hello\n")
     assert read_line(first) == read_line(second) == b"got hello\n"
     second.write(b"there\n")
     assert read_line(first) == read_line(second) == b"got there\n"
     first.detach()
     second.detach()
-    assert engine.container("web").status is Status.RUNNING
+    assert engine.containers.get("web").status is Status.RUNNING
 
 
 def test_a_client_that_attaches_later_does_not_close_the_input(engine: Engine) -> None:
     start(engine, "while read line; do echo got $line; done", name="web", open_stdin=True)
-    first = engine.attach("web")
+    first = engine.containers.attach("web")
     first.close_stdin()
     first.write(b"still here\n")
     assert read_line(first) == b"got still here\n"
@@ -55,18 +55,20 @@ def test_a_client_that_attaches_later_does_not_close_the_input(engine: Engine) -
 
 
 def test_the_client_that_has_started_it_closes_the_input(engine: Engine) -> None:
-    engine.create(ContainerSpec(image="busybox", command=("cat",), name="web", open_stdin=True))
-    process = engine.attach_start("web")
+    engine.containers.create(
+        ContainerSpec(image="busybox", command=("cat",), name="web", open_stdin=True)
+    )
+    process = engine.containers.start_attached("web")
     process.write(b"all\n")
     process.close_stdin()
     assert collect(process).stdout == "all\n"
 
 
 def test_attached_from_the_first_byte_it_may_go_on_without_its_starter(engine: Engine) -> None:
-    engine.create(
+    engine.containers.create(
         ContainerSpec(image="busybox", command=("sh", "-c", "echo first; sleep 100"), name="web")
     )
-    process = engine.attach_start("web", owned=False)
+    process = engine.containers.start_attached("web", owned=False)
     assert read_line(process) == b"first\n"
     process.close()  # as if this process had been killed
     assert shell(engine, "web", "echo on") == "on\n"
@@ -81,7 +83,7 @@ def test_a_program_that_does_not_read_makes_its_client_wait_and_still_gets_all(
         name="counts",
         open_stdin=True,
     )
-    process = engine.run(spec)
+    process = engine.containers.run(spec)
     assert read_line(process) == b"up\n"
     size = 8 << 20  # more than pipe, socket and supervisor keep
 
@@ -97,20 +99,20 @@ def test_a_program_that_does_not_read_makes_its_client_wait_and_still_gets_all(
 
 
 def test_attaching_to_what_does_not_run_is_refused_in_dockers_words(engine: Engine) -> None:
-    engine.create(ContainerSpec(image="busybox", command=("true",), name="web"))
+    engine.containers.create(ContainerSpec(image="busybox", command=("true",), name="web"))
     with pytest.raises(Conflict, match="You cannot attach to a stopped container, start it first"):
-        engine.attach("web")
+        engine.containers.attach("web")
     start(engine, "sleep 100", name="paused")
-    engine.pause("paused")
+    engine.containers.pause("paused")
     with pytest.raises(Conflict, match="You cannot attach to a paused container"):
-        engine.attach("paused")
+        engine.containers.attach("paused")
 
 
 def test_a_client_that_reads_nothing_makes_the_program_wait_and_loses_nothing(
     engine: Engine,
 ) -> None:
     script = "head -c 20000000 /dev/zero | tr '\\0' x; echo; echo done >&2"
-    process = engine.run(ContainerSpec(image="busybox", command=("sh", "-c", script)))
+    process = engine.containers.run(ContainerSpec(image="busybox", command=("sh", "-c", script)))
     assert not eventually(lambda: "done" in logged(engine, process.id)[-10:], seconds=0.5)
     ended = collect(process)
     assert (len(ended.stdout), ended.stderr) == (20_000_001, "done\n")
@@ -130,7 +132,7 @@ def test_a_flood_of_output_does_not_grow_the_supervisor(engine: Engine) -> None:
     )
     supervisor = supervisor_of(web)
     assert eventually(lambda: logged(engine, "web") == "up\n")
-    process, idle = engine.attach("web"), engine.attach("web")
+    process, idle = engine.containers.attach("web"), engine.containers.attach("web")
     before = peak()
     process.write(b"go\n")
     received = 0
@@ -155,19 +157,19 @@ def test_a_flood_of_output_does_not_grow_the_supervisor(engine: Engine) -> None:
 def test_an_exec_goes_on_when_its_client_has_gone(engine: Engine) -> None:
     start(engine, "sleep 100", name="web")
     script = "while ! test -e /go; do sleep 0.02; done; echo x > /done"
-    process = engine.exec("web", ExecSpec(command=("sh", "-c", script)))
-    (identity,) = engine.inspect("web")["ExecIDs"]
+    process = engine.containers.exec("web", ExecSpec(command=("sh", "-c", script)))
+    (identity,) = engine.containers.inspect("web")["ExecIDs"]
     assert identity == process.exec_id
     process.close()
     shell(engine, "web", "> /go")
     assert eventually(lambda: shell(engine, "web", "cat /done 2>&1") == "x\n")
-    assert eventually(lambda: engine.inspect("web")["ExecIDs"] is None)
+    assert eventually(lambda: engine.containers.inspect("web")["ExecIDs"] is None)
 
 
 def test_the_input_of_an_exec_ends_with_its_client(engine: Engine) -> None:
     start(engine, "sleep 100", name="web")
     script = "cat; echo ended > /ended"
-    process = engine.exec("web", ExecSpec(command=("sh", "-c", script), open_stdin=True))
+    process = engine.containers.exec("web", ExecSpec(command=("sh", "-c", script), open_stdin=True))
     process.write(b"x")
     process.close()
     assert eventually(lambda: shell(engine, "web", "cat /ended 2>&1") == "ended\n")
@@ -182,22 +184,22 @@ def test_an_exec_has_its_own_user_directory_and_environment(engine: Engine) -> N
         env=("B=exec",),
     )
     shell(engine, "web", "mkdir -p /tmp")
-    assert collect(engine.exec("web", spec)).stdout == "65534\n/tmp\ncontainer exec\n"
+    assert collect(engine.containers.exec("web", spec)).stdout == "65534\n/tmp\ncontainer exec\n"
 
 
 def test_a_privileged_exec_has_all_capabilities(engine: Engine) -> None:
     start(engine, "sleep 100", name="web")
     show = ("sh", "-c", "grep CapEff /proc/self/status")
-    usual = collect(engine.exec("web", ExecSpec(command=show))).stdout
-    full = collect(engine.exec("web", ExecSpec(command=show, privileged=True))).stdout
+    usual = collect(engine.containers.exec("web", ExecSpec(command=show))).stdout
+    full = collect(engine.containers.exec("web", ExecSpec(command=show, privileged=True))).stdout
     assert usual.split()[1] == "00000000a80425fb"  # the 14 of Docker
     assert int(full.split()[1], 16) > int(usual.split()[1], 16)
 
 
 def test_an_exec_ends_with_its_container(engine: Engine) -> None:
     start(engine, "sleep 100", name="web")
-    process = engine.exec("web", ExecSpec(command=("sleep", "100")))
-    engine.kill("web")
+    process = engine.containers.exec("web", ExecSpec(command=("sleep", "100")))
+    engine.containers.kill("web")
     assert process.wait() == 137
 
 
@@ -208,7 +210,9 @@ def test_the_last_line_is_in_the_log_when_the_state_says_exited(engine: Engine) 
     """A follower of the log stops reading when it sees that state."""
     for number in range(5):
         start(engine, "sleep 0.05; printf last", name=f"web{number}")
-        directory = engine._containers.directory(engine.container(f"web{number}").id)
+        directory = engine._components.containers.directory(
+            engine.containers.get(f"web{number}").id
+        )
         while state.load(directory).status != "exited":
             pass
         assert logged(engine, f"web{number}") == "last"
@@ -224,8 +228,8 @@ def test_every_user_may_open_its_streams_by_name(engine: Engine, run: Run, user:
     ended = run(*script, user=user)
     assert (ended.stdout, ended.stderr) == ("out\n", "err\n")
     start(engine, "sleep 1000", name="web", user=user)
-    ended = collect(engine.exec("web", ExecSpec(command=script)))
+    ended = collect(engine.containers.exec("web", ExecSpec(command=script)))
     assert (ended.stdout, ended.stderr) == ("out\n", "err\n")
     start(engine, script[2], name="log", user=user)
-    engine.wait("log")
+    engine.containers.wait("log")
     assert sorted(logged(engine, "log").split()) == ["err", "out"]

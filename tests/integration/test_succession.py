@@ -53,20 +53,20 @@ def refuse(*_: object) -> None:
 @pytest.mark.parametrize("host_ip", ["", "127.0.0.1"])
 def test_nobody_else_gets_its_port_before_somebody_has_looked(engine: Engine, host_ip: str) -> None:
     web = start(engine, WEB, ports=(PORT,))
-    bridge, port = engine.network("bridge").gateway, web.ports[0].host_port
+    bridge, port = engine.networks.get("bridge").gateway, web.ports[0].host_port
     assert eventually(lambda: _answers(bridge, port))
     kill_supervisor(engine, "web")
     same = PortMapping(container_port=80, host_port=port, host_ip=host_ip)
     for _ in range(2):
         with pytest.raises(Conflict, match=f":{port} failed: port is already allocated"):
             start(engine, WEB, name="other", ports=(same,))
-        engine.remove("other", force=True)
+        engine.containers.remove("other", force=True)
     datagrams = PortMapping(container_port=80, host_port=port, protocol="udp")
     start(engine, WEB, name="other", ports=(datagrams,))
-    assert engine._containers.last_state(web.id).lost  # nobody has looked
+    assert engine._components.containers.last_state(web.id).lost  # nobody has looked
     assert page(bridge, port) == "hello"
-    assert engine.container("web").error == ""
-    engine.remove("web", force=True)
+    assert engine.containers.get("web").error == ""
+    engine.containers.remove("web", force=True)
     start(engine, WEB, name="web", ports=(same,))
 
 
@@ -76,28 +76,28 @@ def test_it_outlives_whose_namespace_it_shares(engine: Engine, shared: str, remo
     start(engine, name="other", ipc_mode="shareable")
     asked: dict[str, Any] = {shared: "container:other", "restart": RestartPolicy(name="always")}
     web = start(engine, **asked)
-    engine.stop("other", timeout=0)
+    engine.containers.stop("other", timeout=0)
     if removed:
-        engine.remove("other")
+        engine.containers.remove("other")
     kill_supervisor(engine, "web")
-    found = engine.container("web")
+    found = engine.containers.get("web")
     assert (found.status, found.pid, found.error) == (Status.RUNNING, web.pid, "")
     os.kill(web.pid, signal.SIGKILL)
-    assert eventually(lambda: engine.container("web").status is Status.EXITED)
-    assert "of a non running container" in engine.container("web").error
+    assert eventually(lambda: engine.containers.get("web").status is Status.EXITED)
+    assert "of a non running container" in engine.containers.get("web").error
 
 
 def test_a_restart_joins_the_next_program_of_the_other(engine: Engine) -> None:
     start(engine, name="other")
     spec: dict[str, Any] = {"network": "container:other", "restart": RestartPolicy(name="always")}
     web = start(engine, **spec)
-    engine.stop("other", timeout=0)
+    engine.containers.stop("other", timeout=0)
     kill_supervisor(engine, "web")
-    assert engine.container("web").pid == web.pid
-    engine.start("other")
+    assert engine.containers.get("web").pid == web.pid
+    engine.containers.start("other")
     os.kill(web.pid, signal.SIGKILL)
-    assert eventually(lambda: engine.container("web").pid not in (0, web.pid))
-    pids = [engine.container(name).pid for name in ("web", "other")]
+    assert eventually(lambda: engine.containers.get("web").pid not in (0, web.pid))
+    pids = [engine.containers.get(name).pid for name in ("web", "other")]
     assert len({os.readlink(f"/proc/{pid}/ns/net") for pid in pids}) == 1
 
 
@@ -109,20 +109,20 @@ def test_the_source_of_a_mount_is_not_made_again(engine: Engine, tmp_path: Path)
     source.parent.rmdir()
     source.parent.write_text("a file by now")
     kill_supervisor(engine, "web")
-    found = engine.container("web")
+    found = engine.containers.get("web")
     assert (found.status, found.pid, found.error) == (Status.RUNNING, web.pid, "")
 
 
 def test_on_a_full_disk_it_is_taken_over_too(small: Engine, own_subnets: None) -> None:
-    small.create_network(NetworkSpec(name="front", pools=(Pool(subnet="10.213.7.0/24"),)))
+    small.networks.create(NetworkSpec(name="front", pools=(Pool(subnet="10.213.7.0/24"),)))
     web = start(small, **on_front())
     filler = fill(small.data_root.root)
     kill_supervisor(small, "web")
-    found = small.container("web")
+    found = small.containers.get("web")
     assert (found.status, found.pid) == (Status.RUNNING, web.pid)
     assert "10.213.7.2" in shell(small, "nslookup web")
     filler.unlink()
-    small.remove("web", force=True)
+    small.containers.remove("web", force=True)
 
 
 def test_it_outlives_a_device(engine: Engine, tmp_path: Path) -> None:
@@ -133,23 +133,23 @@ def test_it_outlives_a_device(engine: Engine, tmp_path: Path) -> None:
     device.unlink()
     for _ in range(2):
         kill_supervisor(engine, "web")
-        found = engine.container("web")
+        found = engine.containers.get("web")
         assert (found.status, found.pid) == (Status.RUNNING, web.pid)
         assert found.error.startswith("it will not be started again: error gathering device")
     os.kill(web.pid, signal.SIGKILL)
-    assert eventually(lambda: engine.container("web").status is Status.EXITED)
+    assert eventually(lambda: engine.containers.get("web").status is Status.EXITED)
 
 
 def test_health_that_was_found_and_not_told_is_told(engine: Engine) -> None:
     check = HealthCheck(test=("CMD", "true"), interval=0.05)
     web = start(engine, health=check)
-    assert eventually(lambda: engine.container("web").health == "healthy")
-    engine.pause("web")
+    assert eventually(lambda: engine.containers.get("web").health == "healthy")
+    engine.containers.pause("web")
     kill_supervisor(engine, "web")
-    state.change(engine._containers.directory(web.id), health="starting")
-    assert engine.container("web").status is Status.PAUSED
-    assert eventually(lambda: engine.container("web").health == "healthy")
-    engine.unpause("web")
+    state.change(engine._components.containers.directory(web.id), health="starting")
+    assert engine.containers.get("web").status is Status.PAUSED
+    assert eventually(lambda: engine.containers.get("web").health == "healthy")
+    engine.containers.unpause("web")
 
 
 def test_a_copy_that_waits_while_it_is_lost_lets_it_be_started(
@@ -158,13 +158,13 @@ def test_a_copy_that_waits_while_it_is_lost_lets_it_be_started(
     """Started and lost while somebody waits for its files: who sees to it starts it again, which
     waits for those files as well."""
     web = start(engine, restart=RestartPolicy(name="always"))
-    engine.stop("web", timeout=0)
+    engine.containers.stop("web", timeout=0)
     acquire = locks.acquire
 
     def after_another_life(path: str, **asked: Any) -> int | None:
         if path.endswith("/tree.lock") and asked:
             monkeypatch.undo()
-            engine.start("web")
+            engine.containers.start("web")
             lose(engine, "web")
         return acquire(path, **asked)
 
@@ -172,11 +172,13 @@ def test_a_copy_that_waits_while_it_is_lost_lets_it_be_started(
         "dockmagic_runtime.containers.copy.rootfs.locks.acquire", after_another_life
     )
     tar = io.BytesIO(make_tar({"file": b"hello"}))
-    copying = threading.Thread(target=engine.copy_in, args=("web", "/", tar), daemon=True)
+    copying = threading.Thread(
+        target=engine.containers.put_archive, args=("web", "/", tar), daemon=True
+    )
     copying.start()
     copying.join(20)
     assert not copying.is_alive()
-    assert engine.container("web").pid not in (0, web.pid)
+    assert engine.containers.get("web").pid not in (0, web.pid)
     assert shell(engine, "cat /file") == "hello"
 
 
@@ -193,20 +195,20 @@ def test_who_was_slower_than_another_engine_says_nothing(
     web = start(engine)
     monkeypatch.setattr(takeover, "adopt", after_somebody_else)
     kill_supervisor(engine, "web")
-    found = engine.container("web")
+    found = engine.containers.get("web")
     assert (found.status, found.pid, found.error) == (Status.RUNNING, web.pid, "")
 
 
 def test_a_look_that_comes_too_late_leaves_the_next_supervisor_alone(engine: Engine) -> None:
     web = start(engine)
     kill_supervisor(engine, "web")
-    engine.container("web")
+    engine.containers.get("web")
     next_one = supervisor_of(engine, "web")
-    on_lost = engine._containers.on_lost
+    on_lost = engine._components.containers.on_lost
     assert on_lost is not None
     on_lost(web.id)
     assert supervisor_of(engine, "web") == next_one
-    assert engine.container("web").error == ""
+    assert engine.containers.get("web").error == ""
 
 
 def test_who_takes_over_may_be_killed_too(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,7 +223,7 @@ def test_who_takes_over_may_be_killed_too(engine: Engine, monkeypatch: pytest.Mo
     web = start(engine)
     monkeypatch.setattr(takeover, "adopt", killed_twice)
     kill_supervisor(engine, "web")
-    found = engine.container("web")
+    found = engine.containers.get("web")
     assert (found.status, found.pid, found.error) == (Status.RUNNING, web.pid, "")
 
 
@@ -229,24 +231,24 @@ def test_one_that_ended_while_it_was_taken_over_has_just_ended(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def too_late(*_: object) -> None:
-        container_process.kill(engine._containers.run(web.id))
+        container_process.kill(engine._components.containers.run(web.id))
         raise Conflict("container web has just ended")
 
     web = start(engine)
     monkeypatch.setattr(takeover, "adopt", too_late)
     kill_supervisor(engine, "web")
-    found = engine.container("web")
+    found = engine.containers.get("web")
     assert found.status is Status.EXITED
     assert found.error == "the supervisor of this container was killed"
 
 
 def test_one_that_is_removed_while_we_look_is_no_mistake(engine: Engine) -> None:
     web = start(engine)
-    on_lost = engine._containers.on_lost
+    on_lost = engine._components.containers.on_lost
     assert on_lost is not None
-    engine.remove("web", force=True)
+    engine.containers.remove("web", force=True)
     on_lost(web.id)
-    assert engine.containers(all=True) == ()
+    assert engine.containers.list(all=True) == ()
 
 
 def test_rules_that_cannot_be_set_right_do_not_end_it(
@@ -257,11 +259,11 @@ def test_rules_that_cannot_be_set_right_do_not_end_it(
 
     web = start(engine)
     kill_supervisor(engine, "web")
-    monkeypatch.setattr(engine._networks, "repair", fail)
+    monkeypatch.setattr(engine._components.networks, "repair", fail)
     with pytest.raises(OSError, match="allocate"):
-        engine.container("web")
+        engine.containers.get("web")
     monkeypatch.undo()
-    found = engine.container("web")
+    found = engine.containers.get("web")
     assert (found.pid, found.error) == (web.pid, "")
 
 
@@ -273,7 +275,7 @@ def test_one_that_is_in_no_control_group_is_ended_too(
     monkeypatch.setattr(takeover, "adopt", refuse)
     monkeypatch.setattr("dockmagic_runtime.cgroups.tree.Directories.exists", lambda _: False)
     kill_supervisor(engine, "web")
-    found = engine.container("web")
+    found = engine.containers.get("web")
     assert (found.status, found.exit_code) == (Status.EXITED, 128 + signal.SIGKILL)
     assert has_ended(pidfd)
     os.close(pidfd)
@@ -285,12 +287,12 @@ def test_one_that_is_in_no_control_group_is_ended_too(
 def test_a_restart_finds_its_ports_free_however_slow_the_proxy_ends(engine: Engine) -> None:
     web = start(engine, WEB, ports=(PORT,))
     same = PortMapping(container_port=80, host_port=web.ports[0].host_port)
-    engine.remove("web", force=True)
+    engine.containers.remove("web", force=True)
     web = start(engine, WEB, ports=(same,), restart=RestartPolicy(name="always"))
-    keeper = eventually_noted(engine._containers.run(web.id))
+    keeper = eventually_noted(engine._components.containers.run(web.id))
     os.kill(keeper.pid, signal.SIGSTOP)
     lose(engine, "web")
-    found = engine.container("web")
+    found = engine.containers.get("web")
     assert (found.status, found.error, found.ports) == (Status.RUNNING, "", web.ports)
 
 
@@ -306,10 +308,10 @@ def test_one_that_is_nobodys_any_more_is_swept_up(engine: Engine, run: Run) -> N
     before = HostSnapshot.take(engine.data_root)
     web = start(engine)
     kill_supervisor(engine, "web")
-    shutil.rmtree(engine._containers.directory(web.id))
-    engine._containers.forget(web.id)
+    shutil.rmtree(engine._components.containers.directory(web.id))
+    engine._components.containers.forget(web.id)
     long_ago = time.time() - 3600
-    os.utime(engine._containers.run(web.id), (long_ago, long_ago))
+    os.utime(engine._components.containers.run(web.id), (long_ago, long_ago))
     pidfd = os.pidfd_open(web.pid)
     with Engine(engine.data_root.root):
         assert has_ended(pidfd)

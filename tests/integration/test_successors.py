@@ -42,13 +42,13 @@ PORT = PortMapping(container_port=80)
 COUNTING = "i=0; while :; do i=$((i+1)); echo $i; sleep 0.01; done"
 
 
-def start(engine: Engine, script: str = "exec sleep 1000", **spec: object) -> Container:
+def start(engine: Engine, script: str = "exec sleep 1000", **spec: Any) -> Container:
     asked = {"image": "busybox", "command": ("sh", "-c", script), "name": "web", **spec}
-    return engine.run_detached(ContainerSpec(**asked))  # type: ignore[arg-type]
+    return engine.containers.run(ContainerSpec(**asked), detach=True)
 
 
 def shell(engine: Engine, script: str, name: str = "web") -> str:
-    return collect(engine.exec(name, ExecSpec(command=("sh", "-c", script)))).stdout
+    return collect(engine.containers.exec(name, ExecSpec(command=("sh", "-c", script)))).stdout
 
 
 def page(host: str, port: int) -> str:
@@ -59,15 +59,15 @@ def page(host: str, port: int) -> str:
 @pytest.fixture
 def front(engine: Engine, own_subnets: None) -> Iterator[str]:
     """A network, and the host's address on it."""
-    engine.create_network(NetworkSpec(name="front", pools=(Pool(subnet="10.213.7.0/24"),)))
+    engine.networks.create(NetworkSpec(name="front", pools=(Pool(subnet="10.213.7.0/24"),)))
     yield "10.213.7.1"
-    for one in engine.containers(all=True):
-        engine.remove(one.id, force=True)
-    engine.remove_network("front")
+    for one in engine.containers.list(all=True):
+        engine.containers.remove(one.id, force=True)
+    engine.networks.remove("front")
 
 
-def on_front(**asked: object) -> dict[str, Any]:
-    attachment = Attachment(network="front", **asked)  # type: ignore[arg-type]
+def on_front(**asked: Any) -> dict[str, Any]:
+    attachment = Attachment(network="front", **asked)
     return {"network": "front", "attachments": (attachment,)}
 
 
@@ -88,9 +88,9 @@ def test_no_request_is_lost_when_the_supervisor_is_killed_in_between(
         kill_supervisor(engine, "web")
         for _ in range(3):
             other = start(engine, name="other", ports=(PORT,), **on_front())
-            engine.remove(other.id, force=True)
+            engine.containers.remove(other.id, force=True)
         assert [one.result() for one in answers] == ["hello"] * 1000
-    assert engine.container("web").pid == web.pid  # now somebody has looked
+    assert engine.containers.get("web").pid == web.pid  # now somebody has looked
     for host in hosts:
         assert page(host, port) == "hello"
 
@@ -107,17 +107,17 @@ def test_while_nobody_has_looked_the_address_and_the_rules_stay(engine: Engine, 
     port = web.ports[0].host_port
     assert eventually(lambda: _answers(front, port))
     kill_supervisor(engine, "web")
-    engine._networks.sweep()
+    engine._components.networks.sweep()
     other = start(engine, name="other", ports=(PORT,), **on_front())
     assert other.ip_address != web.ip_address
     assert page(front, port) == "hello"
-    assert engine._containers.last_state(web.id).lost
+    assert engine._components.containers.last_state(web.id).lost
 
 
 def test_the_ports_are_held_again(engine: Engine) -> None:
     web = start(engine, WEB, ports=(PORT,))
     kill_supervisor(engine, "web")
-    found = engine.container("web")
+    found = engine.containers.get("web")
     assert found.ports == web.ports
     taken = PortMapping(container_port=80, host_port=web.ports[0].host_port)
     with pytest.raises(Conflict, match="port is already allocated"):
@@ -126,17 +126,17 @@ def test_the_ports_are_held_again(engine: Engine) -> None:
 
 def test_a_port_that_others_have_taken_meanwhile_is_theirs_on_loopback(engine: Engine) -> None:
     web = start(engine, WEB, ports=(PORT,))
-    bridge, port = engine.network("bridge").gateway, web.ports[0].host_port
+    bridge, port = engine.networks.get("bridge").gateway, web.ports[0].host_port
     assert eventually(lambda: _answers(bridge, port))
     proxy = proxy_of(engine, "web")
     kill_supervisor(engine, "web")
     kill(proxy)
     with socket.create_server(("127.0.0.1", port)):
-        found = engine.container("web")
+        found = engine.containers.get("web")
         assert "port is already allocated" in found.error
         assert found.status is Status.RUNNING
         assert page(bridge, port) == "hello"
-    engine.remove("web", force=True)
+    engine.containers.remove("web", force=True)
     with pytest.raises(OSError, match="refused"):
         socket.create_connection((bridge, port), timeout=5)
 
@@ -149,7 +149,7 @@ def test_a_connection_through_loopback_goes_on(engine: Engine) -> None:
         assert _echoed(client, b"before")
         kill_supervisor(engine, "web")
         assert _echoed(client, b"without")
-        assert engine.container("web").ports == web.ports
+        assert engine.containers.get("web").ports == web.ports
         assert _echoed(client, b"after")
         kill(proxy_of(engine, "web"))
     assert eventually(lambda: _reaches_an_echo(port))  # by another one
@@ -169,13 +169,13 @@ def _reaches_an_echo(port: int) -> bool:
 
 
 def test_the_proxy_ends_with_the_program_whoever_is_there(engine: Engine) -> None:
-    for make_an_end in (lose, lambda engine, name: engine.kill(name)):
+    for make_an_end in (lose, lambda engine, name: engine.containers.kill(name)):
         web = start(engine, ports=(PORT,))
         pidfd = os.pidfd_open(proxy_of(engine, "web"))
         make_an_end(engine, "web")
         assert eventually(lambda pidfd=pidfd: processes.has_ended(pidfd))  # type: ignore[misc]
         os.close(pidfd)
-        engine.remove(web.id)
+        engine.containers.remove(web.id)
 
 
 def test_names_are_answered_again(engine: Engine, front: str) -> None:
@@ -190,12 +190,12 @@ def test_names_are_answered_again(engine: Engine, front: str) -> None:
 def test_its_networks_can_be_changed(engine: Engine, front: str) -> None:
     web = start(engine, WEB, ports=(PORT,), restart=RestartPolicy(name="always"))
     kill_supervisor(engine, "web")
-    engine.connect_network("front", "web", Attachment(network="front"))
+    engine.networks.connect("front", "web", Attachment(network="front"))
     assert "10.213.7.2" in shell(engine, "ip address; nslookup web")
     os.kill(web.pid, signal.SIGKILL)
-    assert eventually(lambda: engine.container("web").pid not in (0, web.pid))
+    assert eventually(lambda: engine.containers.get("web").pid not in (0, web.pid))
     assert "10.213.7.2" in shell(engine, "ip address; nslookup web")
-    engine.disconnect_network("front", "web")
+    engine.networks.disconnect("front", "web")
     assert "10.213.7" not in shell(engine, "ip address")
 
 
@@ -207,7 +207,7 @@ def test_nothing_that_it_writes_is_lost(engine: Engine) -> None:
     start(engine, f"sleep 0.5; {COUNTING}")
     kill_supervisor(engine, "web")
     time.sleep(1)
-    seen = engine.container("web").status
+    seen = engine.containers.get("web").status
     before = len(log(engine, "web").split())
     assert eventually(lambda: len(log(engine, "web").split()) > before + 5)
     numbers = [int(one) for one in log(engine, "web").split()]
@@ -237,26 +237,26 @@ def test_output_of_a_process_that_the_program_has_left_behind_is_found(engine: E
     script = "(while :; do echo here; sleep 0.05; done) & exec >/dev/null 2>&1; exec sleep 1000"
     start(engine, script)
     kill_supervisor(engine, "web")
-    engine.container("web")
+    engine.containers.get("web")
     before = log(engine, "web").count("here")
     assert eventually(lambda: log(engine, "web").count("here") > before + 3)
 
 
 def test_who_is_attached_or_waits_stays_with_it(engine: Engine) -> None:
     start(engine, f"trap 'exit 7' TERM; {COUNTING}")
-    attached, codes = engine.attach("web"), []
+    attached, codes = engine.containers.attach("web"), []
     output = attached.output()
     assert next(output)[1]
-    waiting = threading.Thread(target=lambda: codes.append(engine.wait("web")))
+    waiting = threading.Thread(target=lambda: codes.append(engine.containers.wait("web")))
     waiting.start()
     os.kill(supervisor_of(engine, "web"), signal.SIGKILL)  # they see to the next one at once
     assert [next(output)[0] for _ in range(5)] == ["stdout"] * 5
     with Engine(engine.data_root.root) as other:
-        other.stop("web")
+        other.containers.stop("web")
     for _ in output:
         pass
     waiting.join()
-    assert engine.container("web").exit_code in codes
+    assert engine.containers.get("web").exit_code in codes
     assert attached.wait() in codes
 
 
@@ -276,17 +276,17 @@ def test_everything_can_be_asked_of_the_next_one(engine: Engine, run: Run) -> No
     web = start(engine)
     for _ in range(3):
         kill_supervisor(engine, "web")
-        assert engine.container("web").pid == web.pid
+        assert engine.containers.get("web").pid == web.pid
     assert shell(engine, "echo $PPID; cat /proc/1/comm").split()[-1] == "sleep"
-    assert engine.stats("web").pids == 1
-    assert not engine.container("web").error
-    engine.pause("web")
-    engine.unpause("web")
-    engine.stop("web", timeout=0)
+    assert engine.containers.stats("web").pids == 1
+    assert not engine.containers.get("web").error
+    engine.containers.pause("web")
+    engine.containers.unpause("web")
+    engine.containers.stop("web", timeout=0)
     assert not (engine.data_root.run / web.id).exists()
-    engine.start("web")
+    engine.containers.start("web")
     kill_supervisor(engine, "web")
-    engine.remove("web", force=True)
+    engine.containers.remove("web", force=True)
     assert not left_behind(before, engine.data_root)
 
 
@@ -294,8 +294,8 @@ def test_how_it_has_ended_is_known(engine: Engine) -> None:
     start(engine, "trap 'exit 7' TERM; while :; do sleep 0.05; done")
     assert eventually(lambda: "TERM" in shell(engine, "cat /proc/1/cmdline"))
     kill_supervisor(engine, "web")
-    engine.stop("web")
-    code = engine.container("web").exit_code
+    engine.containers.stop("web")
+    code = engine.containers.get("web").exit_code
     assert code == 7 or (code == 255 and _linux() < (6, 15))  # reaped before anybody has asked
 
 
@@ -306,13 +306,13 @@ def _linux() -> tuple[int, ...]:
 def test_a_restart_policy_holds(engine: Engine) -> None:
     web = start(engine, restart=RestartPolicy(name="always"), ports=(PORT,))
     kill_supervisor(engine, "web")
-    assert engine.container("web").status is Status.RUNNING
+    assert engine.containers.get("web").status is Status.RUNNING
     os.kill(web.pid, signal.SIGKILL)
-    assert eventually(lambda: engine.container("web").pid not in (0, web.pid))
-    found = engine.container("web")
+    assert eventually(lambda: engine.containers.get("web").pid not in (0, web.pid))
+    found = engine.containers.get("web")
     assert found.restart_count == 1
     kill_supervisor(engine, "web")
-    assert engine.container("web").pid == found.pid
+    assert engine.containers.get("web").pid == found.pid
 
 
 def test_a_container_of_rm_goes_when_it_has_ended(engine: Engine, run: Run) -> None:
@@ -320,41 +320,43 @@ def test_a_container_of_rm_goes_when_it_has_ended(engine: Engine, run: Run) -> N
     before = HostSnapshot.take(engine.data_root)
     web = start(engine, auto_remove=True)
     kill_supervisor(engine, "web")
-    assert engine.container("web").status is Status.RUNNING
+    assert engine.containers.get("web").status is Status.RUNNING
     os.kill(web.pid, signal.SIGKILL)
-    assert eventually(lambda: engine.containers(all=True) == ())
+    assert eventually(lambda: engine.containers.list(all=True) == ())
     assert eventually(lambda: not left_behind(before, engine.data_root))
 
 
 def test_health_goes_on_where_it_was(engine: Engine) -> None:
     check = HealthCheck(test=("CMD", "true"), interval=0.05, retries=2)
     start(engine, health=check)
-    assert eventually(lambda: engine.container("web").health == "healthy")
+    assert eventually(lambda: engine.containers.get("web").health == "healthy")
     kill_supervisor(engine, "web")
-    assert engine.container("web").health == "healthy"
-    log_before = engine.inspect("web")["State"]["Health"]["Log"]
+    assert engine.containers.get("web").health == "healthy"
+    log_before = engine.containers.inspect("web")["State"]["Health"]["Log"]
     assert log_before
     last = log_before[-1]["Start"]
-    assert eventually(lambda: engine.inspect("web")["State"]["Health"]["Log"][-1]["Start"] > last)
+    assert eventually(
+        lambda: engine.containers.inspect("web")["State"]["Health"]["Log"][-1]["Start"] > last
+    )
 
 
 def test_memory_that_ran_out_before_is_not_told_again(engine: Engine) -> None:
     memory = Resources(memory=8 << 20, memory_swap=8 << 20)
     start(engine, "while :; do sleep 0.1; done", resources=memory)
-    collect(engine.exec("web", ExecSpec(command=("sh", "-c", "tail -c 64m /dev/zero"))))
-    assert eventually(lambda: list(engine.events(filters={"event": ["oom"]})))
-    told = len(list(engine.events(filters={"event": ["oom"]})))
+    collect(engine.containers.exec("web", ExecSpec(command=("sh", "-c", "tail -c 64m /dev/zero"))))
+    assert eventually(lambda: list(engine.system.events(filters={"event": ["oom"]})))
+    told = len(list(engine.system.events(filters={"event": ["oom"]})))
     kill_supervisor(engine, "web")
-    assert engine.container("web").oom_killed
-    collect(engine.exec("web", ExecSpec(command=("true",))))
-    assert len(list(engine.events(filters={"event": ["oom"]}))) == told
+    assert engine.containers.get("web").oom_killed
+    collect(engine.containers.exec("web", ExecSpec(command=("true",))))
+    assert len(list(engine.system.events(filters={"event": ["oom"]}))) == told
 
 
 def test_another_user_and_an_init_of_ours_run_on_too(engine: Engine, build: Build) -> None:
     image = build("FROM busybox\nRUN echo me:x:1000:1000::/:/bin/sh >> /etc/passwd\nUSER me\n")
     web = start(engine, image=image, init=True)
     kill_supervisor(engine, "web")
-    assert engine.container("web").pid == web.pid
+    assert engine.containers.get("web").pid == web.pid
     assert shell(engine, "id -un") == "me\n"
 
 
@@ -378,12 +380,12 @@ def test_whatever_it_is_made_of_it_runs_on(engine: Engine, run: Run, spec: dict[
     start(engine, name="other")
     web = start(engine, **spec)
     kill_supervisor(engine, "web")
-    assert engine.container("web").pid == web.pid
+    assert engine.containers.get("web").pid == web.pid
     assert shell(engine, "echo here") == "here\n"
-    engine.stop("web", timeout=0)
-    assert engine.container("web").status is Status.EXITED
+    engine.containers.stop("web", timeout=0)
+    assert engine.containers.get("web").status is Status.EXITED
     for name in ("web", "other"):
-        engine.remove(name, force=True)
+        engine.containers.remove(name, force=True)
     assert not left_behind(before, engine.data_root)
 
 
@@ -394,7 +396,7 @@ def test_engines_that_look_at_once_agree(engine: Engine) -> None:
     start(engine)
     kill_supervisor(engine, "web")
     with Engine(engine.data_root.root) as other, ThreadPoolExecutor(8) as many:
-        looks = [many.submit(one.container, "web") for one in (engine, other) * 4]
+        looks = [many.submit(one.containers.get, "web") for one in (engine, other) * 4]
         assert [look.result().status for look in looks] == [Status.RUNNING] * 8
     assert supervisor_of(engine, "web") != 0
     assert shell(engine, "echo here") == "here\n"
@@ -407,8 +409,8 @@ def test_an_engine_that_opens_sees_to_it(engine: Engine) -> None:
     os.utime(engine.data_root.run / web.id, (long_ago, long_ago))
     with Engine(engine.data_root.root):
         pass
-    assert not engine._containers.last_state(web.id).lost
-    assert engine.container("web").pid == web.pid
+    assert not engine._components.containers.last_state(web.id).lost
+    assert engine.containers.get("web").pid == web.pid
 
 
 def test_one_that_nobody_can_answer_for_is_ended_and_says_why(
@@ -422,8 +424,8 @@ def test_one_that_nobody_can_answer_for_is_ended_and_says_why(
     start(engine)
     monkeypatch.setattr(takeover, "adopt", refuse)
     kill_supervisor(engine, "web")
-    found = engine.container("web")
+    found = engine.containers.get("web")
     assert (found.status, found.exit_code) == (Status.EXITED, 137)
     assert "no other could take over: no processes left" in found.error
-    engine.remove("web")
+    engine.containers.remove("web")
     assert not left_behind(before, engine.data_root)

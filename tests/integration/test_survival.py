@@ -27,8 +27,8 @@ from dockmagic_runtime import Engine
 from dockmagic_runtime.model.container import ContainerSpec
 engine = Engine(sys.argv[1])
 spec = ContainerSpec(image="busybox", command=("sleep", "100"), name="detached")
-engine.run_detached(spec)
-attached = engine.run(ContainerSpec(image="busybox", command=("sleep", "100"), name="attached"))
+engine.containers.run(spec, detach=True)
+attached = engine.containers.run("busybox", ("sleep", "100"), name="attached")
 print("ready", flush=True)
 time.sleep(100)
 """
@@ -51,22 +51,22 @@ def test_detached_containers_survive_their_engine_and_attached_ones_do_not(
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) as kernel:
         assert kernel.stdout is not None
         assert kernel.stdout.readline() == "ready\n"
-        attached = engine.container("attached").pid
+        attached = engine.containers.get("attached").pid
         kernel.send_signal(signal.SIGKILL)
     assert eventually(lambda: is_gone(attached))
-    assert eventually(lambda: engine.container("attached").status is Status.EXITED)
-    assert engine.container("detached").status is Status.RUNNING
-    ended = collect(engine.exec("detached", ExecSpec(command=("echo", "still here"))))
+    assert eventually(lambda: engine.containers.get("attached").status is Status.EXITED)
+    assert engine.containers.get("detached").status is Status.RUNNING
+    ended = collect(engine.containers.exec("detached", ExecSpec(command=("echo", "still here"))))
     assert ended.stdout == "still here\n"
 
 
 def test_a_container_in_the_foreground_ends_with_its_supervisor(engine: Engine) -> None:
     spec = ContainerSpec(image="busybox", command=("sleep", "100"), name="web", user="1000")
-    process = engine.run(spec)
+    process = engine.containers.run(spec)
     kill_supervisor(engine, "web")
     assert eventually(lambda: is_gone(process.pid))
     assert process.wait() == 137
-    assert engine.container("web").status is Status.EXITED
+    assert engine.containers.get("web").status is Status.EXITED
 
 
 def test_what_was_lost_with_its_supervisor_is_cleaned_up_by_the_next_look(
@@ -75,33 +75,33 @@ def test_what_was_lost_with_its_supervisor_is_cleaned_up_by_the_next_look(
     run("true")  # bridge, table and cgroup parent stay: they belong to the area
     before = HostSnapshot.take(engine.data_root)
     spec = ContainerSpec(image="busybox", command=("sleep", "100"), name="web")
-    container = engine.run_detached(spec)
+    container = engine.containers.run(spec, detach=True)
     lose(engine, "web")
-    found = engine.container("web")
+    found = engine.containers.get("web")
     assert (found.status, found.exit_code) == (Status.EXITED, 137)
     assert found.error
     assert not (engine.data_root.run / container.id).exists()
-    engine.start("web")
-    assert engine.container("web").status is Status.RUNNING
-    engine.remove("web", force=True)
+    engine.containers.start("web")
+    assert engine.containers.get("web").status is Status.RUNNING
+    engine.containers.remove("web", force=True)
     assert not left_behind(before, engine.data_root)
 
 
 def test_a_container_of_rm_that_was_lost_leaves_no_row(engine: Engine) -> None:
     spec = ContainerSpec(image="busybox", command=("sleep", "100"), name="web", auto_remove=True)
-    engine.run_detached(spec)
+    engine.containers.run(spec, detach=True)
     lose(engine, "web")
-    assert eventually(lambda: engine.containers(all=True) == ())
+    assert eventually(lambda: engine.containers.list(all=True) == ())
     assert os.listdir(engine.data_root.containers) == []
 
 
 def test_a_killed_launcher_is_replaced_and_its_containers_go_on(engine: Engine, run: Run) -> None:
     spec = ContainerSpec(image="busybox", command=("sleep", "100"), name="web")
-    container = engine.run_detached(spec)
-    launcher = engine._launcher._pid
+    container = engine.containers.run(spec, detach=True)
+    launcher = engine._components.launcher._pid
     os.kill(launcher, signal.SIGKILL)
     assert run("echo", "again").stdout == "again\n"
-    assert engine.container("web").pid == container.pid
+    assert engine.containers.get("web").pid == container.pid
     assert not is_gone(container.pid)
 
 
@@ -110,17 +110,17 @@ def test_closing_an_engine_ends_its_launcher_and_leaves_detached_containers(
 ) -> None:
     with Engine(engine.data_root.root) as other:
         spec = ContainerSpec(image="busybox", command=("sleep", "100"), name="web")
-        other.run_detached(spec)
-        launcher = other._launcher._pid
+        other.containers.run(spec, detach=True)
+        launcher = other._components.launcher._pid
     assert is_gone(launcher)
-    assert engine.container("web").status is Status.RUNNING
+    assert engine.containers.get("web").status is Status.RUNNING
 
 
 def test_a_build_that_is_closed_half_way_kills_its_step(engine: Engine, run: Run) -> None:
     run("true")
     before = HostSnapshot.take(engine.data_root)
     request = BuildRequest(dockerfile="FROM busybox\nRUN echo begun; sleep 100\n", context=None)
-    events = engine.build(request)
+    events = engine.images.build(request)
     for event in events:
         if type(event).__name__ == "StepOutput":
             break
@@ -132,8 +132,8 @@ def test_a_failed_start_leaves_nothing(engine: Engine, run: Run) -> None:
     run("true")
     before = HostSnapshot.take(engine.data_root)
     with pytest.raises(Exception, match="executable file not found"):
-        engine.run(ContainerSpec(image="busybox", command=("nope",), auto_remove=True))
-    assert engine.containers(all=True) == ()
+        engine.containers.run(ContainerSpec(image="busybox", command=("nope",), auto_remove=True))
+    assert engine.containers.list(all=True) == ()
     assert not left_behind(before, engine.data_root)
     assert os.listdir(engine.data_root.run) == []
 
@@ -146,4 +146,4 @@ def test_a_hundred_runs_leave_nothing_behind(engine: Engine, run: Run) -> None:
         assert run("true").code == 0
     assert not left_behind(before, engine.data_root)
     assert len(os.listdir("/proc/self/fd")) == descriptors
-    assert engine._database.row("SELECT count(*) FROM leases") == (0,)
+    assert engine._components.database.row("SELECT count(*) FROM leases") == (0,)

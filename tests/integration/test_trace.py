@@ -32,7 +32,7 @@ BY_RULE = ["client", "rule", *INSIDE, "answer"]
 def port(engine: Engine) -> int:
     """Of this host, published by `web`, in which a program listens."""
     for name in ("front", "back"):
-        engine.create_network(NetworkSpec(name=name, internal=name == "back"))
+        engine.networks.create(NetworkSpec(name=name, internal=name == "back"))
     spec = ContainerSpec(
         image="busybox",
         name="web",
@@ -49,11 +49,11 @@ def port(engine: Engine) -> int:
 
 def started(engine: Engine, spec: ContainerSpec, listing: str = "") -> int:
     """Start it; the host's port, once `netstat` in the container lists the container's."""
-    mapping = engine.run_detached(spec).ports[0]
+    mapping = engine.containers.run(spec, detach=True).ports[0]
     if listing:
         look = ExecSpec(command=("netstat", listing))
         place = f":{mapping.container_port} "
-        assert eventually(lambda: place in collect(engine.exec(spec.name, look)).stdout)
+        assert eventually(lambda: place in collect(engine.containers.exec(spec.name, look)).stdout)
     return mapping.host_port
 
 
@@ -83,7 +83,7 @@ def station(route: Route, kind: str) -> Hop:
 def test_localhost_goes_by_the_proxy_and_this_hosts_own_address_by_the_rule_that_counted_it(
     engine: Engine, port: int
 ) -> None:
-    trace = engine.trace(f"localhost:{port}")
+    trace = engine.networks.trace(f"localhost:{port}")
     assert (trace.container, trace.answered) == ("web", True)
     assert ways(trace) == [("proxy", ""), ("translated", "")]
     here, own = trace.routes
@@ -98,8 +98,8 @@ def test_localhost_goes_by_the_proxy_and_this_hosts_own_address_by_the_rule_that
 
 
 def test_the_rule_is_where_nft_shows_it_with_the_same_counter(engine: Engine, port: int) -> None:
-    own = engine.trace(f"127.0.0.1:{port}").routes[1]
-    rule, web = station(own, "rule"), engine.topology("front").nodes[0].on("front")
+    own = engine.networks.trace(f"127.0.0.1:{port}").routes[1]
+    rule, web = station(own, "rule"), engine.networks.topology("front").nodes[0].on("front")
     assert web is not None
     table = engine.data_root.nft_table
     assert rule.rule.splitlines() == [
@@ -116,26 +116,28 @@ def test_the_rule_is_where_nft_shows_it_with_the_same_counter(engine: Engine, po
 def test_connection_tracking_puts_the_asked_address_into_the_answer(
     engine: Engine, port: int
 ) -> None:
-    own = engine.trace(f"localhost:{port}").routes[1]
+    own = engine.networks.trace(f"localhost:{port}").routes[1]
     web = station(own, "interface").detail.partition(" ")[0]
     tracked = f"connection tracking: {web}:80 becomes {own.address}:{port}"
     assert station(own, "answer").detail == tracked
 
 
 def test_by_another_address_than_loopback_there_is_one_way(engine: Engine, port: int) -> None:
-    address = engine.network("front").gateway
-    trace = engine.trace(f"{address}:{port}")
+    address = engine.networks.get("front").gateway
+    trace = engine.networks.trace(f"{address}:{port}")
     assert ways(trace) == [("translated", "")]
     rule = station(trace.routes[0], "rule")
     assert rule.counted == 1
-    assert station(engine.trace(f"{address}:{port}").routes[0], "rule").before == rule.after
+    assert (
+        station(engine.networks.trace(f"{address}:{port}").routes[0], "rule").before == rule.after
+    )
     assert trace.remark == ""
 
 
 def test_published_on_one_address_and_loopback_another_rule_counts(
     engine: Engine, port: int
 ) -> None:
-    address = engine.network("front").gateway
+    address = engine.networks.get("front").gateway
     with socket.socket() as free:
         free.bind((address, 0))
         number = free.getsockname()[1]
@@ -145,7 +147,7 @@ def test_published_on_one_address_and_loopback_another_rule_counts(
     )
     serving = listening("httpd", "-f", "-p", "80", name="two")
     started(engine, replace(serving, ports=ports), "-ltn")
-    trace = engine.trace(f"localhost:{number}")
+    trace = engine.networks.trace(f"localhost:{number}")
     assert ways(trace) == [("proxy", ""), ("translated", "")]
     rule, two = station(trace.routes[1], "rule"), station(trace.routes[1], "interface")
     assert rule.what == "nftables: published on one address, from this host"
@@ -160,14 +162,14 @@ def test_published_on_one_address_and_loopback_another_rule_counts(
 def test_where_somebody_has_flushed_the_rules_the_held_socket_takes_it_once(
     engine: Engine, port: int, lost: str, host: str
 ) -> None:
-    target = f"{engine.network('front').gateway if host == 'gateway' else host}:{port}"
+    target = f"{engine.networks.get('front').gateway if host == 'gateway' else host}:{port}"
     nft = ["nft", "flush", *lost.format(engine.data_root.nft_table).split()]
     subprocess.run(nft, check=True)
-    trace = engine.trace(target)
+    trace = engine.networks.trace(target)
     assert set(ways(trace)) == {("proxy", "")}
     assert kinds(trace.routes[-1]) == BY_PROXY
     assert "somebody had flushed the nftables rules" in trace.remark
-    again = engine.trace(target)
+    again = engine.networks.trace(target)
     assert ways(again)[-1] == ("translated", "")
     assert "flushed" not in again.remark
 
@@ -175,39 +177,39 @@ def test_where_somebody_has_flushed_the_rules_the_held_socket_takes_it_once(
 def test_published_on_loopback_alone_there_is_the_proxy_and_the_reason(engine: Engine) -> None:
     serving = listening("httpd", "-f", "-p", "80", name="alone", host_ip="127.0.0.1")
     port = started(engine, serving, "-ltn")
-    trace = engine.trace(f"localhost:{port}")
+    trace = engine.networks.trace(f"localhost:{port}")
     assert ways(trace) == [("proxy", "")]
     assert trace.remark == "published on 127.0.0.1 for this host alone: no rule leads there"
     with pytest.raises(NotFound) as caught:
-        engine.trace(f"192.0.2.77:{port}")
+        engine.networks.trace(f"192.0.2.77:{port}")
     assert caught.value.hint == "alone has published it on 127.0.0.1"
 
 
 def test_all_addresses_as_ps_writes_them_are_loopback(engine: Engine, port: int) -> None:
     for target, address in ((f"0.0.0.0:{port}", "127.0.0.1"), (f"[::]:{port}", "::1")):
-        assert engine.trace(target).routes[0].address == address
+        assert engine.networks.trace(target).routes[0].address == address
 
 
 def test_ipv6_is_the_proxys_where_the_container_has_no_such_address(
     engine: Engine, port: int
 ) -> None:
-    trace = engine.trace(f"[::1]:{port}")
+    trace = engine.networks.trace(f"[::1]:{port}")
     assert ways(trace) == [("proxy", ""), ("translated", "")]
     assert ":" not in trace.routes[1].address  # whom a rule leads there comes by IPv4
 
 
 def test_published_on_ipv6_alone_without_it_inside_there_is_the_proxy(engine: Engine) -> None:
     serving = listening("httpd", "-f", "-p", "80", name="alone", host_ip="::")
-    trace = engine.trace(f"[::1]:{started(engine, serving, '-ltn')}")
+    trace = engine.networks.trace(f"[::1]:{started(engine, serving, '-ltn')}")
     assert ways(trace) == [("proxy", "")]
     assert trace.remark.startswith("alone has no IPv6 address, so no rule translates IPv6")
 
 
 def test_ipv6_is_translated_into_ipv6(engine: Engine, own_subnets: None) -> None:
     pools = (Pool(subnet="10.213.0.0/24"), Pool(subnet="fd00:213::/64"))
-    engine.create_network(NetworkSpec(name="six", ipv6=True, pools=pools))
+    engine.networks.create(NetworkSpec(name="six", ipv6=True, pools=pools))
     port = started(engine, listening("httpd", "-f", "-p", "80", network="six"), "-ltn")
-    trace = engine.trace(f"[::1]:{port}")
+    trace = engine.networks.trace(f"[::1]:{port}")
     assert ways(trace) == [("proxy", ""), ("translated", "")]
     own = trace.routes[1]
     assert kinds(own) == BY_RULE
@@ -217,16 +219,16 @@ def test_ipv6_is_translated_into_ipv6(engine: Engine, own_subnets: None) -> None
     ]
     assert station(own, "rule").counted == 1
     assert station(own, "answer").detail.startswith("connection tracking: [fd00:213::2]:80 ")
-    trace = engine.trace(f"[fd00:213::1]:{port}")
+    trace = engine.networks.trace(f"[fd00:213::1]:{port}")
     assert ways(trace) == [("translated", "")]
-    assert ways(engine.trace("[fd00:213::2]:80")) == [("direct", "")]
+    assert ways(engine.networks.trace("[fd00:213::2]:80")) == [("direct", "")]
 
 
 def test_a_datagram_is_counted_as_a_connection_is(engine: Engine) -> None:
     leases = "interface eth0\nstart 10.0.0.1\nend 10.0.0.9\nlease_file /leases\n"
     serve = f"touch /leases; echo '{leases}' > /conf; exec udhcpd -f /conf"
     port = started(engine, listening("sh", "-c", serve, protocol="udp"), "-lun")
-    trace = engine.trace(f"localhost:{port}/udp")
+    trace = engine.networks.trace(f"localhost:{port}/udp")
     assert ways(trace) == [("proxy", ""), ("translated", "")]
     for route in trace.routes:
         assert station(route, "process").what == "udhcpd listens on port 67"
@@ -240,7 +242,7 @@ def test_where_nobody_listens_the_probe_is_followed_to_the_end(
     engine: Engine, protocol: str
 ) -> None:
     port = started(engine, listening("sleep", "99", protocol=protocol))
-    trace = engine.trace(f"localhost:{port}/{protocol}")
+    trace = engine.networks.trace(f"localhost:{port}/{protocol}")
     noun, number = {"tcp": ("connection", 80), "udp": ("datagram", 67)}[protocol]
     failure = f"nobody takes the {noun} there"
     assert ways(trace) == [("proxy", failure), ("translated", failure)]
@@ -251,7 +253,7 @@ def test_where_nobody_listens_the_probe_is_followed_to_the_end(
 
 def test_who_listens_on_loopback_in_the_container_is_not_reached(engine: Engine) -> None:
     port = started(engine, listening("httpd", "-f", "-p", "127.0.0.1:80"), "-ltn")
-    trace = engine.trace(f"localhost:{port}")
+    trace = engine.networks.trace(f"localhost:{port}")
     assert not trace.answered
     for route in trace.routes:
         listens = "httpd listens on port 80, but only at 127.0.0.1"
@@ -260,7 +262,7 @@ def test_who_listens_on_loopback_in_the_container_is_not_reached(engine: Engine)
 
 def test_a_server_that_ends_connections_is_told_from_one_that_is_not_there(engine: Engine) -> None:
     port = started(engine, listening("nc", "-ll", "-p", "80", "-e", "true"), "-ltn")
-    here, own = engine.trace(f"localhost:{port}").routes
+    here, own = engine.networks.trace(f"localhost:{port}").routes
     assert here.failure == "the connection was ended at once"
     assert own.answered  # which is told as soon as the kernel in the container has taken it
     assert station(here, "process").what == "nc listens on port 80"
@@ -274,7 +276,7 @@ def test_a_proxy_that_stands_still_is_told_from_one_that_passes_on(
     proxy = proxy_of(engine, "one")
     os.kill(proxy, signal.SIGSTOP)
     try:
-        here, own = engine.trace(f"localhost:{port}/{protocol}").routes
+        here, own = engine.networks.trace(f"localhost:{port}/{protocol}").routes
     finally:
         os.kill(proxy, signal.SIGCONT)
     assert kinds(here) == ["client", "proxy"]
@@ -283,20 +285,23 @@ def test_a_proxy_that_stands_still_is_told_from_one_that_passes_on(
 
 
 def test_a_paused_container_takes_connections_and_says_nothing(engine: Engine, port: int) -> None:
-    engine.pause("web")
+    engine.containers.pause("web")
     listens = "httpd listens on port 80, but the container is paused"
-    for route in engine.trace(f"localhost:{port}").routes:
+    for route in engine.networks.trace(f"localhost:{port}").routes:
         assert station(route, "process").what == listens
-    engine.unpause("web")
+    engine.containers.unpause("web")
 
 
 def test_a_container_is_reached_directly_by_its_name_and_address(engine: Engine, port: int) -> None:
-    (route,) = engine.trace("web:80").routes
+    (route,) = engine.networks.trace("web:80").routes
     assert (route.way, route.answered) == ("direct", True)
     assert kinds(route) == ["client", *INSIDE]
-    assert not engine.trace("web:81").answered
-    assert station(engine.trace("web:81").routes[0], "process").what == "nobody listens on port 81"
-    assert engine.trace(f"{route.address}:80").routes[0].way == "direct"
+    assert not engine.networks.trace("web:81").answered
+    assert (
+        station(engine.networks.trace("web:81").routes[0], "process").what
+        == "nobody listens on port 81"
+    )
+    assert engine.networks.trace(f"{route.address}:80").routes[0].way == "direct"
 
 
 @pytest.mark.parametrize(
@@ -314,17 +319,17 @@ def test_what_cannot_be_traced_is_told(
     engine: Engine, port: int, target: str, error: type[DockmagicError], message: str
 ) -> None:
     spec = ContainerSpec(image="busybox", name="eye", command=("sleep", "99"), network="host")
-    engine.run_detached(spec)
+    engine.containers.run(spec, detach=True)
     with pytest.raises(error, match=message):
-        engine.trace(target)
+        engine.networks.trace(target)
 
 
 def test_the_topology_is_what_is_there(engine: Engine, port: int) -> None:
     spec = ContainerSpec(
         image="busybox", name="guest", command=("sleep", "99"), network="container:web"
     )
-    engine.run_detached(spec)
-    top = engine.topology()
+    engine.containers.run(spec, detach=True)
+    top = engine.networks.topology()
     assert [(one.name, one.internal) for one in top.bridges] == [("back", True), ("front", False)]
     assert not {name for name, _ in top.uplinks} & {one.bridge for one in top.bridges}
     guest, web = top.nodes
@@ -334,6 +339,6 @@ def test_the_topology_is_what_is_there(engine: Engine, port: int) -> None:
         ("front", "eth1", ("web", "www"), True),
     ]
     assert ("0.0.0.0", port, 80, "tcp") in web.published
-    assert [one.name for one in engine.topology("front").bridges] == ["front"]
+    assert [one.name for one in engine.networks.topology("front").bridges] == ["front"]
     with pytest.raises(NotFound):
-        engine.topology("nowhere")
+        engine.networks.topology("nowhere")

@@ -148,7 +148,7 @@ def build(
 def _watched(engine: Engine, request: BuildRequest, arguments: Arguments) -> Iterator[Event]:
     call = arguments.flag("call")
     if call.method in _CALLS and not request.check:
-        yield _CALLS[call.method](engine.build_outline(request), call.format)
+        yield _CALLS[call.method](engine.builds.outline(request), call.format)
         return
     yield from _built(engine, request, arguments)
 
@@ -157,7 +157,7 @@ def _built(engine: Engine, request: BuildRequest, arguments: Arguments) -> Itera
     steps = Steps()
     quiet, iidfile = is_quiet(arguments), arguments.flag("iidfile")
     warnings: tuple[BuildWarning, ...] = ()
-    for event in _hinted(engine.build(request)):
+    for event in _hinted(engine.images.build(request)):
         steps.add(event)
         if isinstance(event, BuildStarted):
             warnings = event.warnings
@@ -207,15 +207,15 @@ def _handed_on(
     names = done.tags or (done.image.id,)
     for path in archives(arguments):
         if path == "-":
-            engine.save(names, binary_stdout())
+            engine.images.save(names, binary_stdout())
             continue
         with replaced(path) as file:
-            engine.save(names, file)
+            engine.images.save(names, file)
     if is_pushed(arguments):
         if not done.tags:
             raise InvalidInput("tag is needed when pushing to registry", hint="build with -t NAME")
         for tag in done.tags:
-            for event in engine.push(tag):
+            for event in engine.images.push(tag):
                 if isinstance(event, PushDone):
                     digest = event.digest
                 else:

@@ -98,7 +98,7 @@ def _paragraph(entry: CacheUsage) -> str:
 
 
 def run(engine: Engine, arguments: Arguments) -> Result:
-    items = tuple(apply(engine.disk_usage().build_cache, arguments.flag("filter"), _FILTERS))
+    items = tuple(apply(engine.system.df().build_cache, arguments.flag("filter"), _FILTERS))
     kind = Verbose if arguments.flag("verbose") else Cache
     return kind(items=items, fields=tuple(map(_fields, items)))
 

@@ -110,7 +110,7 @@ def _base(step: ExplainedBuildStep) -> str:
 
 def explain(engine: Engine, reference: str) -> ExplainedBuild:
     """How an image was built. Raises NotFound."""
-    return ExplainedBuild(engine.explain_build(reference))
+    return ExplainedBuild(engine.builds.explain(reference))
 
 
 def explain_newest(engine: Engine) -> ExplainedBuild:
@@ -118,7 +118,7 @@ def explain_newest(engine: Engine) -> ExplainedBuild:
 
     Raises NotFound when there is none.
     """
-    for image in sorted(engine.images(), key=lambda image: image.created, reverse=True):
+    for image in sorted(engine.images.list(), key=lambda image: image.created, reverse=True):
         with suppress(NotFound):
             explained = explain(engine, image.id)
             if not explained.explanation.is_stand_in:

@@ -69,9 +69,7 @@ def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
 
     def prune() -> PrunedThings:
         before = parse_moment(until[0]) if until else None
-        freed = engine.prune_build_cache(
-            unused_only=not every, before=before, bounds=_bounds(arguments)
-        )
+        freed = engine.builds.prune(unused_only=not every, before=before, bounds=_bounds(arguments))
         return PrunedThings((Section("build cache objects", (), freed),))
 
     if arguments.flag("force"):

@@ -31,12 +31,12 @@ def parser() -> Parser:
 
 
 def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
-    container = engine.container(arguments.words[0])
+    container = engine.containers.get(arguments.words[0])
     _check(container)
     spec = container.spec
     keys = arguments.flag("detach-keys")
     yield Attached(
-        engine.attach(container.id),
+        engine.containers.attach(container.id),
         container.name,
         tty=bool(spec and spec.tty),
         stdin=bool(spec and spec.open_stdin) and not arguments.flag("no-stdin"),

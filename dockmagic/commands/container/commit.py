@@ -54,4 +54,4 @@ def run(engine: Engine, arguments: Arguments) -> MadeImage:
         changes=arguments.flag("change"),
         pause=arguments.flag("pause"),
     )
-    return MadeImage(engine.commit(name, spec), spec.reference)
+    return MadeImage(engine.containers.commit(name, spec), spec.reference)

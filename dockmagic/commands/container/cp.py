@@ -113,7 +113,7 @@ def _out(engine: Engine, name: str, path: str, destination: str, options: _Optio
     target = host.target(destination)
     origin, path = _origin(engine, name, path, follow_link=options.follow_link)
     placement = paths.place(origin, target)
-    _, stream = engine.copy_out(name, path, member=_member(placement.member))
+    _, stream = engine.containers.get_archive(name, path, member=_member(placement.member))
     with stream:
         counted = _Counted(stream)
         host.unpack(iter(counted), placement, keep_owner=options.archive)
@@ -122,11 +122,11 @@ def _out(engine: Engine, name: str, path: str, destination: str, options: _Optio
 
 def _origin(engine: Engine, name: str, path: str, *, follow_link: bool) -> tuple[CopySource, str]:
     """What will be copied, under the name it was asked for, and where it is."""
-    stat = engine.path_stat(name, path)
+    stat = engine.containers.path_stat(name, path)
     base = paths.base(paths.inside(path))
     if follow_link and stat.is_link:
         path = stat.link_target
-        stat = engine.path_stat(name, path)
+        stat = engine.containers.path_stat(name, path)
     return CopySource(name=base, is_directory=stat.is_directory), path
 
 
@@ -135,7 +135,7 @@ def _member(name: str) -> str:
 
 
 def _to_stdout(engine: Engine, name: str, path: str, options: _Options) -> Iterator[Event]:
-    _, stream = engine.copy_out(name, path, follow_link=options.follow_link)
+    _, stream = engine.containers.get_archive(name, path, follow_link=options.follow_link)
     with stream:
         for chunk in stream:
             yield Chunk("stdout", chunk)
@@ -155,7 +155,7 @@ def _in(engine: Engine, path: str, name: str, destination: str, options: _Option
     source = host.source(host.absolute(path), follow_link=options.follow_link)
     placement = paths.place(source.origin, target)
     counted = _Counted(source.tar(_member(placement.member)))
-    engine.copy_in(
+    engine.containers.put_archive(
         name,
         placement.directory,
         Plain(counted),
@@ -167,13 +167,13 @@ def _in(engine: Engine, path: str, name: str, destination: str, options: _Option
 
 def _target(engine: Engine, name: str, path: str) -> Target:
     """The destination, a link at its end followed; whatever is wrong with it, copying will say."""
-    engine.container(name)
+    engine.containers.get(name)
     target = Target(path=path)
     try:
-        stat = engine.path_stat(name, path)
+        stat = engine.containers.path_stat(name, path)
         if stat.is_link:
             target = Target(path=stat.link_target)
-            stat = engine.path_stat(name, target.path)
+            stat = engine.containers.path_stat(name, target.path)
     except DockmagicError:
         return target
     return replace(target, exists=True, is_directory=stat.is_directory)
@@ -184,7 +184,7 @@ def _from_stdin(
 ) -> Result:
     if not target.is_directory:
         raise Conflict(f'destination "{name}:{destination}" must be a directory')
-    engine.copy_in(
+    engine.containers.put_archive(
         name,
         target.path,
         read_stdin(),

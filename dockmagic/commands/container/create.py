@@ -37,7 +37,7 @@ def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
     yield from (notice(f"WARNING: {text}") for text in warnings(spec))
     yield from ensure_image(engine, spec.image, spec.pull, quiet=arguments.flag("quiet"))
     yield from (notice(f"WARNING: {text}") for text in dropped(engine, spec))
-    container = engine.create(spec)
+    container = engine.containers.create(spec)
     write_cidfile(arguments.flag("cidfile"), container.id)
     yield Started(container)
 

@@ -46,4 +46,4 @@ class Changes(Result, frozen=True):
 
 def run(engine: Engine, arguments: Arguments) -> Changes:
     name = arguments.words[0]
-    return Changes(name, engine.diff(name))
+    return Changes(name, engine.containers.diff(name))

@@ -67,7 +67,7 @@ def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
 
 def _start(engine: Engine, name: str, spec: ExecSpec) -> ContainerProcess:
     try:
-        return engine.exec(name, spec)
+        return engine.containers.exec(name, spec)
     except StartFailed as error:
         if error.exit_code == 127:
             error.hint = error.hint or "the container has no such program, or not in its PATH"

@@ -141,7 +141,7 @@ def run(engine: Engine, arguments: Arguments) -> Outcome:
 def _named(engine: Engine, name: str, arguments: Arguments) -> Outcome:
     """A container's start goes before an image's build."""
     try:
-        return _explained(engine.explain(name), arguments)
+        return _explained(engine.containers.explain(name), arguments)
     except NotFound as no_container:
         try:
             if name == "build":
@@ -154,7 +154,7 @@ def _named(engine: Engine, name: str, arguments: Arguments) -> Outcome:
 
 def _is_image(engine: Engine, name: str) -> bool:
     try:
-        return bool(engine.image(name))
+        return bool(engine.images.get(name))
     except (NotFound, InvalidInput):
         return False
 
@@ -162,11 +162,11 @@ def _is_image(engine: Engine, name: str) -> bool:
 def _run(engine: Engine, arguments: Arguments, wanted: Arguments) -> Iterator[Event]:
     for event in run_verb.run(engine, wanted):
         if isinstance(event, Started):
-            yield _explained(engine.explain(event.container.id), arguments)
+            yield _explained(engine.containers.explain(event.container.id), arguments)
             return
         yield event
         if isinstance(event, Attached):
-            yield _explained(engine.explain_process(event.process), arguments)
+            yield _explained(engine.containers.explain_process(event.process), arguments)
 
 
 def _explained(explanation: Explanation, arguments: Arguments) -> Explained:

@@ -33,7 +33,7 @@ def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
         check_output(output)
     else:
         check_stdout()
-    with engine.export(arguments.words[0]) as stream:
+    with engine.containers.export(arguments.words[0]) as stream:
         if output:
             save(stream, output)
         else:

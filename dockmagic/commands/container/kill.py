@@ -23,4 +23,4 @@ def parser() -> Parser:
 
 def run(engine: Engine, arguments: Arguments) -> NameList:
     signal = arguments.flag("signal")
-    return each(arguments.words, lambda name: engine.kill(name, signal))
+    return each(arguments.words, lambda name: engine.containers.kill(name, signal))

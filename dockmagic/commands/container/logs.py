@@ -87,7 +87,7 @@ class Logs(Result, frozen=True):
 def run(engine: Engine, arguments: Arguments) -> Outcome:
     name = arguments.words[0]
     timestamps, details = arguments.flag("timestamps"), arguments.flag("details")
-    lines = engine.logs(
+    lines = engine.containers.logs(
         name,
         follow=arguments.flag("follow"),
         tail=arguments.flag("tail"),

@@ -21,4 +21,4 @@ def parser() -> Parser:
 
 
 def run(engine: Engine, arguments: Arguments) -> NameList:
-    return each(arguments.words, engine.pause)
+    return each(arguments.words, engine.containers.pause)

@@ -62,7 +62,7 @@ def _address(port: PortMapping) -> str:
 
 def run(engine: Engine, arguments: Arguments) -> Ports:
     name, *wanted = arguments.words
-    published = [port for port in engine.container(name).ports if port.host_port]
+    published = [port for port in engine.containers.get(name).ports if port.host_port]
     published.sort(key=lambda port: (port.container_port, port.protocol, port.host_ip))
     if not any(wanted):
         return Ports(tuple(published))

@@ -31,7 +31,7 @@ def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
     filters = gather(arguments.flag("filter"))
 
     def prune() -> PrunedThings:
-        removed = engine.prune_containers(filters)
+        removed = engine.containers.prune(filters)
         return PrunedThings((Section("Containers", removed.removed, removed.reclaimed),))
 
     if arguments.flag("force"):

@@ -111,13 +111,13 @@ def _chosen(engine: Engine, arguments: Arguments) -> list[Container]:
     asked = arguments.flag("filter")
     last = 1 if arguments.flag("latest") else arguments.flag("last")
     every = arguments.flag("all") or last >= 0
-    containers = engine.containers(all=every, filters=gather(asked))
+    containers = engine.containers.list(all=every, filters=gather(asked))
     return list(containers[:last] if last >= 0 else containers)
 
 
 def _size(engine: Engine, container: Container) -> Fields:
     try:
-        size = engine.container_size(container.id)
+        size = engine.containers.size(container.id)
     except NotFound:
         return {"Size": "0B"}  # it is gone since the list was made
     return {"Size": f"{decimal_size(size.writable)} (virtual {decimal_size(size.root)})"}

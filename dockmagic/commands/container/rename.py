@@ -23,5 +23,5 @@ def parser() -> Parser:
 
 def run(engine: Engine, arguments: Arguments) -> Nothing:
     name, new_name = arguments.words
-    engine.rename(name, new_name)
+    engine.containers.rename(name, new_name)
     return Nothing()

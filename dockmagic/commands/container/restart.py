@@ -24,4 +24,7 @@ def parser() -> Parser:
 
 def run(engine: Engine, arguments: Arguments) -> NameList:
     timeout, signal = grace(arguments)
-    return each(arguments.words, lambda name: engine.restart(name, timeout=timeout, signal=signal))
+    return each(
+        arguments.words,
+        lambda name: engine.containers.restart(name, timeout=timeout, signal=signal),
+    )

@@ -32,9 +32,9 @@ def run(engine: Engine, arguments: Arguments) -> NameList:
     def remove(name: str) -> None:
         try:
             if arguments.flag("link"):
-                engine.remove_link(name)
+                engine.containers.remove_link(name)
             else:
-                engine.remove(name, force=force, volumes=volumes)
+                engine.containers.remove(name, force=force, volumes=volumes)
         except NotFound:
             if not force:  # -f asks for its absence, and that is what there is
                 raise

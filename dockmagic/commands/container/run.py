@@ -47,7 +47,7 @@ def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
             "conflicting options: cannot specify both --attach and --detach", exit_code=1
         )
     if arguments.flag("from-failed"):
-        arguments = replace(arguments, words=(engine.failed_build().id, *arguments.words))
+        arguments = replace(arguments, words=(engine.builds.failed().id, *arguments.words))
     spec = container_spec(arguments, auto_remove=arguments.flag("rm"))
     spec = replace(spec, detach_keys=arguments.flag("detach-keys"))
     check_cidfile(arguments.flag("cidfile"))
@@ -75,7 +75,7 @@ def explained(error: StartFailed, command: Sequence[str] | None) -> StartFailed:
 
 
 def _started(engine: Engine, spec: ContainerSpec, arguments: Arguments) -> Started:
-    container = engine.run_detached(spec)
+    container = engine.containers.run(spec, detach=True)
     write_cidfile(arguments.flag("cidfile"), container.id)
     return Started(container)
 
@@ -83,7 +83,7 @@ def _started(engine: Engine, spec: ContainerSpec, arguments: Arguments) -> Start
 def _attached(
     engine: Engine, spec: ContainerSpec, arguments: Arguments, streams: frozenset[str]
 ) -> Attached:
-    process = engine.run(spec)
+    process = engine.containers.run(spec)
     write_cidfile(arguments.flag("cidfile"), process.id)
     return Attached(
         process,

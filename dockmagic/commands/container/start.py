@@ -39,18 +39,18 @@ def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
         yield _attached(engine, arguments, interactive=interactive)
     elif len(arguments.words) == 1:
         name = arguments.words[0]
-        yield Started(engine.start(name), name)
+        yield Started(engine.containers.start(name), name)
     else:
-        yield each(arguments.words, engine.start)
+        yield each(arguments.words, engine.containers.start)
 
 
 def _attached(engine: Engine, arguments: Arguments, *, interactive: bool) -> Attached:
     """One that runs already is joined, as with Docker."""
     name = arguments.words[0]
-    container = engine.container(name)
+    container = engine.containers.get(name)
     spec, joined = container.spec, container.status.is_alive
     return Attached(
-        engine.attach(name) if joined else engine.attach_start(name),
+        engine.containers.attach(name) if joined else engine.containers.start_attached(name),
         name,
         joined=joined,
         tty=bool(spec and spec.tty),

@@ -87,14 +87,14 @@ def sample(engine: Engine, arguments: Arguments) -> StatsTable:
 
 def _samples(engine: Engine, names: tuple[str, ...], *, every: bool) -> Iterator[Stats]:
     if names:
-        yield from map(engine.stats, names)
+        yield from map(engine.containers.stats, names)
         return
-    for container in engine.containers(all=every):
+    for container in engine.containers.list(all=every):
         if not container.status.is_alive:
             yield _idle(container.id, container.name)
             continue
         try:
-            yield engine.stats(container.id)
+            yield engine.containers.stats(container.id)
         except (NotFound, Conflict):
             continue  # it ended since the list was made
 

@@ -35,4 +35,6 @@ def parser() -> Parser:
 
 def run(engine: Engine, arguments: Arguments) -> NameList:
     timeout, signal = grace(arguments)
-    return each(arguments.words, lambda name: engine.stop(name, timeout=timeout, signal=signal))
+    return each(
+        arguments.words, lambda name: engine.containers.stop(name, timeout=timeout, signal=signal)
+    )

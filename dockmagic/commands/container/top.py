@@ -59,4 +59,4 @@ def _laid_out(rows: list[tuple[str, ...]]) -> str:
 
 def run(engine: Engine, arguments: Arguments) -> Processes:
     name, *words = arguments.words
-    return Processes(engine.top(name, *words))
+    return Processes(engine.containers.top(name, *words))

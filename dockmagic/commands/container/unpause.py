@@ -21,4 +21,4 @@ def parser() -> Parser:
 
 
 def run(engine: Engine, arguments: Arguments) -> NameList:
-    return each(arguments.words, engine.unpause)
+    return each(arguments.words, engine.containers.unpause)

@@ -41,6 +41,7 @@ def run(engine: Engine, arguments: Arguments) -> Updated:
     restart = parse_restart(arguments.flag("restart")) if arguments.is_given("restart") else None
     warnings: list[str] = []
     names = each(
-        arguments.words, lambda name: warnings.extend(engine.update(name, resources, restart))
+        arguments.words,
+        lambda name: warnings.extend(engine.containers.update(name, resources, restart)),
     )
     return Updated(names.done, names.failed, tuple(warnings))

@@ -43,7 +43,7 @@ def run(engine: Engine, arguments: Arguments) -> ExitCodes:
     failed: list[DockmagicError] = []
     for name in arguments.words:
         try:
-            codes[name] = engine.wait(name)
+            codes[name] = engine.containers.wait(name)
         except DockmagicError as error:
             failed.append(error)
     return ExitCodes(tuple(codes), tuple(codes.values()), tuple(failed))

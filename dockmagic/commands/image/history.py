@@ -72,9 +72,9 @@ class ExactHistory(ImageHistory, frozen=True, kw_only=True):
 
 def run(engine: Engine, arguments: Arguments) -> ImageHistory:
     name = arguments.words[0]
-    image = engine.image(name)
+    image = engine.images.get(name)
     check_image(image, name, arguments.flag("platform"))
-    items = engine.history(name)
+    items = engine.images.history(name)
     ids = [image.id, *["<missing>"] * (len(items) - 1)]
     kind = ImageHistory if arguments.flag("human") else ExactHistory
     return kind(

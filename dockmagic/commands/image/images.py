@@ -110,7 +110,7 @@ def _digests(engine: Engine, images: list[Image]) -> dict[tuple[str, str], str]:
     return {
         (image.id, repository): digest
         for image in images
-        for text in engine.inspect_image(image.id)["RepoDigests"]
+        for text in engine.images.inspect(image.id)["RepoDigests"]
         for repository, _, digest in [text.partition("@")]
     }
 
@@ -119,13 +119,13 @@ Row = tuple[Image, str]  # an image and the one of its tags that this row is abo
 
 
 def _rows(engine: Engine, every: bool, asked: list[tuple[str, str]]) -> list[Row]:
-    rows = [(image, tag) for image in engine.images(all=every) for tag in image.tags or ("",)]
+    rows = [(image, tag) for image in engine.images.list(all=every) for tag in image.tags or ("",)]
     known = {
         "dangling": lambda row, text: (not row[0].tags) is as_boolean("dangling", text),
         "label": lambda row, text: has_label(row[0].config.labels, text),
         "reference": lambda row, text: _matches(row[1], text),
-        "before": lambda row, text: row[0].created < engine.image(text).created,
-        "since": lambda row, text: row[0].created > engine.image(text).created,
+        "before": lambda row, text: row[0].created < engine.images.get(text).created,
+        "since": lambda row, text: row[0].created > engine.images.get(text).created,
         "until": lambda row, text: row[0].created < as_moment("until", text),
     }
     return apply(rows, asked, known)

@@ -35,7 +35,7 @@ class ImagesTree(Result, frozen=True):
     @classmethod
     def of(cls, engine: Engine, images: Sequence[Image]) -> ImagesTree:
         once = {image.id: image for image in images}
-        used = frozenset(container.image_id for container in engine.containers(all=True))
+        used = frozenset(container.image_id for container in engine.containers.list(all=True))
         return cls(tuple(once.values()), used)
 
     def text(self) -> str:

@@ -48,7 +48,7 @@ def run(engine: Engine, arguments: Arguments) -> MadeImage:
         changes=arguments.flag("change"),
     )
     with _opened(source, is_remote=is_remote) as archive:
-        return MadeImage(engine.import_image(archive, spec), spec.reference)
+        return MadeImage(engine.images.import_image(archive, spec), spec.reference)
 
 
 @contextmanager

@@ -130,11 +130,13 @@ def run(engine: Engine, arguments: Arguments) -> Result:
     if path := arguments.flag("file"):
         if other:
             raise WrongUsage("--file looks into one image", verb="layers")
-        return FileHistory(engine.file_origin(name, path), name, as_json=_only_json(arguments))
+        return FileHistory(
+            engine.images.file_history(name, path), name, as_json=_only_json(arguments)
+        )
     if other:
-        sharing = engine.sharing(name, other[0])
+        sharing = engine.images.compare(name, other[0])
         return SharedLayers.of(sharing, (name, other[0]), as_json=_only_json(arguments))
-    return _layers(engine.anatomy(name), name, arguments)
+    return _layers(engine.images.analyze(name), name, arguments)
 
 
 def _only_json(arguments: Arguments) -> bool:

@@ -61,7 +61,7 @@ def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
     path, quiet = arguments.flag("input"), arguments.flag("quiet")
     done: list[LoadDone] = []
     with _opened(path) if path else nullcontext(_binary_stdin()) as source:
-        for event in engine.load(source):
+        for event in engine.images.load(source):
             if isinstance(event, LoadDone):
                 done.append(event)
             elif not quiet:

@@ -37,7 +37,7 @@ def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
         filters["dangling"] = ["false"]
 
     def prune() -> PrunedThings:
-        pruned = engine.prune_images(filters)
+        pruned = engine.images.prune(filters)
         return PrunedThings((Section("Images", pruned.removed, pruned.reclaimed),))
 
     if arguments.flag("force"):

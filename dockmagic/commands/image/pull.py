@@ -58,7 +58,7 @@ def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
     if not (quiet or all_tags or is_tagged):
         yield PullStatus(status=f"Using default tag: {reference.tag}")
     done = None
-    for event in engine.pull(name, all_tags=all_tags, platform=platform):
+    for event in engine.images.pull(name, all_tags=all_tags, platform=platform):
         if isinstance(event, PullDone):
             done = event
         elif not quiet:
@@ -81,7 +81,7 @@ def ensure_image(engine: Engine, name: str, policy: str, *, quiet: bool) -> Iter
 def _absence(engine: Engine, name: str) -> NotFound | None:
     """None if it is here."""
     try:
-        engine.image(name)
+        engine.images.get(name)
     except NotFound as error:
         return error
     return None
@@ -99,6 +99,6 @@ def _pull_missing(engine: Engine, name: str, absence: NotFound, *, quiet: bool) 
 
 
 def _pull(engine: Engine, name: str, *, quiet: bool) -> Iterator[Event]:
-    for event in engine.pull(name):
+    for event in engine.images.pull(name):
         if not quiet and not isinstance(event, PullDone):
             yield event

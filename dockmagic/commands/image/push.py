@@ -62,11 +62,11 @@ def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
     if platform := arguments.flag("platform"):
         if all_tags:
             raise InvalidInput("--platform can't be used with --all-tags/-a")
-        check_image(engine.image(name), name, platform)
+        check_image(engine.images.get(name), name, platform)
     if not all_tags and reference.tag and not name.endswith(f":{reference.tag}") and not quiet:
         yield PullStatus(status=f"Using default tag: {reference.tag}")
     done: list[PushDone] = []
-    for event in engine.push(name, all_tags=all_tags):
+    for event in engine.images.push(name, all_tags=all_tags):
         if isinstance(event, PushDone):
             done.append(event)
         elif not quiet:

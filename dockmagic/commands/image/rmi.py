@@ -43,8 +43,8 @@ def run(engine: Engine, arguments: Arguments) -> Removed:
     for name in arguments.words:
         try:
             for platform in arguments.flag("platform"):
-                check_image(engine.image(name), name, platform)
-            lines += engine.remove_image(name, force=force)
+                check_image(engine.images.get(name), name, platform)
+            lines += engine.images.remove(name, force=force)
         except NotFound as error:
             if not force:
                 failed.append(error)

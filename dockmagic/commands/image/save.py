@@ -36,13 +36,13 @@ def parser() -> Parser:
 def run(engine: Engine, arguments: Arguments) -> Nothing:
     for platform in arguments.flag("platform"):
         for name in arguments.words:
-            check_image(engine.image(name), name, platform)
+            check_image(engine.images.get(name), name, platform)
     path = arguments.flag("output")
     if path:
         with replaced(path) as file:
-            engine.save(arguments.words, file)
+            engine.images.save(arguments.words, file)
     else:
-        engine.save(arguments.words, binary_stdout())
+        engine.images.save(arguments.words, binary_stdout())
     return Nothing()
 
 

@@ -23,5 +23,5 @@ def parser() -> Parser:
 
 def run(engine: Engine, arguments: Arguments) -> Nothing:
     source, target = arguments.words
-    engine.tag(source, target)
+    engine.images.tag(source, target)
     return Nothing()

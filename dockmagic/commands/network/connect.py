@@ -56,5 +56,5 @@ def run(engine: Engine, arguments: Arguments) -> Nothing:
         links=tuple((alias, target) for target, alias in flag("link")),
         gw_priority=flag("gw-priority"),
     )
-    engine.connect_network(network, container, attachment)
+    engine.networks.connect(network, container, attachment)
     return Nothing()

@@ -76,8 +76,8 @@ class CreatedNetwork(Result, frozen=True):
 
 
 def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
-    made = engine.create_network(_spec(arguments))
-    if warning := engine.network_warning(made.name):
+    made = engine.networks.create(_spec(arguments))
+    if warning := engine.networks.warning(made.name):
         yield notice(f"WARNING: {warning}")
     yield CreatedNetwork(made)
 

@@ -24,5 +24,5 @@ def parser() -> Parser:
 
 def run(engine: Engine, arguments: Arguments) -> Nothing:
     network, container = arguments.words
-    engine.disconnect_network(network, container, force=arguments.flag("force"))
+    engine.networks.disconnect(network, container, force=arguments.flag("force"))
     return Nothing()

@@ -110,4 +110,4 @@ def port_text(host_ip: str, host_port: int, inner: int, protocol: str) -> str:
 
 
 def run(engine: Engine, arguments: Arguments) -> Drawn:
-    return Drawn(engine.topology(*arguments.words))
+    return Drawn(engine.networks.topology(*arguments.words))

@@ -25,4 +25,4 @@ def parser() -> Parser:
 
 
 def run(engine: Engine, arguments: Arguments) -> Inspected:
-    return inspect_each(engine.inspect_network, arguments.words, arguments.flag("format"))
+    return inspect_each(engine.networks.inspect, arguments.words, arguments.flag("format"))

@@ -61,7 +61,7 @@ class Networks(Listing, frozen=True, kw_only=True):
 
 
 def run(engine: Engine, arguments: Arguments) -> Networks:
-    found = engine.networks(gather(arguments.flag("filter")))
+    found = engine.networks.list(gather(arguments.flag("filter")))
     in_full = arguments.flag("no-trunc")
     return Networks(
         items=found,

@@ -48,7 +48,7 @@ def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
     filters = gather(arguments.flag("filter"))
 
     def prune() -> Result:
-        return PrunedNames(engine.prune_networks(filters).names)
+        return PrunedNames(engine.networks.prune(filters).names)
 
     if arguments.flag("force"):
         yield prune()

@@ -28,7 +28,7 @@ def run(engine: Engine, arguments: Arguments) -> NameList:
     missing: set[str] = set()
 
     def remove(name: str) -> None:
-        if not engine.remove_network(name, force=force):
+        if not engine.networks.remove(name, force=force):
             missing.add(name)
 
     done = each(arguments.words, remove)

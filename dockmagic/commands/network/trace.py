@@ -89,4 +89,4 @@ def _whole(hop: Hop) -> str:
 
 
 def run(engine: Engine, arguments: Arguments) -> Traced:
-    return Traced(engine.trace(arguments.words[0]))
+    return Traced(engine.networks.trace(arguments.words[0]))

@@ -100,7 +100,7 @@ def dropped(engine: Engine, spec: ContainerSpec) -> Iterator[str]:
         return
     for name in dict.fromkeys((spec.network, *(endpoint.network for endpoint in spec.attachments))):
         with suppress(NotFound, Unsupported):  # the start itself says so
-            if text := engine.network_warning(name):
+            if text := engine.networks.warning(name):
                 yield text
                 return
 

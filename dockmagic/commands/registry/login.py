@@ -48,7 +48,7 @@ def run(engine: Engine, arguments: Arguments) -> Text:
     else:
         username = username or _asked("Username: ", input)
         password = _asked("Password: ", getpass.getpass)
-    path = engine.login(server, username, password)
+    path = engine.system.login(server, username, password)
     if path is None:
         return Text("Login Succeeded")
     warning = f"WARNING! Your password is stored unencrypted in {path}."

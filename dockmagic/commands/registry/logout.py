@@ -23,6 +23,6 @@ def parser() -> Parser:
 def run(engine: Engine, arguments: Arguments) -> Text:
     server = arguments.words[0] if arguments.words else ""
     shown = server or "https://index.docker.io/v1/"
-    if engine.logout(server):
+    if engine.system.logout(server):
         return Text(f"Removing login credentials for {shown}")
     return Text(f"Not logged in to {shown}")

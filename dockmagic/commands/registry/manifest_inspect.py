@@ -62,8 +62,8 @@ def run(engine: Engine, arguments: Arguments) -> ManifestDocument | ManifestDeta
     (name,) = arguments.words
     insecure = arguments.flag("insecure")
     if not arguments.flag("verbose"):
-        return ManifestDocument(json.loads(engine.manifest(name, insecure=insecure)))
-    manifests = engine.manifests(name, insecure=insecure)
+        return ManifestDocument(json.loads(engine.images.manifest(name, insecure=insecure)))
+    manifests = engine.images.manifests(name, insecure=insecure)
     several = manifests if isinstance(manifests, tuple) else (manifests,)
     return ManifestDetails(list(map(_details, several)), isinstance(manifests, tuple))
 

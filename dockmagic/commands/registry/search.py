@@ -68,7 +68,7 @@ def run(engine: Engine, arguments: Arguments) -> Found:
     if not 1 <= limit <= _MOST:
         raise InvalidInput(f"Limit {limit} is outside the range of [1, {_MOST}]")
     results = apply(
-        engine.search(arguments.words[0], limit=limit),
+        engine.images.search(arguments.words[0], limit=limit),
         arguments.flag("filter"),
         {
             "is-official": lambda item, text: item.is_official is as_boolean("is-official", text),

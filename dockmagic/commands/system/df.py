@@ -50,7 +50,7 @@ class Usage(Listing, frozen=True, kw_only=True):
 
 
 def run(engine: Engine, arguments: Arguments) -> Result:
-    usage = engine.disk_usage()
+    usage = engine.system.df()
     if arguments.flag("verbose") and not arguments.flag("format"):
         return Details(usage)
     fields = tuple(_summary(usage))

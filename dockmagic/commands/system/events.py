@@ -94,11 +94,13 @@ def run(engine: Engine, arguments: Arguments) -> Outcome:
     written = _writer(arguments.flag("format"))
     since, until = arguments.flag("since"), arguments.flag("until")
     if 0 < until <= time.time():
-        items = tuple(engine.events(since=since, until=until, filters=filters, follow=False))
+        items = tuple(engine.system.events(since=since, until=until, filters=filters, follow=False))
         lines = tuple(map(written, items))
         return Events(items, lines, is_formatted=bool(arguments.flag("format")))
     since = since or time.time()
-    return _streamed(engine.events(since=since, until=until, filters=filters, follow=True), written)
+    return _streamed(
+        engine.system.events(since=since, until=until, filters=filters, follow=True), written
+    )
 
 
 def _streamed(events: Iterator[Event], written: Callable[[Event], str]) -> Iterator[Shown]:

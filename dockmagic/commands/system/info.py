@@ -40,7 +40,7 @@ class Info(Result, frozen=True):
 
 
 def run(engine: Engine, arguments: Arguments) -> Result:
-    facts = engine.info()
+    facts = engine.system.info()
     format = arguments.flag("format")
     if not format:
         return Info(facts)

@@ -95,7 +95,7 @@ def _sized(
     def sized(name: str) -> dict[str, Any]:
         document = find(name)
         if "State" in document:
-            size = engine.container_size(document["Id"])
+            size = engine.containers.size(document["Id"])
             document |= {"SizeRw": size.writable, "SizeRootFs": size.root}
         return document
 
@@ -132,29 +132,29 @@ def _printed(objects: tuple[dict[str, Any], ...], format: str) -> tuple[str, ...
 
 def _finder(engine: Engine, kind: str) -> Callable[[str], dict[str, Any]]:
     if kind == "container":
-        return engine.inspect
+        return engine.containers.inspect
     if kind == "image":
-        return engine.inspect_image
+        return engine.images.inspect
     if kind == "network":
-        return engine.inspect_network
+        return engine.networks.inspect
     if kind == "volume":
-        return engine.inspect_volume
+        return engine.volumes.inspect
 
     def any_of_them(name: str) -> dict[str, Any]:
         try:
-            return engine.inspect(name)
+            return engine.containers.inspect(name)
         except NotFound:
             pass  # an image may have that name
         try:
-            return engine.inspect_image(name)
+            return engine.images.inspect(name)
         except (NotFound, Unsupported, InvalidInput):
             pass  # a network or a volume may, one with capital letters too
         try:
-            return engine.inspect_network(name)
+            return engine.networks.inspect(name)
         except (NotFound, InvalidInput):
             pass  # a volume may
         try:
-            return engine.inspect_volume(name)
+            return engine.volumes.inspect(name)
         except NotFound:
             raise NotFound(f"No such object: {name}") from None
 

@@ -69,18 +69,18 @@ def _prune(
     engine: Engine, filters: dict[str, list[str]], *, every: bool, volumes: bool
 ) -> Iterator[Section]:
     """Containers first: what they hold is free then."""
-    containers = engine.prune_containers(filters)
+    containers = engine.containers.prune(filters)
     yield Section("Containers", containers.removed, containers.reclaimed)
-    networks = engine.prune_networks(filters)
+    networks = engine.networks.prune(filters)
     yield Section("Networks", networks.names, 0)
     if volumes:
-        pruned_volumes = engine.prune_volumes(filters)
+        pruned_volumes = engine.volumes.prune(filters)
         yield Section("Volumes", pruned_volumes.names, pruned_volumes.reclaimed)
     asked = {**filters, "dangling": ["false" if every else "true"]}
-    images = engine.prune_images(asked)
+    images = engine.images.prune(asked)
     yield Section("Images", images.removed, images.reclaimed)
     if not {"label", "label!"} & filters.keys():  # results of builds have no labels
-        freed = engine.prune_build_cache(unused_only=not every, before=_until(filters))
+        freed = engine.builds.prune(unused_only=not every, before=_until(filters))
         yield Section("build cache objects", (), freed)
 
 

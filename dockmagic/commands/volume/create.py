@@ -57,7 +57,7 @@ def run(engine: Engine, arguments: Arguments) -> CreatedVolume:
             "and as a positional arg"
         )
     options = dict(_option(text) for text in arguments.flag("opt"))
-    volume = engine.create_volume(
+    volume = engine.volumes.create(
         arguments.words[0] if arguments.words else name,
         driver=arguments.flag("driver"),
         labels=read_labels((), arguments.flag("label")),

@@ -22,4 +22,4 @@ def parser() -> Parser:
 
 
 def run(engine: Engine, arguments: Arguments) -> Inspected:
-    return inspect_each(engine.inspect_volume, arguments.words, arguments.flag("format"))
+    return inspect_each(engine.volumes.inspect, arguments.words, arguments.flag("format"))

@@ -58,7 +58,7 @@ class Volumes(Listing, frozen=True, kw_only=True):
 
 
 def run(engine: Engine, arguments: Arguments) -> Volumes:
-    volumes = sorted(engine.volumes(gather(arguments.flag("filter"))), key=_natural)
+    volumes = sorted(engine.volumes.list(gather(arguments.flag("filter"))), key=_natural)
     return Volumes(
         items=tuple(volumes),
         fields=tuple(map(_fields, volumes)),

@@ -63,7 +63,7 @@ def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
         filters["all"] = ["true"]
 
     def prune() -> Result:
-        return PrunedResult(engine.prune_volumes(filters))
+        return PrunedResult(engine.volumes.prune(filters))
 
     if arguments.flag("force"):
         yield prune()

@@ -23,4 +23,4 @@ def parser() -> Parser:
 
 def run(engine: Engine, arguments: Arguments) -> NameList:
     force = arguments.flag("force")
-    return each(arguments.words, lambda name: engine.remove_volume(name, force=force))
+    return each(arguments.words, lambda name: engine.volumes.remove(name, force=force))

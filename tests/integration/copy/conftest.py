@@ -92,7 +92,7 @@ def container_tree(engine: Engine, name: str) -> set[str]:
 
 def read(engine: Engine, name: str, path: str) -> bytes:
     """The tar of a path, without the time it takes to complain."""
-    _, stream = engine.copy_out(name, path)
+    _, stream = engine.containers.get_archive(name, path)
     with stream:
         return b"".join(stream)
 
@@ -138,17 +138,17 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def fresh(engine: Engine, image: str, host: Path, *, running: bool) -> None:
     """The container `tt` and the host's tree as they are before a case."""
-    if engine.containers(all=True):
-        engine.remove("tt", force=True)
-    engine.create(ContainerSpec(image=image, command=("sleep", "1000"), name="tt"))
+    if engine.containers.list(all=True):
+        engine.containers.remove("tt", force=True)
+    engine.containers.create(ContainerSpec(image=image, command=("sleep", "1000"), name="tt"))
     if running:
-        engine.start("tt")
+        engine.containers.start("tt")
     for path in sorted(host.rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
     make_host_tree(host)
 
 
 def start_and_wait_for(engine: Engine, name: str, path: str) -> None:
-    engine.start(name)
+    engine.containers.start(name)
     test = f"until test -s {path}; do sleep 0.02; done"
-    collect(engine.exec(name, ExecSpec(command=("sh", "-c", test))))
+    collect(engine.containers.exec(name, ExecSpec(command=("sh", "-c", test))))

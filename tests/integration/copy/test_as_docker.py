@@ -128,9 +128,9 @@ def test_nothing_is_left_open(engine: Engine, image: str, host: Path) -> None:
         cp(engine, "d", "tt:/c/in")
         with pytest.raises(DockmagicError):
             cp(engine, "tt:/nope", "out")
-        _, stream = engine.copy_out("tt", "/c")
+        _, stream = engine.containers.get_archive("tt", "/c")
         stream.close()  # before it was read at all
-        _, stream = engine.copy_out("tt", "/c")
+        _, stream = engine.containers.get_archive("tt", "/c")
         next(stream)
         stream.close()
     assert len(os.listdir("/proc/self/fd")) == before

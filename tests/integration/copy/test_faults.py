@@ -51,11 +51,12 @@ def swapping(
 ) -> None:
     """A container in which `swapped` is now a directory, now a link to "/"."""
     script = SWAP.format(path=path, swapped=swapped)
-    engine.run_detached(
-        ContainerSpec(image="busybox", name="swap", command=("sh", "-c", script), mounts=mounts)
+    engine.containers.run(
+        ContainerSpec(image="busybox", name="swap", command=("sh", "-c", script), mounts=mounts),
+        detach=True,
     )
     ready = f"until test -e {swapped}{path}/x; do :; done"
-    collect(engine.exec("swap", ExecSpec(command=("sh", "-c", ready))))
+    collect(engine.containers.exec("swap", ExecSpec(command=("sh", "-c", ready))))
 
 
 def attempts(engine: Engine, path: str, count: int = 100) -> Iterator[bytes]:
@@ -82,7 +83,7 @@ def test_row_18_cve_2019_10152_nor_what_is_copied_in(engine: Engine, victim: Pat
     for number in range(100):
         with contextlib.suppress(DockmagicError):
             tar = make_tar({f"evil{number}": b"1", "x": b"2"})
-            engine.copy_in("swap", f"/w{victim}", io.BytesIO(tar))
+            engine.containers.put_archive("swap", f"/w{victim}", io.BytesIO(tar))
             done += 1
     assert snapshot(victim) == before
     assert done
@@ -102,11 +103,15 @@ def test_row_19_cve_2019_14271_nothing_of_the_container_is_loaded(
     )
     image = build(f"FROM busybox\nRUN <<EOF\n{lines}\nEOF\nUSER 1:1\n")
     volume = (Mount(kind="volume", source="vv", target="/v"),)
-    engine.create(ContainerSpec(image=image, name="tt", command=("sleep", "9"), mounts=volume))
+    engine.containers.create(
+        ContainerSpec(image=image, name="tt", command=("sleep", "9"), mounts=volume)
+    )
     for _ in ("created", "running"):
         cp(engine, "tt:/etc", ".")
-        engine.copy_in("tt", "/v", io.BytesIO(make_tar({"x": b"x"})), copy_uid_gid=True)
-        engine.start("tt")
+        engine.containers.put_archive(
+            "tt", "/v", io.BytesIO(make_tar({"x": b"x"})), copy_uid_gid=True
+        )
+        engine.containers.start("tt")
     assert (host / "etc" / "passwd").exists()
     assert not marker.exists()
 
@@ -124,11 +129,11 @@ def test_row_20_cve_2021_41089_files_of_the_host_keep_their_modes(
     (victim / "x").chmod(0o600)
     before = snapshot(victim)
     script = f"mkdir /out; ln -s {victim}/x /out/a; ln -s {victim} /out/d; chmod 777 /out"
-    collect(engine.exec("tt", ExecSpec(command=("sh", "-c", script))))
+    collect(engine.containers.exec("tt", ExecSpec(command=("sh", "-c", script))))
     (host / "out").mkdir(mode=0o700)
     cp(engine, "tt:/out", ".")  # the links are there now
     again = "rm /out/a /out/d; echo 1 > /out/a; mkdir /out/d; echo 2 > /out/d/x; chmod 777 /out/a"
-    collect(engine.exec("tt", ExecSpec(command=("sh", "-c", again))))
+    collect(engine.containers.exec("tt", ExecSpec(command=("sh", "-c", again))))
     with pytest.raises(Conflict, match=r'cannot overwrite non-directory ".*/d" with directory'):
         cp(engine, "tt:/out", ".")
     assert snapshot(victim) == before
@@ -144,7 +149,7 @@ def test_row_22_cve_2023_0778_links_in_a_volume_lead_nowhere_else(
     for archive in attempts(engine, f"/v/w{victim}/x", 50):
         seen.update(contents(archive).values())
     for _ in range(5):
-        with engine.export("swap") as stream:
+        with engine.containers.export("swap") as stream:
             exported = b"".join(stream)
         assert b"the host's" not in exported
     assert seen <= {b"of the container\n"}
@@ -164,7 +169,7 @@ def test_row_50_cve_2026_42306_a_swapped_mount_point_does_not_redirect_a_copy(
     before = snapshot(victim)
     for number in range(100):
         with contextlib.suppress(DockmagicError):
-            engine.copy_in("swap", place, io.BytesIO(make_tar({f"n{number}": b"1"})))
+            engine.containers.put_archive("swap", place, io.BytesIO(make_tar({f"n{number}": b"1"})))
         with contextlib.suppress(DockmagicError):
             read(engine, "swap", place)
     assert snapshot(victim) == before
@@ -182,11 +187,11 @@ def test_row_51_cve_2026_41567_no_program_of_the_container_unpacks(
         f"rm -f $place/$name; printf '#!/bin/sh\\necho x > {marker}\\n' > $place/$name\n"
         "chmod 755 $place/$name; done; done\nEOF\n"
     )
-    engine.create(ContainerSpec(image=image, name="tt", command=("sleep", "9")))
+    engine.containers.create(ContainerSpec(image=image, name="tt", command=("sleep", "9")))
     for _ in ("created", "running"):
-        engine.copy_in("tt", "/tmp", io.BytesIO(make_tar({"x": b"x"}, compress)))
-        engine.start("tt")
+        engine.containers.put_archive("tt", "/tmp", io.BytesIO(make_tar({"x": b"x"}, compress)))
+        engine.containers.start("tt")
     assert contents(read(engine, "tt", "/tmp/x")) == {"x": b"x"}
     assert not marker.exists()
     with pytest.raises(NotFound):
-        engine.path_stat("tt", str(marker))
+        engine.containers.path_stat("tt", str(marker))

@@ -43,15 +43,15 @@ def with_mounts(host: Path) -> ContainerSpec:
 
 
 def test_volumes_and_bind_mounts_are_copied_running_or_not(engine: Engine, host: Path) -> None:
-    engine.create(with_mounts(host))
+    engine.containers.create(with_mounts(host))
     assert contents(read(engine, "cc", "/b")) == {"b/b": b"from the host"}
-    engine.copy_in("cc", "/v", io.BytesIO(make_tar({"before": b"1"})))
+    engine.containers.put_archive("cc", "/v", io.BytesIO(make_tar({"before": b"1"})))
     start_and_wait_for(engine, "cc", "/t/f")
     assert contents(read(engine, "cc", "/v")) == {"v/before": b"1", "v/f": b"volume\n"}
     assert contents(read(engine, "cc", "/t")) == {"t/f": b"tmp\n"}
     assert contents(read(engine, "cc", "/etc/one")) == {"one": b"one file"}
-    engine.copy_in("cc", "/b", io.BytesIO(make_tar({"while": b"2"})))
-    engine.kill("cc")
+    engine.containers.put_archive("cc", "/b", io.BytesIO(make_tar({"while": b"2"})))
+    engine.containers.kill("cc")
     assert (host / "bound" / "while").read_bytes() == b"2"
     assert set(contents(read(engine, "cc", "/v"))) == {"v/before", "v/f"}
     assert contents(read(engine, "cc", "/t")) == {}
@@ -59,28 +59,28 @@ def test_volumes_and_bind_mounts_are_copied_running_or_not(engine: Engine, host:
 
 
 def test_looking_at_a_container_leaves_it_as_it_is(engine: Engine, host: Path) -> None:
-    engine.create(with_mounts(host))
+    engine.containers.create(with_mounts(host))
     read(engine, "cc", "/v")
-    assert engine.diff("cc") == ()  # not even mount points were made
+    assert engine.containers.diff("cc") == ()  # not even mount points were made
 
 
 @pytest.mark.parametrize("running", [False, True], ids=["created", "running"])
 def test_what_is_read_only_is_not_written_to(engine: Engine, host: Path, running: bool) -> None:
-    engine.create(with_mounts(host))
+    engine.containers.create(with_mounts(host))
     spec = ContainerSpec(
         image="busybox", name="fixed", read_only=True, command=("sleep", "1000"),
         mounts=(Mount(kind="volume", source="data", target="/v"),),
     )  # fmt: skip
-    engine.create(spec)
+    engine.containers.create(spec)
     if running:
-        engine.start("cc")
-        engine.start("fixed")
+        engine.containers.start("cc")
+        engine.containers.start("fixed")
     one = make_tar({"x": b"x"})
     with pytest.raises(Conflict, match="mounted volume is marked read-only"):
-        engine.copy_in("cc", "/ro", io.BytesIO(one))
+        engine.containers.put_archive("cc", "/ro", io.BytesIO(one))
     with pytest.raises(Conflict, match="container rootfs is marked read-only"):
-        engine.copy_in("fixed", "/tmp", io.BytesIO(one))
-    engine.copy_in("fixed", "/v", io.BytesIO(one))  # a volume keeps its own setting
+        engine.containers.put_archive("fixed", "/tmp", io.BytesIO(one))
+    engine.containers.put_archive("fixed", "/v", io.BytesIO(one))  # a volume keeps its own setting
     assert contents(read(engine, "fixed", "/v"))["v/x"] == b"x"
 
 
@@ -97,8 +97,8 @@ def test_what_the_kernel_shows_is_not_copied(engine: Engine, image: str, host: P
 def test_a_mount_point_is_not_replaced(engine: Engine, image: str, host: Path) -> None:
     fresh(engine, image, host, running=True)
     with pytest.raises(Conflict, match="/etc/hosts: device or resource busy"):
-        engine.copy_in("tt", "/etc", io.BytesIO(make_tar({"hosts": b"mine"})))
-    shown = collect(engine.exec("tt", ExecSpec(command=("cat", "/etc/hosts")))).stdout
+        engine.containers.put_archive("tt", "/etc", io.BytesIO(make_tar({"hosts": b"mine"})))
+    shown = collect(engine.containers.exec("tt", ExecSpec(command=("cat", "/etc/hosts")))).stdout
     assert "localhost" in shown
 
 
@@ -111,16 +111,16 @@ def test_a_start_waits_for_a_copy_into_the_container(
     class Slow(io.BytesIO):
         def read(self, size: int | None = -1, /) -> bytes:
             if not starts:
-                starts.append(threading.Thread(target=engine.start, args=("tt",)))
+                starts.append(threading.Thread(target=engine.containers.start, args=("tt",)))
                 starts[0].start()
                 starts[0].join(0.2)
                 assert starts[0].is_alive()
-                assert engine.container("tt").status is Status.CREATED
+                assert engine.containers.get("tt").status is Status.CREATED
             return super().read(size)
 
-    engine.copy_in("tt", "/c", Slow(make_tar({"x": b"x"})))
+    engine.containers.put_archive("tt", "/c", Slow(make_tar({"x": b"x"})))
     starts[0].join()
-    assert engine.container("tt").status is Status.RUNNING
+    assert engine.containers.get("tt").status is Status.RUNNING
     assert contents(read(engine, "tt", "/c/x")) == {"x": b"x"}
 
 
@@ -128,10 +128,10 @@ def test_a_container_that_is_looked_at_starts_at_once(
     engine: Engine, image: str, host: Path
 ) -> None:
     fresh(engine, image, host, running=False)
-    _, stream = engine.copy_out("tt", "/")
+    _, stream = engine.containers.get_archive("tt", "/")
     with stream:
         next(stream)
-        assert engine.start("tt").status is Status.RUNNING
+        assert engine.containers.start("tt").status is Status.RUNNING
 
 
 # ------------------------------------------------------------------ owners and modes
@@ -174,11 +174,11 @@ def test_archive_mode_gives_files_to_the_user_that_the_container_runs_as(
 
 @pytest.mark.parametrize("compress", ["", "gz", "xz", "bz2", "zst"])
 def test_archives_are_read_from_a_stream(engine: Engine, image: str, compress: str) -> None:
-    engine.create(ContainerSpec(image=image, command=("true",), name="tt"))
+    engine.containers.create(ContainerSpec(image=image, command=("true",), name="tt"))
     tar = make_tar({"deep/er/x": b"x" * 100_000, "y": b""}, compress)
-    engine.copy_in("tt", "/c", io.BytesIO(tar))
+    engine.containers.put_archive("tt", "/c", io.BytesIO(tar))
     assert contents(read(engine, "tt", "/c/deep")) == {"deep/er/x": b"x" * 100_000}
-    assert engine.path_stat("tt", "/c/y").size == 0
+    assert engine.containers.path_stat("tt", "/c/y").size == 0
 
 
 def test_a_name_that_looks_like_a_compressed_stream_is_only_a_name(
@@ -195,23 +195,23 @@ def test_directories_reached_through_a_link_of_the_container_are_filled(
     engine: Engine, build: Build
 ) -> None:
     image = build("FROM busybox\nRUN mkdir -p /usr/lib64 && ln -s usr/lib64 /lib64\n")
-    engine.create(ContainerSpec(image=image, command=("true",), name="tt"))
-    engine.copy_in("tt", "/", io.BytesIO(make_tar({"lib64/x": b"x"})))
+    engine.containers.create(ContainerSpec(image=image, command=("true",), name="tt"))
+    engine.containers.put_archive("tt", "/", io.BytesIO(make_tar({"lib64/x": b"x"})))
     assert contents(read(engine, "tt", "/usr/lib64")) == {"lib64/x": b"x"}
 
 
 def test_what_is_no_archive_is_refused(engine: Engine, image: str) -> None:
-    engine.create(ContainerSpec(image=image, command=("true",), name="tt"))
+    engine.containers.create(ContainerSpec(image=image, command=("true",), name="tt"))
     for junk in (b"junk" * 1000, make_tar({"x": b"x" * 3000})[:2000]):
         with pytest.raises(InvalidInput, match="archive"):
-            engine.copy_in("tt", "/c", io.BytesIO(junk))
+            engine.containers.put_archive("tt", "/c", io.BytesIO(junk))
 
 
 def test_stats_of_paths_have_gos_modes(engine: Engine, image: str) -> None:
-    engine.create(ContainerSpec(image=image, command=("true",), name="tt"))
-    assert engine.path_stat("tt", "/c/d").go_mode == 1 << 31 | 0o755
-    link = engine.path_stat("tt", "/c/labs")
+    engine.containers.create(ContainerSpec(image=image, command=("true",), name="tt"))
+    assert engine.containers.path_stat("tt", "/c/d").go_mode == 1 << 31 | 0o755
+    link = engine.containers.path_stat("tt", "/c/labs")
     assert (link.name, link.go_mode, link.link_target) == ("labs", 1 << 27 | 0o777, "/c/d")
-    assert engine.path_stat("tt", "/c/d/fifo").go_mode == 1 << 25 | 0o644
-    assert engine.path_stat("tt", "/tmp").go_mode == 1 << 31 | 1 << 20 | 0o777
-    assert engine.path_stat("tt", "/c/lx").link_target == "/c/nope"
+    assert engine.containers.path_stat("tt", "/c/d/fifo").go_mode == 1 << 25 | 0o644
+    assert engine.containers.path_stat("tt", "/tmp").go_mode == 1 << 31 | 1 << 20 | 0o777
+    assert engine.containers.path_stat("tt", "/c/lx").link_target == "/c/nope"

@@ -30,10 +30,10 @@ def subnet(number: int) -> tuple[Pool, ...]:
 def networks(engine: Engine, own_subnets: None) -> Iterator[Engine]:
     """The engine; networks that the test leaves are removed behind it."""
     yield engine
-    for container in engine.containers(all=True):
-        engine.remove(container.id, force=True)
-    engine.prune_networks()
-    assert [one.name for one in engine.networks()] == ["bridge", "host", "none"]
+    for container in engine.containers.list(all=True):
+        engine.containers.remove(container.id, force=True)
+    engine.networks.prune()
+    assert [one.name for one in engine.networks.list()] == ["bridge", "host", "none"]
     assert not [name for _, name in socket.if_nameindex() if name in _own_links(engine)]
 
 
@@ -55,7 +55,7 @@ def start(networks: Engine) -> Start:
             one if isinstance(one, Attachment) else Attachment(network=one) for one in names
         )
         command = spec.pop("command", ("sleep", "1000"))
-        return networks.run_detached(
+        return networks.containers.run(
             ContainerSpec(
                 image="busybox",
                 name=name,
@@ -63,7 +63,8 @@ def start(networks: Engine) -> Start:
                 network=attached[0].network if attached else "bridge",
                 attachments=attached,
                 **spec,
-            )
+            ),
+            detach=True,
         )
 
     return start
@@ -74,19 +75,19 @@ def serving(text: str = "hello") -> tuple[str, ...]:
 
 
 def inside(engine: Engine, name: str, *command: str) -> str:
-    ended = collect(engine.exec(name, ExecSpec(command=command)))
+    ended = collect(engine.containers.exec(name, ExecSpec(command=command)))
     return ended.stdout + ended.stderr
 
 
 def addresses(engine: Engine, name: str) -> dict[str, str]:
-    found = engine.inspect(name)["NetworkSettings"]["Networks"]
+    found = engine.containers.inspect(name)["NetworkSettings"]["Networks"]
     return {network: one["IPAddress"] for network, one in found.items()}
 
 
 def fetched_inside(engine: Engine, name: str, url: str) -> str:
     """What the container gets from there; empty when it gets nothing within a second."""
     command = ("timeout", "1", "wget", "-q", "-O-", url)
-    ended = collect(engine.exec(name, ExecSpec(command=command)))
+    ended = collect(engine.containers.exec(name, ExecSpec(command=command)))
     return ended.stdout.strip() if ended.code == 0 else ""
 
 

@@ -30,25 +30,25 @@ def test_one_more_network_while_it_runs_and_after_its_restarts(
     networks: Engine, start: Start
 ) -> None:
     for number, name in enumerate(("front", "back")):
-        networks.create_network(NetworkSpec(name=name, pools=subnet(number)))
+        networks.networks.create(NetworkSpec(name=name, pools=subnet(number)))
     start("web", "front", command=serving(), restart=RestartPolicy(name="always"))
     start("far", "back")
-    networks.connect_network("back", "web", Attachment(network="back", aliases=("w",)))
+    networks.networks.connect("back", "web", Attachment(network="back", aliases=("w",)))
     assert addresses(networks, "web") == {"front": "10.213.0.2", "back": "10.213.1.3"}
     assert await_inside(networks, "far", "http://10.213.1.3/") == "hello"
-    before = networks.container("web").pid
+    before = networks.containers.get("web").pid
     os.kill(before, signal.SIGKILL)
-    assert eventually(lambda: networks.container("web").pid not in (0, before))
+    assert eventually(lambda: networks.containers.get("web").pid not in (0, before))
     assert addresses(networks, "web") == {"front": "10.213.0.2", "back": "10.213.1.3"}
     assert await_inside(networks, "far", "http://10.213.1.3/") == "hello"
-    networks.restart("web", timeout=0)
+    networks.containers.restart("web", timeout=0)
     assert await_inside(networks, "far", "http://10.213.1.3/") == "hello"
 
 
 def test_the_interface_can_be_named_and_links_outlast_a_new_network(
     networks: Engine, start: Start
 ) -> None:
-    networks.create_network(NetworkSpec(name="front", pools=subnet(0)))
+    networks.networks.create(NetworkSpec(name="front", pools=subnet(0)))
     start("db", command=serving())
     start(
         "web",
@@ -57,13 +57,13 @@ def test_the_interface_can_be_named_and_links_outlast_a_new_network(
         restart=RestartPolicy(name="always"),
     )
     option = ("com.docker.network.endpoint.ifname", "front0")
-    networks.connect_network("front", "web", Attachment(network="front", driver_options=(option,)))
+    networks.networks.connect("front", "web", Attachment(network="front", driver_options=(option,)))
     assert "front0" in inside(networks, "web", "ip", "link")
-    before = networks.container("web").pid
+    before = networks.containers.get("web").pid
     os.kill(before, signal.SIGKILL)
-    assert eventually(lambda: networks.container("web").pid not in (0, before))
+    assert eventually(lambda: networks.containers.get("web").pid not in (0, before))
     assert "front0" in inside(networks, "web", "ip", "link")
-    assert b"SQL_NAME=/web/sql" in _environment(networks.container("web").pid)
+    assert b"SQL_NAME=/web/sql" in _environment(networks.containers.get("web").pid)
 
 
 def _environment(pid: int) -> bytes:
@@ -74,7 +74,7 @@ def test_one_that_waits_for_its_next_start_is_on_all_its_networks_then(
     networks: Engine, start: Start, tmp_path: Path
 ) -> None:
     for number, name in enumerate(("front", "back")):
-        networks.create_network(NetworkSpec(name=name, pools=subnet(number)))
+        networks.networks.create(NetworkSpec(name=name, pools=subnet(number)))
     start(
         "web",
         "front",
@@ -83,7 +83,7 @@ def test_one_that_waits_for_its_next_start_is_on_all_its_networks_then(
         mounts=(Mount(kind="bind", source=str(tmp_path), target="/m"),),
     )
     _await_status(networks, "web", Status.RESTARTING)
-    networks.connect_network("back", "web", Attachment(network="back"))
+    networks.networks.connect("back", "web", Attachment(network="back"))
     (tmp_path / "go").touch()
     _await_status(networks, "web", Status.RUNNING)
     assert addresses(networks, "web") == {"front": "10.213.0.2", "back": "10.213.1.2"}
@@ -95,63 +95,63 @@ def test_one_that_waits_for_its_next_start_is_on_all_its_networks_then(
 def _await_status(engine: Engine, name: str, status: Status) -> None:
     """For a second look too: a container that ends at once runs for a moment."""
     assert eventually(
-        lambda: engine.container(name).status is engine.container(name).status is status
+        lambda: engine.containers.get(name).status is engine.containers.get(name).status is status
     )
 
 
 def test_names_are_resolved_from_the_first_network_of_users_on(
     networks: Engine, start: Start
 ) -> None:
-    networks.create_network(NetworkSpec(name="front", pools=subnet(0)))
+    networks.networks.create(NetworkSpec(name="front", pools=subnet(0)))
     start("db", Attachment(network="front", aliases=("sql",)))
     start("web")
-    networks.connect_network("front", "web", Attachment(network="front"))
+    networks.networks.connect("front", "web", Attachment(network="front"))
     for _ in range(2):
         assert "nameserver 127.0.0.11" in inside(networks, "web", "cat", "/etc/resolv.conf")
         assert "10.213.0.2" in inside(networks, "web", "nslookup", "sql")
-        networks.disconnect_network("front", "web")
+        networks.networks.disconnect("front", "web")
         assert "127.0.0.11" not in inside(networks, "web", "cat", "/etc/resolv.conf")
-        networks.connect_network("front", "web", Attachment(network="front"))
+        networks.networks.connect("front", "web", Attachment(network="front"))
 
 
 def test_a_network_less_takes_interface_route_file_and_address_away(
     networks: Engine, start: Start
 ) -> None:
     made = [
-        networks.create_network(NetworkSpec(name=name, pools=subnet(number)))
+        networks.networks.create(NetworkSpec(name=name, pools=subnet(number)))
         for number, name in enumerate(("back", "front"))
     ]
     one = start("web", "front", "back")
-    networks.disconnect_network("back", "web")
+    networks.networks.disconnect("back", "web")
     shown = inside(networks, "web", "ip", "link")
     assert "eth0" in shown
     assert "eth1" not in shown
     assert "default via 10.213.1.1" in inside(networks, "web", "ip", "route")
     assert not (networks.data_root.networks / made[0].id / "endpoints" / f"{one.id}.json").exists()
     with pytest.raises(Conflict, match="is not connected to network back"):
-        networks.disconnect_network("back", "web")
-    networks.remove_network("back")
-    networks.disconnect_network("front", "web")
+        networks.networks.disconnect("back", "web")
+    networks.networks.remove("back")
+    networks.networks.disconnect("front", "web")
     assert addresses(networks, "web") == {}
-    networks.restart("web", timeout=0)
+    networks.containers.restart("web", timeout=0)
     assert "eth0" not in inside(networks, "web", "ip", "link")
 
 
 def test_stats_count_all_networks(networks: Engine, start: Start) -> None:
     for number, name in enumerate(("a", "b")):
-        networks.create_network(NetworkSpec(name=name, pools=subnet(number)))
+        networks.networks.create(NetworkSpec(name=name, pools=subnet(number)))
     start("web", "a", "b")
     inside(networks, "web", "ping", "-c", "3", "-i", "0.1", "10.213.0.1")
-    one = networks.stats("web").network_tx
+    one = networks.containers.stats("web").network_tx
     inside(networks, "web", "ping", "-c", "3", "-i", "0.1", "-s", "1000", "10.213.1.1")
-    assert networks.stats("web").network_tx >= one + 3000
+    assert networks.containers.stats("web").network_tx >= one + 3000
 
 
 def test_filters_of_networks(networks: Engine, start: Start) -> None:
-    made = networks.create_network(
+    made = networks.networks.create(
         NetworkSpec(name="front", pools=subnet(0), labels={"tier": "web"}, internal=True)
     )
-    networks.create_network(NetworkSpec(name="back", pools=subnet(1)))
+    networks.networks.create(NetworkSpec(name="back", pools=subnet(1)))
     start("web", "front")
     for filters, expected in (
         ({"driver": ["bridge"]}, ["back", "bridge", "front"]),
@@ -165,28 +165,28 @@ def test_filters_of_networks(networks: Engine, start: Start) -> None:
         ({"dangling": ["true"]}, ["back"]),
         ({"dangling": ["false"]}, ["bridge", "front", "host", "none"]),
     ):
-        assert [one.name for one in networks.networks(filters)] == expected, filters
+        assert [one.name for one in networks.networks.list(filters)] == expected, filters
     with pytest.raises(InvalidInput, match="invalid filter 'colour'"):
-        networks.networks({"colour": ["red"]})
-    assert [one.name for one in networks.containers(filters={"network": ["front"]})] == ["web"]
-    assert networks.prune_networks({"label!": ["tier"]}).names == ("back",)
+        networks.networks.list({"colour": ["red"]})
+    assert [one.name for one in networks.containers.list(filters={"network": ["front"]})] == ["web"]
+    assert networks.networks.prune({"label!": ["tier"]}).names == ("back",)
 
 
 def test_published_ports_follow_the_way_out(networks: Engine, start: Start) -> None:
     for number, name in enumerate(("b", "a", "c")):
-        networks.create_network(NetworkSpec(name=name, pools=subnet(number)))
+        networks.networks.create(NetworkSpec(name=name, pools=subnet(number)))
     start("web", "b", command=serving(), ports=(PortMapping(container_port=80),))
-    port = networks.container("web").ports[0].host_port
+    port = networks.containers.get("web").ports[0].host_port
     url, other = f"http://127.0.0.1:{port}/", f"http://{host_address()}:{port}/"
     assert await_page(url) == await_page(other) == "hello"
-    networks.connect_network("a", "web", Attachment(network="a"))
-    networks.disconnect_network("b", "web")
-    assert networks.container("web").ports[0].host_port == port
+    networks.networks.connect("a", "web", Attachment(network="a"))
+    networks.networks.disconnect("b", "web")
+    assert networks.containers.get("web").ports[0].host_port == port
     assert await_page(url) == await_page(other) == "hello"
-    networks.disconnect_network("a", "web")
-    assert networks.container("web").ports == ()
-    networks.connect_network("c", "web", Attachment(network="c"))
-    port = networks.container("web").ports[0].host_port
+    networks.networks.disconnect("a", "web")
+    assert networks.containers.get("web").ports == ()
+    networks.networks.connect("c", "web", Attachment(network="c"))
+    port = networks.containers.get("web").ports[0].host_port
     assert await_page(f"http://127.0.0.1:{port}/") == "hello"
 
 
@@ -194,41 +194,41 @@ def test_a_stopped_container_is_on_its_networks_when_it_starts(
     networks: Engine, start: Start
 ) -> None:
     for number, name in enumerate(("front", "back")):
-        networks.create_network(NetworkSpec(name=name, pools=subnet(number)))
-    networks.create(ContainerSpec(image="busybox", name="web", command=("sleep", "9")))
-    networks.connect_network("front", "web", Attachment(network="front", ipv4="10.213.0.9"))
-    networks.connect_network("back", "web", Attachment(network="back"))
-    networks.disconnect_network("bridge", "web")
+        networks.networks.create(NetworkSpec(name=name, pools=subnet(number)))
+    networks.containers.create(ContainerSpec(image="busybox", name="web", command=("sleep", "9")))
+    networks.networks.connect("front", "web", Attachment(network="front", ipv4="10.213.0.9"))
+    networks.networks.connect("back", "web", Attachment(network="back"))
+    networks.networks.disconnect("bridge", "web")
     assert addresses(networks, "web") == {"front": "", "back": ""}
-    networks.start("web")
+    networks.containers.start("web")
     assert addresses(networks, "web") == {"front": "10.213.0.9", "back": "10.213.1.2"}
 
 
 def test_a_refused_connect_changes_nothing(networks: Engine, start: Start) -> None:
-    networks.create_network(NetworkSpec(name="front", pools=subnet(0)))
+    networks.networks.create(NetworkSpec(name="front", pools=subnet(0)))
     start("web")
     start("other", Attachment(network="front", ipv4="10.213.0.9"))
-    before = networks.inspect("web")["NetworkSettings"]
+    before = networks.containers.inspect("web")["NetworkSettings"]
     for attached in (
         Attachment(network="front", ipv4="10.213.0.9"),
         Attachment(network="front", ipv4="10.214.0.9"),
         Attachment(network="bridge"),
     ):
         with pytest.raises((Conflict, InvalidInput)):
-            networks.connect_network(attached.network, "web", attached)
+            networks.networks.connect(attached.network, "web", attached)
     with pytest.raises(NotFound, match="network nowhere not found"):
-        networks.connect_network("nowhere", "web", Attachment(network="nowhere"))
-    assert networks.inspect("web")["NetworkSettings"] == before
+        networks.networks.connect("nowhere", "web", Attachment(network="nowhere"))
+    assert networks.containers.inspect("web")["NetworkSettings"] == before
 
 
 @pytest.mark.parametrize("mode", ["host", "none", "container:base"])
 def test_who_shares_a_namespace_or_has_none_gets_no_network(
     networks: Engine, start: Start, mode: str
 ) -> None:
-    networks.create_network(NetworkSpec(name="front", pools=subnet(0)))
+    networks.networks.create(NetworkSpec(name="front", pools=subnet(0)))
     start("base")
     start("web", Attachment(network=mode))
     with pytest.raises(InvalidInput, match="container"):
-        networks.connect_network("front", "web", Attachment(network="front"))
+        networks.networks.connect("front", "web", Attachment(network="front"))
     with pytest.raises((InvalidInput, Conflict)):
-        networks.disconnect_network("front", "web")
+        networks.networks.disconnect("front", "web")

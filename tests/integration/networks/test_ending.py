@@ -30,14 +30,14 @@ pytestmark = [pytest.mark.root, pytest.mark.network]
 def test_a_network_in_use_stays_and_one_that_is_not_goes_without_a_trace(
     networks: Engine, start: Start
 ) -> None:
-    made = networks.create_network(NetworkSpec(name="front", pools=subnet(0)))
+    made = networks.networks.create(NetworkSpec(name="front", pools=subnet(0)))
     start("web", "front")
     with pytest.raises(Conflict, match=r'has active endpoints \(name:"web" id:"[0-9a-f]{12}"'):
-        networks.remove_network("front")
-    assert networks.prune_networks().names == ()
-    networks.kill("web")
-    networks.wait("web")
-    networks.remove_network(made.short_id)
+        networks.networks.remove("front")
+    assert networks.networks.prune().names == ()
+    networks.containers.kill("web")
+    networks.containers.wait("web")
+    networks.networks.remove(made.short_id)
     assert made.bridge not in dict(map(reversed, socket.if_nameindex()))  # type: ignore[arg-type]
     assert not (networks.data_root.networks / made.id).exists()
     listing = subprocess.run(
@@ -46,20 +46,20 @@ def test_a_network_in_use_stays_and_one_that_is_not_goes_without_a_trace(
     assert made.bridge not in listing
     assert "10.213.0.0" not in listing
     with pytest.raises(NotFound, match=r"network .* not found"):
-        networks.start("web")
-    assert networks.container("web").status == "exited"
+        networks.containers.start("web")
+    assert networks.containers.get("web").status == "exited"
 
 
 @pytest.mark.parametrize("name", ["bridge", "host", "none"])
 def test_the_three_that_are_always_there_stay(networks: Engine, name: str) -> None:
     with pytest.raises(Conflict, match=f"{name} is a pre-defined network and cannot be removed"):
-        networks.remove_network(name)
+        networks.networks.remove(name)
     with pytest.raises(Conflict, match=f"not permitted on predefined {name} network"):
-        networks.create_network(NetworkSpec(name=name))
+        networks.networks.create(NetworkSpec(name=name))
 
 
 def test_overlaps_and_names_in_use_are_refused_with_nothing_made(networks: Engine) -> None:
-    networks.create_network(NetworkSpec(name="front", pools=subnet(0)))
+    networks.networks.create(NetworkSpec(name="front", pools=subnet(0)))
     before = sorted(os.listdir(networks.data_root.networks)), socket.if_nameindex()
     for spec, message in (
         (NetworkSpec(name="front"), "network with name front already exists"),
@@ -67,13 +67,15 @@ def test_overlaps_and_names_in_use_are_refused_with_nothing_made(networks: Engin
         (NetworkSpec(name="b", pools=(Pool(subnet="127.0.0.0/8"),)), "Pool overlaps"),
     ):
         with pytest.raises(Conflict, match=message):
-            networks.create_network(spec)
+            networks.networks.create(spec)
     assert (sorted(os.listdir(networks.data_root.networks)), socket.if_nameindex()) == before
 
 
 def test_what_a_killed_create_or_rm_has_left_is_taken_away(networks: Engine) -> None:
-    made = networks.create_network(NetworkSpec(name="front", pools=subnet(0)))
-    with networks._database.transaction() as connection:  # killed between the row and the rest
+    made = networks.networks.create(NetworkSpec(name="front", pools=subnet(0)))
+    with (
+        networks._components.database.transaction() as connection
+    ):  # killed between the row and the rest
         connection.execute("DELETE FROM networks WHERE id = ?", (made.id,))
     with Engine(networks.data_root.root):
         pass
@@ -84,17 +86,17 @@ def test_what_a_killed_create_or_rm_has_left_is_taken_away(networks: Engine) -> 
 def test_a_killed_supervisor_leaves_no_endpoint_and_no_lease(
     networks: Engine, start: Start
 ) -> None:
-    made = networks.create_network(NetworkSpec(name="front", pools=subnet(0)))
+    made = networks.networks.create(NetworkSpec(name="front", pools=subnet(0)))
     start("web", "front", ports=(PortMapping(container_port=80),))
     lose(networks, "web")
-    assert networks.container("web").status == "exited"
+    assert networks.containers.get("web").status == "exited"
     assert list((networks.data_root.networks / made.id / "endpoints").iterdir()) == []
     told = [
         (event.action, event.attributes["name"])
-        for event in networks.events(filters={"type": ["network"]})
+        for event in networks.system.events(filters={"type": ["network"]})
     ]
     assert told[-2:] == [("connect", "front"), ("disconnect", "front")]
-    networks.remove_network("front")
+    networks.networks.remove("front")
 
 
 def test_engines_that_make_and_remove_at_once_never_meet(networks: Engine) -> None:
@@ -103,7 +105,7 @@ def test_engines_that_make_and_remove_at_once_never_meet(networks: Engine) -> No
     with context.Pool(3) as pool:
         found = pool.map(_make_and_remove, [(str(networks.data_root.root), n) for n in range(3)])
     assert found == [4, 4, 4]
-    assert [one.name for one in networks.networks()] == ["bridge", "host", "none"]
+    assert [one.name for one in networks.networks.list()] == ["bridge", "host", "none"]
 
 
 def _make_and_remove(work: tuple[str, int]) -> int:
@@ -112,22 +114,23 @@ def _make_and_remove(work: tuple[str, int]) -> int:
     with Engine(root) as engine:
         for turn in range(4):
             name = f"n{number}-{turn}"
-            engine.create_network(NetworkSpec(name=name))
-            engine.run_detached(
-                ContainerSpec(image="busybox", name=name, network=name, command=("sleep", "99"))
+            engine.networks.create(NetworkSpec(name=name))
+            engine.containers.run(
+                ContainerSpec(image="busybox", name=name, network=name, command=("sleep", "99")),
+                detach=True,
             )
-            made += len(engine.inspect_network(name)["Containers"])
-            engine.remove(name, force=True)
-            engine.remove_network(name)
+            made += len(engine.networks.inspect(name)["Containers"])
+            engine.containers.remove(name, force=True)
+            engine.networks.remove(name)
     return made
 
 
 def test_a_thousand_requests_and_none_is_lost_while_others_come_and_go(
     networks: Engine, start: Start
 ) -> None:
-    networks.create_network(NetworkSpec(name="front", pools=subnet(0)))
+    networks.networks.create(NetworkSpec(name="front", pools=subnet(0)))
     start("web", "front", command=serving(), ports=(PortMapping(container_port=80),))
-    port = networks.container("web").ports[0].host_port
+    port = networks.containers.get("web").ports[0].host_port
     hosts = ("127.0.0.1", "[::1]", host_address(), "10.213.0.1")
     urls = [f"http://{host}:{port}/" for host in hosts]
     assert [await_page(url) for url in urls] == ["hello"] * 4
@@ -140,15 +143,15 @@ def test_a_thousand_requests_and_none_is_lost_while_others_come_and_go(
         answers = [many.submit(fetch, number) for number in range(1000)]
         for number in range(6):
             other = start(f"other{number}", "front", ports=(PortMapping(container_port=80),))
-            networks.remove(other.id, force=True)
+            networks.containers.remove(other.id, force=True)
         assert [one.result() for one in answers] == ["hello"] * 1000
 
 
 def test_the_data_path_survives_its_engine(networks: Engine, start: Start) -> None:
-    networks.create_network(NetworkSpec(name="front", pools=subnet(0)))
+    networks.networks.create(NetworkSpec(name="front", pools=subnet(0)))
     start("web", "front", command=serving(), ports=(PortMapping(container_port=80),))
-    port = networks.container("web").ports[0].host_port
+    port = networks.containers.get("web").ports[0].host_port
     with suppress(ProcessLookupError), Engine(networks.data_root.root) as other:
-        other.containers()
+        other.containers.list()
     assert await_page(f"http://127.0.0.1:{port}/") == "hello"
     assert await_page(f"http://{host_address()}:{port}/") == "hello"

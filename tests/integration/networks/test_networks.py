@@ -26,9 +26,9 @@ pytestmark = [pytest.mark.root, pytest.mark.network]
 def test_a_network_has_a_bridge_and_its_containers_are_told_in_inspect(
     networks: Engine, start: Start
 ) -> None:
-    made = networks.create_network(NetworkSpec(name="front", labels={"a": "b"}))
+    made = networks.networks.create(NetworkSpec(name="front", labels={"a": "b"}))
     start("web", "front", hostname="www")
-    found = networks.inspect_network("front")
+    found = networks.networks.inspect("front")
     assert found["Labels"] == {"a": "b"}
     assert found["IPAM"]["Config"] == [{"Subnet": made.subnet, "Gateway": made.gateway}]
     (member,) = found["Containers"].values()
@@ -43,7 +43,7 @@ def test_several_networks_are_several_interfaces_with_one_way_out(
     networks: Engine, start: Start
 ) -> None:
     for number, name in enumerate(("two", "one")):
-        networks.create_network(NetworkSpec(name=name, pools=subnet(number)))
+        networks.networks.create(NetworkSpec(name=name, pools=subnet(number)))
     start("web", "two", Attachment(network="one", aliases=("w",), ipv4="10.213.1.9"))
     found = addresses(networks, "web")
     assert list(found.items()) == [("one", "10.213.1.9"), ("two", "10.213.0.2")]  # by name
@@ -55,7 +55,7 @@ def test_several_networks_are_several_interfaces_with_one_way_out(
 
 
 def test_the_endpoints_are_told_by_files_while_it_runs(networks: Engine, start: Start) -> None:
-    made = networks.create_network(NetworkSpec(name="front", pools=subnet(0)))
+    made = networks.networks.create(NetworkSpec(name="front", pools=subnet(0)))
     one = start("web", Attachment(network="front", aliases=("w", "www")), hostname="host")
     path = networks.data_root.networks / made.id / "endpoints" / f"{one.id}.json"
     assert json.loads(path.read_text()) == {
@@ -69,25 +69,25 @@ def test_the_endpoints_are_told_by_files_while_it_runs(networks: Engine, start: 
         "internal": False,
         "links": {},
     }
-    networks.rename("web", "site")
+    networks.containers.rename("web", "site")
     assert json.loads(path.read_text())["name"] == "site"
-    networks.kill("site")
-    networks.wait("site")
+    networks.containers.kill("site")
+    networks.containers.wait("site")
     assert not path.exists()
-    networks.start("site")
+    networks.containers.start("site")
     assert json.loads(path.read_text())["name"] == "site"
 
 
 def test_a_container_keeps_its_mac_and_its_addresses_are_its_own(
     networks: Engine, start: Start
 ) -> None:
-    networks.create_network(NetworkSpec(name="front", pools=subnet(0)))
+    networks.networks.create(NetworkSpec(name="front", pools=subnet(0)))
     asked = Attachment(network="front", ipv4="10.213.0.7", mac_address="02:00:00:00:00:07")
     start("web", asked)
     assert "02:00:00:00:00:07" in inside(networks, "web", "ip", "link")
     with pytest.raises(Conflict, match="Address already in use"):
         start("other", Attachment(network="front", ipv4="10.213.0.7"))
-    networks.remove("other")
+    networks.containers.remove("other")
 
 
 @pytest.mark.parametrize(
@@ -102,11 +102,11 @@ def test_a_container_keeps_its_mac_and_its_addresses_are_its_own(
 def test_addresses_that_cannot_be(
     networks: Engine, start: Start, attached: Attachment, message: str
 ) -> None:
-    networks.create_network(NetworkSpec(name="auto"))
-    networks.create_network(NetworkSpec(name="own", pools=subnet(0)))
+    networks.networks.create(NetworkSpec(name="auto"))
+    networks.networks.create(NetworkSpec(name="own", pools=subnet(0)))
     with pytest.raises(InvalidInput, match=message):
         start("web", attached)
-    assert networks.containers(all=True) == ()
+    assert networks.containers.list(all=True) == ()
 
 
 # who reaches whom -------------------------------------------------------------------------------
@@ -116,7 +116,7 @@ def test_containers_of_one_network_reach_each_other_and_no_others(
     networks: Engine, start: Start
 ) -> None:
     for number, name in enumerate(("front", "back")):
-        networks.create_network(NetworkSpec(name=name, pools=subnet(number)))
+        networks.networks.create(NetworkSpec(name=name, pools=subnet(number)))
     start("web", "front", command=serving())
     start("near", "front")
     start("far", "back")
@@ -126,17 +126,17 @@ def test_containers_of_one_network_reach_each_other_and_no_others(
 
 
 def test_an_internal_network_leads_nowhere(networks: Engine, start: Start) -> None:
-    networks.create_network(NetworkSpec(name="inner", internal=True, pools=subnet(0)))
-    networks.create_network(NetworkSpec(name="outer", pools=subnet(1)))
+    networks.networks.create(NetworkSpec(name="inner", internal=True, pools=subnet(0)))
+    networks.networks.create(NetworkSpec(name="outer", pools=subnet(1)))
     ports, powers = (PortMapping(container_port=80),), ("NET_ADMIN",)
     start("in", "inner", command=serving("inside"), ports=ports, cap_add=powers)
     start("mate", "inner")
     start("out", "outer", command=serving("outside"), ports=(PortMapping(container_port=80),))
-    assert networks.container("in").ports == ()
+    assert networks.containers.get("in").ports == ()
     assert await_inside(networks, "mate", "http://10.213.0.2/") == "inside"
     assert "default" not in inside(networks, "in", "ip", "route")
     inside(networks, "in", "ip", "route", "add", "default", "via", "10.213.0.1")
-    port = networks.container("out").ports[0].host_port
+    port = networks.containers.get("out").ports[0].host_port
     assert await_page(f"http://127.0.0.1:{port}/") == "outside"
     for url in ("http://10.213.1.2/", f"http://10.213.0.1:{port}/"):
         assert fetched_inside(networks, "in", url) == ""
@@ -147,12 +147,12 @@ def test_without_icc_neighbours_do_not_reach_each_other_but_the_host_does(
     networks: Engine, start: Start
 ) -> None:
     options = {"com.docker.network.bridge.enable_icc": "false"}
-    networks.create_network(NetworkSpec(name="apart", pools=subnet(0), options=options))
+    networks.networks.create(NetworkSpec(name="apart", pools=subnet(0), options=options))
     start("web", "apart", command=serving(), ports=(PortMapping(container_port=80),))
     start("near", "apart")
     assert await_page("http://10.213.0.2/") == "hello"
     assert fetched_inside(networks, "near", "http://10.213.0.2/") == ""
-    port = networks.container("web").ports[0].host_port
+    port = networks.containers.get("web").ports[0].host_port
     assert fetched_inside(networks, "near", f"http://10.213.0.1:{port}/") == "hello"
 
 
@@ -160,10 +160,10 @@ def test_another_networks_container_is_reached_through_its_published_port(
     networks: Engine, start: Start
 ) -> None:
     for number, name in enumerate(("front", "back")):
-        networks.create_network(NetworkSpec(name=name, pools=subnet(number)))
+        networks.networks.create(NetworkSpec(name=name, pools=subnet(number)))
     start("web", "front", command=serving(), ports=(PortMapping(container_port=80),))
     start("far", "back")
-    port = networks.container("web").ports[0].host_port
+    port = networks.containers.get("web").ports[0].host_port
     for url in (f"http://10.213.0.1:{port}/", f"http://10.213.1.1:{port}/"):
         assert await_inside(networks, "far", url) == "hello"
     assert fetched_inside(networks, "web", f"http://10.213.0.1:{port}/") == "hello"  # itself
@@ -171,15 +171,17 @@ def test_another_networks_container_is_reached_through_its_published_port(
 
 def test_ipv6_inside_and_through_a_published_port(networks: Engine, start: Start) -> None:
     pools = (*subnet(0), Pool(subnet="fd00:213::/64"))
-    networks.create_network(NetworkSpec(name="six", ipv6=True, pools=pools))
+    networks.networks.create(NetworkSpec(name="six", ipv6=True, pools=pools))
     start("web", "six", command=serving(), ports=(PortMapping(container_port=80),))
     start("near", Attachment(network="six", ipv6="fd00:213::99"))
     assert await_inside(networks, "near", "http://[fd00:213::2]/") == "hello"
     assert "default via fd00:213::1" in inside(networks, "web", "ip", "-6", "route")
-    port = next(one.host_port for one in networks.container("web").ports if one.host_ip == "::")
+    port = next(
+        one.host_port for one in networks.containers.get("web").ports if one.host_ip == "::"
+    )
     for host in ("[::1]", "127.0.0.1", "[fd00:213::1]"):
         assert await_page(f"http://{host}:{port}/") == "hello"
-    found = networks.inspect("near")["NetworkSettings"]["Networks"]["six"]
+    found = networks.containers.inspect("near")["NetworkSettings"]["Networks"]["six"]
     assert found["GlobalIPv6Address"] == "fd00:213::99"
     assert found["IPv6Gateway"] == "fd00:213::1"
 
@@ -188,9 +190,9 @@ def test_the_hosts_address_of_published_ports_can_be_the_networks_choice(
     networks: Engine, start: Start
 ) -> None:
     options = {"com.docker.network.bridge.host_binding_ipv4": "127.0.0.1"}
-    networks.create_network(NetworkSpec(name="local", pools=subnet(0), options=options))
+    networks.networks.create(NetworkSpec(name="local", pools=subnet(0), options=options))
     start("web", "local", ports=(PortMapping(container_port=80),))
-    assert [port.host_ip for port in networks.container("web").ports] == ["127.0.0.1"]
+    assert [port.host_ip for port in networks.containers.get("web").ports] == ["127.0.0.1"]
 
 
 def test_mtu_and_names_of_interfaces_are_the_networks_choice(
@@ -201,7 +203,7 @@ def test_mtu_and_names_of_interfaces_are_the_networks_choice(
         "com.docker.network.container_iface_prefix": "net",
         "com.docker.network.bridge.name": f"dm{networks.data_root.id}own",
     }
-    made = networks.create_network(NetworkSpec(name="own", pools=subnet(0), options=options))
+    made = networks.networks.create(NetworkSpec(name="own", pools=subnet(0), options=options))
     start("web", "own")
     assert "net0" in (shown := inside(networks, "web", "ip", "link"))
     assert "mtu 1400" in shown.partition("net0")[2]

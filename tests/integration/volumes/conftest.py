@@ -20,7 +20,7 @@ def bind(source: Path | str, target: str, **more: object) -> Mount:
 
 
 def data(engine: Engine, name: str) -> Path:
-    return Path(engine.inspect_volume(name)["Mountpoint"])
+    return Path(engine.volumes.inspect(name)["Mountpoint"])
 
 
 @pytest.fixture

@@ -121,8 +121,8 @@ def test_row21_cve_2022_23648_a_volume_behind_a_link_is_filled_from_the_image(
     image = build(
         f"FROM busybox\nRUN echo image > /etc/hostname-of-image; ln -s {target} /v\nVOLUME /v\n"
     )
-    engine.create(ContainerSpec(image=image))
-    (found,) = engine.volumes()
+    engine.containers.create(ContainerSpec(image=image))
+    (found,) = engine.volumes.list()
     names = set(os.listdir(found.mountpoint))
     assert "hostname-of-image" in names
     assert "shadow" not in names

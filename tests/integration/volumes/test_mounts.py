@@ -103,20 +103,23 @@ def test_mounts_propagate_as_asked(
     subprocess.run(["mount", "--make-rshared", nested], check=True)
     for name in ("host", "container"):
         (nested / name).mkdir()
-    engine.run_detached(
+    engine.containers.run(
         ContainerSpec(
             image="busybox",
             command=("sleep", "100"),
             name="web",
             privileged=True,
             mounts=(bind(nested, "/m", propagation=propagation),),
-        )
+        ),
+        detach=True,
     )
     subprocess.run(["mount", "-t", "tmpfs", "late", nested / "host"], check=True)
-    inside = collect(engine.exec("web", ExecSpec(command=("cat", "/proc/self/mountinfo")))).stdout
+    inside = collect(
+        engine.containers.exec("web", ExecSpec(command=("cat", "/proc/self/mountinfo")))
+    ).stdout
     assert (" /m/host " in inside) is seen_inside
     spec = ExecSpec(command=("mount", "-t", "tmpfs", "late", "/m/container"), privileged=True)
-    assert collect(engine.exec("web", spec)).code == 0
+    assert collect(engine.containers.exec("web", spec)).code == 0
     assert (f" {nested}/container " in Path("/proc/self/mountinfo").read_text()) is seen_outside
 
 
@@ -171,12 +174,12 @@ def test_an_image_is_mounted_read_only(engine: Engine, run: Run, seeded: str) ->
 def test_a_mounted_image_keeps_its_layers(engine: Engine, build: Build, run: Run) -> None:
     image = build("FROM busybox\nRUN echo kept > /kept\n")
     mount = Mount(kind="image", source=image, target="/image")
-    engine.create(
+    engine.containers.create(
         ContainerSpec(image="busybox", name="web", command=("cat", "/image/kept"), mounts=(mount,))
     )
-    engine.remove_image(image)
-    engine._layers.prune()
-    assert collect(engine.attach_start("web")).stdout == "kept\n"
+    engine.images.remove(image)
+    engine._components.layers.prune()
+    assert collect(engine.containers.start_attached("web")).stdout == "kept\n"
 
 
 def test_memory_is_not_executable_unless_asked_and_has_the_mode_of_what_it_covers(
@@ -216,7 +219,7 @@ def test_two_mounts_on_one_place_are_refused(run: Run, tmp_path: Path) -> None:
 
 def test_volumes_of_another_container(engine: Engine, run: Run, tmp_path: Path) -> None:
     mounts = (volume("vol", "/v"), bind(tmp_path, "/bound", read_only=True))
-    engine.create(ContainerSpec(image="busybox", name="first", mounts=mounts))
+    engine.containers.create(ContainerSpec(image="busybox", name="first", mounts=mounts))
     script = "touch /v/x && echo v; touch /bound/x && echo bound"
     assert run("sh", "-c", script, volumes_from=("first",)).stdout == "v\n"
     assert run("sh", "-c", script, volumes_from=("first:ro",)).stdout == ""

@@ -36,19 +36,21 @@ def test_a_named_volume_outlives_its_containers(engine: Engine, run: Run) -> Non
 def test_an_images_volume_is_anonymous_and_goes_with_rm(
     engine: Engine, run: Run, seeded: str
 ) -> None:
-    engine.run_detached(ContainerSpec(image=seeded, command=("sleep", "100"), name="web"))
-    (found,) = engine.volumes()
+    engine.containers.run(
+        ContainerSpec(image=seeded, command=("sleep", "100"), name="web"), detach=True
+    )
+    (found,) = engine.volumes.list()
     assert found.is_anonymous
     assert len(found.name) == 64
-    engine.remove("web", force=True, volumes=True)
-    assert engine.volumes() == ()
+    engine.containers.remove("web", force=True, volumes=True)
+    assert engine.volumes.list() == ()
 
 
 def test_a_container_of_rm_takes_its_anonymous_volumes_along(
     engine: Engine, run: Run, seeded: str
 ) -> None:
     run("true", image=seeded, mounts=(volume("named", "/v"),))
-    assert [one.name for one in engine.volumes()] == ["named"]
+    assert [one.name for one in engine.volumes.list()] == ["named"]
 
 
 def test_a_detached_container_of_rm_takes_its_volumes_along_when_nobody_is_there(
@@ -57,45 +59,45 @@ def test_a_detached_container_of_rm_takes_its_volumes_along_when_nobody_is_there
     spec = ContainerSpec(
         image=seeded, command=("cat",), name="web", auto_remove=True, open_stdin=True
     )
-    engine.run_detached(spec)
-    engine.create(ContainerSpec(image="busybox", name="user", volumes_from=("web",)))
-    engine.stop("web", timeout=0)
-    assert [one.name for one in engine.containers(all=True)] == ["user"]
-    assert len(engine.volumes()) == 1  # it has another user
-    engine.remove("user", volumes=True)
-    engine.run_detached(spec)
-    engine.stop("web", timeout=0)
-    assert engine.volumes() == ()
+    engine.containers.run(spec, detach=True)
+    engine.containers.create(ContainerSpec(image="busybox", name="user", volumes_from=("web",)))
+    engine.containers.stop("web", timeout=0)
+    assert [one.name for one in engine.containers.list(all=True)] == ["user"]
+    assert len(engine.volumes.list()) == 1  # it has another user
+    engine.containers.remove("user", volumes=True)
+    engine.containers.run(spec, detach=True)
+    engine.containers.stop("web", timeout=0)
+    assert engine.volumes.list() == ()
 
 
 def test_rm_without_v_leaves_an_anonymous_volume(engine: Engine, seeded: str) -> None:
-    engine.create(ContainerSpec(image=seeded, name="web"))
-    engine.remove("web")
-    assert [one.is_anonymous for one in engine.volumes()] == [True]
+    engine.containers.create(ContainerSpec(image=seeded, name="web"))
+    engine.containers.remove("web")
+    assert [one.is_anonymous for one in engine.volumes.list()] == [True]
 
 
 def test_an_anonymous_volume_stays_while_another_container_uses_it(
     engine: Engine, run: Run, seeded: str
 ) -> None:
-    engine.create(ContainerSpec(image=seeded, name="first"))
-    engine.create(ContainerSpec(image="busybox", name="second", volumes_from=("first",)))
-    engine.remove("first", volumes=True)
-    assert len(engine.volumes()) == 1
-    engine.remove("second", volumes=True)
-    assert engine.volumes() == ()
+    engine.containers.create(ContainerSpec(image=seeded, name="first"))
+    engine.containers.create(ContainerSpec(image="busybox", name="second", volumes_from=("first",)))
+    engine.containers.remove("first", volumes=True)
+    assert len(engine.volumes.list()) == 1
+    engine.containers.remove("second", volumes=True)
+    assert engine.volumes.list() == ()
 
 
 def test_a_volume_in_use_is_not_removed_even_by_force(engine: Engine) -> None:
-    container = engine.create(
+    container = engine.containers.create(
         ContainerSpec(image="busybox", name="web", mounts=(volume("used", "/v"),))
     )
     for force in (False, True):
         with pytest.raises(Conflict) as raised:
-            engine.remove_volume("used", force=force)
+            engine.volumes.remove("used", force=force)
         assert raised.value.message == f"remove used: volume is in use - [{container.id}]"
-    engine.remove("web")
-    engine.remove_volume("used")
-    assert engine.volumes() == ()
+    engine.containers.remove("web")
+    engine.volumes.remove("used")
+    assert engine.volumes.list() == ()
 
 
 # ------------------------------------------------------------------ copy-up
@@ -104,7 +106,7 @@ def test_a_volume_in_use_is_not_removed_even_by_force(engine: Engine) -> None:
 def test_an_empty_volume_is_filled_with_all_that_the_image_has(
     engine: Engine, run: Run, seeded: str
 ) -> None:
-    engine.create(ContainerSpec(image=seeded, mounts=(volume("vol", "/data"),)))
+    engine.containers.create(ContainerSpec(image=seeded, mounts=(volume("vol", "/data"),)))
     root = data(engine, "vol")
     facts = {path.name: path.lstat() for path in root.rglob("*")}
     assert set(facts) == {"file", "sub", "hard", "soft", "fifo"}
@@ -124,16 +126,16 @@ def test_an_empty_volume_is_filled_with_all_that_the_image_has(
 
 def test_extended_attributes_are_copied_up(engine: Engine, build: Build) -> None:
     image = build("FROM busybox\nRUN mkdir /data && touch /data/file\n")
-    layer = engine._layers.path(engine.image(image).chain_ids[-1])
+    layer = engine._components.layers.path(engine.images.get(image).chain_ids[-1])
     os.setxattr(f"{layer}/data/file", "user.colour", b"blue")
     os.setxattr(f"{layer}/data", "user.colour", b"red")
-    engine.create(ContainerSpec(image=image, mounts=(volume("vol", "/data"),)))
+    engine.containers.create(ContainerSpec(image=image, mounts=(volume("vol", "/data"),)))
     assert os.getxattr(data(engine, "vol") / "file", "user.colour") == b"blue"
     assert os.getxattr(data(engine, "vol"), "user.colour") == b"red"
 
 
 def test_a_volume_takes_the_owner_of_an_empty_directory(engine: Engine, seeded: str) -> None:
-    engine.create(ContainerSpec(image=seeded, mounts=(volume("vol", "/empty"),)))
+    engine.containers.create(ContainerSpec(image=seeded, mounts=(volume("vol", "/empty"),)))
     found = data(engine, "vol").stat()
     assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (33, 34, 0o700)
 
@@ -149,7 +151,7 @@ def test_nothing_is_copied_over_data_or_with_nocopy_or_into_a_bind(
         volume("bare", "/data", copy_up=False),
         bind(source, "/data"),
     ):
-        engine.create(ContainerSpec(image=seeded, mounts=(mount,)))
+        engine.containers.create(ContainerSpec(image=seeded, mounts=(mount,)))
     assert os.listdir(data(engine, "full")) == ["mine"]
     assert os.listdir(data(engine, "bare")) == []
     assert os.listdir(source) == []
@@ -159,22 +161,26 @@ def test_a_volume_that_another_container_runs_on_is_filled_in_place(
     engine: Engine, run: Run, seeded: str
 ) -> None:
     mounts = (volume("vol", "/v"),)
-    engine.run_detached(
-        ContainerSpec(image="busybox", command=("sleep", "100"), name="old", mounts=mounts)
+    engine.containers.run(
+        ContainerSpec(image="busybox", command=("sleep", "100"), name="old", mounts=mounts),
+        detach=True,
     )
-    engine.create(ContainerSpec(image=seeded, mounts=(volume("vol", "/data"),)))
-    assert "file" in collect(engine.exec("old", ExecSpec(command=("ls", "/v")))).stdout.split()
+    engine.containers.create(ContainerSpec(image=seeded, mounts=(volume("vol", "/data"),)))
+    assert (
+        "file"
+        in collect(engine.containers.exec("old", ExecSpec(command=("ls", "/v")))).stdout.split()
+    )
 
 
 def test_a_half_made_copy_is_thrown_away_and_a_whole_one_is_completed(
     engine: Engine, seeded: str
 ) -> None:
     for state, left in (("partial", "rubbish"), ("whole", "kept")):
-        name = engine.create_volume(f"v-{state}").name
+        name = engine.volumes.create(f"v-{state}").name
         staging = data(engine, name).parent / f".dockmagic-copy-e3b0c44298fc1c14.{state}"
         staging.mkdir()
         (staging / left).touch()
-        engine.create(ContainerSpec(image=seeded, mounts=(volume(name, "/data"),)))
+        engine.containers.create(ContainerSpec(image=seeded, mounts=(volume(name, "/data"),)))
         assert not staging.exists()
     assert "file" in os.listdir(data(engine, "v-partial"))
     assert "rubbish" not in os.listdir(data(engine, "v-partial"))
@@ -188,7 +194,7 @@ from dockmagic_runtime import Engine
 from dockmagic_runtime.model.container import ContainerSpec, Mount
 with Engine(sys.argv[1]) as engine:
     mount = Mount(kind="volume", source="vol", target="/data")
-    engine.create(ContainerSpec(image=sys.argv[2], mounts=(mount,)))
+    engine.containers.create(ContainerSpec(image=sys.argv[2], mounts=(mount,)))
 """
 
 
@@ -204,8 +210,10 @@ def test_processes_that_fill_one_volume_at_the_same_time_fill_it_once(
 
 def test_a_volume_over_a_file_is_refused(engine: Engine) -> None:
     with pytest.raises(InvalidInput, match="cannot mount volume over existing file, file exists"):
-        engine.create(ContainerSpec(image="busybox", mounts=(volume("vol", "/etc/passwd"),)))
-    assert engine.containers(all=True) == ()
+        engine.containers.create(
+            ContainerSpec(image="busybox", mounts=(volume("vol", "/etc/passwd"),))
+        )
+    assert engine.containers.list(all=True) == ()
 
 
 # ------------------------------------------------------------------ driver options
@@ -213,7 +221,7 @@ def test_a_volume_over_a_file_is_refused(engine: Engine) -> None:
 
 def test_a_volume_in_memory_leaves_nothing_on_the_host(engine: Engine, run: Run) -> None:
     options = {"type": "tmpfs", "device": "tmpfs", "o": "size=2m,uid=7,noexec"}
-    engine.create_volume("memory", driver_options=options)
+    engine.volumes.create("memory", driver_options=options)
     script = "grep ' /v ' /proc/self/mountinfo; stat -c %u /v; touch /v/x"
     ended = run("sh", "-c", script, mounts=(volume("memory", "/v"),))
     words = ended.stdout.split()
@@ -226,20 +234,20 @@ def test_a_volume_in_memory_leaves_nothing_on_the_host(engine: Engine, run: Run)
 
 def test_containers_that_run_share_a_volume_in_memory(engine: Engine, run: Run) -> None:
     options = {"type": "tmpfs", "device": "tmpfs", "o": "size=1m"}
-    mounts = (volume(engine.create_volume("memory", driver_options=options).name, "/v"),)
+    mounts = (volume(engine.volumes.create("memory", driver_options=options).name, "/v"),)
     spec = ContainerSpec(
         image="busybox", command=("sleep", "100"), name="first", mounts=mounts, network="none"
     )
-    engine.run_detached(spec)
+    engine.containers.run(spec, detach=True)
     assert run("touch", "/v/from-second", mounts=mounts, network="none").code == 0
-    ended = collect(engine.exec("first", ExecSpec(command=("ls", "/v"))))
+    ended = collect(engine.containers.exec("first", ExecSpec(command=("ls", "/v"))))
     assert ended.stdout == "from-second\n"
     # a link in the way: what it leads to is not the volume, so the third begins with an empty one
     script = "mkdir /w && mount -t tmpfs none /w && touch /w/no && umount /v && ln -sfn /w /v"
-    engine.remove("first", force=True)
-    engine.run_detached(replace(spec, privileged=True))
+    engine.containers.remove("first", force=True)
+    engine.containers.run(replace(spec, privileged=True), detach=True)
     collect(
-        engine.exec(
+        engine.containers.exec(
             "first",
             ExecSpec(command=("sh", "-c", f"{script}; rmdir /v; ln -s /w /v"), privileged=True),
         )
@@ -253,12 +261,12 @@ def test_a_volume_that_is_a_directory_of_the_host(
     source = tmp_path / "real"
     source.mkdir()
     options = {"type": "none", "device": str(source), "o": "bind"}
-    engine.create_volume("bound", driver_options=options)
+    engine.volumes.create("bound", driver_options=options)
     assert run("cat", "/data/file", image=seeded, mounts=(volume("bound", "/data"),)).code == 0
     assert sorted(os.listdir(source)) == ["fifo", "file", "soft", "sub"]
     part = volume("bound", "/part", subpath="sub")
     assert run("ls", "/part", mounts=(part,)).stdout == "hard\n"
-    engine.remove_volume("bound")
+    engine.volumes.remove("bound")
     assert (source / "file").exists()
 
 
@@ -268,11 +276,13 @@ def test_copies_see_the_volumes_of_a_container_that_does_not_run(
     real = tmp_path / "real"
     real.mkdir()
     (real / "file").write_text("from the host\n")
-    engine.create_volume("bound", driver_options={"type": "none", "device": str(real), "o": "bind"})
+    engine.volumes.create(
+        "bound", driver_options={"type": "none", "device": str(real), "o": "bind"}
+    )
     mounts = (volume("bound", "/b"), Mount(kind="image", source=seeded, target="/i"))
-    engine.create(ContainerSpec(image="busybox", name="web", mounts=mounts))
+    engine.containers.create(ContainerSpec(image="busybox", name="web", mounts=mounts))
     for path, text in (("/b/file", b"from the host\n"), ("/i/data/file", b"one\n")):
-        _, stream = engine.copy_out("web", path)
+        _, stream = engine.containers.get_archive("web", path)
         assert text in b"".join(stream)
 
 
@@ -292,7 +302,7 @@ def test_a_volume_on_a_block_device_is_filled_and_kept(
         pytest.skip(f"optional: no loop devices: {loop.stderr.strip()}")
     device = loop.stdout.strip()
     try:
-        engine.create_volume("disk", driver_options={"type": "ext4", "device": device})
+        engine.volumes.create("disk", driver_options={"type": "ext4", "device": device})
         mounts = (volume("disk", "/data"),)
         run("true", image=seeded, mounts=mounts)
         assert "lost+found" in run("ls", "/data", mounts=mounts).stdout
@@ -309,7 +319,7 @@ def test_what_cannot_be_mounted_is_told_in_dockers_words(
             {"type": "nosuchfs", "device": "x"},
         )
     ):
-        name = engine.create_volume(f"broken{number}", driver_options=options).name
+        name = engine.volumes.create(f"broken{number}", driver_options=options).name
         with pytest.raises(StartFailed, match=r"failed to mount local volume: mount .*: no such"):
             run("true", mounts=(volume(name, "/v"),))
 
@@ -322,18 +332,20 @@ def test_prune_never_takes_a_volume_from_a_container_that_is_being_made(
     pruner.start()
     try:
         made = [
-            engine.create(ContainerSpec(image=seeded, mounts=(volume(f"named{n % 3}", "/data"),)))
+            engine.containers.create(
+                ContainerSpec(image=seeded, mounts=(volume(f"named{n % 3}", "/data"),))
+            )
             for n in range(30)
         ]
     finally:
         done.set()
         pruner.join()
     for container in made:
-        for mount in engine.inspect(container.id)["Mounts"]:
+        for mount in engine.containers.inspect(container.id)["Mounts"]:
             assert Path(mount["Source"]).is_dir()
     assert all("file" in os.listdir(data(engine, f"named{n}")) for n in range(3))
 
 
 def _prune_until(engine: Engine, done: threading.Event) -> None:
     while not done.is_set():
-        engine.prune_volumes({"all": ["true"]})
+        engine.volumes.prune({"all": ["true"]})

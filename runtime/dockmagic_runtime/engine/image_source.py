@@ -1,0 +1,84 @@
+"""`ImageSource`: images from registries, and stand-ins where no registry can be reached."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from dockmagic_runtime.errors import Unsupported
+from dockmagic_runtime.model.progress import PullDone, PullEvent, PullStatus
+from dockmagic_runtime.model.reference import DEFAULT_REGISTRY, ImageReference, split_term
+from dockmagic_runtime.model.search import SearchResult
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.engine.components import EngineComponents
+
+
+class ImageSource:
+    """Pulls and searches. Used by `engine.images`, and by the builder for base images."""
+
+    def __init__(self, components: EngineComponents) -> None:
+        self._components = components
+
+    def pull(
+        self, reference: str, *, all_tags: bool = False, platform: str = ""
+    ) -> Iterator[PullEvent]:
+        """See `LocalImages.pull`."""
+        from dockmagic_runtime.registry.errors import RegistryUnreachable
+
+        catalogue = self._components.catalogue
+        recipe = catalogue.find(reference)
+        if recipe is not None and catalogue.policy == "always":
+            if platform:
+                raise Unsupported(
+                    f"there is no stand-in of {reference} for {platform}",
+                    hint="they are made of this machine's packages: leave --platform out",
+                )
+            yield from self._build_stand_in(reference)
+            return
+        try:
+            yield from self._pull(reference, all_tags, platform)
+        except RegistryUnreachable as error:
+            if recipe is None or platform:
+                raise catalogue.without_stand_in(reference, error) from error
+            yield PullStatus(status=f"{error.message}; taking a stand-in from the catalogue")
+            yield from self._build_stand_in(reference)
+
+    def _pull(self, reference: str, all_tags: bool, platform: str) -> Iterator[PullEvent]:
+        puller = self._components.puller
+        if not all_tags:
+            yield from puller.pull(reference, platform=platform)
+            return
+        from dockmagic_runtime.distribution.remote import tags
+
+        name = ImageReference.parse(reference)
+        for tag in tags(name):
+            yield from puller.pull(f"{name.name}:{tag}", platform=platform)
+
+    def _build_stand_in(self, reference: str) -> Iterator[PullEvent]:
+        components = self._components
+        with components.layers.leasing():
+            for event in components.catalogue.make(
+                reference, components.builder.build, components.data_root
+            ):
+                if isinstance(event, PullDone):
+                    components.images.emit_pull(event.image, reference)
+                yield event
+
+    def search(self, term: str, *, limit: int = 25) -> tuple[SearchResult, ...]:
+        """See `LocalImages.search`."""
+        from dockmagic_runtime.registry.errors import RegistryUnreachable
+        from dockmagic_runtime.registry.search import search
+
+        registry, word = split_term(term)
+        recipes = self._components.catalogue.search(word) if registry == DEFAULT_REGISTRY else ()
+        stand_ins = tuple(
+            SearchResult(name=recipe.name, description=recipe.description, is_stand_in=True)
+            for recipe in recipes
+        )
+        try:
+            return search(registry, word, limit)
+        except RegistryUnreachable:
+            if not stand_ins:
+                raise
+            return stand_ins[:limit]
