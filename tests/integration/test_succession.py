@@ -204,7 +204,7 @@ def test_a_look_that_comes_too_late_leaves_the_next_supervisor_alone(engine: Eng
     kill_supervisor(engine, "web")
     engine.containers.get("web")
     next_one = supervisor_of(engine, "web")
-    on_lost = engine._components.containers.on_lost
+    on_lost = engine._components.containers.on_supervisor_lost
     assert on_lost is not None
     on_lost(web.id)
     assert supervisor_of(engine, "web") == next_one
@@ -244,7 +244,7 @@ def test_one_that_ended_while_it_was_taken_over_has_just_ended(
 
 def test_one_that_is_removed_while_we_look_is_no_mistake(engine: Engine) -> None:
     web = start(engine)
-    on_lost = engine._components.containers.on_lost
+    on_lost = engine._components.containers.on_supervisor_lost
     assert on_lost is not None
     engine.containers.remove("web", force=True)
     on_lost(web.id)

@@ -1,7 +1,7 @@
-"""`Record`: a container as it is kept, with everything the image had a say in already decided.
+"""`Record`: a container as its row in the database keeps it, image defaults already applied.
 
-A container keeps its own copy of what it took from the image: the tag may move and the image may
-be removed by force while the container lives on.
+The record has its own copy of what it took from the image: the tag may move, and the image may be
+removed by force, while the container exists.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 
 
 class Record(Struct, frozen=True, kw_only=True):
-    """`layers` are chain ids, topmost first. `spec` is what was asked for, untouched."""
+    """`layers` are chain ids, topmost first. `spec` is the request, unchanged."""
 
     id: str
     name: str
@@ -41,34 +41,34 @@ class Record(Struct, frozen=True, kw_only=True):
     mounts: tuple[Mount, ...]
     layers: tuple[str, ...]
     anonymous_volumes: tuple[str, ...] = field(default=())
-    health: HealthCheck | None = None  # the image's where the spec says nothing
+    health: HealthCheck | None = None  # the spec's; unset fields are the image's
     shell: tuple[str, ...] = ()  # the image's SHELL, for health checks
     # by target, the layers of an image that is mounted there, topmost first
     mounted_images: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    # as `network connect` and `disconnect` have left it; None in areas of earlier versions
+    # after `network connect` and `disconnect`; None in rows of earlier versions
     networks: tuple[Attachment, ...] | None = None
-    # on the default network: alias, the other's id and its name
+    # on the default network: alias, id and name of the other container
     links: tuple[tuple[str, ...], ...] = ()
 
     @property
     def attachments(self) -> tuple[Attachment, ...]:
-        """The bridge networks that it is on when it runs."""
+        """The bridge networks that it is connected to while it runs."""
         if self.networks is not None:
             return self.networks
         return (Attachment(network="bridge"),) if self.spec.network == "bridge" else ()
 
     @property
     def has_names(self) -> bool:
-        """Whether it is on a network whose names a resolver knows."""
-        return any(one.network != "bridge" for one in self.attachments)
+        """Whether one of its networks has a DNS resolver for names of containers."""
+        return any(attachment.network != "bridge" for attachment in self.attachments)
 
     @property
     def argv(self) -> tuple[str, ...]:
         return (*self.entrypoint, *self.command)
 
     def encode(self) -> str:
-        """As JSON. What is no text, such as bytes of a command line, becomes U+FFFD, as on the way
-        to Docker's daemon."""
+        """As JSON. Bytes of a command line that are no UTF-8 become U+FFFD, as in the requests of
+        Docker's client."""
         try:
             return msgspec.json.encode(self).decode()
         except UnicodeEncodeError:
@@ -83,17 +83,17 @@ def _as_text(value: Any) -> Any:
     if isinstance(value, str):
         return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     if isinstance(value, dict):
-        return {_as_text(key): _as_text(one) for key, one in value.items()}
-    return [_as_text(one) for one in value] if isinstance(value, (list, tuple)) else value
+        return {_as_text(key): _as_text(item) for key, item in value.items()}
+    return [_as_text(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 _DECODER = msgspec.json.Decoder(Record)
 
 
 def command_line(spec: ContainerSpec, image: Image) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """(entrypoint, command) after Docker's rules. Raises InvalidInput when nothing is left.
+    """(entrypoint, command) by Docker's rules. Raises InvalidInput when both are empty.
 
-    An entry point from the caller, even an empty one, also sets the image's CMD aside.
+    An entry point in the spec, even an empty one, also replaces the image's CMD.
     """
     entrypoint, default = image.config.entrypoint or (), image.config.cmd or ()
     if spec.entrypoint is not None:
@@ -107,21 +107,25 @@ def command_line(spec: ContainerSpec, image: Image) -> tuple[tuple[str, ...], tu
 
 
 def environment(spec: ContainerSpec, image: Image) -> tuple[str, ...]:
-    """KEY=value strings in Docker's order: the caller's, then those of the image that he has not
-    set. A caller's `KEY` without `=` is kept: it takes the key away."""
-    merged = {one.partition("=")[0]: one for one in spec.env}
-    for one in image.config.env:
-        merged.setdefault(one.partition("=")[0], one)
+    """KEY=value strings in Docker's order: the spec's, then the image's that it does not set.
+
+    A `KEY` without `=` in the spec is kept: it removes the variable at the start.
+    """
+    merged = {entry.partition("=")[0]: entry for entry in spec.env}
+    for entry in image.config.env:
+        merged.setdefault(entry.partition("=")[0], entry)
     return tuple(merged.values())
 
 
 def process_environment(hostname: str, env: Iterable[str], *, tty: bool) -> dict[str, str]:
-    """What every container is given, then `env`, which replaces in place; a `KEY` without `=`
-    takes it away."""
-    given = [DEFAULT_PATH, f"HOSTNAME={hostname}", *(["TERM=xterm"] if tty else [])]
+    """The variables of every container, then those of `env`, which replace them in place.
+
+    A `KEY` without `=` removes a variable.
+    """
+    defaults = [DEFAULT_PATH, f"HOSTNAME={hostname}", *(["TERM=xterm"] if tty else [])]
     merged: dict[str, str | None] = {}
-    for one in (*given, *env):
-        key, separator, value = one.partition("=")
+    for entry in (*defaults, *env):
+        key, separator, value = entry.partition("=")
         merged[key] = value if separator else None
     return {key: value for key, value in merged.items() if value is not None}
 
@@ -129,10 +133,10 @@ def process_environment(hostname: str, env: Iterable[str], *, tty: bool) -> dict
 def exposed_ports(spec: ContainerSpec, image: Image) -> tuple[str, ...]:
     """ "80/tcp" strings: the image's EXPOSE, `--expose` and everything published."""
     published = [f"{port.container_port}/{port.protocol}" for port in spec.ports]
-    found = [
-        one for text in (*image.config.exposed_ports, *spec.expose) for one in _port_range(text)
+    exposed = [
+        port for text in (*image.config.exposed_ports, *spec.expose) for port in _port_range(text)
     ]
-    return tuple(sorted(dict.fromkeys((*found, *published)), key=_port_order))
+    return tuple(sorted(dict.fromkeys((*exposed, *published)), key=_port_order))
 
 
 def _port_range(text: str) -> tuple[str, ...]:

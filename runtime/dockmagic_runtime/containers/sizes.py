@@ -1,4 +1,4 @@
-"""How much room a container's own layer takes."""
+"""The size of a container's writable layer."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ _PASSED_OVER: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOL
 
 
 def size(store: ContainerStore, layers: LayerStore, record: Record) -> ContainerSize:
+    """Bytes of the writable layer, and of that and the image together."""
     writable = writable_size(store.upper(record.id))
     return ContainerSize(writable=writable, root=writable + _image_size(layers, record))
 
@@ -32,15 +33,15 @@ def _image_size(layers: LayerStore, record: Record) -> int:
         try:
             total += layers.get(chain_id).size
         except NotFound:
-            continue  # it is being removed with its container
+            continue  # the image is being removed
     return total
 
 
 def writable_size(path: str) -> int:
-    """The bytes of all that is no directory, names of one file counted once; 0 if it is gone.
+    """Bytes of all files below `path`, hard links counted once; 0 if the directory is gone.
 
-    Directories are opened by their path from the top, so that depth costs no descriptors; what
-    lies deeper than a path can say is not counted.
+    Directories are opened by their path from the top, so depth costs no descriptors; files deeper
+    than PATH_MAX are not counted.
     """
     try:
         top = os.open(path, _READ)
@@ -67,16 +68,16 @@ def _tree_size(top: int) -> int:
             for entry in entries:
                 if entry.is_dir(follow_symlinks=False):
                     pending.append(f"{path}/{entry.name}")
-                elif (found := _status(entry)) is not None and found.st_ino not in seen:
-                    if found.st_nlink > 1:
-                        seen.add(found.st_ino)
-                    total += found.st_size
+                elif (status := _status(entry)) is not None and status.st_ino not in seen:
+                    if status.st_nlink > 1:
+                        seen.add(status.st_ino)
+                    total += status.st_size
     return total
 
 
 @contextmanager
 def _scan(fd: int) -> Iterator[Iterator[os.DirEntry[str]]]:
-    """scandir, which leaves the descriptor open."""
+    """os.scandir of a descriptor, which is closed at the end."""
     try:
         with os.scandir(fd) as entries:
             yield entries
@@ -85,7 +86,7 @@ def _scan(fd: int) -> Iterator[Iterator[os.DirEntry[str]]]:
 
 
 def _status(entry: os.DirEntry[str]) -> os.stat_result | None:
-    """None when the container has removed it meanwhile."""
+    """None when the container has removed the file meanwhile."""
     try:
         return entry.stat(follow_symlinks=False)
     except FileNotFoundError:

@@ -1,8 +1,8 @@
-"""`ContainerStore`: which containers there are, and in what state each is at this moment.
+"""`ContainerStore`: which containers exist, and the current state of each.
 
-What exists is a row of the database; whether it is alive is said by its supervisor's lock and
-state file (`supervisor.state`). A row whose directory has gone belongs to a container that its
-supervisor has removed (`--rm`): the row follows at the next look.
+A container exists while it has a row in the database; the supervisor's lock and state file say
+whether it runs (`supervisor.state`). A row without a directory belongs to a container that its
+supervisor has removed (`--rm`): the next lookup deletes the row.
 """
 
 from __future__ import annotations
@@ -32,10 +32,15 @@ class ContainerStore:
     def __init__(self, data_root: DataRoot, database: Database) -> None:
         self.data_root = data_root
         self.database = database
-        self.on_lost: Callable[[str], None] | None = None  # set by the engine: sees to it
+        self.on_supervisor_lost: Callable[[str], None] | None = (
+            None  # set by the engine: recovers it
+        )
 
     def find(self, name: str) -> Record:
-        """By full id, name or unique prefix of an id, in this order. Raises NotFound."""
+        """Finds a container by full id, name or unique prefix of an id, in this order.
+
+        Raises NotFound; InvalidInput for a prefix of several ids.
+        """
         wanted = name.removeprefix("/")
         row = self.database.row(
             "SELECT spec, id FROM containers WHERE id = ? OR name = ? ORDER BY id = ? DESC LIMIT 1",
@@ -49,11 +54,11 @@ class ContainerStore:
         return record
 
     def _find_otherwise(self, wanted: str) -> Record | None:
-        """By a prefix of the id, or as `parent/alias`, by the parent's link."""
+        """Finds it by a prefix of its id, or as `parent/alias` by the parent's link."""
         parent, slash, alias = wanted.partition("/")
         if not slash:
             return self._find_by_prefix(wanted)
-        targets = (one[1] for one in self.find(parent).links if one[0] == alias)
+        targets = (link[1] for link in self.find(parent).links if link[0] == alias)
         return self.find_by_id(next(targets, ""))
 
     def _find_by_prefix(self, prefix: str) -> Record | None:
@@ -67,7 +72,7 @@ class ContainerStore:
         return self._present(rows[0]) if rows else None
 
     def _present(self, row: tuple[str, str]) -> Record | None:
-        """The record, unless its directory has gone: then the row goes too."""
+        """The record. A row without a directory is deleted instead."""
         if os.path.isdir(self.directory(row[1])):
             return Record.decode(row[0])
         self.forget(row[1])
@@ -78,7 +83,7 @@ class ContainerStore:
         return did_you_mean(wanted, names, 3, otherwise="'docker ps -a' lists them all")
 
     def find_by_id(self, container_id: str) -> Record | None:
-        """None when there is none any more."""
+        """None when the container does not exist any more."""
         row = self.database.row("SELECT spec, id FROM containers WHERE id = ?", container_id)
         return self._present(row) if row else None
 
@@ -92,28 +97,28 @@ class ContainerStore:
         return [(record, self.state(record.id)) for record in self.records()]
 
     def state(self, container_id: str) -> State:
-        """Now. A container whose supervisor was killed is seen to at this first look."""
+        """The current state. After the death of its supervisor the container is recovered first."""
         now = self.last_state(container_id)
-        if now.lost and self.on_lost is not None:
-            self.on_lost(container_id)
+        if now.lost and self.on_supervisor_lost is not None:
+            self.on_supervisor_lost(container_id)
             now = self.last_state(container_id)
         return now
 
     def last_state(self, container_id: str) -> State:
-        """The same without doing anything about it."""
+        """The current state, without recovering the container."""
         return state.read(self.directory(container_id), self.run(container_id))
 
     def connect(self, container_id: str) -> ContainerProcess:
-        """To its supervisor. Raises Conflict for a container that is not alive."""
+        """Connects to its supervisor. Raises Conflict for a container that does not run."""
         run = self.run(container_id)
         for attempt in range(_ATTEMPTS):
             try:
                 return ContainerProcess.connect(run, container_id)
-            except Conflict:  # looked at now: one without a supervisor gets another
+            except Conflict:  # `state` gives a container without a supervisor another one
                 is_alive = Status(self.state(container_id).status).is_alive
                 if not is_alive or attempt == _ATTEMPTS - 1:
                     raise
-            time.sleep(_BETWEEN * attempt)  # it is about to listen
+            time.sleep(_BETWEEN * attempt)  # the new supervisor is about to listen
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     # The paths of a container: every other module takes them from here.
@@ -146,13 +151,13 @@ class ContainerStore:
         return f"{self.directory(container_id)}/{container_id}-json.log"
 
     def cgroup_parent(self, record: Record) -> str:
-        """The group that the container's own is in: the area's, or `--cgroup-parent`, which is a
-        path from the top of the tree and leads nowhere above it."""
+        """The parent of the container's control group: the area's, or `--cgroup-parent`, a path
+        from the root of the hierarchy that cannot lead above it."""
         asked = posixpath.normpath(f"/{record.spec.cgroup_parent}").strip("/")
         return asked or self.data_root.cgroup_parent
 
     def add(self, connection: sqlite3.Connection, record: Record) -> None:
-        """Insert, inside the caller's transaction. Raises Conflict for a name in use."""
+        """Inserts the row inside the caller's transaction. Raises Conflict for a name in use."""
         self.require_free(connection, record.name)
         self._require_layers(connection, record)
         connection.execute(
@@ -162,7 +167,7 @@ class ContainerStore:
 
     @staticmethod
     def _require_layers(connection: sqlite3.Connection, record: Record) -> None:
-        """Raises NotFound when somebody has removed the image since it was looked up."""
+        """Raises NotFound when the image was removed since it was looked up."""
         for chain_id in record.layers[:1]:  # a layer keeps those below it
             if not connection.execute(
                 "SELECT 1 FROM layers WHERE chain_id = ?", (chain_id,)
@@ -170,7 +175,7 @@ class ContainerStore:
                 raise NotFound(f"No such image: {record.spec.image}")
 
     def require_free(self, connection: sqlite3.Connection, name: str) -> None:
-        """Raises Conflict when a container that exists has this name."""
+        """Raises Conflict when an existing container has this name."""
         row = connection.execute("SELECT id FROM containers WHERE name = ?", (name,)).fetchone()
         if row is None:
             return
@@ -183,8 +188,10 @@ class ContainerStore:
         connection.execute("DELETE FROM containers WHERE id = ?", row)
 
     def forget(self, container_id: str) -> None:
-        """Delete the row and the lease. Idempotent. On a full disk that waits for the next look:
-        without its directory the row stands for nothing."""
+        """Deletes the row and the lease. Idempotent.
+
+        On a full disk the row stays until the next lookup: without a directory it means nothing.
+        """
         try:
             with self.database.transaction() as connection:
                 connection.execute("DELETE FROM leases WHERE container_id = ?", (container_id,))
@@ -195,7 +202,7 @@ class ContainerStore:
 
 
 def describe(record: Record, now: State) -> Container:
-    """The public value."""
+    """The public value of a container."""
     return Container(
         id=record.id,
         name=record.name,
@@ -226,8 +233,8 @@ def describe(record: Record, now: State) -> Container:
 
 
 def network_names(record: Record) -> tuple[str, ...]:
-    """What it is on, as `ps` and the filter `network` name it."""
+    """The networks of a container, as `ps` and the filter `network` name them."""
     mode = record.spec.network
     if mode in ("host", "none") or mode.startswith("container:"):
         return (mode,)
-    return tuple(one.network for one in record.attachments)
+    return tuple(attachment.network for attachment in record.attachments)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from dockmagic_runtime.cgroups import detect
 from dockmagic_runtime.containers.inspect.stats import Sampler
-from dockmagic_runtime.containers.lifecycle.recover import Reconciler
+from dockmagic_runtime.containers.lifecycle.recover import Recovery
 from dockmagic_runtime.containers.lifecycle.start import Starter
 from dockmagic_runtime.containers.store import ContainerStore
 from dockmagic_runtime.engine.component import component
@@ -68,9 +68,9 @@ class EngineComponents(Closing):
         )
         self.sampler = Sampler(self.containers, self.cgroups)
         self._is_dismantled = False
-        reconciler = Reconciler(self.starter)
-        self.containers.on_lost = reconciler.attend
-        reconciler.run()
+        recovery = Recovery(self.starter)
+        self.containers.on_supervisor_lost = recovery.on_supervisor_lost
+        recovery.run()
 
     def close(self) -> None:
         """End the launcher and close the database. Idempotent."""

@@ -96,4 +96,4 @@ def test_who_has_ended_has_no_sockets() -> None:
     ],
 )
 def test_who_is_found_under_which_address(listening: str, address: str, found: bool) -> None:
-    assert sockets.takes(listening, address) is found
+    assert sockets.accepts(listening, address) is found

@@ -1,1 +1,1 @@
-"""The journal of events: writing and reading it."""
+"""Events of containers: writing them to the journal, and reading the journal."""

@@ -13,7 +13,7 @@ from dockmagic_runtime.model.docker_event import Event
 from dockmagic_runtime.model.filters import Filters, has_label
 from dockmagic_runtime.model.reference import ImageReference
 
-# an object by its id, its name, or the beginning of either, whatever the event is about
+# an object by its id, its name, or a prefix of either, for every type of event
 _OBJECTS: Final = (
     "container",
     "volume",
@@ -26,7 +26,7 @@ _OBJECTS: Final = (
     "config",
 )
 KNOWN: Final = frozenset(["type", "event", "scope", "image", "label", *_OBJECTS])
-# their actions go on with a colon and more; asked for by name, all values are beginnings
+# an action of these goes on after a colon; if one is asked for, all values are prefixes
 _OPEN_ENDED: Final = frozenset(["health_status", "exec_create", "exec_start"])
 
 
@@ -62,7 +62,9 @@ def _has_image(event: Event, asked: Sequence[str] | None) -> bool:
     if not asked:
         return True
     name = event.attributes.get("name" if event.type == "image" else "image", "")
-    return any(one in asked for text in (event.id, name) for one in (text, _without_tag(text)))
+    return any(
+        candidate in asked for text in (event.id, name) for candidate in (text, _without_tag(text))
+    )
 
 
 def _without_tag(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What the verbs tell the journal of events, and reading it."""
+"""The events of containers: `events_of` for the verbs that write them, `read` for `events`."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from dockmagic_runtime.store.container_events import ContainerEvents, VolumeUse
 def events_of(
     store: ContainerStore, record: Record, networks: tuple[tuple[str, str, str], ...] = ()
 ) -> ContainerEvents:
-    """For telling what happens to the container, here or in its supervisor.
+    """The writer of the container's events, for this process or its supervisor.
 
-    `networks` are those it is connected with: id, name and driver of each.
+    `networks` are those that the container is connected to: id, name and driver of each.
     """
     return ContainerEvents(
         root=str(store.data_root.root),
@@ -28,9 +28,9 @@ def events_of(
         attributes={**record.labels, "image": record.spec.image, "name": record.name},
         networks=networks,
         volumes=tuple(
-            VolumeUse(name=one.source, destination=one.target, writable=not one.read_only)
-            for one in record.mounts
-            if one.kind == "volume"
+            VolumeUse(name=mount.source, destination=mount.target, writable=not mount.read_only)
+            for mount in record.mounts
+            if mount.kind == "volume"
         ),
     )
 
@@ -38,14 +38,15 @@ def events_of(
 def read(
     root: str, *, since: float, until: float, filters: Filters, follow: bool
 ) -> Iterator[Event]:
-    """Those that pass. Times are seconds since the epoch, 0 for open; nothing waits for the first
-    look: what happens after this call is told. Raises InvalidInput for a filter there is not.
+    """The events that pass the filters, oldest first.
 
-    With `follow` and without `since`, only what happens from now on, as with Docker.
+    Times are seconds since the epoch, 0 for an open end. With `follow`, everything that happens
+    after this call is included, even before the iterator is first advanced; without `since` then
+    nothing older, as with Docker. Raises InvalidInput for an unknown filter.
     """
     check(filters, KNOWN)
     if follow:
-        found = journal.follow(root, since or time.time(), until)
+        events = journal.follow(root, since or time.time(), until)
     else:
-        found = journal.read(root, since, until)
-    return (event for event in found if matches(event, filters))
+        events = journal.read(root, since, until)
+    return (event for event in events if matches(event, filters))

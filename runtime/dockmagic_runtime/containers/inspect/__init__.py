@@ -1,1 +1,1 @@
-"""What is known of containers: inspect, logs, stats, top, sizes."""
+"""The verbs that read containers: inspect, logs, stats, top, system df, info."""

@@ -1,6 +1,6 @@
-"""Docker's `HostConfig`: what was asked of the host for a container, with its zero values.
+"""Docker's `HostConfig`: the options of a container that concern the host, with zero values.
 
-Docker's clients know these keys by heart, so those of other systems are here too, always empty.
+Clients of Docker rely on all keys, so those for other systems are here too, always empty.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dockmagic_runtime.containers.plan.defaults import MASKED_PATHS, READ_ONLY_P
 from dockmagic_runtime.model.container import ContainerSpec, PortMapping, Resources
 
 RUNTIME: Final = "dockmagic"
-_ELSEWHERE: Final[dict[str, Any]] = {
+_UNUSED: Final[dict[str, Any]] = {
     "ContainerIDFile": "",
     "ConsoleSize": [0, 0],
     "Cgroup": "",
@@ -32,9 +32,9 @@ _THROTTLES: Final = {
 
 
 def host_config(spec: ContainerSpec) -> dict[str, Any]:
-    """All but `Links`, which know of other containers."""
+    """All but `Links`, which need the names of other containers."""
     return {
-        **_ELSEWHERE,
+        **_UNUSED,
         **mounts.host_config(spec),
         **_network(spec),
         **_life(spec),
@@ -63,13 +63,13 @@ def _network(spec: ContainerSpec) -> dict[str, Any]:
 
 
 def _port_bindings(ports: tuple[PortMapping, ...]) -> dict[str, list[dict[str, str]]]:
-    found: dict[str, list[dict[str, str]]] = {}
+    bindings: dict[str, list[dict[str, str]]] = {}
     for port in ports:
         key = f"{port.container_port}/{port.protocol}"
         host_port = str(port.host_port) if port.host_port else ""
         host_port += f"-{port.host_port_end}" if port.host_port_end else ""
-        found.setdefault(key, []).append({"HostIp": port.host_ip, "HostPort": host_port})
-    return found
+        bindings.setdefault(key, []).append({"HostIp": port.host_ip, "HostPort": host_port})
+    return bindings
 
 
 def _life(spec: ContainerSpec) -> dict[str, Any]:
@@ -100,11 +100,11 @@ def _isolation(spec: ContainerSpec) -> dict[str, Any]:
         **({"Sysctls": spec.sysctls} if spec.sysctls else {}),
         "Devices": [
             {
-                "PathOnHost": one.source,
-                "PathInContainer": one.target,
-                "CgroupPermissions": one.permissions,
+                "PathOnHost": device.source,
+                "PathInContainer": device.target,
+                "CgroupPermissions": device.permissions,
             }
-            for one in spec.devices
+            for device in spec.devices
         ],
         "DeviceCgroupRules": list(spec.device_cgroup_rules) or None,
         "MaskedPaths": None if is_open else list(MASKED_PATHS),
@@ -115,7 +115,7 @@ def _isolation(spec: ContainerSpec) -> dict[str, Any]:
 def _limits(limits: Resources) -> dict[str, Any]:
     return {
         "Memory": limits.memory,
-        # as much swap as memory where only that is limited
+        # by default as much swap as memory
         "MemorySwap": limits.memory_swap or 2 * limits.memory,
         "MemoryReservation": limits.memory_reservation,
         "MemorySwappiness": limits.memory_swappiness,
@@ -136,8 +136,8 @@ def _limits(limits: Resources) -> dict[str, Any]:
         **{
             key: [
                 {"Path": path, "Rate": rate}
-                for found, path, rate in limits.throttles
-                if found == kind
+                for limited, path, rate in limits.throttles
+                if limited == kind
             ]
             for key, kind in _THROTTLES.items()
         },

@@ -1,4 +1,4 @@
-"""`info`: what the engine knows of itself and of this machine, in Docker's words."""
+"""`info`: facts about the engine and this machine, in Docker's fields."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dockmagic_runtime.model.container import Status
 def info(
     store: ContainerStore, cgroups: Cgroups, *, images: int, warnings: list[str]
 ) -> dict[str, Any]:
-    """Docker's `GET /info`, without what a single machine does not have."""
+    """Docker's `GET /info`, without the fields of a swarm."""
     counts = Counter(Status(now.status) for _, now in store.all())
     return {
         "Containers": sum(counts.values()),

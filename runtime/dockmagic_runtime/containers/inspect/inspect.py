@@ -1,4 +1,4 @@
-"""`inspect`: the container as the JSON that Docker's API shows, with its zero values."""
+"""`inspect`: a container as the JSON of Docker's API, with its zero values."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dockmagic_runtime.containers.inspect import mounts
 from dockmagic_runtime.containers.inspect.host_config import host_config
 from dockmagic_runtime.containers.inspect.networks import network_settings
 from dockmagic_runtime.containers.lifecycle import links
-from dockmagic_runtime.containers.lifecycle.exec import execution_ids
+from dockmagic_runtime.containers.lifecycle.exec import exec_ids
 from dockmagic_runtime.containers.plan.health import inspect_check, inspect_health
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.store import ContainerStore
@@ -33,7 +33,7 @@ def inspect(store: ContainerStore, record: Record) -> dict[str, Any]:
         "HostsPath": f"{directory}/hosts",
         "LogPath": store.log(record.id),
         "Name": f"/{record.name}",
-        "ExecIDs": execution_ids(store, record) if now.pid else None,
+        "ExecIDs": exec_ids(store, record) if now.pid else None,
         "RestartCount": now.restart_count,
         "Driver": "overlay2",
         "Platform": "linux",

@@ -1,4 +1,4 @@
-"""What `inspect` says about a container's mounts: as asked for, and as they are."""
+"""The mounts of a container in `inspect`: as requested (`HostConfig`) and as mounted."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dockmagic_runtime.model.container import ContainerSpec, Mount
 
 
 def mounts(store: ContainerStore, record: Record) -> list[dict[str, Any]]:
-    """Docker's `Mounts`: what is mounted, wherever it came from."""
+    """Docker's `Mounts`: everything that is mounted, from any source."""
     return [_mount(store, record, mount) for mount in record.mounts]
 
 
@@ -31,7 +31,7 @@ def _mount(store: ContainerStore, record: Record, mount: Mount) -> dict[str, Any
 
 
 def _mode(record: Record, mount: Mount) -> str:
-    """The words of `-v`; Docker writes `z` for a volume that was named without any."""
+    """The options of `-v`; Docker writes `z` for a named volume without options."""
     if mount.kind not in ("bind", "volume"):
         return ""
     is_named = mount.kind == "volume" and mount.source not in record.anonymous_volumes
@@ -39,27 +39,29 @@ def _mode(record: Record, mount: Mount) -> str:
 
 
 def anonymous(record: Record) -> dict[str, dict[str, Any]] | None:
-    """Docker's `Config.Volumes`: the places of volumes that nobody gave a name."""
+    """Docker's `Config.Volumes`: the targets of anonymous volumes."""
     targets = [mount.target for mount in record.mounts if mount.source in record.anonymous_volumes]
     return {target: {} for target in targets} or None
 
 
 def host_config(spec: ContainerSpec) -> dict[str, Any]:
-    """Docker's `HostConfig`: what was asked for, by the flag that can say it."""
+    """The mounts in Docker's `HostConfig`, by the flag that requests them."""
     binds = [mount for mount in spec.mounts if _is_plain(mount)]
     others = [m for m in spec.mounts if m.kind != "tmpfs" and m.source and not _is_plain(m)]
     memory = [mount for mount in spec.mounts if mount.kind == "tmpfs"]
     return {
         "Binds": [_bind(mount) for mount in binds] or None,
         **({"Mounts": [_asked(mount) for mount in others]} if others else {}),
-        **({"Tmpfs": {one.target: ",".join(one.options) for one in memory}} if memory else {}),
+        **(
+            {"Tmpfs": {mount.target: ",".join(mount.options) for mount in memory}} if memory else {}
+        ),
         "VolumesFrom": list(spec.volumes_from) or None,
         "VolumeDriver": "",
     }
 
 
 def _is_plain(mount: Mount) -> bool:
-    """Whether `-v` can say it: the rest is of `--mount`."""
+    """Whether `-v` can request it; the others need `--mount`."""
     if mount.kind == "bind":
         return mount.create_source
     is_special = mount.subpath or mount.driver_options or mount.labels
@@ -72,13 +74,13 @@ def _bind(mount: Mount) -> str:
 
 
 def _asked(mount: Mount) -> dict[str, Any]:
-    found: dict[str, Any] = {"Type": mount.kind, "Source": mount.source, "Target": mount.target}
+    asked: dict[str, Any] = {"Type": mount.kind, "Source": mount.source, "Target": mount.target}
     if mount.read_only and mount.kind != "image":
-        found["ReadOnly"] = True
+        asked["ReadOnly"] = True
     options = {"bind": _bind_options, "volume": _volume_options, "image": _image_options}
     if more := options[mount.kind](mount):
-        found[f"{mount.kind.capitalize()}Options"] = more
-    return found
+        asked[f"{mount.kind.capitalize()}Options"] = more
+    return asked
 
 
 def _bind_options(mount: Mount) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`NetworkSettings` of `inspect`: what a container has of its networks, in Docker's fields."""
+"""`NetworkSettings` of `inspect`: a container's endpoints, in Docker's fields."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dockmagic_runtime.model.container import Status
 from dockmagic_runtime.model.network import Attachment
 from dockmagic_runtime.supervisor.state import State
 
-_OF_OLD: dict[str, Any] = {  # fields that Docker still has, and that say nothing any more
+_DEPRECATED: dict[str, Any] = {  # fields that Docker keeps, always empty
     "Bridge": "",
     "HairpinMode": False,
     "LinkLocalIPv6Address": "",
@@ -20,10 +20,10 @@ _OF_OLD: dict[str, Any] = {  # fields that Docker still has, and that say nothin
 
 
 def network_settings(record: Record, now: State) -> dict[str, Any]:
-    """With zero values while it does not run; on top, what it has of the default network."""
+    """Zero values while the container does not run; on top, its endpoint on the default network."""
     on_default = _of_default(now)
     return {
-        **_OF_OLD,
+        **_DEPRECATED,
         "SandboxID": "",
         "SandboxKey": f"/proc/{now.pid}/ns/net" if now.pid else "",
         "Ports": _ports(record, now) if Status(now.status).is_alive else {},
@@ -40,7 +40,7 @@ def network_settings(record: Record, now: State) -> dict[str, Any]:
 
 
 def _of_default(now: State) -> dict[str, Any]:
-    return next((one for one in now.networks.values() if one["name"] == "bridge"), {})
+    return next((end for end in now.networks.values() if end["name"] == "bridge"), {})
 
 
 def _ports(record: Record, now: State) -> dict[str, list[dict[str, str]] | None]:
@@ -58,10 +58,12 @@ def _networks(record: Record, now: State) -> dict[str, dict[str, Any]]:
         return {}
     if mode in ("host", "none") and not record.attachments:
         return {mode: _endpoint(record, Attachment(network=mode), "", {})}
-    there = {one["name"]: (key, one) for key, one in now.networks.items()}
+    there = {end["name"]: (network_id, end) for network_id, end in now.networks.items()}
     return {
-        one.network: _endpoint(record, one, *there.get(one.network, (one.network_id, {})))
-        for one in sorted(record.attachments, key=lambda one: one.network)
+        attachment.network: _endpoint(
+            record, attachment, *there.get(attachment.network, (attachment.network_id, {}))
+        )
+        for attachment in sorted(record.attachments, key=lambda attachment: attachment.network)
     }
 
 
@@ -70,7 +72,7 @@ def _endpoint(
 ) -> dict[str, Any]:
     return {
         "IPAMConfig": _asked(attachment),
-        "Links": [f"{whose}:{alias}" for alias, whose in attachment.links] or None,
+        "Links": [f"{target}:{alias}" for alias, target in attachment.links] or None,
         "Aliases": list(attachment.aliases) or None,
         "DriverOpts": dict(attachment.driver_options) or None,
         "GwPriority": attachment.gw_priority,
@@ -93,7 +95,7 @@ def _asked(attachment: Attachment) -> dict[str, str] | None:
 
 
 def _names(record: Record, attachment: Attachment) -> list[str] | None:
-    """Under which the others on a user's network find it."""
+    """The names under which a user-defined network's DNS has the container."""
     if attachment.network in ("bridge", "host", "none"):
         return None
     names = (record.name, *attachment.aliases, record.id[:12], record.hostname)

@@ -1,4 +1,4 @@
-"""What the kernel says of a process in /proc: the facts that ps(1) shows.
+"""A process as /proc describes it: the facts that ps(1) shows.
 
 Source: proc(5), /proc/pid/stat and /proc/pid/status.
 """
@@ -14,17 +14,17 @@ from msgspec import Struct
 
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
-# the fields of /proc/pid/stat after the command's name, from the third on
+# the fields of /proc/pid/stat after the command, from the third on
 _STAT: Final = (
     "state ppid pgid sid tty tpgid flags minflt cminflt majflt cmajflt utime stime cutime cstime "
     "priority nice threads itrealvalue start vsize rss"
 ).split()
-_PROCESSOR: Final = 36  # counted as above
+_PROCESSOR: Final = 36  # index in the same list
 _TTY_MAJOR, _PTS_MAJOR = 4, range(136, 144)
 
 
 class ProcessInfo(Struct, frozen=True, kw_only=True):
-    """Times in seconds, sizes in bytes, ids as the host counts them."""
+    """Times are in seconds, sizes in bytes, ids those of the host's namespaces."""
 
     pid: int
     ppid: int
@@ -61,14 +61,14 @@ def read_process(pid: int) -> ProcessInfo | None:
         stat, status, line = (_read(pid, name) for name in ("stat", "status", "cmdline"))
     except (FileNotFoundError, ProcessLookupError):
         return None
-    # a command may have any name, also ") R 1": the last parenthesis ends it
+    # a command may contain parentheses: the last one ends it
     head, _, tail = stat.rpartition(")")
     words = tail.split()
     fields = {name: words[at] for at, name in enumerate(_STAT)}
     numbers = {name: int(word) for name, word in fields.items() if name != "state"}
-    said = dict(row.split(":", 1) for row in status.split("\n") if ":" in row)
-    uid, euid, *_ = map(int, said["Uid"].split())
-    gid, egid, *_ = map(int, said["Gid"].split())
+    status_fields = dict(row.split(":", 1) for row in status.split("\n") if ":" in row)
+    uid, euid, *_ = map(int, status_fields["Uid"].split())
+    gid, egid, *_ = map(int, status_fields["Gid"].split())
     started = boot_time() + numbers["start"] / _TICKS
     return ProcessInfo(
         pid=pid,
@@ -93,7 +93,7 @@ def read_process(pid: int) -> ProcessInfo | None:
         euid=euid,
         gid=gid,
         egid=egid,
-        locked=said.get("VmLck", "0 kB").split()[0] != "0",
+        locked=status_fields.get("VmLck", "0 kB").split()[0] != "0",
     )
 
 
@@ -116,7 +116,7 @@ def memory_total() -> int:
 
 
 def _terminal(device: int) -> str:
-    """By its number: a container's terminals have no name on the host."""
+    """The name of a terminal, from its device number: it has no path on the host."""
     major, minor = device >> 8 & 0xFFF, device & 0xFF | device >> 12 & 0xFFF00
     if major in _PTS_MAJOR:
         return f"pts/{(major - _PTS_MAJOR.start) * 256 + minor}"

@@ -1,6 +1,6 @@
-"""The part of ps(1) that `docker top` is asked for: options to columns, processes to text.
+"""The columns of ps(1) for `docker top`: options to columns, processes to text.
 
-The options only choose columns here, since which processes are shown is given. Known are the
+The options only choose columns, since the processes are those of the container. Supported are the
 usual spellings of "all" (-e, -A, a, x), the fixed formats (-f, -F, u, j, l of BSD and Unix) and -o
 with the specifiers below. Source: ps(1) of procps, "STANDARD FORMAT SPECIFIERS".
 """
@@ -17,10 +17,12 @@ from msgspec import Struct
 from dockmagic_runtime.containers.inspect.processes import ProcessInfo, memory_total
 from dockmagic_runtime.errors import InvalidInput, Unsupported
 
-_NAME: Final = 8  # longer names of users are cut, as ps does
+_NAME: Final = 8  # characters; ps too cuts longer user names
 
 
 class Column(Struct, frozen=True):
+    """A heading, and the text of a process below it."""
+
     heading: str
     text: Callable[[ProcessInfo], str]
 
@@ -62,7 +64,7 @@ _HINT: Final = "known are -e -A -f -F -l -j, a x u w, and -o with names of colum
 def _format(current: str, letter: str, *, is_unix: bool) -> str:
     if letter in "eAaxdwHTr":
         return current if letter != "x" or current != "bare" else "bsd"
-    found = {
+    chosen = {
         (True, "f"): "full",
         (True, "F"): "extra",
         (True, "l"): "long",
@@ -72,13 +74,13 @@ def _format(current: str, letter: str, *, is_unix: bool) -> str:
         (False, "l"): "long",
         (False, "j"): "jobs",
     }.get((is_unix, letter))
-    if found is None:
+    if chosen is None:
         raise Unsupported(f"docker top knows no ps option {letter}", hint=_HINT)
-    return found
+    return chosen
 
 
 def _specified(text: str) -> list[Column]:
-    found = []
+    columns = []
     for word in text.replace(",", " ").split():
         name, equals, heading = word.partition("=")
         column = COLUMNS.get(name)
@@ -87,8 +89,8 @@ def _specified(text: str) -> list[Column]:
                 f'error: unknown user-defined format specifier "{name}"',
                 hint=f"known are {', '.join(sorted(COLUMNS))}",
             )
-        found.append(Column(heading, column.text) if equals else column)
-    return found
+        columns.append(Column(heading, column.text) if equals else column)
+    return columns
 
 
 # ------------------------------------------------------------------ columns
@@ -123,7 +125,7 @@ def _arguments(process: ProcessInfo) -> str:
 
 
 def _visible(text: str) -> str:
-    """A process names itself as it likes: it must not write to a terminal with that."""
+    """The text without control characters: a process chooses its name, a terminal obeys them."""
     return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
 
 
@@ -166,7 +168,7 @@ def _state(process: ProcessInfo) -> str:
 
 
 def _memory_share(process: ProcessInfo) -> str:
-    return f"{1000 * process.rss // memory_total() / 10:.1f}"  # ps cuts off, it does not round
+    return f"{1000 * process.rss // memory_total() / 10:.1f}"  # ps truncates
 
 
 _ENTRIES: Final[tuple[tuple[str, str, Callable[[ProcessInfo], str]], ...]] = (
@@ -220,12 +222,12 @@ COLUMNS: Final = {
 
 
 def _row(text: str) -> tuple[Column, ...]:
-    """Names of columns, each with another heading behind a colon if it has one."""
-    found = []
+    """Columns by name; a different heading follows a colon."""
+    columns = []
     for word in text.split():
         name, _, heading = word.partition(":")
-        found.append(Column(heading or COLUMNS[name].heading, COLUMNS[name].text))
-    return tuple(found)
+        columns.append(Column(heading or COLUMNS[name].heading, COLUMNS[name].text))
+    return tuple(columns)
 
 
 FORMATS: Final = {

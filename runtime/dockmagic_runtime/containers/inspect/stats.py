@@ -1,7 +1,7 @@
-"""`stats`: one sample, read from the container's cgroup and its cable's counters.
+"""`stats`: one sample, from the container's cgroup and the counters of its veth pairs.
 
-CPU percent is Docker's: the share of all processors' time since the previous sample, times the
-number of processors. It is measured over a tenth of a second at least.
+The CPU percentage is Docker's: the share of all processors' time since the previous sample, times
+the number of processors, over at least a tenth of a second.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from dockmagic_runtime.containers.store import ContainerStore
 from dockmagic_runtime.errors import Conflict
 from dockmagic_runtime.model.container import Stats, Status
 
-SHORTEST = 0.1  # seconds: the kernel accounts in ticks, so a shorter interval says little
+SHORTEST = 0.1  # seconds: the kernel accounts in ticks, a shorter interval is inaccurate
 _MEMORY_OF_HOST = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
@@ -35,7 +35,7 @@ class Sampler:
         self._previous: dict[str, _Sample] = {}
 
     def sample(self, record: Record) -> Stats:
-        """Now. Raises Conflict when the container does not run."""
+        """A sample of now. Raises Conflict when the container does not run."""
         now = self._store.state(record.id)
         if not Status(now.status).is_alive:
             raise Conflict(f"Container {record.name} is not running")
@@ -44,14 +44,14 @@ class Sampler:
         if before is None:
             before = _Sample(time.monotonic(), cgroup.stats().cpu_ns)
         time.sleep(max(0.0, before.time + SHORTEST - time.monotonic()))
-        cables = [one["veth"] for one in now.networks.values()]
-        return self._stats(record, cgroup, before, cables or [now.veth])
+        veths = [end["veth"] for end in now.networks.values()]
+        return self._stats(record, cgroup, before, veths or [now.veth])
 
-    def _stats(self, record: Record, cgroup: Cgroup, before: _Sample, cables: list[str]) -> Stats:
+    def _stats(self, record: Record, cgroup: Cgroup, before: _Sample, veths: list[str]) -> Stats:
         usage = cgroup.stats()
         clock = time.monotonic()
         self._previous[record.id] = _Sample(clock, usage.cpu_ns)
-        traffic = [_cable(veth) for veth in cables]
+        traffic = [_traffic(veth) for veth in veths]
         return Stats(
             id=record.id,
             name=record.name,
@@ -68,8 +68,8 @@ class Sampler:
         )
 
 
-def _cable(veth: str) -> tuple[int, int]:
-    """(received, sent) as the container sees it: the host's end counts the other way round."""
+def _traffic(veth: str) -> tuple[int, int]:
+    """(received, sent) by the container: the host's end of the pair counts the opposite."""
     if not veth:
         return 0, 0
     counters = [

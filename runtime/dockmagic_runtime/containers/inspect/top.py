@@ -1,4 +1,4 @@
-"""`top`: the processes of a container, by the numbers that the host gives them."""
+"""`top`: the processes of a container, with their pids on the host."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from dockmagic_runtime.model.container import ProcessTable, Status
 def top(
     store: ContainerStore, cgroups: Cgroups, record: Record, words: Sequence[str]
 ) -> ProcessTable:
-    """`words` are options of ps(1), by default -ef. Raises Conflict when it does not run."""
+    """The processes as ps(1) shows them; `words` are its options, by default -ef.
+
+    Raises Conflict when the container does not run; InvalidInput, Unsupported for the options.
+    """
     columns = ps_columns.columns(words or ("-ef",))
     if "PID" not in [column.heading for column in columns]:
         raise InvalidInput("Couldn't find PID field in ps output")

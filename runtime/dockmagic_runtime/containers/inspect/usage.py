@@ -1,4 +1,4 @@
-"""`system df`: what images, containers, volumes and the build cache take."""
+"""`system df`: the disk usage of images, containers, volumes and the build cache."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ def disk_usage(
     volumes: VolumeStore,
     build_cache: tuple[CacheUsage, ...],
 ) -> DiskUsage:
+    """The usage of everything in the data root, in bytes."""
     records = store.all()
     counts = Counter(record.image_id for record, _ in records)
-    layers, found = images_usage.usage(store.database, images, counts)
+    layers, image_sizes = images_usage.usage(store.database, images, counts)
     links = volumes.users()
     return DiskUsage(
         layers=layers,
-        images=found,
+        images=image_sizes,
         containers=tuple(
             ContainerUsage(
                 container=describe(record, now),

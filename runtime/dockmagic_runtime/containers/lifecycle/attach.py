@@ -11,7 +11,10 @@ from dockmagic_runtime.supervisor.engine_client import ContainerProcess
 
 
 def attach(store: ContainerStore, record: Record) -> ContainerProcess:
-    """Any number may be attached; what was written before is in the log. Raises Conflict."""
+    """Attaches to a running container, beside any other client. Earlier output is in the log.
+
+    Raises Conflict when the container does not run.
+    """
     try:
         process = store.connect(record.id)
     except Conflict as error:
@@ -23,18 +26,18 @@ def attach(store: ContainerStore, record: Record) -> ContainerProcess:
 
 
 def attached_again(store: ContainerStore, record: Record) -> ContainerProcess | None:
-    """Its supervisor was killed: attached to the next one, unless it is over."""
+    """Attached to the next supervisor after a killed one; None when the container has ended."""
     while (process := rejoined(store, record)) is not None:
         try:
             return process.await_attached()
         except Conflict:
-            if not process.was_lost:  # we were not still in the queue of the one that was killed
+            if not process.was_lost:  # else still in the queue of the killed one
                 return None  # it has ended or was paused meanwhile
     return None
 
 
 def rejoined(store: ContainerStore, record: Record) -> ContainerProcess | None:
-    """A connection to who follows its supervisor, which was killed; None when it is over."""
+    """A connection to the supervisor after a killed one; None when the container has ended."""
     if not Status(store.state(record.id).status).is_alive:
         return None
     try:

@@ -1,4 +1,4 @@
-"""A build step's process: a container without a name, a row, a log or a state file."""
+"""The process of a build step: a container without a name, a row, a log or a state file."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from dockmagic_runtime.model.container import ContainerSpec, Resources
 from dockmagic_runtime.sandbox.operation import Operation
 from dockmagic_runtime.supervisor.request import LaunchRequest
 
-HOSTNAME = "buildkitsandbox"  # what RUN sees with Docker
+HOSTNAME = "buildkitsandbox"  # BuildKit's
 
 
 OnCancel = Callable[[Callable[[], None]], AbstractContextManager[None]]
 
 
 class StepProcess(Protocol):
-    """One RUN, as the builder describes it (`builder.ports.StepProcess`)."""
+    """One RUN, as the builder describes it (`builder.interfaces.StepProcess`)."""
 
     @property
     def argv(self) -> tuple[str, ...]: ...
@@ -63,11 +63,13 @@ class StepProcess(Protocol):
 
 
 class StepRunner:
+    """Runs the steps of builds in sandboxes."""
+
     def __init__(self, starter: Starter) -> None:
         self._starter = starter
 
     def run(self, process: StepProcess) -> Generator[tuple[str, bytes], None, int]:
-        """Run to the end: yields (stream, chunk), returns the exit code.
+        """Runs a step to its end: yields (stream, chunk), returns the exit code.
 
         Closing the generator kills the process and waits for it. Raises StartFailed.
         """

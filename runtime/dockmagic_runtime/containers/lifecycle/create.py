@@ -1,4 +1,4 @@
-"""`create`: a name, a directory with the writable layer, a row. No address yet: that is `start`."""
+"""`create`: a name, a directory with the writable layer, a row. `start` gets the addresses."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from dockmagic_runtime.supervisor.log import log_options
 def create(
     starter: Starter, spec: ContainerSpec, image: Image, find_image: Callable[[str], Image]
 ) -> Record:
-    """The new container. Raises Conflict for a name in use, InvalidInput for what cannot be."""
+    """Creates a container. Raises Conflict for a name in use, InvalidInput for invalid options."""
     log_options(spec.log_driver, spec.log_options)
     limits.check(spec.resources, cpus=os.cpu_count() or 1)
     if spec.auto_remove and spec.restart.name != "no":
@@ -42,38 +42,38 @@ def create(
     if record.name and (spec.mounts or image.config.volumes):
         with store.database.transaction() as connection:  # before anything is copied
             store.require_free(connection, record.name)
-    with mounts.attached(store, volumes, spec, image, find_image) as found:
-        if found.volumes:
-            mounts.fill(volumes, found.mounts, starter.lowers(record.layers), starter.rootfs)
-        return _add(store, _with_mounts(record, found))
+    with mounts.attached(store, volumes, spec, image, find_image) as attached:
+        if attached.volumes:
+            mounts.fill(volumes, attached.mounts, starter.lowers(record.layers), starter.rootfs)
+        return _add(store, _with_mounts(record, attached))
 
 
 def _with_ids(store: ContainerStore, spec: ContainerSpec) -> ContainerSpec:
-    """Whose namespaces are shared is told by the id from now on: names change hands."""
+    """The spec with ids instead of names where it shares namespaces: names may change."""
     modes = {"network": spec.network, "ipc_mode": spec.ipc_mode, "pid_mode": spec.pid_mode}
-    found = {
+    ids = {
         field: f"container:{store.find(mode.removeprefix('container:')).id}"
         for field, mode in modes.items()
         if mode.startswith("container:")
     }
-    return replace(spec, **found) if found else spec
+    return replace(spec, **ids) if ids else spec
 
 
-def _with_mounts(record: Record, found: mounts.Attachments) -> Record:
+def _with_mounts(record: Record, attached: mounts.Attachments) -> Record:
     return replace(
         record,
-        mounts=found.mounts,
-        anonymous_volumes=tuple(sorted(found.anonymous)),
-        mounted_images=found.images,
+        mounts=attached.mounts,
+        anonymous_volumes=tuple(sorted(attached.anonymous)),
+        mounted_images=attached.images,
     )
 
 
 def _add(store: ContainerStore, record: Record) -> Record:
     directory = store.directory(record.id)
     try:
-        # inside the transaction: a directory without a row is then always a dead process's
+        # in one transaction: a directory without a row then belongs to a dead process
         with store.database.transaction() as connection:
-            record = Record.decode(_named(store, record).encode())  # as every later start has it
+            record = Record.decode(_named(store, record).encode())  # as later starts read it
             _make_directories(store, record.id)
             store.add(connection, record)
     except BaseException:
@@ -84,7 +84,7 @@ def _add(store: ContainerStore, record: Record) -> Record:
 
 
 def _hostname(store: ContainerStore, network: str) -> str:
-    """Of whom the network is shared with; empty when it is with nobody."""
+    """The host name of the container that shares its network; empty without one."""
     if network == "host":
         return socket.gethostname()
     _, is_shared, other = network.partition("container:")

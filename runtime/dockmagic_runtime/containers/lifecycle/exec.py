@@ -14,7 +14,8 @@ from dockmagic_runtime.supervisor.engine_client import ContainerProcess
 
 
 def execute(store: ContainerStore, record: Record, spec: ExecSpec) -> ContainerProcess:
-    """Start it and be attached. Raises Conflict (not running, paused) or StartFailed."""
+    """Starts a process in the container, attached. Raises Conflict (not running, paused),
+    StartFailed."""
     if not spec.command:
         raise InvalidInput("no command specified")
     try:
@@ -22,25 +23,25 @@ def execute(store: ContainerStore, record: Record, spec: ExecSpec) -> ContainerP
     except Conflict as error:
         raise Conflict(f"container {record.id} is not running") from error
     try:
-        if record.links:  # as the others are now; Docker too refuses when one does not run
-            told = links.environment(links.now(store, record), record.env)
-            record = replace(record, env=told)
+        if record.links:  # as they are now; Docker too refuses when a linked one does not run
+            env = links.environment(links.now(store, record), record.env)
+            record = replace(record, env=env)
         return process.start_exec(process_spec(record, spec), open_stdin=spec.open_stdin)
     except BaseException:
         process.close()
         raise
 
 
-def execution_ids(store: ContainerStore, record: Record) -> list[str] | None:
-    """Of the processes that `exec` has started and that run; None for none, as Docker says it."""
+def exec_ids(store: ContainerStore, record: Record) -> list[str] | None:
+    """The ids of running processes that `exec` has started; None for none, as in Docker's JSON."""
     try:
         process = store.connect(record.id)
     except Conflict:
         return None
     try:
-        found = process.request("executions")["executions"]
+        sessions = process.request("executions")["executions"]
     except Conflict:
         return None  # it has ended meanwhile
     finally:
         process.close()
-    return [identity for identity, _pid, _command in found] or None
+    return [identity for identity, _pid, _command in sessions] or None

@@ -1,8 +1,8 @@
-"""`--link` on the default network: a name for another container, and variables that tell of it.
+"""`--link` on the default network: a name for another container, and variables that describe it.
 
-The container that links has the links in its record, each with the other's id, so they outlast
-renames. What is known of the other is put together when the container starts; while it runs its
-/etc/hosts follows the other's restarts, its environment does not, as with Docker.
+A container's record has its links, each with the id of the linked container, so a rename does not
+break them. Addresses and variables are determined when the container starts. While it runs, its
+/etc/hosts follows restarts of the linked container and its environment does not, as with Docker.
 """
 
 from __future__ import annotations
@@ -23,30 +23,34 @@ from dockmagic_runtime.store.atomic import write_file
 from dockmagic_runtime.supervisor.state import State
 
 _DEFAULT = "bridge"
-_NOT_TOLD = ("HOME", "PATH")  # of the other's environment: they say nothing about it
-Link = tuple[str, ...]  # the alias, the other's id and its name; earlier versions had no name
+_NOT_PASSED = ("HOME", "PATH")  # variables of the linked container that are not passed on
+Link = tuple[
+    str, ...
+]  # alias, id and name of the linked container; rows of earlier versions have no name
 
 
 class Linked(Struct, frozen=True, kw_only=True):
-    """One link of a container that starts, with what is known of the other. `name` is Docker's:
-    `/me/alias`."""
+    """One link of a container that starts, with the facts of the linked one.
+
+    `name` is Docker's: `/container/alias`. `ports` are the exposed ones, in order.
+    """
 
     name: str
     alias: str
     address: str
     hostname: str
     other: str
-    ports: tuple[tuple[int, str], ...]  # exposed ones, in order: number and protocol
+    ports: tuple[tuple[int, str], ...]  # number and protocol
     env: tuple[str, ...]
 
     @property
     def hosts_line(self) -> tuple[str, str]:
-        """The address, and the names in /etc/hosts: alias, host name, and its own if it differs."""
+        """Address and names in /etc/hosts: alias, host name, and the container's if it differs."""
         names = (self.alias, self.hostname, *([self.other] if self.other != self.alias else []))
         return self.address, " ".join(names)
 
     def variables(self) -> Iterator[str]:
-        """What Docker puts into the environment, in its order."""
+        """Docker's variables for the link, in its order."""
         prefix = "".join(map(_capital, self.alias)).replace("-", "_")
         if self.ports:
             yield f"{prefix}_PORT={self._place(*self.ports[0])}"
@@ -59,16 +63,16 @@ class Linked(Struct, frozen=True, kw_only=True):
             yield f"{stem}_PORT={number}"
             yield f"{stem}_PROTO={protocol}"
         yield f"{prefix}_NAME={self.name}"
-        for one in self.env:
-            key, equals, value = one.partition("=")
-            if equals and key not in _NOT_TOLD:
+        for entry in self.env:
+            key, equals, value = entry.partition("=")
+            if equals and key not in _NOT_PASSED:
                 yield f"{prefix}_ENV_{key}={value}"
 
     def _place(self, number: int, protocol: str) -> str:
         return f"{protocol}://{self.address}:{number}"
 
     def _run(self, prefix: str, first: tuple[int, str], last: tuple[int, str]) -> Iterator[str]:
-        """Ports that follow one another are told as a range too."""
+        """Variables of a range of consecutive ports."""
         stem = f"{prefix}_PORT_{first[0]}_{first[1].upper()}"
         yield f"{stem}_START={self._place(*first)}"
         yield f"{stem}_ADDR={self.address}"
@@ -80,14 +84,14 @@ class Linked(Struct, frozen=True, kw_only=True):
 
 
 def _capital(letter: str) -> str:
-    """One for one, as Go does it: ß has none."""
+    """In upper case, letter by letter as in Go: ß stays."""
     return letter.upper() if len(letter.upper()) == 1 else letter
 
 
 def _runs(
     ports: Sequence[tuple[int, str]],
 ) -> Iterator[tuple[tuple[int, str], tuple[int, str]]]:
-    """First and last of each run of three or more, counted as Docker does."""
+    """First and last port of each run of three or more, with Docker's way of counting."""
     at = 0
     while at < len(ports):
         last = _end_of_run(ports, at)
@@ -110,9 +114,10 @@ def _end_of_run(ports: Sequence[tuple[int, str]], start: int) -> int:
 def for_new(
     store: ContainerStore, spec: ContainerSpec, attachments: tuple[Attachment, ...]
 ) -> tuple[tuple[Link, ...], tuple[Attachment, ...]]:
-    """The record's links; on a network of users they are names of its resolver instead.
+    """The links of a new container, and its networks.
 
-    Of two with one alias the first counts. Raises InvalidInput in Docker's words.
+    On a user-defined network a link is an alias in that network's DNS instead. Of two links with
+    one alias the first counts. Raises InvalidInput with Docker's texts.
     """
     if not spec.links:
         return (), attachments
@@ -122,11 +127,11 @@ def for_new(
                 f"conflicting options: {word} can't be used with links. "
                 "This would result in undefined behavior"
             )
-    if not attachments or any(one.network == _DEFAULT for one in attachments):
-        found: dict[str, Link] = {}
+    if not attachments or any(attachment.network == _DEFAULT for attachment in attachments):
+        by_alias: dict[str, Link] = {}
         for target, alias in spec.links:
-            found.setdefault(alias, _resolved(store, target, alias))
-        return tuple(found.values()), attachments
+            by_alias.setdefault(alias, _resolved(store, target, alias))
+        return tuple(by_alias.values()), attachments
     first, *rest = attachments
     names = tuple((alias.rpartition("/")[2], target) for target, alias in spec.links)
     return (), (replace(first, links=names), *rest)
@@ -151,13 +156,13 @@ def _resolved(store: ContainerStore, target: str, alias: str) -> Link:
 
 
 def linked(store: ContainerStore, record: Record) -> tuple[Linked, ...]:
-    """What the container will know of the others when it starts.
+    """The container's links at its start.
 
-    Raises Conflict when one of them is not there, or is on other networks alone.
+    Raises Conflict when a linked container does not run, or is not on the default network.
     """
-    for link in _those(record):
+    for link in _effective(record):
         other = store.find_by_id(link[1])
-        if other and not any(one.network == _DEFAULT for one in other.attachments):
+        if other and not any(attachment.network == _DEFAULT for attachment in other.attachments):
             raise Conflict(
                 f"Cannot link to /{other.name}, as it does not belong to the default network",
                 hint=f"'docker network connect bridge {other.name}' puts it there",
@@ -166,14 +171,16 @@ def linked(store: ContainerStore, record: Record) -> tuple[Linked, ...]:
 
 
 def now(store: ContainerStore, record: Record) -> tuple[Linked, ...]:
-    """The same of one that runs, for `exec`. Raises Conflict when one of the others is not there,
-    as Docker does."""
-    return tuple(_linked(store, record, *link) for link in _those(record))
+    """The current links of a running container, for `exec`.
+
+    Raises Conflict when a linked container does not run, as Docker does.
+    """
+    return tuple(_linked(store, record, *link) for link in _effective(record))
 
 
-def _those(record: Record) -> tuple[Link, ...]:
-    """Its links, if it is where they count."""
-    on_default = any(one.network == _DEFAULT for one in record.attachments)
+def _effective(record: Record) -> tuple[Link, ...]:
+    """The container's links; none when it is not on the default network."""
+    on_default = any(attachment.network == _DEFAULT for attachment in record.attachments)
     return record.links if on_default else ()
 
 
@@ -205,27 +212,27 @@ def _linked(
 
 
 def _address(there: State) -> str:
-    found = (one["ip_address"] for one in there.networks.values() if one["name"] == _DEFAULT)
-    return next(found, "")
+    endpoints = there.networks.values()
+    return next((end["ip_address"] for end in endpoints if end["name"] == _DEFAULT), "")
 
 
 def _ports(exposed: Sequence[str]) -> tuple[tuple[int, str], ...]:
-    """By number; of one number TCP first."""
-    split = (one.partition("/") for one in exposed)
+    """Sorted by number, TCP first."""
+    split = (text.partition("/") for text in exposed)
     ports = [(int(number), protocol or "tcp") for number, _, protocol in split]
-    return tuple(sorted(ports, key=lambda one: (one[0], one[1] != "tcp")))
+    return tuple(sorted(ports, key=lambda port: (port[0], port[1] != "tcp")))
 
 
-def environment(those: Sequence[Linked], own: Sequence[str]) -> tuple[str, ...]:
-    """Before the container's own variables, which win (see `process_environment`)."""
-    return (*(one for link in those for one in link.variables()), *own)
+def environment(linked: Sequence[Linked], own: Sequence[str]) -> tuple[str, ...]:
+    """The links' variables, then the container's own, which win (see `process_environment`)."""
+    return (*(variable for link in linked for variable in link.variables()), *own)
 
 
 # ------------------------------------------------------------------ while it runs
 
 
 def follow(store: ContainerStore, record: Record, address: str) -> None:
-    """The container has started, with that address: its name in others' /etc/hosts leads there."""
+    """Writes the container's new address to /etc/hosts of the containers that link to it."""
     for other, link in linking_to(store, record.id):
         alias = link.rpartition("/")[2]
         if Status(store.last_state(other.id).status).is_alive:
@@ -240,7 +247,7 @@ def _moved(line: str, alias: str, address: str) -> str:
 def change_hosts(
     store: ContainerStore, record: Record, change: Callable[[str], str | None]
 ) -> None:
-    """Each line anew, or without it."""
+    """Rewrites a container's /etc/hosts line by line; a line goes when `change` returns None."""
 
     def changed(text: str) -> str:
         lines = [new for line in text.splitlines() if (new := change(line)) is not None]
@@ -250,7 +257,7 @@ def change_hosts(
 
 
 def linking_to(store: ContainerStore, container_id: str) -> Iterator[tuple[Record, str]]:
-    """Who has a link to it, and by which alias."""
+    """The containers that link to it, each with the alias."""
     pattern = f'%"{container_id}"%'
     rows = store.database.rows(
         "SELECT id FROM containers WHERE spec LIKE ? AND id != ?", pattern, container_id
@@ -263,9 +270,9 @@ def linking_to(store: ContainerStore, container_id: str) -> Iterator[tuple[Recor
 
 
 def renamed(store: ContainerStore, container_id: str, name: str) -> None:
-    """Those who link to it know its name, for the time when it has gone."""
+    """Writes the new name into the records that link to the container, for the time after it."""
     for other in {other.id: other for other, _ in linking_to(store, container_id)}.values():
-        changed = ((*one[:2], name) if one[1] == container_id else one for one in other.links)
+        changed = ((*link[:2], name) if link[1] == container_id else link for link in other.links)
         _put(store, replace(other, links=tuple(changed)))
 
 
@@ -291,21 +298,22 @@ def find(store: ContainerStore, name: str) -> tuple[Record, str]:
         record = store.find(parent)
     except NotFound:
         raise NotFound(f"No such container: {name}", hint=f"there is no {parent}") from None
-    if alias not in {one[0] for one in record.links}:
+    if alias not in {link[0] for link in record.links}:
         raise NotFound(f"No such container: {name}", hint=f"{parent} has no link {alias}")
     return record, alias
 
 
 def remove(store: ContainerStore, name: str) -> None:
-    """`rm --link`: forget the link, and its line in the container's /etc/hosts."""
+    """`rm --link`: removes the link and its line in the container's /etc/hosts."""
     record, alias = find(store, name)
-    _put(store, replace(record, links=tuple(one for one in record.links if one[0] != alias)))
+    links = tuple(link for link in record.links if link[0] != alias)
+    _put(store, replace(record, links=links))
     name = alias.rpartition("/")[2]
     change_hosts(store, record, lambda line: None if _moved(line, name, "") != line else line)
 
 
 def host_config(store: ContainerStore, record: Record) -> list[str] | None:
-    """`HostConfig.Links` of inspect; a container that was removed is told by its last name."""
+    """`HostConfig.Links` of inspect; a removed container is shown with its last name."""
     return [
         f"/{_name(store, *others)}:/{record.name}/{alias}" for alias, *others in record.links
     ] or None
@@ -317,20 +325,21 @@ def _name(store: ContainerStore, container_id: str, last: str = "") -> str:
 
 
 def names(records: Iterable[Record]) -> dict[str, tuple[str, ...]]:
-    """By container id, the names that it has by links: `parent/alias`, in order."""
-    found: dict[str, list[str]] = {}
+    """The names that links give to containers, by id: `parent/alias`, sorted."""
+    by_target: dict[str, list[str]] = {}
     for record in records:
         for alias, target, *_ in record.links:
-            found.setdefault(target, []).append(f"{record.name}/{alias}")
-    return {target: tuple(sorted(those)) for target, those in found.items()}
+            by_target.setdefault(target, []).append(f"{record.name}/{alias}")
+    return {target: tuple(sorted(names)) for target, names in by_target.items()}
 
 
-def remember(directory: str, variables: Sequence[str]) -> None:
-    """For `exec`: what the container was told when it started."""
+def save_environment(directory: str, variables: Sequence[str]) -> None:
+    """Keeps the variables of this start, for the restarts by the supervisor."""
     write_file(f"{directory}/links", "\0".join(variables).encode("utf-8", "surrogateescape"))
 
 
-def remembered(directory: str) -> tuple[str, ...]:
+def saved_environment(directory: str) -> tuple[str, ...]:
+    """The variables of the last start; empty when none were kept."""
     try:
         with open(f"{directory}/links", encoding="utf-8", errors="surrogateescape") as stream:
             return tuple(filter(None, stream.read().split("\0")))

@@ -1,8 +1,7 @@
-"""What a new container will mount: the spec's, the image's and other containers' wishes joined,
-volumes made and filled.
+"""The mounts of a new container: those of spec, image and other containers; creates volumes.
 
-As with Docker: what `--volumes-from` brings gives way to what is asked for by name, and an
-anonymous volume (of `-v /path` or of the image's VOLUME) to everything.
+As with Docker, a mount of `--volumes-from` gives way to a mount with a source, and an anonymous
+volume (of `-v /path` or the image's VOLUME) to every other mount.
 """
 
 from __future__ import annotations
@@ -35,13 +34,13 @@ _MODES: Final = (
 
 
 class Attachments(Struct):
-    """`mounts` with parents first; `anonymous` are the volumes that nobody gave a name, `made`
-    those of them that are new; `images` the layers of mounted images by target, topmost first;
-    `inherited` the layers of those that another container has, by target and source."""
+    """`mounts` with parents first; `anonymous` are the names of anonymous volumes, `created` those
+    that are new; `images` the layers of mounted images by target, topmost first; `inherited` the
+    layers of image mounts of `--volumes-from`, by target and source."""
 
     mounts: tuple[Mount, ...] = ()
     anonymous: set[str] = field(default_factory=set)
-    made: list[str] = field(default_factory=list)
+    created: list[str] = field(default_factory=list)
     images: dict[str, tuple[str, ...]] = field(default_factory=dict)
     inherited: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
 
@@ -58,31 +57,33 @@ def attached(
     image: Image,
     find_image: Callable[[str], Image],
 ) -> Iterator[Attachments]:
-    """Everything decided, volumes and image mounts found or made. Nothing is mounted.
+    """Decides all mounts and creates missing volumes. Nothing is mounted.
 
-    Nobody removes the volumes during the block, at whose end the container's row keeps them; if
-    it fails, those that are new go away. Raises InvalidInput for mounts that cannot be, NotFound
-    for what they name and is not there.
+    The volumes are held during the block, at the end of which the container's row keeps them; if
+    the block fails, new ones are removed. Raises InvalidInput for mounts that cannot be, NotFound
+    for a missing source.
     """
-    found = Attachments()
+    attachments = Attachments()
     try:
         with ExitStack() as held:
-            wanted = _wanted(store, spec, image, found)
+            wanted = _wanted(store, spec, image, attachments)
             for mount in wanted:
                 check(mount)
-            found.mounts = tuple(_made(mount, volumes, find_image, found, held) for mount in wanted)
-            yield found
+            attachments.mounts = tuple(
+                _with_source(mount, volumes, find_image, attachments, held) for mount in wanted
+            )
+            yield attachments
     except BaseException:
-        volumes.remove_unused(found.made)
+        volumes.remove_unused(attachments.created)
         raise
 
 
 def _wanted(
-    store: ContainerStore, spec: ContainerSpec, image: Image, found: Attachments
+    store: ContainerStore, spec: ContainerSpec, image: Image, attachments: Attachments
 ) -> list[Mount]:
     named = [mount for mount in map(_cleaned, spec.mounts) if not _is_anonymous(mount)]
     _check_unique(named)
-    by_target = {mount.target: mount for mount in _from_others(store, spec, found)}
+    by_target = {mount.target: mount for mount in _from_others(store, spec, attachments)}
     by_target |= {mount.target: mount for mount in named}
     for mount in map(_cleaned, filter(_is_anonymous, spec.mounts)):
         by_target.setdefault(mount.target, mount)
@@ -108,18 +109,20 @@ def _check_unique(mounts: Sequence[Mount]) -> None:
         seen.add(mount.target)
 
 
-def _from_others(store: ContainerStore, spec: ContainerSpec, found: Attachments) -> Iterator[Mount]:
+def _from_others(
+    store: ContainerStore, spec: ContainerSpec, attachments: Attachments
+) -> Iterator[Mount]:
     for text in spec.volumes_from:
         name, words = parse_volumes_from(text)
         other = store.find(name)
         for mount in other.mounts:
             if mount.kind == "tmpfs":
-                continue  # memory is each container's own
+                continue  # each container has its own
             if mount.source in other.anonymous_volumes:
-                found.anonymous.add(mount.source)
+                attachments.anonymous.add(mount.source)
             if mount.kind == "image":
                 layers = other.mounted_images[mount.target]
-                found.inherited[mount.target, mount.source] = layers
+                attachments.inherited[mount.target, mount.source] = layers
             read_only = mount.read_only or "ro" in words
             yield replace(mount, read_only=read_only, copy_up=False, create_source=True)
 
@@ -139,7 +142,7 @@ def parse_volumes_from(text: str) -> tuple[str, frozenset[str]]:
 
 
 def check(mount: Mount) -> None:
-    """Raises InvalidInput or NotFound, in Docker's words, for a mount that cannot be."""
+    """Raises InvalidInput or NotFound, with Docker's texts, for a mount that cannot be."""
     reason = _fault(mount)
     if reason:
         raise InvalidInput(f'invalid mount config for type "{mount.kind}": {reason}')
@@ -178,16 +181,18 @@ def _is_local(path: str) -> bool:
     return not clean.startswith("/") and clean.split("/")[0] != ".."
 
 
-def _made(
+def _with_source(
     mount: Mount,
     volumes: VolumeStore,
     find_image: Callable[[str], Image],
-    found: Attachments,
+    attachments: Attachments,
     held: ExitStack,
 ) -> Mount:
     if mount.kind == "image":
-        layers = found.inherited.get((mount.target, mount.source))
-        found.images[mount.target] = layers or tuple(reversed(find_image(mount.source).chain_ids))
+        layers = attachments.inherited.get((mount.target, mount.source))
+        attachments.images[mount.target] = layers or tuple(
+            reversed(find_image(mount.source).chain_ids)
+        )
     if mount.kind != "volume":
         return mount
     volume = volumes.obtain(
@@ -198,8 +203,8 @@ def _made(
         driver_options=dict(mount.driver_options),
     )
     if not mount.source:
-        found.anonymous.add(volume.name)
-        found.made.append(volume.name)
+        attachments.anonymous.add(volume.name)
+        attachments.created.append(volume.name)
     return replace(mount, source=volume.name)
 
 
@@ -209,13 +214,13 @@ def _made(
 def fill(
     volumes: VolumeStore, mounts: Sequence[Mount], lowers: Sequence[str], scratch: str
 ) -> None:
-    """Copy what the image has at the place of each volume that is empty.
+    """Copies what the image has at the target of each empty volume into the volume.
 
-    The image is `lowers`, topmost first, mounted nowhere and only when a volume needs it; its
-    paths are resolved in-root, so a VOLUME behind a link stays inside (CVE-2022-23648).
+    The image is `lowers`, topmost first, opened only when a volume needs it and mounted nowhere.
+    Its paths are resolved in-root, so a VOLUME behind a link stays inside (CVE-2022-23648).
     """
     if len(lowers) < 2:
-        return  # an image without layers: there is nothing but the init layer
+        return  # an image without layers: only the init layer
     with _Image(lowers, scratch) as image:
         for mount in mounts:
             if mount.kind == "volume" and mount.copy_up:
@@ -223,7 +228,7 @@ def fill(
 
 
 class _Image:
-    """An image's files, mounted when they are first asked for."""
+    """An image's files; the overlay is opened at the first use."""
 
     def __init__(self, lowers: Sequence[str], scratch: str) -> None:
         self._lowers = lowers
@@ -238,7 +243,7 @@ class _Image:
             self._root.close()
 
     def open(self, target: str) -> int | None:
-        """A directory of the image; None when it has nothing there."""
+        """A directory of the image; None when the image has no such path."""
         if self._root is None:
             self._root = Root(mount_overlay(Kernel(), self._lowers, "", "", target=self._scratch))
         return _directory(self._root, target)

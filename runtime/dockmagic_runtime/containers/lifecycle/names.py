@@ -1,4 +1,4 @@
-"""Names for containers that were given none: an adjective and somebody worth knowing."""
+"""Random names for containers: an adjective and the surname of a scientist or engineer."""
 
 from __future__ import annotations
 
@@ -26,6 +26,6 @@ wilson wing yalow yonath
 
 
 def suggest(attempt: int) -> str:
-    """A name; after a few attempts one with a digit, as Docker does when it gets crowded."""
+    """A name; after six attempts with a number, as Docker does when many names are in use."""
     name = f"{random.choice(_ADJECTIVES)}_{random.choice(_PEOPLE)}"
     return name if attempt < 6 else f"{name}{random.randrange(1000)}"

@@ -1,4 +1,4 @@
-"""Which networks a new container is on: names resolved, and what contradicts refused."""
+"""The networks of a new container: resolves names and refuses contradictions."""
 
 from __future__ import annotations
 
@@ -13,25 +13,26 @@ _ALONE = ("host", "none")
 
 
 def attachments(networks: Networks, spec: ContainerSpec) -> tuple[Attachment, ...]:
-    """Those of the spec with the networks' own names and ids; none for host, none and container:.
+    """The spec's attachments with the networks' full names and ids; empty for host, none and
+    container:.
 
-    Raises NotFound, and InvalidInput in Docker's words.
+    Raises NotFound, and InvalidInput with Docker's texts.
     """
     asked = spec.attachments or (Attachment(network=spec.network),)
     if asked == (Attachment(network="bridge"),):
-        return asked  # most are; that network is found, or made, at the start
-    if any(one.network.startswith("container:") for one in asked):
+        return asked  # the usual case; the start finds or creates that network
+    if any(attachment.network.startswith("container:") for attachment in asked):
         if len(asked) > 1:
             raise _mixed("container", "another network")
         return ()
-    resolved = [_resolved(networks, one) for one in asked]
-    names = [one.network for one in resolved]
+    resolved = [_resolved(networks, attachment) for attachment in asked]
+    names = [attachment.network for attachment in resolved]
     for name in _ALONE:
         if name in names and len(names) > 1:
             raise _mixed(name, "any other network")
     if len(set(names)) < len(names):
         raise InvalidInput(f"network {names[-1]} is given twice")
-    return tuple(one for one in resolved if one.network not in _ALONE)
+    return tuple(attachment for attachment in resolved if attachment.network not in _ALONE)
 
 
 def _mixed(kind: str, other: str) -> InvalidInput:

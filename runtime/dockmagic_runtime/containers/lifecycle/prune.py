@@ -1,4 +1,4 @@
-"""`container prune`: all that do not run. `image prune`: all that nobody needs."""
+"""`container prune`: containers that do not run. `image prune`: images without a container."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ _IMAGES: Final = PRUNE | {"dangling"}
 
 
 def prune(store: ContainerStore, volumes: VolumeStore, filters: Filters) -> Pruned:
-    """Remove them; their volumes stay. Filters: until, label, label!. Raises InvalidInput."""
+    """Removes containers that do not run; their volumes stay. Filters: until, label, label!.
+
+    Raises InvalidInput.
+    """
     check(filters, PRUNE)
     wanted = prunable(filters)
     removed: list[str] = []
@@ -34,21 +37,21 @@ def prune(store: ContainerStore, volumes: VolumeStore, filters: Filters) -> Prun
         try:
             remove(store, volumes, record, force=False, with_volumes=False)
         except (Conflict, NotFound):
-            continue  # it was started, or removed, since the list was made
+            continue  # started or removed since it was listed
         removed.append(record.id)
         reclaimed += size
-    _tell(str(store.data_root.root), "container", reclaimed)
+    _emit(str(store.data_root.root), "container", reclaimed)
     return Pruned(removed=tuple(removed), reclaimed=reclaimed)
 
 
-def _tell(root: str, kind: str, reclaimed: int) -> None:
+def _emit(root: str, kind: str, reclaimed: int) -> None:
     emit(root, Event(type=kind, action="prune", id="", attributes={"reclaimed": str(reclaimed)}))
 
 
 def prune_images(
     store: ContainerStore, images: ImageStore, layers: LayerStore, filters: Filters
 ) -> Pruned:
-    """Remove images that no container is of. Filters: dangling (true), until, label, label!."""
+    """Removes images without a container. Filters: dangling (true), until, label, label!."""
     check(filters, _IMAGES)
     pruned = unused.prune(
         images,
@@ -57,5 +60,5 @@ def prune_images(
         dangling_only=boolean(filters, "dangling") is not False,
         wanted=prunable(filters),
     )
-    _tell(str(store.data_root.root), "image", pruned.reclaimed)
+    _emit(str(store.data_root.root), "image", pruned.reclaimed)
     return pruned

@@ -1,8 +1,8 @@
-"""Seeing to what supervisors that were killed have left, and calls that died half-way.
+"""Crash recovery: adopts running containers without a supervisor, cleans up after dead ones.
 
-Run when an engine opens and whenever a container turns out to be lost. Everything here is
-idempotent and safe while other processes work on the same area: what belongs to somebody who is
-alive is told by a lock, never guessed.
+Runs when an engine opens, and whenever a container turns out to have lost its supervisor. All of
+it is idempotent and safe while other processes work on the same data root: a held lock says that
+a live process owns something.
 """
 
 from __future__ import annotations
@@ -30,28 +30,30 @@ from dockmagic_runtime.store.atomic import write_file
 from dockmagic_runtime.supervisor import state
 from dockmagic_runtime.volumes.unused import remove_unused
 
-_ATTEMPTS = 5  # to give a program another supervisor, before it is ended
+_ATTEMPTS = 5  # to start another supervisor, before the program is killed
 _BETWEEN = 0.01  # seconds, longer each time
 _YOUNG = 10.0  # seconds
-_ABANDONED = 24 * 3600.0  # seconds after which a scratch entry is nobody's
+_ABANDONED = 24 * 3600.0  # seconds after which a scratch entry has no owner
 
 
-class Reconciler:
+class Recovery:
+    """Recovers the containers of one data root, for one engine."""
+
     def __init__(self, starter: Starter) -> None:
         self._starter = starter
         self._store = starter.store
         self._networks = starter.networks
         self._cgroups = starter.cgroups
-        self._attended: set[str] = set()
+        self._recovering: set[str] = set()
         self._mutex = threading.RLock()
 
     def run(self) -> None:
-        """See to who is lost, sweep what nobody owns, start what comes back after a reboot."""
+        """Recovers lost containers, starts those that a reboot has ended, sweeps leftovers."""
         is_new_boot = _is_new_boot(self._store)
-        for record in reversed(self._store.records()):  # who is linked is older
+        for record in reversed(self._store.records()):  # a container is linked to older ones
             now = self._store.last_state(record.id)
             if now.lost:
-                self.attend(record.id)
+                self.on_supervisor_lost(record.id)
             elif is_new_boot and survives_boot(record, now):
                 self._start(record)
         self._sweep_runs()
@@ -59,7 +61,7 @@ class Reconciler:
         self._networks.sweep()
 
     def _start(self, record: Record) -> None:
-        """What keeps it from starting is in its state; whoever asks for it can read it there."""
+        """Starts the container; a failure is written to its state, where `inspect` shows it."""
         try:
             self._starter.start(record, owned=False).detach()
         except (DockmagicError, OSError) as error:
@@ -67,34 +69,36 @@ class Reconciler:
             if not container_process.has_supervisor(self._store.run(record.id)):
                 state.change(directory, error=str(error))
 
-    def attend(self, container_id: str) -> None:
-        """Its supervisor was killed: a program that runs on gets another one, else it is over."""
+    def on_supervisor_lost(self, container_id: str) -> None:
+        """Recovers a container after its supervisor was killed: a program that still runs gets
+        another supervisor, else the container's end is recorded."""
         with self._mutex:
-            if container_id in self._attended:
-                return  # to see to it we look at others, and they may make us look at it
-            self._attended.add(container_id)
+            if container_id in self._recovering:
+                return  # recovering it looks at other containers, which may lead back to it
+            self._recovering.add(container_id)
             try:
                 record = self._store.find_by_id(container_id)
-                if record is not None:  # else somebody has removed it meanwhile
-                    self._see_to(record)
+                if record is not None:  # else it was removed meanwhile
+                    self._recover(record)
             finally:
-                self._attended.discard(container_id)
+                self._recovering.discard(container_id)
 
-    def _see_to(self, record: Record) -> None:
+    def _recover(self, record: Record) -> None:
         run = self._store.run(record.id)
         if container_process.has_supervisor(run):
-            return  # somebody has seen to it while we waited
-        why_not = self._adopt(record, run)
+            return  # another process has recovered it while this one waited
+        problem = self._adopt(record, run)
         if not container_process.has_supervisor(run):
-            self._bury(record, why_not)
+            self._finalize_dead(record, problem)
 
     def _adopt(self, record: Record, run: str) -> str:
-        """Why a program that runs on has no supervisor now; empty when it has one, or has ended.
+        """Starts another supervisor for a program that still runs.
 
-        Not written down here: the state is that of who has the lock, by now maybe another.
+        Returns why that failed; empty when the program has one, or has ended. The reason is not
+        written to the state here: only the holder of the lock may write it.
         """
-        why = ""
-        for attempt in range(_ATTEMPTS):  # who takes over may be killed like who was before
+        problem = ""
+        for attempt in range(_ATTEMPTS):  # the new supervisor may be killed too
             time.sleep(_BETWEEN * attempt)
             program = container_process.survivor(run)
             if program is None or container_process.has_supervisor(run):
@@ -102,40 +106,40 @@ class Reconciler:
             try:
                 takeover.adopt(self._starter, record, program)
             except (DockmagicError, OSError) as error:
-                why = _unattended(error)
+                problem = _takeover_problem(error)
             else:
                 self._networks.repair()
                 return ""
-        return why if container_process.survivor(run) else ""
+        return problem if container_process.survivor(run) else ""
 
-    def _bury(self, record: Record, why: str) -> None:
-        """End what its supervisor has left and write the container's last state, and `why`.
+    def _finalize_dead(self, record: Record, problem: str) -> None:
+        """Ends what the supervisor has left and writes the container's last state and `problem`.
 
-        Then its restart policy decides, as if it had ended by itself. On a full disk all that
-        waits for the next look: it can be removed, which makes room.
+        The restart policy then decides as after any other end. On a full disk the state is written
+        at the next lookup; until then the container can be removed, which frees space.
         """
         run = self._store.run(record.id)
         fd = locks.acquire(f"{run}/lock") if os.path.isdir(run) else None
         if fd is None and os.path.isdir(run):
-            return  # somebody has started it again meanwhile
-        if fd is not None and not why and container_process.survivor(run):
+            return  # another process has started it again meanwhile
+        if fd is not None and not problem and container_process.survivor(run):
             os.close(fd)
-            return  # who had it when we looked was killed too: that is for the next look
+            return  # the process that held the lock was killed too: left to the next lookup
         try:
             directory = self._store.directory(record.id)
-            written = state.load(directory)  # not asked for its lock: that is ours now
+            written = state.load(directory)  # without asking for the lock, which is held here
             if not Status(written.status).is_alive:
-                return  # somebody has buried it meanwhile
+                return  # another process has finalized it meanwhile
             self._end_cgroup(self._store.cgroup_parent(record), record.id)
-            container_process.kill(run)  # it may be in no group, where this host lets us have none
-            process_record.end(run)  # it would soon, but its next start wants the ports at once
+            container_process.kill(run)  # hosts without usable control groups
+            process_record.end(run)  # it ends by itself, but the next start needs the ports now
             networks = self._networks.forget_endpoints(record.id, written.networks)
             now = replace(state.lost(written), finished=time.time(), lost=False)
-            now = replace(now, error=why or now.error)
+            now = replace(now, error=problem or now.error)
             if not _write(directory, now):
                 return
             self._networks.release(record.id)
-            self._tell_the_end(record, networks, now.started)
+            self._emit_end(record, networks, now.started)
         finally:
             if fd is not None:
                 remove_tree(run)
@@ -149,10 +153,10 @@ class Reconciler:
             if discard(self._store, record.id):
                 events_of(self._store, record).emit("destroy")
 
-    def _tell_the_end(
+    def _emit_end(
         self, record: Record, networks: tuple[tuple[str, str, str], ...], started: float
     ) -> None:
-        """What its supervisor cannot tell any more."""
+        """Emits the events that the dead supervisor would have emitted."""
         events = events_of(self._store, record, networks)
         events.die(128 + signal.SIGKILL, time.time() - started)
         events.disconnected()
@@ -164,31 +168,36 @@ class Reconciler:
             cgroup.delete()
 
     def _sweep_runs(self) -> None:
-        """Run directories and cgroups of containers and build steps whose supervisor is gone.
+        """Removes run directories and cgroups of containers and build steps without a supervisor.
 
-        A young directory may be that of a supervisor which is about to take its lock.
+        A young directory is spared: its supervisor may be about to take the lock.
         """
         run, parent = self._store.data_root.run, self._store.data_root.cgroup_parent
         for name in os.listdir(run):
             path = f"{run}/{name}"
             if _is_id(name) and not self._is_alive(name, path) and _is_older(path, _YOUNG):
                 container_process.kill(path)
-                for other in self._cgroups.parents_of(name):  # a step's --cgroup-parent is not kept
+                for other in self._cgroups.parents_of(
+                    name
+                ):  # a build step's --cgroup-parent is recorded nowhere
                     self._end_cgroup(other, name)
                 self._networks.forget_everywhere(name)
                 _remove(path)
         for container_id in self._cgroups.names(parent):
-            if not (run / container_id).exists():  # it is made before the cgroup
+            if not (run / container_id).exists():  # created before the cgroup
                 self._end_cgroup(parent, container_id)
 
     def _is_alive(self, name: str, run: str) -> bool:
-        """A program that runs on without a supervisor is somebody's as long as it has a row."""
+        """Whether a supervisor runs, or a program without one that belongs to an existing row."""
         if container_process.has_supervisor(run):
             return True
         return container_process.survivor(run) is not None and bool(self._store.find_by_id(name))
 
     def _sweep_directories(self) -> None:
-        """Containers without a row, and old scratch. Rows are made inside a transaction."""
+        """Removes directories of containers without a row, and old scratch entries.
+
+        Rows and directories are created inside one transaction, so the transaction here sees both.
+        """
         with self._store.database.transaction() as connection:
             rows = {row[0] for row in connection.execute("SELECT id FROM containers")}
             orphans = [
@@ -202,10 +211,10 @@ class Reconciler:
                 _remove(f"{scratch}/{name}")
 
 
-# Engines that open at the same time sweep at the same time: what one finds gone, another took.
+# Engines that open at the same time sweep at the same time: a missing entry was swept by another.
 
 
-def _unattended(error: Exception) -> str:
+def _takeover_problem(error: Exception) -> str:
     return f"its supervisor was killed, and no other could take over: {error}"
 
 
@@ -238,20 +247,20 @@ def _is_id(name: str) -> bool:
 
 
 def _is_new_boot(store: ContainerStore) -> bool:
-    """Whether nobody has opened this area since the machine, or what /run is, was started.
+    """Whether this is the first engine here since the machine, or the file system of /run, started.
 
-    Told by the kernel's boot id and the run directory's inode, which the last engine has noted.
+    The last engine has recorded the kernel's boot id and the run directory's inode.
     """
-    found = os.stat(store.data_root.run)
+    status = os.stat(store.data_root.run)
     with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as stream:
-        now = f"{stream.read().strip()} {found.st_dev}:{found.st_ino}"
-    noted = f"{store.data_root.root}/boot"
-    if _text(noted) == now:
+        now = f"{stream.read().strip()} {status.st_dev}:{status.st_ino}"
+    recorded = f"{store.data_root.root}/boot"
+    if _text(recorded) == now:
         return False
-    with store.database.transaction():  # one engine only sees to it
-        if _text(noted) == now:
+    with store.database.transaction():  # only one engine starts the containers
+        if _text(recorded) == now:
             return False
-        write_file(noted, now.encode("ascii"))
+        write_file(recorded, now.encode("ascii"))
     return True
 
 

@@ -1,4 +1,4 @@
-"""`rm`, and the clean-up after supervisors that were killed."""
+"""`rm`, and the removal of containers by recovery."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def remove(
     force: bool,
     with_volumes: bool,
 ) -> None:
-    """Remove the container. Raises Conflict when it is alive and `force` is not given."""
+    """Removes the container. Raises Conflict when it runs and `force` is not given."""
     status = Status(store.state(record.id).status)
     if status.is_alive and not force:
         raise Conflict(
@@ -33,7 +33,7 @@ def remove(
         try:
             kill(store, record, "KILL")
         except Conflict:
-            pass  # it ended by itself between the look and the signal
+            pass  # it ended by itself before the signal
     if discard(store, record.id):
         events_of(store, record).emit("destroy")
     if with_volumes:
@@ -41,9 +41,9 @@ def remove(
 
 
 def discard(store: ContainerStore, container_id: str) -> bool:
-    """Take directory and row away. The directory vanishes in one step, by a rename.
+    """Removes the directory, which disappears in one step by a rename, and the row.
 
-    Whether it was there: if not, a supervisor's --rm was quicker.
+    Returns whether the directory was there: if not, the supervisor's --rm was quicker.
     """
     directory = store.directory(container_id)
     trash = f"{store.data_root.scratch}/{container_id}"

@@ -15,7 +15,7 @@ from dockmagic_runtime.store.atomic import write_file
 
 
 def rename(store: ContainerStore, record: Record, new_name: str) -> None:
-    """Give the container another name. Raises Conflict, InvalidInput."""
+    """Renames the container. Raises Conflict, InvalidInput."""
     wanted = new_name.removeprefix("/")
     if not wanted:
         raise InvalidInput("new name cannot be empty")
@@ -30,16 +30,16 @@ def rename(store: ContainerStore, record: Record, new_name: str) -> None:
         )
     links.renamed(store, record.id, wanted)
     _note(store.directory(record.id), wanted)
-    _tell_networks(store, record, wanted)
+    _rename_on_networks(store, record, wanted)
     events_of(store, record).emit("rename", oldName=f"/{record.name}")
 
 
-def _tell_networks(store: ContainerStore, record: Record, name: str) -> None:
-    """Those that it is on now list it by its name."""
+def _rename_on_networks(store: ContainerStore, record: Record, name: str) -> None:
+    """The networks of a running container list it by name."""
     networks = str(store.data_root.networks)
     for network_id, known in endpoints.of_container(networks, record.id):
         endpoints.write(networks, network_id, record.id, replace(known, name=name))
-        if not Status(store.last_state(record.id).status).is_alive:  # it has just ended
+        if not Status(store.last_state(record.id).status).is_alive:  # ended meanwhile
             endpoints.remove(networks, network_id, record.id)
 
 

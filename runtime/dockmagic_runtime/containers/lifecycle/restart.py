@@ -1,4 +1,4 @@
-"""`restart`, and which containers come back by themselves after a reboot or a killed supervisor."""
+"""`restart`, and the restart policies after a reboot or a killed supervisor."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from dockmagic_runtime.supervisor.state import State
 def restart(
     starter: Starter, record: Record, *, timeout: float | None = None, signal: str = ""
 ) -> None:
-    """Stop it, if it runs, and start it. A container of --rm is not removed in between.
+    """Stops the container, if it runs, and starts it. With --rm it is not removed in between.
 
-    Raises what a start does, and says so.
+    Raises what `start` raises, with Docker's prefix.
     """
     stop(starter.store, record, timeout=timeout, signal=signal, keep=True)
     if record.spec.auto_remove:
@@ -33,13 +33,16 @@ def restart(
 
 
 def _allow_another_mount(directory: str) -> None:
-    """Overlay marks a layer that it mounted `volatile`, as that of a --rm container, and refuses it
-    the next time, since a crash might have left anything in it. There was no crash."""
+    """Removes overlay's mark of a `volatile` mount, as of a --rm container.
+
+    Overlay refuses to mount such a layer again, since a crash may have damaged it. Here the
+    container was stopped, so there was no crash.
+    """
     shutil.rmtree(f"{directory}/work/work/incompat", ignore_errors=True)
 
 
 def survives_loss(record: Record, lost: State) -> bool:
-    """Whether a container whose supervisor was killed is started again: as if it had ended."""
+    """Whether the restart policy starts a container again after its supervisor was killed."""
     policy = record.spec.restart
     restarts = Restarts(policy.name, policy.maximum, lost.restart_count)
     uptime = max(lost.finished - lost.started, 0.0)
@@ -47,8 +50,10 @@ def survives_loss(record: Record, lost: State) -> bool:
 
 
 def survives_boot(record: Record, now: State) -> bool:
-    """Whether a container that had ended before a reboot is started after it: `always` even if
-    somebody had stopped it, unlike `unless-stopped`."""
+    """Whether the restart policy starts an exited container after a reboot.
+
+    `always` also starts one that was stopped by hand, `unless-stopped` does not.
+    """
     if now.status != Status.EXITED:
         return False
     policy = record.spec.restart

@@ -1,4 +1,4 @@
-"""`start`: lease, files, plan, launcher. Everything that is made here is undone if it fails."""
+"""`start`: lease, /etc files, plan, launcher. A failed start undoes all of it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from dockmagic_runtime.cgroups import Cgroups
 from dockmagic_runtime.containers.events.journal import events_of
 from dockmagic_runtime.containers.lifecycle import links
 from dockmagic_runtime.containers.lifecycle.attach import attached_again
-from dockmagic_runtime.containers.plan import etc_files as etc_files
-from dockmagic_runtime.containers.plan import explain, init, init_layer
+from dockmagic_runtime.containers.plan import etc_files, explain, init, init_layer
 from dockmagic_runtime.containers.plan.health import check_for
 from dockmagic_runtime.containers.plan.inputs import PlanInputs
 from dockmagic_runtime.containers.plan.plan import plan
@@ -39,7 +38,7 @@ from dockmagic_runtime.volumes.store import VolumeStore
 
 
 class Starter(Struct, frozen=True):
-    """The rooms that a start joins."""
+    """The stores and services that a start uses."""
 
     data_root: DataRoot
     store: ContainerStore
@@ -52,17 +51,17 @@ class Starter(Struct, frozen=True):
     def start(
         self, record: Record, *, owned: bool, attached: bool | None = None
     ) -> ContainerProcess:
-        """Start it, and be attached from the first byte if `attached` (as `owned`, if not said).
+        """Starts a container, attached from the first byte if `attached` (default: as `owned`).
 
-        `owned`: the container ends with this process. Raises Conflict when it is alive already.
+        `owned`: the container ends with this process. Raises Conflict when it runs already.
         """
         attached = owned if attached is None else attached
         now = self.store.state(record.id)
         status, was_started = Status(now.status), bool(now.started)
         if not status.can_start:
             raise Conflict(f"container {record.name} is already {status}")
-        linked = links.linked(self.store, record)  # first: it may be refused
-        record = self._told_of(record, linked)
+        linked = links.linked(self.store, record)  # before anything is changed
+        record = self._with_link_variables(record, linked)
         connection = self.connect(record)
         events = events_of(self.store, record, connection.networks if connection else ())
         if attached:
@@ -71,14 +70,14 @@ class Starter(Struct, frozen=True):
         try:
             request = self._request(record, connection, events, owned=owned)
             request = replace(request, attached=attached)
-            # nobody else may have the writable layer mounted (see `containers.tree`)
+            # no other process may have the writable layer mounted (see `copy.rootfs`)
             with locks.held(self.store.tree_lock(record.id)):
                 process = self.launcher.launch(request).await_start()
         except BaseException:
             self.networks.release(record.id)
             events.disconnected()
             raise
-        if not (owned and record.spec.auto_remove):  # that one is over before anybody can ask
+        if not (owned and record.spec.auto_remove):  # removed at its end
             explain.remember(self.store.directory(record.id), request.plan, process.trace)
         self.networks.confirm(record.id)  # from now on the supervisor's lock keeps the lease
         if was_started and connection is not None:
@@ -88,18 +87,18 @@ class Starter(Struct, frozen=True):
             process.hooks.reconnect = lambda: attached_again(self.store, record)
         return process
 
-    def _told_of(self, record: Record, linked: Sequence[links.Linked]) -> Record:
-        """With the variables of `--link`, which are those of this start for `exec` too."""
+    def _with_link_variables(self, record: Record, linked: Sequence[links.Linked]) -> Record:
+        """The record with the variables of `--link` as of this start."""
         if not record.links:
             return record
-        told = replace(record, env=links.environment(linked, record.env))
-        links.remember(self.store.directory(record.id), told.env)
-        return told
+        env = links.environment(linked, record.env)
+        links.save_environment(self.store.directory(record.id), env)
+        return replace(record, env=env)
 
     def conclude(self, record: Record) -> None:
-        """After the end: give the address back, and forget a container of `--rm`.
+        """After the container's end: releases its addresses, or deletes the row of `--rm`.
 
-        Whoever sees the end does it; when nobody is there, the next engine does.
+        Called by the process that sees the end; without one, the next engine does it.
         """
         if record.spec.auto_remove:
             self.store.forget(record.id)
@@ -107,7 +106,7 @@ class Starter(Struct, frozen=True):
             self.networks.release(record.id)
 
     def connect(self, record: Record) -> Connection | None:
-        """A lease and the network's part of the plan; None where there is nothing to connect."""
+        """Leases addresses; the network part of the plan. None with a shared network namespace."""
         mode = record.spec.network
         if mode == "host" or mode.startswith("container:"):
             return None
@@ -124,15 +123,16 @@ class Starter(Struct, frozen=True):
             directory=self.store.directory(record.id),
             servers=record.spec.dns,
             local_only=any(
-                one.startswith("ndots:") and one != "ndots:0" for one in record.spec.dns_options
+                option.startswith("ndots:") and option != "ndots:0"
+                for option in record.spec.dns_options
             ),
         )
 
     def request_again(self, record: Record, connection: Connection | None) -> LaunchRequest:
-        """For the next start of a container that runs: it may be on other networks by now."""
+        """The request for the next start of a running container, with its networks of now."""
         events = events_of(self.store, record, connection.networks if connection else ())
-        told = links.remembered(self.store.directory(record.id)) if record.links else ()
-        record = replace(record, env=told or record.env)
+        saved = links.saved_environment(self.store.directory(record.id)) if record.links else ()
+        record = replace(record, env=saved or record.env)
         return self._request(record, connection, events, is_running=True)
 
     def _request(
@@ -145,7 +145,7 @@ class Starter(Struct, frozen=True):
         is_running: bool = False,
     ) -> LaunchRequest:
         directory = self.store.directory(record.id)
-        joined = self._found_again(record, is_running=is_running)
+        joined = self._shared_namespaces(record, is_running=is_running)
         if not is_running:
             make_bind_sources(record)
         etc = self._etc(record)
@@ -155,11 +155,11 @@ class Starter(Struct, frozen=True):
         inputs = self.plan_inputs(
             record, connection, upper=upper, work=work, etc=etc, joined=joined
         )
-        made = plan(record, inputs)
+        plan_of_start = plan(record, inputs)
         return LaunchRequest(
             id=record.id,
-            # who ends with the engine ends with who would have to see to that
-            plan=replace(made, process=replace(made.process, tied=owned)),
+            # an owned program also ends when its supervisor is killed
+            plan=replace(plan_of_start, process=replace(plan_of_start.process, tied=owned)),
             owned=owned,
             run=self.store.run(record.id),
             directory=directory,
@@ -187,11 +187,16 @@ class Starter(Struct, frozen=True):
         etc: str,
         step_mounts: tuple[Operation, ...] = (),
     ) -> SandboxPlan:
-        """The plan of a start with that writable layer; writes Docker's three files to `etc`."""
+        """The plan of a start with that writable layer; writes the three /etc files to `etc`."""
         if not record.spec.network.startswith("container:"):
             self._write_etc(record, connection, etc)
         inputs = self.plan_inputs(
-            record, connection, upper=upper, work=work, etc=etc, joined=self._found_again(record)
+            record,
+            connection,
+            upper=upper,
+            work=work,
+            etc=etc,
+            joined=self._shared_namespaces(record),
         )
         return plan(record, replace(inputs, step_mounts=step_mounts))
 
@@ -205,6 +210,7 @@ class Starter(Struct, frozen=True):
         etc: str,
         joined: Mapping[str, NamespaceTarget],
     ) -> PlanInputs:
+        """The facts about the host and this start that the plan needs."""
         volumes = self._volumes(record)
         return PlanInputs(
             lowers=self.lowers(record.layers),
@@ -229,7 +235,7 @@ class Starter(Struct, frozen=True):
         )
 
     def _volumes(self, record: Record) -> dict[str, dict[str, Any]]:
-        """Where the volumes' data are, and what is mounted for those with driver options."""
+        """By target: the volumes' data directories, and what driver options mount instead."""
         sources, devices, peers = {}, {}, {}
         for mount in record.mounts:
             if mount.kind == "volume":
@@ -242,7 +248,7 @@ class Starter(Struct, frozen=True):
         return {"sources": sources, "devices": devices, "peers": peers}
 
     def _peer(self, record: Record, volume: str) -> tuple[int, int, str] | None:
-        """A container that runs with the volume: its process, when that began, and the path."""
+        """A running container with the volume: its pid, the start time of that, and the path."""
         for container_id in self.volumes.users().get(volume, []):
             if container_id == record.id or not (pid := self.store.state(container_id).pid):
                 continue
@@ -257,7 +263,7 @@ class Starter(Struct, frozen=True):
 
     @property
     def rootfs(self) -> str:
-        """An empty directory that every container mounts its root on, each in its own namespace."""
+        """An empty directory on which each container mounts its root, in its own namespace."""
         path = f"{self.data_root.root}/rootfs"
         os.makedirs(path, 0o700, exist_ok=True)
         return path
@@ -272,8 +278,10 @@ class Starter(Struct, frozen=True):
         return (init, *paths)
 
     def _etc(self, record: Record) -> str:
-        """Where its three files are: with another's network they are the other's, while it is
-        there; who has outlived the other keeps them, and will never be started like that again."""
+        """The directory of the container's three /etc files.
+
+        With the network of another container they are that container's, while it exists.
+        """
         while record.spec.network.startswith("container:"):
             try:
                 record = self.store.find(record.spec.network.removeprefix("container:"))
@@ -289,20 +297,20 @@ class Starter(Struct, frozen=True):
                 record.hostname,
                 spec,
                 connection,
-                [one.hosts_line for one in links.linked(self.store, record)],
+                [link.hosts_line for link in links.linked(self.store, record)],
             ),
             "resolv.conf": self.networks.resolv_conf(spec, has_names=record.has_names),
         }
         etc_files.write(directory, files)
 
-    def _found_again(
+    def _shared_namespaces(
         self, record: Record, *, is_running: bool = False
     ) -> dict[str, NamespaceTarget]:
-        """Whose namespaces are shared, by "net", "pid" and "ipc": for the supervisor too, who has
-        to find the others again when it restarts the program.
+        """The namespaces of other containers that this one joins, by "net", "pid" and "ipc".
 
-        Raises NotFound, and Conflict for one that does not run. But one that runs has them, also
-        when the other has ended: then the pid is a number that is nobody's.
+        The supervisor needs them to find the other containers again when it restarts the program.
+        Raises NotFound, and Conflict for a container that does not run. With `is_running` the
+        other may have ended: then the pid is a negative number that no process has.
         """
         spec = record.spec
         modes = {"net": spec.network, "pid": spec.pid_mode, "ipc": spec.ipc_mode}
@@ -313,7 +321,7 @@ class Starter(Struct, frozen=True):
         }
 
     def _shared(self, other: str, kind: str, *, is_running: bool) -> NamespaceTarget:
-        store, (what, nobody) = self.store, _JOINED[kind]
+        store, (what, no_pid) = self.store, _JOINED[kind]
         try:
             target = store.find(other).id
             pid = store.state(target).pid
@@ -323,14 +331,14 @@ class Starter(Struct, frozen=True):
             target, pid = other, 0
         if not pid and not is_running:
             raise Conflict(f"cannot join {what} of a non running container: {target}")
-        return what, pid or nobody, target, store.directory(target), store.run(target)
+        return what, pid or no_pid, target, store.directory(target), store.run(target)
 
 
 _JOINED = {"net": ("network", -1), "pid": ("PID", -2), "ipc": ("IPC", -3)}
 
 
 def make_bind_sources(record: Record) -> None:
-    """`-v` makes the host directory that is missing."""
+    """Creates missing host directories of `-v`."""
     for mount in record.mounts:
         if mount.kind == "bind" and mount.create_source and not os.path.exists(mount.source):
             try:
@@ -343,7 +351,7 @@ def make_bind_sources(record: Record) -> None:
 
 
 def published_ports(record: Record) -> tuple[PortMapping, ...]:
-    """`-p`, and with `-P` a free host port for everything exposed that has none."""
+    """The ports of `-p`; with `-P` also the other exposed ones, with free host ports."""
     ports = list(record.spec.ports)
     taken = {(port.container_port, port.protocol) for port in ports}
     if record.spec.publish_all:

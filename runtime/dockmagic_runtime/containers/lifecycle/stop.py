@@ -1,4 +1,4 @@
-"""`stop`, `kill`, `wait`, `pause` and `unpause`: words with the supervisor."""
+"""`stop`, `kill`, `wait`, `pause` and `unpause`: requests to the supervisor."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def stop(
     signal: str = "",
     keep: bool = False,
 ) -> None:
-    """Ask, wait, then kill. Does nothing to a container that does not run.
+    """Sends the stop signal, waits, then kills. Does nothing when the container does not run.
 
-    `timeout` is in seconds; negative waits for ever. `keep`: a container of --rm stays.
+    `timeout` is in seconds; a negative one waits without limit. `keep`: --rm does not remove it.
     """
     if not Status(store.state(record.id).status).is_alive:
         return
     name = signal or record.stop_signal
-    signal_number(name)  # a signal that does not exist is the caller's mistake, alive or not
+    signal_number(name)  # raises for an unknown signal
     grace = timeout if timeout is not None else record.spec.stop_timeout
     stop_timeout = DEFAULT_GRACE if grace is None else grace
     try:
@@ -39,14 +39,14 @@ def stop(
         process.stop(name, None if stop_timeout < 0 else stop_timeout, keep=keep)
     finally:
         process.close()
-    if process.was_lost:  # its supervisor was killed: the next one has not been asked
+    if process.was_lost:  # the supervisor was killed: ask the next one
         stop(store, record, timeout=timeout, signal=signal, keep=keep)
     else:
         events_of(store, record).emit("stop")
 
 
 def kill(store: ContainerStore, record: Record, signal: str) -> None:
-    """Send a signal to pid 1. Raises Conflict when the container does not run."""
+    """Sends a signal to pid 1. Raises Conflict when the container does not run."""
     number = signal_number(signal)
     try:
         process = store.connect(record.id)
@@ -62,11 +62,11 @@ def kill(store: ContainerStore, record: Record, signal: str) -> None:
     finally:
         process.close()
     if process.was_lost and Status(store.state(record.id).status).is_alive:
-        kill(store, record, signal)  # the next supervisor has not been asked
+        kill(store, record, signal)  # ask the next supervisor
 
 
 def wait(store: ContainerStore, record: Record) -> int:
-    """Block until the container does not run; its exit code."""
+    """Blocks until the container does not run; returns its exit code."""
     try:
         process = store.connect(record.id)
     except Conflict:
@@ -76,12 +76,12 @@ def wait(store: ContainerStore, record: Record) -> int:
         code = process.wait()
     finally:
         process.close()
-    # a supervisor that was about to leave when we came has written its last state before
+    # a supervisor that was ending during the connect has written its last state before
     return store.state(record.id).exit_code if process.was_lost else code
 
 
 def set_paused(store: ContainerStore, record: Record, *, paused: bool) -> None:
-    """Freeze or thaw all processes of the container."""
+    """Freezes or thaws all processes of the container."""
     process = store.connect(record.id)
     try:
         process.request("pause" if paused else "unpause")

@@ -1,4 +1,4 @@
-"""A supervisor for a program that runs on without one, since its own was killed."""
+"""Takeover: another supervisor for a program after its own was killed."""
 
 from __future__ import annotations
 
@@ -21,8 +21,11 @@ from dockmagic_runtime.supervisor.state import State
 
 
 def adopt(starter: Starter, record: Record, program: Program) -> None:
-    """Returns when it has one. Raises Conflict when the program has ended meanwhile, or somebody
-    else has seen to it; and what keeps a process from being started."""
+    """Starts another supervisor for `program`; returns when it is ready.
+
+    Raises Conflict when the program has ended or another process has taken over; other errors as
+    when a process cannot be started.
+    """
     now = state.load(starter.store.directory(record.id))
     request = _request(starter, record, _connection(starter, record, now))
     resumed = tuple(_resumed(request.plan, now))
@@ -31,8 +34,11 @@ def adopt(starter: Starter, record: Record, program: Program) -> None:
 
 
 def _request(starter: Starter, record: Record, connection: Connection | None) -> LaunchRequest:
-    """Also of a program that could not be started now: a device of it may have been unplugged.
-    Then it is not started again when it ends."""
+    """The request with which the new supervisor restarts the program.
+
+    When the program could not be started now, as when a device was unplugged, the takeover goes
+    on, but the restart policy does not apply.
+    """
     try:
         return starter.request_again(record, connection)
     except NotFound as error:
@@ -43,7 +49,7 @@ def _request(starter: Starter, record: Record, connection: Connection | None) ->
 
 
 def _connection(starter: Starter, record: Record, now: State) -> Connection | None:
-    """What the container is on, as it is."""
+    """The container's present networks."""
     if record.spec.network == "host" or record.spec.network.startswith("container:"):
         return None
     networks = starter.networks
@@ -53,10 +59,10 @@ def _connection(starter: Starter, record: Record, now: State) -> Connection | No
     return plan(networks.paths, starter.container_info(record), endpoints, published_ports(record))
 
 
-def _resumed(made: SandboxPlan, now: State) -> Iterator[Operation]:
-    """The operations whose effect hung on the supervisor, the ports being those it held."""
-    for one in (*made.host, *made.network):
-        if isinstance(one, HoldPorts):
+def _resumed(plan: SandboxPlan, now: State) -> Iterator[Operation]:
+    """The operations that the old supervisor kept in effect, with the ports that it held."""
+    for operation in (*plan.host, *plan.network):
+        if isinstance(operation, HoldPorts):
             yield HoldPorts(ports=now.ports)
-        elif hasattr(one, "resume"):
-            yield one
+        elif hasattr(operation, "resume"):
+            yield operation

@@ -1,4 +1,4 @@
-"""`update`: other limits and another restart policy for a container, running or not."""
+"""`update`: new limits and a new restart policy for a container, running or not."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ from dockmagic_runtime.sandbox.operation import to_wire
 def update(
     starter: Starter, record: Record, asked: Resources, restart: RestartPolicy | None
 ) -> tuple[str, ...]:
-    """Change what is asked for and leave the rest; Docker's warnings. Raises InvalidInput,
-    Conflict, and Unsupported for a limit that this host cannot give."""
+    """Changes the given limits and leaves the rest. Returns Docker's warnings.
+
+    Raises InvalidInput, Conflict, and Unsupported for a limit that this host cannot enforce.
+    """
     changed = merged(record.spec.resources, asked)
     if restart is not None and restart.name != "no" and record.spec.auto_remove:
         raise Conflict(
@@ -31,14 +33,14 @@ def update(
     if Status(starter.store.state(record.id).status).is_alive:
         parent = starter.store.cgroup_parent(record)
         warnings = starter.cgroups.at(parent, record.id).apply(asked)
-        _tell_supervisor(starter, record, changed, restart)
+        _update_supervisor(starter, record, changed, restart)
     _keep(starter, record, changed, restart)
     events_of(starter.store, record).emit("update")
     return warnings
 
 
 def merged(now: Resources, asked: Resources) -> Resources:
-    """`asked` where it says something, else `now`. Raises InvalidInput in Docker's words."""
+    """`asked` where it sets a field, else `now`. Raises InvalidInput with Docker's texts."""
     swap = now.memory_swap or 2 * now.memory
     if 0 < swap < asked.memory and not asked.memory_swap:
         raise InvalidInput(
@@ -55,10 +57,10 @@ def merged(now: Resources, asked: Resources) -> Resources:
     return replace(now, **changed)
 
 
-def _tell_supervisor(
+def _update_supervisor(
     starter: Starter, record: Record, changed: Resources, restart: RestartPolicy | None
 ) -> None:
-    """It starts the program again with the new limits, and by the new policy."""
+    """The supervisor restarts the program with the new limits and by the new policy."""
     parent = starter.store.cgroup_parent(record)
     operation = LimitResources.of(parent, record.id, changed)
     try:
@@ -78,7 +80,7 @@ def _tell_supervisor(
 def _keep(
     starter: Starter, record: Record, changed: Resources, restart: RestartPolicy | None
 ) -> None:
-    """In the row, as it is now: it may have got another name since `record` was read."""
+    """Writes to the row as it is now: the name may have changed since `record` was read."""
     with starter.store.database.transaction() as connection:
         row = connection.execute("SELECT spec FROM containers WHERE id = ?", (record.id,))
         current = Record.decode(row.fetchone()[0])

@@ -1,7 +1,7 @@
-"""A tree of layers with a writable one on top, for a builder that copies files into it.
+"""A stack of layers with a writable one on top, into which the builder copies files.
 
-The overlay is mounted nowhere: a detached mount is enough to open files under, and it is gone
-with its descriptor, whatever happens to this process.
+The overlay is mounted nowhere: files can be opened below a detached mount, and the mount ends
+with its descriptor, also when this process is killed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dockmagic_runtime.sandbox.overlay import mount_overlay
 
 
 class Workspace:
-    """`target` is an empty directory of the Docker area (see `mount_overlay`)."""
+    """`target` is an empty directory of the data root (see `mount_overlay`)."""
 
     def __init__(self, target: str) -> None:
         self.target = target
@@ -26,7 +26,7 @@ class Workspace:
     def mounted(self, lowers: Sequence[str], upper: str, work: str) -> Iterator[Root]:
         """The merged tree; `lowers` topmost first, at least one."""
         linux = Kernel()
-        with self._lock:  # kernels before 6.8 put it on the target for a moment
+        with self._lock:  # kernels before 6.8 attach it to the target for a moment
             fd = mount_overlay(linux, lowers, upper, work, target=self.target, volatile=True)
         with Root(fd, linux) as root:
             yield root

@@ -1,4 +1,4 @@
-"""`network connect` and `disconnect`, of containers that run and of those that do not."""
+"""`network connect` and `disconnect`, for running and for stopped containers."""
 
 from __future__ import annotations
 
@@ -35,14 +35,16 @@ from dockmagic_runtime.store import locks
 
 
 def connect(starter: Starter, record: Record, network: Network, asked: Attachment) -> None:
-    """Put it on one more network. Raises Conflict, InvalidInput; then nothing has changed."""
+    """Connects the container to one more network. Raises Conflict, InvalidInput without effect."""
     _check_modes(record, network)
     attachment = replace(asked, network=network.name, network_id=network.id)
     check_attachment(network, attachment)
-    with _alone(starter, record):
+    with _locked(starter, record):
         record = starter.store.find(record.id)
         is_alive = Status(starter.store.state(record.id).status).is_alive
-        others = tuple(one for one in record.attachments if one.network != network.name)
+        others = tuple(
+            attachment for attachment in record.attachments if attachment.network != network.name
+        )
         if is_alive and len(others) < len(record.attachments):
             raise Conflict(
                 f"endpoint with name {record.name} already exists in network {network.name}"
@@ -82,11 +84,11 @@ def _plug_in(starter: Starter, joined: Record, attachment: Attachment) -> None:
     if attachment.network == "bridge":
         networks.default()
     ((network, lease),) = networks.lease(joined.id, (attachment,))
-    interface = free_interface(network, attachment, [one.interface for one in before])
+    interface = free_interface(network, attachment, [endpoint.interface for endpoint in before])
     endpoint = new_endpoint(network, attachment, lease, interface)
     after = [*before, endpoint]
     info = starter.container_info(joined)
-    _rewire(
+    _update_networks(
         starter,
         joined,
         before,
@@ -103,8 +105,11 @@ def _plug_in(starter: Starter, joined: Record, attachment: Attachment) -> None:
 
 
 def disconnect(starter: Starter, name: str, container: str, *, force: bool) -> None:
-    """Take it off a network. Raises Conflict when it is not on it; NotFound, with `force` only
-    when the container has gone and has left nothing there."""
+    """Disconnects the container from a network.
+
+    Raises Conflict when it is not connected; NotFound for the container, and for the network
+    unless `force`.
+    """
     try:
         record = starter.store.find(container)
     except NotFound:
@@ -123,9 +128,9 @@ def disconnect(starter: Starter, name: str, container: str, *, force: bool) -> N
         raise InvalidInput(
             "container cannot be disconnected from host network or connected to host network"
         )
-    with _alone(starter, record):
+    with _locked(starter, record):
         record = starter.store.find(record.id)
-        left = tuple(one for one in record.attachments if one.network != name)
+        left = tuple(attachment for attachment in record.attachments if attachment.network != name)
         is_alive = Status(starter.store.state(record.id).status).is_alive
         if len(left) == len(record.attachments):
             the = "" if is_alive and is_known else "the "  # Docker has two sentences
@@ -138,21 +143,21 @@ def disconnect(starter: Starter, name: str, container: str, *, force: bool) -> N
 
 def _pull_out(starter: Starter, record: Record, parted: Record, name: str) -> None:
     before = _present(starter, record)
-    after = [one for one in before if one.network.name != name]
-    gone = next((one for one in before if one.network.name == name), None)
+    after = [endpoint for endpoint in before if endpoint.network.name != name]
+    gone = next((endpoint for endpoint in before if endpoint.network.name == name), None)
     if gone is None:
         return  # the network was removed by force
-    _rewire(starter, parted, before, after, operations=(RemoveVeth(gone.veth),))
+    _update_networks(starter, parted, before, after, operations=(RemoveVeth(gone.veth),))
     starter.networks.release(record.id, gone.network.id)
     _write(starter, record, "hosts", lambda text: hosts.without_line(text, gone.lease.address))
     events_of(starter.store, record).emit_network("disconnect", *event_fields(gone))
 
 
-# ------------------------------------------------------------------ what both do
+# ------------------------------------------------------------------ common to both
 
 
-def _alone(starter: Starter, record: Record) -> AbstractContextManager[None]:
-    """Nobody else changes its networks meanwhile."""
+def _locked(starter: Starter, record: Record) -> AbstractContextManager[None]:
+    """Excludes other processes that change the container's networks."""
     return locks.held(starter.store.networks_lock(record.id))
 
 
@@ -162,7 +167,7 @@ def _present(starter: Starter, record: Record) -> list[EndpointPlan]:
 
 
 def _keep(starter: Starter, before: Record, after: Record) -> None:
-    """Write the record's networks; its other fields are what they are in the database."""
+    """Writes the networks of `after` to the row; its other fields stay as in the database."""
     with starter.store.database.transaction() as connection:
         row = connection.execute("SELECT spec FROM containers WHERE id = ?", (before.id,))
         current = Record.decode(row.fetchone()[0])
@@ -172,7 +177,7 @@ def _keep(starter: Starter, before: Record, after: Record) -> None:
         )
 
 
-def _rewire(
+def _update_networks(
     starter: Starter,
     record: Record,
     before: Sequence[EndpointPlan],
@@ -181,7 +186,7 @@ def _rewire(
     operations: tuple[Operation, ...],
     reverse: tuple[Operation, ...] = (),
 ) -> None:
-    """Let the supervisor do it, and let its next start be with the networks of `after`."""
+    """Asks the supervisor to change the networks, now and for its next start."""
     networks, ports = starter.networks, published_ports(record)
     info = starter.container_info(record)
     ended, begun = republished(networks.paths, info, before, after, ports)
@@ -207,7 +212,7 @@ def _rewire(
 
 
 def _have_names(endpoints: Sequence[EndpointPlan]) -> bool:
-    return any(not one.network.is_predefined for one in endpoints)
+    return any(not endpoint.network.is_predefined for endpoint in endpoints)
 
 
 def _write(starter: Starter, record: Record, name: str, change: Callable[[str], str]) -> None:

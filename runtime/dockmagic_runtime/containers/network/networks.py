@@ -1,4 +1,4 @@
-"""Networks and the containers on them: listing, `inspect`, removing, pruning."""
+"""`network ls`, `inspect`, `rm` and `prune`: networks and the containers on them."""
 
 from __future__ import annotations
 
@@ -31,16 +31,18 @@ LIST: Final = frozenset(["dangling", "driver", "id", "label", "name", "scope", "
 
 
 def find(networks: Networks, store: ContainerStore, filters: Filters) -> tuple[Network, ...]:
-    """Those that pass, by name. Raises InvalidInput for a filter there is not."""
+    """The networks that pass the filters, by name. Raises InvalidInput for an unknown filter."""
     check(filters, LIST)
     tests = _tests(filters)
-    found = [one for one in networks.store.everything() if all(test(one) for test in tests)]
+    listed = [
+        network for network in networks.store.everything() if all(test(network) for test in tests)
+    ]
     unused = boolean(filters, "dangling")
     if unused is not None:
         used = _used(store)
-        used |= {one.name for one in found if one.is_predefined}
-        found = [one for one in found if (one.name not in used) == unused]
-    return tuple(found)
+        used |= {network.name for network in listed if network.is_predefined}
+        listed = [network for network in listed if (network.name not in used) == unused]
+    return tuple(listed)
 
 
 def _tests(filters: Filters) -> list[Callable[[Network], bool]]:
@@ -48,23 +50,23 @@ def _tests(filters: Filters) -> list[Callable[[Network], bool]]:
         if kind not in ("builtin", "custom"):
             raise InvalidInput(f"invalid filter: 'type'='{kind}'")
     fields: dict[str, Callable[[Network, str], bool]] = {
-        "driver": lambda one, text: one.driver == text,
-        "id": lambda one, text: one.id.startswith(text),
-        "name": lambda one, text: matches_name(one.name, text),
-        "scope": lambda one, text: one.scope == text,
-        "type": lambda one, text: one.is_predefined == (text == "builtin"),
+        "driver": lambda network, text: network.driver == text,
+        "id": lambda network, text: network.id.startswith(text),
+        "name": lambda network, text: matches_name(network.name, text),
+        "scope": lambda network, text: network.scope == text,
+        "type": lambda network, text: network.is_predefined == (text == "builtin"),
     }
     tests = [_any_of(filters[name], test) for name, test in fields.items() if filters.get(name)]
     labels = filters.get("label", ())
-    return [*tests, lambda one: all(has_label(one.labels, text) for text in labels)]
+    return [*tests, lambda network: all(has_label(network.labels, text) for text in labels)]
 
 
 def _any_of(values: Any, test: Callable[[Network, str], bool]) -> Callable[[Network], bool]:
-    return lambda one: any(test(one, text) for text in values)
+    return lambda network: any(test(network, text) for text in values)
 
 
 def _used(store: ContainerStore) -> set[str]:
-    """The names of the networks that containers which run are on."""
+    """The names of the networks of running containers."""
     return {
         name
         for record, now in store.all()
@@ -103,7 +105,7 @@ def inspect(networks: Networks, store: ContainerStore, network: Network) -> dict
 
 
 def _options(network: Network) -> dict[str, str]:
-    """The default network tells all of them, as with Docker."""
+    """The options; the default network shows all of them, as with Docker."""
     if network.name != "bridge":
         return dict(network.options)
     return {
@@ -117,7 +119,7 @@ def _options(network: Network) -> dict[str, str]:
 
 
 def _pools(network: Network) -> list[dict[str, Any]] | None:
-    found = [
+    pools = [
         _pool(network, subnet, ip_range, gateway)
         for subnet, ip_range, gateway in (
             (network.subnet, network.ip_range, network.gateway),
@@ -125,7 +127,7 @@ def _pools(network: Network) -> list[dict[str, Any]] | None:
         )
         if subnet
     ]
-    return found or None
+    return pools or None
 
 
 def _pool(network: Network, subnet: str, ip_range: str, gateway: str) -> dict[str, Any]:
@@ -143,16 +145,18 @@ def _pool(network: Network, subnet: str, ip_range: str, gateway: str) -> dict[st
 def members(
     networks: Networks, store: ContainerStore, network: Network
 ) -> list[tuple[Record, State]]:
-    """The containers that run and are on it."""
+    """The running containers on a network."""
     if not network.bridge:
-        found = [one for one in store.all() if one[0].spec.network == network.name]
+        candidates = [
+            (record, now) for record, now in store.all() if record.spec.network == network.name
+        ]
     else:
-        found = [
+        candidates = [
             (record, store.state(record.id))
             for record in map(store.find_by_id, networks.members(network.id))
             if record is not None
         ]
-    return [one for one in found if Status(one[1].status).is_alive]
+    return [(record, now) for record, now in candidates if Status(now.status).is_alive]
 
 
 def _member(record: Record, now: State, network: Network) -> dict[str, str]:
@@ -171,8 +175,10 @@ def _member(record: Record, now: State, network: Network) -> dict[str, str]:
 
 
 def remove(networks: Networks, store: ContainerStore, name: str, *, force: bool) -> bool:
-    """Whether there was one. Raises Conflict while a container on it runs; NotFound, unless
-    `force`."""
+    """Removes a network; returns whether there was one.
+
+    Raises Conflict while a container on it runs; NotFound, unless `force`.
+    """
     try:
         network = networks.store.find(name)
     except NotFound:
@@ -185,7 +191,7 @@ def remove(networks: Networks, store: ContainerStore, name: str, *, force: bool)
 
 def _remove(networks: Networks, store: ContainerStore, network: Network) -> None:
     if not network.is_predefined and networks.members(network.id):
-        networks.sweep()  # who ended without a last word may still have an address there
+        networks.sweep()  # a killed container may still have an address there
         on_it = [record for record, _ in members(networks, store, network)]
         if on_it:
             raise _in_use(network, on_it)
@@ -193,15 +199,15 @@ def _remove(networks: Networks, store: ContainerStore, network: Network) -> None
 
 
 def _in_use(network: Network, on_it: list[Record]) -> Conflict:
-    told = ", ".join(f'name:"{one.name}" id:"{one.id[:12]}"' for one in on_it)
+    endpoints = ", ".join(f'name:"{record.name}" id:"{record.id[:12]}"' for record in on_it)
     return Conflict(
-        f"error while removing network: network {network.name} has active endpoints ({told})",
+        f"error while removing network: network {network.name} has active endpoints ({endpoints})",
         hint="disconnect or stop those containers first",
     )
 
 
 def prune(networks: Networks, store: ContainerStore, filters: Filters) -> PrunedNetworks:
-    """Remove those that no running container is on. Filters: until, label, label!."""
+    """Removes the networks without running containers. Filters: until, label, label!."""
     check(filters, PRUNE)
     wanted = prunable(filters)
     removed: list[str] = []
@@ -211,7 +217,7 @@ def prune(networks: Networks, store: ContainerStore, filters: Filters) -> Pruned
         try:
             _remove(networks, store, network)
         except (Conflict, NotFound):
-            continue  # it is in use
+            continue  # in use
         removed.append(network.name)
     event = Event(type="network", action="prune", id="", attributes={"reclaimed": "0"})
     emit(str(store.data_root.root), event)

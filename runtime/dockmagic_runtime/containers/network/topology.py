@@ -1,4 +1,4 @@
-"""What hangs together by networks: the host, its bridges, the containers that run."""
+"""`network` as a picture: the host, its bridges and the running containers."""
 
 from __future__ import annotations
 
@@ -16,30 +16,33 @@ from dockmagic_runtime.supervisor.state import State
 
 
 def look(networks: Networks, store: ContainerStore, name: str) -> Topology:
-    """Everything, or one network with who is on it. Raises NotFound."""
+    """All networks with their containers, or the network `name`. Raises NotFound."""
     chosen = [networks.store.find(name)] if name else networks.store.everything()
-    running = [one for one in store.all() if Status(one[1].status).is_alive]
+    running = [(record, now) for record, now in store.all() if Status(now.status).is_alive]
     names = {f"container:{record.id}": f"container:{record.name}" for record, _ in running}
     nodes = [
-        replace(one, mode=names.get(one.mode, one.mode))
-        for one in (node(record, now) for record, now in running)
+        replace(there, mode=names.get(there.mode, there.mode))
+        for there in (node(record, now) for record, now in running)
     ]
     if name:
-        nodes = [one for one in nodes if one.on(chosen[0].name) or one.mode == chosen[0].name]
-    nodes.sort(key=lambda one: one.name)
-    used = {end.network for one in nodes for end in one.interfaces}
+        network = chosen[0].name
+        nodes = [there for there in nodes if there.on(network) or there.mode == network]
+    nodes.sort(key=lambda there: there.name)
+    used = {end.network for there in nodes for end in there.interfaces}
     return Topology(
         hostname=socket.gethostname(),
         uplinks=networks.uplinks(),
         bridges=tuple(
-            _bridge(one) for one in chosen if one.bridge and (one.name in used or _stays(one, name))
+            _bridge(network)
+            for network in chosen
+            if network.bridge and (network.name in used or _is_shown_empty(network, name))
         ),
         nodes=tuple(nodes),
     )
 
 
-def _stays(network: Network, asked: str) -> bool:
-    """A network of users is shown although nobody is on it; the default one if it is asked for."""
+def _is_shown_empty(network: Network, asked: str) -> bool:
+    """A user-defined network is shown without containers; the default one if it was named."""
     return bool(asked) or not network.is_predefined
 
 
@@ -56,7 +59,7 @@ def _bridge(network: Network) -> Bridge:
 
 
 def node(record: Record, now: State) -> Node:
-    """The container as the state file of its supervisor has it."""
+    """A container, from the state file of its supervisor."""
     return Node(
         id=record.id,
         name=record.name,
@@ -85,5 +88,7 @@ def _interface(record: Record, there: dict[str, str], *, is_way_in: bool) -> Int
 def _names(record: Record, network: str) -> tuple[str, ...]:
     if network == "bridge":
         return ()
-    aliases = (one.aliases for one in record.attachments if one.network == network)
+    aliases = (
+        attachment.aliases for attachment in record.attachments if attachment.network == network
+    )
     return (record.name, *next(aliases, ()))

@@ -1,8 +1,8 @@
-"""The filters of `ps`: pure, over what is known of each container.
+"""The filters of `ps`, as pure functions of `Container` values.
 
-Values of one name are alternatives, but of labels all must be there; names must all hold. What a
-value refers to (another container, an image) is looked up by functions that are passed in.
-Source: Docker's documentation of `docker ps --filter`; moby, daemon/list.go, as behaviour.
+The values of one name are alternatives, except for labels: all must be there. All names must
+hold. What a value refers to (another container, an image) is looked up by functions that are
+passed in. Source: Docker's documentation of `docker ps --filter`; moby, daemon/list.go.
 """
 
 from __future__ import annotations
@@ -26,23 +26,25 @@ _HEALTH: Final = ("starting", "healthy", "unhealthy", "none")
 
 
 class Lookups(Struct, frozen=True, kw_only=True):
-    """`created` of a container by name, raising NotFound; `ancestors` of an image, by id: the ids
-    of images (its own too) that a container of them descends from."""
+    """`created`: the creation time of the container of that name; raises NotFound.
+
+    `descends`: whether the image with that id, a container's, descends from the named image.
+    """
 
     created: Callable[[str], float]
-    descends: Callable[[str, str], bool]  # image id of the container, image that was asked for
+    descends: Callable[[str, str], bool]
 
 
 def wants_all(filters: Filters) -> bool:
-    """These ask about containers that do not run, so those are looked at without --all."""
+    """Whether a filter concerns containers that do not run: then `ps` lists those without --all."""
     return bool(filters.get("status") or filters.get("exited"))
 
 
 def select(containers: Sequence[Container], filters: Filters, look: Lookups) -> list[Container]:
-    """Those that pass, in their order. Raises InvalidInput, NotFound."""
+    """The containers that pass, in their order. Raises InvalidInput, NotFound."""
     check(filters, LIST)
     tests = [_test(name, tuple(values), look) for name, values in filters.items() if values]
-    return [one for one in containers if all(test(one) for test in tests)]
+    return [container for container in containers if all(test(container) for test in tests)]
 
 
 Test = Callable[[Container], bool]
@@ -50,11 +52,11 @@ Test = Callable[[Container], bool]
 
 def _test(name: str, values: tuple[str, ...], look: Lookups) -> Test:
     if name == "label":
-        return lambda one: all(has_label(one.labels, text) for text in values)
+        return lambda container: all(has_label(container.labels, text) for text in values)
     if name in ("before", "since"):
         return _time(name, values, look)
     if name == "ancestor":
-        return lambda one: any(look.descends(one.image_id, text) for text in values)
+        return lambda container: any(look.descends(container.image_id, text) for text in values)
     if name in ("id", "name"):
         return _pattern(name, values)
     make = {
@@ -62,7 +64,7 @@ def _test(name: str, values: tuple[str, ...], look: Lookups) -> Test:
         "expose": _exposed,
         "health": _healthy,
         "is-task": _task,
-        "isolation": lambda _: lambda _one: True,  # of Windows; Docker lets it pass as well
+        "isolation": lambda _: lambda _container: True,  # for Windows; Docker ignores it too
         "network": _networked,
         "publish": _published,
         "status": _state,
@@ -74,19 +76,20 @@ def _test(name: str, values: tuple[str, ...], look: Lookups) -> Test:
 def _time(name: str, values: tuple[str, ...], look: Lookups) -> Test:
     moments = [look.created(text) for text in values]
     if name == "before":
-        return lambda one: one.created < min(moments)
-    return lambda one: one.created > max(moments)
+        return lambda container: container.created < min(moments)
+    return lambda container: container.created > max(moments)
 
 
 def _pattern(name: str, values: tuple[str, ...]) -> Test:
-    """Regular expressions that may fit anywhere; names are tried with their slash too."""
+    """Regular expressions that may match anywhere; names are tried with their slash too."""
     try:
         patterns = [re.compile(text) for text in values]
     except re.error as error:
         raise InvalidInput(f"invalid filter '{name}={','.join(values)}': {error}") from None
 
-    def test(one: Container) -> bool:
-        texts = (one.id,) if name == "id" else (one.name, f"/{one.name}")
+    def test(container: Container) -> bool:
+        names = (container.name, f"/{container.name}")
+        texts = (container.id,) if name == "id" else names
         return any(pattern.search(text) for pattern in patterns for text in texts)
 
     return test
@@ -98,7 +101,7 @@ def _state(values: tuple[str, ...]) -> Test:
             raise InvalidInput(
                 f"invalid filter 'status={text}'", hint=f"one of {', '.join(Status)}"
             )
-    return lambda one: str(one.status) in values
+    return lambda container: str(container.status) in values
 
 
 def _exited(values: tuple[str, ...]) -> Test:
@@ -107,11 +110,9 @@ def _exited(values: tuple[str, ...]) -> Test:
             raise InvalidInput(f"invalid filter 'exited={text}'", hint="an exit code")
     codes = {int(text) for text in values}
 
-    def test(one: Container) -> bool:
-        container = one
-        return (
-            not container.status.is_alive and container.started > 0 and container.exit_code in codes
-        )
+    def test(container: Container) -> bool:
+        has_exited = not container.status.is_alive and container.started > 0
+        return has_exited and container.exit_code in codes
 
     return test
 
@@ -120,31 +121,31 @@ def _healthy(values: tuple[str, ...]) -> Test:
     for text in values:
         if text not in _HEALTH:
             raise InvalidInput(f"unrecognised filter value for health: {text}")
-    return lambda one: (one.health or "none") in values
+    return lambda container: (container.health or "none") in values
 
 
 def _task(values: tuple[str, ...]) -> Test:
-    """Nothing here is a task of a swarm."""
+    """No container is a task of a swarm."""
     wanted = boolean({"is-task": values}, "is-task")
-    return lambda _one: not wanted
+    return lambda _container: not wanted
 
 
 def _mounted(values: tuple[str, ...]) -> Test:
-    """By a volume's name, a host path, or the place in the container."""
-    return lambda one: any(
-        text in (mount.source, mount.target) for mount in one.mounts for text in values
+    """By the name of a volume, the path on the host, or the path in the container."""
+    return lambda container: any(
+        text in (mount.source, mount.target) for mount in container.mounts for text in values
     )
 
 
 def _networked(values: tuple[str, ...]) -> Test:
-    return lambda one: any(name in values for name in one.networks)
+    return lambda container: any(name in values for name in container.networks)
 
 
 def _published(values: tuple[str, ...]) -> Test:
     wanted = {port for text in values for port in ports("publish", text)}
 
-    def test(one: Container) -> bool:
-        asked = one.spec.ports if one.spec is not None else one.ports
+    def test(container: Container) -> bool:
+        asked = container.spec.ports if container.spec is not None else container.ports
         return any(f"{port.container_port}/{port.protocol}" in wanted for port in asked)
 
     return test
@@ -152,7 +153,7 @@ def _published(values: tuple[str, ...]) -> Test:
 
 def _exposed(values: tuple[str, ...]) -> Test:
     wanted = {port for text in values for port in ports("expose", text)}
-    return lambda one: not wanted.isdisjoint(one.exposed)
+    return lambda container: not wanted.isdisjoint(container.exposed)
 
 
 def ports(name: str, text: str) -> tuple[str, ...]:

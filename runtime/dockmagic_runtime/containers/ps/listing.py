@@ -1,4 +1,4 @@
-"""`ps`: the containers that pass the filters."""
+"""`ps`: the list of containers."""
 
 from __future__ import annotations
 
@@ -18,14 +18,17 @@ from dockmagic_runtime.model.image import Image
 def find(
     store: ContainerStore, images: ImageStore, filters: Filters | None, *, all: bool
 ) -> tuple[Container, ...]:
-    """Newest first; without `all`, those that run. Raises InvalidInput, NotFound."""
+    """The containers that pass the filters, newest first; without `all`, those that run.
+
+    Raises InvalidInput, NotFound.
+    """
     filters = filters or {}
     all = all or asked.wants_all(filters)
-    everything = store.all()
-    further = links.names(record for record, _ in everything)
-    found = [
-        replace(container, links=further.get(container.id, ()))
-        for record, now in everything
+    stored = store.all()
+    link_names = links.names(record for record, _ in stored)
+    containers = [
+        replace(container, links=link_names.get(container.id, ()))
+        for record, now in stored
         if (container := describe(record, now)).status.is_alive or all
     ]
     if filters:
@@ -33,12 +36,12 @@ def find(
             created=lambda name: store.find(name).created,
             descends=lambda image_id, text: _descends(images, image_id, text),
         )
-        found = asked.select(found, filters, look)
-    return tuple(found)
+        containers = asked.select(containers, filters, look)
+    return tuple(containers)
 
 
 def _descends(images: ImageStore, image_id: str, text: str) -> bool:
-    """Whether the image is the one that `text` names, or was made from it."""
+    """Whether the image is the one that `text` names, or was built from it."""
     try:
         ancestor, image = images.resolve(text), images.resolve(image_id)
     except (NotFound, InvalidInput):
@@ -47,7 +50,7 @@ def _descends(images: ImageStore, image_id: str, text: str) -> bool:
 
 
 def is_descendant(image: Image, ancestor: Image) -> bool:
-    """History tells: two images may have the same layers and be strangers."""
+    """Whether `image` was built from `ancestor`, by its history: equal layers are no proof."""
     steps, layers = len(ancestor.history), len(ancestor.chain_ids)
     return image.id == ancestor.id or (
         0 < steps < len(image.history)

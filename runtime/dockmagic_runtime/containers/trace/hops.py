@@ -1,4 +1,4 @@
-"""What a probe met on its way, as the stations of a `Route`."""
+"""The hops of a `Route`: what a probe passed between the client and the program."""
 
 from __future__ import annotations
 
@@ -19,11 +19,14 @@ Counts = Mapping[tuple[str, str], tuple[int, int]]  # packets before and after, 
 
 
 class Measurement(Struct, frozen=True, kw_only=True):
-    """What was read before and after the probe, and of it."""
+    """The counters read before and after a probe, and the result of the probe.
+
+    `veth` is the bytes that the container's veth pair had carried, before and after.
+    """
 
     probe: Probe
     counts: Counts
-    cable: tuple[int, int]
+    veth: tuple[int, int]
     listener: Listener | None
     flow: Flow | None
     table: str
@@ -31,24 +34,24 @@ class Measurement(Struct, frozen=True, kw_only=True):
 
     @property
     def has_come_through(self) -> bool:
-        """Whether the cable has carried anything: it counts what is not ours too, but never less
-        than ours."""
-        before, after = self.cable
+        """Whether the veth pair has carried anything. It counts other traffic too, but the probe
+        is always counted."""
+        before, after = self.veth
         return after > before
 
 
-def hops(goal: TraceTarget, way: RouteCandidate, seen: Measurement) -> Iterator[Hop]:
+def hops(target: TraceTarget, candidate: RouteCandidate, measurement: Measurement) -> Iterator[Hop]:
     yield Hop(
         kind="client",
-        what=f"a program on this host {_DOES[way.protocol]} to {way.name}",
-        detail=place((way.address, way.port)),
+        what=f"a program on this host {_DOES[candidate.protocol]} to {candidate.name}",
+        detail=place((candidate.address, candidate.port)),
     )
-    if way.kind == "translated":
-        yield _rule(way, seen)
-    elif way.kind == "proxy":
-        yield _proxy(goal, way, seen)
-    if seen.has_come_through and not seen.probe.is_held:
-        yield from _inside(goal, way, seen)
+    if candidate.kind == "translated":
+        yield _rule(candidate, measurement)
+    elif candidate.kind == "proxy":
+        yield _proxy(target, candidate, measurement)
+    if measurement.has_come_through and not measurement.probe.is_held:
+        yield from _inside(target, candidate, measurement)
 
 
 def place(where: Place) -> str:
@@ -56,55 +59,59 @@ def place(where: Place) -> str:
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
-def is_translated(way: RouteCandidate, seen: Measurement) -> bool:
-    """Whether the rule that looks into the way's map has counted the probe, and led it there."""
-    before, after = seen.counts.get(FROM_HERE[way.map_name], (0, 0))
-    inner = (way.inner, way.inner_port)
-    return after > before and (seen.flow is None or seen.flow.answers_from == inner)
+def is_translated(candidate: RouteCandidate, measurement: Measurement) -> bool:
+    """Whether the rule that looks into the candidate's map counted the probe and translated it."""
+    before, after = measurement.counts.get(FROM_HERE[candidate.map_name], (0, 0))
+    inner = (candidate.inner, candidate.inner_port)
+    return after > before and (measurement.flow is None or measurement.flow.answers_from == inner)
 
 
-def _rule(way: RouteCandidate, seen: Measurement) -> Hop:
-    chain, comment = FROM_HERE[way.map_name]
-    before, after = seen.counts[chain, comment]
-    outer, inner = (way.address, way.port), (way.inner, way.inner_port)
+def _rule(candidate: RouteCandidate, measurement: Measurement) -> Hop:
+    chain, comment = FROM_HERE[candidate.map_name]
+    before, after = measurement.counts[chain, comment]
+    outer, inner = (candidate.address, candidate.port), (candidate.inner, candidate.inner_port)
     return Hop(
         kind="rule",
         what=f"nftables: {comment}",
         detail=f"{place(outer)} becomes {place(inner)}",
-        rule=f"table {'ip6' if way.is_ipv6 else 'ip'} {seen.table}, chain {chain}\n"
-        f"map {way.map_name}: {_element(way)}",
+        rule=f"table {'ip6' if candidate.is_ipv6 else 'ip'} {measurement.table}, chain {chain}\n"
+        f"map {candidate.map_name}: {_element(candidate)}",
         before=before,
         after=after,
     )
 
 
-def _element(way: RouteCandidate) -> str:
+def _element(candidate: RouteCandidate) -> str:
     """As nft(8) lists it."""
-    where = f"{way.address} . " if way.map_name == ONE_ADDRESS else ""
-    return f"{where}{way.protocol} . {way.port} : {way.inner} . {way.inner_port}"
+    where = f"{candidate.address} . " if candidate.map_name == ONE_ADDRESS else ""
+    inner = f"{candidate.inner} . {candidate.inner_port}"
+    return f"{where}{candidate.protocol} . {candidate.port} : {inner}"
 
 
-def _proxy(goal: TraceTarget, way: RouteCandidate, seen: Measurement) -> Hop:
-    held = f"{goal.name}'s port proxy holds the port"
-    if seen.probe.is_held:
-        return Hop(kind="proxy", what=held, detail=f"where the {NOUNS[way.protocol]} waits")
-    if not seen.has_come_through:
+def _proxy(target: TraceTarget, candidate: RouteCandidate, measurement: Measurement) -> Hop:
+    held = f"{target.name}'s port proxy holds the port"
+    if measurement.probe.is_held:
+        return Hop(kind="proxy", what=held, detail=f"where the {NOUNS[candidate.protocol]} waits")
+    if not measurement.has_come_through:
         return Hop(kind="proxy", what=held, detail="which has passed nothing on")
+    inner = place((candidate.inner, candidate.inner_port))
     return Hop(
         kind="proxy",
         what=f"{held}, and passes on",
-        detail=f"{_ANOTHER[way.protocol]}, to {place((way.inner, way.inner_port))}",
+        detail=f"{_ANOTHER[candidate.protocol]}, to {inner}",
     )
 
 
-def _inside(goal: TraceTarget, way: RouteCandidate, seen: Measurement) -> Iterator[Hop]:
-    end = goal.end
+def _inside(
+    target: TraceTarget, candidate: RouteCandidate, measurement: Measurement
+) -> Iterator[Hop]:
+    end = target.end
     yield Hop(
         kind="bridge",
         what=f"the bridge of network {end.network}",
-        detail=f"{seen.bridge}, towards {place((way.inner, way.inner_port))}",
+        detail=f"{measurement.bridge}, towards {place((candidate.inner, candidate.inner_port))}",
     )
-    before, after = seen.cable
+    before, after = measurement.veth
     yield Hop(
         kind="veth",
         what="the cable's end in the bridge",
@@ -114,28 +121,28 @@ def _inside(goal: TraceTarget, way: RouteCandidate, seen: Measurement) -> Iterat
     )
     yield Hop(
         kind="interface",
-        what=f"{end.name} in {goal.name}",
-        detail=f"{way.inner} ({end.mac})",
+        what=f"{end.name} in {target.name}",
+        detail=f"{candidate.inner} ({end.mac})",
     )
     yield Hop(
         kind="process",
-        what=_listening(goal, way, seen.listener),
-        detail=f"in container {goal.node.id[:12]}",
+        what=_listening(target, candidate, measurement.listener),
+        detail=f"in container {target.node.id[:12]}",
     )
-    yield from _way_back(way, seen.flow)
+    yield from _way_back(candidate, measurement.flow)
 
 
-def _listening(goal: TraceTarget, way: RouteCandidate, listener: Listener | None) -> str:
+def _listening(target: TraceTarget, candidate: RouteCandidate, listener: Listener | None) -> str:
     if listener is None:
-        return f"nobody listens on port {way.inner_port}"
-    text = f"{listener.program} listens on port {way.inner_port}"
+        return f"nobody listens on port {candidate.inner_port}"
+    text = f"{listener.program} listens on port {candidate.inner_port}"
     if listener.only_at:
         text += f", but only at {listener.only_at}"
-    return f"{text}, but the container is paused" if goal.is_paused else text
+    return f"{text}, but the container is paused" if target.is_paused else text
 
 
-def _way_back(way: RouteCandidate, flow: Flow | None) -> Iterator[Hop]:
-    asked = (way.address, way.port)
+def _way_back(candidate: RouteCandidate, flow: Flow | None) -> Iterator[Hop]:
+    asked = (candidate.address, candidate.port)
     if flow is not None and flow.is_answered and flow.answers_from != asked:
         yield Hop(
             kind="answer",

@@ -1,4 +1,4 @@
-"""One packet of ours on its way to a container: a connection is made, or an empty datagram sent."""
+"""The probe of a trace: one connection to a container, or one empty datagram."""
 
 from __future__ import annotations
 
@@ -13,80 +13,88 @@ from msgspec import Struct
 from dockmagic_runtime.containers.trace import sockets
 from dockmagic_runtime.containers.trace.routes import RouteCandidate
 
-_PATIENCE = 2.0  # seconds
-_FOR_A_REFUSAL = 0.1  # seconds
-_GLANCE = 0.01  # seconds between two looks at what waits
+_TIMEOUT = 2.0  # seconds
+_REFUSAL_TIMEOUT = 0.1  # seconds
+_POLL = 0.01  # seconds between two looks at the queue of a socket
 _KINDS = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
 ENDED = "the connection was ended at once"
 NOUNS = {"tcp": "connection", "udp": "datagram"}
 
 
 class Probe(Struct, frozen=True, kw_only=True):
-    """`source` is where it came from, unless it was refused. `is_held`: it still waits in the
-    socket that holds the port, because the port proxy does not take it."""
+    """`source` is the probe's own address and port. `is_held`: the probe still waits in the queue
+    of the socket that holds the port, because the port proxy does not accept it."""
 
     source: tuple[str, int]
     failure: str = ""
     is_held: bool = False
 
 
-def nobody(protocol: str) -> str:
+def refused(protocol: str) -> str:
     return f"nobody takes the {NOUNS[protocol]} there"
 
 
 @contextmanager
-def sent(way: RouteCandidate) -> Iterator[Probe]:
-    """The connection stays for as long as the block does."""
-    family = socket.AF_INET6 if way.is_ipv6 else socket.AF_INET
-    with socket.socket(family, _KINDS[way.protocol]) as probe:
-        probe.settimeout(_PATIENCE)
-        failure, is_held = _send(probe, way), False
-        if not failure and way.kind == "proxy":
-            is_held = _waits_on(probe, way)
+def sent(candidate: RouteCandidate) -> Iterator[Probe]:
+    """Sends the probe; the connection is closed at the end of the block."""
+    family = socket.AF_INET6 if candidate.is_ipv6 else socket.AF_INET
+    with socket.socket(family, _KINDS[candidate.protocol]) as probe:
+        probe.settimeout(_TIMEOUT)
+        failure, is_held = _send(probe, candidate), False
+        if not failure and candidate.kind == "proxy":
+            is_held = _waits_on(probe, candidate)
         if is_held:
-            failure = f"the port proxy does not take the {NOUNS[way.protocol]} from its socket"
-        elif not failure and (way.kind == "proxy" or way.protocol == "udp"):
-            failure = _refusal(probe, way.protocol)
+            failure = (
+                f"the port proxy does not take the {NOUNS[candidate.protocol]} from its socket"
+            )
+        elif not failure and (candidate.kind == "proxy" or candidate.protocol == "udp"):
+            failure = _refusal(probe, candidate.protocol)
         host, port, *_ = probe.getsockname()
         yield Probe(source=(host, port), failure=failure, is_held=is_held)
 
 
-def _send(probe: socket.socket, way: RouteCandidate) -> str:
+def _send(probe: socket.socket, candidate: RouteCandidate) -> str:
     try:
-        probe.connect((way.address, way.port))
-        if way.protocol == "udp":
+        probe.connect((candidate.address, candidate.port))
+        if candidate.protocol == "udp":
             probe.send(b"")
     except ConnectionRefusedError:
-        return nobody(way.protocol)
+        return refused(candidate.protocol)
     except TimeoutError:
-        return f"nothing came back within {_PATIENCE:g} s"
+        return f"nothing came back within {_TIMEOUT:g} s"
     except OSError as error:
         return os.strerror(error.errno or 0).lower()
     return ""
 
 
-def _waits_on(probe: socket.socket, way: RouteCandidate) -> bool:
-    """Whether nobody takes it: the kernel accepts for a proxy that stands still as well."""
-    deadline = time.monotonic() + _PATIENCE
-    while _is_waiting(probe, way):
+def _waits_on(probe: socket.socket, candidate: RouteCandidate) -> bool:
+    """Whether the proxy does not accept the probe: the kernel completes the handshake also for a
+    proxy that is stopped."""
+    deadline = time.monotonic() + _TIMEOUT
+    while _is_waiting(probe, candidate):
         if time.monotonic() > deadline:
             return True
-        time.sleep(_GLANCE)
+        time.sleep(_POLL)
     return False
 
 
-def _is_waiting(probe: socket.socket, way: RouteCandidate) -> bool:
-    here = (one for one in sockets.table(way.protocol, ipv6=way.is_ipv6) if one.port == way.port)
-    if way.protocol == "udp":
-        return any(one.waiting for one in here if not one.peer_port)
+def _is_waiting(probe: socket.socket, candidate: RouteCandidate) -> bool:
+    table = sockets.table(candidate.protocol, ipv6=candidate.is_ipv6)
+    here = (entry for entry in table if entry.port == candidate.port)
+    if candidate.protocol == "udp":
+        return any(entry.waiting for entry in here if not entry.peer_port)
     source = tuple(probe.getsockname()[:2])
-    return any((one.peer, one.peer_port) == source and not one.is_accepted for one in here)
+    return any((entry.peer, entry.peer_port) == source and not entry.is_accepted for entry in here)
 
 
 def _refusal(probe: socket.socket, protocol: str) -> str:
-    """The proxy takes every connection, and ends it at once if the container takes none, as a
-    server may that wants none of us; to a datagram a refusal comes back, or nothing."""
-    probe.settimeout(_FOR_A_REFUSAL)
+    """Why the proxy gave up, empty if it did not.
+
+    The proxy accepts every connection and closes it at once when the container refuses; a server
+    that closes the connection at once looks the same. A datagram is answered by an ICMP error, or
+    by nothing.
+    """
+    probe.settimeout(_REFUSAL_TIMEOUT)
     try:
         if probe.recv(1, socket.MSG_PEEK) or protocol == "udp":
             return ""
@@ -94,4 +102,4 @@ def _refusal(probe: socket.socket, protocol: str) -> str:
         return ""
     except OSError:
         pass
-    return ENDED if protocol == "tcp" else nobody(protocol)
+    return ENDED if protocol == "tcp" else refused(protocol)

@@ -1,7 +1,7 @@
-"""The kernel's list of sockets in a network namespace, and who in a container listens.
+"""The kernel's table of sockets in a network namespace, and the program that listens on a port.
 
-Source: proc(5), /proc/pid/net/tcp and udp. An address is written as the numbers that its bytes
-are in this machine's memory.
+Source: proc(5), /proc/pid/net/tcp and udp. An address is written there as 32-bit numbers in this
+machine's byte order.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from dockmagic_runtime.containers.inspect.processes import read_process
 ESTABLISHED = "01"
 _LISTENS = {"tcp": "0A", "udp": "07"}  # TCP_LISTEN; unconnected UDP
 _EVERYWHERE = ("0.0.0.0", "::")
-_NOBODY = "0"  # the inode of a connection that no program has accepted
+_NO_INODE = "0"  # the inode of a connection that no program has accepted
 
 
 class SocketEntry(Struct, frozen=True, kw_only=True):
-    """`waiting` are bytes that the program has not read, or connections it has not accepted."""
+    """`waiting`: bytes that the program has not read, or connections it has not accepted."""
 
     address: str
     port: int
@@ -34,18 +34,18 @@ class SocketEntry(Struct, frozen=True, kw_only=True):
 
     @property
     def is_accepted(self) -> bool:
-        return self.state != ESTABLISHED or self.inode != _NOBODY
+        return self.state != ESTABLISHED or self.inode != _NO_INODE
 
 
 class Listener(Struct, frozen=True, kw_only=True):
-    """A program that listens. `only_at` is the one address where it does, if not everywhere."""
+    """A program that listens. `only_at` is its address, unless it listens on all of them."""
 
     program: str
     only_at: str = ""
 
 
 def table(protocol: str, *, ipv6: bool, pid: int | str = "self") -> Iterator[SocketEntry]:
-    """Of the namespace of that process; nothing when it has ended, or without IPv6."""
+    """The sockets of that process's namespace; none when it has ended, or without IPv6."""
     try:
         with open(f"/proc/{pid}/net/{protocol}{'6' if ipv6 else ''}", encoding="ascii") as stream:
             yield from map(parse, stream.readlines()[1:])
@@ -78,25 +78,27 @@ def _place(text: str) -> tuple[str, int]:
 def listener(
     pids: Iterable[int], pid: int, protocol: str, address: str, port: int
 ) -> Listener | None:
-    """Who among `pids` listens on that port in the namespace of `pid`; best, where a packet to
-    `address` finds him."""
-    found = [
-        one
+    """The program among `pids` that listens on that port in the namespace of `pid`.
+
+    A socket that accepts packets to `address` is preferred.
+    """
+    entries = [
+        entry
         for ipv6 in (":" in address, ":" not in address)
-        for one in table(protocol, ipv6=ipv6, pid=pid)
-        if one.port == port and one.state == _LISTENS[protocol]
+        for entry in table(protocol, ipv6=ipv6, pid=pid)
+        if entry.port == port and entry.state == _LISTENS[protocol]
     ]
-    found.sort(key=lambda one: not takes(one.address, address))
+    entries.sort(key=lambda entry: not accepts(entry.address, address))
     owners = _owners(pids)
-    for one in found:
-        if one.inode in owners and (process := read_process(owners[one.inode])) is not None:
-            only_at = "" if takes(one.address, address) else one.address
+    for entry in entries:
+        if entry.inode in owners and (process := read_process(owners[entry.inode])) is not None:
+            only_at = "" if accepts(entry.address, address) else entry.address
             return Listener(program=process.command, only_at=only_at)
     return None
 
 
-def takes(listening: str, address: str) -> bool:
-    """Whether who listens there is found under that address; `::` takes IPv4 as well."""
+def accepts(listening: str, address: str) -> bool:
+    """Whether a socket bound to `listening` accepts packets to `address`; `::` accepts IPv4 too."""
     if listening in _EVERYWHERE:
         return listening == "::" or ":" not in address
     return listening in (address, f"::ffff:{address}")

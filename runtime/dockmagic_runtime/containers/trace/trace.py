@@ -1,8 +1,8 @@
-"""The path of one connection from this host into a container, told while it is made.
+"""`network trace`: the path of one connection from this host into a container, measured.
 
-A probe is sent; the counters of our nftables rules and of the container's cable are read before
-and after. So what is told is what the kernel did, and not what it should have done. Where the
-proxy serves what was asked for, a second probe goes by the address that a rule translates.
+The counters of the engine's nftables rules and of the container's veth pair are read before and
+after a probe, so the result is what the kernel did, not what it should have done. Where the proxy
+serves the address that was asked for, a second probe goes to an address that a rule translates.
 """
 
 from __future__ import annotations
@@ -21,93 +21,105 @@ from dockmagic_runtime.network.nftables.flows import Flow
 
 
 class TraceSession(Struct, frozen=True, kw_only=True):
-    """Who looks at what: one container, and the network that leads to it."""
+    """One container and the network that leads to it, for all measurements of a trace."""
 
     networks: Networks
-    goal: TraceTarget
+    target: TraceTarget
     pids: tuple[int, ...]
     bridge: str
 
-    def listener(self, way: RouteCandidate) -> sockets.Listener | None:
-        pid = self.goal.now.pid
-        return sockets.listener(self.pids, pid, way.protocol, way.inner, way.inner_port)
+    def listener(self, candidate: RouteCandidate) -> sockets.Listener | None:
+        pid = self.target.now.pid
+        return sockets.listener(
+            self.pids, pid, candidate.protocol, candidate.inner, candidate.inner_port
+        )
 
-    def flow(self, way: RouteCandidate, source: tuple[str, int]) -> Flow | None:
-        if way.kind != "translated":
+    def flow(self, candidate: RouteCandidate, source: tuple[str, int]) -> Flow | None:
+        if candidate.kind != "translated":
             return None
-        return self.networks.flow(way.protocol, source, (way.address, way.port))
+        return self.networks.flow(candidate.protocol, source, (candidate.address, candidate.port))
 
 
-def trace(networks: Networks, store: ContainerStore, cgroups: Cgroups, target: str) -> Trace:
-    """Raises NotFound when nobody has published it; InvalidInput, Conflict."""
-    goal, first = routes.find(store, target)
-    sight = TraceSession(
+def trace(networks: Networks, store: ContainerStore, cgroups: Cgroups, destination: str) -> Trace:
+    """Measures the routes to `destination`. Raises NotFound, InvalidInput, Conflict."""
+    target, first = routes.find(store, destination)
+    session = TraceSession(
         networks=networks,
-        goal=goal,
-        pids=cgroups.at(store.cgroup_parent(goal.record), goal.record.id).pids(),
-        bridge=networks.store.find(goal.end.network).bridge,
-    )
-    measured = tuple(_measure(sight, way) for way in _ways(networks, goal, first))
-    return Trace(
         target=target,
+        pids=cgroups.at(store.cgroup_parent(target.record), target.record.id).pids(),
+        bridge=networks.store.find(target.end.network).bridge,
+    )
+    measured = tuple(
+        _measure(session, candidate) for candidate in _candidates(networks, target, first)
+    )
+    return Trace(
+        target=destination,
         port=first.port,
         protocol=first.protocol,
-        container=goal.name,
+        container=target.name,
         routes=measured,
-        remark=_remark(networks, goal, first, measured),
+        remark=_remark(networks, target, first, measured),
     )
 
 
-def _ways(networks: Networks, goal: TraceTarget, first: RouteCandidate) -> Iterator[RouteCandidate]:
+def _candidates(
+    networks: Networks, target: TraceTarget, first: RouteCandidate
+) -> Iterator[RouteCandidate]:
     yield first
-    if first.kind == "proxy" and (second := routes.translated(networks, goal, first)) is not None:
+    if first.kind == "proxy" and (second := routes.translated(networks, target, first)) is not None:
         yield second
 
 
-def _measure(sight: TraceSession, way: RouteCandidate) -> Route:
-    networks, veth = sight.networks, sight.goal.end.veth
-    listener = sight.listener(way)
-    counted, cable = networks.counters(ipv6=way.is_ipv6), sum(networks.traffic(veth))
-    with probe.sent(way) as sent:
-        after, cable_after = networks.counters(ipv6=way.is_ipv6), sum(networks.traffic(veth))
-        flow = sight.flow(way, sent.source)
-    seen = hops.Measurement(
+def _measure(session: TraceSession, candidate: RouteCandidate) -> Route:
+    networks, veth = session.networks, session.target.end.veth
+    listener = session.listener(candidate)
+    counted, traffic = networks.counters(ipv6=candidate.is_ipv6), sum(networks.traffic(veth))
+    with probe.sent(candidate) as sent:
+        after, traffic_after = (
+            networks.counters(ipv6=candidate.is_ipv6),
+            sum(networks.traffic(veth)),
+        )
+        flow = session.flow(candidate, sent.source)
+    measurement = hops.Measurement(
         probe=sent,
         counts={rule: (counted.get(rule, 0), packets) for rule, packets in after.items()},
-        cable=(cable, cable_after),
+        veth=(traffic, traffic_after),
         listener=listener,
         flow=flow,
         table=networks.paths.table,
-        bridge=sight.bridge,
+        bridge=session.bridge,
     )
-    if way.kind == "translated" and not hops.is_translated(way, seen):
-        return _measure(sight, way.by_proxy())  # no rule has counted it: somebody flushed them
-    return _route(sight.goal, way, seen)
+    if candidate.kind == "translated" and not hops.is_translated(candidate, measurement):
+        return _measure(
+            session, candidate.by_proxy()
+        )  # no rule counted the probe: the rules were flushed
+    return _route(session.target, candidate, measurement)
 
 
-def _route(goal: TraceTarget, way: RouteCandidate, seen: hops.Measurement) -> Route:
+def _route(target: TraceTarget, candidate: RouteCandidate, measurement: hops.Measurement) -> Route:
     return Route(
-        name=way.name,
-        address=way.address,
-        way=way.kind,
-        hops=tuple(hops.hops(goal, way, seen)),
-        failure=_failure(way, seen),
+        name=candidate.name,
+        address=candidate.address,
+        way=candidate.kind,
+        hops=tuple(hops.hops(target, candidate, measurement)),
+        failure=_failure(candidate, measurement),
     )
 
 
-def _failure(way: RouteCandidate, seen: hops.Measurement) -> str:
-    """The proxy does not pass a refusal on as such: then it is known by who does not listen."""
-    failure = seen.probe.failure
-    is_silent = failure == probe.ENDED or (way.protocol == "udp" and not failure)
-    if is_silent and (seen.listener is None or seen.listener.only_at):
-        return probe.nobody(way.protocol)
+def _failure(candidate: RouteCandidate, measurement: hops.Measurement) -> str:
+    """Why the probe failed. The proxy does not pass a refusal on: whether a program listens
+    decides then."""
+    failure = measurement.probe.failure
+    is_silent = failure == probe.ENDED or (candidate.protocol == "udp" and not failure)
+    if is_silent and (measurement.listener is None or measurement.listener.only_at):
+        return probe.refused(candidate.protocol)
     return failure
 
 
 def _remark(
-    networks: Networks, goal: TraceTarget, first: RouteCandidate, routes: tuple[Route, ...]
+    networks: Networks, target: TraceTarget, first: RouteCandidate, routes: tuple[Route, ...]
 ) -> str:
-    """Why it goes the way it does."""
+    """Why the connection takes this route."""
     if first.kind != routes[0].way or any(route.way == "proxy" for route in routes[1:]):
         return _uncounted(networks)
     if first.kind != "proxy":
@@ -117,7 +129,7 @@ def _remark(
             "loopback is never translated (the answer could not be routed back), so the proxy "
             "serves it; for those who come from outside, chain publish looks into the same map"
         )
-    return _without_rule(goal, first)
+    return _without_rule(target, first)
 
 
 def _uncounted(networks: Networks) -> str:
@@ -129,12 +141,14 @@ def _uncounted(networks: Networks) -> str:
     return "no rule of ours has translated the packet: somebody else's may have done so before"
 
 
-def _without_rule(goal: TraceTarget, first: RouteCandidate) -> str:
-    """Why no rule leads there, but the proxy alone."""
-    places = [one[0] for one in goal.now.ports if one[1:] == first.published_as]
+def _without_rule(target: TraceTarget, first: RouteCandidate) -> str:
+    """Why only the proxy leads there."""
+    places = [bound[0] for bound in target.now.ports if bound[1:] == first.published_as]
     outside = [host_ip for host_ip in places if routes.is_outside(host_ip)]
     if not outside:
         return f"published on {', '.join(places)} for this host alone: no rule leads there"
-    if not goal.end.address6 and (not first.is_loopback or all(":" in one for one in outside)):
-        return f"{goal.name} has no IPv6 address, so no rule translates IPv6: the proxy serves it"
+    if not target.end.address6 and (
+        not first.is_loopback or all(":" in host_ip for host_ip in outside)
+    ):
+        return f"{target.name} has no IPv6 address, so no rule translates IPv6: the proxy serves it"
     return "this host has no address but loopback, so there is nothing that a rule could translate"
