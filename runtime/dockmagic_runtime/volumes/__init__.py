@@ -1,6 +1,6 @@
-"""Named and anonymous volumes: directories of the Docker area that outlive containers.
+"""Named and anonymous volumes: directories of the data root that outlive containers.
 
-What a volume is lies in its own directory, data and description, so it is whole or not there by
-one rename and survives the loss of everything else. Who uses it is said by the containers' rows:
-in use and removal are decided in one transaction.
+A volume's data and description are in one directory, so one rename creates or removes it, and it
+survives the loss of the database. Which containers use it is recorded in their rows: the check for
+users and the removal happen in one transaction.
 """

@@ -1,4 +1,4 @@
-"""A volume's data as a `Root`, wherever they are: in the Docker area, on a device, on a server."""
+"""A volume's data as a `Root`: in the data root, on a device, or on a server."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from dockmagic_runtime.volumes.options import Device
 def open_volume(
     stack: ExitStack, volume: Volume, device: Device | None, subpath: str = ""
 ) -> tuple[Root, Root]:
-    """The data, or what is at `subpath` in them, and a directory of ours on that file system.
+    """The data, or `subpath` in them, and a directory on the same file system for the engine.
 
-    Both are closed with the stack, and a device is then no longer mounted. Raises StartFailed for
-    a device that cannot be mounted, NotFound for a subpath that is not there, NotADirectoryError
-    for one that is a file.
+    Both are closed with the stack, which also unmounts a device. Raises StartFailed for a device
+    that cannot be mounted, NotFound for a missing subpath, NotADirectoryError for one that is a
+    file.
     """
     whole = stack.enter_context(_whole(volume, device))
     if device is None:

@@ -12,7 +12,7 @@ PRUNE: Final = frozenset(["all", "label", "label!"])
 
 
 def matches(volume: Volume, filters: Filters) -> bool:
-    """Whether driver, name and labels are as asked; of labels all, of the others one must fit."""
+    """Whether a volume passes the filters driver, name, label and label!."""
     drivers, names = filters.get("driver"), filters.get("name")
     return (
         (not drivers or volume.driver in drivers)

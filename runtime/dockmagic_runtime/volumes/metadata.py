@@ -1,7 +1,7 @@
 """`volume.json`, the description of a volume beside its data.
 
-A directory without one is a volume too: of a Docker area that is older than the file, or whose
-file was lost. Its name alone then says whether it is anonymous.
+A directory without this file is a volume too: of a data root that is older than the file, or after
+the loss of the file. Its name alone then says whether it is anonymous.
 """
 
 from __future__ import annotations
@@ -72,21 +72,21 @@ def _guess(name: str, created: float) -> Description:
 
 def read(directory: Path) -> Volume | None:
     """The volume at `directory`; None when there is none."""
-    found = _description(directory)
-    if found is None:
+    description = _description(directory)
+    if description is None:
         try:
             created = (directory / DATA).stat().st_mtime
         except (FileNotFoundError, NotADirectoryError):
             return None
-        # asked again: the whole volume may have come between the two
-        found = _description(directory) or _guess(directory.name, created)
+        # read again: the volume may have been created between the two
+        description = _description(directory) or _guess(directory.name, created)
     return Volume(
         name=directory.name,
         mountpoint=str(directory / DATA),
-        created=found.created,
-        driver=found.driver,
-        labels=found.labels,
-        options=found.options,
+        created=description.created,
+        driver=description.driver,
+        labels=description.labels,
+        options=description.options,
     )
 
 

@@ -12,13 +12,13 @@ from msgspec import Struct
 from dockmagic_runtime.errors import InvalidInput, NotFound, Unsupported
 
 _KNOWN: Final = ("type", "o", "device", "size")
-# which option asks for which others
+# which option needs which others
 _TOGETHER: Final = {"device": ("type",), "type": ("device",), "o": ("device", "type")}
 _NETWORK: Final = ("nfs", "nfs4", "cifs")
 
 
 class Device(Struct, frozen=True):
-    """What is mounted for a volume, instead of its own directory."""
+    """A file system that is mounted for a volume, instead of its own directory."""
 
     fstype: str
     source: str
@@ -31,7 +31,7 @@ class Device(Struct, frozen=True):
 
 
 def check_driver(name: str, driver: str) -> None:
-    """There are no plugins: everything that a volume can be, `local` can."""
+    """Raises NotFound for any driver but `local`: there are no plugins."""
     if driver not in ("", "local"):
         raise NotFound(
             f'create {name}: error looking up volume plugin {driver}: plugin "{driver}" not found'
@@ -39,7 +39,7 @@ def check_driver(name: str, driver: str) -> None:
 
 
 def check(name: str, options: Mapping[str, str]) -> None:
-    """Raises InvalidInput for options that Docker's `local` driver refuses, in its words."""
+    """Raises InvalidInput for options that Docker's `local` driver refuses, with its texts."""
     for option in options:
         if option not in _KNOWN:
             raise InvalidInput(f'create {name}: invalid option: "{option}"')
@@ -55,9 +55,9 @@ def check(name: str, options: Mapping[str, str]) -> None:
 
 
 def device(options: Mapping[str, str]) -> Device | None:
-    """What is to be mounted; None for a volume that is a directory of the Docker area.
+    """The file system to mount; None for a volume that is a directory of the data root.
 
-    Names of servers are looked up now: the kernel's NFS and CIFS want addresses.
+    Names of servers are resolved now: the kernel's NFS and CIFS need addresses.
     """
     if not options.get("device"):
         return None
@@ -89,10 +89,10 @@ def _address(host: str) -> str:
     except ValueError:
         pass  # a name
     try:
-        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        addresses = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except OSError as error:
         raise NotFound(
             f"error resolving passed in network volume address: lookup {host}: {error.strerror}"
         ) from None
-    # the older kind first, as Docker does
-    return min((family != socket.AF_INET, str(to[0])) for family, *_, to in found)[1]
+    # IPv4 first, as Docker does
+    return min((family != socket.AF_INET, str(to[0])) for family, *_, to in addresses)[1]

@@ -1,10 +1,10 @@
-"""Filling an empty volume with what the image has at its place.
+"""Fills an empty volume with the image's files at its target.
 
-Strategy: the copy is made in a directory beside the data (`partial`), renamed when it is whole
-(`whole`), and its entries are then moved into the volume one by one. Whoever finds a whole copy
-goes on moving, whoever finds a partial one throws it away: killing the process at any moment
-leaves a volume that is empty or that the next call completes. The volume's own directory is never
-replaced: containers that run have it mounted. Two at once are told apart by the caller's lock.
+Strategy: the files are copied to a directory beside the data (`partial`), which is renamed when
+complete (`whole`); its entries are then moved into the volume one by one. A later call that finds
+a whole copy goes on moving, one that finds a partial copy removes it: a process killed at any
+moment leaves a volume that is empty or that the next call completes. The volume's own directory
+is never replaced: running containers have it mounted. The caller's lock excludes other fills.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _PREFIX: Final = ".dockmagic-copy-"
 
 
 def is_filled(data: Root, beside: Root, *, slot: str = "") -> bool:
-    """Whether something is in `data`. A copy that was interrupted while it moved is completed."""
+    """Whether `data` has files. An interrupted move is completed first."""
     whole = f"{_tag(slot)}.whole"
     if beside.is_real_dir(whole):
         _move(beside, whole, data)
@@ -30,10 +30,10 @@ def is_filled(data: Root, beside: Root, *, slot: str = "") -> bool:
 
 
 def fill(data: Root, beside: Root, source: int, *, slot: str = "") -> None:
-    """Fill `data`, which is empty, from the directory `source`.
+    """Fills `data`, which is empty, from the directory `source`.
 
-    `beside` is a directory of the same file system for the copy meanwhile; it may be `data`
-    itself. `slot` tells apart several directories that are filled from one `beside`.
+    `beside` is a directory of the same file system that holds the copy meanwhile; it may be `data`
+    itself. `slot` names the target, when several are filled from one `beside`.
     """
     partial, whole = f"{_tag(slot)}.partial", f"{_tag(slot)}.whole"
     if beside.is_real_dir(partial):
@@ -48,7 +48,7 @@ def _tag(slot: str) -> str:
 
 
 def _names(data: Root) -> list[str]:
-    """What is in the volume, but for what a copy has left in it."""
+    """The entries of the volume, without those of an unfinished copy."""
     return [entry.name for entry in data.scandir() if not entry.name.startswith(_PREFIX)]
 
 
@@ -62,13 +62,13 @@ def _copy(beside: Root, name: str, source: int) -> None:
 
 
 def _move(beside: Root, whole: str, data: Root) -> None:
-    """What a container has put there meanwhile stays. The last step removes the sign of a copy."""
+    """Moves the copy's entries; files that a container has created meanwhile stay."""
     source = os.open(whole, _DIRECTORY, dir_fd=beside.fd)
     status = os.fstat(source)  # moving changes its time
     try:
         target = data.open(".", os.O_RDONLY | os.O_DIRECTORY)
         try:
-            with os.scandir(source) as entries:  # all of it first: readdir and rename do not mix
+            with os.scandir(source) as entries:  # read completely: readdir and rename do not mix
                 names = {entry.name for entry in entries}
             for name in names.difference(_names(data)):
                 os.rename(name, name, src_dir_fd=source, dst_dir_fd=target)

@@ -1,8 +1,8 @@
-"""`VolumeStore`: the volumes of one Docker area.
+"""`VolumeStore`: the volumes of one data root.
 
-A volume is made beside and renamed into place, and renamed away before it is removed, so it is
-never seen half. It is in use when a container's row names it, which is asked in a transaction, or
-while somebody makes such a container and holds it (`obtain`).
+A volume is created in the scratch directory and renamed into place, and renamed away before it is
+removed, so other processes never see half of one. It is in use when a container's row names it,
+which is checked in a transaction, or while a process creates such a container (`obtain`).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class VolumeStore:
         self._data_root = data_root
         self._database = database
 
-    # ------------------------------------------------------------------ making
+    # ------------------------------------------------------------------ creating
 
     def create(
         self,
@@ -48,10 +48,10 @@ class VolumeStore:
         labels: Mapping[str, str] | None = None,
         driver_options: Mapping[str, str] | None = None,
     ) -> Volume:
-        """The volume `name`, made if it is missing; without a name, a new anonymous one.
+        """The volume `name`, created if it is missing; without a name, a new anonymous one.
 
-        Idempotent: one that exists stays as it is, whatever the options, as with Docker. Raises
-        InvalidInput for a name or options that cannot be, NotFound for another driver.
+        An existing one stays unchanged, whatever the options, as with Docker. Raises InvalidInput
+        for an invalid name or options, NotFound for another driver.
         """
         labels = dict(labels or {})
         if not name:
@@ -63,33 +63,33 @@ class VolumeStore:
         description = metadata.Description(
             created=time.time(), labels=labels, options=dict(driver_options or {})
         )
-        found = metadata.read(self.directory(name))
-        while found is None:
+        volume = metadata.read(self.directory(name))
+        while volume is None:
             self._make(name, description)
-            found = metadata.read(self.directory(name))  # None again: somebody prunes
-        return found
+            volume = metadata.read(self.directory(name))  # None again: pruned meanwhile
+        return volume
 
     def _make(self, name: str, description: metadata.Description) -> None:
-        made = Path(tempfile.mkdtemp(prefix="volume-", dir=self._data_root.scratch))
+        directory = Path(tempfile.mkdtemp(prefix="volume-", dir=self._data_root.scratch))
         try:
-            data = made / metadata.DATA
+            data = directory / metadata.DATA
             data.mkdir()
             data.chmod(0o755)  # whatever the umask is
-            metadata.write(made, description)
-            made.rename(self.directory(name))
+            metadata.write(directory, description)
+            directory.rename(self.directory(name))
         except OSError as error:
-            remove_tree(str(made))
+            remove_tree(str(directory))
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                raise  # else somebody was quicker, and theirs is as good
+                raise  # else another process has created it meanwhile
         else:
-            self._tell("create", name, driver="local")
+            self._emit("create", name, driver="local")
 
-    def _tell(self, action: str, name: str, **attributes: str) -> None:
+    def _emit(self, action: str, name: str, **attributes: str) -> None:
         root = str(self._data_root.root)
         emit(root, Event(type="volume", action=action, id=name, attributes=attributes))
 
     def ensure(self, name: str) -> str:
-        """The data directory of the volume `name`, made if it is missing."""
+        """The data directory of the volume `name`, created if it is missing."""
         return self.create(name).mountpoint
 
     def obtain(
@@ -101,14 +101,14 @@ class VolumeStore:
         labels: Mapping[str, str] | None = None,
         driver_options: Mapping[str, str] | None = None,
     ) -> Volume:
-        """As `create`, and nobody removes the volume until `held` is closed."""
+        """As `create`; the volume cannot be removed until `held` is closed."""
         while True:
             volume = self.create(name, driver=driver, labels=labels, driver_options=driver_options)
             if self._hold(held, volume.name):
                 return volume
 
     def _hold(self, held: ExitStack, name: str) -> bool:
-        """Whether it was still there when we had the lock."""
+        """Whether the volume still existed when the lock was acquired."""
         path = self.directory(name) / unused.HOLD
         try:
             fd = locks.acquire(str(path), wait=True, shared=True)
@@ -121,22 +121,22 @@ class VolumeStore:
     # ------------------------------------------------------------------ filling
 
     def fill(self, name: str, source: Callable[[], int | None], subpath: str = "") -> None:
-        """Copy the directory that `source` opens into the volume, if that is empty.
+        """Copies the directory that `source` opens into the volume, if the volume is empty.
 
-        `source` gives a descriptor, or None for nothing; it is asked only when there is need.
-        Raises NotFound, also for a `subpath` that is not there.
+        `source` returns a descriptor, or None for nothing, and is called only when needed. Raises
+        NotFound, also for a missing `subpath`.
         """
         volume = self.get(name)
         device = options.device(volume.options)
         if device is not None and device.fstype == "tmpfs":
-            return  # it begins empty with each use
+            return  # empty at each use
         try:
             with locks.held(f"{self.directory(name)}/fill.lock"), ExitStack() as stack:
                 data, beside = contents.open_volume(stack, volume, device, subpath)
                 if not populate.is_filled(data, beside, slot=subpath):
                     self._fill(data, beside, source(), subpath)
         except NotADirectoryError:
-            return  # the part of the volume is a file
+            return  # the subpath is a file
 
     @staticmethod
     def _fill(data: Root, beside: Root, source: int | None, subpath: str) -> None:
@@ -147,38 +147,41 @@ class VolumeStore:
         finally:
             os.close(source)
 
-    # ------------------------------------------------------------------ asking
+    # ------------------------------------------------------------------ reading
 
     def directory(self, name: str) -> Path:
-        """Where the volume and what describes it are; its data are in `_data` there."""
+        """The directory with the volume's description and, in `_data`, its data."""
         return self._data_root.volumes / name
 
     def get(self, name: str) -> Volume:
         """Raises NotFound."""
-        found = metadata.read(self.directory(name)) if metadata.is_name(name) else None
-        if found is None:
+        volume = metadata.read(self.directory(name)) if metadata.is_name(name) else None
+        if volume is None:
             raise NotFound(f"get {name}: no such volume", hint=did_you_mean(name, self._names(), 3))
-        return found
+        return volume
 
     def _names(self) -> list[str]:
         return sorted(
-            filter(metadata.is_name, (one.name for one in self._data_root.volumes.iterdir()))
+            filter(metadata.is_name, (path.name for path in self._data_root.volumes.iterdir()))
         )
 
     def _all(self) -> list[Volume]:
-        found = (metadata.read(self.directory(name)) for name in self._names())
-        return [volume for volume in found if volume is not None]
+        volumes = (metadata.read(self.directory(name)) for name in self._names())
+        return [volume for volume in volumes if volume is not None]
 
     def find(self, filters: Filters | None = None) -> tuple[Volume, ...]:
-        """By name. Filters: dangling, driver, label, name; raises InvalidInput for others."""
+        """The volumes, by name. Filters: dangling, driver, label, name.
+
+        Raises InvalidInput for other filters.
+        """
         filters = filters or {}
         check(filters, LIST)
         dangling = boolean(filters, "dangling")
-        found = [volume for volume in self._all() if matches(volume, filters)]
+        volumes = [volume for volume in self._all() if matches(volume, filters)]
         if dangling is not None:
             users = self.users()
-            found = [volume for volume in found if (volume.name not in users) is dangling]
-        return tuple(found)
+            volumes = [volume for volume in volumes if (volume.name not in users) is dangling]
+        return tuple(volumes)
 
     def inspect(self, name: str) -> dict[str, Any]:
         """Docker's JSON. Raises NotFound."""
@@ -186,21 +189,21 @@ class VolumeStore:
 
     @staticmethod
     def device(volume: Volume) -> options.Device | None:
-        """What is mounted for the volume; None when it is its own directory."""
+        """The file system that is mounted for the volume; None when it is a plain directory."""
         return options.device(volume.options)
 
     def users(self) -> dict[str, list[str]]:
-        """The ids of the containers that use each volume, also of those that do not run."""
+        """The ids of the containers that use each volume, running or not."""
         return unused.users(str(self._data_root.root), self._database.rows(unused.USERS))
 
     def size(self, name: str) -> int:
-        """Bytes of the files in it, each counted once. Raises NotFound."""
+        """Bytes of the files in the volume, hard links counted once. Raises NotFound."""
         return _size(self.get(name).mountpoint)
 
     # ------------------------------------------------------------------ removing
 
     def remove(self, name: str, *, force: bool = False) -> None:
-        """Remove it with all its data. Raises Conflict when a container uses it.
+        """Removes the volume with its data. Raises Conflict when a container uses it.
 
         Raises NotFound, unless `force`.
         """
@@ -219,11 +222,11 @@ class VolumeStore:
             remove_tree(trash)
         elif self.directory(name).is_dir():
             raise Conflict(
-                f"remove {name}: volume is in use", hint="a container is being made with it"
+                f"remove {name}: volume is in use", hint="a container is being created with it"
             )
 
     def remove_unused(self, names: Sequence[str], *, container_id: str = "") -> None:
-        """Remove those that nobody uses, but for `container_id`, which is going away itself."""
+        """Removes those of the volumes that no container but `container_id` uses."""
         for trash in self._take_unused(names, container_id).values():
             remove_tree(trash)
 
@@ -236,7 +239,7 @@ class VolumeStore:
             )
 
     def prune(self, filters: Filters | None = None) -> PrunedVolumes:
-        """Remove unused volumes: anonymous ones, with `all=true` every one.
+        """Removes unused volumes: anonymous ones, with `all=true` all of them.
 
         Further filters: label, label!. Raises InvalidInput for others.
         """
@@ -253,7 +256,7 @@ class VolumeStore:
         for trash in taken.values():
             reclaimed += _size(f"{trash}/{metadata.DATA}")
             remove_tree(trash)
-        self._tell("prune", "", reclaimed=str(reclaimed))
+        self._emit("prune", "", reclaimed=str(reclaimed))
         return PrunedVolumes(names=tuple(taken), reclaimed=reclaimed)
 
 
@@ -264,11 +267,11 @@ def _size(path: str) -> int:
         for _, _, entries in root.walk(in_use=True):
             for entry in entries:
                 try:
-                    found = entry.stat(follow_symlinks=False)
+                    status = entry.stat(follow_symlinks=False)
                 except FileNotFoundError:
-                    continue  # a container that runs has just removed it
-                key = (found.st_dev, found.st_ino)
-                if not stat.S_ISDIR(found.st_mode) and key not in seen:
+                    continue  # a running container has removed it
+                key = (status.st_dev, status.st_ino)
+                if not stat.S_ISDIR(status.st_mode) and key not in seen:
                     seen.add(key)
-                    total += found.st_size
+                    total += status.st_size
     return total

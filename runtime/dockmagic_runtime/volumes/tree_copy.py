@@ -1,7 +1,7 @@
-"""Copying a directory with all that belongs to its files: owners, modes, times, links, attributes.
+"""Copies a directory tree with owners, modes, times, hard links and extended attributes.
 
-By descriptors on both sides, nothing followed. Neither side changes meanwhile: the source is a
-read-only overlay of an image's layers, the target a new directory that nobody else knows.
+It uses descriptors on both sides and follows no link. Neither side changes meanwhile: the source is
+a read-only overlay of an image's layers, the target a new directory that no other process knows.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class TreeCopy(Struct):
     _linked: dict[tuple[int, int], str] = field(default_factory=dict)
 
     def run(self) -> None:
-        """Copy what is in the source into the target, which takes its attributes too."""
+        """Copies the contents and attributes of the source to the target."""
         self._fill(self.source, self.target, "")
         copy_attributes(self.source, self.target)
 
@@ -45,23 +45,23 @@ class TreeCopy(Struct):
             if stat.S_ISDIR(status.st_mode):
                 self._directory(source, target, name, inside)
             elif not self._link(status, target, name, inside):
-                _copy_one(source, target, name, status)
+                _copy_entry(source, target, name, status)
 
     def _directory(self, source: int, target: int, name: str, path: str) -> None:
         below = os.open(name, _DIRECTORY, dir_fd=source)
         try:
             os.mkdir(name, 0o700, dir_fd=target)
-            made = os.open(name, _DIRECTORY, dir_fd=target)
+            copy = os.open(name, _DIRECTORY, dir_fd=target)
             try:
-                self._fill(below, made, f"{path}/")
-                copy_attributes(below, made)  # after its contents: they change its time
+                self._fill(below, copy, f"{path}/")
+                copy_attributes(below, copy)  # after the contents, which change its time
             finally:
-                os.close(made)
+                os.close(copy)
         finally:
             os.close(below)
 
     def _link(self, status: os.stat_result, target: int, name: str, path: str) -> bool:
-        """Whether it was a further name of a file that has been copied."""
+        """Creates a hard link when the file was copied under another name; whether it was."""
         if status.st_nlink < 2:
             return False
         first = self._linked.setdefault((status.st_dev, status.st_ino), path)
@@ -71,8 +71,8 @@ class TreeCopy(Struct):
         return True
 
 
-def _copy_one(source: int, target: int, name: str, status: os.stat_result) -> None:
-    """Anything that is no directory."""
+def _copy_entry(source: int, target: int, name: str, status: os.stat_result) -> None:
+    """Copies anything but a directory."""
     if stat.S_ISREG(status.st_mode):
         _copy_file(source, target, name, status.st_size)
         return
@@ -103,13 +103,13 @@ def _copy_file(source: int, target: int, name: str, size: int) -> None:
 
 
 def _data(fd: int, size: int) -> Iterator[tuple[int, int]]:
-    """The parts of a file that are no holes."""
+    """The ranges of a file that are no holes."""
     position = 0
     while position < size:
         try:
             start = os.lseek(fd, position, os.SEEK_DATA)
         except OSError as error:
-            if error.errno == errno.ENXIO:  # nothing but a hole is left
+            if error.errno == errno.ENXIO:  # only a hole is left
                 return
             raise
         position = os.lseek(fd, start, os.SEEK_HOLE)
@@ -117,7 +117,7 @@ def _data(fd: int, size: int) -> Iterator[tuple[int, int]]:
 
 
 def _copy_range(source: int, target: int, start: int, end: int) -> None:
-    """By the kernel: shared blocks where the file system can, else page by page."""
+    """Copies in the kernel, with shared blocks where the file system supports them."""
     try:
         while start < end:
             copied = os.copy_file_range(source, target, min(_CHUNK, end - start), start, start)
@@ -136,9 +136,9 @@ def _copy_range(source: int, target: int, start: int, end: int) -> None:
 
 
 def copy_attributes(source: int, target: int, status: os.stat_result | None = None) -> None:
-    """Owner, extended attributes, mode and times, in the order in which none undoes another.
+    """Copies owner, extended attributes, mode and times, in an order in which none undoes another.
 
-    `status` is the source's, if that has changed meanwhile.
+    `status` is the source's earlier status, if it has changed since.
     """
     status = os.fstat(source) if status is None else status
     os.fchown(target, status.st_uid, status.st_gid)  # clears set-uid and capabilities

@@ -1,8 +1,8 @@
-"""Who uses which volume, and taking away those that nobody uses.
+"""Which containers use which volume, and the removal of unused volumes.
 
-Also for the supervisor, at the end of a container of `--rm`: it has few modules loaded and no
-database open, and the caller waits. So this module loads none that it does not need; pathlib
-takes longer to load than all of this takes to run.
+The supervisor uses this module too, at the end of a container of `--rm`: it has few modules loaded
+and no database open, and the caller waits. So this module imports as little as it can; loading
+pathlib takes longer than running all of this.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ ORDER BY containers.created
 
 def users(root: str, rows: Iterable[tuple[Any, ...]]) -> dict[str, list[str]]:
     """The ids of the containers that use each volume, from the rows of `USERS`."""
-    found: dict[str, list[str]] = {}
+    by_volume: dict[str, list[str]] = {}
     for name, container_id in rows:
-        # a row without a directory is that of a container which its supervisor has removed
+        # a row without a directory belongs to a container that its supervisor has removed
         if os.path.isdir(f"{root}/containers/{container_id}"):  # noqa: PTH112
-            found.setdefault(name, []).append(container_id)
-    return found
+            by_volume.setdefault(name, []).append(container_id)
+    return by_volume
 
 
 def take_unused(
     root: str, connection: sqlite3.Connection, names: Collection[str], *, container_id: str = ""
 ) -> dict[str, str]:
-    """In a write transaction: rename those of the volumes that nobody uses away.
+    """Renames unused volumes out of the way, inside a write transaction.
 
-    Returns their new paths, to be removed when the transaction is over. `container_id` is a
-    container that goes away itself: it does not count.
+    Returns their new paths by name, to be removed after the transaction. `container_id` is a
+    container that is being removed itself: its use does not count.
     """
     used = users(root, connection.execute(USERS))
     free = [name for name in names if not set(used.get(name, ())) - {container_id}]
@@ -53,9 +53,9 @@ def take_unused(
 
 
 def take_away(root: str, name: str) -> str:
-    """Rename the volume into the scratch directory; its new path.
+    """Renames the volume into the scratch directory; returns its new path.
 
-    "" when it has gone, or when somebody holds it who makes a container with it.
+    "" when it does not exist, or when a process that creates a container holds it.
     """
     volume, trash = f"{root}/volumes/{name}", f"{root}/tmp/volume-{os.urandom(8).hex()}"
     try:
@@ -73,10 +73,10 @@ def take_away(root: str, name: str) -> str:
 
 
 def remove_unused(root: str, names: Sequence[str], *, container_id: str) -> None:
-    """Remove the volumes `names` of the Docker area at `root` that nobody else uses.
+    """Removes those of the volumes that no container but `container_id` uses.
 
-    To be called before the directory of the container is removed, so that a process killed in
-    between leaves a container that the next call removes, and no volume without an owner.
+    Call it before the directory of the container is removed: a process killed in between then
+    leaves a container that the next call removes, and no volume without an owner.
     """
     if not names:
         return

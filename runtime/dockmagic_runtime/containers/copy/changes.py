@@ -1,4 +1,4 @@
-"""`diff`: what a container's writable layer changes of its image."""
+"""`diff`: the changes of a container's writable layer to its image."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ from dockmagic_runtime.model.container import Change, ChangeKind
 
 
 def changes(upper: str, lowers: Sequence[str]) -> tuple[Change, ...]:
-    """By path. `lowers` topmost first; with the init layer, mount points are not reported."""
+    """The changes, by path. `lowers` topmost first; the init layer in them hides mount points."""
     kinds = {kind.value: kind for kind in ChangeKind}
     return tuple(Change(path, kinds[kind]) for path, kind, _ in differences(upper, lowers))

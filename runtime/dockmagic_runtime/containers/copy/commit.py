@@ -1,8 +1,7 @@
-"""`commit`: an image out of what a container has changed, and of what it was asked to be.
+"""`commit`: an image from a container's changes and configuration.
 
-The container lives on, so its writable layer is copied: read once as the tar of a layer, unpacked
-as it comes into the layer's own directory. What is mounted in the container is elsewhere and is
-not taken along, its mount points are.
+The container keeps its writable layer, so the layer is copied: it is read as a tar stream and
+unpacked into the new layer's directory. Mounts are not part of the layer, their mount points are.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ def commit(
     spec: CommitSpec,
     apply_changes: Changes,
 ) -> Image:
-    """The new image. Raises InvalidInput for a name or a change that is none."""
+    """Creates the image. Raises InvalidInput for an invalid name or change."""
     check_reference(spec.reference)
     document = _document(images, record)
     container = _config(record, document)
@@ -66,16 +65,16 @@ def commit(
 
 
 def _changed(container: Json, changes: tuple[str, ...], apply_changes: Changes) -> Json:
-    """What the changes set, and nothing else; their variables are the container's."""
+    """The fields that the changes set; they may refer to the container's variables."""
     env = container.get("Env") or []
     changed = apply_changes({"Env": env} if env else {}, changes)
     if changed.get("Env"):
-        changed["Env"] = [one for one in changed["Env"] if one not in env]
+        changed["Env"] = [entry for entry in changed["Env"] if entry not in env]
     return changed
 
 
 def _layer(layers: LayerStore, upper: str, below: str) -> str:
-    """The chain id with the changes; the one below when there are none."""
+    """The chain id of the new layer; `below` when nothing has changed."""
     tar = TreeArchive(as_layer=True)
     try:
         fd = os.open(upper, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -91,7 +90,7 @@ def _layer(layers: LayerStore, upper: str, below: str) -> str:
 
 @contextmanager
 def _paused(store: ContainerStore, record: Record) -> Iterator[None]:
-    """Frozen for the block, if it runs. One that is paused already stays so."""
+    """Freezes a running container for the block. A paused one stays paused."""
     if Status(store.state(record.id).status) is not Status.RUNNING:
         yield
         return
@@ -102,14 +101,14 @@ def _paused(store: ContainerStore, record: Record) -> Iterator[None]:
         try:
             set_paused(store, record, paused=False)
         except Conflict:
-            pass  # somebody has killed it or let it go on
+            pass  # it was killed or unpaused meanwhile
 
 
 # ------------------------------------------------------------------ the config
 
 
 def _document(images: ImageStore, record: Record) -> Json:
-    """Of the image that the container was made of, which may have been removed by force."""
+    """The config document of the container's image; empty when that was removed by force."""
     try:
         return images.config(record.image_id)
     except NotFound:
@@ -117,7 +116,7 @@ def _document(images: ImageStore, record: Record) -> Json:
 
 
 def _config(record: Record, document: Json) -> Json:
-    """What the container was made to be, as the config of an image."""
+    """The container's configuration as the config of an image."""
     spec = record.spec
     image: Json = document.get("config") or {}
     anonymous = [m.target for m in spec.mounts if m.kind == "volume" and not m.source]
@@ -138,41 +137,40 @@ def _config(record: Record, document: Json) -> Json:
 
 
 def _env(record: Record, image: Json) -> list[str]:
-    """Without what every container is given at its start, which earlier versions kept with it."""
-    given = {one.partition("=")[0] for one in (*(image.get("Env") or ()), *record.spec.env)}
-    added = {"PATH", "HOSTNAME", "TERM"} - given
-    split = [(one, *one.partition("=")[:2]) for one in record.env]
-    return [one for one, key, equals in split if equals and key not in added]
+    """Without the variables of every container, which records of earlier versions have too."""
+    asked = {entry.partition("=")[0] for entry in (*(image.get("Env") or ()), *record.spec.env)}
+    added = {"PATH", "HOSTNAME", "TERM"} - asked
+    split = [(entry, *entry.partition("=")[:2]) for entry in record.env]
+    return [entry for entry, key, equals in split if equals and key not in added]
 
 
 def _health(asked: HealthCheck | None, image: Any) -> Json | None:
     if asked is None:
-        found: Json | None = image
-        return found
+        inherited: Json | None = image
+        return inherited
     times = {
         "Interval": asked.interval,
         "Timeout": asked.timeout,
         "StartPeriod": asked.start_period,
         "StartInterval": asked.start_interval,
     }
-    said: Json = {key: int(value * _SECOND) for key, value in times.items() if value}
-    said |= {"Retries": asked.retries} if asked.retries else {}
-    said |= {"Test": list(asked.test)} if asked.test else {}
-    return {**(image or {}), **said}
+    fields: Json = {key: int(value * _SECOND) for key, value in times.items() if value}
+    fields |= {"Retries": asked.retries} if asked.retries else {}
+    fields |= {"Test": list(asked.test)} if asked.test else {}
+    return {**(image or {}), **fields}
 
 
 def merged(changed: Json, container: Json) -> Json:
-    """Docker's merge: what was changed wins; collections are joined, of variables by name.
+    """Docker's merge: changes win; collections are joined, variables by name.
 
-    A command or entry point from the changes keeps the container's of the other kind only where
-    that makes sense: a new entry point comes without the old command.
+    A new entry point discards the container's command, a new command keeps the entry point.
     """
     config = {**container, **changed}
     for key in ("ExposedPorts", "Labels", "Volumes"):
         if joined := {**(container.get(key) or {}), **(changed.get(key) or {})}:
             config[key] = joined
-    names = {one.partition("=")[0] for one in changed.get("Env") or ()}
-    kept = [one for one in container.get("Env") or () if one.partition("=")[0] not in names]
+    names = {entry.partition("=")[0] for entry in changed.get("Env") or ()}
+    kept = [e for e in container.get("Env") or () if e.partition("=")[0] not in names]
     if env := [*(changed.get("Env") or ()), *kept]:
         config["Env"] = env
     if changed.get("Entrypoint") and not changed.get("Cmd"):

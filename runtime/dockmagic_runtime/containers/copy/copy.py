@@ -1,7 +1,7 @@
-"""`cp`: a tar out of a container, a tar into one, and what a path in it is.
+"""`cp`: a tar from a container, a tar into one, and `stat` of its paths.
 
-A container's paths are resolved in its root, by descriptors, each time anew: what a path led to a
-moment ago is never trusted. What is read or written is what the descriptor then is.
+A container's paths are resolved in its root, by descriptors, at each use: the container may swap
+any of them at any moment. The descriptor decides what is read or written.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from dockmagic_runtime.sandbox import users
 
 
 class TarStream(Closing):
-    """A tar, chunk by chunk. Read to the end or close: it keeps the container's root open."""
+    """A tar in chunks. It keeps the container's root open: read it to the end, or close it."""
 
     def __init__(self, chunks: Iterator[bytes], close: Callable[[], None]) -> None:
         self._chunks = chunks
@@ -47,7 +47,7 @@ class TarStream(Closing):
 
     def close(self) -> None:
         """Idempotent."""
-        getattr(self._chunks, "close", _nothing)()  # a generator gives its descriptors back
+        getattr(self._chunks, "close", _nothing)()  # a generator closes its descriptors
         self._close()
 
 
@@ -56,16 +56,16 @@ def _nothing() -> None:
 
 
 def path_stat(starter: Starter, record: Record, path: str) -> PathStat:
-    """What `path` is in the container; a link is not followed. Raises NotFound."""
+    """The status of `path` in the container; a link is not followed. Raises NotFound."""
     path = paths.inside(path)
-    with open_tree(starter, record) as tree, _located(tree.root, record, path) as found:
-        return found.stat(path)
+    with open_tree(starter, record) as tree, _located(tree.root, record, path) as located:
+        return located.stat(path)
 
 
 def copy_out(
     starter: Starter, record: Record, path: str, *, follow_link: bool = False, member: str = ""
 ) -> tuple[PathStat, TarStream]:
-    """The tar of `path`, its first member called `member` (default: as the path ends).
+    """The tar of `path`; its first member is named `member` (default: the last part of `path`).
 
     Raises NotFound.
     """
@@ -74,11 +74,11 @@ def copy_out(
         tree = stack.enter_context(open_tree(starter, record))
         if follow_link and not paths.claims_directory(path):
             path = _followed(tree.root, path)
-        found = stack.enter_context(_located(tree.root, record, path))
+        located = stack.enter_context(_located(tree.root, record, path))
         archive = TreeArchive(skip=_devices(tree.root))
         events_of(starter.store, record).emit("archive-path")
-        chunks = archive.one(found.parent, found.name, member or paths.base(path))
-        return found.stat(path), TarStream(chunks, stack.pop_all().close)
+        chunks = archive.one(located.parent, located.name, member or paths.base(path))
+        return located.stat(path), TarStream(chunks, stack.pop_all().close)
 
 
 def copy_in(
@@ -90,10 +90,10 @@ def copy_in(
     copy_uid_gid: bool = False,
     no_overwrite_dir_non_dir: bool = False,
 ) -> None:
-    """Unpack `tar` in the directory `path`, which has to exist.
+    """Unpacks `tar`, which may be compressed, in the directory `path`, which has to exist.
 
-    It may be compressed. Owners are those of the archive; with `copy_uid_gid`, the user that the
-    container runs as, if it was given one. Raises NotFound, Conflict, InvalidInput.
+    Owners are those of the archive; with `copy_uid_gid`, the container's user, if it has one.
+    Raises NotFound, Conflict, InvalidInput.
     """
     path = paths.inside(path)
     with open_tree(starter, record, writable=True) as tree:
@@ -111,11 +111,11 @@ def copy_in(
             os.close(fd)
 
 
-# ------------------------------------------------------------------ finding
+# ------------------------------------------------------------------ resolving
 
 
 class _Located:
-    """A name in a directory of the container: what is there now. Owns the descriptor."""
+    """A name in a directory of the container, with its present status. Owns the descriptor."""
 
     def __init__(self, root: Root, parent: int, name: str) -> None:
         self._root = root
@@ -141,7 +141,7 @@ class _Located:
 
 
 def _located(root: Root, record: Record, path: str) -> _Located:
-    """Links on the way are followed; one at the end only if the path claims a directory."""
+    """Resolves a path. A link at its end is followed only if the path claims a directory."""
     parent = -1
     try:
         if paths.claims_directory(path):
@@ -180,13 +180,13 @@ def _followed(root: Root, path: str) -> str:
 
 
 def _devices(root: Root) -> tuple[tuple[int, int], ...]:
-    """The engine's own /dev of a container that runs: a copy of the whole root leaves it out."""
+    """The /dev that the engine mounts in a running container: a copy of the root leaves it out."""
     top = os.fstat(root.fd)
     try:
-        found = root.stat("dev", follow=False)
+        status = root.stat("dev", follow=False)
     except OSError:
         return ()
-    return ((found.st_dev, found.st_ino),) if found.st_dev != top.st_dev else ()
+    return ((status.st_dev, status.st_ino),) if status.st_dev != top.st_dev else ()
 
 
 def _directory(root: Root, record: Record, path: str) -> int:
@@ -206,7 +206,7 @@ def _check_writable(tree: Tree, record: Record, fd: int) -> None:
     is_rootfs = os.fstat(fd).st_dev == os.fstat(tree.root.fd).st_dev
     if is_rootfs and record.spec.read_only:
         raise Conflict("container rootfs is marked read-only")
-    # a descriptor without rights to the file will do for the mount's flags from 3.12 on only
+    # fstatvfs of an O_PATH descriptor works from Python 3.12 on only
     readable = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=fd)
     try:
         if os.fstatvfs(readable).f_flag & os.ST_RDONLY:

@@ -1,4 +1,4 @@
-"""`export`: a container's files as one tar, without what is mounted in it."""
+"""`export`: a container's files as one tar, without its mounts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dockmagic_runtime.images.tar.writer import TreeArchive
 
 
 def export(starter: Starter, record: Record) -> TarStream:
-    """Running or not. Read it to the end or close it."""
+    """The tar of a container, running or not. Read it to the end, or close it."""
     with ExitStack() as stack:
         tree = stack.enter_context(open_tree(starter, record, mounts=False))
         events_of(starter.store, record).emit("export")

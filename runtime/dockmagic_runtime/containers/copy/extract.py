@@ -1,11 +1,11 @@
-"""A tar into a directory that is in use: `cp` into a container, and out of one onto the host.
+"""Unpacks a tar into a directory in use: `cp` into a container, and from one onto the host.
 
-Strategy: each member is made by name in its parent's descriptor. In a container, links on the way
-are followed inside the container's root; on the host none is. What is in the way is removed, never
-written through, and files are made O_EXCL. So whatever the archive says, and whatever somebody
-swaps meanwhile, nothing outside is touched. On the host the caller owns what is made: without
-`keep_owner` neither set-id bits nor attributes come along, and what existed keeps its mode
-(CVE-2021-41089).
+Strategy: each member is created by name in its parent's descriptor. In a container, links on the
+way are followed inside the container's root; on the host none is. Existing files are removed,
+never written through, and new ones are created with O_EXCL. So nothing outside is touched,
+whatever the archive contains and whatever another process swaps meanwhile. On the host the caller
+owns new files: without `keep_owner` set-id bits and attributes are dropped, and existing
+directories keep their mode (CVE-2021-41089).
 """
 
 from __future__ import annotations
@@ -44,14 +44,14 @@ _NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_C
 _PATH_DIRECTORY: Final = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPEN_DIRECTORIES: Final = 64
-_ATTEMPTS: Final = 8  # somebody may put another thing in the way, but not for ever
+_ATTEMPTS: Final = 8  # another process may put files in the way, but not without end
 _SET_ID: Final = stat.S_ISUID | stat.S_ISGID
 _NO_XATTR: Final = (errno.EOPNOTSUPP, errno.EPERM)
 _UNLIMITED: Final = Limits(size=1 << 62, entries=1 << 40, path=1 << 20)  # see _apply
 
 
 class Destination(Struct, frozen=True, kw_only=True):
-    """The directory `fd`; `shown` is its name for people.
+    """The directory `fd`; `shown` is its name in messages.
 
     `root` is the container's, in which the directory has the path `path`; None on the host.
     """
@@ -63,9 +63,9 @@ class Destination(Struct, frozen=True, kw_only=True):
 
 
 class Rules(Struct, frozen=True, kw_only=True):
-    """`owner` gets everything, if there is one; with `keep_owner` everything keeps its own.
+    """`owner` becomes the owner of all files, if set; with `keep_owner` the archive's owners stay.
 
-    With `keep_kinds`, no directory is replaced by something else, and nothing by a directory.
+    With `keep_kinds`, a directory is not replaced by another kind of file, nor the reverse.
     """
 
     keep_owner: bool = True
@@ -74,9 +74,9 @@ class Rules(Struct, frozen=True, kw_only=True):
 
 
 def extract(chunks: Iterator[bytes], destination: Destination, rules: Rules) -> None:
-    """Unpack a tar, none of whose chunks is empty.
+    """Unpacks a tar. No chunk is empty.
 
-    Raises InvalidInput for what is no archive, Conflict for what is in the way.
+    Raises InvalidInput for bytes that are no archive, Conflict for a file in the way.
     """
     source = ByteStream(chunks, _UNLIMITED.size, hashed=False)
     extractor = _Extractor(ArchiveReader(source, _UNLIMITED), destination, rules)
@@ -96,7 +96,7 @@ class _Extractor:
         self._own = (os.geteuid(), os.getegid())
         self._umask = _umask()
         self._open: dict[str, int] = {}  # path to O_PATH descriptor, oldest first
-        self._times: dict[str, int] = {}  # directories get theirs when they are full
+        self._times: dict[str, int] = {}  # set when the directories are complete
 
     def close(self) -> None:
         for fd in self._open.values():
@@ -107,7 +107,7 @@ class _Extractor:
         for entry in self._reader:
             path = clean(entry.name)
             if not path:
-                continue  # the destination itself stays what it is
+                continue  # the destination itself is not changed
             try:
                 self._apply(entry, path)
             except OSError as error:
@@ -121,7 +121,7 @@ class _Extractor:
         return f"{self._to.shown.rstrip('/')}/{path}"
 
     def _apply(self, entry: TarEntry, path: str) -> None:
-        if len(path) > LONGEST:  # remembering such paths would take all memory
+        if len(path) > LONGEST:  # keeping such paths would take all memory
             raise Conflict(f"{self._shown(path.partition('/')[0])} has {TOO_DEEP}")
         parent, _, name = path.rpartition("/")
         parent_fd = self._at(parent)
@@ -135,7 +135,7 @@ class _Extractor:
     # --- members ---------------------------------------------------------------------------
 
     def _file(self, entry: TarEntry, path: str, parent_fd: int, name: str) -> None:
-        mode = self._mode(entry) & ~_SET_ID  # those come once the owner is right
+        mode = self._mode(entry) & ~_SET_ID  # set after the owner
         for _ in range(_ATTEMPTS):
             try:
                 fd = os.open(name, _NEW_FILE, mode, dir_fd=parent_fd)
@@ -180,7 +180,7 @@ class _Extractor:
         else:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
         if entry.kind == LINK:
-            return  # it is what it is a name of
+            return  # a hard link has the attributes of its file
         owner = self._owner(entry)
         if owner is not None:
             os.chown(name, *owner, dir_fd=parent_fd, follow_symlinks=False)
@@ -203,7 +203,7 @@ class _Extractor:
         directory, _, source = clean(entry.link).rpartition("/")
         if not source:
             raise InvalidInput(f"{entry.name!r} is a hard link to a directory")
-        parent = os.dup(parent_fd)  # the way to the target may push it out of those kept open
+        parent = os.dup(parent_fd)  # opening the target may close the parent's descriptor
         try:
             os.link(
                 source,
@@ -216,41 +216,41 @@ class _Extractor:
             os.close(parent)
 
     def _make_way(self, path: str, parent_fd: int, name: str, *, is_directory: bool) -> bool:
-        """Remove what has the name; True for a directory that is wanted and is there."""
+        """Removes the file of that name; True for an existing directory where one is wanted."""
         try:
             status = os.stat(name, dir_fd=parent_fd, follow_symlinks=False)
         except FileNotFoundError:
-            return False  # somebody has just removed it
-        found = stat.S_ISDIR(status.st_mode)
-        if found and is_directory:
+            return False  # removed meanwhile
+        was_directory = stat.S_ISDIR(status.st_mode)
+        if was_directory and is_directory:
             return True
-        if self._rules.keep_kinds and found != is_directory:
+        if self._rules.keep_kinds and was_directory != is_directory:
             kinds = ("non-directory", "directory")
             raise Conflict(
-                f'cannot overwrite {kinds[found]} "{self._shown(path)}" '
+                f'cannot overwrite {kinds[was_directory]} "{self._shown(path)}" '
                 f'with {kinds[is_directory]} "{self._to.shown}"'
             )
         _refuse_mount_point(parent_fd, name)
-        for one in [p for p in self._open if p == path or p.startswith(f"{path}/")]:
-            os.close(self._open.pop(one))
+        for below in [p for p in self._open if p == path or p.startswith(f"{path}/")]:
+            os.close(self._open.pop(below))
         remove_tree_at(parent_fd, name, Kernel())
         return False
 
     # --- directories -----------------------------------------------------------------------
 
     def _at(self, path: str) -> int:
-        """An O_PATH descriptor of the directory `path`, made if no member has made it."""
+        """An O_PATH descriptor of the directory `path`, created if it is missing."""
         fd = self._open.get(path)
         if fd is not None:
             return fd
         if not path:
             return self._to.fd
-        above = path  # of the directories on the way, the nearest that is open
+        above = path  # the nearest ancestor that is open
         while above and above not in self._open:
             above = above.rpartition("/")[0]
         fd = self._open.get(above, self._to.fd)
         missing = path[len(above) :].strip("/").split("/")
-        for name in missing:  # no recursion: an archive decides how deep it goes
+        for name in missing:  # no recursion: the archive decides the depth
             above = f"{above}/{name}" if above else name
             fd = self._enter(fd, above, name)
             self._keep(above, fd)
@@ -269,7 +269,7 @@ class _Extractor:
         except NotADirectoryError:
             if self._to.root is None:
                 raise
-            # a link, perhaps: /lib of the archive is /usr/lib of the container
+            # perhaps a link: /lib of the archive is /usr/lib of the container
             return self._to.root.open(f"{self._to.path}/{path}", os.O_PATH | os.O_DIRECTORY)
         return os.open(name, _PATH_DIRECTORY, dir_fd=parent_fd)
 
@@ -278,7 +278,7 @@ class _Extractor:
             fd = os.open(".", _READ_DIRECTORY, dir_fd=self._at(path))
         except OSError as error:
             if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
-                return  # a later member, or the container, has put something else there
+                return  # a later member, or the container, has replaced the directory
             raise
         try:
             os.utime(fd, ns=(time, time))
@@ -288,7 +288,7 @@ class _Extractor:
     # --- metadata --------------------------------------------------------------------------
 
     def _owner(self, entry: TarEntry) -> tuple[int, int] | None:
-        """Who shall own it, if that is not what it is anyway."""
+        """The owner to set; None when the file has the right one already."""
         if self._rules.owner is not None:
             return self._rules.owner
         if not self._rules.keep_owner or (entry.uid, entry.gid) == self._own:
@@ -299,11 +299,11 @@ class _Extractor:
         if not self._is_host or self._rules.keep_owner:
             return entry.mode
         if entry.kind in (CHARACTER, BLOCK_DEVICE):
-            return 0o600  # the host has no device cgroup that would keep others from it
+            return 0o600  # the host has no device cgroup that restricts access
         return entry.mode & ~_SET_ID
 
     def _settle(self, fd: int, entry: TarEntry) -> None:
-        """Owner, mode, attributes: in the order in which none undoes another."""
+        """Sets owner, mode and attributes, in an order in which no step undoes another."""
         owner, mode = self._owner(entry), self._mode(entry)
         if owner is not None:
             os.fchown(fd, *owner)  # clears set-id bits and capabilities
@@ -320,12 +320,12 @@ class _Extractor:
             try:
                 os.setxattr(fd, name, value)
             except OSError as error:
-                if error.errno not in _NO_XATTR:  # as Docker: no reason to refuse
+                if error.errno not in _NO_XATTR:  # as Docker: not a reason to fail
                     raise
 
 
 def _refuse_mount_point(parent_fd: int, name: str) -> None:
-    """From outside of its namespace, the kernel would take the mount away with the name."""
+    """Raises EBUSY for a mount point: from outside its namespace the kernel would detach it."""
     try:
         os.close(Kernel().openat2(parent_fd, name, os.O_PATH | os.O_NOFOLLOW, 0, c.RESOLVE_NO_XDEV))
     except OSError as error:
@@ -336,9 +336,9 @@ def _refuse_mount_point(parent_fd: int, name: str) -> None:
 
 
 def _umask() -> int:
-    """The process's, without changing it for a moment under the feet of other threads."""
+    """The process's umask; os.umask would change it for a moment, for other threads too."""
     with open("/proc/self/status", encoding="utf-8") as stream:
         for line in stream:
             if line.startswith("Umask:"):
                 return int(line.split()[1], 8)
-    return 0o777  # a kernel before 4.7 does not tell
+    return 0o777  # kernels before 4.7 do not show it

@@ -1,7 +1,7 @@
-"""The host's side of `cp`: where a path of the caller leads, the tar of it, and unpacking there.
+"""The host's side of `cp`: resolves the caller's paths, reads and unpacks tars there.
 
-These paths are the caller's own, so the host resolves them as it does for any program. Below the
-destination nothing is followed any more: what comes in there was written in a container.
+These paths are the caller's, so links in them are followed as by any program. Below the destination
+no link is followed: the archive comes from a container.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from dockmagic_runtime.containers.copy.paths import CopySource, Placement, Targe
 from dockmagic_runtime.errors import Conflict, DockmagicError, InvalidInput, NotFound
 from dockmagic_runtime.images.tar.writer import TreeArchive
 
-_LINKS: Final = 10  # at the end of a destination: Docker's client gives up here
+_LINKS: Final = 10  # at the end of a destination, as in Docker's client
 _DIRECTORY: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 class HostSource(Struct, frozen=True, kw_only=True):
-    """One thing of the host: `name` in the directory `directory`."""
+    """A file or directory of the host: `name` in the directory `directory`."""
 
     directory: str
     name: str
     origin: CopySource
 
     def tar(self, member: str) -> Iterator[bytes]:
-        """The archive of it, with `member` for its first name."""
+        """Its tar; the first member is named `member`."""
         fd = os.open(self.directory, _DIRECTORY)
         try:
             yield from TreeArchive().one(fd, self.name, member)
@@ -41,25 +41,28 @@ class HostSource(Struct, frozen=True, kw_only=True):
 
 
 def absolute(path: str) -> str:
-    """From the root, with the ending that the path has."""
+    """The absolute path, with the ending of `path` (`/` or `/.`)."""
     return paths.clean(path if path.startswith("/") else f"{os.getcwd()}/{path}")
 
 
 def source(path: str, *, follow_link: bool = False) -> HostSource:
-    """What an absolute path names. A link at its end is followed if `follow_link`, or if the path
-    claims a directory. Raises NotFound, Conflict, InvalidInput."""
+    """Resolves an absolute path as a source.
+
+    A link at its end is followed if `follow_link`, or if the path claims a directory. Raises
+    NotFound, Conflict, InvalidInput.
+    """
     try:
         if follow_link or paths.claims_directory(path):
             directory, name = os.path.split(os.path.realpath(path, strict=True))
         else:
             directory, name = os.path.split(path)
             directory = os.path.realpath(directory, strict=True)
-        found = os.lstat(f"{directory}/{name}")
+        status = os.lstat(f"{directory}/{name}")
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise InvalidInput("EvalSymlinks: too many links", hint=path) from error
         raise _failure(error, "lstat", error.filename or path) from error
-    is_directory = stat.S_ISDIR(found.st_mode)
+    is_directory = stat.S_ISDIR(status.st_mode)
     if paths.claims_directory(path) and not is_directory:
         raise Conflict("not a directory", hint=path)
     origin = CopySource(name=paths.base(path), is_directory=is_directory)
@@ -67,24 +70,24 @@ def source(path: str, *, follow_link: bool = False) -> HostSource:
 
 
 def target(path: str) -> Target:
-    """What an absolute path is as a destination, links at its end followed."""
+    """Resolves an absolute path as a destination; links at its end are followed."""
     _check_output(path)
     place = path
     for _ in range(_LINKS + 1):
         try:
-            found = os.lstat(place)
+            status = os.lstat(place)
         except FileNotFoundError:
             return Target(path=place)
         except OSError as error:
             raise _failure(error, "lstat", place) from error
-        if not stat.S_ISLNK(found.st_mode):
-            return Target(path=place, exists=True, is_directory=stat.S_ISDIR(found.st_mode))
+        if not stat.S_ISLNK(status.st_mode):
+            return Target(path=place, exists=True, is_directory=stat.S_ISDIR(status.st_mode))
         place = os.path.normpath(os.path.join(os.path.dirname(place), os.readlink(place)))
     raise InvalidInput(f"too many symlinks in {path}")
 
 
 def _check_output(path: str) -> None:
-    """As Docker's client: the directory must be there, and what is overwritten be no device."""
+    """As in Docker's client: the parent directory must exist, and the target be no device."""
     directory = paths.split(path.rstrip("/."))[0]
     if not os.path.exists(directory):
         raise NotFound(f'invalid output path: directory "{directory}" does not exist')
@@ -101,9 +104,9 @@ def _check_output(path: str) -> None:
 
 
 def unpack(chunks: Iterator[bytes], placement: Placement, *, keep_owner: bool = False) -> None:
-    """Unpack a tar, whose members are named already as they are placed, in the directory.
+    """Unpacks a tar in the directory; its members have their final names.
 
-    Everything becomes the caller's unless `keep_owner`. Raises Conflict, NotFound.
+    Without `keep_owner` the caller owns all files. Raises Conflict, NotFound.
     """
     directory = placement.directory
     try:

@@ -1,8 +1,8 @@
-"""Where a copy goes and what it is called there: Docker's rules for `cp`, without touching a file.
+"""Docker's rules for the source, destination and names of `cp`, without access to files.
 
-A path that ends in `/` or `/.` claims to be a directory; `/.` besides means "what is in it". These
-endings survive cleaning, since everything below depends on them. Links inside a container are read
-by a function that is passed in, so the same code serves trees, and tests without any.
+A path that ends in `/` or `/.` claims to be a directory; `/.` means the directory's contents. The
+rules depend on these endings, so cleaning keeps them. Links inside a container are read by a
+function that is passed in.
 Sources: Docker's documentation of `docker cp`; outcomes compared with Docker 20.10 and its client.
 """
 
@@ -21,15 +21,15 @@ ReadLink = Callable[[str], str | None]
 
 
 class CopySource(Struct, frozen=True, kw_only=True):
-    """What is copied. `name` is what it is called in the archive: its own name, or that of the
-    link by which it was found; "." for what a directory holds."""
+    """`name` is the name of the archive's first member: the file's, or that of the link that led to
+    it; "." for the contents of a directory."""
 
     name: str
     is_directory: bool
 
 
 class Target(Struct, frozen=True, kw_only=True):
-    """Where it was asked to go, links at the end followed."""
+    """The requested destination, links at its end followed."""
 
     path: str
     exists: bool = False
@@ -37,14 +37,14 @@ class Target(Struct, frozen=True, kw_only=True):
 
 
 class Placement(Struct, frozen=True, kw_only=True):
-    """The directory to unpack in, which has to exist, and the name of the first member."""
+    """The directory to unpack in, which exists, and the name of the first member."""
 
     directory: str
     member: str
 
 
 def place(origin: CopySource, target: Target) -> Placement:
-    """Docker's decision. Raises Conflict, NotFound for what cannot be."""
+    """Docker's decision. Raises Conflict or NotFound for an impossible copy."""
     if target.is_directory:
         return Placement(directory=target.path, member=origin.name)
     if target.exists and origin.is_directory:
@@ -60,12 +60,12 @@ def claims_directory(path: str) -> bool:
 
 
 def is_contents(path: str) -> bool:
-    """Whether the path ends in a dot of its own: what is in the directory, not the directory."""
+    """Whether the path ends in `/.`: the contents of the directory, not the directory itself."""
     return posixpath.basename(path) == "."
 
 
 def clean(path: str) -> str:
-    """Without `.`, `..` and double slashes, but with the ending that `path` has."""
+    """The path without `.`, `..` and double slashes, with its ending (`/` or `/.`)."""
     ending = "/." if is_contents(path) else "/" if path.endswith("/") else ""
     cleaned = posixpath.normpath(path) if path else "."
     if cleaned.startswith("//"):  # POSIX lets exactly two slashes mean something else
@@ -84,47 +84,47 @@ def split(path: str) -> tuple[str, str]:
 
 
 def inside(path: str) -> str:
-    """A path of a container, which always begins at its root. Raises InvalidInput for none."""
+    """An absolute path in a container. Raises InvalidInput for an empty one."""
     if not path:
         raise InvalidInput("bad parameter: path cannot be empty")
     return clean(f"/{path}")
 
 
 def base(path: str) -> str:
-    """What an archive of `path` calls it: "." for the contents, "/" for the root."""
+    """The name of `path` in its archive: "." for contents, "/" for the root."""
     return split(path)[1]
 
 
 def follow(path: str, read_link: ReadLink) -> str:
-    """`path` inside a root with every link followed, also to what does not exist.
+    """`path` inside a root with every link followed; the target need not exist.
 
-    `read_link` gives a link's text and None for everything else. Raises InvalidInput for a loop.
+    `read_link` returns a link's text, None for other files. Raises InvalidInput for a loop.
     """
     pending = [part for part in reversed(path.split("/")) if part]
-    found: list[str] = []
+    resolved: list[str] = []
     links = 0
     while pending:
         part = pending.pop()
         if part == "..":
-            found = found[:-1]  # above the root there is only the root
+            resolved = resolved[:-1]  # above the root there is only the root
         elif part != ".":
-            text = read_link("/" + "/".join((*found, part)))
+            text = read_link("/" + "/".join((*resolved, part)))
             if text is None:
-                found.append(part)
+                resolved.append(part)
                 continue
             links += 1
             if links > MAX_LINKS:
                 raise InvalidInput(f"evalSymlinksInScope: too many links in {path}")
             if text.startswith("/"):
-                found = []
-            pending += [one for one in reversed(text.split("/")) if one]
-    return "/" + "/".join(found)
+                resolved = []
+            pending += [part for part in reversed(text.split("/")) if part]
+    return "/" + "/".join(resolved)
 
 
 def split_argument(text: str) -> tuple[str, str]:
-    """A word of the command line as (container, path); the container is "" for the host.
+    """An argument of `cp` as (container, path); the container is "" for the host.
 
-    A word that begins with a slash or a dot is a path of the host, whatever colons it has.
+    An argument that begins with a slash or a dot is a path of the host, even with colons.
     """
     container, colon, path = text.partition(":")
     if text.startswith(("/", ".")) or not colon:

@@ -1,10 +1,10 @@
-"""A container's files behind one descriptor, whether it runs or not.
+"""A container's root file system as one descriptor, whether the container runs or not.
 
-Running: its supervisor hands the root over, with all that is mounted there. Otherwise an overlay
-is mounted for the purpose; with volumes in a namespace of its own, else detached. Who only looks
-gets one that keeps nothing, so that any number may look and the container may start meanwhile.
-Who writes has the container's writable layer and holds `tree.lock` until he is done: a start
-waits for it, since two overlays on one layer are undefined.
+Of a running container the supervisor passes the root, with all its mounts. Otherwise an overlay is
+mounted: with volumes in a mount namespace of its own, else detached. A reader gets an overlay
+without a writable layer, so any number may read and the container may start meanwhile. A writer
+mounts the container's writable layer and holds `tree.lock`: a start waits for the lock, since two
+overlays on one layer are undefined behaviour.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _PAUSE: Final = 0.005  # seconds
 
 
 class Tree(Struct, Closing):
-    """`root` and all that must stay open for it. A context manager; closing twice is harmless."""
+    """`root` and the resources that it needs. A context manager; `close` is idempotent."""
 
     root: Root
     _held: ExitStack = field(default_factory=ExitStack)
@@ -52,9 +52,9 @@ class Tree(Struct, Closing):
 def open_tree(
     starter: Starter, record: Record, *, mounts: bool = True, writable: bool = False
 ) -> Tree:
-    """The container's files; without `mounts` what is in its image and its own layer only.
+    """The container's files; without `mounts` those of its image and writable layer only.
 
-    Raises Conflict while it is about to be restarted, NotFound when it has just been removed.
+    Raises Conflict while the container restarts, NotFound when it was removed meanwhile.
     """
     try:
         for _ in range(_ATTEMPTS):
@@ -62,7 +62,7 @@ def open_tree(
                 try:
                     return _running(starter, record, mounts)
                 except Conflict:
-                    time.sleep(_PAUSE)  # it has just ended, and soon everybody will know
+                    time.sleep(_PAUSE)  # it has ended; its state is about to change
             elif not writable:
                 return _stopped_to_read(starter, record, mounts)
             elif (tree := _stopped_to_write(starter, record)) is not None:
@@ -98,8 +98,11 @@ def _stopped_to_read(starter: Starter, record: Record, mounts: bool) -> Tree:
 
 
 def _stopped_to_write(starter: Starter, record: Record) -> Tree | None:
-    """None when it was started while we waited for the lock. One that was lost since is seen to
-    when we no longer have it: it may be started again then, and that waits for the lock too."""
+    """None when the container was started, or lost its supervisor, while this process waited.
+
+    A lost container is recovered after the lock is released, since recovery may start it, and a
+    start takes the lock.
+    """
     store = starter.store
     with ExitStack() as held:
         lock = locks.acquire(store.tree_lock(record.id), wait=True)
@@ -135,14 +138,13 @@ def _with_mounts(starter: Starter, record: Record, overlay: Operation) -> Tree:
 
 
 def _mounts(starter: Starter, record: Record) -> list[Operation]:
-    """Volumes and bind mounts. A tmpfs is empty without its container; the files that Docker
-    binds in /etc are there once it was started."""
+    """Volumes and bind mounts, and the /etc files once they exist. A tmpfs would be empty."""
     kept = tuple(mount for mount in record.mounts if mount.kind != "tmpfs")
-    # whose namespaces it shares does not matter for its files, and he may have gone
+    # shared namespaces do not matter for files, and their containers may be gone
     spec = replace(record.spec, network="none", pid_mode="", ipc_mode="")
     inputs = _plan_inputs(starter, replace(record, mounts=kept, spec=spec))
-    found = filesystem.mounts(replace(record, mounts=kept), inputs)
-    present = [one for one in found if not _is_missing(one, inputs.etc)]
+    mounts = filesystem.mounts(replace(record, mounts=kept), inputs)
+    present = [mount for mount in mounts if not _is_missing(mount, inputs.etc)]
     return [*filesystem.volume_sources(inputs), *present]
 
 
