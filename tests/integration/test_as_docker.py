@@ -36,8 +36,8 @@ def expected(step: Step) -> Answer:
     A difference without end: of a container that was made and could not be started, Docker's
     client prints the id too. Ours prints ids of what runs.
     """
-    told = step | step.get("ours", {})
-    answer = Answer(told.get("code", 0), told.get("out", ""), told.get("err", ""))
+    expected = step | step.get("ours", {})
+    answer = Answer(expected.get("code", 0), expected.get("out", ""), expected.get("err", ""))
     if answer.code and step["do"].startswith("run -d"):
         answer = replace(answer, out="")
     newer = answer.out.replace("fe00::0\t", "fe00::\t").replace("ff00::0\t", "ff00::\t")

@@ -57,37 +57,37 @@ def make_host_tree(top: Path) -> None:
 
 
 def host_tree(top: Path) -> set[str]:
-    found = set()
+    entries = set()
     for path in top.rglob("*"):
         name = str(path.relative_to(top))
         if path.is_symlink():
-            found.add(f"{name} -> {path.readlink()}")
+            entries.add(f"{name} -> {path.readlink()}")
         elif path.is_dir():
-            found.add(f"{name}/")
+            entries.add(f"{name}/")
         elif path.is_fifo():
-            found.add(f"{name} fifo")
+            entries.add(f"{name} fifo")
         else:
-            found.add(f"{name} = {path.read_text().strip()}")
-    return found
+            entries.add(f"{name} = {path.read_text().strip()}")
+    return entries
 
 
 def container_tree(engine: Engine, name: str) -> set[str]:
-    found = set()
+    entries = set()
     with tarfile.open(fileobj=io.BytesIO(read(engine, name, "/c"))) as tar:
         for member in tar:
             if member.issym():
-                found.add(f"{member.name} -> {member.linkname}")
+                entries.add(f"{member.name} -> {member.linkname}")
             elif member.islnk():
-                found.add(f"{member.name} hard link to {member.linkname}")
+                entries.add(f"{member.name} hard link to {member.linkname}")
             elif member.isdir():
-                found.add(f"{member.name}/")
+                entries.add(f"{member.name}/")
             elif member.isfifo():
-                found.add(f"{member.name} fifo")
+                entries.add(f"{member.name} fifo")
             else:
                 stream = tar.extractfile(member)
                 assert stream is not None
-                found.add(f"{member.name} = {stream.read().decode().strip()}")
-    return found
+                entries.add(f"{member.name} = {stream.read().decode().strip()}")
+    return entries
 
 
 def read(engine: Engine, name: str, path: str) -> bytes:

@@ -49,9 +49,9 @@ def test_what_is_copied_in_goes_where_docker_puts_it(
         fresh(engine, image, host, running=running)
         *flags, source, target = case.split()
         said, _ = outcome_of([*flags, source, f"tt:{target}"], engine, host, "tt")
-        found: object = said or sorted(container_tree(engine, "tt") - before)
-        if found != expected:
-            different[case] = (expected, found)
+        outcome: object = said or sorted(container_tree(engine, "tt") - before)
+        if outcome != expected:
+            different[case] = (expected, outcome)
     assert not different
 
 
@@ -66,9 +66,9 @@ def test_what_is_copied_out_goes_where_docker_puts_it(
         before = host_tree(host)
         *flags, source, target = case.split()
         said, _ = outcome_of([*flags, f"tt:{source}", target], engine, host, "tt")
-        found: object = said or sorted(host_tree(host) - before)
-        if found != expected:
-            different[case] = (expected, found)
+        outcome: object = said or sorted(host_tree(host) - before)
+        if outcome != expected:
+            different[case] = (expected, outcome)
     assert not different
 
 
@@ -78,12 +78,12 @@ def test_archives_to_stdout_have_dockers_names(engine: Engine, image: str, host:
     for case, expected in DOCKER["tar"].items():
         *flags, source = case.split()
         said, archive = outcome_of([*flags, f"tt:{source}", "-"], engine, host, "tt")
-        found: object = said
+        outcome: object = said
         if not said:
             with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-                found = sorted(tar.getnames())
-        if found != expected:
-            different[case] = (expected, found)
+                outcome = sorted(tar.getnames())
+        if outcome != expected:
+            different[case] = (expected, outcome)
     assert not different
 
 
@@ -110,13 +110,13 @@ def test_how_much_was_copied_is_said_in_dockers_words(
     engine: Engine, image: str, host: Path
 ) -> None:
     fresh(engine, image, host, running=False)
-    made = commands.execute(engine, commands.parse(["cp", "f", "tt:/tmp/"]))
-    assert str(made) == "Successfully copied 2.05kB to tt:/tmp/"
+    copied = commands.execute(engine, commands.parse(["cp", "f", "tt:/tmp/"]))
+    assert str(copied) == "Successfully copied 2.05kB to tt:/tmp/"
     (host / "empty").touch()
-    made = commands.execute(engine, commands.parse(["cp", "empty", "tt:new"]))
-    assert str(made) == "Successfully copied 1.54kB to tt:new"
-    made = commands.execute(engine, commands.parse(["cp", "tt:/c/f", "./ex/../here"]))
-    assert str(made) == f"Successfully copied 2.05kB to {host}/here"
+    copied = commands.execute(engine, commands.parse(["cp", "empty", "tt:new"]))
+    assert str(copied) == "Successfully copied 1.54kB to tt:new"
+    copied = commands.execute(engine, commands.parse(["cp", "tt:/c/f", "./ex/../here"]))
+    assert str(copied) == f"Successfully copied 2.05kB to {host}/here"
 
 
 def test_nothing_is_left_open(engine: Engine, image: str, host: Path) -> None:

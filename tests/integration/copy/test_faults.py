@@ -21,11 +21,11 @@ pytestmark = [pytest.mark.root, pytest.mark.network]
 
 def snapshot(top: Path) -> dict[str, tuple[int, bytes]]:
     """Everything below, with modes and contents."""
-    found = {}
+    contents = {}
     for path in (top, *top.rglob("*")):
         content = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
-        found[str(path)] = (path.lstat().st_mode, content)
-    return found
+        contents[str(path)] = (path.lstat().st_mode, content)
+    return contents
 
 
 @pytest.fixture

@@ -22,18 +22,18 @@ CALLERS = Rules(keep_owner=False)
 
 
 def member(name: str, kind: bytes = tarfile.REGTYPE, **fields: object) -> tarfile.TarInfo:
-    made = tarfile.TarInfo(name)
-    made.type = kind
+    info = tarfile.TarInfo(name)
+    info.type = kind
     for key, value in fields.items():
-        setattr(made, key, value)
-    return made
+        setattr(info, key, value)
+    return info
 
 
 def archive(*members: tarfile.TarInfo | tuple[tarfile.TarInfo, bytes]) -> bytes:
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for one in members:
-            info, data = one if isinstance(one, tuple) else (one, b"")
+        for entry in members:
+            info, data = entry if isinstance(entry, tuple) else (entry, b"")
             info.size = len(data)
             tar.addfile(info, io.BytesIO(data))
     return out.getvalue()
@@ -207,9 +207,9 @@ def test_owners_are_the_archives_the_callers_or_somebodys(tmp_path: Path) -> Non
             member("l", tarfile.SYMTYPE, linkname="f", uid=11, gid=22),
         )
         into_root(tar, tmp_path / name, "/", rules)
-        found, link = (tmp_path / name / "f").lstat(), (tmp_path / name / "l").lstat()
-        assert (found.st_uid, found.st_gid) == (link.st_uid, link.st_gid)
-        return found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)
+        file, link = (tmp_path / name / "f").lstat(), (tmp_path / name / "l").lstat()
+        assert (file.st_uid, file.st_gid) == (link.st_uid, link.st_gid)
+        return file.st_uid, file.st_gid, stat.S_IMODE(file.st_mode)
 
     assert owners(Rules(), "kept") == (11, 22, 0o4755)
     assert owners(Rules(owner=(33, 44)), "given") == (33, 44, 0o4755)
@@ -253,13 +253,13 @@ NAMES = st.lists(st.sampled_from(["a", "b", "c", "..", "."]), min_size=1, max_si
 def members(draw: st.DrawFn) -> tuple[tarfile.TarInfo, bytes]:
     kind = draw(st.sampled_from([b"0", b"5", b"2", b"1", b"6"]))
     link = draw(st.one_of(NAMES, NAMES.map(lambda n: f"/{n}"), NAMES.map(lambda n: f"../../{n}")))
-    made = member(
+    setuid = member(
         draw(st.one_of(NAMES, NAMES.map(lambda n: f"/{n}"))),
         kind,
         mode=draw(st.sampled_from([0o777, 0o600, 0o4755])),
         linkname=link if kind in (b"1", b"2") else "",
     )
-    return made, b"evil" if kind == b"0" else b""
+    return setuid, b"evil" if kind == b"0" else b""
 
 
 @pytest.fixture(scope="module")
@@ -269,13 +269,13 @@ def scratch() -> Iterator[Path]:
 
 
 def outside_of(top: Path) -> dict[str, tuple[int, int, bytes]]:
-    found = {}
+    sizes = {}
     for path in top.rglob("*"):
         if "to" not in path.relative_to(top).parts:
             status = path.lstat()
             data = path.read_bytes() if stat.S_ISREG(status.st_mode) else b""
-            found[str(path)] = (status.st_mode, status.st_nlink, data)
-    return found
+            sizes[str(path)] = (status.st_mode, status.st_nlink, data)
+    return sizes
 
 
 @settings(max_examples=120, deadline=None)

@@ -42,9 +42,9 @@ ALL = [JOB, DB, WEB]
 
 
 def created(name: str) -> float:
-    for one in ALL:
-        if one.name == name:
-            return one.created
+    for known in ALL:
+        if known.name == name:
+            return known.created
     raise NotFound(f"No such container: {name}")
 
 
@@ -55,7 +55,7 @@ LOOK = Lookups(
 
 def names(**filters: list[str]) -> list[str]:
     asked = {name.replace("_", "-"): values for name, values in filters.items()}
-    return [one.name for one in select(ALL, asked, LOOK)]
+    return [passed.name for passed in select(ALL, asked, LOOK)]
 
 
 @pytest.mark.parametrize(
@@ -95,9 +95,9 @@ def test_what_passes(filters: dict[str, list[str]], expected: list[str]) -> None
 
 def test_publish_asks_what_was_published_not_what_is_exposed() -> None:
     spec = ContainerSpec(image="x", ports=(PortMapping(container_port=80, host_port=8080),))
-    one = container("published", 4, spec=spec)
-    assert [c.name for c in select([one, WEB], {"publish": ["80"]}, LOOK)] == ["published"]
-    assert select([one, WEB], {"publish": ["8080"]}, LOOK) == []
+    published = container("published", 4, spec=spec)
+    assert [c.name for c in select([published, WEB], {"publish": ["80"]}, LOOK)] == ["published"]
+    assert select([published, WEB], {"publish": ["8080"]}, LOOK) == []
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ IMAGE = HealthCheck(test=("CMD", "look"), interval=10, retries=4)
 
 
 def record(health: HealthCheck | None, **changes: Any) -> Record:
-    made = Record(
+    record = Record(
         id="a" * 64,
         name="web",
         image_id="",
@@ -33,7 +33,7 @@ def record(health: HealthCheck | None, **changes: Any) -> Record:
         layers=(),
         health=health,
     )
-    return replace(made, **changes)
+    return replace(record, **changes)
 
 
 def test_without_a_word_the_image_decides() -> None:

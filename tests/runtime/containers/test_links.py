@@ -1,4 +1,4 @@
-"""What a container is told of another by `--link`: Docker's variables, to the letter."""
+"""The variables of `--link`, exactly Docker's."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def link(*ports: tuple[int, str], alias: str = "my-db", env: tuple[str, ...] = (
 
 
 def test_one_port() -> None:
-    told = link((3306, "tcp"), env=("MYSQL_USER=me", "PATH=/bin", "HOME=/", "EMPTY=", "odd"))
-    assert list(told.variables()) == [
+    linked = link((3306, "tcp"), env=("MYSQL_USER=me", "PATH=/bin", "HOME=/", "EMPTY=", "odd"))
+    assert list(linked.variables()) == [
         "MY_DB_PORT=tcp://172.17.0.2:3306",
         "MY_DB_PORT_3306_TCP=tcp://172.17.0.2:3306",
         "MY_DB_PORT_3306_TCP_ADDR=172.17.0.2",
@@ -50,7 +50,7 @@ def test_three_neighbours_are_told_as_a_range_too_and_two_are_not() -> None:
         "R_PORT_6379_TCP_PORT_END=6381",
     ]
     two = list(link((90, "udp"), (6379, "tcp"), (6380, "tcp"), alias="r").variables())
-    assert not [one for one in two if "START" in one]
+    assert not [name for name in two if "START" in name]
 
 
 @pytest.mark.parametrize(
@@ -62,18 +62,20 @@ def test_the_hosts_line_has_every_name_once(alias: str, expected: str) -> None:
 
 
 def test_the_containers_own_variables_win() -> None:
-    told = environment([link((80, "tcp"), alias="db")], ("A=1", "DB_NAME=mine", "DB_PORT"))
-    found = process_environment("web", told, tty=False)
-    assert list(found)[:2] == ["PATH", "HOSTNAME"]
-    assert list(found.items())[-2:] == [("DB_NAME", "mine"), ("A", "1")]
-    assert "DB_PORT" not in found
-    assert found["DB_PORT_80_TCP_PROTO"] == "tcp"
+    variables = environment([link((80, "tcp"), alias="db")], ("A=1", "DB_NAME=mine", "DB_PORT"))
+    merged = process_environment("web", variables, tty=False)
+    assert list(merged)[:2] == ["PATH", "HOSTNAME"]
+    assert list(merged.items())[-2:] == [("DB_NAME", "mine"), ("A", "1")]
+    assert "DB_PORT" not in merged
+    assert merged["DB_PORT_80_TCP_PROTO"] == "tcp"
 
 
 def test_an_end_of_another_protocol_is_told_under_that() -> None:
-    told = list(link(*((n, p) for n in (1, 2, 3) for p in ("tcp", "udp")), alias="x").variables())
-    assert "X_PORT_1_UDP_END=udp://172.17.0.2:3" in told
-    assert "X_PORT_1_TCP_PORT_START=1" in told
+    variables = list(
+        link(*((n, p) for n in (1, 2, 3) for p in ("tcp", "udp")), alias="x").variables()
+    )
+    assert "X_PORT_1_UDP_END=udp://172.17.0.2:3" in variables
+    assert "X_PORT_1_TCP_PORT_START=1" in variables
 
 
 def test_letters_of_an_alias_become_capitals_one_for_one() -> None:

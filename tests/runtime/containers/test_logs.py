@@ -38,7 +38,7 @@ def write(path: Path, *parts: str, options: LogOptions | None = None) -> None:
 
 
 def texts(path: Path, tail: int | None = None) -> list[str]:
-    return [one.text.decode() for one in read(str(path), tail=tail, is_over=lambda: True)]
+    return [line.text.decode() for line in read(str(path), tail=tail, is_over=lambda: True)]
 
 
 # ------------------------------------------------------------------ joining
@@ -73,9 +73,9 @@ def test_each_stream_is_joined_by_itself_with_the_time_of_its_first_piece(tmp_pa
 
 def test_a_line_that_never_ends_is_told_in_parts(tmp_path: Path) -> None:
     write(tmp_path / "log", "x" * (5 << 20))
-    found = texts(tmp_path / "log")
-    assert "".join(found) == "x" * (5 << 20)
-    assert 4 <= len(found) <= 5
+    lines = texts(tmp_path / "log")
+    assert "".join(lines) == "x" * (5 << 20)
+    assert 4 <= len(lines) <= 5
 
 
 def test_a_torn_line_costs_itself_only(tmp_path: Path) -> None:
@@ -196,15 +196,15 @@ def test_following_loses_nothing_while_the_log_rotates(
         assert writer.stdin is not None
         assert writer.stdout is not None
         assert writer.stdout.readline() == b"0\n"
-        found = []
+        taken = []
         lines = read(str(tmp_path / "log"), tail=None, is_over=lambda: writer.poll() is not None)
         for line in lines:
             number = int(line.text)
-            found.append(number)
+            taken.append(number)
             if number % 500 == 0:
                 writer.stdin.write(b"\n")
                 writer.stdin.flush()
-    assert found == list(range(8000))
+    assert taken == list(range(8000))
     assert writer.returncode == 0
 
 
@@ -216,7 +216,7 @@ def test_following_from_the_tail_goes_on_with_what_comes(tmp_path: Path) -> None
     assert next(lines).text == b"two\n"
     write(path, "three\n", options=LogOptions(max_size=10, max_file=3))
     write(path, "four", options=LogOptions(max_size=10, max_file=3))
-    assert [one.text for one in lines] == [b"three\n", b"four"]
+    assert [line.text for line in lines] == [b"three\n", b"four"]
 
 
 def test_a_tail_of_nothing_is_followed_from_the_end(tmp_path: Path) -> None:
@@ -230,4 +230,4 @@ def test_a_tail_of_nothing_is_followed_from_the_end(tmp_path: Path) -> None:
             write(path, "two\n")
         return len(seen) == 3
 
-    assert [one.text for one in read(str(path), tail=0, is_over=is_over)] == [b"two\n"]
+    assert [line.text for line in read(str(path), tail=0, is_over=is_over)] == [b"two\n"]

@@ -61,8 +61,8 @@ def test_the_environment_overrides_in_place_and_drops_keys_without_a_value() -> 
     spec = ContainerSpec(image="x", env=("B=2", "PATH=/mine", "A"))
     env = environment(spec, image(env=("A=1", "B=1", "C=1")))
     assert env == ("B=2", "PATH=/mine", "A", "C=1")
-    found = process_environment("web", (*env, "C", "D=4"), tty=False)
-    assert list(found.items()) == [("PATH", "/mine"), ("HOSTNAME", "web"), ("B", "2"), ("D", "4")]
+    merged = process_environment("web", (*env, "C", "D=4"), tty=False)
+    assert list(merged.items()) == [("PATH", "/mine"), ("HOSTNAME", "web"), ("B", "2"), ("D", "4")]
 
 
 def test_a_terminal_brings_term() -> None:
@@ -74,8 +74,8 @@ def test_ports_of_the_image_the_caller_and_the_mappings_are_exposed() -> None:
     spec = ContainerSpec(
         image="x", expose=("9000-9001", "53/udp"), ports=(PortMapping(container_port=443),)
     )
-    found = exposed_ports(spec, image(exposed_ports=("80/tcp",)))
-    assert found == ("53/udp", "80/tcp", "443/tcp", "9000/tcp", "9001/tcp")
+    ports = exposed_ports(spec, image(exposed_ports=("80/tcp",)))
+    assert ports == ("53/udp", "80/tcp", "443/tcp", "9000/tcp", "9001/tcp")
 
 
 def test_a_port_that_is_none_is_refused() -> None:

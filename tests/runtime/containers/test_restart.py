@@ -14,8 +14,8 @@ EXITED = State(status="exited", exit_code=137, started=1, finished=100)
 
 
 def with_policy(name: str) -> Record:
-    made = record(None)
-    return replace(made, spec=replace(made.spec, restart=RestartPolicy(name=name, maximum=3)))
+    new = record(None)
+    return replace(new, spec=replace(new.spec, restart=RestartPolicy(name=name, maximum=3)))
 
 
 @pytest.mark.parametrize(

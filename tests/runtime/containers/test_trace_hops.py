@@ -1,4 +1,4 @@
-"""How far a probe came, told by what was counted."""
+"""The hops that a probe has passed, by the counters."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dockmagic_runtime.network.nftables.ruleset import ANY_ADDRESS, FROM_HERE, O
 from dockmagic_runtime.supervisor.state import State
 
 END = Interface(network="net", name="eth0", veth="veth0", address="172.17.0.2")
-GOAL = TraceTarget(
+TARGET = TraceTarget(
     record=cast(Record, None),
     now=State(status="running"),
     node=Node(id="1" * 64, name="web", mode="", interfaces=(END,)),
@@ -31,11 +31,11 @@ COUNTED = {FROM_HERE[ANY_ADDRESS]: (3, 4)}
 INSIDE = ["bridge", "veth", "interface", "process"]
 
 
-def seen(**changed: Any) -> hops.Measurement:
+def measurement(**changed: Any) -> hops.Measurement:
     facts = {
         "probe": Probe(source=("192.0.2.1", 50000)),
         "counts": COUNTED,
-        "cable": (100, 200),
+        "veth": (100, 200),
         "listener": Listener(program="httpd"),
         "flow": Flow(answers_from=("172.17.0.2", 80), is_answered=True),
         "table": "t",
@@ -44,35 +44,35 @@ def seen(**changed: Any) -> hops.Measurement:
     return hops.Measurement(**{**facts, **changed})
 
 
-def kinds(way: RouteCandidate, what: hops.Measurement) -> list[str]:
-    return [hop.kind for hop in hops.hops(GOAL, way, what)]
+def kinds(candidate: RouteCandidate, measured: hops.Measurement) -> list[str]:
+    return [hop.kind for hop in hops.hops(TARGET, candidate, measured)]
 
 
-def test_a_packet_that_is_answered_passes_every_station() -> None:
-    assert kinds(RULE, seen()) == ["client", "rule", *INSIDE, "answer"]
-    assert kinds(RULE.by_proxy(), seen(flow=None)) == ["client", "proxy", *INSIDE]
+def test_a_packet_that_is_answered_passes_every_hop() -> None:
+    assert kinds(RULE, measurement()) == ["client", "rule", *INSIDE, "answer"]
+    assert kinds(RULE.by_proxy(), measurement(flow=None)) == ["client", "proxy", *INSIDE]
 
 
-@pytest.mark.parametrize("way", [RULE, RULE.by_proxy()])
-def test_what_the_cable_has_not_carried_has_not_come_through(way: RouteCandidate) -> None:
-    met = list(hops.hops(GOAL, way, seen(cable=(100, 100), flow=None)))
+@pytest.mark.parametrize("candidate", [RULE, RULE.by_proxy()])
+def test_what_the_veth_pair_has_not_carried_has_not_arrived(candidate: RouteCandidate) -> None:
+    met = list(hops.hops(TARGET, candidate, measurement(veth=(100, 100), flow=None)))
     assert len(met) == 2
-    if way.kind == "proxy":
+    if candidate.kind == "proxy":
         assert met[1].detail == "which has passed nothing on"
 
 
 def test_without_an_answer_there_is_no_way_back() -> None:
     silent = Flow(answers_from=("172.17.0.2", 80), is_answered=False)
-    assert kinds(RULE, seen(flow=silent))[-1] == "process"
+    assert kinds(RULE, measurement(flow=silent))[-1] == "process"
 
 
 @pytest.mark.parametrize(
     ("changed", "expected"),
     [
         ({}, True),
-        ({"flow": None}, True),  # the kernel cannot tell
+        ({"flow": None}, True),  # a kernel without connection tracking
         ({"counts": {FROM_HERE[ANY_ADDRESS]: (4, 4)}}, False),
-        ({"counts": {FROM_HERE[ONE_ADDRESS]: (3, 4)}}, False),  # of somebody else
+        ({"counts": {FROM_HERE[ONE_ADDRESS]: (3, 4)}}, False),  # another rule
         ({"counts": {}}, False),
         ({"flow": Flow(answers_from=("192.0.2.1", 9999), is_answered=True)}, False),
     ],
@@ -80,4 +80,4 @@ def test_without_an_answer_there_is_no_way_back() -> None:
 def test_a_packet_is_translated_when_its_rule_has_counted_it(
     changed: dict[str, Any], expected: bool
 ) -> None:
-    assert hops.is_translated(RULE, seen(**changed)) is expected
+    assert hops.is_translated(RULE, measurement(**changed)) is expected

@@ -1,4 +1,4 @@
-"""What may be written as the goal of a trace, and whom an address reaches."""
+"""The destinations that a trace accepts, and the containers that an address reaches."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from dockmagic_runtime.supervisor.state import State
 
 
 @pytest.mark.parametrize(
-    ("target", "found"),
+    ("target", "expected"),
     [
         ("localhost:9999", ("localhost", 9999, "tcp")),
         ("http://localhost:9999/", ("localhost", 9999, "tcp")),
@@ -28,9 +28,9 @@ from dockmagic_runtime.supervisor.state import State
     ],
 )
 def test_a_target_is_a_place_a_port_and_a_protocol(
-    target: str, found: tuple[str, int, str]
+    target: str, expected: tuple[str, int, str]
 ) -> None:
-    assert routes.parse(target) == found
+    assert routes.parse(target) == expected
 
 
 @pytest.mark.parametrize(
@@ -72,17 +72,17 @@ def test_a_port_is_reached_by_the_addresses_it_is_published_on(
 
 def test_only_loopback_is_for_this_host_alone() -> None:
     assert [
-        one
-        for one in ("", "0.0.0.0", "::", "::1", "127.0.0.1", "192.0.2.1")
-        if routes.is_outside(one)
+        host_ip
+        for host_ip in ("", "0.0.0.0", "::", "::1", "127.0.0.1", "192.0.2.1")
+        if routes.is_outside(host_ip)
     ] == ["", "0.0.0.0", "::", "192.0.2.1"]
 
 
-# ------------------------------------------------------------------ the way by a rule
+# ------------------------------------------------------------------ the route by a rule
 
 
-class Cables(Networks):
-    """Nothing but the addresses that the host has on its uplinks."""
+class Uplinks(Networks):
+    """Only the addresses of the host's uplinks."""
 
     def __init__(self, address: str = "", address6: str = "") -> None:
         self._addresses = {False: address, True: address6}
@@ -92,8 +92,8 @@ class Cables(Networks):
         return (("eth0", f"{address}/24"),) if address else ()
 
 
-def goal(*host_ips: str, address6: str = "") -> routes.TraceTarget:
-    """A container that has published port 80 as 9999 on these."""
+def target(*host_ips: str, address6: str = "") -> routes.TraceTarget:
+    """A container that has published port 80 as 9999 on these addresses."""
     end = Interface(
         network="net", name="eth0", veth="veth0", address="172.17.0.2", address6=address6
     )
@@ -120,28 +120,32 @@ BOTH, SIX = ("0.0.0.0", "::"), "fd00::2"
 @pytest.mark.parametrize(
     ("to", "first", "expected"),
     [
-        (goal(*BOTH), "127.0.0.1", ("192.0.2.1", "172.17.0.2", "published")),
-        (goal(*BOTH), "::1", ("192.0.2.1", "172.17.0.2", "published")),
-        (goal(*BOTH, address6=SIX), "127.0.0.1", ("192.0.2.1", "172.17.0.2", "published")),
-        (goal(*BOTH, address6=SIX), "::1", ("2001:db8::1", SIX, "published")),
-        (goal("127.0.0.1", "192.0.2.7"), "127.0.0.1", ("192.0.2.7", "172.17.0.2", "published_at")),
+        (target(*BOTH), "127.0.0.1", ("192.0.2.1", "172.17.0.2", "published")),
+        (target(*BOTH), "::1", ("192.0.2.1", "172.17.0.2", "published")),
+        (target(*BOTH, address6=SIX), "127.0.0.1", ("192.0.2.1", "172.17.0.2", "published")),
+        (target(*BOTH, address6=SIX), "::1", ("2001:db8::1", SIX, "published")),
+        (
+            target("127.0.0.1", "192.0.2.7"),
+            "127.0.0.1",
+            ("192.0.2.7", "172.17.0.2", "published_at"),
+        ),
     ],
 )
-def test_the_way_by_a_rule_is_rather_in_the_same_family(
+def test_the_route_by_a_rule_prefers_the_same_family(
     to: routes.TraceTarget, first: str, expected: tuple[str, str, str]
 ) -> None:
-    found = routes.translated(Cables("192.0.2.1", "2001:db8::1"), to, by_proxy(first))
-    assert found is not None
-    assert (found.address, found.inner, found.map_name) == expected
-    assert (found.kind, found.port, found.inner_port) == ("translated", 9999, 80)
+    candidate = routes.translated(Uplinks("192.0.2.1", "2001:db8::1"), to, by_proxy(first))
+    assert candidate is not None
+    assert (candidate.address, candidate.inner, candidate.map_name) == expected
+    assert (candidate.kind, candidate.port, candidate.inner_port) == ("translated", 9999, 80)
 
 
 def test_a_host_without_a_network_is_reached_as_its_containers_reach_it() -> None:
-    found = routes.translated(Cables(), goal(*BOTH, address6=SIX), by_proxy("::1"))
-    assert found is not None
-    assert found.address == "fd00::1"
+    candidate = routes.translated(Uplinks(), target(*BOTH, address6=SIX), by_proxy("::1"))
+    assert candidate is not None
+    assert candidate.address == "fd00::1"
 
 
 @pytest.mark.parametrize("host_ips", [("127.0.0.1",), ("::1",), ("::",)])
 def test_no_rule_leads_from_loopback_nor_from_ipv6_into_ipv4(host_ips: tuple[str, ...]) -> None:
-    assert routes.translated(Cables("192.0.2.1"), goal(*host_ips), by_proxy("127.0.0.1")) is None
+    assert routes.translated(Uplinks("192.0.2.1"), target(*host_ips), by_proxy("127.0.0.1")) is None

@@ -46,8 +46,8 @@ def test_words_that_are_the_mounts_own_do_not_reach_the_file_system() -> None:
     fd = filesystems.open_filesystem(
         linux, "ext4", "/dev/x", ("noexec", "data=journal", "ro", "exec", "noatime", "quiet")
     )
-    told = [(key, value) for _, key, value in linux.arguments_of("fsconfig_string")]
-    assert told == [("source", "/dev/x"), ("data", "journal")]
+    settings = [(key, value) for _, key, value in linux.arguments_of("fsconfig_string")]
+    assert settings == [("source", "/dev/x"), ("data", "journal")]
     assert [flag for _, flag in linux.arguments_of("fsconfig_flag")] == ["ro", "quiet"]
     ((_, attributes),) = linux.arguments_of("fsmount")
     assert attributes == c.MOUNT_ATTR_RDONLY | c.MOUNT_ATTR_NOATIME

@@ -33,7 +33,7 @@ def copy(source: Path, target: Path) -> None:
 
 def facts(top: Path) -> dict[str, tuple[object, ...]]:
     """All that a copy must keep, by relative path; links by the first name of their file."""
-    found: dict[str, tuple[object, ...]] = {}
+    entries: dict[str, tuple[object, ...]] = {}
     first: dict[int, str] = {}
     for path in [top, *sorted(top.rglob("*"))]:
         status = path.lstat()
@@ -48,11 +48,11 @@ def facts(top: Path) -> dict[str, tuple[object, ...]]:
             (x, os.getxattr(path, x, follow_symlinks=False))
             for x in sorted(os.listxattr(path, follow_symlinks=False))
         )
-        found[name] = (
+        entries[name] = (
             status.st_mode, status.st_uid, status.st_gid, status.st_mtime_ns, status.st_rdev,
             content, same, attributes,
         )  # fmt: skip
-    return found
+    return entries
 
 
 @pytest.mark.root

@@ -44,10 +44,10 @@ def add_container(data_root: DataRoot, database: Database, container_id: str, *n
 def test_a_volume_is_a_directory_with_a_description(
     data_root: DataRoot, volumes: VolumeStore
 ) -> None:
-    made = volumes.create("data", labels={"a": "b"})
-    assert made.mountpoint == str(data_root.volumes / "data" / "_data")
-    assert volumes.get("data") == made
-    assert Path(made.mountpoint).stat().st_mode & 0o777 == 0o755
+    created = volumes.create("data", labels={"a": "b"})
+    assert created.mountpoint == str(data_root.volumes / "data" / "_data")
+    assert volumes.get("data") == created
+    assert Path(created.mountpoint).stat().st_mode & 0o777 == 0o755
     assert sorted(os.listdir(data_root.volumes / "data")) == ["_data", "volume.json"]
     assert os.listdir(data_root.scratch) == []
 
@@ -60,10 +60,10 @@ def test_creating_one_that_exists_leaves_it_as_it_is(volumes: VolumeStore) -> No
 
 
 def test_without_a_name_it_is_anonymous(volumes: VolumeStore) -> None:
-    made = volumes.create(labels={"a": "b"})
-    assert len(made.name) == 64
-    assert made.is_anonymous
-    assert made.labels == {"a": "b", "com.docker.volume.anonymous": ""}
+    created = volumes.create(labels={"a": "b"})
+    assert len(created.name) == 64
+    assert created.is_anonymous
+    assert created.labels == {"a": "b", "com.docker.volume.anonymous": ""}
 
 
 def test_volumes_of_an_area_without_descriptions_are_found(
@@ -71,7 +71,7 @@ def test_volumes_of_an_area_without_descriptions_are_found(
 ) -> None:
     for name in ("named", "0" * 64):
         (data_root.volumes / name / "_data").mkdir(parents=True)
-    assert [(one.name, one.is_anonymous) for one in volumes.find()] == [
+    assert [(volume.name, volume.is_anonymous) for volume in volumes.find()] == [
         ("0" * 64, True),
         ("named", False),
     ]
@@ -125,7 +125,7 @@ def test_filters(data_root: DataRoot, database: Database, volumes: VolumeStore) 
     add_container(data_root, database, "c" * 64, "web-data", "other")
 
     def names(**filters: list[str]) -> list[str]:
-        return [one.name for one in volumes.find(filters)]
+        return [volume.name for volume in volumes.find(filters)]
 
     assert names() == ["db-data", "other", "web-data"]
     assert names(name=["data$"]) == ["db-data", "web-data"]
@@ -147,13 +147,13 @@ def test_filters(data_root: DataRoot, database: Database, volumes: VolumeStore) 
 
 
 def test_inspect_is_dockers(volumes: VolumeStore) -> None:
-    made = volumes.create("data")
-    found = volumes.inspect("data")
-    assert found.pop("CreatedAt")[:4].isdigit()
-    assert found == {
+    created = volumes.create("data")
+    shown = volumes.inspect("data")
+    assert shown.pop("CreatedAt")[:4].isdigit()
+    assert shown == {
         "Driver": "local",
         "Labels": None,
-        "Mountpoint": made.mountpoint,
+        "Mountpoint": created.mountpoint,
         "Name": "data",
         "Options": None,
         "Scope": "local",
@@ -191,16 +191,16 @@ def test_prune(data_root: DataRoot, database: Database, volumes: VolumeStore) ->
     assert (pruned.names, pruned.reclaimed) == ((anonymous.name,), 1000)
     assert volumes.prune().names == ()
     assert volumes.prune({"all": ["true"], "label!": ["keep"]}).names == ("named",)
-    assert {one.name for one in volumes.find()} == {used.name, "kept"}
+    assert {volume.name for volume in volumes.find()} == {used.name, "kept"}
     with pytest.raises(InvalidInput, match="invalid filter 'until'"):
         volumes.prune({"until": ["1h"]})
 
 
 def test_size_counts_each_file_once(volumes: VolumeStore) -> None:
-    made = Path(volumes.create("data").mountpoint)
-    (made / "below").mkdir()
-    (made / "below" / "file").write_bytes(b"x" * 5000)
-    os.link(made / "below" / "file", made / "again")
+    data = Path(volumes.create("data").mountpoint)
+    (data / "below").mkdir()
+    (data / "below" / "file").write_bytes(b"x" * 5000)
+    os.link(data / "below" / "file", data / "again")
     assert volumes.size("data") == 5000
 
 
@@ -211,7 +211,7 @@ def test_unused_volumes_go_and_used_ones_stay(
     add_container(data_root, database, "a" * 64, *names[:2])
     add_container(data_root, database, "b" * 64, names[1])
     remove_unused(str(data_root.root), names, container_id="a" * 64)
-    assert [one.name for one in volumes.find()] == [names[1]]
+    assert [volume.name for volume in volumes.find()] == [names[1]]
 
 
 def test_a_volume_that_somebody_holds_is_not_removed(
@@ -232,18 +232,18 @@ def test_a_volume_that_somebody_holds_is_not_removed(
 def test_threads_that_make_the_same_volumes_all_get_the_same(
     data_root: DataRoot, volumes: VolumeStore
 ) -> None:
-    found: list[tuple[str, float]] = []
+    seen: list[tuple[str, float]] = []
 
     def make() -> None:
         for number in range(20):
             volume = volumes.create(f"data{number}")
-            found.append((volume.name, volume.created))
+            seen.append((volume.name, volume.created))
 
     threads = [threading.Thread(target=make) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(found) == 160
-    assert len(set(found)) == 20
+    assert len(seen) == 160
+    assert len(set(seen)) == 20
     assert os.listdir(data_root.scratch) == []
