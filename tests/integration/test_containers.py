@@ -109,10 +109,10 @@ def test_ps_shows_what_runs_and_with_all_what_ended(engine: Engine) -> None:
     running = start(engine, "sleep 100", name="one")
     ended = start(engine, "exit 4", name="two")
     engine.containers.wait("two")
-    assert [one.name for one in engine.containers.list()] == ["one"]
-    found = {one.id: one for one in engine.containers.list(all=True)}
-    assert found[running.id].status is Status.RUNNING
-    assert (found[ended.id].status, found[ended.id].exit_code) == (Status.EXITED, 4)
+    assert [container.name for container in engine.containers.list()] == ["one"]
+    by_id = {container.id: container for container in engine.containers.list(all=True)}
+    assert by_id[running.id].status is Status.RUNNING
+    assert (by_id[ended.id].status, by_id[ended.id].exit_code) == (Status.EXITED, 4)
     created = engine.containers.create(ContainerSpec(image="busybox"))
     assert engine.containers.get(created.id).status is Status.CREATED
 
@@ -130,7 +130,9 @@ def test_logs_are_kept_and_followed_to_the_end(engine: Engine) -> None:
     container = start(engine, "echo one; echo two >&2; sleep 0.3; printf three")
     lines = list(engine.containers.logs(container.id, follow=True))
     # two pipes have no order between them
-    streams = {stream: [one.text for one in lines if one.stream == stream] for stream in _STREAMS}
+    streams = {
+        stream: [line.text for line in lines if line.stream == stream] for stream in _STREAMS
+    }
     assert streams == {"stdout": [b"one\n", b"three"], "stderr": [b"two\n"]}
     assert [line.text for line in engine.containers.logs(container.id, tail=1)] == [b"three"]
 
@@ -342,12 +344,12 @@ def test_users_groups_and_workdir_come_from_the_image(engine: Engine, build: Bui
 
 def test_inspect_has_dockers_keys(engine: Engine) -> None:
     start(engine, "sleep 100", name="web", labels={"a": "b"})
-    found = engine.containers.inspect("web")
-    assert found["Name"] == "/web"
-    assert found["State"]["Running"] is True
-    assert found["State"]["Pid"] > 0
-    assert found["Config"]["Labels"]["a"] == "b"
-    assert found["NetworkSettings"]["IPAddress"] == engine.containers.get("web").ip_address != ""
+    shown = engine.containers.inspect("web")
+    assert shown["Name"] == "/web"
+    assert shown["State"]["Running"] is True
+    assert shown["State"]["Pid"] > 0
+    assert shown["Config"]["Labels"]["a"] == "b"
+    assert shown["NetworkSettings"]["IPAddress"] == engine.containers.get("web").ip_address != ""
 
 
 def test_stats_of_a_busy_container(engine: Engine) -> None:

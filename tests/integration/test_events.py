@@ -1,4 +1,4 @@
-"""What `events` tells of the verbs of an engine."""
+"""The events that the verbs of an engine emit."""
 
 from __future__ import annotations
 
@@ -24,20 +24,22 @@ SLEEP = ContainerSpec(image="busybox", command=("sleep", "100"), name="web", lab
 def told(engine: Engine, *kinds: str) -> list[str]:
     """`type action`, in order; by default those of containers and networks."""
     wanted = kinds or ("container", "network")
-    return [f"{one.type} {one.action}" for one in engine.system.events() if one.type in wanted]
+    return [
+        f"{event.type} {event.action}" for event in engine.system.events() if event.type in wanted
+    ]
 
 
 def last(engine: Engine, action: str) -> Event:
-    return [one for one in engine.system.events() if one.action == action][-1]
+    return [event for event in engine.system.events() if event.action == action][-1]
 
 
 def test_create_and_remove_are_told_with_name_image_and_labels(engine: Engine) -> None:
-    made = engine.containers.create(SLEEP)
+    created = engine.containers.create(SLEEP)
     engine.containers.remove("web")
     assert told(engine) == ["container create", "container destroy"]
     for action in ("create", "destroy"):
         event = last(engine, action)
-        assert event.id == made.id
+        assert event.id == created.id
         assert event.attributes.items() >= {"name": "web", "image": "busybox", "tier": "x"}.items()
 
 
@@ -84,14 +86,14 @@ def test_the_whole_life_of_a_run_with_rm_is_told_in_dockers_order(engine: Engine
 def test_an_exec_is_told_of_from_its_making_to_its_end(engine: Engine) -> None:
     engine.containers.run(SLEEP, detach=True)
     collect(engine.containers.exec("web", ExecSpec(command=("sh", "-c", "exit 4"))))
-    found = [one for one in engine.system.events() if one.action.startswith("exec_")]
-    assert [one.action for one in found] == [
+    exec_events = [event for event in engine.system.events() if event.action.startswith("exec_")]
+    assert [event.action for event in exec_events] == [
         "exec_create: sh -c exit 4",
         "exec_start: sh -c exit 4",
         "exec_die",
     ]
-    assert len({one.attributes["execID"] for one in found}) == 1
-    assert found[-1].attributes["exitCode"] == "4"
+    assert len({event.attributes["execID"] for event in exec_events}) == 1
+    assert exec_events[-1].attributes["exitCode"] == "4"
 
 
 def test_a_stop_is_told_after_the_end_it_brought(engine: Engine) -> None:
@@ -130,10 +132,10 @@ def test_signals_pauses_and_stops_are_told(engine: Engine) -> None:
     engine.containers.unpause("web")
     engine.containers.kill("web", "USR1")
     engine.containers.stop("web", timeout=0)
-    events = [one for one in engine.system.events() if one.type == "container"]
-    actions = [one.action for one in events if one.action not in ("start", "die")]
+    events = [event for event in engine.system.events() if event.type == "container"]
+    actions = [event.action for event in events if event.action not in ("start", "die")]
     assert actions == ["create", "pause", "unpause", "kill", "kill", "kill", "stop"]
-    signals = [one.attributes["signal"] for one in events if one.action == "kill"]
+    signals = [event.attributes["signal"] for event in events if event.action == "kill"]
     assert signals == ["10", "15", "9"]
 
 
@@ -212,11 +214,11 @@ def test_filters_and_times_choose(engine: Engine) -> None:
     engine.containers.create(SLEEP)
     between = time.time()
     engine.containers.create(ContainerSpec(image="busybox", name="other"))
-    found = engine.system.events(filters={"container": ["web"], "event": ["create", "destroy"]})
-    assert [one.attributes["name"] for one in found] == ["web"]
-    assert [one.attributes["name"] for one in engine.system.events(since=between)] == ["other"]
+    selected = engine.system.events(filters={"container": ["web"], "event": ["create", "destroy"]})
+    assert [event.attributes["name"] for event in selected] == ["web"]
+    assert [event.attributes["name"] for event in engine.system.events(since=between)] == ["other"]
     earlier = engine.system.events(until=between, filters={"type": ["container"]})
-    assert [one.attributes["name"] for one in earlier] == ["web"]
+    assert [event.attributes["name"] for event in earlier] == ["web"]
     with pytest.raises(InvalidInput, match="invalid filter 'colour'"):
         engine.system.events(filters={"colour": ["red"]})
 
@@ -227,9 +229,9 @@ def test_following_tells_what_happens_after_the_call_and_nothing_before(engine: 
     engine.containers.create(ContainerSpec(image="busybox", name="after"))
     removal = threading.Thread(target=lambda: engine.containers.remove("after"))
     removal.start()
-    found = list(islice(events, 2))
+    followed = list(islice(events, 2))
     removal.join()
-    assert [(one.action, one.attributes["name"]) for one in found] == [
+    assert [(event.action, event.attributes["name"]) for event in followed] == [
         ("create", "after"),
         ("destroy", "after"),
     ]

@@ -54,7 +54,7 @@ def logged(engine: Engine, name: str) -> str:
     return b"".join(line.text for line in engine.containers.logs(name)).decode()
 
 
-def told(engine: Engine, name: str) -> list[str]:
+def actions_of(engine: Engine, name: str) -> list[str]:
     """The events of a container, by their actions."""
     return [event.action for event in engine.system.events(filters={"container": [name]})]
 
@@ -66,9 +66,9 @@ def test_on_failure_starts_again_as_often_as_it_says_and_keeps_the_files(engine:
     policy = RestartPolicy(name="on-failure", maximum=2)
     start(engine, "echo x >> /runs; wc -l < /runs; exit 3", name="web", restart=policy)
     assert eventually(lambda: engine.containers.get("web").status is Status.EXITED)
-    found = engine.containers.inspect("web")
-    assert found["RestartCount"] == 2
-    assert found["State"]["ExitCode"] == 3
+    shown = engine.containers.inspect("web")
+    assert shown["RestartCount"] == 2
+    assert shown["State"]["ExitCode"] == 3
     assert logged(engine, "web").split() == ["1", "2", "3"]
 
 
@@ -100,8 +100,8 @@ def test_between_two_starts_a_container_is_restarting(engine: Engine) -> None:
     with pytest.raises(Conflict, match="You cannot attach to a restarting container"):
         engine.containers.attach("web")
     engine.containers.stop("web")
-    found = engine.containers.get("web")
-    assert (found.status, found.exit_code) == (Status.EXITED, 5)
+    web = engine.containers.get("web")
+    assert (web.status, web.exit_code) == (Status.EXITED, 5)
 
 
 def test_waiting_ends_at_the_first_end(engine: Engine) -> None:
@@ -112,7 +112,9 @@ def test_waiting_ends_at_the_first_end(engine: Engine) -> None:
     )
     ended = collect(process)
     assert (ended.code, ended.stdout) == (7, "hi\n")
-    assert engine.containers.get("web").status.is_alive  # nobody's container now: it goes on
+    assert engine.containers.get(
+        "web"
+    ).status.is_alive  # the first start's owner does not end this one
 
 
 @pytest.mark.parametrize("policy", [ALWAYS, UNLESS_STOPPED])
@@ -134,13 +136,13 @@ def test_rm_and_restart_exclude_each_other(engine: Engine) -> None:
 
 def test_a_loss_counts_as_an_end(engine: Engine) -> None:
     web = start(engine, "sleep 100", name="web", restart=ALWAYS)
-    one = start(engine, "sleep 100", name="one")
+    other = start(engine, "sleep 100", name="one")
     lose(engine, web.id)
-    lose(engine, one.id)
+    lose(engine, other.id)
     assert engine.containers.get("one").status is Status.EXITED
-    found = engine.containers.get("web")
-    assert found.status is Status.RUNNING
-    assert found.pid != web.pid
+    restarted = engine.containers.get("web")
+    assert restarted.status is Status.RUNNING
+    assert restarted.pid != web.pid
 
 
 def test_a_paused_container_is_paused_when_its_supervisor_was_killed(
@@ -180,7 +182,7 @@ def test_after_a_reboot_containers_come_back_by_their_policy(engine: Engine) -> 
     (engine.data_root.root / "boot").write_text("another boot")
     shutil.rmtree(engine.data_root.run)  # gone with the machine
     with Engine(engine.data_root.root) as rebooted:
-        running = {one.name for one in rebooted.containers.list()}
+        running = {container.name for container in rebooted.containers.list()}
     assert running == {"always", "unless", "always-stopped"}
     engine.containers.stop("always")
     with Engine(engine.data_root.root) as later:
@@ -196,7 +198,11 @@ def test_after_a_reboot_those_come_first_on_whom_others_depend(engine: Engine) -
     (engine.data_root.root / "boot").write_text("another boot")
     shutil.rmtree(engine.data_root.run)  # gone with the machine
     with Engine(engine.data_root.root) as rebooted:
-        assert {one.name for one in rebooted.containers.list()} == {"db", "web", "aside"}
+        assert {container.name for container in rebooted.containers.list()} == {
+            "db",
+            "web",
+            "aside",
+        }
 
 
 # ------------------------------------------------------------------ stopping
@@ -209,15 +215,19 @@ def test_a_stop_goes_on_when_nobody_waits_for_it(engine: Engine) -> None:
     process.close()
     assert eventually(lambda: engine.containers.get("web").status is Status.EXITED)
     assert engine.containers.get(web.id).exit_code == 137
-    assert [one for one in told(engine, "web") if one != "attach"][-3:] == ["kill", "kill", "die"]
+    assert [action for action in actions_of(engine, "web") if action != "attach"][-3:] == [
+        "kill",
+        "kill",
+        "die",
+    ]
 
 
 def test_restart_keeps_a_container_of_rm(engine: Engine) -> None:
     first = start(engine, "sleep 100", name="web", auto_remove=True, stop_timeout=0)
     engine.containers.restart("web")
-    found = engine.containers.get("web")
-    assert (found.id, found.status) == (first.id, Status.RUNNING)
-    actions = [action for action in told(engine, "web") if action not in ("create", "attach")]
+    web = engine.containers.get("web")
+    assert (web.id, web.status) == (first.id, Status.RUNNING)
+    actions = [action for action in actions_of(engine, "web") if action not in ("create", "attach")]
     assert actions == ["start", "kill", "kill", "die", "stop", "start", "restart"]
     engine.containers.stop("web")
     assert engine.containers.list(all=True) == ()
@@ -243,7 +253,7 @@ def test_a_container_becomes_healthy_and_unhealthy(engine: Engine) -> None:
     assert eventually(lambda: engine.containers.get("web").health == "healthy")
     shell(engine, "web", "rm /ready")
     assert eventually(lambda: engine.containers.get("web").health == "unhealthy")
-    states = [action for action in told(engine, "web") if action.startswith("health")]
+    states = [action for action in actions_of(engine, "web") if action.startswith("health")]
     assert states == ["health_status: healthy", "health_status: unhealthy"]
     health = engine.containers.inspect("web")["State"]["Health"]
     assert health["FailingStreak"] >= 2
@@ -333,7 +343,7 @@ def test_a_program_that_is_killed_for_want_of_memory_says_so(engine: Engine) -> 
     assert engine.containers.wait("web") == 137
     assert engine.containers.get("web").oom_killed
     assert engine.containers.inspect("web")["State"]["OOMKilled"] is True
-    assert told(engine, "web")[-3:] == ["start", "oom", "die"]
+    assert actions_of(engine, "web")[-3:] == ["start", "oom", "die"]
 
 
 def test_an_inner_process_that_is_killed_for_want_of_memory_is_noticed(engine: Engine) -> None:
@@ -345,7 +355,7 @@ def test_an_inner_process_that_is_killed_for_want_of_memory_is_noticed(engine: E
     )
     assert eventually(lambda: engine.containers.get("web").oom_killed)
     assert engine.containers.get("web").status is Status.RUNNING
-    assert eventually(lambda: told(engine, "web").count("oom") == 1)
+    assert eventually(lambda: actions_of(engine, "web").count("oom") == 1)
 
 
 # ------------------------------------------------------------------ update

@@ -49,8 +49,8 @@ def test_the_other_is_found_by_its_alias_and_told_of(db: Container, run: Run) ->
     assert f"MY_STORE_PORT=tcp://{db.ip_address}:3306" in env
     assert f"MY_STORE_PORT_3306_TCP_ADDR={db.ip_address}" in env
     assert "MY_STORE_NAME=/web/my-store" in env
-    told = [one for one in env if one.startswith("MY_STORE_ENV_")]
-    assert told == ["MY_STORE_ENV_SECRET=of the sea"]
+    variables = [entry for entry in env if entry.startswith("MY_STORE_ENV_")]
+    assert variables == ["MY_STORE_ENV_SECRET=of the sea"]
     line = f"{db.ip_address}\tmy-store {db.short_id} db"
     assert line in run("cat", "/etc/hosts", links=linked).stdout.splitlines()
 
@@ -125,7 +125,7 @@ def test_links_are_shown_and_are_names(engine: Engine, db: Container, start: Sta
     assert engine.containers.inspect("web")["HostConfig"]["Links"] == ["/db:/web/store"]
     assert engine.containers.inspect("db")["HostConfig"]["Links"] is None
     assert engine.containers.inspect("web/store")["Id"] == db.id
-    shown = {one.name: one.links for one in engine.containers.list()}
+    shown = {container.name: container.links for container in engine.containers.list()}
     assert shown == {"web": (), "db": ("web/store",)}
     engine.containers.rename("web", "page")
     assert engine.containers.inspect("page")["HostConfig"]["Links"] == ["/db:/page/store"]

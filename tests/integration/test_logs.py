@@ -20,11 +20,11 @@ pytestmark = pytest.mark.root
 
 
 def detached(engine: Engine, script: str, **spec: Any) -> str:
-    made = engine.containers.run(
+    container = engine.containers.run(
         ContainerSpec(image="busybox", command=("sh", "-c", script), network="none", **spec),
         detach=True,
     )
-    return made.id
+    return container.id
 
 
 def text(lines: list[LogLine]) -> str:
@@ -34,8 +34,8 @@ def text(lines: list[LogLine]) -> str:
 def test_streams_escapes_and_an_unfinished_line_come_back(engine: Engine) -> None:
     name = detached(engine, r"""printf 'a "b" \\ \t\033[1mü\r\n'; echo no >&2; printf end""")
     engine.containers.wait(name)
-    found = [(line.stream, line.text) for line in engine.containers.logs(name)]
-    assert sorted(found) == [
+    lines = [(line.stream, line.text) for line in engine.containers.logs(name)]
+    assert sorted(lines) == [
         ("stderr", b"no\n"),
         ("stdout", 'a "b" \\ \t\x1b[1mü\r\n'.encode()),
         ("stdout", b"end"),
@@ -84,7 +84,7 @@ def test_since_and_until_choose_by_time(engine: Engine) -> None:
 def test_a_log_is_rotated_while_it_is_followed(engine: Engine) -> None:
     options = {"max-size": "20k", "max-file": "3"}
     script = "seq 3000; read x; echo over"
-    made = engine.containers.create(
+    container = engine.containers.create(
         ContainerSpec(
             image="busybox",
             command=("sh", "-c", script),
@@ -93,17 +93,17 @@ def test_a_log_is_rotated_while_it_is_followed(engine: Engine) -> None:
             log_options=options,
         )
     )
-    process = engine.containers.start_attached(made.id)
-    lines = engine.containers.logs(made.id, follow=True)
+    process = engine.containers.start_attached(container.id)
+    lines = engine.containers.logs(container.id, follow=True)
     last = next(line.text for line in lines if line.text == b"3000\n")
     process.write(b"\n")
     assert [last, *(line.text for line in lines)] == [b"3000\n", b"over\n"]
     process.wait()
-    log = Path(engine.containers.inspect(made.id)["LogPath"])
+    log = Path(engine.containers.inspect(container.id)["LogPath"])
     files = sorted(log.parent.glob(f"{log.name}*"))
-    assert [one.name.removeprefix(log.name) for one in files] == ["", ".1", ".2"]
-    assert all(one.stat().st_size < 20_100 for one in files)
-    kept = [line.text for line in engine.containers.logs(made.id)]
+    assert [file.name.removeprefix(log.name) for file in files] == ["", ".1", ".2"]
+    assert all(file.stat().st_size < 20_100 for file in files)
+    kept = [line.text for line in engine.containers.logs(container.id)]
     assert kept[-2:] == [b"3000\n", b"over\n"]
     assert kept[:-1] == [b"%d\n" % n for n in range(3002 - len(kept), 3001)]
 
@@ -112,7 +112,7 @@ def test_the_driver_none_writes_nothing(engine: Engine) -> None:
     name = detached(engine, "echo hello", log_driver="none")
     engine.containers.wait(name)
     directory = engine.data_root.container(name)
-    assert not [one for one in os.listdir(directory) if "log" in one]
+    assert not [name for name in os.listdir(directory) if "log" in name]
 
 
 def test_options_are_checked_before_anything_is_made(engine: Engine) -> None:

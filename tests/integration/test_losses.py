@@ -1,4 +1,4 @@
-"""Processes of ours that are killed at the worst moments, and containers that nobody waits for."""
+"""The engine's processes killed at the worst moments, and containers without a waiting client."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ pytestmark = [pytest.mark.root, pytest.mark.network]
 
 
 def children(pid: int) -> list[int]:
-    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def spare(engine: Engine) -> int:
     """The supervisor that waits for the next request."""
     launcher = engine._components.launcher._pid
-    found: list[int] = []
+    supervisors: list[int] = []
 
     def has_midwife() -> bool:
-        found[:] = [one for one in children(launcher) if children(one)]
-        return bool(found)
+        supervisors[:] = [child for child in children(launcher) if children(child)]
+        return bool(supervisors)
 
     assert eventually(has_midwife)
-    return found[-1]
+    return supervisors[-1]
 
 
 def test_a_spare_that_is_killed_is_replaced(engine: Engine, run: Run) -> None:
@@ -92,7 +92,7 @@ def test_a_supervisor_killed_in_the_middle_of_a_start_leaves_nothing(
     assert eventually(lambda: not Path(f"/proc/{victim}").exists())
     if engine.containers.get("web").status.is_alive:  # it was hit before there was work for it
         engine.containers.kill("web")
-    engine.containers.start("web")  # whatever is left is in nobody's way
+    engine.containers.start("web")  # nothing that is left prevents a start
     assert engine.containers.get("web").status is Status.RUNNING
     engine.containers.remove("web", force=True)
     assert not (engine.data_root.run / container.id).exists()
@@ -156,7 +156,7 @@ def test_restarts_leave_no_descriptors_and_nothing_on_the_host(engine: Engine, r
         assert eventually(lambda count=count: engine.containers.get("web").restart_count == count)  # type: ignore[misc]
         assert eventually(lambda: engine.containers.get("web").status is Status.RUNNING)
         assert shell(engine, "web", "echo up") == "up\n"
-        assert eventually(lambda: len(children(supervisor)) == 1)  # no zombie of a midwife
+        assert eventually(lambda: len(children(supervisor)) == 1)  # no zombie of a start process
         counted.append(len(os.listdir(f"/proc/{supervisor}/fd")))
     assert max(counted[1:]) <= counted[0] + 1  # a client may just be going
     engine.containers.remove("web", force=True)
@@ -178,5 +178,5 @@ def test_twenty_idle_supervisors_take_a_megabyte_and_a_half_each(engine: Engine)
         for _ in range(20)
     ]
     supervisors = [supervisor_of(container) for container in containers]
-    assert eventually(lambda: all(len(children(one)) == 1 for one in supervisors))
+    assert eventually(lambda: all(len(children(supervisor)) == 1 for supervisor in supervisors))
     assert sum(map(share, supervisors)) / len(supervisors) <= 1536

@@ -73,9 +73,9 @@ def test_it_runs_on(engine: Engine, line: str) -> None:
     kill_supervisor(engine, "web")
     with contextlib.suppress(DockmagicError):
         commands.execute(engine, commands.parse(line.split()))
-    found = engine.containers.get(web.id)
-    assert (found.pid, found.error) == (web.pid, "")
-    if found.status is Status.PAUSED:
+    now = engine.containers.get(web.id)
+    assert (now.pid, now.error) == (web.pid, "")
+    if now.status is Status.PAUSED:
         engine.containers.unpause(web.id)
     assert shell(engine, "cat /data/file; ip address", web.id).startswith("here")
     assert supervisor_of(engine, web.id)

@@ -75,12 +75,14 @@ def test_what_is_read_only_is_not_written_to(engine: Engine, host: Path, running
     if running:
         engine.containers.start("cc")
         engine.containers.start("fixed")
-    one = make_tar({"x": b"x"})
+    archive = make_tar({"x": b"x"})
     with pytest.raises(Conflict, match="mounted volume is marked read-only"):
-        engine.containers.put_archive("cc", "/ro", io.BytesIO(one))
+        engine.containers.put_archive("cc", "/ro", io.BytesIO(archive))
     with pytest.raises(Conflict, match="container rootfs is marked read-only"):
-        engine.containers.put_archive("fixed", "/tmp", io.BytesIO(one))
-    engine.containers.put_archive("fixed", "/v", io.BytesIO(one))  # a volume keeps its own setting
+        engine.containers.put_archive("fixed", "/tmp", io.BytesIO(archive))
+    engine.containers.put_archive(
+        "fixed", "/v", io.BytesIO(archive)
+    )  # a volume keeps its own setting
     assert contents(read(engine, "fixed", "/v"))["v/x"] == b"x"
 
 
@@ -138,8 +140,8 @@ def test_a_container_that_is_looked_at_starts_at_once(
 
 
 def owner(path: Path) -> tuple[int, int]:
-    found = path.lstat()
-    return found.st_uid, found.st_gid
+    status = path.lstat()
+    return status.st_uid, status.st_gid
 
 
 def test_owners_are_kept_into_a_container_and_become_the_callers_out_of_it(
@@ -169,7 +171,7 @@ def test_archive_mode_gives_files_to_the_user_that_the_container_runs_as(
     fresh(engine, named, host, running=False)
     cp(engine, "-a", "f", "tt:/c/x")
     with tarfile.open(fileobj=io.BytesIO(read(engine, "tt", "/c/x"))) as tar:
-        assert [(one.uid, one.gid) for one in tar] == [(77, 88)]
+        assert [(member.uid, member.gid) for member in tar] == [(77, 88)]
 
 
 @pytest.mark.parametrize("compress", ["", "gz", "xz", "bz2", "zst"])

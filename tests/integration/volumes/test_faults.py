@@ -49,8 +49,8 @@ def swapped(engine: Engine, run: Run) -> Iterator[Path]:
 
 def shows_host_root(mountinfo: str) -> bool:
     """Whether the top of the host's root file system is mounted anywhere."""
-    found = Path("/").stat().st_dev
-    device = f"{os.major(found)}:{os.minor(found)}"
+    number = Path("/").stat().st_dev
+    device = f"{os.major(number)}:{os.minor(number)}"
     lines = (line.split() for line in mountinfo.splitlines())
     return any(words[2:4] == [device, "/"] for words in lines)
 
@@ -122,7 +122,7 @@ def test_row21_cve_2022_23648_a_volume_behind_a_link_is_filled_from_the_image(
         f"FROM busybox\nRUN echo image > /etc/hostname-of-image; ln -s {target} /v\nVOLUME /v\n"
     )
     engine.containers.create(ContainerSpec(image=image))
-    (found,) = engine.volumes.list()
-    names = set(os.listdir(found.mountpoint))
+    (volume,) = engine.volumes.list()
+    names = set(os.listdir(volume.mountpoint))
     assert "hostname-of-image" in names
     assert "shadow" not in names

@@ -39,9 +39,9 @@ def test_an_images_volume_is_anonymous_and_goes_with_rm(
     engine.containers.run(
         ContainerSpec(image=seeded, command=("sleep", "100"), name="web"), detach=True
     )
-    (found,) = engine.volumes.list()
-    assert found.is_anonymous
-    assert len(found.name) == 64
+    (volume,) = engine.volumes.list()
+    assert volume.is_anonymous
+    assert len(volume.name) == 64
     engine.containers.remove("web", force=True, volumes=True)
     assert engine.volumes.list() == ()
 
@@ -50,7 +50,7 @@ def test_a_container_of_rm_takes_its_anonymous_volumes_along(
     engine: Engine, run: Run, seeded: str
 ) -> None:
     run("true", image=seeded, mounts=(volume("named", "/v"),))
-    assert [one.name for one in engine.volumes.list()] == ["named"]
+    assert [volume.name for volume in engine.volumes.list()] == ["named"]
 
 
 def test_a_detached_container_of_rm_takes_its_volumes_along_when_nobody_is_there(
@@ -62,7 +62,7 @@ def test_a_detached_container_of_rm_takes_its_volumes_along_when_nobody_is_there
     engine.containers.run(spec, detach=True)
     engine.containers.create(ContainerSpec(image="busybox", name="user", volumes_from=("web",)))
     engine.containers.stop("web", timeout=0)
-    assert [one.name for one in engine.containers.list(all=True)] == ["user"]
+    assert [container.name for container in engine.containers.list(all=True)] == ["user"]
     assert len(engine.volumes.list()) == 1  # it has another user
     engine.containers.remove("user", volumes=True)
     engine.containers.run(spec, detach=True)
@@ -73,7 +73,7 @@ def test_a_detached_container_of_rm_takes_its_volumes_along_when_nobody_is_there
 def test_rm_without_v_leaves_an_anonymous_volume(engine: Engine, seeded: str) -> None:
     engine.containers.create(ContainerSpec(image=seeded, name="web"))
     engine.containers.remove("web")
-    assert [one.is_anonymous for one in engine.volumes.list()] == [True]
+    assert [volume.is_anonymous for volume in engine.volumes.list()] == [True]
 
 
 def test_an_anonymous_volume_stays_while_another_container_uses_it(
@@ -136,8 +136,8 @@ def test_extended_attributes_are_copied_up(engine: Engine, build: Build) -> None
 
 def test_a_volume_takes_the_owner_of_an_empty_directory(engine: Engine, seeded: str) -> None:
     engine.containers.create(ContainerSpec(image=seeded, mounts=(volume("vol", "/empty"),)))
-    found = data(engine, "vol").stat()
-    assert (found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)) == (33, 34, 0o700)
+    status = data(engine, "vol").stat()
+    assert (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) == (33, 34, 0o700)
 
 
 def test_nothing_is_copied_over_data_or_with_nocopy_or_into_a_bind(
@@ -331,7 +331,7 @@ def test_prune_never_takes_a_volume_from_a_container_that_is_being_made(
     pruner = threading.Thread(target=lambda: _prune_until(engine, done))
     pruner.start()
     try:
-        made = [
+        processes = [
             engine.containers.create(
                 ContainerSpec(image=seeded, mounts=(volume(f"named{n % 3}", "/data"),))
             )
@@ -340,7 +340,7 @@ def test_prune_never_takes_a_volume_from_a_container_that_is_being_made(
     finally:
         done.set()
         pruner.join()
-    for container in made:
+    for container in processes:
         for mount in engine.containers.inspect(container.id)["Mounts"]:
             assert Path(mount["Source"]).is_dir()
     assert all("file" in os.listdir(data(engine, f"named{n}")) for n in range(3))
