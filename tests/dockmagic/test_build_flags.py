@@ -246,7 +246,7 @@ def test_what_was_built_is_written_to_a_file(
     def push(reference: str) -> Iterator[PushDone]:
         yield PushDone(reference=reference, digest="sha256:m", size=1)
 
-    monkeypatch.setattr(engine.images.list, "push", push, raising=False)
+    monkeypatch.setattr(engine.images, "push", push, raising=False)
     assert dockmagic(f"build -t site --push --metadata-file {tmp_path}/m {tmp_path}")[0] == 0
     assert json.loads((tmp_path / "m").read_text())["containerimage.digest"] == "sha256:m"
 
@@ -385,7 +385,7 @@ def test_an_image_is_saved_and_pushed_when_it_is_built(
         return lambda *arguments: engine.calls.append((verb, *arguments)) or ()
 
     for verb in ("save", "push"):
-        monkeypatch.setattr(engine.images.list, verb, noted(verb), raising=False)
+        monkeypatch.setattr(engine.images, verb, noted(verb), raising=False)
     (tmp_path / "Dockerfile").write_text("FROM busybox")
     code, _, err = dockmagic(f"build -t site --push -o type=oci,dest={tmp_path}/x.tar {tmp_path}")
     assert (code, err) == (0, "")

@@ -185,7 +185,7 @@ def test_attach_in_a_cell_shows_what_is_written_to_the_end(
         run("%exec slow touch /go")
         return process
 
-    monkeypatch.setattr(engine.containers.list, "attach", attach_and_go)
+    monkeypatch.setattr(engine.containers, "attach", attach_and_go)
     cell = run("%docker attach slow")
     assert isinstance(cell.error, ContainerExitError)
     assert (cell.stdout, cell.error.exit_code) == ("went\n", 4)
