@@ -74,7 +74,7 @@ def proxy_of(engine: Engine, name: str) -> int:
     )
 
     def is_noted() -> bool:
-        keeper = process_record.noted(run)
+        keeper = process_record.read(run)
         found[:] = [keeper.pid] if keeper else []
         return bool(found)
 

@@ -297,8 +297,8 @@ def test_a_restart_finds_its_ports_free_however_slow_the_proxy_ends(engine: Engi
 
 
 def eventually_noted(run: str) -> process_record.ProxyProcess:
-    assert eventually(lambda: process_record.noted(run) is not None)
-    keeper = process_record.noted(run)
+    assert eventually(lambda: process_record.read(run) is not None)
+    keeper = process_record.read(run)
     assert keeper is not None
     return keeper
 

@@ -1,4 +1,4 @@
-"""A network's bridge: made when it is missing, told by one round trip when it is there."""
+"""A network's bridge: created when it is missing; one round trip shows that it is complete."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ _IP6_CONF = "/proc/sys/net/ipv6/conf"
 
 
 class Bridge(Struct, frozen=True, kw_only=True):
-    """`gateway` and `gateway6` are the addresses that this host has on it; the latter may be
-    empty. `mtu` 0 is the kernel's choice. `internal`: the host need not forward for it."""
+    """The bridge as it should be. `gateway` and `gateway6` are this host's addresses on it.
+
+    The latter may be empty. `mtu` 0 is the kernel's choice. `internal`: the host need not forward.
+    """
 
     name: str
     gateway: str
@@ -38,7 +40,7 @@ def ensure(linux: Linux, netlink: Netlink, wanted: Bridge) -> None:
         if wanted.gateway6:
             _forward6(linux)
     if not is_ready(netlink, wanted.name, wanted.gateway):
-        _make(linux, netlink, wanted)
+        _create(linux, netlink, wanted)
 
 
 def _forward(linux: Linux, path: str) -> None:
@@ -48,19 +50,19 @@ def _forward(linux: Linux, path: str) -> None:
 
 
 def _forward6(linux: Linux) -> None:
-    """A host that forwards IPv6 listens to routers no more, and would lose its own way out: what
-    listened goes on listening."""
+    """A host that forwards IPv6 ignores router advertisements, and would lose its own default
+    route: so interfaces that accepted them are set to accept them in any case."""
     path = f"{_IP6_CONF}/all/forwarding"
     with needs_forwarding(path):
         if linux.read_file(path).strip() == b"1":
             return
         for name in linux.subdirectories(_IP6_CONF):
             if name not in ("all", "default"):
-                _listen_on(linux, f"{_IP6_CONF}/{name}/accept_ra")
+                _accept_always(linux, f"{_IP6_CONF}/{name}/accept_ra")
         linux.write_file(path, b"1")
 
 
-def _listen_on(linux: Linux, accepts: str) -> None:
+def _accept_always(linux: Linux, accepts: str) -> None:
     try:
         if linux.read_file(accepts).strip() == b"1":
             linux.write_file(accepts, b"2")
@@ -79,8 +81,8 @@ def is_ready(netlink: Netlink, name: str, gateway: str) -> bool:
     return rtnl.as_link(link).is_up and rtnl.is_local(route)
 
 
-def _make(linux: Linux, netlink: Netlink, wanted: Bridge) -> None:
-    # somebody else may be making it at the same time: every step bears that
+def _create(linux: Linux, netlink: Netlink, wanted: Bridge) -> None:
+    # another process may create it at the same time: no step fails for that
     mac = rtnl.mac_of(wanted.gateway)
     was_there = rtnl.find_link(netlink, wanted.name) is not None
     netlink.transact(rtnl.add_bridge(wanted.name, mac, wanted.mtu), allow=(errno.EEXIST,))
@@ -93,19 +95,19 @@ def _make(linux: Linux, netlink: Netlink, wanted: Bridge) -> None:
 
 
 def _set_up(linux: Linux, netlink: Netlink, wanted: Bridge) -> None:
-    made = rtnl.find_link(netlink, wanted.name)
-    if made is None:
+    link = rtnl.find_link(netlink, wanted.name)
+    if link is None:
         raise OSError(errno.ENODEV, f"bridge {wanted.name} is gone")
     _refuse_router_advertisements(linux, wanted.name)
     if wanted.gateway6:
         _set(linux, wanted.name, "disable_ipv6", b"0")
-        # who looks for a container's neighbour address must have one that is no more in doubt:
-        # for two seconds this host would ask nobody, and packets from elsewhere would wait
+        # a neighbour solicitation needs a source address after its duplicate detection: for two
+        # seconds this host would send none, and packets from elsewhere would wait
         _set(linux, wanted.name, "accept_dad", b"0")
     netlink.transact(
-        *([] if wanted.gateway6 else [rtnl.without_link_local(made.index)]),
-        *_addresses(made.index, wanted),
-        rtnl.set_up(made.index),
+        *([] if wanted.gateway6 else [rtnl.without_link_local(link.index)]),
+        *_addresses(link.index, wanted),
+        rtnl.set_up(link.index),
         allow=(errno.EAFNOSUPPORT,),  # a kernel without IPv6 has no link-local addresses either
     )
 
@@ -122,13 +124,13 @@ def _refuse_router_advertisements(linux: Linux, name: str) -> None:
     try:
         _set(linux, name, "accept_ra", b"0")
     except OSError:
-        # as in a container with a read-only /proc/sys: without IPv6 it listens to nobody
+        # as in a container with a read-only /proc/sys: without IPv6 there are no advertisements
         if linux.read_file(f"{_IP6_CONF}/{name}/disable_ipv6").strip() != b"1":
             raise
 
 
 def _set(linux: Linux, name: str, key: str, value: bytes) -> None:
-    """What is so already is not written: /proc/sys may be read-only."""
+    """Set a sysctl of the interface, unless it has the value: /proc/sys may be read-only."""
     path = f"{_IP6_CONF}/{name}/{key}"
     try:
         if linux.read_file(path).strip() != value:
@@ -138,5 +140,5 @@ def _set(linux: Linux, name: str, key: str, value: bytes) -> None:
 
 
 def remove(netlink: Netlink, name: str) -> None:
-    """Delete it with its address and routes; nothing if there is none."""
+    """Delete the bridge with its addresses and routes, if it exists."""
     netlink.transact(rtnl.delete_link(name), allow=(errno.ENODEV,))

@@ -1,4 +1,4 @@
-"""From what `network create` asks for to a network, in Docker's words where it cannot be. Pure."""
+"""From a `NetworkSpec` to a `Network`; errors have Docker's texts. Pure."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from dockmagic_runtime.network.ipam.pools import Block, gateway_of, number_of
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
 _OTHER_DRIVERS = ("overlay", "macvlan", "ipvlan")
-_NOBODYS = tuple(
+_UNUSABLE = tuple(
     map(Block.parse, ("127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3", "::/127", "ff00::/8"))
 )
 _RESERVED = ("bridge", "host", "none", "default")
 
 
 def check(spec: NetworkSpec) -> None:
-    """Everything that is wrong whatever the area has. Raises InvalidInput, Conflict, Unsupported,
+    """Check what does not depend on other networks. Raises InvalidInput, Conflict, Unsupported,
     NotFound."""
     if not spec.name.strip():
         raise InvalidInput("invalid name: name is empty")
@@ -30,7 +30,7 @@ def check(spec: NetworkSpec) -> None:
     if not _NAME.fullmatch(spec.name):
         raise InvalidInput(
             f"invalid network name {spec.name!r}",
-            hint="letters, digits, and behind the first one also _ . -",
+            hint="letters and digits; after the first also _ . -",
         )
     _check_driver(spec.driver)
     options.check(spec.options)
@@ -67,7 +67,7 @@ def _check_pool(pool: Pool) -> None:
         raise InvalidInput(
             f"invalid network config:\ninvalid subnet {pool.subnet}: it should be {block.network}"
         )
-    if any(block.overlaps(one) for one in _NOBODYS):
+    if any(block.overlaps(unusable) for unusable in _UNUSABLE):
         raise Conflict(
             "invalid pool request: Pool overlaps with other one on this address space",
             hint=f"{pool.subnet} holds loopback, link-local or multicast addresses",
@@ -115,7 +115,7 @@ def _check_free(what: str, address: str, block: Block, gateway: str = "") -> Non
 
 
 def parse_subnet(text: str) -> Block:
-    """Raises InvalidInput for what is no address with a prefix length."""
+    """Raises InvalidInput for a text that is no address with a prefix length."""
     try:
         block = Block.parse(text)
     except (OSError, ValueError):
@@ -126,16 +126,16 @@ def parse_subnet(text: str) -> Block:
 
 
 def pool_of(spec: NetworkSpec, bits: int) -> Pool:
-    """What was asked for in that family."""
+    """The spec's pool of addresses with 32 or 128 bits; an empty one if it has none."""
     mark = "." if bits == 32 else ":"
     return next((pool for pool in spec.pools if mark in pool.subnet), Pool())
 
 
-def network(
+def as_network(
     spec: NetworkSpec, *, network_id: str, bridge: str, created: float, blocks: Iterable[Block]
 ) -> Network:
-    """The network with these subnets, in which the gateway is the first address if not said."""
-    found = Network(
+    """The network with these subnets. The gateway is the first address, unless it was given."""
+    network = Network(
         id=network_id,
         name=spec.name,
         driver=spec.driver,
@@ -154,10 +154,12 @@ def network(
         pool = pool_of(spec, block.bits)
         gateway = gateway_in(pool, block)
         if block.bits == 32:
-            found = replace(found, subnet=str(block), gateway=gateway, ip_range=pool.ip_range)
+            network = replace(network, subnet=str(block), gateway=gateway, ip_range=pool.ip_range)
         else:
-            found = replace(found, subnet6=str(block), gateway6=gateway, ip_range6=pool.ip_range)
-    return found
+            network = replace(
+                network, subnet6=str(block), gateway6=gateway, ip_range6=pool.ip_range
+            )
+    return network
 
 
 def gateway_in(pool: Pool, block: Block) -> str:

@@ -1,8 +1,8 @@
-"""One container's end of its networks: the cable, what is at its inner end, and its entry in the
-network's list.
+"""The operations for one container on one network: the veth pair, the configuration of its inner
+end, and the container's endpoint file.
 
-Only what is done inside speaks through the socket that was made in the container's namespace.
-What the kernel removes with that namespace (the veth pair, the addresses) is not undone by hand.
+Changes inside are sent over a netlink socket that was created in the container's namespace. What
+the kernel removes with that namespace (the veth pair, the addresses) is not undone by hand.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from dockmagic_runtime.network import endpoints, rtnl
 from dockmagic_runtime.network.requirements import needs_sysctl
 from dockmagic_runtime.sandbox.operation import Context, UndoneByKernel, operation
 
-_LOOKS, _BETWEEN_LOOKS = 200, 0.0005  # at most a tenth of a second
+_ATTEMPTS, _INTERVAL = 200, 0.0005  # seconds; at most a tenth of a second in all
 
 
 @operation
 class CreateVeth(UndoneByKernel, frozen=True, kw_only=True):
-    """`owner` goes into the interface's alias, where `ip link` shows it. Without a `mac` it is
-    made of the address. `isolated`: neighbours on the bridge do not reach it."""
+    """`owner` becomes the interface's alias, which `ip link` shows. Without a `mac` one is derived
+    from the address. `isolated`: neighbours on the bridge do not reach the container."""
 
     calls: ClassVar[tuple[str, ...]] = ("netlink RTM_NEWLINK veth",)
 
@@ -53,14 +53,15 @@ class CreateVeth(UndoneByKernel, frozen=True, kw_only=True):
 
     def execute(self, context: Context) -> None:
         with Netlink() as netlink:
-            plugged = rtnl.find_link(netlink, self.bridge)
-            if plugged is None:
+            bridge = rtnl.find_link(netlink, self.bridge)
+            if bridge is None:
                 raise OSError(errno.ENODEV, f"bridge {self.bridge} is gone")
-            self._make_way(netlink)
-            self._create(netlink, plugged.index, context.netns_fd)
+            self._remove_old(netlink)
+            self._create(netlink, bridge.index, context.netns_fd)
 
-    def _make_way(self, netlink: Netlink) -> None:
-        """A namespace ends some milliseconds after its last process: a restart may meet it."""
+    def _remove_old(self, netlink: Netlink) -> None:
+        """A namespace ends some milliseconds after its last process: on a restart the old veth may
+        still exist."""
         old = rtnl.find_link(netlink, self.name)
         if old is not None and old.alias == self.owner:
             netlink.transact(rtnl.delete_link(self.name), allow=(errno.ENODEV,))
@@ -69,17 +70,20 @@ class CreateVeth(UndoneByKernel, frozen=True, kw_only=True):
         mac = self._mac
         pair = rtnl.add_veth(self.name, bridge_index, self.interface, mac, netns_fd, self.mtu)
         netlink.transact(pair)
-        made = rtnl.find_link(netlink, self.name)
-        if made is None:
+        link = rtnl.find_link(netlink, self.name)
+        if link is None:
             raise OSError(errno.ENODEV, f"interface {self.name} is gone")
         isolated = self.isolated and not _rules_see_bridged_packets()
         port = rtnl.set_port(self.name, self.owner, isolated=isolated)
-        netlink.transact(port, rtnl.pin_mac(made.index, mac))
+        netlink.transact(port, rtnl.pin_mac(link.index, mac))
 
 
 def _rules_see_bridged_packets() -> bool:
-    """Then they keep neighbours apart. An isolated port would keep them from published ports too:
-    what is translated on its way over the bridge is not sent by the host any more, but bridged."""
+    """Whether bridged packets pass nftables: then its rules keep neighbours apart.
+
+    An isolated port would block published ports too: a packet that is translated while it crosses
+    the bridge is bridged, and not sent by the host.
+    """
     return all(
         _is_on(f"/proc/sys/net/bridge/bridge-nf-call-{name}tables") for name in ("ip", "ip6")
     )
@@ -123,13 +127,13 @@ class ConfigureInside(UndoneByKernel, frozen=True, kw_only=True):
             netlink.transact(
                 rtnl.set_up(rtnl.LOOPBACK), *self._addresses(link.index), rtnl.set_up(link.index)
             )
-            routes = [rtnl.add_default_route(one, link.index) for one in self._gateways]
+            routes = [rtnl.add_default_route(gateway, link.index) for gateway in self._gateways]
             if routes:
                 netlink.transact(*routes)
 
     @property
     def _gateways(self) -> list[str]:
-        return [one for one in (self.gateway, self.gateway6) if one]
+        return [gateway for gateway in (self.gateway, self.gateway6) if gateway]
 
     def _addresses(self, index: int) -> list[Message]:
         messages = [rtnl.add_address(index, self.address, self.prefix_length)]
@@ -140,10 +144,10 @@ class ConfigureInside(UndoneByKernel, frozen=True, kw_only=True):
 
 @operation
 class AwaitCarrier(UndoneByKernel, frozen=True, kw_only=True):
-    """A carrier is noticed by a kernel worker some time after both ends are up.
+    """Waits for the carrier, which a kernel worker notices some time after both ends are up.
 
     Until then the bridge's port drops everything, and a first packet that is lost costs TCP a
-    second. Asking for the interface makes Linux 6.8 notice it at once; before, we look again.
+    second. Reading the interface makes Linux 6.8 notice it at once; before, it is polled.
     """
 
     calls: ClassVar[tuple[str, ...]] = ("netlink RTM_GETLINK",)
@@ -159,33 +163,34 @@ class AwaitCarrier(UndoneByKernel, frozen=True, kw_only=True):
         with Netlink(descriptor=context.inside_netlink) as netlink:
             await_running(netlink, self.interface)
         with Netlink() as netlink:
-            await_running(netlink, self.veth)  # first: a bridge has the carrier of its ports
+            await_running(netlink, self.veth)  # first: a bridge has its ports' carrier
             await_running(netlink, self.bridge)
 
 
 def await_running(netlink: Netlink, name: str) -> None:
-    """Not for ever: it will come up by itself, and a lost packet is not a failed start."""
-    for _ in range(_LOOKS):
+    """Wait, with a limit: the carrier comes by itself, and a lost packet is no failed start."""
+    for _ in range(_ATTEMPTS):
         link = rtnl.find_link(netlink, name)
         if link is None:
             raise OSError(errno.ENODEV, f"interface {name} is gone")
         if link.is_running:
             return
-        time.sleep(_BETWEEN_LOOKS)
+        time.sleep(_INTERVAL)
 
 
 def set_ipv6_inside(context: Context, interface: str, *, on: bool) -> None:
-    """Off as Docker does on networks without IPv6: else a neighbour's router advertisement counts.
+    """Switch IPv6 on or off in the container. As in Docker it is off on networks without IPv6: else
+    a neighbour could configure the container by router advertisements.
 
-    There is no netlink message for it, and /proc/sys/net shows the namespace of whoever opens it:
-    so this single-threaded process goes there and comes back.
+    There is no netlink message for it, and /proc/sys/net shows the namespace of the process that
+    opens it: so this process, which has one thread, enters the namespace and returns.
     """
     conf = f"/proc/sys/net/ipv6/conf/{interface}"
     own = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
         context.linux.setns(context.netns_fd, CLONE_NEWNET)
         try:
-            if on:  # its router is the bridge, and nobody else
+            if on:  # its only router is the bridge
                 _write_if_there(context.linux, f"{conf}/accept_ra", b"0")
             _write_if_there(context.linux, f"{conf}/disable_ipv6", b"0" if on else b"1")
         finally:
@@ -204,7 +209,7 @@ def _write_if_there(linux: Linux, path: str, value: bytes) -> None:
 
 @operation
 class BringUpLoopback(UndoneByKernel, frozen=True):
-    """All there is with `--network none`."""
+    """The whole network configuration of `--network none`."""
 
     calls: ClassVar[tuple[str, ...]] = ("netlink RTM_NEWLINK up",)
 
@@ -218,10 +223,10 @@ class BringUpLoopback(UndoneByKernel, frozen=True):
 
 @operation
 class RegisterEndpoint(Struct, frozen=True, kw_only=True):
-    """A file that says to the others on a network who is there, for their resolvers to read.
+    """Writes the endpoint file, from which the DNS servers of the neighbours read names.
 
-    `networks` is the area's directory of networks, `directory` the container's, where its name
-    lies if it was changed.
+    `networks` is the data root's directory of networks; `directory` is the container's, where a
+    changed name is kept.
     """
 
     calls: ClassVar[tuple[str, ...]] = ("open", "rename")
@@ -238,7 +243,7 @@ class RegisterEndpoint(Struct, frozen=True, kw_only=True):
     hostname: str
     network: str = ""
     internal: bool = False
-    links: tuple[tuple[str, str], ...] = ()  # names that are its alone, and whose
+    links: tuple[tuple[str, str], ...] = ()  # names for this container alone, and their targets
 
     def describe(self) -> str:
         return f"let network {self.network_id[:12]} know {self.name} at {self.ipv4}"
@@ -258,7 +263,7 @@ class RegisterEndpoint(Struct, frozen=True, kw_only=True):
         endpoints.write(self.networks, self.network_id, self.container_id, entry)
 
     def resume(self, context: Context) -> None:
-        """Written at the start, and there: on a full disk it could not be written again."""
+        """The file of the start is kept: on a full disk it could not be written again."""
         if not endpoints.is_known(self.networks, self.network_id, self.container_id):
             self.execute(context)
 
@@ -266,7 +271,7 @@ class RegisterEndpoint(Struct, frozen=True, kw_only=True):
         return None, ()
 
     def take_over(self, context: Context, value: None, fds: Sequence[int]) -> None:
-        """There is nothing to answer for but the file."""
+        """Nothing: the file is all there is."""
 
     def undo(self, context: Context) -> None:
         endpoints.remove(self.networks, self.network_id, self.container_id)
@@ -282,7 +287,7 @@ def _current_name(directory: str) -> str:
 
 @operation
 class RemoveVeth(UndoneByKernel, frozen=True):
-    """Pull the cable of a container that runs; its inner end goes with the outer one."""
+    """Disconnects a running container: deleting one end of a veth pair deletes the other."""
 
     calls: ClassVar[tuple[str, ...]] = ("netlink RTM_DELLINK",)
 
@@ -298,9 +303,9 @@ class RemoveVeth(UndoneByKernel, frozen=True):
 
 @operation
 class RouteBy(UndoneByKernel, frozen=True, kw_only=True):
-    """Where everything goes that is on none of the container's networks, after a change of them.
+    """Replaces the default routes of a running container, after a change of its networks.
 
-    Empty gateways take the route away.
+    Without a gateway the route is deleted.
     """
 
     calls: ClassVar[tuple[str, ...]] = ("netlink RTM_NEWROUTE",)

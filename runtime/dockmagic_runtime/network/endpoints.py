@@ -1,9 +1,9 @@
-"""Who is on a network now: one small file for each container that runs and is attached to it.
+"""The running containers on a network: one small file for each.
 
 `<networks>/<network id>/endpoints/<container id>.json`, where `<networks>` is a directory of the
-area. A file is written by rename when the container is plugged in and when its name changes, and
-unlinked when it is unplugged. Every container's resolver reads these files, so a name is known to
-all the moment the file is there; no process has to be told.
+data root. A file is written by rename when the container is connected and when its name changes,
+and unlinked when it is disconnected. The DNS servers of all containers read these files, so a name
+can be resolved from the moment its file exists; no process has to be notified.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _SUFFIX = ".json"
 
 
 class NetworkEndpoint(Struct, frozen=True, kw_only=True):
-    """One container on one network, as its neighbours may call it.
+    """One container on one network, with the names that its neighbours can use.
 
-    `short_id` are the first twelve digits of its id; `network` is the network's name. On a network
-    that is `internal` nothing is asked of the outside. `links` are names that this container alone
-    has for others, each with a name that all know, or an id.
+    `short_id` are the first twelve digits of its id; `network` is the network's name. On an
+    `internal` network no query is forwarded. `links` are names for this container alone; each has
+    a target, which is a name on the network or an id.
     """
 
     name: str
@@ -42,17 +42,17 @@ class NetworkEndpoint(Struct, frozen=True, kw_only=True):
 
 
 def directory(networks: str, network_id: str) -> str:
-    """Where the files of one network are."""
+    """The directory of one network's endpoint files."""
     return f"{networks}/{network_id}/{_ENDPOINTS}"
 
 
 def write(networks: str, network_id: str, container_id: str, endpoint: NetworkEndpoint) -> None:
-    """Make it known, or replace what is known of it, whole or not at all."""
-    place = directory(networks, network_id)
-    os.makedirs(place, 0o700, exist_ok=True)
+    """Create or replace the endpoint file, atomically."""
+    path = directory(networks, network_id)
+    os.makedirs(path, 0o700, exist_ok=True)
     data = json.dumps(to_builtins(endpoint)).encode()
-    write_file(f"{place}/{container_id}{_SUFFIX}", data)
-    os.utime(networks)  # "somebody came or went": see `zone`
+    write_file(f"{path}/{container_id}{_SUFFIX}", data)
+    os.utime(networks)  # shows `dns.zone` that an endpoint was added or removed
 
 
 def is_known(networks: str, network_id: str, container_id: str) -> bool:
@@ -60,7 +60,7 @@ def is_known(networks: str, network_id: str, container_id: str) -> bool:
 
 
 def remove(networks: str, network_id: str, container_id: str) -> None:
-    """Forget it. Idempotent."""
+    """Remove the endpoint file. Idempotent."""
     try:
         os.unlink(f"{networks}/{network_id}/{_ENDPOINTS}/{container_id}{_SUFFIX}")
     except FileNotFoundError:
@@ -71,20 +71,22 @@ def remove(networks: str, network_id: str, container_id: str) -> None:
 def of_network(
     networks: str, network_id: str, reading: Reading | None = None
 ) -> Iterator[tuple[str, NetworkEndpoint]]:
-    """Container id and endpoint of everybody on a network, by container id. `reading` instead of
-    `read`, by those who look again and again."""
-    place, reading = directory(networks, network_id), reading or read
-    for name in sorted(_names(place)):
-        if name.endswith(_SUFFIX) and (found := reading(f"{place}/{name}")) is not None:
-            yield name.removesuffix(_SUFFIX), found
+    """Container id and endpoint of each container on a network, by container id.
+
+    `reading` replaces `read`, for callers with a cache.
+    """
+    path, reading = directory(networks, network_id), reading or read
+    for name in sorted(_names(path)):
+        if name.endswith(_SUFFIX) and (endpoint := reading(f"{path}/{name}")) is not None:
+            yield name.removesuffix(_SUFFIX), endpoint
 
 
 def of_container(networks: str, container_id: str) -> Iterator[tuple[str, NetworkEndpoint]]:
     """Network id and endpoint of every network that a container is on."""
     for network_id in sorted(_names(networks)):
         path = f"{networks}/{network_id}/{_ENDPOINTS}/{container_id}{_SUFFIX}"
-        if (found := read(path)) is not None:
-            yield network_id, found
+        if (endpoint := read(path)) is not None:
+            yield network_id, endpoint
 
 
 def _names(directory: str) -> list[str]:
@@ -98,11 +100,11 @@ _FIELDS = frozenset(NetworkEndpoint.__struct_fields__)
 
 
 def read(path: str) -> NetworkEndpoint | None:
-    """The endpoint in a file; None when it has gone."""
+    """The endpoint in a file; None when the file was removed."""
     try:
         with open(path, "rb") as stream:
-            found: dict[str, Any] = json.load(stream)
+            values: dict[str, Any] = json.load(stream)
     except (FileNotFoundError, NotADirectoryError):
-        return None  # it has just gone, or was never there
-    known = {key: value for key, value in found.items() if key in _FIELDS and value is not None}
+        return None  # it was removed just now, or never existed
+    known = {key: value for key, value in values.items() if key in _FIELDS and value is not None}
     return NetworkEndpoint(**{**known, "aliases": tuple(known.get("aliases", ()))})

@@ -1,4 +1,4 @@
-"""`Networks`: what a start, and what the upkeep of an area, need of its networks."""
+"""`Networks`: connects containers that start, and keeps leases, rules and files consistent."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from dockmagic_runtime.network.ipam import leases
 from dockmagic_runtime.network.ipam.claims import Claims
 from dockmagic_runtime.network.ipam.leases import Lease
 from dockmagic_runtime.network.ipam.pools import Block
-from dockmagic_runtime.network.nftables import firewall, flows, ruleset, wire
+from dockmagic_runtime.network.nftables import firewall, flows, published_ports, ruleset, wire
 from dockmagic_runtime.network.operations import ensure_table
 from dockmagic_runtime.network.plan import (
     Connection,
@@ -56,11 +56,12 @@ class Networks:
         ports: Sequence[PortMapping] = (),
         attachments: Sequence[Attachment] = _DEFAULT_ATTACHMENT,
     ) -> Connection:
-        """Lease addresses on the networks; the operations that plug the container in.
+        """Lease addresses on the networks; the operations that connect the container to them.
 
-        The leases are claimed until `settle` or `release`: nobody's `sweep` takes them. Raises
-        Conflict when somebody else is starting the same container, when an address is taken, and
-        NotFound for a network that has gone.
+        The leases are claimed until `confirm` or `release`: no `sweep` of any process takes them.
+
+        Raises Conflict when another process is starting the same container and when an address is
+        taken, and NotFound for a network that was removed.
         """
         self._claims.take(container.id)
         try:
@@ -73,17 +74,17 @@ class Networks:
     def _endpoints(
         self, container: ContainerInfo, attachments: Sequence[Attachment]
     ) -> list[EndpointPlan]:
-        if any(one.network == DEFAULT for one in attachments):
+        if any(attachment.network == DEFAULT for attachment in attachments):
             self.store.default()
         leased = self.lease(container.id, attachments)
         for network, _ in leased:
             if network.name != DEFAULT:
                 self.store.require_room(network)
-        found: list[EndpointPlan] = []
+        endpoints: list[EndpointPlan] = []
         for (network, lease), attachment in zip(leased, attachments, strict=True):
-            interface = free_interface(network, attachment, [one.interface for one in found])
-            found.append(new_endpoint(network, attachment, lease, interface))
-        return found
+            interface = free_interface(network, attachment, _interfaces(endpoints))
+            endpoints.append(new_endpoint(network, attachment, lease, interface))
+        return endpoints
 
     def lease(
         self, container_id: str, attachments: Sequence[Attachment]
@@ -103,30 +104,28 @@ class Networks:
         attachments: Sequence[Attachment],
         recorded: Mapping[str, dict[str, Any]],
     ) -> list[EndpointPlan]:
-        """The endpoints of a container that is alive: where it has an address.
+        """The endpoints of a running container, on each network where it has an address.
 
-        `told` is what its state file says of them; one that waits for its next start has none.
+        `recorded` are the endpoints in its state file, by network id.
         """
         with self._database.transaction() as connection:
-            found: list[EndpointPlan] = []
+            present: list[EndpointPlan] = []
             for attachment in attachments:
                 network = rows.attached(connection, attachment)
                 lease = network and leases.lease_of(connection, network.id, container_id)
                 if network is not None and lease:
-                    interface = free_interface(
-                        network, attachment, [one.interface for one in found]
-                    )
-                    made = new_endpoint(network, attachment, lease, interface)
-                    found.append(_as_recorded(made, recorded.get(network.id)))
-            return found
+                    interface = free_interface(network, attachment, _interfaces(present))
+                    endpoint = new_endpoint(network, attachment, lease, interface)
+                    present.append(_as_recorded(endpoint, recorded.get(network.id)))
+            return present
 
     @staticmethod
     def isolate() -> Connection:
-        """For `--network none`: a namespace with nothing but its loopback."""
+        """The connection of `--network none`: a namespace with loopback alone."""
         return Connection(operations=(BringUpLoopback(),), endpoint={})
 
     def confirm(self, container_id: str) -> None:
-        """The container's supervisor is alive: from now on its lock keeps the leases."""
+        """Drop the claim: from now on the lock of the container's supervisor keeps the leases."""
         self._claims.drop(container_id)
 
     def release(self, container_id: str, network_id: str = "") -> None:
@@ -143,7 +142,7 @@ class Networks:
         connection: Connection | None,
         linked: Sequence[tuple[str, str]] = (),
     ) -> str:
-        """The text of the container's /etc/hosts; `linked` are an address and names each."""
+        """The text of the container's /etc/hosts; each of `linked` is an address and its names."""
         if spec.network == "host" and not spec.extra_hosts:
             return host_files.read(host_files.HOSTS)
         endpoint = connection.endpoint if connection else {}
@@ -158,7 +157,7 @@ class Networks:
 
     @staticmethod
     def resolv_conf(spec: ContainerSpec, *, has_names: bool = False) -> str:
-        """The text of the container's /etc/resolv.conf; `has_names` with a resolver of its own."""
+        """The text of the container's /etc/resolv.conf; `has_names`: it has a DNS server."""
         text = host_files.read(host_files.RESOLV_CONF)
         if spec.network == "host" and not (spec.dns or spec.dns_search or spec.dns_options):
             return text
@@ -178,11 +177,10 @@ class Networks:
         return self.store.default()
 
     def repair(self) -> bool:
-        """Install the table if it was flushed, and set the published ports right; whether that
-        was needed.
+        """Install the table if it was flushed, and correct the published ports.
 
-        Elements that a killed supervisor left are deleted, missing ones are added. Does nothing
-        when the area has no bridge, and so no containers on it.
+        Elements that a killed supervisor left are deleted, missing ones are added. Without a
+        bridge there are no containers, and nothing is done. Returns whether a repair was needed.
         """
         known = [bridge_config(network) for network in self._some_that_are_up()]
         if not known:
@@ -191,47 +189,47 @@ class Networks:
         try:
             with needs_nftables(), Netlink(NETLINK_NETFILTER) as netlink:
                 installed = [
-                    ensure_table(netlink, paths.table, one, paths.networks, paths.run)
-                    for one in known
+                    ensure_table(netlink, paths.table, config, paths.networks, paths.run)
+                    for config in known
                 ]
-                righted = ruleset.set_right(
+                righted = published_ports.correct(
                     netlink, paths.table, lambda: published_ports_file.alive(paths.run)
                 )
                 return righted or any(installed)
         except Unsupported:
-            return False  # there is nothing to repair; who wants to be on a network is told
+            return False  # nothing to repair; a start on a network raises this
 
     def _some_that_are_up(self) -> list[Network]:
-        """The default network or any other that has its bridge, and one with IPv6: each family has
-        a table of its own, and one may be flushed without the other."""
+        """A network with its bridge, and one with IPv6: each family has a table of its own,
+        and one may be flushed without the other."""
         with Netlink() as netlink:
-            found = [self._first_up(netlink, where) for where in ("", " AND subnet6 != ''")]
-        return list({one.id: one for one in found if one is not None}.values())
+            each = [self._first_up(netlink, where) for where in ("", " AND subnet6 != ''")]
+        return list({network.id: network for network in each if network is not None}.values())
 
     def _first_up(self, netlink: Netlink, where: str) -> Network | None:
-        found = self._database.rows(
+        candidates = self._database.rows(
             f"SELECT id, bridge FROM networks WHERE bridge != ''{where} ORDER BY name != ? LIMIT 8",
             DEFAULT,
         )
-        for network_id, bridge in found:
+        for network_id, bridge in candidates:
             if rtnl.find_link(netlink, bridge) is not None:
                 with self._database.transaction() as connection:
                     return rows.by_id(connection, network_id)
         return None
 
     def sweep(self) -> None:
-        """Take back what containers left that ended without a last word: leases, ports, files."""
+        """Take back what killed supervisors left: leases, published ports, files."""
         if self._over():
             with self._database.transaction() as connection:
-                for container_id in self._over():  # looked at again: now nobody takes a new one
+                for container_id in self._over():  # again: within the transaction none is added
                     leases.release(connection, container_id)
         self.store.sweep()
         self.repair()
 
     def _over(self) -> list[str]:
-        """The containers whose lease nobody needs any more."""
-        found = self._database.rows("SELECT DISTINCT container_id FROM leases")
-        return [container_id for (container_id,) in found if not self._needs_lease(container_id)]
+        """The containers with leases that are not needed any more."""
+        leased = self._database.rows("SELECT DISTINCT container_id FROM leases")
+        return [container_id for (container_id,) in leased if not self._needs_lease(container_id)]
 
     def _needs_lease(self, container_id: str) -> bool:
         # in this order: a claim is dropped only when the container is alive
@@ -242,77 +240,80 @@ class Networks:
     def forget_endpoints(
         self, container_id: str, networks: Mapping[str, dict[str, Any]]
     ) -> tuple[tuple[str, str, str], ...]:
-        """After a supervisor that was killed: take the container off the networks' lists.
+        """Remove the endpoint files of a container after its supervisor was killed.
 
-        `networks` is what the state file says of them. Returns how events name them.
+        `networks` are those of its state file. Returns the networks' fields for events.
         """
         for network_id in networks:
             endpoints.remove(self.paths.networks, network_id, container_id)
-        return tuple((key, one["name"], DEFAULT) for key, one in networks.items())
+        return tuple((key, fields["name"], DEFAULT) for key, fields in networks.items())
 
     def forget_everywhere(self, container_id: str) -> None:
-        """The same when there is no state file to say where it was."""
+        """Remove its endpoint files of all networks, when its state file is lost."""
         for network_id in rows.ids(self._database):
             endpoints.remove(self.paths.networks, network_id, container_id)
 
     def members(self, network_id: str) -> list[str]:
-        """The ids of the containers that have an address on the network, by address."""
+        """The ids of the containers with an address on the network, by address."""
         with self._database.transaction() as connection:
             return rows.members(connection, network_id)
 
     def counters(self, *, ipv6: bool = False) -> dict[tuple[str, str], int]:
-        """Packets that each of our rules has counted, by chain and comment."""
+        """The packets that each of our rules has counted, by chain and comment."""
         family = wire.IPV6 if ipv6 else wire.IPV4
         with Netlink(NETLINK_NETFILTER) as netlink:
             return ruleset.counters(netlink, self.paths.table, family)
 
     def flow(
-        self, protocol: str, source: flows.Place, destination: flows.Place
+        self, protocol: str, source: flows.SocketAddress, destination: flows.SocketAddress
     ) -> flows.Flow | None:
-        """What connection tracking has noted of a connection; None when nothing."""
+        """The entry of connection tracking for a connection; None when there is none."""
         with Netlink(NETLINK_NETFILTER) as netlink:
             return flows.find(netlink, protocol, source, destination)
 
     def uplinks(self, *, ipv6: bool = False) -> tuple[tuple[str, str], ...]:
-        """The host's own interfaces that are no bridges, each with an address as CIDR.
+        """The host's interfaces that are no bridges, each with an address as CIDR.
 
-        Of IPv6, those that are known beyond the next cable.
+        Link-local addresses of IPv6 are left out.
         """
         with Netlink() as netlink:
-            links = {one.index: one for one in rtnl.links(netlink) if one.is_up}
-            found = list(rtnl.addresses(netlink, socket.AF_INET6 if ipv6 else socket.AF_INET))
+            links = {link.index: link for link in rtnl.links(netlink) if link.is_up}
+            addresses = list(rtnl.addresses(netlink, socket.AF_INET6 if ipv6 else socket.AF_INET))
         return tuple(
             (links[index].name, f"{address}/{length}")
-            for index, address, length in found
+            for index, address, length in addresses
             if index in links and index != rtnl.LOOPBACK and not address.startswith("fe80:")
             if links[index].kind != "bridge"
         )
 
     def traffic(self, veth: str) -> tuple[int, int]:
-        """Bytes (received, sent) as the container sees them: the host's end counts in reverse."""
+        """Bytes received and sent by the container; (0, 0) when the veth does not exist.
+
+        The host's end of a veth pair counts in reverse.
+        """
         with Netlink() as netlink:
             link = rtnl.find_link(netlink, veth)
         return (link.tx_bytes, link.rx_bytes) if link else (0, 0)
 
     def forward_warning(self, bridge: str, *, ipv6: bool = False) -> str:
-        """Why containers behind it will not reach the network, and the remedy; empty when they
+        """Why containers on that bridge will not reach other hosts, and the remedy; empty when they
         will. Raises Unsupported on a host without nftables."""
         with needs_nftables(), Netlink(NETLINK_NETFILTER) as netlink:
             return firewall.forward_warning(netlink, self.paths.table, bridge, ipv6=ipv6)
 
     def warning(self) -> str:
-        """The same of the default network, or why there can be none."""
+        """The warning of the default network, or the reason why there can be none."""
         try:
             return self.forward_warning(self._data_root.bridge)
         except Unsupported as error:
             return str(error)
 
     def remove_all(self) -> None:
-        """Delete the area's bridges and table. Containers on them lose their network."""
+        """Delete the bridges and tables. Containers on them lose their network."""
         self.store.remove_all()
 
     def close(self) -> None:
-        """Give up the claims of starts that were not finished."""
+        """Drop the claims of starts that were not finished."""
         self._claims.close()
 
 
@@ -329,6 +330,10 @@ def new_endpoint(
     )
 
 
+def _interfaces(endpoints: Sequence[EndpointPlan]) -> list[str]:
+    return [endpoint.interface for endpoint in endpoints]
+
+
 def _as_recorded(endpoint: EndpointPlan, recorded: dict[str, Any] | None) -> EndpointPlan:
     if recorded is None:
         return endpoint
@@ -338,8 +343,8 @@ def _as_recorded(endpoint: EndpointPlan, recorded: dict[str, Any] | None) -> End
 
 
 def free_interface(network: Network, attachment: Attachment, taken: Sequence[str]) -> str:
-    """The name of one more interface: what was asked for, else of the network's prefix and the
-    lowest free number. Raises Conflict for a name in use."""
+    """The name of one more interface in the container: as asked for, else the network's prefix and
+    the lowest free number. Raises Conflict for a name in use."""
     if asked := dict(attachment.driver_options).get(INTERFACE_NAME):
         if asked in taken:
             raise Conflict(f"interface name {asked} is already in use in the container")
@@ -368,8 +373,8 @@ def _leases(
 
 
 def check_attachment(network: Network, attachment: Attachment) -> None:
-    """Raises InvalidInput, in Docker's words, for what this network does not give."""
-    asked = [one for one in (attachment.ipv4, attachment.ipv6) if one]
+    """Raises InvalidInput, with Docker's texts, for options that this network does not have."""
+    asked = [address for address in (attachment.ipv4, attachment.ipv6) if address]
     if network.is_predefined:
         if asked:
             raise InvalidInput(
@@ -389,7 +394,7 @@ def check_attachment(network: Network, attachment: Attachment) -> None:
             "user specified IP address is supported only when connecting to networks with user "
             "configured subnets"
         )
-    subnets = [Block.parse(one) for one in (network.subnet, network.subnet6) if one]
+    subnets = [Block.parse(text) for text in (network.subnet, network.subnet6) if text]
     for address in asked:
         if not any(subnet.contains(address) for subnet in subnets):
             raise InvalidInput(

@@ -1,7 +1,7 @@
-"""The host's side of a plan's network part: bridges, the rules, and published ports.
+"""The operations on the host that connect a container: bridges, rules, and published ports.
 
-Carried out by the midwife, in the host's network namespace. Bridges and the table stay: they
-belong to the area. What a container has of its own is in `endpoint_operations`.
+The start process executes them, in the host's network namespace. Bridges and the table stay: all
+containers share them. What belongs to one container is in `endpoint_operations`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from dockmagic_runtime.errors import DockmagicError
 from dockmagic_runtime.linux.event_loop import EventLoop
 from dockmagic_runtime.linux.netlink import NETLINK_NETFILTER, Netlink
 from dockmagic_runtime.network import bridge, network_config, published_ports_file
-from dockmagic_runtime.network.network_config import BridgeConfig
-from dockmagic_runtime.network.nftables import conntrack, ruleset
+from dockmagic_runtime.network.nftables import conntrack, published_ports, ruleset
+from dockmagic_runtime.network.nftables.bridge_config import BridgeConfig
+from dockmagic_runtime.network.nftables.published_ports import Published
 from dockmagic_runtime.network.nftables.wire import IPV6
 from dockmagic_runtime.network.port_proxy.held_ports import (
     Bound,
@@ -52,7 +53,7 @@ def netfilter(context: Context) -> Netlink:
     """The supervisor's netfilter socket, kept until the process ends.
 
     Closing one after something was deleted waits for the kernel to finish the deletion, 4 to 50
-    ms: nobody should wait for that when a container ends.
+    ms, by which the end of a container would be delayed.
     """
     kept = NETFILTER.get(context.slots)
     if kept is None:
@@ -61,7 +62,7 @@ def netfilter(context: Context) -> Netlink:
 
 
 class KeptForDataRoot(UndoneByKernel, frozen=True):
-    """Base of the operations whose effect all containers of the area share: it stays."""
+    """Base of the operations with an effect that all containers share: it stays."""
 
     undoing: ClassVar[str] = "stays: all containers of the area share it"
 
@@ -145,8 +146,8 @@ class EnsureTable(KeptForDataRoot, frozen=True, kw_only=True):
 
 
 def ensure_table(netlink: Netlink, table: str, own: BridgeConfig, networks: str, run: str) -> bool:
-    """Install the table with all networks and all that those who live have published, unless it
-    is complete and knows this network; whether it had to."""
+    """Install the table with all networks and all ports of running containers, unless it is
+    complete and has this network. Returns whether it was installed."""
     with needs_nftables():
         return ruleset.ensure(
             netlink,
@@ -160,8 +161,8 @@ def ensure_table(netlink: Netlink, table: str, own: BridgeConfig, networks: str,
 @operation
 class HoldPorts(Struct, frozen=True, kw_only=True):
     """`ports` are (host address, host port, container port, protocol) as asked for; of a range
-    also the last host port that will do. `run` is the area's run directory: who lives there
-    without a supervisor keeps his ports, although nobody holds them."""
+    also the last host port. `run` is the directory of all run directories: a container that lost
+    its supervisor keeps its ports, although no process holds them."""
 
     calls: ClassVar[tuple[str, ...]] = ("socket", "bind", "listen")
     undoing: ClassVar[str] = "close the sockets"
@@ -170,10 +171,10 @@ class HoldPorts(Struct, frozen=True, kw_only=True):
     run: str = ""
 
     def describe(self) -> str:
-        places = ", ".join(
-            f"{_place(ip, port, *last)} ({kind})" for ip, port, _, kind, *last in self.ports
+        addresses = ", ".join(
+            f"{_format(ip, port, *last)} ({kind})" for ip, port, _, kind, *last in self.ports
         )
-        return f"hold {places} by a listening socket, so that nobody else can take it"
+        return f"hold {addresses} by a listening socket, so that no other program can take it"
 
     def execute(self, context: Context) -> None:
         unattended = tuple(published_ports_file.unattended(self.run)) if self.run else ()
@@ -182,16 +183,18 @@ class HoldPorts(Struct, frozen=True, kw_only=True):
         PORTS.put(context.slots, tuple(map(_bound, held)))
 
     def resume(self, context: Context) -> None:
-        """`ports` are those that were held, and are by who has been found to have the sockets.
-        One that others have by now stays theirs: netfilter leads to the container all the same,
-        only loopback does not."""
+        """Hold the ports again: those of `FETCHED` are held by the proxy process that was found.
+
+        A port that another program has by now stays its own: nftables leads other hosts to the
+        container all the same, only loopback does not.
+        """
         held = FETCHED.take(context.slots) or []
-        known = {(one.host_ip, one.host_port, one.protocol) for one in held}
-        for one in self.ports:
-            if (one[0], one[1], one[3]) in known:
+        known = {(port.host_ip, port.host_port, port.protocol) for port in held}
+        for request in self.ports:
+            if (request[0], request[1], request[3]) in known:
                 continue
             try:
-                held += hold((one,))
+                held += hold((request,))
             except DockmagicError as error:
                 TAKEN.setdefault(context.slots, []).append(str(error))
         HELD.put(context.slots, held)
@@ -220,28 +223,28 @@ def _bound(held: HeldPort) -> Bound:
     return held.host_ip, held.host_port, held.container_port, held.protocol
 
 
-def _is_among(those: Sequence[ruleset.Published], ip: str, port: int, protocol: str) -> bool:
-    """Whether one of them has the port, at that address among others or at one that it covers."""
+def _is_among(those: Sequence[Published], ip: str, port: int, protocol: str) -> bool:
+    """Whether one of them has the port, at that address or at one that overlaps it."""
     return any(
-        (one.host_port, one.protocol) == (port, protocol)
-        and (one.family is IPV6) == (":" in ip)
-        and (one.host_ip in ("", ip) or ip in ("0.0.0.0", "::"))
-        for one in those
+        (known.host_port, known.protocol) == (port, protocol)
+        and (known.family is IPV6) == (":" in ip)
+        and (known.host_ip in ("", ip) or ip in ("0.0.0.0", "::"))
+        for known in those
     )
 
 
-def _place(ip: str, port: int, last: int = 0) -> str:
+def _format(ip: str, port: int, last: int = 0) -> str:
     where = ip or "all addresses"
     if last > port:
         return f"a free port from {port} to {last} of {where}"
     return f"{where}:{port}" if port else f"a free port of {where}"
 
 
-def published(context: Context, address: str, address6: str) -> tuple[ruleset.Published, ...]:
-    """What the held ports are to netfilter. Those of IPv6 are the proxy's alone, unless the
-    container has such an address."""
+def published(context: Context, address: str, address6: str) -> tuple[Published, ...]:
+    """The held ports as elements of the rules. Without an IPv6 address of the container, the proxy
+    alone serves those of IPv6."""
     return tuple(
-        ruleset.Published(
+        Published(
             host_ip="" if host_ip in ("0.0.0.0", "::") else host_ip,
             host_port=host_port,
             protocol=protocol,
@@ -255,7 +258,7 @@ def published(context: Context, address: str, address6: str) -> tuple[ruleset.Pu
 
 @operation
 class PublishPorts(Struct, frozen=True, kw_only=True):
-    """`run` is the area's run directory, in which the container's own is called `container_id`."""
+    """`run` is the directory of all run directories; the container's is called `container_id`."""
 
     calls: ClassVar[tuple[str, ...]] = ("netlink NFT_MSG_NEWSETELEM",)
     undoing: ClassVar[str] = "delete the elements, close the proxy"
@@ -295,12 +298,12 @@ class PublishPorts(Struct, frozen=True, kw_only=True):
     def _record(self) -> str:
         return f"{self.run}/{self.container_id}"
 
-    def _publish(self, netlink: Netlink, wanted: tuple[ruleset.Published, ...]) -> None:
+    def _publish(self, netlink: Netlink, wanted: tuple[Published, ...]) -> None:
         try:
-            ruleset.publish(netlink, self.table, wanted)
+            published_ports.publish(netlink, self.table, wanted)
         except FileNotFoundError:
-            # somebody has flushed the rules since `EnsureTable`: the proxy serves alone until the
-            # next look at them, which finds our record
+            # the rules were flushed since `EnsureTable`: the proxy serves alone until the next
+            # repair, which reads the file written above
             pass
 
     def _server(self, context: Context) -> Callable[[EventLoop], None]:
@@ -315,5 +318,5 @@ class PublishPorts(Struct, frozen=True, kw_only=True):
             proxy.close()
         taken = published(context, self.address, self.address6)
         published_ports_file.remove(self._record)
-        ruleset.unpublish(netfilter(context), self.table, taken)
+        published_ports.unpublish(netfilter(context), self.table, taken)
         conntrack.forget(netfilter(context), taken)

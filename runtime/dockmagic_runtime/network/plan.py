@@ -1,4 +1,4 @@
-"""From what the engine knows of a container's networks to the operations of its start. Pure."""
+"""From a container's networks and ports to the operations of its start. Pure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from dockmagic_runtime.network.endpoint_operations import (
     RouteBy,
 )
 from dockmagic_runtime.network.ipam.leases import Lease
-from dockmagic_runtime.network.network_config import BridgeConfig
+from dockmagic_runtime.network.nftables.bridge_config import BridgeConfig
 from dockmagic_runtime.network.operations import (
     EnsureBridge,
     EnsureTable,
@@ -35,21 +35,22 @@ from dockmagic_runtime.sandbox.operation import Operation
 
 
 class Connection(Struct, frozen=True, kw_only=True):
-    """One container on its networks: what to do, and the state file's fields about it."""
+    """One container on its networks: the operations, and the fields for its state file."""
 
     operations: tuple[Operation, ...]
     endpoint: dict[str, Any]
     networks: tuple[tuple[str, str, str], ...] = ()  # id, name and driver of each
 
     def address_on(self, network: str) -> str:
-        """The address on the network of that name; empty where it is not on it."""
-        there = self.endpoint.get("networks", {}).values()
-        return next((one["ip_address"] for one in there if one["name"] == network), "")
+        """The address on the network of that name; empty when the container is not on it."""
+        networks = self.endpoint.get("networks", {}).values()
+        on_it = (fields["ip_address"] for fields in networks if fields["name"] == network)
+        return next(on_it, "")
 
 
 class NetworkPaths(Struct, frozen=True, kw_only=True):
-    """The area's names on the host: its nftables table, its run directory, and its directory of
-    networks."""
+    """Names on the host: the nftables table, the directory of run directories, and the directory of
+    networks in the data root."""
 
     table: str
     run: str
@@ -57,9 +58,9 @@ class NetworkPaths(Struct, frozen=True, kw_only=True):
 
 
 class ContainerInfo(Struct, frozen=True, kw_only=True):
-    """The container, as its networks know it. `directory` is where its own files are.
+    """The container's fields that its networks need. `directory` is that of its own files.
 
-    `servers` and `local_only` are its resolver's: see `ServeDns`.
+    `servers` and `local_only` are those of `ServeDns`.
     """
 
     id: str
@@ -71,8 +72,7 @@ class ContainerInfo(Struct, frozen=True, kw_only=True):
 
 
 class EndpointPlan(Struct, frozen=True, kw_only=True):
-    """One container on one network: `interface` inside, `veth` outside. `id` is of no use but to
-    be shown."""
+    """One container on one network: `interface` inside, `veth` outside. `id` is only displayed."""
 
     network: Network
     attachment: Attachment
@@ -87,7 +87,7 @@ class EndpointPlan(Struct, frozen=True, kw_only=True):
 
     @property
     def gateways(self) -> tuple[str, str]:
-        """What the container could send everything else by; on an internal network nothing."""
+        """Possible gateways of the default routes, IPv4 and IPv6; empty on an internal network."""
         network = self.network
         return ("", "") if network.internal else (network.gateway, network.gateway6)
 
@@ -109,17 +109,17 @@ def plan(
     endpoints: Sequence[EndpointPlan],
     ports: Sequence[PortMapping] = (),
 ) -> Connection:
-    """How the container gets its addresses and its ports are published, on the network that it
-    reaches everything else by."""
+    """Connect the container to all its networks, and publish its ports on the one with the default
+    route."""
     way_out = gateway_of(endpoints)
     publication = _publication(paths, container, endpoints, ports)
     operations = (
-        *(one for endpoint in endpoints for one in shared(paths, endpoint.network)),
+        *(each for endpoint in endpoints for each in shared(paths, endpoint.network)),
         *publication[:1],
         *(
-            one
+            each
             for endpoint in endpoints
-            for one in plug_in(container, endpoint, endpoint is way_out)
+            for each in plug_in(container, endpoint, endpoint is way_out)
         ),
         *publication[1:],
         *_names(paths, container, endpoints),
@@ -132,7 +132,7 @@ def plan(
 
 
 def event_fields(endpoint: EndpointPlan) -> tuple[str, str, str]:
-    """How events name the network."""
+    """Id, name and driver of the network, for events."""
     network = endpoint.network
     return network.id, network.name, network.driver
 
@@ -140,7 +140,7 @@ def event_fields(endpoint: EndpointPlan) -> tuple[str, str, str]:
 def rerouted(
     before: Sequence[EndpointPlan], after: Sequence[EndpointPlan]
 ) -> tuple[Operation, ...]:
-    """What changes the way out of a container that runs, if it is another one now."""
+    """The operations that change the default route of a running container, if another is due."""
     old, new = (gateway_of(ends).gateways if ends else ("", "") for ends in (before, after))
     if old == new:
         return ()
@@ -154,11 +154,11 @@ def republished(
     after: Sequence[EndpointPlan],
     ports: Sequence[PortMapping],
 ) -> tuple[tuple[Operation, ...], tuple[Operation, ...]]:
-    """What ends and what begins, where published ports lead to another address than before."""
+    """The operations to undo and to execute when published ports lead to another address now."""
     old, new = (_publication(paths, container, ends, ports) for ends in (before, after))
     if old == new:
         return (), ()
-    if old and new and old[0] == new[0]:  # the ports stay held: nobody else gets them meanwhile
+    if old and new and old[0] == new[0]:  # the ports stay held, so none can be lost meanwhile
         return old[1:], new[1:]
     return tuple(reversed(old)), new
 
@@ -188,7 +188,7 @@ def _rank(endpoint: EndpointPlan) -> tuple[int, bool, bool, str]:
 
 
 def shared(paths: NetworkPaths, network: Network) -> Iterator[Operation]:
-    """What must be there before any container can be on the network."""
+    """The operations that all containers on the network need first."""
     yield EnsureBridge(
         bridge=network.bridge,
         gateway=network.gateway,
@@ -263,8 +263,9 @@ def publish(paths: NetworkPaths, container: ContainerInfo, way_out: EndpointPlan
 def _names(
     paths: NetworkPaths, container: ContainerInfo, endpoints: Sequence[EndpointPlan]
 ) -> Iterator[Operation]:
-    """Only networks of users have names; then the default network counts too, as a way out."""
-    if any(not one.network.is_predefined for one in endpoints):
+    """Names exist on user-defined networks only; then the default network counts too, since queries
+    may leave through it."""
+    if any(not endpoint.network.is_predefined for endpoint in endpoints):
         for endpoint in endpoints:
             yield register(paths, container, endpoint)
         yield serve_names(paths, container)
@@ -276,10 +277,10 @@ def introduced(
     before: Sequence[EndpointPlan],
     after: Sequence[EndpointPlan],
 ) -> tuple[tuple[Operation, ...], tuple[Operation, ...]]:
-    """What ends and what begins of its names. A resolver that is there stays."""
+    """The operations for names to undo and to execute. A DNS server that runs stays."""
     old, new = (list(_names(paths, container, endpoints)) for endpoints in (before, after))
-    ended = (one for one in old if one not in new and not isinstance(one, ServeDns))
-    return tuple(ended), tuple(one for one in new if one not in old)
+    ended = (each for each in old if each not in new and not isinstance(each, ServeDns))
+    return tuple(ended), tuple(each for each in new if each not in old)
 
 
 def serve_names(paths: NetworkPaths, container: ContainerInfo) -> ServeDns:
@@ -294,11 +295,11 @@ def serve_names(paths: NetworkPaths, container: ContainerInfo) -> ServeDns:
 
 @cache
 def _library() -> str:
-    """Where dnslib is; only looked for, since it is loaded by those who resolve."""
-    found = find_spec("dnslib")
-    if found is None or found.origin is None:
+    """The directory of dnslib, which only DNS server processes import."""
+    spec = find_spec("dnslib")
+    if spec is None or spec.origin is None:
         raise Unsupported("the package dnslib is missing", hint="pip install dnslib")
-    return os.path.dirname(os.path.dirname(found.origin))
+    return os.path.dirname(os.path.dirname(spec.origin))
 
 
 def register(
@@ -331,7 +332,7 @@ NO_FIELDS: dict[str, Any] = {
 
 
 def state_fields(endpoints: Sequence[EndpointPlan]) -> dict[str, Any]:
-    """Those of the way out on top, and each network's own below its id."""
+    """Fields of the network with the default route on top, and each network's own by its id."""
     if not endpoints:
         return dict(NO_FIELDS)
     way_out = gateway_of(endpoints)
@@ -341,7 +342,7 @@ def state_fields(endpoints: Sequence[EndpointPlan]) -> dict[str, Any]:
         "gateway": way_out.gateways[0],
         "mac_address": way_out.mac,
         "veth": way_out.veth,
-        "networks": {one.network.id: _described(one) for one in endpoints},
+        "networks": {endpoint.network.id: _described(endpoint) for endpoint in endpoints},
     }
 
 

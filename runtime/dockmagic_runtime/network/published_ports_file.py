@@ -1,9 +1,9 @@
-"""What a container has published, in a file beside its supervisor's lock.
+"""The published ports of a container, in a file beside its supervisor's lock.
 
-Netfilter's elements can be lost (somebody flushes the rule set); these files tell how to make
-them again. A file counts while the container is alive. It is written before the elements
-are made and removed before they are, so that whoever sets the table right misses none and adds
-none that is on its way out.
+The elements in the nftables table can be lost, when the rule set is flushed; from these files they
+are added again. A file is valid while the container runs. It is written before its elements are
+added and removed before they are deleted, so that a repair misses none and adds none that is about
+to be deleted.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Iterator
 
-from dockmagic_runtime.network.nftables.ruleset import Published
+from dockmagic_runtime.network.nftables.published_ports import Published
 from dockmagic_runtime.store import container_process
 from dockmagic_runtime.store.atomic import write_file
 
@@ -20,8 +20,8 @@ _NAME = "ports.json"
 
 
 def write(run: str, published: tuple[Published, ...]) -> None:
-    """Into the container's run directory, whole or not at all."""
-    rows = [(o.host_ip, o.host_port, o.protocol, o.address, o.port) for o in published]
+    """Write the file into the container's run directory, atomically."""
+    rows = [(p.host_ip, p.host_port, p.protocol, p.address, p.port) for p in published]
     write_file(f"{run}/{_NAME}", json.dumps(rows).encode())
 
 
@@ -29,18 +29,18 @@ def remove(run: str) -> None:
     try:
         os.unlink(f"{run}/{_NAME}")
     except FileNotFoundError:
-        pass  # its directory has been cleared meanwhile
+        pass  # the run directory was removed meanwhile
 
 
 def alive(area_run: str) -> Iterator[Published]:
-    """What all containers of the area that live have published."""
+    """The published ports of all running containers."""
     for directory in _directories(area_run):
         if container_process.is_alive(directory):
             yield from _read(f"{directory}/{_NAME}")
 
 
 def unattended(area_run: str) -> Iterator[Published]:
-    """What those have published that live without a supervisor, who would hold the ports."""
+    """The published ports of running containers without a supervisor, which would hold them."""
     for directory in _directories(area_run):
         if not container_process.has_supervisor(directory) and container_process.survivor(
             directory
@@ -58,7 +58,7 @@ def _read(path: str) -> Iterator[Published]:
         with open(path, "rb") as stream:
             rows = json.load(stream)
     except FileNotFoundError:
-        return  # it publishes nothing, or has just ended
+        return  # it publishes no port, or has just ended
     for host_ip, host_port, protocol, address, port in rows:
         yield Published(
             host_ip=host_ip, host_port=host_port, protocol=protocol, address=address, port=port

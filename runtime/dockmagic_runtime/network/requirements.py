@@ -1,4 +1,4 @@
-"""What a host may refuse that networks need: one clear line, and what works all the same."""
+"""Context managers that turn missing kernel features into `Unsupported`, with a hint."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _STILL: Final = "--network host and --network none work"
 
 @contextmanager
 def needs_nftables() -> Iterator[None]:
-    """Raises Unsupported for a rule set that the kernel does not take."""
+    """Raises Unsupported when the kernel refuses the rules."""
     try:
         yield
     except OSError as error:
@@ -60,7 +60,7 @@ def needs_forwarding(path: str) -> Iterator[None]:
 
 @contextmanager
 def needs_sysctl(path: str) -> Iterator[None]:
-    """Raises Unsupported when a container's interface cannot be told what it is not to do."""
+    """Raises Unsupported when a sysctl of a container's interface cannot be written."""
     try:
         yield
     except OSError as error:
@@ -74,7 +74,7 @@ def needs_sysctl(path: str) -> Iterator[None]:
 
 @contextmanager
 def needs_bridges(name: str) -> Iterator[None]:
-    """Raises Unsupported when the host does not let us make that bridge."""
+    """Raises Unsupported when the bridge cannot be created."""
     try:
         yield
     except OSError as error:

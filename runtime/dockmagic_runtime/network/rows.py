@@ -1,4 +1,4 @@
-"""The rows of `networks`: which networks an area has. All writes in the caller's transaction."""
+"""The table `networks` of the database. Writes happen in the caller's transaction."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def by_id(connection: sqlite3.Connection, network_id: str) -> Network | None:
 
 
 def attached(connection: sqlite3.Connection, attachment: Attachment) -> Network | None:
-    """That of an attachment: by id, or by name where the container has not noted one."""
+    """The network of an attachment: by id, or by name where it has no id."""
     column = "id" if attachment.network_id else "name"
     wanted = attachment.network_id or attachment.network
     row = connection.execute(f"{_SELECT} WHERE {column} = ?", (wanted,)).fetchone()
@@ -83,7 +83,10 @@ def ids(database: Database) -> set[str]:
 
 
 def store(connection: sqlite3.Connection, network: Network) -> None:
-    """Insert, or give an existing one another subnet. Raises Conflict for a name in use."""
+    """Insert the network, or update the subnet of an existing one.
+
+    Raises Conflict for a name or a bridge in use.
+    """
     span = Block.parse(network.subnet) if network.subnet else None
     details = json.dumps({name: getattr(network, name) for name in _DETAILS})
     plain = tuple(getattr(network, name) for name in _PLAIN)
@@ -106,7 +109,7 @@ def _refusal(error: sqlite3.IntegrityError, network: Network) -> Conflict:
 
 
 def with_bridge(connection: sqlite3.Connection, bridge: str) -> str:
-    """The id of the network that has that bridge; empty for none."""
+    """The id of the network with that bridge; empty when there is none."""
     row = connection.execute("SELECT id FROM networks WHERE bridge = ?", (bridge,)).fetchone()
     return str(row[0]) if row else ""
 
@@ -116,7 +119,7 @@ def delete(connection: sqlite3.Connection, network_id: str) -> None:
 
 
 def overlapping(connection: sqlite3.Connection, block: Block) -> str:
-    """The name of a network whose subnet overlaps; empty when there is none."""
+    """The name of a network with an overlapping subnet; empty when there is none."""
     if block.bits == 32:  # areas of earlier versions have no first address in their rows
         rows = connection.execute(
             "SELECT name, subnet FROM networks"
@@ -131,11 +134,11 @@ def overlapping(connection: sqlite3.Connection, block: Block) -> str:
 def blocks(connection: sqlite3.Connection) -> Iterator[Block]:
     """The subnets of all networks, of both families."""
     for subnet, subnet6 in connection.execute("SELECT subnet, subnet6 FROM networks"):
-        yield from (Block.parse(one) for one in (subnet, subnet6) if one)
+        yield from (Block.parse(text) for text in (subnet, subnet6) if text)
 
 
 def members(connection: sqlite3.Connection, network_id: str) -> list[str]:
-    """The ids of the containers that have an address there."""
+    """The ids of the containers with an address on the network, by address."""
     rows = connection.execute(
         "SELECT container_id FROM leases WHERE network_id = ? ORDER BY address", (network_id,)
     )

@@ -1,7 +1,7 @@
-"""Route netlink: the few messages that plug a container into a bridge, and what they answer.
+"""Route netlink: the few messages that connect a container to a bridge, and their answers.
 
-Every function makes one `Message`, to be sent in batches. Addresses are text at the border and
-four or sixteen bytes on the wire: their family is told by the colon.
+Every function returns one `Message`, to be sent in batches. Addresses are texts for callers and
+four or sixteen bytes on the wire: a colon shows that the family is IPv6.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class Link(Struct, frozen=True):
     index: int
     name: str
     is_up: bool
-    is_running: bool  # and the kernel has seen its carrier: what is sent is not dropped
+    is_running: bool  # and it has a carrier: packets are not dropped
     master: int
     alias: str
     rx_bytes: int
@@ -75,7 +75,7 @@ class Link(Struct, frozen=True):
 def mac_of(address: str) -> str:
     """Docker's classic choice: the address below a locally administered prefix.
 
-    Whoever gets an address again gets its MAC again, so no neighbour cache goes stale.
+    The next container with the same address has the same MAC, so no neighbour cache goes stale.
     """
     return ":".join(f"{byte:02x}" for byte in b"\x02\x42" + socket.inet_aton(address))
 
@@ -95,7 +95,7 @@ def get_link(name: str) -> Message:
 
 
 def add_bridge(name: str, mac: str, mtu: int = 0) -> Message:
-    """A bridge, down, with a MAC of its own: else it takes its ports' and changes with them."""
+    """A bridge, down, with a MAC of its own: else it has that of a port, which changes."""
     payload = (
         _info()
         + text(_IFLA_IFNAME, name)
@@ -112,7 +112,7 @@ def add_veth(
 ) -> Message:
     """A pair in one message: this end in the bridge and up, the other in the namespace.
 
-    The peer cannot be brought up here: the kernel would open it before it knows its other half.
+    The peer cannot be brought up here: the kernel would open it before the pair is complete.
     """
     size = u32(_IFLA_MTU, mtu) if mtu else b""
     peer_info = (
@@ -138,12 +138,12 @@ def add_veth(
 
 
 def set_port(name: str, alias: str, *, isolated: bool = False) -> Message:
-    """Name the owner of a bridge port, and let it send to itself through the bridge.
+    """Set the alias of a bridge port, and hairpin mode: the bridge may send a packet back by the
+    port on which it arrived.
 
-    `isolated`: to no other port that is, only to the bridge itself.
-
-    The latter (hairpin mode) matters where bridged packets pass netfilter: a container that calls
-    its own published port is then sent back by the bridge itself, out of the port it came in.
+    Hairpin mode matters where bridged packets pass nftables: the packet of a container that calls
+    its own published port is then sent back by the bridge itself. An `isolated` port reaches no
+    other isolated port, only the bridge.
     """
     payload = (
         _info()
@@ -172,14 +172,14 @@ def set_up(index: int) -> Message:
 
 
 def without_link_local(index: int) -> Message:
-    """No fe80:: address when it comes up: a network without IPv6 should not have half of it."""
+    """No link-local address when it comes up: a network without IPv6 should have none."""
     mode = u8(_IFLA_INET6_ADDR_GEN_MODE, _IN6_ADDR_GEN_MODE_NONE)
     payload = _info(index) + nested(_IFLA_AF_SPEC, nested(socket.AF_INET6, mode))
     return Message(_RTM_NEWLINK, payload, what=f"keep interface {index} without IPv6")
 
 
 def add_address(index: int, address: str, prefix_length: int) -> Message:
-    """Usable at once: nobody else on a network of ours can have it, so IPv6 need not ask."""
+    """Usable at once: leases are unique, so IPv6 need not detect duplicates."""
     payload = (
         _IFADDR.pack(family_of(address), prefix_length, _no_detection(address), 0, index)
         + attribute(_IFA_LOCAL, packed(address))
@@ -201,7 +201,7 @@ def _default_route(gateway: str, index: int) -> bytes:
 
 
 def add_default_route(gateway: str, index: int = 0) -> Message:
-    """In place of another one, if there is."""
+    """Replaces another default route, if there is one."""
     flags = NLM_F_CREATE | NLM_F_REPLACE
     payload = _default_route(gateway, index)
     return Message(_RTM_NEWROUTE, payload, flags=flags, what=f"route everything by {gateway}")
@@ -213,11 +213,11 @@ def delete_default_route(gateway: str) -> Message:
 
 
 def pin_mac(index: int, mac: str) -> Message:
-    """Tell the bridge that `mac` is behind this port, whatever other ports claim.
+    """Add a static entry to the bridge's table: `mac` is behind this port.
 
-    A neighbour that sends under this MAC gets no packet of ours by that. And a predecessor's
-    namespace may linger for some milliseconds with the same address and MAC: nothing for the new
-    container is delivered to it.
+    A neighbour that sends with this MAC as its source receives no packet of the container by that.
+    And a predecessor's namespace may last for some milliseconds with the same address and MAC: no
+    packet for the new container is delivered to it.
     """
     payload = _NEIGHBOUR.pack(
         socket.AF_BRIDGE, index, _NUD_NOARP, _NTF_MASTER | _NTF_STICKY, 0
@@ -237,20 +237,20 @@ def ask_route(address: str) -> Message:
 def as_link(answer: Answer) -> Link:
     """The interface that an answer to `get_link` describes."""
     _, _, index, flags, _ = _IFINFO.unpack_from(answer.payload)
-    found = attributes(answer.payload, _IFINFO.size)
-    master = found.get(_IFLA_MASTER)
-    counters = found.get(_IFLA_STATS64, bytes(32))
+    fields = attributes(answer.payload, _IFINFO.size)
+    master = fields.get(_IFLA_MASTER)
+    counters = fields.get(_IFLA_STATS64, bytes(32))
     _, _, rx_bytes, tx_bytes = struct.unpack_from("=4Q", counters)
     return Link(
         index=index,
-        name=as_text(found.get(_IFLA_IFNAME, b"")),
+        name=as_text(fields.get(_IFLA_IFNAME, b"")),
         is_up=bool(flags & _IFF_UP),
-        is_running=found.get(_IFLA_OPERSTATE) == bytes((_IF_OPER_UP,)),
+        is_running=fields.get(_IFLA_OPERSTATE) == bytes((_IF_OPER_UP,)),
         master=struct.unpack("=I", master)[0] if master else 0,
-        alias=as_text(found.get(_IFLA_IFALIAS, b"")),
+        alias=as_text(fields.get(_IFLA_IFALIAS, b"")),
         rx_bytes=rx_bytes,
         tx_bytes=tx_bytes,
-        kind=as_text(attributes(found.get(_IFLA_LINKINFO, b"")).get(_IFLA_INFO_KIND, b"")),
+        kind=as_text(attributes(fields.get(_IFLA_LINKINFO, b"")).get(_IFLA_INFO_KIND, b"")),
     )
 
 
@@ -270,8 +270,8 @@ def links(netlink: Netlink) -> tuple[Link, ...]:
 
 
 def routes(netlink: Netlink) -> Iterator[tuple[int, int, int]]:
-    """First address, prefix length and interface of the main table's IPv4 routes, without
-    defaults. A host may have hundreds: they are read as numbers, and nothing is made of them."""
+    """First address, prefix length and interface of the main table's IPv4 routes, without default
+    routes. A host may have hundreds: they are read as numbers, without a value for each."""
     empty = _ROUTE.pack(socket.AF_INET, 0, 0, 0, 0, 0, 0, 0, 0)
     for answer in netlink.dump(Message(_RTM_GETROUTE, empty, what="list the routes")):
         payload = answer.payload
@@ -290,11 +290,11 @@ def routes(netlink: Netlink) -> Iterator[tuple[int, int, int]]:
 
 
 def addresses(netlink: Netlink, family: int = socket.AF_INET) -> Iterator[tuple[int, str, int]]:
-    """Interface, address and prefix length of everything that the host is called by."""
+    """Interface, address and prefix length of each of the host's addresses."""
     question = Message(_RTM_GETADDR, _IFADDR.pack(family, 0, 0, 0, 0), what="list the addresses")
     for answer in netlink.dump(question):
         _, length, _, _, index = _IFADDR.unpack_from(answer.payload)
-        found = attributes(answer.payload, _IFADDR.size)
-        packed = found.get(_IFA_LOCAL) or found.get(_IFA_ADDRESS)
+        fields = attributes(answer.payload, _IFADDR.size)
+        packed = fields.get(_IFA_LOCAL) or fields.get(_IFA_ADDRESS)
         if packed:
             yield index, socket.inet_ntop(family, packed), length

@@ -1,10 +1,10 @@
 """`NetworkStore`: the networks of an area, in the database and on the host.
 
-A network is a row, a directory with what a supervisor has to know of it (`fabric`), a bridge, and
-some elements of our nftables table. The row decides whether it exists: it is written when all the
-rest is there and deleted first, so that what a call that died leaves behind is told by a directory
-without a row. Choosing a subnet and making the bridge happen under one lock of the host, so that
-two areas never choose the same.
+A network is a row, a directory with the file that supervisors read (`network_config`), a bridge,
+and some elements of our nftables table. The row decides whether it exists: it is written last and
+deleted first, so that a directory without a row shows what a killed call has left. A subnet is
+chosen and its bridge created under one lock of the host, so that two data roots never choose the
+same.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from dockmagic_runtime.network.etc import host_files
 from dockmagic_runtime.network.etc.resolv_conf import ResolvConf
 from dockmagic_runtime.network.ipam import pools
 from dockmagic_runtime.network.ipam.pools import Block
-from dockmagic_runtime.network.network_config import BridgeConfig
 from dockmagic_runtime.network.nftables import ruleset
+from dockmagic_runtime.network.nftables.bridge_config import BridgeConfig
 from dockmagic_runtime.network.operations import ensure_table
 from dockmagic_runtime.network.plan import NetworkPaths, bridge_config
 from dockmagic_runtime.network.requirements import needs_bridges, needs_nftables
@@ -53,7 +53,7 @@ class NetworkStore:
             table=data_root.nft_table, run=str(data_root.run), networks=str(data_root.networks)
         )
 
-    # ------------------------------------------------------------ looking
+    # ------------------------------------------------------------ reading
 
     def find(self, wanted: str) -> Network:
         """By id, name, or unique prefix of an id. Raises NotFound."""
@@ -62,25 +62,25 @@ class NetworkStore:
         return rows.find(self._database, wanted)
 
     def everything(self) -> list[Network]:
-        """By name; the three that are always there too."""
+        """All networks by name, with the three predefined ones."""
         for name in PREDEFINED:
-            with suppress(Conflict):  # no addresses are left for `bridge`: it is told at a start
+            with suppress(Conflict):  # no addresses are left for `bridge`: a start reports it
                 self._predefined(name)
         return rows.everything(self._database)
 
     def _predefined(self, name: str) -> Network:
-        found = rows.by_name(self._database, name)
-        if found is None and name == DEFAULT:
+        network = rows.by_name(self._database, name)
+        if network is None and name == DEFAULT:
             with Netlink() as netlink:
                 return self._establish(netlink, makes_bridge=False)
-        return found or self._add_predefined(name)
+        return network or self._add_predefined(name)
 
     def _add_predefined(self, name: str) -> Network:
         with self._database.transaction() as connection:
-            found = rows.by_name(self._database, name)
-            if found is None:
+            network = rows.by_name(self._database, name)
+            if network is None:
                 driver = {"none": "null"}.get(name, name)
-                found = Network(
+                network = Network(
                     id=secrets.token_hex(32),
                     name=name,
                     driver=driver,
@@ -89,8 +89,8 @@ class NetworkStore:
                     gateway="",
                     created=time.time(),
                 )
-                rows.store(connection, found)
-            return found
+                rows.store(connection, network)
+            return network
 
     # ------------------------------------------------------------ the default network
 
@@ -103,13 +103,13 @@ class NetworkStore:
             return self._establish(netlink)
 
     def _establish(self, netlink: Netlink, *, makes_bridge: bool = True) -> Network:
-        """Its subnet is chosen when it is first needed, and again if somebody else has taken it
-        while the bridge was away."""
+        """Choose its subnet when it is first needed, and again if the subnet was taken by another
+        program while the bridge did not exist."""
         with locks.held(_HOST_LOCK), self._database.transaction() as connection:
             network = rows.by_name(self._database, DEFAULT)
             used = [*self._used_on_host(netlink, own=self._data_root.bridge), *_others(connection)]
             if network is None or _is_taken(network, used):
-                self._forget_fabric(network)
+                self._forget_config(network)
                 network = self._with_subnet(network, pools.choose(used))
                 rows.store(connection, network)
             self._write_config(network)
@@ -132,16 +132,17 @@ class NetworkStore:
             gateway=gateway,
         )
 
-    def _forget_fabric(self, network: Network | None) -> None:
+    def _forget_config(self, network: Network | None) -> None:
         if network is not None:
             with Netlink(NETLINK_NETFILTER) as netlink:
                 ruleset.disconnect(netlink, self.paths.table, bridge_config(network))
 
     def _used_on_host(self, netlink: Netlink, own: str = "") -> Iterator[Block]:
-        """What the host has routes to, except by the bridge `own`, and its name servers.
+        """The destinations of the host's routes, except through the bridge `own`, and its name
+        servers.
 
-        A route to half of all addresses is a default route of a VPN's making, and says nothing of
-        who has them.
+        A route to half of all addresses is a VPN's default route: it does not show that those
+        addresses are in use.
         """
         link = rtnl.find_link(netlink, own) if own else None
         for first, length, index in rtnl.routes(netlink):
@@ -151,26 +152,26 @@ class NetworkStore:
             if ":" not in server:
                 yield Block.parse(server)
 
-    # ------------------------------------------------------------ making
+    # ------------------------------------------------------------ creating
 
     def create(self, spec: NetworkSpec) -> Network:
-        """A new network; its bridge is up when this returns.
+        """Create a network; its bridge is up when this returns.
 
         Raises InvalidInput, Conflict, Unsupported and NotFound in Docker's words, with nothing
         changed.
         """
         definition.check(spec)
-        if rows.by_name(self._database, spec.name) is not None:  # before anything is made
+        if rows.by_name(self._database, spec.name) is not None:  # before any effect
             raise Conflict(f"network with name {spec.name} already exists")
         if not definition.pool_of(spec, 32).subnet:
-            self._predefined(DEFAULT)  # the first pool is for it, whoever is made first
+            self._predefined(DEFAULT)  # it has the first pool, whichever network is created first
         transaction = self._database.transaction
         with Netlink() as netlink, locks.held(_HOST_LOCK), transaction() as connection:
             network = self._defined(connection, netlink, spec)
             with self._directory_of(network):
                 self._build(netlink, network)
                 rows.store(connection, network)
-        self._tell("create", network)
+        self._emit("create", network)
         return network
 
     def _defined(
@@ -180,28 +181,28 @@ class NetworkStore:
         blocks = [self._block4(connection, netlink, spec)]
         if spec.ipv6:
             blocks.append(self._block6(connection, netlink, spec))
-        made = definition.network(
+        network = definition.as_network(
             spec,
             network_id=network_id,
             bridge=self._data_root.bridge_of(network_id),
             created=time.time(),
             blocks=blocks,
         )
-        if other := rows.with_bridge(connection, made.bridge):
+        if other := rows.with_bridge(connection, network.bridge):
             raise Conflict(
-                f"cannot create network {made.id} ({made.bridge}): conflicts with network "
-                f"{other} ({made.bridge}): networks have same bridge name"
+                f"cannot create network {network.id} ({network.bridge}): conflicts with network "
+                f"{other} ({network.bridge}): networks have same bridge name"
             )
-        if rtnl.find_link(netlink, made.bridge) is not None:
+        if rtnl.find_link(netlink, network.bridge) is not None:
             raise Conflict(
-                f"bridge name {made.bridge} is already in use on this host",
+                f"bridge name {network.bridge} is already in use on this host",
                 hint="choose another name, or leave the option out",
             )
-        return made
+        return network
 
     def require_room(self, network: Network) -> None:
-        """Raises Conflict when its bridge is away, as after a reboot, and somebody else has taken
-        the subnet: to make it would cut the host off from there."""
+        """Raises Conflict when its bridge does not exist, as after a reboot, and the host has a
+        route to its subnet by now: creating the bridge would cut the host off from there."""
         with Netlink() as netlink:
             if rtnl.find_link(netlink, network.bridge) is None:
                 block = Block.parse(network.subnet)
@@ -214,7 +215,7 @@ class NetworkStore:
                         )
 
     def _free_id(self, connection: sqlite3.Connection) -> str:
-        """One whose bridge nobody has: an interface's name has room for little of it."""
+        """An id with a free name for its bridge: the name has only a few digits of the id."""
         while True:
             network_id = secrets.token_hex(32)
             if not rows.with_bridge(connection, self._data_root.bridge_of(network_id)):
@@ -243,14 +244,14 @@ class NetworkStore:
 
     @contextmanager
     def _directory_of(self, network: Network) -> Iterator[None]:
-        """The network's directory; if the block fails, everything of the network goes again."""
+        """Create the network's directory; if the block fails, remove all traces of the network."""
         directory = f"{self.paths.networks}/{network.id}"
         os.makedirs(f"{directory}/endpoints", 0o700)
         network_config.write(directory, bridge_config(network))
         try:
             yield
         except BaseException:
-            self._demolish(network.id)
+            self._remove_rest(network.id)
             raise
 
     def _write_config(self, network: Network) -> None:
@@ -268,9 +269,9 @@ class NetworkStore:
     # ------------------------------------------------------------ removing
 
     def remove(self, network: Network) -> None:
-        """Remove it. The caller has seen to it that nobody is on it any more.
+        """Remove the network, from which the caller has disconnected all containers.
 
-        Raises Conflict for one of the three that are always there, and when somebody is.
+        Raises Conflict for a predefined network, and for one with a lease.
         """
         if network.is_predefined:
             raise Conflict(
@@ -279,16 +280,16 @@ class NetworkStore:
         try:
             with self._database.transaction() as connection:
                 rows.delete(connection, network.id)
-        except sqlite3.IntegrityError:  # a lease refers to it: somebody was quicker
+        except sqlite3.IntegrityError:  # a lease refers to it, of a start since then
             raise Conflict(
                 f"error while removing network: network {network.name} id {network.id} "
                 "has active endpoints"
             ) from None
-        self._demolish(network.id)
-        self._tell("destroy", network)
+        self._remove_rest(network.id)
+        self._emit("destroy", network)
 
-    def _demolish(self, network_id: str) -> None:
-        """What is left of a network without a row: its bridge, its elements, its directory."""
+    def _remove_rest(self, network_id: str) -> None:
+        """Remove the rest of a network without a row: its bridge, its elements, its directory."""
         directory = f"{self.paths.networks}/{network_id}"
         known = network_config.read(directory)
         if known is not None:
@@ -299,19 +300,21 @@ class NetworkStore:
         _remove_directory(directory)
 
     def _forget(self, known: BridgeConfig, directory: str) -> None:
-        """Its rules, its directory, and once more its rules: who made the table again meanwhile
-        had still read of it there."""
+        """Delete its elements, its directory, and its elements again: a process that installed the
+        table meanwhile has read them in the directory."""
         try:
             with needs_nftables(), Netlink(NETLINK_NETFILTER) as netfilter:
                 ruleset.disconnect(netfilter, self.paths.table, known)
                 _remove_directory(directory)
                 ruleset.disconnect(netfilter, self.paths.table, known)
         except Unsupported:
-            pass  # where we may have no rules, there are none of ours
+            pass  # where rules are not allowed there are none
 
     def sweep(self) -> None:
-        """Demolish what calls that died have left: rows are written and deleted in transactions,
-        and a network's directory is made inside one."""
+        """Remove what killed calls have left: directories without a row.
+
+        Rows are written and deleted in transactions, and a directory is created inside one.
+        """
         try:
             present = set(os.listdir(self.paths.networks))
         except FileNotFoundError:
@@ -322,25 +325,27 @@ class NetworkStore:
             orphans = present - rows.ids(self._database)
         for network_id in orphans:
             try:
-                self._demolish(network_id)
+                self._remove_rest(network_id)
             except PermissionError:
-                return  # it takes rights that we have not: left to who has them
+                return  # it needs rights that this process lacks: left to another
         if orphans:
-            self._know_all_again()
+            self._add_all_again()
 
-    def _know_all_again(self) -> None:
-        """What was demolished late may have had the subnet of a network that was made since."""
-        everything = network_config.everything(self.paths.networks)
+    def _add_all_again(self) -> None:
+        """A network that was removed late may have had the subnet of one created since."""
+        configs = network_config.everything(self.paths.networks)
         try:
             with needs_nftables(), Netlink(NETLINK_NETFILTER) as netfilter:
-                for known, family in ((one, each) for one in everything for each in one.families):
-                    if ruleset.knows(netfilter, self.paths.table, family, known.bridge):
-                        ruleset.connect(netfilter, self.paths.table, family, known)
+                for config, family in (
+                    (each, family) for each in configs for family in each.families
+                ):
+                    if ruleset.knows(netfilter, self.paths.table, family, config.bridge):
+                        ruleset.connect(netfilter, self.paths.table, family, config)
         except Unsupported:
-            pass  # without a table, or the right to it, nothing was taken from them
+            pass  # without a table, or the right to it, no element was lost
 
     def remove_all(self) -> None:
-        """Take the tables and all bridges off the host; they come back with the next start."""
+        """Delete the tables and all bridges; the next start creates them again."""
         with Netlink(NETLINK_NETFILTER) as netfilter:
             ruleset.remove(netfilter, self.paths.table)
         with Netlink() as netlink:
@@ -351,7 +356,7 @@ class NetworkStore:
                 if name:
                     bridge.remove(netlink, name)
 
-    def _tell(self, action: str, network: Network) -> None:
+    def _emit(self, action: str, network: Network) -> None:
         attributes = {"name": network.name, "type": network.driver}
         emit(
             str(self._data_root.root),
@@ -363,7 +368,7 @@ def _remove_directory(directory: str) -> None:
     try:
         remove_tree(directory)
     except FileNotFoundError:
-        pass  # somebody else saw it too
+        pass  # another process removed it
 
 
 def _bridge_of(network: Network) -> bridge.Bridge:

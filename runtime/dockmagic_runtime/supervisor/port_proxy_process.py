@@ -45,7 +45,7 @@ class PortProxyProcess:
 
     def _find(self) -> bool:
         """Whether the process of a supervisor that was killed is there; then watch it."""
-        record = process_record.noted(self._run)
+        record = process_record.read(self._run)
         fd = record.open() if record else None
         if fd is not None:
             self._watch(fd)
@@ -71,7 +71,7 @@ class PortProxyProcess:
         """Of this process, by itself: the supervisor may have been killed since the fork."""
         pid = os.getpid()
         try:
-            process_record.note(self._run, process_record.keeper(pid, start_of(pid), self._held))
+            process_record.write(self._run, process_record.describe(pid, start_of(pid), self._held))
         except OSError as error:
             if error.errno not in DISK_UNWRITABLE:
                 raise

@@ -57,7 +57,7 @@ class TakeoverTask(StartTask, frozen=True):
             raise Conflict(f"container {self.request.id} has just ended")
         undo.callback(os.close, pidfd)
         context = Context(self.linux, init_pid=program.pid, netns_fd=pidfd, slots=self.facts.copy())
-        proxy = process_record.noted(self.request.run)
+        proxy = process_record.read(self.request.run)
         if proxy is not None:
             FETCHED.put(context.slots, proxy.fetch())
         operations: tuple[Any, ...] = from_wire(self.request.resumed)

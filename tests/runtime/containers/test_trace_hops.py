@@ -13,7 +13,8 @@ from dockmagic_runtime.containers.trace.routes import RouteCandidate, TraceTarge
 from dockmagic_runtime.containers.trace.sockets import Listener
 from dockmagic_runtime.model.topology import Interface, Node
 from dockmagic_runtime.network.nftables.flows import Flow
-from dockmagic_runtime.network.nftables.ruleset import ANY_ADDRESS, FROM_HERE, ONE_ADDRESS
+from dockmagic_runtime.network.nftables.published_ports import ANY_ADDRESS, ONE_ADDRESS
+from dockmagic_runtime.network.nftables.ruleset import FROM_HERE
 from dockmagic_runtime.supervisor.state import State
 
 END = Interface(network="net", name="eth0", veth="veth0", address="172.17.0.2")

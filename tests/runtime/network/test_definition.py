@@ -16,7 +16,7 @@ from dockmagic_runtime.network.ipam.pools import Block
 
 def made(spec: NetworkSpec, *blocks: str) -> Network:
     parsed = [Block.parse(block) for block in blocks]
-    return definition.network(spec, network_id="n1", bridge="br0", created=1, blocks=parsed)
+    return definition.as_network(spec, network_id="n1", bridge="br0", created=1, blocks=parsed)
 
 
 def test_the_gateway_is_the_first_address_unless_it_is_said_or_a_range_is() -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from dockmagic_runtime.network import endpoints
-from dockmagic_runtime.network.dns.zone import Found, Snapshot, Zone
+from dockmagic_runtime.network.dns.zone import Addresses, Snapshot, Zone
 from dockmagic_runtime.network.endpoints import NetworkEndpoint
 
 ME, DB, WEB = ("a" * 64, "b" * 64, "c" * 64)
@@ -126,18 +126,18 @@ def test_one_network_that_leads_outside_is_enough(
 ) -> None:
     for number, one in enumerate(internal):
         endpoints.write(str(tmp_path), f"n{number}", ME, NetworkEndpoint(name="me", internal=one))
-    assert Zone(str(tmp_path), ME).snapshot().may_ask_outside is expected
+    assert Zone(str(tmp_path), ME).snapshot().may_forward is expected
 
 
 def test_on_no_network_nothing_is_known_or_asked(tmp_path: Path) -> None:
     known = Zone(str(tmp_path / "none yet"), ME).snapshot()
     assert known == Snapshot()
-    assert not known.may_ask_outside
+    assert not known.may_forward
 
 
 def test_addresses_of_both_families_are_found(tmp_path: Path) -> None:
     one = NetworkEndpoint(name="me", ipv4="172.18.0.2", ipv6="FD00::0:2", network="net")
     endpoints.write(str(tmp_path), "n1", ME, one)
     known = Zone(str(tmp_path), ME).snapshot()
-    assert known.find("me") == Found(ipv4=("172.18.0.2",), ipv6=("FD00::0:2",))
+    assert known.find("me") == Addresses(ipv4=("172.18.0.2",), ipv6=("FD00::0:2",))
     assert known.name_of("fd00::2") == known.name_of("172.18.0.2") == "me.net"

@@ -93,7 +93,7 @@ def test_every_step_is_told_in_words() -> None:
         "make sure that nftables table dockmagic translates addresses for 172.17.0.0/16 "
         "and keeps strangers off dockmagic0",
         "hold all addresses:9999 (tcp), a free port of 127.0.0.1 (udp) by a listening socket, "
-        "so that nobody else can take it",
+        "so that no other program can take it",
         "create veth pair veth1a2b3c4 ⇄ eth0, plug veth1a2b3c4 into bridge dockmagic0 "
         "and put eth0 into the container, with MAC 02:42:ac:11:00:02",
         "bring up lo inside, give eth0 172.17.0.2/16, bring it up, "

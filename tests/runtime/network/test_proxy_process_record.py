@@ -22,7 +22,7 @@ class Proxy:
             os.set_inheritable(one.socket.fileno(), True)
         self.pid = os.posix_spawn("/bin/sleep", ["sleep", "1000"], {})
         self.pidfd = os.pidfd_open(self.pid)
-        self.keeper = process_record.keeper(self.pid, start_of(self.pid), held)
+        self.process = process_record.describe(self.pid, start_of(self.pid), held)
 
     def close(self) -> None:
         signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
@@ -47,9 +47,9 @@ def proxy(held: list[held_ports.HeldPort]) -> Iterator[Proxy]:
 def test_its_sockets_are_ours_too(
     tmp_path: Path, proxy: Proxy, held: list[held_ports.HeldPort]
 ) -> None:
-    process_record.note(str(tmp_path), proxy.keeper)
-    noted = process_record.noted(str(tmp_path))
-    assert noted == proxy.keeper
+    process_record.write(str(tmp_path), proxy.process)
+    noted = process_record.read(str(tmp_path))
+    assert noted == proxy.process
     fetched = noted.fetch()
     assert [one.host_ip for one in fetched] == ["0.0.0.0", "::"]
     for ours, theirs in zip(held, fetched, strict=True):
@@ -65,14 +65,14 @@ def test_sockets_that_cannot_be_ours_stay_its_own(
         raise OSError(number, os.strerror(number))
 
     monkeypatch.setattr(process_record, "descriptor_of", refuse)
-    assert proxy.keeper.fetch() == []
+    assert proxy.process.fetch() == []
     assert not has_ended(proxy.pidfd)
 
 
 def test_when_it_is_ended_the_ports_are_free(tmp_path: Path, proxy: Proxy) -> None:
     process_record.end(str(tmp_path))  # nothing is noted
-    process_record.note(str(tmp_path), proxy.keeper)
+    process_record.write(str(tmp_path), proxy.process)
     for _ in range(2):
         process_record.end(str(tmp_path))
         assert has_ended(proxy.pidfd)
-    assert proxy.keeper.fetch() == []
+    assert proxy.process.fetch() == []

@@ -10,8 +10,8 @@ import pytest
 from dockmagic_runtime.errors import Unsupported
 from dockmagic_runtime.linux.netlink import NETLINK_NETFILTER, Netlink
 from dockmagic_runtime.network import bridge
-from dockmagic_runtime.network.network_config import BridgeConfig
 from dockmagic_runtime.network.nftables import ruleset
+from dockmagic_runtime.network.nftables.bridge_config import BridgeConfig
 from dockmagic_runtime.network.operations import ensure_table
 from dockmagic_runtime.network.requirements import (
     needs_bridges,

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from dockmagic_runtime.linux.netlink import NETLINK_NETFILTER, Netlink
 from dockmagic_runtime.network.ipam.leases import address_of
-from dockmagic_runtime.network.network_config import BridgeConfig
-from dockmagic_runtime.network.nftables import firewall, ruleset
-from dockmagic_runtime.network.nftables.ruleset import Published
+from dockmagic_runtime.network.nftables import firewall, published_ports, ruleset
+from dockmagic_runtime.network.nftables.bridge_config import BridgeConfig
+from dockmagic_runtime.network.nftables.published_ports import Published
 
 from .conftest import BRIDGE, SUBNET, TABLE, nft_json
 from .conftest import nft as run_nft
@@ -94,7 +94,7 @@ def masquerade(family: str) -> list[list[Any]]:
 
 FORWARD = [
     [INTO, match({"ct": {"key": "state"}}, "in", ["established", "related"]), COUNTER, ACCEPT],
-    [match({"concat": [meta("iifname"), meta("oifname")]}, "==", "@together"), COUNTER, ACCEPT],
+    [match({"concat": [meta("iifname"), meta("oifname")]}, "==", "@icc"), COUNTER, ACCEPT],
     [match(meta("iifname"), "==", "@internal"), COUNTER, DROP],
     [match(meta("oifname"), "==", "@internal"), COUNTER, DROP],
     [INTO, WAS_PUBLISHED, COUNTER, ACCEPT],
@@ -169,7 +169,7 @@ def test_networks_are_elements_and_come_and_go(netfilter: Netlink) -> None:
     ruleset.ensure(netfilter, TABLE, inner, tuple, tuple)  # it knows it already
     assert set(elements("bridges")) == {BRIDGE, "dminner"}
     assert elements("internal") == ["dminner"]
-    assert elements("together") == [{"concat": [BRIDGE, BRIDGE]}]
+    assert elements("icc") == [{"concat": [BRIDGE, BRIDGE]}]
     assert len(elements("subnets")) == 2
     assert elements("masqueraded") == [{"prefix": {"addr": "172.17.0.0", "len": 16}}]
     ruleset.disconnect(netfilter, TABLE, inner)
@@ -221,10 +221,10 @@ def test_what_is_published_is_listed_until_it_is_taken_back(
     netfilter: Netlink, ports: list[Published]
 ) -> None:
     install(netfilter)
-    ruleset.publish(netfilter, TABLE, ports)
-    assert set(ruleset.listed(netfilter, TABLE)) == set(ports)
-    ruleset.unpublish(netfilter, TABLE, ports)
-    assert ruleset.listed(netfilter, TABLE) == ()
+    published_ports.publish(netfilter, TABLE, ports)
+    assert set(published_ports.listed(netfilter, TABLE)) == set(ports)
+    published_ports.unpublish(netfilter, TABLE, ports)
+    assert published_ports.listed(netfilter, TABLE) == ()
 
 
 def test_elements_are_shown_by_nft_in_words(netfilter: Netlink) -> None:
@@ -249,9 +249,9 @@ def test_ipv6_has_elements_of_its_own(netfilter: Netlink) -> None:
     listing = run_nft("list", "table", "ip6", TABLE)
     assert "tcp . 1 : fd00:1::2 . 80" in listing
     assert "2001:db8::1 . udp . 2 : fd00:1::2 . 53" in listing
-    assert set(ruleset.listed(netfilter, TABLE)) == set(ports)
-    ruleset.unpublish(netfilter, TABLE, ports)
-    assert ruleset.listed(netfilter, TABLE) == ()
+    assert set(published_ports.listed(netfilter, TABLE)) == set(ports)
+    published_ports.unpublish(netfilter, TABLE, ports)
+    assert published_ports.listed(netfilter, TABLE) == ()
 
 
 def test_a_complete_table_is_left_alone(netfilter: Netlink) -> None:
@@ -278,29 +278,29 @@ def test_other_tables_are_not_touched(netfilter: Netlink) -> None:
 
 def test_removing_what_is_not_there_is_no_error(netfilter: Netlink) -> None:
     ruleset.remove(netfilter, TABLE)
-    ruleset.unpublish(netfilter, TABLE, [WEB])
-    assert ruleset.listed(netfilter, TABLE) == ()
+    published_ports.unpublish(netfilter, TABLE, [WEB])
+    assert published_ports.listed(netfilter, TABLE) == ()
     assert run_nft("list", "ruleset") == ""
 
 
 def test_publishing_without_a_table_says_so(netfilter: Netlink) -> None:
     with pytest.raises(FileNotFoundError):
-        ruleset.publish(netfilter, TABLE, [WEB])
+        published_ports.publish(netfilter, TABLE, [WEB])
 
 
 def test_a_stale_element_is_replaced_and_the_others_stay(netfilter: Netlink) -> None:
     stale = Published(host_ip="", host_port=9999, protocol="tcp", address="172.17.9.9", port=1)
     other = Published(host_ip="", host_port=9999, protocol="udp", address="172.17.9.9", port=1)
     install(netfilter, stale, other)
-    ruleset.publish(netfilter, TABLE, [WEB])
-    assert set(ruleset.listed(netfilter, TABLE)) == {WEB, other}
+    published_ports.publish(netfilter, TABLE, [WEB])
+    assert set(published_ports.listed(netfilter, TABLE)) == {WEB, other}
 
 
 def test_taking_back_takes_what_is_left(netfilter: Netlink) -> None:
     gone = Published(host_ip="", host_port=1, protocol="tcp", address="172.17.0.2", port=1)
     install(netfilter, WEB)
-    ruleset.unpublish(netfilter, TABLE, [gone, WEB])
-    assert ruleset.listed(netfilter, TABLE) == ()
+    published_ports.unpublish(netfilter, TABLE, [gone, WEB])
+    assert published_ports.listed(netfilter, TABLE) == ()
 
 
 def test_a_thousand_ports_are_restored_in_one_transaction(netfilter: Netlink) -> None:
@@ -309,7 +309,7 @@ def test_a_thousand_ports_are_restored_in_one_transaction(netfilter: Netlink) ->
         for port in range(1000, 2500)
     ]
     install(netfilter, *many)
-    assert set(ruleset.listed(netfilter, TABLE)) == set(many)
+    assert set(published_ports.listed(netfilter, TABLE)) == set(many)
 
 
 def test_setting_right_deletes_what_is_wrong_and_adds_what_is_missing(netfilter: Netlink) -> None:
@@ -321,11 +321,11 @@ def test_setting_right_deletes_what_is_wrong_and_adds_what_is_missing(netfilter:
         host_ip="127.0.0.1", host_port=81, protocol="tcp", address="172.17.0.3", port=80
     )
     install(netfilter, wrong, stale)
-    assert ruleset.set_right(netfilter, TABLE, lambda: [WEB, own])
-    assert {(o.set_name, o.key, o.value) for o in ruleset.listed(netfilter, TABLE)} == {
+    assert published_ports.correct(netfilter, TABLE, lambda: [WEB, own])
+    assert {(o.set_name, o.key, o.value) for o in published_ports.listed(netfilter, TABLE)} == {
         (o.set_name, o.key, o.value) for o in (WEB, own)
     }
-    assert not ruleset.set_right(netfilter, TABLE, lambda: [WEB, own])
+    assert not published_ports.correct(netfilter, TABLE, lambda: [WEB, own])
 
 
 def test_what_is_published_during_a_restoration_is_not_lost(netfilter: Netlink) -> None:
@@ -333,18 +333,18 @@ def test_what_is_published_during_a_restoration_is_not_lost(netfilter: Netlink) 
     late = Published(host_ip="", host_port=1, protocol="tcp", address="172.17.0.9", port=1)
     alive = [WEB]
 
-    def published_ports() -> list[Published]:
+    def read_ports() -> list[Published]:
         found = list(alive)
         if late not in alive:
             alive.append(late)
             with Netlink(NETLINK_NETFILTER) as other:
                 ruleset.ensure(other, TABLE, FABRIC, tuple, list)
-                ruleset.publish(other, TABLE, [late])
+                published_ports.publish(other, TABLE, [late])
                 run_nft("flush", "chain", "ip", TABLE, "guard")
         return found
 
-    assert ruleset.ensure(netfilter, TABLE, FABRIC, tuple, published_ports)
-    assert set(ruleset.listed(netfilter, TABLE)) == {WEB, late}
+    assert ruleset.ensure(netfilter, TABLE, FABRIC, tuple, read_ports)
+    assert set(published_ports.listed(netfilter, TABLE)) == {WEB, late}
 
 
 # the host's own firewall ------------------------------------------------------------------------

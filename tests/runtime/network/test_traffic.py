@@ -12,8 +12,8 @@ import urllib.request
 import pytest
 
 from dockmagic_runtime.linux.netlink import NETLINK_NETFILTER, Netlink
-from dockmagic_runtime.network.network_config import BridgeConfig
-from dockmagic_runtime.network.nftables import ruleset as rules
+from dockmagic_runtime.network.nftables import published_ports, ruleset
+from dockmagic_runtime.network.nftables.bridge_config import BridgeConfig
 from dockmagic_runtime.network.operations import ensure_table
 
 from .conftest import (
@@ -245,7 +245,7 @@ def test_row_40_neighbours_have_no_direct_way_to_a_container(host: Host, host_ip
     host.elsewhere(_add_route_to_containers)
     assert host.elsewhere(is_unreachable, "172.17.0.2", 80)
     with Netlink(NETLINK_NETFILTER) as netlink:  # the test fails if it is not the rule that helps
-        rules.remove(netlink, TABLE)
+        ruleset.remove(netlink, TABLE)
     assert host.elsewhere(ask, "172.17.0.2", 80) == (NEIGHBOUR, b"hello")
 
 
@@ -257,7 +257,7 @@ def test_row_40_spoofed_loopback_is_dropped_even_with_route_localnet(host: Host)
     assert host.elsewhere(is_unreachable, "127.0.0.1", 8080)
     assert host.here(ask, "127.0.0.1", 8080) == ("172.17.0.1", b"hello")
     with Netlink(NETLINK_NETFILTER) as netlink:
-        rules.remove(netlink, TABLE)
+        ruleset.remove(netlink, TABLE)
     assert host.elsewhere(ask, "127.0.0.1", 8080) == ("172.17.0.1", b"hello")
 
 
@@ -356,12 +356,12 @@ def test_a_udp_client_that_never_stops_is_led_to_the_next_container(host: Host) 
 
 
 def test_elements_of_a_killed_supervisor_are_replaced(host: Host) -> None:
-    stale = rules.Published(
+    stale = published_ports.Published(
         host_ip="", host_port=9999, protocol="tcp", address="172.17.9.9", port=80
     )
     host.container("172.17.0.3")
     with Netlink(NETLINK_NETFILTER) as netlink:
-        rules.publish(netlink, TABLE, [stale])
+        published_ports.publish(netlink, TABLE, [stale])
     web(host)
     assert host.elsewhere(ask, HOST, 9999) == (NEIGHBOUR, b"hello")
 

@@ -10,8 +10,9 @@ from dockmagic_runtime.containers.trace.probe import NOUNS, Probe
 from dockmagic_runtime.containers.trace.routes import RouteCandidate, TraceTarget
 from dockmagic_runtime.containers.trace.sockets import Listener
 from dockmagic_runtime.model.topology import Hop
-from dockmagic_runtime.network.nftables.flows import Flow, Place
-from dockmagic_runtime.network.nftables.ruleset import FROM_HERE, ONE_ADDRESS
+from dockmagic_runtime.network.nftables.flows import Flow, SocketAddress
+from dockmagic_runtime.network.nftables.published_ports import ONE_ADDRESS
+from dockmagic_runtime.network.nftables.ruleset import FROM_HERE
 
 _DOES = {"tcp": "connects", "udp": "sends a datagram"}
 _ANOTHER = {"tcp": "a second connection", "udp": "the same datagram again"}
@@ -54,7 +55,7 @@ def hops(target: TraceTarget, candidate: RouteCandidate, measurement: Measuremen
         yield from _inside(target, candidate, measurement)
 
 
-def place(where: Place) -> str:
+def place(where: SocketAddress) -> str:
     address, port = where
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 

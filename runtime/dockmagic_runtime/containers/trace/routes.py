@@ -20,7 +20,7 @@ from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound
 from dockmagic_runtime.model.container import Status
 from dockmagic_runtime.model.topology import Interface, Node, Published
 from dockmagic_runtime.network.networks import Networks
-from dockmagic_runtime.network.nftables.ruleset import ANY_ADDRESS, ONE_ADDRESS
+from dockmagic_runtime.network.nftables.published_ports import ANY_ADDRESS, ONE_ADDRESS
 from dockmagic_runtime.supervisor.state import State
 
 PROTOCOLS = ("tcp", "udp")

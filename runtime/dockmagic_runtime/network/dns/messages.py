@@ -1,7 +1,7 @@
-"""DNS messages: from a query and what is known to an answer. Pure; bytes in, bytes out.
+"""DNS messages: from a query and a snapshot of the zone to an answer. Pure; bytes in, bytes out.
 
-The wire format is dnslib's. It is imported by this module alone, and this one only by processes
-that resolve.
+dnslib encodes and decodes them. Only this module imports it, and only DNS server processes import
+this module.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Final
 from dnslib import AAAA, EDNS0, PTR, QTYPE, RCODE, RR, A, DNSHeader, DNSRecord
 from msgspec import Struct
 
-from dockmagic_runtime.network.dns.zone import Found, Snapshot
+from dockmagic_runtime.network.dns.zone import Addresses, Snapshot
 
 TTL: Final = 600  # seconds, Docker's
 SERVER_FAILURE: Final = int(RCODE.SERVFAIL)
@@ -33,8 +33,8 @@ Shuffle = Callable[[list[Any]], None]
 
 
 class Query(Struct, frozen=True):
-    """One question. `name` is without the dot at its end, as it was written; `room` is the
-    largest datagram that the client takes."""
+    """A message with one question. `name` is as the client wrote it, without the final dot; `room`
+    is the largest datagram that the client accepts, in bytes."""
 
     packet: bytes
     record: DNSRecord
@@ -48,14 +48,14 @@ class Query(Struct, frozen=True):
 
 
 def read(packet: bytes) -> Query | bytes | None:
-    """The query; or the answer that says what is wrong with it; or None, for nobody's question."""
+    """The query; or an error answer to send back; or None for what is no query at all."""
     if len(packet) < _HEADER or packet[2] & _QR >> 8:
         return None
     if int.from_bytes(packet[2:4], "big") & _OPCODE:
         return refusal(packet, NOT_IMPLEMENTED)
     try:
         record = DNSRecord.parse(packet)
-    except Exception:  # whatever a decoder may run into, it is the packet's fault
+    except Exception:  # any error of the decoder is a fault of the packet
         return refusal(packet, FORMAT_ERROR)
     if len(record.questions) != 1:
         return refusal(packet, FORMAT_ERROR)
@@ -65,12 +65,12 @@ def read(packet: bytes) -> Query | bytes | None:
 
 
 def _room(record: DNSRecord) -> int:
-    sizes = [int(one.edns_len) for one in record.ar if one.rtype == QTYPE.OPT]
+    sizes = [int(extra.edns_len) for extra in record.ar if extra.rtype == QTYPE.OPT]
     return max([_PLAIN_ROOM, *sizes])
 
 
 def refusal(packet: bytes, code: int) -> bytes:
-    """To a packet that cannot be answered otherwise: its header, turned round."""
+    """An error answer to a packet that cannot be parsed: it has a header alone."""
     header = DNSHeader(id=int.from_bytes(packet[:2], "big"), qr=1, ra=1)
     header.set_rcode(code)
     header.set_opcode((packet[2] & _OPCODE >> 8) >> 3)
@@ -78,34 +78,34 @@ def refusal(packet: bytes, code: int) -> bytes:
 
 
 def failure(query: Query, code: int = SERVER_FAILURE) -> bytes:
-    """That answer, with the question."""
-    made = query.record.reply(aa=0)
-    made.header.set_rcode(code)
-    return bytes(made.pack())
+    """An error answer that repeats the question."""
+    reply = query.record.reply(aa=0)
+    reply.header.set_rcode(code)
+    return bytes(reply.pack())
 
 
 def answer(
     query: Query, known: Snapshot, *, local_only: bool = False, shuffle: Shuffle = random.shuffle
 ) -> bytes | None:
-    """What is known here; None when the question is for others.
+    """The answer from the zone; None when the query is to be forwarded.
 
-    `local_only`: bare names are never asked outside, since the client tries them with its search
-    domains next.
+    `local_only`: queries for names without a dot are never forwarded, since the client tries them
+    with its search domains next.
     """
     if query.record.questions[0].qclass not in (_IN, _ANY_CLASS):
         return None
     if query.kind == QTYPE.PTR:
         owner = known.name_of(address_of(query.name))
         return _reply(query, [_record(query, QTYPE.PTR, PTR(owner))]) if _fits(owner) else None
-    found = known.find(query.name)
-    if found is not None:
-        return _reply(query, _addresses(query, found, shuffle))
+    addresses = known.find(query.name)
+    if addresses is not None:
+        return _reply(query, _records(query, addresses, shuffle))
     is_bare = "." not in query.name and query.kind in (QTYPE.A, QTYPE.AAAA)
     return _reply(query, []) if local_only and is_bare else None
 
 
 def _fits(name: str) -> bool:
-    """Whether it can stand in a message: a container's name may be longer than that."""
+    """Whether the name fits into a message: a container's name may be longer."""
     return (
         name.isascii()
         and len(name) <= _LONGEST_NAME
@@ -113,14 +113,14 @@ def _fits(name: str) -> bool:
     )
 
 
-def _addresses(query: Query, found: Found, shuffle: Shuffle) -> list[RR]:
-    """In any order, so that the clients spread over all of them. For another kind than addresses
-    there is nothing, but the name exists."""
+def _records(query: Query, addresses: Addresses, shuffle: Shuffle) -> list[RR]:
+    """In any order, so that clients spread over all of them. For another type than addresses there
+    is no record, but the name exists."""
     records = []
     if query.kind in (QTYPE.A, QTYPE.ANY):
-        records += [_record(query, QTYPE.A, A(one)) for one in found.ipv4]
+        records += [_record(query, QTYPE.A, A(address)) for address in addresses.ipv4]
     if query.kind in (QTYPE.AAAA, QTYPE.ANY):
-        records += [_record(query, QTYPE.AAAA, AAAA(one)) for one in found.ipv6]
+        records += [_record(query, QTYPE.AAAA, AAAA(address)) for address in addresses.ipv6]
     shuffle(records)
     return records
 
@@ -130,15 +130,15 @@ def _record(query: Query, kind: int, data: Any) -> RR:
 
 
 def _reply(query: Query, records: Iterable[RR]) -> bytes:
-    made = query.record.reply()
-    made.add_answer(*records)
-    if any(one.rtype == QTYPE.OPT for one in query.record.ar):
-        made.add_ar(EDNS0(udp_len=_MOST_ROOM))
-    return bytes(made.pack())
+    reply = query.record.reply()
+    reply.add_answer(*records)
+    if any(extra.rtype == QTYPE.OPT for extra in query.record.ar):
+        reply.add_ar(EDNS0(udp_len=_MOST_ROOM))
+    return bytes(reply.pack())
 
 
 def address_of(name: str) -> str:
-    """The address that a reverse name stands for; empty when it stands for none."""
+    """The address of a reverse name (`….in-addr.arpa`); empty for another name."""
     try:
         return "".join(_reversed(name.lower().split(".")))
     except ValueError:
@@ -152,16 +152,16 @@ def _reversed(labels: list[str]) -> Iterator[str]:
         yield str(ipaddress.IPv6Address(int("".join(labels[31::-1]), 16)))
 
 
-# what passes through ----------------------------------------------------------------------------
+# forwarded answers -----------------------------------------------------------------------------
 
 
 def fitting(packet: bytes, query: Query) -> bytes:
-    """The answer as it goes into one datagram: as it is, or cut, which sends the client to TCP."""
+    """The answer as one datagram: unchanged, or truncated so that the client repeats it by TCP."""
     if len(packet) <= query.room:
         return packet
-    made = query.record.reply(aa=0)
-    made.header.set_tc(1)
-    return bytes(made.pack())
+    reply = query.record.reply(aa=0)
+    reply.header.set_tc(1)
+    return bytes(reply.pack())
 
 
 def with_id(packet: bytes, number: int) -> bytes:
@@ -169,9 +169,9 @@ def with_id(packet: bytes, number: int) -> bytes:
 
 
 def is_answer_to(packet: bytes, question: bytes) -> bool:
-    """Whether it has the question's id, says that it is an answer, and repeats the question.
+    """Whether `packet` is an answer, has the id of `question` and repeats its question.
 
-    An answer without a question is one too, if it is an error (RFC 1035 lets it be).
+    An error answer may lack the question (RFC 1035 allows it).
     """
     if len(packet) < _HEADER or not packet[2] & _QR >> 8 or packet[:2] != question[:2]:
         return False
@@ -182,9 +182,9 @@ def is_answer_to(packet: bytes, question: bytes) -> bool:
 
 
 def _question(packet: bytes) -> bytes:
-    """The first question as it stands on the wire, in lower case; empty when there is none whole.
+    """The first question as it is on the wire, in lower case; empty when it is not complete.
 
-    It stands first, so nothing can be compressed in it.
+    It precedes all other names, so it cannot be compressed.
     """
     offset = _HEADER
     while offset < len(packet):
@@ -208,5 +208,5 @@ def code_of(packet: bytes) -> int:
 
 
 def is_poor(packet: bytes) -> bool:
-    """An answer that another server may do better."""
+    """Whether another server may have a better answer."""
     return code_of(packet) in _POOR_ANSWERS

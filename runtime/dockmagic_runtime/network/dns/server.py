@@ -42,8 +42,11 @@ Answered = Callable[[bytes], None]
 
 
 class DnsServer:
-    """Answers on two sockets, which stay their owner's. `servers` are asked what nobody here is
-    called; `local_only` see `messages.answer`."""
+    """Answers on two sockets, which the caller owns: one for datagrams, one that listens.
+
+    Queries for names outside the zone are forwarded to `servers`; for `local_only` see
+    `messages.answer`.
+    """
 
     def __init__(
         self,
@@ -95,7 +98,7 @@ class DnsServer:
         answer = messages.answer(query, known, local_only=self._local_only)
         if answer is not None:
             whole(answer)
-        elif known.may_ask_outside:
+        elif known.may_forward:
             self.forwarder.ask(query, self._servers(), whole)
         else:
             whole(messages.failure(query))

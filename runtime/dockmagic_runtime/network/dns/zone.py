@@ -1,8 +1,8 @@
-"""The names that one container knows: its neighbours' on all its networks.
+"""The names that one container can resolve: those of its neighbours on all its networks.
 
-Read from the endpoint files and kept until they change. A directory's time tells that; but it
-moves in steps of the kernel's clock, so what was read within a few steps of the last change is
-not yet trusted: somebody may have come in the same step.
+They are read from the endpoint files and kept until those change. The modification time of a
+directory shows a change; but it advances in steps of the kernel's clock. So what was read within a
+few steps of the last change is read again: another endpoint may have been added in the same step.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _WITHOUT_NAMES = "bridge"  # the default network: as in Docker it is only a way 
 _STEP = 50_000_000  # nanoseconds; a jiffy is at most ten million
 
 
-class Found(Struct, frozen=True, kw_only=True):
-    """The addresses of a name. A name may be known and have none of a family."""
+class Addresses(Struct, frozen=True, kw_only=True):
+    """The addresses of a name. A name may exist and have none of a family."""
 
     ipv4: tuple[str, ...] = ()
     ipv6: tuple[str, ...] = ()
@@ -35,67 +35,76 @@ class Neighbourhood(Struct):
     names: dict[str, list[NetworkEndpoint]] = field(default_factory=dict)
     by_address: dict[str, NetworkEndpoint] = field(default_factory=dict)
 
-    def add(self, container_id: str, one: NetworkEndpoint) -> None:
-        for address in (one.ipv4, one.ipv6):
+    def add(self, container_id: str, endpoint: NetworkEndpoint) -> None:
+        for address in (endpoint.ipv4, endpoint.ipv6):
             if address:
-                self.by_address[canonical(address)] = one
-        names = {one.name, one.short_id, container_id, one.hostname, *one.aliases}
+                self.by_address[canonical(address)] = endpoint
+        names = {
+            endpoint.name,
+            endpoint.short_id,
+            container_id,
+            endpoint.hostname,
+            *endpoint.aliases,
+        }
         for name in names - {""}:
-            self.names.setdefault(name.lower(), []).append(one)
+            self.names.setdefault(name.lower(), []).append(endpoint)
+
+    def find(self, name: str) -> Addresses | None:
+        """The addresses of `NAME` or `NAME.NETWORK`, in lower case; None for an unknown name."""
+        suffix = f".{self.name.lower()}"
+        bare = name.removesuffix(suffix) if name.endswith(suffix) else ""
+        named = self.names.get(name) or self.names.get(bare)
+        return _addresses(named) if named else None
+
+
+def _addresses(named: list[NetworkEndpoint]) -> Addresses:
+    return Addresses(
+        ipv4=tuple(endpoint.ipv4 for endpoint in named if endpoint.ipv4),
+        ipv6=tuple(endpoint.ipv6 for endpoint in named if endpoint.ipv6),
+    )
 
 
 class Snapshot(Struct, frozen=True):
-    """Everything that is known at one moment. `may_ask_outside` is false on networks that are all
-    internal, and on no network at all."""
+    """All names at one moment.
+
+    `may_forward` is false when all networks of the container are internal, and without a network.
+    """
 
     neighbourhoods: tuple[Neighbourhood, ...] = ()
     links: dict[str, str] = field(default_factory=dict)
-    may_ask_outside: bool = False
+    may_forward: bool = False
 
-    def find(self, name: str) -> Found | None:
-        """`name` without the dot at its end, `name.network` too; None when nobody is called so.
+    def find(self, name: str) -> Addresses | None:
+        """The addresses of `name`, which is written without the final dot; `name.network` is
+        understood. None for an unknown name.
 
-        As in Docker the first network that knows it answers, and a link wins over all.
+        As in Docker the first network that knows the name answers, and a link precedes all.
         """
         name = name.lower()
         target = self.links.get(name, "").lower()
         return (target and self._named(target)) or self._named(name) or None
 
-    def _named(self, name: str) -> Found | None:
-        return next((found for one in self.neighbourhoods if (found := _find(one, name))), None)
+    def _named(self, name: str) -> Addresses | None:
+        results = (neighbourhood.find(name) for neighbourhood in self.neighbourhoods)
+        return next((addresses for addresses in results if addresses is not None), None)
 
     def name_of(self, address: str) -> str:
-        """`name.network` of who has that address; empty when nobody has."""
-        for one in self.neighbourhoods:
-            if address in one.by_address:
-                return f"{one.by_address[address].name}.{one.name}"
+        """`NAME.NETWORK` of the container with that address; empty when there is none."""
+        for neighbourhood in self.neighbourhoods:
+            if address in neighbourhood.by_address:
+                return f"{neighbourhood.by_address[address].name}.{neighbourhood.name}"
         return ""
 
 
-def _find(one: Neighbourhood, name: str) -> Found | None:
-    suffix = f".{one.name.lower()}"
-    bare = name.removesuffix(suffix) if name.endswith(suffix) else ""
-    return _found(one.names.get(name) or one.names.get(bare) or [])
-
-
-def _found(those: list[NetworkEndpoint]) -> Found | None:
-    if not those:
-        return None
-    return Found(
-        ipv4=tuple(one.ipv4 for one in those if one.ipv4),
-        ipv6=tuple(one.ipv6 for one in those if one.ipv6),
-    )
-
-
 def canonical(address: str) -> str:
-    """IPv6 can be written in many ways."""
+    """The address in its shortest form: IPv6 can be written in many ways."""
     if ":" not in address:
         return address
     return socket.inet_ntop(socket.AF_INET6, socket.inet_pton(socket.AF_INET6, address))
 
 
-class _Remembered:
-    """Reads files that have not been read as they are now: of a thousand neighbours one changes."""
+class _FileCache:
+    """Reads a file again only after it has changed: of a thousand neighbours one changes."""
 
     def __init__(self, now: Callable[[], int]) -> None:
         self._now = now
@@ -111,19 +120,22 @@ class _Remembered:
         known = self._known.get(path)
         if known is not None and known[0] == key:
             return known[1]
-        found = endpoints.read(path)
-        if found is not None and self._now() - status.st_mtime_ns > _STEP:
-            self._known[path] = (key, found)
-        return found
+        endpoint = endpoints.read(path)
+        if endpoint is not None and self._now() - status.st_mtime_ns > _STEP:
+            self._known[path] = (key, endpoint)
+        return endpoint
 
     def keep_only(self, paths: set[str]) -> None:
-        """Forget the others: they have gone, or we have."""
+        """Drop the other files: they were removed, or this container has left their network."""
         for path in self._known.keys() - paths:
             del self._known[path]
 
 
 class Zone:
-    """What one container knows, as of the last change. `now` is a clock of nanoseconds."""
+    """The names that one container can resolve, as of the last change.
+
+    `now` is a clock, in nanoseconds since the epoch.
+    """
 
     def __init__(
         self, networks: str, container_id: str, now: Callable[[], int] = time.time_ns
@@ -132,11 +144,12 @@ class Zone:
         self._container_id = container_id
         self._now = now
         self._seen: tuple[int, ...] = ()
-        self._files = _Remembered(now)
+        self._files = _FileCache(now)
         self._snapshot = Snapshot()
         self._directories: tuple[str, ...] = ()
 
     def snapshot(self) -> Snapshot:
+        """The names now; read again only if a directory has changed."""
         times = self._times()
         if not times or times != self._seen:
             read_at = self._now()
@@ -146,7 +159,7 @@ class Zone:
         return self._snapshot
 
     def _times(self) -> tuple[int, ...]:
-        """When the directories were changed; of one that is gone, nothing."""
+        """When the directories were changed; nothing if one of them was removed."""
         times = []
         for path in (self._networks, *self._directories):
             try:
@@ -157,11 +170,13 @@ class Zone:
 
     def _read(self) -> Snapshot:
         own = tuple(endpoints.of_container(self._networks, self._container_id))
-        self._directories = tuple(endpoints.directory(self._networks, one) for one, _ in own)
+        self._directories = tuple(
+            endpoints.directory(self._networks, network_id) for network_id, _ in own
+        )
         return Snapshot(
-            neighbourhoods=tuple(sorted(self._neighbourhoods(own), key=lambda one: one.name)),
+            neighbourhoods=tuple(sorted(self._neighbourhoods(own), key=lambda each: each.name)),
             links={name.lower(): target for _, mine in own for name, target in mine.links.items()},
-            may_ask_outside=any(not mine.internal for _, mine in own),
+            may_forward=any(not mine.internal for _, mine in own),
         )
 
     def _neighbourhoods(
@@ -176,8 +191,9 @@ class Zone:
         for network_id, mine in own:
             if mine.network == _WITHOUT_NAMES:
                 continue
-            made = Neighbourhood(mine.network or network_id)
-            for container_id, one in endpoints.of_network(self._networks, network_id, reading):
-                made.add(container_id, one)
-            yield made
+            neighbourhood = Neighbourhood(mine.network or network_id)
+            members = endpoints.of_network(self._networks, network_id, reading)
+            for container_id, endpoint in members:
+                neighbourhood.add(container_id, endpoint)
+            yield neighbourhood
         self._files.keep_only(seen)

@@ -65,7 +65,7 @@ def _extra_line(value: str, gateway: str) -> str:
 
 
 def with_line(text: str, address: str, own: str) -> str:
-    """The file with one more address of the container, whose names are `own`."""
+    """The file with one more address of the container, under the names `own`."""
     return f"{text}{address}\t{own}\n"
 
 

@@ -1,4 +1,4 @@
-"""Claims: a lease whose container is being started, and so has no supervisor's lock yet.
+"""Claims protect the lease of a container that is being started: no supervisor locks it yet.
 
 A claim is a lock on a file beside the run directories, held by the process that starts. It ends
 with that process, so a start that was killed half way does not keep its address.
@@ -25,7 +25,7 @@ class Claims:
         return f"{self._run}/{container_id}.starting"
 
     def take(self, container_id: str) -> None:
-        """Raises Conflict when somebody has it."""
+        """Claim the container's leases. Raises Conflict when another start has claimed them."""
         with self._mutex:
             fd = None if container_id in self._held else _acquire(self._path(container_id))
             if fd is None:
@@ -41,7 +41,7 @@ class Claims:
                 os.close(fd)
 
     def is_taken(self, container_id: str) -> bool:
-        """By this or any other process."""
+        """Whether this or another process has claimed them."""
         return locks.is_held(self._path(container_id))
 
     def close(self) -> None:

@@ -32,7 +32,7 @@ def allocate(
     address: str = "",
     address6: str = "",
 ) -> Lease:
-    """The addresses that are asked for; else those the container has, else the lowest free.
+    """Lease the addresses that were asked for; else those the container has, else the lowest free.
 
     Raises Conflict when one is taken, or when all are.
     """
@@ -61,10 +61,9 @@ def _is_good(held: Lease, network: Network, address: str, address6: str) -> bool
 
 def _choose(connection: sqlite3.Connection, network: Network, address: str) -> int:
     block = Block.parse(network.subnet)
-    spared = {number_of(one) for one in _spared(network) if ":" not in one}
+    spared = {number_of(text) for text in _spared(network) if ":" not in text}
     if address:
         number = number_of(address)
-        spared |= {block.first, block.last}
         spared |= {block.first, block.last}  # the network's own address and broadcast
         if number in spared or _is_taken(connection, network.id, number):
             raise Conflict("Address already in use", hint=f"{address} on network {network.name}")
@@ -80,7 +79,7 @@ def _choose(connection: sqlite3.Connection, network: Network, address: str) -> i
 
 
 def _spared(network: Network) -> tuple[str, ...]:
-    """What no container gets."""
+    """The addresses that no container gets."""
     gateways = tuple(filter(None, (network.gateway, network.gateway6)))
     return (*gateways, *(address for _, address in network.reserved))
 
@@ -94,9 +93,9 @@ def _exhausted(network: Network, family: str) -> Conflict:
 
 
 def _lowest_free(connection: sqlite3.Connection, network_id: str, start: int, last: int) -> int:
-    """The first number from `start` on that nobody has; it may be greater than `last`.
+    """The first number from `start` on that is not leased; it may be greater than `last`.
 
-    It stands behind the first run of taken ones, by the primary key's order.
+    It follows the first run of leased numbers, in the order of the primary key.
     """
     here = (network_id, start, last)
     (count, highest) = connection.execute(f"SELECT count(*), max(address) {_HERE}", here).fetchone()
@@ -117,17 +116,17 @@ _HERE = "FROM leases WHERE network_id = ? AND address BETWEEN ? AND ?"
 
 
 def _is_taken(connection: sqlite3.Connection, network_id: str, number: int) -> bool:
-    found = connection.execute(
+    row = connection.execute(
         "SELECT 1 FROM leases WHERE network_id = ? AND address = ?", (network_id, number)
     ).fetchone()
-    return found is not None
+    return row is not None
 
 
 def _choose6(connection: sqlite3.Connection, network: Network, number: int, address6: str) -> str:
     """Beside the IPv4 address, at the same distance from the beginning, if that is free."""
     if not network.subnet6:
         return ""
-    spared = {number_of(one) for one in _spared(network) if ":" in one}
+    spared = {number_of(text) for text in _spared(network) if ":" in text}
     block = Block.parse(network.subnet6)
     if address6:
         asked = address_of(number_of(address6), 128)
@@ -150,10 +149,10 @@ def _from(free: Block, block: Block) -> range:
 
 
 def _is_taken6(connection: sqlite3.Connection, network_id: str, address6: str) -> bool:
-    found = connection.execute(
+    row = connection.execute(
         "SELECT 1 FROM leases WHERE network_id = ? AND address6 = ?", (network_id, address6)
     ).fetchone()
-    return found is not None
+    return row is not None
 
 
 def lease_of(connection: sqlite3.Connection, network_id: str, container_id: str) -> Lease | None:
@@ -165,7 +164,7 @@ def lease_of(connection: sqlite3.Connection, network_id: str, container_id: str)
 
 
 def release(connection: sqlite3.Connection, container_id: str, network_id: str = "") -> None:
-    """Give back what the container has, in all networks or in that one. Idempotent."""
+    """Give the container's leases back, of all networks or of that one. Idempotent."""
     if network_id:
         connection.execute(
             "DELETE FROM leases WHERE container_id = ? AND network_id = ?",

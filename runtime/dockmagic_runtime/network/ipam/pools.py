@@ -75,7 +75,7 @@ def pools() -> Iterator[Block]:
 
 
 def local_pools(seed: bytes) -> Iterator[Block]:
-    """The /64s of one unique local /48 (RFC 4193), which `seed` tells apart from others'."""
+    """The /64s of one unique local /48 (RFC 4193), derived from `seed`."""
     site = b"\xfd" + seed[:5]
     for number in range(1 << 16):
         yield Block(int.from_bytes(site + number.to_bytes(2, "big") + bytes(8), "big"), 64, 128)

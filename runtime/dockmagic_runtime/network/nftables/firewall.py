@@ -1,4 +1,4 @@
-"""What the host's own firewall does to forwarded packets: a warning, and the remedy."""
+"""Warns of a host firewall that drops forwarded packets, with the remedy."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ class _Chain(Struct, frozen=True):
 
 
 def _as_chain(payload: bytes) -> _Chain:
-    found = nft.body(payload)
-    hook = attributes(found.get(4, b"")).get(1, b"")
-    drops = hook == nft.HOOK_FORWARD.to_bytes(4, "big") and found.get(5) == bytes(4)
-    return _Chain(payload[0], as_text(found[1]), as_text(found[3]), drops)
+    fields = nft.body(payload)
+    hook = attributes(fields.get(4, b"")).get(1, b"")
+    drops = hook == nft.HOOK_FORWARD.to_bytes(4, "big") and fields.get(5) == bytes(4)
+    return _Chain(payload[0], as_text(fields[1]), as_text(fields[3]), drops)
 
 
 def forward_warning(netlink: Netlink, table: str, bridge: str, *, ipv6: bool = False) -> str:
-    """Why containers will not reach the network, when the host's own firewall sees to that.
+    """Why the host's firewall keeps containers from other hosts, and the remedy; else empty.
 
-    An accept in our table cannot overrule a drop in another. Empty when nothing is in the way, or
-    when that table has a rule that names our bridge: then somebody has thought of it. Tables of
-    IPv6 alone matter where the network has it.
+    An accept in our table cannot overrule a drop in another. A table with a rule that names our
+    bridge is left out: its administrator has provided for it. Tables of IPv6 alone matter where the
+    network has IPv6.
     """
     chains = [_as_chain(answer.payload) for answer in netlink.dump(nft.get_chains())]
     families = {*_FAMILY_NAMES} if ipv6 else {*_FAMILY_NAMES} - {nft.NFPROTO_IPV6}
@@ -49,7 +49,7 @@ def _mentions(netlink: Netlink, chain: _Chain, bridge: str) -> bool:
 
 
 def _warning(dropping: list[_Chain], bridge: str, chains: list[_Chain]) -> str:
-    where = " and ".join(map(_place, dropping))
+    where = " and ".join(map(_format, dropping))
     remedy = [command for chain in dropping for command in _remedy(chain, bridge, chains)]
     return (
         f"this host's firewall drops forwarded packets (policy drop in {where}): containers cannot "
@@ -58,16 +58,18 @@ def _warning(dropping: list[_Chain], bridge: str, chains: list[_Chain]) -> str:
     )
 
 
-def _place(chain: _Chain) -> str:
+def _format(chain: _Chain) -> str:
     return f"{_FAMILY_NAMES[chain.family]} {chain.table} {chain.name}"
 
 
 def _remedy(chain: _Chain, bridge: str, chains: list[_Chain]) -> list[str]:
     if chain.name != "FORWARD":
         ways = ("iifname", "oifname")
-        return [f'nft insert rule {_place(chain)} {way} "{bridge}" accept' for way in ways]
-    # made by iptables, whose users know it by that name
+        return [f'nft insert rule {_format(chain)} {way} "{bridge}" accept' for way in ways]
+    # a chain of iptables: its users know it by that name
     program = "ip6tables" if chain.family == nft.NFPROTO_IPV6 else "iptables"
-    has_docker = any(one.name == "DOCKER-USER" and one.family == chain.family for one in chains)
-    place = "DOCKER-USER" if has_docker else "FORWARD"
-    return [f"{program} -I {place} -{way} {bridge} -j ACCEPT" for way in "io"]
+    has_docker = any(
+        other.name == "DOCKER-USER" and other.family == chain.family for other in chains
+    )
+    target = "DOCKER-USER" if has_docker else "FORWARD"
+    return [f"{program} -I {target} -{way} {bridge} -j ACCEPT" for way in "io"]

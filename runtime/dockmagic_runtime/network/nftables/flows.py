@@ -1,6 +1,6 @@
-"""What connection tracking has noted of one connection: who answers it, and whether he has.
+"""The entry of connection tracking for one connection: its answering end, and whether it answered.
 
-Apart from `conntrack`, which every supervisor loads. Numbers of linux/netfilter/
+Separate from `conntrack`, which every supervisor loads. Numbers of linux/netfilter/
 nfnetlink_conntrack.h and nf_conntrack_common.h.
 """
 
@@ -24,31 +24,39 @@ _CTA_IP_DST = {socket.AF_INET: 2, socket.AF_INET6: 4}
 _CTA_PROTO_NUM, _CTA_PROTO_SRC_PORT, _CTA_PROTO_DST_PORT = 1, 2, 3
 _IPS_SEEN_REPLY = 1 << 1
 _PROTOCOLS = {"tcp": socket.IPPROTO_TCP, "udp": socket.IPPROTO_UDP}
-_NOTHING = (errno.ENOENT, errno.EINVAL, errno.EOPNOTSUPP)  # noted; or a kernel that cannot tell
+_NOTHING = (
+    errno.ENOENT,
+    errno.EINVAL,
+    errno.EOPNOTSUPP,
+)  # is noted, or the kernel has no connection tracking
 
-Place = tuple[str, int]  # address and port
+SocketAddress = tuple[str, int]  # address and port
 
 
 class Flow(Struct, frozen=True, kw_only=True):
-    """`answers_from` is where the connection was led to, which is where answers come from."""
+    """`answers_from` is the translated destination, from which answers come."""
 
-    answers_from: Place
+    answers_from: SocketAddress
     is_answered: bool
 
 
-def find(netlink: Netlink, protocol: str, source: Place, destination: Place) -> Flow | None:
+def find(
+    netlink: Netlink, protocol: str, source: SocketAddress, destination: SocketAddress
+) -> Flow | None:
     """Of the connection that `source` made to `destination`; None when nothing is noted of it."""
     family = family_of(destination[0])
     question = Message(
         _CT_GET,
-        _HEADER.pack(family, 0, 0) + _asked(family, protocol, source, destination),
+        _HEADER.pack(family, 0, 0) + _query(family, protocol, source, destination),
         what=f"look for the flow to {destination[0]}:{destination[1]}",
     )
     answers = netlink.transact(question, allow=_NOTHING)
     return _as_flow(answers[0].payload, family) if answers else None
 
 
-def _asked(family: socket.AddressFamily, protocol: str, source: Place, destination: Place) -> bytes:
+def _query(
+    family: socket.AddressFamily, protocol: str, source: SocketAddress, destination: SocketAddress
+) -> bytes:
     return nested(
         _CTA_TUPLE_ORIG,
         nested(
@@ -66,11 +74,11 @@ def _asked(family: socket.AddressFamily, protocol: str, source: Place, destinati
 
 
 def _as_flow(payload: bytes, family: socket.AddressFamily) -> Flow:
-    found = attributes(payload, _HEADER.size)
-    reply = attributes(found[_CTA_TUPLE_REPLY])
+    fields = attributes(payload, _HEADER.size)
+    reply = attributes(fields[_CTA_TUPLE_REPLY])
     address = attributes(reply[_CTA_TUPLE_IP])[_CTA_IP_SRC[family]]
     port = attributes(reply[_CTA_TUPLE_PROTO])[_CTA_PROTO_SRC_PORT]
-    status = int.from_bytes(found.get(_CTA_STATUS, b""), "big")
+    status = int.from_bytes(fields.get(_CTA_STATUS, b""), "big")
     return Flow(
         answers_from=(socket.inet_ntop(family, address), int.from_bytes(port, "big")),
         is_answered=bool(status & _IPS_SEEN_REPLY),

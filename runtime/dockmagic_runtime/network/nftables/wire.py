@@ -1,7 +1,7 @@
 """nftables over netlink: the wire form of tables, chains, sets, rules and their expressions.
 
 A rule is a list of expressions over registers: load something, compare it, act. What a rule means
-is said in `nft.py`; here is only how the kernel wants it written. The tests read every rule back
+is defined in `ruleset.py`; here is only its encoding. The tests read every rule back
 through the `nft` program. Numbers are those of linux/netfilter/nf_tables.h.
 """
 
@@ -219,16 +219,16 @@ def get_rules(table: str, family: int = NFPROTO_IPV4) -> Message:
     return message(_GETRULE, text(1, table), family=family, what=f"list the rules of {table}")
 
 
-def rule_place(payload: bytes) -> tuple[str, str]:
+def rule_name(payload: bytes) -> tuple[str, str]:
     """The chain and the comment of a listed rule; an empty comment when it has none."""
-    found = body(payload)
-    return found[2].rstrip(b"\0").decode(), _comment(found.get(7, b""))
+    fields = body(payload)
+    return fields[2].rstrip(b"\0").decode(), _comment(fields.get(7, b""))
 
 
 def rule_packets(payload: bytes) -> int:
     """How many packets a listed rule's counter has seen; -1 when it has none."""
-    for _, one in walk(body(payload).get(4, b"")):
-        parts = attributes(one)
+    for _, expression in walk(body(payload).get(4, b"")):
+        parts = attributes(expression)
         if parts.get(1) == b"counter\0":
             return int.from_bytes(attributes(parts[2])[_COUNTER_PACKETS], "big")
     return -1
@@ -249,15 +249,15 @@ def get_elements(table: str, name: str, family: Family = IPV4) -> Message:
 
 
 def get_element(table: str, name: str, key: bytes, family: Family = IPV4) -> Message:
-    """Not a listing: ENOENT says that it is not there."""
+    """A look-up: ENOENT when the element does not exist."""
     payload = text(1, table) + text(2, name) + nested(3, element(key))
     return message(_GETSETELEM, payload, family=family.number, what=f"look into {name}")
 
 
 def listed_elements(payload: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Key and value of each element in an answer to `get_elements`; no value in a set."""
-    for _, one in walk(body(payload).get(3, b"")):
-        parts = attributes(one)
+    for _, listed in walk(body(payload).get(3, b"")):
+        parts = attributes(listed)
         value = attributes(parts[2])[1] if 2 in parts else b""
         yield attributes(parts[1])[1], value
 
@@ -391,7 +391,7 @@ def connection_known() -> tuple[bytes, ...]:
 
 
 def connection_was_published() -> tuple[bytes, ...]:
-    """Its destination was rewritten, so somebody published the port."""
+    """Its destination was rewritten, so the port is published."""
     return _connection_has(_CT_STATUS, _IPS_DST_NAT)
 
 

@@ -1,10 +1,10 @@
-"""A published port is held by a real socket, from before the container starts until it has ended.
+"""A published port is held by a bound socket, from before the container starts until it has ended.
 
-So the kernel decides who has the port, among containers, areas and other programs alike, and
-gives it back when the supervisor is gone, however it went. (What a program has published that
-outlived its supervisor is told by `records`, until the next one holds it.) The same socket is
-where the proxy takes what netfilter does not redirect: connections from this host to loopback
-addresses, to IPv6, and everything while somebody has flushed our table.
+So the kernel assigns the port, among containers, data roots and other programs alike, and frees it
+when the supervisor ends, however it ended. (The ports of a container that outlived its supervisor
+are in `published_ports_file`, until the next supervisor holds them.) The proxy accepts on the same
+socket what nftables does not translate: connections from this host to loopback addresses and to
+IPv6, and everything while our table is flushed.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ PortRequest = Bound | tuple[str, int, int, str, int]  # also with the last host 
 
 
 class HeldPort(Struct, frozen=True):
-    """One bound socket (listening, unless UDP) and where it leads to."""
+    """One bound socket (listening, unless UDP) and the container's port that it leads to."""
 
     host_ip: str
     host_port: int
@@ -46,13 +46,13 @@ class HeldPort(Struct, frozen=True):
 
 
 def _is_free(_ip: str, _port: int, _protocol: str) -> bool:
-    """Only the kernel is asked."""
+    """No port is kept: the kernel alone decides."""
     return False
 
 
 def hold(requests: Iterable[PortRequest], is_kept: IsKept = _is_free) -> list[HeldPort]:
-    """Bind all, or none and raise Conflict in Docker's words. A port that `is_kept` is refused
-    too, although nobody holds it.
+    """Bind all, or none and raise Conflict with Docker's text. A port that `is_kept` is refused
+    too, although no socket holds it.
 
     Without a host address a port is held in both families, `0.0.0.0` and `::`, as in Docker. A
     host port 0 becomes one that is free, of the range that Docker takes too
@@ -62,9 +62,9 @@ def hold(requests: Iterable[PortRequest], is_kept: IsKept = _is_free) -> list[He
     try:
         for host_ip, host_port, container_port, protocol, *last in requests:
             end = max(last, default=0)
-            for one, ip in _bind_first(host_ip, host_port, end, protocol, is_kept):
-                port = one.getsockname()[1]
-                held.append(HeldPort(ip, port, container_port, protocol, one))
+            for bound, ip in _bind_first(host_ip, host_port, end, protocol, is_kept):
+                port = bound.getsockname()[1]
+                held.append(HeldPort(ip, port, container_port, protocol, bound))
     except BaseException:
         release(held)
         raise
@@ -72,8 +72,8 @@ def hold(requests: Iterable[PortRequest], is_kept: IsKept = _is_free) -> list[He
 
 
 def release(held: Iterable[HeldPort]) -> None:
-    for one in held:
-        one.socket.close()
+    for port in held:
+        port.socket.close()
 
 
 def _bind_first(
@@ -115,24 +115,24 @@ def _bind_all(
     bound: list[tuple[socket.socket, str]] = []
     try:
         for ip in addresses:
-            one = _bind_one(ip, port, protocol, required=not bound)
-            if one is not None:
-                bound.append((one, ip))
-                port = port or one.getsockname()[1]
+            port_socket = _bind_one(ip, port, protocol, required=not bound)
+            if port_socket is not None:
+                bound.append((port_socket, ip))
+                port = port or port_socket.getsockname()[1]
                 if is_kept(ip, port, protocol):
                     raise _allocated(ip, port)
     except BaseException:
-        for one, _ in bound:
-            one.close()
+        for port_socket, _ in bound:
+            port_socket.close()
         raise
     return bound
 
 
 def _bind_one(ip: str, port: int, protocol: str, *, required: bool) -> socket.socket | None:
-    """None for an address family that this host does not have, if another is held already."""
+    """A bound socket; None for an address family that this host lacks, unless `required`."""
     family = socket.AF_INET6 if ":" in ip else socket.AF_INET
     try:
-        one = socket.socket(family, *_KINDS[protocol])
+        port_socket = socket.socket(family, *_KINDS[protocol])
     except OSError as error:
         if error.errno == errno.EAFNOSUPPORT and not required:
             return None
@@ -142,31 +142,31 @@ def _bind_one(ip: str, port: int, protocol: str, *, required: bool) -> socket.so
             ) from error
         raise
     try:
-        _prepare(one, ip, port)
+        _prepare(port_socket, ip, port)
     except OSError as error:
-        one.close()
+        port_socket.close()
         if error.errno == errno.EADDRNOTAVAIL and not required:
             return None  # IPv6 is switched off by sysctl
         raise _refusal(error, ip, port) from error
-    return one
+    return port_socket
 
 
-def _prepare(one: socket.socket, ip: str, port: int) -> None:
-    one.setblocking(False)
-    if one.family == socket.AF_INET6:
-        one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
-    elif one.type == socket.SOCK_DGRAM:
-        one.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
-    if one.type == socket.SOCK_DGRAM:
-        one.bind((ip, port))
+def _prepare(port_socket: socket.socket, ip: str, port: int) -> None:
+    port_socket.setblocking(False)
+    if port_socket.family == socket.AF_INET6:
+        port_socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        port_socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+    elif port_socket.type == socket.SOCK_DGRAM:
+        port_socket.setsockopt(socket.IPPROTO_IP, _IP_PKTINFO, 1)
+    if port_socket.type == socket.SOCK_DGRAM:
+        port_socket.bind((ip, port))
         return
-    if one.proto == socket.IPPROTO_SCTP:
-        one.setsockopt(socket.IPPROTO_SCTP, _SCTP_INITMSG, _SCTP_STREAMS)
+    if port_socket.proto == socket.IPPROTO_SCTP:
+        port_socket.setsockopt(socket.IPPROTO_SCTP, _SCTP_INITMSG, _SCTP_STREAMS)
     # old connections in TIME_WAIT do not keep the port; another listener still does
-    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    one.bind((ip, port))
-    one.listen(_BACKLOG)
+    port_socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    port_socket.bind((ip, port))
+    port_socket.listen(_BACKLOG)
 
 
 def _failed(ip: str, port: int) -> str:

@@ -1,8 +1,8 @@
-"""Who has a container's held ports besides its supervisor: the process of its port proxy.
+"""A record of the port proxy process of a container, which holds its ports beside the supervisor.
 
-That one outlives a supervisor that was killed. A file in the container's run directory tells where
-it has the sockets, so that the next supervisor can have them too, without a moment in which they
-were nobody's.
+The process outlives a supervisor that was killed. A file in the container's run directory records
+its descriptors of the sockets, so that the next supervisor can duplicate them: the ports are held
+all the time.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from dockmagic_runtime.network.port_proxy.held_ports import Bound, HeldPort
 from dockmagic_runtime.store.atomic import write_file
 
 _NAME = "proxy.json"
-# it has just ended; or the kernel does not let us, or cannot (before Linux 5.6)
-_NOT_OURS = (errno.ESRCH, errno.EPERM, errno.ENOSYS)
+# it has just ended; or the kernel does not allow it, or cannot do it (before Linux 5.6)
+_NOT_FETCHED = (errno.ESRCH, errno.EPERM, errno.ENOSYS)
 
 
 class ProxyProcess(Struct, frozen=True, kw_only=True):
-    """`started` as in `linux.processes.start_of`; `sockets` by the descriptor that it has."""
+    """The process: `started` as in `linux.processes.start_of`; `sockets` by its descriptors."""
 
     pid: int
     started: int
     sockets: tuple[tuple[int, Bound], ...]
 
     def open(self) -> int | None:
-        """A pidfd; None when it has ended."""
+        """A pidfd; None when the process has ended."""
         return open_process(self.pid, self.started)
 
     def fetch(self) -> list[HeldPort]:
-        """The same sockets, for us; none when it has just ended."""
+        """Duplicates of its sockets; none when the process has just ended."""
         pidfd = self.open()
         if pidfd is None:
             return []
@@ -46,15 +46,15 @@ class ProxyProcess(Struct, frozen=True, kw_only=True):
             for fd, bound in self.sockets:
                 held.append(HeldPort(*bound, socket.socket(fileno=descriptor_of(pidfd, fd))))
         except OSError as error:
-            if error.errno not in _NOT_OURS:
+            if error.errno not in _NOT_FETCHED:
                 raise
-            # what we have is held; what we may not have is held by that process, and served
+            # the sockets that could not be duplicated are held and served by that process
         finally:
             os.close(pidfd)
         return held
 
     def end(self) -> None:
-        """Kill it, if it runs, and wait: then the ports are free."""
+        """Kill the process, if it runs, and wait: then the ports are free."""
         pidfd = self.open()
         if pidfd is None:
             return
@@ -62,41 +62,44 @@ class ProxyProcess(Struct, frozen=True, kw_only=True):
             signal.pidfd_send_signal(pidfd, signal.SIGKILL)
             await_end(pidfd)
         except ProcessLookupError:
-            pass  # its program's end was its own
+            pass  # it ended with the container's program
         finally:
             os.close(pidfd)
 
 
-def keeper(pid: int, started: int, held: Iterable[HeldPort]) -> ProxyProcess:
-    """A process that was forked from this one, and so has the sockets where we have them."""
+def describe(pid: int, started: int, held: Iterable[HeldPort]) -> ProxyProcess:
+    """The record of a process that was forked from this one: its descriptors are the same."""
     return ProxyProcess(
         pid=pid,
         started=started,
         sockets=tuple(
-            (one.socket.fileno(), (one.host_ip, one.host_port, one.container_port, one.protocol))
-            for one in held
+            (
+                port.socket.fileno(),
+                (port.host_ip, port.host_port, port.container_port, port.protocol),
+            )
+            for port in held
         ),
     )
 
 
-def note(run: str, keeper: ProxyProcess) -> None:
-    """Into the container's run directory, whole or not at all."""
-    write_file(f"{run}/{_NAME}", json.dumps(to_builtins(keeper)).encode())
+def write(run: str, process: ProxyProcess) -> None:
+    """Write the record into the container's run directory, atomically."""
+    write_file(f"{run}/{_NAME}", json.dumps(to_builtins(process)).encode())
 
 
-def noted(run: str) -> ProxyProcess | None:
-    """What was noted last, whether or not it runs."""
+def read(run: str) -> ProxyProcess | None:
+    """The process that was recorded last, whether or not it runs; None without ports."""
     try:
         with open(f"{run}/{_NAME}", "rb") as stream:
             values = json.load(stream)
     except FileNotFoundError:
-        return None  # nothing is published
+        return None  # no port is published
     sockets = tuple((fd, tuple(bound)) for fd, bound in values.pop("sockets"))
     return ProxyProcess(**values, sockets=sockets)
 
 
 def end(run: str) -> None:
-    """Whatever process was noted last. Only who has the container's lock may."""
-    keeper = noted(run)
-    if keeper is not None:
-        keeper.end()
+    """Kill the process that was recorded last. The caller must hold the container's lock."""
+    process = read(run)
+    if process is not None:
+        process.end()

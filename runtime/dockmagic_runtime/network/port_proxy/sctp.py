@@ -1,9 +1,9 @@
-"""What the port proxy does differently for SCTP: whole messages pass, each on its stream.
+"""The part of the port proxy for SCTP: whole messages pass, each on its stream.
 
-A message keeps its boundaries, its stream, its payload protocol and whether it was to be ordered;
-it may come in pieces, and is sent when its last piece has come, since Linux takes only whole ones.
-An association has no half close: who ends it can still be sent what was under way, no more.
-Numbers of linux/sctp.h, which the socket module does not know.
+A message keeps its boundaries, its stream, its payload protocol and whether it was to be ordered.
+It may arrive in pieces, and is sent after the last piece, since Linux sends only whole messages.
+An association has no half close: the peer that ended it receives what was in flight, and no more.
+Numbers of linux/sctp.h, which the socket module does not have.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import struct
 
 NODELAY = 3
 _INITMSG, _EVENTS, _STATUS, _RECVRCVINFO = 2, 11, 14, 32  # socket options
-_ASSOCIATION_CHANGES = bytes((0, 1))  # of struct sctp_event_subscribe: to be told of those
+_ASSOCIATION_CHANGES = bytes((0, 1))  # of struct sctp_event_subscribe: report these
 _NOTIFICATION = 0x8000  # MSG_NOTIFICATION
 _CHANGE = struct.Struct("=HHIH")  # of struct sctp_assoc_change: type, flags, length, state
 _COMM_LOST, _SHUTDOWN_COMP = 1, 3
@@ -35,28 +35,29 @@ Control = list[tuple[int, int, bytes]]
 
 
 def prepare(client: socket.socket, backend: socket.socket) -> None:
-    """Let the one to come have the streams of the other, and both tell a message's stream."""
+    """Request as many streams to the container as the client has, and the stream of each message
+    from both sockets."""
     incoming, outgoing = _streams(client)
     requested = struct.pack("=HHHH", incoming, outgoing, 0, 0)
     backend.setsockopt(socket.IPPROTO_SCTP, _INITMSG, requested)
-    for one in (client, backend):
-        one.setsockopt(socket.IPPROTO_SCTP, _EVENTS, _ASSOCIATION_CHANGES)
-        one.setsockopt(socket.IPPROTO_SCTP, _RECVRCVINFO, 1)
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _LARGEST)
+    for each in (client, backend):
+        each.setsockopt(socket.IPPROTO_SCTP, _EVENTS, _ASSOCIATION_CHANGES)
+        each.setsockopt(socket.IPPROTO_SCTP, _RECVRCVINFO, 1)
+        each.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _LARGEST)
 
 
 def _streams(client: socket.socket) -> tuple[int, int]:
-    """How many lead to us, and how many back."""
+    """The numbers of streams from the client and back to it."""
     try:
         status = client.getsockopt(socket.IPPROTO_SCTP, _STATUS, _STATUS_SIZE)
-    except OSError:  # it has ended already, and what it has sent can still be read
+    except OSError:  # it has ended already; what the client has sent can still be read
         return _STREAMS, 0
     *_, incoming, outgoing = _STATUS_HEAD.unpack_from(status)
     return incoming, outgoing
 
 
 def _as_sent(control: Control) -> Control:
-    """The ancillary data that sends a message the way it has come."""
+    """The ancillary data that sends a message on the stream on which it arrived."""
     for level, kind, data in control:
         if level == socket.IPPROTO_SCTP and kind == _RCVINFO:
             stream, _, flags, protocol = _RCVINFO_HEAD.unpack_from(data)
@@ -66,7 +67,7 @@ def _as_sent(control: Control) -> Control:
 
 
 def _is_end(notification: bytes) -> bool:
-    """Whether the association has ended as we wished: a socket is not readable for that alone."""
+    """Whether the association ended in order: the end alone does not make a socket readable."""
     state: int = _CHANGE.unpack_from(notification)[-1]
     if state == _COMM_LOST:
         raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
@@ -74,7 +75,7 @@ def _is_end(notification: bytes) -> bool:
 
 
 class MessageDirection:
-    """One half of an association: whole messages, one at a time."""
+    """One direction of an association: whole messages, one at a time."""
 
     __slots__ = ("_control", "_pieces", "at_end", "is_finished", "pending", "sink", "source")
 
@@ -83,8 +84,8 @@ class MessageDirection:
         self.sink = sink
         self.pending = b""  # a message that is whole and could not be sent yet
         self.at_end = False  # the source sends no more
-        self.is_finished = False  # and the sink has been told
-        self._pieces = b""  # of a message whose end has not come yet
+        self.is_finished = False  # and the sink's association was shut down
+        self._pieces = b""  # of a message that has not arrived whole
         self._control: Control = []
 
     def move(self) -> None:
@@ -99,7 +100,7 @@ class MessageDirection:
             self._end_sink()
 
     def _receive(self) -> bool:
-        """Take a piece, and hold it as pending if a message is whole with it."""
+        """Receive a piece; the message is pending when this completes it."""
         if self.at_end:
             return False
         try:
@@ -128,7 +129,7 @@ class MessageDirection:
         except OSError as error:
             if error.errno not in _HAS_ENDED:
                 raise  # reset, or it has no such stream, or takes no message of that size
-            # it was told, or has said, that this is the end: nothing more can be sent to it
+            # the association is shut down by either peer: nothing more can be sent
         self.pending = b""
         return True
 
