@@ -34,7 +34,7 @@ def test_dockers_own_verbs_go_on_working(run: Any, engine: Any) -> None:
     assert not [call for call in engine.calls if call[0] == "topology"]
 
 
-def test_its_help_tells_of_both(run: Any) -> None:
+def test_its_help_has_both(run: Any) -> None:
     cell = run("%network --help")
     assert "trace" in cell.stdout
 
@@ -115,7 +115,7 @@ def test_the_green_line_leads_through_the_network_that_ports_lead_to() -> None:
     assert "9999 → 80/tcp" in rows["back", "web"]
 
 
-def test_both_subnets_of_a_network_are_told() -> None:
+def test_both_subnets_of_a_network_are_shown() -> None:
     top = make_topology()
     both = Drawn(replace(top, bridges=(replace(top.bridges[0], subnet6="fd00:9::/64"),)))
     assert "172.18.0.0/16, fd00:9::/64, gateway 172.18.0.1" in str(both)
@@ -185,7 +185,7 @@ def test_the_whole_text_shows_the_rule_and_its_counter() -> None:
 
 
 @pytest.mark.parametrize("tell", [str, repr])
-def test_a_trace_to_localhost_tells_both_ways_and_why(tell: Callable[[object], str]) -> None:
+def test_a_trace_to_localhost_shows_both_ways_and_why(tell: Callable[[object], str]) -> None:
     here, own, remark = tell(Traced(make_trace("localhost:9999"))).split("\n\n")
     assert here.startswith("localhost:9999 leads to web by the port proxy\n1 ")
     assert "nftables" not in here
@@ -198,7 +198,7 @@ def test_the_stable_text_of_both_ways_has_no_addresses_and_no_counts() -> None:
     assert not re.search(r"\d+\.\d+\.\d|veth|→", repr(Traced(make_trace("localhost:9999"))))
 
 
-def test_where_nobody_answers_the_trace_says_so() -> None:
+def test_without_an_answer_the_trace_says_so() -> None:
     text = repr(Traced(make_trace("192.0.2.1:1")))
     assert "by address translation, but nobody takes the connection there\n" in text
 

@@ -178,7 +178,7 @@ def test_pandas_in_a_linked_jupyter_reads_the_database(
     assert f":{database}->3306/tcp" in docker("ps").stdout
 
 
-def test_mistakes_of_the_exercise_are_told_in_one_line(docker: Docker, database: int) -> None:
+def test_mistakes_of_the_exercise_are_reported_in_one_line(docker: Docker, database: int) -> None:
     lab = ("run", "--rm", "-d", "jupyter/datascience-notebook")
     mistakes = {
         ("run", "-d", "--name", "mydb", "mysqldb"): 'The container name "/mydb" is already in use',

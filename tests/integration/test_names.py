@@ -90,7 +90,7 @@ def test_the_first_thing_a_program_does_may_be_to_ask(run: Run, start: Start, ne
         assert db.ip_address in run("nslookup", "db", network=net).stdout
 
 
-def test_who_comes_and_goes_is_known_and_forgotten(
+def test_started_and_stopped_containers_are_known_and_forgotten(
     engine: Engine, start: Start, execute: Execute
 ) -> None:
     start("web")
@@ -222,7 +222,7 @@ def asked(upstream: socket.socket) -> list[bytes]:
     return found
 
 
-def test_what_nobody_is_called_is_asked_of_the_given_server(
+def test_unknown_names_are_forwarded_to_the_given_server(
     start: Start, execute: Execute, upstream: socket.socket
 ) -> None:
     start("web", dns=(upstream.getsockname()[0],))

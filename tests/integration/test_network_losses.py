@@ -335,7 +335,7 @@ def _without_counters(listing: str) -> list[str]:
 # concurrency ------------------------------------------------------------------------------------
 
 
-def test_only_one_of_two_who_connect_at_once_succeeds(networks: Engine) -> None:
+def test_only_one_of_two_connects_at_once_succeeds(networks: Engine) -> None:
     make(networks, "front", 1)
     networks.containers.run(
         ContainerSpec(image="busybox", name="web", command=("sleep", "99")), detach=True

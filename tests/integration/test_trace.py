@@ -159,7 +159,7 @@ def test_published_on_one_address_and_loopback_another_rule_counts(
 
 @pytest.mark.parametrize("lost", ["chain ip {} publish_here", "map ip {} published"])
 @pytest.mark.parametrize("host", ["localhost", "gateway"])
-def test_where_somebody_has_flushed_the_rules_the_held_socket_takes_it_once(
+def test_while_the_rules_are_flushed_the_held_socket_takes_it_once(
     engine: Engine, port: int, lost: str, host: str
 ) -> None:
     target = f"{engine.networks.get('front').gateway if host == 'gateway' else host}:{port}"
@@ -238,7 +238,7 @@ def test_a_datagram_is_counted_as_a_connection_is(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
-def test_where_nobody_listens_the_probe_is_followed_to_the_end(
+def test_without_a_listener_the_probe_is_followed_to_the_end(
     engine: Engine, protocol: str
 ) -> None:
     port = started(engine, listening("sleep", "99", protocol=protocol))
@@ -251,7 +251,7 @@ def test_where_nobody_listens_the_probe_is_followed_to_the_end(
     assert station(trace.routes[1], "rule").counted == 1
 
 
-def test_who_listens_on_loopback_in_the_container_is_not_reached(engine: Engine) -> None:
+def test_a_listener_on_loopback_in_the_container_is_not_reached(engine: Engine) -> None:
     port = started(engine, listening("httpd", "-f", "-p", "127.0.0.1:80"), "-ltn")
     trace = engine.networks.trace(f"localhost:{port}")
     assert not trace.answered
@@ -260,7 +260,7 @@ def test_who_listens_on_loopback_in_the_container_is_not_reached(engine: Engine)
         assert station(route, "process").what == listens
 
 
-def test_a_server_that_ends_connections_is_told_from_one_that_is_not_there(engine: Engine) -> None:
+def test_a_server_that_ends_connections_differs_from_a_missing_one(engine: Engine) -> None:
     port = started(engine, listening("nc", "-ll", "-p", "80", "-e", "true"), "-ltn")
     here, own = engine.networks.trace(f"localhost:{port}").routes
     assert here.failure == "the connection was ended at once"
@@ -269,7 +269,7 @@ def test_a_server_that_ends_connections_is_told_from_one_that_is_not_there(engin
 
 
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
-def test_a_proxy_that_stands_still_is_told_from_one_that_passes_on(
+def test_a_stopped_proxy_differs_from_one_that_passes_on(
     engine: Engine, protocol: str
 ) -> None:
     port = started(engine, listening("sleep", "99", protocol=protocol))
@@ -315,7 +315,7 @@ def test_a_container_is_reached_directly_by_its_name_and_address(engine: Engine,
         ("eye:80", Conflict, "container eye has no network of its own"),
     ],
 )
-def test_what_cannot_be_traced_is_told(
+def test_what_cannot_be_traced_is_reported(
     engine: Engine, port: int, target: str, error: type[DockmagicError], message: str
 ) -> None:
     spec = ContainerSpec(image="busybox", name="eye", command=("sleep", "99"), network="host")

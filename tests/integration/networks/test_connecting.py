@@ -222,7 +222,7 @@ def test_a_refused_connect_changes_nothing(networks: Engine, start: Start) -> No
 
 
 @pytest.mark.parametrize("mode", ["host", "none", "container:base"])
-def test_who_shares_a_namespace_or_has_none_gets_no_network(
+def test_without_a_namespace_of_its_own_it_gets_no_network(
     networks: Engine, start: Start, mode: str
 ) -> None:
     networks.networks.create(NetworkSpec(name="front", pools=subnet(0)))

@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.root, pytest.mark.network]
 # being on networks ------------------------------------------------------------------------------
 
 
-def test_a_network_has_a_bridge_and_its_containers_are_told_in_inspect(
+def test_a_network_has_a_bridge_and_inspect_lists_its_containers(
     networks: Engine, start: Start
 ) -> None:
     made = networks.networks.create(NetworkSpec(name="front", labels={"a": "b"}))
@@ -54,7 +54,7 @@ def test_several_networks_are_several_interfaces_with_one_way_out(
     assert "10.213.1.9" in hosts or "10.213.0.2" in hosts
 
 
-def test_the_endpoints_are_told_by_files_while_it_runs(networks: Engine, start: Start) -> None:
+def test_endpoint_files_exist_while_it_runs(networks: Engine, start: Start) -> None:
     made = networks.networks.create(NetworkSpec(name="front", pools=subnet(0)))
     one = start("web", Attachment(network="front", aliases=("w", "www")), hostname="host")
     path = networks.data_root.networks / made.id / "endpoints" / f"{one.id}.json"

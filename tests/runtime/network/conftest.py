@@ -138,19 +138,19 @@ def in_namespace(
     return result
 
 
-def serve_in(namespace: int, serve: Callable[[socket.socket], None], made: socket.socket) -> int:
+def serve_in(namespace: int, serve: Callable[[socket.socket], None], server: socket.socket) -> int:
     """A child that serves for ever with a socket that was made in that namespace; its pid."""
     pid = os.fork()
     if pid == 0:
         try:
             Kernel().prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
             Kernel().setns(namespace, CLONE_NEWNET)
-            os.closerange(3, made.fileno())  # the ports of the others are not its to hold
-            os.closerange(made.fileno() + 1, 1024)
-            serve(made)
+            os.closerange(3, server.fileno())  # the ports of the others are not its to hold
+            os.closerange(server.fileno() + 1, 1024)
+            serve(server)
         finally:
             os._exit(1)
-    made.close()
+    server.close()
     return pid
 
 
@@ -232,12 +232,12 @@ class ContainerInfo:
     def listen(self, port: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> None:
         """Let the echo server run inside on that port."""
         with entered(self.namespace):
-            made = socket.socket(socket.AF_INET, kind)
-            made.bind(("", port))
+            listening = socket.socket(socket.AF_INET, kind)
+            listening.bind(("", port))
             if kind == socket.SOCK_STREAM:
-                made.listen()
+                listening.listen()
         serve = echo_streams if kind == socket.SOCK_STREAM else echo_datagrams
-        self.servers.append(serve_in(self.namespace, serve, made))
+        self.servers.append(serve_in(self.namespace, serve, listening))
 
     def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         return in_namespace(self.namespace, function, *arguments, loop=self.loop)

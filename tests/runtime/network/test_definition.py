@@ -30,10 +30,10 @@ def test_the_gateway_is_the_first_address_unless_it_is_said_or_a_range_is() -> N
 
 def test_each_family_has_its_own() -> None:
     pools = (Pool(subnet="10.0.0.0/16"), Pool(subnet="fd00:1::/64", ip_range="fd00:1::1:0/112"))
-    found = made(NetworkSpec(name="a", ipv6=True, pools=pools), "10.0.0.0/16", "fd00:1::/64")
-    assert (found.subnet6, found.gateway6) == ("fd00:1::/64", "fd00:1::1:0")
-    assert found.ip_range6 == "fd00:1::1:0/112"
-    assert found.ipv6
+    network = made(NetworkSpec(name="a", ipv6=True, pools=pools), "10.0.0.0/16", "fd00:1::/64")
+    assert (network.subnet6, network.gateway6) == ("fd00:1::/64", "fd00:1::1:0")
+    assert network.ip_range6 == "fd00:1::1:0/112"
+    assert network.ipv6
 
 
 @pytest.mark.parametrize(
@@ -121,10 +121,10 @@ def test_options_say_what_they_mean() -> None:
 @settings(max_examples=200, deadline=None)
 def test_any_text_is_a_subnet_or_refused(text: str) -> None:
     try:
-        found = definition.parse_subnet(text)
+        block = definition.parse_subnet(text)
     except InvalidInput:
         return
-    assert ipaddress.ip_network(str(found.network)) == ipaddress.ip_network(text, strict=False)
+    assert ipaddress.ip_network(str(block.network)) == ipaddress.ip_network(text, strict=False)
 
 
 @given(st.ip_addresses(), st.integers(1, 128))

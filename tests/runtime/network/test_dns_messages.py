@@ -16,10 +16,10 @@ from dockmagic_runtime.network.endpoints import NetworkEndpoint
 
 
 def known(*endpoints: NetworkEndpoint, network: str = "back", **more: Any) -> Snapshot:
-    made = Neighbourhood(network)
-    for number, one in enumerate(endpoints):
-        made.add(f"{number:064x}", one)
-    return Snapshot((made,), **more)
+    neighbourhood = Neighbourhood(network)
+    for number, endpoint in enumerate(endpoints):
+        neighbourhood.add(f"{number:064x}", endpoint)
+    return Snapshot((neighbourhood,), **more)
 
 
 DB = NetworkEndpoint(
@@ -44,7 +44,7 @@ def ask(name: str, kind: str = "A", snapshot: Snapshot = BOTH, **more: Any) -> D
 def addresses(answer: DNSRecord | None) -> list[str]:
     assert answer is not None
     assert answer.header.rcode == RCODE.NOERROR
-    return [str(one.rdata) for one in answer.rr]
+    return [str(record.rdata) for record in answer.rr]
 
 
 # ------------------------------------------------------------------ names
@@ -66,7 +66,7 @@ def test_the_question_comes_back_as_it_was_written() -> None:
 def test_addresses_are_good_for_ten_minutes() -> None:
     answer = ask("db")
     assert answer is not None
-    assert [one.ttl for one in answer.rr] == [600]
+    assert [record.ttl for record in answer.rr] == [600]
 
 
 @pytest.mark.parametrize("name", ["dbx", "back", "db.front", "db.back.x", "x.db", "example.com"])
@@ -89,7 +89,7 @@ def test_a_shared_alias_has_all_addresses_in_any_order() -> None:
     those = [
         NetworkEndpoint(name=f"w{n}", aliases=("web",), ipv4=f"172.18.0.{n}") for n in range(2, 7)
     ]
-    every = [one.ipv4 for one in those]
+    every = [endpoint.ipv4 for endpoint in those]
     assert addresses(ask("web", snapshot=known(*those), shuffle=list.reverse)) == every[::-1]
     first = {addresses(ask("web", snapshot=known(*those)))[0] for _ in range(200)}
     assert first == set(every)
@@ -125,7 +125,7 @@ def test_a_link_wins_over_a_name_and_is_its_owners_alone() -> None:
     )
 
 
-def test_a_link_to_who_does_not_run_is_for_others() -> None:
+def test_a_link_to_a_stopped_container_is_forwarded() -> None:
     assert ask("store", snapshot=known(DB, links={"store": "f" * 64})) is None
 
 
@@ -167,12 +167,12 @@ def test_a_large_answer_is_cut_and_says_so() -> None:
     assert (cut.header.tc, cut.rr, cut.q) == (1, [], query.record.q)
 
 
-def test_who_has_room_gets_the_large_answer() -> None:
+def test_a_client_with_room_gets_the_large_answer() -> None:
     query = _query("web", room=4096)
     whole = messages.answer(query, MANY)
     assert whole is not None
     assert messages.fitting(whole, query) == whole
-    assert [one.rtype for one in DNSRecord.parse(whole).ar] == [QTYPE.OPT]
+    assert [extra.rtype for extra in DNSRecord.parse(whole).ar] == [QTYPE.OPT]
 
 
 # ------------------------------------------------------------------ other people's packets
@@ -234,7 +234,7 @@ LABEL = st.text("abcxyzABC-_09", min_size=1, max_size=12)
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(LABEL, min_size=1, max_size=5), st.integers(0, 65535))
-def test_an_answer_is_told_by_id_and_question(labels: list[str], number: int) -> None:
+def test_an_answer_is_recognized_by_id_and_question(labels: list[str], number: int) -> None:
     question = DNSRecord(DNSHeader(id=number), q=DNSQuestion(".".join(labels))).pack()
     query = messages.read(question)
     assert isinstance(query, Query)

@@ -102,11 +102,11 @@ def test_without_address_translation_it_listens_on_port_53_itself(
 
     monkeypatch.setattr(Netlink, "transact_batch", refuse)
     OPERATION.execute(context)
-    assert [one.getsockname() for one in SOCKETS.require(context.slots)] == [PLACE, PLACE]
+    assert [each.getsockname() for each in SOCKETS.require(context.slots)] == [PLACE, PLACE]
     OPERATION.undo(context)
 
 
-def test_what_else_goes_wrong_is_told_and_leaves_nothing(
+def test_other_errors_are_raised_and_leave_nothing(
     context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: Any, **__: Any) -> None:

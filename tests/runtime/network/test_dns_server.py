@@ -115,10 +115,10 @@ class World:
 
     @contextlib.contextmanager
     def client(self) -> Iterator[socket.socket]:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as made:
-            made.connect(self.datagrams.getsockname())
-            made.setblocking(False)
-            yield made
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.connect(self.datagrams.getsockname())
+            client.setblocking(False)
+            yield client
 
     def send(self, packet: bytes) -> bytes:
         """The answer to one datagram."""
@@ -127,15 +127,15 @@ class World:
             return self.heard(client)
 
     def heard(self, client: socket.socket) -> bytes:
-        found: list[bytes] = []
+        messages: list[bytes] = []
 
         def arrived() -> bool:
             with contextlib.suppress(BlockingIOError):
-                found.append(client.recv(65535))
-            return bool(found)
+                messages.append(client.recv(65535))
+            return bool(messages)
 
         self.turn_until(arrived)
-        return found[0]
+        return messages[0]
 
     def ask(self, name: str, kind: str = "A") -> DNSRecord:
         question = DNSRecord.question(name, kind)
@@ -145,25 +145,25 @@ class World:
 
     @contextlib.contextmanager
     def stream(self) -> Iterator[socket.socket]:
-        with socket.socket() as made:
-            made.connect(self.listener.getsockname())
-            made.setblocking(False)
-            yield made
+        with socket.socket() as client:
+            client.connect(self.listener.getsockname())
+            client.setblocking(False)
+            yield client
 
     def heard_all(self, client: socket.socket, count: int) -> list[bytes]:
         """So many messages of a stream."""
-        data, found = bytearray(), []
+        data, messages = bytearray(), []
 
         def arrived() -> bool:
             with contextlib.suppress(BlockingIOError):
                 data.extend(client.recv(65535))
             while len(data) >= 2 and len(data) >= (end := 2 + int.from_bytes(data[:2], "big")):
-                found.append(bytes(data[2:end]))
+                messages.append(bytes(data[2:end]))
                 del data[:end]
-            return len(found) >= count
+            return len(messages) >= count
 
         self.turn_until(arrived)
-        return found
+        return messages
 
 
 @contextlib.contextmanager
@@ -176,45 +176,45 @@ def resolving(tmp_path: Path) -> Iterator[World]:
     listener = socket.create_server(HERE)
     listener.setblocking(False)
     servers: list[Server] = []
-    made = DnsServer(
+    server = DnsServer(
         datagrams, listener, Zone(str(tmp_path), ME), lambda: tuple(servers), plain_socket
     )
-    world = World(str(tmp_path), made, datagrams, listener, servers, [])
+    world = World(str(tmp_path), server, datagrams, listener, servers, [])
     with datagrams, listener, contextlib.ExitStack() as stack:
-        stack.callback(made.close)
-        stack.callback(lambda: [stack.callback(one.close) for one in world.upstreams])
+        stack.callback(server.close)
+        stack.callback(lambda: [stack.callback(upstream.close) for upstream in world.upstreams])
         yield world
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    with resolving(tmp_path) as made:
-        yield made
+    with resolving(tmp_path) as world:
+        yield world
 
 
 def answering(address: str) -> Answers:
     def answers(record: DNSRecord, _packet: bytes) -> bytes:
-        made = record.reply(aa=0)
-        made.add_answer(RR(record.q.qname, QTYPE.A, rdata=A(address), ttl=60))
-        return bytes(made.pack())
+        reply = record.reply(aa=0)
+        reply.add_answer(RR(record.q.qname, QTYPE.A, rdata=A(address), ttl=60))
+        return bytes(reply.pack())
 
     return answers
 
 
 def failing(code: str) -> Answers:
     def answers(record: DNSRecord, _packet: bytes) -> bytes:
-        made = record.reply(aa=0)
-        made.header.set_rcode(getattr(RCODE, code))
-        return bytes(made.pack())
+        reply = record.reply(aa=0)
+        reply.header.set_rcode(getattr(RCODE, code))
+        return bytes(reply.pack())
 
     return answers
 
 
 def data(answer: DNSRecord) -> list[str]:
-    return [str(one.rdata) for one in answer.rr]
+    return [str(record.rdata) for record in answer.rr]
 
 
-def test_a_neighbour_is_found_and_nobody_is_asked(world: World) -> None:
+def test_a_neighbour_is_found_without_forwarding(world: World) -> None:
     upstream = world.upstream(answering("198.51.100.7"))
     assert data(world.ask("db")) == ["172.18.0.3"]
     assert data(world.ask("db", "AAAA")) == []
@@ -233,10 +233,12 @@ def test_questions_over_tcp_are_answered_in_turn_and_together(world: World) -> N
     world.upstream(answering("198.51.100.7"))
     questions = [DNSRecord.question(name).pack() for name in ("db", "example.org", "me")]
     with world.stream() as client:
-        client.sendall(b"".join(len(one).to_bytes(2, "big") + one for one in questions))
-        answers = {bytes(one[:2]): one for one in world.heard_all(client, 3)}
-    found = [data(DNSRecord.parse(answers[bytes(one[:2])])) for one in questions]
-    assert found == [["172.18.0.3"], ["198.51.100.7"], ["172.18.0.2"]]
+        client.sendall(
+            b"".join(len(question).to_bytes(2, "big") + question for question in questions)
+        )
+        answers = {bytes(answer[:2]): answer for answer in world.heard_all(client, 3)}
+    shown = [data(DNSRecord.parse(answers[bytes(question[:2])])) for question in questions]
+    assert shown == [["172.18.0.3"], ["198.51.100.7"], ["172.18.0.2"]]
 
 
 def test_a_stream_may_come_byte_by_byte(world: World) -> None:
@@ -253,10 +255,14 @@ def test_more_questions_than_may_wait_are_all_answered(world: World) -> None:
     world.upstream(answering("198.51.100.7"))
     questions = [DNSRecord.question(f"x{number}.org").pack() for number in range(100)]
     with world.stream() as client:
-        client.sendall(b"".join(len(one).to_bytes(2, "big") + one for one in questions))
+        client.sendall(
+            b"".join(len(question).to_bytes(2, "big") + question for question in questions)
+        )
         client.shutdown(socket.SHUT_WR)
         answers = world.heard_all(client, 100)
-    assert sorted(one[:2] for one in answers) == sorted(one[:2] for one in questions)
+    assert sorted(answer[:2] for answer in answers) == sorted(
+        question[:2] for question in questions
+    )
 
 
 def test_a_stream_of_something_else_is_closed(world: World) -> None:
@@ -291,7 +297,7 @@ def test_there_are_so_many_streams_and_no_more(
         assert not any(map(_is_closed, clients[:2]))
 
 
-def test_it_ends_when_nobody_asks(world: World) -> None:
+def test_it_ends_without_queries(world: World) -> None:
     world.server.run(idle=0)
 
 
@@ -300,7 +306,7 @@ def test_after_a_refusal_the_next_server_is_asked(world: World) -> None:
     world.upstream(failing("SERVFAIL"))
     world.upstream(answering("198.51.100.7"))
     assert data(world.ask("example.org")) == ["198.51.100.7"]
-    assert [len(one.asked) for one in world.upstreams] == [1, 1, 1]
+    assert [len(upstream.asked) for upstream in world.upstreams] == [1, 1, 1]
 
 
 def test_the_server_that_answered_last_is_asked_first(world: World) -> None:
@@ -308,7 +314,7 @@ def test_the_server_that_answered_last_is_asked_first(world: World) -> None:
     world.upstream(answering("198.51.100.7"))
     world.ask("example.org")
     world.ask("example.net")
-    assert [len(one.asked) for one in world.upstreams] == [1, 2]
+    assert [len(upstream.asked) for upstream in world.upstreams] == [1, 2]
 
 
 def test_a_name_that_does_not_exist_is_an_answer(world: World) -> None:
@@ -323,7 +329,7 @@ def test_where_no_server_helps_the_best_answer_is_passed_on(world: World) -> Non
     assert world.ask("example.org").header.rcode == RCODE.REFUSED
 
 
-def test_a_port_where_nobody_listens_is_passed_over_at_once(world: World) -> None:
+def test_a_closed_port_is_passed_over_at_once(world: World) -> None:
     world.servers.append(Server("127.0.0.1", port=1))
     world.upstream(answering("198.51.100.7"))
     assert data(world.ask("example.org")) == ["198.51.100.7"]
@@ -357,12 +363,12 @@ def test_without_servers_there_is_an_answer_all_the_same(world: World) -> None:
 
 def test_a_truncated_answer_is_fetched_over_tcp(world: World) -> None:
     def answers(record: DNSRecord, _packet: bytes) -> bytes:
-        made = record.reply(aa=0)
+        reply = record.reply(aa=0)
         if upstream.asked[-1][0] == "udp":
-            made.header.set_tc(1)
+            reply.header.set_tc(1)
         else:
-            made.add_answer(*(RR("example.org", QTYPE.TXT, rdata=TXT("x" * 99)) for _ in "12"))
-        return bytes(made.pack())
+            reply.add_answer(*(RR("example.org", QTYPE.TXT, rdata=TXT("x" * 99)) for _ in "12"))
+        return bytes(reply.pack())
 
     upstream = world.upstream(answers)
     answer = world.ask("example.org", "TXT")
@@ -374,12 +380,12 @@ def test_what_is_too_large_for_the_client_is_truncated_there_and_whole_over_tcp(
     world: World,
 ) -> None:
     def answers(record: DNSRecord, _packet: bytes) -> bytes:
-        made = record.reply(aa=0)
+        reply = record.reply(aa=0)
         if upstream.asked[-1][0] == "udp":
-            made.header.set_tc(1)
+            reply.header.set_tc(1)
         else:
-            made.add_answer(*(RR("example.org", QTYPE.TXT, rdata=TXT("x" * 99)) for _ in range(9)))
-        return bytes(made.pack())
+            reply.add_answer(*(RR("example.org", QTYPE.TXT, rdata=TXT("x" * 99)) for _ in range(9)))
+        return bytes(reply.pack())
 
     upstream = world.upstream(answers)
     assert world.ask("example.org", "TXT").header.tc == 1
@@ -393,9 +399,9 @@ def test_what_is_too_large_for_the_client_is_truncated_there_and_whole_over_tcp(
 def test_extensions_pass_in_both_directions(world: World) -> None:
     def answers(record: DNSRecord, _packet: bytes) -> bytes:
         assert record.ar[0].edns_len == 1232
-        made = record.reply(aa=0)
-        made.add_ar(EDNS0(udp_len=4000, flags="do"))
-        return bytes(made.pack())
+        reply = record.reply(aa=0)
+        reply.add_ar(EDNS0(udp_len=4000, flags="do"))
+        return bytes(reply.pack())
 
     world.upstream(answers)
     question = DNSRecord.question("example.org")
@@ -414,7 +420,7 @@ def test_at_most_so_many_questions_are_under_way(
             client.send(DNSRecord.question(f"x{number}.org").pack())
         refused = [DNSRecord.parse(world.heard(client)) for _ in range(15)]
         world.turn_until(lambda: len(upstream.asked) == 5)
-    assert {one.header.rcode for one in refused} == {RCODE.SERVFAIL}
+    assert {answer.header.rcode for answer in refused} == {RCODE.SERVFAIL}
     assert data(world.ask("db")) == ["172.18.0.3"]
 
 
@@ -449,8 +455,8 @@ def test_row_39_spoofed_answers_are_refused(world: World) -> None:
         wrong_id[1] ^= 1
         other = DNSRecord.question("elsewhere.org")
         other.header.id = record.header.id
-        for one in (bytes(wrong_id), forged(other, packet), packet, b"", b"\0"):
-            upstream.datagrams.sendto(one, upstream.clients[-1])
+        for wrong in (bytes(wrong_id), forged(other, packet), packet, b"", b"\0"):
+            upstream.datagrams.sendto(wrong, upstream.clients[-1])
         return answering("198.51.100.7")(record, packet)
 
     upstream = world.upstream(answers)
@@ -474,7 +480,7 @@ def test_row_39_ids_and_ports_cannot_be_foreseen(world: World) -> None:
     for number in range(40):
         packet[:2] = number.to_bytes(2, "big")
         assert world.send(bytes(packet))[:2] == packet[:2]
-    ids = [int.from_bytes(one[:2], "big") for _, one in upstream.asked]
+    ids = [int.from_bytes(packet[:2], "big") for _, packet in upstream.asked]
     ports = [port for _, port in upstream.clients]
     for values in (ids, ports):
         steps = {later - earlier for earlier, later in itertools.pairwise(values)}
@@ -490,9 +496,9 @@ def test_row_39_no_packet_ends_the_server(
     world: World, packets: list[bytes], stream: bytes
 ) -> None:
     with world.client() as client, world.stream() as other:
-        for one in packets:
-            client.send(one)
-            client.send(bytes(4) + b"\0\1" + bytes(6) + one)
+        for packet in packets:
+            client.send(packet)
+            client.send(bytes(4) + b"\0\1" + bytes(6) + packet)
         other.sendall(stream)
         world.server.loop.turn(0)
     assert data(world.ask("db")) == ["172.18.0.3"]

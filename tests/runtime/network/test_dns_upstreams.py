@@ -1,4 +1,4 @@
-"""Whom a resolver asks about what it does not know, and from where."""
+"""The upstream servers of a container's DNS server, and the namespace they are asked from."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def test_the_hosts_servers_are_asked_from_the_container() -> None:
 
 
 def test_what_only_the_host_reaches_is_asked_from_the_host() -> None:
-    found = of_host("nameserver 127.0.0.1\nnameserver 2001:db8::53\n", "")
-    assert found == (Server("127.0.0.1", on_host=True), Server("2001:db8::53", on_host=True))
+    servers = of_host("nameserver 127.0.0.1\nnameserver 2001:db8::53\n", "")
+    assert servers == (Server("127.0.0.1", on_host=True), Server("2001:db8::53", on_host=True))
 
 
 def test_behind_systemds_stub_are_the_real_ones() -> None:
@@ -36,7 +36,7 @@ def test_behind_systemds_stub_are_the_real_ones() -> None:
 
 
 def test_without_any_there_are_dockers_public_ones() -> None:
-    assert [one.address for one in of_host("", "")] == ["8.8.8.8", "8.8.4.4"]
+    assert [server.address for server in of_host("", "")] == ["8.8.8.8", "8.8.4.4"]
 
 
 def test_given_ones_are_asked_as_a_program_in_the_container_would() -> None:
@@ -53,8 +53,8 @@ def test_when_the_host_joins_another_network_its_new_servers_are_asked(tmp_path:
     assert servers() == (Server("192.0.2.99"),)
 
 
-def _namespace_of(one: socket.socket) -> int:
-    fd = fcntl.ioctl(one, _SIOCGSKNS)
+def _namespace_of(opened: socket.socket) -> int:
+    fd = fcntl.ioctl(opened, _SIOCGSKNS)
     try:
         return os.fstat(fd).st_ino
     finally:
@@ -62,13 +62,13 @@ def _namespace_of(one: socket.socket) -> int:
 
 
 def _sockets(container: int) -> list[int]:
-    made = Sockets(Kernel(), container)
+    sockets = Sockets(Kernel(), container)
     places = [Server("192.0.2.53"), Server("127.0.0.1", on_host=True), Server("192.0.2.53")]
-    found = []
+    namespaces = []
     for place in places:
-        with made.open(place, socket.SOCK_DGRAM) as one:
-            found.append(_namespace_of(one))
-    return found
+        with sockets.open(place, socket.SOCK_DGRAM) as opened:
+            namespaces.append(_namespace_of(opened))
+    return namespaces
 
 
 @pytest.mark.root

@@ -26,13 +26,13 @@ def networks(tmp_path: Path) -> str:
 
 
 def plug(networks: str, network: str, container: str, name: str, address: str = "") -> None:
-    one = NetworkEndpoint(name=name, ipv4=address, network=f"net-{network}")
-    endpoints.write(networks, network, container, one)
+    endpoint = NetworkEndpoint(name=name, ipv4=address, network=f"net-{network}")
+    endpoints.write(networks, network, container, endpoint)
 
 
 def found(zone: Zone, name: str) -> tuple[str, ...]:
-    one = zone.snapshot().find(name)
-    return one.ipv4 if one else ()
+    addresses = zone.snapshot().find(name)
+    return addresses.ipv4 if addresses else ()
 
 
 def test_neighbours_are_known_and_strangers_are_not(networks: str) -> None:
@@ -43,7 +43,7 @@ def test_neighbours_are_known_and_strangers_are_not(networks: str) -> None:
     assert found(zone, "web.net-n2") == ()
 
 
-def test_who_comes_is_known_at_once_and_who_goes_is_forgotten_at_once(networks: str) -> None:
+def test_added_and_removed_endpoints_are_seen_at_once(networks: str) -> None:
     zone = Zone(networks, ME)
     for number in range(50):
         plug(networks, "n1", WEB, f"web{number}", f"172.18.1.{number}")
@@ -124,8 +124,10 @@ def test_what_was_read_in_the_moment_of_a_change_is_not_trusted(networks: str) -
 def test_one_network_that_leads_outside_is_enough(
     tmp_path: Path, internal: tuple[bool, ...], expected: bool
 ) -> None:
-    for number, one in enumerate(internal):
-        endpoints.write(str(tmp_path), f"n{number}", ME, NetworkEndpoint(name="me", internal=one))
+    for number, is_internal in enumerate(internal):
+        endpoints.write(
+            str(tmp_path), f"n{number}", ME, NetworkEndpoint(name="me", internal=is_internal)
+        )
     assert Zone(str(tmp_path), ME).snapshot().may_forward is expected
 
 
@@ -136,8 +138,8 @@ def test_on_no_network_nothing_is_known_or_asked(tmp_path: Path) -> None:
 
 
 def test_addresses_of_both_families_are_found(tmp_path: Path) -> None:
-    one = NetworkEndpoint(name="me", ipv4="172.18.0.2", ipv6="FD00::0:2", network="net")
-    endpoints.write(str(tmp_path), "n1", ME, one)
+    endpoint = NetworkEndpoint(name="me", ipv4="172.18.0.2", ipv6="FD00::0:2", network="net")
+    endpoints.write(str(tmp_path), "n1", ME, endpoint)
     known = Zone(str(tmp_path), ME).snapshot()
     assert known.find("me") == Addresses(ipv4=("172.18.0.2",), ipv6=("FD00::0:2",))
     assert known.name_of("fd00::2") == known.name_of("172.18.0.2") == "me.net"

@@ -1,4 +1,4 @@
-"""The files that say who is on a network."""
+"""The endpoint files: the containers on a network."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def test_a_container_is_found_on_all_its_networks_and_on_no_other(tmp_path: Path
     for network in ("n2", "n1"):
         endpoints.write(str(tmp_path), network, "a" * 64, DB)
     endpoints.write(str(tmp_path), "n3", "b" * 64, DB)
-    found = [network for network, _ in endpoints.of_container(str(tmp_path), "a" * 64)]
-    assert found == ["n1", "n2"]
+    networks = [network for network, _ in endpoints.of_container(str(tmp_path), "a" * 64)]
+    assert networks == ["n1", "n2"]
 
 
-def test_who_was_removed_is_gone_and_may_be_removed_again(tmp_path: Path) -> None:
+def test_a_removed_endpoint_may_be_removed_again(tmp_path: Path) -> None:
     endpoints.write(str(tmp_path), "n1", "a" * 64, DB)
     endpoints.remove(str(tmp_path), "n1", "a" * 64)
     endpoints.remove(str(tmp_path), "n1", "a" * 64)
@@ -43,10 +43,10 @@ def test_who_was_removed_is_gone_and_may_be_removed_again(tmp_path: Path) -> Non
     assert list(endpoints.of_network(str(tmp_path), "n1")) == []
 
 
-def test_a_half_written_file_is_nobody(tmp_path: Path) -> None:
+def test_a_half_written_file_is_no_endpoint(tmp_path: Path) -> None:
     endpoints.write(str(tmp_path), "n1", "a" * 64, DB)
     (tmp_path / "n1/endpoints" / f"{'b' * 64}.new").write_text('{"na')
-    assert [one for one, _ in endpoints.of_network(str(tmp_path), "n1")] == ["a" * 64]
+    assert [container for container, _ in endpoints.of_network(str(tmp_path), "n1")] == ["a" * 64]
 
 
 def test_fields_of_other_versions_do_no_harm(tmp_path: Path) -> None:
@@ -54,8 +54,8 @@ def test_fields_of_other_versions_do_no_harm(tmp_path: Path) -> None:
     directory.mkdir(parents=True)
     few = {"name": "db", "aliases": ["x"], "ipv4": "172.18.0.2", "ipv6": None, "colour": "blue"}
     (directory / f"{'a' * 64}.json").write_text(json.dumps(few))
-    ((_, found),) = endpoints.of_network(str(tmp_path), "n1")
-    assert (found.aliases, found.ipv6, found.short_id) == (("x",), "", "")
+    ((_, endpoint),) = endpoints.of_network(str(tmp_path), "n1")
+    assert (endpoint.aliases, endpoint.ipv6, endpoint.short_id) == (("x",), "", "")
 
 
 def test_every_coming_and_going_changes_the_time_of_the_common_directory(tmp_path: Path) -> None:

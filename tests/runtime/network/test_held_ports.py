@@ -15,7 +15,7 @@ EVERY = "tcp", "udp", pytest.param("sctp", marks=pytest.mark.sctp)
 
 
 def port_of(held: list[held_ports.HeldPort]) -> int:
-    (number,) = {one.host_port for one in held}
+    (number,) = {port.host_port for port in held}
     return number
 
 
@@ -23,14 +23,14 @@ def port_of(held: list[held_ports.HeldPort]) -> int:
 def test_a_port_is_held_in_both_families(protocol: str) -> None:
     held = held_ports.hold([("", 0, 80, protocol)])
     try:
-        assert [one.host_ip for one in held] == ["0.0.0.0", "::"]
-        assert {one.container_port for one in held} == {80}
+        assert [port.host_ip for port in held] == ["0.0.0.0", "::"]
+        assert {port.container_port for port in held} == {80}
         assert 32768 <= port_of(held) <= 60999
     finally:
         held_ports.release(held)
 
 
-def test_a_port_that_somebody_keeps_without_holding_it_is_refused_or_passed_over() -> None:
+def test_a_port_that_is_kept_without_a_socket_is_refused_or_passed_over() -> None:
     wish = port_of(free := held_ports.hold([("", 0, 80, "tcp")]))
     held_ports.release(free)
 
@@ -53,7 +53,7 @@ def test_a_port_that_somebody_keeps_without_holding_it_is_refused_or_passed_over
 def test_with_an_address_it_is_held_there_alone(ip: str, protocol: str) -> None:
     held = held_ports.hold([(ip, 0, 80, protocol)])
     try:
-        assert [one.host_ip for one in held] == [ip]
+        assert [port.host_ip for port in held] == [ip]
         assert held[0].socket.getsockname()[0] == ip
     finally:
         held_ports.release(held)
@@ -118,12 +118,12 @@ def test_a_protocol_without_ports_of_ours_is_refused() -> None:
 def test_sctp_where_the_kernel_has_none_is_refused_with_a_hint(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    made = socket.socket
+    original = socket.socket
 
     def without_sctp(family: int, kind: int, protocol: int = 0) -> socket.socket:
         if protocol == socket.IPPROTO_SCTP:
             raise OSError(errno.EPROTONOSUPPORT, "Protocol not supported")
-        return made(family, kind, protocol)
+        return original(family, kind, protocol)
 
     monkeypatch.setattr(socket, "socket", without_sctp)
     with pytest.raises(Unsupported, match="this kernel has no sctp") as caught:
@@ -149,12 +149,12 @@ def test_of_a_range_the_first_free_port_is_held() -> None:
     first = _run_of_free_ports(3)
     held = [held_ports.hold([("127.0.0.1", first, 80, "tcp", first + 2)]) for _ in range(3)]
     try:
-        assert [port_of(one) for one in held] == [first, first + 1, first + 2]
+        assert [port_of(each) for each in held] == [first, first + 1, first + 2]
         with pytest.raises(Conflict, match=f"{first}-{first + 2} failed: port is already alloc"):
             held_ports.hold([("127.0.0.1", first, 80, "tcp", first + 2)])
     finally:
-        for one in held:
-            held_ports.release(one)
+        for port in held:
+            held_ports.release(port)
 
 
 def _run_of_free_ports(count: int) -> int:
@@ -219,6 +219,6 @@ def test_connections_of_the_past_do_not_keep_a_port() -> None:
 def test_held_sockets_are_not_inherited() -> None:
     held = held_ports.hold([("", 0, 80, "tcp"), ("", 0, 80, "udp")])
     try:
-        assert not any(one.socket.get_inheritable() for one in held)
+        assert not any(port.socket.get_inheritable() for port in held)
     finally:
         held_ports.release(held)

@@ -54,9 +54,9 @@ def fresh() -> sqlite3.Connection:
 
 @pytest.fixture
 def connection() -> Iterator[sqlite3.Connection]:
-    made = fresh()
-    yield made
-    made.close()
+    connection = fresh()
+    yield connection
+    connection.close()
 
 
 def test_the_first_is_the_one_behind_the_gateway(connection: sqlite3.Connection) -> None:
@@ -84,8 +84,8 @@ def test_what_is_given_back_is_free_and_lowest_goes_first(connection: sqlite3.Co
 
 
 def test_a_full_network_says_so(connection: sqlite3.Connection) -> None:
-    found = [allocate(connection, SMALL, str(number)) for number in range(5)]
-    assert found == [f"192.168.0.{number}" for number in range(2, 7)]
+    addresses = [allocate(connection, SMALL, str(number)) for number in range(5)]
+    assert addresses == [f"192.168.0.{number}" for number in range(2, 7)]
     with pytest.raises(Conflict, match=r"address pools: small \(n2\)"):
         allocate(connection, SMALL, "one more")
     leases.release(connection, "2")
@@ -102,7 +102,7 @@ def test_a_full_network_says_so(connection: sqlite3.Connection) -> None:
         {"address6": "fd00:1::1"},
     ],
 )
-def test_the_ends_of_a_subnet_and_the_gateway_are_nobodys(
+def test_the_ends_of_a_subnet_and_the_gateway_are_not_leased(
     connection: sqlite3.Connection, asked: dict[str, str]
 ) -> None:
     both = replace(SMALL, subnet6="fd00:1::/64", gateway6="fd00:1::1")
@@ -156,7 +156,7 @@ def test_any_history_hands_out_the_lowest_address_that_is_free(
 
 
 def test_thousands_of_leases_are_no_burden() -> None:
-    """Told by the plan of the queries: no scan of the whole table, no sorting."""
+    """The plan of the queries shows it: no scan of the whole table, no sorting."""
     connection = fresh()
     connection.executemany(
         "INSERT INTO leases VALUES ('n1', ?, ?, '')",
@@ -217,8 +217,8 @@ def own(connection: sqlite3.Connection) -> sqlite3.Connection:
 def test_a_range_is_kept_to_and_gateway_and_reserved_addresses_are_spared(
     own: sqlite3.Connection,
 ) -> None:
-    found = [allocate(own, OWN, str(number)) for number in range(6)]
-    assert found == [f"10.7.5.{number}" for number in (1, 3, 4, 5, 6, 7)]
+    addresses = [allocate(own, OWN, str(number)) for number in range(6)]
+    assert addresses == [f"10.7.5.{number}" for number in (1, 3, 4, 5, 6, 7)]
     with pytest.raises(Conflict, match="no available IPv4 addresses"):
         allocate(own, OWN, "one more")
 

@@ -58,9 +58,9 @@ class Rooms:
         self._hold_lock(container_id, undo)
         undo.callback(os.close, context.netns_fd)
         undo.callback(os.close, context.inside_netlink)
-        for one in connection.operations:
-            one.execute(context)
-            undo.callback(one.undo, context)
+        for operation in connection.operations:
+            operation.execute(context)
+            undo.callback(operation.undo, context)
         self.networks.confirm(container_id)
         self.context = context
         self.endpoint = connection.endpoint
@@ -85,9 +85,9 @@ class Rooms:
 
 @pytest.fixture
 def rooms(data_root: DataRoot) -> Iterator[Rooms]:
-    made = Rooms(data_root)
-    yield made
-    made.close()
+    rooms = Rooms(data_root)
+    yield rooms
+    rooms.close()
 
 
 def table(data_root: DataRoot) -> str:
@@ -119,8 +119,8 @@ def test_the_default_network_is_chosen_once_and_its_bridge_is_up(rooms: Rooms) -
 
 
 def test_the_first_pool_is_for_the_default_network(bare_host: int, rooms: Rooms) -> None:
-    made = rooms.networks.store.create(NetworkSpec(name="mine"))
-    assert made.subnet == "172.18.0.0/16"
+    network = rooms.networks.store.create(NetworkSpec(name="mine"))
+    assert network.subnet == "172.18.0.0/16"
     assert rooms.networks.default().subnet == "172.17.0.0/16"
 
 
@@ -138,11 +138,11 @@ def test_a_host_that_uses_all_pools_still_lists_and_makes_networks(
     for pool in ("172.16.0.0/12", "192.168.0.0/16"):
         ip("route", "add", pool, "dev", "lo")
     store = rooms.networks.store
-    assert [one.name for one in store.everything()] == ["host", "none"]
+    assert [network.name for network in store.everything()] == ["host", "none"]
     store.create(NetworkSpec(name="mine", pools=(Pool(subnet="10.9.0.0/24"),)))
     with pytest.raises(Conflict, match="all predefined address pools"):
         store.create(NetworkSpec(name="another"))
-    assert [one.name for one in store.everything()] == ["host", "mine", "none"]
+    assert [network.name for network in store.everything()] == ["host", "mine", "none"]
 
 
 def test_two_areas_never_share_a_subnet(rooms: Rooms, tmp_path: Path) -> None:
@@ -150,14 +150,14 @@ def test_two_areas_never_share_a_subnet(rooms: Rooms, tmp_path: Path) -> None:
     other_data_root.prepare()
     other = Rooms(other_data_root)
     try:
-        one, two = rooms.networks.default(), other.networks.default()
-        assert not Block.parse(one.subnet).overlaps(Block.parse(two.subnet))
+        first, two = rooms.networks.default(), other.networks.default()
+        assert not Block.parse(first.subnet).overlaps(Block.parse(two.subnet))
     finally:
         other.close()
         shutil.rmtree(other_data_root.run)
 
 
-def test_another_subnet_is_chosen_when_somebody_took_ours_meanwhile(rooms: Rooms) -> None:
+def test_another_subnet_is_chosen_when_ours_was_taken_meanwhile(rooms: Rooms) -> None:
     network = rooms.networks.default()
     rooms.networks.remove_all()
     squatter = f"dm{rooms.data_root.id}x"
@@ -277,7 +277,7 @@ def test_what_a_killed_supervisor_published_is_taken_back(rooms: Rooms) -> None:
     undo = rooms.start(ONE, PortMapping(container_port=80))
     port = PORTS.require(rooms.context.slots)[0][1]
     held = HELD.require(rooms.context.slots)
-    os.unlink(rooms.data_root.container_run(ONE) / "lock")  # nobody holds a lock that is not there
+    os.unlink(rooms.data_root.container_run(ONE) / "lock")  # a missing lock is held by no process
     assert f"tcp . {port} : " in table(rooms.data_root)
     rooms.networks.sweep()
     assert f"tcp . {port} : " not in table(rooms.data_root)
@@ -308,7 +308,7 @@ def test_row_41_a_flushed_table_of_ipv6_is_back_whatever_the_first_network_has(
     assert not rooms.networks.repair()
 
 
-def test_elements_that_somebody_flushed_are_back_too(rooms: Rooms) -> None:
+def test_elements_that_were_flushed_are_back_too(rooms: Rooms) -> None:
     with rooms.start(ONE, PortMapping(container_port=80)):
         before = table(rooms.data_root)
         nft("flush", "map", "ip", rooms.data_root.nft_table, "published")
@@ -324,7 +324,7 @@ _BRIDGE = bridge.Bridge(name="br0", gateway="10.9.0.1", prefix_length=24)
 
 
 def read_only(forwards: bytes, **ipv6: bytes) -> FakeLinux:
-    """A host whose /proc/sys cannot be written."""
+    """A host with a read-only /proc/sys."""
     files = {f"{_SYSCTLS}/ipv6/conf/br0/{name}": value for name, value in ipv6.items()}
     linux = FakeLinux(files={f"{_SYSCTLS}/ipv4/ip_forward": forwards, **files})
     for number in range(1, 5):

@@ -1,4 +1,4 @@
-"""The plan of one container's network: pure, told in words, and fit to cross a socket."""
+"""The plan of one container's network: pure, described in words, and fit to cross a socket."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def endpoint(
 
 
 def test_ports_are_held_before_anything_is_made_and_published_last() -> None:
-    kinds: list[type] = [type(one) for one in connection(*PORTS).operations]
+    kinds: list[type] = [type(operation) for operation in connection(*PORTS).operations]
     assert kinds == [
         EnsureBridge,
         EnsureTable,
@@ -82,13 +82,15 @@ def test_ports_are_held_before_anything_is_made_and_published_last() -> None:
 
 
 def test_without_ports_nothing_is_held_or_published() -> None:
-    kinds = {type(one) for one in connection().operations}
+    kinds = {type(operation) for operation in connection().operations}
     assert not kinds & {HoldPorts, PublishPorts}
 
 
-def test_every_step_is_told_in_words() -> None:
-    told = [one.describe() for one in (*connection(*PORTS).operations, BringUpLoopback())]
-    assert told == [
+def test_every_step_is_described_in_words() -> None:
+    described = [
+        operation.describe() for operation in (*connection(*PORTS).operations, BringUpLoopback())
+    ]
+    assert described == [
         "make sure that bridge dockmagic0 is up with 172.17.0.1/16",
         "make sure that nftables table dockmagic translates addresses for 172.17.0.0/16 "
         "and keeps strangers off dockmagic0",
@@ -148,26 +150,33 @@ def own(name: str, number: int, *, internal: bool = False) -> Network:
 
 
 def test_the_way_out_is_the_highest_priority_then_one_that_leads_out_then_the_first_name() -> None:
-    one, two = endpoint(own("b", 1)), endpoint(own("a", 2))
+    first, two = endpoint(own("b", 1)), endpoint(own("a", 2))
     inner = endpoint(own("0", 3, internal=True))
-    assert gateway_of([one, two, inner]) is two
-    assert gateway_of([inner, one]) is one
-    assert gateway_of([endpoint(own("c", 4), gw_priority=1), one]).network.name == "c"
+    assert gateway_of([first, two, inner]) is two
+    assert gateway_of([inner, first]) is first
+    assert gateway_of([endpoint(own("c", 4), gw_priority=1), first]).network.name == "c"
 
 
 def test_only_the_way_out_has_a_gateway_and_the_ports() -> None:
     ends = [endpoint(own("b", 1), "10.1.0.2"), endpoint(own("a", 2), "10.2.0.2", "eth1")]
-    made = plan(PLACE, GUEST, ends, PORTS).operations
-    inside = [one for one in made if isinstance(one, ConfigureInside)]
-    assert [(one.interface, one.gateway) for one in inside] == [("eth0", ""), ("eth1", "10.2.0.1")]
-    assert [one.address for one in made if isinstance(one, PublishPorts)] == ["10.2.0.2"]
-    registered = [one.network_id for one in made if isinstance(one, RegisterEndpoint)]
+    operations = plan(PLACE, GUEST, ends, PORTS).operations
+    inside = [operation for operation in operations if isinstance(operation, ConfigureInside)]
+    assert [(operation.interface, operation.gateway) for operation in inside] == [
+        ("eth0", ""),
+        ("eth1", "10.2.0.1"),
+    ]
+    assert [
+        operation.address for operation in operations if isinstance(operation, PublishPorts)
+    ] == ["10.2.0.2"]
+    registered = [
+        operation.network_id for operation in operations if isinstance(operation, RegisterEndpoint)
+    ]
     assert registered == ["n-b", "n-a"]
 
 
 def test_nothing_is_published_on_an_internal_network() -> None:
     ends = [endpoint(own("b", 1, internal=True), "10.1.0.2")]
-    kinds = {type(one) for one in plan(PLACE, GUEST, ends, PORTS).operations}
+    kinds = {type(operation) for operation in plan(PLACE, GUEST, ends, PORTS).operations}
     assert not kinds & {HoldPorts, PublishPorts}
 
 

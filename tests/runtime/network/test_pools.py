@@ -20,18 +20,18 @@ blocks = st.builds(
 
 
 def test_the_pools_are_dockers() -> None:
-    found = list(map(str, pools.pools()))
-    assert found[0] == "172.17.0.0/16"
-    assert found[14:17] == ["172.31.0.0/16", "192.168.0.0/20", "192.168.16.0/20"]
-    assert found[-1] == "192.168.240.0/20"
-    assert len(found) == 15 + 16
+    texts = list(map(str, pools.pools()))
+    assert texts[0] == "172.17.0.0/16"
+    assert texts[14:17] == ["172.31.0.0/16", "192.168.0.0/20", "192.168.16.0/20"]
+    assert texts[-1] == "192.168.240.0/20"
+    assert len(texts) == 15 + 16
 
 
 @given(blocks, blocks)
 @settings(max_examples=200, deadline=None)
-def test_overlap_is_what_ipaddress_says(one: Block, other: Block) -> None:
-    first, second = ipaddress.IPv4Network(str(one)), ipaddress.IPv4Network(str(other))
-    assert one.overlaps(other) == first.overlaps(second)
+def test_overlap_is_what_ipaddress_says(block: Block, other: Block) -> None:
+    first, second = ipaddress.IPv4Network(str(block)), ipaddress.IPv4Network(str(other))
+    assert block.overlaps(other) == first.overlaps(second)
 
 
 @given(blocks)

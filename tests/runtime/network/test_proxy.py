@@ -45,8 +45,8 @@ class Bench:
         return streams
 
     def client(self) -> socket.socket:
-        made = socket.create_connection(("127.0.0.1", self.held[0].host_port), timeout=10)
-        return self.undo.enter_context(made)
+        client = socket.create_connection(("127.0.0.1", self.held[0].host_port), timeout=10)
+        return self.undo.enter_context(client)
 
     def connect(self) -> Pair:
         """A client, and the connection that the backend sees."""
@@ -87,9 +87,9 @@ class Bench:
 
 @pytest.fixture
 def bench() -> Iterator[Bench]:
-    made = Bench()
-    with made.undo:
-        yield made
+    bench = Bench()
+    with bench.undo:
+        yield bench
 
 
 def test_bytes_pass_in_both_directions(bench: Bench) -> None:
@@ -208,8 +208,8 @@ def test_closing_the_proxy_closes_every_descriptor(bench: Bench) -> None:
     assert len(os.listdir("/proc/self/fd")) == before + 5 * 8
     bench.proxy.close()
     for pair in pairs:
-        for one in pair:
-            one.close()
+        for each in pair:
+            each.close()
     assert len(os.listdir("/proc/self/fd")) == before - 1  # the spare one too
     assert bench.held[0].socket.fileno() >= 0  # the port stays held
 
@@ -264,9 +264,9 @@ class DatagramBench:
         self.undo.callback(self.proxy.close)
 
     def client(self, family: socket.AddressFamily = socket.AF_INET) -> socket.socket:
-        made = self.undo.enter_context(socket.socket(family, socket.SOCK_DGRAM))
-        made.settimeout(10)
-        return made
+        client = self.undo.enter_context(socket.socket(family, socket.SOCK_DGRAM))
+        client.settimeout(10)
+        return client
 
     def ask(self, client: socket.socket, data: bytes, address: str = "127.0.0.1") -> socket.socket:
         """Send it and let it pass; the proxy's own address for this client comes back."""
@@ -291,9 +291,9 @@ class DatagramBench:
 
 @pytest.fixture
 def udp() -> Iterator[DatagramBench]:
-    made = DatagramBench()
-    with made.undo:
-        yield made
+    bench = DatagramBench()
+    with bench.undo:
+        yield bench
 
 
 def test_each_client_gets_its_own_answer(udp: DatagramBench) -> None:

@@ -18,8 +18,8 @@ class Proxy:
     """A process that has the held ports, as a fork would."""
 
     def __init__(self, held: list[held_ports.HeldPort]) -> None:
-        for one in held:
-            os.set_inheritable(one.socket.fileno(), True)
+        for port in held:
+            os.set_inheritable(port.socket.fileno(), True)
         self.pid = os.posix_spawn("/bin/sleep", ["sleep", "1000"], {})
         self.pidfd = os.pidfd_open(self.pid)
         self.process = process_record.describe(self.pid, start_of(self.pid), held)
@@ -32,16 +32,16 @@ class Proxy:
 
 @pytest.fixture
 def held() -> Iterator[list[held_ports.HeldPort]]:
-    made = held_ports.hold([("", 0, 80, "tcp")])
-    yield made
-    held_ports.release(made)
+    held = held_ports.hold([("", 0, 80, "tcp")])
+    yield held
+    held_ports.release(held)
 
 
 @pytest.fixture
 def proxy(held: list[held_ports.HeldPort]) -> Iterator[Proxy]:
-    made = Proxy(held)
-    yield made
-    made.close()
+    proxy = Proxy(held)
+    yield proxy
+    proxy.close()
 
 
 def test_its_sockets_are_ours_too(
@@ -51,7 +51,7 @@ def test_its_sockets_are_ours_too(
     noted = process_record.read(str(tmp_path))
     assert noted == proxy.process
     fetched = noted.fetch()
-    assert [one.host_ip for one in fetched] == ["0.0.0.0", "::"]
+    assert [port.host_ip for port in fetched] == ["0.0.0.0", "::"]
     for ours, theirs in zip(held, fetched, strict=True):
         assert os.path.sameopenfile(ours.socket.fileno(), theirs.socket.fileno())
     held_ports.release(fetched)

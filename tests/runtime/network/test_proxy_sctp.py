@@ -70,26 +70,26 @@ class Bench:
         return streams._connections
 
     def client(self, streams: int = 10) -> socket.socket:
-        made = self.undo.enter_context(sctp_socket())
-        made.settimeout(10)
+        client = self.undo.enter_context(sctp_socket())
+        client.settimeout(10)
         wished = struct.pack("=HHHH", streams, 0, 0, 0)
-        made.setsockopt(socket.IPPROTO_SCTP, INITMSG, wished)
-        made.connect(("127.0.0.1", self.held[0].host_port))
-        return self._prepared(made)
+        client.setsockopt(socket.IPPROTO_SCTP, INITMSG, wished)
+        client.connect(("127.0.0.1", self.held[0].host_port))
+        return self._prepared(client)
 
     def connect(self, streams: int = 10) -> Pair:
         """A client, and the association that the backend sees."""
         client = self.client(streams)
-        self.until(lambda: any(one._directions for one in self.connections))
+        self.until(lambda: any(connection._directions for connection in self.connections))
         accepted = self.undo.enter_context(self.backend.accept()[0])
         accepted.settimeout(10)
         return client, self._prepared(accepted)
 
     @staticmethod
-    def _prepared(one: socket.socket) -> socket.socket:
-        one.setsockopt(socket.IPPROTO_SCTP, RECVRCVINFO, 1)
-        one.setsockopt(socket.IPPROTO_SCTP, NODELAY, 1)
-        return one
+    def _prepared(end: socket.socket) -> socket.socket:
+        end.setsockopt(socket.IPPROTO_SCTP, RECVRCVINFO, 1)
+        end.setsockopt(socket.IPPROTO_SCTP, NODELAY, 1)
+        return end
 
     def until(self, condition: Callable[[], bool]) -> None:
         while not condition():
@@ -101,9 +101,9 @@ class Bench:
 
 @pytest.fixture
 def bench() -> Iterator[Bench]:
-    made = Bench()
-    with made.undo:
-        yield made
+    bench = Bench()
+    with bench.undo:
+        yield bench
 
 
 def test_a_message_keeps_its_stream_its_protocol_and_its_order(bench: Bench) -> None:
@@ -132,7 +132,9 @@ def test_messages_stay_what_they_were(bench: Bench, messages: list[bytes]) -> No
     client, backend = bench.connect()
     for message in messages:
         send(client, message, 1, 5)
-    assert [bench.receive(backend) for _ in messages] == [(one, 1, 5, 0) for one in messages]
+    assert [bench.receive(backend) for _ in messages] == [
+        (message, 1, 5, 0) for message in messages
+    ]
     client.close()
     bench.until(lambda: not bench.connections or _is_at_end(backend))
     backend.close()
@@ -165,12 +167,12 @@ def test_a_message_too_large_for_the_other_end_aborts_the_association(
     sender.start()
     bench.until(lambda: not bench.connections)
     sender.join()
-    for one in (client, backend):
+    for each in (client, backend):
         with pytest.raises(ConnectionResetError):
-            one.recv(1)
+            each.recv(1)
 
 
-def test_who_ends_it_is_told_no_more_and_the_other_sees_the_end(bench: Bench) -> None:
+def test_the_end_that_closes_receives_no_more_and_the_other_sees_the_end(bench: Bench) -> None:
     client, backend = bench.connect()
     send(client, b"all I have", 0, 0)
     client.shutdown(socket.SHUT_WR)
@@ -244,6 +246,6 @@ def test_closing_the_proxy_closes_every_descriptor_and_aborts(bench: Bench) -> N
     bench.proxy.close()
     assert len(os.listdir("/proc/self/fd")) == before - 3  # two sockets, and the spare one
     assert bench.held[0].socket.fileno() >= 0  # the port stays held
-    for one in (client, backend):
+    for each in (client, backend):
         with pytest.raises(ConnectionResetError):
-            one.recv(1)
+            each.recv(1)

@@ -1,4 +1,4 @@
-"""Hosts that refuse what networks need are told so in one line, with what works all the same."""
+"""On hosts without what networks need, one line says so, and what works all the same."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_forwarding_that_is_on_is_not_touched() -> None:
         bridge._forward(linux, FORWARD)
 
 
-def test_who_listened_to_routers_listens_on_when_ipv6_is_forwarded() -> None:
+def test_accepting_interfaces_go_on_accepting_when_ipv6_is_forwarded() -> None:
     conf = "/proc/sys/net/ipv6/conf"
     before = {"all": b"1", "default": b"1", "eth0": b"1", "eth1": b"0", "br0": b"2"}
     linux = FakeLinux(files={f"{conf}/{name}/accept_ra": text for name, text in before.items()})
@@ -94,7 +94,7 @@ def test_a_kernel_without_nftables(number: int, hint: str, monkeypatch: pytest.M
     assert hint in caught.value.hint
 
 
-def test_a_host_that_lets_nobody_make_bridges() -> None:
+def test_a_host_without_the_right_to_create_bridges() -> None:
     with pytest.raises(Unsupported) as caught, needs_bridges("br0"):
         raise OSError(
             errno.EROFS, os.strerror(errno.EROFS), "/proc/sys/net/ipv6/conf/br0/accept_ra"
@@ -111,7 +111,7 @@ def test_other_failures_keep_their_words() -> None:
             raise refused(errno.ENOSPC)
 
 
-def test_a_host_without_network_namespaces_is_told_apart_from_one_without_any() -> None:
+def test_a_host_without_network_namespaces_differs_from_one_without_any() -> None:
     linux = FakeLinux()
     linux.fail("unshare", errno.ENOSPC)
     with pytest.raises(Unsupported, match="gives no network namespace") as caught:

@@ -104,19 +104,19 @@ FORWARD = [
 
 
 def expected(family: str) -> dict[str, list[list[Any]]]:
-    """What the rules are meant to be, as `nft -j` tells them."""
-    one = rewritten(family, [field(family, "daddr"), *PORT_KEY], "published_at")
+    """The intended rules, as `nft -j` lists them."""
+    at_one = rewritten(family, [field(family, "daddr"), *PORT_KEY], "published_at")
     any_ = rewritten(family, PORT_KEY, "published")
     here = NOT_FOR_LOOPBACK[family]
     return {
         "guard": guard(family),
         "publish": [
             [OUT_OF, match(meta("l4proto"), "==", "sctp"), LOCAL, IS_HEARTBEAT, COUNTER, DROP],
-            [LOCAL, COUNTER, one],
+            [LOCAL, COUNTER, at_one],
             [LOCAL, COUNTER, any_],
         ],
         "publish_here": [
-            [here, NOT_SCTP, LOCAL, COUNTER, one],
+            [here, NOT_SCTP, LOCAL, COUNTER, at_one],
             [here, NOT_SCTP, LOCAL, COUNTER, any_],
         ],
         "masquerade": masquerade(family),
@@ -127,11 +127,11 @@ def expected(family: str) -> dict[str, list[list[Any]]]:
 @pytest.mark.parametrize("family", ["ip", "ip6"])
 def test_every_rule_is_what_it_is_meant_to_be(netfilter: Netlink, family: str) -> None:
     ruleset.ensure(netfilter, TABLE, BOTH, tuple, tuple)
-    found: dict[str, list[Any]] = {}
+    rules: dict[str, list[Any]] = {}
     for entry in nft_json("list", "table", family, TABLE):
         if "rule" in entry:
-            found.setdefault(entry["rule"]["chain"], []).append(entry["rule"]["expr"])
-    assert found == expected(family)
+            rules.setdefault(entry["rule"]["chain"], []).append(entry["rule"]["expr"])
+    assert rules == expected(family)
 
 
 def test_a_network_without_ipv6_needs_no_table_for_it(netfilter: Netlink) -> None:
@@ -158,8 +158,8 @@ def test_chains_are_hooked_where_they_belong(netfilter: Netlink) -> None:
 
 def elements(name: str, family: str = "ip") -> list[Any]:
     """Of a set, as `nft` reads them."""
-    found = nft_json("list", "set", family, TABLE, name)[0]["set"].get("elem", [])
-    return list(found)
+    elements = nft_json("list", "set", family, TABLE, name)[0]["set"].get("elem", [])
+    return list(elements)
 
 
 def test_networks_are_elements_and_come_and_go(netfilter: Netlink) -> None:
@@ -195,11 +195,11 @@ def test_any_prefix_length_is_understood_as_such(
 ) -> None:
     address = address_of(number >> 32 - length << 32 - length)
     ruleset.remove(netfilter, TABLE)
-    one = BridgeConfig(bridge=BRIDGE, subnet=f"{address}/{length}")
-    ruleset.ensure(netfilter, TABLE, one, tuple, tuple)
+    config = BridgeConfig(bridge=BRIDGE, subnet=f"{address}/{length}")
+    ruleset.ensure(netfilter, TABLE, config, tuple, tuple)
     prefix = {"prefix": {"addr": address, "len": length}}
     assert elements("subnets") == [prefix if length < 32 else address]
-    ruleset.disconnect(netfilter, TABLE, one)
+    ruleset.disconnect(netfilter, TABLE, config)
     assert elements("subnets") == []
 
 
@@ -213,7 +213,7 @@ published = st.builds(
 )
 
 
-@given(st.lists(published, max_size=20, unique_by=lambda one: (one.set_name, one.key)))
+@given(st.lists(published, max_size=20, unique_by=lambda port: (port.set_name, port.key)))
 @settings(
     max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -334,14 +334,14 @@ def test_what_is_published_during_a_restoration_is_not_lost(netfilter: Netlink) 
     alive = [WEB]
 
     def read_ports() -> list[Published]:
-        found = list(alive)
+        present = list(alive)
         if late not in alive:
             alive.append(late)
             with Netlink(NETLINK_NETFILTER) as other:
                 ruleset.ensure(other, TABLE, FABRIC, tuple, list)
                 published_ports.publish(other, TABLE, [late])
                 run_nft("flush", "chain", "ip", TABLE, "guard")
-        return found
+        return present
 
     assert ruleset.ensure(netfilter, TABLE, FABRIC, tuple, read_ports)
     assert set(published_ports.listed(netfilter, TABLE)) == {WEB, late}

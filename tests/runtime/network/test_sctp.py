@@ -41,10 +41,10 @@ def echo_messages(listener: socket.socket) -> None:
 
 def listen(container: ContainerInfo, port: int = 9000) -> None:
     with entered(container.namespace):
-        made = sctp_socket()
-        made.bind(("", port))
-        made.listen()
-    container.servers.append(serve_in(container.namespace, echo_messages, made))
+        client = sctp_socket()
+        client.bind(("", port))
+        client.listen()
+    container.servers.append(serve_in(container.namespace, echo_messages, client))
 
 
 def web(
@@ -78,7 +78,7 @@ def test_from_this_host_by_every_address_of_its(host: Host) -> None:
     assert host.here(ask, "172.17.0.2", 9000) == ("172.17.0.1", ANSWERED)
 
 
-def test_from_a_neighbour_and_the_container_sees_who_it_is(host: Host) -> None:
+def test_from_a_neighbour_and_the_container_sees_its_address(host: Host) -> None:
     web(host)
     assert host.elsewhere(ask, HOST, 9999) == (NEIGHBOUR, ANSWERED)
 
@@ -86,9 +86,9 @@ def test_from_a_neighbour_and_the_container_sees_who_it_is(host: Host) -> None:
 def test_from_the_container_itself_and_another(host: Host) -> None:
     container = web(host)
     other = host.container("172.17.0.3")
-    for one in (container, other):
+    for each in (container, other):
         for address in (HOST, "172.17.0.1"):
-            assert one.call(ask, address, 9999) == ("172.17.0.1", ANSWERED)
+            assert each.call(ask, address, 9999) == ("172.17.0.1", ANSWERED)
     assert other.call(ask, "172.17.0.2", 9000) == ("172.17.0.3", ANSWERED)
 
 
@@ -118,15 +118,15 @@ def test_by_the_proxy_while_the_rules_are_flushed(host: Host) -> None:
 def test_a_container_reaches_others_under_the_hosts_address(host: Host) -> None:
     container = host.container("172.17.0.2")
     with entered(host.neighbour):
-        made = sctp_socket()
-        made.bind(("", 7777))
-        made.listen()
-    container.servers.append(serve_in(host.neighbour, echo_messages, made))
+        client = sctp_socket()
+        client.bind(("", 7777))
+        client.listen()
+    container.servers.append(serve_in(host.neighbour, echo_messages, client))
     assert container.call(ask, NEIGHBOUR, 7777) == (HOST, ANSWERED)
 
 
 def test_a_client_that_keeps_its_port_is_led_to_the_next_container(host: Host) -> None:
-    """Of an association that was cut off: nobody could say its end."""
+    """Of an association that was cut off, so that neither end could close it."""
     first = web(host)
     assert host.elsewhere(_ask_and_vanish, HOST, 9999) == NEIGHBOUR
     host.stop(first)
@@ -171,10 +171,10 @@ def _probe_often() -> None:
 
 def associate(host: Host, namespace: int, address: str) -> socket.socket:
     with entered(namespace):
-        made = host.undo.enter_context(sctp_socket())
-    made.settimeout(10)
-    host.loop.during(lambda: made.connect((address, 9999)))
-    return made
+        client = host.undo.enter_context(sctp_socket())
+    client.settimeout(10)
+    host.loop.during(lambda: client.connect((address, 9999)))
+    return client
 
 
 def echoes(host: Host, client: socket.socket) -> bool:
@@ -194,8 +194,8 @@ def until(host: Host, condition: Callable[[], bool]) -> None:
 
 def _probes_dropped() -> int:
     listed = nft("list", "chain", "ip", TABLE, "publish")
-    (found,) = re.findall(r"packets (\d+) .*containers do not probe", listed)
-    return int(found)
+    (packets,) = re.findall(r"packets (\d+) .*containers do not probe", listed)
+    return int(packets)
 
 
 def _remote_addresses() -> dict[str, str]:

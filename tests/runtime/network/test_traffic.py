@@ -76,7 +76,7 @@ def test_from_this_host_by_the_containers_address(host: Host) -> None:
     assert host.here(ask, "172.17.0.2", 80) == ("172.17.0.1", b"hello")
 
 
-def test_from_a_neighbour_and_the_container_sees_who_it_is(host: Host) -> None:
+def test_from_a_neighbour_and_the_container_sees_its_address(host: Host) -> None:
     web(host)
     assert host.elsewhere(ask, HOST, 9999) == (NEIGHBOUR, b"hello")
 
@@ -252,7 +252,7 @@ def test_row_40_neighbours_have_no_direct_way_to_a_container(host: Host, host_ip
 def test_row_40_spoofed_loopback_is_dropped_even_with_route_localnet(host: Host) -> None:
     web(host, ("127.0.0.1", 8080, 80, "tcp"))
     with open("/proc/sys/net/ipv4/conf/eth0/route_localnet", "w", encoding="ascii") as stream:
-        stream.write("1")  # somebody else's doing: we never set it
+        stream.write("1")  # as another program may: we never set it
     host.elsewhere(_route_loopback_to_host)
     assert host.elsewhere(is_unreachable, "127.0.0.1", 8080)
     assert host.here(ask, "127.0.0.1", 8080) == ("172.17.0.1", b"hello")
@@ -268,8 +268,8 @@ def _route_loopback_to_host() -> None:
 
 
 def _rule(comment: str) -> str:
-    (found,) = [line for line in nft("list", "table", "ip", TABLE).splitlines() if comment in line]
-    return found
+    (line,) = [line for line in nft("list", "table", "ip", TABLE).splitlines() if comment in line]
+    return line
 
 
 def test_row_40_route_localnet_stays_off(host: Host) -> None:

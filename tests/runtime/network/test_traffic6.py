@@ -1,4 +1,4 @@
-"""IPv6: who reaches a container through what it publishes, and under whose address it goes out."""
+"""IPv6: from where published ports are reached, and the source address of what leaves."""
 
 from __future__ import annotations
 
@@ -69,45 +69,45 @@ def _give(address: str) -> None:
 def container(host: Host, on: Network, last: int, *ports: PortMapping) -> ContainerInfo:
     """A container on that network, with an echo server on port 80."""
     address, address6 = f"{on.gateway[:-1]}{last}", f"{on.gateway6[:-1]}{last}"
-    one = ContainerInfo(
+    container = ContainerInfo(
         f"{on.name}{last}", address, host.loop, Context(Kernel()), contextlib.ExitStack()
     )
-    host.undo.callback(host.stop, one)
+    host.undo.callback(host.stop, container)
     with new_namespace() as inside:
-        one.context.netns_fd = os.dup(inside)
-        one.context.inside_netlink = open_for_others()
-    one.undo.callback(os.close, one.context.netns_fd)
-    one.undo.callback(os.close, one.context.inside_netlink)
-    host._hold_lock(one)
+        container.context.netns_fd = os.dup(inside)
+        container.context.inside_netlink = open_for_others()
+    container.undo.callback(os.close, container.context.netns_fd)
+    container.undo.callback(os.close, container.context.inside_netlink)
+    host._hold_lock(container)
     endpoint = EndpointPlan(
         network=on,
         attachment=Attachment(network=on.name),
         lease=Lease(address, address6),
         interface="eth0",
-        veth=f"veth{one.id}",
+        veth=f"veth{container.id}",
     )
     networks = host.run.parent / "networks"
     (networks / on.id / "endpoints").mkdir(parents=True, exist_ok=True)
     place = NetworkPaths(table=TABLE, run=str(host.run), networks=str(networks))
-    for operation in plan(place, Named(id=one.id), [endpoint], ports).operations:
-        operation.execute(one.context)
-        one.undo.callback(operation.undo, one.context)
-    for start in SERVERS.get(one.context.slots) or ():
+    for operation in plan(place, Named(id=container.id), [endpoint], ports).operations:
+        operation.execute(container.context)
+        container.undo.callback(operation.undo, container.context)
+    for start in SERVERS.get(container.context.slots) or ():
         start(host.loop)
-    with entered(one.namespace):
-        made = socket.socket(socket.AF_INET6)
-        made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        made.bind(("::", 80))
-        made.listen()
-    one.servers.append(serve_in(one.namespace, echo_streams, made))
-    assert NETFILTER in one.context.slots
-    return one
+    with entered(container.namespace):
+        client = socket.socket(socket.AF_INET6)
+        client.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        client.bind(("::", 80))
+        client.listen()
+    container.servers.append(serve_in(container.namespace, echo_streams, client))
+    assert NETFILTER in container.context.slots
+    return container
 
 
 WEB = PortMapping(container_port=80, host_port=8080)
 
 
-def test_from_a_neighbour_and_the_container_sees_who_it_is(host6: Host) -> None:
+def test_from_a_neighbour_and_the_container_sees_its_address(host6: Host) -> None:
     container(host6, network("a", 1), 2, WEB)
     assert host6.elsewhere(ask, HOST6, 8080) == (NEIGHBOUR6, b"hello")
 
@@ -128,18 +128,18 @@ def test_no_address_of_a_new_bridge_is_in_doubt(host6: Host) -> None:
 def test_from_another_container_of_the_network_itself_and_another_network(host6: Host) -> None:
     web = container(host6, network("a", 1), 2, WEB)
     near, far = container(host6, network("a", 1), 3), container(host6, network("b", 2), 2)
-    for one in (web, near, far):
-        assert one.call(ask, HOST6, 8080)[1] == b"hello"
+    for each in (web, near, far):
+        assert each.call(ask, HOST6, 8080)[1] == b"hello"
 
 
 def test_a_container_goes_out_under_the_hosts_address(host6: Host) -> None:
-    one = container(host6, network("a", 1), 2)
+    web = container(host6, network("a", 1), 2)
     with entered(host6.neighbour):
-        made = socket.socket(socket.AF_INET6)
-        made.bind((NEIGHBOUR6, 99))
-        made.listen()
-    one.servers.append(serve_in(host6.neighbour, echo_streams, made))
-    assert one.call(ask, NEIGHBOUR6, 99) == (HOST6, b"hello")
+        client = socket.socket(socket.AF_INET6)
+        client.bind((NEIGHBOUR6, 99))
+        client.listen()
+    web.servers.append(serve_in(host6.neighbour, echo_streams, client))
+    assert web.call(ask, NEIGHBOUR6, 99) == (HOST6, b"hello")
 
 
 def test_row_40_no_neighbour_and_no_other_network_gets_straight_to_a_container(
@@ -189,21 +189,21 @@ def test_published_on_one_address_and_gone_at_the_end(host6: Host) -> None:
 def test_a_client_that_keeps_its_port_is_led_to_the_next_container(
     host6: Host, protocol: str
 ) -> None:
-    """Tracking has a flow of it that nobody ended."""
+    """Connection tracking has a flow of it that was not ended."""
     port = PortMapping(container_port=53, host_port=5353, protocol=protocol)
     for last in (2, 3):
-        one = container(host6, network("a", 1), last, port)
-        with entered(one.namespace):
-            made = new_socket(protocol)
-            made.bind(("::", 53))
+        web = container(host6, network("a", 1), last, port)
+        with entered(web.namespace):
+            client = new_socket(protocol)
+            client.bind(("::", 53))
         if protocol == "udp":
-            one.servers.append(serve_in(one.namespace, echo_datagrams, made))
+            web.servers.append(serve_in(web.namespace, echo_datagrams, client))
         else:
-            made.listen()
-            one.servers.append(serve_in(one.namespace, greet, made))
+            client.listen()
+            web.servers.append(serve_in(web.namespace, greet, client))
         assert host6.elsewhere(greeting, protocol) == NEIGHBOUR6
         assert _flows(protocol)
-        host6.stop(one)
+        host6.stop(web)
         assert not _flows(protocol)
 
 
