@@ -238,9 +238,7 @@ def test_a_datagram_is_counted_as_a_connection_is(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
-def test_without_a_listener_the_probe_is_followed_to_the_end(
-    engine: Engine, protocol: str
-) -> None:
+def test_without_a_listener_the_probe_is_followed_to_the_end(engine: Engine, protocol: str) -> None:
     port = started(engine, listening("sleep", "99", protocol=protocol))
     trace = engine.networks.trace(f"localhost:{port}/{protocol}")
     noun, number = {"tcp": ("connection", 80), "udp": ("datagram", 67)}[protocol]
@@ -269,9 +267,7 @@ def test_a_server_that_ends_connections_differs_from_a_missing_one(engine: Engin
 
 
 @pytest.mark.parametrize("protocol", ["tcp", "udp"])
-def test_a_stopped_proxy_differs_from_one_that_passes_on(
-    engine: Engine, protocol: str
-) -> None:
+def test_a_stopped_proxy_differs_from_one_that_passes_on(engine: Engine, protocol: str) -> None:
     port = started(engine, listening("sleep", "99", protocol=protocol))
     proxy = proxy_of(engine, "one")
     os.kill(proxy, signal.SIGSTOP)
