@@ -78,7 +78,7 @@ class Completer:
         if words[0] in commands.GROUPS and len(words) == 1:
             return [(name, "verb") for name in commands.GROUPS[words[0]]]
         try:
-            verb, _ = commands.resolve(words)
+            verb = commands.resolve(words).verb
             if verb == "explain":  # as if only what follows it were written
                 verb = next((word for word in words[1:] if word in ("run", "build")), verb)
             if typed.startswith("-"):

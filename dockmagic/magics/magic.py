@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from dockmagic import commands
 from dockmagic.commands.options.flags import HelpAsked, Parser
+from dockmagic.commands.options.reading import read
 from dockmagic.errors import MagicError
 from dockmagic.magics.failures import as_magic_errors
 from dockmagic.magics.line import Command, logical_lines, split_commands, split_line
@@ -54,7 +55,7 @@ class VerbMagic(Magic):
 
     def help(self) -> str:
         verb = self._words[0]
-        text = commands.parser(verb, EXTRA_FLAGS).help()
+        text = commands.verb_help(commands.parser(verb, EXTRA_FLAGS))
         return text.replace(f"docker {verb} ", f"%{self.name} ").strip()
 
 
@@ -83,7 +84,9 @@ class NetworkMagic(Magic):
         return self._runner.run(["network", *([] if is_verb else ["draw"]), *words])
 
     def help(self) -> str:
-        texts = [commands.parser(f"network {verb}").help() for verb in ("draw", "trace")]
+        texts = [
+            commands.verb_help(commands.parser(f"network_{verb}")) for verb in ("draw", "trace")
+        ]
         whole = "\n\n".join(text.strip() for text in texts)
         return whole.replace("docker network draw", "%network").replace(
             "docker network trace", "%network trace"
@@ -166,7 +169,7 @@ class DockerfileMagic(Magic):
         runner = self._runner
         try:
             with as_magic_errors():
-                arguments = _dockerfile_parser().parse(split_line(line, namespace))
+                arguments = read(_dockerfile_parser(), split_line(line, namespace))
                 if not (cell or "").strip():
                     raise InvalidInput(
                         "the %%dockerfile cell is empty",
@@ -186,7 +189,7 @@ class DockerfileMagic(Magic):
             return None
 
     def help(self) -> str:
-        return _dockerfile_parser().help().strip()
+        return commands.verb_help(_dockerfile_parser())
 
 
 def _dockerfile_parser() -> Parser:

@@ -402,9 +402,10 @@ def test_the_builders_own_verbs(
         build_cache=(CacheUsage(id="k" * 64, size=1000, in_use=False, created="", used=0.0),)
     )
     monkeypatch.setattr(engine.system, "df", lambda: usage, raising=False)
-    assert commands.resolve(["buildx", "build", "."]) == ("build", ["."])
-    assert commands.resolve(["builder", "build", "."]) == ("build", ["."])
-    assert commands.resolve(["buildx", "prune"]) == ("builder_prune", [])
+    for words in (["buildx", "build", "."], ["builder", "build", "."]):
+        line = commands.resolve(words)
+        assert (line.verb, line.words) == ("build", ["."])
+    assert commands.resolve(["buildx", "prune"]).verb == "builder_prune"
     assert dockmagic("builder prune -f")[1].startswith("Total reclaimed space:")
     lines = dockmagic("buildx du")[1].splitlines()
     assert [line.split()[:2] for line in lines[:2]] == [["ID", "RECLAIMABLE"], ["k" * 25, "true"]]

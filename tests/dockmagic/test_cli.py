@@ -281,7 +281,7 @@ def test_logs_go_to_their_streams(dockmagic: Any) -> None:
 
 def test_help(dockmagic: Any) -> None:
     code, out, _ = dockmagic("run --help")
-    assert (code, out.splitlines()[1]) == (
+    assert (code, out.splitlines()[0]) == (
         0, "Usage:  dockmagic run [OPTIONS] IMAGE [COMMAND] [ARG...]",
     )  # fmt: skip
     assert "Commands:" in dockmagic("--help")[1]

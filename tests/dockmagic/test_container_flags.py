@@ -250,7 +250,7 @@ def test_dockers_words_for_what_is_wrong(words: str, message: str) -> None:
         ("--cpu-count 3", "--cpu-count 3: this is for Windows"),
         ("--io-maxiops 3", "this is for Windows"),
         ("--kernel-memory 64m", "--memory counts it too"),
-        ("--runtime runc", "unknown or invalid runtime name"),
+        ("--runtime kata", "unknown or invalid runtime name: kata"),
         ("--storage-opt size=1g", "--storage-opt is supported only for overlay over xfs"),
         ("--use-api-socket", "--use-api-socket of 'docker run' is not supported yet"),
         ("--link-local-ip 169.254.1.1", "--link-local-ip of"),

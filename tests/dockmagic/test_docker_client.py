@@ -70,7 +70,7 @@ def flags_of_docker(verb: str) -> dict[str, Known]:
 
 @pytest.mark.parametrize("verb", [*CONTAINERS, *GROUPED])
 def test_every_flag_is_known_under_its_short_name_and_takes_a_value_alike(verb: str) -> None:
-    resolved, _ = commands.resolve(verb.split())
+    resolved = commands.resolve(verb.split()).verb
     ours = {
         flag.name: Known(flag.short, flag.takes_value) for flag in commands.parser(resolved).flags
     }

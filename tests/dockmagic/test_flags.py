@@ -61,7 +61,7 @@ def test_two_dashes_end_the_flags() -> None:
     [
         ("run --nmae x y", "unknown flag: --nmae", 125),
         ("run -Z busybox", "unknown shorthand flag: 'Z' in -Z", 125),
-        ("run -itZ busybox", "unknown shorthand flag: 'Z' in -itZ", 125),
+        ("run -itZ busybox", "unknown shorthand flag: 'Z' in -Z", 125),
         ("run --name", "flag needs an argument: --name", 125),
         ("run -p", "flag needs an argument: 'p' in -p", 125),
         ("rm --=x", "bad flag syntax: --=x", 125),
@@ -259,9 +259,9 @@ def test_every_verb_has_a_parser_with_help_and_no_flag_twice(verb: str) -> None:
     shorts = [flag.short for flag in parser.flags if flag.short]
     assert len(set(names)) == len(names)
     assert len(set(shorts)) == len(shorts)
-    assert all(flag.help for flag in parser.flags if flag.is_ours)
-    assert f"docker {verb}" in parser.help()
-    assert max(map(len, parser.help().splitlines())) <= 110
+    assert all(flag.help for flag in parser.flags if flag.is_shown)
+    assert f"docker {verb}" in commands.verb_help(parser)
+    assert max(map(len, commands.verb_help(parser).splitlines())) <= 110
 
 
 @settings(max_examples=300, deadline=None)

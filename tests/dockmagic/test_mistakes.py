@@ -34,7 +34,7 @@ SPELLING = [
     ("%docker run $NOPE", "$NOPE", "there is no variable NOPE here"),
     ("%docker run {nope} httpd", "no variable 'nope'", "in {nope}"),
     ("%docker run -d httpd | grep x", "a pipe ('|')", "put it in quotes"),
-    ("%docker compose up", "'docker compose' is not supported yet", "See 'docker --help'"),
+    ("%docker compose up", "'docker compose' is not supported yet", "one 'docker run' for each"),
     ("%docker run --gpus all httpd", "--gpus all", ""),
     ("%docker exec web", "requires at least 2 arguments", "CONTAINER COMMAND"),
     ("%logs", "requires 1 argument", "Usage: docker logs"),

@@ -10,7 +10,7 @@ from dockmagic.commands.builder.attributes import attributes
 from dockmagic.commands.builder.cache_flags import parse_cache_from, parse_cache_to
 from dockmagic.commands.builder.call import Call, parse_call
 from dockmagic.commands.builder.unsupported import REFUSED_FLAGS
-from dockmagic.commands.options.container import parse_host, parse_ulimit
+from dockmagic.commands.options.dns import parse_host
 from dockmagic.commands.options.environment import check_label, read_env, read_labels
 from dockmagic.commands.options.flags import (
     Arguments,
@@ -20,6 +20,7 @@ from dockmagic.commands.options.flags import (
     value,
     values,
 )
+from dockmagic.commands.options.kernel import parse_ulimit
 from dockmagic.commands.options.platform import IMAGE_FLAGS
 from dockmagic.commands.units import parse_size, parse_swap
 from dockmagic_runtime.errors import InvalidInput, NotFound, Unsupported

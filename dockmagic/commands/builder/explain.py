@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from dockmagic.commands.builder import build as build_verb
 from dockmagic.commands.builder.build import Built
+from dockmagic.commands.options.reading import read
 from dockmagic.commands.output.result import Event, Result
 from dockmagic.commands.output.table import ellipsis, layout
 from dockmagic.commands.units import decimal_size
@@ -128,7 +129,7 @@ def explain_newest(engine: Engine) -> ExplainedBuild:
 
 def explained(engine: Engine, words: list[str]) -> Iterator[Event]:
     """Build for real, and explain it in the place of its result."""
-    for event in build_verb.run(engine, build_verb.parser().parse(words)):
+    for event in build_verb.run(engine, read(build_verb.parser(), words)):
         if isinstance(event, Built) and event.explanation is not None:
             yield ExplainedBuild(event.explanation)
         else:

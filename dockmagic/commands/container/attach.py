@@ -19,13 +19,13 @@ def parser() -> Parser:
     return Parser(
         verb="attach",
         usage="[OPTIONS] CONTAINER",
-        summary="Join the input and output of a running container",
+        summary="Attach local standard input, output, and error streams to a running container",
         minimum=1,
         maximum=1,
         flags=(
             DETACH_KEYS,
-            switch("no-stdin", help="Do not pass standard input on"),
-            switch("sig-proxy", help="Pass signals on to the process", default=True),
+            switch("no-stdin", help="Do not attach STDIN"),
+            switch("sig-proxy", help="Proxy all received signals to the process", default=True),
         ),
     )
 

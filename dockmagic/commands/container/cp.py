@@ -24,19 +24,24 @@ if TYPE_CHECKING:
 def parser() -> Parser:
     return Parser(
         verb="cp",
-        usage="[OPTIONS] CONTAINER:SRC_PATH DEST_PATH|-\n"
-        "        docker cp [OPTIONS] SRC_PATH|- CONTAINER:DEST_PATH",
+        usage="[OPTIONS] CONTAINER:SRC_PATH DEST_PATH|-\n[OPTIONS] SRC_PATH|- CONTAINER:DEST_PATH",
         summary="Copy files/folders between a container and the local filesystem",
         minimum=2,
         maximum=2,
         flags=(
             switch("archive", "a", "Archive mode (copy all uid/gid information)"),
             switch("follow-link", "L", "Always follow symbol link in SRC_PATH"),
-            switch("quiet", "q", "Do not say what was copied; the default without a terminal"),
+            switch(
+                "quiet",
+                "q",
+                "Suppress progress output during copy. Progress output is automatically "
+                "suppressed if no terminal is attached",
+            ),
         ),
-        also="Use '-' as the source to read a tar archive from stdin and extract it to a\n"
-        "directory destination in a container. Use '-' as the destination to stream a\n"
-        "tar archive of a container source to stdout.",
+        also="Use '-' as the source to read a tar archive from stdin\n"
+        "and extract it to a directory destination in a container.\n"
+        "Use '-' as the destination to stream a tar archive of a\n"
+        "container source to stdout.",
     )
 
 

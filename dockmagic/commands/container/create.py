@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dockmagic.commands.image.pull import ensure_image
-from dockmagic.commands.options.container import CONTAINER_FLAGS, container_spec
-from dockmagic.commands.options.flags import Arguments, Parser, switch
+from dockmagic.commands.options.container import container_spec
+from dockmagic.commands.options.container_flags import CONTAINER_FLAGS
+from dockmagic.commands.options.flags import Arguments, Parser, switch, value
 from dockmagic.commands.options.namespaces import dropped, warnings
 from dockmagic.commands.output.result import Event, Started, notice
 from dockmagic_runtime.errors import Conflict
@@ -17,16 +18,26 @@ if TYPE_CHECKING:
     from dockmagic_runtime.engine.engine import Engine
 
 
+# The stray bar is in Docker's help too.
+_PULL = value(
+    "pull", help='Pull image before creating ("always", "|missing", "never")', default="missing"
+)
+
+
 def parser() -> Parser:
     return Parser(
         verb="create",
         usage="[OPTIONS] IMAGE [COMMAND] [ARG...]",
-        summary="Make a container without starting it",
+        summary="Create a new container",
         minimum=1,
         stops_at_word=True,
         flags=(
-            *CONTAINER_FLAGS,
-            switch("rm", help="Remove the container when it ends"),
+            *(_PULL if flag.name == "pull" else flag for flag in CONTAINER_FLAGS),
+            switch(
+                "rm",
+                help="Automatically remove the container and its associated anonymous volumes "
+                "when it exits",
+            ),
         ),
     )
 

@@ -16,7 +16,7 @@ def parser() -> Parser:
     return Parser(
         verb="diff",
         usage="CONTAINER",
-        summary="Show what a container changed in its files: A added, C changed, D deleted",
+        summary="Inspect changes to files or directories on a container's filesystem",
         minimum=1,
         maximum=1,
     )

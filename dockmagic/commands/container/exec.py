@@ -21,24 +21,24 @@ def parser() -> Parser:
     return Parser(
         verb="exec",
         usage="[OPTIONS] CONTAINER COMMAND [ARG...]",
-        summary="Run a command in a running container",
+        summary="Execute a command in a running container",
         minimum=2,
         stops_at_word=True,
         flags=(
-            switch("detach", "d", "Do not wait for it"),
+            switch("detach", "d", "Detached mode: run command in the background"),
             DETACH_KEYS,
             values(
                 "env",
                 "e",
-                "Environment variable, KEY=VALUE, or KEY to pass yours on",
+                "Set environment variables",
                 convert=check_env,
             ),
-            values("env-file", help="File with environment variables"),
-            switch("interactive", "i", "Keep standard input open"),
-            switch("privileged", help="Give it all capabilities"),
-            switch("tty", "t", "Give the command a terminal"),
-            value("user", "u", "User and group: name or number, NAME[:GROUP]"),
-            value("workdir", "w", "Directory in which the command starts"),
+            values("env-file", help="Read in a file of environment variables"),
+            switch("interactive", "i", "Keep STDIN open even if not attached"),
+            switch("privileged", help="Give extended privileges to the command"),
+            switch("tty", "t", "Allocate a pseudo-TTY"),
+            value("user", "u", 'Username or UID (format: "<name|uid>[:<group|gid>]")'),
+            value("workdir", "w", "Working directory inside the container"),
         ),
     )
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from dockmagic.commands.builder import explain
 from dockmagic.commands.container import run as run_verb
 from dockmagic.commands.options.flags import Arguments, Parser, switch
+from dockmagic.commands.options.reading import read
 from dockmagic.commands.output.result import Attached, Event, Outcome, Result, Started
 from dockmagic.commands.output.table import layout
 from dockmagic_runtime.errors import InvalidInput, NotFound
@@ -126,7 +127,7 @@ def _names(steps: list[ExplainedStep]) -> str:
 def run(engine: Engine, arguments: Arguments) -> Outcome:
     first, *rest = arguments.words
     if first == "run" and rest:
-        return _run(engine, arguments, run_verb.parser().parse(rest))
+        return _run(engine, arguments, read(run_verb.parser(), rest))
     if first == "build" and rest:
         return explain.explained(engine, rest)
     if rest:

@@ -15,9 +15,13 @@ def parser() -> Parser:
     return Parser(
         verb="kill",
         usage="[OPTIONS] CONTAINER [CONTAINER...]",
-        summary="Kill running containers",
+        summary="Kill one or more running containers",
         minimum=1,
-        flags=(value("signal", "s", "Signal to send", default="KILL"),),
+        flags=(
+            value(
+                "signal", "s", "Signal to send to the container", default="KILL", default_text=""
+            ),
+        ),
     )
 
 

@@ -29,23 +29,35 @@ def parser() -> Parser:
     return Parser(
         verb="logs",
         usage="[OPTIONS] CONTAINER",
-        summary="Show what a container wrote",
+        summary="Fetch the logs of a container",
         minimum=1,
         maximum=1,
         flags=(
-            switch("follow", "f", "Go on as it writes more"),
+            switch("follow", "f", "Follow log output"),
             value(
                 "since",
-                help="From this time on: a date, or 10m ago",
+                help='Show logs since timestamp (e.g. "2013-01-02T13:23:37Z") or relative '
+                '(e.g. "42m" for 42 minutes)',
                 default=0.0,
                 convert=parse_moment,
             ),
-            value("until", help="Up to this time", default=0.0, convert=parse_moment),
             value(
-                "tail", "n", "How many lines from the end, or all", default=None, convert=parse_tail
+                "until",
+                help='Show logs before a timestamp (e.g. "2013-01-02T13:23:37Z") or relative '
+                '(e.g. "42m" for 42 minutes)',
+                default=0.0,
+                convert=parse_moment,
             ),
-            switch("timestamps", "t", "Begin each line with its time"),
-            switch("details", help="Show the attributes of the log too"),
+            value(
+                "tail",
+                "n",
+                "Number of lines to show from the end of the logs",
+                default=None,
+                default_text='"all"',
+                convert=parse_tail,
+            ),
+            switch("timestamps", "t", "Show timestamps"),
+            switch("details", help="Show extra details provided to logs"),
         ),
     )
 

@@ -15,7 +15,7 @@ def parser() -> Parser:
     return Parser(
         verb="pause",
         usage="CONTAINER [CONTAINER...]",
-        summary="Freeze all processes of containers",
+        summary="Pause all processes within one or more containers",
         minimum=1,
     )
 

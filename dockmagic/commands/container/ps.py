@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dockmagic.commands.options.filters import gather, parse_filter
-from dockmagic.commands.options.flags import Arguments, Parser, integer, switch, value, values
+from dockmagic.commands.options.flags import Arguments, Parser, integer, switch, values
+from dockmagic.commands.options.format import LIST_FORMAT
 from dockmagic.commands.output.listing import Column, Fields, Listing, label_lookup, stable_column
 from dockmagic.commands.output.result import is_named
 from dockmagic.commands.output.table import ellipsis
@@ -28,16 +29,22 @@ def parser() -> Parser:
         summary="List containers",
         maximum=0,
         flags=(
-            switch("all", "a", "Also those that do not run"),
+            switch("all", "a", "Show all containers (default shows just running)"),
             values(
-                "filter", "f", "Only those with NAME=VALUE", type="filter", convert=parse_filter
+                "filter",
+                "f",
+                "Filter output based on conditions provided",
+                type="filter",
+                convert=parse_filter,
             ),
-            value("format", help='"table TEMPLATE", a Go template, or json'),
-            integer("last", "n", "The n last created, in all states", default=-1),
-            switch("latest", "l", "The last created, in all states"),
-            switch("no-trunc", help="Show ids and commands in full"),
-            switch("quiet", "q", "Only ids"),
-            switch("size", "s", "Show what they take"),
+            LIST_FORMAT,
+            integer(
+                "last", "n", "Show n last created containers (includes all states)", default=-1
+            ),
+            switch("latest", "l", "Show the latest created container (includes all states)"),
+            switch("no-trunc", help="Don't truncate output"),
+            switch("quiet", "q", "Only display container IDs"),
+            switch("size", "s", "Display total file sizes"),
         ),
     )
 

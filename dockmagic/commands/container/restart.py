@@ -16,7 +16,7 @@ def parser() -> Parser:
     return Parser(
         verb="restart",
         usage="[OPTIONS] CONTAINER [CONTAINER...]",
-        summary="Stop containers and start them again",
+        summary="Restart one or more containers",
         minimum=1,
         flags=GRACE_FLAGS,
     )

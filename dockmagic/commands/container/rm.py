@@ -16,12 +16,12 @@ def parser() -> Parser:
     return Parser(
         verb="rm",
         usage="[OPTIONS] CONTAINER [CONTAINER...]",
-        summary="Remove containers",
+        summary="Remove one or more containers",
         minimum=1,
         flags=(
-            switch("force", "f", "Kill it first if it runs"),
-            switch("volumes", "v", "Remove its anonymous volumes too"),
-            switch("link", "l", "Remove the link CONTAINER/ALIAS, not a container"),
+            switch("force", "f", "Force the removal of a running container (uses SIGKILL)"),
+            switch("volumes", "v", "Remove anonymous volumes associated with the container"),
+            switch("link", "l", "Remove the specified link"),
         ),
     )
 

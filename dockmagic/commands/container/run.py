@@ -9,7 +9,8 @@ from msgspec.structs import replace
 
 from dockmagic.commands.container.create import check_cidfile, write_cidfile
 from dockmagic.commands.image.pull import ensure_image
-from dockmagic.commands.options.container import CONTAINER_FLAGS, container_spec
+from dockmagic.commands.options.container import container_spec
+from dockmagic.commands.options.container_flags import CONTAINER_FLAGS
 from dockmagic.commands.options.detach_keys import DETACH_KEYS
 from dockmagic.commands.options.flags import Arguments, Parser, switch
 from dockmagic.commands.options.namespaces import dropped, warnings
@@ -25,17 +26,25 @@ def parser() -> Parser:
     return Parser(
         verb="run",
         usage="[OPTIONS] IMAGE [COMMAND] [ARG...]",
-        summary="Make a container from an image and run it",
+        summary="Create and run a new container from an image",
         minimum=1,
         stops_at_word=True,
         instead_of_word="from-failed",
         flags=(
             *CONTAINER_FLAGS,
-            switch("detach", "d", "Run in the background and print the container's id"),
+            switch("detach", "d", "Run container in background and print container ID"),
             DETACH_KEYS,
-            switch("from-failed", help="Instead of IMAGE: what the last failed build step left"),
-            switch("rm", help="Remove the container when it ends"),
-            switch("sig-proxy", help="Pass signals on to the process", default=True),
+            switch(
+                "from-failed",
+                own=True,
+                help="Instead of IMAGE: what the last failed build step left",
+            ),
+            switch(
+                "rm",
+                help="Automatically remove the container and its associated anonymous volumes "
+                "when it exits",
+            ),
+            switch("sig-proxy", help="Proxy received signals to the process", default=True),
         ),
     )
 

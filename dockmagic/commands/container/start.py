@@ -17,13 +17,13 @@ def parser() -> Parser:
     return Parser(
         verb="start",
         usage="[OPTIONS] CONTAINER [CONTAINER...]",
-        summary="Start stopped containers",
+        summary="Start one or more stopped containers",
         minimum=1,
         flags=(
-            switch("attach", "a", "Show its output and pass signals on"),
-            switch("interactive", "i", "Pass standard input on too"),
+            switch("attach", "a", "Attach STDOUT/STDERR and forward signals"),
+            switch("interactive", "i", "Attach container's STDIN"),
             DETACH_KEYS,
-            switch("sig-proxy", help="Pass signals on to the process", default=True),
+            switch("sig-proxy", help="Pass signals on to the process", default=True, own=True),
             *planned("checkpoint=string", "checkpoint-dir=string"),
         ),
     )

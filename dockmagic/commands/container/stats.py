@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from msgspec import to_builtins
 
-from dockmagic.commands.options.flags import Arguments, Parser, switch, value
+from dockmagic.commands.options.flags import Arguments, Parser, switch
+from dockmagic.commands.options.format import LIST_FORMAT
 from dockmagic.commands.output.listing import Column, Fields, Listing, stable_column
 from dockmagic.commands.output.result import Event, Outcome
 from dockmagic.commands.units import binary_size, decimal_size
@@ -25,12 +26,12 @@ def parser() -> Parser:
     return Parser(
         verb="stats",
         usage="[OPTIONS] [CONTAINER...]",
-        summary="Show what containers use, again and again",
+        summary="Display a live stream of container(s) resource usage statistics",
         flags=(
-            switch("all", "a", "Also containers that do not run"),
-            value("format", help='"table TEMPLATE", a Go template, or json'),
-            switch("no-stream", help="Once only"),
-            switch("no-trunc", help="Show ids in full"),
+            switch("all", "a", "Show all containers (default shows just running)"),
+            LIST_FORMAT,
+            switch("no-stream", help="Disable streaming stats and only pull the first result"),
+            switch("no-trunc", help="Do not truncate output"),
         ),
     )
 

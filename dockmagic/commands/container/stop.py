@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from dockmagic_runtime.engine.engine import Engine
 
 GRACE_FLAGS: tuple[Flag, ...] = (
-    value("signal", "s", "Signal to send"),
-    integer("timeout", "t", "Seconds to wait before killing, -1 for ever"),
-    integer("time", help="Same as --timeout"),
+    value("signal", "s", "Signal to send to the container"),
+    integer("timeout", "t", "Seconds to wait before killing the container"),
+    integer("time", deprecated="use --timeout instead"),
 )
 
 
@@ -27,7 +27,7 @@ def parser() -> Parser:
     return Parser(
         verb="stop",
         usage="[OPTIONS] CONTAINER [CONTAINER...]",
-        summary="Stop running containers",
+        summary="Stop one or more running containers",
         minimum=1,
         flags=GRACE_FLAGS,
     )

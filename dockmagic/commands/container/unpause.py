@@ -15,7 +15,7 @@ def parser() -> Parser:
     return Parser(
         verb="unpause",
         usage="CONTAINER [CONTAINER...]",
-        summary="Let paused containers go on",
+        summary="Unpause all processes within one or more containers",
         minimum=1,
     )
 

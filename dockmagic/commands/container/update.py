@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from dockmagic.commands.options.flags import Arguments, Parser
 from dockmagic.commands.options.limits import UPDATABLE, updated_limits
 from dockmagic.commands.options.restart_policy import RESTART_FLAG, parse_restart
@@ -17,10 +19,21 @@ def parser() -> Parser:
     return Parser(
         verb="update",
         usage="[OPTIONS] CONTAINER [CONTAINER...]",
-        summary="Change the limits of containers",
+        summary="Update configuration of one or more containers",
         minimum=1,
-        flags=(*UPDATABLE, RESTART_FLAG),
+        flags=(
+            *(replace(f, help=_HELP.get(f.name, f.help)) for f in UPDATABLE),
+            replace(RESTART_FLAG, default_text=""),
+        ),
     )
+
+
+# Docker words these a little differently than for `run`.
+_HELP = {
+    "cpu-rt-period": "Limit the CPU real-time period in microseconds",
+    "cpu-rt-runtime": "Limit the CPU real-time runtime in microseconds",
+    "memory-swap": "Swap limit equal to memory plus swap: -1 to enable unlimited swap",
+}
 
 
 class Updated(NameList, frozen=True):

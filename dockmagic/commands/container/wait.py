@@ -16,7 +16,7 @@ def parser() -> Parser:
     return Parser(
         verb="wait",
         usage="CONTAINER [CONTAINER...]",
-        summary="Wait until containers stop, then show their exit codes",
+        summary="Block until one or more containers stop, then print their exit codes",
         minimum=1,
     )
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from dockmagic.commands.options.flags import Arguments, Parser, switch, value
-from dockmagic.commands.options.platform import PLATFORM, check_image
+from dockmagic.commands.options.flags import Arguments, Parser, switch
+from dockmagic.commands.options.format import LIST_FORMAT
+from dockmagic.commands.options.platform import check_image, variant
 from dockmagic.commands.output.listing import Column, Fields, Listing, stable_column
 from dockmagic.commands.output.table import ellipsis
 from dockmagic.commands.units import ago, decimal_size, moment, rfc3339
@@ -23,11 +24,11 @@ def parser() -> Parser:
         minimum=1,
         maximum=1,
         flags=(
-            value("format", help='"table TEMPLATE", a Go template, or json'),
-            switch("human", "H", "Sizes and times for people", default=True),
-            switch("no-trunc", help="Show ids and instructions in full"),
-            switch("quiet", "q", "Only ids"),
-            PLATFORM,
+            LIST_FORMAT,
+            switch("human", "H", "Print sizes and dates in human readable format", default=True),
+            switch("no-trunc", help="Don't truncate output"),
+            switch("quiet", "q", "Only show image IDs"),
+            variant("Show history for the given platform."),
         ),
     )
 

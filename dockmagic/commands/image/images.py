@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from dockmagic.commands.image.images_tree import ImagesTree, check_alone
 from dockmagic.commands.options.filters import apply, as_boolean, as_moment, has_label, parse_filter
-from dockmagic.commands.options.flags import Arguments, Parser, switch, value, values
+from dockmagic.commands.options.flags import Arguments, Parser, switch, values
+from dockmagic.commands.options.format import LIST_FORMAT
 from dockmagic.commands.output.listing import Column, Fields, Listing, stable_column
 from dockmagic.commands.references import familiar, repository_and_tag
 from dockmagic.commands.units import ago, decimal_size, moment, timestamp
@@ -24,15 +25,19 @@ def parser() -> Parser:
         summary="List images",
         maximum=1,
         flags=(
-            switch("all", "a", "Also those that only serve as parents"),
+            switch("all", "a", "Show all images (default hides intermediate images)"),
             values(
-                "filter", "f", "Only those with NAME=VALUE", type="filter", convert=parse_filter
+                "filter",
+                "f",
+                "Filter output based on conditions provided",
+                type="filter",
+                convert=parse_filter,
             ),
-            value("format", help='"table TEMPLATE", a Go template, or json'),
-            switch("no-trunc", help="Show ids in full"),
-            switch("quiet", "q", "Only ids"),
-            switch("digests", help="Show the digests they were pulled by"),
-            switch("tree", help="Each image with its names and its platform"),
+            LIST_FORMAT,
+            switch("no-trunc", help="Don't truncate output"),
+            switch("quiet", "q", "Only show image IDs"),
+            switch("digests", help="Show digests"),
+            switch("tree", help="List multi-platform images as a tree (EXPERIMENTAL)"),
         ),
     )
 

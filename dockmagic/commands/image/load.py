@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from msgspec.structs import replace
 
 from dockmagic.commands.options.flags import Arguments, Parser, switch, value
-from dockmagic.commands.options.platform import IMAGE_FLAGS
+from dockmagic.commands.options.platform import check_platform, variant
 from dockmagic.commands.output.result import Event, Result
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.progress import LoadDone
@@ -24,12 +24,17 @@ def parser() -> Parser:
     return Parser(
         verb="load",
         usage="[OPTIONS]",
-        summary="Load images from a tar archive (from stdin without -i)",
+        summary="Load an image from a tar archive or STDIN",
         maximum=0,
         flags=(
-            value("input", "i", "Read this file", type="string"),
-            switch("quiet", "q", "Only the names at the end"),
-            replace(IMAGE_FLAGS[0], many=True, type="list", default=()),
+            value("input", "i", "Read from tar archive file, instead of STDIN", type="string"),
+            switch("quiet", "q", "Suppress the load output"),
+            replace(
+                variant("Load only the given platform variant."),
+                many=True,
+                default=(),
+                convert=check_platform,
+            ),
         ),
     )
 

@@ -21,13 +21,13 @@ def parser() -> Parser:
     return Parser(
         verb="pull",
         usage="[OPTIONS] NAME[:TAG|@DIGEST]",
-        summary="Download an image",
+        summary="Download an image from a registry",
         minimum=1,
         maximum=1,
         flags=(
-            switch("quiet", "q", "Only the image's name at the end"),
-            switch("all-tags", "a", "All tags of the repository"),
-            value("platform", help="Another platform than this machine's: os[/arch[/variant]]"),
+            switch("quiet", "q", "Suppress verbose output"),
+            switch("all-tags", "a", "Download all tagged images in the repository"),
+            value("platform", help="Set platform if server is multi-platform capable"),
             TRUST,
         ),
     )

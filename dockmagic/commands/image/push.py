@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from dockmagic.commands.options.flags import Arguments, Parser, switch
-from dockmagic.commands.options.platform import PLATFORM, TRUST, check_image
+from msgspec.structs import replace
+
+from dockmagic.commands.options.flags import Arguments, Parser, switch, value
+from dockmagic.commands.options.platform import TRUST, check_image
 from dockmagic.commands.output.result import Event, Result
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.progress import PullStatus, PushDone
@@ -24,10 +26,16 @@ def parser() -> Parser:
         minimum=1,
         maximum=1,
         flags=(
-            switch("all-tags", "a", "All tags of the repository"),
-            switch("quiet", "q", "Only the image's name at the end"),
-            PLATFORM,
-            TRUST,
+            switch("all-tags", "a", "Push all tags of an image to the repository"),
+            switch("quiet", "q", "Suppress verbose output"),
+            value(
+                "platform",
+                help="Push a platform-specific manifest as a single-platform image to the registry."
+                "\nImage index won't be pushed, meaning that other manifests, including "
+                "attestations won't be preserved.\n"
+                "'os[/arch[/variant]]': Explicit platform (eg. linux/amd64)",
+            ),
+            replace(TRUST, help="Skip image signing"),
         ),
     )
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from dockmagic.commands.options.flags import Arguments, Parser, switch
-from dockmagic.commands.options.platform import PLATFORM, check_image
+from dockmagic.commands.options.platform import check_image, variant
 from dockmagic.commands.output.result import NameList
 from dockmagic_runtime.errors import DockmagicError, NotFound
 
@@ -19,12 +19,17 @@ def parser() -> Parser:
     return Parser(
         verb="rmi",
         usage="[OPTIONS] IMAGE [IMAGE...]",
-        summary="Remove images",
+        summary="Remove one or more images",
         minimum=1,
         flags=(
-            switch("force", "f", "Also if a stopped container uses it"),
-            switch("no-prune", help="Keep untagged parents (images here have none)"),
-            replace(PLATFORM, many=True, type="list", default=()),
+            switch("force", "f", "Force removal of the image"),
+            switch("no-prune", help="Do not delete untagged parents"),
+            replace(
+                variant("Remove only the given platform variant."),
+                many=True,
+                type="strings",
+                default=(),
+            ),
         ),
     )
 

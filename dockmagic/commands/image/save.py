@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from msgspec.structs import replace
 
 from dockmagic.commands.options.flags import Arguments, Parser, value
-from dockmagic.commands.options.platform import PLATFORM, check_image
+from dockmagic.commands.options.platform import check_image, variant
 from dockmagic.commands.output.result import Nothing
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.store.atomic import replacing
@@ -24,11 +24,11 @@ def parser() -> Parser:
     return Parser(
         verb="save",
         usage="[OPTIONS] IMAGE [IMAGE...]",
-        summary="Save images to a tar archive (to stdout without -o)",
+        summary="Save one or more images to a tar archive (streamed to STDOUT by default)",
         minimum=1,
         flags=(
-            value("output", "o", "Write to this file", type="string"),
-            replace(PLATFORM, many=True, type="list", default=()),
+            value("output", "o", "Write to a file, instead of STDOUT", type="string"),
+            replace(variant("Save only the given platform variant."), many=True, default=()),
         ),
     )
 

@@ -15,7 +15,7 @@ def parser() -> Parser:
     return Parser(
         verb="tag",
         usage="SOURCE_IMAGE[:TAG] TARGET_IMAGE[:TAG]",
-        summary="Give an image one more name",
+        summary="Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE",
         minimum=2,
         maximum=2,
     )

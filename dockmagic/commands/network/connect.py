@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dockmagic.commands.options.flags import Arguments, Parser, planned, value, values
+from dockmagic.commands.options.flags import Arguments, Parser, planned, strings, value, values
 from dockmagic.commands.options.network import (
     parse_driver_option,
     parse_ipv4,
@@ -27,19 +27,22 @@ def parser() -> Parser:
         minimum=2,
         maximum=2,
         flags=(
-            values("alias", help="One more name of it on the network"),
-            values("driver-opt", help="Option of the endpoint", convert=parse_driver_option),
+            strings("alias", help="Add network-scoped alias for the container"),
+            strings(
+                "driver-opt", help="driver options for the network", convert=parse_driver_option
+            ),
             value(
                 "gw-priority",
-                help="The network with the highest leads to everything else",
+                help="Highest gw-priority provides the default gateway. Accepts positive and "
+                "negative values.",
                 type="int",
                 default=0,
                 convert=parse_priority,
             ),
-            value("ip", help="IPv4 address", type="ip", convert=parse_ipv4),
-            value("ip6", help="IPv6 address", type="ip", convert=parse_ipv6),
-            values("link", help="Container and its name there, NAME[:ALIAS]", convert=parse_link),
-            *planned("link-local-ip=list"),
+            value("ip", help='IPv4 address (e.g., "172.30.100.104")', convert=parse_ipv4),
+            value("ip6", help='IPv6 address (e.g., "2001:db8::33")', convert=parse_ipv6),
+            values("link", help="Add link to another container", convert=parse_link),
+            *planned("link-local-ip=strings"),
         ),
     )
 

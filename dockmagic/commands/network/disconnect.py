@@ -18,7 +18,7 @@ def parser() -> Parser:
         summary="Disconnect a container from a network",
         minimum=2,
         maximum=2,
-        flags=(switch("force", "f", "Also when one of them has gone"),),
+        flags=(switch("force", "f", "Force the container to disconnect from a network"),),
     )
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dockmagic.commands.options.flags import Arguments, Parser, switch, value
+from dockmagic.commands.options.flags import Arguments, Parser, switch
+from dockmagic.commands.options.format import INSPECT_FORMAT
 from dockmagic.commands.system.inspect import Inspected, inspect_each
 
 if TYPE_CHECKING:
@@ -15,11 +16,11 @@ def parser() -> Parser:
     return Parser(
         verb="network inspect",
         usage="[OPTIONS] NETWORK [NETWORK...]",
-        summary="Show all that is known of networks",
+        summary="Display detailed information on one or more networks",
         minimum=1,
         flags=(
-            value("format", "f", "A Go template, or json"),
-            switch("verbose", "v", "What swarms know besides: nothing here"),
+            INSPECT_FORMAT,
+            switch("verbose", "v", "Verbose output for diagnostics"),
         ),
     )
 

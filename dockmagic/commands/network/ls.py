@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dockmagic.commands.options.filters import gather, parse_filter
-from dockmagic.commands.options.flags import Arguments, Parser, switch, value, values
+from dockmagic.commands.options.flags import Arguments, Parser, switch, values
+from dockmagic.commands.options.format import LIST_FORMAT
 from dockmagic.commands.output.listing import Column, Fields, Listing, label_lookup, stable_column
 from dockmagic.commands.units import moment, timestamp
 from dockmagic_runtime.model.network import Network
@@ -22,11 +23,15 @@ def parser() -> Parser:
         maximum=0,
         flags=(
             values(
-                "filter", "f", "Only those with NAME=VALUE", type="filter", convert=parse_filter
+                "filter",
+                "f",
+                'Provide filter values (e.g. "driver=bridge")',
+                type="filter",
+                convert=parse_filter,
             ),
-            value("format", help='"table TEMPLATE", a Go template, or json'),
-            switch("no-trunc", help="Full ids"),
-            switch("quiet", "q", "Only ids"),
+            LIST_FORMAT,
+            switch("no-trunc", help="Do not truncate the output"),
+            switch("quiet", "q", "Only display network IDs"),
         ),
     )
 

@@ -23,7 +23,7 @@ def parser() -> Parser:
     return Parser(
         verb="network prune",
         usage="[OPTIONS]",
-        summary="Remove unused networks",
+        summary="Remove all unused networks",
         maximum=0,
         flags=pruned.flags(),
     )

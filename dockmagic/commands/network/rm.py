@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 def parser() -> Parser:
     return Parser(
         verb="network rm",
-        usage="[OPTIONS] NETWORK [NETWORK...]",
-        summary="Remove networks",
+        usage="NETWORK [NETWORK...]",
+        summary="Remove one or more networks",
         minimum=1,
-        flags=(switch("force", "f", "Do not complain of a network that does not exist"),),
+        flags=(switch("force", "f", "Do not error if the network does not exist"),),
     )
 
 

@@ -31,7 +31,8 @@ def _key(name: str) -> bytes:
 
 DETACH_KEYS: Flag = value(
     "detach-keys",
-    help="Keys that detach from it",
+    help="Override the key sequence for detaching a container",
     default="ctrl-p,ctrl-q",
+    default_text="",
     convert=check_keys,
 )

@@ -11,20 +11,29 @@ _MINIMUM = 0.001  # seconds
 
 
 def _duration(name: str, help: str) -> Flag:
-    return value(name, help=help, type="duration", default=0.0, convert=parse_seconds)
+    return value(
+        name, help=help, type="duration", default=0.0, default_text="0s", convert=parse_seconds
+    )
 
 
 _DURATIONS: dict[str, tuple[str, str]] = {
-    "health-interval": ("Interval", "Time between two checks, such as 30s"),
-    "health-timeout": ("Timeout", "How long one check may take"),
-    "health-start-period": ("StartPeriod", "How long failures do not count after the start"),
-    "health-start-interval": ("StartInterval", "Time between two checks in the start period"),
+    "health-interval": ("Interval", "Time between running the check (ms|s|m|h)"),
+    "health-timeout": ("Timeout", "Maximum time to allow one check to run (ms|s|m|h)"),
+    "health-start-period": (
+        "StartPeriod",
+        "Start period for the container to initialize before starting health-retries countdown "
+        "(ms|s|m|h)",
+    ),
+    "health-start-interval": (
+        "StartInterval",
+        "Time between running the check during the start period (ms|s|m|h)",
+    ),
 }
 HEALTH_FLAGS: tuple[Flag, ...] = (
-    value("health-cmd", help="Command that tells whether it is healthy"),
+    value("health-cmd", help="Command to run to check health"),
     *(_duration(name, help) for name, (_, help) in _DURATIONS.items()),
-    integer("health-retries", help="Failures in a row until it is unhealthy"),
-    switch("no-healthcheck", help="No checks, whatever the image says"),
+    integer("health-retries", help="Consecutive failures needed to report unhealthy"),
+    switch("no-healthcheck", help="Disable any container-specified HEALTHCHECK"),
 )
 
 

@@ -76,41 +76,51 @@ def parse_iops(text: str) -> Throttle:
 
 UPDATABLE: tuple[Flag, ...] = (
     _size("memory", "m", "Memory limit"),
-    _size("memory-swap", "", "Memory and swap together, -1 for no limit", parse_swap),
-    _size("memory-reservation", "", "Soft memory limit"),
-    value("cpus", help="How many CPUs, such as 1.5", type="decimal", default=0, convert=parse_cpus),
-    integer("cpu-shares", "c", "Weight against other containers"),
-    integer("cpu-period", help="Length of a scheduling period, microseconds"),
-    integer("cpu-quota", help="CPU time in each period, microseconds"),
-    integer("cpu-rt-period", help="Real-time scheduling period, microseconds"),
-    integer("cpu-rt-runtime", help="Real-time CPU time in each period, microseconds"),
-    value("cpuset-cpus", help="CPUs to run on, such as 0-3 or 0,1"),
-    value("cpuset-mems", help="Memory nodes to use"),
-    integer("pids-limit", help="How many processes, -1 for no limit"),
+    _size(
+        "memory-swap",
+        "",
+        "Swap limit equal to memory plus swap: '-1' to enable unlimited swap",
+        parse_swap,
+    ),
+    _size("memory-reservation", "", "Memory soft limit"),
+    value("cpus", help="Number of CPUs", type="decimal", default=0, convert=parse_cpus),
+    integer("cpu-shares", "c", "CPU shares (relative weight)"),
+    integer("cpu-period", help="Limit CPU CFS (Completely Fair Scheduler) period"),
+    integer("cpu-quota", help="Limit CPU CFS (Completely Fair Scheduler) quota"),
+    integer("cpu-rt-period", help="Limit CPU real-time period in microseconds"),
+    integer("cpu-rt-runtime", help="Limit CPU real-time runtime in microseconds"),
+    value("cpuset-cpus", help="CPUs in which to allow execution (0-3, 0,1)"),
+    value("cpuset-mems", help="MEMs in which to allow execution (0-3, 0,1)"),
+    integer("pids-limit", help="Tune container pids limit (set -1 for unlimited)"),
     value(
         "blkio-weight",
-        help="Weight of block I/O, 10 to 1000",
+        help="Block IO (relative weight), between 10 and 1000, or 0 to disable",
         type="uint16",
         default=0,
+        default_text="0",
         convert=as_uint16,
     ),
 )
 _THROTTLES = {
-    "device-read-bps": ("read_bps", "Bytes a second to read from a device", parse_bps),
-    "device-write-bps": ("write_bps", "Bytes a second to write to a device", parse_bps),
-    "device-read-iops": ("read_iops", "Reads a second from a device", parse_iops),
-    "device-write-iops": ("write_iops", "Writes a second to a device", parse_iops),
+    "device-read-bps": ("read_bps", "Limit read rate (bytes per second) from a device", parse_bps),
+    "device-write-bps": ("write_bps", "Limit write rate (bytes per second) to a device", parse_bps),
+    "device-read-iops": ("read_iops", "Limit read rate (IO per second) from a device", parse_iops),
+    "device-write-iops": ("write_iops", "Limit write rate (IO per second) to a device", parse_iops),
 }
 LIMIT_FLAGS: tuple[Flag, ...] = (
     *UPDATABLE,
-    integer("memory-swappiness", help="How readily memory is swapped, 0 to 100", default=-1),
-    switch("oom-kill-disable", help="Let it wait for memory instead of killing it"),
+    integer("memory-swappiness", help="Tune container memory swappiness (0 to 100)", default=-1),
+    switch("oom-kill-disable", help="Disable OOM Killer"),
     values(
         "blkio-weight-device",
-        help="Weight of block I/O on a device, DEVICE:WEIGHT",
+        help="Block IO weight (relative device weight)",
         convert=parse_weight_device,
+        default_text="[]",
     ),
-    *(values(name, help=help, convert=convert) for name, (_, help, convert) in _THROTTLES.items()),
+    *(
+        values(name, help=help, convert=convert, default_text="[]")
+        for name, (_, help, convert) in _THROTTLES.items()
+    ),
 )
 
 

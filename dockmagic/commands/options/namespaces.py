@@ -17,11 +17,18 @@ if TYPE_CHECKING:
     from dockmagic_runtime.engine.engine import Engine
 
 MODE_FLAGS: tuple[Flag, ...] = (
-    value("pid", help="Processes it sees: host or container:NAME, else its own"),
-    value("ipc", help="IPC: private, shareable, none, host or container:NAME"),
-    value("uts", help="Host name: host, else its own"),
-    value("cgroupns", help="Control groups it sees: private or host"),
-    value("userns", help="Users: host"),
+    value("pid", help="PID namespace to use"),
+    value("ipc", help="IPC mode to use"),
+    value("uts", help="UTS namespace to use"),
+    value(
+        "cgroupns",
+        help="Cgroup namespace to use (host|private)\n"
+        "'host':    Run the container in the Docker host's cgroup namespace\n"
+        "'private': Run the container in its own private cgroup namespace\n"
+        "'':        Use the cgroup namespace as configured by the\n"
+        "default-cgroupns-mode option on the daemon (default)",
+    ),
+    value("userns", help="User namespace to use"),
 )
 # The word of each flag in Docker's message, and what may be said besides container:NAME.
 _KNOWN: dict[str, tuple[str, tuple[str, ...]]] = {

@@ -89,12 +89,19 @@ def check_trust(text: str) -> bool:
     return True
 
 
-PLATFORM = value("platform", help="Only if it is for this platform")
+def variant(sentence: str) -> Flag:
+    """`--platform` of the verbs that act on one platform's part of an image."""
+    help = f'{sentence} Formatted as "os[/arch[/variant]]" (e.g., "linux/amd64")'
+    return value("platform", help=help)
+
+
 TRUST = replace(
-    switch("disable-content-trust", help="Do not verify signatures (never done)", default=True),
+    switch("disable-content-trust", help="Skip image verification", default=True),
     convert=check_trust,
 )
 IMAGE_FLAGS: tuple[Flag, ...] = (
-    value("platform", help="Platform; only this machine's", convert=check_platform),
+    value(
+        "platform", help="Set platform if server is multi-platform capable", convert=check_platform
+    ),
     TRUST,
 )

@@ -9,7 +9,7 @@ from dockmagic_runtime.model.container import RestartPolicy
 _NAMES = ("no", "always", "on-failure", "unless-stopped")
 
 RESTART_FLAG: Flag = value(
-    "restart", help="When to start it again: no, always, unless-stopped or on-failure[:TIMES]"
+    "restart", help="Restart policy to apply when a container exits", default_text='"no"'
 )
 
 

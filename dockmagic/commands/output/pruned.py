@@ -15,11 +15,11 @@ from dockmagic.commands.units import decimal_size
 QUESTION = "Are you sure you want to continue?"
 
 
-def flags(*more: Flag) -> tuple[Flag, ...]:
+def flags(*more: Flag, example: str = "until=<timestamp>") -> tuple[Flag, ...]:
     return (
         values(
             "filter",
-            help='Provide filter values (e.g. "until=<timestamp>")',
+            help=f'Provide filter values (e.g. "{example}")',
             type="filter",
             convert=parse_filter,
         ),

@@ -218,10 +218,3 @@ def describe(container: Container) -> str:
 def is_named(container: Container) -> bool:
     """Whether a person chose the name: a random one differs from run to run."""
     return container.spec is None or bool(container.spec.name)
-
-
-class Verb(Struct, frozen=True, kw_only=True):
-    """One entry of the registry: the module of the same name is imported when it is used."""
-
-    name: str
-    summary: str

@@ -23,11 +23,13 @@ def parser() -> Parser:
     return Parser(
         verb="login",
         usage="[OPTIONS] [SERVER]",
-        summary="Log in to a registry (Docker's without SERVER)",
+        summary="Authenticate to a registry.\nDefaults to Docker Hub if no server is specified.",
         maximum=1,
         flags=(
-            value("password", "p", "Not safe and not taken: use --password-stdin, or be asked"),
-            switch("password-stdin", help="Take the password from stdin"),
+            value("password", "p", "Password or Personal Access Token (PAT)"),
+            switch(
+                "password-stdin", help="Take the Password or Personal Access Token (PAT) from stdin"
+            ),
             value("username", "u", "Username"),
         ),
     )

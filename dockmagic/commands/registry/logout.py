@@ -15,7 +15,8 @@ def parser() -> Parser:
     return Parser(
         verb="logout",
         usage="[SERVER]",
-        summary="Log out from a registry (Docker's without SERVER)",
+        summary="Log out from a registry.\n"
+        "If no server is specified, the default is defined by the daemon.",
         maximum=1,
     )
 

@@ -24,8 +24,8 @@ def parser() -> Parser:
         minimum=1,
         maximum=1,
         flags=(
-            switch("insecure", help="Any certificate of the registry will do, and none"),
-            switch("verbose", "v", "Also digests, platforms and the bytes themselves"),
+            switch("insecure", help="Allow communication with an insecure registry"),
+            switch("verbose", "v", "Output additional info including layers and platform"),
         ),
     )
 

@@ -22,16 +22,20 @@ def parser() -> Parser:
     return Parser(
         verb="search",
         usage="[OPTIONS] TERM",
-        summary="Search a registry for images (Docker Hub, or HOST/TERM)",
+        summary="Search Docker Hub for images",
         minimum=1,
         maximum=1,
         flags=(
             values(
-                "filter", "f", "Only those with NAME=VALUE", type="filter", convert=parse_filter
+                "filter",
+                "f",
+                "Filter output based on conditions provided",
+                type="filter",
+                convert=parse_filter,
             ),
-            value("format", help='"table TEMPLATE", a Go template, or json'),
-            integer("limit", help="At most so many", default=25),
-            switch("no-trunc", help="Show descriptions in full"),
+            value("format", help="Pretty-print search using a Go template"),
+            integer("limit", help="Max number of search results", default=25, default_text=""),
+            switch("no-trunc", help="Don't truncate output"),
         ),
     )
 

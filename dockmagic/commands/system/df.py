@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dockmagic.commands.container.ps import status_text
-from dockmagic.commands.options.flags import Arguments, Parser, switch, value
+from dockmagic.commands.options.flags import Arguments, Parser, switch
+from dockmagic.commands.options.format import LIST_FORMAT
 from dockmagic.commands.output.listing import Column, Fields, Listing, stable_column
 from dockmagic.commands.output.result import Result
 from dockmagic.commands.output.table import ellipsis, layout
@@ -26,7 +27,7 @@ def parser() -> Parser:
         summary="Show docker disk usage",
         maximum=0,
         flags=(
-            value("format", help='"table TEMPLATE", a Go template, or json'),
+            LIST_FORMAT,
             switch("verbose", "v", "Show detailed information on space usage"),
         ),
     )

@@ -7,8 +7,11 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from dockmagic.commands.options.filters import gather, parse_filter
 from dockmagic.commands.options.flags import Arguments, Parser, value, values
+from dockmagic.commands.options.format import INSPECT_FORMAT
 from dockmagic.commands.output.result import Chunk, Nothing, Outcome, Result
 from dockmagic.commands.output.result import Event as Shown
 from dockmagic.commands.units import moment
@@ -28,20 +31,29 @@ def parser() -> Parser:
     return Parser(
         verb="events",
         usage="[OPTIONS]",
-        summary="Show what happens to containers, images, networks and volumes",
+        summary="Get real time events from the server",
         maximum=0,
         flags=(
             values(
-                "filter", "f", "Only those with NAME=VALUE", type="filter", convert=parse_filter
+                "filter",
+                "f",
+                "Filter output based on conditions provided",
+                type="filter",
+                convert=parse_filter,
             ),
-            value("format", help="A Go template, or json"),
+            replace(INSPECT_FORMAT, short=""),
             value(
                 "since",
-                help="Those since this time too: a date, or 10m ago",
+                help="Show all events created since timestamp",
                 default=0.0,
                 convert=parse_moment,
             ),
-            value("until", help="End at this time", default=0.0, convert=parse_moment),
+            value(
+                "until",
+                help="Stream events until this timestamp",
+                default=0.0,
+                convert=parse_moment,
+            ),
         ),
     )
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from dockmagic.commands.options.flags import Arguments, Parser, value
+from dockmagic.commands.options.flags import Arguments, Parser
+from dockmagic.commands.options.format import INSPECT_FORMAT
 from dockmagic.commands.output.result import Result, Text
 
 if TYPE_CHECKING:
@@ -16,9 +17,9 @@ def parser() -> Parser:
     return Parser(
         verb="info",
         usage="[OPTIONS]",
-        summary="Show what the engine knows of itself and of this machine",
+        summary="Display system-wide information",
         maximum=0,
-        flags=(value("format", "f", "A Go template, or json"),),
+        flags=(INSPECT_FORMAT,),
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dockmagic.commands.options.flags import Arguments, Parser, WrongUsage, switch, value
+from dockmagic.commands.options.format import INSPECT_FORMAT
 from dockmagic.commands.output.result import Result
 from dockmagic_runtime.errors import DockmagicError, InvalidInput, NotFound, Unsupported
 
@@ -31,12 +32,12 @@ def parser() -> Parser:
     return Parser(
         verb="inspect",
         usage="[OPTIONS] NAME|ID [NAME|ID...]",
-        summary="Show all that is known of objects: containers, images, …",
+        summary="Return low-level information on Docker objects",
         minimum=1,
         flags=(
-            value("format", "f", "A Go template, or json"),
-            value("type", help="Only container, image, network or volume", convert=parse_type),
-            switch("size", "s", "With the total file sizes of a container"),
+            INSPECT_FORMAT,
+            value("type", help="Only inspect objects of the given type", convert=parse_type),
+            switch("size", "s", "Display total file sizes if the type is container"),
         ),
     )
 
@@ -83,23 +84,21 @@ class Inspected(Result, frozen=True):
 def run(engine: Engine, arguments: Arguments) -> Inspected:
     find = _finder(engine, arguments.flag("type"))
     if arguments.flag("size"):
-        find = _sized(engine, find)
+        find = sized(engine, find)
     return inspect_each(find, arguments.words, arguments.flag("format"))
 
 
-def _sized(
-    engine: Engine, find: Callable[[str], dict[str, Any]]
-) -> Callable[[str], dict[str, Any]]:
+def sized(engine: Engine, find: Callable[[str], dict[str, Any]]) -> Callable[[str], dict[str, Any]]:
     """With SizeRw and SizeRootFs, of a container."""
 
-    def sized(name: str) -> dict[str, Any]:
+    def with_size(name: str) -> dict[str, Any]:
         document = find(name)
         if "State" in document:
             size = engine.containers.size(document["Id"])
             document |= {"SizeRw": size.writable, "SizeRootFs": size.root}
         return document
 
-    return sized
+    return with_size
 
 
 def inspect_each(

@@ -27,6 +27,7 @@ def parser() -> Parser:
         flags=pruned.flags(
             switch("all", "a", "Remove all unused images not just dangling ones"),
             switch("volumes", help="Prune anonymous volumes"),
+            example="label=<key>=<value>",
         ),
     )
 

@@ -6,7 +6,8 @@ import os
 import platform
 from typing import TYPE_CHECKING, Any
 
-from dockmagic.commands.options.flags import Arguments, Parser, value
+from dockmagic.commands.options.flags import Arguments, Parser, switch
+from dockmagic.commands.options.format import INSPECT_FORMAT
 from dockmagic.commands.output.result import Text
 from dockmagic.version import __version__
 
@@ -20,13 +21,18 @@ def parser() -> Parser:
     return Parser(
         verb="version",
         usage="[OPTIONS]",
-        summary="Show the version",
+        summary="Show the Docker version information",
         maximum=0,
-        flags=(value("format", "f", "A Go template, or json"),),
+        flags=(
+            INSPECT_FORMAT,
+            switch("short", hidden=True, own=True),
+        ),
     )
 
 
 def run(engine: Engine, arguments: Arguments) -> Text:
+    if arguments.flag("short"):
+        return Text(f"dockmagic version {__version__}")
     facts = _facts()
     format = arguments.flag("format")
     if not format:

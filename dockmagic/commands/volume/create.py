@@ -18,13 +18,13 @@ def parser() -> Parser:
     return Parser(
         verb="volume create",
         usage="[OPTIONS] [VOLUME]",
-        summary="Make a volume",
+        summary="Create a volume",
         maximum=1,
         flags=(
-            value("driver", "d", "Driver of the volume", default="local"),
-            values("label", help="Metadata, KEY=VALUE", convert=check_label),
-            value("name", help="The same as the name behind the flags"),
-            values("opt", "o", "Option of the driver: type=, device= or o=", type="map"),
+            value("driver", "d", "Specify volume driver name", default="local"),
+            values("label", help="Set metadata for a volume", convert=check_label),
+            value("name", hidden=True),
+            values("opt", "o", "Set driver specific options", type="map", default_text="map[]"),
             *planned(
                 "availability=string", "group=string", "limit-bytes=bytes", "required-bytes=bytes",
                 "scope=string", "secret=map", "sharing=string", "topology-preferred=list",

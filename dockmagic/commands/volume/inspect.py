@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dockmagic.commands.options.flags import Arguments, Parser, value
+from dockmagic.commands.options.flags import Arguments, Parser
+from dockmagic.commands.options.format import INSPECT_FORMAT
 from dockmagic.commands.system.inspect import Inspected, inspect_each
 
 if TYPE_CHECKING:
@@ -15,9 +16,9 @@ def parser() -> Parser:
     return Parser(
         verb="volume inspect",
         usage="[OPTIONS] VOLUME [VOLUME...]",
-        summary="Show all that is known of volumes",
+        summary="Display detailed information on one or more volumes",
         minimum=1,
-        flags=(value("format", "f", "A Go template, or json"),),
+        flags=(INSPECT_FORMAT,),
     )
 
 

@@ -6,7 +6,8 @@ import re
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dockmagic.commands.options.filters import gather, parse_filter
-from dockmagic.commands.options.flags import Arguments, Parser, planned, switch, value, values
+from dockmagic.commands.options.flags import Arguments, Parser, planned, switch, values
+from dockmagic.commands.options.format import LIST_FORMAT
 from dockmagic.commands.output.listing import Column, Fields, Listing, label_lookup, stable_column
 from dockmagic.commands.units import moment
 from dockmagic_runtime.model.volume import Volume
@@ -23,10 +24,14 @@ def parser() -> Parser:
         maximum=0,
         flags=(
             values(
-                "filter", "f", "Only those with NAME=VALUE", type="filter", convert=parse_filter
+                "filter",
+                "f",
+                'Provide filter values (e.g. "dangling=true")',
+                type="filter",
+                convert=parse_filter,
             ),
-            value("format", help='"table TEMPLATE", a Go template, or json'),
-            switch("quiet", "q", "Only names"),
+            LIST_FORMAT,
+            switch("quiet", "q", "Only display volume names"),
             *planned("cluster"),
         ),
     )

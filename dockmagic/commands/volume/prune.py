@@ -25,12 +25,17 @@ def parser() -> Parser:
     return Parser(
         verb="volume prune",
         usage="[OPTIONS]",
-        summary="Remove unused volumes",
+        summary="Remove unused local volumes",
         maximum=0,
         flags=(
-            switch("all", "a", "Also those with a name"),
-            values("filter", help="Only those with NAME=VALUE", convert=parse_filter),
-            switch("force", "f", "Do not ask"),
+            switch("all", "a", "Remove all unused volumes, not just anonymous ones"),
+            values(
+                "filter",
+                type="filter",
+                help='Provide filter values (e.g. "label=<label>")',
+                convert=parse_filter,
+            ),
+            switch("force", "f", "Do not prompt for confirmation"),
         ),
     )
 

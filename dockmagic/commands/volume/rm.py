@@ -15,9 +15,10 @@ def parser() -> Parser:
     return Parser(
         verb="volume rm",
         usage="[OPTIONS] VOLUME [VOLUME...]",
-        summary="Remove volumes that no container uses",
+        summary="Remove one or more volumes. You cannot remove a volume that is in use by a "
+        "container.",
         minimum=1,
-        flags=(switch("force", "f", "Do not complain of a volume that does not exist"),),
+        flags=(switch("force", "f", "Force the removal of one or more volumes"),),
     )
 
 

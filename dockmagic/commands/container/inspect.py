@@ -1,0 +1,28 @@
+"""`docker container inspect`: all that is known of containers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dockmagic.commands.options.flags import Arguments, Parser, switch
+from dockmagic.commands.options.format import INSPECT_FORMAT
+from dockmagic.commands.system.inspect import Inspected, inspect_each, sized
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.engine.engine import Engine
+
+
+def parser() -> Parser:
+    return Parser(
+        verb="container inspect",
+        usage="[OPTIONS] CONTAINER [CONTAINER...]",
+        summary="Display detailed information on one or more containers",
+        minimum=1,
+        flags=(INSPECT_FORMAT, switch("size", "s", "Display total file sizes")),
+    )
+
+
+def run(engine: Engine, arguments: Arguments) -> Inspected:
+    find = engine.containers.inspect
+    find = sized(engine, find) if arguments.flag("size") else find
+    return inspect_each(find, arguments.words, arguments.flag("format"))

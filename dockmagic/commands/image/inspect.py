@@ -1,0 +1,43 @@
+"""`docker image inspect`: all that is known of images."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dockmagic.commands.options.flags import Arguments, Parser, value
+from dockmagic.commands.options.format import INSPECT_FORMAT
+from dockmagic.commands.options.platform import check_image
+from dockmagic.commands.system.inspect import Inspected, inspect_each
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.engine.engine import Engine
+
+
+def parser() -> Parser:
+    return Parser(
+        verb="image inspect",
+        usage="[OPTIONS] IMAGE [IMAGE...]",
+        summary="Display detailed information on one or more images",
+        minimum=1,
+        flags=(
+            INSPECT_FORMAT,
+            value(
+                "platform",
+                help="Inspect a specific platform of the multi-platform image.\n"
+                "If the image or the server is not multi-platform capable, the command will error "
+                "out if the platform does not match.\n"
+                "'os[/arch[/variant]]': Explicit platform (eg. linux/amd64)",
+            ),
+        ),
+    )
+
+
+def run(engine: Engine, arguments: Arguments) -> Inspected:
+    platform = arguments.flag("platform")
+
+    def find(name: str) -> dict[str, Any]:
+        if platform:
+            check_image(engine.images.get(name), name, platform)
+        return engine.images.inspect(name)
+
+    return inspect_each(find, arguments.words, arguments.flag("format"))
