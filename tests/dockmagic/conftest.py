@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 import dockmagic.session
+from dockmagic.cli import main
 from dockmagic.session import Session
 
 from .fake_engine import FakeEngine
@@ -51,6 +52,19 @@ def shell(session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     yield shell
     shell.run_line_magic("unload_ext", "dockmagic")
     InteractiveShell.clear_instance()
+
+
+@pytest.fixture(name="dockmagic")
+def command_line(session: Any, capfd: pytest.CaptureFixture[str]) -> Any:
+    """Run a line; exit code, stdout, stderr."""
+
+    def run(line: str | list[str]) -> tuple[int, str, str]:
+        words = line.split() if isinstance(line, str) else line
+        code = main(words, session)
+        out, err = capfd.readouterr()
+        return code, out, err
+
+    return run
 
 
 @dataclass

@@ -15,7 +15,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dockmagic import commands
-from dockmagic.cli import main
 from dockmagic.commands.builder.attributes import attributes
 from dockmagic.commands.builder.build import Checked
 from dockmagic.commands.builder.build_flags import request_fields
@@ -25,16 +24,6 @@ from dockmagic_runtime.model.build import BuildCacheSpec, BuildOutput, BuildWarn
 from dockmagic_runtime.model.outline import BuildArgument, BuildInput, BuildOutline, BuildTarget
 from dockmagic_runtime.model.progress import PushDone
 from dockmagic_runtime.model.usage import CacheBounds, CacheUsage
-
-
-@pytest.fixture
-def dockmagic(session: Any, capfd: pytest.CaptureFixture[str]) -> Any:
-    """Run a line; exit code, stdout, stderr."""
-
-    def run(line: str) -> tuple[int, str, str]:
-        return main(line.split(), session), *capfd.readouterr()
-
-    return run
 
 
 def fields(line: str) -> dict[str, Any]:

@@ -25,19 +25,6 @@ from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.container import PortMapping
 
 
-@pytest.fixture
-def dockmagic(session: Any, capfd: pytest.CaptureFixture[str]) -> Any:
-    """Run a line; exit code, stdout, stderr."""
-
-    def run(line: str | list[str]) -> tuple[int, str, str]:
-        words = line.split() if isinstance(line, str) else line
-        code = main(words, session)
-        out, err = capfd.readouterr()
-        return code, out, err
-
-    return run
-
-
 def test_detached_run_prints_the_full_id(dockmagic: Any) -> None:
     assert dockmagic("run -d --name web httpd") == (0, "01" * 32 + "\n", "")
 

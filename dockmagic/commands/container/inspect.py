@@ -24,5 +24,5 @@ def parser() -> Parser:
 
 def run(engine: Engine, arguments: Arguments) -> Inspected:
     find = engine.containers.inspect
-    find = sized(engine, find) if arguments.flag("size") else find
-    return inspect_each(find, arguments.words, arguments.flag("format"))
+    sought = sized(engine, find) if arguments.flag("size") else find
+    return inspect_each(sought, arguments.words, arguments.flag("format"))
