@@ -1,0 +1,1 @@
+"""Values of Docker's Engine API: one definition for `inspect`, templates, service, client."""
