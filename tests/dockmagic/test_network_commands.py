@@ -105,8 +105,8 @@ def test_create_hands_on_all_that_was_asked_for() -> None:
 
 
 def test_each_gateway_goes_to_the_subnet_it_lies_in() -> None:
-    found = pools(["10.0.0.0/24", "fd00::/64"], [], ["fd00::9", "10.0.0.9"], ["a=fd00::5"])
-    assert found == (
+    result = pools(["10.0.0.0/24", "fd00::/64"], [], ["fd00::9", "10.0.0.9"], ["a=fd00::5"])
+    assert result == (
         Pool(subnet="10.0.0.0/24", gateway="10.0.0.9"),
         Pool(subnet="fd00::/64", gateway="fd00::9", reserved=(("a", "fd00::5"),)),
     )
@@ -212,10 +212,10 @@ def test_without_flags_there_is_the_default_network() -> None:
 
 def test_networks_with_their_options() -> None:
     mac = "02:42:AC:11:00:02"
-    found = spec(f"--network name=a,alias=x,alias=y,ip=10.0.0.7,ip6=fd00::7,mac-address={mac} "
+    parsed = spec(f"--network name=a,alias=x,alias=y,ip=10.0.0.7,ip6=fd00::7,mac-address={mac} "
                  "--network b --network name=c,gw-priority=2")  # fmt: skip
-    assert found.network == "a"
-    assert found.attachments == (
+    assert parsed.network == "a"
+    assert parsed.attachments == (
         Attachment(
             network="a", aliases=("x", "y"), ipv4="10.0.0.7", ipv6="fd00::7",
             mac_address=mac.lower(),
@@ -226,12 +226,12 @@ def test_networks_with_their_options() -> None:
 
 
 def test_flags_of_their_own_are_the_first_networks() -> None:
-    found = spec("--network a --network b --network-alias x --ip 10.0.0.7 --mac-address 2:3:4:5:6:7"
-                 .replace("2:3:4:5:6:7", "02-03-04-05-06-07"))  # fmt: skip
+    mac = "02-03-04-05-06-07"
+    parsed = spec(f"--network a --network b --network-alias x --ip 10.0.0.7 --mac-address {mac}")
     first = Attachment(
         network="a", aliases=("x",), ipv4="10.0.0.7", mac_address="02:03:04:05:06:07"
     )
-    assert found.attachments == (first, Attachment(network="b"))
+    assert parsed.attachments == (first, Attachment(network="b"))
     assert spec("--mac-address 02:03:04:05:06:07").attachments[0].network == "bridge"
 
 
@@ -273,7 +273,7 @@ def test_what_contradicts_is_refused(flags: str, message: str) -> None:
 def test_a_host_range_for_one_port_is_the_first_that_is_free() -> None:
     (port,) = spec("-p 127.0.0.1:8000-8010:80").ports
     assert (port.host_port, port.host_port_end, port.container_port) == (8000, 8010, 80)
-    assert [one.host_port for one in spec("-p 8000-8002:80-82/udp").ports] == [8000, 8001, 8002]
+    assert [port.host_port for port in spec("-p 8000-8002:80-82/udp").ports] == [8000, 8001, 8002]
     (six,) = spec("-p [::1]:8080:80/sctp").ports
     assert (six.host_ip, six.protocol) == ("::1", "sctp")
 
@@ -282,7 +282,7 @@ def test_a_host_range_for_one_port_is_the_first_that_is_free() -> None:
 @settings(max_examples=300, deadline=None)
 def test_any_text_is_a_network_or_refused(text: str) -> None:
     try:
-        found = network.parse_network(text)
+        parsed = network.parse_network(text)
     except (ValueError, InvalidInput):
         return
-    assert found.network
+    assert parsed.network

@@ -69,17 +69,17 @@ def test_rows_are_for_tables() -> None:
 
 
 def pictures(result: Drawn | Traced) -> list[ElementTree.Element]:
-    found = re.findall("<svg.*?</svg>", bundle(result)["text/html"], re.DOTALL)
-    return [ElementTree.fromstring(one) for one in found]
+    texts = re.findall("<svg.*?</svg>", bundle(result)["text/html"], re.DOTALL)
+    return [ElementTree.fromstring(text) for text in texts]
 
 
 def picture(result: Drawn | Traced) -> ElementTree.Element:
-    (one,) = pictures(result)
-    return one
+    (picture,) = pictures(result)
+    return picture
 
 
 def texts(svg: ElementTree.Element) -> list[str]:
-    return ["".join(one.itertext()) for one in svg.iter() if one.tag.endswith("}text")]
+    return ["".join(element.itertext()) for element in svg.iter() if element.tag.endswith("}text")]
 
 
 def test_the_picture_has_every_box_and_every_cable() -> None:
@@ -88,7 +88,7 @@ def test_the_picture_has_every_box_and_every_cable() -> None:
     for text in ("machine", "back (internal)", "front", "db", "eye: host", "also named www",
                  "eth0 172.19.0.2  ⇄ veth1a2b3c4", "9999 → 80/tcp"):  # fmt: skip
         assert text in shown
-    paths = [one for one in svg.iter() if one.tag.endswith("}path")]
+    paths = [element for element in svg.iter() if element.tag.endswith("}path")]
     # two networks that lead outside, two different ports of the host, three cables
     assert len(paths) == 2 + 2 + 3
     assert svg.get("aria-label")
@@ -96,7 +96,7 @@ def test_the_picture_has_every_box_and_every_cable() -> None:
 
 def green_ends(svg: ElementTree.Element) -> set[str]:
     """Where the lines of published ports end, as coordinates."""
-    paths = [one.get("d", "") for one in svg.iter() if one.get("stroke") == GREEN]
+    paths = [element.get("d", "") for element in svg.iter() if element.get("stroke") == GREEN]
     return {path.rpartition(" C")[2].split(" ", 4)[4] for path in paths if path}
 
 
@@ -126,9 +126,9 @@ def test_boxes_stay_in_the_picture_and_do_not_overlap() -> None:
     svg = picture(Drawn(make_topology()))
     height = float(svg.get("viewBox", "").split()[3])
     boxes = [
-        tuple(float(one.get(name, "0")) for name in ("x", "y", "width", "height"))
-        for one in svg.iter()
-        if one.tag.endswith("}rect")
+        tuple(float(element.get(name, "0")) for name in ("x", "y", "width", "height"))
+        for element in svg.iter()
+        if element.tag.endswith("}rect")
     ]
     for x, y, wide, high in boxes:
         assert 0 <= x <= x + wide <= 900
@@ -184,9 +184,9 @@ def test_the_whole_text_shows_the_rule_and_its_counter() -> None:
     assert "    100 → 250 bytes" in lines
 
 
-@pytest.mark.parametrize("tell", [str, repr])
-def test_a_trace_to_localhost_shows_both_ways_and_why(tell: Callable[[object], str]) -> None:
-    here, own, remark = tell(Traced(make_trace("localhost:9999"))).split("\n\n")
+@pytest.mark.parametrize("shown", [str, repr])
+def test_a_trace_to_localhost_shows_both_ways_and_why(shown: Callable[[object], str]) -> None:
+    here, own, remark = shown(Traced(make_trace("localhost:9999"))).split("\n\n")
     assert here.startswith("localhost:9999 leads to web by the port proxy\n1 ")
     assert "nftables" not in here
     assert own.startswith("this host's own address leads to web by address translation\n1 ")
@@ -221,16 +221,16 @@ def test_the_path_is_a_picture_with_counters() -> None:
 
 def tops(svg: ElementTree.Element) -> dict[str, float]:
     """Where each station begins, by its first line; all are inside the picture."""
-    found: dict[str, float] = {}
+    positions: dict[str, float] = {}
     wide, high = map(float, svg.get("viewBox", "").split()[2:])
-    for group in (one for one in svg if one.tag.endswith("}g")):
+    for group in (group for group in svg if group.tag.endswith("}g")):
         x, y, width, height = (
             float(group[0].get(name, "")) for name in ("x", "y", "width", "height")
         )
         assert 0 <= x <= x + width <= wide
         assert 0 <= y <= y + height <= high
-        found[texts(group)[0]] = y
-    return found
+        positions[texts(group)[0]] = y
+    return positions
 
 
 def test_two_ways_stand_side_by_side_and_what_both_pass_is_at_one_height() -> None:
@@ -250,12 +250,12 @@ def test_a_long_name_is_wrapped_and_stays_in_its_box() -> None:
     assert hop.what in " ".join(shown)
 
 
-@pytest.mark.parametrize("tell", [str, repr])
-def test_the_name_of_a_program_cannot_steer_a_terminal(tell: Callable[[object], str]) -> None:
+@pytest.mark.parametrize("shown", [str, repr])
+def test_the_name_of_a_program_cannot_steer_a_terminal(shown: Callable[[object], str]) -> None:
     trace = make_trace("192.0.2.1:9999")
     hops = tuple(replace(hop, what="\x1b[2J\nhttpd listens") for hop in trace.routes[0].hops)
     routes = (replace(trace.routes[0], hops=hops),)
-    text = tell(Traced(replace(trace, routes=routes)))
+    text = shown(Traced(replace(trace, routes=routes)))
     assert "\x1b" not in text
     assert not re.search("^httpd", text, re.MULTILINE)
 
@@ -265,9 +265,9 @@ def test_a_trace_cannot_carry_markup() -> None:
     evil = "<script>x</script>"
     hops = tuple(replace(hop, what=evil, detail=evil, rule=evil) for hop in trace.routes[0].hops)
     route = replace(trace.routes[0], name=evil, failure=evil, hops=hops)
-    told = Traced(replace(trace, target=evil, container=evil, remark=evil, routes=(route,)))
+    traced = Traced(replace(trace, target=evil, container=evil, remark=evil, routes=(route,)))
     for deterministic in (False, True):
-        assert "<script" not in bundle(told, deterministic=deterministic)["text/html"]
+        assert "<script" not in bundle(traced, deterministic=deterministic)["text/html"]
 
 
 def test_a_trace_in_a_cell(run: Any) -> None:

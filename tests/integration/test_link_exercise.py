@@ -118,11 +118,11 @@ class Jupyter:
             message = json.loads(channel.recv())
             if message["parent_header"].get("msg_id") != header["msg_id"]:
                 continue
-            told = message["content"]
-            assert message["msg_type"] != "error", told
+            content = message["content"]
+            assert message["msg_type"] != "error", content
             if message["msg_type"] == "stream":
-                said += told["text"]
-            elif told.get("execution_state") == "idle":
+                said += content["text"]
+            elif content.get("execution_state") == "idle":
                 return said
 
 
@@ -166,7 +166,7 @@ def test_pandas_in_a_linked_jupyter_reads_the_database(
     jupyter.execute("open('work/made', 'w').write('here')")
     assert (tmp_path / "work/made").read_text() == "here"
     docker("stop", "lab")
-    assert [one.name for one in server_engine.containers.list(all=True)] == ["mydb"]
+    assert [container.name for container in server_engine.containers.list(all=True)] == ["mydb"]
 
     docker("stop", "mydb")
     stopped = server_engine.containers.get("mydb")

@@ -34,7 +34,7 @@ Start = Callable[..., Container]
 
 @pytest.fixture
 def start(engine: Engine, net: str) -> Start:
-    """A container that sleeps on `net`, or where it is told to."""
+    """A container that sleeps on `net`, or on other networks, if given."""
 
     def start(name: str, **more: Any) -> Container:
         spec = {"image": "busybox", "command": ("sleep", "1000"), "network": net, **more}
@@ -66,12 +66,12 @@ def supervisor_of(container: Container) -> int:
 
 
 def resolvers_of(supervisor: int) -> list[int]:
-    found = []
+    answers = []
     for pid in Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split():
         with contextlib.suppress(FileNotFoundError):
             if Path(f"/proc/{pid}/comm").read_text() == "dockmagic-names\n":
-                found.append(int(pid))
-    return found
+                answers.append(int(pid))
+    return answers
 
 
 def test_containers_find_each_other(start: Start, execute: Execute, run: Run, net: str) -> None:
@@ -163,9 +163,9 @@ def test_a_name_server_in_the_container_may_have_port_53(
 
 
 def test_resolv_conf_leads_to_the_resolver(run: Run, net: str) -> None:
-    found = run("cat", "/etc/resolv.conf", network=net, dns_search=("example.org",)).stdout
-    assert found.startswith("nameserver 127.0.0.11\nsearch example.org\noptions ")
-    assert "ndots:0" in found
+    text = run("cat", "/etc/resolv.conf", network=net, dns_search=("example.org",)).stdout
+    assert text.startswith("nameserver 127.0.0.11\nsearch example.org\noptions ")
+    assert "ndots:0" in text
     own = run("cat", "/etc/resolv.conf", network=net, dns_search=(".",), dns_options=("ndots:2",))
     assert own.stdout == "nameserver 127.0.0.11\noptions ndots:2\n"
 
@@ -198,8 +198,8 @@ def test_a_container_on_two_networks_is_in_its_own_hosts_twice(
 ) -> None:
     other = engine.networks.create(NetworkSpec(name="other")).name
     both = (Attachment(network=net), Attachment(network=other))
-    found = run("cat", "/etc/hosts", network=net, attachments=both, hostname="me").stdout
-    assert len([line for line in found.splitlines() if line.endswith("\tme")]) == 2
+    text = run("cat", "/etc/hosts", network=net, attachments=both, hostname="me").stdout
+    assert len([line for line in text.splitlines() if line.endswith("\tme")]) == 2
 
 
 # ------------------------------------------------------------------ outside
@@ -208,18 +208,18 @@ def test_a_container_on_two_networks_is_in_its_own_hosts_twice(
 @pytest.fixture
 def upstream(engine: Engine, net: str) -> Iterator[socket.socket]:
     """A name server that only listens, on the host's end of `net`."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as made:
-        made.bind((engine.networks.get(net).gateway, 53))
-        made.setblocking(False)
-        yield made
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind((engine.networks.get(net).gateway, 53))
+        server.setblocking(False)
+        yield server
 
 
 def asked(upstream: socket.socket) -> list[bytes]:
-    found = []
+    questions = []
     with contextlib.suppress(BlockingIOError):
         while True:
-            found.append(upstream.recv(9999))
-    return found
+            questions.append(upstream.recv(9999))
+    return questions
 
 
 def test_unknown_names_are_forwarded_to_the_given_server(
@@ -227,7 +227,7 @@ def test_unknown_names_are_forwarded_to_the_given_server(
 ) -> None:
     start("web", dns=(upstream.getsockname()[0],))
     execute("web", "timeout", "1", "nslookup", "there.example")
-    assert any(b"\x05there\x07example" in one for one in asked(upstream))
+    assert any(b"\x05there\x07example" in question for question in asked(upstream))
 
 
 def test_row_39_from_an_internal_network_nothing_is_asked_outside(

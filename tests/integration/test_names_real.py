@@ -121,5 +121,5 @@ def mariadb_serves_a_python_client_by_name(engine: Engine, net: str, execute: Ex
         if eventually(is_up):
             break
     assert last.code == 0, last.stderr
-    found = execute("python3", "-c", _QUERY)
-    assert found.stdout == "hello\n", found.stderr
+    answer = execute("python3", "-c", _QUERY)
+    assert answer.stdout == "hello\n", answer.stderr

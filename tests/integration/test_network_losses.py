@@ -35,7 +35,7 @@ def networks(engine: Engine, own_subnets: None) -> Iterator[Engine]:
     for container in engine.containers.list(all=True):
         engine.containers.remove(container.id, force=True)
     engine.networks.prune()
-    assert [one.name for one in engine.networks.list()] == ["bridge", "host", "none"]
+    assert [network.name for network in engine.networks.list()] == ["bridge", "host", "none"]
 
 
 def make(engine: Engine, name: str, number: int, **asked: Any) -> None:
@@ -120,7 +120,7 @@ def test_a_call_killed_at_any_step_leaves_what_the_next_puts_right(
 def _assert_nothing_is_left(engine: Engine) -> None:
     data_root = engine.data_root
     with Engine(data_root.root):
-        pass  # whoever opens the area next sweeps it
+        pass  # the next engine of the data root sweeps it
     assert engine._components.database.rows("SELECT * FROM leases") == []
     known = {network.id for network in engine.networks.list()}
     assert set(os.listdir(data_root.networks)) <= known
@@ -140,8 +140,8 @@ def _elements(table: str, name: str) -> list[object]:
     if done.returncode:
         return []  # no container has been on a network yet
     (_, entry) = json.loads(done.stdout)["nftables"]
-    found: list[object] = next(iter(entry.values())).get("elem", [])
-    return found
+    elements: list[object] = next(iter(entry.values())).get("elem", [])
+    return elements
 
 
 def test_what_is_demolished_late_takes_nothing_from_a_successor_with_its_subnet(
@@ -353,8 +353,8 @@ def test_only_one_of_two_connects_at_once_succeeds(networks: Engine) -> None:
         for _ in range(2)
     ]
     assert sorted(caller.wait() for caller in callers) == [0, 1]
-    found = networks.containers.inspect("web")["NetworkSettings"]["Networks"]
-    assert found["front"]["IPAddress"] == "10.213.1.2"
+    endpoints = networks.containers.inspect("web")["NetworkSettings"]["Networks"]
+    assert endpoints["front"]["IPAddress"] == "10.213.1.2"
 
 
 def test_a_network_is_not_removed_under_a_container_that_starts(networks: Engine) -> None:
@@ -387,12 +387,12 @@ def _without_net_admin(engine: Engine, *words: str) -> subprocess.CompletedProce
 def test_without_the_right_to_networks_there_is_one_line_and_the_hosts_works(
     networks: Engine,
 ) -> None:
-    made = _without_net_admin(networks, "network", "create", "front")
-    assert made.returncode == 1
-    assert made.stderr.count("\n") == 1
-    assert "does not let us make bridge" in made.stderr
-    assert "--network host works" in made.stderr
-    assert [one.name for one in networks.networks.list()] == ["bridge", "host", "none"]
+    result = _without_net_admin(networks, "network", "create", "front")
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1
+    assert "does not let us make bridge" in result.stderr
+    assert "--network host works" in result.stderr
+    assert [network.name for network in networks.networks.list()] == ["bridge", "host", "none"]
     assert _without_net_admin(networks, "network", "ls", "-q").returncode == 0
     run = _without_net_admin(networks, "run", "--rm", "--network", "host", "busybox", "echo", "ok")
     assert run.stdout == "ok\n"

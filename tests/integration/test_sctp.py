@@ -1,4 +1,4 @@
-"""Publishing ports of SCTP: a server in a container, and everybody who may reach it."""
+"""Publishing ports of SCTP: a server in a container, and the clients that may reach it."""
 
 from __future__ import annotations
 
@@ -62,8 +62,8 @@ class Docker:
         return (out or err).strip()
 
     def _python_in(self, image: str, *words: str) -> list[str]:
-        inner = [one for one in self._places if not one.startswith("/usr/")]
-        mounts = [word for one in inner for word in ("-v", f"{one}:{one}:ro")]
+        inner = [path for path in self._places if not path.startswith("/usr/")]
+        mounts = [word for path in inner for word in ("-v", f"{path}:{path}:ro")]
         return [*mounts, image, self._python, "-c", *words]
 
     def serve(self, *flags: str, image: str = "busybox") -> None:
@@ -94,7 +94,7 @@ def ask(address: str, port: int) -> list[bytes]:
 
 
 def free_ports(count: int) -> int:
-    """The first of so many that nobody has."""
+    """The first of so many ports in a row that are free."""
     for first in range(21000, 31000, count):
         if all(_is_free(port) for port in range(first, first + count)):
             return first
@@ -182,8 +182,8 @@ def test_ranges_and_the_first_that_is_free(docker: Docker) -> None:
     docker(
         "run", "-d", "--name", "aa", "-p", f"{first}-{last}:7-8/sctp", "busybox", "sleep", "9999"
     )
-    found = [line for line in docker("port", "aa").splitlines() if "0.0.0.0" in line]
-    assert found == [f"7/sctp -> 0.0.0.0:{first}", f"8/sctp -> 0.0.0.0:{last}"]
+    lines = [line for line in docker("port", "aa").splitlines() if "0.0.0.0" in line]
+    assert lines == [f"7/sctp -> 0.0.0.0:{first}", f"8/sctp -> 0.0.0.0:{last}"]
     wished = f"{first}-{first + 3}:7/sctp"
     docker("run", "-d", "--name", "bb", "-p", wished, "busybox", "sleep", "9999")
     assert f"0.0.0.0:{first + 2}" in docker("port", "bb", "7/sctp")

@@ -108,7 +108,7 @@ def test_the_rule_is_where_nft_shows_it_with_the_same_counter(engine: Engine, po
     ]
     nft = ["nft", "list", "chain", "ip", table, "publish_here"]
     shown = subprocess.run(nft, check=True, capture_output=True, text=True).stdout
-    (line,) = [one for one in shown.splitlines() if "published, from this host" in one]
+    (line,) = [each for each in shown.splitlines() if "published, from this host" in each]
     assert f"counter packets {rule.after} " in line
     assert f"{own.address}:{port} becomes {web.address}:80" in rule.detail
 
@@ -195,7 +195,7 @@ def test_ipv6_is_the_proxys_where_the_container_has_no_such_address(
 ) -> None:
     trace = engine.networks.trace(f"[::1]:{port}")
     assert ways(trace) == [("proxy", ""), ("translated", "")]
-    assert ":" not in trace.routes[1].address  # whom a rule leads there comes by IPv4
+    assert ":" not in trace.routes[1].address  # the rule translates IPv4 alone
 
 
 def test_published_on_ipv6_alone_without_it_inside_there_is_the_proxy(engine: Engine) -> None:
@@ -262,7 +262,7 @@ def test_a_server_that_ends_connections_differs_from_a_missing_one(engine: Engin
     port = started(engine, listening("nc", "-ll", "-p", "80", "-e", "true"), "-ltn")
     here, own = engine.networks.trace(f"localhost:{port}").routes
     assert here.failure == "the connection was ended at once"
-    assert own.answered  # which is told as soon as the kernel in the container has taken it
+    assert own.answered  # it is set as soon as the kernel in the container has taken it
     assert station(here, "process").what == "nc listens on port 80"
 
 
@@ -326,15 +326,18 @@ def test_the_topology_is_what_is_there(engine: Engine, port: int) -> None:
     )
     engine.containers.run(spec, detach=True)
     top = engine.networks.topology()
-    assert [(one.name, one.internal) for one in top.bridges] == [("back", True), ("front", False)]
-    assert not {name for name, _ in top.uplinks} & {one.bridge for one in top.bridges}
+    assert [(bridge.name, bridge.internal) for bridge in top.bridges] == [
+        ("back", True),
+        ("front", False),
+    ]
+    assert not {name for name, _ in top.uplinks} & {bridge.bridge for bridge in top.bridges}
     guest, web = top.nodes
     assert (guest.mode, guest.interfaces) == ("container:web", ())
-    assert [(one.network, one.name, one.names, one.is_way_in) for one in web.interfaces] == [
+    assert [(end.network, end.name, end.names, end.is_way_in) for end in web.interfaces] == [
         ("back", "eth0", ("web",), False),
         ("front", "eth1", ("web", "www"), True),
     ]
     assert ("0.0.0.0", port, 80, "tcp") in web.published
-    assert [one.name for one in engine.networks.topology("front").bridges] == ["front"]
+    assert [bridge.name for bridge in engine.networks.topology("front").bridges] == ["front"]
     with pytest.raises(NotFound):
         engine.networks.topology("nowhere")

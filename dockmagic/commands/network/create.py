@@ -82,10 +82,10 @@ class CreatedNetwork(Result, frozen=True):
 
 
 def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
-    made = engine.networks.create(_spec(arguments))
-    if warning := engine.networks.warning(made.name):
+    network = engine.networks.create(_spec(arguments))
+    if warning := engine.networks.warning(network.name):
         yield notice(f"WARNING: {warning}")
-    yield CreatedNetwork(made)
+    yield CreatedNetwork(network)
 
 
 def _spec(arguments: Arguments) -> NetworkSpec:
@@ -124,41 +124,46 @@ def pools(
     """
     if max(len(ranges), len(gateways)) > len(subnets):
         raise InvalidInput("every ip-range or gateway must have a corresponding subnet")
-    found = {_subnet(text): Pool(subnet=text) for text in subnets}
-    if any(a.overlaps(b) for a in found for b in found if a is not b and a.version == b.version):
+    by_network = {_subnet(text): Pool(subnet=text) for text in subnets}
+    if any(
+        a.overlaps(b)
+        for a in by_network
+        for b in by_network
+        if a is not b and a.version == b.version
+    ):
         raise InvalidInput("multiple overlapping subnet configuration is not supported")
-    if len(found) < len(subnets):
+    if len(by_network) < len(subnets):
         raise InvalidInput("multiple overlapping subnet configuration is not supported")
     for text in ranges:
         _network(text)
-        _put(found, "ip_range", text, "range")
+        _put(by_network, "ip_range", text, "range")
     for text in gateways:
-        _put(found, "gateway", text, "gateway")
+        _put(by_network, "gateway", text, "gateway")
     for text in reserved:
         name, address = _option(text)
-        where = _containing(found, address, f"aux-address {address}")
-        pool = found[where]
-        found[where] = replace(pool, reserved=(*pool.reserved, (name, address)))
-    return tuple(found.values())
+        where = _containing(by_network, address, f"aux-address {address}")
+        pool = by_network[where]
+        by_network[where] = replace(pool, reserved=(*pool.reserved, (name, address)))
+    return tuple(by_network.values())
 
 
-def _put(found: dict[Any, Pool], field: str, text: str, what: str) -> None:
-    where = _containing(found, text, f"{what} {text}")
-    before = getattr(found[where], field)
+def _put(by_network: dict[Any, Pool], field: str, text: str, what: str) -> None:
+    where = _containing(by_network, text, f"{what} {text}")
+    before = getattr(by_network[where], field)
     if before:
         raise InvalidInput(
             f"cannot configure multiple {what}s ({text}, {before}) on the same subnet "
-            f"({found[where].subnet})"
+            f"({by_network[where].subnet})"
         )
-    found[where] = replace(found[where], **{field: text})
+    by_network[where] = replace(by_network[where], **{field: text})
 
 
-def _containing(found: dict[Any, Pool], text: str, what: str) -> Any:
+def _containing(by_network: dict[Any, Pool], text: str, what: str) -> Any:
     try:
         inner = _network(text)
     except InvalidInput:
         inner = None
-    for network in found if inner else ():
+    for network in by_network if inner else ():
         if inner.version == network.version and inner.subnet_of(network):
             return network
     raise InvalidInput(f"no matching subnet for {what}")

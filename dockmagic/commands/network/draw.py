@@ -41,7 +41,7 @@ class Drawn(Result, frozen=True):
         return "\n".join([*lines, *self._alone()])
 
     def stable(self) -> str:
-        """Without addresses and the names of this run's cables."""
+        """Without addresses and the names of this run's veths."""
         lines = []
         for bridge in self.topology.bridges:
             lines.append(f"network {bridge.name}{' (internal)' if bridge.internal else ''}")
@@ -56,7 +56,7 @@ class Drawn(Result, frozen=True):
         return ["without a network of their own", *_indented(alone)] if alone else []
 
     def members(self, bridge: Bridge) -> Iterator[tuple[Node, Interface]]:
-        """Who is on a network, each with its end there."""
+        """The containers on a network, each with its interface there."""
         for node in self.topology.nodes:
             if (end := node.on(bridge.name)) is not None:
                 yield node, end
@@ -98,7 +98,7 @@ def _ports(node: Node, end: Interface) -> str:
 
 def ports_of(node: Node) -> str:
     """`9999 → 80/tcp`, once for all addresses of the host."""
-    texts = dict.fromkeys(port_text(*one) for one in node.published)
+    texts = dict.fromkeys(port_text(*binding) for binding in node.published)
     return ", ".join(texts)
 
 

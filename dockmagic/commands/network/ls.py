@@ -66,11 +66,11 @@ class Networks(Listing, frozen=True, kw_only=True):
 
 
 def run(engine: Engine, arguments: Arguments) -> Networks:
-    found = engine.networks.list(gather(arguments.flag("filter")))
+    networks = engine.networks.list(gather(arguments.flag("filter")))
     in_full = arguments.flag("no-trunc")
     return Networks(
-        items=found,
-        fields=tuple(_fields(network, in_full=in_full) for network in found),
+        items=networks,
+        fields=tuple(_fields(network, in_full=in_full) for network in networks),
         format=arguments.flag("format"),
         quiet=arguments.flag("quiet"),
         in_full=in_full,

@@ -46,15 +46,15 @@ class Traced(Result, frozen=True):
         return f"{how}, but {route.failure}" if route.failure else how
 
     def text(self) -> str:
-        return self._told(_whole, textwrap.fill(self.trace.remark, _WIDTH))
+        return self._format(_whole, textwrap.fill(self.trace.remark, _WIDTH))
 
     def stable(self) -> str:
-        """Without addresses, names of cables, and how far the counters are."""
-        return self._told(_what, self.trace.remark)
+        """Without addresses, names of veths, and how far the counters are."""
+        return self._format(_what, self.trace.remark)
 
-    def _told(self, tell: Callable[[Hop], str], remark: str) -> str:
+    def _format(self, describe: Callable[[Hop], str], remark: str) -> str:
         ways = [
-            "\n".join([self.verdict(route), *map(_numbered, count(1), map(tell, route.hops))])
+            "\n".join([self.verdict(route), *map(_numbered, count(1), map(describe, route.hops))])
             for route in self.trace.routes
         ]
         return "\n\n".join([*ways, *([remark] if remark else [])])

@@ -33,7 +33,7 @@ def networks(engine: Engine, own_subnets: None) -> Iterator[Engine]:
     for container in engine.containers.list(all=True):
         engine.containers.remove(container.id, force=True)
     engine.networks.prune()
-    assert [one.name for one in engine.networks.list()] == ["bridge", "host", "none"]
+    assert [network.name for network in engine.networks.list()] == ["bridge", "host", "none"]
     assert not [name for _, name in socket.if_nameindex() if name in _own_links(engine)]
 
 
@@ -52,7 +52,7 @@ def start(networks: Engine) -> Start:
 
     def start(name: str, *names: str | Attachment, **spec: Any) -> Container:
         attached = tuple(
-            one if isinstance(one, Attachment) else Attachment(network=one) for one in names
+            each if isinstance(each, Attachment) else Attachment(network=each) for each in names
         )
         command = spec.pop("command", ("sleep", "1000"))
         return networks.containers.run(
@@ -80,8 +80,8 @@ def inside(engine: Engine, name: str, *command: str) -> str:
 
 
 def addresses(engine: Engine, name: str) -> dict[str, str]:
-    found = engine.containers.inspect(name)["NetworkSettings"]["Networks"]
-    return {network: one["IPAddress"] for network, one in found.items()}
+    endpoints = engine.containers.inspect(name)["NetworkSettings"]["Networks"]
+    return {network: endpoint["IPAddress"] for network, endpoint in endpoints.items()}
 
 
 def fetched_inside(engine: Engine, name: str, url: str) -> str:
@@ -93,9 +93,9 @@ def fetched_inside(engine: Engine, name: str, url: str) -> str:
 
 def await_inside(engine: Engine, name: str, url: str) -> str:
     deadline = time.monotonic() + 20
-    while not (found := fetched_inside(engine, name, url)):
+    while not (answer := fetched_inside(engine, name, url)):
         assert time.monotonic() < deadline
-    return found
+    return answer
 
 
 def host_address() -> str:

@@ -117,17 +117,19 @@ def test_names_are_resolved_from_the_first_network_of_users_on(
 def test_a_network_less_takes_interface_route_file_and_address_away(
     networks: Engine, start: Start
 ) -> None:
-    made = [
+    created = [
         networks.networks.create(NetworkSpec(name=name, pools=subnet(number)))
         for number, name in enumerate(("back", "front"))
     ]
-    one = start("web", "front", "back")
+    web = start("web", "front", "back")
     networks.networks.disconnect("back", "web")
     shown = inside(networks, "web", "ip", "link")
     assert "eth0" in shown
     assert "eth1" not in shown
     assert "default via 10.213.1.1" in inside(networks, "web", "ip", "route")
-    assert not (networks.data_root.networks / made[0].id / "endpoints" / f"{one.id}.json").exists()
+    assert not (
+        networks.data_root.networks / created[0].id / "endpoints" / f"{web.id}.json"
+    ).exists()
     with pytest.raises(Conflict, match="is not connected to network back"):
         networks.networks.disconnect("back", "web")
     networks.networks.remove("back")
@@ -142,13 +144,13 @@ def test_stats_count_all_networks(networks: Engine, start: Start) -> None:
         networks.networks.create(NetworkSpec(name=name, pools=subnet(number)))
     start("web", "a", "b")
     inside(networks, "web", "ping", "-c", "3", "-i", "0.1", "10.213.0.1")
-    one = networks.containers.stats("web").network_tx
+    sent = networks.containers.stats("web").network_tx
     inside(networks, "web", "ping", "-c", "3", "-i", "0.1", "-s", "1000", "10.213.1.1")
-    assert networks.containers.stats("web").network_tx >= one + 3000
+    assert networks.containers.stats("web").network_tx >= sent + 3000
 
 
 def test_filters_of_networks(networks: Engine, start: Start) -> None:
-    made = networks.networks.create(
+    network = networks.networks.create(
         NetworkSpec(name="front", pools=subnet(0), labels={"tier": "web"}, internal=True)
     )
     networks.networks.create(NetworkSpec(name="back", pools=subnet(1)))
@@ -157,7 +159,7 @@ def test_filters_of_networks(networks: Engine, start: Start) -> None:
         ({"driver": ["bridge"]}, ["back", "bridge", "front"]),
         ({"driver": ["null"]}, ["none"]),
         ({"name": ["^fr"]}, ["front"]),
-        ({"id": [made.id[:9]]}, ["front"]),
+        ({"id": [network.id[:9]]}, ["front"]),
         ({"label": ["tier=web"]}, ["front"]),
         ({"label": ["tier=db"]}, []),
         ({"type": ["builtin"]}, ["bridge", "host", "none"]),
@@ -165,10 +167,12 @@ def test_filters_of_networks(networks: Engine, start: Start) -> None:
         ({"dangling": ["true"]}, ["back"]),
         ({"dangling": ["false"]}, ["bridge", "front", "host", "none"]),
     ):
-        assert [one.name for one in networks.networks.list(filters)] == expected, filters
+        assert [network.name for network in networks.networks.list(filters)] == expected, filters
     with pytest.raises(InvalidInput, match="invalid filter 'colour'"):
         networks.networks.list({"colour": ["red"]})
-    assert [one.name for one in networks.containers.list(filters={"network": ["front"]})] == ["web"]
+    assert [
+        container.name for container in networks.containers.list(filters={"network": ["front"]})
+    ] == ["web"]
     assert networks.networks.prune({"label!": ["tier"]}).names == ("back",)
 
 

@@ -30,20 +30,20 @@ pytestmark = [pytest.mark.root, pytest.mark.network]
 def test_a_network_in_use_stays_and_one_that_is_not_goes_without_a_trace(
     networks: Engine, start: Start
 ) -> None:
-    made = networks.networks.create(NetworkSpec(name="front", pools=subnet(0)))
+    front = networks.networks.create(NetworkSpec(name="front", pools=subnet(0)))
     start("web", "front")
     with pytest.raises(Conflict, match=r'has active endpoints \(name:"web" id:"[0-9a-f]{12}"'):
         networks.networks.remove("front")
     assert networks.networks.prune().names == ()
     networks.containers.kill("web")
     networks.containers.wait("web")
-    networks.networks.remove(made.short_id)
-    assert made.bridge not in dict(map(reversed, socket.if_nameindex()))  # type: ignore[arg-type]
-    assert not (networks.data_root.networks / made.id).exists()
+    networks.networks.remove(front.short_id)
+    assert front.bridge not in dict(map(reversed, socket.if_nameindex()))  # type: ignore[arg-type]
+    assert not (networks.data_root.networks / front.id).exists()
     listing = subprocess.run(
         ["nft", "list", "table", "ip", networks.data_root.nft_table], capture_output=True, text=True
     ).stdout
-    assert made.bridge not in listing
+    assert front.bridge not in listing
     assert "10.213.0.0" not in listing
     with pytest.raises(NotFound, match=r"network .* not found"):
         networks.containers.start("web")
@@ -72,30 +72,30 @@ def test_overlaps_and_names_in_use_are_refused_with_nothing_made(networks: Engin
 
 
 def test_what_a_killed_create_or_rm_has_left_is_taken_away(networks: Engine) -> None:
-    made = networks.networks.create(NetworkSpec(name="front", pools=subnet(0)))
+    front = networks.networks.create(NetworkSpec(name="front", pools=subnet(0)))
     with (
         networks._components.database.transaction() as connection
     ):  # killed between the row and the rest
-        connection.execute("DELETE FROM networks WHERE id = ?", (made.id,))
+        connection.execute("DELETE FROM networks WHERE id = ?", (front.id,))
     with Engine(networks.data_root.root):
         pass
-    assert not (networks.data_root.networks / made.id).exists()
-    assert made.bridge not in [name for _, name in socket.if_nameindex()]
+    assert not (networks.data_root.networks / front.id).exists()
+    assert front.bridge not in [name for _, name in socket.if_nameindex()]
 
 
 def test_a_killed_supervisor_leaves_no_endpoint_and_no_lease(
     networks: Engine, start: Start
 ) -> None:
-    made = networks.networks.create(NetworkSpec(name="front", pools=subnet(0)))
+    front = networks.networks.create(NetworkSpec(name="front", pools=subnet(0)))
     start("web", "front", ports=(PortMapping(container_port=80),))
     lose(networks, "web")
     assert networks.containers.get("web").status == "exited"
-    assert list((networks.data_root.networks / made.id / "endpoints").iterdir()) == []
-    told = [
+    assert list((networks.data_root.networks / front.id / "endpoints").iterdir()) == []
+    events = [
         (event.action, event.attributes["name"])
         for event in networks.system.events(filters={"type": ["network"]})
     ]
-    assert told[-2:] == [("connect", "front"), ("disconnect", "front")]
+    assert events[-2:] == [("connect", "front"), ("disconnect", "front")]
     networks.networks.remove("front")
 
 
@@ -103,14 +103,14 @@ def test_engines_that_make_and_remove_at_once_never_meet(networks: Engine) -> No
     """Each network gets a subnet of its own, and nothing is left."""
     context = multiprocessing.get_context("spawn")
     with context.Pool(3) as pool:
-        found = pool.map(_make_and_remove, [(str(networks.data_root.root), n) for n in range(3)])
-    assert found == [4, 4, 4]
-    assert [one.name for one in networks.networks.list()] == ["bridge", "host", "none"]
+        results = pool.map(_make_and_remove, [(str(networks.data_root.root), n) for n in range(3)])
+    assert results == [4, 4, 4]
+    assert [network.name for network in networks.networks.list()] == ["bridge", "host", "none"]
 
 
 def _make_and_remove(work: tuple[str, int]) -> int:
     root, number = work
-    made = 0
+    connected = 0
     with Engine(root) as engine:
         for turn in range(4):
             name = f"n{number}-{turn}"
@@ -119,10 +119,10 @@ def _make_and_remove(work: tuple[str, int]) -> int:
                 ContainerSpec(image="busybox", name=name, network=name, command=("sleep", "99")),
                 detach=True,
             )
-            made += len(engine.networks.inspect(name)["Containers"])
+            connected += len(engine.networks.inspect(name)["Containers"])
             engine.containers.remove(name, force=True)
             engine.networks.remove(name)
-    return made
+    return connected
 
 
 def test_a_thousand_requests_and_none_is_lost_while_others_come_and_go(
@@ -144,7 +144,7 @@ def test_a_thousand_requests_and_none_is_lost_while_others_come_and_go(
         for number in range(6):
             other = start(f"other{number}", "front", ports=(PortMapping(container_port=80),))
             networks.containers.remove(other.id, force=True)
-        assert [one.result() for one in answers] == ["hello"] * 1000
+        assert [answer.result() for answer in answers] == ["hello"] * 1000
 
 
 def test_the_data_path_survives_its_engine(networks: Engine, start: Start) -> None:

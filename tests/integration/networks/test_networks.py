@@ -1,4 +1,4 @@
-"""Networks of one's own, with real containers on them: what they are, and who reaches whom."""
+"""User-defined networks with real containers: what they are, and which containers are reached."""
 
 from __future__ import annotations
 
@@ -26,17 +26,19 @@ pytestmark = [pytest.mark.root, pytest.mark.network]
 def test_a_network_has_a_bridge_and_inspect_lists_its_containers(
     networks: Engine, start: Start
 ) -> None:
-    made = networks.networks.create(NetworkSpec(name="front", labels={"a": "b"}))
+    front = networks.networks.create(NetworkSpec(name="front", labels={"a": "b"}))
     start("web", "front", hostname="www")
-    found = networks.networks.inspect("front")
-    assert found["Labels"] == {"a": "b"}
-    assert found["IPAM"]["Config"] == [{"Subnet": made.subnet, "Gateway": made.gateway}]
-    (member,) = found["Containers"].values()
+    shown = networks.networks.inspect("front")
+    assert shown["Labels"] == {"a": "b"}
+    assert shown["IPAM"]["Config"] == [{"Subnet": front.subnet, "Gateway": front.gateway}]
+    (member,) = shown["Containers"].values()
     address = addresses(networks, "web")["front"]
     assert member["Name"] == "web"
-    assert member["IPv4Address"] == f"{address}/{made.prefix_length}"
-    shown = subprocess.run(["ip", "-br", "a", "show", made.bridge], capture_output=True, text=True)
-    assert made.gateway in shown.stdout
+    assert member["IPv4Address"] == f"{address}/{front.prefix_length}"
+    listed = subprocess.run(
+        ["ip", "-br", "a", "show", front.bridge], capture_output=True, text=True
+    )
+    assert front.gateway in listed.stdout
 
 
 def test_several_networks_are_several_interfaces_with_one_way_out(
@@ -45,8 +47,8 @@ def test_several_networks_are_several_interfaces_with_one_way_out(
     for number, name in enumerate(("two", "one")):
         networks.networks.create(NetworkSpec(name=name, pools=subnet(number)))
     start("web", "two", Attachment(network="one", aliases=("w",), ipv4="10.213.1.9"))
-    found = addresses(networks, "web")
-    assert list(found.items()) == [("one", "10.213.1.9"), ("two", "10.213.0.2")]  # by name
+    on_networks = addresses(networks, "web")
+    assert list(on_networks.items()) == [("one", "10.213.1.9"), ("two", "10.213.0.2")]  # by name
     routes = inside(networks, "web", "ip", "route")
     assert "default via 10.213.1.1 dev eth1" in routes  # the first by name
     assert "10.213.0.0/24 dev eth0" in routes
@@ -55,15 +57,15 @@ def test_several_networks_are_several_interfaces_with_one_way_out(
 
 
 def test_endpoint_files_exist_while_it_runs(networks: Engine, start: Start) -> None:
-    made = networks.networks.create(NetworkSpec(name="front", pools=subnet(0)))
-    one = start("web", Attachment(network="front", aliases=("w", "www")), hostname="host")
-    path = networks.data_root.networks / made.id / "endpoints" / f"{one.id}.json"
+    front = networks.networks.create(NetworkSpec(name="front", pools=subnet(0)))
+    web = start("web", Attachment(network="front", aliases=("w", "www")), hostname="host")
+    path = networks.data_root.networks / front.id / "endpoints" / f"{web.id}.json"
     assert json.loads(path.read_text()) == {
         "name": "web",
         "aliases": ["w", "www"],
         "ipv4": "10.213.0.2",
         "ipv6": "",
-        "short_id": one.short_id,
+        "short_id": web.short_id,
         "hostname": "host",
         "network": "front",
         "internal": False,
@@ -109,7 +111,7 @@ def test_addresses_that_cannot_be(
     assert networks.containers.list(all=True) == ()
 
 
-# who reaches whom -------------------------------------------------------------------------------
+# reachability ----------------------------------------------------------------------------------
 
 
 def test_containers_of_one_network_reach_each_other_and_no_others(
@@ -177,13 +179,13 @@ def test_ipv6_inside_and_through_a_published_port(networks: Engine, start: Start
     assert await_inside(networks, "near", "http://[fd00:213::2]/") == "hello"
     assert "default via fd00:213::1" in inside(networks, "web", "ip", "-6", "route")
     port = next(
-        one.host_port for one in networks.containers.get("web").ports if one.host_ip == "::"
+        port.host_port for port in networks.containers.get("web").ports if port.host_ip == "::"
     )
     for host in ("[::1]", "127.0.0.1", "[fd00:213::1]"):
         assert await_page(f"http://{host}:{port}/") == "hello"
-    found = networks.containers.inspect("near")["NetworkSettings"]["Networks"]["six"]
-    assert found["GlobalIPv6Address"] == "fd00:213::99"
-    assert found["IPv6Gateway"] == "fd00:213::1"
+    endpoint = networks.containers.inspect("near")["NetworkSettings"]["Networks"]["six"]
+    assert endpoint["GlobalIPv6Address"] == "fd00:213::99"
+    assert endpoint["IPv6Gateway"] == "fd00:213::1"
 
 
 def test_the_hosts_address_of_published_ports_can_be_the_networks_choice(
@@ -203,8 +205,8 @@ def test_mtu_and_names_of_interfaces_are_the_networks_choice(
         "com.docker.network.container_iface_prefix": "net",
         "com.docker.network.bridge.name": f"dm{networks.data_root.id}own",
     }
-    made = networks.networks.create(NetworkSpec(name="own", pools=subnet(0), options=options))
+    own = networks.networks.create(NetworkSpec(name="own", pools=subnet(0), options=options))
     start("web", "own")
     assert "net0" in (shown := inside(networks, "web", "ip", "link"))
     assert "mtu 1400" in shown.partition("net0")[2]
-    assert made.bridge == f"dm{networks.data_root.id}own"
+    assert own.bridge == f"dm{networks.data_root.id}own"
