@@ -89,7 +89,7 @@ def test_the_picture_has_every_box_and_every_cable() -> None:
                  "eth0 172.19.0.2  ⇄ veth1a2b3c4", "9999 → 80/tcp"):  # fmt: skip
         assert text in shown
     paths = [element for element in svg.iter() if element.tag.endswith("}path")]
-    # two networks that lead outside, two different ports of the host, three cables
+    # two networks that lead outside, two different ports of the host, three veth pairs
     assert len(paths) == 2 + 2 + 3
     assert svg.get("aria-label")
 
@@ -166,7 +166,7 @@ def test_the_stable_text_of_a_trace_says_what_was_counted() -> None:
         "1 a program on this host connects to 192.0.2.1:9999",
         "2 nftables: published, from this host (its counter went up)",
         "3 the bridge of network front",
-        "4 the cable's end in the bridge",
+        "4 the veth pair's end in the bridge",
         "5 httpd listens on port 80",
         "6 the answer goes back under the address that was asked",
     ]
@@ -237,7 +237,7 @@ def test_two_ways_stand_side_by_side_and_what_both_pass_is_at_one_height() -> No
     here, own = pictures(Traced(make_trace("localhost:9999")))
     assert (texts(here)[0], texts(own)[0]) == ("by the port proxy", "by address translation")
     assert here.get("viewBox") == own.get("viewBox")
-    for common in ("the bridge of network front", "the cable's end in the bridge"):
+    for common in ("the bridge of network front", "the veth pair's end in the bridge"):
         assert tops(here)[common] == tops(own)[common]
 
 

@@ -113,7 +113,7 @@ def make_route(name: str, address: str, way: str, failure: str, first: Hop, *las
             detail=f"{address}:9999"),
         first,
         Hop(kind="bridge", what="the bridge of network front", detail="dmfront, to 172.19.0.2:80"),
-        Hop(kind="veth", what="the cable's end in the bridge", detail="veth1a2b3c4",
+        Hop(kind="veth", what="the veth pair's end in the bridge", detail="veth1a2b3c4",
             before=100, after=250),
         Hop(kind="process", what="httpd listens on port 80"),
         *last,

@@ -64,7 +64,7 @@ class Hop(Struct, frozen=True, kw_only=True):
     `kind` is "client", "proxy", "rule", "bridge", "veth", "interface", "process" or "answer";
     `what` is the same from run to run, `detail` has the addresses and names of this one. `rule`
     says in two lines where nftables has it, and what of its map has matched. `before` and `after`
-    are the counter of a rule in packets, or of a cable in bytes, -1 where nothing is counted.
+    are the counter of a rule in packets, or of a veth in bytes, -1 where nothing is counted.
     """
 
     kind: str

@@ -225,7 +225,7 @@ def _request(port: PortMapping, default: str) -> PortRequest:
 def plug_in(
     container: ContainerInfo, endpoint: EndpointPlan, is_way_out: bool
 ) -> Iterator[Operation]:
-    """The cable and what is at its inner end."""
+    """Create the veth pair and configure its inner end."""
     network, lease = endpoint.network, endpoint.lease
     gateway, gateway6 = endpoint.gateways if is_way_out else ("", "")
     yield CreateVeth(

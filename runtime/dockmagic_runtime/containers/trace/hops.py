@@ -115,7 +115,7 @@ def _inside(
     before, after = measurement.veth
     yield Hop(
         kind="veth",
-        what="the cable's end in the bridge",
+        what="the veth pair's end in the bridge",
         detail=end.veth,
         before=before,
         after=after,

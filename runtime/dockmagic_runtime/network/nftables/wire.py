@@ -27,10 +27,8 @@ from dockmagic_runtime.linux.netlink import (
 NFNL_SUBSYS_NFTABLES = 10
 NFPROTO_UNSPEC, NFPROTO_INET, NFPROTO_IPV4, NFPROTO_IPV6 = 0, 1, 2, 10
 
-(
-    _NEWTABLE, _GETTABLE, _DELTABLE, _NEWCHAIN, _GETCHAIN, _DELCHAIN, _NEWRULE, _GETRULE,
-    _DELRULE, _NEWSET, _GETSET, _DELSET, _NEWSETELEM, _GETSETELEM, _DELSETELEM, _NEWGEN, _GETGEN,
-) = range(17)  # fmt: skip
+_NEWTABLE, _DELTABLE, _NEWCHAIN, _GETCHAIN, _NEWRULE, _GETRULE = 0, 2, 3, 4, 6, 7
+_NEWSET, _NEWSETELEM, _GETSETELEM, _DELSETELEM, _GETGEN = 9, 12, 13, 14, 16
 
 HOOK_PREROUTING, HOOK_FORWARD, HOOK_OUTPUT, HOOK_POSTROUTING = 0, 2, 3, 4
 PRIORITY_RAW, PRIORITY_DSTNAT, PRIORITY_FILTER, PRIORITY_SRCNAT = -300, -100, 0, 100
@@ -295,24 +293,16 @@ def _payload(base: int, offset: int, length: int, register: int = _REGISTER) -> 
     return _expression("payload", be32(1, register), where)
 
 
-def _interface(key: int, name: str, operation: int) -> tuple[bytes, ...]:
-    return (_meta(key), _compare(name.encode().ljust(_IFNAMSIZ, b"\0"), operation))
-
-
-def comes_in_by(name: str) -> tuple[bytes, ...]:
-    return _interface(_META_IIFNAME, name, _EQUAL)
+def _other_interface(key: int, name: str) -> tuple[bytes, ...]:
+    return (_meta(key), _compare(name.encode().ljust(_IFNAMSIZ, b"\0"), _NOT_EQUAL))
 
 
 def comes_in_elsewhere_than(name: str) -> tuple[bytes, ...]:
-    return _interface(_META_IIFNAME, name, _NOT_EQUAL)
-
-
-def goes_out_by(name: str) -> tuple[bytes, ...]:
-    return _interface(_META_OIFNAME, name, _EQUAL)
+    return _other_interface(_META_IIFNAME, name)
 
 
 def goes_out_elsewhere_than(name: str) -> tuple[bytes, ...]:
-    return _interface(_META_OIFNAME, name, _NOT_EQUAL)
+    return _other_interface(_META_OIFNAME, name)
 
 
 def interface_key(*names: str) -> bytes:
