@@ -195,7 +195,9 @@ def test_a_trace_to_localhost_shows_both_ways_and_why(shown: Callable[[object], 
 
 
 def test_the_stable_text_of_both_ways_has_no_addresses_and_no_counts() -> None:
-    assert not re.search(r"\d+\.\d+\.\d|veth[0-9a-f]{7}|→", repr(Traced(make_trace("localhost:9999"))))
+    assert not re.search(
+        r"\d+\.\d+\.\d|veth[0-9a-f]{7}|→", repr(Traced(make_trace("localhost:9999")))
+    )
 
 
 def test_without_an_answer_the_trace_says_so() -> None:
