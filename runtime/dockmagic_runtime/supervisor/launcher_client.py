@@ -13,6 +13,8 @@ from typing import Final
 import msgspec
 
 from dockmagic_runtime.errors import StartFailed
+from dockmagic_runtime.linux.syscalls import Kernel
+from dockmagic_runtime.sandbox.executable import protect
 from dockmagic_runtime.sandbox.operation import Operation
 from dockmagic_runtime.supervisor import protocol, rootfs
 from dockmagic_runtime.supervisor.engine_client import ContainerProcess
@@ -112,10 +114,11 @@ def _spawn(fd: int, cgroup_parent: str) -> int:
         "DOCKMAGIC_CGROUP": cgroup_parent,
     }
     null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+    executable = protect(Kernel(), sys.executable)
     try:
         actions = [(os.POSIX_SPAWN_DUP2, null, standard) for standard in (0, 1, 2)]
         return os.posix_spawn(
-            sys.executable,
+            f"/proc/self/fd/{executable}",
             arguments,
             environment,
             file_actions=[*actions, (os.POSIX_SPAWN_DUP2, fd, 3)],
@@ -123,6 +126,7 @@ def _spawn(fd: int, cgroup_parent: str) -> int:
             setsigmask=(),
         )
     finally:
+        os.close(executable)
         os.close(null)
 
 
