@@ -65,12 +65,12 @@ def interpreter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def victim(interpreter: Path, data_root: DataRoot) -> Iterator[Engine]:
     with Engine(data_root.root) as engine:
-        list(engine.pull("busybox"))
+        list(engine.images.pull("busybox"))
         yield engine
     with Engine(data_root.root) as engine:
-        for container in engine.containers(all=True):
-            engine.remove(container.id, force=True, volumes=True)
-        engine.dismantle()
+        for container in engine.containers.list(all=True):
+            engine.containers.remove(container.id, force=True, volumes=True)
+        engine.system.dismantle()
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def image(victim: Engine, tmp_path: Path) -> str:
 
 def build(engine: Engine, dockerfile: str, context: Path | None = None) -> str:
     request = BuildRequest(dockerfile=dockerfile, context=str(context) if context else None)
-    for event in engine.build(request):
+    for event in engine.images.build(request):
         if isinstance(event, BuildDone):
             return event.image.id
     raise AssertionError("the build ended without an image")
@@ -113,32 +113,34 @@ def spec(image: str, share: Path, **fields: object) -> ContainerSpec:
 
 
 def by_exec(engine: Engine, image: str, share: Path) -> None:
-    engine.run_detached(spec(image, share))
-    engine.exec("web", ExecSpec(command=("/evil",))).close()
+    engine.containers.run(spec(image, share), detach=True)
+    engine.containers.exec("web", ExecSpec(command=("/evil",))).close()
 
 
 def by_exec_of_a_script(engine: Engine, image: str, share: Path) -> None:
-    engine.run_detached(spec(image, share))
-    engine.exec("web", ExecSpec(command=("/script",))).close()
+    engine.containers.run(spec(image, share), detach=True)
+    engine.containers.exec("web", ExecSpec(command=("/script",))).close()
 
 
 def by_exec_of_another_user(engine: Engine, image: str, share: Path) -> None:
     share.chmod(0o777)
-    engine.run_detached(spec(image, share))
-    engine.exec("web", ExecSpec(command=("/evil",), user="1000")).close()
+    engine.containers.run(spec(image, share), detach=True)
+    engine.containers.exec("web", ExecSpec(command=("/evil",), user="1000")).close()
 
 
 def by_entry_point(engine: Engine, image: str, share: Path) -> None:
-    engine.run_detached(spec(image, share, entrypoint=("/proc/self/exe",), command=("x",)))
+    engine.containers.run(
+        spec(image, share, entrypoint=("/proc/self/exe",), command=("x",)), detach=True
+    )
 
 
 def by_entry_point_that_is_a_script(engine: Engine, image: str, share: Path) -> None:
-    engine.run_detached(spec(image, share, command=("/script",)))
+    engine.containers.run(spec(image, share, command=("/script",)), detach=True)
 
 
 def by_health_check(engine: Engine, image: str, share: Path) -> None:
     check = HealthCheck(test=("CMD", "/evil"), interval=0.1)
-    engine.run_detached(spec(image, share, health=check))
+    engine.containers.run(spec(image, share, health=check), detach=True)
 
 
 def by_ptrace_capability(engine: Engine, image: str, share: Path) -> None:
@@ -154,10 +156,12 @@ def by_ptrace_capability(engine: Engine, image: str, share: Path) -> None:
         done
         . /attack
     """
-    engine.run_detached(spec(image, share, command=("sh", "-c", script), cap_add=("SYS_PTRACE",)))
+    engine.containers.run(
+        spec(image, share, command=("sh", "-c", script), cap_add=("SYS_PTRACE",)), detach=True
+    )
 
     def seen() -> bool:
-        engine.exec("web", ExecSpec(command=("true",))).wait()
+        engine.containers.exec("web", ExecSpec(command=("true",))).wait()
         return (share / "opened").exists()
 
     assert eventually(seen)
@@ -176,8 +180,8 @@ DOORS: tuple[Callable[[Engine, str, Path], None], ...] = (
 
 def kill_engine(engine: Engine, *names: str) -> None:
     """The launcher and the supervisors: no process executes the interpreter any more."""
-    supervisors = [supervisor_of(engine.container(name)) for name in names]
-    for pid in (*supervisors, engine._launcher._pid):
+    supervisors = [supervisor_of(engine.containers.get(name)) for name in names]
+    for pid in (*supervisors, engine._components.launcher._pid):
         os.kill(pid, signal.SIGKILL)
 
 
@@ -214,7 +218,7 @@ def test_security_1_cve_2019_5736_with_a_first_process_of_ours(
 ) -> None:
     monkeypatch.setattr(init, "find", lambda: "")  # so that a fork of the launcher is pid 1
     before = interpreter.read_bytes()
-    victim.run_detached(spec(image, share, command=("/evil",), init=True))
+    victim.containers.run(spec(image, share, command=("/evil",), init=True), detach=True)
     assert eventually((share / "error").exists)  # which is for ever that the file is in use
     assert_reached_but_read_only(share, interpreter, before)
 
@@ -225,7 +229,7 @@ def test_security_1_the_program_of_init_is_read_only(victim: Engine, image: str)
     # a time, since a file that is executed is refused as busy before its mount is looked at
     script = "for f in /sbin/docker-init /proc/1/exe; do touch $f; done"
     before = Path(init.find()).read_bytes()
-    ended = victim.run(
+    ended = victim.containers.run(
         ContainerSpec(image=image, command=("sh", "-c", script), init=True, auto_remove=True)
     )
     assert collect(ended).stderr.count("Read-only file system") == 2
@@ -258,7 +262,7 @@ def test_security_1_cve_2019_5736_across_two_containers(
     """
     (share / "opened").unlink()
     second = spec(image, share, name="thief", command=("sh", "-c", thief), pid_mode="container:web")
-    victim.run_detached(second)
+    victim.containers.run(second, detach=True)
     assert eventually((share / "opened").exists)
     kill_engine(victim, "web", "thief")
     assert_refused(share, interpreter, before)
@@ -267,8 +271,10 @@ def test_security_1_cve_2019_5736_across_two_containers(
 def test_security_1_a_launcher_is_on_a_read_only_mount_and_so_is_what_it_forks(
     victim: Engine, interpreter: Path
 ) -> None:
-    victim.run_detached(ContainerSpec(image="busybox", command=("sleep", "1000"), name="web"))
-    for pid in (victim._launcher._pid, supervisor_of(victim.container("web"))):
+    victim.containers.run(
+        ContainerSpec(image="busybox", command=("sleep", "1000"), name="web"), detach=True
+    )
+    for pid in (victim._components.launcher._pid, supervisor_of(victim.containers.get("web"))):
         assert os.path.samefile(f"/proc/{pid}/exe", interpreter)
         with pytest.raises(OSError, match="Read-only file system"):
             os.utime(f"/proc/{pid}/exe")  # which a file that is executed would take
