@@ -94,5 +94,12 @@ class RemoteFailed(DockmagicError):
     http_status = 502
 
 
+class StateDamaged(DockmagicError):
+    """A file of the Docker area is not what was written: garbage, cut short, or lacks a part.
+
+    `message` names the file, `hint` says what to do.
+    """
+
+
 class EngineBug(DockmagicError):
     """An invariant of ours does not hold: please report it, with the text."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from dockmagic.commands.options.flags import Arguments, Parser, switch
 from dockmagic.commands.options.format import INSPECT_FORMAT
-from dockmagic.commands.system.inspect import Inspected, finder, inspect_each
+from dockmagic.commands.system.inspect import Inspected, inspect_each
 
 if TYPE_CHECKING:
     from dockmagic_runtime.engine.engine import Engine
@@ -26,5 +26,4 @@ def parser() -> Parser:
 
 
 def run(engine: Engine, arguments: Arguments) -> Inspected:
-    find = finder("network", engine.networks.inspect)
-    return inspect_each(find, arguments.words, arguments.flag("format"))
+    return inspect_each(engine.networks.inspect, arguments.words, arguments.flag("format"))

@@ -18,6 +18,7 @@ from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound
 from dockmagic_runtime.model.container import Container, PortMapping, Status
 from dockmagic_runtime.model.suggest import did_you_mean
+from dockmagic_runtime.store.atomic import DISK_UNWRITABLE
 from dockmagic_runtime.store.data_root import DataRoot
 from dockmagic_runtime.store.database import Database
 from dockmagic_runtime.supervisor import state
@@ -197,7 +198,7 @@ class ContainerStore:
                 connection.execute("DELETE FROM leases WHERE container_id = ?", (container_id,))
                 connection.execute("DELETE FROM containers WHERE id = ?", (container_id,))
         except OSError as error:
-            if error.errno not in state.DISK_UNWRITABLE:
+            if error.errno not in DISK_UNWRITABLE:
                 raise
 
 

@@ -9,7 +9,8 @@ only ever appended to, so it may be a pipe.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import IO, BinaryIO, Final
 
 from msgspec import Struct
@@ -18,11 +19,13 @@ from dockmagic_runtime.distribution import layout
 from dockmagic_runtime.distribution.layout import Content
 from dockmagic_runtime.errors import InvalidInput, NotFound
 from dockmagic_runtime.images.layers import LayerStore
+from dockmagic_runtime.images.pack import Writable
 from dockmagic_runtime.images.store import ImageStore
 from dockmagic_runtime.images.tar import header
 from dockmagic_runtime.images.tar.entry import BLOCK, DIRECTORY, REGULAR, TarEntry
 from dockmagic_runtime.model.image import Image
 from dockmagic_runtime.model.reference import ImageReference
+from dockmagic_runtime.store.atomic import DISK_UNWRITABLE
 from dockmagic_runtime.store.data_root import DataRoot
 
 _COPY: Final = 1 << 20
@@ -128,14 +131,39 @@ class _Writing:
 
     def _layer(self, image: Image, diff_id: str, chain_id: str) -> Content:
         if diff_id not in self._written:
-            with tempfile.TemporaryFile(dir=self._scratch) as spool:
-                self._layers.pack(chain_id, spool)
-                size = spool.tell()
-                self._tar.stream(layout.blob_path(diff_id), spool, size, image.created)
+            size = self._write_layer(image, diff_id, chain_id)
             self._written[diff_id] = Content(
                 digest=diff_id, size=size, media_type=layout.LAYER_TYPE
             )
         return self._written[diff_id]
+
+    def _write_layer(self, image: Image, diff_id: str, chain_id: str) -> int:
+        """Writes the layer's member; its size. Without room for a file it is packed twice."""
+        path = layout.blob_path(diff_id)
+        with ExitStack() as stack:
+            spool = self._spool(chain_id, stack)
+            if spool is not None:
+                size = spool.tell()
+                self._tar.stream(path, spool, size, image.created)
+                return size
+        count = _Count()
+        self._layers.pack(chain_id, count)
+        self._tar.packed(
+            path, lambda out: self._layers.pack(chain_id, out), count.size, image.created
+        )
+        return count.size
+
+    def _spool(self, chain_id: str, stack: ExitStack) -> IO[bytes] | None:
+        """The layer's tar in an unnamed file; None on a disk that is full or read-only."""
+        try:
+            spool = stack.enter_context(tempfile.TemporaryFile(dir=self._scratch))  # noqa: SIM115
+            self._layers.pack(chain_id, spool)
+            spool.flush()
+        except OSError as error:
+            if error.errno not in DISK_UNWRITABLE:
+                raise
+            return None
+        return spool
 
     def _blob(self, data: bytes, media_type: str, created: float) -> Content:
         content = Content.of(data, media_type)
@@ -173,6 +201,17 @@ class TarWriter:
             left -= len(piece)
         self._write(bytes(-size % BLOCK))
 
+    def packed(
+        self, name: str, pack: Callable[[Writable], object], size: int, mtime: float = 0
+    ) -> None:
+        """What `pack` writes to its argument, which are `size` bytes."""
+        self._write(_member(name, REGULAR, 0o644, size, mtime))
+        count = _Count(self._write)
+        pack(count)
+        if count.size != size:
+            raise NotFound(f"{name} has changed while it was written")
+        self._write(bytes(-size % BLOCK))
+
     def end(self) -> None:
         self._write(bytes(2 * BLOCK))
         self._write(bytes(-self._size % _RECORD))
@@ -183,6 +222,20 @@ class TarWriter:
         view = memoryview(data)
         while view:  # a raw file may take less than it is offered
             view = view[self._out.write(view) :]
+
+
+class _Count:
+    """Counts the bytes that are written to it, and passes them on."""
+
+    def __init__(self, write: Callable[[bytes], object] | None = None) -> None:
+        self._write = write
+        self.size = 0
+
+    def write(self, data: bytes, /) -> int:
+        self.size += len(data)
+        if self._write is not None:
+            self._write(data)
+        return len(data)
 
 
 def _member(name: str, kind: bytes, mode: int, size: int, mtime: float) -> bytes:

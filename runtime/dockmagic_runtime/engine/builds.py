@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dockmagic_runtime.engine.facet import Facet
+from dockmagic_runtime.engine.facet import Facet, freeing
 
 if TYPE_CHECKING:
     from dockmagic_runtime.model.build import BuildRequest
@@ -29,6 +29,7 @@ class LocalBuilds(Facet):
         """What the last RUN that failed has left, to be entered. Raises NotFound."""
         return self._components.builder.failed()
 
+    @freeing
     def prune(
         self,
         *,

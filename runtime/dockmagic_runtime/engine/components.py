@@ -22,6 +22,7 @@ from dockmagic_runtime.linux.closeable import Closing
 from dockmagic_runtime.linux.syscalls import Kernel
 from dockmagic_runtime.model.container import Status
 from dockmagic_runtime.network.networks import Networks
+from dockmagic_runtime.store.atomic import DISK_UNWRITABLE
 from dockmagic_runtime.store.data_root import DataRoot
 from dockmagic_runtime.store.database import Database
 from dockmagic_runtime.supervisor.launcher_client import LauncherClient
@@ -70,7 +71,18 @@ class EngineComponents(Closing):
         self._is_dismantled = False
         recovery = Recovery(self.starter)
         self.containers.on_supervisor_lost = recovery.on_supervisor_lost
-        recovery.run()
+        self._recover(recovery)
+
+    def _recover(self, recovery: Recovery) -> None:
+        """A disk that takes nothing is only read: what is lost waits for an engine that can."""
+        if self.database.is_read_only:
+            return
+        try:
+            with self.database.freeing():
+                recovery.run()
+        except OSError as error:
+            if error.errno not in DISK_UNWRITABLE:
+                raise
 
     def close(self) -> None:
         """End the launcher and close the database. Idempotent."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from dockmagic_runtime.containers.store import describe
-from dockmagic_runtime.engine.facet import Facet
+from dockmagic_runtime.engine.facet import Facet, freeing
 from dockmagic_runtime.errors import EngineBug
 from dockmagic_runtime.model.container import ContainerSpec, ExecSpec, Resources
 
@@ -159,6 +159,7 @@ class LocalContainers(Facet):
         spec = _exec_spec(command, fields)
         return execute(store, store.find(name), spec)
 
+    @freeing
     def stop(self, name: str, *, timeout: float | None = None, signal: str = "") -> None:
         """Ask it to end, kill it after `timeout` seconds (default: its own, else 10)."""
         from dockmagic_runtime.containers.lifecycle import stop
@@ -189,6 +190,7 @@ class LocalContainers(Facet):
         record = own.containers.find(name)
         return update(own.starter, record, resources or Resources(), restart)
 
+    @freeing
     def kill(self, name: str, signal: str = "KILL") -> None:
         """Send a signal to its first process."""
         from dockmagic_runtime.containers.lifecycle import stop
@@ -217,6 +219,7 @@ class LocalContainers(Facet):
         store = self._components.containers
         stop.set_paused(store, store.find(name), paused=False)
 
+    @freeing
     def remove(self, name: str, *, force: bool = False, volumes: bool = False) -> None:
         """Remove it; `force` kills it first, `volumes` takes its anonymous volumes along."""
         record = self._components.containers.find(name)
@@ -339,6 +342,7 @@ class LocalContainers(Facet):
         """One sample of a container that runs."""
         return self._components.sampler.sample(self._components.containers.find(name))
 
+    @freeing
     def prune(self, filters: Filters | None = None) -> Pruned:
         """Remove those that do not run. Filters: until, label, label!."""
         from dockmagic_runtime.containers.lifecycle.prune import prune

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from functools import wraps
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
     from dockmagic_runtime.engine.components import EngineComponents
+
+
+Parameters = ParamSpec("Parameters")
+Value = TypeVar("Value")
+AnyFacet = TypeVar("AnyFacet", bound="Facet")
 
 
 class Facet:
@@ -15,3 +22,18 @@ class Facet:
 
     def __init__(self, components: EngineComponents) -> None:
         self._components = components
+
+
+def freeing(
+    method: Callable[Concatenate[AnyFacet, Parameters], Value],
+) -> Callable[Concatenate[AnyFacet, Parameters], Value]:
+    """Decorates a method that makes room on the disk: on a full one it may use the reserve."""
+
+    @wraps(method)
+    def with_reserve(
+        self: AnyFacet, /, *args: Parameters.args, **fields: Parameters.kwargs
+    ) -> Value:
+        with self._components.database.freeing():
+            return method(self, *args, **fields)
+
+    return with_reserve

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from dockmagic_runtime.engine.facet import Facet
+from dockmagic_runtime.engine.facet import Facet, freeing
 from dockmagic_runtime.model.container import Status
 
 if TYPE_CHECKING:
@@ -130,6 +130,7 @@ class LocalImages(Facet):
         with own.layers.leasing():
             return import_image(own.images, own.layers, tar, spec or ImportSpec(), apply_changes)
 
+    @freeing
     def remove(self, reference: str, *, force: bool = False) -> tuple[str, ...]:
         """Untag, and delete what nothing needs any more; Docker's lines about it."""
         containers = self._components.containers.all()
@@ -137,6 +138,7 @@ class LocalImages(Facet):
         alive = {record.image_id for record, now in containers if Status(now.status).is_alive}
         return self._components.images.remove(reference, force=force, used_by=used, alive=alive)
 
+    @freeing
     def prune(self, filters: Filters | None = None) -> Pruned:
         """Remove unused images without a name; with the filter dangling=false every unused one."""
         from dockmagic_runtime.containers.lifecycle.prune import prune_images

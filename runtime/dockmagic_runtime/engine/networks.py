@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from dockmagic_runtime.engine.facet import Facet
+from dockmagic_runtime.engine.facet import Facet, freeing
 
 if TYPE_CHECKING:
     from dockmagic_runtime.model.filters import Filters
@@ -65,6 +65,7 @@ class LocalNetworks(Facet):
         own = self._components
         return trace.trace(own.networks, own.containers, own.cgroups, target)
 
+    @freeing
     def remove(self, name: str, *, force: bool = False) -> bool:
         """Remove it; whether there was one. Raises Conflict while a container on it runs; NotFound,
         unless `force`."""
@@ -73,6 +74,7 @@ class LocalNetworks(Facet):
         own = self._components
         return networks.remove(own.networks, own.containers, name, force=force)
 
+    @freeing
     def prune(self, filters: Filters | None = None) -> PrunedNetworks:
         """Remove those that no running container is on. Filters: until, label, label!."""
         from dockmagic_runtime.containers.network import networks
@@ -93,6 +95,7 @@ class LocalNetworks(Facet):
         attachment = attachment or Attachment(network=network.name)
         connect.connect(own.starter, record, network, attachment)
 
+    @freeing
     def disconnect(self, name: str, container: str, *, force: bool = False) -> None:
         """Take a container off a network, at once if it runs. Raises Conflict if it is not on it.
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from dockmagic_runtime.engine.facet import Facet
+from dockmagic_runtime.engine.facet import Facet, freeing
 
 if TYPE_CHECKING:
     from dockmagic_runtime.model.docker_event import Event
@@ -79,6 +79,7 @@ class LocalSystem(Facet):
 
         self._components.launcher.on_start = lambda process: report(explain_process(process))
 
+    @freeing
     def dismantle(self) -> None:
         """Take the area's bridge, table and cgroups off the host, when nothing of it runs.
 
@@ -87,6 +88,7 @@ class LocalSystem(Facet):
         """
         self._components.dismantle()
 
+    @freeing
     def uninstall(self) -> None:
         """Take from the host what this area has put there: containers, network, control groups.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from dockmagic_runtime.engine.facet import Facet
+from dockmagic_runtime.engine.facet import Facet, freeing
 
 if TYPE_CHECKING:
     from dockmagic_runtime.model.filters import Filters
@@ -40,10 +40,12 @@ class LocalVolumes(Facet):
         """Docker's JSON of a volume. Raises NotFound."""
         return self._components.volumes.inspect(name)
 
+    @freeing
     def remove(self, name: str, *, force: bool = False) -> None:
         """Remove it with its data. Raises Conflict in use; NotFound, unless `force`."""
         self._components.volumes.remove(name, force=force)
 
+    @freeing
     def prune(self, filters: Filters | None = None) -> PrunedVolumes:
         """Remove unused anonymous volumes, with the filter all=true every unused one."""
         return self._components.volumes.prune(filters)

@@ -108,7 +108,7 @@ class Networks:
 
         `recorded` are the endpoints in its state file, by network id.
         """
-        with self._database.transaction() as connection:
+        with self._database.snapshot() as connection:
             present: list[EndpointPlan] = []
             for attachment in attachments:
                 network = rows.attached(connection, attachment)
@@ -213,7 +213,7 @@ class Networks:
         )
         for network_id, bridge in candidates:
             if rtnl.find_link(netlink, bridge) is not None:
-                with self._database.transaction() as connection:
+                with self._database.snapshot() as connection:
                     return rows.by_id(connection, network_id)
         return None
 
@@ -255,7 +255,7 @@ class Networks:
 
     def members(self, network_id: str) -> list[str]:
         """The ids of the containers with an address on the network, by address."""
-        with self._database.transaction() as connection:
+        with self._database.snapshot() as connection:
             return rows.members(connection, network_id)
 
     def counters(self, *, ipv6: bool = False) -> dict[tuple[str, str], int]:

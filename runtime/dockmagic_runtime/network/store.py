@@ -15,7 +15,7 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from msgspec.structs import replace
 
@@ -36,6 +36,7 @@ from dockmagic_runtime.network.operations import ensure_table
 from dockmagic_runtime.network.plan import NetworkPaths, bridge_config
 from dockmagic_runtime.network.requirements import needs_bridges, needs_nftables
 from dockmagic_runtime.store import locks
+from dockmagic_runtime.store.atomic import DISK_UNWRITABLE
 from dockmagic_runtime.store.data_root import DataRoot
 from dockmagic_runtime.store.database import Database
 from dockmagic_runtime.store.events import emit
@@ -64,8 +65,13 @@ class NetworkStore:
     def everything(self) -> list[Network]:
         """All networks by name, with the three predefined ones."""
         for name in PREDEFINED:
-            with suppress(Conflict):  # no addresses are left for `bridge`: a start reports it
+            try:
                 self._predefined(name)
+            except Conflict:
+                pass  # no addresses are left for `bridge`: a start reports it
+            except OSError as error:
+                if error.errno not in DISK_UNWRITABLE:
+                    raise
         return rows.everything(self._database)
 
     def _predefined(self, name: str) -> Network:

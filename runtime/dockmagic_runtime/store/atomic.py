@@ -6,12 +6,15 @@ written. A failure, such as a full disk, removes the temporary file and leaves t
 
 from __future__ import annotations
 
+import errno
 import os
 from _thread import get_native_id
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO, Final
 
+# of a disk that is full or read-only: what can do without its file goes on
+DISK_UNWRITABLE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
 _STEM: Final = 48  # characters of the name in the temporary name: at most 192 of NAME_MAX's 255
 

@@ -1,18 +1,23 @@
 """SQLite in WAL mode: the state that several processes share. One short transaction per verb.
 
 What is alive is *not* in here: a supervisor's lock and its state file say that (`store.locks`).
+What is in here can be rebuilt from the files beside it (`engine.repair`). A disk that is full gives
+up a reserve (`store.reserve`); one that is read-only, or has no reserve left, is read all the same.
 """
 
 from __future__ import annotations
 
-import errno
-import os
+import re
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+from dockmagic_runtime.errors import Unsupported
+from dockmagic_runtime.store.reserve import Reserve, fill_holes
+from dockmagic_runtime.store.sqlite_errors import damaged, translated, unwritable
 
 SCHEMA_VERSION = 2
 _SCHEMA = """
@@ -99,30 +104,111 @@ CREATE UNIQUE INDEX leases_address6 ON leases(network_id, address6) WHERE addres
 }
 
 
+_TABLES: Final = frozenset(re.findall(r"CREATE TABLE (\w+)", _SCHEMA))
+_INDEX: Final = 32 << 10  # bytes of the wal-index of a log that is checkpointed
+_WAIT: Final = 30.0  # seconds for another process's transaction
+
+
 class Database:
     """One connection, shared by the threads of this process under a lock.
 
-    Never carried over a fork: the launcher is a separate program and opens none.
+    Never carried over a fork: the launcher is a separate program and opens none. Raises
+    StateDamaged for a file that is no database of ours, Unsupported for one of a newer version,
+    OSError for a disk that is full.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = threading.RLock()
+        self._reserve = Reserve(str(path.parent))
+        self._unwritable: OSError | None = None  # why it was opened for reading only
+        self._require_present()
+        self._reserve.make_readable()
+        with translated(path):
+            self._connection = self._opened()
+            self._migrate()
+        if self._unwritable is None:
+            fill_holes(f"{path}-shm", _INDEX)
+            self._reserve.keep()
+
+    @property
+    def is_read_only(self) -> bool:
+        """Whether the disk lets nothing be written: it is read-only, or full to the last block."""
+        return self._unwritable is not None
+
+    def _require_present(self) -> None:
+        """An empty database beside layers or containers is a lost one: a sweep would follow it."""
+        try:
+            if self._path.stat().st_size:
+                return
+        except FileNotFoundError:
+            pass
+        for name in ("layers", "containers", "images"):
+            if is_filled(self._path.parent / name):
+                raise damaged(self._path, "it is empty, and there are images or containers")
+
+    def _opened(self) -> sqlite3.Connection:
+        """A connection for writing, else one for reading."""
+        connection = self._connect(str(self._path))
+        try:
+            self._prepare(connection)
+        except sqlite3.Error as error:
+            connection.close()
+            self._unwritable = unwritable(error, self._path)
+            if self._unwritable is None:
+                raise
+            return self._opened_for_reading()
+        return connection
+
+    def _opened_for_reading(self) -> sqlite3.Connection:
+        """With the wal-index of a process that has it open; else, if no row can be in the log that
+        the file has not got, without any."""
+        connection = self._connect(f"{self._path.as_uri()}?mode=ro", uri=True)
+        try:
+            connection.execute("PRAGMA user_version").fetchone()
+        except sqlite3.Error:
+            connection.close()
+            log = Path(f"{self._path}-wal")
+            if log.exists() and log.stat().st_size:
+                raise
+            connection = self._connect(f"{self._path.as_uri()}?mode=ro&immutable=1", uri=True)
+        return connection
+
+    @staticmethod
+    def _connect(name: str, *, uri: bool = False) -> sqlite3.Connection:
         # autocommit: transactions are begun by hand, IMMEDIATE, so that a reader never has to
         # upgrade and fail with SQLITE_BUSY in the middle of a verb
-        self._connection = sqlite3.connect(
-            path, isolation_level=None, check_same_thread=False, timeout=30
+        return sqlite3.connect(
+            name, isolation_level=None, check_same_thread=False, timeout=_WAIT, uri=uri
         )
-        self._connection.execute("PRAGMA journal_mode = WAL")
-        self._connection.execute("PRAGMA synchronous = NORMAL")
-        self._connection.execute("PRAGMA foreign_keys = ON")
-        self._migrate()
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        self._require_version(connection)  # first: a newer one is left untouched
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA temp_store = MEMORY")
+
+    def _require_version(self, connection: sqlite3.Connection) -> int:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version > SCHEMA_VERSION:
+            connection.close()
+            raise Unsupported(
+                f"{self._path} was written by a newer dockmagic: it has version {version}, and "
+                f"this dockmagic knows version {SCHEMA_VERSION}",
+                hint="upgrade dockmagic, or use another directory by DOCKMAGIC_ROOT",
+            )
+        return int(version)
 
     def _migrate(self) -> None:
-        if self._version() == SCHEMA_VERSION:
+        if self._require_version(self._connection) == SCHEMA_VERSION:
+            self._require_tables()
             return
+        if self._unwritable is not None:
+            raise self._unwritable
         with self.transaction() as connection:
-            version = self._version()  # another process may have done it while this one waited
+            # another process may have done it while this one waited
+            version = self._require_version(connection)
             script = _SCHEMA if version == 0 else ""
             script += "".join(
                 _UPGRADES[number] for number in range(version or SCHEMA_VERSION, SCHEMA_VERSION)
@@ -131,40 +217,62 @@ class Database:
                 connection.execute(statement)
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
-    def _version(self) -> int:
-        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
-        return int(version)
+    def _require_tables(self) -> None:
+        rows = self._connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        if missing := _TABLES - {name for (name,) in rows}:
+            raise damaged(self._path, f"it has no table {min(missing)}")
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
         """A write transaction: committed at the end, rolled back on any exception.
 
-        Raises OSError with ENOSPC when the disk is full, as other writers do.
+        Raises OSError when the disk is full or read-only, as other writers do, and StateDamaged.
         """
-        with self._lock:
+        if self._unwritable is not None:
+            raise self._unwritable
+        with self._within("BEGIN IMMEDIATE") as connection:
+            yield connection
+
+    def snapshot(self) -> AbstractContextManager[sqlite3.Connection]:
+        """For several reads of one state."""
+        return self._within("BEGIN")
+
+    @contextmanager
+    def _within(self, begin: str) -> Iterator[sqlite3.Connection]:
+        with self._lock, translated(self._path):
             try:
-                self._connection.execute("BEGIN IMMEDIATE")
+                self._connection.execute(begin)
                 yield self._connection
                 self._connection.execute("COMMIT")
-            except BaseException as error:
+            except BaseException:
                 if self._connection.in_transaction:  # a full disk has ended it already
                     self._connection.execute("ROLLBACK")
-                if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_FULL:
-                    reason = os.strerror(errno.ENOSPC)
-                    raise OSError(errno.ENOSPC, reason, str(self._path)) from error
                 raise
+
+    def freeing(self) -> AbstractContextManager[None]:
+        """For what makes room: inside, a full disk has the reserve's."""
+        return self._reserve.given_up()
 
     def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         """All rows of a read."""
-        with self._lock:
+        with self._lock, translated(self._path):
             return self._connection.execute(query, values).fetchall()
 
     def row(self, query: str, *values: Any) -> tuple[Any, ...] | None:
         """The first row of a read, or None."""
-        with self._lock:
+        with self._lock, translated(self._path):
             row: tuple[Any, ...] | None = self._connection.execute(query, values).fetchone()
             return row
 
     def close(self) -> None:
         with self._lock:
             self._connection.close()
+        if self._unwritable is None:
+            self._reserve.keep()
+
+
+def is_filled(directory: Path) -> bool:
+    try:
+        return any(directory.iterdir())
+    except OSError:
+        return False

@@ -18,10 +18,10 @@ from msgspec import Struct, to_builtins
 
 from dockmagic_runtime.errors import DockmagicError
 from dockmagic_runtime.linux.event_loop import EventLoop, Timer
-from dockmagic_runtime.store.atomic import write_file
+from dockmagic_runtime.store.atomic import DISK_UNWRITABLE, write_file
 from dockmagic_runtime.supervisor.exec_session import ExecSession
 from dockmagic_runtime.supervisor.program import Program
-from dockmagic_runtime.supervisor.state import DISK_UNWRITABLE, HEALTHY, STARTING, UNHEALTHY
+from dockmagic_runtime.supervisor.state import HEALTHY, STARTING, UNHEALTHY
 
 RESULTS: Final = 5
 OUTPUT: Final = 4096

@@ -18,8 +18,8 @@ from dockmagic_runtime.linux.event_loop import READ, EventLoop
 from dockmagic_runtime.linux.processes import await_end, start_of
 from dockmagic_runtime.network.port_proxy import process_record
 from dockmagic_runtime.network.port_proxy.held_ports import HeldPort
+from dockmagic_runtime.store.atomic import DISK_UNWRITABLE
 from dockmagic_runtime.supervisor.forks import close_all_but, rename_process
-from dockmagic_runtime.supervisor.state import DISK_UNWRITABLE
 
 PROCESS_NAME: Final = b"dockmagic-ports"
 _AFTER_DEATH: Final = 0.1  # seconds

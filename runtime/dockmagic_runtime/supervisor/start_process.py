@@ -34,6 +34,7 @@ from dockmagic_runtime.sandbox.plan import SandboxPlan
 from dockmagic_runtime.sandbox.process import warm
 from dockmagic_runtime.sandbox.slots import Slots
 from dockmagic_runtime.store import container_process
+from dockmagic_runtime.store.atomic import DISK_UNWRITABLE
 from dockmagic_runtime.store.container_events import ContainerEvents
 from dockmagic_runtime.supervisor import protocol, run_directory, state
 from dockmagic_runtime.supervisor.descriptors import receive as receive_fds
@@ -172,7 +173,7 @@ class StartTask(Struct, frozen=True):
         try:
             container_process.write_record(self.request.run, program)
         except OSError as error:
-            if error.errno not in state.DISK_UNWRITABLE:
+            if error.errno not in DISK_UNWRITABLE:
                 raise
 
     def _record_failure(self, error: BaseException) -> None:

@@ -6,7 +6,6 @@ holds the lock, and the container is over whatever the file says.
 
 from __future__ import annotations
 
-import errno
 import json
 from typing import Any, Final
 
@@ -14,7 +13,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from dockmagic_runtime.store import container_process
-from dockmagic_runtime.store.atomic import write_file
+from dockmagic_runtime.store.atomic import DISK_UNWRITABLE, write_file
 
 STARTING: Final = "starting"  # the health of a container that has not been found healthy yet
 HEALTHY: Final = "healthy"
@@ -62,10 +61,6 @@ NO_ENDPOINT: Final[dict[str, Any]] = {
 def write(directory: str, state: State) -> None:
     data = json.dumps({name: getattr(state, name) for name in _FIELDS}).encode()
     write_file(f"{directory}/state.json", data)
-
-
-# a full or a read-only disk: a container goes on all the same, and whoever looks sees old news
-DISK_UNWRITABLE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 def note(directory: str, **changes: Any) -> None:

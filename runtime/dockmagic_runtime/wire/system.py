@@ -31,29 +31,21 @@ class Commit(GoStruct, frozen=True, kw_only=True):
     Expected: str = ""
 
 
-class OciRuntime(GoStruct, frozen=True, kw_only=True):
-    go_type: ClassVar[str] = "system.Runtime"
+class Runtime(GoStruct, frozen=True, kw_only=True):
+    go_type: ClassVar[str] = "system.RuntimeWithStatus"
     json_names: ClassVar[dict[str, str]] = {
         "Path": "path",
         "Args": "runtimeArgs",
         "Type": "runtimeType",
         "Options": "options",
+        "Status": "status",
     }
-    omit_empty: ClassVar[frozenset[str]] = frozenset({"Path", "Args", "Type", "Options"})
+    omit_empty: ClassVar[frozenset[str]] = frozenset({"Path", "Args", "Type", "Options", "Status"})
 
     Path: str = ""
     Args: Strings = None
     Type: str = ""
     Options: dict[str, Any] | None = None
-
-
-class RuntimeWithStatus(GoStruct, frozen=True, kw_only=True):
-    go_type: ClassVar[str] = "system.RuntimeWithStatus"
-    json_names: ClassVar[dict[str, str]] = {"Status": "status"}
-    omit_empty: ClassVar[frozenset[str]] = frozenset({"Status"})
-    embedded: ClassVar[frozenset[str]] = frozenset({"Runtime"})
-
-    Runtime: OciRuntime = OciRuntime()
     Status: dict[str, str] | None = None
 
 
@@ -169,7 +161,7 @@ class EngineInfo(GoStruct, frozen=True, kw_only=True):
     Labels: Strings = None
     ExperimentalBuild: bool = False
     ServerVersion: str = ""
-    Runtimes: dict[str, RuntimeWithStatus] | None = None
+    Runtimes: dict[str, Runtime] | None = None
     DefaultRuntime: str = ""
     Swarm: SwarmInfo = SwarmInfo()
     LiveRestoreEnabled: bool = False

@@ -26,7 +26,7 @@ from dockmagic_runtime.linux.remove_tree import remove_tree
 from dockmagic_runtime.model.container import Status
 from dockmagic_runtime.network.port_proxy import process_record
 from dockmagic_runtime.store import container_process, locks
-from dockmagic_runtime.store.atomic import write_file
+from dockmagic_runtime.store.atomic import DISK_UNWRITABLE, write_file
 from dockmagic_runtime.supervisor import state
 from dockmagic_runtime.volumes.unused import remove_unused
 
@@ -80,6 +80,9 @@ class Recovery:
                 record = self._store.find_by_id(container_id)
                 if record is not None:  # else it was removed meanwhile
                     self._recover(record)
+            except OSError as error:
+                if error.errno not in DISK_UNWRITABLE:
+                    raise  # else its state says that it is lost, until the disk can be written
             finally:
                 self._recovering.discard(container_id)
 
@@ -222,7 +225,7 @@ def _write(directory: str, now: state.State) -> bool:
     try:
         state.write(directory, now)
     except OSError as error:
-        if error.errno in state.DISK_UNWRITABLE:
+        if error.errno in DISK_UNWRITABLE:
             return False
         raise
     return True

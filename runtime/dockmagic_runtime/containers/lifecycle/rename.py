@@ -28,9 +28,10 @@ def rename(store: ContainerStore, record: Record, new_name: str) -> None:
             "UPDATE containers SET name = ?, spec = ? WHERE id = ?",
             (wanted, replace(record, name=wanted).encode(), record.id),
         )
+        # inside: where the disk has no room for the files, nothing is renamed
+        _rename_on_networks(store, record, wanted)
+        _note(store.directory(record.id), wanted)
     links.renamed(store, record.id, wanted)
-    _note(store.directory(record.id), wanted)
-    _rename_on_networks(store, record, wanted)
     events_of(store, record).emit("rename", oldName=f"/{record.name}")
 
 

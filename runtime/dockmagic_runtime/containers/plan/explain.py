@@ -16,8 +16,7 @@ from dockmagic_runtime.errors import Conflict
 from dockmagic_runtime.model.explanation import ExplainedStep, Explanation
 from dockmagic_runtime.sandbox.operation import Operation
 from dockmagic_runtime.sandbox.plan import SandboxPlan
-from dockmagic_runtime.store.atomic import write_file
-from dockmagic_runtime.supervisor.state import DISK_UNWRITABLE
+from dockmagic_runtime.store.atomic import DISK_UNWRITABLE, write_file
 
 Trace = Mapping[str, Sequence[Sequence[float]]]
 _FILE = "explain.json"
