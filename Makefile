@@ -5,7 +5,7 @@ MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest -q
 
-.PHONY: help dev demo test test-fast test-slow test-v2 lint format bench images notebooks clean
+.PHONY: help dev demo test test-fast test-slow test-soak test-v2 lint format bench images notebooks clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -32,6 +32,9 @@ test-fast: dev  ## all but the slow tests
 
 test-slow: dev  ## only the slow tests
 	@$(PYTEST) -m slow
+
+test-soak: dev  ## random verbs in several processes with random kill -9 (SECONDS=600 SEED=...)
+	@$(BIN)/python -m tests.soak $(or $(SECONDS),600) $(SEED)
 
 test-v2: dev  ## engine tests on a cgroup v2 kernel, in an emulated machine (TESTS=...)
 	@.ci/system-packages qemu-system-x86 mmdebstrap e2fsprogs
