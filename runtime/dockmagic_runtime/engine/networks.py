@@ -8,6 +8,7 @@ from dockmagic_runtime.engine.facet import Facet, freeing
 
 if TYPE_CHECKING:
     from dockmagic_runtime.model.filters import Filters
+    from dockmagic_runtime.model.host_network import HostNetwork, NetworkWatch
     from dockmagic_runtime.model.network import Attachment, Network, NetworkSpec, PrunedNetworks
     from dockmagic_runtime.model.topology import Topology, Trace
 
@@ -55,10 +56,37 @@ class LocalNetworks(Facet):
 
         return topology.look(self._components.networks, self._components.containers, name)
 
-    def trace(self, target: str) -> Trace:
-        """The ways to `ADDRESS:PORT[/udp]` or `CONTAINER:PORT`, each told by a probe that is sent.
+    def host(self) -> HostNetwork:
+        """The links, addresses, routes and neighbours of the host.
 
-        Raises NotFound when nobody has published it, InvalidInput.
+        The first call in a process takes up to half a second, by which pyroute2 is imported.
+        """
+        from dockmagic_runtime.network.host import snapshot
+
+        return snapshot.read()
+
+    def watch(self, name: str = "", *, interval: float = 1.0) -> NetworkWatch:
+        """An iterator over changes of the host's links, addresses, routes and neighbours, and over
+        the counters of all networks' bridges and their ports, every `interval` seconds (0: never).
+
+        With `name`, only what concerns the bridge of that network. It ends when its `close` is
+        called, by any thread; `now` is the state to which the next change applies.
+
+        Raises NotFound for the name, InvalidInput for a network without a bridge.
+        """
+        from dockmagic_runtime.errors import InvalidInput
+        from dockmagic_runtime.network.host.watch import HostWatch
+
+        bridge = self.get(name).bridge if name else ""
+        if name and not bridge:
+            raise InvalidInput(f"network {name} has no bridge that could be watched")
+        bridges = self._components.networks.store.bridges
+        return HostWatch(bridges, only=bridge, interval=interval)
+
+    def trace(self, target: str) -> Trace:
+        """The ways to `ADDRESS:PORT[/udp]` or `CONTAINER:PORT`, each measured by a probe.
+
+        Raises NotFound for a port that is not published, InvalidInput.
         """
         from dockmagic_runtime.containers.trace import trace
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import socket
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -22,7 +21,7 @@ from dockmagic_runtime.network.ipam import leases
 from dockmagic_runtime.network.ipam.claims import Claims
 from dockmagic_runtime.network.ipam.leases import Lease
 from dockmagic_runtime.network.ipam.pools import Block
-from dockmagic_runtime.network.nftables import firewall, flows, published_ports, ruleset, wire
+from dockmagic_runtime.network.nftables import firewall, published_ports, ruleset, wire
 from dockmagic_runtime.network.operations import ensure_table
 from dockmagic_runtime.network.plan import (
     Connection,
@@ -263,37 +262,6 @@ class Networks:
         family = wire.IPV6 if ipv6 else wire.IPV4
         with Netlink(NETLINK_NETFILTER) as netlink:
             return ruleset.counters(netlink, self.paths.table, family)
-
-    def flow(
-        self, protocol: str, source: flows.SocketAddress, destination: flows.SocketAddress
-    ) -> flows.Flow | None:
-        """The entry of connection tracking for a connection; None when there is none."""
-        with Netlink(NETLINK_NETFILTER) as netlink:
-            return flows.find(netlink, protocol, source, destination)
-
-    def uplinks(self, *, ipv6: bool = False) -> tuple[tuple[str, str], ...]:
-        """The host's interfaces that are no bridges, each with an address as CIDR.
-
-        Link-local addresses of IPv6 are left out.
-        """
-        with Netlink() as netlink:
-            links = {link.index: link for link in rtnl.links(netlink) if link.is_up}
-            addresses = list(rtnl.addresses(netlink, socket.AF_INET6 if ipv6 else socket.AF_INET))
-        return tuple(
-            (links[index].name, f"{address}/{length}")
-            for index, address, length in addresses
-            if index in links and index != rtnl.LOOPBACK and not address.startswith("fe80:")
-            if links[index].kind != "bridge"
-        )
-
-    def traffic(self, veth: str) -> tuple[int, int]:
-        """Bytes received and sent by the container; (0, 0) when the veth does not exist.
-
-        The host's end of a veth pair counts in reverse.
-        """
-        with Netlink() as netlink:
-            link = rtnl.find_link(netlink, veth)
-        return (link.tx_bytes, link.rx_bytes) if link else (0, 0)
 
     def forward_warning(self, bridge: str, *, ipv6: bool = False) -> str:
         """Why containers on that bridge will not reach other hosts, and the remedy; empty when they

@@ -32,13 +32,13 @@ from dockmagic_runtime.network.ipam.pools import family_of, packed
 
 # linux/rtnetlink.h, if_link.h, if_addr.h, neighbour.h
 _RTM_NEWLINK, _RTM_DELLINK, _RTM_GETLINK = 16, 17, 18
-_RTM_NEWADDR, _RTM_GETADDR = 20, 22
+_RTM_NEWADDR = 20
 _RTM_NEWROUTE, _RTM_DELROUTE, _RTM_GETROUTE = 24, 25, 26
 _RTM_NEWNEIGH = 28
 _IFF_UP = 0x1
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_LINKINFO = 1, 3, 4, 10, 18
 _IFLA_OPERSTATE, _IF_OPER_UP = 16, 6
-_IFLA_IFALIAS, _IFLA_STATS64, _IFLA_AF_SPEC, _IFLA_NET_NS_FD = 20, 23, 26, 28
+_IFLA_IFALIAS, _IFLA_AF_SPEC, _IFLA_NET_NS_FD = 20, 26, 28
 _IFLA_INET6_ADDR_GEN_MODE, _IN6_ADDR_GEN_MODE_NONE = 8, 1
 _IFLA_INFO_KIND, _IFLA_INFO_DATA, _IFLA_INFO_SLAVE_KIND, _IFLA_INFO_SLAVE_DATA = 1, 2, 4, 5
 _IFLA_BRPORT_MODE, _IFLA_BRPORT_ISOLATED = 4, 33
@@ -59,7 +59,7 @@ LOOPBACK = 1  # its index, in every network namespace
 
 
 class Link(Struct, frozen=True):
-    """One network interface. The counters are the interface's own view."""
+    """One network interface, as far as a start needs it."""
 
     index: int
     name: str
@@ -67,9 +67,6 @@ class Link(Struct, frozen=True):
     is_running: bool  # and it has a carrier: packets are not dropped
     master: int
     alias: str
-    rx_bytes: int
-    tx_bytes: int
-    kind: str  # bridge, veth…; empty for hardware
 
 
 def mac_of(address: str) -> str:
@@ -239,8 +236,6 @@ def as_link(answer: Answer) -> Link:
     _, _, index, flags, _ = _IFINFO.unpack_from(answer.payload)
     fields = attributes(answer.payload, _IFINFO.size)
     master = fields.get(_IFLA_MASTER)
-    counters = fields.get(_IFLA_STATS64, bytes(32))
-    _, _, rx_bytes, tx_bytes = struct.unpack_from("=4Q", counters)
     return Link(
         index=index,
         name=as_text(fields.get(_IFLA_IFNAME, b"")),
@@ -248,9 +243,6 @@ def as_link(answer: Answer) -> Link:
         is_running=fields.get(_IFLA_OPERSTATE) == bytes((_IF_OPER_UP,)),
         master=struct.unpack("=I", master)[0] if master else 0,
         alias=as_text(fields.get(_IFLA_IFALIAS, b"")),
-        rx_bytes=rx_bytes,
-        tx_bytes=tx_bytes,
-        kind=as_text(attributes(fields.get(_IFLA_LINKINFO, b"")).get(_IFLA_INFO_KIND, b"")),
     )
 
 
@@ -263,10 +255,6 @@ def find_link(netlink: Netlink, name: str) -> Link | None:
 def is_local(answer: Answer) -> bool:
     """Whether an answer to `ask_route` says that the address is one of this host's own."""
     return bool(answer.payload[7] == _RTN_LOCAL)
-
-
-def links(netlink: Netlink) -> tuple[Link, ...]:
-    return tuple(map(as_link, netlink.dump(Message(_RTM_GETLINK, _info()))))
 
 
 def routes(netlink: Netlink) -> Iterator[tuple[int, int, int]]:
@@ -287,14 +275,3 @@ def routes(netlink: Netlink) -> Iterator[tuple[int, int, int]]:
             at += (size + 3 & ~3) or 4
         if first >= 0:
             yield first, payload[1], index
-
-
-def addresses(netlink: Netlink, family: int = socket.AF_INET) -> Iterator[tuple[int, str, int]]:
-    """Interface, address and prefix length of each of the host's addresses."""
-    question = Message(_RTM_GETADDR, _IFADDR.pack(family, 0, 0, 0, 0), what="list the addresses")
-    for answer in netlink.dump(question):
-        _, length, _, _, index = _IFADDR.unpack_from(answer.payload)
-        fields = attributes(answer.payload, _IFADDR.size)
-        packed = fields.get(_IFA_LOCAL) or fields.get(_IFA_ADDRESS)
-        if packed:
-            yield index, socket.inet_ntop(family, packed), length

@@ -74,6 +74,11 @@ class NetworkStore:
                     raise
         return rows.everything(self._database)
 
+    def bridges(self) -> set[str]:
+        """The names of the bridges of all networks, whether or not they exist on the host."""
+        rows = self._database.rows("SELECT bridge FROM networks WHERE bridge != ''")
+        return {bridge for (bridge,) in rows}
+
     def _predefined(self, name: str) -> Network:
         network = rows.by_name(self._database, name)
         if network is None and name == DEFAULT:

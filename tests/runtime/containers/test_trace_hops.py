@@ -12,7 +12,7 @@ from dockmagic_runtime.containers.trace.probe import Probe
 from dockmagic_runtime.containers.trace.routes import RouteCandidate, TraceTarget
 from dockmagic_runtime.containers.trace.sockets import Listener
 from dockmagic_runtime.model.topology import Interface, Node
-from dockmagic_runtime.network.nftables.flows import Flow
+from dockmagic_runtime.network.host.flows import Flow
 from dockmagic_runtime.network.nftables.published_ports import ANY_ADDRESS, ONE_ADDRESS
 from dockmagic_runtime.network.nftables.ruleset import FROM_HERE
 from dockmagic_runtime.supervisor.state import State

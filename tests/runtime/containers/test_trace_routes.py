@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.trace import routes
 from dockmagic_runtime.errors import InvalidInput
+from dockmagic_runtime.model.host_network import HostAddress, HostLink, HostNetwork
 from dockmagic_runtime.model.topology import Interface, Node
-from dockmagic_runtime.network.networks import Networks
 from dockmagic_runtime.supervisor.state import State
 
 
@@ -81,15 +81,16 @@ def test_only_loopback_is_for_this_host_alone() -> None:
 # ------------------------------------------------------------------ the route by a rule
 
 
-class Uplinks(Networks):
-    """Only the addresses of the host's uplinks."""
-
-    def __init__(self, address: str = "", address6: str = "") -> None:
-        self._addresses = {False: address, True: address6}
-
-    def uplinks(self, *, ipv6: bool = False) -> tuple[tuple[str, str], ...]:
-        address = self._addresses[ipv6]
-        return (("eth0", f"{address}/24"),) if address else ()
+def uplinks(address: str = "", address6: str = "") -> HostNetwork:
+    """A host with an eth0 that has these addresses."""
+    return HostNetwork(
+        links=(HostLink(index=2, name="eth0", is_up=True),),
+        addresses=tuple(
+            HostAddress(interface="eth0", address=text, prefix_length=24)
+            for text in (address, address6)
+            if text
+        ),
+    )
 
 
 def target(*host_ips: str, address6: str = "") -> routes.TraceTarget:
@@ -134,18 +135,18 @@ BOTH, SIX = ("0.0.0.0", "::"), "fd00::2"
 def test_the_route_by_a_rule_prefers_the_same_family(
     to: routes.TraceTarget, first: str, expected: tuple[str, str, str]
 ) -> None:
-    candidate = routes.translated(Uplinks("192.0.2.1", "2001:db8::1"), to, by_proxy(first))
+    candidate = routes.translated(uplinks("192.0.2.1", "2001:db8::1"), to, by_proxy(first))
     assert candidate is not None
     assert (candidate.address, candidate.inner, candidate.map_name) == expected
     assert (candidate.kind, candidate.port, candidate.inner_port) == ("translated", 9999, 80)
 
 
 def test_a_host_without_a_network_is_reached_as_its_containers_reach_it() -> None:
-    candidate = routes.translated(Uplinks(), target(*BOTH, address6=SIX), by_proxy("::1"))
+    candidate = routes.translated(uplinks(), target(*BOTH, address6=SIX), by_proxy("::1"))
     assert candidate is not None
     assert candidate.address == "fd00::1"
 
 
 @pytest.mark.parametrize("host_ips", [("127.0.0.1",), ("::1",), ("::",)])
 def test_no_rule_leads_from_loopback_nor_from_ipv6_into_ipv4(host_ips: tuple[str, ...]) -> None:
-    assert routes.translated(Uplinks("192.0.2.1"), target(*host_ips), by_proxy("127.0.0.1")) is None
+    assert routes.translated(uplinks("192.0.2.1"), target(*host_ips), by_proxy("127.0.0.1")) is None

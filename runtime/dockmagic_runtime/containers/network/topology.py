@@ -11,6 +11,7 @@ from dockmagic_runtime.containers.store import ContainerStore
 from dockmagic_runtime.model.container import Status
 from dockmagic_runtime.model.network import Network
 from dockmagic_runtime.model.topology import Bridge, Interface, Node, Topology
+from dockmagic_runtime.network.host import snapshot
 from dockmagic_runtime.network.networks import Networks
 from dockmagic_runtime.supervisor.state import State
 
@@ -28,10 +29,11 @@ def look(networks: Networks, store: ContainerStore, name: str) -> Topology:
         network = chosen[0].name
         nodes = [there for there in nodes if there.on(network) or there.mode == network]
     nodes.sort(key=lambda there: there.name)
+    host = snapshot.read()
     used = {end.network for there in nodes for end in there.interfaces}
     return Topology(
         hostname=socket.gethostname(),
-        uplinks=networks.uplinks(),
+        uplinks=tuple((uplink.interface, str(uplink)) for uplink in host.uplinks()),
         bridges=tuple(
             _bridge(network)
             for network in chosen

@@ -10,7 +10,7 @@ from dockmagic_runtime.containers.trace.probe import NOUNS, Probe
 from dockmagic_runtime.containers.trace.routes import RouteCandidate, TraceTarget
 from dockmagic_runtime.containers.trace.sockets import Listener
 from dockmagic_runtime.model.topology import Hop
-from dockmagic_runtime.network.nftables.flows import Flow, SocketAddress
+from dockmagic_runtime.network.host.flows import Flow, SocketAddress
 from dockmagic_runtime.network.nftables.published_ports import ONE_ADDRESS
 from dockmagic_runtime.network.nftables.ruleset import FROM_HERE
 

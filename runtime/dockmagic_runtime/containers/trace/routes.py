@@ -18,8 +18,8 @@ from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.store import ContainerStore
 from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound
 from dockmagic_runtime.model.container import Status
+from dockmagic_runtime.model.host_network import HostNetwork
 from dockmagic_runtime.model.topology import Interface, Node, Published
-from dockmagic_runtime.network.networks import Networks
 from dockmagic_runtime.network.nftables.published_ports import ANY_ADDRESS, ONE_ADDRESS
 from dockmagic_runtime.supervisor.state import State
 
@@ -200,7 +200,7 @@ def _published(target: TraceTarget, bound: Published, address: str, name: str) -
 
 
 def translated(
-    networks: Networks, target: TraceTarget, first: RouteCandidate
+    host: HostNetwork, target: TraceTarget, first: RouteCandidate
 ) -> RouteCandidate | None:
     """The route by a rule to the published port that `first` reaches through the proxy.
 
@@ -211,19 +211,19 @@ def translated(
         key=lambda bound: (":" in bound[0]) != first.is_ipv6,
     )
     for bound in bounds:
-        for address in _reached_by(networks, target, bound[0]):
+        for address in _reached_by(host, target, bound[0]):
             if (candidate := _published(target, bound, address, _OWN)).kind == "translated":
                 return candidate
     return None
 
 
-def _reached_by(networks: Networks, target: TraceTarget, host_ip: str) -> Iterator[str]:
+def _reached_by(host: HostNetwork, target: TraceTarget, host_ip: str) -> Iterator[str]:
     """Addresses of this host under which other hosts reach the port, the best first."""
     if host_ip not in _ANY:
         yield host_ip
         return
     ipv6 = host_ip == "::"
-    yield from (address.partition("/")[0] for _, address in networks.uplinks(ipv6=ipv6))
+    yield from (uplink.address for uplink in host.uplinks(ipv6=ipv6))
     for there in target.now.networks.values():  # as other containers address this host
         if there["name"] == target.end.network and (gateway := there[f"gateway{'6' * ipv6}"]):
             yield gateway

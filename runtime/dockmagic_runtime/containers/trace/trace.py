@@ -16,8 +16,9 @@ from dockmagic_runtime.containers.store import ContainerStore
 from dockmagic_runtime.containers.trace import hops, probe, routes, sockets
 from dockmagic_runtime.containers.trace.routes import RouteCandidate, TraceTarget
 from dockmagic_runtime.model.topology import Route, Trace
+from dockmagic_runtime.network.host import flows, snapshot
+from dockmagic_runtime.network.host.flows import Flow
 from dockmagic_runtime.network.networks import Networks
-from dockmagic_runtime.network.nftables.flows import Flow
 
 
 class TraceSession(Struct, frozen=True, kw_only=True):
@@ -37,7 +38,7 @@ class TraceSession(Struct, frozen=True, kw_only=True):
     def flow(self, candidate: RouteCandidate, source: tuple[str, int]) -> Flow | None:
         if candidate.kind != "translated":
             return None
-        return self.networks.flow(candidate.protocol, source, (candidate.address, candidate.port))
+        return flows.find(candidate.protocol, source, (candidate.address, candidate.port))
 
 
 def trace(networks: Networks, store: ContainerStore, cgroups: Cgroups, destination: str) -> Trace:
@@ -49,9 +50,7 @@ def trace(networks: Networks, store: ContainerStore, cgroups: Cgroups, destinati
         pids=cgroups.at(store.cgroup_parent(target.record), target.record.id).pids(),
         bridge=networks.store.find(target.end.network).bridge,
     )
-    measured = tuple(
-        _measure(session, candidate) for candidate in _candidates(networks, target, first)
-    )
+    measured = tuple(_measure(session, candidate) for candidate in _candidates(target, first))
     return Trace(
         target=destination,
         port=first.port,
@@ -62,22 +61,22 @@ def trace(networks: Networks, store: ContainerStore, cgroups: Cgroups, destinati
     )
 
 
-def _candidates(
-    networks: Networks, target: TraceTarget, first: RouteCandidate
-) -> Iterator[RouteCandidate]:
+def _candidates(target: TraceTarget, first: RouteCandidate) -> Iterator[RouteCandidate]:
     yield first
-    if first.kind == "proxy" and (second := routes.translated(networks, target, first)) is not None:
-        yield second
+    if first.kind == "proxy":
+        second = routes.translated(snapshot.read(), target, first)
+        if second is not None:
+            yield second
 
 
 def _measure(session: TraceSession, candidate: RouteCandidate) -> Route:
     networks, veth = session.networks, session.target.end.veth
     listener = session.listener(candidate)
-    counted, traffic = networks.counters(ipv6=candidate.is_ipv6), sum(networks.traffic(veth))
+    counted, traffic = networks.counters(ipv6=candidate.is_ipv6), snapshot.traffic(veth)
     with probe.sent(candidate) as sent:
         after, traffic_after = (
             networks.counters(ipv6=candidate.is_ipv6),
-            sum(networks.traffic(veth)),
+            snapshot.traffic(veth),
         )
         flow = session.flow(candidate, sent.source)
     measurement = hops.Measurement(
