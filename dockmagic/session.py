@@ -7,7 +7,7 @@ import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 
 class Session:
@@ -16,25 +16,25 @@ class Session:
     def __init__(self, *, root: str | None = None, catalogue: str = "when-unreachable") -> None:
         self._root = root
         self._catalogue = catalogue
-        self._engine: Engine | None = None
+        self._engine: EngineApi | None = None
         self._is_ours = True
         self._lock = threading.Lock()
 
     @property
-    def engine(self) -> Engine:
+    def engine(self) -> EngineApi:
         with self._lock:
             if self._engine is None:
                 self._engine = self._make()
             return self._engine
 
-    def _make(self) -> Engine:
+    def _make(self) -> EngineApi:
         from dockmagic_runtime.engine.engine import Engine  # the first command pays, not the import
 
         atexit.register(self.close)
         self._is_ours = True
         return Engine(self._root, catalogue=self._catalogue)
 
-    def use(self, engine: Engine) -> None:
+    def use(self, engine: EngineApi) -> None:
         """Take an engine that somebody else made, and will close."""
         with self._lock:
             self._engine = engine

@@ -18,12 +18,14 @@ import tty
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dockmagic.commands.container.foreground import Foreground
 from dockmagic.commands.options.detach_keys import parse_keys
 from dockmagic.commands.output.result import Attached, Finished
-from dockmagic_runtime.supervisor.engine_client import ContainerProcess
+
+if TYPE_CHECKING:
+    from dockmagic_runtime import ProcessApi
 
 # Those that a terminal or a service manager sends; KILL and STOP cannot be caught.
 _PASSED_ON = ("HUP", "INT", "QUIT", "TERM", "USR1", "USR2", "CONT", "ALRM")
@@ -93,7 +95,7 @@ def _write(fd: int, data: bytes) -> None:
 
 
 @contextmanager
-def typist(process: ContainerProcess, keys: KeyWatch) -> Iterator[None]:
+def typist(process: ProcessApi, keys: KeyWatch) -> Iterator[None]:
     """What is typed goes to the process until the end of the block."""
     end, wake = os.pipe2(os.O_CLOEXEC)  # a blocked read could not be called off otherwise
     thread = threading.Thread(target=_type, args=(process, keys, end), name="dockmagic-input")
@@ -106,7 +108,7 @@ def typist(process: ContainerProcess, keys: KeyWatch) -> Iterator[None]:
         os.close(end)
 
 
-def _type(process: ContainerProcess, keys: KeyWatch, end: int) -> None:
+def _type(process: ProcessApi, keys: KeyWatch, end: int) -> None:
     fd = sys.stdin.fileno()
     while True:
         ready, _, _ = select.select([fd, end], [], [])
@@ -132,7 +134,7 @@ def raw_terminal(fd: int) -> Iterator[None]:
 
 
 @contextmanager
-def followed_size(process: ContainerProcess, *, redraw: bool = False) -> Iterator[None]:
+def followed_size(process: ProcessApi, *, redraw: bool = False) -> Iterator[None]:
     """The container's terminal has the size of the caller's, now and after each change.
 
     A program draws itself anew when the size changes: `redraw` sees to it that it does.
@@ -151,7 +153,7 @@ def followed_size(process: ContainerProcess, *, redraw: bool = False) -> Iterato
 
 
 @contextmanager
-def passed_signals(process: ContainerProcess) -> Iterator[None]:
+def passed_signals(process: ProcessApi) -> Iterator[None]:
     """What is sent to the caller is sent to the process instead."""
 
     def pass_on(number: int, _: FrameType | None) -> None:

@@ -18,7 +18,7 @@ from dockmagic.commands.output.result import Event, Outcome, Result
 from dockmagic.commands.verbs import GROUPS, VERBS, module_of, names
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 
 def module(verb: str) -> Any:
@@ -42,7 +42,7 @@ def parse(words: Sequence[str], extra: Mapping[str, tuple[Flag, ...]] | None = N
     return replace(arguments, config=line.config) if line.config else arguments
 
 
-def execute(engine: Engine, arguments: Arguments) -> Outcome:
+def execute(engine: EngineApi, arguments: Arguments) -> Outcome:
     """Not called `run`: the module of that verb becomes an attribute of this package."""
     run = module(arguments.verb).run
     if not arguments.config:

@@ -26,7 +26,7 @@ def engine() -> FakeEngine:
 def session(engine: FakeEngine, monkeypatch: pytest.MonkeyPatch) -> Session:
     """The process's session, with the fake in it."""
     session = Session()
-    session.use(engine)  # type: ignore[arg-type]
+    session.use(engine)
     monkeypatch.setattr(dockmagic.session, "_current", session)
     return session
 

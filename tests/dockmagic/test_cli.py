@@ -33,8 +33,8 @@ def test_ps_has_exactly_dockers_columns(dockmagic: Any, engine: Any) -> None:
     dockmagic("run -d --name web -p 9999:80 httpd")
     code, out, _ = dockmagic("ps")
     head, row = out.splitlines()
-    up = ago(engine.made["web"].started).removesuffix(" ago")
-    created = ago(engine.made["web"].created)
+    up = ago(engine.created["web"].started).removesuffix(" ago")
+    created = ago(engine.created["web"].created)
     assert code == 0
     assert head.split("   ")[0] == "CONTAINER ID"
     assert [word.strip() for word in head.split("  ") if word] == [
@@ -76,7 +76,7 @@ def test_ps_orders_and_joins_ports_as_docker_does(dockmagic: Any, engine: Any) -
     ports.append(PortMapping(container_port=110, host_port=110, host_ip="::1", protocol="udp"))
     dockmagic("run -d --name web httpd")
     exposed = ("443/tcp", "91/tcp", "92/tcp", "92/udp", "80/tcp")
-    engine.made["web"] = replace(engine.made["web"], ports=tuple(ports), exposed=exposed)
+    engine.created["web"] = replace(engine.created["web"], ports=tuple(ports), exposed=exposed)
     assert dockmagic("ps --format {{.Ports}}")[1] == (
         "91-92/tcp, 0.0.0.0:53->53/tcp, [::]:53->53/tcp, "
         "0.0.0.0:7000-7001->7000-7001/tcp, [::]:7000-7001->7000-7001/tcp, 443/tcp, 92/udp, "
@@ -400,7 +400,7 @@ def test_stats_in_a_terminal_are_redrawn_in_place(
         if "\x1b[H" in (shown := capsys.readouterr().out):
             tables.append(shown)
         if len(tables) == 2:
-            engine.made.clear()
+            engine.created.clear()
 
     tables: list[str] = []
     monkeypatch.setattr("dockmagic.commands.container.stats.time.sleep", ended_after_the_second)

@@ -113,8 +113,8 @@ def test_explain_run_runs_it_and_shows_what_it_wrote(run: Any, engine: Any) -> N
 
 def test_explain_run_in_the_background_explains_the_start(run: Any, engine: Any) -> None:
     cell = run("%explain --undo run -d --name web httpd")
-    assert cell.value.explanation.name in ("web", engine.made["web"].id)
-    assert engine.made["web"].status == "running"
+    assert cell.value.explanation.name in ("web", engine.created["web"].id)
+    assert engine.created["web"].status == "running"
 
 
 @pytest.mark.parametrize(

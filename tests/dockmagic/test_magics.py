@@ -35,7 +35,7 @@ def test_run_container_detached_gives_a_handle(run: Any, shell: Any, engine: Any
 
 def test_docker_run_works_after_a_percent_sign(run: Any, engine: Any) -> None:
     assert run("%docker run -d --name web httpd").error is None
-    assert engine.made["web"].image == "httpd"
+    assert engine.created["web"].image == "httpd"
 
 
 def test_foreground_streams_to_the_cell_and_shows_nothing_else(run: Any, shell: Any) -> None:
@@ -183,7 +183,7 @@ def test_row_49_container_output_is_never_markup(run: Any, shell: Any, engine: A
     cell = run("%run_container httpd x")
     assert cell.stdout == "<script>alert(1)</script>click\x1b[31mred\x1b[0m\ufffd\n"
     for line in ("%layers httpd", "%diff xx", "%docker ps -a"):
-        run("%docker run -d --name xx httpd") if "xx" not in engine.made else None
+        run("%docker run -d --name xx httpd") if "xx" not in engine.created else None
         assert "<script>" not in html(shell, run(line).value)
         assert "<img" not in html(shell, run(line).value)
 
@@ -199,7 +199,7 @@ def test_a_pasted_session(run: Any, engine: Any) -> None:
         "docker rm $(docker ps -a -q)\n"
     )
     assert cell.error is None
-    assert engine.made == {}
+    assert engine.created == {}
     assert "$ docker run -d --name one" in cell.stdout
     assert "$ stop $(docker ps -a -q)\n" in cell.stdout
     assert "01010101" not in cell.stdout
@@ -208,7 +208,7 @@ def test_a_pasted_session(run: Any, engine: Any) -> None:
 def test_a_pasted_session_stops_at_the_first_failure(run: Any, engine: Any) -> None:
     cell = run("%%docker\ndocker stop nobody\ndocker run -d --name late httpd\n")
     assert cell.traceback[0] == "MagicError: No such container: nobody"
-    assert engine.made == {}
+    assert engine.created == {}
 
 
 def test_several_names_of_which_one_fails(run: Any, engine: Any) -> None:
@@ -216,7 +216,7 @@ def test_several_names_of_which_one_fails(run: Any, engine: Any) -> None:
     cell = run("%rm one two three")
     assert cell.stdout == "one\n"
     assert cell.traceback[0] == "MagicError: No such container: two; No such container: three"
-    assert engine.made == {}
+    assert engine.created == {}
 
 
 def test_rm_of_a_file_says_what_it_is_for(run: Any, tmp_path: Path) -> None:
@@ -258,7 +258,7 @@ def test_expansion_of_variables_and_templates(run: Any, engine: Any) -> None:
     run("port, names = 8080, ['one', 'two']")
     run("%docker run -d --name one -p {port}:80 httpd")
     run("%docker run -d --name two -p $port:80 httpd")
-    assert {c.ports[0].host_port for c in engine.made.values()} == {8080}
+    assert {c.ports[0].host_port for c in engine.created.values()} == {8080}
     assert str(run("%docker inspect -f '{{.State.Status}}' {names}").value) == "running\nrunning"
 
 
@@ -276,7 +276,7 @@ def test_local_variables_of_a_function(run: Any, engine: Any) -> None:
         "    %docker run -d --name {tag} httpd\n"
         "outer()"
     )
-    assert list(engine.made) == ["mine"]
+    assert list(engine.created) == ["mine"]
 
 
 def test_planned_verbs_and_flags_say_so(run: Any) -> None:
@@ -309,7 +309,7 @@ def test_handles_do_the_verbs(run: Any, shell: Any, engine: Any) -> None:
 def test_a_container_is_a_context_manager(run: Any, engine: Any) -> None:
     cell = run("web = %docker run -d --name web httpd\nwith web:\n    print(web.status)")
     assert cell.stdout == "running\n"
-    assert engine.made == {}
+    assert engine.created == {}
 
 
 def test_image_handle(run: Any, shell: Any) -> None:

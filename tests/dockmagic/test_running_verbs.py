@@ -49,7 +49,7 @@ def test_attach_to_what_does_not_run(run: Any, engine: Any, status: Status, mess
     from msgspec.structs import replace
 
     run("%docker run -d --name web httpd")
-    engine.made["web"] = replace(engine.made["web"], status=status)
+    engine.created["web"] = replace(engine.created["web"], status=status)
     with pytest.raises(Conflict) as caught:
         list(commands.execute(engine, commands.parse(["attach", "web"])))
     assert caught.value.message == message

@@ -13,6 +13,7 @@ import pytest
 from dockmagic import cli, commands
 from dockmagic.commands.output.result import Question, Result
 from dockmagic.session import Session
+from dockmagic_runtime.engine.volumes import LocalVolumes
 from dockmagic_runtime.errors import DockmagicError
 from dockmagic_runtime.store.data_root import DataRoot
 from dockmagic_runtime.store.database import Database
@@ -25,13 +26,8 @@ class VolumeEngine:
     def __init__(self, data_root: DataRoot, database: Database) -> None:
         store = VolumeStore(data_root, database)
         self.data_root = data_root
-        self.volumes = SimpleNamespace(
-            create=store.create,
-            list=store.find,
-            inspect=store.inspect,
-            remove=store.remove,
-            prune=store.prune,
-        )
+        components: Any = SimpleNamespace(volumes=store)
+        self.volumes = LocalVolumes(components)
 
 
 @pytest.fixture

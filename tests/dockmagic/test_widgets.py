@@ -286,7 +286,7 @@ def test_live_stats_samples_when_asked_and_acts(engine: Any) -> None:
     assert sent[-1]["cpu_text"] == "12.5 %"
     widget._receive(widget, {"kind": "action", "name": "stop"}, [])
     widget._receive(widget, {"kind": "action", "name": "rm -rf"}, [])
-    assert engine.made["web"].status == "exited"
+    assert engine.created["web"].status == "exited"
     assert sent[-1] == {"kind": "state", "text": "no such action: rm -rf"}
     widget._receive(widget, {"kind": "sample"}, [])
     assert sent[-1] == {"kind": "end", "text": "has ended"}

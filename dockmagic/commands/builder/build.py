@@ -41,7 +41,7 @@ from dockmagic_runtime.model.progress import PushDone
 from dockmagic_runtime.model.suggest import did_you_mean
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 _CALLS = {"outline": Outline, "targets": Targets}
 _KEPT = 64 * 1024  # bytes of output kept for each step; the reason of a failure is at its end
@@ -107,7 +107,7 @@ class Built(Result, frozen=True):
         ]
 
 
-def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
+def run(engine: EngineApi, arguments: Arguments) -> Iterator[Event]:
     path, file = arguments.words[0], arguments.flag("file")
     if path == "-":
         if file == "-":
@@ -126,7 +126,7 @@ def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
 
 
 def build(
-    engine: Engine,
+    engine: EngineApi,
     arguments: Arguments,
     text: str | None,
     *,
@@ -145,7 +145,7 @@ def build(
     return _watched(engine, request, arguments)
 
 
-def _watched(engine: Engine, request: BuildRequest, arguments: Arguments) -> Iterator[Event]:
+def _watched(engine: EngineApi, request: BuildRequest, arguments: Arguments) -> Iterator[Event]:
     call = arguments.flag("call")
     if call.method in _CALLS and not request.check:
         yield _CALLS[call.method](engine.builds.outline(request), call.format)
@@ -153,7 +153,7 @@ def _watched(engine: Engine, request: BuildRequest, arguments: Arguments) -> Ite
     yield from _built(engine, request, arguments)
 
 
-def _built(engine: Engine, request: BuildRequest, arguments: Arguments) -> Iterator[Event]:
+def _built(engine: EngineApi, request: BuildRequest, arguments: Arguments) -> Iterator[Event]:
     steps = Steps()
     quiet, iidfile = is_quiet(arguments), arguments.flag("iidfile")
     warnings: tuple[BuildWarning, ...] = ()
@@ -200,7 +200,7 @@ def _write_metadata(path: str, done: BuildDone, pushed: str) -> None:
 
 
 def _handed_on(
-    engine: Engine, done: BuildDone, arguments: Arguments
+    engine: EngineApi, done: BuildDone, arguments: Arguments
 ) -> Generator[Event, None, str]:
     """Into archives, and to registries; the digest of the manifest that was pushed last."""
     digest = ""

@@ -14,7 +14,7 @@ from dockmagic.commands.units import ago, decimal_size
 from dockmagic_runtime.model.usage import CacheUsage
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 
 def parser() -> Parser:
@@ -97,7 +97,7 @@ def _paragraph(entry: CacheUsage) -> str:
     return "\n".join(f"{f'{name}:':<16}{value}" for name, value in lines.items())
 
 
-def run(engine: Engine, arguments: Arguments) -> Result:
+def run(engine: EngineApi, arguments: Arguments) -> Result:
     items = tuple(apply(engine.system.df().build_cache, arguments.flag("filter"), _FILTERS))
     kind = Verbose if arguments.flag("verbose") else Cache
     return kind(items=items, fields=tuple(map(_fields, items)))

@@ -16,7 +16,7 @@ from dockmagic_runtime.errors import NotFound
 from dockmagic_runtime.model.explanation import BuildExplanation, ExplainedBuildStep
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 _INSTRUCTION = 60  # characters of it that are shown
 _HITS = {
@@ -109,12 +109,12 @@ def _base(step: ExplainedBuildStep) -> str:
     return "the image is here" if step.cached else "the image was not here"
 
 
-def explain(engine: Engine, reference: str) -> ExplainedBuild:
+def explain(engine: EngineApi, reference: str) -> ExplainedBuild:
     """How an image was built. Raises NotFound."""
     return ExplainedBuild(engine.builds.explain(reference))
 
 
-def explain_newest(engine: Engine) -> ExplainedBuild:
+def explain_newest(engine: EngineApi) -> ExplainedBuild:
     """The newest image that was built here, and not by us as a stand-in for another.
 
     Raises NotFound when there is none.
@@ -127,7 +127,7 @@ def explain_newest(engine: Engine) -> ExplainedBuild:
     raise NotFound("no image here was built", hint="'docker explain build .' builds one")
 
 
-def explained(engine: Engine, words: list[str]) -> Iterator[Event]:
+def explained(engine: EngineApi, words: list[str]) -> Iterator[Event]:
     """Build for real, and explain it in the place of its result."""
     for event in build_verb.run(engine, read(build_verb.parser(), words)):
         if isinstance(event, Built) and event.explanation is not None:

@@ -16,7 +16,7 @@ from dockmagic_runtime.model.times import parse_moment
 from dockmagic_runtime.model.usage import CacheBounds
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 _WHICH = {False: "all dangling build cache", True: "all build cache"}
 
@@ -60,7 +60,7 @@ def _bounds(arguments: Arguments) -> CacheBounds | None:
     )
 
 
-def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
+def run(engine: EngineApi, arguments: Arguments) -> Iterator[Event]:
     every = arguments.flag("all")
     filters = gather(arguments.flag("filter"))
     if unknown := filters.keys() - {"until"}:

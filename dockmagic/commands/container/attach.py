@@ -12,7 +12,7 @@ from dockmagic_runtime.errors import Conflict
 from dockmagic_runtime.model.container import Container, Status
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 
 def parser() -> Parser:
@@ -30,7 +30,7 @@ def parser() -> Parser:
     )
 
 
-def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
+def run(engine: EngineApi, arguments: Arguments) -> Iterator[Event]:
     container = engine.containers.get(arguments.words[0])
     _check(container)
     spec = container.spec

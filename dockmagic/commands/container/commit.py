@@ -10,7 +10,7 @@ from dockmagic_runtime.model.commit import CommitSpec
 from dockmagic_runtime.model.image import Image
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 
 def parser() -> Parser:
@@ -45,7 +45,7 @@ class MadeImage(Result, frozen=True):
         return [{"id": self.image.id, "reference": self.reference, "size": self.image.size}]
 
 
-def run(engine: Engine, arguments: Arguments) -> MadeImage:
+def run(engine: EngineApi, arguments: Arguments) -> MadeImage:
     name, *reference = arguments.words
     spec = CommitSpec(
         reference="".join(reference),

@@ -18,7 +18,7 @@ from dockmagic_runtime.containers.copy.paths import CopySource, Target
 from dockmagic_runtime.errors import Conflict, DockmagicError, InvalidInput
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 
 def parser() -> Parser:
@@ -73,7 +73,7 @@ class _Options(Struct, frozen=True):
     quiet: bool | None
 
 
-def run(engine: Engine, arguments: Arguments) -> Outcome:
+def run(engine: EngineApi, arguments: Arguments) -> Outcome:
     for word, what in zip(arguments.words, ("source", "destination"), strict=True):
         if not word:
             raise arguments.wrong(f"{what} can not be empty", exit_code=1)
@@ -108,7 +108,7 @@ class _Counted:
 # ------------------------------------------------------------------ out of a container
 
 
-def _out(engine: Engine, name: str, path: str, destination: str, options: _Options) -> Outcome:
+def _out(engine: EngineApi, name: str, path: str, destination: str, options: _Options) -> Outcome:
     if destination == "-":
         check_stdout(terminal_is_fine=True)
         return _to_stdout(engine, name, path, options)
@@ -125,7 +125,9 @@ def _out(engine: Engine, name: str, path: str, destination: str, options: _Optio
     return Copied(counted.size, destination, options.quiet)
 
 
-def _origin(engine: Engine, name: str, path: str, *, follow_link: bool) -> tuple[CopySource, str]:
+def _origin(
+    engine: EngineApi, name: str, path: str, *, follow_link: bool
+) -> tuple[CopySource, str]:
     """What will be copied, under the name it was asked for, and where it is."""
     stat = engine.containers.path_stat(name, path)
     base = paths.base(paths.inside(path))
@@ -139,7 +141,7 @@ def _member(name: str) -> str:
     return "." if name == "/" else name  # a whole container is what its root holds
 
 
-def _to_stdout(engine: Engine, name: str, path: str, options: _Options) -> Iterator[Event]:
+def _to_stdout(engine: EngineApi, name: str, path: str, options: _Options) -> Iterator[Event]:
     _, stream = engine.containers.get_archive(name, path, follow_link=options.follow_link)
     with stream:
         for chunk in stream:
@@ -150,7 +152,7 @@ def _to_stdout(engine: Engine, name: str, path: str, options: _Options) -> Itera
 # ------------------------------------------------------------------ into a container
 
 
-def _in(engine: Engine, path: str, name: str, destination: str, options: _Options) -> Outcome:
+def _in(engine: EngineApi, path: str, name: str, destination: str, options: _Options) -> Outcome:
     target = _target(engine, name, destination)
     if path == "-":
         return _from_stdin(engine, name, destination, target, options)
@@ -170,7 +172,7 @@ def _in(engine: Engine, path: str, name: str, destination: str, options: _Option
     return Copied(counted.size, f"{name}:{target.path}", options.quiet)
 
 
-def _target(engine: Engine, name: str, path: str) -> Target:
+def _target(engine: EngineApi, name: str, path: str) -> Target:
     """The destination, a link at its end followed; whatever is wrong with it, copying will say."""
     engine.containers.get(name)
     target = Target(path=path)
@@ -185,7 +187,7 @@ def _target(engine: Engine, name: str, path: str) -> Target:
 
 
 def _from_stdin(
-    engine: Engine, name: str, destination: str, target: Target, options: _Options
+    engine: EngineApi, name: str, destination: str, target: Target, options: _Options
 ) -> Result:
     if not target.is_directory:
         raise Conflict(f'destination "{name}:{destination}" must be a directory')

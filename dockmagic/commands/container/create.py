@@ -15,7 +15,7 @@ from dockmagic.commands.output.result import Event, Started, notice
 from dockmagic_runtime.errors import Conflict
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 
 # The stray bar is in Docker's help too.
@@ -42,7 +42,7 @@ def parser() -> Parser:
     )
 
 
-def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
+def run(engine: EngineApi, arguments: Arguments) -> Iterator[Event]:
     spec = container_spec(arguments, auto_remove=arguments.flag("rm"))
     check_cidfile(arguments.flag("cidfile"))
     yield from (notice(f"WARNING: {text}") for text in warnings(spec))

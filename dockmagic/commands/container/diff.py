@@ -9,7 +9,7 @@ from dockmagic.commands.output.result import Result
 from dockmagic_runtime.model.container import Change, ChangeKind
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 
 def parser() -> Parser:
@@ -44,6 +44,6 @@ class Changes(Result, frozen=True):
         return any(change.path == path for change in self.changes)
 
 
-def run(engine: Engine, arguments: Arguments) -> Changes:
+def run(engine: EngineApi, arguments: Arguments) -> Changes:
     name = arguments.words[0]
     return Changes(name, engine.containers.diff(name))

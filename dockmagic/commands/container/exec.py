@@ -13,8 +13,7 @@ from dockmagic_runtime.errors import Conflict, StartFailed
 from dockmagic_runtime.model.container import ExecSpec
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
-    from dockmagic_runtime.supervisor.engine_client import ContainerProcess
+    from dockmagic_runtime import EngineApi, ProcessApi
 
 
 def parser() -> Parser:
@@ -43,7 +42,7 @@ def parser() -> Parser:
     )
 
 
-def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
+def run(engine: EngineApi, arguments: Arguments) -> Iterator[Event]:
     name, *command = arguments.words
     flag = arguments.flag
     spec = ExecSpec(
@@ -65,7 +64,7 @@ def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
     )
 
 
-def _start(engine: Engine, name: str, spec: ExecSpec) -> ContainerProcess:
+def _start(engine: EngineApi, name: str, spec: ExecSpec) -> ProcessApi:
     try:
         return engine.containers.exec(name, spec)
     except StartFailed as error:

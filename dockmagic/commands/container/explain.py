@@ -21,7 +21,7 @@ from dockmagic_runtime.errors import InvalidInput, NotFound
 from dockmagic_runtime.model.explanation import ExplainedStep, Explanation
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 LANES = ("start process", "child", "network")
 
@@ -124,7 +124,7 @@ def _names(steps: list[ExplainedStep]) -> str:
     return ", ".join(name if count == 1 else f"{name} ×{count}" for name, count in groups)
 
 
-def run(engine: Engine, arguments: Arguments) -> Outcome:
+def run(engine: EngineApi, arguments: Arguments) -> Outcome:
     first, *rest = arguments.words
     if first == "run" and rest:
         return _run(engine, arguments, read(run_verb.parser(), rest))
@@ -139,7 +139,7 @@ def run(engine: Engine, arguments: Arguments) -> Outcome:
     return _named(engine, first, arguments)
 
 
-def _named(engine: Engine, name: str, arguments: Arguments) -> Outcome:
+def _named(engine: EngineApi, name: str, arguments: Arguments) -> Outcome:
     """A container's start goes before an image's build."""
     try:
         return _explained(engine.containers.explain(name), arguments)
@@ -153,14 +153,14 @@ def _named(engine: Engine, name: str, arguments: Arguments) -> Outcome:
             raise (no_build if is_about_build else no_container) from None
 
 
-def _is_image(engine: Engine, name: str) -> bool:
+def _is_image(engine: EngineApi, name: str) -> bool:
     try:
         return bool(engine.images.get(name))
     except (NotFound, InvalidInput):
         return False
 
 
-def _run(engine: Engine, arguments: Arguments, wanted: Arguments) -> Iterator[Event]:
+def _run(engine: EngineApi, arguments: Arguments, wanted: Arguments) -> Iterator[Event]:
     for event in run_verb.run(engine, wanted):
         if isinstance(event, Started):
             yield _explained(engine.containers.explain(event.container.id), arguments)

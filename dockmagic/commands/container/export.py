@@ -13,7 +13,7 @@ from dockmagic_runtime.errors import InvalidInput, NotFound
 from dockmagic_runtime.store.atomic import replacing
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 
 def parser() -> Parser:
@@ -27,7 +27,7 @@ def parser() -> Parser:
     )
 
 
-def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
+def run(engine: EngineApi, arguments: Arguments) -> Iterator[Event]:
     output = arguments.flag("output")
     if output:
         check_output(output)

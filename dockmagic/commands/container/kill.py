@@ -8,7 +8,7 @@ from dockmagic.commands.options.flags import Arguments, Parser, value
 from dockmagic.commands.output.result import NameList, each
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 
 def parser() -> Parser:
@@ -25,6 +25,6 @@ def parser() -> Parser:
     )
 
 
-def run(engine: Engine, arguments: Arguments) -> NameList:
+def run(engine: EngineApi, arguments: Arguments) -> NameList:
     signal = arguments.flag("signal")
     return each(arguments.words, lambda name: engine.containers.kill(name, signal))

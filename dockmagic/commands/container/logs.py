@@ -11,7 +11,7 @@ from dockmagic_runtime.model.container import LogLine
 from dockmagic_runtime.model.times import parse_moment
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 
 def parse_tail(text: str) -> int | None:
@@ -96,7 +96,7 @@ class Logs(Result, frozen=True):
         return isinstance(text, str) and text in self.text()
 
 
-def run(engine: Engine, arguments: Arguments) -> Outcome:
+def run(engine: EngineApi, arguments: Arguments) -> Outcome:
     name = arguments.words[0]
     timestamps, details = arguments.flag("timestamps"), arguments.flag("details")
     lines = engine.containers.logs(

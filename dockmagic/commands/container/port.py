@@ -11,7 +11,7 @@ from dockmagic_runtime.errors import NotFound
 from dockmagic_runtime.model.container import PortMapping
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 
 def parser() -> Parser:
@@ -60,7 +60,7 @@ def _address(port: PortMapping) -> str:
     return f"[{host}]:{port.host_port}" if ":" in host else f"{host}:{port.host_port}"
 
 
-def run(engine: Engine, arguments: Arguments) -> Ports:
+def run(engine: EngineApi, arguments: Arguments) -> Ports:
     name, *wanted = arguments.words
     published = [port for port in engine.containers.get(name).ports if port.host_port]
     published.sort(key=lambda port: (port.container_port, port.protocol, port.host_ip))

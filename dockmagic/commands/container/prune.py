@@ -12,7 +12,7 @@ from dockmagic.commands.output.pruned import PrunedThings, Section
 from dockmagic.commands.output.result import Event, Question
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 _WARNING = f"WARNING! This will remove all stopped containers.\n{pruned.QUESTION}"
 
@@ -27,7 +27,7 @@ def parser() -> Parser:
     )
 
 
-def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
+def run(engine: EngineApi, arguments: Arguments) -> Iterator[Event]:
     filters = gather(arguments.flag("filter"))
 
     def prune() -> PrunedThings:

@@ -19,7 +19,7 @@ from dockmagic_runtime.model.container import Container, Status
 from dockmagic_runtime.model.go_values import quote
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 
 def parser() -> Parser:
@@ -96,7 +96,7 @@ class ContainersWithSizes(Containers, frozen=True):
     columns: ClassVar[tuple[Column, ...]] = (*Containers.columns, Column("Size", "SIZE"))
 
 
-def run(engine: Engine, arguments: Arguments) -> Containers:
+def run(engine: EngineApi, arguments: Arguments) -> Containers:
     containers = _chosen(engine, arguments)
     in_full = arguments.flag("no-trunc")
     sized = arguments.flag("size")
@@ -114,7 +114,7 @@ def run(engine: Engine, arguments: Arguments) -> Containers:
     )
 
 
-def _chosen(engine: Engine, arguments: Arguments) -> list[Container]:
+def _chosen(engine: EngineApi, arguments: Arguments) -> list[Container]:
     asked = arguments.flag("filter")
     last = 1 if arguments.flag("latest") else arguments.flag("last")
     every = arguments.flag("all") or last >= 0
@@ -122,7 +122,7 @@ def _chosen(engine: Engine, arguments: Arguments) -> list[Container]:
     return list(containers[:last] if last >= 0 else containers)
 
 
-def _size(engine: Engine, container: Container) -> Fields:
+def _size(engine: EngineApi, container: Container) -> Fields:
     try:
         size = engine.containers.size(container.id)
     except NotFound:

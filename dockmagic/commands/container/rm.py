@@ -9,7 +9,7 @@ from dockmagic.commands.output.result import NameList, each
 from dockmagic_runtime.errors import NotFound
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 
 def parser() -> Parser:
@@ -26,7 +26,7 @@ def parser() -> Parser:
     )
 
 
-def run(engine: Engine, arguments: Arguments) -> NameList:
+def run(engine: EngineApi, arguments: Arguments) -> NameList:
     force, volumes = arguments.flag("force"), arguments.flag("volumes")
 
     def remove(name: str) -> None:

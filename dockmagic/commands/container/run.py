@@ -19,7 +19,7 @@ from dockmagic_runtime.errors import StartFailed
 from dockmagic_runtime.model.container import ContainerSpec
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 
 def parser() -> Parser:
@@ -49,7 +49,7 @@ def parser() -> Parser:
     )
 
 
-def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
+def run(engine: EngineApi, arguments: Arguments) -> Iterator[Event]:
     detach, streams = arguments.flag("detach"), frozenset(arguments.flag("attach"))
     if detach and streams:
         raise arguments.wrong(
@@ -83,14 +83,14 @@ def explained(error: StartFailed, command: Sequence[str] | None) -> StartFailed:
     return error
 
 
-def _started(engine: Engine, spec: ContainerSpec, arguments: Arguments) -> Started:
+def _started(engine: EngineApi, spec: ContainerSpec, arguments: Arguments) -> Started:
     container = engine.containers.run(spec, detach=True)
     write_cidfile(arguments.flag("cidfile"), container.id)
     return Started(container)
 
 
 def _attached(
-    engine: Engine, spec: ContainerSpec, arguments: Arguments, streams: frozenset[str]
+    engine: EngineApi, spec: ContainerSpec, arguments: Arguments, streams: frozenset[str]
 ) -> Attached:
     process = engine.containers.run(spec)
     write_cidfile(arguments.flag("cidfile"), process.id)

@@ -10,7 +10,7 @@ from dockmagic.commands.options.flags import Arguments, Parser, planned, switch
 from dockmagic.commands.output.result import Attached, Event, Started, each
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 
 def parser() -> Parser:
@@ -29,7 +29,7 @@ def parser() -> Parser:
     )
 
 
-def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
+def run(engine: EngineApi, arguments: Arguments) -> Iterator[Event]:
     interactive = arguments.flag("interactive")
     if arguments.flag("attach") or interactive:
         if len(arguments.words) > 1:
@@ -44,7 +44,7 @@ def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
         yield each(arguments.words, engine.containers.start)
 
 
-def _attached(engine: Engine, arguments: Arguments, *, interactive: bool) -> Attached:
+def _attached(engine: EngineApi, arguments: Arguments, *, interactive: bool) -> Attached:
     """One that runs already is joined, as with Docker."""
     name = arguments.words[0]
     container = engine.containers.get(name)

@@ -17,7 +17,7 @@ from dockmagic_runtime.errors import Conflict, NotFound
 from dockmagic_runtime.model.container import Stats
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 _INTERVAL = 1.0  # seconds, as Docker's
 
@@ -57,13 +57,13 @@ class StatsTable(Listing, frozen=True, kw_only=True):
         return [to_builtins(item) for item in self.items]
 
 
-def run(engine: Engine, arguments: Arguments) -> Outcome:
+def run(engine: EngineApi, arguments: Arguments) -> Outcome:
     if arguments.flag("no-stream"):
         return sample(engine, arguments)
     return _stream(engine, arguments)
 
 
-def _stream(engine: Engine, arguments: Arguments) -> Iterator[Event]:
+def _stream(engine: EngineApi, arguments: Arguments) -> Iterator[Event]:
     """For ever, or until the containers that were named are gone."""
     table = sample(engine, arguments)
     while True:
@@ -75,7 +75,7 @@ def _stream(engine: Engine, arguments: Arguments) -> Iterator[Event]:
             return
 
 
-def sample(engine: Engine, arguments: Arguments) -> StatsTable:
+def sample(engine: EngineApi, arguments: Arguments) -> StatsTable:
     items = tuple(_samples(engine, arguments.words, every=arguments.flag("all")))
     return StatsTable(
         items=items,
@@ -86,7 +86,7 @@ def sample(engine: Engine, arguments: Arguments) -> StatsTable:
     )
 
 
-def _samples(engine: Engine, names: tuple[str, ...], *, every: bool) -> Iterator[Stats]:
+def _samples(engine: EngineApi, names: tuple[str, ...], *, every: bool) -> Iterator[Stats]:
     if names:
         yield from map(engine.containers.stats, names)
         return

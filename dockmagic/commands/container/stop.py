@@ -8,7 +8,7 @@ from dockmagic.commands.options.flags import Arguments, Flag, Parser, integer, v
 from dockmagic.commands.output.result import NameList, each
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 GRACE_FLAGS: tuple[Flag, ...] = (
     value("signal", "s", "Signal to send to the container"),
@@ -33,7 +33,7 @@ def parser() -> Parser:
     )
 
 
-def run(engine: Engine, arguments: Arguments) -> NameList:
+def run(engine: EngineApi, arguments: Arguments) -> NameList:
     timeout, signal = grace(arguments)
     return each(
         arguments.words, lambda name: engine.containers.stop(name, timeout=timeout, signal=signal)

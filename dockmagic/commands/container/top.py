@@ -9,7 +9,7 @@ from dockmagic.commands.output.result import Result
 from dockmagic_runtime.model.container import ProcessTable
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 _MINIMUM, _GAP = 20, 3  # Docker's columns are wide here
 _STEADY: Final = ("UID", "USER", "CMD", "COMMAND", "TTY", "TT")
@@ -57,6 +57,6 @@ def _laid_out(rows: list[tuple[str, ...]]) -> str:
     )
 
 
-def run(engine: Engine, arguments: Arguments) -> Processes:
+def run(engine: EngineApi, arguments: Arguments) -> Processes:
     name, *words = arguments.words
     return Processes(engine.containers.top(name, *words))

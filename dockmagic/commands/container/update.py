@@ -12,7 +12,7 @@ from dockmagic.commands.options.restart_policy import RESTART_FLAG, parse_restar
 from dockmagic.commands.output.result import NameList, each
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 
 def parser() -> Parser:
@@ -45,7 +45,7 @@ class Updated(NameList, frozen=True):
         return "\n".join([*self.done, *self.warnings])
 
 
-def run(engine: Engine, arguments: Arguments) -> Updated:
+def run(engine: EngineApi, arguments: Arguments) -> Updated:
     if not arguments.given:
         raise arguments.wrong(
             "you must provide one or more flags when using this command", exit_code=1

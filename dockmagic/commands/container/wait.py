@@ -9,7 +9,7 @@ from dockmagic.commands.output.result import Result
 from dockmagic_runtime.errors import DockmagicError
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 
 def parser() -> Parser:
@@ -38,7 +38,7 @@ class ExitCodes(Result, frozen=True):
         return [{"name": name, "exit_code": code} for name, code in pairs]
 
 
-def run(engine: Engine, arguments: Arguments) -> ExitCodes:
+def run(engine: EngineApi, arguments: Arguments) -> ExitCodes:
     codes: dict[str, int] = {}
     failed: list[DockmagicError] = []
     for name in arguments.words:

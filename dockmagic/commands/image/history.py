@@ -13,7 +13,7 @@ from dockmagic.commands.units import ago, decimal_size, moment, rfc3339
 from dockmagic_runtime.model.image import History
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 
 def parser() -> Parser:
@@ -71,7 +71,7 @@ class ExactHistory(ImageHistory, frozen=True, kw_only=True):
     )
 
 
-def run(engine: Engine, arguments: Arguments) -> ImageHistory:
+def run(engine: EngineApi, arguments: Arguments) -> ImageHistory:
     name = arguments.words[0]
     image = engine.images.get(name)
     check_image(image, name, arguments.flag("platform"))

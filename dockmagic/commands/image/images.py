@@ -15,7 +15,7 @@ from dockmagic.commands.units import ago, decimal_size, moment, timestamp
 from dockmagic_runtime.model.image import Image
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 
 def parser() -> Parser:
@@ -87,7 +87,7 @@ class ImagesWithDigests(Images, frozen=True, kw_only=True):
     )
 
 
-def run(engine: Engine, arguments: Arguments) -> Images | ImagesTree:
+def run(engine: EngineApi, arguments: Arguments) -> Images | ImagesTree:
     in_full = arguments.flag("no-trunc")
     if arguments.flag("tree"):
         check_alone(arguments)
@@ -110,7 +110,7 @@ def run(engine: Engine, arguments: Arguments) -> Images | ImagesTree:
     )
 
 
-def _digests(engine: Engine, images: list[Image]) -> dict[tuple[str, str], str]:
+def _digests(engine: EngineApi, images: list[Image]) -> dict[tuple[str, str], str]:
     """By image and repository."""
     return {
         (image.id, repository): digest
@@ -123,7 +123,7 @@ def _digests(engine: Engine, images: list[Image]) -> dict[tuple[str, str], str]:
 Row = tuple[Image, str]  # an image and the one of its tags that this row is about
 
 
-def _rows(engine: Engine, every: bool, asked: list[tuple[str, str]]) -> list[Row]:
+def _rows(engine: EngineApi, every: bool, asked: list[tuple[str, str]]) -> list[Row]:
     rows = [(image, tag) for image in engine.images.list(all=every) for tag in image.tags or ("",)]
     known = {
         "dangling": lambda row, text: (not row[0].tags) is as_boolean("dangling", text),

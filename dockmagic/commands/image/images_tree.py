@@ -14,7 +14,7 @@ from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.image import Image
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 _UNUSABLE = ("quiet", "no-trunc", "digests", "format")
 
@@ -33,7 +33,7 @@ class ImagesTree(Result, frozen=True):
     used: frozenset[str]
 
     @classmethod
-    def of(cls, engine: Engine, images: Sequence[Image]) -> ImagesTree:
+    def of(cls, engine: EngineApi, images: Sequence[Image]) -> ImagesTree:
         once = {image.id: image for image in images}
         used = frozenset(container.image_id for container in engine.containers.list(all=True))
         return cls(tuple(once.values()), used)

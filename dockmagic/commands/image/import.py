@@ -15,7 +15,7 @@ from dockmagic_runtime.errors import NotFound, RemoteFailed
 from dockmagic_runtime.model.commit import ImportSpec
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 _TIMEOUT = 60.0  # seconds without a byte from a server
 
@@ -39,7 +39,7 @@ def parser() -> Parser:
     )
 
 
-def run(engine: Engine, arguments: Arguments) -> MadeImage:
+def run(engine: EngineApi, arguments: Arguments) -> MadeImage:
     source, *reference = arguments.words
     is_remote = source.startswith(("http://", "https://"))
     spec = ImportSpec(

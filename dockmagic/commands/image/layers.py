@@ -17,7 +17,7 @@ from dockmagic_runtime.model.analysis import Anatomy, WastedFile
 from dockmagic_runtime.model.image import Layer
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 _WASTED = 10  # files that are named below the table
 
@@ -125,7 +125,7 @@ class Layers(Listing, frozen=True, kw_only=True):
         return dumps(document, indent=4)
 
 
-def run(engine: Engine, arguments: Arguments) -> Result:
+def run(engine: EngineApi, arguments: Arguments) -> Result:
     name, *other = arguments.words
     if path := arguments.flag("file"):
         if other:

@@ -17,7 +17,7 @@ from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.progress import LoadDone
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 
 def parser() -> Parser:
@@ -62,7 +62,7 @@ class Loaded(Result, frozen=True):
         ]
 
 
-def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
+def run(engine: EngineApi, arguments: Arguments) -> Iterator[Event]:
     path, quiet = arguments.flag("input"), arguments.flag("quiet")
     done: list[LoadDone] = []
     with _opened(path) if path else nullcontext(_binary_stdin()) as source:

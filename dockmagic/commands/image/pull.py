@@ -14,7 +14,7 @@ from dockmagic_runtime.model.progress import PullDone, PullStatus
 from dockmagic_runtime.model.reference import ImageReference
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 
 def parser() -> Parser:
@@ -47,7 +47,7 @@ class Pulled(Result, frozen=True):
         return [{"reference": self.reference, "id": self.image.id, "size": self.image.size}]
 
 
-def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
+def run(engine: EngineApi, arguments: Arguments) -> Iterator[Event]:
     (name,) = arguments.words
     reference = ImageReference.parse(name)
     quiet, all_tags = arguments.flag("quiet"), arguments.flag("all-tags")
@@ -68,7 +68,7 @@ def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
         yield Pulled(done.image, name, done.was_present)
 
 
-def ensure_image(engine: Engine, name: str, policy: str, *, quiet: bool) -> Iterator[Event]:
+def ensure_image(engine: EngineApi, name: str, policy: str, *, quiet: bool) -> Iterator[Event]:
     """Pull what `--pull` says is to be pulled, before a container is made of it."""
     if policy == "always":
         yield from _pull(engine, name, quiet=quiet)
@@ -78,7 +78,7 @@ def ensure_image(engine: Engine, name: str, policy: str, *, quiet: bool) -> Iter
             yield from _pull_missing(engine, name, absence, quiet=quiet)
 
 
-def _absence(engine: Engine, name: str) -> NotFound | None:
+def _absence(engine: EngineApi, name: str) -> NotFound | None:
     """None if it is here."""
     try:
         engine.images.get(name)
@@ -87,7 +87,9 @@ def _absence(engine: Engine, name: str) -> NotFound | None:
     return None
 
 
-def _pull_missing(engine: Engine, name: str, absence: NotFound, *, quiet: bool) -> Iterator[Event]:
+def _pull_missing(
+    engine: EngineApi, name: str, absence: NotFound, *, quiet: bool
+) -> Iterator[Event]:
     reference = ImageReference.parse(name)
     yield notice(f"Unable to find image '{reference.familiar}' locally")
     try:
@@ -98,7 +100,7 @@ def _pull_missing(engine: Engine, name: str, absence: NotFound, *, quiet: bool) 
         raise
 
 
-def _pull(engine: Engine, name: str, *, quiet: bool) -> Iterator[Event]:
+def _pull(engine: EngineApi, name: str, *, quiet: bool) -> Iterator[Event]:
     for event in engine.images.pull(name):
         if not quiet and not isinstance(event, PullDone):
             yield event

@@ -15,7 +15,7 @@ from dockmagic_runtime.model.progress import PullStatus, PushDone
 from dockmagic_runtime.model.reference import ImageReference
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 
 def parser() -> Parser:
@@ -61,7 +61,7 @@ class Pushed(Result, frozen=True):
         ]
 
 
-def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
+def run(engine: EngineApi, arguments: Arguments) -> Iterator[Event]:
     (name,) = arguments.words
     quiet, all_tags = arguments.flag("quiet"), arguments.flag("all-tags")
     reference = ImageReference.parse(name)

@@ -12,7 +12,7 @@ from dockmagic.commands.output.result import NameList
 from dockmagic_runtime.errors import DockmagicError, NotFound
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 
 def parser() -> Parser:
@@ -41,7 +41,7 @@ class Removed(NameList, frozen=True):
         return "\n".join(line for line in self.done if line.startswith("Untagged:"))
 
 
-def run(engine: Engine, arguments: Arguments) -> Removed:
+def run(engine: EngineApi, arguments: Arguments) -> Removed:
     lines: list[str] = []
     failed: list[DockmagicError] = []
     force = arguments.flag("force")

@@ -17,7 +17,7 @@ from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.store.atomic import replacing
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 
 def parser() -> Parser:
@@ -33,7 +33,7 @@ def parser() -> Parser:
     )
 
 
-def run(engine: Engine, arguments: Arguments) -> Nothing:
+def run(engine: EngineApi, arguments: Arguments) -> Nothing:
     for platform in arguments.flag("platform"):
         for name in arguments.words:
             check_image(engine.images.get(name), name, platform)

@@ -8,7 +8,7 @@ from dockmagic.commands.options.flags import Arguments, Parser
 from dockmagic.commands.output.result import Nothing
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 
 def parser() -> Parser:
@@ -21,7 +21,7 @@ def parser() -> Parser:
     )
 
 
-def run(engine: Engine, arguments: Arguments) -> Nothing:
+def run(engine: EngineApi, arguments: Arguments) -> Nothing:
     source, target = arguments.words
     engine.images.tag(source, target)
     return Nothing()

@@ -16,7 +16,7 @@ from dockmagic.commands.output.result import Nothing
 from dockmagic_runtime.model.network import Attachment
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 
 def parser() -> Parser:
@@ -47,7 +47,7 @@ def parser() -> Parser:
     )
 
 
-def run(engine: Engine, arguments: Arguments) -> Nothing:
+def run(engine: EngineApi, arguments: Arguments) -> Nothing:
     network, container = arguments.words
     flag = arguments.flag
     attachment = Attachment(

@@ -24,7 +24,7 @@ from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.network import Network, NetworkSpec, Pool
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 
 def parser() -> Parser:
@@ -81,7 +81,7 @@ class CreatedNetwork(Result, frozen=True):
         ]
 
 
-def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
+def run(engine: EngineApi, arguments: Arguments) -> Iterator[Event]:
     network = engine.networks.create(_spec(arguments))
     if warning := engine.networks.warning(network.name):
         yield notice(f"WARNING: {warning}")

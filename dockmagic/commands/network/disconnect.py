@@ -8,7 +8,7 @@ from dockmagic.commands.options.flags import Arguments, Parser, switch
 from dockmagic.commands.output.result import Nothing
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 
 def parser() -> Parser:
@@ -22,7 +22,7 @@ def parser() -> Parser:
     )
 
 
-def run(engine: Engine, arguments: Arguments) -> Nothing:
+def run(engine: EngineApi, arguments: Arguments) -> Nothing:
     network, container = arguments.words
     engine.networks.disconnect(network, container, force=arguments.flag("force"))
     return Nothing()

@@ -11,7 +11,7 @@ from dockmagic.commands.output.table import layout
 from dockmagic_runtime.model.topology import Bridge, Interface, Node, Topology
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 
 def parser() -> Parser:
@@ -109,5 +109,5 @@ def port_text(host_ip: str, host_port: int, inner: int, protocol: str) -> str:
     return f"{place}:{host_port} → {inner}/{protocol}"
 
 
-def run(engine: Engine, arguments: Arguments) -> Drawn:
+def run(engine: EngineApi, arguments: Arguments) -> Drawn:
     return Drawn(engine.networks.topology(*arguments.words))

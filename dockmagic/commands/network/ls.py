@@ -12,7 +12,7 @@ from dockmagic.commands.units import moment, timestamp
 from dockmagic_runtime.model.network import Network
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 
 def parser() -> Parser:
@@ -65,7 +65,7 @@ class Networks(Listing, frozen=True, kw_only=True):
         ]
 
 
-def run(engine: Engine, arguments: Arguments) -> Networks:
+def run(engine: EngineApi, arguments: Arguments) -> Networks:
     networks = engine.networks.list(gather(arguments.flag("filter")))
     in_full = arguments.flag("no-trunc")
     return Networks(

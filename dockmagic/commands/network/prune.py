@@ -11,7 +11,7 @@ from dockmagic.commands.output import pruned
 from dockmagic.commands.output.result import Event, Question, Result
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 _WARNING = (
     "WARNING! This will remove all custom networks not used by at least one container.\n"
@@ -44,7 +44,7 @@ class PrunedNames(Result, frozen=True):
         return len(self.names)
 
 
-def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
+def run(engine: EngineApi, arguments: Arguments) -> Iterator[Event]:
     filters = gather(arguments.flag("filter"))
 
     def prune() -> Result:

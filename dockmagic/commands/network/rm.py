@@ -10,7 +10,7 @@ from dockmagic.commands.options.flags import Arguments, Parser, switch
 from dockmagic.commands.output.result import NameList, each
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 
 def parser() -> Parser:
@@ -23,7 +23,7 @@ def parser() -> Parser:
     )
 
 
-def run(engine: Engine, arguments: Arguments) -> NameList:
+def run(engine: EngineApi, arguments: Arguments) -> NameList:
     force = arguments.flag("force")
     missing: set[str] = set()
 

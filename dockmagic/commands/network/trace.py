@@ -15,7 +15,7 @@ from dockmagic.commands.output.text_tree import printable
 from dockmagic_runtime.model.topology import Hop, Route, Trace
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 WAYS = {
     "translated": "by address translation",
@@ -88,5 +88,5 @@ def _whole(hop: Hop) -> str:
     return "\n".join([printable(hop.what), *(f"    {line}" for line in below if line)])
 
 
-def run(engine: Engine, arguments: Arguments) -> Traced:
+def run(engine: EngineApi, arguments: Arguments) -> Traced:
     return Traced(engine.networks.trace(arguments.words[0]))

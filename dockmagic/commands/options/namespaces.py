@@ -14,7 +14,7 @@ from dockmagic_runtime.errors import InvalidInput, NotFound, Unsupported
 from dockmagic_runtime.model.container import ContainerSpec
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 MODE_FLAGS: tuple[Flag, ...] = (
     value("pid", help="PID namespace to use"),
@@ -101,7 +101,7 @@ def _conflicts(spec: ContainerSpec) -> Iterator[str]:
     yield from (what for what, wanted in asked.items() if wanted)
 
 
-def dropped(engine: Engine, spec: ContainerSpec) -> Iterator[str]:
+def dropped(engine: EngineApi, spec: ContainerSpec) -> Iterator[str]:
     """What the host's firewall does to ports that are published."""
     if not (spec.ports or spec.publish_all):
         return

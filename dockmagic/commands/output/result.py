@@ -20,7 +20,7 @@ from dockmagic_runtime.model.container import Container
 from dockmagic_runtime.model.progress import PullEvent
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.supervisor.engine_client import ContainerProcess
+    from dockmagic_runtime import ProcessApi
 
 _ID = re.compile(r"[0-9a-f]{12}|[0-9a-f]{64}")
 
@@ -84,7 +84,7 @@ class Attached(Struct, frozen=True):
     `name` is for messages; `streams` are those the caller wants to see.
     """
 
-    process: ContainerProcess
+    process: ProcessApi
     name: str
     tty: bool = False
     stdin: bool = False

@@ -16,7 +16,7 @@ from dockmagic.commands.output.result import Text
 from dockmagic_runtime.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 
 def parser() -> Parser:
@@ -35,7 +35,7 @@ def parser() -> Parser:
     )
 
 
-def run(engine: Engine, arguments: Arguments) -> Text:
+def run(engine: EngineApi, arguments: Arguments) -> Text:
     if arguments.is_given("password"):
         raise InvalidInput(
             "a password on the command line stays in histories and saved notebooks",

@@ -8,7 +8,7 @@ from dockmagic.commands.options.flags import Arguments, Parser
 from dockmagic.commands.output.result import Text
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 
 def parser() -> Parser:
@@ -21,7 +21,7 @@ def parser() -> Parser:
     )
 
 
-def run(engine: Engine, arguments: Arguments) -> Text:
+def run(engine: EngineApi, arguments: Arguments) -> Text:
     server = arguments.words[0] if arguments.words else ""
     shown = server or "https://index.docker.io/v1/"
     if engine.system.logout(server):

@@ -11,7 +11,7 @@ from dockmagic.commands.output.result import Result
 from dockmagic_runtime.model.search import RemoteManifest
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 _OCI = "application/vnd.oci.image.manifest.v1+json"
 
@@ -58,7 +58,7 @@ class ManifestDetails(Result, frozen=True):
         return [{"ref": entry["Ref"], **entry["Descriptor"]} for entry in self.documents]
 
 
-def run(engine: Engine, arguments: Arguments) -> ManifestDocument | ManifestDetails:
+def run(engine: EngineApi, arguments: Arguments) -> ManifestDocument | ManifestDetails:
     (name,) = arguments.words
     insecure = arguments.flag("insecure")
     if not arguments.flag("verbose"):

@@ -12,7 +12,7 @@ from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.search import SearchResult
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 _WIDTH = 45
 _MOST = 100
@@ -67,7 +67,7 @@ class Found(Listing, frozen=True, kw_only=True):
         ]
 
 
-def run(engine: Engine, arguments: Arguments) -> Found:
+def run(engine: EngineApi, arguments: Arguments) -> Found:
     limit = arguments.flag("limit")
     if not 1 <= limit <= _MOST:
         raise InvalidInput(f"Limit {limit} is outside the range of [1, {_MOST}]")

@@ -17,7 +17,7 @@ from dockmagic_runtime.model.go_values import quote
 from dockmagic_runtime.model.usage import ContainerUsage, DiskUsage, ImageUsage
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 
 def parser() -> Parser:
@@ -50,7 +50,7 @@ class Usage(Listing, frozen=True, kw_only=True):
         return [{name.lower(): text for name, text in row.items()} for row in self.fields]
 
 
-def run(engine: Engine, arguments: Arguments) -> Result:
+def run(engine: EngineApi, arguments: Arguments) -> Result:
     usage = engine.system.df()
     if arguments.flag("verbose") and not arguments.flag("format"):
         return Details(usage)

@@ -22,7 +22,7 @@ from dockmagic_runtime.model.suggest import did_you_mean
 from dockmagic_runtime.model.times import parse_moment
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 _NANO = 1_000_000_000
 
@@ -97,7 +97,7 @@ def _stable(event: Event) -> str:
     return f"{event.type} {event.action}" + (f" ({image})" if image else "")
 
 
-def run(engine: Engine, arguments: Arguments) -> Outcome:
+def run(engine: EngineApi, arguments: Arguments) -> Outcome:
     """Up to now or a moment before: a result. Else what comes, as it comes."""
     filters = gather(arguments.flag("filter"))
     for name in filters:

@@ -10,7 +10,7 @@ from dockmagic.commands.options.format import INSPECT_FORMAT
 from dockmagic.commands.output.result import Result, Text
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 
 def parser() -> Parser:
@@ -40,7 +40,7 @@ class Info(Result, frozen=True):
         return self.facts[name]
 
 
-def run(engine: Engine, arguments: Arguments) -> Result:
+def run(engine: EngineApi, arguments: Arguments) -> Result:
     facts = engine.system.info()
     format = arguments.flag("format")
     if not format:

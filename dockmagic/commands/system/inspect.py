@@ -12,7 +12,7 @@ from dockmagic.commands.output.result import Result
 from dockmagic_runtime.errors import DockmagicError, InvalidInput, NotFound, Unsupported
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 
 def parse_type(text: str) -> str:
@@ -81,14 +81,16 @@ class Inspected(Result, frozen=True):
         return self.objects[key] if isinstance(key, int) else self.objects[0][key]
 
 
-def run(engine: Engine, arguments: Arguments) -> Inspected:
+def run(engine: EngineApi, arguments: Arguments) -> Inspected:
     find = _finder(engine, arguments.flag("type"))
     if arguments.flag("size"):
         find = sized(engine, find)
     return inspect_each(find, arguments.words, arguments.flag("format"))
 
 
-def sized(engine: Engine, find: Callable[[str], dict[str, Any]]) -> Callable[[str], dict[str, Any]]:
+def sized(
+    engine: EngineApi, find: Callable[[str], dict[str, Any]]
+) -> Callable[[str], dict[str, Any]]:
     """With SizeRw and SizeRootFs, of a container."""
 
     def with_size(name: str) -> dict[str, Any]:
@@ -129,7 +131,7 @@ def _printed(objects: tuple[dict[str, Any], ...], format: str) -> tuple[str, ...
     return tuple(map(template.render, objects))
 
 
-def _finder(engine: Engine, kind: str) -> Callable[[str], dict[str, Any]]:
+def _finder(engine: EngineApi, kind: str) -> Callable[[str], dict[str, Any]]:
     if kind == "container":
         return engine.containers.inspect
     if kind == "image":

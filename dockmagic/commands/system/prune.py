@@ -15,7 +15,7 @@ from dockmagic_runtime.model.filters import PRUNE, check
 from dockmagic_runtime.model.times import parse_moment
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 
 def parser() -> Parser:
@@ -32,7 +32,7 @@ def parser() -> Parser:
     )
 
 
-def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
+def run(engine: EngineApi, arguments: Arguments) -> Iterator[Event]:
     every, volumes = arguments.flag("all"), arguments.flag("volumes")
     filters = gather(arguments.flag("filter"))
     check(filters, PRUNE)
@@ -67,7 +67,7 @@ def _warning(filters: dict[str, list[str]], *, every: bool, volumes: bool) -> st
 
 
 def _prune(
-    engine: Engine, filters: dict[str, list[str]], *, every: bool, volumes: bool
+    engine: EngineApi, filters: dict[str, list[str]], *, every: bool, volumes: bool
 ) -> Iterator[Section]:
     """Containers first: what they hold is free then."""
     containers = engine.containers.prune(filters)

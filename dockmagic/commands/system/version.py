@@ -12,7 +12,7 @@ from dockmagic.commands.output.result import Text
 from dockmagic.version import __version__
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 
@@ -30,7 +30,7 @@ def parser() -> Parser:
     )
 
 
-def run(engine: Engine, arguments: Arguments) -> Text:
+def run(engine: EngineApi, arguments: Arguments) -> Text:
     if arguments.flag("short"):
         return Text(f"dockmagic version {__version__}")
     facts = _facts()

@@ -11,7 +11,7 @@ from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.volume import Volume
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 
 def parser() -> Parser:
@@ -49,7 +49,7 @@ class CreatedVolume(Result, frozen=True):
         return [{"name": self.volume.name, "driver": self.volume.driver}]
 
 
-def run(engine: Engine, arguments: Arguments) -> CreatedVolume:
+def run(engine: EngineApi, arguments: Arguments) -> CreatedVolume:
     name = arguments.flag("name")
     if name and arguments.words:
         raise InvalidInput(
@@ -61,7 +61,7 @@ def run(engine: Engine, arguments: Arguments) -> CreatedVolume:
         arguments.words[0] if arguments.words else name,
         driver=arguments.flag("driver"),
         labels=read_labels((), arguments.flag("label")),
-        driver_options=options,
+        driver_opts=options,
     )
     return CreatedVolume(volume)
 

@@ -9,7 +9,7 @@ from dockmagic.commands.options.format import INSPECT_FORMAT
 from dockmagic.commands.system.inspect import Inspected, inspect_each
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 
 def parser() -> Parser:
@@ -22,5 +22,5 @@ def parser() -> Parser:
     )
 
 
-def run(engine: Engine, arguments: Arguments) -> Inspected:
+def run(engine: EngineApi, arguments: Arguments) -> Inspected:
     return inspect_each(engine.volumes.inspect, arguments.words, arguments.flag("format"))

@@ -13,7 +13,7 @@ from dockmagic.commands.units import moment
 from dockmagic_runtime.model.volume import Volume
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 
 def parser() -> Parser:
@@ -62,7 +62,7 @@ class Volumes(Listing, frozen=True, kw_only=True):
         ]
 
 
-def run(engine: Engine, arguments: Arguments) -> Volumes:
+def run(engine: EngineApi, arguments: Arguments) -> Volumes:
     volumes = sorted(engine.volumes.list(gather(arguments.flag("filter"))), key=_natural)
     return Volumes(
         items=tuple(volumes),

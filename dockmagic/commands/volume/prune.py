@@ -13,7 +13,7 @@ from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.volume import PrunedVolumes
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 _WARNING = (
     "WARNING! This will remove {which} local volumes not used by at least one container.\n"
@@ -60,7 +60,7 @@ class PrunedResult(Result, frozen=True):
         return [{"name": name} for name in self.pruned.names]
 
 
-def run(engine: Engine, arguments: Arguments) -> Iterator[Event]:
+def run(engine: EngineApi, arguments: Arguments) -> Iterator[Event]:
     filters = gather(arguments.flag("filter"))
     if arguments.flag("all"):
         if "all" in filters:

@@ -8,7 +8,7 @@ from dockmagic.commands.options.flags import Arguments, Parser, switch
 from dockmagic.commands.output.result import NameList, each
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 
 def parser() -> Parser:
@@ -22,6 +22,6 @@ def parser() -> Parser:
     )
 
 
-def run(engine: Engine, arguments: Arguments) -> NameList:
+def run(engine: EngineApi, arguments: Arguments) -> NameList:
     force = arguments.flag("force")
     return each(arguments.words, lambda name: engine.volumes.remove(name, force=force))

@@ -18,15 +18,33 @@ class LocalBuilds(Facet):
     """What builds have left, and what a build would do. `engine.images.build` builds."""
 
     def outline(self, request: BuildRequest) -> BuildOutline:
-        """What its Dockerfile offers and takes; nothing is built."""
+        """Returns what a Dockerfile builds and which arguments it takes. Nothing is built.
+
+        Args:
+            request: The build.
+
+        Raises:
+            InvalidInput: A mistake in the Dockerfile.
+        """
         return self._components.builder.outline(request)
 
     def explain(self, reference: str) -> BuildExplanation:
-        """How an image was built, and why each step was or was not in the cache."""
+        """Returns how an image was built, and why each step was or was not in the cache.
+
+        Args:
+            reference: A tag, an id, or a unique prefix of an id.
+
+        Raises:
+            NotFound: No such image, or nothing is known of its build.
+        """
         return self._components.builder.explain(reference)
 
     def failed(self) -> Image:
-        """What the last RUN that failed has left, to be entered. Raises NotFound."""
+        """Returns an image of what the last RUN that failed had written until then.
+
+        Raises:
+            NotFound: No RUN has failed, or its files have been pruned.
+        """
         return self._components.builder.failed()
 
     @freeing
@@ -37,10 +55,15 @@ class LocalBuilds(Facet):
         before: float | None = None,
         bounds: CacheBounds | None = None,
     ) -> int:
-        """Forget what builds have made, or only what no image has of it; the bytes that freed.
+        """Removes cached results of builds.
 
-        `before` spares what was used since that time, `bounds` what may stay; only without both
-        the cache mounts go too.
+        Args:
+            unused_only: Whether to keep the results that an image is made of.
+            before: Seconds since the epoch; what was used later stays. None: no limit.
+            bounds: Sizes that may stay. Without it and `before`, cache mounts are removed too.
+
+        Returns:
+            The bytes that were freed.
         """
         builder = self._components.builder
         until = float("inf") if before is None else before

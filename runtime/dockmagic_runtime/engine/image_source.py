@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from dockmagic_runtime.errors import Unsupported
+from dockmagic_runtime.errors import NotFound, Unsupported
 from dockmagic_runtime.model.progress import PullDone, PullEvent, PullStatus
 from dockmagic_runtime.model.reference import DEFAULT_REGISTRY, ImageReference, split_term
 from dockmagic_runtime.model.search import SearchResult
@@ -43,6 +43,14 @@ class ImageSource:
                 raise catalogue.without_stand_in(reference, error) from error
             yield PullStatus(status=f"{error.message}; taking a stand-in from the catalogue")
             yield from self._build_stand_in(reference)
+
+    def ensure(self, reference: str, *, platform: str = "") -> None:
+        """Pull an image that is missing."""
+        try:
+            self._components.images.resolve(reference)
+        except NotFound:
+            for _ in self.pull(reference, platform=platform):
+                pass
 
     def _pull(self, reference: str, all_tags: bool, platform: str) -> Iterator[PullEvent]:
         puller = self._components.puller

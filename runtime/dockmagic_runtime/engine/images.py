@@ -24,68 +24,163 @@ class LocalImages(Facet):
     """The images of one data root."""
 
     def list(self, *, all: bool = False) -> tuple[Image, ...]:
-        """All images, newest first; without `all`, those with a tag or nothing above them."""
+        """Lists images, newest first.
+
+        Args:
+            all: Whether to include images without a tag that others are built on.
+        """
         return self._components.images.list(all=all)
 
     def get(self, reference: str) -> Image:
-        """By tag, id or unique prefix of an id. Raises NotFound."""
+        """Returns an image.
+
+        Args:
+            reference: A tag, a digest, an id, or a unique prefix of an id.
+
+        Raises:
+            NotFound: No such image.
+        """
         return self._components.images.resolve(reference)
 
     def inspect(self, reference: str) -> dict[str, Any]:
-        """Docker's JSON of an image."""
+        """Returns Docker's JSON of an image.
+
+        Args:
+            reference: A tag, a digest, an id, or a unique prefix of an id.
+
+        Raises:
+            NotFound: No such image.
+        """
         return self._components.images.inspect(self.get(reference))
 
     def history(self, reference: str) -> tuple[History, ...]:
-        """What made the image, newest first."""
+        """Returns what made an image, newest first.
+
+        Args:
+            reference: A tag, a digest, an id, or a unique prefix of an id.
+
+        Raises:
+            NotFound: No such image.
+        """
         return self._components.images.history(self.get(reference))
 
     def layers(self, reference: str) -> tuple[Layer, ...]:
-        """The image's layers with their files, bottom first."""
+        """Returns an image's layers with their files, bottom first.
+
+        Args:
+            reference: A tag, a digest, an id, or a unique prefix of an id.
+
+        Raises:
+            NotFound: No such image.
+        """
         return self._components.analyzer.layers(self.get(reference))
 
     def analyze(self, reference: str) -> Anatomy:
-        """The same, with the bytes that a later layer replaces or removes."""
+        """Returns an image's layers, and the bytes that later layers replace or remove.
+
+        Args:
+            reference: A tag, a digest, an id, or a unique prefix of an id.
+
+        Raises:
+            NotFound: No such image.
+        """
         return self._components.analyzer.anatomy(self.get(reference))
 
     def compare(self, first: str, second: str) -> Sharing:
-        """Which layers two images have in common, and which each has alone."""
+        """Returns the layers that two images share, and those that each has alone.
+
+        Args:
+            first: See `get`.
+            second: See `get`.
+
+        Raises:
+            NotFound: No such image.
+        """
         return self._components.analyzer.sharing(self.get(first), self.get(second))
 
     def file_history(self, reference: str, path: str) -> FileOrigin:
-        """Which layers of an image touch a path, and how. Raises NotFound when none does."""
+        """Returns which layers of an image touch a path, and how.
+
+        Args:
+            reference: A tag, a digest, an id, or a unique prefix of an id.
+            path: An absolute path in the image.
+
+        Raises:
+            NotFound: No such image, or no layer touches the path.
+        """
         return self._components.analyzer.origin(self.get(reference), path)
 
     def tag(self, source: str, target: str) -> None:
-        """Let `target` name the image that `source` names."""
+        """Gives an image one more name. The name is taken from the image that had it.
+
+        Args:
+            source: See `get`.
+            target: The new name.
+
+        Raises:
+            NotFound: No such image.
+            InvalidInput: An impossible name.
+        """
         self._components.images.tag(self.get(source).id, target)
 
     def pull(
         self, reference: str, *, all_tags: bool = False, platform: str = ""
     ) -> Iterator[PullEvent]:
-        """Get an image, or all of a repository's; `PullStatus` lines, then a `PullDone` for each.
+        """Pulls an image, or builds its stand-in where no registry can be reached.
 
-        `platform` is written linux/arm64; without it, what runs here. When the registry cannot be
-        reached, or always by configuration, the catalogue's stand-in.
+        Args:
+            reference: The image's name.
+            all_tags: Whether to pull all tags of the repository.
+            platform: For example "linux/arm64". Default: this machine's.
+
+        Yields:
+            `PullStatus` lines, then a `PullDone` for each image.
+
+        Raises:
+            NotFound: The registry has no such image.
+            AccessDenied: The registry refuses the credentials.
+            RegistryUnreachable: No answer, and no stand-in.
         """
         return self._components.image_source.pull(reference, all_tags=all_tags, platform=platform)
 
     def push(self, reference: str, *, all_tags: bool = False) -> Iterator[PushEvent]:
-        """Give an image, or with `all_tags` all of a repository's, to its registry.
+        """Pushes an image to its registry.
 
-        Yields PullStatus lines, then a PushDone for each tag. Raises NotFound, AccessDenied.
+        Args:
+            reference: The image's name.
+            all_tags: Whether to push all tags of the repository.
+
+        Yields:
+            `PullStatus` lines, then a `PushDone` for each tag.
+
+        Raises:
+            NotFound: No such image.
+            AccessDenied: The registry refuses the credentials.
         """
         return self._components.pusher.push(reference, all_tags=all_tags)
 
     def search(self, term: str, *, limit: int = 25) -> tuple[SearchResult, ...]:
-        """Repositories by a word; `host/word` asks that registry. Where Docker's cannot be
-        reached, what the catalogue has. Raises RegistryUnreachable.
+        """Searches a registry for repositories; where Docker Hub cannot be reached, the stand-ins.
+
+        Args:
+            term: A word, or `HOST/WORD` for another registry.
+            limit: The most results.
+
+        Raises:
+            RegistryUnreachable: No answer, and no stand-in with that word.
         """
         return self._components.image_source.search(term, limit=limit)
 
     def manifest(self, reference: str, *, insecure: bool = False) -> bytes:
-        """The manifest or index that a registry has under a name, byte for byte.
+        """Returns the manifest or index that a registry has under a name, byte for byte.
 
-        `insecure`: any certificate will do, and none.
+        Args:
+            reference: The image's name.
+            insecure: Whether to accept any certificate, and plain HTTP.
+
+        Raises:
+            NotFound: The registry has no such image.
+            RegistryUnreachable: No answer.
         """
         from dockmagic_runtime.distribution.remote import manifest
 
@@ -94,19 +189,49 @@ class LocalImages(Facet):
     def manifests(
         self, reference: str, *, insecure: bool = False
     ) -> RemoteManifest | tuple[RemoteManifest, ...]:
-        """The image that a registry has under a name; a tuple of all, if there is an index."""
+        """Returns the image that a registry has under a name, or all of an index.
+
+        Args:
+            reference: The image's name.
+            insecure: Whether to accept any certificate, and plain HTTP.
+
+        Raises:
+            NotFound: The registry has no such image.
+            RegistryUnreachable: No answer.
+        """
         from dockmagic_runtime.distribution.remote import manifests
 
         return manifests(reference, insecure=insecure)
 
     def build(self, request: BuildRequest) -> Iterator[BuildEvent]:
-        """Build an image; yields events, the last a `BuildDone`."""
+        """Builds an image from a Dockerfile.
+
+        Args:
+            request: Dockerfile, context, tags and options.
+
+        Yields:
+            `BuildStarted`, then `StepStarted`, `StepOutput`, `PullStatus` and `StepDone`, last a
+            `BuildDone`.
+
+        Raises:
+            InvalidInput: A mistake in Dockerfile or options; `excerpt` shows the line.
+            NotFound: A base image, stage or file does not exist.
+            ProcessFailed: A command of a RUN failed.
+        """
         own = self._components
         with own.layers.leasing():
             yield from own.builder.build(request)
 
     def save(self, references: Sequence[str], out: BinaryIO) -> None:
-        """Write images as one archive, which may be a pipe. Raises NotFound."""
+        """Writes images to one archive, in the layout of `docker save`.
+
+        Args:
+            references: Names or ids.
+            out: The archive; may be a pipe.
+
+        Raises:
+            NotFound: No such image.
+        """
         from dockmagic_runtime.distribution.save import Saver
 
         own = self._components
@@ -114,14 +239,32 @@ class LocalImages(Facet):
             own.images.emit("save", image)
 
     def load(self, source: Readable) -> Iterator[LoadEvent]:
-        """Bring the images of an archive, compressed or not; a LoadDone for each name."""
+        """Loads the images of an archive.
+
+        Args:
+            source: The archive, compressed or not.
+
+        Yields:
+            `PullStatus` lines, then a `LoadDone` for each image.
+
+        Raises:
+            InvalidInput: The archive is damaged, or holds no images.
+        """
         from dockmagic_runtime.distribution.load import Loader
 
         own = self._components
         return Loader(own.data_root, own.images, own.layers).load(source)
 
     def import_image(self, tar: Readable, spec: ImportSpec | None = None) -> Image:
-        """An image with the contents of a tar, compressed or not, as its only layer."""
+        """Creates an image whose only layer has the contents of a tar archive.
+
+        Args:
+            tar: The archive, compressed or not.
+            spec: Reference, message and changes of the image's config.
+
+        Raises:
+            InvalidInput: The archive is damaged; an impossible reference or change.
+        """
         from dockmagic_runtime.builder.plan.config_changes import apply_changes
         from dockmagic_runtime.images.create import import_image
         from dockmagic_runtime.model.commit import ImportSpec
@@ -132,7 +275,19 @@ class LocalImages(Facet):
 
     @freeing
     def remove(self, reference: str, *, force: bool = False) -> tuple[str, ...]:
-        """Untag, and delete what nothing needs any more; Docker's lines about it."""
+        """Untags an image, and deletes what no other image needs.
+
+        Args:
+            reference: A tag, a digest, an id, or a unique prefix of an id.
+            force: Whether to remove it although stopped containers use it.
+
+        Returns:
+            Docker's lines: `Untagged: …`, `Deleted: …`.
+
+        Raises:
+            NotFound: No such image.
+            Conflict: A container uses it.
+        """
         containers = self._components.containers.all()
         used = {record.image_id: record.id for record, _ in containers}
         alive = {record.image_id for record, now in containers if Status(now.status).is_alive}
@@ -140,7 +295,14 @@ class LocalImages(Facet):
 
     @freeing
     def prune(self, filters: Filters | None = None) -> Pruned:
-        """Remove unused images without a name; with the filter dangling=false every unused one."""
+        """Removes unused images that have no name.
+
+        Args:
+            filters: `until`, `label`, `label!`, and `dangling`: with "false" all unused images go.
+
+        Raises:
+            InvalidInput: An unknown filter or value.
+        """
         from dockmagic_runtime.containers.lifecycle.prune import prune_images
 
         own = self._components

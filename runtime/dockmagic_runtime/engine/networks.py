@@ -16,14 +16,33 @@ if TYPE_CHECKING:
 class LocalNetworks(Facet):
     """The networks of one data root."""
 
-    def create(self, spec: NetworkSpec) -> Network:
-        """A new network. Raises Conflict for a name or addresses in use, InvalidInput."""
-        return self._components.networks.store.create(spec)
+    def create(self, name: str | NetworkSpec, **fields: Any) -> Network:
+        """Creates a network.
+
+        Args:
+            name: A `NetworkSpec`, or the name: then `fields` are the rest.
+            **fields: Fields of `NetworkSpec`, also under docker-py's names (`ipam`, `enable_ipv6`).
+
+        Raises:
+            Conflict: Name or addresses are in use.
+            InvalidInput: A field is unknown, has a wrong type or an impossible value.
+            Unsupported: An unknown driver, or a feature that this host lacks.
+        """
+        if isinstance(name, str):
+            from dockmagic_runtime.engine.keywords import network_spec
+
+            name = network_spec(name, fields)
+        return self._components.networks.store.create(name)
 
     def warning(self, name: str) -> str:
-        """Why packets will not leave it, with the remedy; empty when nothing is in the way.
+        """Returns why packets cannot leave a network, with the remedy; "" if they can.
 
-        Raises NotFound, and Unsupported on a host without nftables.
+        Args:
+            name: Name, id, or unique prefix of an id.
+
+        Raises:
+            NotFound: No such network.
+            Unsupported: The host has no nftables.
         """
         network = self.get(name)
         if not network.bridge or network.internal:
@@ -32,32 +51,60 @@ class LocalNetworks(Facet):
         return networks.forward_warning(network.bridge, ipv6=bool(network.subnet6))
 
     def get(self, name: str) -> Network:
-        """By name, id or unique prefix of an id. Raises NotFound."""
+        """Returns a network.
+
+        Args:
+            name: Name, id, or unique prefix of an id.
+
+        Raises:
+            NotFound: No such network.
+        """
         return self._components.networks.store.find(name)
 
     def list(self, filters: Filters | None = None) -> tuple[Network, ...]:
-        """By name. Filters: dangling, driver, id, label, name, scope and type, lists of values."""
+        """Lists networks by name.
+
+        Args:
+            filters: `dangling`, `driver`, `id`, `label`, `name`, `scope` and `type`, each with a
+                list of values.
+
+        Raises:
+            InvalidInput: An unknown filter or value.
+        """
         from dockmagic_runtime.containers.network import networks
 
         own = self._components
         return networks.find(own.networks, own.containers, filters or {})
 
     def inspect(self, name: str) -> dict[str, Any]:
-        """Docker's JSON of a network, with the containers that are on it now."""
+        """Returns Docker's JSON of a network, with the containers that are on it now.
+
+        Args:
+            name: Name, id, or unique prefix of an id.
+
+        Raises:
+            NotFound: No such network.
+        """
         from dockmagic_runtime.containers.network import networks
 
         own = self._components
         return networks.inspect(own.networks, own.containers, self.get(name))
 
     def topology(self, name: str = "") -> Topology:
-        """Host, bridges and running containers, and how they hang together; of one network, if it
-        is named. Raises NotFound."""
+        """Returns the host, its bridges and the running containers, with the links between them.
+
+        Args:
+            name: A network, to leave the others out. Default: all.
+
+        Raises:
+            NotFound: No such network.
+        """
         from dockmagic_runtime.containers.network import topology
 
         return topology.look(self._components.networks, self._components.containers, name)
 
     def host(self) -> HostNetwork:
-        """The links, addresses, routes and neighbours of the host.
+        """Returns the links, addresses, routes and neighbours of the host.
 
         The first call in a process takes up to half a second, by which pyroute2 is imported.
         """
@@ -66,13 +113,21 @@ class LocalNetworks(Facet):
         return snapshot.read()
 
     def watch(self, name: str = "", *, interval: float = 1.0) -> NetworkWatch:
-        """An iterator over changes of the host's links, addresses, routes and neighbours, and over
-        the counters of all networks' bridges and their ports, every `interval` seconds (0: never).
+        """Iterates over changes of the host's links, addresses, routes and neighbours.
 
-        With `name`, only what concerns the bridge of that network. It ends when its `close` is
-        called, by any thread; `now` is the state to which the next change applies.
+        And over the counters of all networks' bridges and their ports.
 
-        Raises NotFound for the name, InvalidInput for a network without a bridge.
+        Args:
+            name: A network, to see its bridge only. Default: all.
+            interval: Seconds between two readings of the counters. 0: never.
+
+        Returns:
+            An iterator that ends when its `close` is called, by any thread. Its `now` is the
+            state to which the next change applies.
+
+        Raises:
+            NotFound: No such network.
+            InvalidInput: The network has no bridge.
         """
         from dockmagic_runtime.errors import InvalidInput
         from dockmagic_runtime.network.host.watch import HostWatch
@@ -84,9 +139,14 @@ class LocalNetworks(Facet):
         return HostWatch(bridges, only=bridge, interval=interval)
 
     def trace(self, target: str) -> Trace:
-        """The ways to `ADDRESS:PORT[/udp]` or `CONTAINER:PORT`, each measured by a probe.
+        """Returns the routes to a port, each measured by a packet that is sent.
 
-        Raises NotFound for a port that is not published, InvalidInput.
+        Args:
+            target: `ADDRESS:PORT[/udp]` or `CONTAINER:PORT`.
+
+        Raises:
+            NotFound: No such container, or no container publishes the port.
+            InvalidInput: Not a target.
         """
         from dockmagic_runtime.containers.trace import trace
 
@@ -95,8 +155,19 @@ class LocalNetworks(Facet):
 
     @freeing
     def remove(self, name: str, *, force: bool = False) -> bool:
-        """Remove it; whether there was one. Raises Conflict while a container on it runs; NotFound,
-        unless `force`."""
+        """Removes a network.
+
+        Args:
+            name: Name, id, or unique prefix of an id.
+            force: Whether a missing network is no error.
+
+        Returns:
+            Whether there was one.
+
+        Raises:
+            NotFound: No such network, and `force` is false.
+            Conflict: A container on it runs.
+        """
         from dockmagic_runtime.containers.network import networks
 
         own = self._components
@@ -104,16 +175,31 @@ class LocalNetworks(Facet):
 
     @freeing
     def prune(self, filters: Filters | None = None) -> PrunedNetworks:
-        """Remove those that no running container is on. Filters: until, label, label!."""
+        """Removes the networks that no running container is on.
+
+        Args:
+            filters: `until`, `label` and `label!`, each with a list of values.
+
+        Raises:
+            InvalidInput: An unknown filter or value.
+        """
         from dockmagic_runtime.containers.network import networks
 
         own = self._components
         return networks.prune(own.networks, own.containers, filters or {})
 
     def connect(self, name: str, container: str, attachment: Attachment | None = None) -> None:
-        """Put a container on one more network, at once if it runs. `attachment` says how.
+        """Connects a container to one more network, at once if it runs.
 
-        Raises Conflict when it is on it already, InvalidInput.
+        Args:
+            name: Name, id, or unique prefix of an id.
+            container: The container.
+            attachment: Aliases, addresses and options there. Default: none.
+
+        Raises:
+            NotFound: No such network or container.
+            Conflict: It is connected already, or an address is in use.
+            InvalidInput: An impossible address or option.
         """
         from dockmagic_runtime.containers.network import connect
         from dockmagic_runtime.model.network import Attachment
@@ -125,9 +211,16 @@ class LocalNetworks(Facet):
 
     @freeing
     def disconnect(self, name: str, container: str, *, force: bool = False) -> None:
-        """Take a container off a network, at once if it runs. Raises Conflict if it is not on it.
+        """Disconnects a container from a network, at once if it runs.
 
-        `force`: also when the network has gone, or the container.
+        Args:
+            name: Name, id, or unique prefix of an id.
+            container: The container.
+            force: Whether it is no error if the network or the container no longer exists.
+
+        Raises:
+            NotFound: No such network or container, and `force` is false.
+            Conflict: It is not connected.
         """
         from dockmagic_runtime.containers.network import connect
 

@@ -19,7 +19,7 @@ class LocalSystem(Facet):
     """The engine as a whole, and its place on the host."""
 
     def info(self) -> dict[str, Any]:
-        """Docker's facts about engine and machine, with warnings where something will not work."""
+        """Returns Docker's facts about engine and machine, with warnings about what cannot work."""
         from dockmagic_runtime.containers.inspect import info
 
         own = self._components
@@ -39,10 +39,17 @@ class LocalSystem(Facet):
         filters: Filters | None = None,
         follow: bool = False,
     ) -> Iterator[Event]:
-        """What happened in that span of time (seconds since the epoch), and with `follow` what
-        happens until `until`; then, without `since`, nothing from before this call.
+        """Yields events in the order in which they happened.
 
-        Filters: type, event, container, image, label, volume, network, each a list of values.
+        Args:
+            since: Seconds since the epoch. 0: from the beginning, or with `follow` from now.
+            until: Seconds since the epoch. 0: no end.
+            filters: `type`, `event`, `container`, `image`, `label`, `volume` and `network`, each
+                with a list of values.
+            follow: Whether to wait for further events until `until`.
+
+        Raises:
+            InvalidInput: An unknown filter.
         """
         from dockmagic_runtime.containers.events import journal
 
@@ -50,7 +57,7 @@ class LocalSystem(Facet):
         return journal.read(root, since=since, until=until, filters=filters or {}, follow=follow)
 
     def df(self) -> DiskUsage:
-        """What images, containers, volumes and the build cache take."""
+        """Returns the bytes that images, containers, volumes and the build cache take."""
         from dockmagic_runtime.builder.cache.store import usage
         from dockmagic_runtime.containers.inspect.usage import disk_usage
 
@@ -58,42 +65,62 @@ class LocalSystem(Facet):
         return disk_usage(own.containers, own.images, own.volumes, usage(own.database))
 
     def login(self, server: str, username: str, password: str) -> Path | None:
-        """Keep credentials that the registry accepts; the file, None if a helper keeps them.
+        """Keeps credentials that a registry accepts.
 
-        Raises AccessDenied.
+        Args:
+            server: The registry's host, with its port if it has one.
+            username: The user.
+            password: The password or token.
+
+        Returns:
+            The file that has them now, or None if a credential helper keeps them.
+
+        Raises:
+            AccessDenied: The registry does not accept them.
+            RegistryUnreachable: No answer.
         """
         from dockmagic_runtime.registry.login import login
 
         return login(server, username, password)
 
     def logout(self, server: str) -> bool:
-        """Forget the credentials of a registry; whether there were any."""
+        """Removes the credentials of a registry.
+
+        Args:
+            server: The registry's host, with its port if it has one.
+
+        Returns:
+            Whether there were any.
+        """
         from dockmagic_runtime.registry.login import logout
 
         return logout(server)
 
     def trace_starts(self, report: Callable[[Explanation], None]) -> None:
-        """Report how each process came to run that this engine starts from now on, those of build
-        steps too; from other threads as well."""
-        from dockmagic_runtime.engine.containers import explain_process
+        """Reports the operations of every start from now on, those of build steps too.
+
+        Args:
+            report: Called after each start, from any thread.
+        """
+        from dockmagic_runtime.engine.container_reports import explain_process
 
         self._components.launcher.on_start = lambda process: report(explain_process(process))
 
     @freeing
     def dismantle(self) -> None:
-        """Take the area's bridge, table and cgroups off the host, when nothing of it runs.
+        """Removes the data root's bridges, nftables tables and control groups from the host.
 
-        They come back with the next start. Raises Conflict while a container is alive. If there
-        are no containers at all, the run directory goes when the engine is closed.
+        The next start creates them again. If there are no containers, the run directory is removed
+        when the engine is closed.
+
+        Raises:
+            Conflict: A container runs.
         """
         self._components.dismantle()
 
     @freeing
     def uninstall(self) -> None:
-        """Take from the host what this area has put there: containers, network, control groups.
-
-        Images and volumes stay on disk, and what a later call needs comes back by itself.
-        """
+        """Removes all containers, then does what `dismantle` does. Images and volumes stay."""
         from dockmagic_runtime.containers.lifecycle.remove import remove
 
         own = self._components

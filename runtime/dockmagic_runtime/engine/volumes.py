@@ -21,31 +21,80 @@ class LocalVolumes(Facet):
         *,
         driver: str = "local",
         labels: Mapping[str, str] | None = None,
-        driver_options: Mapping[str, str] | None = None,
+        driver_opts: Mapping[str, str] | None = None,
     ) -> Volume:
-        """The volume of that name, made if it is missing; without a name a new anonymous one."""
+        """Returns the volume of a name, which is created if it is missing.
+
+        Args:
+            name: The name. Default: a new anonymous volume.
+            driver: "local" is the only one.
+            labels: Labels of a new volume.
+            driver_opts: `type`, `device` and `o`, as of mount(8).
+
+        Raises:
+            Conflict: There is a volume of that name with other options.
+            InvalidInput: An impossible name or option.
+            Unsupported: Another driver.
+        """
         return self._components.volumes.create(
-            name, driver=driver, labels=labels, driver_options=driver_options
+            name, driver=driver, labels=labels, driver_options=driver_opts
         )
 
     def list(self, filters: Filters | None = None) -> tuple[Volume, ...]:
-        """By name; filters are dangling, driver, label and name, each with a list of values."""
+        """Lists volumes by name.
+
+        Args:
+            filters: `dangling`, `driver`, `label` and `name`, each with a list of values.
+
+        Raises:
+            InvalidInput: An unknown filter or value.
+        """
         return self._components.volumes.find(filters)
 
     def get(self, name: str) -> Volume:
-        """By name. Raises NotFound."""
+        """Returns a volume.
+
+        Args:
+            name: The name.
+
+        Raises:
+            NotFound: No such volume.
+        """
         return self._components.volumes.get(name)
 
     def inspect(self, name: str) -> dict[str, Any]:
-        """Docker's JSON of a volume. Raises NotFound."""
+        """Returns Docker's JSON of a volume.
+
+        Args:
+            name: The name.
+
+        Raises:
+            NotFound: No such volume.
+        """
         return self._components.volumes.inspect(name)
 
     @freeing
     def remove(self, name: str, *, force: bool = False) -> None:
-        """Remove it with its data. Raises Conflict in use; NotFound, unless `force`."""
+        """Removes a volume with its data.
+
+        Args:
+            name: The name.
+            force: Whether a missing volume is no error.
+
+        Raises:
+            NotFound: No such volume, and `force` is false.
+            Conflict: A container uses it.
+        """
         self._components.volumes.remove(name, force=force)
 
     @freeing
     def prune(self, filters: Filters | None = None) -> PrunedVolumes:
-        """Remove unused anonymous volumes, with the filter all=true every unused one."""
+        """Removes unused anonymous volumes.
+
+        Args:
+            filters: `label`, `label!`, and `all`: with "true" named volumes go too.
+
+        Raises:
+            InvalidInput: An unknown filter or value.
+        """
         return self._components.volumes.prune(filters)

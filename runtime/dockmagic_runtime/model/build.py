@@ -7,6 +7,8 @@ from typing import ClassVar, Protocol
 
 from msgspec import Struct, field
 
+from dockmagic_runtime.model import forms
+from dockmagic_runtime.model.checked import Checked
 from dockmagic_runtime.model.container import Resources
 from dockmagic_runtime.model.explanation import BuildExplanation
 from dockmagic_runtime.model.image import Image
@@ -101,7 +103,7 @@ class Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
-class BuildRequest(Selective, frozen=True, kw_only=True):
+class BuildRequest(Selective, Checked, frozen=True, kw_only=True):
     """One `build`. `dockerfile` is the text, or None: then `file_name` is read in the context.
     `context` is a directory on the host, an address (http, https, Git), or None; or `context_tar`
     is read, an archive or the text of a Dockerfile.
@@ -112,6 +114,15 @@ class BuildRequest(Selective, frozen=True, kw_only=True):
     """
 
     not_shown: ClassVar[frozenset[str]] = frozenset({"context_tar", "secrets"})
+    unchecked: ClassVar[frozenset[str]] = frozenset({"context_tar"})
+    forms: ClassVar = {
+        "build_args": forms.mapping,
+        "labels": forms.mapping,
+        "add_hosts": forms.hosts,
+        "resources": forms.resources,
+        "ulimits": forms.ulimits,
+        "shm_size": forms.size,
+    }
 
     dockerfile: str | None
     context: str | None
@@ -130,7 +141,7 @@ class BuildRequest(Selective, frozen=True, kw_only=True):
     build_contexts: dict[str, str] = field(default_factory=dict)
     allow: tuple[str, ...] = ()
     add_hosts: tuple[str, ...] = ()
-    resources: Resources = field(default_factory=Resources)
+    resources: Resources = Resources()
     ulimits: dict[str, tuple[int, int]] = field(default_factory=dict)
     shm_size: int = 64 * 1024 * 1024
     cgroup_parent: str = ""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from dockmagic_runtime.model.checked import Checked
 
 
-class CommitSpec(Struct, frozen=True, kw_only=True):
+class CommitSpec(Checked, frozen=True, kw_only=True):
     """`reference` is the new image's name, if it gets one; `changes` are Dockerfile instructions
     that only touch its config. With `pause`, the container is frozen while it is copied."""
 
@@ -16,7 +16,7 @@ class CommitSpec(Struct, frozen=True, kw_only=True):
     pause: bool = True
 
 
-class ImportSpec(Struct, frozen=True, kw_only=True):
+class ImportSpec(Checked, frozen=True, kw_only=True):
     """`reference` is the new image's name, if it gets one; `message` is kept in its history."""
 
     reference: str = ""

@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 import stat
 from enum import StrEnum
+from typing import ClassVar
 
 from msgspec import Struct, field
 
 from dockmagic_runtime.errors import InvalidInput
+from dockmagic_runtime.model import forms
+from dockmagic_runtime.model.checked import Checked
 from dockmagic_runtime.model.network import Attachment
 
 _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
@@ -42,7 +45,7 @@ class Status(StrEnum):
         return not self.is_alive
 
 
-class PortMapping(Struct, frozen=True, kw_only=True):
+class PortMapping(Checked, frozen=True, kw_only=True):
     """One `-p`: host address and port to container port. `host_port` 0 asks for a free one.
 
     With `host_port_end` it asks for the first from `host_port` to there that is free.
@@ -61,7 +64,7 @@ class PortMapping(Struct, frozen=True, kw_only=True):
         return f"{host}:{self.host_port}->{self.container_port}/{self.protocol}"
 
 
-class Mount(Struct, frozen=True, kw_only=True):
+class Mount(Checked, frozen=True, kw_only=True):
     """One `-v`, `--mount` or `--tmpfs`.
 
     `source` is a host path (bind), a volume's name ("" for a new anonymous one), an image
@@ -86,14 +89,14 @@ class Mount(Struct, frozen=True, kw_only=True):
     labels: tuple[tuple[str, str], ...] = ()
 
 
-class RestartPolicy(Struct, frozen=True, kw_only=True):
+class RestartPolicy(Checked, frozen=True, kw_only=True):
     """`--restart`: "no", "always", "unless-stopped", "on-failure". `maximum` 0 is no limit."""
 
     name: str = "no"
     maximum: int = 0
 
 
-class HealthCheck(Struct, frozen=True, kw_only=True):
+class HealthCheck(Checked, frozen=True, kw_only=True):
     """`--health-*` over the image's HEALTHCHECK. Seconds; `test` as in the image config:
     ("CMD", …), ("CMD-SHELL", line), ("NONE",), or empty: the image's."""
 
@@ -105,7 +108,7 @@ class HealthCheck(Struct, frozen=True, kw_only=True):
     retries: int = 0
 
 
-class Device(Struct, frozen=True, kw_only=True):
+class Device(Checked, frozen=True, kw_only=True):
     """`--device`: a device node of the host, under a path in the container."""
 
     source: str
@@ -113,7 +116,7 @@ class Device(Struct, frozen=True, kw_only=True):
     permissions: str = "rwm"
 
 
-class Resources(Struct, frozen=True, kw_only=True):
+class Resources(Checked, frozen=True, kw_only=True):
     """Limits; None or 0 means none. Bytes for memory, nanoseconds per second for CPU."""
 
     memory: int = 0
@@ -135,9 +138,21 @@ class Resources(Struct, frozen=True, kw_only=True):
     # ("read_bps" | "write_bps" | "read_iops" | "write_iops", device path, rate per second)
     throttles: tuple[tuple[str, str, int], ...] = ()
 
+    forms: ClassVar = {
+        **dict.fromkeys(("memory", "memory_swap", "memory_reservation"), forms.size),
+        "cpuset_cpus": forms.text,
+        "cpuset_mems": forms.text,
+    }
 
-class ContainerSpec(Struct, frozen=True, kw_only=True):
-    """Everything `create` needs. None means "the image decides"; an empty tuple means empty."""
+
+class ContainerSpec(Checked, frozen=True, kw_only=True):
+    """Everything `create` needs. None means "the image decides"; an empty tuple means empty.
+
+    Lists, and the forms in `forms`, are converted when a spec is created.
+
+    Raises:
+        InvalidInput: A field has a wrong type or an impossible value.
+    """
 
     image: str
     name: str = ""
@@ -166,7 +181,7 @@ class ContainerSpec(Struct, frozen=True, kw_only=True):
     dns: tuple[str, ...] = ()
     dns_search: tuple[str, ...] = ()
     dns_options: tuple[str, ...] = ()
-    resources: Resources = field(default_factory=Resources)
+    resources: Resources = Resources()
     cap_add: tuple[str, ...] = ()
     cap_drop: tuple[str, ...] = ()
     privileged: bool = False
@@ -180,7 +195,7 @@ class ContainerSpec(Struct, frozen=True, kw_only=True):
     pull: str = "missing"  # "always" | "missing" | "never"
     platform: str = ""
     init: bool = False
-    restart: RestartPolicy = field(default_factory=RestartPolicy)
+    restart: RestartPolicy = RestartPolicy()
     health: HealthCheck | None = None
     devices: tuple[Device, ...] = ()
     device_cgroup_rules: tuple[str, ...] = ()
@@ -196,7 +211,31 @@ class ContainerSpec(Struct, frozen=True, kw_only=True):
     cgroup_parent: str = ""
     detach_keys: str = "ctrl-p,ctrl-q"
 
+    forms: ClassVar = {
+        "command": forms.words,
+        "entrypoint": forms.words,
+        "env": forms.assignments,
+        "labels": forms.mapping,
+        "user": forms.text,
+        "group_add": forms.texts,
+        "ports": forms.ports,
+        "expose": forms.texts,
+        "mounts": forms.mounts,
+        "links": forms.pairs,
+        "extra_hosts": forms.hosts,
+        "resources": forms.resources,
+        "ulimits": forms.ulimits,
+        "sysctls": forms.mapping,
+        "shm_size": forms.size,
+        "restart": forms.restart,
+        "health": forms.health,
+        "devices": forms.devices,
+        "log_options": forms.mapping,
+        "annotations": forms.mapping,
+    }
+
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.name and not _NAME.fullmatch(self.name):
             raise InvalidInput(
                 f"Invalid container name ({self.name}), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed",
@@ -244,7 +283,7 @@ class Container(Struct, frozen=True, kw_only=True):
         return self.id[:12]
 
 
-class ExecSpec(Struct, frozen=True, kw_only=True):
+class ExecSpec(Checked, frozen=True, kw_only=True):
     """One `exec`: a command for a container that runs."""
 
     command: tuple[str, ...]
@@ -254,6 +293,8 @@ class ExecSpec(Struct, frozen=True, kw_only=True):
     tty: bool = False
     open_stdin: bool = False
     privileged: bool = False
+
+    forms: ClassVar = {"command": forms.words, "env": forms.assignments, "user": forms.text}
 
 
 class ChangeKind(StrEnum):

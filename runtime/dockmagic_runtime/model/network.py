@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from msgspec import Struct, field
+
+from dockmagic_runtime.model import forms
+from dockmagic_runtime.model.checked import Checked
 
 # the driver option of an endpoint that names its interface in the container
 INTERFACE_NAME = "com.docker.network.endpoint.ifname"
 PREDEFINED = ("bridge", "host", "none")
 
 
-class Pool(Struct, frozen=True, kw_only=True):
+class Pool(Checked, frozen=True, kw_only=True):
     """The addresses of a network in one family: texts, empty where nothing was asked for.
 
     `reserved` are (name, address) pairs that no container gets: `--aux-address`.
@@ -20,8 +25,10 @@ class Pool(Struct, frozen=True, kw_only=True):
     ip_range: str = ""
     reserved: tuple[tuple[str, str], ...] = ()
 
+    forms: ClassVar = {"reserved": forms.pairs}
 
-class NetworkSpec(Struct, frozen=True, kw_only=True):
+
+class NetworkSpec(Checked, frozen=True, kw_only=True):
     """What `network create` asks for."""
 
     name: str
@@ -32,6 +39,12 @@ class NetworkSpec(Struct, frozen=True, kw_only=True):
     ipv6: bool = False
     labels: dict[str, str] = field(default_factory=dict)
     options: dict[str, str] = field(default_factory=dict)
+
+    forms: ClassVar = {
+        "pools": forms.pools,
+        "labels": forms.mapping,
+        "options": forms.mapping,
+    }
 
 
 class Network(Struct, frozen=True, kw_only=True):
@@ -81,7 +94,7 @@ class Network(Struct, frozen=True, kw_only=True):
         return int(self.subnet6.partition("/")[2] or 0)
 
 
-class Attachment(Struct, frozen=True, kw_only=True):
+class Attachment(Checked, frozen=True, kw_only=True):
     """One network of a container, with what was asked for there.
 
     `network` is a name; `network_id` is known once the container is made.
@@ -96,6 +109,8 @@ class Attachment(Struct, frozen=True, kw_only=True):
     driver_options: tuple[tuple[str, str], ...] = ()
     links: tuple[tuple[str, str], ...] = ()  # names that are its alone, and whose: name or id
     gw_priority: int = 0
+
+    forms: ClassVar = {"driver_options": forms.pairs, "links": forms.pairs}
 
 
 class PrunedNetworks(Struct, frozen=True, kw_only=True):

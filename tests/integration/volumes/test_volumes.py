@@ -221,7 +221,7 @@ def test_a_volume_over_a_file_is_refused(engine: Engine) -> None:
 
 def test_a_volume_in_memory_leaves_nothing_on_the_host(engine: Engine, run: Run) -> None:
     options = {"type": "tmpfs", "device": "tmpfs", "o": "size=2m,uid=7,noexec"}
-    engine.volumes.create("memory", driver_options=options)
+    engine.volumes.create("memory", driver_opts=options)
     script = "grep ' /v ' /proc/self/mountinfo; stat -c %u /v; touch /v/x"
     ended = run("sh", "-c", script, mounts=(volume("memory", "/v"),))
     words = ended.stdout.split()
@@ -234,7 +234,7 @@ def test_a_volume_in_memory_leaves_nothing_on_the_host(engine: Engine, run: Run)
 
 def test_containers_that_run_share_a_volume_in_memory(engine: Engine, run: Run) -> None:
     options = {"type": "tmpfs", "device": "tmpfs", "o": "size=1m"}
-    mounts = (volume(engine.volumes.create("memory", driver_options=options).name, "/v"),)
+    mounts = (volume(engine.volumes.create("memory", driver_opts=options).name, "/v"),)
     spec = ContainerSpec(
         image="busybox", command=("sleep", "100"), name="first", mounts=mounts, network="none"
     )
@@ -261,7 +261,7 @@ def test_a_volume_that_is_a_directory_of_the_host(
     source = tmp_path / "real"
     source.mkdir()
     options = {"type": "none", "device": str(source), "o": "bind"}
-    engine.volumes.create("bound", driver_options=options)
+    engine.volumes.create("bound", driver_opts=options)
     assert run("cat", "/data/file", image=seeded, mounts=(volume("bound", "/data"),)).code == 0
     assert sorted(os.listdir(source)) == ["fifo", "file", "soft", "sub"]
     part = volume("bound", "/part", subpath="sub")
@@ -276,9 +276,7 @@ def test_copies_see_the_volumes_of_a_container_that_does_not_run(
     real = tmp_path / "real"
     real.mkdir()
     (real / "file").write_text("from the host\n")
-    engine.volumes.create(
-        "bound", driver_options={"type": "none", "device": str(real), "o": "bind"}
-    )
+    engine.volumes.create("bound", driver_opts={"type": "none", "device": str(real), "o": "bind"})
     mounts = (volume("bound", "/b"), Mount(kind="image", source=seeded, target="/i"))
     engine.containers.create(ContainerSpec(image="busybox", name="web", mounts=mounts))
     for path, text in (("/b/file", b"from the host\n"), ("/i/data/file", b"one\n")):
@@ -302,7 +300,7 @@ def test_a_volume_on_a_block_device_is_filled_and_kept(
         pytest.skip(f"optional: no loop devices: {loop.stderr.strip()}")
     device = loop.stdout.strip()
     try:
-        engine.volumes.create("disk", driver_options={"type": "ext4", "device": device})
+        engine.volumes.create("disk", driver_opts={"type": "ext4", "device": device})
         mounts = (volume("disk", "/data"),)
         run("true", image=seeded, mounts=mounts)
         assert "lost+found" in run("ls", "/data", mounts=mounts).stdout
@@ -319,7 +317,7 @@ def test_what_cannot_be_mounted_is_told_in_dockers_words(
             {"type": "nosuchfs", "device": "x"},
         )
     ):
-        name = engine.volumes.create(f"broken{number}", driver_options=options).name
+        name = engine.volumes.create(f"broken{number}", driver_opts=options).name
         with pytest.raises(StartFailed, match=r"failed to mount local volume: mount .*: no such"):
             run("true", mounts=(volume(name, "/v"),))
 
