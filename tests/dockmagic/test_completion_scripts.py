@@ -24,7 +24,7 @@ def offered(engine: FakeEngine, line: str) -> list[str]:
 @pytest.fixture
 def busy(engine: FakeEngine) -> FakeEngine:
     for line in ("run -d --name web httpd", "run -d --name worker httpd"):
-        list(commands.execute(engine, commands.parse(line.split())))  # type: ignore[arg-type]
+        list(commands.execute(engine, commands.parse(line.split())))
     return engine
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from typing import Any
 
 import pytest
@@ -48,7 +49,7 @@ def test_every_public_method_is_documented_with_its_parameters(facet: type) -> N
         text = method.__doc__ or ""
         assert text, name
         for parameter in list(inspect.signature(method).parameters)[1:]:
-            assert f" {parameter}: " in text, f"{name}: {parameter}"
+            assert re.search(rf"[ *]{parameter}: ", text), f"{name}: {parameter}"
 
 
 def test_a_missing_or_different_method_is_noticed() -> None:
