@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from dockmagic.commands.options.flags import Arguments, Parser, switch
 from dockmagic.commands.options.format import INSPECT_FORMAT
-from dockmagic.commands.system.inspect import Inspected, inspect_each, sized
+from dockmagic.commands.system.inspect import Inspected, finder, inspect_each, sized
 
 if TYPE_CHECKING:
     from dockmagic_runtime.engine.engine import Engine
@@ -23,6 +23,6 @@ def parser() -> Parser:
 
 
 def run(engine: Engine, arguments: Arguments) -> Inspected:
-    find = engine.containers.inspect
+    find = finder("container", engine.containers.inspect)
     sought = sized(engine, find) if arguments.flag("size") else find
     return inspect_each(sought, arguments.words, arguments.flag("format"))

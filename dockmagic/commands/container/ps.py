@@ -52,6 +52,7 @@ def parser() -> Parser:
 class Containers(Listing, frozen=True, kw_only=True):
     """The rows of `docker ps`; `items` are the engine's `Container` values."""
 
+    go_type: ClassVar[str] = "*formatter.ContainerContext"
     columns: ClassVar[tuple[Column, ...]] = (
         Column("ID", "CONTAINER ID"),
         stable_column("Image", "IMAGE"),

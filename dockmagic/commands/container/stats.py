@@ -39,6 +39,7 @@ def parser() -> Parser:
 class StatsTable(Listing, frozen=True, kw_only=True):
     """The rows of `docker stats`; `items` are the engine's `Stats` values."""
 
+    go_type: ClassVar[str] = "*container.statsContext"
     columns: ClassVar[tuple[Column, ...]] = (
         Column("ID", "CONTAINER ID"),
         stable_column("Name", "NAME"),

@@ -2,45 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import quote as percent
 
 from dockmagic.commands.gotemplate import text as text_module
-
-
-class GoError(Exception):
-    """A function was given what it cannot work on."""
-
-
-def is_true(value: Any) -> bool:
-    """Go's truth: not the zero value of its type."""
-    return bool(value) or callable(value)
-
-
-def show(value: Any) -> str:
-    """As `fmt.Print` shows it."""
-    if value is None:
-        return "<no value>"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, Mapping):
-        pairs = sorted(value.items(), key=lambda pair: str(pair[0]))
-        return f"map[{' '.join(f'{key}:{_inner(item)}' for key, item in pairs)}]"
-    if isinstance(value, (list, tuple)):
-        return f"[{' '.join(map(_inner, value))}]"
-    if isinstance(value, float):
-        return _float(value)
-    return str(value)
-
-
-def _inner(value: Any) -> str:
-    return "<nil>" if value is None else show(value)
-
-
-def _float(value: float) -> str:
-    return str(int(value)) if value == int(value) and abs(value) < 1e21 else repr(value)
+from dockmagic.commands.gotemplate import values
+from dockmagic.commands.gotemplate.printf import printf
+from dockmagic.commands.gotemplate.values import (
+    GoError,
+    Typed,
+    WrongType,
+    as_json,
+    is_true,
+    show_inner,
+)
 
 
 def unquote(text: str) -> Any:
@@ -84,38 +60,31 @@ def _character(digits: str) -> str:
         return "\ufffd"
 
 
-def as_json(value: Any) -> str:
-    """Go's encoder as Docker sets it: compact, and what means something in HTML left alone."""
-    text = json.dumps(_plain(value), separators=(",", ":"), ensure_ascii=False)
-    for character in "\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return text
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items() if not callable(item)}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    is_whole = isinstance(value, float) and abs(value) < 1e21 and value == int(value)
-    return int(value) if is_whole else value
+_type = values.type_name
 
 
 def _index(value: Any, *keys: Any) -> Any:
     for key in keys:
-        if isinstance(value, Mapping):
-            value = value.get(key)
-        elif isinstance(value, (list, tuple, str)):
-            value = _element(value, key)
+        if isinstance(typed := values.indirect(value), Typed) and typed.kind.tag == "map":
+            assert typed.kind.elem is not None
+            missing = values.zero(typed.kind.elem)
+            value = (values.entries(typed) or {}).get(_text(key), missing)
+        elif (pairs := values.entries(value)) is not None:
+            value = pairs.get(key)
+        elif (elements := values.items(value)) is not None:
+            value = _element(elements, key)
+        elif isinstance(value, str):
+            value = _element(value.encode("utf-8", "surrogatepass"), key)
         else:
-            raise GoError(f"can't index item of {show(value)}")
+            nil = values.is_nil(value)
+            reason = "index of untyped nil" if nil else f"can't index item of type {_type(value)}"
+            raise GoError(reason)
     return value
 
 
 def _element(value: Sequence[Any], key: Any) -> Any:
     if not isinstance(key, int) or isinstance(key, bool):
-        raise GoError(f"cannot index slice/array with type {type(key).__name__}")
-    value = value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value
+        raise GoError(f"cannot index slice/array with type {_type(key)}")
     if not 0 <= key < len(value):
         raise GoError(f"index out of range: {key}")
     return value[key]
@@ -124,31 +93,37 @@ def _element(value: Sequence[Any], key: Any) -> Any:
 def _len(value: Any) -> int:
     if isinstance(value, str):
         return len(value.encode("utf-8", "surrogatepass"))
-    if isinstance(value, (Mapping, list, tuple)):
-        return len(value)
-    raise GoError(f"len of type {type(value).__name__}")
+    for collection in (values.entries(value), values.items(value)):
+        if collection is not None:
+            return len(collection)
+    if values.is_nil(value):
+        raise GoError("len of nil pointer")
+    raise GoError(f"len of type {_type(value)}")
 
 
 def _slice(value: Any, *bounds: Any) -> Any:
-    if not isinstance(value, (str, list, tuple)) or len(bounds) > 2:
-        raise GoError("can't slice this")
+    elements = value if isinstance(value, str) else values.items(value)
+    if elements is None or len(bounds) > 2:
+        raise GoError(f"can't slice item of type {_type(value)}")
     low = bounds[0] if bounds else 0
     high = bounds[1] if len(bounds) == 2 else _len(value)
     if not 0 <= low <= high <= _len(value):
         raise GoError(f"slice bounds out of range: {low}:{high}")
-    return text_module.cut(value, low, high) if isinstance(value, str) else value[low:high]
+    return text_module.cut(value, low, high) if isinstance(value, str) else elements[low:high]
 
 
 def _text(value: Any) -> str:
+    value = values.indirect(value)
     if not isinstance(value, str):
-        raise GoError(f"wrong type for value; expected string; got {type(value).__name__}")
+        raise WrongType(value, "string")
     return value
 
 
-def _join(values: Any, separator: Any = "") -> str:
-    if not isinstance(values, (list, tuple)):
-        raise GoError(f"wrong type for value; expected []string; got {type(values).__name__}")
-    return _text(separator).join(map(show, values))
+def _join(parts: Any, separator: Any = "") -> str:
+    elements = values.items(parts)
+    if elements is None:
+        raise WrongType(parts, "[]string")
+    return _text(separator).join(map(show_inner, elements))
 
 
 def _truncate(text: Any, length: Any) -> str:
@@ -164,12 +139,18 @@ def _pad(text: Any, before: Any, after: Any) -> str:
 def _equal(left: Any, *others: Any) -> bool:
     if not others:
         raise GoError("missing argument for comparison")
-    return any(_same_kind(left, other) and left == other for other in others)
+    left = values.indirect(left)
+    return any(_same(left, values.indirect(other)) for other in others)
+
+
+def _same(left: Any, right: Any) -> bool:
+    """Nil equals nil of any type, and nothing else."""
+    if values.is_nil(left) or values.is_nil(right):
+        return values.is_nil(left) and values.is_nil(right)
+    return _same_kind(left, right) and bool(left == right)
 
 
 def _same_kind(left: Any, right: Any) -> bool:
-    if left is None or right is None:
-        return True
     numbers = (int, float)
     if isinstance(left, bool) or isinstance(right, bool):
         alike = isinstance(left, bool) and isinstance(right, bool)
@@ -188,37 +169,35 @@ def _ordered(left: Any, right: Any) -> bool:
     return _same_kind(left, right)
 
 
-def _print(*values: Any) -> str:
+def _print(*arguments: Any) -> str:
     """Blanks go between two values neither of which is a string."""
     text = ""
-    for index, value in enumerate(values):
-        spaced = index and not isinstance(value, str) and not isinstance(values[index - 1], str)
-        text += f" {_inner(value)}" if spaced else _inner(value)
+    for index, value in enumerate(arguments):
+        spaced = index and not isinstance(value, str) and not isinstance(arguments[index - 1], str)
+        text += f" {show_inner(value)}" if spaced else show_inner(value)
     return text
 
 
-def _printf(form: Any, *values: Any) -> str:
-    from dockmagic.commands.gotemplate.printf import printf
-
-    return printf(_text(form), values)
+def _printf(form: Any, *arguments: Any) -> str:
+    return printf(_text(form), arguments)
 
 
-def _html(*values: Any) -> str:
+def _html(*arguments: Any) -> str:
     from html import escape
 
-    return escape(_print(*values)).replace("&quot;", "&#34;").replace("&#x27;", "&#39;")
+    return escape(_print(*arguments)).replace("&quot;", "&#34;").replace("&#x27;", "&#39;")
 
 
-def _deciding(values: Sequence[Any], *, truth: bool) -> Any:
+def _deciding(arguments: Sequence[Any], *, truth: bool) -> Any:
     """What `or` gives, and with `truth` False, `and`: the first value that is so, or the last."""
-    if not values:
+    if not arguments:
         raise GoError("wrong number of args: want at least 1 got 0")
-    return next((value for value in values if is_true(value) is truth), values[-1])
+    return next((value for value in arguments if is_true(value) is truth), arguments[-1])
 
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "and": lambda *values: _deciding(values, truth=False),
-    "or": lambda *values: _deciding(values, truth=True),
+    "and": lambda *arguments: _deciding(arguments, truth=False),
+    "or": lambda *arguments: _deciding(arguments, truth=True),
     "not": lambda value: not is_true(value),
     "eq": _equal,
     "ne": lambda left, right: not _equal(left, right),
@@ -229,13 +208,13 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "index": _index,
     "len": _len,
     "slice": _slice,
-    "call": lambda function, *values: function(*values),
+    "call": lambda function, *arguments: function(*arguments),
     "print": _print,
-    "println": lambda *values: " ".join(map(_inner, values)) + "\n",
+    "println": lambda *arguments: " ".join(map(show_inner, arguments)) + "\n",
     "printf": _printf,
     "html": _html,
-    "js": lambda *values: text_module.for_scripts(_print(*values)),
-    "urlquery": lambda *values: percent(_print(*values), safe="-_.~").replace("%20", "+"),
+    "js": lambda *arguments: text_module.for_scripts(_print(*arguments)),
+    "urlquery": lambda *arguments: percent(_print(*arguments), safe="-_.~").replace("%20", "+"),
     "json": as_json,
     "split": lambda text, separator: (
         _text(text).split(_text(separator)) if separator else list(text)

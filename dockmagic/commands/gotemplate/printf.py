@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from dockmagic.commands.gotemplate.functions import show
+from dockmagic.commands.gotemplate import values
+from dockmagic.commands.gotemplate.values import show_inner
 from dockmagic_runtime.model.go_values import quote
 
 _VERB = re.compile(r"%([-+# 0]*)(\d+)?(?:\.(\d*))?(.?)", re.DOTALL)
 _WIDEST = 10_000
 
 
-def printf(form: str, values: Sequence[Any]) -> str:
+def printf(form: str, arguments: Sequence[Any]) -> str:
     """Go never fails here: what does not fit shows as `%!d(string=x)` in the text."""
-    rest = list(values)
+    rest = list(map(values.indirect, arguments))
     text = _VERB.sub(lambda match: _expand(match, rest), form)
     if rest:
-        extra = ", ".join(f"{_type(value)}={show(value)}" for value in rest)
+        extra = ", ".join(f"{values.type_name(value)}={show_inner(value)}" for value in rest)
         text += f"%!(EXTRA {extra})"
     return text
 
@@ -35,9 +36,10 @@ def _expand(match: re.Match[str], rest: list[Any]) -> str:
 
 
 def _expanded(flags: str, width: str | None, precision: str | None, verb: str, value: Any) -> str:
-    if isinstance(value, (list, tuple)) and verb != "T":  # each of them by itself
-        items = (_expanded(flags, width, precision, verb, item) for item in value)
-        return f"[{' '.join(items)}]"
+    elements = values.items(value)
+    if elements is not None and verb != "T":  # each of them by itself
+        shown = (_expanded(flags, width, precision, verb, item) for item in elements)
+        return f"[{' '.join(shown)}]"
     digits = None if precision is None else min(int(precision or 0), _WIDEST)
     text = _formatted(verb, flags, digits, value)
     wide = min(int(width or 0), _WIDEST)
@@ -56,13 +58,13 @@ def _padded(text: str, flags: str, width: int) -> str:
 
 def _formatted(verb: str, flags: str, digits: int | None, value: Any) -> str | None:
     if verb == "v":
-        return quote(value) if "#" in flags and isinstance(value, str) else _shown(value)
+        return quote(value) if "#" in flags and isinstance(value, str) else show_inner(value)
     if verb == "T":
-        return _type(value)
+        return values.type_name(value)
     if verb in "sq":
         return _string(verb, digits, value)
     if verb == "t" and isinstance(value, bool):
-        return show(value)
+        return show_inner(value)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return _number(verb, flags, digits, value)
     if verb in "xX" and isinstance(value, str):
@@ -107,27 +109,9 @@ def _misfit(verb: str, flags: str, digits: int | None, width: int, value: Any) -
     """The value as `%v` has it, with the same flags."""
     if value is None:
         return f"%!{verb}(<nil>)"
-    text = _shown(value)
+    text = show_inner(value)
     if isinstance(value, str) and digits is not None:
         text = text[:digits]
     elif isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0:
         text = ("+" if "+" in flags else " " if " " in flags else "") + text
-    return f"%!{verb}({_type(value)}={_padded(text, flags, width)})"
-
-
-def _shown(value: Any) -> str:
-    return "<nil>" if value is None else show(value)
-
-
-def _type(value: Any) -> str:
-    if isinstance(value, bool):
-        return "bool"
-    if isinstance(value, int):
-        return "int"
-    if isinstance(value, float):
-        return "float64"
-    if isinstance(value, str):
-        return "string"
-    if isinstance(value, Mapping):
-        return "map[string]interface {}"
-    return "[]interface {}" if isinstance(value, (list, tuple)) else "<nil>"
+    return f"%!{verb}({values.type_name(value)}={_padded(text, flags, width)})"

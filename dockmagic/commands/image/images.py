@@ -45,6 +45,7 @@ def parser() -> Parser:
 class Images(Listing, frozen=True, kw_only=True):
     """The rows of `docker images`; `items` are the engine's `Image` values, once for each tag."""
 
+    go_type: ClassVar[str] = "*formatter.imageContext"
     columns: ClassVar[tuple[Column, ...]] = (
         stable_column("Repository", "REPOSITORY"),
         stable_column("Tag", "TAG"),

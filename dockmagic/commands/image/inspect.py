@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from dockmagic.commands.options.flags import Arguments, Parser, value
 from dockmagic.commands.options.format import INSPECT_FORMAT
 from dockmagic.commands.options.platform import check_image
-from dockmagic.commands.system.inspect import Inspected, inspect_each
+from dockmagic.commands.system.inspect import Found, Inspected, inspect_each
 
 if TYPE_CHECKING:
     from dockmagic_runtime.engine.engine import Engine
@@ -35,9 +35,9 @@ def parser() -> Parser:
 def run(engine: Engine, arguments: Arguments) -> Inspected:
     platform = arguments.flag("platform")
 
-    def find(name: str) -> dict[str, Any]:
+    def find(name: str) -> Found:
         if platform:
             check_image(engine.images.get(name), name, platform)
-        return engine.images.inspect(name)
+        return Found("image", engine.images.inspect(name))
 
     return inspect_each(find, arguments.words, arguments.flag("format"))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from dockmagic.commands.options.flags import Arguments, Parser, switch
 from dockmagic.commands.options.format import INSPECT_FORMAT
-from dockmagic.commands.system.inspect import Inspected, inspect_each
+from dockmagic.commands.system.inspect import Inspected, finder, inspect_each
 
 if TYPE_CHECKING:
     from dockmagic_runtime import EngineApi
@@ -26,4 +26,5 @@ def parser() -> Parser:
 
 
 def run(engine: EngineApi, arguments: Arguments) -> Inspected:
-    return inspect_each(engine.networks.inspect, arguments.words, arguments.flag("format"))
+    find = finder("network", engine.networks.inspect)
+    return inspect_each(find, arguments.words, arguments.flag("format"))

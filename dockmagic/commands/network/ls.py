@@ -39,6 +39,7 @@ def parser() -> Parser:
 class Networks(Listing, frozen=True, kw_only=True):
     """The rows of `docker network ls`; `items` are the engine's `Network` values."""
 
+    go_type: ClassVar[str] = "*network.networkContext"
     columns: ClassVar[tuple[Column, ...]] = (
         Column("ID", "NETWORK ID"),
         stable_column("Name", "NAME"),

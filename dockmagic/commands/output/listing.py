@@ -9,12 +9,16 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from msgspec import Struct
 
 from dockmagic.commands.output.result import Result
 from dockmagic.commands.output.table import layout
+from dockmagic_runtime.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from dockmagic.commands.gotemplate.template import Template
 
 Fields = dict[str, Any]
 
@@ -41,6 +45,7 @@ class Listing(Result, frozen=True, kw_only=True):
     columns: ClassVar[tuple[Column, ...]] = ()
     headings: ClassVar[dict[str, str]] = {}  # of fields that are in no column by default
     id_field: ClassVar[str] = "ID"
+    go_type: ClassVar[str] = "*formatter.Context"  # the type that a template's error names
 
     items: tuple[Any, ...]
     fields: tuple[Fields, ...]
@@ -92,12 +97,19 @@ class Listing(Result, frozen=True, kw_only=True):
             return "\n".join(_as_json(_public(row)) for row in self.fields)
         template = Template(text.removeprefix("table ").strip(" "))
         if not text.startswith("table "):
-            return "\n".join(template.render(_public(row)) for row in self.fields)
-        lines = [
-            template.render(self._headings()),
-            *(template.render(_public(row)) for row in self.fields),
-        ]
+            return "\n".join(self._rendered(template, row) for row in self.fields)
+        rows = [self._headings(), *self.fields]
+        lines = (self._rendered(template, row) for row in rows)
         return layout([line.split("\t") for line in lines])
+
+    def _rendered(self, template: Template, row: Fields) -> str:
+        from dockmagic.commands.gotemplate.values import Context
+
+        try:
+            return template.render(Context(_public(row), self.go_type))
+        except InvalidInput as error:
+            message = f"template parsing error: {error.message}"
+            raise InvalidInput(message, hint=error.hint) from None
 
     def _headings(self) -> Fields:
         known = {column.field: column.heading for column in self.columns} | self.headings
@@ -112,7 +124,7 @@ def _public(row: Fields) -> Fields:
 
 def _as_json(row: Fields) -> str:
     """A whole row as Go writes it: by name, and safe to stand in HTML."""
-    from dockmagic.commands.gotemplate.functions import as_json
+    from dockmagic.commands.gotemplate.values import as_json
 
     text = as_json({name: row[name] for name in sorted(row) if not callable(row[name])})
     for character in "<>&":

@@ -43,6 +43,7 @@ def parser() -> Parser:
 class Found(Listing, frozen=True, kw_only=True):
     """The rows of `docker search`; `items` are the engine's `SearchResult` values."""
 
+    go_type: ClassVar[str] = "*search.searchContext"
     columns: ClassVar[tuple[Column, ...]] = (
         stable_column("Name", "NAME"),
         stable_column("Description", "DESCRIPTION"),

@@ -127,22 +127,8 @@ def _writer(format: str) -> Callable[[Event], str]:
     if format in ("json", "{{json .}}"):
         return lambda event: json.dumps(event.to_json(), separators=(",", ":"))
     from dockmagic.commands.gotemplate.template import Template
+    from dockmagic_runtime.wire import event as wire
+    from dockmagic_runtime.wire import go
 
     template = Template(format)
-    return lambda event: template.render(_fields(event))
-
-
-def _fields(event: Event) -> dict[str, Any]:
-    """By the names that Docker's templates use, which are not those of its JSON."""
-    known = event.to_json()
-    return {
-        "Status": known.get("status", ""),
-        "ID": known.get("id", ""),
-        "From": known.get("from", ""),
-        "Type": event.type,
-        "Action": event.action,
-        "Actor": known["Actor"],
-        "Scope": "local",
-        "Time": known["time"],
-        "TimeNano": event.time_ns,
-    }
+    return lambda event: template.render(go.decode(wire.Message, event.to_json()))

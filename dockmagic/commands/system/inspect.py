@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dockmagic.commands.options.flags import Arguments, Parser, WrongUsage, switch, value
 from dockmagic.commands.options.format import INSPECT_FORMAT
@@ -12,7 +12,9 @@ from dockmagic.commands.output.result import Result
 from dockmagic_runtime.errors import DockmagicError, InvalidInput, NotFound, Unsupported
 
 if TYPE_CHECKING:
+    from dockmagic.commands.gotemplate.template import Template
     from dockmagic_runtime import EngineApi
+    from dockmagic_runtime.wire.go import GoStruct
 
 
 def parse_type(text: str) -> str:
@@ -81,6 +83,16 @@ class Inspected(Result, frozen=True):
         return self.objects[key] if isinstance(key, int) else self.objects[0][key]
 
 
+class Found(NamedTuple):
+    """An object's document and its kind: "container", "image", "network" or "volume"."""
+
+    kind: str
+    document: dict[str, Any]
+
+
+Find = Callable[[str], Found]
+
+
 def run(engine: EngineApi, arguments: Arguments) -> Inspected:
     find = _finder(engine, arguments.flag("type"))
     if arguments.flag("size"):
@@ -88,75 +100,128 @@ def run(engine: EngineApi, arguments: Arguments) -> Inspected:
     return inspect_each(find, arguments.words, arguments.flag("format"))
 
 
-def sized(
-    engine: EngineApi, find: Callable[[str], dict[str, Any]]
-) -> Callable[[str], dict[str, Any]]:
+def finder(kind: str, inspect: Callable[[str], dict[str, Any]]) -> Find:
+    """What finds objects of one kind."""
+    return lambda name: Found(kind, inspect(name))
+
+
+def sized(engine: EngineApi, find: Find) -> Find:
     """With SizeRw and SizeRootFs, of a container."""
 
-    def with_size(name: str) -> dict[str, Any]:
-        document = find(name)
-        if "State" in document:
+    def with_size(name: str) -> Found:
+        kind, document = find(name)
+        if kind == "container":
             size = engine.containers.size(document["Id"])
-            document |= {"SizeRw": size.writable, "SizeRootFs": size.root}
-        return document
+            document = {**document, "SizeRw": size.writable, "SizeRootFs": size.root}
+        return Found(kind, document)
 
     return with_size
 
 
-def inspect_each(
-    find: Callable[[str], dict[str, Any]], names: Sequence[str], format: str
-) -> Inspected:
+def inspect_each(find: Find, names: Sequence[str], format: str) -> Inspected:
     """Of each name what `find` says; one that fails does not keep the next from its turn."""
-    documents: dict[str, dict[str, Any]] = {}
+    template = _template(format)
+    inspected: list[tuple[str, Found]] = []
     failed: list[DockmagicError] = []
     for name in names:
         try:
-            documents[name] = find(name)
+            kind, document = find(name)
+            inspected.append((name, Found(kind, _complete(kind, document))))
         except DockmagicError as error:
             failed.append(error)
-    objects = tuple(documents.values())
-    printed = _printed(objects, format)
-    return Inspected(tuple(documents), objects, printed, tuple(failed))
+    printed = _printed([hit for _, hit in inspected], template, format, failed)
+    objects = tuple(hit.document for _, hit in inspected)
+    return Inspected(tuple(name for name, _ in inspected), objects, printed, tuple(failed))
 
 
-def _printed(objects: tuple[dict[str, Any], ...], format: str) -> tuple[str, ...] | None:
-    if not format:
+def _template(format: str) -> Template | None:
+    if format in ("", "json"):
         return None
     from dockmagic.commands.gotemplate.template import Template
 
     try:
-        template = Template("{{json .}}" if format == "json" else format)
+        return Template(format)
     except InvalidInput as error:
         raise WrongUsage(error.message, verb="inspect", hint=error.hint, exit_code=64) from None
-    return tuple(map(template.render, objects))
 
 
-def _finder(engine: EngineApi, kind: str) -> Callable[[str], dict[str, Any]]:
-    if kind == "container":
-        return engine.containers.inspect
-    if kind == "image":
-        return engine.images.inspect
-    if kind == "network":
-        return engine.networks.inspect
-    if kind == "volume":
-        return engine.volumes.inspect
+def _printed(
+    objects: list[Found], template: Template | None, format: str, failed: list[DockmagicError]
+) -> tuple[str, ...] | None:
+    """What the format makes of each; as in Docker, the first error of a template is the last."""
+    if not format:
+        return None
+    if template is None:
+        from dockmagic.commands.gotemplate.values import as_json
 
-    def any_of_them(name: str) -> dict[str, Any]:
+        return (f"[{','.join(as_json(_typed(*hit)) for hit in objects)}]",)
+    lines: list[str] = []
+    for hit in objects:
         try:
-            return engine.containers.inspect(name)
-        except NotFound:
-            pass  # an image may have that name
-        try:
-            return engine.images.inspect(name)
-        except (NotFound, Unsupported, InvalidInput):
-            pass  # a network or a volume may, one with capital letters too
-        try:
-            return engine.networks.inspect(name)
-        except (NotFound, InvalidInput):
-            pass  # a volume may
-        try:
-            return engine.volumes.inspect(name)
-        except NotFound:
-            raise NotFound(f"No such object: {name}") from None
+            lines.append(_rendered(template, hit))
+        except InvalidInput as error:
+            failed.append(error)
+            break
+    return tuple(lines) or ("",)
+
+
+def _rendered(template: Template, hit: Found) -> str:
+    """On the typed value; where that fails, on the document, as Docker's client does.
+
+    The client has no document of a volume.
+    """
+    try:
+        return template.render(_typed(*hit))
+    except InvalidInput as error:
+        if hit.kind == "volume":
+            raise _parsing_error(error) from None
+    try:
+        return template.render(hit.document, strict=True)
+    except InvalidInput as error:
+        raise _parsing_error(error) from None
+
+
+def _parsing_error(error: InvalidInput) -> InvalidInput:
+    failure = InvalidInput(f"template parsing error: {error.message}", hint=error.hint)
+    failure.exit_code = 1
+    return failure
+
+
+def _typed(kind: str, document: dict[str, Any]) -> GoStruct:
+    from dockmagic_runtime.wire import container, go, image, network, volume
+
+    types: dict[str, type[GoStruct]] = {
+        "container": container.InspectResponse,
+        "image": image.InspectResponse,
+        "network": network.Inspect,
+        "volume": volume.Volume,
+    }
+    return go.decode(types[kind], document)
+
+
+def _complete(kind: str, document: dict[str, Any]) -> dict[str, Any]:
+    """With every field of its type, in Docker's order."""
+    from dockmagic_runtime.wire import go
+
+    return go.document(_typed(kind, document))
+
+
+def _finder(engine: EngineApi, kind: str) -> Find:
+    finders: dict[str, Find] = {
+        "container": lambda name: Found("container", engine.containers.inspect(name)),
+        "image": lambda name: Found("image", engine.images.inspect(name)),
+        "network": lambda name: Found("network", engine.networks.inspect(name)),
+        "volume": lambda name: Found("volume", engine.volumes.inspect(name)),
+    }
+    if kind:
+        return finders[kind]
+
+    def any_of_them(name: str) -> Found:
+        for find in finders.values():
+            try:
+                return find(name)
+            except (NotFound, Unsupported, InvalidInput):
+                continue  # an object of the next kind may have that name
+        raise NotFound(f"No such object: {name}")
 
     return any_of_them

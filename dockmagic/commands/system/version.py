@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
-import platform
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final
 
-from dockmagic.commands.options.flags import Arguments, Parser, switch
+from dockmagic.commands.options.flags import Arguments, Parser, WrongUsage
 from dockmagic.commands.options.format import INSPECT_FORMAT
 from dockmagic.commands.output.result import Text
 from dockmagic.version import __version__
+from dockmagic_runtime.errors import InvalidInput
 
 if TYPE_CHECKING:
     from dockmagic_runtime import EngineApi
+    from dockmagic_runtime.wire.system import ClientVersion, VersionInfo
 
-_MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
+API_VERSION: Final = "1.50"  # whose fields, words and defaults are ours
+MIN_API_VERSION: Final = "1.24"
+_MACHINES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 def parser() -> Parser:
@@ -23,40 +26,90 @@ def parser() -> Parser:
         usage="[OPTIONS]",
         summary="Show the Docker version information",
         maximum=0,
-        flags=(
-            INSPECT_FORMAT,
-            switch("short", hidden=True, own=True),
-        ),
+        flags=(INSPECT_FORMAT,),
     )
 
 
 def run(engine: EngineApi, arguments: Arguments) -> Text:
-    if arguments.flag("short"):
-        return Text(f"dockmagic version {__version__}")
-    facts = _facts()
+    """Client and server are one program here, and keep Docker's two headings."""
     format = arguments.flag("format")
     if not format:
-        return Text(_page(facts), plain=f"dockmagic {__version__}")
+        return Text(_page(), plain=f"dockmagic {__version__}")
     from dockmagic.commands.gotemplate.template import Template
 
-    return Text(Template("{{json .}}" if format == "json" else format).render(facts))
+    try:
+        template = Template("{{json .}}" if format == "json" else format, "version")
+    except InvalidInput as error:
+        raise WrongUsage(error.message, verb="version", hint=error.hint, exit_code=64) from None
+    return Text(template.render(_facts()))
 
 
-def _facts() -> dict[str, Any]:
-    """Client and server are one program here, and keep Docker's two headings."""
+def client_version() -> ClientVersion:
+    """The client's half, which `info` shows too. GoVersion is empty: this is Python."""
+    from dockmagic_runtime.wire.system import ClientVersion
+
     kernel = os.uname()
-    client = {
-        "Version": __version__,
-        "Os": kernel.sysname.lower(),
-        "Arch": _MACHINES.get(kernel.machine, kernel.machine),
-        "PythonVersion": platform.python_version(),
-    }
-    return {"Client": client, "Server": {**client, "KernelVersion": kernel.release}}
+    return ClientVersion(
+        Version=__version__,
+        APIVersion=API_VERSION,
+        DefaultAPIVersion=API_VERSION,
+        Os=kernel.sysname.lower(),
+        Arch=_MACHINES.get(kernel.machine, kernel.machine),
+        Context="default",
+    )
 
 
-def _page(facts: dict[str, Any]) -> str:
-    lines: list[str] = []
-    for part, entries in facts.items():
-        lines += [f"{part}: dockmagic"]
-        lines += [f" {name + ':':<18}{text}" for name, text in entries.items()]
-    return "\n".join(lines)
+def _facts() -> VersionInfo:
+    from dockmagic_runtime.wire.system import ComponentVersion, PlatformInfo, Version, VersionInfo
+
+    client, release = client_version(), os.uname().release
+    engine = ComponentVersion(
+        Name="Engine",
+        Version=__version__,
+        Details={
+            "ApiVersion": API_VERSION,
+            "Arch": client.Arch,
+            "BuildTime": "",
+            "Experimental": "false",
+            "GitCommit": "",
+            "GoVersion": "",
+            "KernelVersion": release,
+            "MinAPIVersion": MIN_API_VERSION,
+            "Os": client.Os,
+        },
+    )
+    server = Version(
+        Platform=PlatformInfo(Name="dockmagic"),
+        Components=[engine],
+        Version=__version__,
+        APIVersion=API_VERSION,
+        MinAPIVersion=MIN_API_VERSION,
+        Os=client.Os,
+        Arch=client.Arch,
+        KernelVersion=release,
+    )
+    return VersionInfo(Client=client, Server=server)
+
+
+def _page() -> str:
+    """Docker's two paragraphs; the rows that would name Go and a commit are not there."""
+    kernel = os.uname()
+    machine = _MACHINES.get(kernel.machine, kernel.machine)
+    where = f"{kernel.sysname.lower()}/{machine}"
+    rows = [
+        "Client: dockmagic",
+        *_rows(1, {"Version": __version__, "API version": API_VERSION, "OS/Arch": where}),
+        *_rows(1, {"Context": "default"}),
+        "",
+        "Server: dockmagic",
+        " Engine:",
+        *_rows(2, {"Version": __version__}),
+        *_rows(2, {"API version": f"{API_VERSION} (minimum version {MIN_API_VERSION})"}),
+        *_rows(2, {"OS/Arch": where, "Kernel Version": kernel.release, "Experimental": "false"}),
+    ]
+    return "\n".join(rows)
+
+
+def _rows(indent: int, entries: dict[str, str]) -> list[str]:
+    """Values begin in column 20 as in Docker, whose tab writer counts the indentation."""
+    return [f"{' ' * indent}{name + ':':<{20 - indent}}{text}" for name, text in entries.items()]

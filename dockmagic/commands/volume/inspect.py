@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from dockmagic.commands.options.flags import Arguments, Parser
 from dockmagic.commands.options.format import INSPECT_FORMAT
-from dockmagic.commands.system.inspect import Inspected, inspect_each
+from dockmagic.commands.system.inspect import Inspected, finder, inspect_each
 
 if TYPE_CHECKING:
     from dockmagic_runtime import EngineApi
@@ -23,4 +23,5 @@ def parser() -> Parser:
 
 
 def run(engine: EngineApi, arguments: Arguments) -> Inspected:
-    return inspect_each(engine.volumes.inspect, arguments.words, arguments.flag("format"))
+    find = finder("volume", engine.volumes.inspect)
+    return inspect_each(find, arguments.words, arguments.flag("format"))

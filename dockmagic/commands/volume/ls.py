@@ -40,6 +40,7 @@ def parser() -> Parser:
 class Volumes(Listing, frozen=True, kw_only=True):
     """The rows of `docker volume ls`; `items` are the engine's `Volume` values."""
 
+    go_type: ClassVar[str] = "*formatter.volumeContext"
     columns: ClassVar[tuple[Column, ...]] = (
         stable_column("Driver", "DRIVER"),
         Column("Name", "VOLUME NAME", "_name"),

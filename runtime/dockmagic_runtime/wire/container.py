@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from msgspec import field
 
-from dockmagic_runtime.wire.go import ZERO_TIME, GoStruct, Time
+from dockmagic_runtime.wire.go import ZERO_TIME, Duration, Empty, GoStruct, Time
 from dockmagic_runtime.wire.network import EndpointSettings
 from dockmagic_runtime.wire.storage import DriverData
 
@@ -61,10 +61,10 @@ class HealthConfig(GoStruct, frozen=True, kw_only=True):
     )
 
     Test: Strings = None
-    Interval: int = 0
-    Timeout: int = 0
-    StartPeriod: int = 0
-    StartInterval: int = 0
+    Interval: Duration = 0
+    Timeout: Duration = 0
+    StartPeriod: Duration = 0
+    StartInterval: Duration = 0
     Retries: int = 0
 
 
@@ -81,7 +81,7 @@ class ContainerConfig(GoStruct, frozen=True, kw_only=True):
     AttachStdin: bool = False
     AttachStdout: bool = False
     AttachStderr: bool = False
-    ExposedPorts: dict[str, Any] | None = None
+    ExposedPorts: dict[str, Empty] | None = None
     Tty: bool = False
     OpenStdin: bool = False
     StdinOnce: bool = False
@@ -90,7 +90,7 @@ class ContainerConfig(GoStruct, frozen=True, kw_only=True):
     Healthcheck: HealthConfig | None = None
     ArgsEscaped: bool = False
     Image: str = ""
-    Volumes: dict[str, Any] | None = None
+    Volumes: dict[str, Empty] | None = None
     WorkingDir: str = ""
     Entrypoint: Strings = None
     NetworkDisabled: bool = False

@@ -8,6 +8,8 @@ order, with Go's zero values as defaults.
     annotation          Go                  zero value
     str, int, bool      string, int64 …     "", 0, false
     Time                time.Time           "0001-01-01T00:00:00Z"
+    Duration            time.Duration       0
+    Empty               struct{}            {}
     list[T] | None      []T                 nil: null in JSON, [] in a template
     dict[str, T] | None map[string]T        nil: null in JSON, map[] in a template
     S                   struct S            S()
@@ -27,6 +29,8 @@ from msgspec import Struct
 
 ZERO_TIME: Final = "0001-01-01T00:00:00Z"
 Time = Annotated[str, "time"]  # RFC 3339, as Go's time.Time is written in JSON
+Duration = Annotated[int, "duration"]  # nanoseconds
+Empty = Annotated[dict[str, Any], "empty"]  # struct{}
 
 
 class GoStruct(Struct, frozen=True, kw_only=True):
@@ -46,8 +50,9 @@ class GoStruct(Struct, frozen=True, kw_only=True):
 class Kind(Struct, frozen=True):
     """The Go type of a field.
 
-    `tag` is "string", "int", "float", "bool", "time", "struct", "pointer", "slice", "map" or
-    "any"; `elem` is what a pointer points to and a slice or map holds; `struct` is the class.
+    `tag` is "string", "int", "float", "bool", "time", "duration", "empty", "struct", "pointer",
+    "slice", "map" or "any"; `elem` is what a pointer points to and a slice or map holds; `struct`
+    is the class.
     """
 
     tag: str
@@ -62,11 +67,15 @@ _SCALARS: Final[dict[Any, Kind]] = {
     bool: Kind("bool"),
     Any: Kind("any"),
     Time: Kind("time"),
+    Duration: Kind("duration"),
+    Empty: Kind("empty"),
 }
 _PYTHON: Final[dict[str, tuple[type, ...]]] = {
     "string": (str,),
     "time": (str,),
     "int": (int,),
+    "duration": (int,),
+    "empty": (dict,),
     "float": (int, float),
     "bool": (bool,),
 }
@@ -123,7 +132,7 @@ def document(value: GoStruct) -> dict[str, Any]:
         if name in struct.embedded:
             written |= document(content) if content is not None else {}
         elif not (name in struct.omit_empty and _is_empty(content, kind)):
-            written[struct.json_names.get(name, name)] = _encode(content, kind)
+            written[struct.json_names.get(name, name)] = encode(content, kind)
     return written
 
 
@@ -132,15 +141,16 @@ def _is_empty(content: Any, kind: Kind) -> bool:
     return kind.tag not in ("struct", "time") and not content
 
 
-def _encode(content: Any, kind: Kind) -> Any:
+def encode(content: Any, kind: Kind) -> Any:
+    """A field's content as a JSON value."""
     if content is None or kind.elem is None:
         return document(content) if isinstance(content, GoStruct) else content
     if kind.tag == "slice":
-        return [_encode(item, kind.elem) for item in content]
+        return [encode(item, kind.elem) for item in content]
     if kind.tag == "map":
         # encoding/json sorts the keys of maps, and only those
-        return {key: _encode(content[key], kind.elem) for key in sorted(content)}
-    return _encode(content, kind.elem)
+        return {key: encode(content[key], kind.elem) for key in sorted(content)}
+    return encode(content, kind.elem)
 
 
 def decode(struct: type[Decoded], source: dict[str, Any]) -> Decoded:

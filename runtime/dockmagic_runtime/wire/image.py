@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from dockmagic_runtime.wire.container import HealthConfig
-from dockmagic_runtime.wire.go import ZERO_TIME, GoStruct, Time
+from dockmagic_runtime.wire.go import ZERO_TIME, Empty, GoStruct, Time
 from dockmagic_runtime.wire.storage import DriverData
 
 Strings = list[str] | None
@@ -22,11 +22,11 @@ class ImageConfig(GoStruct, frozen=True, kw_only=True):
     )
 
     User: str = ""
-    ExposedPorts: dict[str, Any] | None = None
+    ExposedPorts: dict[str, Empty] | None = None
     Env: Strings = None
     Entrypoint: Strings = None
     Cmd: Strings = None
-    Volumes: dict[str, Any] | None = None
+    Volumes: dict[str, Empty] | None = None
     WorkingDir: str = ""
     Labels: StringMap = None
     StopSignal: str = ""

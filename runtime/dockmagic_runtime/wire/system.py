@@ -31,21 +31,29 @@ class Commit(GoStruct, frozen=True, kw_only=True):
     Expected: str = ""
 
 
-class Runtime(GoStruct, frozen=True, kw_only=True):
-    go_type: ClassVar[str] = "system.RuntimeWithStatus"
+class OciRuntime(GoStruct, frozen=True, kw_only=True):
+    go_type: ClassVar[str] = "system.Runtime"
     json_names: ClassVar[dict[str, str]] = {
         "Path": "path",
         "Args": "runtimeArgs",
         "Type": "runtimeType",
         "Options": "options",
-        "Status": "status",
     }
-    omit_empty: ClassVar[frozenset[str]] = frozenset({"Path", "Args", "Type", "Options", "Status"})
+    omit_empty: ClassVar[frozenset[str]] = frozenset({"Path", "Args", "Type", "Options"})
 
     Path: str = ""
     Args: Strings = None
     Type: str = ""
     Options: dict[str, Any] | None = None
+
+
+class RuntimeWithStatus(GoStruct, frozen=True, kw_only=True):
+    go_type: ClassVar[str] = "system.RuntimeWithStatus"
+    json_names: ClassVar[dict[str, str]] = {"Status": "status"}
+    omit_empty: ClassVar[frozenset[str]] = frozenset({"Status"})
+    embedded: ClassVar[frozenset[str]] = frozenset({"Runtime"})
+
+    Runtime: OciRuntime = OciRuntime()
     Status: dict[str, str] | None = None
 
 
@@ -161,7 +169,7 @@ class EngineInfo(GoStruct, frozen=True, kw_only=True):
     Labels: Strings = None
     ExperimentalBuild: bool = False
     ServerVersion: str = ""
-    Runtimes: dict[str, Runtime] | None = None
+    Runtimes: dict[str, RuntimeWithStatus] | None = None
     DefaultRuntime: str = ""
     Swarm: SwarmInfo = SwarmInfo()
     LiveRestoreEnabled: bool = False

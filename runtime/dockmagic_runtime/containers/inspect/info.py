@@ -1,48 +1,136 @@
-"""`info`: facts about the engine and this machine, in Docker's fields."""
+"""`info`: facts about the engine and this machine, as the values of `GET /info`."""
 
 from __future__ import annotations
 
 import os
 import platform
+import time
 from collections import Counter
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 from dockmagic_runtime.cgroups import Cgroups
+from dockmagic_runtime.containers.plan import init
 from dockmagic_runtime.containers.store import ContainerStore
 from dockmagic_runtime.model.container import Status
+from dockmagic_runtime.model.times import rfc3339
+from dockmagic_runtime.wire import go, system
+
+INDEX: Final = "https://index.docker.io/v1/"  # Docker's name of its hub, not an address we ask
+RUNTIME: Final = "dockmagic"
 
 
 def info(
     store: ContainerStore, cgroups: Cgroups, *, images: int, warnings: list[str]
 ) -> dict[str, Any]:
-    """Docker's `GET /info`, without the fields of a swarm."""
+    """Docker's `GET /info`. Sizes in bytes; fields that have no meaning here are empty."""
     counts = Counter(Status(now.status) for _, now in store.all())
-    return {
-        "Containers": sum(counts.values()),
-        "ContainersRunning": counts[Status.RUNNING],
-        "ContainersPaused": counts[Status.PAUSED],
-        "ContainersStopped": sum(counts.values()) - counts[Status.RUNNING] - counts[Status.PAUSED],
-        "Images": images,
-        "Driver": "overlay2",
-        "LoggingDriver": "json-file",
-        "CgroupDriver": "cgroupfs",
-        "CgroupVersion": str(cgroups.version or "none"),
-        "KernelVersion": platform.release(),
-        "OperatingSystem": _distribution(),
-        "OSType": "linux",
-        "Architecture": platform.machine(),
-        "NCPU": os.cpu_count() or 1,
-        "MemTotal": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
-        "Name": platform.node(),
-        "DockerRootDir": str(store.data_root.root),
-        "SecurityOptions": ["name=seccomp,profile=builtin", "name=cgroupns"],
-        "IsolationLevel": "root",
-        "Warnings": warnings,
-    }
+    total = sum(counts.values())
+    has_cgroups = bool(cgroups.version)
+    release = _os_release()
+    facts = system.EngineInfo(
+        ID=store.data_root.id or platform.node(),
+        Containers=total,
+        ContainersRunning=counts[Status.RUNNING],
+        ContainersPaused=counts[Status.PAUSED],
+        ContainersStopped=total - counts[Status.RUNNING] - counts[Status.PAUSED],
+        Images=images,
+        Driver="overlay2",
+        DriverStatus=_driver_status(str(store.data_root.root)),
+        Plugins=system.PluginsInfo(
+            Volume=["local"],
+            Network=["bridge", "host", "null"],
+            Log=["json-file", "local", "none"],
+        ),
+        MemoryLimit=has_cgroups,
+        SwapLimit=has_cgroups,
+        CPUCfsPeriod=has_cgroups,
+        CPUCfsQuota=has_cgroups,
+        CPUShares=has_cgroups,
+        CPUSet=has_cgroups,
+        PidsLimit=has_cgroups,
+        OomKillDisable=cgroups.version == 1,
+        IPv4Forwarding=_forwards(),
+        SystemTime=rfc3339(time.time()),
+        LoggingDriver="json-file",
+        CgroupDriver="cgroupfs" if has_cgroups else "none",
+        CgroupVersion=str(cgroups.version or ""),
+        KernelVersion=platform.release(),
+        OperatingSystem=release.get("PRETTY_NAME", "Linux"),
+        OSVersion=release.get("VERSION_ID", ""),
+        OSType="linux",
+        Architecture=platform.machine(),
+        IndexServerAddress=INDEX,
+        RegistryConfig=_registries(),
+        NCPU=os.cpu_count() or 1,
+        MemTotal=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
+        DockerRootDir=str(store.data_root.root),
+        HTTPProxy=_proxy("HTTP_PROXY"),
+        HTTPSProxy=_proxy("HTTPS_PROXY"),
+        NoProxy=_proxy("NO_PROXY"),
+        Name=platform.node(),
+        Labels=[],
+        Runtimes={RUNTIME: system.RuntimeWithStatus()},
+        DefaultRuntime=RUNTIME,
+        Swarm=system.SwarmInfo(LocalNodeState="inactive"),
+        InitBinary=os.path.basename(init.find()) or RUNTIME,
+        SecurityOptions=["name=seccomp,profile=builtin", "name=cgroupns"],
+        FirewallBackend=system.FirewallInfo(Driver="nftables"),
+        CDISpecDirs=[],
+        Warnings=warnings or None,
+        IsolationLevel="root",
+    )
+    return go.document(facts)
 
 
-def _distribution() -> str:
+def _driver_status(directory: str) -> list[list[str] | None]:
+    return [
+        ["Backing Filesystem", _file_system(directory)],
+        ["Supports d_type", "true"],
+        ["Using metacopy", "false"],
+        ["Native Overlay Diff", "true"],
+        ["userxattr", "false"],
+    ]
+
+
+def _file_system(directory: str) -> str:
+    """The type of the mount that holds a directory; "unknown" if /proc does not say."""
+    best, kind = "", "unknown"
     try:
-        return platform.freedesktop_os_release().get("PRETTY_NAME", "Linux")
+        lines = Path("/proc/self/mountinfo").read_text().splitlines()
     except OSError:
-        return "Linux"  # no os-release anywhere
+        return kind
+    for line in lines:
+        fields, _, rest = line.partition(" - ")
+        place = fields.split()[4]
+        inside = directory == place or directory.startswith(place.rstrip("/") + "/")
+        if inside and len(place) >= len(best):
+            best, kind = place, rest.split()[0]
+    return kind
+
+
+def _forwards() -> bool:
+    try:
+        return Path("/proc/sys/net/ipv4/ip_forward").read_text().strip() == "1"
+    except OSError:
+        return False
+
+
+def _registries() -> system.RegistrySettings:
+    official = system.IndexInfo(Name="docker.io", Official=True, Secure=True, Mirrors=[])
+    return system.RegistrySettings(
+        InsecureRegistryCIDRs=["::1/128", "127.0.0.0/8"],
+        IndexConfigs={"docker.io": official},
+        Mirrors=None,
+    )
+
+
+def _proxy(name: str) -> str:
+    return os.environ.get(name) or os.environ.get(name.lower(), "")
+
+
+def _os_release() -> dict[str, str]:
+    try:
+        return platform.freedesktop_os_release()
+    except OSError:
+        return {}  # no os-release anywhere
