@@ -14,7 +14,7 @@ from dockmagic.commands.verbs import GROUP_SUMMARIES, GROUPS, VERBS, first_names
 from dockmagic_runtime.errors import DockmagicError
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 
 class Candidate(Struct, frozen=True):
@@ -68,7 +68,7 @@ _FLAG_WORDS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def complete(engine: Callable[[], Engine], words: Sequence[str]) -> list[Candidate]:
+def complete(engine: Callable[[], EngineApi], words: Sequence[str]) -> list[Candidate]:
     """What may stand for the last of `words`; the engine is asked only for names of objects.
 
     A line that is wrong before that word has no candidates, and an engine that fails has none.
@@ -82,7 +82,7 @@ def complete(engine: Callable[[], Engine], words: Sequence[str]) -> list[Candida
     return [unique[text] for text in sorted(unique) if text.startswith(typed)]
 
 
-def _candidates(engine: Callable[[], Engine], before: list[str], typed: str) -> Iterator[Candidate]:
+def _candidates(engine: Callable[[], EngineApi], before: list[str], typed: str) -> Iterator[Candidate]:
     from dockmagic.commands.global_options import GLOBAL_FLAGS, GLOBAL_PARSER
 
     rest = _behind_options(before, GLOBAL_FLAGS)
@@ -125,7 +125,7 @@ def _first_words(typed: str, flags: Iterable[Flag]) -> Iterator[Candidate]:
 
 
 def _arguments(
-    engine: Callable[[], Engine], grammar: Parser, before: list[str], typed: str
+    engine: Callable[[], EngineApi], grammar: Parser, before: list[str], typed: str
 ) -> Iterator[Candidate]:
     words = _plain_words(grammar, before)
     behind_words = grammar.stops_at_word and words
@@ -170,12 +170,12 @@ def _plain_words(grammar: Parser, before: Sequence[str]) -> list[str]:
     return words
 
 
-def _values(engine: Callable[[], Engine], flag: Flag) -> Iterator[Candidate]:
+def _values(engine: Callable[[], EngineApi], flag: Flag) -> Iterator[Candidate]:
     yield from map(Candidate, _FLAG_WORDS.get(flag.name, ()))
     yield from _objects(engine, _FLAG_KINDS.get(flag.name, ()))
 
 
-def _objects(engine: Callable[[], Engine], kinds: Kinds) -> Iterator[Candidate]:
+def _objects(engine: Callable[[], EngineApi], kinds: Kinds) -> Iterator[Candidate]:
     for kind in kinds:
         if kind == "image":
             for image in engine().images.list():
@@ -188,7 +188,7 @@ def _objects(engine: Callable[[], Engine], kinds: Kinds) -> Iterator[Candidate]:
             yield from _containers(engine(), kind)
 
 
-def _containers(engine: Engine, kind: str) -> Iterator[Candidate]:
+def _containers(engine: EngineApi, kind: str) -> Iterator[Candidate]:
     prefix = "container:" if kind == "namespace" else ""
     for container in engine.containers.list(all=kind == "container"):
         yield Candidate(f"{prefix}{container.name}", familiar(container.image))

@@ -9,7 +9,7 @@ from dockmagic.commands.options.format import INSPECT_FORMAT
 from dockmagic.commands.system.inspect import Inspected, finder, inspect_each, sized
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 
 def parser() -> Parser:
@@ -22,7 +22,7 @@ def parser() -> Parser:
     )
 
 
-def run(engine: Engine, arguments: Arguments) -> Inspected:
+def run(engine: EngineApi, arguments: Arguments) -> Inspected:
     find = finder("container", engine.containers.inspect)
     sought = sized(engine, find) if arguments.flag("size") else find
     return inspect_each(sought, arguments.words, arguments.flag("format"))

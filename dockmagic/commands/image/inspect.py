@@ -10,7 +10,7 @@ from dockmagic.commands.options.platform import check_image
 from dockmagic.commands.system.inspect import Found, Inspected, inspect_each
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 
 def parser() -> Parser:
@@ -32,7 +32,7 @@ def parser() -> Parser:
     )
 
 
-def run(engine: Engine, arguments: Arguments) -> Inspected:
+def run(engine: EngineApi, arguments: Arguments) -> Inspected:
     platform = arguments.flag("platform")
 
     def find(name: str) -> Found:

@@ -10,7 +10,7 @@ from dockmagic.commands.output.result import Text
 
 if TYPE_CHECKING:
     from dockmagic.commands.complete import Candidate
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 
 def parser() -> Parser:
@@ -23,7 +23,7 @@ def parser() -> Parser:
     )
 
 
-def run(engine: Engine, arguments: Arguments) -> Text:
+def run(engine: EngineApi, arguments: Arguments) -> Text:
     from dockmagic.commands.complete import complete
 
     shell, *words = arguments.words

@@ -12,7 +12,7 @@ from dockmagic_runtime.errors import InvalidInput, Unsupported
 from dockmagic_runtime.model.suggest import did_you_mean
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.engine import Engine
+    from dockmagic_runtime import EngineApi
 
 _BASH = """\
 # bash completion for {name}
@@ -60,7 +60,7 @@ def parser() -> Parser:
     )
 
 
-def run(engine: Engine, arguments: Arguments) -> Text:
+def run(engine: EngineApi, arguments: Arguments) -> Text:
     shell = arguments.words[0]
     if shell == "powershell":
         raise Unsupported("'docker completion powershell' is not supported", hint="bash, fish, zsh")
