@@ -260,7 +260,7 @@ def test_a_dockerfile_is_told_of(
     assert dockmagic(f"build --call targets {tmp_path}")[1].splitlines() == [
         "TARGET        DESCRIPTION",
         "made          compiles",
-        "1 (default)",
+        "1 (default)   ",
     ]
     assert dockmagic(f"build --call outline {tmp_path}")[1].split() == (
         "TARGET: 1 BUILD ARG VALUE DESCRIPTION V 1 the version SECRET REQUIRED token true".split()

@@ -18,7 +18,7 @@ from .fake_engine import FakeEngine
 
 
 def offered(engine: FakeEngine, line: str) -> list[str]:
-    return [candidate.text for candidate in complete(lambda: engine, split(line)[1:])]  # type: ignore[arg-type, return-value]
+    return [candidate.text for candidate in complete(lambda: engine, split(line)[1:])]
 
 
 @pytest.fixture

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dockmagic.commands.container.ps import Containers, check_format
 from dockmagic.commands.gotemplate.template import Template
 from dockmagic_runtime.errors import InvalidInput
+from dockmagic_runtime.wire import container, go, volume
 
+RECORDED = json.loads((Path(__file__).parent / "data" / "go_templates.json").read_text())
+OBJECTS = {
+    "container": go.decode(container.InspectResponse, RECORDED["objects"]["container"]),
+    "volume": go.decode(volume.Volume, RECORDED["objects"]["volume"]),
+}
+POINTER = re.compile("0xc[0-9a-f]{9}")  # where a value is in memory
 DATA: dict[str, Any] = {
     "Name": "/web",
     "State": {"Status": "running", "Pid": 3, "Paused": False, "Load": 1.5},
@@ -19,7 +30,6 @@ DATA: dict[str, Any] = {
     "Labels": {"a.b": "x", "c": "<&>"},
     "None": None,
     "Empty": [],
-    "Label": lambda key: f"<{key}>",
 }
 
 GOLDEN = [
@@ -71,7 +81,6 @@ GOLDEN = [
     ("{{if true}}{{$y := 1}}{{$y}}{{end}}", "1"),
     ("{{`raw \\n`}}{{\"esc\\t\\u00e9\"}}{{'a'}}", "raw \\nesc\té97"),
     ("{{\"}}\"}}", "}}"),
-    ("{{.Label \"k\"}}", "<k>"),
     ("{{0x10}} {{-3}} {{1.5e3}}", "16 -3 1500"),
     ("{{range 3}}{{.}}{{end}}", "012"),
 ]  # fmt: skip
@@ -82,37 +91,56 @@ def test_golden(text: str, expected: str) -> None:
     assert Template(text).render(DATA) == expected
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("{{", "unclosed action"),
-        ("{{}}", "missing value for command"),
-        ("{{end}}", "unexpected {{end}}"),
-        ("{{if .Name}}x", "unexpected EOF"),
-        ("{{nope}}", 'function "nope" not defined'),
-        ("{{.Nope}}", 'map has no entry for key "Nope"'),
-        ("{{.Name.Nope}}", "can't evaluate field Nope"),
-        ("{{.None.X}}", "nil pointer evaluating interface {}.X"),
-        ("{{index .Args 9}}", "index out of range: 9"),
-        ('{{join .Name ","}}', "expected \\[\\]string"),
-        ("{{len 3}}", "error calling len"),
-        ('{{eq 1 "a"}}', "incompatible types for comparison"),
-        ("{{lt .Args 1}}", "invalid type for comparison"),
-        ("{{$x}}", 'undefined variable "\\$x"'),
-        ("{{break}}", "outside"),
-        ("{{(.Name}}", "unclosed left paren"),
-        ("{{.Name | }}", "missing value for command"),
-        ('{{template "x"}}', 'template "x" not defined'),
-        ("{{range .Name}}{{end}}", "can't iterate"),
-        ("{{upper 3}}", "expected string; got int"),
-        ("{{1 2}}", "non-function"),
-        ("{{if}}{{end}}", "missing value for if"),
-        ("{{a ? b}}", "unexpected"),
-    ],
-)
-def test_mistakes(text: str, message: str) -> None:
-    with pytest.raises(InvalidInput, match=message):
-        Template(text).render(DATA, strict=True)
+def answers(kind: str) -> list[Any]:
+    """Of Docker's client, with the template as the name of the case."""
+    return [pytest.param(a, id=ascii(a["template"])) for a in RECORDED["answers"][kind]]
+
+
+def inspected(answer: Any, data: Any, **options: bool) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of an inspect with the template."""
+    try:
+        template = Template(answer["template"])
+    except InvalidInput as error:
+        return 64, "", f"{error.message}\n"
+    try:
+        return 0, f"{template.render(data, **options)}\n", ""
+    except InvalidInput as error:
+        return 1, "\n", f"template parsing error: {error.message}\n"
+
+
+def expected(answer: Any) -> tuple[int, str, str]:
+    return answer["code"], answer["out"], answer["err"]
+
+
+@pytest.mark.parametrize("answer", answers("volume"))
+def test_template_of_a_typed_value_prints_and_fails_as_go(answer: Any) -> None:
+    code, out, err = inspected(answer, OBJECTS["volume"])
+    assert (code, POINTER.sub("0x", out), err) == (
+        answer["code"], POINTER.sub("0x", answer["out"]), answer["err"],
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("answer", answers("container"))
+def test_template_of_a_container_prints_as_dockers(answer: Any) -> None:
+    code, out, err = inspected(answer, OBJECTS["container"])
+    if code == 1:  # Docker tries again with what JSON has, and shows the error of this attempt
+        raw = RECORDED["objects"]["container"]
+        code, out, err = inspected(answer, raw, strict=True)
+    assert (code, out, err) == expected(answer)
+
+
+@pytest.mark.parametrize("answer", answers("row"))
+def test_template_of_a_row_prints_and_fails_as_dockers(answer: Any) -> None:
+    row = json.loads(RECORDED["answers"]["row"][5]["out"])
+    labels = {"a": "b", "c.d": "x"}
+    fields = {**row, "Label": lambda name: labels.get(name, "")}
+    try:
+        check_format(answer["template"])
+        text = Containers(items=(), fields=(fields,), format=answer["template"]).text()
+        result = (0, f"{text}\n", "")
+    except InvalidInput as error:
+        result = (1, "", f"{error.message}\n")
+    assert result == expected(answer)
 
 
 def test_a_misspelt_field_is_suggested() -> None:

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from dockmagic.commands.gotemplate.types import Context
 from dockmagic.commands.options.filters import gather, parse_filter
 from dockmagic.commands.options.flags import Arguments, Parser, integer, switch, values
 from dockmagic.commands.options.format import LIST_FORMAT
@@ -14,7 +15,7 @@ from dockmagic.commands.output.result import is_named
 from dockmagic.commands.output.table import ellipsis
 from dockmagic.commands.references import familiar
 from dockmagic.commands.units import ago, decimal_size, moment, timestamp
-from dockmagic_runtime.errors import NotFound
+from dockmagic_runtime.errors import InvalidInput, NotFound
 from dockmagic_runtime.model.container import Container, Status
 from dockmagic_runtime.model.go_values import quote
 
@@ -53,6 +54,11 @@ class Containers(Listing, frozen=True, kw_only=True):
     """The rows of `docker ps`; `items` are the engine's `Container` values."""
 
     go_type: ClassVar[str] = "*formatter.ContainerContext"
+    raw: ClassVar[tuple[tuple[str, str], ...]] = (
+        ("container_id", "ID"), ("image", "Image"), ("command", "Command"),
+        ("created_at", "CreatedAt"), ("state", "State"), ("status", "Status"), ("names", "Names"),
+        ("labels", "Labels"), ("ports", "Ports"),
+    )  # fmt: skip
     columns: ClassVar[tuple[Column, ...]] = (
         Column("ID", "CONTAINER ID"),
         stable_column("Image", "IMAGE"),
@@ -95,6 +101,31 @@ class ContainersWithSizes(Containers, frozen=True):
     """With a column that `--size` asks for: measuring takes its time."""
 
     columns: ClassVar[tuple[Column, ...]] = (*Containers.columns, Column("Size", "SIZE"))
+
+
+def check_format(text: str) -> None:
+    """Docker executes the template once before it asks for containers, with an empty one."""
+    from dockmagic.commands.gotemplate.template import Template
+
+    if text in ("", "json", "raw", "table"):
+        return
+    template = Template(text, prefix="failed to parse template: ")
+    try:
+        template.render(Context(_EMPTY, Containers.go_type))
+    except InvalidInput as error:
+        message = f"failed to execute template: {error.message}"
+        raise InvalidInput(message, hint=error.hint) from None
+
+
+_EMPTY: dict[str, Any] = {
+    **dict.fromkeys(
+        "Command CreatedAt ID Image Labels LocalVolumes Mounts Names Networks Ports RunningFor "
+        "Size State Status".split(),
+        "",
+    ),
+    "Platform": None,
+    "Label": label_lookup({}),
+}
 
 
 def run(engine: EngineApi, arguments: Arguments) -> Containers:

@@ -1,228 +1,268 @@
-"""The functions of Go's text/template and those that Docker adds, on Python's values."""
+"""The functions of Go's text/template, and those that Docker adds."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
-from urllib.parse import quote as percent
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
 
-from dockmagic.commands.gotemplate import text as text_module
-from dockmagic.commands.gotemplate import values
+from msgspec import Struct
+
+from dockmagic.commands.gotemplate import strings
+from dockmagic.commands.gotemplate.encode import value_as_json
+from dockmagic.commands.gotemplate.errors import GoError
 from dockmagic.commands.gotemplate.printf import printf
+from dockmagic.commands.gotemplate.types import BYTE, STRING, STRINGS
 from dockmagic.commands.gotemplate.values import (
-    GoError,
-    Typed,
-    WrongType,
-    as_json,
+    Value,
+    encoded,
+    indirect,
+    indirect_interface,
     is_true,
-    show_inner,
+    length,
+    print_all,
+    text_of,
 )
 
 
-def unquote(text: str) -> Any:
-    """The value of a literal: a string, a raw string, a character or a number."""
-    if text[0] == "`":
-        return text[1:-1]
-    if text[0] == '"':
-        return _unescape(text[1:-1])
-    if text[0] == "'":
-        return ord(_unescape(text[1:-1])[0])
-    try:
-        return int(text, 0)
-    except ValueError:
-        return float(text)
+class Function(Struct, frozen=True):
+    """A function and the types of its parameters: "value" for anything, also for no value.
+
+    The last parameter of a variadic one stands for all further arguments. `decides` is the truth
+    at which `and` and `or` need no further argument.
+    """
+
+    function: Callable[..., Any]
+    parameters: tuple[str, ...]
+    is_variadic: bool = False
+    decides: bool | None = None
+
+    def parameter(self, index: int) -> str:
+        return self.parameters[min(index, len(self.parameters) - 1)]
+
+    def call(self, *values: Value) -> Any:
+        """Parameters of plain types get Python's values."""
+        arguments = [
+            value if self.parameter(index) in ("value", "any") else value.data
+            for index, value in enumerate(values)
+        ]
+        return self.function(*arguments)
 
 
-_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "f": "\f", "v": "\v"}
-_HEX = {"x": 2, "u": 4, "U": 8}
+# ------------------------------------------------------------------ containers
 
 
-def _unescape(text: str) -> str:
-    parts: list[str] = []
-    characters = iter(text)
-    for character in characters:
-        if character != "\\":
-            parts.append(character)
-            continue
-        kind = next(characters, "\\")
-        if kind in _HEX:
-            digits = "".join(next(characters, "") for _ in range(_HEX[kind]))
-            parts.append(_character(digits))
-        else:
-            parts.append(_ESCAPES.get(kind, kind))
-    return "".join(parts)
+def _index(item: Value, *indexes: Value) -> Value:
+    item = indirect_interface(item)
+    if not item.is_valid:
+        raise GoError("index of untyped nil")
+    for index in map(indirect_interface, indexes):
+        item, is_nil = indirect(item)
+        if is_nil and item.kind in ("pointer", "interface"):
+            raise GoError("index of nil pointer")
+        item = _element(item, index)
+    return item
 
 
-def _character(digits: str) -> str:
-    try:
-        return chr(int(digits, 16))
-    except (ValueError, OverflowError):
-        return "\ufffd"
+def _element(item: Value, index: Value) -> Value:
+    assert item.type is not None
+    if item.kind == "map":
+        key = _key(index)
+        if key in (item.data or {}):
+            return Value(item.type.elem, item.data[key])
+        return Value(item.type.elem, item.type.elem.zero)
+    if item.kind not in ("slice", "string"):
+        raise GoError(f"can't index item of type {item.type}")
+    count = length(item)
+    at = _position(index, count)
+    if at == count:
+        raise GoError(f"reflect: {item.kind} index out of range")
+    if item.kind == "string":
+        return Value(BYTE, encoded(item.data)[at])
+    return Value(item.type.elem, item.data[at])
 
 
-_type = values.type_name
+def _key(index: Value) -> Any:
+    if not index.is_valid:
+        raise GoError("value is nil; should be of type string")
+    if index.kind != "string":
+        raise GoError(f"value has type {index.type}; should be string")
+    return index.data
 
 
-def _index(value: Any, *keys: Any) -> Any:
-    for key in keys:
-        if isinstance(typed := values.indirect(value), Typed) and typed.kind.tag == "map":
-            assert typed.kind.elem is not None
-            missing = values.zero(typed.kind.elem)
-            value = (values.entries(typed) or {}).get(_text(key), missing)
-        elif (pairs := values.entries(value)) is not None:
-            value = pairs.get(key)
-        elif (elements := values.items(value)) is not None:
-            value = _element(elements, key)
-        elif isinstance(value, str):
-            value = _element(value.encode("utf-8", "surrogatepass"), key)
-        else:
-            nil = values.is_nil(value)
-            reason = "index of untyped nil" if nil else f"can't index item of type {_type(value)}"
-            raise GoError(reason)
-    return value
+def _position(index: Value, most: int) -> int:
+    if not index.is_valid:
+        raise GoError("cannot index slice/array with nil")
+    if index.kind != "int":
+        raise GoError(f"cannot index slice/array with type {index.type}")
+    if not 0 <= index.data <= most:
+        raise GoError(f"index out of range: {index.data}")
+    number: int = index.data
+    return number
 
 
-def _element(value: Sequence[Any], key: Any) -> Any:
-    if not isinstance(key, int) or isinstance(key, bool):
-        raise GoError(f"cannot index slice/array with type {_type(key)}")
-    if not 0 <= key < len(value):
-        raise GoError(f"index out of range: {key}")
-    return value[key]
+def _slice(item: Value, *indexes: Value) -> Value:
+    item = indirect_interface(item)
+    if not item.is_valid:
+        raise GoError("slice of untyped nil")
+    if len(indexes) > 3:
+        raise GoError(f"too many slice indexes: {len(indexes)}")
+    if item.kind == "string" and len(indexes) == 3:
+        raise GoError("cannot 3-index slice a string")
+    if item.kind not in ("string", "slice"):
+        raise GoError(f"can't slice item of type {item.type}")
+    count = length(item)
+    bounds = [_position(indirect_interface(index), count) for index in indexes]
+    low, high, *most = [*bounds, *(0, count)[len(bounds) :]]
+    for first, second in ((low, high), (high, *most))[: 1 + len(most)]:
+        if first > second:
+            raise GoError(f"invalid slice index: {first} > {second}")
+    if item.kind == "string":
+        return Value(item.type, strings.cut(item.data, low, high))
+    return Value(item.type, (item.data or ())[low:high])
 
 
-def _len(value: Any) -> int:
-    if isinstance(value, str):
-        return len(value.encode("utf-8", "surrogatepass"))
-    for collection in (values.entries(value), values.items(value)):
-        if collection is not None:
-            return len(collection)
-    if values.is_nil(value):
+def _len(value: Value) -> int:
+    item, is_nil = indirect(value)
+    if not item.is_valid and not is_nil:
+        raise GoError("reflect: call of reflect.Value.Type on zero Value")
+    if is_nil and item.kind in ("pointer", "interface"):
         raise GoError("len of nil pointer")
-    raise GoError(f"len of type {_type(value)}")
+    if item.kind not in ("map", "slice", "string"):
+        raise GoError(f"len of type {item.type}")
+    return length(item)
 
 
-def _slice(value: Any, *bounds: Any) -> Any:
-    elements = value if isinstance(value, str) else values.items(value)
-    if elements is None or len(bounds) > 2:
-        raise GoError(f"can't slice item of type {_type(value)}")
-    low = bounds[0] if bounds else 0
-    high = bounds[1] if len(bounds) == 2 else _len(value)
-    if not 0 <= low <= high <= _len(value):
-        raise GoError(f"slice bounds out of range: {low}:{high}")
-    return text_module.cut(value, low, high) if isinstance(value, str) else elements[low:high]
+# ----------------------------------------------------------------- comparisons
+
+_BASIC: Final = ("bool", "int", "float", "string")
 
 
-def _text(value: Any) -> str:
-    value = values.indirect(value)
-    if not isinstance(value, str):
-        raise WrongType(value, "string")
-    return value
-
-
-def _join(parts: Any, separator: Any = "") -> str:
-    elements = values.items(parts)
-    if elements is None:
-        raise WrongType(parts, "[]string")
-    return _text(separator).join(map(show_inner, elements))
-
-
-def _truncate(text: Any, length: Any) -> str:
-    return text_module.cut(_text(text), 0, max(0, int(length)))
-
-
-def _pad(text: Any, before: Any, after: Any) -> str:
-    if not 0 <= before <= 10_000 or not 0 <= after <= 10_000:
-        raise GoError("pad is out of range")
-    return " " * before + _text(text) + " " * after if text else ""
-
-
-def _equal(left: Any, *others: Any) -> bool:
+def _equal(first: Value, *others: Value) -> bool:
     if not others:
         raise GoError("missing argument for comparison")
-    left = values.indirect(left)
-    return any(_same(left, values.indirect(other)) for other in others)
+    first = indirect_interface(first)
+    return any(_are_equal(first, indirect_interface(other)) for other in others)
 
 
-def _same(left: Any, right: Any) -> bool:
-    """Nil equals nil of any type, and nothing else."""
-    if values.is_nil(left) or values.is_nil(right):
-        return values.is_nil(left) and values.is_nil(right)
-    return _same_kind(left, right) and bool(left == right)
+def _are_equal(left: Value, right: Value) -> bool:
+    kinds = [value.kind if value.kind in _BASIC else "" for value in (left, right)]
+    if kinds[0] != kinds[1]:
+        if left.is_valid and right.is_valid:
+            raise GoError("incompatible types for comparison")
+        return False
+    if kinds[0]:
+        return bool(left.data == right.data)
+    return _are_equal_beyond(left, right)
 
 
-def _same_kind(left: Any, right: Any) -> bool:
-    numbers = (int, float)
-    if isinstance(left, bool) or isinstance(right, bool):
-        alike = isinstance(left, bool) and isinstance(right, bool)
-    elif isinstance(left, numbers) and isinstance(right, numbers):
-        alike = isinstance(left, float) == isinstance(right, float)
-    else:
-        alike = isinstance(left, type(right)) or isinstance(right, type(left))
-    if not alike:
-        raise GoError("incompatible types for comparison")
-    return True
+def _are_equal_beyond(left: Value, right: Value) -> bool:
+    """Values that have no order: nil, and what Go can compare of the others."""
+    if left.is_valid and right.is_valid and left.kind != right.kind:
+        raise GoError(
+            f"non-comparable types {text_of(left)}: {left.type}, {right.type}: {text_of(right)}"
+        )
+    if left.is_nil or right.is_nil:
+        return left.is_nil and right.is_nil
+    if right.kind in ("map", "slice", "func"):
+        raise GoError(f"non-comparable type {text_of(right)}: {right.type}")
+    return bool(left.data == right.data)
 
 
-def _ordered(left: Any, right: Any) -> bool:
-    if isinstance(left, bool) or not isinstance(left, (int, float, str)):
-        raise GoError("invalid type for comparison")
-    return _same_kind(left, right)
+def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[Value, Value], bool]:
+    def function(left: Value, right: Value) -> bool:
+        left, right = indirect_interface(left), indirect_interface(right)
+        if left.kind not in _BASIC or right.kind not in _BASIC:
+            raise GoError("invalid type for comparison")
+        if left.kind != right.kind:
+            raise GoError("incompatible types for comparison")
+        if left.kind == "bool":
+            raise GoError("invalid type for comparison")
+        if left.kind == "string":
+            return compare(encoded(left.data), encoded(right.data))
+        return compare(left.data, right.data)
+
+    return function
 
 
-def _print(*arguments: Any) -> str:
-    """Blanks go between two values neither of which is a string."""
-    text = ""
-    for index, value in enumerate(arguments):
-        spaced = index and not isinstance(value, str) and not isinstance(arguments[index - 1], str)
-        text += f" {show_inner(value)}" if spaced else show_inner(value)
-    return text
+# ------------------------------------------------------------------------ text
 
 
-def _printf(form: Any, *arguments: Any) -> str:
-    return printf(_text(form), arguments)
+def _text(*values: Value) -> str:
+    """What `html`, `js` and `urlquery` escape."""
+    if len(values) == 1 and values[0].kind == "string":
+        return str(values[0].data)
+    return print_all(tuple(map(_printable, values)))
 
 
-def _html(*arguments: Any) -> str:
-    from html import escape
-
-    return escape(_print(*arguments)).replace("&quot;", "&#34;").replace("&#x27;", "&#39;")
-
-
-def _deciding(arguments: Sequence[Any], *, truth: bool) -> Any:
-    """What `or` gives, and with `truth` False, `and`: the first value that is so, or the last."""
-    if not arguments:
-        raise GoError("wrong number of args: want at least 1 got 0")
-    return next((value for value in arguments if is_true(value) is truth), arguments[-1])
+def _printable(value: Value) -> Value:
+    if value.kind == "pointer":
+        value, _ = indirect(value)
+    return value if value.is_valid else Value(STRING, "<no value>")
 
 
-FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "and": lambda *arguments: _deciding(arguments, truth=False),
-    "or": lambda *arguments: _deciding(arguments, truth=True),
-    "not": lambda value: not is_true(value),
-    "eq": _equal,
-    "ne": lambda left, right: not _equal(left, right),
-    "lt": lambda left, right: _ordered(left, right) and left < right,
-    "le": lambda left, right: _ordered(left, right) and left <= right,
-    "gt": lambda left, right: _ordered(left, right) and left > right,
-    "ge": lambda left, right: _ordered(left, right) and left >= right,
-    "index": _index,
-    "len": _len,
-    "slice": _slice,
-    "call": lambda function, *arguments: function(*arguments),
-    "print": _print,
-    "println": lambda *arguments: " ".join(map(show_inner, arguments)) + "\n",
-    "printf": _printf,
-    "html": _html,
-    "js": lambda *arguments: text_module.for_scripts(_print(*arguments)),
-    "urlquery": lambda *arguments: percent(_print(*arguments), safe="-_.~").replace("%20", "+"),
-    "json": as_json,
-    "split": lambda text, separator: (
-        _text(text).split(_text(separator)) if separator else list(text)
-    ),
-    "join": _join,
-    "lower": lambda text: text_module.lower(_text(text)),
-    "upper": lambda text: text_module.upper(_text(text)),
-    "title": lambda text: text_module.title(_text(text)),
-    "pad": _pad,
-    "truncate": _truncate,
+def _split(text: str, separator: str) -> Value:
+    return Value(STRINGS, text.split(separator) if separator else list(text))
+
+
+def _join(values: Sequence[str] | None, separator: str) -> str:
+    return separator.join(values or ())
+
+
+def _call(name: Value, function: Value, *values: Value) -> Any:
+    """`name` is the source of the function, which the evaluator adds."""
+    function = indirect_interface(function)
+    if not function.is_valid:
+        raise GoError("call of nil")
+    if function.kind != "func":
+        raise GoError(f"non-function {name.data} of type {function.type}")
+    return function.data(*(value.data for value in values))
+
+
+def _value(function: Callable[..., Any], count: int = 1) -> Function:
+    return Function(function, ("value",) * count)
+
+
+def _many(function: Callable[..., Any], *fixed: str) -> Function:
+    return Function(function, (*fixed, "any"), is_variadic=True)
+
+
+def _any_value(function: Callable[..., Any]) -> Function:
+    return Function(function, ("value", "value"), is_variadic=True)
+
+
+FUNCTIONS: Final[Mapping[str, Function]] = {
+    "and": Function(_equal, ("value", "value"), is_variadic=True, decides=False),
+    "or": Function(_equal, ("value", "value"), is_variadic=True, decides=True),
+    "not": _value(lambda value: not is_true(value)),
+    "eq": _any_value(_equal),
+    "ne": _value(lambda left, right: not _equal(left, right), 2),
+    "lt": _value(_ordered(operator.lt), 2),
+    "le": _value(_ordered(operator.le), 2),
+    "gt": _value(_ordered(operator.gt), 2),
+    "ge": _value(_ordered(operator.ge), 2),
+    "index": _any_value(_index),
+    "slice": _any_value(_slice),
+    "len": _value(_len),
+    "call": _any_value(_call),
+    "print": _many(lambda *values: print_all(values)),
+    "println": _many(lambda *values: " ".join(map(text_of, values)) + "\n"),
+    "printf": _many(lambda form, *values: printf(form, values), "string"),
+    "html": _many(lambda *values: strings.html(_text(*values))),
+    "js": _many(lambda *values: strings.js(_text(*values))),
+    "urlquery": _many(lambda *values: strings.query(_text(*values))),
+    "json": Function(value_as_json, ("any",)),
+    "split": Function(_split, ("string", "string")),
+    "join": Function(_join, ("[]string", "string")),
+    "lower": Function(strings.lower, ("string",)),
+    "upper": Function(strings.upper, ("string",)),
+    "title": Function(strings.title, ("string",)),
+    "pad": Function(strings.pad, ("string", "int", "int")),
+    "truncate": Function(strings.truncate, ("string", "int")),
+}
+# Headings of tables stay as they are, but for those that keep them in line with the columns.
+HEADING_FUNCTIONS: Final[Mapping[str, Function]] = {
+    **FUNCTIONS,
+    **dict.fromkeys(("json", "lower", "title", "upper"), Function(str, ("string",))),
+    "truncate": Function(lambda text, _: text, ("string", "int")),
 }

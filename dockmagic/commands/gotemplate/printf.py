@@ -4,98 +4,144 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Final
 
-from dockmagic.commands.gotemplate import values
-from dockmagic.commands.gotemplate.values import show_inner
+from dockmagic.commands.gotemplate.values import (
+    Value,
+    encoded,
+    float_text,
+    indirect_interface,
+    items,
+    text_of,
+)
 from dockmagic_runtime.model.go_values import quote
 
-_VERB = re.compile(r"%([-+# 0]*)(\d+)?(?:\.(\d*))?(.?)", re.DOTALL)
-_WIDEST = 10_000
+_VERB: Final = re.compile(r"%([-+# 0]*)(\d+|\*)?(?:\.(\d*|\*))?(.?)", re.DOTALL)
+_WIDEST: Final = 10_000
 
 
-def printf(form: str, arguments: Sequence[Any]) -> str:
+class _Verb:
+    """One `%…`: its flags, width and precision."""
+
+    def __init__(self, flags: str, width: int | None, precision: int | None, verb: str) -> None:
+        self.flags = flags
+        self.width = min(width or 0, _WIDEST)
+        self.precision = None if precision is None else min(precision, _WIDEST)
+        self.verb = verb
+
+    def padded(self, text: str) -> str:
+        if "-" in self.flags:
+            return text.ljust(self.width)
+        if "0" in self.flags:  # Go does so with text too, and leaves only a sign before the zeros
+            return text.zfill(self.width)
+        return text.rjust(self.width)
+
+    @property
+    def sign(self) -> str:
+        return "+" if "+" in self.flags else " " if " " in self.flags else ""
+
+
+def printf(form: str, values: Sequence[Value]) -> str:
     """Go never fails here: what does not fit shows as `%!d(string=x)` in the text."""
-    rest = list(map(values.indirect, arguments))
+    rest = [indirect_interface(value) for value in values]
     text = _VERB.sub(lambda match: _expand(match, rest), form)
     if rest:
-        extra = ", ".join(f"{values.type_name(value)}={show_inner(value)}" for value in rest)
+        extra = ", ".join(
+            f"{value.type}={text_of(value)}" if value.is_valid else "<nil>" for value in rest
+        )
         text += f"%!(EXTRA {extra})"
     return text
 
 
-def _expand(match: re.Match[str], rest: list[Any]) -> str:
+def _expand(match: re.Match[str], rest: list[Value]) -> str:
     flags, width, precision, verb = match.groups()
     if verb == "%":
         return "%"
+    wide = _star(rest) if width == "*" else int(width) if width else None
+    exact = _star(rest) if precision == "*" else None if precision is None else int(precision or 0)
+    if wide is not None and wide < 0:
+        flags, wide = f"{flags}-", -wide
     if not verb:
         return "%!(NOVERB)"
     if not rest:
         return f"%!{verb}(MISSING)"
-    return _expanded(flags, width, precision, verb, rest.pop(0))
+    return _printed(_Verb(flags, wide, exact, verb), rest.pop(0))
 
 
-def _expanded(flags: str, width: str | None, precision: str | None, verb: str, value: Any) -> str:
-    elements = values.items(value)
-    if elements is not None and verb != "T":  # each of them by itself
-        shown = (_expanded(flags, width, precision, verb, item) for item in elements)
-        return f"[{' '.join(shown)}]"
-    digits = None if precision is None else min(int(precision or 0), _WIDEST)
-    text = _formatted(verb, flags, digits, value)
-    wide = min(int(width or 0), _WIDEST)
-    if text is None:
-        return _misfit(verb, flags, digits, wide, value)
-    return _padded(text, flags, wide)
+def _star(rest: list[Value]) -> int | None:
+    value = rest.pop(0) if rest else None
+    return value.data if value and value.kind == "int" else None
 
 
-def _padded(text: str, flags: str, width: int) -> str:
-    if "-" in flags:
-        return text.ljust(width)
-    if "0" in flags:  # Go does so with text too, and leaves only a sign before the zeros
-        return text.zfill(width)
-    return text.rjust(width)
+def _printed(verb: _Verb, value: Value, depth: int = 0) -> str:
+    value = indirect_interface(value)
+    if verb.verb == "T":
+        return verb.padded(str(value.type) if value.is_valid else "<nil>")
+    if verb.verb == "v":
+        return verb.padded(_as_v(verb, value, depth))
+    if not value.is_valid:
+        return f"%!{verb.verb}(<nil>)"
+    if value.kind == "slice" and not isinstance(value.data, bytes):
+        return f"[{' '.join(_printed(verb, item, depth + 1) for _, item in items(value))}]"
+    if value.kind == "map":
+        pairs = (
+            f"{_printed(verb, key, depth + 1)}:{_printed(verb, item, depth + 1)}"
+            for key, item in items(value)
+        )
+        return f"map[{' '.join(pairs)}]"
+    text = _formatted(verb, value)
+    return _misfit(verb, value, depth) if text is None else verb.padded(text)
 
 
-def _formatted(verb: str, flags: str, digits: int | None, value: Any) -> str | None:
-    if verb == "v":
-        return quote(value) if "#" in flags and isinstance(value, str) else show_inner(value)
-    if verb == "T":
-        return values.type_name(value)
-    if verb in "sq":
-        return _string(verb, digits, value)
-    if verb == "t" and isinstance(value, bool):
-        return show_inner(value)
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return _number(verb, flags, digits, value)
-    if verb in "xX" and isinstance(value, str):
-        text = "0x" * bool("#" in flags and value) + value.encode("utf-8", "surrogatepass").hex()
-        return text.upper() if verb == "X" else text
+def _as_v(verb: _Verb, value: Value, depth: int) -> str:
+    if "#" in verb.flags and value.kind == "string":
+        return quote(value.data)
+    text = text_of(value, depth, plus="+" in verb.flags)
+    return f"{verb.sign}{text}" if value.kind in ("int", "float") and value.data >= 0 else text
+
+
+def _formatted(verb: _Verb, value: Value) -> str | None:
+    """None where the verb is not for such a value."""
+    letter, data = verb.verb, value.data
+    if value.kind == "string" or isinstance(data, bytes):
+        return _string(verb, data if isinstance(data, str) else data.decode(errors="replace"))
+    if letter == "t" and value.kind == "bool":
+        return text_of(value)
+    if value.kind == "int":
+        return _integer(verb, data)
+    return _float(verb, data) if value.kind == "float" else None
+
+
+def _string(verb: _Verb, text: str) -> str | None:
+    if verb.verb in "sq":
+        shown = text if verb.precision is None else text[: verb.precision]
+        return quote(shown) if verb.verb == "q" else shown
+    if verb.verb in "xX":
+        text = "0x" * bool("#" in verb.flags and text) + encoded(text).hex()
+        return text.upper() if verb.verb == "X" else text
     return None
 
 
-def _string(verb: str, digits: int | None, value: Any) -> str | None:
-    if isinstance(value, int) and not isinstance(value, bool) and verb == "q":
-        return f"'{_escaped(chr(value) if 0 <= value < 0x110000 else chr(0xFFFD))}'"
-    if not isinstance(value, str):
+def _integer(verb: _Verb, number: int) -> str | None:
+    letter = verb.verb
+    if letter in "bdoxX":
+        prefix = "#" if "#" in verb.flags and letter in "xX" else ""
+        return format(number, f"{verb.sign}{prefix}{letter}")
+    if letter == "U":
+        return f"U+{number:04X}"
+    if letter in "cq":
+        character = chr(number) if 0 <= number < 0x110000 else "\ufffd"
+        return character if letter == "c" else f"'{_escaped(character)}'"
+    return None
+
+
+def _float(verb: _Verb, number: float) -> str | None:
+    if verb.verb not in "eEfFgG":
         return None
-    text = value if digits is None else value[:digits]
-    return quote(text) if verb == "q" else text
-
-
-def _number(verb: str, flags: str, digits: int | None, value: float) -> str | None:
-    sign = "+" if "+" in flags else " " if " " in flags else ""
-    if verb in "eEfFgG" and isinstance(value, float):
-        default = 6 if verb in "eEfF" else None
-        places = default if digits is None else digits
-        return format(value, f"{sign}{'' if places is None else f'.{places}'}{verb}")
-    if isinstance(value, int) and verb in "bdoxX":
-        prefix = "#" if "#" in flags and verb in "xX" else ""
-        return format(value, f"{sign}{prefix}{verb}")
-    if isinstance(value, int) and verb == "U":
-        return f"U+{value:04X}"
-    if isinstance(value, int) and verb == "c":
-        return chr(value) if 0 <= value < 0x110000 else "\ufffd"
-    return None
+    if verb.precision is None and verb.verb in "gG":
+        return f"{verb.sign if number >= 0 else ''}{float_text(number)}"
+    places = 6 if verb.precision is None else verb.precision
+    return format(number, f"{verb.sign}.{places}{verb.verb}")
 
 
 def _escaped(character: str) -> str:
@@ -105,13 +151,11 @@ def _escaped(character: str) -> str:
     return "\\'" if character == "'" else quote(character)[1:-1]
 
 
-def _misfit(verb: str, flags: str, digits: int | None, width: int, value: Any) -> str:
+def _misfit(verb: _Verb, value: Value, depth: int) -> str:
     """The value as `%v` has it, with the same flags."""
-    if value is None:
-        return f"%!{verb}(<nil>)"
-    text = show_inner(value)
-    if isinstance(value, str) and digits is not None:
-        text = text[:digits]
-    elif isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0:
-        text = ("+" if "+" in flags else " " if " " in flags else "") + text
-    return f"%!{verb}({values.type_name(value)}={_padded(text, flags, width)})"
+    text = text_of(value, depth)
+    if value.kind == "string" and verb.precision is not None:
+        text = text[: verb.precision]
+    elif value.kind in ("int", "float") and value.data >= 0:
+        text = verb.sign + text
+    return f"%!{verb.verb}({value.type}={verb.padded(text)})"

@@ -1,190 +1,185 @@
-"""Values as a Go template sees them: with a Go type, also where they are nil.
-
-Data come in three shapes. A `GoStruct` (`dockmagic_runtime.wire`) is a Go struct; what its fields
-hold is wrapped in `Typed` where the type says more than the value: nil slices and maps, pointers,
-times. A dict or list is decoded JSON (`map[string]interface {}`). A `Context` is the row of a
-table: named texts and methods.
-"""
+"""Values with their types, as Go's reflect has them; their truth, text and order."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
 
-from msgspec import Struct
-
+from dockmagic.commands.gotemplate.types import (
+    ANY,
+    INT,
+    STRING,
+    Context,
+    GoType,
+    fields_of,
+    type_of_kind,
+    type_of_value,
+)
 from dockmagic_runtime.model.go_values import duration_text
 from dockmagic_runtime.wire import go
-from dockmagic_runtime.wire.go import GoStruct, Kind
+from dockmagic_runtime.wire.go import GoStruct
 
-_TYPED: Final = frozenset({"pointer", "slice", "map", "time", "duration", "empty"})
-_ADDRESS: Final = "0xc000012000"  # what Go prints of a pointer inside a struct: some address
-
-
-class GoError(Exception):
-    """A function was given what it cannot work on."""
+_UNKNOWN: Final = GoType("pointer", elem=ANY)
+_POINTER: Final = "0xc000012345"  # where a value is in memory, which no output should depend on
 
 
-class WrongType(GoError):
-    """An argument of a function has another type than its parameter; `value` is the argument."""
+class Value(NamedTuple):
+    """A value of a type, or none at all (`type` None: Go's invalid value)."""
 
-    def __init__(self, value: Any, expected: str) -> None:
-        given = type_name(value)
-        super().__init__(f"wrong type for value; expected {expected}; got {given}")
-        self.value = value
+    type: GoType | None
+    data: Any = None
 
+    @property
+    def is_valid(self) -> bool:
+        return self.type is not None
 
-class Typed(Struct, frozen=True):
-    """A value with its Go type: a pointer, slice, map or time. `content` None is nil."""
+    @property
+    def kind(self) -> str:
+        return self.type.kind if self.type else "invalid"
 
-    content: Any
-    kind: Kind
+    @property
+    def is_nil(self) -> bool:
+        return self.data is None
 
-
-class Context(Struct, frozen=True):
-    """A row of a table: what `--format` may ask for. `go_type` is named in errors."""
-
-    fields: Mapping[str, Any]
-    go_type: str
-
-
-def lift(content: Any, kind: Kind) -> Any:
-    """A field's content as a template handles it."""
-    is_nil_interface = kind.tag == "any" and content is None
-    return Typed(content, kind) if kind.tag in _TYPED or is_nil_interface else content
-
-
-def indirect(value: Any) -> Any:
-    """What a pointer points to; a nil pointer stays what it is."""
-    while isinstance(value, Typed) and value.kind.tag == "pointer" and value.content is not None:
-        assert value.kind.elem is not None
-        value = lift(value.content, value.kind.elem)
-    return value
+    def elem(self) -> Value:
+        """What a pointer or an interface holds."""
+        if self.data is None:
+            return INVALID
+        if self.kind == "pointer":
+            assert self.type is not None
+            return Value(self.type.elem, self.data)
+        return value_of(self.data)
 
 
-def zero(kind: Kind) -> Any:
-    """The zero value of a type."""
-    if kind.struct is not None:
-        return kind.struct()
-    scalars = {"string": "", "int": 0, "float": 0.0, "bool": False, "any": None}
-    return scalars[kind.tag] if kind.tag in scalars else Typed(None, kind)
+INVALID: Final = Value(None)
 
 
-def items(value: Any) -> list[Any] | None:
-    """The elements of a slice, None of anything else."""
-    value = indirect(value)
-    if isinstance(value, Typed) and value.kind.tag == "slice":
-        elem = value.kind.elem
-        assert elem is not None
-        return [lift(item, elem) for item in value.content or ()]
-    return list(value) if isinstance(value, (list, tuple)) else None
+def value_of(data: Any) -> Value:
+    """As `reflect.ValueOf`: of the value's own type."""
+    return Value(type_of_value(data), data)
 
 
-def entries(value: Any) -> dict[Any, Any] | None:
-    """The entries of a map, sorted by key as Go visits them; None of anything else."""
-    value = indirect(value)
-    if isinstance(value, Typed) and value.kind.tag == "map":
-        elem = value.kind.elem
-        assert elem is not None
-        content = value.content or {}
-        return {key: lift(content[key], elem) for key in sorted(content)}
-    if isinstance(value, Mapping):
-        return {key: value[key] for key in sorted(value, key=str)}
-    return None
+def indirect(value: Value) -> tuple[Value, bool]:
+    """What is behind pointers and interfaces, and whether one of them is nil."""
+    while value.kind in ("pointer", "interface"):
+        if value.is_nil:
+            return value, True
+        value = value.elem()
+    return value, False
 
 
-def is_nil(value: Any) -> bool:
-    return value is None or (isinstance(value, Typed) and value.content is None)
+def indirect_interface(value: Value) -> Value:
+    return value.elem() if value.kind == "interface" else value
 
 
-def is_true(value: Any) -> bool:
-    """Go's truth: not the zero value of its type; a struct is always true."""
-    if isinstance(value, Typed):
-        if value.kind.tag in ("time", "empty"):
-            return True  # structs
-        return value.content is not None if value.kind.tag == "pointer" else bool(value.content)
-    return isinstance(value, (GoStruct, Context)) or bool(value) or callable(value)
+def is_true(value: Value) -> bool:
+    """Go's truth: not the zero value of its type; structs are always true."""
+    value = indirect_interface(value)
+    match value.kind:
+        case "invalid":
+            return False
+        case "struct" | "context":
+            return True
+        case "pointer" | "func":
+            return not value.is_nil
+    return bool(value.data)
 
 
-def type_name(value: Any) -> str:
-    """The Go type of a value, as error messages name it."""
-    if isinstance(value, Typed):
-        return kind_name(value.kind)
-    if isinstance(value, GoStruct):
-        return type(value).go_type
-    if isinstance(value, Context):
-        return value.go_type
-    if isinstance(value, bool):
-        return "bool"
-    for python, name in ((int, "int"), (float, "float64"), (str, "string")):
-        if isinstance(value, python):
-            return name
-    if isinstance(value, Mapping):
-        return "map[string]interface {}"
-    return "[]interface {}" if isinstance(value, (list, tuple)) else "interface {}"
+def length(value: Value) -> int:
+    """Of a string in bytes."""
+    if value.kind == "string":
+        return len(encoded(value.data))
+    return len(value.data or ())
 
 
-def kind_name(kind: Kind) -> str:
-    scalars = {
-        "int": "int64",
-        "float": "float64",
-        "time": "time.Time",
-        "duration": "time.Duration",
-        "empty": "struct {}",
-        "any": "interface {}",
-    }
-    if kind.struct is not None:
-        return kind.struct.go_type
-    prefixes = {"pointer": "*", "slice": "[]", "map": "map[string]"}
-    if kind.elem is not None:
-        return prefixes[kind.tag] + kind_name(kind.elem)
-    return scalars.get(kind.tag, kind.tag)
+def encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
 
 
-# As fmt.Print shows them.
+def items(value: Value) -> Iterator[tuple[Value, Value]]:
+    """Keys and elements: of a map in the order of its keys."""
+    assert value.type is not None
+    if value.kind == "map":
+        for key in sorted(value.data or {}):
+            yield Value(STRING, key), Value(value.type.elem, value.data[key])
+        return
+    for index, data in enumerate(value.data or ()):
+        yield Value(INT, index), Value(value.type.elem, data)
 
 
-def show(value: Any) -> str:
-    """As a template prints it: `<no value>` for what is not there, `<nil>` for a nil pointer."""
-    return "<no value>" if value is None else show_inner(indirect(value))
+def field(value: Value, name: str) -> Value | None:
+    """The field of a struct, also one of an embedded struct; None if it has none of that name."""
+    if not isinstance(value.data, GoStruct):
+        return None
+    hit = go.field(value.data, name)
+    return _member(type_of_kind(hit[1]), hit[0]) if hit else None
 
 
-def show_inner(value: Any) -> str:
-    """As `fmt` prints it, also inside something else."""
-    if value is None:
+def _member(kind: GoType, content: Any) -> Value:
+    """What a field holds; `Any` stands for pointers to types that we do not have."""
+    return Value(_UNKNOWN if kind == ANY and content is None else kind, content)
+
+
+# ---------------------------------------------------------------------- text
+
+
+def show(value: Value) -> str:
+    """As a template prints it."""
+    if value.kind == "pointer":
+        value, _ = indirect(value)
+    return text_of(value) if value.is_valid else "<no value>"
+
+
+def text_of(value: Value, depth: int = 0, *, plus: bool = False) -> str:
+    """As fmt's `%v` has it, and with `plus` as `%+v`."""
+    match value.kind:
+        case "invalid":
+            return "<nil>"
+        case "interface":
+            return text_of(value.elem(), depth, plus=plus) if value.data is not None else "<nil>"
+        case "bool":
+            return "true" if value.data else "false"
+        case "float":
+            return float_text(value.data)
+        case "pointer":
+            return _pointer(value, depth, plus=plus)
+        case "map":
+            pairs = (
+                f"{text_of(key, depth + 1, plus=plus)}:{text_of(item, depth + 1, plus=plus)}"
+                for key, item in items(value)
+            )
+            return f"map[{' '.join(pairs)}]"
+        case "slice":
+            return f"[{' '.join(text_of(item, depth + 1, plus=plus) for _, item in items(value))}]"
+        case "struct":
+            return _struct(value, depth, plus=plus)
+        case "context":
+            return _context(value.data)
+        case "func":
+            return _POINTER
+    if value.type is not None and value.type.name == "time.Duration":
+        return duration_text(value.data)
+    return str(value.data)
+
+
+def _pointer(value: Value, depth: int, *, plus: bool) -> str:
+    if value.is_nil:
         return "<nil>"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, float):
-        return _float(value)
-    if isinstance(value, Typed) and value.kind.tag not in ("slice", "map"):
-        return _show_typed(value)
-    if (pairs := entries(value)) is not None:
-        return f"map[{' '.join(f'{key}:{show_inner(item)}' for key, item in pairs.items())}]"
-    if (elements := items(value)) is not None:
-        return f"[{' '.join(map(show_inner, elements))}]"
-    if isinstance(value, GoStruct):
-        return f"{{{' '.join(map(show_inner, _members(value)))}}}"
-    return str(value)
+    assert value.type is not None
+    if depth == 0 and value.type.elem.kind in ("struct", "map", "slice"):
+        return f"&{text_of(value.elem(), depth + 1, plus=plus)}"
+    return _POINTER
 
 
-def _members(value: GoStruct) -> Iterator[Any]:
-    for name, kind in go.kinds(type(value)).items():
-        yield lift(getattr(value, name), kind)
-
-
-def _show_typed(value: Typed) -> str:
-    if value.content is None:
-        return "<nil>"
-    match value.kind.tag:
-        case "time":
-            return _time(value.content)
-        case "duration":
-            return duration_text(value.content)
-        case "empty":
-            return "{}"
-    return _ADDRESS
+def _struct(value: Value, depth: int, *, plus: bool) -> str:
+    if not isinstance(value.data, GoStruct):
+        return "{}" if value.data is None or isinstance(value.data, dict) else _time(value.data)
+    parts = (
+        (f"{name}:" if plus else "")
+        + text_of(_member(kind, getattr(value.data, name)), depth + 1, plus=plus)
+        for name, kind in fields_of(type(value.data)).items()
+    )
+    return f"{{{' '.join(parts)}}}"
 
 
 def _time(text: str) -> str:
@@ -196,81 +191,56 @@ def _time(text: str) -> str:
     return f"{day} {clock} {offset} {offset}"
 
 
-def _float(value: float) -> str:
-    return str(int(value)) if value == int(value) and abs(value) < 1e21 else repr(value)
+def _context(data: Context) -> str:
+    texts = (text_of(value_of(field), 1) for field in data.fields.values() if not callable(field))
+    return f"{{{' '.join(texts)}}}"
 
 
-# As encoding/json writes them.
+def shortest(number: float) -> tuple[str, str, int]:
+    """Sign, digits and power of ten: the fewest digits that read back to the same number."""
+    mantissa, _, exponent = repr(abs(number)).partition("e")
+    whole, _, fraction = mantissa.partition(".")
+    digits = (whole + fraction).lstrip("0")
+    power = int(exponent or 0) + len(whole) - 1 - (len(whole + fraction) - len(digits))
+    sign = "-" if number < 0 or str(number).startswith("-") else ""
+    return sign, digits.rstrip("0") or "0", power if digits.strip("0") else 0
 
 
-def as_json(value: Any) -> str:
-    """Go's encoder as Docker sets it: compact, and what means something in HTML left alone."""
-    text = json.dumps(plain(value), separators=(",", ":"), ensure_ascii=False)
-    for character in "\u2028\u2029":
-        text = text.replace(character, f"\\u{ord(character):04x}")
+def positional(sign: str, digits: str, power: int) -> str:
+    """Without an exponent."""
+    if power < 0:
+        return f"{sign}0.{'0' * (-power - 1)}{digits}"
+    whole, fraction = digits[: power + 1].ljust(power + 1, "0"), digits[power + 1 :]
+    return f"{sign}{whole}.{fraction}" if fraction else f"{sign}{whole}"
+
+
+def scientific(sign: str, digits: str, power: int) -> str:
+    mantissa = f"{digits[0]}.{digits[1:]}" if digits[1:] else digits
+    return f"{sign}{mantissa}e{'-' if power < 0 else '+'}{abs(power):02}"
+
+
+def float_text(number: float) -> str:
+    """As `%v` has it: with an exponent below 1e-4 and from 1e21 on."""
+    if number != number:
+        return "NaN"
+    if number in (float("inf"), float("-inf")):
+        return "+Inf" if number > 0 else "-Inf"
+    parts = shortest(number)
+    return positional(*parts) if -4 <= parts[2] < 21 else scientific(*parts)
+
+
+def print_all(values: tuple[Value, ...]) -> str:
+    """As `fmt.Sprint`: blanks go between two values neither of which is a string."""
+    text = ""
+    for index, value in enumerate(values):
+        is_spaced = index and not {"string"} & {_dynamic(values[index - 1]), _dynamic(value)}
+        text += f" {text_of(value)}" if is_spaced else text_of(value)
     return text
 
 
-def plain(value: Any) -> Any:
-    """JSON's own values: structs in Go's order, maps sorted by key, methods left out."""
-    if isinstance(value, Typed):
-        return None if value.content is None else go.encode(value.content, value.kind)
-    if isinstance(value, GoStruct):
-        return go.document(value)
-    if isinstance(value, Context):
-        return plain(value.fields)
-    if isinstance(value, Mapping):
-        kept = {str(key): plain(item) for key, item in value.items() if not callable(item)}
-        return {key: kept[key] for key in sorted(kept)}
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    is_whole = isinstance(value, float) and abs(value) < 1e21 and value == int(value)
-    return int(value) if is_whole else value
+def _dynamic(value: Value) -> str:
+    return indirect_interface(value).kind
 
 
-# Fields.
-
-
-def select(value: Any, name: str, *, strict: bool, static_type: str = "") -> Any:
-    """`.NAME` of a value: a field, a map's entry, or a method (a callable).
-
-    Raises GoError with text/template's words. `strict` is `missingkey=error`; else the absent
-    entry of a map is no value, which is None. `static_type` is the type to name in an error
-    where it is not that of the value: what comes out of decoded JSON is an `interface {}`.
-    """
-    target = indirect(value)
-    if isinstance(target, GoStruct):
-        hit = go.field(target, name)
-        if hit is not None:
-            return lift(*hit)
-    elif isinstance(target, Context):
-        if name in target.fields:
-            return target.fields[name]
-    elif (pairs := entries(target)) is not None:
-        if name not in pairs and strict:
-            raise GoError(f'map has no entry for key "{name}"')
-        return pairs.get(name)
-    elif target is None or _may_point_to(target, name):
-        raise GoError(f"nil pointer evaluating {static_type or type_name(value)}.{name}")
-    raise GoError(f"can't evaluate field {name} in type {static_type or type_name(value)}")
-
-
-def _may_point_to(target: Any, name: str) -> bool:
-    """Whether a nil pointer's struct has such a field."""
-    if not isinstance(target, Typed) or target.kind.tag != "pointer":
-        return False
-    struct = target.kind.elem.struct if target.kind.elem is not None else None
-    return struct is None or go.field(struct(), name) is not None
-
-
-def names_of(value: Any) -> Sequence[str]:
-    """The names that `select` knows, for suggestions."""
-    target = indirect(value)
-    if isinstance(target, GoStruct):
-        return tuple(go.kinds(type(target)))
-    if isinstance(target, Context):
-        return tuple(target.fields)
-    return tuple(map(str, entries(target) or ()))
-
-
-Method = Callable[..., Any]
+def string(text: str) -> Value:
+    return Value(STRING, text)

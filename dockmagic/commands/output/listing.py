@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from msgspec import Struct
 
+from dockmagic.commands.gotemplate.encode import as_json
+from dockmagic.commands.gotemplate.types import Context
 from dockmagic.commands.output.result import Result
 from dockmagic.commands.output.table import layout
 from dockmagic_runtime.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from dockmagic.commands.gotemplate.template import Template
+    pass
 
 Fields = dict[str, Any]
 
@@ -46,6 +48,7 @@ class Listing(Result, frozen=True, kw_only=True):
     headings: ClassVar[dict[str, str]] = {}  # of fields that are in no column by default
     id_field: ClassVar[str] = "ID"
     go_type: ClassVar[str] = "*formatter.Context"  # the type that a template's error names
+    raw: ClassVar[tuple[tuple[str, str], ...]] = ()  # label and field of `--format raw`
 
     items: tuple[Any, ...]
     fields: tuple[Fields, ...]
@@ -88,58 +91,49 @@ class Listing(Result, frozen=True, kw_only=True):
         return layout([head, *([str(row[field]) for _, field in columns] for row in self.fields)])
 
     def _formatted(self) -> str:
+        text = self.format
+        if text == "json":
+            text = "{{json .}}"
+        if text == "raw" and self.raw:
+            return "\n".join(map(self._raw, self.fields))
+        is_table = text.startswith("table")
+        # The shell leaves \\t as two characters; Docker reads them as one, in every format.
+        text = text.removeprefix("table").strip(" ").replace("\\t", "\t").replace("\\n", "\n")
+        if text == "{{json .}}":  # no template is needed
+            return "\n".join(as_json(self._context(row)) for row in self.fields)
         from dockmagic.commands.gotemplate.template import Template
 
-        text = "{{json .}}" if self.format == "json" else self.format
-        # The shell leaves \\t as two characters; Docker reads them as one, in every format.
-        text = text.replace("\\t", "\t").replace("\\n", "\n")
-        if text == "{{json .}}":
-            return "\n".join(_as_json(_public(row)) for row in self.fields)
-        template = Template(text.removeprefix("table ").strip(" "))
-        if not text.startswith("table "):
-            return "\n".join(self._rendered(template, row) for row in self.fields)
-        rows = [self._headings(), *self.fields]
-        lines = (self._rendered(template, row) for row in rows)
-        return layout([line.split("\t") for line in lines])
-
-    def _rendered(self, template: Template, row: Fields) -> str:
-        from dockmagic.commands.gotemplate.values import Context
-
+        template = Template(text)
         try:
-            return template.render(Context(_public(row), self.go_type))
+            lines = [template.render(self._context(row)) for row in self.fields]
         except InvalidInput as error:
             message = f"template parsing error: {error.message}"
             raise InvalidInput(message, hint=error.hint) from None
+        if not is_table:
+            return "\n".join(lines)
+        head = template.render_heading(self._heading_values())
+        return layout([line.split("\t") for line in (head, *lines)])
 
-    def _headings(self) -> Fields:
+    def _context(self, row: Fields) -> Context:
+        """A row as templates see it: without the fields that only the stable form has."""
+        public = {name: text for name, text in row.items() if not name.startswith("_")}
+        return Context(public, self.go_type)
+
+    def _raw(self, row: Fields) -> str:
+        names = self.raw[:1] if self.quiet else self.raw
+        lines = (f"{label}: {row[field]}".removesuffix(" ") for label, field in names)
+        return "\n".join(lines) + ("" if self.quiet else "\n")
+
+    def _heading_values(self) -> Fields:
         known = {column.field: column.heading for column in self.columns} | self.headings
         names = self.fields[0] if self.fields else known
-        return {name: _heading(name, known) for name in {**known, **names}}
+        headings = {name: known.get(name, name.upper()) for name in {**known, **names}}
+        return {**headings, "Label": label_heading}
 
 
-def _public(row: Fields) -> Fields:
-    """Without the fields that only the stable form has."""
-    return {name: text for name, text in row.items() if not name.startswith("_")}
-
-
-def _as_json(row: Fields) -> str:
-    """A whole row as Go writes it: by name, and safe to stand in HTML."""
-    from dockmagic.commands.gotemplate.values import as_json
-
-    text = as_json({name: row[name] for name in sorted(row) if not callable(row[name])})
-    for character in "<>&":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return text
-
-
-def _heading(name: str, known: dict[str, str]) -> Any:
-    if name == "Label":
-        return _label_heading
-    return known.get(name, name.upper())
-
-
-def _label_heading(key: str) -> str:
-    return key.rpartition(".")[2]
+def label_heading(key: str) -> str:
+    """The heading of a label's column: the last part of its name."""
+    return key.rpartition(".")[2].replace("-", " ").replace("_", " ")
 
 
 def label_lookup(labels: dict[str, str]) -> Callable[[str], str]:

@@ -22,7 +22,10 @@ def _cell(character: str) -> int:
 
 
 def layout(rows: Sequence[Sequence[str]]) -> str:
-    """The rows below one another; the last cell of each is as long as it is."""
+    """The rows below one another; the last cell of each is as long as it is.
+
+    Blanks before an empty last cell stay, as in Docker's output.
+    """
     count = max(map(len, rows), default=0)
     widths = [_width(rows, index) for index in range(count)]
     return "\n".join(_line(row, widths) for row in rows)
@@ -36,7 +39,7 @@ def _width(rows: Sequence[Sequence[str]], index: int) -> int:
 
 def _line(row: Sequence[str], widths: list[int]) -> str:
     cells = [text + " " * (widths[index] - width(text)) for index, text in enumerate(row[:-1])]
-    return "".join([*cells, *row[-1:]]).rstrip()
+    return "".join([*cells, *row[-1:]])
 
 
 def ellipsis(text: str, length: int) -> str:

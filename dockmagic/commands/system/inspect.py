@@ -152,7 +152,7 @@ def _printed(
     if not format:
         return None
     if template is None:
-        from dockmagic.commands.gotemplate.values import as_json
+        from dockmagic.commands.gotemplate.encode import as_json
 
         return (f"[{','.join(as_json(_typed(*hit)) for hit in objects)}]",)
     lines: list[str] = []
