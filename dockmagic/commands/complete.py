@@ -82,7 +82,9 @@ def complete(engine: Callable[[], EngineApi], words: Sequence[str]) -> list[Cand
     return [unique[text] for text in sorted(unique) if text.startswith(typed)]
 
 
-def _candidates(engine: Callable[[], EngineApi], before: list[str], typed: str) -> Iterator[Candidate]:
+def _candidates(
+    engine: Callable[[], EngineApi], before: list[str], typed: str
+) -> Iterator[Candidate]:
     from dockmagic.commands.global_options import GLOBAL_FLAGS, GLOBAL_PARSER
 
     rest = _behind_options(before, GLOBAL_FLAGS)
