@@ -11,7 +11,7 @@ from dockmagic.commands.options.filters import gather, parse_filter
 from dockmagic.commands.options.flags import Arguments, Parser, integer, switch, values
 from dockmagic.commands.options.format import LIST_FORMAT
 from dockmagic.commands.output.listing import Column, Fields, Listing, label_lookup, stable_column
-from dockmagic.commands.output.result import is_named
+from dockmagic.commands.output.result import Event, Outcome, is_named, notice
 from dockmagic.commands.output.table import ellipsis
 from dockmagic.commands.references import familiar
 from dockmagic.commands.units import ago, decimal_size, moment, timestamp
@@ -128,30 +128,47 @@ _EMPTY: dict[str, Any] = {
 }
 
 
-def run(engine: EngineApi, arguments: Arguments) -> Containers:
+def run(engine: EngineApi, arguments: Arguments) -> Outcome:
+    quiet, format = arguments.flag("quiet"), arguments.flag("format")
+    if format:
+        check_format(format)
     containers = _chosen(engine, arguments)
     in_full = arguments.flag("no-trunc")
-    sized = arguments.flag("size")
-    kind = ContainersWithSizes if sized else Containers
-    sized = sized or ".Size" in arguments.flag("format")
-    return kind(
+    kind = ContainersWithSizes if arguments.flag("size") else Containers
+    is_sized = arguments.flag("size") or (not quiet and _wants_size(arguments))
+    listing = kind(
         items=tuple(containers),
         fields=tuple(
-            _fields(container, in_full=in_full) | (_size(engine, container) if sized else {})
+            row_fields(container, in_full=in_full) | (_size(engine, container) if is_sized else {})
             for container in containers
         ),
-        format=arguments.flag("format"),
-        quiet=arguments.flag("quiet"),
+        format="" if quiet else format,
+        quiet=quiet,
         in_full=in_full,
     )
+    return _with_warning(listing) if quiet and format else listing
+
+
+def _with_warning(listing: Containers) -> Iterator[Event]:
+    yield notice("WARNING: Ignoring custom format, because both --format and --quiet are set.")
+    yield listing
+
+
+def _wants_size(arguments: Arguments) -> bool:
+    """Whether the format shows the size; `--size=false` keeps even JSON from measuring."""
+    text = arguments.flag("format")
+    is_shown = ".Size" in text or text in ("json", "{{json .}}")
+    return is_shown and not arguments.is_given("size")
 
 
 def _chosen(engine: EngineApi, arguments: Arguments) -> list[Container]:
-    asked = arguments.flag("filter")
-    last = 1 if arguments.flag("latest") else arguments.flag("last")
-    every = arguments.flag("all") or last >= 0
-    containers = engine.containers.list(all=every, filters=gather(asked))
-    return list(containers[:last] if last >= 0 else containers)
+    """No limit, as with Docker, if it is not above zero."""
+    last = arguments.flag("last")
+    if arguments.flag("latest") and last == -1:
+        last = 1
+    every = arguments.flag("all") or last > 0
+    containers = engine.containers.list(all=every, filters=gather(arguments.flag("filter")))
+    return list(containers[:last] if last > 0 else containers)
 
 
 def _size(engine: EngineApi, container: Container) -> Fields:
@@ -162,7 +179,7 @@ def _size(engine: EngineApi, container: Container) -> Fields:
     return {"Size": f"{decimal_size(size.writable)} (virtual {decimal_size(size.root)})"}
 
 
-def _fields(container: Container, *, in_full: bool) -> Fields:
+def row_fields(container: Container, *, in_full: bool) -> Fields:
     command = shlex.join(container.command)
     return {
         "ID": container.id if in_full else container.short_id,
@@ -181,6 +198,8 @@ def _fields(container: Container, *, in_full: bool) -> Fields:
         "Mounts": ",".join(mount.source or mount.target for mount in container.mounts),
         "LocalVolumes": str(sum(mount.kind == "volume" for mount in container.mounts)),
         "Networks": ",".join(container.networks),
+        "Platform": None,  # Docker has one with the containerd image store only
+        "Size": "0B",  # unless it is measured
     }
 
 

@@ -12,6 +12,7 @@ from dockmagic.commands.gotemplate.parser import Nodes
 from dockmagic.commands.gotemplate.types import ANY, FLOAT, INT, STRING, STRINGS, GoType
 from dockmagic.commands.gotemplate.values import (
     INVALID,
+    UNKNOWN,
     Value,
     field,
     indirect,
@@ -357,4 +358,4 @@ def _method(receiver: Value, name: str) -> Function | None:
     method = receiver.data.fields[name]
     if callable(method):
         return Function(method, ("string",))
-    return Function(lambda: method, ())
+    return Function(lambda: Value(UNKNOWN) if method is None else method, ())

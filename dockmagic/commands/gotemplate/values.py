@@ -19,7 +19,7 @@ from dockmagic_runtime.model.go_values import duration_text
 from dockmagic_runtime.wire import go
 from dockmagic_runtime.wire.go import GoStruct
 
-_UNKNOWN: Final = GoType("pointer", elem=ANY)
+UNKNOWN: Final = GoType("pointer", elem=ANY)
 _POINTER: Final = "0xc000012345"  # where a value is in memory, which no output should depend on
 
 
@@ -117,7 +117,7 @@ def field(value: Value, name: str) -> Value | None:
 
 def _member(kind: GoType, content: Any) -> Value:
     """What a field holds; `Any` stands for pointers to types that we do not have."""
-    return Value(_UNKNOWN if kind == ANY and content is None else kind, content)
+    return Value(UNKNOWN if kind == ANY and content is None else kind, content)
 
 
 # ---------------------------------------------------------------------- text

@@ -54,6 +54,10 @@ class Images(Listing, frozen=True, kw_only=True):
         Column("Size", "SIZE"),
     )
     headings: ClassVar[dict[str, str]] = {"CreatedAt": "CREATED AT"}
+    raw: ClassVar[tuple[tuple[str, str], ...]] = (
+        ("repository", "Repository"), ("tag", "Tag"), ("image_id", "ID"),
+        ("created_at", "CreatedAt"), ("virtual_size", "VirtualSize"),
+    )  # fmt: skip
 
     items: tuple[Image, ...]
 
@@ -86,6 +90,9 @@ class ImagesWithDigests(Images, frozen=True, kw_only=True):
         Column("Digest", "DIGEST"),
         *Images.columns[2:],
     )
+    raw: ClassVar[tuple[tuple[str, str], ...]] = (
+        *Images.raw[:2], ("digest", "Digest"), *Images.raw[2:],
+    )  # fmt: skip
 
 
 def run(engine: EngineApi, arguments: Arguments) -> Images | ImagesTree:
@@ -104,7 +111,7 @@ def run(engine: EngineApi, arguments: Arguments) -> Images | ImagesTree:
     kind = ImagesWithDigests if with_digests else Images
     return kind(
         items=tuple(image for image, _ in rows),
-        fields=tuple(_fields(image, tag, digests, in_full=in_full) for image, tag in rows),
+        fields=tuple(row_fields(image, tag, digests, in_full=in_full) for image, tag in rows),
         format=arguments.flag("format"),
         quiet=arguments.flag("quiet"),
         in_full=in_full,
@@ -147,7 +154,7 @@ def _matches(tag: str, pattern: str) -> bool:
     )
 
 
-def _fields(
+def row_fields(
     image: Image, tag: str, digests: dict[tuple[str, str], str], *, in_full: bool
 ) -> Fields:
     repository, version = repository_and_tag(tag) if tag else ("<none>", "<none>")
@@ -162,5 +169,6 @@ def _fields(
         "Containers": "N/A",  # as Docker has it: only 'system df' counts these
         "SharedSize": "N/A",
         "UniqueSize": "N/A",
+        "VirtualSize": decimal_size(image.size),
         "_note": "stand-in" if image.is_stand_in else "",
     }

@@ -47,6 +47,9 @@ class Networks(Listing, frozen=True, kw_only=True):
         stable_column("Scope", "SCOPE"),
     )
     headings: ClassVar[dict[str, str]] = {"CreatedAt": "CREATED AT"}
+    raw: ClassVar[tuple[tuple[str, str], ...]] = (
+        ("network_id", "ID"), ("name", "Name"), ("driver", "Driver"), ("scope", "Scope"),
+    )  # fmt: skip
 
     items: tuple[Network, ...]
 

@@ -120,7 +120,7 @@ class Listing(Result, frozen=True, kw_only=True):
         return Context(public, self.go_type)
 
     def _raw(self, row: Fields) -> str:
-        names = self.raw[:1] if self.quiet else self.raw
+        names = [pair for pair in self.raw if not self.quiet or pair[1] == self.id_field]
         lines = (f"{label}: {row[field]}".removesuffix(" ") for label, field in names)
         return "\n".join(lines) + ("" if self.quiet else "\n")
 

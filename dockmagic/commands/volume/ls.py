@@ -47,6 +47,7 @@ class Volumes(Listing, frozen=True, kw_only=True):
     )
     headings: ClassVar[dict[str, str]] = {"Mountpoint": "MOUNTPOINT"}
     id_field: ClassVar[str] = "Name"
+    raw: ClassVar[tuple[tuple[str, str], ...]] = (("name", "Name"), ("driver", "Driver"))
 
     items: tuple[Volume, ...]
 
@@ -67,7 +68,7 @@ def run(engine: EngineApi, arguments: Arguments) -> Volumes:
     volumes = sorted(engine.volumes.list(gather(arguments.flag("filter"))), key=_natural)
     return Volumes(
         items=tuple(volumes),
-        fields=tuple(map(_fields, volumes)),
+        fields=tuple(map(row_fields, volumes)),
         format=arguments.flag("format"),
         quiet=arguments.flag("quiet"),
     )
@@ -79,7 +80,7 @@ def _natural(volume: Volume) -> list[tuple[str, int]]:
     return [("0", int(part)) if part.isdigit() else (part, 0) for part in parts]
 
 
-def _fields(volume: Volume) -> Fields:
+def row_fields(volume: Volume) -> Fields:
     return {
         "Name": volume.name,
         "_name": "(anonymous)" if volume.is_anonymous else volume.name,
