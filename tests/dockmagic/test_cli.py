@@ -172,7 +172,7 @@ def test_streams_are_kept_apart(session: Any, engine: Any, capfdbinary: Any) -> 
         ("inspect nobody", 1, "No such object: nobody"),
         ("swarm init", 1, "'dockmagic swarm' is not supported yet"),
         ("run -it httpd", 1, "the input device is not a TTY"),
-        ("ps --format {{.Nmes}}", 0, ""),
+        ("ps --format {{.Nmes}}", 1, "can't evaluate field Nmes"),
         ("build /nowhere", 1, 'path "/nowhere" not found'),
     ],
 )

@@ -387,6 +387,7 @@ def test_rows_as_json_are_docker_s_byte_for_byte(engine: Engine) -> None:
         "Size",
         "Tag",
         "UniqueSize",
+        "VirtualSize",
     ]
     assert r'"Digest":"\u003cnone\u003e"' in first
 

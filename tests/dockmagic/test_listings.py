@@ -79,7 +79,7 @@ def test_command_line_raw_is_a_line_for_each_field(busy: FakeEngine) -> None:
 
 
 def test_command_line_a_wrong_field_is_an_error_without_containers_too(engine: FakeEngine) -> None:
-    with pytest.raises(Exception, match="formatter.ContainerContext"):
+    with pytest.raises(Exception, match=r"in type \*formatter\.ContainerContext"):
         docker(engine, "ps", "--format", "{{.Nope}}")
 
 

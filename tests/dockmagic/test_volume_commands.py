@@ -26,7 +26,7 @@ class VolumeEngine:
     def __init__(self, data_root: DataRoot, database: Database) -> None:
         store = VolumeStore(data_root, database)
         self.data_root = data_root
-        components: Any = SimpleNamespace(volumes=store)
+        components: Any = SimpleNamespace(volumes=store, database=database)
         self.volumes = LocalVolumes(components)
 
 
