@@ -64,7 +64,8 @@ class StartTask(Struct, frozen=True):
     """One start. `facts` about the host are what operations find in `Context.slots`.
 
     `owner` is a socket to the engine that requested it; at a restart there is none, and the
-    supervisor has the run directory already. `limits` is an operation on the wire that applies
+    supervisor has the run directory already. `users` is a descriptor by which the supervisor keeps
+    the launcher. `limits` is an operation on the wire that applies
     limits which were updated since the plan was computed. `forked` gets the pid of the child that
     is about to become the program: should this process be killed, no other process would know it.
     """
@@ -75,6 +76,7 @@ class StartTask(Struct, frozen=True):
     facts: Slots
     forked: Callable[[int], None]
     owner: int = -1
+    users: int = -1
     restarts: int = 0
     limits: list[list[Any]] = field(default_factory=list)
 
