@@ -33,9 +33,9 @@ class ContainerStore:
     def __init__(self, data_root: DataRoot, database: Database) -> None:
         self.data_root = data_root
         self.database = database
-        self.on_supervisor_lost: Callable[[str], None] | None = (
-            None  # set by the engine: recovers it
-        )
+        # both set by the engine, and called with a container's id
+        self.on_supervisor_lost: Callable[[str], None] | None = None  # recovers it
+        self.on_start_killed: Callable[[str], None] | None = None  # sweeps what the start left
 
     def find(self, name: str) -> Record:
         """Finds a container by full id, name or unique prefix of an id, in this order.

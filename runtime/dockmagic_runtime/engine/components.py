@@ -73,6 +73,7 @@ class EngineComponents(Closing):
         self._is_dismantled = False
         recovery = Recovery(self.starter)
         self.containers.on_supervisor_lost = recovery.on_supervisor_lost
+        self.containers.on_start_killed = recovery.sweep_removed
         self._recover(recovery)
 
     def _recover(self, recovery: Recovery) -> None:

@@ -179,16 +179,24 @@ class Recovery:
         for name in os.listdir(run):
             path = f"{run}/{name}"
             if _is_id(name) and not self._is_alive(name, path) and _is_older(path, _YOUNG):
-                container_process.kill(path)
-                for other in self._cgroups.parents_of(
-                    name
-                ):  # a build step's --cgroup-parent is recorded nowhere
-                    self._end_cgroup(other, name)
-                self._networks.forget_everywhere(name)
-                _remove(path)
+                self._sweep_run(name, path)
         for container_id in self._cgroups.names(parent):
             if not (run / container_id).exists():  # created before the cgroup
                 self._end_cgroup(parent, container_id)
+
+    def sweep_removed(self, container_id: str) -> None:
+        """Sweeps what a removed container has left, if its start process was killed."""
+        path = self._store.run(container_id)
+        if os.path.isdir(path) and not self._is_alive(container_id, path):
+            self._sweep_run(container_id, path)
+
+    def _sweep_run(self, container_id: str, path: str) -> None:
+        container_process.kill(path)
+        # all parents, because the --cgroup-parent of a build step is recorded nowhere
+        for parent in self._cgroups.parents_of(container_id):
+            self._end_cgroup(parent, container_id)
+        self._networks.forget_everywhere(container_id)
+        _remove(path)
 
     def _is_alive(self, name: str, run: str) -> bool:
         """Whether a supervisor runs, or a program without one that belongs to an existing row."""

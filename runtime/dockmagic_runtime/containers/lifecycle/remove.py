@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from dockmagic_runtime.containers.events.journal import events_of
+from dockmagic_runtime.containers.lifecycle import unfinished
 from dockmagic_runtime.containers.lifecycle.stop import kill
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.store import ContainerStore
@@ -24,6 +25,8 @@ def remove(
 ) -> None:
     """Removes the container. Raises Conflict when it runs and `force` is not given."""
     status = Status(store.state(record.id).status)
+    if force:
+        status = _without_start(store, record.id, status)
     if status.is_alive and not force:
         raise Conflict(
             f'cannot remove container "/{record.name}": container is {status}: '
@@ -36,8 +39,20 @@ def remove(
             pass  # it ended by itself before the signal
     if discard(store, record.id):
         events_of(store, record).emit("destroy")
+    if force and store.on_start_killed is not None:
+        store.on_start_killed(record.id)
     if with_volumes:
         volumes.remove_unused(record.anonymous_volumes)
+
+
+def _without_start(store: ContainerStore, container_id: str, status: Status) -> Status:
+    """Ends a start, or a restart, that is in progress; the status after that."""
+    run = store.run(container_id)
+    is_restart = status is Status.RESTARTING
+    if is_restart or (not status.is_alive and unfinished.is_unfinished(run)):
+        unfinished.end(run, is_restart=is_restart)
+        return Status(store.state(container_id).status)
+    return status
 
 
 def discard(store: ContainerStore, container_id: str) -> bool:
