@@ -32,11 +32,15 @@ Makers = tuple[Callable[[], Line], ...]
 
 def lines(chance: random.Random, directory: Path) -> Line:
     """One command line, without the program's name."""
-    makers = (*_lifecycle(chance), *_files(chance, directory), *_objects(chance, directory))
+    makers = (
+        *_lifecycle(chance, directory),
+        *_files(chance, directory),
+        *_objects(chance, directory),
+    )
     return chance.choice(makers)()
 
 
-def _lifecycle(chance: random.Random) -> Makers:
+def _lifecycle(chance: random.Random, directory: Path) -> Makers:
     container = chance.choice(CONTAINERS)
     other = chance.choice(CONTAINERS)
     image = chance.choice((*IMAGES, BASE))

@@ -55,7 +55,7 @@ def info(
     return go.document(facts)
 
 
-def _containers(store: ContainerStore) -> dict[str, int]:
+def _containers(store: ContainerStore) -> dict[str, Any]:
     counts = Counter(Status(now.status) for _, now in store.all())
     total = sum(counts.values())
     return {
@@ -99,7 +99,7 @@ def _machine() -> dict[str, Any]:
     }
 
 
-def _proxies() -> dict[str, str]:
+def _proxies() -> dict[str, Any]:
     return {
         "HTTPProxy": _proxy("HTTP_PROXY"),
         "HTTPSProxy": _proxy("HTTPS_PROXY"),
