@@ -91,6 +91,10 @@ class FakeProcess:
         self.detached = True
 
 
+class FakeLog(list[tuple[str, bytes]]):
+    damaged = 0
+
+
 class FakeContainers(FakeFacet):
     def create(
         self,
@@ -207,6 +211,22 @@ class FakeContainers(FakeFacet):
             LogLine("stderr", "2026-01-01T00:00:01Z", b"<script>alert(1)</script>\n"),
         ]
         return iter(lines if tail is None else lines[len(lines) - tail :])
+
+    def log_stream(
+        self,
+        name: str,
+        *,
+        follow: bool = False,
+        tail: int | None = None,
+        since: float = 0,
+        until: float = 0,
+        timestamps: bool = False,
+    ) -> FakeLog:
+        lines = self.logs(name, follow=follow, tail=tail, since=since, until=until)
+        return FakeLog(
+            (line.stream, (f"{line.time} ".encode() if timestamps else b"") + line.text)
+            for line in lines
+        )
 
     def exec(
         self, name: str, command: str | Sequence[str] | ExecSpec, **fields: Any
