@@ -273,6 +273,7 @@ class Container(Struct, frozen=True, kw_only=True):
     health: str = ""  # "starting" | "healthy" | "unhealthy", of one that runs and is checked
     restart_count: int = 0
     error: str = ""
+    damage: str = ""  # what was lost of it, when its files are damaged
     mounts: tuple[Mount, ...] = ()  # also the image's volumes and other containers'
     networks: tuple[str, ...] = ()  # their names; host, none and container:ID too
     links: tuple[str, ...] = ()  # further names of it, that others have: "other/alias"

@@ -244,13 +244,22 @@ class Supervisor:
         if self._next_start is not None:
             self._next_start.cancel()
             self._next_start = None
-            self.record(status="exited", manually_stopped=True)
+            self.record(status="exited", manually_stopped=True, sync=True)
             self.loop.stop()
 
-    def record(self, **changes: Any) -> None:
-        """Write fields of the state file."""
+    def record(self, *, sync: bool = False, **changes: Any) -> None:
+        """Write fields of the state file; `sync` puts it on the disk."""
         if self.request.directory:
-            state.note(self.request.directory, **changes)
+            state.note(self.request.directory, self._known_state(), sync=sync, **changes)
+
+    def _known_state(self) -> dict[str, Any]:
+        """What the supervisor knows without the state file, for one that was damaged."""
+        program = self.program
+        known: dict[str, Any] = {"restart_count": self.restarts.count}
+        if program is not None:
+            known |= {"status": "paused" if self.is_paused else "running", "pid": program.pid}
+            known |= {"exit_code": 0}
+        return known
 
     # ------------------------------------------------------------------ events
 
@@ -324,6 +333,7 @@ class Supervisor:
                 restart_count=self.restarts.count,
                 manually_stopped=self._is_stopped_by_hand,
                 **state.NO_ENDPOINT,
+                sync=not restarting,
             )
         if self._events:
             self._events.die(ended.exit_code, ended.uptime)

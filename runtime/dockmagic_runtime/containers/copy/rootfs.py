@@ -87,7 +87,7 @@ def _running(starter: Starter, record: Record, mounts: bool) -> Tree:
 
 
 def _stopped_to_read(starter: Starter, record: Record, mounts: bool) -> Tree:
-    upper = starter.store.upper(record.id)
+    upper = starter.store.writable_layer(record)
     lowers = (upper, *starter.lowers(record.layers))
     if mounts and record.mounts:
         return _with_mounts(
@@ -104,6 +104,7 @@ def _stopped_to_write(starter: Starter, record: Record) -> Tree | None:
     start takes the lock.
     """
     store = starter.store
+    store.writable_layer(record)  # raises when it is lost
     with ExitStack() as held:
         lock = locks.acquire(store.tree_lock(record.id), wait=True)
         assert lock is not None

@@ -67,7 +67,7 @@ class Recovery:
         except (DockmagicError, OSError) as error:
             directory = self._store.directory(record.id)
             if not container_process.has_supervisor(self._store.run(record.id)):
-                state.change(directory, error=str(error))
+                state.change(directory, error=str(error), sync=True)
 
     def on_supervisor_lost(self, container_id: str) -> None:
         """Recovers a container after its supervisor was killed: a program that still runs gets
@@ -131,14 +131,14 @@ class Recovery:
         try:
             directory = self._store.directory(record.id)
             written = state.load(directory)  # without asking for the lock, which is held here
-            if not Status(written.status).is_alive:
+            if not Status(written.status).is_alive and not written.damage:
                 return  # another process has finalized it meanwhile
             self._end_cgroup(self._store.cgroup_parent(record), record.id)
             container_process.kill(run)  # hosts without usable control groups
             process_record.end(run)  # it ends by itself, but the next start needs the ports now
             networks = self._networks.forget_endpoints(record.id, written.networks)
-            now = replace(state.lost(written), finished=time.time(), lost=False)
-            now = replace(now, error=problem or now.error)
+            now = replace(state.lost(written), finished=time.time(), lost=False, damage="")
+            now = replace(now, error=problem or written.damage or now.error)
             if not _write(directory, now):
                 return
             self._networks.release(record.id)
@@ -231,7 +231,7 @@ def _takeover_problem(error: Exception) -> str:
 
 def _write(directory: str, now: state.State) -> bool:
     try:
-        state.write(directory, now)
+        state.write(directory, now, sync=True)
     except OSError as error:
         if error.errno in DISK_UNWRITABLE:
             return False

@@ -12,6 +12,7 @@ from dockmagic_runtime.containers.store import ContainerStore
 from dockmagic_runtime.errors import Conflict
 from dockmagic_runtime.linux.remove_tree import remove_tree
 from dockmagic_runtime.model.container import Status
+from dockmagic_runtime.store.atomic import DISK_UNWRITABLE
 from dockmagic_runtime.volumes.store import VolumeStore
 
 
@@ -60,14 +61,26 @@ def discard(store: ContainerStore, container_id: str) -> bool:
 
     Returns whether the directory was there: if not, the supervisor's --rm was quicker.
     """
-    directory = store.directory(container_id)
-    trash = f"{store.data_root.scratch}/{container_id}"
+    trash = store.trash(container_id)
     try:
-        os.rename(directory, trash)
-        was_there = True
-    except FileNotFoundError:
-        was_there = False
+        # in one transaction: a row without a directory then means that a fault took the directory
+        with store.database.transaction() as connection:
+            store.delete(connection, container_id)
+            was_there = _move(store.directory(container_id), trash)
+    except OSError as error:
+        if error.errno not in DISK_UNWRITABLE:
+            raise
+        was_there = _move(store.directory(container_id), trash)
     if was_there:
         remove_tree(trash)
-    store.forget(container_id)
+    store.forget(container_id)  # on a full disk there was no space for it before
     return was_there
+
+
+def _move(directory: str, trash: str) -> bool:
+    """Whether the directory was there."""
+    try:
+        os.rename(directory, trash)
+    except FileNotFoundError:
+        return False
+    return True

@@ -60,6 +60,8 @@ class Starter(Struct, frozen=True):
         status, was_started = Status(now.status), bool(now.started)
         if not status.can_start:
             raise Conflict(f"container {record.name} is already {status}")
+        self.store.writable_layer(record)  # raises when it is lost
+        os.makedirs(self.store.work(record.id), 0o700, exist_ok=True)  # holds nothing of value
         linked = links.linked(self.store, record)  # before anything is changed
         record = self._with_link_variables(record, linked)
         connection = self.connect(record)
@@ -240,6 +242,7 @@ class Starter(Struct, frozen=True):
         for mount in record.mounts:
             if mount.kind == "volume":
                 volume = self.volumes.create(mount.source)
+                self.volumes.require_data(volume)
                 sources[mount.target] = volume.mountpoint
                 if (device := self.volumes.device(volume)) is not None:
                     devices[mount.target] = device
