@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from dockmagic_runtime.containers.copy.copy import TarStream
 from dockmagic_runtime.containers.ps.filters import Lookups, select, wants_all
-from dockmagic_runtime.engine.interface import ProcessApi
+from dockmagic_runtime.engine.interface import LogStreamApi, ProcessApi
 from dockmagic_runtime.engine.keywords import container_spec, exec_spec
 from dockmagic_runtime.errors import Conflict, NotFound, StartFailed
 from dockmagic_runtime.images.compression import Readable
@@ -221,7 +221,7 @@ class FakeContainers(FakeFacet):
         since: float = 0,
         until: float = 0,
         timestamps: bool = False,
-    ) -> FakeLog:
+    ) -> LogStreamApi:
         lines = self.logs(name, follow=follow, tail=tail, since=since, until=until)
         return FakeLog(
             (line.stream, (f"{line.time} ".encode() if timestamps else b"") + line.text)

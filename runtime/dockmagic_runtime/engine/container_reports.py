@@ -9,8 +9,7 @@ from dockmagic_runtime.engine.facet import Facet
 from dockmagic_runtime.errors import EngineBug
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.containers.logs.read import LogReader
-    from dockmagic_runtime.engine.interface import ProcessApi
+    from dockmagic_runtime.engine.interface import LogStreamApi, ProcessApi
     from dockmagic_runtime.model.container import LogLine, ProcessTable, Stats
     from dockmagic_runtime.model.explanation import Explanation
 
@@ -69,7 +68,7 @@ class LocalContainerReports(Facet):
         since: float = 0,
         until: float = 0,
         timestamps: bool = False,
-    ) -> LogReader:
+    ) -> LogStreamApi:
         """Reads the output that a container has logged as bytes, for logs of any size.
 
         Args:
