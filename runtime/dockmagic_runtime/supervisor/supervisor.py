@@ -26,6 +26,9 @@ from dockmagic_runtime.errors import Conflict, InvalidInput
 from dockmagic_runtime.linux.event_loop import EventLoop, Timer
 from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.linux.remove_tree import remove_tree
+from dockmagic_runtime.model import transitions
+from dockmagic_runtime.model.container import Status
+from dockmagic_runtime.model.transitions import Action
 from dockmagic_runtime.sandbox import child
 from dockmagic_runtime.sandbox.slots import Slots
 from dockmagic_runtime.store.container_events import ContainerEvents
@@ -230,12 +233,20 @@ class Supervisor:
 
     # ------------------------------------------------------------------ what handlers need
 
+    def check(self, action: Action) -> None:
+        """`ControlTarget`."""
+        transitions.check(action, self._status, id=self.request.id)
+
+    @property
+    def _status(self) -> Status:
+        if self.program is None:
+            return Status.RESTARTING
+        return Status.PAUSED if self.is_paused else Status.RUNNING
+
     def running(self) -> Program:
         """The program. Raises Conflict while there is none."""
         if self.program is None:
-            raise Conflict(
-                f"Container {self.request.id} is restarting, wait until the container is running"
-            )
+            raise Conflict(transitions.refusal(Action.EXEC, Status.RESTARTING, id=self.request.id))
         return self.program
 
     def stop_by_hand(self) -> None:

@@ -26,6 +26,7 @@ from dockmagic_runtime.linux.closeable import Closing
 from dockmagic_runtime.linux.root import Root
 from dockmagic_runtime.linux.syscalls import Kernel
 from dockmagic_runtime.model.container import Status
+from dockmagic_runtime.model.transitions import Action, check
 from dockmagic_runtime.sandbox.mounts import MakeMountsPrivate, MountOverlay, PivotRoot
 from dockmagic_runtime.sandbox.operation import Operation
 from dockmagic_runtime.sandbox.overlay import mount_overlay
@@ -76,8 +77,7 @@ def open_tree(
 
 def _is_alive(starter: Starter, record: Record) -> bool:
     status = Status(starter.store.state(record.id).status)
-    if status is Status.RESTARTING:
-        raise Conflict(f"Container {record.id} is restarting, wait until the container is running")
+    check(Action.COPY, status, id=record.id)
     return status.is_alive
 
 

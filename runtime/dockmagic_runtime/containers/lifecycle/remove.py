@@ -12,6 +12,7 @@ from dockmagic_runtime.containers.store import ContainerStore
 from dockmagic_runtime.errors import Conflict
 from dockmagic_runtime.linux.remove_tree import remove_tree
 from dockmagic_runtime.model.container import Status
+from dockmagic_runtime.model.transitions import Action, check
 from dockmagic_runtime.store.atomic import DISK_UNWRITABLE
 from dockmagic_runtime.volumes.store import VolumeStore
 
@@ -28,11 +29,8 @@ def remove(
     status = Status(store.state(record.id).status)
     if force:
         status = _without_start(store, record.id, status)
-    if status.is_alive and not force:
-        raise Conflict(
-            f'cannot remove container "/{record.name}": container is {status}: '
-            "stop the container before removing or force remove"
-        )
+    if not force:
+        check(Action.REMOVE, status, id=record.id, name=record.name)
     if status.is_alive:
         try:
             kill(store, record, "KILL")
