@@ -14,7 +14,6 @@ if TYPE_CHECKING:
         ContainersApi,
         EngineApi,
         ImagesApi,
-        LogStreamApi,
         NetworksApi,
         ProcessApi,
         SystemApi,
@@ -100,9 +99,8 @@ __all__ = [
     "Engine", "EngineApi", "EngineBug", "Event", "ExecSpec", "ExplainedBuildStep",
     "ExplainedStep", "Explanation", "FileOrigin", "FileVersion", "HealthCheck", "History",
     "Hop", "HostNetwork", "Image", "ImageConfig", "ImagesApi", "ImportSpec", "InvalidInput",
-    "Layer", "LayerFile", "LoadDone", "LogLine", "LogStreamApi", "Mount", "Network",
-    "NetworkChange", "NetworkSpec", "NetworkWatch", "NetworksApi", "NotFound", "PathStat", "Pool",
-    "PortMapping",
+    "Layer", "LayerFile", "LoadDone", "LogLine", "Mount", "Network", "NetworkChange",
+    "NetworkSpec", "NetworkWatch", "NetworksApi", "NotFound", "PathStat", "Pool", "PortMapping",
     "ProcessApi", "ProcessFailed", "ProcessTable", "Pruned", "PrunedNetworks", "PrunedVolumes",
     "PullDone", "PullStatus", "PushDone", "RegistryUnreachable", "RemoteFailed",
     "RemoteManifest", "Resources", "RestartPolicy", "Route", "SearchResult", "Sharing",
@@ -114,8 +112,7 @@ __all__ = [
 _MODULES = {
     "engine.engine": "Engine",
     "engine.interface": (
-        "BuildsApi ContainersApi EngineApi ImagesApi LogStreamApi NetworksApi ProcessApi "
-        "SystemApi VolumesApi"
+        "BuildsApi ContainersApi EngineApi ImagesApi NetworksApi ProcessApi SystemApi VolumesApi"
     ),
     "errors": (
         "Conflict DockmagicError EngineBug InvalidInput NotFound ProcessFailed "

@@ -2,8 +2,7 @@
 
 A container exists while it has a row in the database; the supervisor's lock and state file say
 whether it runs (`supervisor.state`). A row without a directory belongs to a container that its
-supervisor has removed (`--rm`): the next lookup deletes the row. Without `--rm` the directory was
-lost by a fault: the container is listed as damaged until it is removed.
+supervisor has removed (`--rm`): the next lookup deletes the row.
 """
 
 from __future__ import annotations
@@ -14,8 +13,6 @@ import sqlite3
 import time
 from collections.abc import Callable
 from typing import Final
-
-from msgspec.structs import replace
 
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound
@@ -36,9 +33,9 @@ class ContainerStore:
     def __init__(self, data_root: DataRoot, database: Database) -> None:
         self.data_root = data_root
         self.database = database
-        # both set by the engine, and called with a container's id
-        self.on_supervisor_lost: Callable[[str], None] | None = None  # recovers it
-        self.on_start_killed: Callable[[str], None] | None = None  # sweeps what the start left
+        self.on_supervisor_lost: Callable[[str], None] | None = (
+            None  # set by the engine: recovers it
+        )
 
     def find(self, name: str) -> Record:
         """Finds a container by full id, name or unique prefix of an id, in this order.
@@ -76,22 +73,22 @@ class ContainerStore:
         return self._present(rows[0]) if rows else None
 
     def _present(self, row: tuple[str, str]) -> Record | None:
-        """The record; None for a container that was removed. That of `--rm` loses its row here."""
-        record = Record.decode(row[0])
-        if os.path.isdir(self.directory(record.id)):
-            return record
-        if record.spec.auto_remove:
-            self.forget(record.id)
-            return None
-        return None if self._is_removed(record.id) else record
+        """The record. A row without a directory is deleted instead."""
+        if os.path.isdir(self.directory(row[1])):
+            return self._decoded(row)
+        self.forget(row[1])
+        return None
 
-    def _is_removed(self, container_id: str) -> bool:
-        """Whether a container without a directory is removed, or about to be (see `discard`)."""
-        if os.path.isdir(self.trash(container_id)):
-            return True
-        with self.database.transaction() as connection:  # waits for a removal in another process
-            query = "SELECT 1 FROM containers WHERE id = ?"
-            return connection.execute(query, (container_id,)).fetchone() is None
+    def _decoded(self, row: tuple[str, str]) -> Record:
+        """Raises StateDamaged, unless the file beside the database has what the row has lost."""
+        try:
+            return Record.decode(row[0])
+        except ValueError:
+            beside = self.database.row_beside("containers", row[1])
+        try:
+            return Record.decode(beside["spec"])
+        except ValueError:
+            raise self.database.damaged("containers", row[1]) from None
 
     def _near(self, wanted: str) -> str:
         names = [name for (name,) in self.database.rows("SELECT name FROM containers")]
@@ -121,13 +118,7 @@ class ContainerStore:
 
     def last_state(self, container_id: str) -> State:
         """The current state, without recovering the container."""
-        now = state.read(self.directory(container_id), self.run(container_id))
-        if now.damage or os.path.isdir(self.upper(container_id)):
-            return now
-        if not os.path.isdir(self.directory(container_id)):
-            return now  # removed meanwhile
-        damage = "its writable layer is missing: the files that it has written are lost"
-        return replace(now, damage=damage)
+        return state.read(self.directory(container_id), self.run(container_id))
 
     def connect(self, container_id: str) -> ContainerProcess:
         """Connects to its supervisor. Raises Conflict for a container that does not run."""
@@ -155,23 +146,6 @@ class ContainerStore:
     def upper(self, container_id: str) -> str:
         """The writable layer, overlay's upper directory."""
         return f"{self.directory(container_id)}/upper"
-
-    def writable_layer(self, record: Record) -> str:
-        """`upper`, proved to exist. Raises Conflict for a container that has lost it."""
-        upper = self.upper(record.id)
-        if os.path.isdir(upper):
-            return upper
-        damage = self.last_state(record.id).damage
-        if not damage:
-            raise NotFound(f"No such container: {record.name}")  # removed meanwhile
-        raise Conflict(
-            f"container {record.name} is damaged: {damage}",
-            hint=f"'docker rm {record.name}' removes what is left of it",
-        )
-
-    def trash(self, container_id: str) -> str:
-        """The place of the directory while it is being removed."""
-        return f"{self.data_root.scratch}/{container_id}"
 
     def work(self, container_id: str) -> str:
         """Overlay's work directory, on the same file system as `upper`."""
@@ -203,6 +177,26 @@ class ContainerStore:
             (record.id, record.name, record.image_id, record.created, record.encode()),
         )
 
+    def restore(self, connection: sqlite3.Connection, container_id: str) -> bool:
+        """Inserts the row of a directory that has lost it; whether it is known.
+
+        The file beside the database is written in the transaction of the row: a row that is missing
+        was damaged, unless the process was killed just before it committed. One of --rm is not
+        restored: no client waits for it.
+        """
+        row = self.database.find_row_beside("containers", container_id)
+        try:
+            record = Record.decode(row["spec"]) if row else None
+        except ValueError:
+            return False
+        if record is None or record.id != container_id or record.spec.auto_remove:
+            return False
+        try:
+            self.add(connection, record)
+        except (Conflict, NotFound):
+            return False
+        return True
+
     @staticmethod
     def _require_layers(connection: sqlite3.Connection, record: Record) -> None:
         """Raises NotFound when the image was removed since it was looked up."""
@@ -214,23 +208,16 @@ class ContainerStore:
 
     def require_free(self, connection: sqlite3.Connection, name: str) -> None:
         """Raises Conflict when an existing container has this name."""
-        query = "SELECT id, spec FROM containers WHERE name = ?"
-        row = connection.execute(query, (name,)).fetchone()
+        row = connection.execute("SELECT id FROM containers WHERE name = ?", (name,)).fetchone()
         if row is None:
             return
-        if os.path.isdir(self.directory(row[0])) or not Record.decode(row[1]).spec.auto_remove:
+        if os.path.isdir(self.directory(row[0])):
             raise Conflict(
                 f'Conflict. The container name "/{name}" is already in use by container '
                 f'"{row[0]}". You have to remove (or rename) that container to be able to reuse '
                 "that name."
             )
-        connection.execute("DELETE FROM containers WHERE id = ?", row[:1])
-
-    @staticmethod
-    def delete(connection: sqlite3.Connection, container_id: str) -> None:
-        """Deletes the row and the lease, inside the caller's transaction. Idempotent."""
-        connection.execute("DELETE FROM leases WHERE container_id = ?", (container_id,))
-        connection.execute("DELETE FROM containers WHERE id = ?", (container_id,))
+        connection.execute("DELETE FROM containers WHERE id = ?", row)
 
     def forget(self, container_id: str) -> None:
         """Deletes the row and the lease. Idempotent.
@@ -239,7 +226,8 @@ class ContainerStore:
         """
         try:
             with self.database.transaction() as connection:
-                self.delete(connection, container_id)
+                connection.execute("DELETE FROM leases WHERE container_id = ?", (container_id,))
+                connection.execute("DELETE FROM containers WHERE id = ?", (container_id,))
         except OSError as error:
             if error.errno not in DISK_UNWRITABLE:
                 raise
@@ -269,8 +257,7 @@ def describe(record: Record, now: State) -> Container:
         oom_killed=now.oom_killed,
         health=now.health if Status(now.status).is_alive else "",
         restart_count=now.restart_count,
-        error=now.damage or now.error,
-        damage=now.damage,
+        error=now.error,
         mounts=record.mounts,
         networks=network_names(record),
         spec=record.spec,

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from dockmagic_runtime.distribution.push import Pusher
     from dockmagic_runtime.engine.image_source import ImageSource
     from dockmagic_runtime.images.analysis import ImageAnalyzer
+    from dockmagic_runtime.model.repair import Repair
 
 
 class EngineComponents(Closing):
@@ -44,20 +45,30 @@ class EngineComponents(Closing):
     """
 
     def __init__(
-        self, root: Path | str | None = None, *, catalogue: str = "when-unreachable"
+        self,
+        root: Path | str | None = None,
+        *,
+        catalogue: str = "when-unreachable",
+        repair: bool = False,
     ) -> None:
         _require_host()
         self.catalogue_policy = catalogue
         self.data_root = DataRoot.at(root)
         self.data_root.prepare()
+        self.last_repair = self._repaired() if repair else None
         self.database = Database(self.data_root.database)
+        try:
+            self._open()
+        except BaseException:
+            self.database.close()
+            raise
+
+    def _open(self) -> None:
         self.layers = LayerStore(self.data_root, self.database)
         self.images = ImageStore(self.data_root, self.database, self.layers)
         self.volumes = VolumeStore(self.data_root, self.database)
         self.networks = Networks(self.data_root, self.database)
-        self.launcher = LauncherClient(
-            str(self.data_root.root), str(self.data_root.run), self.data_root.cgroup_parent
-        )
+        self.launcher = LauncherClient(self.data_root.cgroup_parent)
         self.cgroups = detect(Kernel())
         self.containers = ContainerStore(self.data_root, self.database)
         self.starter = Starter(
@@ -73,8 +84,17 @@ class EngineComponents(Closing):
         self._is_dismantled = False
         recovery = Recovery(self.starter)
         self.containers.on_supervisor_lost = recovery.on_supervisor_lost
-        self.containers.on_start_killed = recovery.sweep_removed
         self._recover(recovery)
+
+    def _repaired(self) -> Repair:
+        from dockmagic_runtime.engine.repair import repair
+
+        return repair(self.data_root)
+
+    def repair(self) -> Repair:
+        """Repairs the database while this engine has closed it."""
+        with self.database.while_closed():
+            return self._repaired()
 
     def _recover(self, recovery: Recovery) -> None:
         """A disk that takes nothing is only read: what is lost waits for an engine that can."""
@@ -88,7 +108,7 @@ class EngineComponents(Closing):
                 raise
 
     def close(self) -> None:
-        """Release the launcher and close the database. Idempotent."""
+        """End the launcher and close the database. Idempotent."""
         self.launcher.close()
         self.networks.close()
         if self._is_dismantled:

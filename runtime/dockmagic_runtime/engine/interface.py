@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from dockmagic_runtime.model.network import Attachment, Network, NetworkSpec, PrunedNetworks
     from dockmagic_runtime.model.outline import BuildOutline
     from dockmagic_runtime.model.progress import LoadEvent, PullEvent, PushEvent
+    from dockmagic_runtime.model.repair import Repair
     from dockmagic_runtime.model.search import RemoteManifest, SearchResult
     from dockmagic_runtime.model.topology import Topology, Trace
     from dockmagic_runtime.model.usage import CacheBounds, ContainerSize, DiskUsage, Pruned
@@ -99,17 +100,6 @@ class ProcessApi(Protocol):
 
     def close(self) -> None:
         """Closes the connection; a process that its engine owns is killed. Idempotent."""
-
-
-class LogStreamApi(Protocol):
-    """The output that a container has logged, in blocks."""
-
-    @property
-    def damaged(self) -> int:
-        """The number of damaged lines that were left out so far."""
-
-    def __iter__(self) -> Iterator[tuple[str, bytes]]:
-        """Yields ("stdout" or "stderr", data)."""
 
 
 class ContainersApi(Protocol):
@@ -183,16 +173,6 @@ class ContainersApi(Protocol):
         since: float = 0,
         until: float = 0,
     ) -> Iterator[LogLine]: ...
-    def log_stream(
-        self,
-        name: str,
-        *,
-        follow: bool = False,
-        tail: int | None = None,
-        since: float = 0,
-        until: float = 0,
-        timestamps: bool = False,
-    ) -> LogStreamApi: ...
     def explain(self, name: str) -> Explanation: ...
     def explain_process(self, process: ProcessApi) -> Explanation: ...
     def top(self, name: str, *words: str) -> ProcessTable: ...
@@ -312,6 +292,7 @@ class SystemApi(Protocol):
     def login(self, server: str, username: str, password: str) -> Path | None: ...
     def logout(self, server: str) -> bool: ...
     def trace_starts(self, report: Callable[[Explanation], None]) -> None: ...
+    def repair(self) -> Repair: ...
     def dismantle(self) -> None: ...
     def uninstall(self) -> None: ...
 

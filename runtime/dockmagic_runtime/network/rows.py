@@ -7,7 +7,9 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
-from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound
+import msgspec
+
+from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound, StateDamaged
 from dockmagic_runtime.model.network import PREDEFINED, Attachment, Network
 from dockmagic_runtime.model.suggest import did_you_mean
 from dockmagic_runtime.network.ipam.pools import Block
@@ -29,9 +31,24 @@ _SELECT = f"SELECT {', '.join(_PLAIN)}, details FROM networks"
 
 
 def _as_network(row: tuple[Any, ...]) -> Network:
-    details = json.loads(row[-1])
-    details["reserved"] = tuple(map(tuple, details.get("reserved", ())))
-    return Network(**dict(zip(_PLAIN, row, strict=False)), **details)
+    """Raises StateDamaged for a row that is not what was written."""
+    try:
+        details = json.loads(row[-1])
+        details["reserved"] = tuple(map(tuple, details.get("reserved", ())))
+        return Network(**dict(zip(_PLAIN, row, strict=False)), **details)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise StateDamaged(
+            f"state.db is damaged: the row of network {row[0]} is malformed",
+            hint="'docker system repair' rebuilds it from the files beside it",
+        ) from error
+
+
+def from_columns(row: dict[str, Any]) -> Network:
+    """The network of a row from elsewhere. Raises KeyError, TypeError, ValueError, InvalidInput."""
+    network = _as_network((*(row[column] for column in _PLAIN), row["details"]))
+    for subnet in filter(None, (network.subnet, network.subnet6)):
+        Block.parse(subnet)
+    return msgspec.convert(msgspec.to_builtins(network), Network)
 
 
 def by_name(database: Database, name: str) -> Network | None:

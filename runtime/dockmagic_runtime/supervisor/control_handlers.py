@@ -7,7 +7,7 @@ import signal
 from collections.abc import Callable
 from typing import Any, Final
 
-from dockmagic_runtime.model.transitions import Action
+from dockmagic_runtime.errors import Conflict
 from dockmagic_runtime.supervisor import protocol, rootfs
 from dockmagic_runtime.supervisor.connection import ClientConnection
 from dockmagic_runtime.supervisor.control_target import ControlTarget
@@ -17,9 +17,12 @@ from dockmagic_runtime.supervisor.restarts import Restarts
 
 
 def attach(supervisor: ControlTarget, client: ClientConnection) -> None:
-    supervisor.check(Action.ATTACH)
+    if supervisor.program is None:
+        raise Conflict("You cannot attach to a restarting container, wait until it is running")
+    if supervisor.is_paused:
+        raise Conflict("You cannot attach to a paused container, unpause it first")
     client.attached = True
-    client.send("attached", terminal=supervisor.running().stdio.terminal)
+    client.send("attached", terminal=supervisor.program.stdio.terminal)
 
 
 def detach(supervisor: ControlTarget, client: ClientConnection) -> None:
@@ -85,13 +88,15 @@ def _thaw(supervisor: ControlTarget) -> None:
 
 
 def pause(supervisor: ControlTarget, client: ClientConnection) -> None:
-    supervisor.check(Action.PAUSE)
+    if supervisor.is_paused:
+        raise Conflict(f"Container {supervisor.request.id} is already paused")
     _set_frozen(supervisor, frozen=True)
     client.send("done")
 
 
 def unpause(supervisor: ControlTarget, client: ClientConnection) -> None:
-    supervisor.check(Action.UNPAUSE)
+    if not supervisor.is_paused:
+        raise Conflict(f"Container {supervisor.request.id} is not paused")
     _set_frozen(supervisor, frozen=False)
     client.send("done")
 
@@ -122,8 +127,11 @@ def execute(
     open_stdin: bool,
     identity: str,
 ) -> None:
-    supervisor.check(Action.EXEC)
     program = supervisor.running()
+    if supervisor.is_paused:
+        raise Conflict(
+            f"Container {supervisor.request.id} is paused, unpause the container before exec"
+        )
 
     def sink(stream: str, data: bytes) -> None:
         if session.client is not None:

@@ -67,7 +67,7 @@ class Recovery:
         except (DockmagicError, OSError) as error:
             directory = self._store.directory(record.id)
             if not container_process.has_supervisor(self._store.run(record.id)):
-                state.change(directory, error=str(error), sync=True)
+                state.change(directory, error=str(error))
 
     def on_supervisor_lost(self, container_id: str) -> None:
         """Recovers a container after its supervisor was killed: a program that still runs gets
@@ -131,14 +131,14 @@ class Recovery:
         try:
             directory = self._store.directory(record.id)
             written = state.load(directory)  # without asking for the lock, which is held here
-            if not Status(written.status).is_alive and not written.damage:
+            if not Status(written.status).is_alive:
                 return  # another process has finalized it meanwhile
             self._end_cgroup(self._store.cgroup_parent(record), record.id)
             container_process.kill(run)  # hosts without usable control groups
             process_record.end(run)  # it ends by itself, but the next start needs the ports now
             networks = self._networks.forget_endpoints(record.id, written.networks)
-            now = replace(state.lost(written), finished=time.time(), lost=False, damage="")
-            now = replace(now, error=problem or written.damage or now.error)
+            now = replace(state.lost(written), finished=time.time(), lost=False)
+            now = replace(now, error=problem or now.error)
             if not _write(directory, now):
                 return
             self._networks.release(record.id)
@@ -179,24 +179,16 @@ class Recovery:
         for name in os.listdir(run):
             path = f"{run}/{name}"
             if _is_id(name) and not self._is_alive(name, path) and _is_older(path, _YOUNG):
-                self._sweep_run(name, path)
+                container_process.kill(path)
+                for other in self._cgroups.parents_of(
+                    name
+                ):  # a build step's --cgroup-parent is recorded nowhere
+                    self._end_cgroup(other, name)
+                self._networks.forget_everywhere(name)
+                _remove(path)
         for container_id in self._cgroups.names(parent):
             if not (run / container_id).exists():  # created before the cgroup
                 self._end_cgroup(parent, container_id)
-
-    def sweep_removed(self, container_id: str) -> None:
-        """Sweeps what a removed container has left, if its start process was killed."""
-        path = self._store.run(container_id)
-        if os.path.isdir(path) and not self._is_alive(container_id, path):
-            self._sweep_run(container_id, path)
-
-    def _sweep_run(self, container_id: str, path: str) -> None:
-        container_process.kill(path)
-        # all parents, because the --cgroup-parent of a build step is recorded nowhere
-        for parent in self._cgroups.parents_of(container_id):
-            self._end_cgroup(parent, container_id)
-        self._networks.forget_everywhere(container_id)
-        _remove(path)
 
     def _is_alive(self, name: str, run: str) -> bool:
         """Whether a supervisor runs, or a program without one that belongs to an existing row."""
@@ -204,16 +196,21 @@ class Recovery:
             return True
         return container_process.survivor(run) is not None and bool(self._store.find_by_id(name))
 
+    def _rows(self) -> set[str]:
+        rows = self._store.database.rows("SELECT id FROM containers")
+        return {container_id for (container_id,) in rows}
+
     def _sweep_directories(self) -> None:
         """Removes directories of containers without a row, and old scratch entries.
 
         Rows and directories are created inside one transaction, so the transaction here sees both.
         """
-        with self._store.database.transaction() as connection:
-            rows = {row[0] for row in connection.execute("SELECT id FROM containers")}
-            orphans = [
-                entry for entry in os.listdir(self._store.data_root.containers) if entry not in rows
-            ]
+        directories = set(os.listdir(self._store.data_root.containers))
+        orphans = directories - self._rows()
+        if orphans:  # else no transaction: most openings find none
+            with self._store.database.transaction() as connection:
+                orphans -= self._rows()
+                orphans -= {each for each in orphans if self._store.restore(connection, each)}
         for entry in orphans:
             _remove(self._store.directory(entry))
         scratch = self._store.data_root.scratch
@@ -231,7 +228,7 @@ def _takeover_problem(error: Exception) -> str:
 
 def _write(directory: str, now: state.State) -> bool:
     try:
-        state.write(directory, now, sync=True)
+        state.write(directory, now)
     except OSError as error:
         if error.errno in DISK_UNWRITABLE:
             return False
