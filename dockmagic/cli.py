@@ -53,6 +53,10 @@ def _command(words: list[str], session: Session) -> int:
     try:
         arguments = commands.parse(words)
         _check_terminal(arguments)
+        if arguments.verb == "logs":
+            from dockmagic.commands.container import logs
+
+            return _events(logs.stream(session.engine, arguments))
         if arguments.verb == "stats" and sys.stdout.isatty():
             return _redraw(commands.execute(session.engine_for(arguments.verb), arguments))
         if _draws_progress(arguments):

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         ContainersApi,
         EngineApi,
         ImagesApi,
+        LogStreamApi,
         NetworksApi,
         ProcessApi,
         SystemApi,
@@ -101,8 +102,9 @@ __all__ = [
     "Engine", "EngineApi", "EngineBug", "Event", "ExecSpec", "ExplainedBuildStep",
     "ExplainedStep", "Explanation", "FileOrigin", "FileVersion", "HealthCheck", "History",
     "Hop", "HostNetwork", "Image", "ImageConfig", "ImagesApi", "ImportSpec", "InvalidInput",
-    "Layer", "LayerFile", "LoadDone", "LogLine", "Mount", "Network", "NetworkChange",
-    "NetworkSpec", "NetworkWatch", "NetworksApi", "NotFound", "PathStat", "Pool", "PortMapping",
+    "Layer", "LayerFile", "LoadDone", "LogLine", "LogStreamApi", "Mount", "Network",
+    "NetworkChange", "NetworkSpec", "NetworkWatch", "NetworksApi", "NotFound", "PathStat", "Pool",
+    "PortMapping",
     "ProcessApi", "ProcessFailed", "ProcessTable", "Pruned", "PrunedNetworks", "PrunedVolumes",
     "PullDone", "PullStatus", "PushDone", "RegistryUnreachable", "RemoteFailed",
     "RemoteManifest", "Repair", "Resources", "RestartPolicy", "Route", "SearchResult", "Sharing",
@@ -114,7 +116,8 @@ __all__ = [
 _MODULES = {
     "engine.engine": "Engine",
     "engine.interface": (
-        "BuildsApi ContainersApi EngineApi ImagesApi NetworksApi ProcessApi SystemApi VolumesApi"
+        "BuildsApi ContainersApi EngineApi ImagesApi LogStreamApi NetworksApi ProcessApi "
+        "SystemApi VolumesApi"
     ),
     "errors": (
         "Conflict DockmagicError EngineBug InvalidInput NotFound ProcessFailed "

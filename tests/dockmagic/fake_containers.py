@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from dockmagic_runtime.containers.copy.copy import TarStream
 from dockmagic_runtime.containers.ps.filters import Lookups, select, wants_all
-from dockmagic_runtime.engine.interface import ProcessApi
+from dockmagic_runtime.engine.interface import LogStreamApi, ProcessApi
 from dockmagic_runtime.engine.keywords import container_spec, exec_spec
 from dockmagic_runtime.errors import Conflict, NotFound, StartFailed
 from dockmagic_runtime.images.compression import Readable
@@ -89,6 +89,10 @@ class FakeProcess:
 
     def close(self) -> None:
         self.detached = True
+
+
+class FakeLog(list[tuple[str, bytes]]):
+    damaged = 0
 
 
 class FakeContainers(FakeFacet):
@@ -207,6 +211,22 @@ class FakeContainers(FakeFacet):
             LogLine("stderr", "2026-01-01T00:00:01Z", b"<script>alert(1)</script>\n"),
         ]
         return iter(lines if tail is None else lines[len(lines) - tail :])
+
+    def log_stream(
+        self,
+        name: str,
+        *,
+        follow: bool = False,
+        tail: int | None = None,
+        since: float = 0,
+        until: float = 0,
+        timestamps: bool = False,
+    ) -> LogStreamApi:
+        lines = self.logs(name, follow=follow, tail=tail, since=since, until=until)
+        return FakeLog(
+            (line.stream, (f"{line.time} ".encode() if timestamps else b"") + line.text)
+            for line in lines
+        )
 
     def exec(
         self, name: str, command: str | Sequence[str] | ExecSpec, **fields: Any

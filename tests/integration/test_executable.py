@@ -181,7 +181,7 @@ DOORS: tuple[Callable[[Engine, str, Path], None], ...] = (
 def kill_engine(engine: Engine, *names: str) -> None:
     """The launcher and the supervisors: no process executes the interpreter any more."""
     supervisors = [supervisor_of(engine.containers.get(name)) for name in names]
-    for pid in (*supervisors, engine._components.launcher._pid):
+    for pid in (*supervisors, engine._components.launcher.pid):
         os.kill(pid, signal.SIGKILL)
 
 
@@ -274,7 +274,7 @@ def test_security_1_a_launcher_is_on_a_read_only_mount_and_so_is_what_it_forks(
     victim.containers.run(
         ContainerSpec(image="busybox", command=("sleep", "1000"), name="web"), detach=True
     )
-    for pid in (victim._components.launcher._pid, supervisor_of(victim.containers.get("web"))):
+    for pid in (victim._components.launcher.pid, supervisor_of(victim.containers.get("web"))):
         assert os.path.samefile(f"/proc/{pid}/exe", interpreter)
         with pytest.raises(OSError, match="Read-only file system"):
             os.utime(f"/proc/{pid}/exe")  # which a file that is executed would take

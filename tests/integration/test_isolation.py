@@ -158,7 +158,7 @@ def test_row15_cve_2020_15257_sockets_of_ours_have_a_path_that_nobody_else_reach
     )
     container = engine.containers.get("web")
     assert eventually(lambda: (engine.data_root.run / container.id / "sock").exists())
-    processes = (supervisor_of(container), engine._components.launcher._pid)
+    processes = (supervisor_of(container), engine._components.launcher.pid)
 
     def paths() -> set[str]:
         """As a container on the host's network sees them."""

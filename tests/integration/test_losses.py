@@ -27,7 +27,7 @@ def children(pid: int) -> list[int]:
 
 def spare(engine: Engine) -> int:
     """The supervisor that waits for the next request."""
-    launcher = engine._components.launcher._pid
+    launcher = engine._components.launcher.pid
     supervisors: list[int] = []
 
     def has_midwife() -> bool:
@@ -59,7 +59,7 @@ def test_a_midwife_that_is_killed_before_it_works_is_replaced(engine: Engine, ru
 def test_spares_end_with_their_launcher(engine: Engine, run: Run) -> None:
     run("true")
     waiting = spare(engine)
-    os.kill(engine._components.launcher._pid, signal.SIGKILL)
+    os.kill(engine._components.launcher.pid, signal.SIGKILL)
     assert eventually(lambda: not Path(f"/proc/{waiting}").exists())
     assert run("echo", "again").stdout == "again\n"
 

@@ -49,8 +49,8 @@ def test_a_thousand_runs_leave_nothing(engine: Engine, run: Run) -> None:
         run("true")  # the launcher, the network and the caches are there now
     assert eventually(lambda: not any(engine.data_root.run.iterdir()))
     host, known = HostSnapshot.take(engine.data_root), rows(engine)
-    own, launchers = descriptors(), descriptors(engine._components.launcher._pid)
-    memory, their_memory = resident(), resident(engine._components.launcher._pid)
+    own, launchers = descriptors(), descriptors(engine._components.launcher.pid)
+    memory, their_memory = resident(), resident(engine._components.launcher.pid)
     present = files(engine.data_root.root)
 
     for _ in range(RUNS):
@@ -58,7 +58,7 @@ def test_a_thousand_runs_leave_nothing(engine: Engine, run: Run) -> None:
 
     assert left_behind(host, engine.data_root) == ""
     assert rows(engine) == known
-    assert (descriptors(), descriptors(engine._components.launcher._pid)) == (own, launchers)
+    assert (descriptors(), descriptors(engine._components.launcher.pid)) == (own, launchers)
     assert files(engine.data_root.root) == present
     assert resident() - memory < 16 << 20
-    assert resident(engine._components.launcher._pid) - their_memory < 1 << 20
+    assert resident(engine._components.launcher.pid) - their_memory < 1 << 20

@@ -69,7 +69,7 @@ SEEN = [
     ("--pids-limit 33", cgroup("pids/pids.max", "pids.max"), "33\n"),
     ("--oom-score-adj 321", "cat /proc/self/oom_score_adj", "321\n"),
     ("--ulimit nofile=123:456", "ulimit -Sn; ulimit -Hn", "123\n456\n"),
-    ("--cgroup-parent {area}-flag", "echo in", "in\n"),
+    ("--cgroup-parent {data_root}-flag", "echo in", "in\n"),
     ("--device /dev/fuse:/dev/mine:r", "(: < /dev/mine) && echo read; (: > /dev/mine) 2>&1",
      "read\n.*not permitted.*\n"),
     ("--device-cgroup-rule 'c 10:229 r'", "mknod /n c 10 229; : < /n && echo opened", "opened\n"),
@@ -208,6 +208,7 @@ ELSEWHERE = {
     "blkio-weight-device": "test_cgroup_operations", "device-read-bps": "test_cgroup_operations",
     "device-write-bps": "test_cgroup_operations", "device-read-iops": "test_cgroup_operations",
     "device-write-iops": "test_cgroup_operations", "use-api-socket": "test_container_flags",
+    "help": "test_help",
 }  # fmt: skip
 
 

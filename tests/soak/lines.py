@@ -27,12 +27,26 @@ def dockerfile(directory: Path, number: int) -> None:
     (directory / "data").write_text(f"{number % 4}\n")
 
 
+Makers = tuple[Callable[[], Line], ...]
+
+
 def lines(chance: random.Random, directory: Path) -> Line:
     """One command line, without the program's name."""
-    container, other = chance.choice(CONTAINERS), chance.choice(CONTAINERS)
-    image, volume = chance.choice((*IMAGES, BASE)), chance.choice(VOLUMES)
+    makers = (
+        *_lifecycle(chance, directory),
+        *_files(chance, directory),
+        *_objects(chance, directory),
+    )
+    return chance.choice(makers)()
+
+
+def _lifecycle(chance: random.Random, directory: Path) -> Makers:
+    container = chance.choice(CONTAINERS)
+    other = chance.choice(CONTAINERS)
+    image = chance.choice((*IMAGES, BASE))
+    volume = chance.choice(VOLUMES)
     network = chance.choice((*NETWORKS, "bridge", "none"))
-    makers: tuple[Callable[[], Line], ...] = (
+    return (
         lambda: ["run", "--rm", image, "true"],
         lambda: ["run", "--rm", "--network", network, image, "sh", "-c", "echo $$; exit 3"],
         lambda: ["run", "-d", "--name", container, "--network", network, image, "sleep", "60"],
@@ -55,6 +69,13 @@ def lines(chance: random.Random, directory: Path) -> Line:
         lambda: ["commit", container, chance.choice(IMAGES)],
         lambda: ["cp", f"{container}:/etc", str(directory / "out")],
         lambda: ["export", "-o", str(directory / "export.tar"), container],
+    )
+
+
+def _files(chance: random.Random, directory: Path) -> Makers:
+    container = chance.choice(CONTAINERS)
+    image = chance.choice((*IMAGES, BASE))
+    return (
         lambda: ["inspect", container],
         lambda: ["top", container],
         lambda: ["stats", "--no-stream", container],
@@ -67,6 +88,14 @@ def lines(chance: random.Random, directory: Path) -> Line:
         lambda: ["tag", image, chance.choice(IMAGES)],
         lambda: ["rmi", chance.choice(IMAGES)],
         lambda: ["save", "-o", str(directory / "save.tar"), image],
+    )
+
+
+def _objects(chance: random.Random, directory: Path) -> Makers:
+    container = chance.choice(CONTAINERS)
+    image = chance.choice((*IMAGES, BASE))
+    volume = chance.choice(VOLUMES)
+    return (
         lambda: ["load", "-q", "-i", str(directory / "save.tar")],
         lambda: ["history", image],
         lambda: ["volume", "create", volume],
@@ -82,4 +111,3 @@ def lines(chance: random.Random, directory: Path) -> Line:
         lambda: ["system", "df", "-v"],
         lambda: ["events", "--since", "10s", "--until", "0s"],
     )
-    return chance.choice(makers)()

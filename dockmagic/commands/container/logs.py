@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from dockmagic.commands.options.flags import Arguments, Parser, switch, value
-from dockmagic.commands.output.result import Chunk, Event, Nothing, Outcome, Result
+from dockmagic.commands.output.result import Chunk, Event, Nothing, Outcome, Result, notice
 from dockmagic_runtime.model.container import LogLine
 from dockmagic_runtime.model.times import parse_moment
 
@@ -97,24 +97,35 @@ class Logs(Result, frozen=True):
 
 
 def run(engine: EngineApi, arguments: Arguments) -> Outcome:
-    name = arguments.words[0]
+    lines = engine.containers.logs(arguments.words[0], **_selection(arguments))
     timestamps, details = arguments.flag("timestamps"), arguments.flag("details")
-    lines = engine.containers.logs(
-        name,
-        follow=arguments.flag("follow"),
-        tail=arguments.flag("tail"),
-        since=arguments.flag("since"),
-        until=arguments.flag("until"),
-    )
     if arguments.flag("follow"):
         return _followed(lines, timestamps=timestamps, details=details)
-    return Logs(name, tuple(lines), timestamps, details)
+    return Logs(arguments.words[0], tuple(lines), timestamps, details)
+
+
+def _selection(arguments: Arguments) -> dict[str, Any]:
+    return {name: arguments.flag(name) for name in ("follow", "tail", "since", "until")}
 
 
 def _followed(lines: Iterator[LogLine], *, timestamps: bool, details: bool) -> Iterator[Event]:
     for line in lines:
         yield log_chunk(line, timestamps=timestamps, details=details)
     yield Nothing()
+
+
+def stream(engine: EngineApi, arguments: Arguments) -> Iterator[Event]:
+    """The same for a terminal: bytes in blocks as they are read, whatever the size of the log."""
+    name, timestamps = arguments.words[0], arguments.flag("timestamps")
+    if arguments.flag("details"):
+        lines = engine.containers.logs(name, **_selection(arguments))
+        yield from _followed(lines, timestamps=timestamps, details=True)
+        return
+    reader = engine.containers.log_stream(name, **_selection(arguments), timestamps=timestamps)
+    for stream_name, data in reader:
+        yield Chunk(stream_name, data)
+    if reader.damaged:
+        yield notice(f"WARNING: lines of the log are damaged and were left out: {reader.damaged}")
 
 
 def log_chunk(line: LogLine, *, timestamps: bool = False, details: bool = False) -> Chunk:

@@ -205,6 +205,8 @@ def row_fields(container: Container, *, in_full: bool) -> Fields:
 
 def status_text(container: Container, *, with_times: bool = True) -> str:
     """`Up 2 minutes (healthy)`, `Exited (0) 3 hours ago`, `Created`."""
+    if container.damage and not container.status.is_alive:
+        return f"{str(container.status).capitalize()} ({container.exit_code}) (damaged)"
     over = {Status.EXITED: "Exited", Status.RESTARTING: "Restarting"}.get(container.status)
     if over:
         when = f" {ago(container.finished)}" if with_times and container.finished else ""
@@ -220,6 +222,8 @@ def status_text(container: Container, *, with_times: bool = True) -> str:
 
 
 def _aside(container: Container) -> list[str]:
+    if container.damage:
+        return ["(damaged)"]
     if container.status is Status.PAUSED:
         return ["(Paused)"]
     if not container.health:

@@ -8,14 +8,14 @@ leaves them out unless the caller asked for them by a flag.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from msgspec import Struct
 
 from dockmagic.commands.gotemplate.encode import as_json
 from dockmagic.commands.gotemplate.types import Context
-from dockmagic.commands.output.result import Result
+from dockmagic.commands.output.result import Chunk, Result, notice
 from dockmagic.commands.output.table import layout
 from dockmagic_runtime.errors import InvalidInput
 
@@ -66,6 +66,13 @@ class Listing(Result, frozen=True, kw_only=True):
     @property
     def has_empty_lines(self) -> bool:
         return bool(self.format and self.fields)
+
+    def chunks(self) -> Iterator[Chunk]:
+        """The table, and a warning for each damaged object in it."""
+        yield from super().chunks()
+        for item in self.items:
+            if damage := getattr(item, "damage", ""):
+                yield notice(f"WARNING: {item.name}: {damage}")
 
     def stable(self) -> str:
         if self.quiet or self.format or self.in_full:

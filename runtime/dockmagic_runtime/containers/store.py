@@ -2,7 +2,8 @@
 
 A container exists while it has a row in the database; the supervisor's lock and state file say
 whether it runs (`supervisor.state`). A row without a directory belongs to a container that its
-supervisor has removed (`--rm`): the next lookup deletes the row.
+supervisor has removed (`--rm`): the next lookup deletes the row. Without `--rm` the directory was
+lost by a fault: the container is listed as damaged until it is removed.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import sqlite3
 import time
 from collections.abc import Callable
 from typing import Final
+
+from msgspec.structs import replace
 
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound
@@ -33,9 +36,9 @@ class ContainerStore:
     def __init__(self, data_root: DataRoot, database: Database) -> None:
         self.data_root = data_root
         self.database = database
-        self.on_supervisor_lost: Callable[[str], None] | None = (
-            None  # set by the engine: recovers it
-        )
+        # both set by the engine, and called with a container's id
+        self.on_supervisor_lost: Callable[[str], None] | None = None  # recovers it
+        self.on_start_killed: Callable[[str], None] | None = None  # sweeps what the start left
 
     def find(self, name: str) -> Record:
         """Finds a container by full id, name or unique prefix of an id, in this order.
@@ -73,11 +76,22 @@ class ContainerStore:
         return self._present(rows[0]) if rows else None
 
     def _present(self, row: tuple[str, str]) -> Record | None:
-        """The record. A row without a directory is deleted instead."""
-        if os.path.isdir(self.directory(row[1])):
-            return self._decoded(row)
-        self.forget(row[1])
-        return None
+        """The record; None for a container that was removed. That of `--rm` loses its row here."""
+        record = self._decoded(row)
+        if os.path.isdir(self.directory(record.id)):
+            return record
+        if record.spec.auto_remove:
+            self.forget(record.id)
+            return None
+        return None if self._is_removed(record.id) else record
+
+    def _is_removed(self, container_id: str) -> bool:
+        """Whether a container without a directory is removed, or about to be (see `discard`)."""
+        if os.path.isdir(self.trash(container_id)):
+            return True
+        with self.database.transaction() as connection:  # waits for a removal in another process
+            query = "SELECT 1 FROM containers WHERE id = ?"
+            return connection.execute(query, (container_id,)).fetchone() is None
 
     def _decoded(self, row: tuple[str, str]) -> Record:
         """Raises StateDamaged, unless the file beside the database has what the row has lost."""
@@ -118,7 +132,13 @@ class ContainerStore:
 
     def last_state(self, container_id: str) -> State:
         """The current state, without recovering the container."""
-        return state.read(self.directory(container_id), self.run(container_id))
+        now = state.read(self.directory(container_id), self.run(container_id))
+        if now.damage or os.path.isdir(self.upper(container_id)):
+            return now
+        if not os.path.isdir(self.directory(container_id)):
+            return now  # removed meanwhile
+        damage = "its writable layer is missing: the files that it has written are lost"
+        return replace(now, damage=damage)
 
     def connect(self, container_id: str) -> ContainerProcess:
         """Connects to its supervisor. Raises Conflict for a container that does not run."""
@@ -146,6 +166,23 @@ class ContainerStore:
     def upper(self, container_id: str) -> str:
         """The writable layer, overlay's upper directory."""
         return f"{self.directory(container_id)}/upper"
+
+    def writable_layer(self, record: Record) -> str:
+        """`upper`, proved to exist. Raises Conflict for a container that has lost it."""
+        upper = self.upper(record.id)
+        if os.path.isdir(upper):
+            return upper
+        damage = self.last_state(record.id).damage
+        if not damage:
+            raise NotFound(f"No such container: {record.name}")  # removed meanwhile
+        raise Conflict(
+            f"container {record.name} is damaged: {damage}",
+            hint=f"'docker rm {record.name}' removes what is left of it",
+        )
+
+    def trash(self, container_id: str) -> str:
+        """The place of the directory while it is being removed."""
+        return f"{self.data_root.scratch}/{container_id}"
 
     def work(self, container_id: str) -> str:
         """Overlay's work directory, on the same file system as `upper`."""
@@ -208,16 +245,23 @@ class ContainerStore:
 
     def require_free(self, connection: sqlite3.Connection, name: str) -> None:
         """Raises Conflict when an existing container has this name."""
-        row = connection.execute("SELECT id FROM containers WHERE name = ?", (name,)).fetchone()
+        query = "SELECT id, spec FROM containers WHERE name = ?"
+        row = connection.execute(query, (name,)).fetchone()
         if row is None:
             return
-        if os.path.isdir(self.directory(row[0])):
+        if os.path.isdir(self.directory(row[0])) or not Record.decode(row[1]).spec.auto_remove:
             raise Conflict(
                 f'Conflict. The container name "/{name}" is already in use by container '
                 f'"{row[0]}". You have to remove (or rename) that container to be able to reuse '
                 "that name."
             )
-        connection.execute("DELETE FROM containers WHERE id = ?", row)
+        connection.execute("DELETE FROM containers WHERE id = ?", row[:1])
+
+    @staticmethod
+    def delete(connection: sqlite3.Connection, container_id: str) -> None:
+        """Deletes the row and the lease, inside the caller's transaction. Idempotent."""
+        connection.execute("DELETE FROM leases WHERE container_id = ?", (container_id,))
+        connection.execute("DELETE FROM containers WHERE id = ?", (container_id,))
 
     def forget(self, container_id: str) -> None:
         """Deletes the row and the lease. Idempotent.
@@ -226,8 +270,7 @@ class ContainerStore:
         """
         try:
             with self.database.transaction() as connection:
-                connection.execute("DELETE FROM leases WHERE container_id = ?", (container_id,))
-                connection.execute("DELETE FROM containers WHERE id = ?", (container_id,))
+                self.delete(connection, container_id)
         except OSError as error:
             if error.errno not in DISK_UNWRITABLE:
                 raise
@@ -257,7 +300,8 @@ def describe(record: Record, now: State) -> Container:
         oom_killed=now.oom_killed,
         health=now.health if Status(now.status).is_alive else "",
         restart_count=now.restart_count,
-        error=now.error,
+        error=now.damage or now.error,
+        damage=now.damage,
         mounts=record.mounts,
         networks=network_names(record),
         spec=record.spec,

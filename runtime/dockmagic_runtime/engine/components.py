@@ -68,7 +68,9 @@ class EngineComponents(Closing):
         self.images = ImageStore(self.data_root, self.database, self.layers)
         self.volumes = VolumeStore(self.data_root, self.database)
         self.networks = Networks(self.data_root, self.database)
-        self.launcher = LauncherClient(self.data_root.cgroup_parent)
+        self.launcher = LauncherClient(
+            str(self.data_root.root), str(self.data_root.run), self.data_root.cgroup_parent
+        )
         self.cgroups = detect(Kernel())
         self.containers = ContainerStore(self.data_root, self.database)
         self.starter = Starter(
@@ -84,6 +86,7 @@ class EngineComponents(Closing):
         self._is_dismantled = False
         recovery = Recovery(self.starter)
         self.containers.on_supervisor_lost = recovery.on_supervisor_lost
+        self.containers.on_start_killed = recovery.sweep_removed
         self._recover(recovery)
 
     def _repaired(self) -> Repair:
@@ -108,7 +111,7 @@ class EngineComponents(Closing):
                 raise
 
     def close(self) -> None:
-        """End the launcher and close the database. Idempotent."""
+        """Release the launcher and close the database. Idempotent."""
         self.launcher.close()
         self.networks.close()
         if self._is_dismantled:

@@ -31,7 +31,7 @@ class LocalContainerFiles(Facet):
 
         own = self._components
         record = own.containers.find(name)
-        upper = f"{own.containers.directory(record.id)}/upper"
+        upper = own.containers.writable_layer(record)
         return changes(upper, own.starter.lowers(record.layers))
 
     def path_stat(self, name: str, path: str) -> PathStat:

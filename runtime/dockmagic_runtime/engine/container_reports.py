@@ -9,7 +9,7 @@ from dockmagic_runtime.engine.facet import Facet
 from dockmagic_runtime.errors import EngineBug
 
 if TYPE_CHECKING:
-    from dockmagic_runtime.engine.interface import ProcessApi
+    from dockmagic_runtime.engine.interface import LogStreamApi, ProcessApi
     from dockmagic_runtime.model.container import LogLine, ProcessTable, Stats
     from dockmagic_runtime.model.explanation import Explanation
 
@@ -53,11 +53,41 @@ class LocalContainerReports(Facet):
             NotFound: No such container.
             Unsupported: Its log driver keeps nothing.
         """
-        from dockmagic_runtime.containers.inspect import logs
+        from dockmagic_runtime.containers.logs import read
 
         store = self._components.containers
-        record = store.find(name)
-        return logs.logs(store, record, follow=follow, tail=tail, since=since, until=until)
+        selection = read.Selection(follow=follow, tail=tail, since=since, until=until)
+        return read.lines(store, store.find(name), selection)
+
+    def log_stream(
+        self,
+        name: str,
+        *,
+        follow: bool = False,
+        tail: int | None = None,
+        since: float = 0,
+        until: float = 0,
+        timestamps: bool = False,
+    ) -> LogStreamApi:
+        """Reads the output that a container has logged as bytes, for logs of any size.
+
+        Args:
+            name: Name, id, or unique prefix of an id.
+            follow: Whether to wait for further output until the container ends.
+            tail: The number of last lines to begin with. None: all.
+            since: Seconds since the epoch; earlier output is left out. 0: no limit.
+            until: Seconds since the epoch; later output is left out. 0: no limit.
+            timestamps: Whether each line begins with its time.
+
+        Raises:
+            NotFound: No such container.
+            Unsupported: Its log driver keeps nothing.
+        """
+        from dockmagic_runtime.containers.logs import read
+
+        store = self._components.containers
+        selection = read.Selection(follow=follow, tail=tail, since=since, until=until)
+        return read.stream(store, store.find(name), selection, timestamps=timestamps)
 
     def explain(self, name: str) -> Explanation:
         """Returns the operations of a container's last start, with the time that each took.

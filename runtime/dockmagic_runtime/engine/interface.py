@@ -102,6 +102,17 @@ class ProcessApi(Protocol):
         """Closes the connection; a process that its engine owns is killed. Idempotent."""
 
 
+class LogStreamApi(Protocol):
+    """The output that a container has logged, in blocks."""
+
+    @property
+    def damaged(self) -> int:
+        """The number of damaged lines that were left out so far."""
+
+    def __iter__(self) -> Iterator[tuple[str, bytes]]:
+        """Yields ("stdout" or "stderr", data)."""
+
+
 class ContainersApi(Protocol):
     """Create, run, inspect and remove containers."""
 
@@ -173,6 +184,16 @@ class ContainersApi(Protocol):
         since: float = 0,
         until: float = 0,
     ) -> Iterator[LogLine]: ...
+    def log_stream(
+        self,
+        name: str,
+        *,
+        follow: bool = False,
+        tail: int | None = None,
+        since: float = 0,
+        until: float = 0,
+        timestamps: bool = False,
+    ) -> LogStreamApi: ...
     def explain(self, name: str) -> Explanation: ...
     def explain_process(self, process: ProcessApi) -> Explanation: ...
     def top(self, name: str, *words: str) -> ProcessTable: ...

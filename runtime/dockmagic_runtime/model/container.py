@@ -18,7 +18,7 @@ _NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
 
 
 class Status(StrEnum):
-    """Docker's container states. The verbs ask it what they may do; none compares by hand."""
+    """Docker's container states. What may be done in which is a table: `model.transitions`."""
 
     CREATED = "created"
     RUNNING = "running"
@@ -31,18 +31,6 @@ class Status(StrEnum):
     @property
     def is_alive(self) -> bool:
         return self in (Status.RUNNING, Status.PAUSED, Status.RESTARTING)
-
-    @property
-    def can_start(self) -> bool:
-        return self in (Status.CREATED, Status.EXITED, Status.DEAD)
-
-    @property
-    def can_exec(self) -> bool:
-        return self is Status.RUNNING
-
-    @property
-    def can_remove(self) -> bool:
-        return not self.is_alive
 
 
 class PortMapping(Checked, frozen=True, kw_only=True):
@@ -273,6 +261,7 @@ class Container(Struct, frozen=True, kw_only=True):
     health: str = ""  # "starting" | "healthy" | "unhealthy", of one that runs and is checked
     restart_count: int = 0
     error: str = ""
+    damage: str = ""  # what was lost of it, when its files are damaged
     mounts: tuple[Mount, ...] = ()  # also the image's volumes and other containers'
     networks: tuple[str, ...] = ()  # their names; host, none and container:ID too
     links: tuple[str, ...] = ()  # further names of it, that others have: "other/alias"

@@ -10,7 +10,8 @@ ANONYMOUS_LABEL = "com.docker.volume.anonymous"
 class Volume(Struct, frozen=True, kw_only=True):
     """One row of `volume ls`. `options` are those of the `local` driver: type, device, o.
 
-    `created` is in seconds since the epoch, `mountpoint` where the data are on this machine.
+    `created` is in seconds since the epoch, `mountpoint` where the data are on this machine,
+    `damage` what was lost of it, when its files are damaged.
     """
 
     name: str
@@ -20,6 +21,7 @@ class Volume(Struct, frozen=True, kw_only=True):
     scope: str = "local"
     labels: dict[str, str] = field(default_factory=dict)
     options: dict[str, str] = field(default_factory=dict)
+    damage: str = ""
 
     @property
     def is_anonymous(self) -> bool:

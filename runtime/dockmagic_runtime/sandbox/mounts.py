@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Sequence
 from typing import ClassVar, Final
 
 from dockmagic_runtime.errors import EngineBug, InvalidInput
@@ -86,16 +87,34 @@ class MountFilesystem(UndoneByKernel, frozen=True):
         return f"mount {self.fstype} on {self.target}" + (f" ({options})" if options else "")
 
     def execute(self, context: Context) -> None:
-        linux = context.linux
-        fs = linux.fsopen(self.fstype)
-        try:
-            linux.fsconfig_string(fs, "source", self.fstype)  # what mount(8) shows first
-            configure(linux, fs, self.settings)
-            linux.fsconfig_create(fs)
-            mount = linux.fsmount(fs, attributes(self.options))
-        finally:
-            linux.close(fs)
-        place(context, mount, _mount_point(context, self.target))
+        context.linux.close(
+            mount_filesystem(context, self.fstype, self.target, self.settings, self.options)
+        )
+
+
+def mount_filesystem(
+    context: Context,
+    fstype: str,
+    target: str,
+    settings: Sequence[str],
+    options: Sequence[str],
+) -> int:
+    """A descriptor of the new mount's root, which stays the mount whatever covers `target`."""
+    linux = context.linux
+    fs = linux.fsopen(fstype)
+    try:
+        linux.fsconfig_string(fs, "source", fstype)  # what mount(8) shows first
+        configure(linux, fs, settings)
+        linux.fsconfig_create(fs)
+        mount = linux.fsmount(fs, attributes(options))
+    finally:
+        linux.close(fs)
+    point = _mount_point(context, target)
+    try:
+        linux.move_mount(mount, point)
+    finally:
+        linux.close(point)
+    return mount
 
 
 def _mount_point(context: Context, path: str) -> int:

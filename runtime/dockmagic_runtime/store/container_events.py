@@ -80,9 +80,11 @@ class ContainerEvents(Struct, frozen=True, kw_only=True):
         """Its name now: `rename` leaves a note for supervisors that know an older one."""
         try:
             with open(f"{self.directory}/name", encoding="utf-8") as stream:  # noqa: PTH123
-                return stream.read()
-        except FileNotFoundError:
+                name = stream.read()
+        except (FileNotFoundError, UnicodeDecodeError):
             return self.attributes["name"]
+        # a damaged note says nothing
+        return name if name and name.isprintable() else self.attributes["name"]
 
     # ------------------------------------------------------------------ of networks and volumes
 

@@ -48,6 +48,8 @@ def read_record(run: str) -> Program | None:
             return Program(**json.load(stream))
     except FileNotFoundError:
         return None
+    except (ValueError, TypeError):  # damaged: then the process is found by its cgroup only
+        return None
 
 
 def has_supervisor(run: str) -> bool:

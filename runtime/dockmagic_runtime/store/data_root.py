@@ -6,25 +6,12 @@ the area's short id, so that two areas never meet. The default area has the plai
 
 from __future__ import annotations
 
-import hashlib
-import os
 from pathlib import Path
 
 from msgspec import Struct
 
 from dockmagic_runtime.linux.ext4_topdir import spread
-
-DEFAULT_ROOT = Path("/var/lib/dockmagic")
-
-
-def default_root() -> Path:
-    """`$DOCKMAGIC_ROOT`, else the system's place for root and the user's for other users."""
-    if configured := os.environ.get("DOCKMAGIC_ROOT"):
-        return Path(configured).absolute()
-    if os.geteuid() == 0:
-        return DEFAULT_ROOT
-    data = os.environ.get("XDG_DATA_HOME") or Path("~/.local/share").expanduser()
-    return Path(data) / "dockmagic"
+from dockmagic_runtime.store import host_names
 
 
 class DataRoot(Struct, frozen=True):
@@ -36,9 +23,8 @@ class DataRoot(Struct, frozen=True):
     @classmethod
     def at(cls, root: Path | str | None = None) -> DataRoot:
         """The area at `root`. Touches nothing on disk."""
-        path = default_root() if root is None else Path(root).absolute()
-        is_default = path == DEFAULT_ROOT
-        return cls(path, "" if is_default else hashlib.sha256(os.fsencode(path)).hexdigest()[:8])
+        path = host_names.default_root() if root is None else host_names.absolute(str(root))
+        return cls(Path(path), host_names.area_id(path))
 
     def prepare(self) -> None:
         """Makes the directories, 0700 so that no other user runs set-uid programs out of layers."""
@@ -93,13 +79,8 @@ class DataRoot(Struct, frozen=True):
 
     @property
     def run(self) -> Path:
-        """Sockets and locks: gone after a reboot, like the processes they stand for."""
-        base = (
-            Path("/run")
-            if os.geteuid() == 0
-            else Path(os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/dockmagic-run-{os.geteuid()}")
-        )
-        return base / f"dockmagic{self.suffix}"
+        """Sockets and locks: gone after a reboot, like the processes that they belong to."""
+        return Path(host_names.run_directory(self.suffix))
 
     @property
     def bridge(self) -> str:
@@ -116,7 +97,7 @@ class DataRoot(Struct, frozen=True):
 
     @property
     def cgroup_parent(self) -> str:
-        return f"dockmagic{self.suffix}"
+        return host_names.cgroup_parent(self.suffix)
 
     def container(self, container_id: str) -> Path:
         return self.containers / container_id

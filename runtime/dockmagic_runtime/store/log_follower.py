@@ -11,6 +11,7 @@ import os
 from typing import Final
 
 _CHUNK: Final = 256 * 1024
+_LONGEST: Final = 1024 * 1024  # bytes of a line: of more, the middle is dropped
 
 
 class RotatedReader:
@@ -23,17 +24,24 @@ class RotatedReader:
 
     def take(self) -> list[bytes]:
         """Some whole lines, without their newlines; none when there are no more now."""
+        return self.take_block().split(b"\n")[:-1]
+
+    def take_block(self) -> bytes:
+        """Some whole lines; empty when there are no more now."""
         while self._fd >= 0 or self._advance():
             # asked before reading: a file that has been renamed will not grow after the answer
             is_left = not is_at(self._fd, self._path)
             data = os.read(self._fd, _CHUNK)
             if data:
-                *lines, self._rest = (self._rest + data).split(b"\n")
-                if lines:
-                    return lines
+                cut = data.rfind(b"\n") + 1
+                if cut:
+                    block, self._rest = self._rest + data[:cut], data[cut:]
+                    return block
+                if len(self._rest) < _LONGEST:  # else it is no line of ours
+                    self._rest += data
             elif not is_left or not self._advance():
-                return []
-        return []
+                return b""
+        return b""
 
     def _advance(self) -> bool:
         """Go to the file after this one; whether there is one."""

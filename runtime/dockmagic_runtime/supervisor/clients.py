@@ -10,6 +10,7 @@ from typing import Any
 from dockmagic_runtime.linux.event_loop import READ, EventLoop
 from dockmagic_runtime.supervisor import protocol, run_directory
 from dockmagic_runtime.supervisor.connection import ClientConnection, ConnectionCallbacks
+from dockmagic_runtime.supervisor.request_socket import peer_uid
 
 
 class Clients:
@@ -36,7 +37,7 @@ class Clients:
     def _accept(self, _events: int) -> None:
         with socket.socket(fileno=os.dup(self._listener)) as listener:
             connection, _ = listener.accept()
-        if _peer_uid(connection) not in (0, os.geteuid()):
+        if peer_uid(connection) not in (0, os.geteuid()):
             connection.close()  # the directory is 0700 already; this is the second barrier
             return
         self.add(connection)
@@ -82,8 +83,3 @@ class Clients:
         except BlockingIOError:
             pass  # that was the last
         run_directory.release(run, lock, self._listener)
-
-
-def _peer_uid(connection: socket.socket) -> int:
-    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-    return int.from_bytes(credentials[4:8], "little")

@@ -7,7 +7,7 @@ import signal
 from collections.abc import Callable
 from typing import Any, Final
 
-from dockmagic_runtime.errors import Conflict
+from dockmagic_runtime.model.transitions import Action
 from dockmagic_runtime.supervisor import protocol, rootfs
 from dockmagic_runtime.supervisor.connection import ClientConnection
 from dockmagic_runtime.supervisor.control_target import ControlTarget
@@ -17,12 +17,9 @@ from dockmagic_runtime.supervisor.restarts import Restarts
 
 
 def attach(supervisor: ControlTarget, client: ClientConnection) -> None:
-    if supervisor.program is None:
-        raise Conflict("You cannot attach to a restarting container, wait until it is running")
-    if supervisor.is_paused:
-        raise Conflict("You cannot attach to a paused container, unpause it first")
+    supervisor.check(Action.ATTACH)
     client.attached = True
-    client.send("attached", terminal=supervisor.program.stdio.terminal)
+    client.send("attached", terminal=supervisor.running().stdio.terminal)
 
 
 def detach(supervisor: ControlTarget, client: ClientConnection) -> None:
@@ -88,15 +85,13 @@ def _thaw(supervisor: ControlTarget) -> None:
 
 
 def pause(supervisor: ControlTarget, client: ClientConnection) -> None:
-    if supervisor.is_paused:
-        raise Conflict(f"Container {supervisor.request.id} is already paused")
+    supervisor.check(Action.PAUSE)
     _set_frozen(supervisor, frozen=True)
     client.send("done")
 
 
 def unpause(supervisor: ControlTarget, client: ClientConnection) -> None:
-    if not supervisor.is_paused:
-        raise Conflict(f"Container {supervisor.request.id} is not paused")
+    supervisor.check(Action.UNPAUSE)
     _set_frozen(supervisor, frozen=False)
     client.send("done")
 
@@ -127,11 +122,8 @@ def execute(
     open_stdin: bool,
     identity: str,
 ) -> None:
+    supervisor.check(Action.EXEC)
     program = supervisor.running()
-    if supervisor.is_paused:
-        raise Conflict(
-            f"Container {supervisor.request.id} is paused, unpause the container before exec"
-        )
 
     def sink(stream: str, data: bytes) -> None:
         if session.client is not None:

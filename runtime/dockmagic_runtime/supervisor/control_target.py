@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 from dockmagic_runtime.linux.event_loop import EventLoop
 from dockmagic_runtime.linux.interface import Linux
+from dockmagic_runtime.model.transitions import Action
 from dockmagic_runtime.supervisor.clients import Clients
 from dockmagic_runtime.supervisor.connection import ClientConnection
 from dockmagic_runtime.supervisor.exec_session import ExecSession
@@ -35,6 +36,10 @@ class ControlTarget(Protocol):
 
     @property
     def request(self) -> SupervisorRequest: ...
+
+    def check(self, action: Action) -> None:
+        """Raises Conflict if the container's state does not allow the action."""
+        ...
 
     def running(self) -> Program:
         """The program. Raises Conflict while there is none."""

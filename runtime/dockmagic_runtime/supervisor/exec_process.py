@@ -10,7 +10,6 @@ from typing import NoReturn
 
 from msgspec import Struct
 
-from dockmagic_runtime.errors import Unsupported
 from dockmagic_runtime.linux import constants as c
 from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.sandbox import child
@@ -88,12 +87,9 @@ def _await_start(sync: socket.socket, pipes: StdioPipes) -> None:
 
 
 def _open_terminal(linux: Linux, sync: socket.socket) -> None:
-    devpts = linux.openat2(
-        c.AT_FDCWD, "/dev/pts", os.O_RDONLY | os.O_DIRECTORY, 0, c.RESOLVE_NO_SYMLINKS
-    )
-    if linux.fstatfs_type(devpts) != c.DEVPTS_SUPER_MAGIC:
-        raise Unsupported("the container's /dev/pts is not a devpts file system: no terminal")
-    master, slave = open_pair(devpts)
+    flags = os.O_PATH | os.O_DIRECTORY
+    devpts = linux.openat2(c.AT_FDCWD, "/dev/pts", flags, 0, c.RESOLVE_NO_SYMLINKS)
+    master, slave = open_pair(linux, devpts)
     socket.send_fds(sync, [b"P"], [master])
     for standard in (0, 1, 2):
         os.dup2(slave, standard)

@@ -57,8 +57,8 @@ class Handover(Struct):
     name: bytes
     terminal: bool
     needs_services: bool  # the supervisor has more to do than to wait for the exit
-    # "request", "owner", "lock", "listener", "input", "stdout", "stderr", and of a container with
-    # a DNS server "names over UDP" and "names over TCP"
+    # "request", "users", "owner", "lock", "listener", "input", "stdout", "stderr", and of a
+    # container with a DNS server "names over UDP" and "names over TCP"
     fds: dict[str, int]
     kept: list[KeptOperation]
 
@@ -70,8 +70,9 @@ def first(linux: Linux, requests: RequestSocket, taken: int, facts: Slots) -> Ha
     def work(channel: socket.socket) -> None:
         received = requests.receive()
         if received is not None:
-            requests.acknowledge(taken)
-            carry_out(linux, received, facts, channel)
+            users = requests.become_user()
+            requests.acknowledge(received, taken)
+            carry_out(linux, received, facts, channel, users)
 
     channel, helper = fork_helper(linux, work)
     requests.close()
@@ -80,16 +81,17 @@ def first(linux: Linux, requests: RequestSocket, taken: int, facts: Slots) -> Ha
 
 
 def carry_out(
-    linux: Linux, received: ReceivedRequest, facts: Slots, channel: socket.socket
+    linux: Linux, received: ReceivedRequest, facts: Slots, channel: socket.socket, users: int
 ) -> None:
-    """In the start process: do what was requested, and hand over to the supervisor."""
+    """In the start process: do what was requested, and hand over to the supervisor, which keeps the
+    descriptor `users`."""
     if received.kind == TREE:
         rootfs.build(linux, socket.socket(fileno=received.owner), received.payload)
         return
     request = decode_request(received.payload)
     kind = TakeoverTask if request.adopts else StartTask
     forked = partial(_send_pid, channel)
-    task = kind(linux, request, received.payload, facts, forked, owner=received.owner)
+    task = kind(linux, request, received.payload, facts, forked, owner=received.owner, users=users)
     _run(task, channel)
 
 
@@ -175,6 +177,7 @@ def _named(task: StartTask, started: StartedProcess) -> Iterator[tuple[str, int]
         request = os.memfd_create("request", os.MFD_CLOEXEC)
         os.write(request, task.encoded)
         yield "request", request
+        yield "users", task.users
         if task.request.attached:
             yield "owner", task.owner
     if started.run_directory is not None:

@@ -14,7 +14,7 @@ import signal
 import time
 from typing import Any, Final, Protocol
 
-from msgspec import Struct, to_builtins
+from msgspec import Struct, convert, to_builtins
 
 from dockmagic_runtime.errors import DockmagicError
 from dockmagic_runtime.linux.event_loop import EventLoop, Timer
@@ -44,6 +44,14 @@ class Result(Struct, frozen=True):
     end: float
     exit_code: int
     output: str
+
+
+class _Kept(Struct, frozen=True):
+    """The contents of the file."""
+
+    status: str
+    streak: int
+    results: list[Result]
 
 
 class HealthCallbacks(Protocol):
@@ -192,13 +200,16 @@ class Health:
 
 
 def read(directory: str) -> tuple[str, int, list[Result]]:
-    """(status, failures in a row, the last results) of a container that is checked."""
+    """(status, failures in a row, the last results) of a container that is checked.
+
+    Those of a container without a result for a file that is missing or damaged.
+    """
     try:
-        with open(f"{directory}/{_FILE}", encoding="utf-8") as stream:
-            values = json.load(stream)
-    except FileNotFoundError:
+        with open(f"{directory}/{_FILE}", "rb") as stream:
+            kept = convert(json.loads(stream.read()), _Kept)
+    except (FileNotFoundError, ValueError):  # msgspec's errors are ValueErrors too
         return STARTING, 0, []
-    return values["status"], values["streak"], [Result(**result) for result in values["results"]]
+    return kept.status, kept.streak, kept.results
 
 
 def _text(output: bytes) -> str:

@@ -1,19 +1,23 @@
-"""The launcher: a small single-threaded process that keeps a pair of forks ready for its engine.
+"""The launcher: a small single-threaded process that forks supervisors for the engines of an area.
 
-The notebook's own process must neither fork (threads; 37 ms at 1 GiB resident) nor unshare, so it
-starts this program once, by posix_spawn, and sends it requests over a socket pair: one frame with
-the request, one descriptor with it: the socket that becomes the supervisor's first client.
+A notebook's own process must neither fork (threads; 37 ms at 1 GiB resident) nor unshare, and a
+command that ends leaves its supervisor alone with all its memory (11 MiB). So the first engine of
+an area starts this program (`launcher_start`), and all engines send it requests: one frame with the
+request, and with it one descriptor: the socket that becomes the supervisor's first client.
 
 Strategy: requests are not read here. A spare supervisor waits already, with a spare start process
-as its child, which reads the request: so a request is carried out without waiting for a fork, and
-neither this process nor the supervisor touches (and so unshares) memory for it. The launcher ends
-with its engine; supervisors stay.
+as its child, which accepts the connection: so a request is carried out without waiting for a fork,
+and neither this process nor the supervisor touches (and so unshares) memory for it. A spare that is
+not wanted for a while ends, and the next request waits for a fork. The launcher ends when it has no
+users left; supervisors do not depend on it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
+import select
 import signal
 from collections.abc import Callable
 from typing import Any, Final
@@ -39,9 +43,14 @@ from dockmagic_runtime.sandbox.devices import OOM_SCORE
 from dockmagic_runtime.sandbox.operation import Context
 from dockmagic_runtime.sandbox.seccomp import default_program
 from dockmagic_runtime.sandbox.slots import Slots
+from dockmagic_runtime.store import locks
+from dockmagic_runtime.supervisor.launcher_start import LISTENER, USERS
+from dockmagic_runtime.supervisor.pymalloc import fill_pools
 from dockmagic_runtime.supervisor.request_socket import RequestSocket
 from dockmagic_runtime.supervisor.supervisor import Supervisor
 from dockmagic_runtime.supervisor.warm_up import warm_up
+
+_SPARE_PATIENCE: Final = 2000  # milliseconds
 
 # imported so that their operations are known when a plan arrives
 OPERATION_MODULES = (
@@ -59,32 +68,108 @@ OPERATION_MODULES = (
 )
 
 
-def main(fd: int) -> None:
-    """Keep spares on the socket `fd` until the engine closes its end."""
+def main() -> None:
+    """Fork supervisors until no engine and no supervisor needs this launcher."""
     linux = Kernel()
     linux.prctl(c.PR_SET_DUMPABLE, 0)
+    with open(f"{os.environ['DOCKMAGIC_LAUNCHER']}/pid", "w", encoding="ascii") as stream:
+        stream.write(str(os.getpid()))
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        # it ends when its engine does, and a supervisor when its container does
+        # it ends with its users, and a supervisor with its container
         signal.signal(number, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, _reaper(os.getpid()))
     os.umask(0o022)
     os.chdir("/")
+    for fd in (LISTENER, USERS):
+        os.set_inheritable(fd, False)
     facts = host_facts(linux)
     _forget_score(linux)
     _leave_service(linux, os.environ.get("DOCKMAGIC_CGROUP", ""), facts)
-    alive, _ours = os.pipe2(os.O_CLOEXEC)  # spares see its other end close when we end
     warm_up(linux, facts)
     gc.collect()
-    _FILLER.extend(_gap_fillers())
+    fill_pools()
     gc.disable()  # a supervisor enables it again when it has work
     gc.freeze()  # what lives now is shared with every supervisor: never to be looked at
-    while _keep_spare(linux, RequestSocket(fd, alive), _ours, facts):
-        pass
+    Launcher(linux, facts).serve()
+
+
+class Launcher:
+    """Keeps a spare supervisor. `serve` returns when there are no users left."""
+
+    def __init__(self, linux: Kernel, facts: Slots) -> None:
+        self._linux = linux
+        self._facts = facts
+
+    def serve(self) -> None:
+        while self._wait_for_client():
+            while self._fork_spare():
+                pass
+
+    def _wait_for_client(self) -> bool:
+        """Without a spare: True when a client has connected, False when there are no users."""
+        events = select.poll()
+        events.register(LISTENER, select.POLLIN)
+        events.register(USERS, 0)
+        while True:
+            if LISTENER in dict(events.poll()):
+                return True
+            if self._leave():
+                return False
+
+    def _fork_spare(self) -> bool:
+        """Fork a supervisor and wait; whether it has taken a request."""
+        wanted, ours = os.pipe2(os.O_CLOEXEC)
+        taken, acknowledge = os.pipe2(os.O_CLOEXEC)
+        if os.fork() == 0:
+            try:
+                for fd in (ours, taken):
+                    os.close(fd)
+                os.setsid()
+                requests = RequestSocket(LISTENER, USERS, wanted)
+                Supervisor(self._linux, requests, acknowledge, self._facts).run()
+            finally:
+                os._exit(0)
+        os.close(wanted)
+        os.close(acknowledge)
+        return self._wait_for_spare(taken, ours)
+
+    def _wait_for_spare(self, taken: int, ours: int) -> bool:
+        """Dismiss the spare when there are no users, or no request for a while. It may take a
+        request in the same moment: `taken` says what it did. It reaches its end, too, when the
+        spare was killed: possibly with half a request read, which then was not acknowledged, so
+        that the engine sends it again."""
+        events = select.poll()
+        events.register(taken, select.POLLIN)
+        events.register(USERS, 0)
+        events.poll(_SPARE_PATIENCE)
+        os.close(ours)
+        has_taken = os.read(taken, 1) != b""
+        os.close(taken)
+        return has_taken
+
+    def _leave(self) -> bool:
+        """Remove the launcher's files, unless an engine has become a user meanwhile."""
+        directory = os.environ["DOCKMAGIC_LAUNCHER"]
+        with contextlib.ExitStack() as lock:
+            try:
+                lock.enter_context(locks.held(os.environ["DOCKMAGIC_LOCK"]))
+            except FileNotFoundError:
+                pass  # the area was removed
+            users = select.poll()
+            users.register(USERS, 0)
+            if not users.poll(0):
+                return False
+            for name in os.listdir(directory):
+                os.unlink(f"{directory}/{name}")
+            os.rmdir(directory)
+            with contextlib.suppress(OSError):  # launchers of other versions are there
+                os.rmdir(os.path.dirname(directory))
+        return True
 
 
 def _reaper(launcher: int) -> Callable[[int, Any], None]:
-    """Supervisors inherit it, and wait for their children themselves. Resetting it there would
-    touch more of the memory that they share with us."""
+    """Reaps supervisors. They inherit the handler, and wait for their children themselves: to reset
+    it there would unshare more of the memory of the launcher."""
 
     def reap(_number: int, _frame: Any) -> None:
         try:
@@ -96,41 +181,8 @@ def _reaper(launcher: int) -> Callable[[int, Any], None]:
     return reap
 
 
-# CPython's Objects/obmalloc.c
-_POOL: Final = 16 * 1024
-_POOL_HEADER: Final = 48
-_LARGEST: Final = 512
-
-
-_FILLER: Final[list[object]] = []
-
-
-def _gap_fillers() -> list[object]:
-    """Objects that fill the gaps which imports have left among small objects, to be kept.
-
-    What a supervisor allocates then lies together in fresh pools, and not on pages that it would
-    have to unshare for it. Where memory is laid out otherwise this does nothing but waste some.
-    """
-    filler: list[object] = []
-    for size in range(16, _LARGEST + 1, 16):
-        for _ in range(4 * _POOL // size):
-            small = _of_size(size)
-            if id(small) % _POOL == _POOL_HEADER:
-                break  # the first of a fresh pool
-            filler.append(small)
-    return filler
-
-
-def _of_size(size: int) -> object:
-    if size == 16:
-        return object()
-    if size == 32:
-        return float(size)
-    return bytes(size - b"".__sizeof__())
-
-
 def host_facts(linux: Kernel) -> Slots:
-    """What every start would otherwise find out again: it is the same for all."""
+    """What is the same for all starts, computed once."""
     default_program(resolve((), (), privileged=False))
     facts: Slots = {}
     HOST_CGROUPS.put(facts, detect(linux))
@@ -138,8 +190,8 @@ def host_facts(linux: Kernel) -> Slots:
 
 
 def _forget_score(linux: Kernel) -> None:
-    """Containers begin at 0, as with Docker, however the notebook's own service is protected from
-    the out-of-memory killer or offered to it."""
+    """The score of containers begins at 0, as with Docker, whatever that of the engine's service
+    is."""
     try:
         if linux.read_file(OOM_SCORE).strip() != b"0":
             linux.write_file(OOM_SCORE, b"0")
@@ -148,33 +200,11 @@ def _forget_score(linux: Kernel) -> None:
 
 
 def _leave_service(linux: Kernel, parent: str, facts: Slots) -> None:
-    """Move this launcher out of the service that started the engine, and so all supervisors that
-    it will fork: ending the service does not end containers that were started with -d."""
+    """Move this launcher, and so all supervisors that it will fork, out of the service that started
+    the engine: ending the service does not end containers that were started with -d."""
     if not parent:
         return
     try:
         EnterSupervisorCgroup(parent).execute(Context(linux, slots=facts))
     except (OSError, DockmagicError):
         pass  # the start has the same operation in its plan, and says what is wrong
-
-
-def _keep_spare(linux: Kernel, requests: RequestSocket, ours: int, facts: Slots) -> bool:
-    """Fork a supervisor and wait until it has work; False when it ends without.
-
-    Then the engine has closed its end, or the spare was killed, possibly with half a request read.
-    So this launcher ends as well, and the engine, which has received no acknowledgement, sends its
-    request to a new one.
-    """
-    taken, acknowledge = os.pipe2(os.O_CLOEXEC)
-    if os.fork() == 0:
-        try:
-            for fd in (ours, taken):
-                os.close(fd)
-            os.setsid()
-            Supervisor(linux, requests, acknowledge, facts).run()
-        finally:
-            os._exit(0)
-    os.close(acknowledge)
-    is_taken = os.read(taken, 1)
-    os.close(taken)
-    return bool(is_taken)

@@ -74,6 +74,11 @@ class Program:
         self._dns = self._start_dns() if SOCKETS[0] in started.fds else None
 
     @property
+    def pid(self) -> int:
+        """The host's pid of the program."""
+        return self._started.pid
+
+    @property
     def has_dns(self) -> bool:
         return self._dns is not None
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import signal
 import socket
 import time
@@ -64,7 +65,8 @@ class StartTask(Struct, frozen=True):
     """One start. `facts` about the host are what operations find in `Context.slots`.
 
     `owner` is a socket to the engine that requested it; at a restart there is none, and the
-    supervisor has the run directory already. `limits` is an operation on the wire that applies
+    supervisor has the run directory already. `users` is a descriptor by which the supervisor keeps
+    the launcher. `limits` is an operation on the wire that applies
     limits which were updated since the plan was computed. `forked` gets the pid of the child that
     is about to become the program: should this process be killed, no other process would know it.
     """
@@ -75,6 +77,7 @@ class StartTask(Struct, frozen=True):
     facts: Slots
     forked: Callable[[int], None]
     owner: int = -1
+    users: int = -1
     restarts: int = 0
     limits: list[list[Any]] = field(default_factory=list)
 
@@ -118,7 +121,8 @@ class StartTask(Struct, frozen=True):
             )
             undo.callback(pipes.close)
             context = Context(self.linux, slots=self.facts.copy())
-            pid, trace = execute_plan(self.linux, plan, pipes, context, undo, self.forked)
+            owner = self.owner if self.request.owned else -1
+            pid, trace = execute_plan(self.linux, plan, pipes, context, undo, self.forked, owner)
             started = StartedProcess(
                 pid=pid,
                 started=time.time(),
@@ -213,6 +217,7 @@ def execute_plan(
     context: Context,
     undo: contextlib.ExitStack,
     forked: Callable[[int], None],
+    owner: int = -1,
 ) -> tuple[int, Trace]:
     """Start the program of a plan: its pid, and how long each operation took."""
     warm(plan.process)
@@ -225,7 +230,7 @@ def execute_plan(
         undo.callback(_kill, pid, undo.enter_context(_closing(os.pidfd_open(pid))))
         context.init_pid = pid
         pipes.close_child()
-        trace |= _serve_child(ours, plan, context, undo, pipes)
+        trace |= _serve_child(ours, plan, context, undo, pipes, owner)
     return pid, trace
 
 
@@ -283,10 +288,13 @@ def _serve_child(
     context: Context,
     undo: contextlib.ExitStack,
     pipes: StdioPipes,
+    owner: int,
 ) -> Trace:
-    """Answer the child's messages until it has become the program. Raises what it reports."""
+    """Answer the child's messages until it has become the program. Raises what it reports, and
+    StartFailed when the engine that `owner` leads to closes its end before."""
     trace: Trace = {}
     while True:
+        _await_message(sync, owner)
         message, fds = _receive(sync)
         if not message:
             break
@@ -306,6 +314,15 @@ def _serve_child(
     if "inside" not in trace:
         raise StartFailed("the child ended before it became the program", exit_code=125)
     return trace
+
+
+def _await_message(sync: socket.socket, owner: int) -> None:
+    ready = select.poll()
+    ready.register(sync, select.POLLIN)
+    if owner >= 0:
+        ready.register(owner, 0)  # for POLLHUP alone: the engine may write before the start
+    if all(fd == owner for fd, _ in ready.poll()):
+        raise StartFailed("the engine ended before the container ran", exit_code=125)
 
 
 def _receive(sync: socket.socket) -> tuple[bytes, tuple[int, ...]]:

@@ -1,15 +1,18 @@
-"""The state file: what a supervisor has to say about its container, for anybody to read.
+"""The state file: a supervisor writes the state of its container, any process reads it.
 
-Written to a temporary name and renamed. Not flushed to the disk: after a power failure nobody
-holds the lock, and the container is over whatever the file says.
+It is written to a temporary name and renamed. The last state of a container is on the disk before
+that; the state of a running one need not be, since after a power failure nothing runs. A reader
+bears any contents: what cannot be read is set to a default and named in `State.damage`.
 """
 
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Mapping
 from typing import Any, Final
 
-from msgspec import Struct, field
+from msgspec import Struct, ValidationError, convert, field
 from msgspec.structs import replace
 
 from dockmagic_runtime.store import container_process
@@ -43,10 +46,20 @@ class State(Struct, frozen=True, kw_only=True):
     # by the network's id, of each that it is on: see `network.plan`
     networks: dict[str, dict[str, Any]] = field(default_factory=dict)
     ports: tuple[tuple[str, int, int, str], ...] = ()  # host ip, host port, container port, proto
+    damage: str = ""  # what the file does not say any more, in one sentence; never written
 
 
 _ALIVE: Final = ("running", "paused", "restarting")
-_FIELDS: Final = State.__struct_fields__
+_STATUSES: Final = (*_ALIVE, "created", "removing", "exited", "dead")
+_FIELDS: Final = tuple(name for name in State.__struct_fields__ if name != "damage")
+_FILE: Final = "state.json"
+UNKNOWN_EXIT: Final = 255  # as Docker has it for a container that ended unobserved
+_END_OF_TIME: Final = 253402300800.0  # the year 10000, which no date in a file can be in
+_TRACES: Final = ("explain.json", "health.json")  # files of a container that has been started
+_ENDPOINT_KEYS: Final = frozenset(
+    "name endpoint_id interface veth mac_address ip_address prefix_length gateway ip6_address "
+    "prefix_length6 gateway6".split()
+)
 NO_ENDPOINT: Final[dict[str, Any]] = {
     "ip_address": "",
     "prefix_length": 0,
@@ -58,41 +71,64 @@ NO_ENDPOINT: Final[dict[str, Any]] = {
 }
 
 
-def write(directory: str, state: State) -> None:
+def write(directory: str, state: State, *, sync: bool = False) -> None:
+    """Replaces the state file. `sync`: it is on the disk before the old one is replaced."""
     data = json.dumps({name: getattr(state, name) for name in _FIELDS}).encode()
-    write_file(f"{directory}/state.json", data)
+    write_file(f"{directory}/{_FILE}", data, sync=sync)
 
 
-def note(directory: str, **changes: Any) -> None:
-    """As `change`, unless the disk takes nothing."""
+def note(directory: str, known: Mapping[str, Any], *, sync: bool = False, **changes: Any) -> None:
+    """As `change`, unless the disk is full or read-only.
+
+    `known` are the fields that the supervisor can write anew where the file is damaged.
+    """
     try:
-        change(directory, **changes)
+        change(directory, known, sync=sync, **changes)
     except OSError as error:
         if error.errno not in DISK_UNWRITABLE:
             raise
 
 
-def change(directory: str, **changes: Any) -> State:
-    """Write some fields anew. Only who holds the container's lock may."""
-    changed = replace(load(directory), **changes)
-    write(directory, changed)
+def change(
+    directory: str, known: Mapping[str, Any] | None = None, *, sync: bool = False, **changes: Any
+) -> State:
+    """Writes some fields of the state anew. The caller holds the container's lock."""
+    written = load(directory)
+    if written.damage:
+        written = replace(written, **(known or {}), error=written.damage, damage="")
+    changed = replace(written, **changes)
+    write(directory, changed, sync=sync)
     return changed
 
 
 def read(directory: str, run: str) -> State:
-    """The state now: what the file says, unless it says alive and has no supervisor."""
+    """The present state: that of the file, unless it says alive and there is no supervisor."""
     written = load(directory)
+    if written.damage:
+        return _of_process(written, run)
     if written.status not in _ALIVE or container_process.has_supervisor(run):
         return written
-    # the supervisor may have ended between the two looks: its last word counts
+    # the supervisor may have ended meanwhile, after it had written its last state
     written = load(directory)
     if written.status not in _ALIVE:
         return written
     return replace(written, lost=True) if container_process.survivor(run) else lost(written)
 
 
+def _of_process(damaged: State, run: str) -> State:
+    """A state that cannot be read, corrected by what runs."""
+    supervised = container_process.has_supervisor(run)
+    program = container_process.read_record(run) if supervised else container_process.survivor(run)
+    if not supervised and program is None:
+        is_over = damaged.status not in _ALIVE
+        return damaged if is_over else replace(lost(damaged), exit_code=UNKNOWN_EXIT)
+    status = damaged.status if damaged.status in _ALIVE else "running"
+    pid = program.pid if program else damaged.pid
+    return replace(damaged, status=status, pid=pid, exit_code=0, lost=not supervised)
+
+
 def lost(written: State) -> State:
-    """What it comes to when the supervisor that wrote this was killed, and its program too."""
+    """The state after the supervisor that wrote `written`, and its program, were killed."""
     return replace(
         written,
         status="exited",
@@ -105,11 +141,75 @@ def lost(written: State) -> State:
 
 
 def load(directory: str) -> State:
-    """What the file says, true or not; the state of a new container when there is none."""
+    """The state as the file has it, true or not; that of a new container without a file."""
     try:
-        with open(f"{directory}/state.json", "rb") as stream:
-            values: dict[str, Any] = json.load(stream)
+        with open(f"{directory}/{_FILE}", "rb") as stream:
+            data = stream.read()
     except FileNotFoundError:
-        return State()
-    values["ports"] = tuple(tuple(port) for port in values["ports"])
-    return State(**values)
+        return _without_file(directory)
+    except OSError as error:  # a directory, a bad block
+        return _damaged(f"{_FILE} cannot be read ({os.strerror(error.errno or 0).lower()})")
+    try:
+        values = json.loads(data)
+    except ValueError:  # cut, or no text at all
+        values = None
+    if not isinstance(values, dict):
+        return _damaged(f"{_FILE} is {'damaged' if data else 'empty'}")
+    try:
+        state = convert({name: values[name] for name in _FIELDS if name in values}, State)
+    except ValidationError:
+        return _readable_fields(values)
+    return state if "status" in values and _is_plausible(state) else _readable_fields(values)
+
+
+def _without_file(directory: str) -> State:
+    if not os.path.isdir(directory):
+        return State(
+            status="dead",
+            exit_code=UNKNOWN_EXIT,
+            damage="its directory is missing: its files, its state and its log are lost",
+        )
+    if any(os.path.exists(f"{directory}/{name}") for name in _TRACES):
+        return _damaged(f"{_FILE} is missing")
+    return State()
+
+
+def _damaged(what: str) -> State:
+    return State(
+        status="exited",
+        exit_code=UNKNOWN_EXIT,
+        damage=f"{what}: when it ran and how it ended are lost",
+    )
+
+
+def _readable_fields(values: dict[str, Any]) -> State:
+    """The fields that can be read, the others with their defaults, and named."""
+    readable, lost_names = {}, []
+    for name in _FIELDS:
+        try:
+            part = convert({name: values[name]}, State)
+        except KeyError:
+            if name == "status":  # earlier versions did not write every other field
+                lost_names.append(name)
+            continue
+        except ValidationError:
+            part = None
+        if part is not None and _is_plausible(part):
+            readable[name] = getattr(part, name)
+        else:
+            lost_names.append(name)
+    default = {"status": "exited", "exit_code": UNKNOWN_EXIT} if "status" in lost_names else {}
+    return State(
+        **{**default, **readable},
+        damage=f"{_FILE} is damaged: its {', '.join(sorted(lost_names))} can not be read",
+    )
+
+
+def _is_plausible(state: State) -> bool:
+    """Whether a field of the right type has a value that a supervisor may have written."""
+    return (
+        state.status in _STATUSES
+        and state.pid >= 0
+        and all(0 <= moment < _END_OF_TIME for moment in (state.started, state.finished))
+        and all(endpoint.keys() >= _ENDPOINT_KEYS for endpoint in state.networks.values())
+    )

@@ -26,6 +26,9 @@ from dockmagic_runtime.errors import Conflict, InvalidInput
 from dockmagic_runtime.linux.event_loop import EventLoop, Timer
 from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.linux.remove_tree import remove_tree
+from dockmagic_runtime.model import transitions
+from dockmagic_runtime.model.container import Status
+from dockmagic_runtime.model.transitions import Action
 from dockmagic_runtime.sandbox import child
 from dockmagic_runtime.sandbox.slots import Slots
 from dockmagic_runtime.store.container_events import ContainerEvents
@@ -230,12 +233,20 @@ class Supervisor:
 
     # ------------------------------------------------------------------ what handlers need
 
+    def check(self, action: Action) -> None:
+        """`ControlTarget`."""
+        transitions.check(action, self._status, id=self.request.id)
+
+    @property
+    def _status(self) -> Status:
+        if self.program is None:
+            return Status.RESTARTING
+        return Status.PAUSED if self.is_paused else Status.RUNNING
+
     def running(self) -> Program:
         """The program. Raises Conflict while there is none."""
         if self.program is None:
-            raise Conflict(
-                f"Container {self.request.id} is restarting, wait until the container is running"
-            )
+            raise Conflict(transitions.refusal(Action.EXEC, Status.RESTARTING, id=self.request.id))
         return self.program
 
     def stop_by_hand(self) -> None:
@@ -244,13 +255,22 @@ class Supervisor:
         if self._next_start is not None:
             self._next_start.cancel()
             self._next_start = None
-            self.record(status="exited", manually_stopped=True)
+            self.record(status="exited", manually_stopped=True, sync=True)
             self.loop.stop()
 
-    def record(self, **changes: Any) -> None:
-        """Write fields of the state file."""
+    def record(self, *, sync: bool = False, **changes: Any) -> None:
+        """Write fields of the state file; `sync` puts it on the disk."""
         if self.request.directory:
-            state.note(self.request.directory, **changes)
+            state.note(self.request.directory, self._known_state(), sync=sync, **changes)
+
+    def _known_state(self) -> dict[str, Any]:
+        """What the supervisor knows without the state file, for one that was damaged."""
+        program = self.program
+        known: dict[str, Any] = {"restart_count": self.restarts.count}
+        if program is not None:
+            known |= {"status": "paused" if self.is_paused else "running", "pid": program.pid}
+            known |= {"exit_code": 0}
+        return known
 
     # ------------------------------------------------------------------ events
 
@@ -324,6 +344,7 @@ class Supervisor:
                 restart_count=self.restarts.count,
                 manually_stopped=self._is_stopped_by_hand,
                 **state.NO_ENDPOINT,
+                sync=not restarting,
             )
         if self._events:
             self._events.die(ended.exit_code, ended.uptime)

@@ -67,7 +67,7 @@ class TakeoverTask(StartTask, frozen=True):
         undo.callback(pipes.close)
         problems = (self.request.restart_problem, *(TAKEN.get(context.slots) or ()))
         if any(problems):
-            state.note(self.request.directory, error="; ".join(filter(None, problems)))
+            state.note(self.request.directory, {}, error="; ".join(filter(None, problems)))
         return StartedProcess(
             pid=program.pid,
             started=0.0,

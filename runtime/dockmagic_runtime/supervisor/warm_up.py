@@ -22,7 +22,7 @@ from dockmagic_runtime.supervisor.supervisor import Supervisor
 
 _TIMES: Final = 10  # code is specialised after eight calls
 _NAME: Final = b"dockmagic"
-_FDS: Final = ("request", "lock", "listener", "stdout", *SOCKETS)
+_FDS: Final = ("request", "users", "lock", "listener", "stdout", *SOCKETS)
 
 
 def warm_up(linux: Linux, facts: Slots) -> None:
@@ -41,7 +41,7 @@ def _once(linux: Linux, facts: Slots, stack: ExitStack) -> None:
     stack.enter_context(started.channel)
     for fd in started.fds.values():
         stack.callback(os.close, fd)
-    supervisor = Supervisor(linux, RequestSocket(-1, -1), -1, facts)
+    supervisor = Supervisor(linux, RequestSocket(-1, -1, -1), -1, facts)
     stack.callback(supervisor.loop.close)
     supervisor.take_over(started)
     stack.callback(os.close, supervisor.running().pidfd)

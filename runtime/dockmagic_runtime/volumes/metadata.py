@@ -6,7 +6,9 @@ the loss of the file. Its name alone then says whether it is anonymous.
 
 from __future__ import annotations
 
+import os
 import re
+import stat
 import time
 from pathlib import Path
 from typing import Any, Final
@@ -58,28 +60,19 @@ def write(directory: Path, description: Description) -> None:
     write_file(str(directory / FILE), msgspec.json.encode(description), sync=sync)
 
 
-def _description(directory: Path) -> Description | None:
-    try:
-        return _DECODER.decode((directory / FILE).read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-
-
-def _guess(name: str, created: float) -> Description:
-    labels = {ANONYMOUS_LABEL: ""} if _RANDOM.fullmatch(name) else {}
-    return Description(created=created, labels=labels)
-
-
 def read(directory: Path) -> Volume | None:
     """The volume at `directory`; None when there is none."""
-    description = _description(directory)
-    if description is None:
-        try:
-            created = (directory / DATA).stat().st_mtime
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        # read again: the volume may have been created between the two
-        description = _description(directory) or _guess(directory.name, created)
+    description, damage = _description(directory)
+    created = _created(directory)
+    if description is None and created is None:
+        return None
+    if description is None and not damage:  # the volume may have been created meanwhile
+        description, damage = _description(directory)
+    if created is None and not directory.is_dir():
+        return None  # removed meanwhile
+    if created is None:
+        damage = "; ".join(filter(None, (damage, f"{DATA} is missing: its data are lost")))
+    description = description or _guess(directory.name, created or 0.0)
     return Volume(
         name=directory.name,
         mountpoint=str(directory / DATA),
@@ -87,7 +80,43 @@ def read(directory: Path) -> Volume | None:
         driver=description.driver,
         labels=description.labels,
         options=description.options,
+        damage=damage,
     )
+
+
+def _created(directory: Path) -> float | None:
+    """When the data directory was last changed; None without one."""
+    try:
+        status = (directory / DATA).stat()
+    except OSError:
+        return None
+    return status.st_mtime if stat.S_ISDIR(status.st_mode) else None
+
+
+def _description(directory: Path) -> tuple[Description | None, str]:
+    """The description, if it can be read, and why it cannot, unless there is no file."""
+    try:
+        data = (directory / FILE).read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None, ""
+    except OSError as error:
+        return None, _damage(f"cannot be read ({os.strerror(error.errno or 0).lower()})")
+    try:
+        description = _DECODER.decode(data)
+    except msgspec.MsgspecError:  # UnicodeDecodeError is a ValueError too
+        return None, _damage("is damaged" if data else "is empty")
+    except ValueError:
+        return None, _damage("is damaged")
+    return description, ""
+
+
+def _damage(what: str) -> str:
+    return f"{FILE} {what}: its labels, options and time of creation are lost"
+
+
+def _guess(name: str, created: float) -> Description:
+    labels = {ANONYMOUS_LABEL: ""} if _RANDOM.fullmatch(name) else {}
+    return Description(created=created, labels=labels)
 
 
 _DECODER: Final = msgspec.json.Decoder(Description)
@@ -103,6 +132,7 @@ def inspect(volume: Volume) -> dict[str, Any]:
         "Name": volume.name,
         "Options": volume.options or None,
         "Scope": volume.scope,
+        **({"Status": {"Damage": volume.damage}} if volume.damage else {}),
     }
 
 

@@ -104,6 +104,7 @@ class VolumeStore:
         """As `create`; the volume cannot be removed until `held` is closed."""
         while True:
             volume = self.create(name, driver=driver, labels=labels, driver_options=driver_options)
+            self.require_data(volume)
             if self._hold(held, volume.name):
                 return volume
 
@@ -192,6 +193,15 @@ class VolumeStore:
         """The file system that is mounted for the volume; None when it is a plain directory."""
         return options.device(volume.options)
 
+    def require_data(self, volume: Volume) -> None:
+        """Raises NotFound, with Docker's text, when the volume has lost its data directory."""
+        if not Path(volume.mountpoint).is_dir() and self.device(volume) is None:
+            raise NotFound(
+                f'error evaluating symlinks from mount source "{volume.mountpoint}": '
+                f"lstat {volume.mountpoint}: no such file or directory",
+                hint=f"its data are lost: 'docker volume rm {volume.name}' removes what is left",
+            )
+
     def users(self) -> dict[str, list[str]]:
         """The ids of the containers that use each volume, running or not."""
         return unused.users(str(self._data_root.root), self._database.rows(unused.USERS))
@@ -250,6 +260,8 @@ class VolumeStore:
             volume.name
             for volume in self._all()
             if (every or volume.is_anonymous) and matches(volume, filters)
+            # a lost label may be the one that would have spared it
+            if not (volume.damage and filters.get("label!"))
         ]
         taken = self._take_unused(candidates)
         reclaimed = 0
@@ -261,6 +273,9 @@ class VolumeStore:
 
 
 def _size(path: str) -> int:
+    """Bytes below `path`; 0 when the directory is missing."""
+    if not Path(path).is_dir():
+        return 0
     seen: set[tuple[int, int]] = set()
     total = 0
     with Root.at(path) as root:

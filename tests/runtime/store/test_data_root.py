@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from dockmagic_runtime.store.data_root import DEFAULT_ROOT, DataRoot
+from dockmagic_runtime.store.data_root import DataRoot
+from dockmagic_runtime.store.host_names import DEFAULT_ROOT
 
 
 def test_the_default_area_has_the_plain_names() -> None:

@@ -47,20 +47,20 @@ def test_who_holds_the_lock_is_believed(tmp_path: Path) -> None:
 def test_a_disk_that_takes_nothing_is_no_error_of_a_note(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise OSError(number, os.strerror(number))
 
     state.write(str(tmp_path), State(status="running"))
     monkeypatch.setattr(state, "write", refuse)
-    state.note(str(tmp_path), health="healthy")
+    state.note(str(tmp_path), {}, health="healthy")
     with pytest.raises(OSError, match=os.strerror(number)):
         state.change(str(tmp_path), health="healthy")
 
 
 def test_other_errors_of_a_note_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*_: object) -> None:
+    def refuse(*_: object, **__: object) -> None:
         raise OSError(errno.EACCES, "denied")
 
     monkeypatch.setattr(state, "write", refuse)
     with pytest.raises(OSError, match="denied"):
-        state.note(str(tmp_path), health="healthy")
+        state.note(str(tmp_path), {}, health="healthy")

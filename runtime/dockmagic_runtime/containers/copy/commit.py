@@ -43,7 +43,7 @@ def commit(
     config = merged(_changed(container, spec.changes, apply_changes), container)
     below = record.layers[0] if record.layers else ""
     with _paused(store, record) if spec.pause else nullcontext():
-        chain_id = _layer(layers, store.upper(record.id), below)
+        chain_id = _layer(layers, store.writable_layer(record), below)
     entry: Json = {"created_by": " ".join(record.command)}
     entry |= {"author": spec.author} if spec.author else {}
     entry |= {"comment": spec.message} if spec.message else {}

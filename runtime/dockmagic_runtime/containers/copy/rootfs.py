@@ -26,6 +26,7 @@ from dockmagic_runtime.linux.closeable import Closing
 from dockmagic_runtime.linux.root import Root
 from dockmagic_runtime.linux.syscalls import Kernel
 from dockmagic_runtime.model.container import Status
+from dockmagic_runtime.model.transitions import Action, check
 from dockmagic_runtime.sandbox.mounts import MakeMountsPrivate, MountOverlay, PivotRoot
 from dockmagic_runtime.sandbox.operation import Operation
 from dockmagic_runtime.sandbox.overlay import mount_overlay
@@ -76,8 +77,7 @@ def open_tree(
 
 def _is_alive(starter: Starter, record: Record) -> bool:
     status = Status(starter.store.state(record.id).status)
-    if status is Status.RESTARTING:
-        raise Conflict(f"Container {record.id} is restarting, wait until the container is running")
+    check(Action.COPY, status, id=record.id)
     return status.is_alive
 
 
@@ -87,7 +87,7 @@ def _running(starter: Starter, record: Record, mounts: bool) -> Tree:
 
 
 def _stopped_to_read(starter: Starter, record: Record, mounts: bool) -> Tree:
-    upper = starter.store.upper(record.id)
+    upper = starter.store.writable_layer(record)
     lowers = (upper, *starter.lowers(record.layers))
     if mounts and record.mounts:
         return _with_mounts(
@@ -104,6 +104,7 @@ def _stopped_to_write(starter: Starter, record: Record) -> Tree | None:
     start takes the lock.
     """
     store = starter.store
+    store.writable_layer(record)  # raises when it is lost
     with ExitStack() as held:
         lock = locks.acquire(store.tree_lock(record.id), wait=True)
         assert lock is not None

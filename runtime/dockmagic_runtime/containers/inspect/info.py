@@ -24,51 +24,18 @@ def info(
     store: ContainerStore, cgroups: Cgroups, *, images: int, warnings: list[str]
 ) -> dict[str, Any]:
     """Docker's `GET /info`. Sizes in bytes; fields that have no meaning here are empty."""
-    counts = Counter(Status(now.status) for _, now in store.all())
-    total = sum(counts.values())
-    has_cgroups = bool(cgroups.version)
-    release = _os_release()
     facts = system.EngineInfo(
         ID=store.data_root.id or platform.node(),
-        Containers=total,
-        ContainersRunning=counts[Status.RUNNING],
-        ContainersPaused=counts[Status.PAUSED],
-        ContainersStopped=total - counts[Status.RUNNING] - counts[Status.PAUSED],
         Images=images,
-        Driver="overlay2",
-        DriverStatus=_driver_status(str(store.data_root.root)),
         Plugins=system.PluginsInfo(
             Volume=["local"],
             Network=["bridge", "host", "null"],
             Log=["json-file", "local", "none"],
         ),
-        MemoryLimit=has_cgroups,
-        SwapLimit=has_cgroups,
-        CPUCfsPeriod=has_cgroups,
-        CPUCfsQuota=has_cgroups,
-        CPUShares=has_cgroups,
-        CPUSet=has_cgroups,
-        PidsLimit=has_cgroups,
-        OomKillDisable=cgroups.version == 1,
-        IPv4Forwarding=_forwards(),
         SystemTime=rfc3339(time.time()),
         LoggingDriver="json-file",
-        CgroupDriver="cgroupfs" if has_cgroups else "none",
-        CgroupVersion=str(cgroups.version or ""),
-        KernelVersion=platform.release(),
-        OperatingSystem=release.get("PRETTY_NAME", "Linux"),
-        OSVersion=release.get("VERSION_ID", ""),
-        OSType="linux",
-        Architecture=platform.machine(),
         IndexServerAddress=INDEX,
         RegistryConfig=_registries(),
-        NCPU=os.cpu_count() or 1,
-        MemTotal=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
-        DockerRootDir=str(store.data_root.root),
-        HTTPProxy=_proxy("HTTP_PROXY"),
-        HTTPSProxy=_proxy("HTTPS_PROXY"),
-        NoProxy=_proxy("NO_PROXY"),
-        Name=platform.node(),
         Labels=[],
         Runtimes={RUNTIME: system.RuntimeWithStatus()},
         DefaultRuntime=RUNTIME,
@@ -79,8 +46,65 @@ def info(
         CDISpecDirs=[],
         Warnings=warnings or None,
         IsolationLevel="root",
+        **_containers(store),
+        **_storage(str(store.data_root.root)),
+        **_limits(cgroups),
+        **_machine(),
+        **_proxies(),
     )
     return go.document(facts)
+
+
+def _containers(store: ContainerStore) -> dict[str, Any]:
+    counts = Counter(Status(now.status) for _, now in store.all())
+    total = sum(counts.values())
+    return {
+        "Containers": total,
+        "ContainersRunning": counts[Status.RUNNING],
+        "ContainersPaused": counts[Status.PAUSED],
+        "ContainersStopped": total - counts[Status.RUNNING] - counts[Status.PAUSED],
+    }
+
+
+def _storage(directory: str) -> dict[str, Any]:
+    return {
+        "Driver": "overlay2",
+        "DriverStatus": _driver_status(directory),
+        "DockerRootDir": directory,
+    }
+
+
+def _limits(cgroups: Cgroups) -> dict[str, Any]:
+    names = ("MemoryLimit", "SwapLimit", "CPUCfsPeriod", "CPUCfsQuota", "CPUShares", "CPUSet")
+    return {
+        **dict.fromkeys((*names, "PidsLimit"), bool(cgroups.version)),
+        "OomKillDisable": cgroups.version == 1,
+        "CgroupDriver": "cgroupfs" if cgroups.version else "none",
+        "CgroupVersion": str(cgroups.version or ""),
+    }
+
+
+def _machine() -> dict[str, Any]:
+    release = _os_release()
+    return {
+        "IPv4Forwarding": _forwards(),
+        "KernelVersion": platform.release(),
+        "OperatingSystem": release.get("PRETTY_NAME", "Linux"),
+        "OSVersion": release.get("VERSION_ID", ""),
+        "OSType": "linux",
+        "Architecture": platform.machine(),
+        "NCPU": os.cpu_count() or 1,
+        "MemTotal": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
+        "Name": platform.node(),
+    }
+
+
+def _proxies() -> dict[str, Any]:
+    return {
+        "HTTPProxy": _proxy("HTTP_PROXY"),
+        "HTTPSProxy": _proxy("HTTPS_PROXY"),
+        "NoProxy": _proxy("NO_PROXY"),
+    }
 
 
 def _driver_status(directory: str) -> list[list[str] | None]:

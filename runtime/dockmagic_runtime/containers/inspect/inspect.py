@@ -73,7 +73,7 @@ def _state(record: Record, now: State, directory: str) -> dict[str, Any]:
         "Dead": status is Status.DEAD,
         "Pid": now.pid,
         "ExitCode": now.exit_code,
-        "Error": now.error,
+        "Error": now.damage or now.error,
         "StartedAt": rfc3339(now.started),
         "FinishedAt": rfc3339(now.finished),
         **checked,

@@ -14,8 +14,8 @@ from msgspec import Struct
 from dockmagic_runtime.cgroups import Cgroup, Cgroups
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.store import ContainerStore
-from dockmagic_runtime.errors import Conflict
 from dockmagic_runtime.model.container import Stats, Status
+from dockmagic_runtime.model.transitions import Action, check
 
 SHORTEST = 0.1  # seconds: the kernel accounts in ticks, a shorter interval is inaccurate
 _MEMORY_OF_HOST = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
@@ -37,8 +37,7 @@ class Sampler:
     def sample(self, record: Record) -> Stats:
         """A sample of now. Raises Conflict when the container does not run."""
         now = self._store.state(record.id)
-        if not Status(now.status).is_alive:
-            raise Conflict(f"Container {record.name} is not running")
+        check(Action.STATS, Status(now.status), id=record.id, name=record.name)
         cgroup = self._cgroups.at(self._store.cgroup_parent(record), record.id)
         before = self._previous.get(record.id)
         if before is None:

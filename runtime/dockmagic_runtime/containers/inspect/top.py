@@ -10,8 +10,9 @@ from dockmagic_runtime.containers.inspect import ps_columns
 from dockmagic_runtime.containers.inspect.processes import read_process
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.store import ContainerStore
-from dockmagic_runtime.errors import Conflict, InvalidInput
+from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.container import ProcessTable, Status
+from dockmagic_runtime.model.transitions import Action, check
 
 
 def top(
@@ -25,10 +26,7 @@ def top(
     if "PID" not in [column.heading for column in columns]:
         raise InvalidInput("Couldn't find PID field in ps output")
     status = Status(store.state(record.id).status)
-    if status is Status.RESTARTING:
-        raise Conflict(f"Container {record.id} is restarting, wait until the container is running")
-    if not status.is_alive:
-        raise Conflict(f"container {record.id} is not running")
+    check(Action.TOP, status, id=record.id)
     pids = sorted(cgroups.at(store.cgroup_parent(record), record.id).pids())
     events_of(store, record).emit("top")
     processes = [info for pid in pids if (info := read_process(pid)) is not None]

@@ -7,6 +7,7 @@ from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.store import ContainerStore
 from dockmagic_runtime.errors import Conflict
 from dockmagic_runtime.model.container import Status
+from dockmagic_runtime.model.transitions import Action, refusal
 from dockmagic_runtime.supervisor.engine_client import ContainerProcess
 
 
@@ -18,7 +19,7 @@ def attach(store: ContainerStore, record: Record) -> ContainerProcess:
     try:
         process = store.connect(record.id)
     except Conflict as error:
-        raise Conflict("You cannot attach to a stopped container, start it first") from error
+        raise Conflict(refusal(Action.ATTACH, Status.EXITED, id=record.id)) from error
     process.await_attached()
     process.hooks.reconnect = lambda: attached_again(store, record)
     events_of(store, record).emit("attach")

@@ -9,7 +9,8 @@ from dockmagic_runtime.containers.plan.exec_process import process_spec
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.store import ContainerStore
 from dockmagic_runtime.errors import Conflict, InvalidInput
-from dockmagic_runtime.model.container import ExecSpec
+from dockmagic_runtime.model.container import ExecSpec, Status
+from dockmagic_runtime.model.transitions import Action, refusal
 from dockmagic_runtime.supervisor.engine_client import ContainerProcess
 
 
@@ -21,7 +22,7 @@ def execute(store: ContainerStore, record: Record, spec: ExecSpec) -> ContainerP
     try:
         process = store.connect(record.id)
     except Conflict as error:
-        raise Conflict(f"container {record.id} is not running") from error
+        raise Conflict(refusal(Action.EXEC, Status.EXITED, id=record.id)) from error
     try:
         if record.links:  # as they are now; Docker too refuses when a linked one does not run
             env = links.environment(links.now(store, record), record.env)

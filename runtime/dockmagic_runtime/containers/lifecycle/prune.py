@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from dockmagic_runtime.containers.lifecycle import unfinished
 from dockmagic_runtime.containers.lifecycle.remove import remove
 from dockmagic_runtime.containers.sizes import writable_size
 from dockmagic_runtime.containers.store import ContainerStore
@@ -33,9 +34,13 @@ def prune(store: ContainerStore, volumes: VolumeStore, filters: Filters) -> Prun
     for record, now in store.all():
         if Status(now.status).is_alive or not wanted(record.created, record.labels):
             continue
+        run = store.run(record.id)
+        is_stuck = unfinished.is_stuck(run)
+        if not is_stuck and unfinished.is_unfinished(run):
+            continue  # it is about to run
         size = writable_size(store.upper(record.id))
         try:
-            remove(store, volumes, record, force=False, with_volumes=False)
+            remove(store, volumes, record, force=is_stuck, with_volumes=False)
         except (Conflict, NotFound):
             continue  # started or removed since it was listed
         removed.append(record.id)

@@ -67,7 +67,7 @@ class Recovery:
         except (DockmagicError, OSError) as error:
             directory = self._store.directory(record.id)
             if not container_process.has_supervisor(self._store.run(record.id)):
-                state.change(directory, error=str(error))
+                state.change(directory, error=str(error), sync=True)
 
     def on_supervisor_lost(self, container_id: str) -> None:
         """Recovers a container after its supervisor was killed: a program that still runs gets
@@ -131,14 +131,14 @@ class Recovery:
         try:
             directory = self._store.directory(record.id)
             written = state.load(directory)  # without asking for the lock, which is held here
-            if not Status(written.status).is_alive:
+            if not Status(written.status).is_alive and not written.damage:
                 return  # another process has finalized it meanwhile
             self._end_cgroup(self._store.cgroup_parent(record), record.id)
             container_process.kill(run)  # hosts without usable control groups
             process_record.end(run)  # it ends by itself, but the next start needs the ports now
             networks = self._networks.forget_endpoints(record.id, written.networks)
-            now = replace(state.lost(written), finished=time.time(), lost=False)
-            now = replace(now, error=problem or now.error)
+            now = replace(state.lost(written), finished=time.time(), lost=False, damage="")
+            now = replace(now, error=problem or written.damage or now.error)
             if not _write(directory, now):
                 return
             self._networks.release(record.id)
@@ -179,16 +179,24 @@ class Recovery:
         for name in os.listdir(run):
             path = f"{run}/{name}"
             if _is_id(name) and not self._is_alive(name, path) and _is_older(path, _YOUNG):
-                container_process.kill(path)
-                for other in self._cgroups.parents_of(
-                    name
-                ):  # a build step's --cgroup-parent is recorded nowhere
-                    self._end_cgroup(other, name)
-                self._networks.forget_everywhere(name)
-                _remove(path)
+                self._sweep_run(name, path)
         for container_id in self._cgroups.names(parent):
             if not (run / container_id).exists():  # created before the cgroup
                 self._end_cgroup(parent, container_id)
+
+    def sweep_removed(self, container_id: str) -> None:
+        """Sweeps what a removed container has left, if its start process was killed."""
+        path = self._store.run(container_id)
+        if os.path.isdir(path) and not self._is_alive(container_id, path):
+            self._sweep_run(container_id, path)
+
+    def _sweep_run(self, container_id: str, path: str) -> None:
+        container_process.kill(path)
+        # all parents, because the --cgroup-parent of a build step is recorded nowhere
+        for parent in self._cgroups.parents_of(container_id):
+            self._end_cgroup(parent, container_id)
+        self._networks.forget_everywhere(container_id)
+        _remove(path)
 
     def _is_alive(self, name: str, run: str) -> bool:
         """Whether a supervisor runs, or a program without one that belongs to an existing row."""
@@ -228,7 +236,7 @@ def _takeover_problem(error: Exception) -> str:
 
 def _write(directory: str, now: state.State) -> bool:
     try:
-        state.write(directory, now)
+        state.write(directory, now, sync=True)
     except OSError as error:
         if error.errno in DISK_UNWRITABLE:
             return False

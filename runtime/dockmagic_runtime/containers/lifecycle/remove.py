@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 
 from dockmagic_runtime.containers.events.journal import events_of
+from dockmagic_runtime.containers.lifecycle import unfinished
 from dockmagic_runtime.containers.lifecycle.stop import kill
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.store import ContainerStore
 from dockmagic_runtime.errors import Conflict
 from dockmagic_runtime.linux.remove_tree import remove_tree
 from dockmagic_runtime.model.container import Status
+from dockmagic_runtime.model.transitions import Action, check
+from dockmagic_runtime.store.atomic import DISK_UNWRITABLE
 from dockmagic_runtime.volumes.store import VolumeStore
 
 
@@ -24,11 +27,10 @@ def remove(
 ) -> None:
     """Removes the container. Raises Conflict when it runs and `force` is not given."""
     status = Status(store.state(record.id).status)
-    if status.is_alive and not force:
-        raise Conflict(
-            f'cannot remove container "/{record.name}": container is {status}: '
-            "stop the container before removing or force remove"
-        )
+    if force:
+        status = _without_start(store, record.id, status)
+    if not force:
+        check(Action.REMOVE, status, id=record.id, name=record.name)
     if status.is_alive:
         try:
             kill(store, record, "KILL")
@@ -36,8 +38,20 @@ def remove(
             pass  # it ended by itself before the signal
     if discard(store, record.id):
         events_of(store, record).emit("destroy")
+    if force and store.on_start_killed is not None:
+        store.on_start_killed(record.id)
     if with_volumes:
         volumes.remove_unused(record.anonymous_volumes)
+
+
+def _without_start(store: ContainerStore, container_id: str, status: Status) -> Status:
+    """Ends a start, or a restart, that is in progress; the status after that."""
+    run = store.run(container_id)
+    is_restart = status is Status.RESTARTING
+    if is_restart or (not status.is_alive and unfinished.is_unfinished(run)):
+        unfinished.end(run, is_restart=is_restart)
+        return Status(store.state(container_id).status)
+    return status
 
 
 def discard(store: ContainerStore, container_id: str) -> bool:
@@ -45,14 +59,26 @@ def discard(store: ContainerStore, container_id: str) -> bool:
 
     Returns whether the directory was there: if not, the supervisor's --rm was quicker.
     """
-    directory = store.directory(container_id)
-    trash = f"{store.data_root.scratch}/{container_id}"
+    trash = store.trash(container_id)
     try:
-        os.rename(directory, trash)
-        was_there = True
-    except FileNotFoundError:
-        was_there = False
+        # in one transaction: a row without a directory then means that a fault took the directory
+        with store.database.transaction() as connection:
+            store.delete(connection, container_id)
+            was_there = _move(store.directory(container_id), trash)
+    except OSError as error:
+        if error.errno not in DISK_UNWRITABLE:
+            raise
+        was_there = _move(store.directory(container_id), trash)
     if was_there:
         remove_tree(trash)
-    store.forget(container_id)
+    store.forget(container_id)  # on a full disk there was no space for it before
     return was_there
+
+
+def _move(directory: str, trash: str) -> bool:
+    """Whether the directory was there."""
+    try:
+        os.rename(directory, trash)
+    except FileNotFoundError:
+        return False
+    return True

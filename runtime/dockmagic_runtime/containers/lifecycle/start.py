@@ -23,6 +23,7 @@ from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound
 from dockmagic_runtime.images.layers import LayerStore
 from dockmagic_runtime.linux.processes import start_of
 from dockmagic_runtime.model.container import PortMapping, Status
+from dockmagic_runtime.model.transitions import Action, check
 from dockmagic_runtime.network.networks import Networks
 from dockmagic_runtime.network.plan import Connection, ContainerInfo
 from dockmagic_runtime.sandbox.operation import Operation
@@ -58,8 +59,9 @@ class Starter(Struct, frozen=True):
         attached = owned if attached is None else attached
         now = self.store.state(record.id)
         status, was_started = Status(now.status), bool(now.started)
-        if not status.can_start:
-            raise Conflict(f"container {record.name} is already {status}")
+        check(Action.START, status, id=record.id, name=record.name)
+        self.store.writable_layer(record)  # raises when it is lost
+        os.makedirs(self.store.work(record.id), 0o700, exist_ok=True)  # holds nothing of value
         linked = links.linked(self.store, record)  # before anything is changed
         record = self._with_link_variables(record, linked)
         connection = self.connect(record)
@@ -240,6 +242,7 @@ class Starter(Struct, frozen=True):
         for mount in record.mounts:
             if mount.kind == "volume":
                 volume = self.volumes.create(mount.source)
+                self.volumes.require_data(volume)
                 sources[mount.target] = volume.mountpoint
                 if (device := self.volumes.device(volume)) is not None:
                     devices[mount.target] = device

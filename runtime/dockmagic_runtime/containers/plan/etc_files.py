@@ -63,7 +63,7 @@ def _note(directory: str, text: str) -> None:
 
 def _noted(directory: str) -> str:
     try:
-        with open(f"{directory}/{_DIGEST}", encoding="ascii") as stream:
+        with open(f"{directory}/{_DIGEST}", encoding="ascii", errors="replace") as stream:
             return stream.read()
     except FileNotFoundError:
         return ""  # an earlier version, which kept no digest, has written it

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from msgspec import Raw, Struct, json
+from msgspec import MsgspecError, Raw, Struct, json
 
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.store import ContainerStore
@@ -39,15 +39,21 @@ def remember(directory: str, plan: SandboxPlan, trace: Trace) -> None:
 
 
 def explain(store: ContainerStore, record: Record) -> Explanation:
-    """Raises Conflict for a container that was never started."""
+    """Raises Conflict for a container that was never started, and for a damaged file."""
     try:
         with open(f"{store.directory(record.id)}/{_FILE}", "rb") as stream:
             kept = json.decode(stream.read(), type=_Kept)
+        plan = SandboxPlan.decode(kept.plan)
     except FileNotFoundError:
         raise Conflict(
             f"Container {record.name} has not been started", hint="start it, then ask again"
         ) from None
-    return explanation(record.id, record.name, SandboxPlan.decode(kept.plan), kept.trace)
+    except (MsgspecError, UnicodeDecodeError):
+        raise Conflict(
+            f"How container {record.name} was started is lost: {_FILE} is damaged",
+            hint="start it again, then ask again",
+        ) from None
+    return explanation(record.id, record.name, plan, kept.trace)
 
 
 def explanation(container_id: str, name: str, plan: SandboxPlan, trace: Trace) -> Explanation:

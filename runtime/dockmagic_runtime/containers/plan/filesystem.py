@@ -26,6 +26,7 @@ from dockmagic_runtime.sandbox.mounts import (
 )
 from dockmagic_runtime.sandbox.namespaces import WriteSysctls
 from dockmagic_runtime.sandbox.operation import Operation
+from dockmagic_runtime.sandbox.terminal import MountDevpts
 from dockmagic_runtime.sandbox.user_mounts import (
     BindMount,
     MountImage,
@@ -52,7 +53,7 @@ def root(record: Record, inputs: PlanInputs) -> list[Operation]:
         MountFilesystem("tmpfs", "/dev", defaults.DEV_SETTINGS, ("nosuid", "strictatime")),
         MakeDevices(),
         *_device_nodes(spec),
-        MountFilesystem("devpts", "/dev/pts", defaults.DEVPTS_SETTINGS, ("nosuid", "noexec")),
+        MountDevpts(defaults.DEVPTS_SETTINGS, ("nosuid", "noexec")),
         MountFilesystem("sysfs", "/sys", (), sys_options),
         *_cgroups(inputs.cgroup_view),
         *_ipc(spec, inputs),

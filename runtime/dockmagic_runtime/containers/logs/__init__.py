@@ -1,0 +1,1 @@
+"""`logs`: reading a container's log, also while it grows and its files are rotated."""
