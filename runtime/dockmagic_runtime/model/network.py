@@ -12,6 +12,11 @@ from dockmagic_runtime.model.checked import Checked
 # the driver option of an endpoint that names its interface in the container
 INTERFACE_NAME = "com.docker.network.endpoint.ifname"
 PREDEFINED = ("bridge", "host", "none")
+# what a configuration cannot have, in Docker's words
+OPERATOR_FIELDS = (
+    "configuration network can only contain network specific fields. Network operator fields like "
+    "[ ingress | internal | attachable | scope ] are not supported."
+)
 
 
 class Pool(Checked, frozen=True, kw_only=True):
@@ -29,7 +34,10 @@ class Pool(Checked, frozen=True, kw_only=True):
 
 
 class NetworkSpec(Checked, frozen=True, kw_only=True):
-    """What `network create` asks for."""
+    """What `network create` asks for.
+
+    `config_only`: a configuration that other networks take over by naming it in `config_from`.
+    """
 
     name: str
     driver: str = "bridge"
@@ -39,18 +47,24 @@ class NetworkSpec(Checked, frozen=True, kw_only=True):
     ipv6: bool = False
     labels: dict[str, str] = field(default_factory=dict)
     options: dict[str, str] = field(default_factory=dict)
+    ipam_options: dict[str, str] = field(default_factory=dict)
+    config_only: bool = False
+    config_from: str = ""
 
     forms: ClassVar = {
         "pools": forms.pools,
         "labels": forms.mapping,
         "options": forms.mapping,
+        "ipam_options": forms.mapping,
     }
 
 
 class Network(Struct, frozen=True, kw_only=True):
-    """One network of an area. `created` is in seconds since the epoch.
+    """One network. `created` is in seconds since the epoch.
 
-    `host` and `none` have neither bridge nor subnet; without IPv6 the fields ending in 6 are empty.
+    `host`, `none` and a configuration (`config_only`) have neither bridge nor subnet; without IPv6
+    the fields ending in 6 are empty. `pools` and `wants_ipv6` are those of a configuration.
+    `damage` says what was lost of the network, if its row in the database is damaged.
     """
 
     id: str
@@ -70,6 +84,12 @@ class Network(Struct, frozen=True, kw_only=True):
     has_own_subnet: bool = False  # of the caller's choice: then addresses can be chosen too
     labels: dict[str, str] = field(default_factory=dict)
     options: dict[str, str] = field(default_factory=dict)
+    ipam_options: dict[str, str] = field(default_factory=dict)
+    config_only: bool = False
+    config_from: str = ""
+    pools: tuple[Pool, ...] = ()
+    wants_ipv6: bool = False
+    damage: str = ""
 
     scope = "local"
 
@@ -79,7 +99,7 @@ class Network(Struct, frozen=True, kw_only=True):
 
     @property
     def ipv6(self) -> bool:
-        return bool(self.subnet6)
+        return bool(self.subnet6) or self.wants_ipv6
 
     @property
     def is_predefined(self) -> bool:
@@ -97,7 +117,8 @@ class Network(Struct, frozen=True, kw_only=True):
 class Attachment(Checked, frozen=True, kw_only=True):
     """One network of a container, with what was asked for there.
 
-    `network` is a name; `network_id` is known once the container is made.
+    `network` is a name; `network_id` is known once the container is created. `link_local_ips` are
+    further addresses of the interface, in 169.254.0.0/16 or fe80::/64.
     """
 
     network: str
@@ -107,8 +128,9 @@ class Attachment(Checked, frozen=True, kw_only=True):
     ipv6: str = ""
     mac_address: str = ""
     driver_options: tuple[tuple[str, str], ...] = ()
-    links: tuple[tuple[str, str], ...] = ()  # names that are its alone, and whose: name or id
+    links: tuple[tuple[str, str], ...] = ()  # names for it alone, and their targets: name or id
     gw_priority: int = 0
+    link_local_ips: tuple[str, ...] = ()
 
     forms: ClassVar = {"driver_options": forms.pairs, "links": forms.pairs}
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound, Unsupported
-from dockmagic_runtime.model.network import Network, NetworkSpec, Pool
+from dockmagic_runtime.model.network import OPERATOR_FIELDS, Network, NetworkSpec, Pool
 from dockmagic_runtime.network import options
 from dockmagic_runtime.network.ipam.pools import Block, gateway_of, number_of
 
@@ -32,7 +32,9 @@ def check(spec: NetworkSpec) -> None:
             f"invalid network name {spec.name!r}",
             hint="letters and digits; after the first also _ . -",
         )
-    _check_driver(spec.driver)
+    _check_configuration(spec)
+    if not spec.config_only:
+        _check_driver(spec.driver)
     options.check(spec.options)
     for pool in spec.pools:
         _check_pool(pool)
@@ -42,6 +44,59 @@ def check(spec: NetworkSpec) -> None:
         raise InvalidInput(
             "an IPv6 subnet needs IPv6 to be enabled on the network", hint="add --ipv6"
         )
+
+
+def _check_configuration(spec: NetworkSpec) -> None:
+    """Raises Conflict for what a configuration network, or one that takes it over, cannot have."""
+    if spec.config_only:
+        if spec.internal or spec.attachable:
+            raise Conflict(OPERATOR_FIELDS)
+        if spec.config_from:
+            raise Conflict("a configuration network cannot depend on another configuration network")
+    if not spec.config_from:
+        return
+    if spec.pools or spec.ipv6 or spec.labels or spec.ipam_options:
+        raise Conflict(
+            "user specified configurations are not supported if the network depends on a "
+            "configuration network"
+        )
+    if spec.options:
+        raise Conflict(
+            "network driver options are not supported if the network depends on a "
+            "configuration network"
+        )
+
+
+def configured(spec: NetworkSpec, configuration: Network) -> NetworkSpec:
+    """The spec with everything that the configuration network has."""
+    return replace(
+        spec,
+        pools=configuration.pools,
+        ipv6=configuration.wants_ipv6,
+        labels=configuration.labels,
+        options=configuration.options,
+        ipam_options=configuration.ipam_options,
+        config_from="",
+    )
+
+
+def as_configuration(spec: NetworkSpec, *, network_id: str, created: float) -> Network:
+    """The configuration network: it is noted, and nothing of it exists on the host."""
+    return Network(
+        id=network_id,
+        name=spec.name,
+        driver="null",
+        bridge="",
+        subnet="",
+        gateway="",
+        created=created,
+        labels=spec.labels,
+        options=spec.options,
+        ipam_options=spec.ipam_options,
+        config_only=True,
+        pools=spec.pools,
+        wants_ipv6=spec.ipv6,
+    )
 
 
 def _count4(spec: NetworkSpec) -> int:
@@ -132,7 +187,13 @@ def pool_of(spec: NetworkSpec, bits: int) -> Pool:
 
 
 def as_network(
-    spec: NetworkSpec, *, network_id: str, bridge: str, created: float, blocks: Iterable[Block]
+    spec: NetworkSpec,
+    *,
+    network_id: str,
+    bridge: str,
+    created: float,
+    blocks: Iterable[Block],
+    config_from: str = "",
 ) -> Network:
     """The network with these subnets. The gateway is the first address, unless it was given."""
     network = Network(
@@ -149,6 +210,8 @@ def as_network(
         reserved=tuple(pair for pool in spec.pools for pair in pool.reserved),
         labels=spec.labels,
         options=spec.options,
+        ipam_options=spec.ipam_options,
+        config_from=config_from,
     )
     for block in blocks:
         pool = pool_of(spec, block.bits)

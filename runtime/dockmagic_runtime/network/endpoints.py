@@ -11,8 +11,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
-from typing import Any
 
+import msgspec
 from msgspec import Struct, field, to_builtins
 
 from dockmagic_runtime.store.atomic import write_file
@@ -96,15 +96,13 @@ def _names(directory: str) -> list[str]:
         return []
 
 
-_FIELDS = frozenset(NetworkEndpoint.__struct_fields__)
-
-
 def read(path: str) -> NetworkEndpoint | None:
-    """The endpoint in a file; None when the file was removed."""
+    """The endpoint in a file; None when the file was removed, and when it is damaged: one of them
+    must not hide the names of the others."""
     try:
         with open(path, "rb") as stream:
-            values: dict[str, Any] = json.load(stream)
-    except (FileNotFoundError, NotADirectoryError):
-        return None  # it was removed just now, or never existed
-    known = {key: value for key, value in values.items() if key in _FIELDS and value is not None}
-    return NetworkEndpoint(**{**known, "aliases": tuple(known.get("aliases", ()))})
+            values = json.load(stream)
+        known = {key: value for key, value in values.items() if value is not None}
+        return msgspec.convert(known, NetworkEndpoint)
+    except (OSError, ValueError, AttributeError, msgspec.MsgspecError):
+        return None

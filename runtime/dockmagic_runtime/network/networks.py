@@ -9,7 +9,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound, Unsupported
+from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound, StateDamaged, Unsupported
 from dockmagic_runtime.linux.netlink import NETLINK_NETFILTER, Netlink
 from dockmagic_runtime.model.container import ContainerSpec, PortMapping
 from dockmagic_runtime.model.network import INTERFACE_NAME, Attachment, Network
@@ -36,6 +36,7 @@ from dockmagic_runtime.store import container_process
 from dockmagic_runtime.store.data_root import DataRoot
 from dockmagic_runtime.store.database import Database
 
+_LINK_LOCAL = (Block.parse("169.254.0.0/16"), Block.parse("fe80::/10"))
 _DEFAULT_ATTACHMENT = (Attachment(network=DEFAULT),)
 
 
@@ -245,7 +246,7 @@ class Networks:
         """
         for network_id in networks:
             endpoints.remove(self.paths.networks, network_id, container_id)
-        return tuple((key, fields["name"], DEFAULT) for key, fields in networks.items())
+        return tuple((key, fields.get("name", ""), DEFAULT) for key, fields in networks.items())
 
     def forget_everywhere(self, container_id: str) -> None:
         """Remove its endpoint files of all networks, when its state file is lost."""
@@ -306,7 +307,10 @@ def _as_recorded(endpoint: EndpointPlan, recorded: dict[str, Any] | None) -> End
     if recorded is None:
         return endpoint
     return replace(
-        endpoint, interface=recorded["interface"], veth=recorded["veth"], id=recorded["endpoint_id"]
+        endpoint,
+        interface=recorded.get("interface", endpoint.interface),
+        veth=recorded.get("veth", endpoint.veth),
+        id=recorded.get("endpoint_id", endpoint.id),
     )
 
 
@@ -328,6 +332,12 @@ def _leases(
         network = rows.attached(connection, attachment)
         if network is None:
             raise NotFound(f"network {attachment.network_id or attachment.network} not found")
+        refuse_configuration(network)
+        if network.damage:
+            raise StateDamaged(
+                f"network {network.name} is damaged: {network.damage}",
+                hint=f"'docker network rm {network.name}' removes it",
+            )
         yield (
             network,
             leases.allocate(
@@ -338,6 +348,12 @@ def _leases(
                 address6=attachment.ipv6,
             ),
         )
+
+
+def refuse_configuration(network: Network) -> None:
+    """Raises Conflict for a network that is a configuration alone: no container can be on it."""
+    if network.config_only:
+        raise Conflict("cannot create endpoint on configuration-only network")
 
 
 def check_attachment(network: Network, attachment: Attachment) -> None:
@@ -362,6 +378,9 @@ def check_attachment(network: Network, attachment: Attachment) -> None:
             "user specified IP address is supported only when connecting to networks with user "
             "configured subnets"
         )
+    for address in attachment.link_local_ips:
+        if not any(block.contains(address) for block in _LINK_LOCAL):
+            raise InvalidInput(f"invalid link local IP address: {address}")
     subnets = [Block.parse(text) for text in (network.subnet, network.subnet6) if text]
     for address in asked:
         if not any(subnet.contains(address) for subnet in subnets):

@@ -12,11 +12,14 @@ import json
 import os
 from collections.abc import Iterator
 
+import msgspec
+
 from dockmagic_runtime.network.nftables.published_ports import Published
 from dockmagic_runtime.store import container_process
 from dockmagic_runtime.store.atomic import write_file
 
 _NAME = "ports.json"
+_Row = tuple[str, int, str, str, int]  # host address and port, protocol, address and port
 
 
 def write(run: str, published: tuple[Published, ...]) -> None:
@@ -56,9 +59,11 @@ def _directories(area_run: str) -> list[str]:
 def _read(path: str) -> Iterator[Published]:
     try:
         with open(path, "rb") as stream:
-            rows = json.load(stream)
+            rows = msgspec.convert(json.load(stream), list[_Row])
     except FileNotFoundError:
         return  # it publishes no port, or has just ended
+    except (OSError, ValueError, msgspec.MsgspecError):
+        return  # damaged: the ports of the others are not lost for it
     for host_ip, host_port, protocol, address, port in rows:
         yield Published(
             host_ip=host_ip, host_port=host_port, protocol=protocol, address=address, port=port

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound, StateDamaged
+from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound
 from dockmagic_runtime.model.network import PREDEFINED, Attachment, Network
 from dockmagic_runtime.model.suggest import did_you_mean
 from dockmagic_runtime.network.ipam.pools import Block
@@ -26,29 +26,39 @@ _DETAILS = (
     "has_own_subnet",
     "labels",
     "options",
+    "ipam_options",
+    "config_only",
+    "config_from",
+    "pools",
+    "wants_ipv6",
 )
 _SELECT = f"SELECT {', '.join(_PLAIN)}, details FROM networks"
 
 
 def _as_network(row: tuple[Any, ...]) -> Network:
-    """Raises StateDamaged for a row that is not what was written."""
+    """The network; with a text in `damage` when parts of the row cannot be read."""
+    plain = dict(zip(_PLAIN, row, strict=False))
     try:
-        details = json.loads(row[-1])
-        details["reserved"] = tuple(map(tuple, details.get("reserved", ())))
-        return Network(**dict(zip(_PLAIN, row, strict=False)), **details)
-    except (ValueError, TypeError, AttributeError) as error:
-        raise StateDamaged(
-            f"state.db is damaged: the row of network {row[0]} is malformed",
-            hint="'docker system repair' rebuilds it from the files beside it",
-        ) from error
+        network = msgspec.convert(plain | json.loads(row[-1]), Network)
+        for subnet in filter(None, (network.subnet, network.subnet6)):
+            Block.parse(subnet)
+    except (OSError, ValueError, TypeError, msgspec.MsgspecError):
+        return _damaged(plain)
+    return network
 
 
-def from_columns(row: dict[str, Any]) -> Network:
-    """The network of a row from elsewhere. Raises KeyError, TypeError, ValueError, InvalidInput."""
-    network = _as_network((*(row[column] for column in _PLAIN), row["details"]))
-    for subnet in filter(None, (network.subnet, network.subnet6)):
-        Block.parse(subnet)
-    return msgspec.convert(msgspec.to_builtins(network), Network)
+def _damaged(plain: dict[str, Any]) -> Network:
+    network_id, name, bridge = (str(plain[key]) for key in ("id", "name", "bridge"))
+    return Network(
+        id=network_id,
+        name=name,
+        driver=str(plain["driver"]),
+        bridge=bridge,
+        subnet="",
+        gateway="",
+        created=plain["created"] if isinstance(plain["created"], float) else 0.0,
+        damage="its row is damaged: its addresses, labels and options are lost",
+    )
 
 
 def by_name(database: Database, name: str) -> Network | None:
@@ -100,19 +110,20 @@ def ids(database: Database) -> set[str]:
 
 
 def store(connection: sqlite3.Connection, network: Network) -> None:
-    """Insert the network, or update the subnet of an existing one.
+    """Insert the network, or update an existing one.
 
     Raises Conflict for a name or a bridge in use.
     """
     span = Block.parse(network.subnet) if network.subnet else None
-    details = json.dumps({name: getattr(network, name) for name in _DETAILS})
+    details = json.dumps({name: msgspec.to_builtins(getattr(network, name)) for name in _DETAILS})
     plain = tuple(getattr(network, name) for name in _PLAIN)
     try:
         connection.execute(
             f"INSERT INTO networks ({', '.join(_PLAIN)}, first, last, details)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE"
             " SET subnet = excluded.subnet, gateway = excluded.gateway, first = excluded.first,"
-            " last = excluded.last",
+            " last = excluded.last, bridge = excluded.bridge, subnet6 = excluded.subnet6,"
+            " created = excluded.created, details = excluded.details",
             (*plain, span.first if span else -1, span.last if span else -1, details),
         )
     except sqlite3.IntegrityError as error:
@@ -145,13 +156,22 @@ def overlapping(connection: sqlite3.Connection, block: Block) -> str:
         )
     else:
         rows = connection.execute("SELECT name, subnet6 FROM networks WHERE subnet6 != ''")
-    return next((name for name, text in rows if Block.parse(text).overlaps(block)), "")
+    overlap = (name for name, text in rows for other in blocks_in(text) if other.overlaps(block))
+    return next(overlap, "")
+
+
+def blocks_in(text: str) -> tuple[Block, ...]:
+    """The subnet of a row; nothing for an empty or a damaged text."""
+    try:
+        return (Block.parse(text),) if text else ()
+    except (OSError, ValueError):
+        return ()
 
 
 def blocks(connection: sqlite3.Connection) -> Iterator[Block]:
     """The subnets of all networks, of both families."""
     for subnet, subnet6 in connection.execute("SELECT subnet, subnet6 FROM networks"):
-        yield from (Block.parse(text) for text in (subnet, subnet6) if text)
+        yield from (*blocks_in(subnet), *blocks_in(subnet6))
 
 
 def members(connection: sqlite3.Connection, network_id: str) -> list[str]:

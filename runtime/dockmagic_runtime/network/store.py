@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import secrets
 import sqlite3
 import time
@@ -19,7 +20,7 @@ from contextlib import contextmanager
 
 from msgspec.structs import replace
 
-from dockmagic_runtime.errors import Conflict, Unsupported
+from dockmagic_runtime.errors import Conflict, NotFound, Unsupported
 from dockmagic_runtime.linux.netlink import NETLINK_NETFILTER, Netlink
 from dockmagic_runtime.linux.remove_tree import remove_tree
 from dockmagic_runtime.linux.syscalls import Kernel
@@ -44,6 +45,7 @@ from dockmagic_runtime.store.events import emit
 DEFAULT = "bridge"
 _HOST_LOCK = "/run/dockmagic.lock"
 _SHORTEST_PREFIX = 8
+_ID = re.compile("[0-9a-f]{64}")
 
 
 class NetworkStore:
@@ -60,7 +62,7 @@ class NetworkStore:
         """By id, name, or unique prefix of an id. Raises NotFound."""
         if wanted in (*PREDEFINED, "default"):
             return self._predefined("bridge" if wanted == "default" else wanted)
-        return rows.find(self._database, wanted)
+        return self._restored(rows.find(self._database, wanted))
 
     def everything(self) -> list[Network]:
         """All networks by name, with the three predefined ones."""
@@ -72,7 +74,18 @@ class NetworkStore:
             except OSError as error:
                 if error.errno not in DISK_UNWRITABLE:
                     raise
-        return rows.everything(self._database)
+        return list(map(self._restored, rows.everything(self._database)))
+
+    def _restored(self, network: Network) -> Network:
+        """The network; one with a damaged row as it is in its own directory, if that has it."""
+        if not network.damage:
+            return network
+        known = network_config.definition(f"{self.paths.networks}/{network.id}")
+        if known is None or (known.id, known.name) != (network.id, network.name):
+            return network
+        with self._database.transaction() as connection:
+            rows.store(connection, known)
+        return known
 
     def bridges(self) -> set[str]:
         """The names of the bridges of all networks, whether or not they exist on the host."""
@@ -109,7 +122,7 @@ class NetworkStore:
         """The network `bridge`; its bridge is up when this returns."""
         network = rows.by_name(self._database, DEFAULT)
         with Netlink() as netlink:
-            if network and bridge.is_ready(netlink, network.bridge, network.gateway):
+            if network is not None and _is_ready(netlink, network):
                 return network
             return self._establish(netlink)
 
@@ -119,7 +132,7 @@ class NetworkStore:
         with locks.held(_HOST_LOCK), self._database.transaction() as connection:
             network = rows.by_name(self._database, DEFAULT)
             used = [*self._used_on_host(netlink, own=self._data_root.bridge), *_others(connection)]
-            if network is None or _is_taken(network, used):
+            if network is None or network.damage or _is_taken(network, used):
                 self._forget_config(network)
                 network = self._with_subnet(network, pools.choose(used))
                 rows.store(connection, network)
@@ -132,7 +145,7 @@ class NetworkStore:
     def _with_subnet(self, network: Network | None, block: Block) -> Network:
         subnet, gateway = str(block), pools.gateway_of(block)
         if network is not None:
-            return replace(network, subnet=subnet, gateway=gateway)
+            return replace(network, subnet=subnet, gateway=gateway, damage="")
         return Network(
             id=secrets.token_hex(32),
             name=DEFAULT,
@@ -144,7 +157,7 @@ class NetworkStore:
         )
 
     def _forget_config(self, network: Network | None) -> None:
-        if network is not None:
+        if network is not None and not network.damage:
             with Netlink(NETLINK_NETFILTER) as netlink:
                 ruleset.disconnect(netlink, self.paths.table, bridge_config(network))
 
@@ -161,7 +174,7 @@ class NetworkStore:
                 yield Block(first, length)
         for server in ResolvConf.parse(host_files.read(host_files.RESOLV_CONF)).servers:
             if ":" not in server:
-                yield Block.parse(server)
+                yield from rows.blocks_in(server)
 
     # ------------------------------------------------------------ creating
 
@@ -174,19 +187,45 @@ class NetworkStore:
         definition.check(spec)
         if rows.by_name(self._database, spec.name) is not None:  # before any effect
             raise Conflict(f"network with name {spec.name} already exists")
+        if spec.config_only:
+            return self._create_configuration(spec)
+        config_from = spec.config_from
+        if config_from:
+            spec = definition.configured(spec, self._configuration(config_from))
+            definition.check(spec)
         if not definition.pool_of(spec, 32).subnet:
             self._predefined(DEFAULT)  # it has the first pool, whichever network is created first
         transaction = self._database.transaction
         with Netlink() as netlink, locks.held(_HOST_LOCK), transaction() as connection:
-            network = self._defined(connection, netlink, spec)
+            network = self._defined(connection, netlink, spec, config_from)
             with self._directory_of(network):
                 self._build(netlink, network)
                 rows.store(connection, network)
         self._emit("create", network)
         return network
 
+    def _create_configuration(self, spec: NetworkSpec) -> Network:
+        with self._database.transaction() as connection:
+            network = definition.as_configuration(
+                spec, network_id=self._free_id(connection), created=time.time()
+            )
+            with self._directory_of(network):
+                rows.store(connection, network)
+        self._emit("create", network)
+        return network
+
+    def _configuration(self, name: str) -> Network:
+        network = rows.by_name(self._database, name)
+        if network is None or not network.config_only:
+            raise NotFound(f'configuration network "{name}" does not exist')
+        return network
+
     def _defined(
-        self, connection: sqlite3.Connection, netlink: Netlink, spec: NetworkSpec
+        self,
+        connection: sqlite3.Connection,
+        netlink: Netlink,
+        spec: NetworkSpec,
+        config_from: str,
     ) -> Network:
         network_id = self._free_id(connection)
         blocks = [self._block4(connection, netlink, spec)]
@@ -198,6 +237,7 @@ class NetworkStore:
             bridge=self._data_root.bridge_of(network_id),
             created=time.time(),
             blocks=blocks,
+            config_from=config_from,
         )
         if other := rows.with_bridge(connection, network.bridge):
             raise Conflict(
@@ -256,10 +296,8 @@ class NetworkStore:
     @contextmanager
     def _directory_of(self, network: Network) -> Iterator[None]:
         """Create the network's directory; if the block fails, remove all traces of the network."""
-        directory = f"{self.paths.networks}/{network.id}"
-        os.makedirs(f"{directory}/endpoints", 0o700)
-        network_config.write(directory, bridge_config(network))
         try:
+            self._write_config(network)
             yield
         except BaseException:
             self._remove_rest(network.id)
@@ -268,7 +306,12 @@ class NetworkStore:
     def _write_config(self, network: Network) -> None:
         directory = f"{self.paths.networks}/{network.id}"
         os.makedirs(f"{directory}/endpoints", 0o700, exist_ok=True)
-        network_config.write(directory, bridge_config(network))
+        config = bridge_config(network) if network.bridge else None
+        try:
+            network_config.write(directory, network, config)
+        except IsADirectoryError:
+            _remove_directory(f"{directory}/{network_config.NAME}")
+            network_config.write(directory, network, config)
 
     def _build(self, netlink: Netlink, network: Network) -> None:
         with needs_bridges(network.bridge):
@@ -288,6 +331,12 @@ class NetworkStore:
             raise Conflict(
                 f"{network.name} is a pre-defined network and cannot be removed", hint=""
             )
+        if network.config_only and any(
+            other.config_from == network.name for other in rows.everything(self._database)
+        ):
+            raise Conflict(
+                f'error while removing network: configuration network "{network.name}" is in use'
+            )
         try:
             with self._database.transaction() as connection:
                 rows.delete(connection, network.id)
@@ -296,19 +345,29 @@ class NetworkStore:
                 f"error while removing network: network {network.name} id {network.id} "
                 "has active endpoints"
             ) from None
-        self._remove_rest(network.id)
+        known = bridge_config(network) if network.bridge and network.subnet else None
+        self._remove_rest(network.id, known)
         self._emit("destroy", network)
 
-    def _remove_rest(self, network_id: str) -> None:
-        """Remove the rest of a network without a row: its bridge, its elements, its directory."""
+    def _remove_rest(self, network_id: str, known: BridgeConfig | None = None) -> None:
+        """Remove the rest of a network without a row: its bridge, its elements, its directory.
+
+        `known` is its config; by default it is read in its directory.
+        """
         directory = f"{self.paths.networks}/{network_id}"
-        known = network_config.read(directory)
+        known = known or network_config.read(directory) or self._guess(network_id)
         if known is not None:
             with Netlink() as netlink:
                 if rtnl.find_link(netlink, known.bridge) is not None:
                     bridge.remove(netlink, known.bridge)
             self._forget(known, directory)
         _remove_directory(directory)
+
+    def _guess(self, network_id: str) -> BridgeConfig | None:
+        """The config of a network with a damaged file: its bridge has a name made of the id."""
+        if not _ID.fullmatch(network_id):
+            return None
+        return BridgeConfig(bridge=self._data_root.bridge_of(network_id), subnet="")
 
     def _forget(self, known: BridgeConfig, directory: str) -> None:
         """Delete its elements, its directory, and its elements again: a process that installed the
@@ -322,14 +381,16 @@ class NetworkStore:
             pass  # where rules are not allowed there are none
 
     def sweep(self) -> None:
-        """Remove what killed calls have left: directories without a row.
+        """Remove what killed calls have left: directories without a row. Write damaged files anew.
 
         Rows are written and deleted in transactions, and a directory is created inside one.
         """
+        self._write_damaged_configs()
         try:
-            present = set(os.listdir(self.paths.networks))
+            names = os.listdir(self.paths.networks)
         except FileNotFoundError:
             return
+        present = {name for name in names if _ID.fullmatch(name)}
         if present <= rows.ids(self._database):
             return
         with self._database.transaction():
@@ -341,6 +402,40 @@ class NetworkStore:
                 return  # it needs rights that this process lacks: left to another
         if orphans:
             self._add_all_again()
+
+    def _write_damaged_configs(self) -> None:
+        for network in rows.everything(self._database):
+            if network.bridge and not network.damage:
+                directory = f"{self.paths.networks}/{network.id}"
+                if network_config.read(directory) == bridge_config(network):
+                    continue
+                try:
+                    self._write_config(network)
+                except OSError as error:
+                    if error.errno not in DISK_UNWRITABLE:
+                        raise
+
+    def restore(self) -> list[str]:
+        """Insert rows for networks in directories without one, after the database was lost.
+
+        To be called before any `sweep`, which removes such directories. Returns the ids of the
+        networks that cannot be restored.
+        """
+        try:
+            present = set(filter(_ID.fullmatch, os.listdir(self.paths.networks)))
+        except FileNotFoundError:
+            return []
+        lost: list[str] = []
+        for network_id in sorted(present - rows.ids(self._database)):
+            network = network_config.definition(f"{self.paths.networks}/{network_id}")
+            try:
+                if network is None or network.id != network_id:
+                    raise Conflict(f"network {network_id[:12]} is damaged")
+                with self._database.transaction() as connection:
+                    rows.store(connection, network)
+            except Conflict:
+                lost.append(network_id)
+        return lost
 
     def _add_all_again(self) -> None:
         """A network that was removed late may have had the subnet of one created since."""
@@ -361,9 +456,8 @@ class NetworkStore:
             ruleset.remove(netfilter, self.paths.table)
         with Netlink() as netlink:
             rowed = {network.bridge for network in rows.everything(self._database)}
-            for name in sorted(
-                rowed | {self._data_root.bridge}
-            ):  # the default's may have lost its row
+            # the default's bridge is deleted even if its row was lost
+            for name in sorted(rowed | {self._data_root.bridge}):
                 if name:
                     bridge.remove(netlink, name)
 
@@ -382,6 +476,10 @@ def _remove_directory(directory: str) -> None:
         pass  # another process removed it
 
 
+def _is_ready(netlink: Netlink, network: Network) -> bool:
+    return not network.damage and bridge.is_ready(netlink, network.bridge, network.gateway)
+
+
 def _bridge_of(network: Network) -> bridge.Bridge:
     return bridge.Bridge(
         name=network.bridge,
@@ -396,10 +494,10 @@ def _bridge_of(network: Network) -> bridge.Bridge:
 
 def _others(connection: sqlite3.Connection) -> list[Block]:
     """The subnets of the area's other networks: their bridges may be away."""
-    rows = connection.execute(
+    subnets = connection.execute(
         "SELECT subnet FROM networks WHERE name != ? AND subnet != ''", (DEFAULT,)
     )
-    return [Block.parse(subnet) for (subnet,) in rows]
+    return [block for (subnet,) in subnets for block in rows.blocks_in(subnet)]
 
 
 def _is_taken(network: Network, used: list[Block]) -> bool:

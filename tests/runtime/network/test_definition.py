@@ -28,6 +28,46 @@ def test_the_gateway_is_the_first_address_unless_it_is_said_or_a_range_is() -> N
     assert made(ranged, "10.0.0.0/16").gateway == "10.0.5.0"
 
 
+def test_a_configuration_has_pools_and_nothing_on_the_host() -> None:
+    pool = Pool(subnet="10.0.0.0/24", gateway="10.0.0.9")
+    spec = NetworkSpec(name="cfg", driver="overlay", config_only=True, pools=(pool,), ipv6=True)
+    definition.check(spec)
+    network = definition.as_configuration(spec, network_id="n1", created=1)
+    assert (network.driver, network.bridge, network.subnet) == ("null", "", "")
+    assert (network.pools, network.ipv6, network.config_only) == ((pool,), True, True)
+
+
+def test_a_network_takes_over_a_configuration() -> None:
+    pool = Pool(subnet="10.0.0.0/24")
+    labels, ipam = {"a": "b"}, {"c": "d"}
+    spec = NetworkSpec(
+        name="cfg", config_only=True, pools=(pool,), labels=labels, ipam_options=ipam
+    )
+    configuration = definition.as_configuration(spec, network_id="n1", created=1)
+    asked = NetworkSpec(name="own", config_from="cfg", internal=True)
+    taken = definition.configured(asked, configuration)
+    assert (taken.name, taken.internal, taken.config_from) == ("own", True, "")
+    assert (taken.pools, taken.labels, taken.ipam_options) == ((pool,), labels, ipam)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        NetworkSpec(name="a", config_only=True, internal=True),
+        NetworkSpec(name="a", config_only=True, attachable=True),
+        NetworkSpec(name="a", config_only=True, config_from="b"),
+        NetworkSpec(name="a", config_from="b", ipv6=True),
+        NetworkSpec(name="a", config_from="b", labels={"a": "b"}),
+        NetworkSpec(name="a", config_from="b", pools=(Pool(subnet="10.0.0.0/24"),)),
+        NetworkSpec(name="a", config_from="b", options={"com.docker.network.driver.mtu": "99"}),
+        NetworkSpec(name="a", config_from="b", ipam_options={"a": "b"}),
+    ],
+)
+def test_a_configuration_is_whole_and_has_no_field_of_a_network(spec: NetworkSpec) -> None:
+    with pytest.raises(Conflict, match="configuration"):
+        definition.check(spec)
+
+
 def test_each_family_has_its_own() -> None:
     pools = (Pool(subnet="10.0.0.0/16"), Pool(subnet="fd00:1::/64", ip_range="fd00:1::1:0/112"))
     network = made(NetworkSpec(name="a", ipv6=True, pools=pools), "10.0.0.0/16", "fd00:1::/64")

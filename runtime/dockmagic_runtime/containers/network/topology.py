@@ -67,7 +67,7 @@ def node(record: Record, now: State) -> Node:
         name=record.name,
         mode="" if now.networks else record.spec.network,
         interfaces=tuple(
-            _interface(record, there, is_way_in=there["ip_address"] == now.ip_address)
+            _interface(record, there, is_way_in=there.get("ip_address") == now.ip_address)
             for there in now.networks.values()
         ),
         published=now.ports,
@@ -76,13 +76,13 @@ def node(record: Record, now: State) -> Node:
 
 def _interface(record: Record, there: dict[str, str], *, is_way_in: bool) -> Interface:
     return Interface(
-        network=there["name"],
-        name=there["interface"],
-        veth=there["veth"],
-        address=there["ip_address"],
-        address6=there["ip6_address"],
-        mac=there["mac_address"],
-        names=_names(record, there["name"]),
+        network=there.get("name", ""),
+        name=there.get("interface", ""),
+        veth=there.get("veth", ""),
+        address=there.get("ip_address", ""),
+        address6=there.get("ip6_address", ""),
+        mac=there.get("mac_address", ""),
+        names=_names(record, there.get("name", "")),
         is_way_in=is_way_in,
     )
 

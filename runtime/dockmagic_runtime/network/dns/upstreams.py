@@ -56,5 +56,5 @@ def _changed(path: str) -> int:
     """When the file was last changed, in nanoseconds; 0 when it does not exist."""
     try:
         return os.stat(path).st_mtime_ns
-    except FileNotFoundError:
+    except OSError:
         return 0

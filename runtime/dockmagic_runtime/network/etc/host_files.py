@@ -11,9 +11,9 @@ RESOLVED_UPSTREAMS: Final = "/run/systemd/resolve/resolv.conf"
 
 
 def read(path: str) -> str:
-    """The text of a file of the host; empty when it does not exist."""
+    """The text of a file of the host; empty when it does not exist or cannot be read."""
     try:
         with open(path, encoding="utf-8", errors="replace") as stream:
             return stream.read()
-    except FileNotFoundError:
+    except OSError:
         return ""

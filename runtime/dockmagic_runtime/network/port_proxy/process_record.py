@@ -14,6 +14,7 @@ import signal
 import socket
 from collections.abc import Iterable
 
+import msgspec
 from msgspec import Struct, to_builtins
 
 from dockmagic_runtime.linux.processes import await_end, descriptor_of, open_process
@@ -88,14 +89,13 @@ def write(run: str, process: ProxyProcess) -> None:
 
 
 def read(run: str) -> ProxyProcess | None:
-    """The process that was recorded last, whether or not it runs; None without ports."""
+    """The process that was recorded last, whether or not it runs; None without ports, and when the
+    record is damaged."""
     try:
         with open(f"{run}/{_NAME}", "rb") as stream:
-            values = json.load(stream)
-    except FileNotFoundError:
-        return None  # no port is published
-    sockets = tuple((fd, tuple(bound)) for fd, bound in values.pop("sockets"))
-    return ProxyProcess(**values, sockets=sockets)
+            return msgspec.convert(json.load(stream), ProxyProcess)
+    except (OSError, ValueError, msgspec.MsgspecError):
+        return None
 
 
 def end(run: str) -> None:
