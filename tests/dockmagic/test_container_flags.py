@@ -254,7 +254,6 @@ def test_dockers_words_for_what_is_wrong(words: str, message: str) -> None:
         ("--kernel-memory 64m", "--memory counts it too"),
         ("--storage-opt size=1g", "--storage-opt is supported only for overlay over xfs"),
         ("--use-api-socket", "--use-api-socket of 'docker run' is not supported yet"),
-        ("--link-local-ip 169.254.1.1", "--link-local-ip of"),
         ("--platform linux/sparc64", "the platform linux/sparc64 is not this machine's"),
         ("--log-driver syslog", "the log driver 'syslog' is not supported"),
         ("--log-opt compress=true", "the log option 'compress' is not supported"),

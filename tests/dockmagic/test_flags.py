@@ -166,8 +166,8 @@ def test_wrong_values_in_dockers_words(line: str, message: str) -> None:
 
 
 def test_what_is_planned_says_so_and_is_never_ignored() -> None:
-    with pytest.raises(Unsupported, match="--link-local-ip"):
-        commands.parse(["run", "--link-local-ip=169.254.1.1", "busybox"])
+    with pytest.raises(Unsupported, match="--use-api-socket"):
+        commands.parse(["run", "--use-api-socket", "busybox"])
     with pytest.raises(Unsupported, match="'docker swarm' is not supported yet"):
         commands.parse(["swarm"])
     with pytest.raises(Unsupported, match="'docker system dial-stdio'"):

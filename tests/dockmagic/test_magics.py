@@ -281,7 +281,7 @@ def test_local_variables_of_a_function(run: Any, engine: Any) -> None:
 
 def test_planned_verbs_and_flags_say_so(run: Any) -> None:
     assert "'docker swarm' is not supported yet" in run("%docker swarm init").traceback[0]
-    assert "--link-local-ip" in run("%docker run --link-local-ip 169.254.1.1 httpd").traceback[0]
+    assert "--use-api-socket" in run("%docker run --use-api-socket httpd").traceback[0]
 
 
 def test_unknown_verb_is_suggested(run: Any) -> None:

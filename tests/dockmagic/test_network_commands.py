@@ -136,7 +136,7 @@ def test_each_gateway_goes_to_the_subnet_it_lies_in() -> None:
         ("--ipam-driver dhcp", "invalid ipam driver: dhcp"),
         ("--scope swarm", "invalid scope: swarm"),
         ("--ingress", "it belongs to swarms"),
-        ("--config-only", "--config-only of 'docker network create' is not supported yet"),
+        ("--config-only --scope local", "configuration network can only contain"),
     ],
 )
 def test_create_refuses(flags: str, message: str) -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dockmagic.commands.options.flags import Arguments, Parser, planned, strings, value, values
+from dockmagic.commands.options.flags import Arguments, Parser, strings, value, values
 from dockmagic.commands.options.network import (
     parse_driver_option,
     parse_ipv4,
     parse_ipv6,
     parse_link,
+    parse_link_local,
     parse_priority,
 )
 from dockmagic.commands.output.result import Nothing
@@ -42,7 +43,11 @@ def parser() -> Parser:
             value("ip", help='IPv4 address (e.g., "172.30.100.104")', convert=parse_ipv4),
             value("ip6", help='IPv6 address (e.g., "2001:db8::33")', convert=parse_ipv6),
             values("link", help="Add link to another container", convert=parse_link),
-            *planned("link-local-ip=strings"),
+            strings(
+                "link-local-ip",
+                help="Add a link-local address for the container",
+                convert=parse_link_local,
+            ),
         ),
     )
 
@@ -58,6 +63,7 @@ def run(engine: EngineApi, arguments: Arguments) -> Nothing:
         driver_options=flag("driver-opt"),
         links=tuple((alias, target) for target, alias in flag("link")),
         gw_priority=flag("gw-priority"),
+        link_local_ips=flag("link-local-ip"),
     )
     engine.networks.connect(network, container, attachment)
     return Nothing()

@@ -12,7 +12,6 @@ from dockmagic.commands.options.environment import check_label, read_labels
 from dockmagic.commands.options.flags import (
     Arguments,
     Parser,
-    planned,
     strings,
     switch,
     unsupported,
@@ -21,7 +20,7 @@ from dockmagic.commands.options.flags import (
 )
 from dockmagic.commands.output.result import Event, Result, notice
 from dockmagic_runtime.errors import InvalidInput
-from dockmagic_runtime.model.network import Network, NetworkSpec, Pool
+from dockmagic_runtime.model.network import OPERATOR_FIELDS, Network, NetworkSpec, Pool
 
 if TYPE_CHECKING:
     from dockmagic_runtime import EngineApi
@@ -42,18 +41,25 @@ def parser() -> Parser:
                 type="map",
                 default_text="map[]",
             ),
+            value("config-from", help="The network from which to copy the configuration"),
+            switch("config-only", help="Create a configuration only network"),
             value("driver", "d", "Driver to manage the Network", default="bridge"),
             strings("gateway", help="IPv4 or IPv6 Gateway for the master subnet"),
             switch("internal", help="Restrict external access to the network"),
             strings("ip-range", help="Allocate container ip from a sub-range"),
             value("ipam-driver", help="IP Address Management Driver", default="default"),
+            values(
+                "ipam-opt",
+                help="Set IPAM driver specific options",
+                type="map",
+                default_text="map[]",
+            ),
             switch("ipv4", help="Enable or disable IPv4 address assignment", default=True),
             switch("ipv6", help="Enable or disable IPv6 address assignment"),
             values("label", help="Set metadata on a network", convert=check_label),
             values("opt", "o", "Set driver specific options", type="map", default_text="map[]"),
             value("scope", help="Control the network's scope"),
             strings("subnet", help="Subnet in CIDR format that represents a network segment"),
-            *planned("config-from=string", "config-only", "ipam-opt=map"),
             *unsupported("it belongs to swarms, and there is none here", "ingress"),
         ),
     )
@@ -96,6 +102,8 @@ def _spec(arguments: Arguments) -> NetworkSpec:
         )
     if flag("ipam-driver") not in ("", "default"):
         raise InvalidInput(f"invalid ipam driver: {flag('ipam-driver')}", hint="default is known")
+    if flag("config-only") and flag("scope"):
+        raise InvalidInput(OPERATOR_FIELDS)
     if flag("scope") not in ("", "local"):
         raise InvalidInput(f"invalid scope: {flag('scope')}", hint="local is known")
     return NetworkSpec(
@@ -107,6 +115,9 @@ def _spec(arguments: Arguments) -> NetworkSpec:
         ipv6=flag("ipv6"),
         labels=read_labels((), flag("label")),
         options=dict(_option(text) for text in flag("opt")),
+        ipam_options=dict(_option(text) for text in flag("ipam-opt")),
+        config_only=flag("config-only"),
+        config_from=flag("config-from"),
     )
 
 

@@ -104,6 +104,7 @@ def _network(arguments: Arguments) -> dict[str, Any]:
         ipv4=flag("ip"),
         ipv6=flag("ip6"),
         mac_address=flag("mac-address"),
+        link_local_ips=flag("link-local-ip"),
     )
     return {
         "network": attached[0].network if attached else "bridge",

@@ -24,6 +24,7 @@ from dockmagic.commands.options.network import (
     parse_ipv4,
     parse_ipv6,
     parse_link,
+    parse_link_local,
     parse_mac,
     parse_network,
 )
@@ -92,6 +93,11 @@ _NETWORK: tuple[Flag, ...] = (
     values("net-alias", hidden=True),
     value("ip", help="IPv4 address (e.g., 172.30.100.104)", convert=parse_ipv4),
     value("ip6", help="IPv6 address (e.g., 2001:db8::33)", convert=parse_ipv6),
+    values(
+        "link-local-ip",
+        help="Container IPv4/IPv6 link-local addresses",
+        convert=parse_link_local,
+    ),
     value("mac-address", help="Container MAC address (e.g., 92:d0:c6:0a:29:33)", convert=parse_mac),
     values("link", help="Add link to another container", convert=parse_link),
     values("add-host", help="Add a custom host-to-IP mapping (host:ip)", convert=parse_host),
@@ -165,7 +171,7 @@ _LIFECYCLE: tuple[Flag, ...] = (
     values("attach", "a", "Attach to STDIN, STDOUT or STDERR", convert=parse_stream),
 )
 _PLANNED = planned(
-    "link-local-ip=list", "use-api-socket",
+    "use-api-socket",
 )  # fmt: skip
 _UNSUPPORTED = (
     *unsupported(

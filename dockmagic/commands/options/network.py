@@ -1,11 +1,12 @@
-"""`--network` with its options, `--network-alias`, `--ip`, `--ip6`, `--mac-address`."""
+"""`--network` with its options, `--network-alias`, `--ip`, `--ip6`, `--mac-address`,
+`--link-local-ip`."""
 
 from __future__ import annotations
 
 import csv
 import re
 from collections.abc import Mapping, Sequence
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from msgspec.structs import replace
 
@@ -31,6 +32,17 @@ def parse_ipv6(text: str) -> str:
         raise InvalidInput(f"invalid IPv6 address: {text}") from None
 
 
+def parse_link_local(text: str) -> str:
+    """An address of either family; which ones are link-local is known to the network."""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        address = None
+    if address is None or address.is_unspecified:
+        raise InvalidInput(f"invalid link-local IP address: {text}")
+    return str(address)
+
+
 def parse_mac(text: str) -> str:
     """Six octets with colons, of one interface: not a multicast address."""
     mac = text.lower()
@@ -43,7 +55,8 @@ def parse_mac(text: str) -> str:
 
 
 def parse_network(text: str) -> Attachment:
-    """A name, or `name=…,alias=…,ip=…,ip6=…,mac-address=…,driver-opt=…,gw-priority=…`."""
+    """A name, or `name=…,alias=…,ip=…,ip6=…,mac-address=…,link-local-ip=…,driver-opt=…,
+    gw-priority=…`."""
     if not text:
         raise InvalidInput("no name set for network")
     if "=" not in text:
@@ -68,7 +81,9 @@ def _fields(text: str) -> list[str]:
         raise ValueError(f"invalid field {text!r}") from None
 
 
-_KEYS = frozenset(["name", "alias", "ip", "ip6", "mac-address", "driver-opt", "gw-priority"])
+_KEYS = frozenset(
+    ["name", "alias", "ip", "ip6", "mac-address", "link-local-ip", "driver-opt", "gw-priority"]
+)
 
 
 def _attachment(fields: dict[str, list[str]]) -> Attachment:
@@ -81,6 +96,7 @@ def _attachment(fields: dict[str, list[str]]) -> Attachment:
         ipv4=parse_ipv4(last("ip")) if last("ip") else "",
         ipv6=parse_ipv6(last("ip6")) if last("ip6") else "",
         mac_address=parse_mac(last("mac-address")) if last("mac-address") else "",
+        link_local_ips=tuple(map(parse_link_local, fields.get("link-local-ip", ()))),
         driver_options=tuple(map(parse_driver_option, fields.get("driver-opt", ()))),
         gw_priority=parse_priority(last("gw-priority") or "0"),
     )
@@ -128,13 +144,15 @@ def attachments(
     ipv4: str,
     ipv6: str,
     mac_address: str,
+    link_local_ips: tuple[str, ...] = (),
 ) -> tuple[Attachment, ...]:
     """What the line asks for, the flags without a network's name being the first one's.
 
     Empty when it asks for nothing but the default network. Raises InvalidInput.
     """
     _check_modes([endpoint.network for endpoint in networks])
-    asked = {"aliases": aliases, "ipv4": ipv4, "ipv6": ipv6, "mac_address": mac_address}
+    asked = {"aliases": aliases, "ipv4": ipv4, "ipv6": ipv6, "mac_address": mac_address,
+             "link_local_ips": link_local_ips}  # fmt: skip
     if not networks:
         given = {name: said for name, said in asked.items() if said}
         return (_with(Attachment(network="bridge"), given),) if given else ()
@@ -142,7 +160,9 @@ def attachments(
     words = {"aliases": "--network-alias and per-network alias",
              "ipv4": "--ip and per-network IPv4 address",
              "ipv6": "--ip6 and per-network IPv6 address",
-             "mac_address": "--mac-address and per-network MAC address"}  # fmt: skip
+             "mac_address": "--mac-address and per-network MAC address",
+             "link_local_ips": "--link-local-ip and per-network link-local IP addresses",
+             }  # fmt: skip
     for name, what in words.items():
         if asked[name] and getattr(first, name):
             raise InvalidInput(f"conflicting options: cannot specify both {what}")

@@ -204,8 +204,8 @@ class LocalNetworks(Facet):
         from dockmagic_runtime.containers.network import connect
         from dockmagic_runtime.model.network import Attachment
 
-        own, network = self._components, self.get(name)
-        record = own.containers.find(container)
+        own = self._components
+        record, network = own.containers.find(container), self.get(name)
         attachment = attachment or Attachment(network=network.name)
         connect.connect(own.starter, record, network, attachment)
 

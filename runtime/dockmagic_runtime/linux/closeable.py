@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Closing:
-    """Base of classes with a `close`: makes them context managers."""
+    """A context manager for who has a `close`."""
 
     __slots__ = ()
 

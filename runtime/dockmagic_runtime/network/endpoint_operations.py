@@ -99,7 +99,10 @@ def _is_on(path: str) -> bool:
 
 @operation
 class ConfigureInside(UndoneByKernel, frozen=True, kw_only=True):
-    """Without a gateway, only the network itself is reached by this interface."""
+    """Without a gateway, only the network itself is reached by this interface.
+
+    `link_local` are further addresses, in 169.254.0.0/16 or fe80::/64.
+    """
 
     calls: ClassVar[tuple[str, ...]] = ("netlink RTM_NEWADDR", "RTM_NEWLINK up", "RTM_NEWROUTE")
 
@@ -110,16 +113,19 @@ class ConfigureInside(UndoneByKernel, frozen=True, kw_only=True):
     address6: str = ""
     prefix_length6: int = 0
     gateway6: str = ""
+    link_local: tuple[str, ...] = ()
 
     def describe(self) -> str:
         addresses = f"{self.address}/{self.prefix_length}"
         addresses += f" and {self.address6}/{self.prefix_length6}" if self.address6 else ""
+        addresses += "".join(f" and {address}" for address in self.link_local)
         gateways = " and ".join(filter(None, (self.gateway, self.gateway6)))
         route = f", route everything else by {gateways}" if gateways else ""
         return f"bring up lo inside, give {self.interface} {addresses}, bring it up{route}"
 
     def execute(self, context: Context) -> None:
-        set_ipv6_inside(context, self.interface, on=bool(self.address6))
+        has_ipv6 = bool(self.address6) or any(":" in address for address in self.link_local)
+        set_ipv6_inside(context, self.interface, on=has_ipv6)
         with Netlink(descriptor=context.inside_netlink) as netlink:
             link = rtnl.find_link(netlink, self.interface)
             if link is None:
@@ -139,6 +145,8 @@ class ConfigureInside(UndoneByKernel, frozen=True, kw_only=True):
         messages = [rtnl.add_address(index, self.address, self.prefix_length)]
         if self.address6:
             messages.append(rtnl.add_address(index, self.address6, self.prefix_length6))
+        for address in self.link_local:
+            messages.append(rtnl.add_address(index, address, 64 if ":" in address else 16))
         return messages
 
 

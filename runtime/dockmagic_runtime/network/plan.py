@@ -246,6 +246,7 @@ def plug_in(
         address6=lease.address6,
         prefix_length6=network.prefix_length6,
         gateway6=gateway6,
+        link_local=endpoint.attachment.link_local_ips,
     )
     yield AwaitCarrier(veth=endpoint.veth, bridge=network.bridge, interface=endpoint.interface)
 

@@ -28,7 +28,7 @@ from dockmagic_runtime.linux.netlink import (
     u8,
     u32,
 )
-from dockmagic_runtime.network.ipam.pools import family_of, packed
+from dockmagic_runtime.network.ipam.pools import Block, family_of, packed
 
 # linux/rtnetlink.h, if_link.h, if_addr.h, neighbour.h
 _RTM_NEWLINK, _RTM_DELLINK, _RTM_GETLINK = 16, 17, 18
@@ -43,7 +43,7 @@ _IFLA_INET6_ADDR_GEN_MODE, _IN6_ADDR_GEN_MODE_NONE = 8, 1
 _IFLA_INFO_KIND, _IFLA_INFO_DATA, _IFLA_INFO_SLAVE_KIND, _IFLA_INFO_SLAVE_DATA = 1, 2, 4, 5
 _IFLA_BRPORT_MODE, _IFLA_BRPORT_ISOLATED = 4, 33
 _VETH_INFO_PEER = 1
-_IFA_ADDRESS, _IFA_LOCAL = 1, 2
+_IFA_ADDRESS, _IFA_LOCAL, _IFA_BROADCAST = 1, 2, 4
 _IFA_F_NODAD = 0x2
 _NDA_LLADDR, _NUD_NOARP, _NTF_MASTER, _NTF_STICKY = 2, 0x40, 0x04, 0x40
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY = 1, 4, 5
@@ -181,10 +181,19 @@ def add_address(index: int, address: str, prefix_length: int) -> Message:
         _IFADDR.pack(family_of(address), prefix_length, _no_detection(address), 0, index)
         + attribute(_IFA_LOCAL, packed(address))
         + attribute(_IFA_ADDRESS, packed(address))
+        + _broadcast(address, prefix_length)
     )
     flags = NLM_F_CREATE | NLM_F_REPLACE
     what = f"give interface {index} the address {address}/{prefix_length}"
     return Message(_RTM_NEWADDR, payload, flags=flags, what=what)
+
+
+def _broadcast(address: str, prefix_length: int) -> bytes:
+    """The last address of an IPv4 subnet, if there is room for one."""
+    if ":" in address or prefix_length > 30:
+        return b""
+    last = Block.parse(f"{address}/{prefix_length}").network.last
+    return attribute(_IFA_BROADCAST, last.to_bytes(4, "big"))
 
 
 def _no_detection(address: str) -> int:

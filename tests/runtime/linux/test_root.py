@@ -41,8 +41,8 @@ KERNELS: dict[str, Callable[[], Kernel]] = {
 @pytest.fixture(params=KERNELS)
 def root(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Root]:
     (tmp_path / "root").mkdir()
-    with Root.at(str(tmp_path / "root"), KERNELS[request.param]()) as root:
-        yield root
+    with Root.at(str(tmp_path / "root"), KERNELS[request.param]()) as made:
+        yield made
 
 
 @pytest.fixture
@@ -194,8 +194,8 @@ def test_walk_lists_parents_first_and_enters_no_link(root: Root, tree: Path) -> 
     (tree / "b/c/file").touch()
     (tree / "a").mkdir()
     (tree / "b/loop").symlink_to("/b")
-    listing = [(path, [e.name for e in entries]) for path, _, entries in root.walk()]
-    assert listing == [("", ["a", "b"]), ("a", []), ("b", ["c", "loop"]), ("b/c", ["file"])]
+    found = [(path, [e.name for e in entries]) for path, _, entries in root.walk()]
+    assert found == [("", ["a", "b"]), ("a", []), ("b", ["c", "loop"]), ("b/c", ["file"])]
     assert {e.name: e.is_symlink() for e in root.scandir("b")} == {"c": False, "loop": True}
 
 
@@ -393,14 +393,14 @@ def _ancestors(place: str) -> list[str]:
 
 def _snapshot(top: str) -> list[tuple[str, str]]:
     """What is below `top`, with the links' texts; nothing is followed."""
-    listing = []
+    found = []
     for directory, names, files in os.walk(top):
         for name in names + files:
             path = os.path.join(directory, name)
             is_link = os.path.islink(path)
             kind = os.readlink(path) if is_link else oct(os.lstat(path).st_mode)
-            listing.append((os.path.relpath(path, top), kind))
-    return sorted(listing)
+            found.append((os.path.relpath(path, top), kind))
+    return sorted(found)
 
 
 def _outcome(action: Callable[[], object]) -> object:
@@ -476,8 +476,8 @@ def test_no_verb_touches_the_outside_and_both_ways_do_the_same(
             os.mkdir(top)
             _grow(top, tree, outside)
             with Root.at(top, make()) as root:
-                outcomes = [_outcome(_verbs(root, top, path)[verb]) for verb, path in script]
-            results.append((outcomes, _snapshot(top)))
+                told = [_outcome(_verbs(root, top, path)[verb]) for verb, path in script]
+            results.append((told, _snapshot(top)))
             assert os.listdir(outside) == ["secret"]
             assert sorted(os.listdir(base)) == [*map(str, range(number + 1)), "outside"]
         assert results[0] == results[1] == results[2]

@@ -1,4 +1,4 @@
-"""How a container's processes get into its control group: created there, or by joining it."""
+"""Where a container's processes are born, and how they get into its control group otherwise."""
 
 from __future__ import annotations
 

@@ -89,9 +89,13 @@ def _endpoint(
     }
 
 
-def _asked(attachment: Attachment) -> dict[str, str] | None:
-    asked = {"IPv4Address": attachment.ipv4, "IPv6Address": attachment.ipv6}
-    return {name: address for name, address in asked.items() if address} or None
+def _asked(attachment: Attachment) -> dict[str, Any] | None:
+    asked = {
+        "IPv4Address": attachment.ipv4,
+        "IPv6Address": attachment.ipv6,
+        "LinkLocalIPs": list(attachment.link_local_ips),
+    }
+    return {name: value for name, value in asked.items() if value} or None
 
 
 def _names(record: Record, attachment: Attachment) -> list[str] | None:

@@ -16,7 +16,12 @@ from dockmagic_runtime.model.container import Status
 from dockmagic_runtime.model.network import Attachment, Network
 from dockmagic_runtime.network.endpoint_operations import RemoveVeth
 from dockmagic_runtime.network.etc import hosts
-from dockmagic_runtime.network.networks import check_attachment, free_interface, new_endpoint
+from dockmagic_runtime.network.networks import (
+    check_attachment,
+    free_interface,
+    new_endpoint,
+    refuse_configuration,
+)
 from dockmagic_runtime.network.plan import (
     EndpointPlan,
     event_fields,
@@ -38,6 +43,7 @@ def connect(starter: Starter, record: Record, network: Network, asked: Attachmen
     """Connects the container to one more network. Raises Conflict, InvalidInput without effect."""
     _check_modes(record, network)
     attachment = replace(asked, network=network.name, network_id=network.id)
+    refuse_configuration(network)
     check_attachment(network, attachment)
     with _locked(starter, record):
         record = starter.store.find(record.id)

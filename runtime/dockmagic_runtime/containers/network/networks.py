@@ -87,20 +87,21 @@ def inspect(networks: Networks, store: ContainerStore, network: Network) -> dict
         "EnableIPv6": network.ipv6,
         "IPAM": {
             "Driver": "default",
-            "Options": None if network.is_predefined else {},
-            "Config": _pools(network),
+            "Options": None if network.is_predefined else dict(network.ipam_options),
+            "Config": _configured(network) if network.config_only else _pools(network),
         },
         "Internal": network.internal,
         "Attachable": network.attachable,
         "Ingress": False,
-        "ConfigFrom": {"Network": ""},
-        "ConfigOnly": False,
+        "ConfigFrom": {"Network": network.config_from},
+        "ConfigOnly": network.config_only,
         "Containers": {
             record.id: _member(record, now, network)
             for record, now in members(networks, store, network)
         },
         "Options": _options(network),
         "Labels": dict(network.labels),
+        **({"Status": {"Damage": network.damage}} if network.damage else {}),
     }
 
 
@@ -128,6 +129,19 @@ def _pools(network: Network) -> list[dict[str, Any]] | None:
         if subnet
     ]
     return pools or None
+
+
+def _configured(network: Network) -> list[dict[str, Any]]:
+    """The pools of a configuration, as they were given."""
+    return [
+        {
+            "Subnet": pool.subnet,
+            **({"IPRange": pool.ip_range} if pool.ip_range else {}),
+            **({"Gateway": pool.gateway} if pool.gateway else {}),
+            **({"AuxiliaryAddresses": dict(pool.reserved)} if pool.reserved else {}),
+        }
+        for pool in network.pools
+    ]
 
 
 def _pool(network: Network, subnet: str, ip_range: str, gateway: str) -> dict[str, Any]:
@@ -161,13 +175,13 @@ def members(
 
 def _member(record: Record, now: State, network: Network) -> dict[str, str]:
     there = now.networks.get(network.id, {})
-    address6 = there.get("ip6_address", "")
+    address, address6 = there.get("ip_address", ""), there.get("ip6_address", "")
     return {
         "Name": record.name,
         "EndpointID": there.get("endpoint_id", ""),
         "MacAddress": there.get("mac_address", ""),
-        "IPv4Address": f"{there['ip_address']}/{there['prefix_length']}" if there else "",
-        "IPv6Address": f"{address6}/{there['prefix_length6']}" if address6 else "",
+        "IPv4Address": f"{address}/{there.get('prefix_length', 0)}" if address else "",
+        "IPv6Address": f"{address6}/{there.get('prefix_length6', 0)}" if address6 else "",
     }
 
 
@@ -212,7 +226,9 @@ def prune(networks: Networks, store: ContainerStore, filters: Filters) -> Pruned
     wanted = prunable(filters)
     removed: list[str] = []
     for network in networks.store.everything():
-        if network.is_predefined or not wanted(network.created, network.labels):
+        if network.is_predefined or network.config_only:
+            continue
+        if not wanted(network.created, network.labels):
             continue
         try:
             _remove(networks, store, network)
