@@ -82,11 +82,18 @@ def _show(foreground: Foreground, keys: KeyWatch) -> Finished:
         for stream, data in foreground.output():
             _write(2 if stream == "stderr" else 1, data)
     except KeyboardInterrupt:  # signals are not passed on: the caller leaves, the process stays
-        keys.found = True
         foreground.process.detach()
-    if keys.found:
         return Finished(foreground.attached.name, 0, detached=True)
+    if keys.found:
+        return _left(foreground.attached)
     return foreground.finish()
+
+
+def _left(attached: Attached) -> Finished:
+    """As Docker's client: 'attach' and 'exec' fail, 'run' and 'start' do not."""
+    if attached.detach_code:
+        _write(2, b"read escape sequence\n")
+    return Finished(attached.name, attached.detach_code, detached=True)
 
 
 def _write(fd: int, data: bytes) -> None:

@@ -67,10 +67,12 @@ class StartFailed(DockmagicError):
     """The container was made but its command could not be started.
 
     `exit_code` is 127 when the command does not exist, 126 when it is not executable, 125 when
-    the engine could not prepare the sandbox.
+    the engine could not prepare the sandbox. `container_id` is that of a container which was
+    created for the call.
     """
 
     http_status = 400
+    container_id = ""
 
     def __init__(self, message: str, *, exit_code: int = 125, hint: str = "") -> None:
         super().__init__(message, hint=hint)

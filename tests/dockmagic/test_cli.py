@@ -21,7 +21,7 @@ from dockmagic.commands.options.detach_keys import parse_keys
 from dockmagic.commands.output.result import Attached
 from dockmagic.commands.units import ago
 from dockmagic.terminal import KeyWatch, raw_terminal
-from dockmagic_runtime.errors import InvalidInput
+from dockmagic_runtime.errors import InvalidInput, StartFailed
 from dockmagic_runtime.model.container import PortMapping
 
 
@@ -256,6 +256,49 @@ def test_cidfile(dockmagic: Any, tmp_path: Any) -> None:
     assert (code, "container ID file found" in err) == (125, True)
 
 
+def test_command_line_3_the_cidfile_is_created_before_anything_else(
+    dockmagic: Any, engine: Any, tmp_path: Any
+) -> None:
+    code, _, err = dockmagic("run --cidfile /nosuch/dir/cid httpd echo ran")
+    assert (code, len(engine.containers.list())) == (127, 0)
+    assert "failed to create the container ID file: open /nosuch/dir/cid: no such file" in err
+    assert dockmagic("create --cidfile /nosuch/dir/cid httpd")[0] == 1
+    assert dockmagic(["run", "--cidfile", "a" * 300, "httpd"])[0] == 125
+    file = tmp_path / "cid"
+    assert dockmagic(f"run --cidfile {file} --restart on-failure:x httpd")[0] == 125
+    assert not file.exists()
+
+
+def test_command_line_9_a_container_that_cannot_start_has_an_id_all_the_same(
+    dockmagic: Any, engine: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(spec: Any, *, detach: bool = False) -> Any:
+        error = StartFailed("no such program", exit_code=127)
+        error.container_id = "7" * 64
+        raise error
+
+    monkeypatch.setattr(engine.containers, "run", run)
+    for flag, out in (("-d", "7" * 64 + "\n"), ("--rm", "")):
+        file = tmp_path / f"cid{flag}"
+        code, said, _ = dockmagic(f"run {flag} --cidfile {file} httpd nosuch")
+        assert (code, said, file.read_text()) == (127, out, "7" * 64)
+
+
+def test_command_line_10_login_without_a_terminal_is_one_line(
+    dockmagic: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with open(os.devnull) as nothing:
+        monkeypatch.setattr(sys, "stdin", nothing)
+        code, out, err = dockmagic("login -u a")
+    assert (code, out, err.count("\n")) == (1, "", 1)
+    assert "Cannot perform an interactive login from a non TTY device" in err
+
+
+def test_command_line_14_forced_removal_of_nothing_writes_nothing(dockmagic: Any) -> None:
+    assert dockmagic("rm -f nosuch")[:2] == (0, "")
+    assert dockmagic("rm nosuch")[:2] == (1, "")
+
+
 def test_logs_go_to_their_streams(dockmagic: Any) -> None:
     dockmagic("run -d --name web httpd")
     code, out, err = dockmagic("logs -t web")
@@ -357,10 +400,22 @@ def test_a_terminal_session_and_its_end_by_keys(
     typist.start()
     finished = terminal.attach(Attached(engine.process, "web", tty=True, stdin=True))
     typist.join()
-    assert finished.detached
+    assert (finished.detached, finished.exit_code) == (True, 0)
     assert bytes(engine.process.stdin) == b"ls"
     assert engine.process.detached
     assert termios.tcgetattr(0)[3] & termios.ICANON
+
+
+def test_command_line_12_leaving_an_exec_or_attach_by_keys_fails(
+    tty: int, engine: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    engine.process.waits_for, engine.process.pieces = "never", []
+    typist = threading.Thread(target=_type_when_raw, args=(tty, b"\x10\x11"))
+    typist.start()
+    attached = Attached(engine.process, "web", tty=True, stdin=True, detach_code=1)
+    assert terminal.attach(attached).exit_code == 1
+    typist.join()
+    assert capfd.readouterr().err == "read escape sequence\n"
 
 
 def test_a_closed_reader_is_no_traceback() -> None:

@@ -13,9 +13,9 @@ import pytest
 
 from dockmagic import commands
 from dockmagic.commands.container.cp import Copied
-from dockmagic.commands.container.export import save
 from dockmagic.commands.container.top import Processes
 from dockmagic.commands.output import archives, pruned
+from dockmagic.commands.output.files import replaced
 from dockmagic.commands.output.pruned import PrunedThings, Section
 from dockmagic_runtime.errors import InvalidInput, NotFound, RemoteFailed
 from dockmagic_runtime.model.commit import CommitSpec, ImportSpec
@@ -102,7 +102,7 @@ def test_import_reads_a_file_standard_input_or_a_server(
         (b"file", "Imported from -", "a:b"),
         (b"stdin", "hello", ""),
     ]
-    with pytest.raises(NotFound, match="open /nope: no such file or directory"):
+    with pytest.raises(InvalidInput, match="open /nope: no such file or directory"):
         execute(engine, "import", "/nope")
 
 
@@ -144,15 +144,19 @@ def test_an_export_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
         yield b"half"
         raise OSError("the disk is full")
 
+    def write(chunks: Any) -> None:
+        with replaced(str(output), "failed to export container") as file:
+            file.writelines(chunks)
+
     with pytest.raises(OSError, match="the disk is full"):
-        save(failing(), str(output))
+        write(failing())
     assert output.read_bytes() == b"old"
-    save([b"a", b"b"], str(output))
+    write([b"a", b"b"])
     assert output.read_bytes() == b"ab"
     assert [path.name for path in tmp_path.iterdir()] == ["x.tar"]
 
 
-@pytest.mark.parametrize("output", ["/nope/x", "/tmp"])
+@pytest.mark.parametrize("output", ["/nope/x", "/tmp", "a" * 300, "a\0b", "/etc/passwd/x"])
 def test_an_export_that_cannot_be_written_is_told_first(output: str) -> None:
     with pytest.raises((NotFound, InvalidInput), match="failed to export container"):
         list(execute(Recorder(), "export", "-o", output, "web"))

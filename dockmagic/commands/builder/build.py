@@ -20,8 +20,9 @@ from dockmagic.commands.builder.build_flags import (
     request_fields,
 )
 from dockmagic.commands.builder.call import Outline, Targets
-from dockmagic.commands.image.save import binary_stdout, replaced
+from dockmagic.commands.image.save import binary_stdout
 from dockmagic.commands.options.flags import Arguments, Parser
+from dockmagic.commands.output.files import replaced
 from dockmagic.commands.output.result import Event, Result
 from dockmagic.commands.references import familiar
 from dockmagic_runtime.errors import InvalidInput, ProcessFailed
@@ -195,7 +196,7 @@ def _write_metadata(path: str, done: BuildDone, pushed: str) -> None:
         "containerimage.digest": pushed or done.image.id,
         "image.name": ",".join(done.tags),
     }
-    with replaced(path) as file:
+    with replaced(path, "failed to write metadata") as file:
         file.write(json.dumps(document, indent=2).encode())
 
 
@@ -209,7 +210,7 @@ def _handed_on(
         if path == "-":
             engine.images.save(names, binary_stdout())
             continue
-        with replaced(path) as file:
+        with replaced(path, "failed to save image") as file:
             engine.images.save(names, file)
     if is_pushed(arguments):
         if not done.tags:
@@ -293,8 +294,8 @@ class Steps(Struct):
 def _context(path: str) -> str:
     if is_address(path):
         return path
-    if not Path(path).is_dir():
-        what = "is not a directory" if Path(path).exists() else "not found"
+    if not os.path.isdir(path):  # noqa: PTH112 - the text may be no path at all
+        what = "is not a directory" if os.path.exists(path) else "not found"  # noqa: PTH110
         raise InvalidInput(f'unable to prepare context: path "{path}" {what}')
     return os.path.abspath(path)  # noqa: PTH100 - symlinks are the builder's business
 
@@ -311,7 +312,7 @@ def _read(file: str, context: str) -> tuple[str | None, str, str | None]:
     if is_address(context):
         return None, file or "Dockerfile", None
     path = Path(file) if file else Path(context) / "Dockerfile"
-    if file and not path.is_absolute() and not path.exists():
+    if file and not path.is_absolute() and not os.path.exists(path):  # noqa: PTH110
         path = Path(context) / file
     try:
         text = path.read_text(encoding="utf-8-sig")

@@ -22,6 +22,7 @@ from dockmagic.commands.options.flags import (
 )
 from dockmagic.commands.options.kernel import parse_ulimit
 from dockmagic.commands.options.platform import IMAGE_FLAGS
+from dockmagic.commands.output.files import is_socket
 from dockmagic.commands.units import parse_size, parse_swap
 from dockmagic_runtime.errors import InvalidInput, NotFound, Unsupported
 from dockmagic_runtime.model.build import BuildOutput
@@ -258,7 +259,7 @@ def _agent(id: str, path: str) -> str:
                 f"invalid empty ssh agent socket for --ssh {id}: SSH_AUTH_SOCK is not set",
                 hint="start ssh-agent, or name a socket: --ssh ID=SOCKET",
             )
-    if not Path(path).is_socket():
+    if not is_socket(path):
         raise Unsupported(
             f"--ssh {id}={path}: {path} is no socket of an agent",
             hint="add the key to an agent with ssh-add, and build with --ssh default",
@@ -271,6 +272,6 @@ def _place(place: str) -> str:
         if place.startswith("oci-layout://"):
             raise Unsupported("build contexts of type oci-layout are not supported")
         return place
-    if not Path(place).is_dir():
+    if not os.path.isdir(place):  # noqa: PTH112 - the text may be no path at all
         raise InvalidInput(f'failed to get build context: path "{place}" is not a directory')
     return os.path.abspath(place)  # noqa: PTH100 - symlinks are the builder's business

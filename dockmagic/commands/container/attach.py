@@ -43,6 +43,7 @@ def run(engine: EngineApi, arguments: Arguments) -> Iterator[Event]:
         detach_keys=keys if arguments.is_given("detach-keys") or not spec else spec.detach_keys,
         proxy_signals=arguments.flag("sig-proxy"),
         joined=True,
+        detach_code=1,
     )
 
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from dockmagic.commands.options.flags import Arguments, Parser, switch
 from dockmagic.commands.output.archives import check_stdout, read_stdin
-from dockmagic.commands.output.result import Chunk, Event, Nothing, Outcome, Result
+from dockmagic.commands.output.result import Chunk, Event, Nothing, Outcome, Result, notice
 from dockmagic.commands.units import decimal_size
 from dockmagic_runtime.containers.copy import paths
 from dockmagic_runtime.containers.copy.paths import CopySource, Target
@@ -64,7 +64,7 @@ class Copied(Result, frozen=True):
     def chunks(self) -> Iterator[Chunk]:
         is_quiet = not sys.stdout.isatty() if self.quiet is None else self.quiet
         if not is_quiet:
-            yield Chunk("stderr", f"{self.text()}\n".encode())
+            yield notice(self.text())
 
 
 class _Options(Struct, frozen=True):

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dockmagic.commands.container.cidfile import CidFile
 from dockmagic.commands.image.pull import ensure_image
 from dockmagic.commands.options.container import container_spec
 from dockmagic.commands.options.container_flags import CONTAINER_FLAGS
 from dockmagic.commands.options.flags import Arguments, Parser, switch, value
 from dockmagic.commands.options.namespaces import dropped, warnings
 from dockmagic.commands.output.result import Event, Started, notice
-from dockmagic_runtime.errors import Conflict
+from dockmagic_runtime.model.container import ContainerSpec
 
 if TYPE_CHECKING:
     from dockmagic_runtime import EngineApi
@@ -44,22 +44,15 @@ def parser() -> Parser:
 
 def run(engine: EngineApi, arguments: Arguments) -> Iterator[Event]:
     spec = container_spec(arguments, auto_remove=arguments.flag("rm"))
-    check_cidfile(arguments.flag("cidfile"))
-    yield from (notice(f"WARNING: {text}") for text in warnings(spec))
-    yield from ensure_image(engine, spec.image, spec.pull, quiet=arguments.flag("quiet"))
-    yield from (notice(f"WARNING: {text}") for text in dropped(engine, spec))
-    container = engine.containers.create(spec)
-    write_cidfile(arguments.flag("cidfile"), container.id)
+    with CidFile(arguments.flag("cidfile")) as cidfile:
+        yield from prepared(engine, spec, quiet=arguments.flag("quiet"))
+        container = engine.containers.create(spec)
+        cidfile.write(container.id)
     yield Started(container)
 
 
-def check_cidfile(name: str) -> None:
-    if name and Path(name).exists():
-        raise Conflict(
-            f"container ID file found, make sure the other container isn't running or delete {name}"
-        )
-
-
-def write_cidfile(name: str, container_id: str) -> None:
-    if name:
-        Path(name).write_text(container_id)
+def prepared(engine: EngineApi, spec: ContainerSpec, *, quiet: bool) -> Iterator[Event]:
+    """What comes before a container is created: warnings, and the image if it is missing."""
+    yield from (notice(f"WARNING: {text}") for text in warnings(spec))
+    yield from ensure_image(engine, spec.image, spec.pull, quiet=quiet)
+    yield from (notice(f"WARNING: {text}") for text in dropped(engine, spec))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from dockmagic.commands.container.run import lacks_program
 from dockmagic.commands.options.detach_keys import DETACH_KEYS
 from dockmagic.commands.options.environment import check_env, read_env
 from dockmagic.commands.options.flags import Arguments, Parser, switch, value, values
@@ -60,7 +61,12 @@ def run(engine: EngineApi, arguments: Arguments) -> Iterator[Event]:
         yield Nothing()
         return
     yield Attached(
-        process, name, tty=spec.tty, stdin=spec.open_stdin, detach_keys=flag("detach-keys")
+        process,
+        name,
+        tty=spec.tty,
+        stdin=spec.open_stdin,
+        detach_keys=flag("detach-keys"),
+        detach_code=1,
     )
 
 
@@ -68,7 +74,7 @@ def _start(engine: EngineApi, name: str, spec: ExecSpec) -> ProcessApi:
     try:
         return engine.containers.exec(name, spec)
     except StartFailed as error:
-        if error.exit_code == 127:
+        if error.exit_code == 127 and lacks_program(error):
             error.hint = error.hint or "the container has no such program, or not in its PATH"
         raise
     except Conflict as error:

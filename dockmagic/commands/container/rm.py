@@ -30,13 +30,10 @@ def run(engine: EngineApi, arguments: Arguments) -> NameList:
     force, volumes = arguments.flag("force"), arguments.flag("volumes")
 
     def remove(name: str) -> None:
-        try:
-            if arguments.flag("link"):
-                engine.containers.remove_link(name)
-            else:
-                engine.containers.remove(name, force=force, volumes=volumes)
-        except NotFound:
-            if not force:  # -f asks for its absence, and that is what there is
-                raise
+        if arguments.flag("link"):
+            engine.containers.remove_link(name)
+        else:
+            engine.containers.remove(name, force=force, volumes=volumes)
 
-    return each(arguments.words, remove)
+    # -f asks for its absence, and that is what there is
+    return each(arguments.words, remove, ignores=NotFound if force else ())

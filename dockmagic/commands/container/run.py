@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from dockmagic.commands.container.create import check_cidfile, write_cidfile
-from dockmagic.commands.image.pull import ensure_image
+from dockmagic.commands.container.cidfile import CidFile
+from dockmagic.commands.container.create import prepared
 from dockmagic.commands.options.container import container_spec
 from dockmagic.commands.options.container_flags import CONTAINER_FLAGS
 from dockmagic.commands.options.detach_keys import DETACH_KEYS
 from dockmagic.commands.options.flags import Arguments, Parser, switch
-from dockmagic.commands.options.namespaces import dropped, warnings
-from dockmagic.commands.output.result import Attached, Event, Started, notice
+from dockmagic.commands.output.result import Attached, Chunk, Event, Started
 from dockmagic_runtime.errors import StartFailed
 from dockmagic_runtime.model.container import ContainerSpec
 
@@ -59,18 +58,24 @@ def run(engine: EngineApi, arguments: Arguments) -> Iterator[Event]:
         arguments = replace(arguments, words=(engine.builds.failed().id, *arguments.words))
     spec = container_spec(arguments, auto_remove=arguments.flag("rm"))
     spec = replace(spec, detach_keys=arguments.flag("detach-keys"))
-    check_cidfile(arguments.flag("cidfile"))
-    yield from (notice(f"WARNING: {text}") for text in warnings(spec))
-    yield from ensure_image(engine, spec.image, spec.pull, quiet=arguments.flag("quiet"))
-    yield from (notice(f"WARNING: {text}") for text in dropped(engine, spec))
-    try:
-        yield (
-            _started(engine, spec, arguments)
-            if detach
-            else _attached(engine, spec, arguments, streams)
-        )
-    except StartFailed as error:
-        raise explained(error, spec.command) from None
+    outcome: Started | Attached
+    with CidFile(arguments.flag("cidfile")) as cidfile:
+        yield from prepared(engine, spec, quiet=arguments.flag("quiet"))
+        try:
+            if detach:
+                outcome = Started(engine.containers.run(spec, detach=True))
+                cidfile.write(outcome.container.id)
+            else:
+                outcome = _attached(engine, spec, arguments, streams)
+                cidfile.write(outcome.process.id)
+        except StartFailed as error:
+            cidfile.write(error.container_id)
+            if (
+                detach and error.container_id
+            ):  # it exists, and Docker prints its id before it starts
+                yield Chunk("stdout", f"{error.container_id}\n".encode())
+            raise explained(error, spec.command) from None
+    yield outcome
 
 
 def explained(error: StartFailed, command: Sequence[str] | None) -> StartFailed:
@@ -78,24 +83,21 @@ def explained(error: StartFailed, command: Sequence[str] | None) -> StartFailed:
     first = next(iter(command or ()), "")
     if first.startswith("-"):
         error.hint = error.hint or f"flags go before the image: '{first}' is read as the program"
-    elif error.exit_code == 127:
+    elif error.exit_code == 127 and lacks_program(error):
         error.hint = error.hint or "the image has no such program, or not in its PATH"
     return error
 
 
-def _started(engine: EngineApi, spec: ContainerSpec, arguments: Arguments) -> Started:
-    container = engine.containers.run(spec, detach=True)
-    write_cidfile(arguments.flag("cidfile"), container.id)
-    return Started(container)
+def lacks_program(error: StartFailed) -> bool:
+    """Whether it is the program that is not there, and not its working directory or a device."""
+    return error.message.startswith("exec: ")
 
 
 def _attached(
     engine: EngineApi, spec: ContainerSpec, arguments: Arguments, streams: frozenset[str]
 ) -> Attached:
-    process = engine.containers.run(spec)
-    write_cidfile(arguments.flag("cidfile"), process.id)
     return Attached(
-        process,
+        engine.containers.run(spec),
         spec.name or spec.image,
         tty=spec.tty,
         stdin=spec.open_stdin and (not streams or "stdin" in streams),

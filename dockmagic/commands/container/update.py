@@ -57,4 +57,4 @@ def run(engine: EngineApi, arguments: Arguments) -> Updated:
         arguments.words,
         lambda name: warnings.extend(engine.containers.update(name, resources, restart)),
     )
-    return Updated(names.done, names.failed, tuple(warnings))
+    return Updated(names.done, names.failed, names.failed_names, warnings=tuple(warnings))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
@@ -11,7 +10,8 @@ from dockmagic.commands.container.commit import MadeImage
 from dockmagic.commands.options.flags import Arguments, Parser, value, values
 from dockmagic.commands.options.platform import IMAGE_FLAGS
 from dockmagic.commands.output.archives import read_stdin
-from dockmagic_runtime.errors import NotFound, RemoteFailed
+from dockmagic.commands.output.files import opened
+from dockmagic_runtime.errors import RemoteFailed
 from dockmagic_runtime.model.commit import ImportSpec
 
 if TYPE_CHECKING:
@@ -59,19 +59,8 @@ def _opened(source: str, *, is_remote: bool) -> Iterator[Archive]:
         with _fetched(source) as archive:
             yield archive
     else:
-        with _file(source) as archive:
+        with opened(source) as archive:
             yield archive
-
-
-@contextmanager
-def _file(path: str) -> Iterator[Archive]:
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise NotFound(f"open {path}: {reason}") from error
-    with os.fdopen(fd, "rb") as file:
-        yield file
 
 
 @contextmanager

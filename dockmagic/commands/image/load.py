@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 from msgspec.structs import replace
 
 from dockmagic.commands.options.flags import Arguments, Parser, switch, value
 from dockmagic.commands.options.platform import check_platform, variant
+from dockmagic.commands.output.files import opened
 from dockmagic.commands.output.result import Event, Result
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.progress import LoadDone
@@ -65,20 +65,13 @@ class Loaded(Result, frozen=True):
 def run(engine: EngineApi, arguments: Arguments) -> Iterator[Event]:
     path, quiet = arguments.flag("input"), arguments.flag("quiet")
     done: list[LoadDone] = []
-    with _opened(path) if path else nullcontext(_binary_stdin()) as source:
+    with opened(path) if path else nullcontext(_binary_stdin()) as source:
         for event in engine.images.load(source):
             if isinstance(event, LoadDone):
                 done.append(event)
             elif not quiet:
                 yield event
     yield Loaded(tuple(done))
-
-
-def _opened(path: str) -> BinaryIO:
-    try:
-        return Path(path).open("rb")
-    except OSError as error:
-        raise InvalidInput(f"open {path}: {(error.strerror or str(error)).lower()}") from None
 
 
 def _binary_stdin() -> BinaryIO:

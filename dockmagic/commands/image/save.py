@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 
 from msgspec.structs import replace
 
 from dockmagic.commands.options.flags import Arguments, Parser, value
 from dockmagic.commands.options.platform import check_image, variant
+from dockmagic.commands.output.files import replaced
 from dockmagic.commands.output.result import Nothing
 from dockmagic_runtime.errors import InvalidInput
-from dockmagic_runtime.store.atomic import replacing
 
 if TYPE_CHECKING:
     from dockmagic_runtime import EngineApi
@@ -39,7 +36,7 @@ def run(engine: EngineApi, arguments: Arguments) -> Nothing:
             check_image(engine.images.get(name), name, platform)
     path = arguments.flag("output")
     if path:
-        with replaced(path) as file:
+        with replaced(path, "failed to save image") as file:
             engine.images.save(arguments.words, file)
     else:
         engine.images.save(arguments.words, binary_stdout())
@@ -55,20 +52,3 @@ def binary_stdout() -> BinaryIO:
             hint="docker save -o FILE IMAGE",
         )
     return cast("BinaryIO", raw)
-
-
-@contextmanager
-def replaced(name: str) -> Iterator[BinaryIO]:
-    """A file that takes its name when it is whole; devices and pipes are written as they are."""
-    path = Path(name)
-    if path.is_dir():
-        raise InvalidInput(f"failed to save image: {name} is a directory")
-    if path.exists() and not path.is_file():
-        with path.open("wb") as file:
-            yield file
-        return
-    folder = path.parent
-    if not folder.is_dir():
-        raise InvalidInput(f"failed to save image: invalid output path: {folder} does not exist")
-    with replacing(name) as file:  # 0600, as with Docker
-        yield file

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 
+from dockmagic.commands.output.files import opened
 from dockmagic_runtime.errors import InvalidInput
 
 
@@ -52,12 +52,15 @@ def read_labels(files: Iterable[str], given: Iterable[str]) -> dict[str, str]:
 
 def file_lines(name: str) -> Iterator[str]:
     """The variables of one file: no quotes, `#` only where a line begins."""
+    with opened(name) as file:
+        data = file.read()
     try:
-        text = Path(name).read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise InvalidInput(f"open {name}: no such file or directory") from None
-    except (OSError, ValueError) as error:
-        raise InvalidInput(f"open {name}: {_reason(error)}") from None
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        number = data.count(b"\n", 0, error.start) + 1
+        raise InvalidInput(
+            f"env file {name} contains invalid utf8 bytes at line {number}"
+        ) from None
     for line in text.splitlines():
         stripped = line.lstrip()
         if stripped and not stripped.startswith("#"):
@@ -74,7 +77,3 @@ def _checked(line: str, name: str) -> str:
             hint="one KEY=value a line, without quotes",
         )
     return f"{key}={value}" if "=" in line else key
-
-
-def _reason(error: Exception) -> str:
-    return (error.strerror or str(error)).lower() if isinstance(error, OSError) else str(error)

@@ -59,7 +59,7 @@ def _profile(name: str) -> str:
             f"opening seccomp profile ({name}) failed: open {name}: {reason}",
             hint="the file's path, or unconfined",
         ) from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidInput(
             f"compacting json for seccomp profile ({name}) failed: {error}"
         ) from None

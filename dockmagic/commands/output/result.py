@@ -22,6 +22,8 @@ from dockmagic_runtime.model.progress import PullEvent
 if TYPE_CHECKING:
     from dockmagic_runtime import ProcessApi
 
+_SURROGATE = re.compile("[\ud800-\udfff]")  # a byte that Python could not decode
+_UNKNOWN = "\ufffd"
 _ID = re.compile(r"[0-9a-f]{12}|[0-9a-f]{64}")
 
 
@@ -36,6 +38,11 @@ class Result(Struct, frozen=True):
     @property
     def errors(self) -> tuple[DockmagicError, ...]:
         """What failed for some of several names, while the others were done."""
+        return ()
+
+    @property
+    def harmless(self) -> tuple[DockmagicError, ...]:
+        """What Docker shows as an error and does not count as one."""
         return ()
 
     def text(self) -> str:
@@ -54,7 +61,7 @@ class Result(Struct, frozen=True):
         """`text()` in the streams it belongs to."""
         text = self.text()
         if text or self.has_empty_lines:
-            yield Chunk("stdout", f"{text}\n".encode())
+            yield line(text)
 
     @property
     def has_empty_lines(self) -> bool:
@@ -91,6 +98,7 @@ class Attached(Struct, frozen=True):
     streams: frozenset[str] = frozenset(["stdout", "stderr"])
     detach_keys: str = "ctrl-p,ctrl-q"
     proxy_signals: bool = True
+    detach_code: int = 0  # what Docker's client exits with after the detach keys
     joined: bool = False  # it was there before, and goes on when the caller leaves
 
 
@@ -117,7 +125,12 @@ Outcome = Result | Iterator[Event]
 
 def notice(text: str) -> Chunk:
     """A line for stderr."""
-    return Chunk("stderr", f"{text}\n".encode())
+    return line(text, "stderr")
+
+
+def line(text: str, stream: str = "stdout") -> Chunk:
+    """A line of text; what is no UTF-8 in it shows as U+FFFD, as in Go's JSON."""
+    return Chunk(stream, f"{_SURROGATE.sub(_UNKNOWN, text)}\n".encode())
 
 
 class Nothing(Result, frozen=True):
@@ -179,10 +192,16 @@ class NameList(Result, frozen=True):
 
     done: tuple[str, ...]
     failed: tuple[DockmagicError, ...] = ()
+    failed_names: tuple[str, ...] = ()
+    ignored: tuple[DockmagicError, ...] = ()
 
     @property
     def errors(self) -> tuple[DockmagicError, ...]:
         return self.failed
+
+    @property
+    def harmless(self) -> tuple[DockmagicError, ...]:
+        return self.ignored
 
     def text(self) -> str:
         return "\n".join(self.done)
@@ -194,18 +213,29 @@ class NameList(Result, frozen=True):
         return [{"name": name} for name in self.done]
 
 
-def each(names: Iterable[str], action: Callable[[str], object]) -> NameList:
-    """Do it to each: as Docker does, one that fails does not keep the next from its turn."""
+def each(
+    names: Iterable[str],
+    action: Callable[[str], object],
+    *,
+    ignores: type[DockmagicError] | tuple[()] = (),
+) -> NameList:
+    """Do it to each: as Docker does, one that fails does not keep the next from its turn.
+
+    Errors of the type `ignores` are shown and do not count.
+    """
     done: list[str] = []
-    failed: list[DockmagicError] = []
+    failed: dict[str, DockmagicError] = {}
+    ignored: list[DockmagicError] = []
     for name in names:
         try:
             action(name)
+        except ignores as error:
+            ignored.append(error)
         except DockmagicError as error:
-            failed.append(error)
+            failed[name] = error
         else:
             done.append(name)
-    return NameList(tuple(done), tuple(failed))
+    return NameList(tuple(done), tuple(failed.values()), tuple(failed), tuple(ignored))
 
 
 def describe(container: Container) -> str:

@@ -57,9 +57,14 @@ def run(engine: EngineApi, arguments: Arguments) -> Text:
     return Text(f"{warning}\n\nLogin Succeeded", "Login Succeeded")
 
 
+def _can_ask() -> bool:
+    """At a terminal, or in a notebook, which puts functions of its own in place of Python's."""
+    return getpass.getpass.__module__ != "getpass" or bool(sys.stdin and sys.stdin.isatty())
+
+
 def _asked(prompt: str, ask: Callable[[str], str]) -> str:
     try:
-        answer = ask(prompt)
+        answer = ask(prompt) if _can_ask() else ""
     except (EOFError, OSError, NotImplementedError):  # no terminal to answer at
         answer = ""
     if not answer:

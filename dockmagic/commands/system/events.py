@@ -12,8 +12,8 @@ from msgspec.structs import replace
 from dockmagic.commands.options.filters import gather, parse_filter
 from dockmagic.commands.options.flags import Arguments, Parser, value, values
 from dockmagic.commands.options.format import INSPECT_FORMAT
-from dockmagic.commands.output.result import Chunk, Nothing, Outcome, Result
 from dockmagic.commands.output.result import Event as Shown
+from dockmagic.commands.output.result import Nothing, Outcome, Result, line
 from dockmagic.commands.units import moment
 from dockmagic_runtime.containers.events.filters import KNOWN
 from dockmagic_runtime.errors import InvalidInput
@@ -117,7 +117,7 @@ def run(engine: EngineApi, arguments: Arguments) -> Outcome:
 
 def _streamed(events: Iterator[Event], written: Callable[[Event], str]) -> Iterator[Shown]:
     for event in events:
-        yield Chunk("stdout", f"{written(event)}\n".encode())
+        yield line(written(event))
     yield Nothing()
 
 

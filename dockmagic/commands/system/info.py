@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from dockmagic.commands.options.flags import Arguments, Parser, WrongUsage
 from dockmagic.commands.options.format import INSPECT_FORMAT
-from dockmagic.commands.output.result import Chunk, Result, Text
+from dockmagic.commands.output.result import Chunk, Result, Text, line, notice
 from dockmagic.commands.system.version import client_version
 from dockmagic.commands.units import binary_size
 from dockmagic.version import __version__
@@ -38,9 +38,9 @@ class Info(Result, frozen=True):
         return "\n".join([*_client(self.info), "", *_server(self.info.Info), ""])
 
     def chunks(self) -> Iterator[Chunk]:
-        yield Chunk("stdout", f"{self.text()}\n".encode())
+        yield line(self.text())
         for warning in self.info.Info.Warnings or ():
-            yield Chunk("stderr", f"{warning}\n".encode())
+            yield notice(warning)
 
     def stable(self) -> str:
         """Which facts there are: each may differ on the next machine."""
