@@ -58,10 +58,10 @@ def _command(words: list[str], session: Session) -> int:
 
             return _events(logs.stream(session.engine, arguments))
         if arguments.verb == "stats" and sys.stdout.isatty():
-            return _redraw(commands.execute(session.engine, arguments))
+            return _redraw(commands.execute(session.engine_for(arguments.verb), arguments))
         if _draws_progress(arguments):
-            return _drawn(commands.execute(session.engine, arguments))
-        return _show(commands.execute(session.engine, arguments))
+            return _drawn(commands.execute(session.engine_for(arguments.verb), arguments))
+        return _show(commands.execute(session.engine_for(arguments.verb), arguments))
     except HelpAsked as asked:
         sys.stdout.write(asked.text.replace("docker ", "dockmagic ") + "\n")
         return 0

@@ -27,12 +27,22 @@ class Session:
                 self._engine = self._make()
             return self._engine
 
-    def _make(self) -> EngineApi:
+    def engine_for(self, verb: str) -> EngineApi:
+        """The engine that a command gets. `system repair` comes before a data root can be opened:
+        it gets one that was repaired first."""
+        if verb.replace(" ", "_") != "system_repair" or not self._is_ours:
+            return self.engine
+        self.close()
+        with self._lock:
+            self._engine = self._make(repair=True)
+            return self._engine
+
+    def _make(self, *, repair: bool = False) -> EngineApi:
         from dockmagic_runtime.engine.engine import Engine  # the first command pays, not the import
 
         atexit.register(self.close)
         self._is_ours = True
-        return Engine(self._root, catalogue=self._catalogue)
+        return Engine(self._root, catalogue=self._catalogue, repair=repair)
 
     def use(self, engine: EngineApi) -> None:
         """Take an engine that somebody else made, and will close."""

@@ -104,6 +104,9 @@ _TABLE: Final[dict[str, tuple[str, str]]] = {
     "stop": ("container.stop", "Stop one or more running containers"),
     "system_df": ("system.df", "Show docker disk usage"),
     "system_prune": ("system.prune", "Remove unused data"),
+    "system_repair": (
+        "system.repair", "Rebuild a damaged database from the files beside it"
+    ),
     "tag": ("image.tag", "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE"),
     "top": ("container.top", "Display the running processes of a container"),
     "unpause": ("container.unpause", "Unpause all processes within one or more containers"),
@@ -120,7 +123,7 @@ _TABLE: Final[dict[str, tuple[str, str]]] = {
     ),
 }  # fmt: skip
 _HIDDEN: Final = frozenset(["__complete", "completion"])
-_OWN: Final = frozenset(["explain", "layers", "network_draw", "network_trace"])
+_OWN: Final = frozenset(["explain", "layers", "network_draw", "network_trace", "system_repair"])
 # Docker's help shows these first.
 COMMON: Final = (
     "run", "exec", "ps", "build", "pull", "push", "images", "login", "logout", "search", "version",
@@ -155,7 +158,8 @@ GROUPS: Final[dict[str, dict[str, str]]] = {
         **{name: f"network_{name}" for name in _NETWORK},
         "list": "network_ls", "remove": "network_rm",
     },
-    "system": {"df": "system_df", "events": "events", "info": "info", "prune": "system_prune"},
+    "system": {"df": "system_df", "events": "events", "info": "info", "prune": "system_prune",
+        "repair": "system_repair"},
     "volume": {
         **{name: f"volume_{name}" for name in ("create", "inspect", "ls", "prune", "rm")},
         "list": "volume_ls", "remove": "volume_rm",

@@ -93,7 +93,7 @@ class Runner(Struct):
                 arguments = _once(commands.parse(words, extra=EXTRA_FLAGS))
                 if stdin is None:
                     _tell_of_terminals(arguments)
-                outcome = commands.execute(self.session.engine, arguments)
+                outcome = commands.execute(self.session.engine_for(arguments.verb), arguments)
                 return self.show(outcome, arguments, stdin=stdin)
         except HelpAsked as asked:
             sys.stdout.write(asked.text + "\n")

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         ProcessFailed,
         RemoteFailed,
         StartFailed,
+        StateDamaged,
         Unsupported,
     )
     from dockmagic_runtime.model.analysis import (
@@ -86,6 +87,7 @@ if TYPE_CHECKING:
     )
     from dockmagic_runtime.model.outline import BuildOutline
     from dockmagic_runtime.model.progress import LoadDone, PullDone, PullStatus, PushDone
+    from dockmagic_runtime.model.repair import Repair
     from dockmagic_runtime.model.search import RemoteManifest, SearchResult
     from dockmagic_runtime.model.topology import Hop, Route, Topology, Trace
     from dockmagic_runtime.model.usage import CacheBounds, ContainerSize, DiskUsage, Pruned
@@ -105,9 +107,9 @@ __all__ = [
     "PortMapping",
     "ProcessApi", "ProcessFailed", "ProcessTable", "Pruned", "PrunedNetworks", "PrunedVolumes",
     "PullDone", "PullStatus", "PushDone", "RegistryUnreachable", "RemoteFailed",
-    "RemoteManifest", "Resources", "RestartPolicy", "Route", "SearchResult", "Sharing",
-    "StartFailed", "Stats", "Status", "StepDone", "StepOutput", "StepStarted", "SystemApi",
-    "Topology", "Trace", "Unsupported", "Volume", "VolumesApi", "WastedFile",
+    "RemoteManifest", "Repair", "Resources", "RestartPolicy", "Route", "SearchResult", "Sharing",
+    "StartFailed", "StateDamaged", "Stats", "Status", "StepDone", "StepOutput", "StepStarted",
+    "SystemApi", "Topology", "Trace", "Unsupported", "Volume", "VolumesApi", "WastedFile",
 ]  # fmt: skip
 
 # Where each name is. (A test compares this table, `__all__` and the imports above.)
@@ -119,7 +121,7 @@ _MODULES = {
     ),
     "errors": (
         "Conflict DockmagicError EngineBug InvalidInput NotFound ProcessFailed "
-        "RemoteFailed StartFailed Unsupported"
+        "RemoteFailed StartFailed StateDamaged Unsupported"
     ),
     "model.analysis": "Anatomy FileOrigin FileVersion Sharing WastedFile",
     "model.build": (
@@ -138,6 +140,7 @@ _MODULES = {
     "model.network": "Attachment Network NetworkSpec Pool PrunedNetworks",
     "model.outline": "BuildOutline",
     "model.progress": "LoadDone PullDone PullStatus PushDone",
+    "model.repair": "Repair",
     "model.search": "RemoteManifest SearchResult",
     "model.topology": "Hop Route Topology Trace",
     "model.usage": "CacheBounds ContainerSize DiskUsage Pruned",

@@ -20,6 +20,7 @@ from dockmagic_runtime.model.host_network import HostNetwork, NetworkWatch
 from dockmagic_runtime.model.image import Image
 from dockmagic_runtime.model.network import Attachment, Network, NetworkSpec, PrunedNetworks
 from dockmagic_runtime.model.outline import BuildOutline, BuildTarget
+from dockmagic_runtime.model.repair import Repair
 from dockmagic_runtime.model.topology import Topology, Trace
 from dockmagic_runtime.model.usage import CacheBounds, DiskUsage
 from dockmagic_runtime.model.volume import PrunedVolumes, Volume
@@ -145,6 +146,9 @@ class FakeSystem(FakeFacet):
 
     def trace_starts(self, report: Callable[[Explanation], None]) -> None:
         pass  # nothing is started here
+
+    def repair(self) -> Repair:
+        return Repair(database="/area/state.db", changed=False, images=len(self.engine.known))
 
     def dismantle(self) -> None:
         self.engine.calls.append(("dismantle",))

@@ -1,4 +1,4 @@
-"""The launcher of an area: who shares it, how long it is there, and what its containers cost."""
+"""The launcher of an area: which engines share it, how long it stays, and what containers cost."""
 
 from __future__ import annotations
 

@@ -40,8 +40,8 @@ def rows(engine: Engine) -> dict[str, int]:
 
 def files(directory: Path) -> set[str]:
     """All there is in an area but the journal of events, which turns over."""
-    found = {str(path.relative_to(directory)) for path in directory.rglob("*")}
-    return {one for one in found if not one.startswith("events")}
+    names = {str(path.relative_to(directory)) for path in directory.rglob("*")}
+    return {name for name in names if not name.startswith("events")}
 
 
 def test_a_thousand_runs_leave_nothing(engine: Engine, run: Run) -> None:

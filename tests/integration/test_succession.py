@@ -63,7 +63,7 @@ def test_nobody_else_gets_its_port_before_somebody_has_looked(engine: Engine, ho
         engine.containers.remove("other", force=True)
     datagrams = PortMapping(container_port=80, host_port=port, protocol="udp")
     start(engine, WEB, name="other", ports=(datagrams,))
-    assert engine._components.containers.last_state(web.id).lost  # nobody has looked
+    assert engine._components.containers.last_state(web.id).lost  # no engine has looked
     assert page(bridge, port) == "hello"
     assert engine.containers.get("web").error == ""
     engine.containers.remove("web", force=True)
@@ -80,8 +80,8 @@ def test_it_outlives_whose_namespace_it_shares(engine: Engine, shared: str, remo
     if removed:
         engine.containers.remove("other")
     kill_supervisor(engine, "web")
-    found = engine.containers.get("web")
-    assert (found.status, found.pid, found.error) == (Status.RUNNING, web.pid, "")
+    web_now = engine.containers.get("web")
+    assert (web_now.status, web_now.pid, web_now.error) == (Status.RUNNING, web.pid, "")
     os.kill(web.pid, signal.SIGKILL)
     assert eventually(lambda: engine.containers.get("web").status is Status.EXITED)
     assert "of a non running container" in engine.containers.get("web").error
@@ -109,8 +109,8 @@ def test_the_source_of_a_mount_is_not_made_again(engine: Engine, tmp_path: Path)
     source.parent.rmdir()
     source.parent.write_text("a file by now")
     kill_supervisor(engine, "web")
-    found = engine.containers.get("web")
-    assert (found.status, found.pid, found.error) == (Status.RUNNING, web.pid, "")
+    web_now = engine.containers.get("web")
+    assert (web_now.status, web_now.pid, web_now.error) == (Status.RUNNING, web.pid, "")
 
 
 def test_on_a_full_disk_it_is_taken_over_too(small: Engine, own_subnets: None) -> None:
@@ -118,8 +118,8 @@ def test_on_a_full_disk_it_is_taken_over_too(small: Engine, own_subnets: None) -
     web = start(small, **on_front())
     filler = fill(small.data_root.root)
     kill_supervisor(small, "web")
-    found = small.containers.get("web")
-    assert (found.status, found.pid) == (Status.RUNNING, web.pid)
+    web_now = small.containers.get("web")
+    assert (web_now.status, web_now.pid) == (Status.RUNNING, web.pid)
     assert "10.213.7.2" in shell(small, "nslookup web")
     filler.unlink()
     small.containers.remove("web", force=True)
@@ -133,9 +133,9 @@ def test_it_outlives_a_device(engine: Engine, tmp_path: Path) -> None:
     device.unlink()
     for _ in range(2):
         kill_supervisor(engine, "web")
-        found = engine.containers.get("web")
-        assert (found.status, found.pid) == (Status.RUNNING, web.pid)
-        assert found.error.startswith("it will not be started again: error gathering device")
+        web_now = engine.containers.get("web")
+        assert (web_now.status, web_now.pid) == (Status.RUNNING, web.pid)
+        assert web_now.error.startswith("it will not be started again: error gathering device")
     os.kill(web.pid, signal.SIGKILL)
     assert eventually(lambda: engine.containers.get("web").status is Status.EXITED)
 
@@ -155,8 +155,8 @@ def test_health_that_was_found_and_not_told_is_told(engine: Engine) -> None:
 def test_a_copy_that_waits_while_it_is_lost_lets_it_be_started(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Started and lost while somebody waits for its files: who sees to it starts it again, which
-    waits for those files as well."""
+    """Started and lost while a client waits for its files: the engine that recovers it starts it
+    again, which waits for those files as well."""
     web = start(engine, restart=RestartPolicy(name="always"))
     engine.containers.stop("web", timeout=0)
     acquire = locks.acquire
@@ -182,7 +182,7 @@ def test_a_copy_that_waits_while_it_is_lost_lets_it_be_started(
     assert shell(engine, "cat /file") == "hello"
 
 
-# ------------------------------------------------------------------ who sees to it
+# ------------------------------------------------------------------ which engine takes over
 
 
 def test_who_was_slower_than_another_engine_says_nothing(
@@ -195,8 +195,8 @@ def test_who_was_slower_than_another_engine_says_nothing(
     web = start(engine)
     monkeypatch.setattr(takeover, "adopt", after_somebody_else)
     kill_supervisor(engine, "web")
-    found = engine.containers.get("web")
-    assert (found.status, found.pid, found.error) == (Status.RUNNING, web.pid, "")
+    web_now = engine.containers.get("web")
+    assert (web_now.status, web_now.pid, web_now.error) == (Status.RUNNING, web.pid, "")
 
 
 def test_a_look_that_comes_too_late_leaves_the_next_supervisor_alone(engine: Engine) -> None:
@@ -223,8 +223,8 @@ def test_who_takes_over_may_be_killed_too(engine: Engine, monkeypatch: pytest.Mo
     web = start(engine)
     monkeypatch.setattr(takeover, "adopt", killed_twice)
     kill_supervisor(engine, "web")
-    found = engine.containers.get("web")
-    assert (found.status, found.pid, found.error) == (Status.RUNNING, web.pid, "")
+    web_now = engine.containers.get("web")
+    assert (web_now.status, web_now.pid, web_now.error) == (Status.RUNNING, web.pid, "")
 
 
 def test_one_that_ended_while_it_was_taken_over_has_just_ended(
@@ -237,9 +237,9 @@ def test_one_that_ended_while_it_was_taken_over_has_just_ended(
     web = start(engine)
     monkeypatch.setattr(takeover, "adopt", too_late)
     kill_supervisor(engine, "web")
-    found = engine.containers.get("web")
-    assert found.status is Status.EXITED
-    assert found.error == "the supervisor of this container was killed"
+    web_now = engine.containers.get("web")
+    assert web_now.status is Status.EXITED
+    assert web_now.error == "the supervisor of this container was killed"
 
 
 def test_one_that_is_removed_while_we_look_is_no_mistake(engine: Engine) -> None:
@@ -263,8 +263,8 @@ def test_rules_that_cannot_be_set_right_do_not_end_it(
     with pytest.raises(OSError, match="allocate"):
         engine.containers.get("web")
     monkeypatch.undo()
-    found = engine.containers.get("web")
-    assert (found.pid, found.error) == (web.pid, "")
+    web_now = engine.containers.get("web")
+    assert (web_now.pid, web_now.error) == (web.pid, "")
 
 
 def test_one_that_is_in_no_control_group_is_ended_too(
@@ -275,8 +275,8 @@ def test_one_that_is_in_no_control_group_is_ended_too(
     monkeypatch.setattr(takeover, "adopt", refuse)
     monkeypatch.setattr("dockmagic_runtime.cgroups.tree.Directories.exists", lambda _: False)
     kill_supervisor(engine, "web")
-    found = engine.containers.get("web")
-    assert (found.status, found.exit_code) == (Status.EXITED, 128 + signal.SIGKILL)
+    web_now = engine.containers.get("web")
+    assert (web_now.status, web_now.exit_code) == (Status.EXITED, 128 + signal.SIGKILL)
     assert has_ended(pidfd)
     os.close(pidfd)
     monkeypatch.undo()
@@ -292,8 +292,8 @@ def test_a_restart_finds_its_ports_free_however_slow_the_proxy_ends(engine: Engi
     keeper = eventually_noted(engine._components.containers.run(web.id))
     os.kill(keeper.pid, signal.SIGSTOP)
     lose(engine, "web")
-    found = engine.containers.get("web")
-    assert (found.status, found.error, found.ports) == (Status.RUNNING, "", web.ports)
+    web_now = engine.containers.get("web")
+    assert (web_now.status, web_now.error, web_now.ports) == (Status.RUNNING, "", web.ports)
 
 
 def eventually_noted(run: str) -> process_record.ProxyProcess:

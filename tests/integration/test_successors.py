@@ -1,4 +1,4 @@
-"""A program in the background outlives its supervisor; who looks next gives it another one."""
+"""A program in the background outlives its supervisor, and gets another one at the next look."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ def front(engine: Engine, own_subnets: None) -> Iterator[str]:
     """A network, and the host's address on it."""
     engine.networks.create(NetworkSpec(name="front", pools=(Pool(subnet="10.213.7.0/24"),)))
     yield "10.213.7.1"
-    for one in engine.containers.list(all=True):
-        engine.containers.remove(one.id, force=True)
+    for container in engine.containers.list(all=True):
+        engine.containers.remove(container.id, force=True)
     engine.networks.remove("front")
 
 
@@ -84,13 +84,13 @@ def test_no_request_is_lost_when_the_supervisor_is_killed_in_between(
         assert eventually(lambda host=host: _answers(host, port))  # type: ignore[misc]
     with ThreadPoolExecutor(24) as many:
         answers = [many.submit(page, hosts[number % 3], port) for number in range(1000)]
-        assert eventually(lambda: sum(one.done() for one in answers) > 200)
+        assert eventually(lambda: sum(answer.done() for answer in answers) > 200)
         kill_supervisor(engine, "web")
         for _ in range(3):
             other = start(engine, name="other", ports=(PORT,), **on_front())
             engine.containers.remove(other.id, force=True)
-        assert [one.result() for one in answers] == ["hello"] * 1000
-    assert engine.containers.get("web").pid == web.pid  # now somebody has looked
+        assert [answer.result() for answer in answers] == ["hello"] * 1000
+    assert engine.containers.get("web").pid == web.pid  # now an engine has looked
     for host in hosts:
         assert page(host, port) == "hello"
 
@@ -117,8 +117,8 @@ def test_while_nobody_has_looked_the_address_and_the_rules_stay(engine: Engine, 
 def test_the_ports_are_held_again(engine: Engine) -> None:
     web = start(engine, WEB, ports=(PORT,))
     kill_supervisor(engine, "web")
-    found = engine.containers.get("web")
-    assert found.ports == web.ports
+    web_now = engine.containers.get("web")
+    assert web_now.ports == web.ports
     taken = PortMapping(container_port=80, host_port=web.ports[0].host_port)
     with pytest.raises(Conflict, match="port is already allocated"):
         start(engine, name="other", ports=(taken,))
@@ -132,9 +132,9 @@ def test_a_port_that_others_have_taken_meanwhile_is_theirs_on_loopback(engine: E
     kill_supervisor(engine, "web")
     kill(proxy)
     with socket.create_server(("127.0.0.1", port)):
-        found = engine.containers.get("web")
-        assert "port is already allocated" in found.error
-        assert found.status is Status.RUNNING
+        web_now = engine.containers.get("web")
+        assert "port is already allocated" in web_now.error
+        assert web_now.status is Status.RUNNING
         assert page(bridge, port) == "hello"
     engine.containers.remove("web", force=True)
     with pytest.raises(OSError, match="refused"):
@@ -210,7 +210,7 @@ def test_nothing_that_it_writes_is_lost(engine: Engine) -> None:
     seen = engine.containers.get("web").status
     before = len(log(engine, "web").split())
     assert eventually(lambda: len(log(engine, "web").split()) > before + 5)
-    numbers = [int(one) for one in log(engine, "web").split()]
+    numbers = [int(line) for line in log(engine, "web").split()]
     assert numbers == list(range(1, len(numbers) + 1))
     assert seen is Status.RUNNING
 
@@ -219,18 +219,18 @@ def test_it_waits_when_nobody_reads_and_gets_no_broken_pipe(engine: Engine) -> N
     web = start(engine, "sleep 1; yes | head -c 300000; echo; echo end >&2; sleep 1000")
     kill_supervisor(engine, "web")
     assert eventually(lambda: "pipe_write" in _sleeps_in(web.pid))
-    assert eventually(lambda: "end" in log(engine, "web"))  # somebody looks
+    assert eventually(lambda: "end" in log(engine, "web"))  # an engine looks
     assert log(engine, "web").count("y\n") == 150000
 
 
 def _sleeps_in(pid: int) -> str:
     """Where in the kernel a child of the program waits."""
-    found = ""
+    waits_in = ""
     with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as children:
         for child in children.read().split():
             with open(f"/proc/{child}/wchan", encoding="ascii") as wchan:
-                found += wchan.read()
-    return found
+                waits_in += wchan.read()
+    return waits_in
 
 
 def test_output_of_a_process_that_the_program_has_left_behind_is_found(engine: Engine) -> None:
@@ -296,11 +296,11 @@ def test_how_it_has_ended_is_known(engine: Engine) -> None:
     kill_supervisor(engine, "web")
     engine.containers.stop("web")
     code = engine.containers.get("web").exit_code
-    assert code == 7 or (code == 255 and _linux() < (6, 15))  # reaped before anybody has asked
+    assert code == 7 or (code == 255 and _linux() < (6, 15))  # reaped before an engine asked
 
 
 def _linux() -> tuple[int, ...]:
-    return tuple(int(one) for one in os.uname().release.split(".")[:2])
+    return tuple(int(part) for part in os.uname().release.split(".")[:2])
 
 
 def test_a_restart_policy_holds(engine: Engine) -> None:
@@ -309,10 +309,10 @@ def test_a_restart_policy_holds(engine: Engine) -> None:
     assert engine.containers.get("web").status is Status.RUNNING
     os.kill(web.pid, signal.SIGKILL)
     assert eventually(lambda: engine.containers.get("web").pid not in (0, web.pid))
-    found = engine.containers.get("web")
-    assert found.restart_count == 1
+    web_now = engine.containers.get("web")
+    assert web_now.restart_count == 1
     kill_supervisor(engine, "web")
-    assert engine.containers.get("web").pid == found.pid
+    assert engine.containers.get("web").pid == web_now.pid
 
 
 def test_a_container_of_rm_goes_when_it_has_ended(engine: Engine, run: Run) -> None:
@@ -345,11 +345,11 @@ def test_memory_that_ran_out_before_is_not_told_again(engine: Engine) -> None:
     start(engine, "while :; do sleep 0.1; done", resources=memory)
     collect(engine.containers.exec("web", ExecSpec(command=("sh", "-c", "tail -c 64m /dev/zero"))))
     assert eventually(lambda: list(engine.system.events(filters={"event": ["oom"]})))
-    told = len(list(engine.system.events(filters={"event": ["oom"]})))
+    ooms = len(list(engine.system.events(filters={"event": ["oom"]})))
     kill_supervisor(engine, "web")
     assert engine.containers.get("web").oom_killed
     collect(engine.containers.exec("web", ExecSpec(command=("true",))))
-    assert len(list(engine.system.events(filters={"event": ["oom"]}))) == told
+    assert len(list(engine.system.events(filters={"event": ["oom"]}))) == ooms
 
 
 def test_another_user_and_an_init_of_ours_run_on_too(engine: Engine, build: Build) -> None:
@@ -389,14 +389,14 @@ def test_whatever_it_is_made_of_it_runs_on(engine: Engine, run: Run, spec: dict[
     assert not left_behind(before, engine.data_root)
 
 
-# ------------------------------------------------------------------ who sees to it
+# ------------------------------------------------------------------ which engine takes over
 
 
 def test_engines_that_look_at_once_agree(engine: Engine) -> None:
     start(engine)
     kill_supervisor(engine, "web")
     with Engine(engine.data_root.root) as other, ThreadPoolExecutor(8) as many:
-        looks = [many.submit(one.containers.get, "web") for one in (engine, other) * 4]
+        looks = [many.submit(opened.containers.get, "web") for opened in (engine, other) * 4]
         assert [look.result().status for look in looks] == [Status.RUNNING] * 8
     assert supervisor_of(engine, "web") != 0
     assert shell(engine, "echo here") == "here\n"
@@ -424,8 +424,8 @@ def test_one_that_nobody_can_answer_for_is_ended_and_says_why(
     start(engine)
     monkeypatch.setattr(takeover, "adopt", refuse)
     kill_supervisor(engine, "web")
-    found = engine.containers.get("web")
-    assert (found.status, found.exit_code) == (Status.EXITED, 137)
-    assert "no other could take over: no processes left" in found.error
+    web_now = engine.containers.get("web")
+    assert (web_now.status, web_now.exit_code) == (Status.EXITED, 137)
+    assert "no other could take over: no processes left" in web_now.error
     engine.containers.remove("web")
     assert not left_behind(before, engine.data_root)

@@ -77,9 +77,9 @@ def test_what_was_lost_with_its_supervisor_is_cleaned_up_by_the_next_look(
     spec = ContainerSpec(image="busybox", command=("sleep", "100"), name="web")
     container = engine.containers.run(spec, detach=True)
     lose(engine, "web")
-    found = engine.containers.get("web")
-    assert (found.status, found.exit_code) == (Status.EXITED, 137)
-    assert found.error
+    web_now = engine.containers.get("web")
+    assert (web_now.status, web_now.exit_code) == (Status.EXITED, 137)
+    assert web_now.error
     assert not (engine.data_root.run / container.id).exists()
     engine.containers.start("web")
     assert engine.containers.get("web").status is Status.RUNNING

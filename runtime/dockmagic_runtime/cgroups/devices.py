@@ -46,12 +46,12 @@ class DeviceRule(Struct, frozen=True):
         if match is None:
             raise InvalidInput(f"invalid device cgroup format '{text}'")
         kind, *numbers, access = match.groups()
-        major, minor = (ANY if one == "*" else int(one) for one in numbers)
+        major, minor = (ANY if number == "*" else int(number) for number in numbers)
         return cls(kind, major, minor, access)
 
     def __str__(self) -> str:
         """As devices.allow takes it: `c 1:3 rwm`."""
-        major, minor = ("*" if one == ANY else one for one in (self.major, self.minor))
+        major, minor = ("*" if number == ANY else number for number in (self.major, self.minor))
         return f"{self.kind} {major}:{minor} {self.access}"
 
 

@@ -100,19 +100,19 @@ class Cgroups:
         return NoCgroup()
 
     def _parents(self, parent: str) -> list[str]:
-        """Our parent group's directory in every tree, whoever made it."""
+        """The directory of the parent group in every tree."""
         group = self._group(parent, SUPERVISORS, hybrid=True)
         return [posixpath.dirname(directory) for directory in group.directories]
 
     def names(self, parent: str) -> tuple[str, ...]:
-        """The groups in our parent group, that of the supervisors left out."""
-        found: set[str] = set()
+        """The groups in the parent group, without that of the supervisors."""
+        names: set[str] = set()
         for directory in self._parents(parent):
             try:
-                found.update(self._linux.subdirectories(directory))
+                names.update(self._linux.subdirectories(directory))
             except FileNotFoundError:
-                pass  # this tree has no group of ours
-        return tuple(sorted(found - {SUPERVISORS}))
+                pass  # the parent group is not in this tree
+        return tuple(sorted(names - {SUPERVISORS}))
 
     def parents_of(self, name: str) -> tuple[str, ...]:
         """Every parent group that has a group `name` in it, wherever it is. Looks at them all."""
@@ -120,14 +120,14 @@ class Cgroups:
         if not group.directories:
             return ()
         top = posixpath.dirname(group.directories[0].replace("//", "/"))
-        found, waiting = [], [top]
+        parents, waiting = [], [top]
         while waiting:
             directory = waiting.pop()
             inside = self._inside(directory)
             if name in inside:
-                found.append(directory[len(top) + 1 :])
-            waiting += (f"{directory}/{one}" for one in inside)
-        return tuple(sorted(filter(None, found)))
+                parents.append(directory[len(top) + 1 :])
+            waiting += (f"{directory}/{child}" for child in inside)
+        return tuple(sorted(filter(None, parents)))
 
     def _inside(self, directory: str) -> list[str]:
         try:

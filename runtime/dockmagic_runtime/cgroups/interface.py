@@ -61,7 +61,7 @@ class Cgroup(Protocol):
 
     def join(self, pid: int) -> None:
         """Move a process into it; 0 is the caller, which must have but one thread. What it forks
-        from then on is born there."""
+        from then on starts there."""
         ...
 
     def pids(self) -> tuple[int, ...]:
@@ -86,8 +86,8 @@ class Cgroup(Protocol):
         ...
 
     def oom_alarm(self) -> tuple[int, int]:
-        """A descriptor, and the event by which poll(2) tells there that such a kill is near or
-        has happened; (-1, 0) where nothing tells. Reading from its beginning arms it again."""
+        """A descriptor, and the event that poll(2) reports on it when such a kill is near or has
+        happened; (-1, 0) where there is none. Reading from its beginning arms it again."""
         ...
 
     def delete(self) -> None:

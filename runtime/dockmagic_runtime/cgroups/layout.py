@@ -55,13 +55,13 @@ class Layout(Struct, frozen=True, kw_only=True):
         """Do the controllers live in v1 trees?"""
         return any(
             not controller.startswith("name=")
-            for one in self.legacy
-            for controller in one.controllers
+            for hierarchy in self.legacy
+            for controller in hierarchy.controllers
         )
 
     def tree_of(self, controller: str) -> Hierarchy | None:
         """The v1 tree with this controller."""
-        return next((one for one in self.legacy if one.has(controller)), None)
+        return next((tree for tree in self.legacy if tree.has(controller)), None)
 
 
 def _hierarchy(line: str) -> tuple[str, Hierarchy]:
@@ -70,7 +70,9 @@ def _hierarchy(line: str) -> tuple[str, Hierarchy]:
     fields = mount.split(" ")
     fstype, _, super_options = filesystem.split(" ", 2)
     options = super_options.split(",")
-    controllers = (one for one in options if one in CONTROLLERS or one.startswith("name="))
+    controllers = (
+        option for option in options if option in CONTROLLERS or option.startswith("name=")
+    )
     return fstype, Hierarchy(
         path=_unescape(fields[4]),
         controllers=tuple(sorted(controllers)),

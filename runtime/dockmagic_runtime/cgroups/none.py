@@ -35,7 +35,7 @@ class NoCgroup:
         for setting in settings:
             if not setting.optional:
                 raise _unsupported(f"a limit of {setting.controller}")
-        return tuple(one.optional for one in settings)
+        return tuple(setting.optional for setting in settings)
 
     def allow_devices(self, rules: Sequence[DeviceRule]) -> None:
         raise _unsupported("keeping devices from a container")

@@ -100,7 +100,7 @@ class Directories:
         return True
 
     def make(self, directory: str) -> bool:
-        """Make one directory whose parent is there. False if somebody already had."""
+        """Make one directory, in a parent that exists. False if it exists already."""
         try:
             self._linux.mkdir(directory, 0o755)
         except FileExistsError:
@@ -144,10 +144,10 @@ class Directories:
         return tuple(sorted(self._pids_below(self._main)))
 
     def _pids_below(self, directory: str) -> set[int]:
-        found = {int(line) for line in self.read(f"{directory}/{_PROCS}").split()}
+        pids = {int(line) for line in self.read(f"{directory}/{_PROCS}").split()}
         for name in self._inside(directory):
-            found |= self._pids_below(f"{directory}/{name}")
-        return found
+            pids |= self._pids_below(f"{directory}/{name}")
+        return pids
 
     def kill_each(self) -> None:
         """For kernels that cannot kill a group as one (before 5.14, and v1)."""
@@ -158,7 +158,7 @@ class Directories:
                 pass  # it was faster
 
     def await_empty(self) -> None:
-        """Until no process is left, killing those that were born meanwhile."""
+        """Until no process is left, killing those that were forked meanwhile."""
         for _ in _looks():
             if not self.pids():
                 return

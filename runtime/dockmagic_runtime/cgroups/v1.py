@@ -34,13 +34,13 @@ class CgroupV1(Directories):
         self, linux: Linux, layout: Layout, parent: str, name: str, *, hybrid: bool
     ) -> None:
         """With `hybrid` the group also lies in the v2 tree, if there is one."""
-        trees = [one for one in layout.legacy if one.writable]
+        trees = [tree for tree in layout.legacy if tree.writable]
         unified = layout.unified if hybrid and layout.unified else None
         where = f"{parent}/{name}"
-        self._roots = tuple(one.path for one in (*trees, *([unified] if unified else [])))
+        self._roots = tuple(tree.path for tree in (*trees, *([unified] if unified else [])))
         self._parent = parent
         self._by_controller = {
-            controller: f"{one.path}/{where}" for one in trees for controller in one.controllers
+            controller: f"{tree.path}/{where}" for tree in trees for controller in tree.controllers
         }
         self._unified = f"{unified.path}/{where}" if unified else ""
         super().__init__(linux, name, tuple(f"{root}/{where}" for root in self._roots))
@@ -122,7 +122,7 @@ class CgroupV1(Directories):
     def join(self, pid: int) -> None:
         """A single thread that moves itself needs not the lock that keeps all others from forking
         and exiting meanwhile, and after an idle moment that lock costs 5 to 15 ms (a grace period
-        of RCU; measured on Linux 6.18). v2 knows no such way but to be born in the group."""
+        of RCU; measured on Linux 6.18). On v2 only CLONE_INTO_CGROUP avoids it."""
         if pid:
             super().join(pid)
             return

@@ -81,7 +81,7 @@ class CgroupV2(Directories):
 
     def apply(self, limits: Resources) -> tuple[str, ...]:
         settings = settings_v2(limits)
-        return tuple(filter(None, (self.set_first(self._path, one) for one in settings)))
+        return tuple(filter(None, (self.set_first(self._path, setting) for setting in settings)))
 
     def allow_devices(self, rules: Sequence[DeviceRule]) -> None:
         attach_device_program(self._linux, self._path, rules)
@@ -139,5 +139,5 @@ class CgroupV2(Directories):
             fd = os.open(f"{self._path}/memory.events", os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
             return -1, 0
-        os.read(fd, _PAGE)  # only who has read is told of what is new
+        os.read(fd, _PAGE)  # EPOLLPRI reports changes since the last read
         return fd, select.EPOLLPRI

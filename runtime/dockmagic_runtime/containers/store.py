@@ -77,7 +77,7 @@ class ContainerStore:
 
     def _present(self, row: tuple[str, str]) -> Record | None:
         """The record; None for a container that was removed. That of `--rm` loses its row here."""
-        record = Record.decode(row[0])
+        record = self._decoded(row)
         if os.path.isdir(self.directory(record.id)):
             return record
         if record.spec.auto_remove:
@@ -92,6 +92,17 @@ class ContainerStore:
         with self.database.transaction() as connection:  # waits for a removal in another process
             query = "SELECT 1 FROM containers WHERE id = ?"
             return connection.execute(query, (container_id,)).fetchone() is None
+
+    def _decoded(self, row: tuple[str, str]) -> Record:
+        """Raises StateDamaged, unless the file beside the database has what the row has lost."""
+        try:
+            return Record.decode(row[0])
+        except ValueError:
+            beside = self.database.row_beside("containers", row[1])
+        try:
+            return Record.decode(beside["spec"])
+        except ValueError:
+            raise self.database.damaged("containers", row[1]) from None
 
     def _near(self, wanted: str) -> str:
         names = [name for (name,) in self.database.rows("SELECT name FROM containers")]
@@ -202,6 +213,26 @@ class ContainerStore:
             "INSERT INTO containers (id, name, image_id, created, spec) VALUES (?, ?, ?, ?, ?)",
             (record.id, record.name, record.image_id, record.created, record.encode()),
         )
+
+    def restore(self, connection: sqlite3.Connection, container_id: str) -> bool:
+        """Inserts the row of a directory that has lost it; whether it is known.
+
+        The file beside the database is written in the transaction of the row: a row that is missing
+        was damaged, unless the process was killed just before it committed. One of --rm is not
+        restored: no client waits for it.
+        """
+        row = self.database.find_row_beside("containers", container_id)
+        try:
+            record = Record.decode(row["spec"]) if row else None
+        except ValueError:
+            return False
+        if record is None or record.id != container_id or record.spec.auto_remove:
+            return False
+        try:
+            self.add(connection, record)
+        except (Conflict, NotFound):
+            return False
+        return True
 
     @staticmethod
     def _require_layers(connection: sqlite3.Connection, record: Record) -> None:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from dockmagic_runtime.distribution.push import Pusher
     from dockmagic_runtime.engine.image_source import ImageSource
     from dockmagic_runtime.images.analysis import ImageAnalyzer
+    from dockmagic_runtime.model.repair import Repair
 
 
 class EngineComponents(Closing):
@@ -44,13 +45,25 @@ class EngineComponents(Closing):
     """
 
     def __init__(
-        self, root: Path | str | None = None, *, catalogue: str = "when-unreachable"
+        self,
+        root: Path | str | None = None,
+        *,
+        catalogue: str = "when-unreachable",
+        repair: bool = False,
     ) -> None:
         _require_host()
         self.catalogue_policy = catalogue
         self.data_root = DataRoot.at(root)
         self.data_root.prepare()
+        self.last_repair = self._repaired() if repair else None
         self.database = Database(self.data_root.database)
+        try:
+            self._open()
+        except BaseException:
+            self.database.close()
+            raise
+
+    def _open(self) -> None:
         self.layers = LayerStore(self.data_root, self.database)
         self.images = ImageStore(self.data_root, self.database, self.layers)
         self.volumes = VolumeStore(self.data_root, self.database)
@@ -75,6 +88,16 @@ class EngineComponents(Closing):
         self.containers.on_supervisor_lost = recovery.on_supervisor_lost
         self.containers.on_start_killed = recovery.sweep_removed
         self._recover(recovery)
+
+    def _repaired(self) -> Repair:
+        from dockmagic_runtime.engine.repair import repair
+
+        return repair(self.data_root)
+
+    def repair(self) -> Repair:
+        """Repairs the database while this engine has closed it."""
+        with self.database.while_closed():
+            return self._repaired()
 
     def _recover(self, recovery: Recovery) -> None:
         """A disk that takes nothing is only read: what is lost waits for an engine that can."""

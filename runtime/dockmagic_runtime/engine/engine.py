@@ -30,15 +30,21 @@ class Engine(Closing):
             root, else the user's.
         catalogue: When stand-ins of well-known images are built from the host's packages:
             "when-unreachable" (no registry answers), "never" or "always".
+        repair: Rebuild a damaged database before it is opened; `system.repair()` has the report.
 
     Raises:
-        Unsupported: This host cannot run containers.
+        Unsupported: This host cannot run containers, or a newer dockmagic wrote the data root.
+        StateDamaged: The database is damaged, and `repair` is not asked for.
     """
 
     def __init__(
-        self, root: Path | str | None = None, *, catalogue: str = "when-unreachable"
+        self,
+        root: Path | str | None = None,
+        *,
+        catalogue: str = "when-unreachable",
+        repair: bool = False,
     ) -> None:
-        self._components = EngineComponents(root, catalogue=catalogue)
+        self._components = EngineComponents(root, catalogue=catalogue, repair=repair)
 
     def close(self) -> None:
         """End the launcher process and close the database. Idempotent."""

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from dockmagic_runtime.model.docker_event import Event
     from dockmagic_runtime.model.explanation import Explanation
     from dockmagic_runtime.model.filters import Filters
+    from dockmagic_runtime.model.repair import Repair
     from dockmagic_runtime.model.usage import DiskUsage
 
 
@@ -105,6 +106,19 @@ class LocalSystem(Facet):
         from dockmagic_runtime.engine.container_reports import explain_process
 
         self._components.launcher.on_start = lambda process: report(explain_process(process))
+
+    def repair(self) -> Repair:
+        """Rebuilds a damaged database from the files beside it; containers that run go on.
+
+        Returns:
+            What it has come to. Of an engine opened with `repair=True`, the repair of its opening.
+
+        Raises:
+            OSError: The disk is full or read-only.
+        """
+        own = self._components
+        report, own.last_repair = own.last_repair, None
+        return report or own.repair()
 
     @freeing
     def dismantle(self) -> None:

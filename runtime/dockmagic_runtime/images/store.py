@@ -145,8 +145,13 @@ class ImageStore:
             "WHERE image_id = ? ORDER BY position",
             image_id,
         )
-        decoded = oci_documents.decode_config(self.config_bytes(image_id))
-        return oci_documents.to_image(image_id, decoded, tags=(), sizes=[size for (size,) in sizes])
+        try:
+            decoded = oci_documents.decode_config(self.config_bytes(image_id))
+            return oci_documents.to_image(
+                image_id, decoded, tags=(), sizes=[size for (size,) in sizes]
+            )
+        except (InvalidInput, ValueError) as error:  # it was valid when it was put
+            raise self._database.damaged("images", image_id) from error
 
     def config_bytes(self, image_id: str) -> bytes:
         """The image's OCI config document as it came. Raises NotFound."""

@@ -1,1 +1,1 @@
-"""The kernel: thin typed wrappers, the only room that knows ctypes. Imports nothing but errors."""
+"""The kernel: thin typed wrappers, and the only room that uses ctypes."""

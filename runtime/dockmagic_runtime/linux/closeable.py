@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Closing:
-    """A context manager for who has a `close`."""
+    """Base of classes with a `close`: makes them context managers."""
 
     __slots__ = ()
 

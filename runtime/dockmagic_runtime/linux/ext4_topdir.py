@@ -13,7 +13,7 @@ _TOP_DIRECTORY: Final = 0x00020000  # FS_TOPDIR_FL, the T of chattr(1)
 _NO_USE_FOR_IT: Final = (errno.ENOTTY, errno.EOPNOTSUPP, errno.EINVAL, errno.EPERM, errno.ENOSYS)
 
 
-def spread(directory: str) -> None:
+def set_topdir(directory: str) -> None:
     """Let what is made in `directory` lie far apart: each entry is the root of a tree.
 
     ext4 keeps a tree together and is slow to give an inode again: in a place where a large tree

@@ -1,4 +1,4 @@
-"""`Linux`: the one door to the kernel for everything that makes or enters a container.
+"""`Linux`: the system call interface of all that creates or enters a container.
 
 The real one is `dockmagic_runtime.linux.syscalls.Kernel`; `dockmagic_runtime.testing.FakeLinux`
 records instead. Every method raises OSError with the path or the call in `filename`; none returns

@@ -162,7 +162,7 @@ def parse(datagram: bytes) -> Iterator[Answer]:
 class Netlink(Closing):
     """One netlink socket, used by one thread. Also a context manager.
 
-    With `descriptor` it speaks through a socket that somebody else opened, perhaps inside a
+    With `descriptor` it uses a socket that another process opened, perhaps inside a
     container's network namespace: the descriptor is duplicated and stays the owner's.
     """
 

@@ -51,7 +51,8 @@ def await_end(pidfd: int, seconds: float = 10) -> bool:
 
 
 def exit_status(pid: int, pidfd: int) -> int | None:
-    """As wait(2) would tell its parent, of a process that has ended; None when it is too late.
+    """The status that wait(2) returns to its parent, of a process that has ended; None when it is
+    too late.
 
     Before it is reaped /proc knows, afterwards its pidfd, if the kernel is new enough.
     """

@@ -86,7 +86,7 @@ class _Removal:
             try:
                 moved |= self._remove(fd, name, is_directory, depth)
             except FileNotFoundError:
-                pass  # somebody else removes the same tree
+                pass  # another process removes the same tree
         return moved
 
     def _remove(self, fd: int, name: str, is_directory: bool, depth: int) -> bool:

@@ -210,7 +210,7 @@ class Root(Closing):
 
         Links are not entered. Removing a directory from the yielded list keeps the walk out of
         it. The descriptor and the entries' `stat` are good until the next step. Directories that
-        somebody takes away meanwhile are left out if the tree is `in_use`, else they are an error.
+        are removed meanwhile are left out if the tree is `in_use`, else they are an error.
         """
         yield from _walk(self.open(path, os.O_RDONLY | os.O_DIRECTORY), in_use)
 
@@ -257,7 +257,7 @@ def _maker(mode: int, uid: int, gid: int) -> MakeDirectory:
         try:
             os.mkdir(name, mode, dir_fd=parent)
         except FileExistsError:
-            return  # somebody else was faster: their directory is as good
+            return  # another process was faster: its directory is as good
         fd = os.open(name, DIRECTORY & ~os.O_PATH, dir_fd=parent)
         try:
             if os.geteuid() == 0:

@@ -154,7 +154,7 @@ class Kernel:
 
     def subdirectories(self, path: str) -> list[str]:
         with os.scandir(path) as entries:
-            return sorted(one.name for one in entries if one.is_dir(follow_symlinks=False))
+            return sorted(entry.name for entry in entries if entry.is_dir(follow_symlinks=False))
 
     def writable(self, path: str) -> bool:
         return os.access(path, os.W_OK, effective_ids=True)
@@ -193,7 +193,7 @@ class Kernel:
         return _fork("clone", _SIBLING, None, None, None, None)
 
     def clone_into_cgroup(self, cgroup_fd: int, *, sibling: bool) -> int:
-        """fork(2), or `clone_parent`, whose child is born in a control group of version 2."""
+        """fork(2), or `clone_parent`, with the child created in a control group of version 2."""
         flags = c.CLONE_INTO_CGROUP | (c.CLONE_PARENT if sibling else 0)
         on_exit = 0 if sibling else signal.SIGCHLD  # a sibling's is ours, and must not be named
         # struct clone_args: flags, three pointers of threads, the signal, six more; the group last

@@ -61,6 +61,14 @@ def _damaged(plain: dict[str, Any]) -> Network:
     )
 
 
+def from_columns(row: dict[str, Any]) -> Network:
+    """The network of a row from elsewhere. Raises KeyError, ValueError, InvalidInput."""
+    network = _as_network((*(row[column] for column in _PLAIN), row["details"]))
+    if network.damage:
+        raise ValueError(network.damage)
+    return network
+
+
 def by_name(database: Database, name: str) -> Network | None:
     row = database.row(f"{_SELECT} WHERE name = ?", name)
     return _as_network(row) if row else None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from typing import ClassVar, Final
 
-from dockmagic_runtime.errors import EngineBug, Unsupported
+from dockmagic_runtime.errors import EngineBug, StartFailed, Unsupported
 from dockmagic_runtime.linux import constants as c
+from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.sandbox.operation import Context, UndoneByKernel, operation
 
 NAMES: Final = {
@@ -150,9 +152,22 @@ class WriteSysctls(UndoneByKernel, frozen=True):
             linux.close(fs)
         try:
             for key, value in self.values:
-                linux.write_file(f"sys/{key.replace('.', '/')}", value.encode(), dir_fd=proc)
+                _write_sysctl(linux, proc, key.replace(".", "/"), value)
         finally:
             linux.close(proc)
+
+
+def _write_sysctl(linux: Linux, proc: int, name: str, value: str) -> None:
+    """Raises StartFailed in runc's words, with the exit code that Docker makes of them."""
+    try:
+        linux.write_file(f"sys/{name}", value.encode(), dir_fd=proc)
+    except OSError as error:
+        is_missing = error.errno == errno.ENOENT
+        reason = os.strerror(error.errno or 0).lower()
+        raise StartFailed(
+            f"{'open' if is_missing else 'write'} /proc/sys/{name}: {reason}",
+            exit_code=127 if is_missing else 126 if error.errno == errno.EACCES else 125,
+        ) from error
 
 
 @operation

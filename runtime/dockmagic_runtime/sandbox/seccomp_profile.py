@@ -1,9 +1,10 @@
 """The default seccomp profile: what Docker's allows, as a table of our own.
 
-A call that is not named here fails with EPERM; one newer than the table, with ENOSYS. Stricter
-than Docker's in three places: `socket` is judged by the 32 bits that the kernel reads, x32 is
-not served, and 32-bit `socketcall` does not exist (its address family lies in memory, where no
-filter can read it, and Docker covers that hole with an AppArmor profile that we do not load).
+`SOURCE` names the version of Docker's that the table follows. A call that is not named here fails
+with EPERM; one newer than the table, with ENOSYS. Stricter than Docker's in three places: `socket`
+is judged by the 32 bits that the kernel reads, x32 is not served, and 32-bit `socketcall` does not
+exist (its address family lies in memory, where no filter can read it; Docker 29.4.2 denied it too,
+and covers that hole since then with AppArmor and SELinux rules that we do not load).
 Left out on purpose, as in Docker's: io_uring_*, userfaultfd, keyctl, add_key, request_key, and
 everything that makes a user namespace.
 """
@@ -23,6 +24,8 @@ from dockmagic_runtime.linux.seccomp import (
     Rule,
     errno_action,
 )
+
+SOURCE: Final = "moby/profiles seccomp/default_linux.go of 2026, after v0.2.1, at 02e898b137ae"
 
 _REFUSED: Final = errno_action(errno.EPERM)
 _MISSING: Final = errno_action(errno.ENOSYS)
@@ -120,7 +123,11 @@ _BY_CAPABILITY: Final = {
 
 # PER_LINUX, PER_LINUX32, each also with UNAME26, and the query
 _PERSONALITIES: Final = (0x0, 0x8, 0x2_0000, 0x2_0008, 0xFFFF_FFFF)
-_REFUSED_FAMILIES: Final = (38, 40)  # AF_ALG (CVE-2026-31431), AF_VSOCK (reaches the hypervisor)
+# The rest of what linux/socket.h defines. AF_ALG (38) opens the kernel's cryptography to attack
+# (CVE-2026-31431), AF_VSOCK (40) reaches the hypervisor; DECnet, ECONET, ATMSVC, IRDA, WANPIPE,
+# ISDN and CAIF have gone from the kernel.
+_REFUSED_FAMILIES: Final = (12, 19, 20, 23, 25, 34, 37, 38, 40)
+_FAMILIES: Final = 46  # how many there are
 # CLONE_NEW{NS,CGROUP,UTS,IPC,USER,PID,NET}; CLONE_NEWTIME cannot be asked of clone
 _NEW_NAMESPACES: Final = 0x7E02_0000
 
@@ -161,16 +168,20 @@ def _personality_rules() -> list[Rule]:
 def _socket_rules() -> list[Rule]:
     """The family is an int to the kernel: comparing all 64 bits would let 2**32 + 38 pass."""
     refused = [
-        Rule(
-            names=("socket",),
-            action=_REFUSED,
-            conditions=(
-                Condition(index=0, comparison=Comparison.MASKED_EQ, mask=0xFFFF_FFFF, value=family),
-            ),
-        )
-        for family in _REFUSED_FAMILIES
+        _for_family(_REFUSED, 0xFFFF_FFFF, family)
+        for family in (*_REFUSED_FAMILIES, *range(_FAMILIES, 48))
     ]
-    return [*refused, Rule(names=("socket",), action=ALLOW)]
+    # 48 to 63, then all that is less than 64; the rest is refused by default
+    return [
+        *refused,
+        _for_family(_REFUSED, 0xFFFF_FFF0, 48),
+        _for_family(ALLOW, 0xFFFF_FFC0, 0),
+    ]
+
+
+def _for_family(action: int, mask: int, family: int) -> Rule:
+    condition = Condition(index=0, comparison=Comparison.MASKED_EQ, mask=mask, value=family)
+    return Rule(names=("socket",), action=action, conditions=(condition,))
 
 
 def _clone_rules() -> list[Rule]:

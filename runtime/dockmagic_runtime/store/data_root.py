@@ -10,7 +10,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from dockmagic_runtime.linux.ext4_topdir import spread
+from dockmagic_runtime.linux.ext4_topdir import set_topdir
 from dockmagic_runtime.store import host_names
 
 
@@ -41,7 +41,7 @@ class DataRoot(Struct, frozen=True):
             if not path.is_dir():
                 path.mkdir(mode=0o700, parents=True, exist_ok=True)
                 if path in (self.layers, self.containers, self.scratch):
-                    spread(str(path))
+                    set_topdir(str(path))
 
     @property
     def suffix(self) -> str:

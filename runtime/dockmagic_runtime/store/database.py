@@ -15,11 +15,12 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from dockmagic_runtime.errors import Unsupported
+from dockmagic_runtime.errors import StateDamaged, Unsupported
 from dockmagic_runtime.store.reserve import Reserve, fill_holes
+from dockmagic_runtime.store.row_files import Row, RowFiles
 from dockmagic_runtime.store.sqlite_errors import damaged, translated, unwritable
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 _SCHEMA = """
 CREATE TABLE layers (
     chain_id TEXT PRIMARY KEY,
@@ -100,11 +101,13 @@ CREATE INDEX networks_subnet ON networks(first);
 CREATE UNIQUE INDEX networks_bridge ON networks(bridge) WHERE bridge != '';
 ALTER TABLE leases ADD COLUMN address6 TEXT NOT NULL DEFAULT '';
 CREATE UNIQUE INDEX leases_address6 ON leases(network_id, address6) WHERE address6 != '';
-"""
+""",
+    2: "",  # the rows have files beside them
 }
 
 
 _TABLES: Final = frozenset(re.findall(r"CREATE TABLE (\w+)", _SCHEMA))
+_WITH_FILES: Final = 3  # the version that began to write files of rows
 _INDEX: Final = 32 << 10  # bytes of the wal-index of a log that is checkpointed
 _WAIT: Final = 30.0  # seconds for another process's transaction
 
@@ -114,21 +117,32 @@ class Database:
 
     Never carried over a fork: the launcher is a separate program and opens none. Raises
     StateDamaged for a file that is no database of ours, Unsupported for one of a newer version,
-    OSError for a disk that is full.
+    OSError for a disk that is full. A database that `is_new` is created beside what is there.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, is_new: bool = False) -> None:
         self._path = path
         self._lock = threading.RLock()
         self._reserve = Reserve(str(path.parent))
+        self._files = RowFiles(str(path.parent))
+        self._is_watched = False
         self._unwritable: OSError | None = None  # why it was opened for reading only
-        self._require_present()
+        if not is_new:
+            self._require_present()
+        self._open()
+
+    def _open(self) -> None:
+        self._unwritable, self._is_watched = None, False
         self._reserve.make_readable()
-        with translated(path):
+        with translated(self._path):
             self._connection = self._opened()
-            self._migrate()
+            try:
+                self._migrate()
+            except BaseException:
+                self._connection.close()
+                raise
         if self._unwritable is None:
-            fill_holes(f"{path}-shm", _INDEX)
+            fill_holes(f"{self._path}-shm", _INDEX)
             self._reserve.keep()
 
     @property
@@ -206,7 +220,7 @@ class Database:
             return
         if self._unwritable is not None:
             raise self._unwritable
-        with self.transaction() as connection:
+        with self._within("BEGIN IMMEDIATE") as connection:
             # another process may have done it while this one waited
             version = self._require_version(connection)
             script = _SCHEMA if version == 0 else ""
@@ -215,6 +229,8 @@ class Database:
             )
             for statement in script.split(";\n"):
                 connection.execute(statement)
+            if version in range(1, _WITH_FILES):
+                self._files.write_all(connection)
             connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
     def _require_tables(self) -> None:
@@ -230,8 +246,22 @@ class Database:
         """
         if self._unwritable is not None:
             raise self._unwritable
-        with self._within("BEGIN IMMEDIATE") as connection:
-            yield connection
+        with self._lock:
+            self._watch()
+            try:
+                with self._within("BEGIN IMMEDIATE") as connection:
+                    yield connection
+                    self._files.flush()
+            except BaseException:
+                self._files.discard()
+                raise
+
+    def _watch(self) -> None:
+        """Not before the first transaction: a process that only reads need not pay for it."""
+        if not self._is_watched:
+            with translated(self._path):
+                self._files.watch(self._connection)
+            self._is_watched = True
 
     def snapshot(self) -> AbstractContextManager[sqlite3.Connection]:
         """For several reads of one state."""
@@ -263,6 +293,35 @@ class Database:
         with self._lock, translated(self._path):
             row: tuple[Any, ...] | None = self._connection.execute(query, values).fetchone()
             return row
+
+    @contextmanager
+    def while_closed(self) -> Iterator[None]:
+        """Inside, this process has the file not open, and another may take its place."""
+        with self._lock:
+            self._connection.close()
+            try:
+                yield
+            finally:
+                self._open()
+
+    def row_beside(self, table: str, key: str) -> Row:
+        """The row as the file beside the database has it, where the database's is malformed.
+
+        Raises StateDamaged where that cannot be read either.
+        """
+        row = self.find_row_beside(table, key)
+        if row is None:
+            raise self.damaged(table, key)
+        return row
+
+    def find_row_beside(self, table: str, key: str) -> Row | None:
+        """The same; None where it cannot be read."""
+        return self._files.row(table, key)
+
+    def damaged(self, table: str, key: str) -> StateDamaged:
+        """For a row that is not what was written."""
+        short = key.removeprefix("sha256:")[:12]
+        return damaged(self._path, f"the row {short} of {table} is malformed")
 
     def close(self) -> None:
         with self._lock:

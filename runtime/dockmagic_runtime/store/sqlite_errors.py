@@ -12,13 +12,10 @@ from typing import Final
 from dockmagic_runtime.errors import Conflict, StateDamaged
 
 _PRIMARY: Final = 0xFF  # of an extended result code
-_DAMAGED: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT)
-_DISK: Final = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
-# of the general code: the schema or the text is not what was written
-_WRONG_CONTENT: Final = (
-    "no such table", "no such column", "no such index", "already exists", "malformed",
-    "has no column", "Could not decode", "unsupported file format",
+_DAMAGED: Final = (
+    sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT, sqlite3.SQLITE_TOOBIG,
 )  # fmt: skip
+_DISK: Final = (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN)
 _HINT: Final = "'docker system repair' rebuilds it from the files beside it"
 _ALMOST_NOTHING: Final = 1 << 20  # bytes
 
@@ -43,6 +40,8 @@ class translated:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        if isinstance(error, UnicodeDecodeError):  # in a name of the schema, or in a message of it
+            raise damaged(self._path, "a text is no UTF-8") from error
         if isinstance(error, sqlite3.Error) and not isinstance(error, sqlite3.IntegrityError):
             meaning = _meaning(error, self._path)
             if meaning is not None:
@@ -73,8 +72,8 @@ def unwritable(error: sqlite3.Error, path: Path) -> OSError | None:
 
 def _meaning(error: sqlite3.Error, path: Path) -> Exception | None:
     code = _code(error)
-    if code in _DAMAGED or any(text in str(error) for text in _WRONG_CONTENT):
-        return damaged(path, str(error))
+    if code in _DAMAGED or _is_schema_wrong(error, code):
+        return damaged(path, str(error).partition(" with text ")[0])
     if cause := unwritable(error, path):
         return cause
     if code == sqlite3.SQLITE_BUSY:
@@ -82,6 +81,16 @@ def _meaning(error: sqlite3.Error, path: Path) -> Exception | None:
     if code in _DISK:
         return _os_error(errno.EIO, path)
     return None
+
+
+def _is_schema_wrong(error: sqlite3.Error, code: int) -> bool:
+    """The queries are ours: what SQLite cannot make sense of is the schema, or the text of a value.
+
+    The latter, which Python reports, has no code.
+    """
+    text = str(error)
+    is_misuse = "transaction" in text or "user-defined function" in text
+    return (code == sqlite3.SQLITE_ERROR and not is_misuse) or text.startswith("Could not decode")
 
 
 def _code(error: sqlite3.Error) -> int:

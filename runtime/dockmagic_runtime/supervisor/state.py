@@ -34,9 +34,9 @@ class State(Struct, frozen=True, kw_only=True):
     oom_killed: bool = False
     restart_count: int = 0
     manually_stopped: bool = False  # then `unless-stopped` does not bring it back after a reboot
-    health: str = ""  # one of the three above; empty when nobody looks
+    health: str = ""  # one of the three above; empty without a health check
     error: str = ""
-    # its supervisor was killed and nobody has seen to it yet: it is over, or runs on unattended
+    # its supervisor was killed and no engine has recovered it yet: it has ended, or runs on
     lost: bool = False
     ip_address: str = ""
     prefix_length: int = 0

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("no_waiting")
 
 def test_it_is_made_in_every_tree_below_our_parent(fake: FakeCgroups, group: Cgroup) -> None:
     assert fake.groups() == {
-        one for leaf in group.directories for one in (leaf, leaf.removesuffix("/abc"))
+        group_path for leaf in group.directories for group_path in (leaf, leaf.removesuffix("/abc"))
     }
     assert len(group.directories) == (8 if fake.legacy else 1)
 
@@ -81,7 +81,9 @@ def test_deleting_takes_what_was_made_inside_along(fake: FakeCgroups, group: Cgr
         fake.mkdir(f"{directory}/inner", 0o755)
         fake.mkdir(f"{directory}/inner/most", 0o755)
     group.delete()
-    assert not any(one.endswith("abc") or "abc/" in one for one in fake.groups())
+    assert not any(
+        group_path.endswith("abc") or "abc/" in group_path for group_path in fake.groups()
+    )
     group.delete()
 
 

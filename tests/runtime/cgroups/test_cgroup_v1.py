@@ -132,7 +132,7 @@ def test_a_read_only_tree_is_left_alone(v1: FakeCgroups) -> None:
     v1.files["/proc/self/mountinfo"] = mountinfo
     group = detect(v1).at("dockmagic", "abc")
     group.create()
-    assert not any("/pids/" in one for one in v1.groups())
+    assert not any("/pids/" in group_path for group_path in v1.groups())
 
 
 def test_a_container_sees_one_mount_for_each_tree_and_links_to_shared_ones(

@@ -36,7 +36,7 @@ def test_hybrid_has_both_kinds() -> None:
     assert layout.is_legacy
     assert layout.unified == Hierarchy(path="/sys/fs/cgroup/unified")
     assert layout.own == "/user.slice/user-1000.slice/x.scope"
-    assert [one.controllers for one in layout.legacy] == [
+    assert [hierarchy.controllers for hierarchy in layout.legacy] == [
         ("name=systemd",),
         ("cpu", "cpuacct"),
         ("memory",),
@@ -53,7 +53,7 @@ def test_controllers_that_share_a_tree_are_found_under_each_name() -> None:
 
 def test_a_tree_is_writable_if_neither_the_mount_nor_the_file_system_is_read_only() -> None:
     layout = Layout.parse(HYBRID, MEMBERSHIP)
-    assert {one.controllers[0]: one.writable for one in layout.legacy} == {
+    assert {hierarchy.controllers[0]: hierarchy.writable for hierarchy in layout.legacy} == {
         "name=systemd": True,
         "cpu": True,
         "memory": True,

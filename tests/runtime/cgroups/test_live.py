@@ -151,14 +151,14 @@ def test_it_holds_the_process_that_joined_and_what_that_forks(group: Cgroup) -> 
             os.close(writing)
             os.read(reading, 1)
             os._exit(0)
-        found = group.pids()
+        pids = group.pids()
         os.close(writing)
         os.waitpid(pid, 0)
-        return pid, found
+        return pid, pids
 
-    pid, found = in_child(family)
-    assert pid in found
-    assert len(found) == 2
+    pid, pids = in_child(family)
+    assert pid in pids
+    assert len(pids) == 2
     assert group.pids() == ()
 
 
@@ -191,7 +191,7 @@ def test_killing_ends_all_though_nobody_has_reaped_them(group: Cgroup, frozen: b
         group.freeze()
     group.kill_all()
     assert group.pids() == ()
-    assert [one.reap() for one in several] == [-signal.SIGKILL] * 3
+    assert [process.reap() for process in several] == [-signal.SIGKILL] * 3
     group.delete()
     assert not group.exists()
 
@@ -329,8 +329,8 @@ def _check_default_devices(group: Cgroup, tmp_path: Path) -> None:
     assert _errno_inside(group, _open(disk)) == errno.EPERM
     for name in ("null", "zero", "full", "random", "urandom"):
         assert _errno_inside(group, _open(f"/dev/{name}")) == 0, name
-    made = str(tmp_path / "made")
-    assert _errno_inside(group, lambda: os.mknod(made, stat.S_IFBLK, os.makedev(8, 1))) == 0
+    node = str(tmp_path / "made")
+    assert _errno_inside(group, lambda: os.mknod(node, stat.S_IFBLK, os.makedev(8, 1))) == 0
 
 
 def test_row_44_a_device_node_from_a_layer_cannot_be_opened(
@@ -415,5 +415,5 @@ def test_row_10_a_container_sees_its_own_groups_and_cannot_change_them(
 
     procs, errors = in_child(inside)
     assert procs
-    assert all(len(text.split()) == 1 for text in procs.values())  # itself, and nobody else
+    assert all(len(text.split()) == 1 for text in procs.values())  # itself alone
     assert set(errors) == {errno.EROFS}

@@ -99,8 +99,8 @@ MIB = 1024 * 1024
     ],
 )
 def test_a_limit_becomes_these_values(limits: Resources, v1: list[str], v2: list[str]) -> None:
-    assert [str(one) for one in settings_v1(limits)] == v1
-    assert [str(one) for one in settings_v2(limits)] == v2
+    assert [str(setting) for setting in settings_v1(limits)] == v1
+    assert [str(setting) for setting in settings_v2(limits)] == v2
 
 
 @pytest.mark.parametrize(

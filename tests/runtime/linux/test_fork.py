@@ -62,7 +62,7 @@ def test_a_sibling_is_waited_for_by_the_parent_of_who_forked_it() -> None:
 
 @pytest.mark.root
 @pytest.mark.parametrize("sibling", [False, True])
-def test_a_child_can_be_born_in_a_control_group_of_version_2(sibling: bool) -> None:
+def test_a_child_can_be_created_in_a_control_group_of_version_2(sibling: bool) -> None:
     tree = detect(Kernel()).layout.unified
     if tree is None:
         pytest.skip("optional: this machine has no cgroup v2 tree")
@@ -78,13 +78,13 @@ def test_a_child_can_be_born_in_a_control_group_of_version_2(sibling: bool) -> N
         )
     finally:
         os.rmdir(group)
-    *born, parent = ended.stdout.split()
-    assert born[0] == os.path.basename(group)  # already when its first line runs
+    *first, parent = ended.stdout.split()
+    assert first[0] == os.path.basename(group)  # already when its first line runs
     assert parent == ("theirs" if sibling else "ours")
 
 
 @pytest.mark.root
-def test_where_none_can_be_born_the_parent_is_told(tmp_path: Path) -> None:
+def test_where_none_can_be_created_the_parent_gets_an_error(tmp_path: Path) -> None:
     fd = os.open(tmp_path, os.O_PATH | os.O_DIRECTORY)
     try:
         with pytest.raises(OSError, match="clone3"):

@@ -112,8 +112,8 @@ def _bridge(name: str) -> nl.Message:
 
 def _names(netlink: nl.Netlink) -> list[str]:
     listed = netlink.dump(nl.Message(RTM_GETLINK, bytes(16)))
-    found = [nl.attributes(answer.payload, 16)[IFLA_IFNAME] for answer in listed]
-    return [nl.as_text(name) for name in found]
+    link_names = [nl.attributes(answer.payload, 16)[IFLA_IFNAME] for answer in listed]
+    return [nl.as_text(name) for name in link_names]
 
 
 @kernel

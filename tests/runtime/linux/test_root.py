@@ -41,8 +41,8 @@ KERNELS: dict[str, Callable[[], Kernel]] = {
 @pytest.fixture(params=KERNELS)
 def root(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Root]:
     (tmp_path / "root").mkdir()
-    with Root.at(str(tmp_path / "root"), KERNELS[request.param]()) as made:
-        yield made
+    with Root.at(str(tmp_path / "root"), KERNELS[request.param]()) as root:
+        yield root
 
 
 @pytest.fixture
@@ -194,8 +194,8 @@ def test_walk_lists_parents_first_and_enters_no_link(root: Root, tree: Path) -> 
     (tree / "b/c/file").touch()
     (tree / "a").mkdir()
     (tree / "b/loop").symlink_to("/b")
-    found = [(path, [e.name for e in entries]) for path, _, entries in root.walk()]
-    assert found == [("", ["a", "b"]), ("a", []), ("b", ["c", "loop"]), ("b/c", ["file"])]
+    listing = [(path, [e.name for e in entries]) for path, _, entries in root.walk()]
+    assert listing == [("", ["a", "b"]), ("a", []), ("b", ["c", "loop"]), ("b/c", ["file"])]
     assert {e.name: e.is_symlink() for e in root.scandir("b")} == {"c": False, "loop": True}
 
 
@@ -393,14 +393,14 @@ def _ancestors(place: str) -> list[str]:
 
 def _snapshot(top: str) -> list[tuple[str, str]]:
     """What is below `top`, with the links' texts; nothing is followed."""
-    found = []
+    listing = []
     for directory, names, files in os.walk(top):
         for name in names + files:
             path = os.path.join(directory, name)
             is_link = os.path.islink(path)
             kind = os.readlink(path) if is_link else oct(os.lstat(path).st_mode)
-            found.append((os.path.relpath(path, top), kind))
-    return sorted(found)
+            listing.append((os.path.relpath(path, top), kind))
+    return sorted(listing)
 
 
 def _outcome(action: Callable[[], object]) -> object:
@@ -476,8 +476,8 @@ def test_no_verb_touches_the_outside_and_both_ways_do_the_same(
             os.mkdir(top)
             _grow(top, tree, outside)
             with Root.at(top, make()) as root:
-                told = [_outcome(_verbs(root, top, path)[verb]) for verb, path in script]
-            results.append((told, _snapshot(top)))
+                outcomes = [_outcome(_verbs(root, top, path)[verb]) for verb, path in script]
+            results.append((outcomes, _snapshot(top)))
             assert os.listdir(outside) == ["secret"]
             assert sorted(os.listdir(base)) == [*map(str, range(number + 1)), "outside"]
         assert results[0] == results[1] == results[2]

@@ -117,7 +117,7 @@ def test_conditions_are_judged_on_all_64_bits(
         (
             rule.action
             for rule in rules
-            if all(_holds(one, arguments[one.index]) for one in rule.conditions)
+            if all(_holds(condition, arguments[condition.index]) for condition in rule.conditions)
         ),
         ALLOW,
     )
@@ -288,10 +288,10 @@ class Libseccomp:
     def _add(self, name: str, rule: Rule) -> None:
         number = self._library.seccomp_syscall_resolve_name(name.encode())
         array = (_Comparator * max(1, len(rule.conditions)))()
-        for slot, one in zip(array, rule.conditions, strict=False):
-            values = (one.mask, one.value) if one.mask else (one.value, 0)
-            slot.argument, slot.a, slot.b = one.index, *values
-            slot.comparison = self.COMPARISONS.index(one.comparison.value)
+        for slot, condition in zip(array, rule.conditions, strict=False):
+            values = (condition.mask, condition.value) if condition.mask else (condition.value, 0)
+            slot.argument, slot.a, slot.b = condition.index, *values
+            slot.comparison = self.COMPARISONS.index(condition.comparison.value)
         if number == -1:  # unknown to this version of the library
             return
         self._check(
@@ -370,7 +370,7 @@ def test_the_kernel_enforces_what_was_compiled() -> None:
         kernel.prctl(c.PR_SET_NO_NEW_PRIVS, 1)
         kernel.seccomp_filter(program)
         libc = ctypes.CDLL(None, use_errno=True)
-        found = []
+        results = []
         for call in (
             (numbers(NATIVE)["getppid"],),
             (numbers(NATIVE)["getpriority"], 0, 1 << 33),
@@ -378,8 +378,8 @@ def test_the_kernel_enforces_what_was_compiled() -> None:
         ):
             ctypes.set_errno(0)
             libc.syscall(*(ctypes.c_long(value) for value in call))
-            found.append(ctypes.get_errno())
-        return found
+            results.append(ctypes.get_errno())
+        return results
 
     assert in_child(probe) == [errno.EXDEV, errno.EMLINK, 0]
 

@@ -26,7 +26,7 @@ from dockmagic_runtime.linux.syscalls import Kernel
 from dockmagic_runtime.sandbox.capabilities import DEFAULT
 from dockmagic_runtime.sandbox.seccomp import default_program, program_for
 from dockmagic_runtime.sandbox.seccomp_json import parse_profile
-from dockmagic_runtime.sandbox.seccomp_profile import default_policy
+from dockmagic_runtime.sandbox.seccomp_profile import SOURCE, default_policy
 from dockmagic_runtime.testing.bpf import action_of, steps_of
 from dockmagic_runtime.testing.child import in_child
 
@@ -109,8 +109,27 @@ def test_an_everyday_call_is_allowed(call: tuple[Any, ...]) -> None:
     assert probe(default_program(DEFAULT), *call) == 0
 
 
+# creatable families of linux/socket.h that moby's profile allows
+FAMILIES = {
+    *range(1, 12), *range(13, 19), 21, 22, 24, *range(26, 34), 35, 36, 39, *range(41, 46),
+}  # fmt: skip
+
+
+def test_security_3_sockets_are_of_the_families_that_mobys_profile_allows() -> None:
+    socket = numbers(NATIVE)["socket"]
+    program = default_program(DEFAULT)
+    allowed = {
+        family for family in range(300) if action_of(program, NATIVE, socket, family) == ALLOW
+    }
+    assert allowed - {0} == FAMILIES
+    assert action_of(program, NATIVE, socket, 2**31) == EPERM
+    assert "moby/profiles" in SOURCE
+
+
 @pytest.mark.parametrize("family", [AF_ALG, AF_VSOCK])
-def test_a_socket_family_cannot_hide_behind_bits_that_the_kernel_ignores(family: int) -> None:
+def test_security_3_a_socket_family_cannot_hide_behind_bits_that_the_kernel_ignores(
+    family: int,
+) -> None:
     assert probe(default_program(DEFAULT), "socket", 2**32 + family, 1, 0) == errno.EPERM
 
 
@@ -219,7 +238,7 @@ def test_a_32_bit_call_is_judged_by_its_own_number(i386: dict[str, int]) -> None
     assert refused == [-errno.EPERM, -errno.EPERM, -errno.EPERM, -errno.ENOSYS]
 
 
-def test_32_bit_socketcall_does_not_exist_for_its_family_cannot_be_seen(
+def test_security_3_32_bit_socketcall_does_not_exist_for_its_family_cannot_be_seen(
     i386: dict[str, int],
 ) -> None:
     def attempt() -> int:
@@ -321,6 +340,21 @@ def test_the_profile_differs_from_podmans_only_where_dockers_does(
     assert less <= LESS_THAN_PODMAN & allowed.keys()
 
 
+def test_security_3_podmans_profile_differs_in_the_socket_families_that_moby_has_closed() -> None:
+    """Debian's package allows all of them: when it follows moby, this says so."""
+    if not PODMAN_PROFILE.exists():
+        pytest.skip("optional: golang-github-containers-common is not installed")
+    ours = default_program(DEFAULT)
+    theirs = compile_policy(parse_profile(PODMAN_PROFILE.read_text(), DEFAULT, NATIVE))
+    socket = numbers(NATIVE)["socket"]
+    differ = {
+        family
+        for family in range(64)
+        if action_of(ours, NATIVE, socket, family) != action_of(theirs, NATIVE, socket, family)
+    }
+    assert differ == set(range(64)) - FAMILIES - {0}
+
+
 def test_every_name_in_the_table_is_a_call_of_some_architecture() -> None:
     known = {name for native in SERVED for served in SERVED[native] for name in numbers(served)}
     named = {
@@ -342,7 +376,7 @@ def test_a_program_is_compiled_once_for_a_set_of_capabilities() -> None:
 
 def test_the_program_is_small_and_quick_to_decide() -> None:
     program = default_program(DEFAULT)
-    assert len(program) // 8 < 600
+    assert len(program) // 8 < 640
     hot = ("read", "write", "close", "mmap", "futex", "openat", "epoll_pwait", "recvfrom")
     assert max(steps_of(program, NATIVE, numbers(NATIVE)[name]) for name in hot) <= 14
 

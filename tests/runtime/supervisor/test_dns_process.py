@@ -45,7 +45,7 @@ class Watch:
     @property
     def children(self) -> list[int]:
         """The processes that came since the watch began: other tests may have theirs."""
-        return [one for one in children() if one not in self.older]
+        return [child for child in children() if child not in self.older]
 
     def ask(self, name: str) -> list[str]:
         """The addresses, with the loop running until there is an answer."""
@@ -55,7 +55,7 @@ class Watch:
             self.loop.watch(client.fileno(), select.EPOLLIN, lambda _events: self.loop.stop())
             self.loop.run()
             self.loop.forget(client.fileno())
-            return [str(one.rdata) for one in DNSRecord.parse(client.recv(9999)).rr]
+            return [str(child.rdata) for child in DNSRecord.parse(client.recv(9999)).rr]
 
     def close(self) -> None:
         self.is_closed = True
@@ -67,7 +67,7 @@ class Watch:
 
 def children() -> list[int]:
     with open(f"/proc/self/task/{os.getpid()}/children") as stream:
-        return [int(one) for one in stream.read().split()]
+        return [int(child) for child in stream.read().split()]
 
 
 @pytest.fixture
@@ -75,11 +75,11 @@ def watch(tmp_path: Path) -> Iterator[Watch]:
     endpoints.write(
         str(tmp_path), "n1", ME, NetworkEndpoint(name="me", ipv4="172.18.0.2", network="n")
     )
-    made = Watch(tmp_path)
-    yield made
-    if not made.is_closed:
-        made.close()
-    assert made.children == []
+    watch = Watch(tmp_path)
+    yield watch
+    if not watch.is_closed:
+        watch.close()
+    assert watch.children == []
 
 
 def test_nothing_is_forked_before_somebody_asks(watch: Watch) -> None:

@@ -61,7 +61,7 @@ def following(tmp_path: Path) -> Iterator[tuple[ContainerProcess, socket.socket]
 
 
 @pytest.mark.parametrize("seconds", [0, 0.01])
-def test_patience_is_the_same_with_the_next_supervisor(
+def test_the_timeout_is_the_same_with_the_next_supervisor(
     following: tuple[ContainerProcess, socket.socket], seconds: float
 ) -> None:
     process, _ = following

@@ -1,4 +1,4 @@
-"""Where a container's processes are born, and how they get into its control group otherwise."""
+"""How a container's processes get into its control group: created there, or by joining it."""
 
 from __future__ import annotations
 

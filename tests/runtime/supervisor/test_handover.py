@@ -1,4 +1,4 @@
-"""What a midwife hands over arrives, however many descriptors it is."""
+"""What a start process hands over arrives, however many descriptors it is."""
 
 from __future__ import annotations
 
@@ -64,14 +64,14 @@ def test_more_descriptors_than_one_message_takes_arrive_in_order() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def test_a_midwife_that_ends_without_a_word_leaves_nothing_to_take_over() -> None:
+def test_a_start_process_that_ends_without_a_message_leaves_nothing_to_take_over() -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     theirs.close()
     pid = os.posix_spawn("/bin/true", ["true"], {})
     assert handover.receive(ours, pid) is None
 
 
-def test_the_child_of_a_midwife_that_was_killed_ends() -> None:
+def test_the_child_of_a_start_process_that_was_killed_ends() -> None:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     child = os.posix_spawn("/bin/sleep", ["sleep", "1000"], {})
     pidfd = os.pidfd_open(child)

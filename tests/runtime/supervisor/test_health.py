@@ -1,4 +1,4 @@
-"""Health checks against a clock that stands still and a program that answers when it is told."""
+"""Health checks against a clock that stands still and a program that answers on demand."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ def test_five_results_with_4096_bytes_are_kept(tmp_path: Path) -> None:
     assert all(result.output.endswith("...") for result in results)
 
 
-def test_a_pause_holds_the_next_check_and_the_patience_with_this_one(tmp_path: Path) -> None:
+def test_a_pause_suspends_the_next_check_and_the_timeout_of_this_one(tmp_path: Path) -> None:
     checked = bench(tmp_path)
     checked.health.suspend()
     assert checked.loop.due == []

@@ -26,7 +26,7 @@ def entries(path: Path) -> list[dict[str, Any]]:
 
 
 def logged(path: Path) -> list[str]:
-    return [one["log"] for one in entries(path)]
+    return [entry["log"] for entry in entries(path)]
 
 
 # ------------------------------------------------------------------ what is written
@@ -37,13 +37,13 @@ def test_one_object_a_line_with_dockers_keys(tmp_path: Path) -> None:
     log.write("stdout", b"one\ntwo\n")
     log.write("stderr", b"bad\n")
     log.close()
-    found = entries(tmp_path / "log")
-    assert [(one["stream"], one["log"]) for one in found] == [
+    logged_lines = entries(tmp_path / "log")
+    assert [(entry["stream"], entry["log"]) for entry in logged_lines] == [
         ("stdout", "one\n"),
         ("stdout", "two\n"),
         ("stderr", "bad\n"),
     ]
-    assert all(list(one) == ["log", "stream", "time"] for one in found)
+    assert all(list(entry) == ["log", "stream", "time"] for entry in logged_lines)
 
 
 def test_an_unfinished_line_waits_for_its_rest_and_is_written_at_the_end(tmp_path: Path) -> None:
@@ -99,10 +99,10 @@ def test_nothing_is_lost_and_no_piece_is_longer_than_16_kib(
     for chunk in text:
         log.write("stdout", chunk)
     log.close()
-    found = logged(path)
-    assert "".join(found).encode() == b"".join(text)
-    assert all(len(one) <= PIECE for one in found)
-    assert all("\n" not in one[:-1] for one in found)
+    logged_lines = logged(path)
+    assert "".join(logged_lines).encode() == b"".join(text)
+    assert all(len(entry) <= PIECE for entry in logged_lines)
+    assert all("\n" not in entry[:-1] for entry in logged_lines)
 
 
 @pytest.mark.parametrize("shift", range(4))
@@ -111,10 +111,10 @@ def test_a_long_line_is_not_cut_inside_a_character(tmp_path: Path, shift: int) -
     log = JsonLog(str(tmp_path / "log"))
     log.write("stdout", line.encode())
     log.close()
-    found = logged(tmp_path / "log")
-    assert len(found) > 4
-    assert "".join(found) == line
-    assert all(len(one.encode()) <= PIECE for one in found)
+    logged_lines = logged(tmp_path / "log")
+    assert len(logged_lines) > 4
+    assert "".join(logged_lines) == line
+    assert all(len(entry.encode()) <= PIECE for entry in logged_lines)
 
 
 def test_a_line_of_whole_pieces_ends_with_its_newline(tmp_path: Path) -> None:
@@ -149,8 +149,12 @@ def test_files_are_kept_up_to_their_number_and_no_longer_than_their_size(tmp_pat
     # the line that reaches the size is the last one, as with Docker
     assert all(path.stat().st_size < 1100 for path in tmp_path.iterdir())
     assert (tmp_path / "log.1").stat().st_size >= 1000
-    found = [*logged(tmp_path / "log.2"), *logged(tmp_path / "log.1"), *logged(tmp_path / "log")]
-    assert found == [f"line {number}\n" for number in range(100 - len(found), 100)]
+    logged_lines = [
+        *logged(tmp_path / "log.2"),
+        *logged(tmp_path / "log.1"),
+        *logged(tmp_path / "log"),
+    ]
+    assert logged_lines == [f"line {number}\n" for number in range(100 - len(logged_lines), 100)]
 
 
 def test_one_large_write_is_spread_over_the_files(tmp_path: Path) -> None:
@@ -168,7 +172,7 @@ def test_with_one_file_only_the_newest_is_there(tmp_path: Path) -> None:
         for number in range(10):
             log.write("stdout", f"{number}\n".encode())
         log.close()
-        assert next(json.loads(line)["log"] for line in reader) == "0\n"  # who has it, keeps it
+        assert next(json.loads(line)["log"] for line in reader) == "0\n"  # an open file stays
     assert [path.name for path in tmp_path.iterdir()] == ["log"]
     assert logged(tmp_path / "log")[-1] == "9\n"
     assert len(logged(tmp_path / "log")) < 6

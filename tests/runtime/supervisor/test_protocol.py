@@ -30,7 +30,7 @@ def test_frames_come_out_whole_however_they_are_cut(
 def test_one_byte_at_a_time() -> None:
     wire = protocol.control("signal", number=15) + protocol.frame(protocol.STDIN, b"")
     reader = protocol.FrameReader()
-    received = [one for byte in wire for one in reader.feed(bytes([byte]))]
+    received = [received_frame for byte in wire for received_frame in reader.feed(bytes([byte]))]
     assert [kind for kind, _ in received] == [protocol.CONTROL, protocol.STDIN]
     assert json.loads(received[0][1]) == {"verb": "signal", "number": 15}
 

@@ -1,4 +1,4 @@
-"""Streams of a process: who is slow makes the other side wait, and no byte is lost."""
+"""Streams of a process: a slow reader makes the writer wait, and no byte is lost."""
 
 from __future__ import annotations
 

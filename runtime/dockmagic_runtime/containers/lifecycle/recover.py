@@ -204,16 +204,21 @@ class Recovery:
             return True
         return container_process.survivor(run) is not None and bool(self._store.find_by_id(name))
 
+    def _rows(self) -> set[str]:
+        rows = self._store.database.rows("SELECT id FROM containers")
+        return {container_id for (container_id,) in rows}
+
     def _sweep_directories(self) -> None:
         """Removes directories of containers without a row, and old scratch entries.
 
         Rows and directories are created inside one transaction, so the transaction here sees both.
         """
-        with self._store.database.transaction() as connection:
-            rows = {row[0] for row in connection.execute("SELECT id FROM containers")}
-            orphans = [
-                entry for entry in os.listdir(self._store.data_root.containers) if entry not in rows
-            ]
+        directories = set(os.listdir(self._store.data_root.containers))
+        orphans = directories - self._rows()
+        if orphans:  # else no transaction: most openings find none
+            with self._store.database.transaction() as connection:
+                orphans -= self._rows()
+                orphans -= {each for each in orphans if self._store.restore(connection, each)}
         for entry in orphans:
             _remove(self._store.directory(entry))
         scratch = self._store.data_root.scratch

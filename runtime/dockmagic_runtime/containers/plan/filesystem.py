@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from dockmagic_runtime.cgroups import CgroupView
-from dockmagic_runtime.containers.plan import defaults, devices
+from dockmagic_runtime.containers.plan import defaults, devices, sysctls
 from dockmagic_runtime.containers.plan.inputs import PlanInputs
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.model.container import ContainerSpec, Mount
@@ -151,20 +151,14 @@ def protections(record: Record, inputs: PlanInputs) -> list[Operation]:
     """After the pivot: what hides the host. `--privileged` lifts exactly the masks."""
     spec = record.spec
     operations: list[Operation] = []
-    sysctls = {**_default_sysctls(spec, inputs), **spec.sysctls}
-    if sysctls:
-        operations.append(WriteSysctls(tuple(sorted(sysctls.items()))))
+    if settings := sysctls.settings(spec, inputs):
+        operations.append(WriteSysctls(tuple(sorted(settings.items()))))
     if not spec.privileged and "systempaths=unconfined" not in spec.security_opt:
         operations.append(MaskPaths(defaults.masked_paths(inputs.processors)))
         operations.append(MakeReadOnly(defaults.READ_ONLY_PATHS))
     if spec.read_only:
         operations.append(MakeRootReadOnly())
     return operations
-
-
-def _default_sysctls(spec: ContainerSpec, inputs: PlanInputs) -> dict[str, str]:
-    has_own_network = spec.network != "host" and "net" not in inputs.joined
-    return defaults.SYSCTLS if has_own_network else {}
 
 
 def _device_nodes(spec: ContainerSpec) -> list[Operation]:
