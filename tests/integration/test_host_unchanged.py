@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -63,14 +65,16 @@ def place(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def session(engine: Engine) -> Session:
+def session(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
     # the first container of a bridge lets this host forward packets, as with Docker
     engine.containers.run(
         ContainerSpec(image="busybox", command=("true",), auto_remove=True)
     ).wait()
     session = Session()
     session.use(engine)
-    return session
+    with open("/dev/null") as nothing:  # for -i
+        monkeypatch.setattr(sys, "stdin", nothing)
+        yield session
 
 
 def test_security_2_no_flag_changes_a_setting_of_the_host(
