@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from dockmagic.commands.options.detach_keys import DETACH_KEYS
 from dockmagic.commands.options.flags import Arguments, Parser, planned, switch
-from dockmagic.commands.output.result import Attached, Event, Started, each
+from dockmagic.commands.output.result import Attached, Event, NameList, Started, each
 
 if TYPE_CHECKING:
     from dockmagic_runtime import EngineApi
@@ -41,7 +41,17 @@ def run(engine: EngineApi, arguments: Arguments) -> Iterator[Event]:
         name = arguments.words[0]
         yield Started(engine.containers.start(name), name)
     else:
-        yield each(arguments.words, engine.containers.start)
+        done = each(arguments.words, engine.containers.start)
+        yield StartedNames(done.done, done.failed, done.failed_names)
+
+
+class StartedNames(NameList, frozen=True):
+    """What was started; Docker names what was not once more in a last line."""
+
+    @property
+    def trailer(self) -> str:
+        names = ", ".join(self.failed_names)
+        return f"Error: failed to start containers: {names}" if names else ""
 
 
 def _attached(engine: EngineApi, arguments: Arguments, *, interactive: bool) -> Attached:

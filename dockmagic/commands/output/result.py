@@ -41,6 +41,11 @@ class Result(Struct, frozen=True):
         return ()
 
     @property
+    def trailer(self) -> str:
+        """The line that Docker's client writes below the errors, if it has one."""
+        return ""
+
+    @property
     def harmless(self) -> tuple[DockmagicError, ...]:
         """What Docker shows as an error and does not count as one."""
         return ()
@@ -198,6 +203,11 @@ class NameList(Result, frozen=True):
     @property
     def errors(self) -> tuple[DockmagicError, ...]:
         return self.failed
+
+    @property
+    def trailer(self) -> str:
+        """The line that Docker's client writes below the errors, if it has one."""
+        return ""
 
     @property
     def harmless(self) -> tuple[DockmagicError, ...]:
