@@ -63,7 +63,7 @@ class KeyWatch:
 def attach(attached: Attached) -> Finished:
     """Join the caller's streams with the process's until it ends or is left."""
     keys = KeyWatch(parse_keys(attached.detach_keys))
-    raw = attached.tty and attached.stdin and sys.stdin.isatty()
+    raw = attached.tty and attached.stdin and has_terminal()
     with ExitStack() as stack:
         if raw:
             stack.enter_context(raw_terminal(sys.stdin.fileno()))
@@ -75,6 +75,11 @@ def attach(attached: Attached) -> Finished:
         if attached.stdin:
             stack.enter_context(typist(attached.process, keys))
         return _show(foreground, keys)
+
+
+def has_terminal() -> bool:
+    """Whether standard input is one; it may also be closed."""
+    return sys.stdin is not None and sys.stdin.isatty()
 
 
 def _show(foreground: Foreground, keys: KeyWatch) -> Finished:
@@ -116,17 +121,27 @@ def typist(process: ProcessApi, keys: KeyWatch) -> Iterator[None]:
 
 
 def _type(process: ProcessApi, keys: KeyWatch, end: int) -> None:
-    fd = sys.stdin.fileno()
     while True:
-        ready, _, _ = select.select([fd, end], [], [])
-        if end in ready:
+        data = _typed(end)
+        if data is None:
             return None
-        data = os.read(fd, 64 * 1024)
         if not data:
             return process.close_stdin()
         process.write(keys.feed(data))
         if keys.found:
             return process.detach()
+
+
+def _typed(end: int) -> bytes | None:
+    """Some bytes of standard input, none at its end; None when the pipe `end` has ended before."""
+    if sys.stdin is None:
+        return b""  # closed (`<&-`)
+    fd = sys.stdin.fileno()
+    try:
+        ready, _, _ = select.select([fd, end], [], [])
+        return None if end in ready else os.read(fd, 64 * 1024)
+    except OSError:
+        return b""  # a directory, a terminal that has hung up
 
 
 @contextmanager

@@ -34,7 +34,8 @@ def wait(supervisor: ControlTarget, client: ClientConnection) -> None:
 
 
 def resize(supervisor: ControlTarget, client: ClientConnection, rows: int, columns: int) -> None:
-    supervisor.stdio_of(client).resize(rows, columns)
+    if not client.exit_sent:
+        supervisor.stdio_of(client).resize(rows, columns)
 
 
 # ------------------------------------------------------------------ signals
@@ -46,7 +47,7 @@ def send_signal(supervisor: ControlTarget, client: ClientConnection, number: int
     session = supervisor.program.exec_of(client) if supervisor.program else None
     if session is not None:
         session.kill(number)
-    else:
+    elif not client.exit_sent:  # its exec has not just ended
         _kill(supervisor, number)
         if number == signal.SIGKILL:
             _thaw(supervisor)  # a frozen process of cgroup v1 dies when it is thawed

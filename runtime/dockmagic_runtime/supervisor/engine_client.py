@@ -146,15 +146,7 @@ class ContainerProcess:
         if self._exit_code is None:
             self.hooks.on_exit = None  # it has not ended
             self._request("detach")
-            self._wake_reader()
         self.close()
-
-    def _wake_reader(self) -> None:
-        """Closing alone leaves another thread that waits in recv where it is."""
-        try:
-            self._socket.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass  # the supervisor has closed it already
 
     def wait(self, timeout: float | None = None) -> int:
         """The exit code; unread output is dropped. `timeout` in seconds. Raises TimeoutError."""
@@ -181,7 +173,13 @@ class ContainerProcess:
         self.close()
 
     def close(self) -> None:
+        """Another thread that reads or writes reaches the end."""
         for connection in (*self._former, self._socket):
+            try:
+                # to close alone would leave a thread that waits in recv or send where it is
+                connection.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass  # it is closed, here or by the supervisor
             connection.close()
 
     def _request(self, verb: str, **values: Any) -> None:
@@ -192,6 +190,10 @@ class ContainerProcess:
             self._socket.sendall(data)
         except (BrokenPipeError, ConnectionResetError):
             pass  # it has ended: its last messages are still to be read
+        except OSError:
+            if self._socket.fileno() >= 0:
+                raise
+            # closed by another thread: the process has ended, or was left running
 
     def _await(self, verb: str) -> dict[str, Any]:
         while True:

@@ -160,7 +160,8 @@ class Supervisor:
         """`ConnectionCallbacks`."""
         if kind == protocol.CONTROL:
             self._handle(client, json.loads(payload))
-        elif kind == protocol.STDIN and self.program is not None:
+        elif kind == protocol.STDIN and self.program is not None and not client.exit_sent:
+            # what is sent to an exec that has ended is not for the program
             self._feed(client, self.stdio_of(client), payload)
 
     def _handle(self, client: ClientConnection, message: dict[str, Any]) -> None:

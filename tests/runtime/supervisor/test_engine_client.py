@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -86,3 +87,17 @@ def test_who_detaches_while_the_next_one_is_sought_has_detached(
     connection, _ = next_one.accept()
     with connection:
         assert connection.recv(1) == b""
+
+
+def test_a_writer_that_waits_goes_on_when_the_process_is_closed() -> None:
+    ours, supervisor = socket.socketpair()
+    process = ContainerProcess(ours, "c")
+    with supervisor:
+        writer = threading.Thread(target=process.write, args=(b"x" * (8 << 20),), daemon=True)
+        writer.start()
+        assert supervisor.recv(1)  # it has begun, and waits for the rest to be read
+        process.close()
+        writer.join(10)
+        assert not writer.is_alive()
+    process.write(b"after the end")
+    process.close_stdin()
