@@ -29,6 +29,7 @@ from dockmagic_runtime.model.progress import PullStatus, PushDone, PushEvent
 from dockmagic_runtime.model.reference import ImageReference
 from dockmagic_runtime.registry.client import RegistryClient, clients_for
 from dockmagic_runtime.registry.manifest import Descriptor, Manifest
+from dockmagic_runtime.registry.retry import retrying_in
 from dockmagic_runtime.registry.upload import RegistryWriter
 
 CONCURRENCY: Final = 3
@@ -201,7 +202,13 @@ class _Transfer:
         else:
             with Path(self._blobs.path(descriptor.digest)).open("rb") as blob:
                 progress = self._progress(layer, descriptor.size)
-                self._registry.upload_blob(repository, descriptor, blob, progress=progress)
+                self._registry.upload_blob(
+                    repository,
+                    descriptor,
+                    blob,
+                    progress=progress,
+                    on_retry=lambda seconds: self._report(retrying_in(seconds), layer),
+                )
             self._report("Pushed", layer)
         return descriptor
 

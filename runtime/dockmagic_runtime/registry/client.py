@@ -10,11 +10,11 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, TypeVar
 from urllib.parse import quote, urlencode, urljoin, urlsplit
 
 from msgspec.structs import replace
@@ -48,6 +48,7 @@ from dockmagic_runtime.registry.text import printable
 from dockmagic_runtime.registry.tls import certificate_folders
 from dockmagic_runtime.registry.transport import Request, Response, Timeouts, Transport, split
 
+T = TypeVar("T")
 _ACCEPTED: Final = ", ".join(MANIFESTS + INDEXES)
 _LIST_LIMIT: Final = 4 << 20
 _PAGE: Final = 1000
@@ -101,12 +102,8 @@ class RegistryClient(Closing):
     def manifest(self, repository: str, reference: str) -> Manifest:
         """The manifest or index that a tag or digest names. Raises NotFound, AccessDenied."""
         name = self._familiar(repository, reference)
-        with self.send(
-            "GET",
-            f"/v2/{quote(repository)}/manifests/{quote(reference, safe=':')}",
-            scopes=(pull_scope(repository),),
-            headers={"Accept": _ACCEPTED},
-        ) as response:
+
+        def read(response: Response) -> Manifest:
             if response.status in (401, 403):
                 raise error_response.pull_denied(self._familiar(repository), self.credentials)
             if response.status == 404:
@@ -114,14 +111,45 @@ class RegistryClient(Closing):
             self._expect(response, 200)
             return _verified(name, reference, response)
 
+        path = f"/v2/{quote(repository)}/manifests/{quote(reference, safe=':')}"
+        return self._document(path, (pull_scope(repository),), read, headers={"Accept": _ACCEPTED})
+
+    def _document(
+        self,
+        path: str,
+        scopes: Scopes,
+        read: Callable[[Response], T],
+        *,
+        headers: dict[str, str] | None = None,
+    ) -> T:
+        """What `read` makes of the answer. A connection that breaks inside of it is a failure too:
+        the document is asked for again."""
+        retries = self.retries()
+        while True:
+            try:
+                with self.send(
+                    "GET", path, scopes=scopes, headers=headers, retries=retries
+                ) as response:
+                    return read(response)
+            except ConnectionLost as error:
+                self.check_open()
+                retries.failed(error)
+
     def open_blob(
-        self, repository: str, descriptor: Descriptor, *, begun: BinaryIO | None = None
+        self,
+        repository: str,
+        descriptor: Descriptor,
+        *,
+        begun: BinaryIO | None = None,
+        on_retry: Callable[[float], object] | None = None,
     ) -> BlobStream:
         """A blob's verified bytes; close it. With `begun`, a file that holds the beginning of
         it (from an earlier attempt), only those behind: the whole is verified all the same.
+
+        `on_retry` is called with the seconds of a pause that begins.
         """
         fetch = partial(self._fetch, repository, descriptor)
-        stream = BlobStream(descriptor, fetch, self.retries())
+        stream = BlobStream(descriptor, fetch, self.retries(on_retry))
         if begun is not None:
             stream.skip(begun)
         if stream.position < descriptor.size:
@@ -161,15 +189,16 @@ class RegistryClient(Closing):
             yield from _names(page, "repositories")
 
     def _pages(self, path: str, scopes: Scopes, name: str) -> Iterator[Any]:
+        def read(response: Response) -> tuple[str, bytes]:
+            if response.status in (401, 403):
+                raise error_response.pull_denied(name, self.credentials)
+            if response.status == 404:
+                raise NotFound(f"repository {name} not found: {error_message(response)}")
+            self._expect(response, 200)
+            return _next_page(response), response.body(_LIST_LIMIT)
+
         for _ in range(_MAX_PAGES):
-            with self.send("GET", path, scopes=scopes) as response:
-                if response.status in (401, 403):
-                    raise error_response.pull_denied(name, self.credentials)
-                if response.status == 404:
-                    raise NotFound(f"repository {name} not found: {error_message(response)}")
-                self._expect(response, 200)
-                following = _next_page(response)
-                body = response.body(_LIST_LIMIT)
+            following, body = self._document(path, scopes, read)
             try:
                 yield json.loads(body)
             except ValueError:
@@ -186,9 +215,9 @@ class RegistryClient(Closing):
         """The server that answers for the endpoint. Raises RegistryUnreachable."""
         return self._find()[0]
 
-    def retries(self) -> Retries:
+    def retries(self, on_retry: Callable[[float], object] | None = None) -> Retries:
         """For one piece of work that is repeated by the caller."""
-        return Retries(self._policy, self.wait)
+        return Retries(self._policy, self.wait, on_retry)
 
     def wait(self, seconds: float) -> None:
         """Until the next attempt; raises ConnectionLost once the client is closed."""

@@ -22,3 +22,7 @@ class AccessDenied(NotFound):
 
 class ConnectionLost(RemoteFailed):
     """A connection ended in the middle of an answer. Retried inside this room."""
+
+
+class Stalled(ConnectionLost):
+    """A connection that brought no byte for as long as is waited. Tried once more, then raised."""

@@ -31,7 +31,7 @@ from dockmagic_runtime.registry.manifest import (
     is_foreign,
     resolve_platform,
 )
-from dockmagic_runtime.registry.retry import Pause
+from dockmagic_runtime.registry.retry import Pause, retrying_in
 from dockmagic_runtime.registry.text import printable
 
 CONCURRENCY: Final = 3
@@ -280,7 +280,13 @@ class _Transfer:
 
     def _fetch_blob(self, layer: PulledLayer, file: BinaryIO) -> None:
         progress = self._progress("Downloading", layer, then="Verifying Checksum")
-        with self._client.open_blob(self._repository, layer.descriptor, begun=file) as stream:
+
+        def retrying(seconds: float) -> None:
+            self._report(retrying_in(seconds), layer)
+
+        with self._client.open_blob(
+            self._repository, layer.descriptor, begun=file, on_retry=retrying
+        ) as stream:
             stream.progress = progress
             self._destination.put_blob(stream, file)
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException, HTTPMessage, HTTPResponse
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
@@ -23,8 +24,9 @@ from dockmagic_runtime.linux.closeable import Closing
 from dockmagic_runtime.model.selective import Selective
 from dockmagic_runtime.registry.dial import dial
 from dockmagic_runtime.registry.endpoint import Url
-from dockmagic_runtime.registry.errors import ConnectionLost
+from dockmagic_runtime.registry.errors import ConnectionLost, Stalled
 from dockmagic_runtime.registry.proxies import Proxy, proxy_for
+from dockmagic_runtime.registry.stall import HINT, silence, stall_limit
 from dockmagic_runtime.registry.text import error_text
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 USER_AGENT: Final = "dockmagic/1 (+linux)"
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
 _MAX_REDIRECTS: Final = 5
+_SLOWEST: Final = 4  # times the stall limit, for all of a document
 
 Body = bytes | Iterable[bytes]
 
@@ -41,7 +44,7 @@ class Timeouts(Struct, frozen=True, kw_only=True):
     """Seconds: to be connected at all, TLS and proxy included; of silence in an answer."""
 
     connect: float = 5.0
-    read: float = 30.0
+    read: float = field(default_factory=stall_limit)
 
 
 class Request(Selective, frozen=True, kw_only=True):
@@ -74,6 +77,32 @@ class _PooledConnection(Struct, eq=False):
         except OSError:
             pass  # it has ended by itself
 
+    def stalled(self, what: str) -> Stalled:
+        """The error after a wait that was too long."""
+        return Stalled(f"{what}: {silence(self.socket.gettimeout() or 0)}", hint=HINT)
+
+    @contextmanager
+    def in_time(self, what: str) -> Iterator[None]:
+        """Raises Stalled for what comes so slowly, byte by byte, that no read is too long."""
+        seconds = _SLOWEST * (self.socket.gettimeout() or 0)
+        is_over = threading.Event()
+
+        def end() -> None:
+            is_over.set()
+            self.abort()
+
+        timer = threading.Timer(seconds, end)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        except (ConnectionLost, OSError, HTTPException):
+            if not is_over.is_set():
+                raise
+            raise Stalled(f"{what}: not complete after {seconds:g} seconds", hint=HINT) from None
+        finally:
+            timer.cancel()
+
     def close(self) -> None:
         self.http.close()
         self.socket.close()
@@ -98,12 +127,17 @@ class Response(Closing):
         """Up to `size` bytes, b"" at the end. Raises ConnectionLost."""
         try:
             return self._inner.read(size)
+        except TimeoutError:
+            raise self._line.stalled(f'Get "{self.url}"') from None
         except (OSError, HTTPException, ValueError) as error:  # ValueError: closed meanwhile
             raise ConnectionLost(f'Get "{self.url}": {error_text(error)}') from None
 
     def body(self, limit: int) -> bytes:
-        """All of it. Raises RemoteFailed if it is more than `limit` bytes or ends early."""
-        with self:
+        """All of it. Raises RemoteFailed if it is more than `limit` bytes or ends early.
+
+        A document is short: sent byte by byte, it is given up like one that stalls.
+        """
+        with self, self._line.in_time(f'Get "{self.url}"'):
             data = bytearray()
             while len(data) <= limit and (piece := self.read(limit + 1 - len(data))):
                 data += piece
@@ -187,10 +221,14 @@ class Transport:
             line.socket.settimeout(request.timeout or self._timeouts.read)
             try:
                 self._put(line, request, path, headers)
-                return Response(self, line, line.http.getresponse(), url)
+                with line.in_time(f'{request.method} "{url}"'):
+                    inner = line.http.getresponse()
+                return Response(self, line, inner, url)
             except (OSError, HTTPException) as error:
                 self.give_back(line, reusable=False)
-                if line.was_used and not isinstance(error, TimeoutError):
+                if isinstance(error, TimeoutError):
+                    raise line.stalled(f'{request.method} "{url}"') from None
+                if line.was_used:
                     continue  # the server had closed it: others of that age go the same way
                 raise ConnectionLost(f'{request.method} "{url}": {error_text(error)}') from None
             except BaseException:

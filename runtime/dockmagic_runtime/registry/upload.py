@@ -72,10 +72,14 @@ class RegistryWriter:
         *,
         chunk_size: int = 0,
         progress: Callable[[int], None] | None = None,
+        on_retry: Callable[[float], object] | None = None,
     ) -> None:
-        """Uploads a blob from the seekable file `source`; at once, or in chunks."""
+        """Uploads a blob from the seekable file `source`; at once, or in chunks.
+
+        `on_retry` is called with the seconds of a pause that begins.
+        """
         upload = _Upload(self._client, repository, descriptor, source, chunk_size, progress)
-        upload.run(self._client.retries())
+        upload.run(self._client.retries(on_retry))
 
     def upload_stream(self, repository: str, chunks: Iterable[bytes]) -> tuple[str, int]:
         """Give bytes that can be had only once; their digest and size. Not repeated when broken."""

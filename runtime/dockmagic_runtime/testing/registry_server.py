@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import json
 import re
+import select
 import socket
 import sys
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +20,7 @@ from dockmagic_runtime.testing.registry_state import Fault, RegistryState, Reque
 _NAME: Final = r"/v2/(?P<name>[a-z0-9._/-]+)"
 _RANGE = re.compile(r"bytes=(\d+)-")
 _TLS_HANDSHAKE: Final = b"\x16"
+_LONGEST_SILENCE: Final = 60  # seconds
 _NOT_FOUND: Final = (404, "UNSUPPORTED", "not found")
 
 
@@ -96,6 +99,8 @@ class Handler(BaseHTTPRequestHandler):
         with registry.lock:
             registry.seen.append(RequestLog(self.command, self.path, headers))
         self.fault = registry.fault_for(f"{self.command} {self.path}")
+        if self.fault.is_silent:
+            self._await_hang_up()
         if self.fault.status or self.fault.drop_after == 0:
             self._read_body()
             self._answer(self.fault.status, self.fault.body or b"", dict(self.fault.headers))
@@ -361,9 +366,27 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if self.command == "HEAD":
             return
+        if fault.stall_after >= 0:
+            self.wfile.write(body[: fault.stall_after])
+            self._await_hang_up()
+        if fault.byte_pause:
+            self._write_slowly(body)
+            return
         self.wfile.write(body if fault.drop_after < 0 else body[: fault.drop_after])
         if 0 < fault.drop_after < len(body) or fault.claim:
             raise _HangUp
+
+    def _await_hang_up(self) -> None:
+        """Say no more and read no more, as long as the client bears it."""
+        poll = select.poll()
+        poll.register(self.connection, select.POLLRDHUP | select.POLLHUP)
+        poll.poll(_LONGEST_SILENCE * 1000)
+        raise _HangUp
+
+    def _write_slowly(self, body: bytes) -> None:
+        for number in range(len(body)):
+            time.sleep(self.fault.byte_pause)
+            self.wfile.write(body[number : number + 1])
 
 
 def _basic(user: tuple[str, str] | None) -> str:

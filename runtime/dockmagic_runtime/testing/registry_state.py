@@ -25,6 +25,9 @@ class Fault(Struct, kw_only=True):
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes | None = None
     drop_after: int = -1  # hang up after so many bytes of the body; 0: without any answer
+    stall_after: int = -1  # go silent after so many bytes of the body, and hang up with the client
+    is_silent: bool = False  # read nothing more and answer nothing, until the client hangs up
+    byte_pause: float = 0  # seconds before each byte of the body
     read_at_most: int = -1  # hang up after so many bytes of what is sent to us
     flip: int = -1  # invert the byte at this place of the body
     surplus: bytes = b""  # send this behind the body, as part of it

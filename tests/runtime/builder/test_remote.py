@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import select
+import socket
 import stat
 import subprocess
 import tarfile
@@ -54,6 +56,9 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
                 self.send_error(404)
                 return
             data, headers = server.files[self.path]
+            if "Stall" in headers:
+                self._stall(data, headers)
+                return
             if "Location" in headers:
                 self.send_response(302)
             elif "ETag" in headers and self.headers["If-None-Match"] == headers["ETag"]:
@@ -67,6 +72,22 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
                 self.send_header(name, value)
             self.end_headers()
             self.wfile.write(data)
+
+        def _stall(self, data: bytes, headers: dict[str, str]) -> None:
+            """Goes silent in the middle, and gives the rest when it is asked for."""
+            server.asked.append(self.headers.get("Range", ""))
+            begin = int(self.headers.get("Range", "bytes=0-")[6:-1])
+            self.send_response(206 if begin else 200)
+            self.send_header("Content-Length", str(len(data) - begin))
+            self.send_header("ETag", headers["ETag"])
+            self.end_headers()
+            if begin and headers["Stall"] == "once":
+                self.wfile.write(data[begin:])
+                return
+            self.wfile.write(data[: len(data) // 2])
+            poll = select.poll()
+            poll.register(self.connection, select.POLLRDHUP)
+            poll.poll(60_000)
 
         def log_message(self, *_: object) -> None:
             pass
@@ -175,6 +196,34 @@ def test_what_is_no_address_is_told(site: Site, address: str) -> None:
 def test_a_context_that_only_looks_like_an_address_is_told(site: Site) -> None:
     with pytest.raises(InvalidInput, match=r'path "git@\[:x" not found'):
         site.build(None, context="git@[:x")
+
+
+@pytest.mark.parametrize("etag", ['"1"', 'W/"1"'])
+def test_security_4_a_file_that_stalls_is_taken_up_once(
+    site: Site, server: Server, monkeypatch: pytest.MonkeyPatch, etag: str
+) -> None:
+    monkeypatch.setenv("DOCKMAGIC_STALL_TIMEOUT", "0.2")
+    data = os.urandom(1_000_000)
+    server.files["/f"] = data, {"Stall": "once", "ETag": '"1"'}
+    image = site.build(f"FROM scratch\nADD {server.url}/f /")
+    assert (site.layer(image) / "f").read_bytes() == data
+    first, again = server.asked
+    assert (first, again.startswith("bytes=")) == ("", True)
+    server.files["/f"] = data, {"Stall": "always", "ETag": etag}
+    with pytest.raises(RemoteFailed, match=r"/f: i/o timeout: no byte for 0\.2 seconds"):
+        site.build(f"FROM scratch\nADD {server.url}/f /")
+
+
+def test_security_4_a_repository_that_stalls_is_given_up(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DOCKMAGIC_STALL_TIMEOUT", "0.2")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        for scheme in ("git", "http"):
+            url = f"{scheme}://{address}/r.git"
+            with pytest.raises(RemoteFailed, match=r"r\.git: i/o timeout: no byte for"):
+                site.build(f"FROM scratch\nADD {url} /r")
 
 
 # --- git ---------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from time import time
 import pytest
 
 from dockmagic_runtime.errors import RemoteFailed
-from dockmagic_runtime.registry.retry import Retries, RetryPolicy, retry_after
+from dockmagic_runtime.registry.retry import Retries, RetryPolicy, retry_after, retrying_in
 
 from .conftest import Pauses
 
@@ -38,3 +38,10 @@ def test_retry_after_is_read(value: str | None, seconds: float) -> None:
 def test_retry_after_may_be_a_date() -> None:
     assert 90 < retry_after(formatdate(time() + 100, usegmt=True)) <= 100
     assert retry_after(formatdate(time() - 100, usegmt=True)) == 0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.2, "1 second"), (1, "1 second"), (1.5, "2 seconds")]
+)
+def test_a_pause_is_reported_in_dockers_words(seconds: float, text: str) -> None:
+    assert retrying_in(seconds) == f"Retrying in {text}"

@@ -6,6 +6,7 @@ target of a redirect, would read the host's files.
 
 from __future__ import annotations
 
+import contextlib
 import email.message
 import email.utils
 import hashlib
@@ -19,10 +20,12 @@ from typing import Any, Final
 from msgspec import Struct
 
 from dockmagic_runtime.errors import InvalidInput, NotFound, RemoteFailed
+from dockmagic_runtime.registry.stall import HINT, silence, stall_limit
 
-_TIMEOUT: Final = 60.0  # seconds of silence
-_CHUNK: Final = 1 << 18
+_CHUNK: Final = 1 << 16  # what a silence inside of one has brought is asked for again
 _NOT_MODIFIED: Final = 304
+_PARTIAL_CONTENT: Final = 206
+_PARTIAL: Final = ".partial"
 
 
 class Fetched(Struct, frozen=True, kw_only=True):
@@ -47,11 +50,35 @@ def fetch(url: str, directory: str, known: Fetched | None = None) -> Fetched | N
     """Get `url` into a file in `directory`; None when it still is what `known` says.
 
     The file has mode 0600, the modification time from the server (else the epoch), and the
-    name in the result. Raises NotFound, RemoteFailed.
+    name in the result. A server that goes silent is asked once more, for what is missing. Raises
+    NotFound, RemoteFailed.
     """
+    with contextlib.closing(_Download(directory)) as download:
+        try:
+            return _fetched(url, download, known)
+        except _Silent:
+            pass
+        try:
+            return _fetched(url, download, known)
+        except _Silent:
+            reason = silence(stall_limit())
+            raise RemoteFailed(f"failed to load {_safe(url)}: {reason}", hint=HINT) from None
+
+
+class _Silent(Exception):
+    """No byte came for as long as is waited."""
+
+
+def _fetched(url: str, download: _Download, known: Fetched | None) -> Fetched | None:
     try:
-        with _opener().open(_request(url, known), timeout=_TIMEOUT) as answer:
-            return _saved(url, answer, directory)
+        request = _request(url, known)
+        for name, value in download.rest().items():
+            request.add_header(name, value)
+        with _opener().open(request, timeout=stall_limit()) as answer:
+            download.take(answer)
+        return download.finish(url)
+    except TimeoutError:
+        raise _Silent from None
     except urllib.error.HTTPError as error:
         error.close()
         if error.code == _NOT_MODIFIED and known is not None:
@@ -60,6 +87,8 @@ def fetch(url: str, directory: str, known: Fetched | None = None) -> Fetched | N
         raise kind(f"failed to load {_safe(url)}: {error.code} {error.reason}") from None
     except (OSError, ValueError, http.client.HTTPException) as error:
         reason = getattr(error, "reason", None) or error
+        if isinstance(reason, TimeoutError):
+            raise _Silent from None
         raise RemoteFailed(f"failed to load {_safe(url)}: {reason}") from None
 
 
@@ -89,30 +118,56 @@ def _opener() -> urllib.request.OpenerDirector:
     return opener
 
 
-def _saved(url: str, answer: Any, directory: str) -> Fetched:
-    headers: email.message.Message = answer.headers
-    name = _file_name(headers) or "download"
-    modified = _modified(headers)
-    digest = hashlib.sha256()
-    size = 0
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-    fd = os.open(os.path.join(directory, name), flags, 0o600)  # noqa: PTH118 - a name of one part
-    with os.fdopen(fd, "wb") as stream:
+class _Download:
+    """One file as it comes, perhaps in two pieces."""
+
+    def __init__(self, directory: str) -> None:
+        self._directory = directory
+        self._stream = open(f"{directory}/{_PARTIAL}", "w+b")  # noqa: PTH123, SIM115 - closed below
+        self._headers = email.message.Message()
+        self._size = 0
+
+    def close(self) -> None:
+        self._stream.close()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(f"{self._directory}/{_PARTIAL}")  # noqa: PTH108
+
+    def rest(self) -> dict[str, str]:
+        """The headers that ask for what is missing, if the server has named what it gave."""
+        etag = self._headers.get("ETag", "")
+        if not self._size or not etag or etag.startswith("W/"):
+            return {}
+        return {"Range": f"bytes={self._size}-", "If-Range": etag}
+
+    def take(self, answer: Any) -> None:
+        """The bytes of an answer: the rest that was asked for, or all of it."""
+        if answer.status != _PARTIAL_CONTENT:
+            self._headers, self._size = answer.headers, 0
+            self._stream.seek(0)
+            self._stream.truncate()
         while data := answer.read(_CHUNK):
-            digest.update(data)
-            stream.write(data)
-            size += len(data)
-        stream.flush()
+            self._stream.write(data)
+            self._size += len(data)
+
+    def finish(self, url: str) -> Fetched:
+        """The whole file under its name. Raises RemoteFailed when the end is missing."""
+        expected = self._headers.get("Content-Length")
+        if expected and expected.isdigit() and int(expected) != self._size:
+            raise RemoteFailed(f"failed to load {_safe(url)}: unexpected end of file")
+        name, modified = _file_name(self._headers) or "download", _modified(self._headers)
+        self._stream.flush()
+        self._stream.seek(0)
+        digest = hashlib.file_digest(self._stream, "sha256").hexdigest()
+        fd = self._stream.fileno()
+        os.fchmod(fd, 0o600)
         os.utime(fd, (modified, modified))
-    expected = headers.get("Content-Length")
-    if expected and expected.isdigit() and int(expected) != size:
-        raise RemoteFailed(f"failed to load {_safe(url)}: unexpected end of file")
-    return Fetched(
-        digest=f"sha256:{digest.hexdigest()}",
-        name=name,
-        etag=headers.get("ETag") or "",
-        modified=modified,
-    )
+        os.rename(f"{self._directory}/{_PARTIAL}", os.path.join(self._directory, name))  # noqa: PTH104, PTH118
+        return Fetched(
+            digest=f"sha256:{digest}",
+            name=name,
+            etag=self._headers.get("ETag") or "",
+            modified=modified,
+        )
 
 
 def _file_name(headers: email.message.Message) -> str:
