@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -147,6 +150,36 @@ def test_stats_count_all_networks(networks: Engine, start: Start) -> None:
     sent = networks.containers.stats("web").network_tx
     inside(networks, "web", "ping", "-c", "3", "-i", "0.1", "-s", "1000", "10.213.1.1")
     assert networks.containers.stats("web").network_tx >= sent + 3000
+
+
+def test_security_7_stats_go_on_when_a_veth_goes_in_between(networks: Engine, start: Start) -> None:
+    networks.networks.create(NetworkSpec(name="front", pools=subnet(0)))
+    web = start("web", "front")
+    (end,) = networks._components.containers.state(web.id).networks.values()
+    subprocess.run(["ip", "link", "delete", end["veth"]], check=True)
+    sample = networks.containers.stats("web")
+    assert (sample.network_rx, sample.network_tx) == (0, 0)
+
+
+def test_security_7_stats_go_on_while_networks_come_and_go(networks: Engine, start: Start) -> None:
+    for number, name in enumerate(("front", "back")):
+        networks.networks.create(NetworkSpec(name=name, pools=subnet(number)))
+    start("web", "front")
+    stop = threading.Event()
+
+    def change() -> None:
+        while not stop.is_set():
+            networks.networks.connect("back", "web")
+            networks.networks.disconnect("back", "web")
+
+    with ThreadPoolExecutor() as pool:
+        changing = pool.submit(change)
+        try:
+            for _ in range(10):
+                assert networks.containers.stats("web").pids > 0
+        finally:
+            stop.set()
+        changing.result()
 
 
 def test_filters_of_networks(networks: Engine, start: Start) -> None:

@@ -43,7 +43,7 @@ class Sampler:
         if before is None:
             before = _Sample(time.monotonic(), cgroup.stats().cpu_ns)
         time.sleep(max(0.0, before.time + SHORTEST - time.monotonic()))
-        veths = [end["veth"] for end in now.networks.values()]
+        veths = [end.get("veth", "") for end in now.networks.values()]
         return self._stats(record, cgroup, before, veths or [now.veth])
 
     def _stats(self, record: Record, cgroup: Cgroup, before: _Sample, veths: list[str]) -> Stats:
@@ -56,7 +56,7 @@ class Sampler:
             name=record.name,
             time=time.time(),
             cpu_ns=usage.cpu_ns,
-            cpu_percent=(usage.cpu_ns - before.cpu_ns) / max(clock - before.time, 1e-9) / 1e7,
+            cpu_percent=max(usage.cpu_ns - before.cpu_ns, 0) / max(clock - before.time, 1e-9) / 1e7,
             memory_bytes=usage.memory_bytes,
             memory_limit=usage.memory_limit or _MEMORY_OF_HOST,
             network_rx=sum(received for received, _ in traffic),
@@ -68,13 +68,18 @@ class Sampler:
 
 
 def _traffic(veth: str) -> tuple[int, int]:
-    """(received, sent) by the container: the host's end of the pair counts the opposite."""
+    """(received, sent) by the container: the host's end of the pair counts the opposite.
+
+    Zeros when the pair does not exist (any more): it goes with the container, with a network that
+    is disconnected, and at any moment between two reads.
+    """
     if not veth:
         return 0, 0
-    counters = [
-        int(_text(f"/sys/class/net/{veth}/statistics/{name}")) for name in ("tx_bytes", "rx_bytes")
-    ]
-    return counters[0], counters[1]
+    directory = f"/sys/class/net/{veth}/statistics"
+    try:
+        return int(_text(f"{directory}/tx_bytes")), int(_text(f"{directory}/rx_bytes"))
+    except OSError:
+        return 0, 0
 
 
 def _text(path: str) -> str:
