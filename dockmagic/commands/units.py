@@ -91,9 +91,10 @@ def ago(moment: float, now: float | None = None) -> str:
     return f"{human_duration((time.time() if now is None else now) - moment)} ago"
 
 
-def timestamp(moment: float) -> str:
-    """As Go prints a time: `2026-01-31 12:00:00 +0000 UTC`."""
-    return time.strftime("%Y-%m-%d %H:%M:%S +0000 UTC", time.gmtime(moment))
+def timestamp(moment: float, *, fraction: bool = False) -> str:
+    """As Go prints a time: `2026-01-31 12:00:00 +0000 UTC`, with `fraction` `12:00:00.25`."""
+    digits = f"{moment % 1:.6f}"[1:].rstrip("0").rstrip(".") if fraction else ""
+    return time.strftime(f"%Y-%m-%d %H:%M:%S{digits} +0000 UTC", time.gmtime(moment))
 
 
 def rfc3339(moment: float) -> str:

@@ -92,5 +92,5 @@ def _fields(network: Network, *, in_full: bool) -> Fields:
         "Internal": str(network.internal).lower(),
         "Labels": ",".join(f"{key}={text}" for key, text in sorted(network.labels.items())),
         "Label": label_lookup(network.labels),
-        "CreatedAt": timestamp(network.created),
+        "CreatedAt": timestamp(network.created, fraction=True),
     }

@@ -19,17 +19,21 @@ _PLAIN = ("bridge", "host", "none")
 
 
 def parse_ipv4(text: str) -> str:
-    try:
-        return str(IPv4Address(text))
-    except ValueError:
-        raise InvalidInput(f"invalid IPv4 address: {text}") from None
+    return _address(IPv4Address, "IPv4", text)
 
 
 def parse_ipv6(text: str) -> str:
+    return _address(IPv6Address, "IPv6", text)
+
+
+def _address(family: type[IPv4Address | IPv6Address], what: str, text: str) -> str:
     try:
-        return str(IPv6Address(text))
+        address = family(text)
     except ValueError:
-        raise InvalidInput(f"invalid IPv6 address: {text}") from None
+        address = None
+    if address is None or address.is_unspecified:
+        raise InvalidInput(f"invalid {what} address: {text}")
+    return str(address)
 
 
 def parse_link_local(text: str) -> str:

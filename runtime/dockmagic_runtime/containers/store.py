@@ -20,6 +20,7 @@ from msgspec.structs import replace
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound
 from dockmagic_runtime.model.container import Container, PortMapping, Status
+from dockmagic_runtime.model.names import require_name
 from dockmagic_runtime.model.suggest import did_you_mean
 from dockmagic_runtime.store.atomic import DISK_UNWRITABLE
 from dockmagic_runtime.store.data_root import DataRoot
@@ -43,8 +44,9 @@ class ContainerStore:
     def find(self, name: str) -> Record:
         """Finds a container by full id, name or unique prefix of an id, in this order.
 
-        Raises NotFound; InvalidInput for a prefix of several ids.
+        Raises NotFound; InvalidInput for a prefix of several ids and for an empty name.
         """
+        require_name("container", name)
         wanted = name.removeprefix("/")
         row = self.database.row(
             "SELECT spec, id FROM containers WHERE id = ? OR name = ? ORDER BY id = ? DESC LIMIT 1",

@@ -202,8 +202,10 @@ class LocalNetworks(Facet):
             InvalidInput: An impossible address or option.
         """
         from dockmagic_runtime.containers.network import connect
+        from dockmagic_runtime.model.names import require_name
         from dockmagic_runtime.model.network import Attachment
 
+        require_name("network", name)
         own = self._components
         record, network = own.containers.find(container), self.get(name)
         attachment = attachment or Attachment(network=network.name)

@@ -25,6 +25,7 @@ from dockmagic_runtime.linux.netlink import NETLINK_NETFILTER, Netlink
 from dockmagic_runtime.linux.remove_tree import remove_tree
 from dockmagic_runtime.linux.syscalls import Kernel
 from dockmagic_runtime.model.docker_event import Event
+from dockmagic_runtime.model.names import require_name
 from dockmagic_runtime.model.network import PREDEFINED, Network, NetworkSpec
 from dockmagic_runtime.network import bridge, definition, network_config, options, rows, rtnl
 from dockmagic_runtime.network.etc import host_files
@@ -59,7 +60,8 @@ class NetworkStore:
     # ------------------------------------------------------------ reading
 
     def find(self, wanted: str) -> Network:
-        """By id, name, or unique prefix of an id. Raises NotFound."""
+        """By id, name, or unique prefix of an id. Raises NotFound, and InvalidInput for no name."""
+        require_name("network", wanted)
         if wanted in (*PREDEFINED, "default"):
             return self._predefined("bridge" if wanted == "default" else wanted)
         return self._restored(rows.find(self._database, wanted))

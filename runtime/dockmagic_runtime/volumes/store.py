@@ -23,6 +23,7 @@ from dockmagic_runtime.linux.remove_tree import remove_tree
 from dockmagic_runtime.linux.root import Root
 from dockmagic_runtime.model.docker_event import Event
 from dockmagic_runtime.model.filters import Filters, boolean, check
+from dockmagic_runtime.model.names import require_name
 from dockmagic_runtime.model.suggest import did_you_mean
 from dockmagic_runtime.model.volume import ANONYMOUS_LABEL, PrunedVolumes, Volume
 from dockmagic_runtime.store import locks
@@ -155,7 +156,8 @@ class VolumeStore:
         return self._data_root.volumes / name
 
     def get(self, name: str) -> Volume:
-        """Raises NotFound."""
+        """Raises NotFound, and InvalidInput for an empty name."""
+        require_name("volume", name)
         volume = metadata.read(self.directory(name)) if metadata.is_name(name) else None
         if volume is None:
             raise NotFound(f"get {name}: no such volume", hint=did_you_mean(name, self._names(), 3))

@@ -13,6 +13,7 @@ from dockmagic_runtime.containers.plan import etc_files
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound
 from dockmagic_runtime.model.container import Status
+from dockmagic_runtime.model.names import require_name
 from dockmagic_runtime.model.network import Attachment, Network
 from dockmagic_runtime.network.endpoint_operations import RemoveVeth
 from dockmagic_runtime.network.etc import hosts
@@ -116,6 +117,7 @@ def disconnect(starter: Starter, name: str, container: str, *, force: bool) -> N
     Raises Conflict when it is not connected; NotFound for the container, and for the network
     unless `force`.
     """
+    require_name("network", name)
     try:
         record = starter.store.find(container)
     except NotFound:
