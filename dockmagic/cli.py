@@ -12,14 +12,12 @@ import sys
 from collections.abc import Iterator, Sequence
 
 from dockmagic import commands
-from dockmagic.commands.builder.step_labels import Labels
 from dockmagic.commands.options.flags import Arguments, HelpAsked, WrongUsage
 from dockmagic.commands.output.result import Attached, Chunk, Event, Outcome, Question, Result
 from dockmagic.errors import from_host, told
 from dockmagic.session import Session, current
 from dockmagic_runtime.errors import DockmagicError, InvalidInput, StartFailed
-from dockmagic_runtime.model.build import BuildDone, BuildStarted, StepDone, StepStarted
-from dockmagic_runtime.model.progress import PullDone, PullStatus
+from dockmagic_runtime.model.progress import PullStatus
 
 _INTERRUPTED = 130
 _CLEAR, _HOME, _END_OF_LINE, _BELOW = "\x1b[2J", "\x1b[H", "\x1b[K", "\x1b[J"
@@ -59,8 +57,8 @@ def _command(words: list[str], session: Session) -> int:
             return _events(logs.stream(session.engine, arguments))
         if arguments.verb == "stats" and sys.stdout.isatty():
             return _redraw(commands.execute(session.engine_for(arguments.verb), arguments))
-        if _draws_progress(arguments):
-            return _drawn(commands.execute(session.engine_for(arguments.verb), arguments))
+        if _is_build(arguments):
+            return _build(arguments, session)
         return _show(commands.execute(session.engine_for(arguments.verb), arguments))
     except HelpAsked as asked:
         sys.stdout.write(asked.text.replace("docker ", "dockmagic ") + "\n")
@@ -120,46 +118,35 @@ def _redraw(outcome: Outcome) -> int:
     return 0
 
 
-def _draws_progress(arguments: Arguments) -> bool:
-    """Whether a build is to be drawn in place: where a terminal is there to draw on."""
-    if arguments.verb != "build" or arguments.flag("quiet"):
-        return False
-    wanted = arguments.flag("progress")
-    can = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-    if wanted == "tty" and not can:
-        raise InvalidInput(
-            "failed to get console: the standard error is no terminal", hint="--progress plain"
-        )
-    return can and wanted in ("auto", "tty")
+def _is_build(arguments: Arguments) -> bool:
+    """Whether it builds: `build`, and `explain build`."""
+    return arguments.verb == "build" or (
+        arguments.verb == "explain" and arguments.words[:1] == ("build",)
+    )
 
 
-def _drawn(outcome: Outcome) -> int:
-    if isinstance(outcome, Result):
-        return _result(outcome)
-    from dockmagic.progress import BuildDisplay
+def _build(arguments: Arguments, session: Session) -> int:
+    """A build writes all its progress to stderr, as BuildKit's client does, and its errors too."""
+    from dockmagic.progress.follow import BuildFailed, follow, mode_of, without_place
 
-    display, failed = BuildDisplay(), 0
-    rest: list[Event] = []
     try:
-        rest += (event for event in outcome if not display.take(event))
-    except DockmagicError as error:
-        failed = error.step
+        mode_of(arguments)  # before any effect
+        outcome = commands.execute(session.engine, arguments)
+        if isinstance(outcome, Result):
+            return _result(outcome)
+        return _events(follow(outcome, arguments))
+    except BuildFailed as failure:
+        error, solving = failure.error, "failed to solve: "
+    except WrongUsage:
         raise
-    finally:
-        display.close(failed)
-    return _events(iter(rest))
+    except DockmagicError as failure:
+        error, solving = failure, ""
+    lines = [error.excerpt, f"ERROR: failed to build: {solving}{without_place(error)}", error.hint]
+    sys.stderr.write(_as_ours("\n".join(filter(None, lines))) + "\n")
+    return 1
 
 
 def _events(events: Iterator[Event]) -> int:
-    labels = Labels()
-    try:
-        return _each(events, labels)
-    finally:
-        for chunk in labels.flush():
-            _write(chunk)
-
-
-def _each(events: Iterator[Event], labels: Labels) -> int:
     code = 0
     for event in events:
         if isinstance(event, Attached):
@@ -169,9 +156,7 @@ def _each(events: Iterator[Event], labels: Labels) -> int:
         elif isinstance(event, Result):
             code = _result(event)
         else:
-            for chunk in labels.chunks(event):
-                _write(chunk)
-            _write(_text(event, labels))
+            _write(_text(event))
     return code
 
 
@@ -219,23 +204,11 @@ def _write(chunk: Chunk | None) -> None:
     stream.flush()
 
 
-def _text(event: Event, labels: Labels) -> Chunk | None:
+def _text(event: Event) -> Chunk | None:
     """What a terminal shows of an event, as lines: they read well in a log too."""
-    match event:
-        case Chunk():
-            return event
-        case PullStatus():
-            return _pull_line(event)
-        case BuildStarted(warnings=warnings) if warnings:
-            lines = "".join(f"[Warning] {warning}\n" for warning in warnings)
-            return Chunk("stderr", lines.encode())
-        case StepStarted(number=number, instruction=instruction):
-            return _line(f"Step {number} : {instruction}")
-        case StepDone(number=number, cached=True):
-            return _line(f"{labels.label(number) or ' '}---> Using cache")
-        case BuildStarted() | StepDone() | BuildDone() | PullDone():
-            return None
-    return None
+    if isinstance(event, Chunk):
+        return event
+    return _pull_line(event) if isinstance(event, PullStatus) else None
 
 
 def _pull_line(event: PullStatus) -> Chunk | None:

@@ -34,6 +34,7 @@ from dockmagic.session import Session
 from dockmagic.widgets.live import BuildProgress, Hidden, PullProgress, View, WidgetView
 from dockmagic.widgets.sanitize import Cleaner, clean
 from dockmagic_runtime.errors import DockmagicError
+from dockmagic_runtime.model.build import StepStatus
 from dockmagic_runtime.model.progress import PullDone, PullStatus
 
 _NOTEBOOK_FLAGS = (
@@ -161,7 +162,7 @@ class _Watcher:
                 self._streams.write(stream, data)
             case PullDone():
                 pass
-            case PullStatus() if self._build is None:
+            case PullStatus():
                 self._pulled(event)
             case _:
                 self._built(event)
@@ -179,6 +180,8 @@ class _Watcher:
         if self._build is None:
             self._build = BuildProgress(self._runner.view())
         self._build.add(event)
+        if isinstance(event, StepStatus) and event.is_note:
+            self._streams.write("stdout", f"{event.id}\n".encode())
 
     def _show_failed_step(self, number: int) -> None:
         """The end of what the step that failed has said: the reason is mostly there."""

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from dockmagic.commands.builder.build import Built, Checked
+from dockmagic.commands.builder.build import Built
+from dockmagic.commands.builder.checked import Checked
 from dockmagic.commands.builder.explain import ExplainedBuild
 from dockmagic.commands.container.diff import Changes
 from dockmagic.commands.container.explain import Explained

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dockmagic.commands.builder.build import Built, Checked, Step
+from dockmagic.commands.builder.build import Built, Step
+from dockmagic.commands.builder.checked import Checked
 from dockmagic.commands.references import familiar
 from dockmagic.commands.units import decimal_size
 from dockmagic.widgets.html import (
@@ -56,7 +57,8 @@ def _warning(warning: BuildWarning) -> Markup:
 def steps(
     all_steps: Sequence[Step], *, deterministic: bool = False, running: bool = False
 ) -> Markup:
-    """One line a step; those that are not done are still going on when `running`."""
+    """One line a step, with the number and the name that a terminal shows; those that are not
+    done are still going on when `running`."""
     limit = min(_OUTPUT, _ALL_OUTPUT // max(1, len(all_steps)))
     return tag(
         "div",
@@ -71,8 +73,8 @@ def steps(
 def _step(step: Step, limit: int, *, deterministic: bool, running: bool) -> Markup:
     head = join(
         [
-            f"{step.number}. ",
-            code(plain(step.instruction)),
+            f"#{step.number} ",
+            code(plain(step.name)),
             " ",
             _state(step, deterministic=deterministic, running=running),
             tag("span", f" {step.reason}", style=MUTED) if step.reason and not step.cached else "",

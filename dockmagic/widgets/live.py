@@ -88,7 +88,7 @@ class BuildProgress(_Paced):
     def add(self, event: BuildEvent) -> None:
         self.steps.add(event)
         if self.due:
-            self.view.show(steps(self.steps.all(), running=True))
+            self.view.show(steps(self.steps.of_dockerfile() or self.steps.all(), running=True))
 
 
 class PullProgress(_Paced):

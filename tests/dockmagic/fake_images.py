@@ -157,13 +157,13 @@ class FakeImages(FakeFacet):
     def build(self, request: BuildRequest) -> Iterator[BuildEvent]:
         self.engine.calls.append(("build", request))
         yield BuildStarted(steps=2)
-        yield StepStarted(number=1, instruction="FROM httpd", line=1)
+        yield StepStarted(number=1, name="[1/2] FROM httpd", instruction="FROM httpd", line=1)
         yield StepDone(number=1, cached=True, seconds=0)
-        yield StepStarted(number=2, instruction="RUN make", line=2)
+        yield StepStarted(number=2, name="[1/2] RUN make", instruction="RUN make", line=2)
         yield StepOutput(number=2, stream="stdout", data=b"\x1b[2Jmaking <b>it</b>\n")
         if self.engine.build_fails:
             # stages go side by side: another step may be the last that has begun
-            yield StepStarted(number=3, instruction="RUN other", line=3)
+            yield StepStarted(number=3, name="[1/2] RUN other", instruction="RUN other", line=3)
             yield StepOutput(number=3, stream="stdout", data=b"another stage\n")
             failure = ProcessFailed(
                 'process "/bin/sh -c make" did not complete successfully: exit code: 2',

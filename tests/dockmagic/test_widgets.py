@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from dockmagic import commands
-from dockmagic.commands.builder.build import Built, Checked
+from dockmagic.commands.builder.build import Built
+from dockmagic.commands.builder.checked import Checked
 from dockmagic.commands.output.result import Result
 from dockmagic.widgets import bundle, container_bundle, html, image_bundle
 from dockmagic.widgets.build import failed, steps
@@ -201,7 +202,7 @@ def test_progress_is_drawn_when_it_is_due(monkeypatch: pytest.MonkeyPatch) -> No
     pull.add(PullStatus(status="<Downloading>", id="a", current=1, total=2))
     build.add(BuildStarted(steps=1))
     now[0] = 2.0
-    build.add(StepStarted(number=1, instruction="RUN <x>", line=1))
+    build.add(StepStarted(number=1, name="[1/2] RUN <x>", instruction="RUN <x>", line=1))
     assert "&lt;Downloading&gt;" in view.drawn[0]
     assert "running" in view.drawn[2]
     assert "<x>" not in view.drawn[2]
@@ -210,14 +211,16 @@ def test_progress_is_drawn_when_it_is_due(monkeypatch: pytest.MonkeyPatch) -> No
 def test_of_stages_side_by_side_all_that_run_are_shown_running() -> None:
     progress = BuildProgress(Recorder())
     for number in (1, 2, 3):
-        progress.add(StepStarted(number=number, instruction="RUN x", line=number))
+        progress.add(
+            StepStarted(number=number, name="[1/2] RUN x", instruction="RUN x", line=number)
+        )
     progress.add(StepDone(number=2, cached=False, seconds=1.0))
     assert str(steps(progress.steps.all(), running=True)).count("running") == 2
 
 
 def test_a_failed_build_shows_its_last_step_open() -> None:
     progress = BuildProgress(Recorder())
-    progress.add(StepStarted(number=1, instruction="RUN false", line=1))
+    progress.add(StepStarted(number=1, name="[1/2] RUN false", instruction="RUN false", line=1))
     progress.add(StepOutput(number=1, stream="stderr", data=b"no\n"))
     drawn = failed(progress.steps.all())
     assert '<details open="">' in drawn

@@ -20,12 +20,13 @@ from dockmagic.commands.builder.build_flags import (
     request_fields,
 )
 from dockmagic.commands.builder.call import Outline, Targets
+from dockmagic.commands.builder.checked import Checked
 from dockmagic.commands.image.save import binary_stdout
 from dockmagic.commands.options.flags import Arguments, Parser
 from dockmagic.commands.output.files import replaced
-from dockmagic.commands.output.result import Event, Result
+from dockmagic.commands.output.result import Chunk, Event, Result
 from dockmagic.commands.references import familiar
-from dockmagic_runtime.errors import InvalidInput, ProcessFailed
+from dockmagic_runtime.errors import DockmagicError, InvalidInput, ProcessFailed
 from dockmagic_runtime.model.build import (
     BuildDone,
     BuildEvent,
@@ -35,10 +36,11 @@ from dockmagic_runtime.model.build import (
     StepDone,
     StepOutput,
     StepStarted,
+    StepStatus,
 )
 from dockmagic_runtime.model.explanation import BuildExplanation
 from dockmagic_runtime.model.image import Image
-from dockmagic_runtime.model.progress import PushDone
+from dockmagic_runtime.model.progress import PullStatus, PushDone
 from dockmagic_runtime.model.suggest import did_you_mean
 
 if TYPE_CHECKING:
@@ -59,21 +61,23 @@ def parser() -> Parser:
     )
 
 
-class Step(Struct, frozen=True):
-    """One step as it went."""
+class Step(Struct, frozen=True, kw_only=True):
+    """One step as it went. `instruction` is empty for the builder's own steps."""
 
     number: int
-    instruction: str
+    name: str
+    instruction: str = ""
     cached: bool = False
     seconds: float = 0.0
     size: int = 0
     output: str = ""
     reason: str = ""
+    error: str = ""
     done: bool = False
 
 
 class Built(Result, frozen=True):
-    """An image that was built, and how it went."""
+    """An image that was built, and how it went. In a terminal its progress has said all."""
 
     image: Image
     tags: tuple[str, ...]
@@ -89,6 +93,9 @@ class Built(Result, frozen=True):
         lines = [f"Successfully built {self.image.short_id}"]
         return "\n".join([*lines, *(f"Successfully tagged {familiar(tag)}" for tag in self.tags)])
 
+    def chunks(self) -> Iterator[Chunk]:
+        return Result.chunks(self) if self.quiet else iter(())
+
     def stable(self) -> str:
         cached = sum(step.cached for step in self.steps)
         count = f"{len(self.steps)} step{'' if len(self.steps) == 1 else 's'}, {cached} cached"
@@ -98,6 +105,7 @@ class Built(Result, frozen=True):
         return [
             {
                 "step": step.number,
+                "name": step.name,
                 "instruction": step.instruction,
                 "cached": step.cached,
                 "seconds": step.seconds,
@@ -156,27 +164,40 @@ def _watched(engine: EngineApi, request: BuildRequest, arguments: Arguments) -> 
 
 def _built(engine: EngineApi, request: BuildRequest, arguments: Arguments) -> Iterator[Event]:
     steps = Steps()
-    quiet, iidfile = is_quiet(arguments), arguments.flag("iidfile")
     warnings: tuple[BuildWarning, ...] = ()
     for event in _hinted(engine.images.build(request)):
         steps.add(event)
         if isinstance(event, BuildStarted):
             warnings = event.warnings
+            event = replace(event, warnings=()) if request.check else event
         if not isinstance(event, BuildDone):
-            if not quiet and not (request.check and isinstance(event, BuildStarted)):
-                yield event
+            yield event
             continue
-        if iidfile:
-            Path(iidfile).write_text(event.image.id)
-        pushed = yield from _handed_on(engine, event, arguments)
-        if metadata_file := arguments.flag("metadata-file"):
-            _write_metadata(metadata_file, event, pushed)
-        yield Built(
-            event.image, event.tags, steps.all(), event.seconds, event.warnings, quiet,
-            event.explanation,
-        )  # fmt: skip
+        yield from _finished(engine, event, steps, arguments)
     if request.check:
-        yield Checked(warnings, request.file_name, arguments.flag("call").format)
+        yield Checked(
+            warnings, request.file_name, arguments.flag("call").format, request.dockerfile or ""
+        )
+
+
+def _finished(
+    engine: EngineApi, done: BuildDone, steps: Steps, arguments: Arguments
+) -> Iterator[Event]:
+    """What is done with the image, then the result."""
+    if iidfile := arguments.flag("iidfile"):
+        Path(iidfile).write_text(done.image.id)
+    pushed = yield from _handed_on(engine, done, arguments)
+    if metadata_file := arguments.flag("metadata-file"):
+        _write_metadata(metadata_file, done, pushed)
+    yield Built(
+        done.image,
+        done.tags,
+        steps.of_dockerfile(),
+        done.seconds,
+        done.warnings,
+        is_quiet(arguments),
+        done.explanation,
+    )
 
 
 def _hinted(events: Iterator[BuildEvent]) -> Iterator[BuildEvent]:
@@ -204,63 +225,57 @@ def _handed_on(
     engine: EngineApi, done: BuildDone, arguments: Arguments
 ) -> Generator[Event, None, str]:
     """Into archives, and to registries; the digest of the manifest that was pushed last."""
-    digest = ""
+    number, digest = done.last_step, ""
     names = done.tags or (done.image.id,)
-    for path in archives(arguments):
-        if path == "-":
-            engine.images.save(names, binary_stdout())
-            continue
-        with replaced(path, "failed to save image") as file:
-            engine.images.save(names, file)
+    for kind, path in archives(arguments):
+        number += 1
+        yield StepStarted(number=number, name=f"exporting to {kind} image format")
+        _save(engine, names, path)
+        yield StepStatus(number=number, id="sending tarball", done=True)
+        yield StepDone(number=number)
     if is_pushed(arguments):
         if not done.tags:
             raise InvalidInput("tag is needed when pushing to registry", hint="build with -t NAME")
         for tag in done.tags:
-            for event in engine.images.push(tag):
-                if isinstance(event, PushDone):
-                    digest = event.digest
-                else:
-                    yield event
+            number += 1
+            digest = yield from _push(engine, tag, number)
     return digest
 
 
-class Checked(Result, frozen=True):
-    """What `--check` found, in Docker's words."""
+def _save(engine: EngineApi, names: tuple[str, ...], path: str) -> None:
+    if path == "-":
+        engine.images.save(names, binary_stdout())
+        return
+    with replaced(path, "failed to save image") as file:
+        engine.images.save(names, file)
 
-    warnings: tuple[BuildWarning, ...]
-    file_name: str = "Dockerfile"
-    format: str = "text"
 
-    @property
-    def exit_code(self) -> int:
-        return 1 if self.warnings else 0
+def _push(engine: EngineApi, tag: str, number: int) -> Generator[Event, None, str]:
+    """As a step of the build; the manifest's digest."""
+    digest = ""
+    yield StepStarted(number=number, name=f"pushing {familiar(tag)}")
+    try:
+        for event in engine.images.push(tag):
+            if isinstance(event, PushDone):
+                digest = event.digest
+            else:
+                yield _push_status(number, event)
+    except DockmagicError as error:
+        error.step = number
+        raise
+    yield StepDone(number=number)
+    return digest
 
-    def text(self) -> str:
-        if self.format == "json":
-            return json.dumps({"warnings": self.rows()}, indent=2, ensure_ascii=False)
-        return "\n\n".join([self.head(), *map(self._paragraph, self.warnings)])
 
-    def head(self) -> str:
-        count = len(self.warnings)
-        if not count:
-            return "Check complete, no warnings found."
-        return f"Check complete, {count} warning{'s have' if count > 1 else ' has'} been found!"
-
-    def _paragraph(self, warning: BuildWarning) -> str:
-        if not warning.rule:
-            return f"WARNING: {warning.text}"
-        head = f"WARNING: {warning.rule} - {warning.url}"
-        place = f"{self.file_name}:{warning.line}"
-        return "\n".join((head, warning.reason, place, warning.excerpt))
-
-    def stable(self) -> str:
-        return "\n".join([*map(str, self.warnings), self.head()])
-
-    def rows(self) -> list[dict[str, Any]]:
-        return [
-            {"rule": warning.rule, "line": warning.line, "warning": warning.text}
-            for warning in self.warnings
-        ]
+def _push_status(number: int, event: PullStatus) -> StepStatus:
+    is_over = not event.id or event.status in ("Pushed", "Layer already exists")
+    return StepStatus(
+        number=number,
+        id=f"{event.id} {event.status.lower()}" if event.id else event.status,
+        current=event.current,
+        total=event.total,
+        done=is_over or 0 < event.total <= event.current,
+    )
 
 
 class Steps(Struct):
@@ -271,20 +286,30 @@ class Steps(Struct):
 
     def add(self, event: BuildEvent) -> None:
         if isinstance(event, StepStarted):
-            self._steps[event.number] = Step(event.number, event.instruction)
+            self._steps[event.number] = Step(
+                number=event.number, name=event.name, instruction=event.instruction
+            )
         elif isinstance(event, StepOutput):
             kept = self._output.setdefault(event.number, bytearray())
             kept += event.data
             del kept[:-_KEPT]
         elif isinstance(event, StepDone):
-            step = self._steps.get(event.number, Step(event.number, ""))
-            self._steps[event.number] = Step(
-                step.number, step.instruction, event.cached, event.seconds, event.size,
-                reason=event.reason, done=True,
-            )  # fmt: skip
+            self._steps[event.number] = replace(
+                self._steps[event.number],
+                cached=event.cached,
+                seconds=event.seconds,
+                size=event.size,
+                reason=event.reason,
+                error=event.error,
+                done=True,
+            )
 
     def all(self) -> tuple[Step, ...]:
         return tuple(self._with_output(self._steps[number]) for number in sorted(self._steps))
+
+    def of_dockerfile(self) -> tuple[Step, ...]:
+        """Without the builder's own steps."""
+        return tuple(step for step in self.all() if step.instruction)
 
     def _with_output(self, step: Step) -> Step:
         output = bytes(self._output.get(step.number, b"")).decode(errors="replace")

@@ -29,7 +29,7 @@ from dockmagic_runtime.model.build import BuildOutput
 from dockmagic_runtime.model.container import Resources
 from dockmagic_runtime.model.go_values import parse_bool
 
-_PROGRESS = ("auto", "plain", "tty", "quiet")
+_PROGRESS = ("auto", "none", "plain", "quiet", "rawjson", "tty")
 _NETWORKS = {"": "bridge", "default": "bridge", "bridge": "bridge", "host": "host", "none": "none"}
 _ENTITLEMENTS = ("network.host", "security.insecure")
 _SECRET_LIMIT = 500 * 1024  # Docker's
@@ -129,6 +129,7 @@ BUILD_FLAGS: tuple[Flag, ...] = (
           default=Call(), convert=parse_call),
     value("cgroup-parent", help="Control group that RUN is put into"),
     switch("check", help="Only look for what is wrong or unwise in the Dockerfile"),
+    switch("debug", "D", "Show what the warnings' rules are about"),
     switch("compress", help="Compress the context that is sent: it is read in place here"),
     integer("cpu-period", help="Length of a scheduling period, microseconds"),
     integer("cpu-quota", help="CPU time in each period, microseconds"),
@@ -150,8 +151,8 @@ BUILD_FLAGS: tuple[Flag, ...] = (
     values("output", "o",
            "Besides the image: DIRECTORY, type=local|tar|docker|oci,dest=PATH",
            type="stringArray", convert=parse_output),
-    value("progress", help="Kind of progress: auto, plain, tty or quiet", default="auto",
-          convert=check_progress),
+    value("progress", help="Kind of progress: auto, none, plain, quiet, rawjson or tty",
+          default="auto", convert=check_progress),
     switch("push", help="Push it when it is built, the same as --output type=registry"),
     switch("pull", help="Look for a newer base image"),
     switch("quiet", "q", "Only the image's id at the end"),
@@ -198,10 +199,14 @@ def request_fields(arguments: Arguments) -> dict[str, Any]:
     }
 
 
-def archives(arguments: Arguments) -> list[str]:
-    """Where the image goes as an archive, as `docker save` writes it: with both layouts."""
+def archives(arguments: Arguments) -> list[tuple[str, str]]:
+    """Where the image goes as an archive: (kind, path). `docker save` writes both layouts."""
     outputs = arguments.flag("output")
-    return [output.path for output in outputs if output.kind in ("docker", "oci") and output.path]
+    return [
+        (output.kind, output.path)
+        for output in outputs
+        if output.kind in ("docker", "oci") and output.path
+    ]
 
 
 def is_pushed(arguments: Arguments) -> bool:
@@ -214,7 +219,16 @@ def _names(lists: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def is_quiet(arguments: Arguments) -> bool:
-    return bool(arguments.flag("quiet")) or arguments.flag("progress") == "quiet"
+    """Whether only the image's id is printed."""
+    return bool(arguments.flag("quiet")) or progress_of(arguments) == "quiet"
+
+
+def progress_of(arguments: Arguments) -> str:
+    """The kind of progress: that of the flag, else `$BUILDKIT_PROGRESS`, else auto."""
+    if arguments.is_given("progress"):
+        return str(arguments.flag("progress"))
+    wanted = os.environ.get("BUILDKIT_PROGRESS", "")
+    return wanted if wanted in _PROGRESS else "auto"
 
 
 def _build_args(given: tuple[str, ...]) -> dict[str, str]:

@@ -102,8 +102,6 @@ def _files(step: ExplainedBuildStep, otherwise: str) -> str:
 
 
 def _base(step: ExplainedBuildStep) -> str:
-    if step.kind == "scratch":
-        return "begins with nothing"
     if step.needs:
         return f"begins with what step {step.needs[0]} came to"
     return "the image is here" if step.cached else "the image was not here"

@@ -39,8 +39,6 @@ REFUSED_FLAGS: tuple[Flag, ...] = (
              convert=_attestation),
     *unsupported("not supported, there is one builder, called default", "builder=string",
              convert=_only("", "default", "dockmagic")),
-    *unsupported("not supported, --progress and 'docker explain build' tell what a build does",
-             "D/debug", convert=_switched),
     *unsupported("not supported, containers are isolated by Linux namespaces only",
              "isolation=string", convert=_only("", "default")),
     *unsupported("security options cannot be set for a build on Linux, as with Docker; "

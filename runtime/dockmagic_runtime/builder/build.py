@@ -1,8 +1,8 @@
 """`Builder`: a request in, events out, an image in the end.
 
-Order: read the Dockerfile, get the base images that are missing, plan, run the plan, write the
+Order: read the Dockerfile, get the base images that are missing, plan, execute the plan, write the
 image if there is none of that id, move the tags. Nothing is done before the whole plan is known
-to make sense.
+to make sense. What the builder does around the plan are steps of its own, as with BuildKit.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dockmagic_runtime.builder.cache.build_record import BuildRecorder, keep, ke
 from dockmagic_runtime.builder.cache.remote_cache import RemoteCache
 from dockmagic_runtime.builder.cache.store import BuildCache, forget, forget_down_to, usage
 from dockmagic_runtime.builder.context.content_hash import ContentHasher
-from dockmagic_runtime.builder.context.context import localized
+from dockmagic_runtime.builder.context.context import load_name, localized
 from dockmagic_runtime.builder.context.file_digests import ContextDigests
 from dockmagic_runtime.builder.context.remotes import Remotes
 from dockmagic_runtime.builder.context.scratch import Scratch
@@ -31,7 +31,9 @@ from dockmagic_runtime.builder.execute.parallel import Claims
 from dockmagic_runtime.builder.execute.step_executor import StepExecutor
 from dockmagic_runtime.builder.image_config import image_document, timestamp
 from dockmagic_runtime.builder.interfaces import Images, Layers, StepRunner, Workspace
+from dockmagic_runtime.builder.own_steps import OwnSteps, Work, as_statuses, transferred
 from dockmagic_runtime.builder.plan.checks import as_warning, ignored_sources
+from dockmagic_runtime.builder.plan.names import canonical
 from dockmagic_runtime.builder.plan.plan import make_plan, needed_images
 from dockmagic_runtime.builder.plan.source_stage import SourceStage
 from dockmagic_runtime.builder.plan.steps import Base, Plan, TransferStep
@@ -40,16 +42,28 @@ from dockmagic_runtime.builder.run_mounts.prepare import Mounter
 from dockmagic_runtime.dockerfile import Dockerfile, parse
 from dockmagic_runtime.errors import EngineBug, InvalidInput, NotFound
 from dockmagic_runtime.images.oci_documents import image_id
-from dockmagic_runtime.model.build import BuildDone, BuildEvent, BuildRequest, BuildStarted
+from dockmagic_runtime.model.build import (
+    BuildDone,
+    BuildEvent,
+    BuildOutput,
+    BuildRequest,
+    BuildStarted,
+    StepStatus,
+)
 from dockmagic_runtime.model.explanation import BuildExplanation
 from dockmagic_runtime.model.image import Image
 from dockmagic_runtime.model.outline import BuildOutline
-from dockmagic_runtime.model.progress import PullDone, PullEvent
+from dockmagic_runtime.model.progress import PullDone, PullEvent, PullStatus
 from dockmagic_runtime.model.reference import ImageReference
 from dockmagic_runtime.model.usage import CacheBounds
 from dockmagic_runtime.store.database import Database
 
 _CHECKS: Final = "BUILDKIT_DOCKERFILE_CHECK"  # an argument in the place of `# check=…`
+_NO_IGNORE_FILE: Final = 2  # bytes that BuildKit transfers to find out that there is none
+_EXPORTERS: Final = {
+    "local": "exporting to client directory",
+    "tar": "exporting to client tarball",
+}
 
 
 class Builder:
@@ -88,43 +102,40 @@ class Builder:
         with ExitStack() as stack:
             scratch = Scratch(self._scratch)
             stack.callback(scratch.close)
-            series = series_of(request)
-            yield from self._build(localized(request, scratch), tags, series, scratch, stack)
+            yield from self._build(request, tags, scratch, stack)
 
     def _build(
-        self,
-        request: BuildRequest,
-        tags: tuple[str, ...],
-        series: str,
-        scratch: Scratch,
-        stack: ExitStack,
+        self, request: BuildRequest, tags: tuple[str, ...], scratch: Scratch, stack: ExitStack
     ) -> Iterator[BuildEvent]:
-        began = time.monotonic()
-        dockerfile = parse(
-            request.dockerfile or "", request.file_name, request.build_args.get(_CHECKS)
-        )
-        bases = yield from self._bases(dockerfile, request)
-        plan = make_plan(dockerfile, request, bases)
-        execution = self._execution(request, plan, series, scratch, stack)
-        execution.imported = yield from self._remote_cache.imported(request, stack)
-        plan = _with_ignored(dockerfile, plan, execution)
-        yield BuildStarted(
-            steps=len(plan.steps),
-            stages=len({step.stage for step in plan.steps}),
-            warnings=plan.warnings,
-        )
+        began, own, series = time.monotonic(), OwnSteps(), series_of(request)
+        request = yield from _localized(request, scratch, own)
+        dockerfile = yield from _parsed(request, own)
+        bases = yield from self._bases(dockerfile, request, own)
+        sources = self._opened(request, scratch, stack)
+        ignored = transferred("context", max(sources.ignore_size(), _NO_IGNORE_FILE))
+        yield from own.run("[internal] load .dockerignore", ignored)
+        imported = yield from self._remote_cache.imported(request, stack, own)
+        plan = make_plan(dockerfile, request, bases, own.last + 1)
+        plan = _with_ignored(dockerfile, plan, sources)
+        own.last = plan.last_number
+        yield _started(plan)
         if request.check:
             return
+        execution = self._execution(request, plan, series, sources, scratch, stack)
+        execution.imported = imported
         recorder = BuildRecorder(plan, request)
         yield from recorder.watched(execution.run())
-        if request.outputs:
-            self._export(request, execution)
-        image = self._tagged(self._image(plan, execution, request), tags)
+        for output in request.outputs:
+            yield from own.run(_EXPORTERS[output.kind], self._export(output, execution))
+        image = yield from own.run(
+            "exporting to image", self._image_export(request, tags, plan, execution)
+        )
         explanation = recorder.explanation(image.id)
-        if recorder.has_misses:  # else what is known of an earlier build says more
+        # without a miss, what is known of the build that made the image says more
+        if recorder.has_misses or kept(execution.cache, image.id) is None:
             execution.reasons.save()
             keep(execution.cache, explanation)
-        yield from self._remote_cache.exported(request, execution.results, execution.result)
+        yield from self._remote_cache.exported(request, execution.results, execution.result, own)
         stack.close()  # the cache is written before `BuildDone` is yielded
         yield BuildDone(
             image=image,
@@ -132,6 +143,7 @@ class Builder:
             seconds=time.monotonic() - began,
             warnings=plan.warnings,
             explanation=explanation,
+            last_step=own.last,
         )
 
     def outline(self, request: BuildRequest) -> BuildOutline:
@@ -191,7 +203,7 @@ class Builder:
         return self._caches.prune()
 
     def _bases(
-        self, dockerfile: Dockerfile, request: BuildRequest
+        self, dockerfile: Dockerfile, request: BuildRequest, own: OwnSteps
     ) -> Generator[BuildEvent, None, dict[str, Base]]:
         """The images that the stages are made of, and those that triggers of these ask for."""
         bases: dict[str, Base] = {}
@@ -202,19 +214,23 @@ class Builder:
                 return bases
             for name in new:
                 with missing_image(dockerfile, wanted[name], name, self._images):
-                    bases[name] = yield from self._base(name, request)
+                    step = f"[internal] load metadata for {canonical(name)}"
+                    bases[name] = yield from own.run(step, self._base(name, request))
 
-    def _base(self, name: str, request: BuildRequest) -> Generator[BuildEvent, None, Base]:
-        image = None if request.pull else self._present(name)
-        was_pulled = image is None
-        if image is None:
-            image = yield from self._pulled(name)
-        return Base(
-            image_id=image.id,
-            config=self._images.config(image.id),
-            chain_ids=image.chain_ids,
-            was_pulled=was_pulled,
-        )
+    def _base(self, name: str, request: BuildRequest) -> Work[Base]:
+        def work(number: int) -> Generator[BuildEvent, None, Base]:
+            image = None if request.pull else self._present(name)
+            was_pulled = image is None
+            if image is None:
+                image = yield from self._pulled(name, number)
+            return Base(
+                image_id=image.id,
+                config=self._images.config(image.id),
+                chain_ids=image.chain_ids,
+                was_pulled=was_pulled,
+            )
+
+        return work
 
     def _present(self, name: str) -> Image | None:
         try:
@@ -222,32 +238,30 @@ class Builder:
         except NotFound:
             return None
 
-    def _pulled(self, name: str) -> Generator[BuildEvent, None, Image]:
+    def _pulled(self, name: str, number: int) -> Generator[BuildEvent, None, Image]:
         for event in self._pull(name):
             if isinstance(event, PullDone):
                 return event.image
-            yield event
+            if isinstance(event, PullStatus):
+                yield from as_statuses(number, event)
         raise EngineBug(f"the pull of {name} ended without an image")
 
-    def _export(self, request: BuildRequest, execution: BuildRun) -> None:
-        from dockmagic_runtime.builder.execute.export import export
-
-        for output in request.outputs:
-            with execution.executor.sources.merged(execution.result.chain_ids) as tree:
-                export(tree, output, execution.executor.epoch)
+    def _opened(self, request: BuildRequest, scratch: Scratch, stack: ExitStack) -> Sources:
+        sources = Sources(request, self._layers, self._workspace, scratch, self._digests)
+        stack.callback(sources.close)  # before the directories that they are mounted from
+        stack.callback(self._digests.save)
+        return sources
 
     def _execution(
         self,
         request: BuildRequest,
         plan: Plan,
         series: str,
+        sources: Sources,
         scratch: Scratch,
         stack: ExitStack,
     ) -> BuildRun:
         cache = BuildCache(self._database)
-        sources = Sources(request, self._layers, self._workspace, scratch, self._digests)
-        stack.callback(sources.close)  # before the directories that they are mounted from
-        stack.callback(self._digests.save)
         stack.callback(cache.flush)  # what was done is known next time, whatever failed then
         hasher = ContentHasher(sources, cache)
         remotes = Remotes(scratch, cache)
@@ -272,6 +286,31 @@ class Builder:
             plan, cache, copier, mounter, executor, reasons, Claims(executor.cancellation)
         )
 
+    def _export(self, output: BuildOutput, execution: BuildRun) -> Work[None]:
+        def work(number: int) -> Generator[BuildEvent, None, None]:
+            from dockmagic_runtime.builder.execute.export import export
+
+            with execution.executor.sources.merged(execution.result.chain_ids) as tree:
+                export(tree, output, execution.executor.epoch)
+            text = "copying files" if output.kind == "local" else "sending tarball"
+            yield StepStatus(number=number, id=text, done=True)
+
+        return work
+
+    def _image_export(
+        self, request: BuildRequest, tags: tuple[str, ...], plan: Plan, execution: BuildRun
+    ) -> Work[Image]:
+        def work(number: int) -> Generator[BuildEvent, None, Image]:
+            image = self._image(plan, execution, request)
+            yield StepStatus(number=number, id="exporting layers", done=True)
+            yield StepStatus(number=number, id=f"writing image {image.id}", done=True)
+            image = self._tagged(image, tags)
+            for tag in request.tags:
+                yield StepStatus(number=number, id=f"naming to {_full_name(tag)}", done=True)
+            return image
+
+        return work
+
     def _image(self, plan: Plan, execution: BuildRun, request: BuildRequest) -> Image:
         """The image of the target. A FROM with nothing after it is its base image itself."""
         state = execution.result
@@ -280,7 +319,7 @@ class Builder:
         created = state.created or timestamp(0)
         inline = self._remote_cache.inline(request, execution.results, state)
         document = image_document(
-            state.document, plan.config, state.history, state.diff_ids, created, inline
+            state.document, plan.config, state.timed_history, state.diff_ids, created, inline
         )
         return self._present(image_id(document)) or self._images.put(document, state.chain_ids)
 
@@ -292,13 +331,53 @@ class Builder:
         return self._images.resolve(image.id) if new else image
 
 
-def _with_ignored(dockerfile: Dockerfile, plan: Plan, execution: BuildRun) -> Plan:
+def _localized(
+    request: BuildRequest, scratch: Scratch, own: OwnSteps
+) -> Generator[BuildEvent, None, BuildRequest]:
+    """The request with directories for contexts; what is elsewhere is fetched as a step."""
+
+    def work(number: int) -> Generator[BuildEvent, None, BuildRequest]:
+        yield from ()
+        return localized(request, scratch)
+
+    name = load_name(request)
+    if not name:
+        return localized(request, scratch)
+    return (yield from own.run(name, work))
+
+
+def _parsed(request: BuildRequest, own: OwnSteps) -> Generator[BuildEvent, None, Dockerfile]:
+    text = request.dockerfile or ""
+    size = len(text.encode("utf-8", "surrogateescape"))
+    yield from own.run(
+        f"[internal] load build definition from {request.file_name}",
+        transferred("dockerfile", size),
+    )
+    return parse(text, request.file_name, request.build_args.get(_CHECKS))
+
+
+def _started(plan: Plan) -> BuildStarted:
+    return BuildStarted(
+        steps=plan.last_number,
+        stages=len({step.stage for step in plan.steps}),
+        warnings=plan.warnings,
+    )
+
+
+def _full_name(tag: str) -> str:
+    """As BuildKit names it: in full, with a tag only if one was given."""
+    reference = ImageReference.parse(tag)
+    is_given = tag.endswith(f":{reference.tag}") or reference.digest
+    return reference.canonical if is_given else reference.name
+
+
+def _with_ignored(dockerfile: Dockerfile, plan: Plan, sources: Sources) -> Plan:
     """The plan, with warnings about COPYs of sources that .dockerignore leaves out."""
     copies = [step for step in plan.steps if isinstance(step, TransferStep) and step.sources]
     if not any(step.source_stage == SourceStage() for step in copies):
         return plan
     try:
-        rules = execution.executor.sources.context().rules
+        rules = sources.context().rules
     except InvalidInput:
         return plan  # there is no context: the step says so, with its line
     problems = dockerfile.wanted(ignored_sources(copies, rules))

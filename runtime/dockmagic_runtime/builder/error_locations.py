@@ -39,7 +39,7 @@ def missing_image(
     except DockmagicError as error:
         position = instruction.position
         error.message = f"{dockerfile.file_name}:{position.line}: {error.message}"
-        error.excerpt = dockerfile.excerpt(position)
+        error.excerpt = dockerfile.listing(position)
         meant = _meant(dockerfile, name, images)
         error.hint = "; ".join(filter(None, (meant, error.hint)))
         raise

@@ -10,7 +10,6 @@ from typing import Any, Final
 from dockmagic_runtime.builder.plan.config import StageConfig
 from dockmagic_runtime.builder.plan.stages import host_platform
 
-COMMENT: Final = "dockmagic"
 _INHERITED: Final = ("architecture", "os", "os.version", "os.features", "variant")
 Json = dict[str, Any]
 
@@ -20,13 +19,6 @@ def timestamp(nanoseconds: int) -> str:
     seconds, fraction = divmod(nanoseconds, 1_000_000_000)
     moment = datetime.fromtimestamp(seconds, UTC)
     return f"{moment:%Y-%m-%dT%H:%M:%S}.{fraction:09d}Z"
-
-
-def history_entry(created: str, created_by: str, *, is_empty: bool) -> Json:
-    entry: Json = {"created": created, "created_by": created_by, "comment": COMMENT}
-    if is_empty:
-        entry["empty_layer"] = True
-    return entry
 
 
 def image_document(

@@ -1,4 +1,4 @@
-"""A stage's `StageState`: what it has come to. Layers, history, the key of all of it."""
+"""`StageState`: what a stage has reached while it is built: layers, history, cache key."""
 
 from __future__ import annotations
 
@@ -6,52 +6,65 @@ from typing import Any
 
 from msgspec import Struct
 
-from dockmagic_runtime.builder.image_config import history_entry
+from dockmagic_runtime.builder.plan.history import entry, with_times
 from dockmagic_runtime.builder.plan.steps import Step
 from dockmagic_runtime.builder.results import Result
 from dockmagic_runtime.images.oci_documents import chain_id
 
 
 class StageState(Struct):
-    """Where a stage stands. Layers and diff ids bottom first."""
+    """Layers and diff ids bottom first. `key` covers all that has an effect on files."""
 
     key: str
     chain_ids: tuple[str, ...] = ()
     diff_ids: tuple[str, ...] = ()
     history: tuple[dict[str, Any], ...] = ()
-    created: str = ""
     document: dict[str, Any] | None = None  # the base image's
     base_id: str = ""
     steps: int = 0
-    missed: int = 0  # number of the first step that had to be done, if any had
+    missed: str = ""  # the number of the first step that had to be executed, "" for none
 
     @property
     def top(self) -> str:
         """The chain so far, "" for none."""
         return self.chain_ids[-1] if self.chain_ids else ""
 
+    @property
+    def timed_history(self) -> tuple[dict[str, Any], ...]:
+        """The history with a time for each entry, as far as there is any."""
+        return with_times(self.history)
+
+    @property
+    def created(self) -> str:
+        """When the last entry was made, "" if that is not known."""
+        times = [str(old.get("created") or "") for old in self.timed_history]
+        return next(filter(None, reversed(times)), "")
+
     def copy(self) -> StageState:
-        """For a stage that begins here; what is done anew below it is done anew in it."""
+        """For a stage that begins here; what is executed anew below it is anew in it, too."""
         return StageState(
             key=self.key,
             chain_ids=self.chain_ids,
             diff_ids=self.diff_ids,
             history=self.history,
-            created=self.created,
             document=self.document,
             base_id=self.base_id,
             steps=self.steps,
             missed=self.missed,
         )
 
+    def configure(self, step: Step) -> None:
+        """Takes in an instruction that only changes the config."""
+        self.steps += 1
+        if step.created_by:
+            self.history = (*self.history, entry(step.created_by, is_empty=True))
+
     def advance(self, step: Step, key: str, result: Result) -> None:
         self.key = key
         self.steps += 1
-        self.created = result.created
-        is_empty = not result.chain_id
-        entry = history_entry(result.created, step.created_by, is_empty=is_empty)
-        self.history = (*self.history, entry)
-        if not is_empty:
+        created = entry(step.created_by, created=result.created, is_empty=not result.chain_id)
+        self.history = (*self.history, created)
+        if result.chain_id:
             self.chain_ids = (*self.chain_ids, result.chain_id)
             self.diff_ids = (*self.diff_ids, result.diff_id)
 

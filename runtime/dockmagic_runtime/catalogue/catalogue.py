@@ -14,6 +14,7 @@ from dockmagic_runtime.model.build import (
     StepDone,
     StepOutput,
     StepStarted,
+    StepStatus,
 )
 from dockmagic_runtime.model.image import STAND_IN_LABEL
 from dockmagic_runtime.model.progress import PullDone, PullEvent, PullStatus
@@ -101,17 +102,17 @@ def _as_pull(events: Iterator[BuildEvent], reference: str) -> Iterator[PullEvent
     output: list[bytes] = []
     try:
         for event in events:
-            if isinstance(event, StepStarted):
+            if isinstance(event, StepStarted) and event.instruction:
                 steps[event.number] = f"step {event.number}"
                 output.clear()
                 yield PullStatus(status=_one_line(event.instruction), id=steps[event.number])
             elif isinstance(event, StepOutput):
                 output.append(event.data)
-            elif isinstance(event, StepDone):
+            elif isinstance(event, StepDone) and event.number in steps:
                 status = "Already exists" if event.cached else "Complete"
                 yield PullStatus(status=status, id=steps[event.number])
-            elif isinstance(event, PullStatus):
-                yield event
+            elif isinstance(event, StepStatus) and event.is_note:
+                yield PullStatus(status=event.id)
             elif isinstance(event, BuildDone):
                 yield PullDone(image=event.image, reference=reference)
     except DockmagicError as error:

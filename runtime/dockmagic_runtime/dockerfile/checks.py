@@ -9,13 +9,11 @@ from dockmagic_runtime.dockerfile.errors import Problem
 from dockmagic_runtime.dockerfile.instructions import (
     Arg,
     Cmd,
-    Command,
     Entrypoint,
     Expose,
     From,
     Healthcheck,
     Instruction,
-    Shell,
 )
 
 
@@ -42,7 +40,6 @@ def stage_checks(base: From, instructions: Sequence[Instruction]) -> Iterator[Pr
         )
         for ignored in given[:-1]:
             yield problem(ignored, reason, "MultipleInstructionsDisallowed")
-    yield from _shell_forms(instructions)
     for instruction in instructions:
         if isinstance(instruction, Expose):
             yield from _protocols(instruction)
@@ -62,29 +59,14 @@ def _from(base: From) -> Iterator[Problem]:
             "default behavior"
         )
         yield problem(base, reason, "RedundantTargetPlatform")
-    elif base.platform and "$" not in base.platform:
+    elif base.platform and "$" not in base.platform and not _names_platform(base):
         reason = f'FROM --platform flag should not use constant value "{base.platform}"'
         yield problem(base, reason, "FromPlatformFlagConstDisallowed")
 
 
-def _shell_forms(instructions: Sequence[Instruction]) -> Iterator[Problem]:
-    """The shell form of CMD and ENTRYPOINT, unless SHELL is set."""
-    has_shell = False
-    for instruction in instructions:
-        has_shell = has_shell or isinstance(instruction, Shell)
-        if has_shell or not isinstance(instruction, (Cmd, Entrypoint)):
-            continue
-        command = instruction.command
-        if command.is_shell and command.args and not _looks_like_json(command):
-            reason = (
-                f"JSON arguments recommended for {instruction.keyword} to prevent unintended "
-                "behavior related to OS signals"
-            )
-            yield problem(instruction, reason, "JSONArgsRecommended")
-
-
-def _looks_like_json(command: Command) -> bool:
-    return command.args[0].startswith("[")  # that has a warning of its own
+def _names_platform(base: From) -> bool:
+    """Whether the stage is named after its platform, as in `my_amd64_stage`: it is on purpose."""
+    return any(part and part in base.name for part in base.platform.split("/")[:2])
 
 
 def _protocols(expose: Expose) -> Iterator[Problem]:

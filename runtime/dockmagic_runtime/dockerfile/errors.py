@@ -12,6 +12,7 @@ from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.suggest import similar
 
 _SHOWN: Final = 100  # problems drawn; all are in `problems`
+_RULE: Final = "-" * 20
 _WIDTH: Final = 80  # characters of a long line before and after the column
 
 
@@ -87,6 +88,33 @@ def excerpt(rows: Sequence[str], line: int, column: int) -> str:
     indent = "".join("\t" if character == "\t" else " " for character in before)
     number = f"{line:4d} | "
     return f"{number}{text}\n{' ' * (len(number) - 2)}| {indent}^"
+
+
+def listing(source: str, first: int, last: int, file_name: str) -> str:
+    """The lines from `first` to `last` with those around them, as BuildKit shows a place:
+    `>>>` marks them. Empty if there is no such line."""
+    rows = source.split("\n")
+    if not 1 <= first <= len(rows):
+        return ""
+    last = min(max(first, last), len(rows))
+    start, end = _widened(first, last, len(rows))
+    shown = [f"{file_name}:{first}", _RULE]
+    for number in range(start, end + 1):
+        mark = ">>>" if first <= number <= last else "   "
+        shown.append(f" {number:3d} | {mark} {_printable(rows[number - 1].rstrip(chr(13)))}")
+    return "\n".join([*shown, _RULE])
+
+
+def _widened(first: int, last: int, count: int) -> tuple[int, int]:
+    """A few lines before and after; more for a single line."""
+    wanted, added = 4 if first == last else 2, 0
+    while added < wanted:
+        if first > 1:
+            first, added = first - 1, added + 1
+        if last < count:
+            last, added = last + 1, added + 1
+        added += 1
+    return first, last
 
 
 def _printable(text: str) -> str:

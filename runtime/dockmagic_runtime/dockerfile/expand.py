@@ -56,6 +56,14 @@ def expand_document(text: str, variables: Mapping[str, str], escape: str = "\\")
     return _joined(_Expansion(text, variables, escape, quotes=False).scan())
 
 
+def expand_for_display(text: str, variables: Mapping[str, str], escape: str = "\\") -> str:
+    """A command as progress shows it: quotes stay, and so do variables without a value."""
+    try:
+        return _joined(_Display(text, variables, escape).scan())
+    except ExpansionError:
+        return text  # a shell reads it, and may read it otherwise
+
+
 def unquote(text: str, escape: str = "\\") -> str:
     """The word without its quotes and escapes; `$` means nothing."""
     if not _SPECIAL[escape].search(text):
@@ -264,6 +272,21 @@ class _Expansion:
         replacement = self._pattern_text("}")
         pieces = ShellPattern.of(pattern).replaced(value, replacement, everywhere=everywhere)
         return _joined([(piece, False) for piece in pieces])
+
+
+class _Display(_Expansion):
+    def _single(self) -> str:
+        return f"'{super()._single()}'"
+
+    def _double(self) -> str:
+        return f'"{super()._double()}"'
+
+    def _dollar(self) -> str:
+        start = self._at
+        value = super()._dollar()
+        written = self._text[start : self._at]
+        name = _NAME.match(written, 2 if written.startswith("${") else 1)
+        return value if name is None or name.group() in self._variables else written
 
 
 def _alternative(

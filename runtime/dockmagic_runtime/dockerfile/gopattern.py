@@ -13,6 +13,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from dockmagic_runtime.dockerfile.words import SPACES
 from dockmagic_runtime.errors import InvalidInput
 
 _WILD: Final = re.compile(r"[*?\[\\]")
@@ -118,7 +119,7 @@ class IgnoreRules:
 
     @classmethod
     def parse(cls, text: str) -> IgnoreRules:
-        rows = text.removeprefix("\ufeff").splitlines()
+        rows = text.removeprefix("\ufeff").split("\n")
         return cls.of([row for row in rows if not row.startswith("#")])
 
     @classmethod
@@ -156,10 +157,10 @@ def _with_parents(path: str) -> list[str]:
 
 
 def _rule(line: str) -> _Rule | None:
-    pattern = line.strip()
+    pattern = line.strip(SPACES)
     negated = pattern.startswith("!")
     if negated:
-        pattern = pattern[1:].strip()
+        pattern = pattern[1:].strip(SPACES)
     if not pattern:
         if negated:
             raise InvalidInput('illegal exclusion pattern: "!"')

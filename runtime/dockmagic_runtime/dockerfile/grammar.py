@@ -31,9 +31,9 @@ from dockmagic_runtime.errors import InvalidInput
 
 _STAGE_NAME: Final = re.compile(r"[a-z][a-z0-9\-_.]*")
 _SECRET: Final = re.compile(
-    r"(?i)(?:^|[_-])(?:apikey|auth|credentials?|key|passwd|password|pword|secret|token)(?:$|[_-])"
+    r"(?i)(?:^|_)(?:apikey|auth|credentials?|key|passwd|password|pword|secret|token)(?:$|_)"
 )
-_PUBLIC: Final = re.compile(r"(?i)(?:^|[_-])public(?:$|[_-])")
+_PUBLIC: Final = re.compile(r"(?i)(?:^|_)(?:public|file|version)(?:$|_)")
 _FLAGS: Final[dict[str, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     "FROM": (("platform",), ()),
     "RUN": (("network", "security"), ("mount", "device")),

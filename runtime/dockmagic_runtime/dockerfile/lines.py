@@ -18,9 +18,10 @@ from msgspec.structs import replace
 from dockmagic_runtime.dockerfile.errors import Problem, Refusal
 from dockmagic_runtime.dockerfile.expand import ExpansionError, unquote
 from dockmagic_runtime.dockerfile.words import (
-    WHITESPACE,
+    SPACES,
     cut,
     first_word,
+    heredoc_words,
     json_strings,
     quoted_words,
     skip_blanks,
@@ -33,7 +34,7 @@ _CONTINUATION: Final = {
     "\\": re.compile(r"(?<!\\)\\[ \t\v\f\r]*\Z"),
     "`": re.compile(r"(?<!`)`[ \t\v\f\r]*\Z"),
 }
-_HEREDOC: Final = re.compile(r"(\d*)<<(-?)([^<]*)")
+_HEREDOC: Final = re.compile(rf"(\d*)<<(-?)[{SPACES}]*([^<]*)")
 _HAVE_HEREDOCS: Final = ("RUN", "COPY", "ADD")
 _LAST: Final = 1 << 62  # greater than any line or column
 
@@ -117,9 +118,9 @@ class _Reader:
         self._read_directives()
         comments: list[str] = []
         while self._at < len(self._rows):
-            row = self._rows[self._at].strip(WHITESPACE)
+            row = self._rows[self._at].strip(SPACES)
             if row.startswith("#"):
-                comments.append(row[1:].strip(WHITESPACE))
+                comments.append(row[1:].strip(SPACES))
                 self._document.remarks.append(row)
                 self._at += 1
             elif not row:
@@ -136,7 +137,7 @@ class _Reader:
     def _read_directives(self) -> None:
         """Only the leading comments can be directives; the first other line ends them."""
         for number, row in enumerate(self._rows):
-            match = _DIRECTIVE.fullmatch(row.strip(WHITESPACE))
+            match = _DIRECTIVE.fullmatch(row.strip(SPACES))
             name = match[1].lower() if match else ""
             if match is None or name not in _DIRECTIVES:
                 return
@@ -173,32 +174,37 @@ class _Reader:
         """The pieces of the logical line at the current row, continued as far as it goes."""
         pieces: list[str] = []
         origins: list[tuple[int, int, int]] = []
-        length, goes_on, first = 0, True, self._at
+        length, goes_on, first, has_empty = 0, True, self._at, False
         while goes_on and self._at < len(self._rows):
             number, row = self._at, self._rows[self._at]
             self._at += 1
             if number > first and _is_blank_or_comment(row):
-                self._note_empty(number, row)
+                has_empty = not self._took_comment(row) or has_empty
                 continue
             piece, goes_on = self._without_continuation(row)
-            kept = piece if length else piece.lstrip(WHITESPACE)
+            kept = piece if length else piece.lstrip(SPACES)
             if kept:
                 origins.append((length, number + 1, 1 + len(piece) - len(kept)))
                 pieces.append(kept)
                 length += len(kept)
-        return "".join(pieces).rstrip(WHITESPACE), origins
+        if has_empty:
+            self._note_empty()
+        return "".join(pieces).rstrip(SPACES), origins
 
     def _without_continuation(self, row: str) -> tuple[str, bool]:
         end = _CONTINUATION[self._document.escape].search(row)
         return (row, False) if end is None else (row[: end.start()], True)
 
-    def _note_empty(self, number: int, row: str) -> None:
-        if row := row.strip(WHITESPACE):
+    def _took_comment(self, row: str) -> bool:
+        """Keeps a comment between two continued lines; False for an empty line."""
+        if row := row.strip(SPACES):
             self._document.remarks.append(row)
-        else:
-            self._document.warnings.append(
-                self._problem(number, "Empty continuation line", "NoEmptyContinuation")
-            )
+        return bool(row)
+
+    def _note_empty(self) -> None:
+        """Once for each instruction, at its last line, as BuildKit places it."""
+        reason = "Empty continuation line"
+        self._document.warnings.append(self._problem(self._at - 1, reason, "NoEmptyContinuation"))
 
     def _with_heredocs(self, line: LogicalLine) -> LogicalLine:
         marks = heredoc_marks(line.text, self._document.escape)
@@ -227,7 +233,7 @@ class _Reader:
 
 
 def _is_blank_or_comment(row: str) -> bool:
-    return row.lstrip(WHITESPACE)[:1] in ("", "#")
+    return row.lstrip(SPACES)[:1] in ("", "#")
 
 
 def heredoc_marks(text: str, escape: str) -> list[tuple[Heredoc, int]]:
@@ -237,7 +243,7 @@ def heredoc_marks(text: str, escape: str) -> list[tuple[Heredoc, int]]:
     arguments = _heredoc_arguments(text, escape)
     if arguments < 0:
         return []
-    words = quoted_words(text, arguments, escape)
+    words = heredoc_words(text, arguments, escape)
     marks = [(as_heredoc(word.text, escape), word.offset) for word in words]
     return [(mark, offset) for mark, offset in marks if mark is not None]
 

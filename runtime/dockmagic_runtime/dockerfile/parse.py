@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from dockmagic_runtime.dockerfile.check_options import CheckOptions
 from dockmagic_runtime.dockerfile.checks import casing, descriptions, problem, stage_checks
-from dockmagic_runtime.dockerfile.errors import DockerfileError, Problem, Refusal, excerpt, near
+from dockmagic_runtime.dockerfile.errors import DockerfileError, Problem, Refusal, listing, near
 from dockmagic_runtime.dockerfile.grammar import parse_line
 from dockmagic_runtime.dockerfile.instructions import (
     KEYWORDS,
@@ -78,9 +78,9 @@ class Dockerfile(Selective, frozen=True, kw_only=True):
             return self.stages[int(name)]
         return None
 
-    def excerpt(self, position: Position) -> str:
-        """The line that stands there, and a caret below the column."""
-        return excerpt(self.source.split("\n"), position.line, position.column)
+    def listing(self, position: Position) -> str:
+        """The lines that stand there, with those around them."""
+        return listing(self.source, position.line, position.last_line, self.file_name)
 
     def error(self, position: Position, reason: str, suggestion: str = "") -> DockerfileError:
         """An error found later, when variables and images are known."""

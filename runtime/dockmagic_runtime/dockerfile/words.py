@@ -9,20 +9,34 @@ from msgspec import Struct
 
 from dockmagic_runtime.dockerfile.errors import Refusal
 
-WHITESPACE: Final = " \t\v\f\r"
-_BLANKS: Final = re.compile(r"[ \t\v\f\r]+")
+# what Go's unicode.IsSpace knows: text that was pasted from a web page has U+00A0 in it
+SPACES: Final = (
+    " \t\n\v\f\r\x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u2028\u2029\u202f\u205f\u3000"
+)
+_BLANKS: Final = re.compile(f"[{SPACES}]+")
 _PLAIN: Final = re.compile(r"[^ \t\v\f\r]+")
 _JSON_BLANKS: Final = str.maketrans("\v\f", "  ")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 # Possessive, and every alternative begins with a different character: one pass, no backtracking.
 # A quote that is never closed reaches to the end; `expand` refuses it where it matters.
-_QUOTED: Final = {
-    escape: re.compile(
-        rf"""(?:[^ \t\v\f\r'"{e}]++|{e}.|{e}\Z|'[^']*+'?|"(?:[^"{e}]++|{e}.)*+{e}?"?)++""",
-        re.DOTALL,
-    )
-    for escape, e in (("\\", r"\\"), ("`", "`"))
-}
+_WORD: Final = (
+    """(?:{heredoc}[^{other}{spaces}'"{e}]++|{e}.|{e}\\Z|'[^']*+'?|"(?:[^"{e}]++|{e}.)*+{e}?"?)++"""
+)
+
+
+def _words(heredoc: str, other: str) -> dict[str, re.Pattern[str]]:
+    return {
+        escape: re.compile(
+            _WORD.format(heredoc=heredoc, other=other, spaces=SPACES, e=e), re.DOTALL
+        )
+        for escape, e in (("\\", r"\\"), ("`", "`"))
+    }
+
+
+_QUOTED: Final = _words("", "")
+# `<< EOF`: blanks behind the mark belong to the word
+_WITH_HEREDOCS: Final = _words(f"<<[{SPACES}]*+|<|", "<")
 
 
 class Word(Struct, frozen=True):
@@ -33,13 +47,24 @@ class Word(Struct, frozen=True):
 
 
 def plain_words(text: str, start: int) -> list[Word]:
-    """The words of `text` from `start` on, separated by blanks whatever they contain."""
+    """The words of `text` from `start` on, separated by ASCII blanks whatever they contain."""
     return [Word(match.group(), match.start()) for match in _PLAIN.finditer(text, start)]
 
 
 def quoted_words(text: str, start: int, escape: str) -> list[Word]:
     """The same, but quotes and the escape character keep blanks inside a word; both stay in it."""
-    words = [Word(m.group(), m.start()) for m in _QUOTED[escape].finditer(text, start)]
+    return _without_last_escape(_QUOTED[escape], text, start, escape)
+
+
+def heredoc_words(text: str, start: int, escape: str) -> list[Word]:
+    """The same, and blanks behind `<<` keep the word going."""
+    return _without_last_escape(_WITH_HEREDOCS[escape], text, start, escape)
+
+
+def _without_last_escape(
+    pattern: re.Pattern[str], text: str, start: int, escape: str
+) -> list[Word]:
+    words = [Word(m.group(), m.start()) for m in pattern.finditer(text, start)]
     if words and _ends_escaped(words[-1].text, escape):
         # an escape character at the very end escapes nothing and is dropped
         last = words.pop()

@@ -12,18 +12,18 @@ from dockmagic_runtime.model.checked import Checked
 from dockmagic_runtime.model.container import Resources
 from dockmagic_runtime.model.explanation import BuildExplanation
 from dockmagic_runtime.model.image import Image
-from dockmagic_runtime.model.progress import PullStatus
 from dockmagic_runtime.model.selective import Selective
 
 
 class BuildWarning(Struct, frozen=True, kw_only=True):
-    """What is allowed and unwise. `rule` names a build check, `line` (0 for none) is in the
-    Dockerfile, and `excerpt` shows it."""
+    """What is allowed and unwise. `rule` names a build check; `line` to `last_line` (0 for none)
+    are in the Dockerfile, and `excerpt` shows them."""
 
     text: str  # in one line, as a terminal shows it
     reason: str = ""  # the same without rule and line
     rule: str = ""
     line: int = 0
+    last_line: int = 0
     excerpt: str = ""
 
     def __str__(self) -> str:
@@ -37,15 +37,26 @@ class BuildWarning(Struct, frozen=True, kw_only=True):
 
 
 class BuildStarted(Struct, frozen=True, kw_only=True):
+    """The plan is made: `steps` instructions of the Dockerfile will be executed or found in the
+    cache, in `stages` stages at the same time."""
+
     steps: int
-    stages: int = 1  # that are built, in parallel
+    stages: int = 1
     warnings: tuple[BuildWarning, ...] = ()
 
 
 class StepStarted(Struct, frozen=True, kw_only=True):
-    number: int  # 1-based, of `BuildStarted.steps`
-    instruction: str  # as written, continuation lines joined
-    line: int
+    """A step begins: one of the Dockerfile, or one of the builder's own around them.
+
+    `number` counts from 1 over all of a build. `name` is what BuildKit calls the step:
+    `[base 2/3] RUN make`, `[internal] load .dockerignore`, `exporting to image`. `instruction` is
+    as written, continuation lines joined, and empty for the builder's own steps; so is `line` 0.
+    """
+
+    number: int
+    name: str
+    instruction: str = ""
+    line: int = 0
 
 
 class StepOutput(Struct, frozen=True, kw_only=True):
@@ -54,15 +65,33 @@ class StepOutput(Struct, frozen=True, kw_only=True):
     data: bytes
 
 
-class StepDone(Struct, frozen=True, kw_only=True):
+class StepStatus(Struct, frozen=True, kw_only=True):
+    """Part of a step: `transferring context`, `naming to docker.io/library/x`, a layer's pull.
+
+    A later status with the same `id` takes the place of an earlier one. `current` and `total`
+    count bytes; both are 0 where there is nothing to count.
+    """
+
     number: int
-    cached: bool
-    seconds: float
+    id: str
+    current: int = 0
+    total: int = 0
+    done: bool = False
+    is_note: bool = False  # a line for the user, such as that a stand-in is used
+
+
+class StepDone(Struct, frozen=True, kw_only=True):
+    """A step has ended. `error` is set where it failed and the build goes on without it."""
+
+    number: int
+    cached: bool = False
+    seconds: float = 0.0
     chain_id: str = ""
     size: int = 0  # bytes of the layer the step made, 0 for metadata
     reason: str = ""  # why the cache was missed
     created: str = ""  # when the result was made, RFC 3339
     files: int = 0  # that were compared
+    error: str = ""
 
 
 class BuildDone(Struct, frozen=True, kw_only=True):
@@ -71,9 +100,10 @@ class BuildDone(Struct, frozen=True, kw_only=True):
     seconds: float
     warnings: tuple[BuildWarning, ...] = ()
     explanation: BuildExplanation | None = None
+    last_step: int = 0  # the number of the last step, for steps that the caller adds
 
 
-BuildEvent = BuildStarted | StepStarted | StepOutput | StepDone | PullStatus | BuildDone
+BuildEvent = BuildStarted | StepStarted | StepOutput | StepStatus | StepDone | BuildDone
 
 
 class BuildOutput(Struct, frozen=True):

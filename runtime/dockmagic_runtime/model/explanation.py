@@ -31,14 +31,16 @@ class ExplainedBuildStep(Struct, frozen=True, kw_only=True):
 
     `created` is when a hit's result was made (RFC 3339); `files` are those whose contents were
     compared; `needs` are the numbers of the steps of other stages that it takes something from.
+    `number` and `name` are those of the build's progress.
     """
 
     number: int
     stage: int
     line: int
     instruction: str
-    kind: str  # "base" | "scratch" | "config" | "run" | "copy" | "workdir"
-    cached: bool
+    kind: str  # "base" | "run" | "copy" | "workdir"
+    name: str = ""
+    cached: bool = False
     reason: str = ""
     created: str = ""
     seconds: float = 0.0
@@ -49,7 +51,7 @@ class ExplainedBuildStep(Struct, frozen=True, kw_only=True):
     @property
     def begins(self) -> bool:
         """Whether it is a FROM, which no cache is asked for."""
-        return self.kind in ("base", "scratch")
+        return self.kind == "base"
 
 
 class BuildExplanation(Struct, frozen=True, kw_only=True):

@@ -17,7 +17,7 @@ from dockmagic_runtime.errors import NotFound
 from dockmagic_runtime.images.blobs import BlobStore
 from dockmagic_runtime.images.layers import LayerStore
 from dockmagic_runtime.images.store import ImageStore
-from dockmagic_runtime.model.build import BuildDone, BuildEvent, BuildRequest, StepDone
+from dockmagic_runtime.model.build import BuildDone, BuildEvent, BuildRequest, StepDone, StepStarted
 from dockmagic_runtime.model.image import Image
 from dockmagic_runtime.model.progress import PullDone, PullEvent, PullStatus
 from dockmagic_runtime.store.data_root import DataRoot
@@ -44,6 +44,19 @@ class FakeRunner:
             self.closed += 1
 
 
+def of_dockerfile(events: list[BuildEvent]) -> list[StepDone]:
+    """The ends of the Dockerfile's own steps, FROM left out."""
+    own = {
+        event.number
+        for event in events
+        if isinstance(event, StepStarted)
+        and event.instruction.split(" ")[0].upper() != "FROM"
+        and event.instruction
+    }
+    steps = [event for event in events if isinstance(event, StepDone) and event.number in own]
+    return sorted(steps, key=lambda step: step.number)
+
+
 @dataclass
 class Site:
     """All that a build test needs."""
@@ -67,10 +80,8 @@ class Site:
         return done.image
 
     def steps(self, dockerfile: str | None, **request: Any) -> list[StepDone]:
-        """By number: stages are done side by side."""
-        events = self.events(dockerfile, **request)
-        steps = [event for event in events if isinstance(event, StepDone)]
-        return sorted(steps, key=lambda step: step.number)
+        """Those of the Dockerfile, by number: stages are built side by side."""
+        return of_dockerfile(self.events(dockerfile, **request))
 
     def config(self, dockerfile: str | None, **request: Any) -> dict[str, Any]:
         config: dict[str, Any] = self.document(dockerfile, **request)["config"]

@@ -16,8 +16,8 @@ from dockmagic_runtime.model.build import (
     BuildStarted,
     StepOutput,
     StepStarted,
+    StepStatus,
 )
-from dockmagic_runtime.model.progress import PullStatus
 
 from .conftest import SITE, Site, cached
 
@@ -29,17 +29,18 @@ pytestmark = pytest.mark.root
 
 def test_a_build_tells_all_it_does(mysite: Site) -> None:
     events = mysite.events(SITE, tags=("mysite",))
-    assert isinstance(events[0], BuildStarted)
-    assert events[0].steps == 5
+    (plan,) = (event for event in events if isinstance(event, BuildStarted))
+    assert (plan.steps, plan.stages) == (5, 1)
     started = [event for event in events if isinstance(event, StepStarted)]
-    assert [(event.number, event.line, event.instruction) for event in started] == [
-        (1, 1, "FROM scratch"),
-        (2, 2, 'LABEL maintainer="me"'),
-        (3, 3, "COPY index.html /htdocs/"),
-        (4, 4, "RUN touch"),
-        (5, 5, 'CMD ["httpd"]'),
+    assert [(event.number, event.name, event.line) for event in started] == [
+        (1, "[internal] load build definition from Dockerfile", 0),
+        (2, "[internal] load .dockerignore", 0),
+        (3, "[internal] load build context", 0),
+        (4, "[1/2] COPY index.html /htdocs/", 3),
+        (5, "[2/2] RUN touch", 4),
+        (6, "exporting to image", 0),
     ]
-    assert StepOutput(number=4, stream="stdout", data=b"running touch\n") in events
+    assert StepOutput(number=5, stream="stdout", data=b"running touch\n") in events
     assert isinstance(events[-1], BuildDone)
     assert events[-1].tags == ("mysite:latest",)
     image = events[-1].image
@@ -56,10 +57,11 @@ def test_the_image_document_is_valid_and_tells_its_history(mysite: Site) -> None
     rows = [(row["created_by"], row.get("empty_layer", False)) for row in document["history"]]
     assert rows == [
         ("LABEL maintainer=me", True),
-        ("COPY index.html /htdocs/", False),
-        ("RUN /bin/sh -c touch", False),
+        ("COPY index.html /htdocs/ # buildkit", False),
+        ("RUN /bin/sh -c touch # buildkit", False),
         ('CMD ["httpd"]', True),
     ]
+    assert {row["comment"] for row in document["history"]} == {"buildkit.dockerfile.v0"}
     layers = [row for row in document["history"] if not row.get("empty_layer")]
     assert len(layers) == len(document["rootfs"]["diff_ids"])
     assert document["created"] == document["history"][-1]["created"]
@@ -91,11 +93,11 @@ def test_run_network_none_and_the_requests_network_reach_the_runner(mysite: Site
 
 def test_the_base_image_is_pulled_when_it_is_missing(site: Site) -> None:
     events = site.events("FROM pullable\nCMD x")
-    assert isinstance(events[0], PullStatus)
-    again = site.events("FROM pullable\nCMD x")
-    assert not any(isinstance(event, PullStatus) for event in again)
-    fresh = site.events("FROM pullable\nCMD x", pull=True)
-    assert any(isinstance(event, PullStatus) for event in fresh)
+    pulling = StepStatus(number=2, id="Pulling", done=True, is_note=True)
+    name = "[internal] load metadata for docker.io/library/pullable:latest"
+    assert events[events.index(pulling) - 1] == StepStarted(number=2, name=name)
+    assert pulling not in site.events("FROM pullable\nCMD x")
+    assert pulling in site.events("FROM pullable\nCMD x", pull=True)
 
 
 def test_an_unknown_base_image_is_an_error_and_nothing_is_built(site: Site) -> None:
@@ -244,7 +246,7 @@ def test_a_copied_heredoc_is_a_file_with_variables_expanded_unless_quoted(site: 
 
 def test_a_changed_heredoc_is_a_changed_instruction(site: Site) -> None:
     site.build("FROM scratch\nCOPY <<EOF /a\n1\nEOF\n")
-    assert cached(site, "FROM scratch\nCOPY <<EOF /a\n2\nEOF\n") == [True, False]
+    assert cached(site, "FROM scratch\nCOPY <<EOF /a\n2\nEOF\n") == [False]
 
 
 def test_workdir_makes_a_layer_only_when_the_directory_is_missing(site: Site) -> None:

@@ -24,7 +24,7 @@ def warnings(text: str, base: Base = BASE, **build_args: str) -> list[str]:
     [
         ("FROM a AS Web", "StageNameCasing", 1),
         ("FROM a as web", "FromAsCasing", 1),
-        ("FROM a\nRUN x \\\n\n  y", "NoEmptyContinuation", 3),
+        ("FROM a\nRUN x \\\n\n  y", "NoEmptyContinuation", 4),
         ("FROM a\nRUN x\nrun y", "ConsistentInstructionCasing", 3),
         ("FROM a\nRUN x\nRun y", "ConsistentInstructionCasing", 3),
         ("FROM a AS x\nFROM a AS x", "DuplicateStageName", 2),
@@ -125,8 +125,7 @@ def test_a_copy_of_what_is_ignored_is_told(site: Site) -> None:
         "# check=experimental=CopyIgnoredFile\nFROM scratch\nCOPY secret page /x/\nADD ./secret /y"
     )
     events = site.events(text, check=True)
-    (only,) = events
-    assert isinstance(only, BuildStarted)
-    assert [warning.rule for warning in only.warnings] == ["CopyIgnoredFile"] * 2
-    assert 'Attempting to Copy file "secret" that is excluded' in only.warnings[0].text
+    assert isinstance(events[-1], BuildStarted)
+    assert [warning.rule for warning in events[-1].warnings] == ["CopyIgnoredFile"] * 2
+    assert 'Attempting to Copy file "secret" that is excluded' in events[-1].warnings[0].text
     assert site.images.list(all=True) == ()

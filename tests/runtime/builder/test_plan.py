@@ -35,8 +35,8 @@ def config(text: str, bases: dict[str, Base] | None = None, **request: Any) -> d
     return last(text, bases, **request).config.json
 
 
-def run(text: str, **request: Any) -> RunStep:
-    step = last(text, **request)
+def run(text: str, bases: dict[str, Base] | None = None, **request: Any) -> RunStep:
+    step = last(text, bases, **request)
     assert isinstance(step, RunStep)
     return step
 
@@ -63,16 +63,24 @@ def test_scratch_begins_as_with_docker() -> None:
 
 def test_fields_of_the_base_that_nobody_knows_survive() -> None:
     kept = config("FROM a\nLABEL x=1", {"a": base(Unknown={"deep": [1]}, Labels={"y": "2"})})
-    assert kept == {"Unknown": {"deep": [1]}, "Labels": {"y": "2", "x": "1"}}
+    assert kept == {
+        "Unknown": {"deep": [1]}, "Labels": {"y": "2", "x": "1"}, "Env": [DEFAULT_PATH],
+    }  # fmt: skip
 
 
 def test_env_overrides_in_place_and_appends() -> None:
-    config_ = config("FROM a\nENV B=2 A=3 C=4", {"a": base(Env=["A=1", "B=1"])})
-    assert config_["Env"] == ["A=3", "B=2", "C=4"]
+    config_ = config("FROM a\nENV B=2 A=3 C=4", {"a": base(Env=["A=1", "PATH=/b", "B=1"])})
+    assert config_["Env"] == ["A=3", "PATH=/b", "B=2", "C=4"]
+
+
+def test_a_base_without_path_gets_the_usual_one_in_its_config() -> None:
+    assert config("FROM a\nENV B=2", {"a": base(Env=["A=1"])})["Env"] == [
+        "A=1", DEFAULT_PATH, "B=2",
+    ]  # fmt: skip
 
 
 def test_a_value_is_that_of_before_the_instruction() -> None:
-    assert config("FROM a\nENV a=1\nENV a=2 b=$a")["Env"] == ["a=2", "b=1"]
+    assert config("FROM a\nENV a=1\nENV a=2 b=$a")["Env"] == [DEFAULT_PATH, "a=2", "b=1"]
 
 
 def test_expose_volume_and_the_single_values() -> None:
@@ -98,6 +106,27 @@ def test_an_entrypoint_clears_the_inherited_cmd_and_not_its_own_stages() -> None
     assert config('FROM a\nCMD ["own"]\nENTRYPOINT ["e"]', bases)["Cmd"] == ["own"]
     text = 'FROM a AS one\nCMD ["one"]\nFROM one\nENTRYPOINT ["e"]'
     assert config(text, bases)["Cmd"] is None
+
+
+@pytest.mark.parametrize(
+    ("lines", "kept", "made"),
+    [
+        ("WORKDIR /a/b/", "/a/b/", "/a/b"),
+        ("WORKDIR /a/./b/../c", "/a/./b/../c", "/a/c"),
+        ("WORKDIR /a\nWORKDIR b/", "/a/b", "/a/b"),
+        ("WORKDIR /a/\nWORKDIR b", "/a/b", "/a/b"),
+        ("ENV D=/d/\nWORKDIR $D", "/d/", "/d"),
+    ],
+)
+def test_builder_13_an_absolute_workdir_stays_as_it_is_written(
+    lines: str, kept: str, made: str
+) -> None:
+    step = last(f"FROM a\n{lines}")
+    assert isinstance(step, WorkdirStep)
+    assert (step.config.json["WorkingDir"], step.path) == (kept, made)
+    assert step.created_by == f"WORKDIR {kept}"
+    assert run(f"FROM a\n{lines}\nRUN x").working_dir == made
+    assert transfer(f"FROM a\n{lines}\nCOPY x y").destination == f"{made}/y"
 
 
 def test_workdir_is_joined_and_cleaned() -> None:
@@ -137,23 +166,74 @@ def test_an_argument_before_from_counts_in_from_only() -> None:
     assert tuple(needed_images(parse(text), asked)) == ("a:1",)
     step = last(text, bases, build_args={"V": "2"})
     assert isinstance(step, RunStep)
-    assert step.arguments == ()
+    assert step.variables == (DEFAULT_PATH,)
     step = last(text.replace("RUN", "ARG V\nRUN"), bases, build_args={"V": "2"})
     assert isinstance(step, RunStep)
-    assert step.arguments == ("V=2",)
+    assert step.variables == (DEFAULT_PATH, "V=2")
 
 
 def test_the_argument_given_goes_before_both_defaults() -> None:
     text = "ARG V=outer\nFROM a\nARG V=inner\nARG W\nRUN x"
-    assert run(text).arguments == ("V=inner",)
-    assert run(text, build_args={"V": "given", "W": ""}).arguments == ("V=given", "W=")
+    assert run(text).variables == (DEFAULT_PATH, "V=inner")
+    given = run(text, build_args={"V": "given", "W": ""})
+    assert given.variables == (DEFAULT_PATH, "V=given", "W=")
 
 
-def test_env_beats_arg() -> None:
-    step = run("FROM a\nARG V=arg\nENV V=env\nRUN x")
-    assert "V=env" in step.env
-    assert step.arguments == ()
-    assert last("FROM a\nENV V=env\nARG V=arg\nLABEL l=$V").config.json["Labels"] == {"l": "env"}
+@pytest.mark.parametrize(
+    ("lines", "value"),
+    [
+        ("ENV A=env\nARG A=arg", "arg"),
+        ("ARG A=arg\nENV A=env", "env"),
+        ("ARG A=arg", "arg"),  # over the base image's ENV
+        ("ARG A", "base"),  # without a value it sets nothing
+        ("ARG A=1\nARG A=2", "2"),
+        ("ENV A=1\nARG A=${A}2", "12"),
+    ],
+)
+def test_builder_6_whichever_of_env_and_arg_is_set_last_wins(lines: str, value: str) -> None:
+    step = run(f"FROM a\n{lines}\nRUN x", bases={"a": base(Env=["A=base"])})
+    assert f"A={value}" in step.env
+    assert step.created_by == f"RUN |1 A={value} /bin/sh -c x # buildkit"
+    labels = config(f"FROM a\n{lines}\nLABEL l=$A", {"a": base(Env=["A=base"])})["Labels"]
+    assert labels == {"l": value}
+
+
+def test_builder_6_a_given_argument_goes_before_env_too_from_its_line_on() -> None:
+    text = "FROM a\nENV A=env\nRUN x\nARG A=arg\nRUN y"
+    steps = planned(text, build_args={"A": "given"}).steps
+    values = [entry for step in steps if isinstance(step, RunStep) for entry in step.variables]
+    assert [entry for entry in values if entry.startswith("A=")] == ["A=env", "A=given"]
+    image_env = planned(text, build_args={"A": "given"}).config.json["Env"]
+    assert image_env == [DEFAULT_PATH, "A=env"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "value"),
+    [
+        ("ARG V=1", "", "1"),
+        ("ARG V=1", "ARG V=2", "2"),
+        ("ARG V=1", "ARG V", "1"),
+        ("ARG V=1\nENV V=env", "", "env"),
+        ("ENV V=env\nARG V=1", "", "env"),  # what the image says is taken in anew
+    ],
+)
+def test_builder_4_a_stage_inherits_the_arguments_of_the_stage_it_begins_with(
+    before: str, after: str, value: str
+) -> None:
+    text = f"FROM a AS base\n{before}\nFROM base AS two\nFROM two\n{after}\nRUN x"
+    assert f"V={value}" in run(text).env
+
+
+def test_builder_4_stages_beside_each_other_share_nothing() -> None:
+    text = "FROM a AS one\nARG V=1\nFROM a\nLABEL l=[$V]\nRUN x"
+    step = run(text)
+    assert step.config.json["Labels"] == {"l": "[]"}
+    assert not any(entry.startswith("V=") for entry in step.env)
+
+
+def test_a_default_that_a_given_argument_replaces_is_not_expanded() -> None:
+    step = run("FROM a\nARG V=${W:?no}\nRUN x", build_args={"V": "1"})
+    assert "V=1" in step.env
 
 
 def test_an_argument_counts_from_its_line_on() -> None:
@@ -168,8 +248,9 @@ def test_the_platform_needs_to_be_declared() -> None:
 
 def test_the_target_has_a_name_too() -> None:
     text = "FROM a AS x\nARG TARGETSTAGE TARGETOSVERSION\nRUN x"
-    assert "TARGETSTAGE=default" in run(text).arguments
-    assert "TARGETSTAGE=x" in run(text, target="x").arguments
+    assert "TARGETSTAGE=x" in run(text).variables
+    assert "TARGETSTAGE=default" in run(text.replace(" AS x", "")).variables
+    assert "TARGETSTAGE=x" in run(text, target="x").variables
 
 
 def test_settings_of_the_builder_are_no_arguments() -> None:
@@ -179,13 +260,13 @@ def test_settings_of_the_builder_are_no_arguments() -> None:
 def test_proxies_reach_run_and_neither_history_nor_key() -> None:
     plain, proxied = run("FROM a\nRUN x"), run("FROM a\nRUN x", build_args={"http_proxy": "p"})
     assert "http_proxy=p" in proxied.env
-    assert proxied.created_by == plain.created_by == "RUN /bin/sh -c x"
+    assert proxied.created_by == plain.created_by == "RUN /bin/sh -c x # buildkit"
     assert proxied.identity == plain.identity
 
 
 def test_arguments_are_in_history_and_key_of_run() -> None:
     first, two = (run("FROM a\nARG V B=2\nRUN x", build_args={"V": v}) for v in "12")
-    assert first.created_by == "RUN |2 B=2 V=1 /bin/sh -c x"
+    assert first.created_by == "RUN |2 V=1 B=2 /bin/sh -c x # buildkit"
     assert first.identity != two.identity
 
 
@@ -259,9 +340,8 @@ def test_every_step_describes_itself() -> None:
         "copy /f from stage 1 to /g, in a layer of its own",
         "copy /h, the text EOF from the image a to /i, in a layer of its own",
         "copy /x from stage 0 to /, in a layer of its own",
-        "CMD y: changes the image's config only, no layer",
+        """CMD ["/bin/sh" "-c" "y"]: changes the image's config only, no layer""",
     ]
-    assert [step.number for step in plan.steps] == list(range(1, 12))
 
 
 def test_triggers_of_the_base_come_first_and_are_not_inherited() -> None:
@@ -287,10 +367,16 @@ def test_a_stage_goes_before_an_image_of_its_name_and_only_earlier_ones_count() 
     assert tuple(needed_images(parse(text), BuildRequest(dockerfile=text, context=None))) == ("a",)
 
 
-def test_a_later_stage_can_be_copied_from() -> None:
-    text = "FROM a AS x\nCOPY --from=y /f /\nCOPY --from=1 /f /\nFROM a AS y"
-    plan = planned(text, target="x")
-    assert [step.needs for step in plan.steps] == [(), (1,), (1,), ()]
+@pytest.mark.parametrize("name", ["y", "1"])
+def test_a_stage_that_is_copied_from_stands_before(name: str) -> None:
+    text = f"FROM a AS x\nCOPY --from={name} /f /\nFROM a AS y"
+    assert refused(text, target="x") == (
+        f'2: cannot copy from stage "{name}", it needs to be defined before current stage "x"'
+    )
+    text = f"FROM a AS x\nRUN --mount=from={name},target=/f /\nFROM a AS y"
+    assert refused(text, target="x") == (
+        f'2: cannot mount from stage "{name}", stage needs to be defined before current command'
+    )
 
 
 def test_the_plan_without_its_base_is_a_bug() -> None:

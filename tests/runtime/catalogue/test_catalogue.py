@@ -52,7 +52,7 @@ class Builder:
             str(path.relative_to(top)): path.stat().st_mode & 0o7777 for path in top.rglob("*")
         }
         yield BuildStarted(steps=1)
-        yield StepStarted(number=1, instruction="RUN make it", line=1)
+        yield StepStarted(number=1, name="[1/2] RUN make it", instruction="RUN make it", line=1)
         yield StepOutput(number=1, stream="stderr", data=b"reading\nE: no such package\n")
         if self._fails:
             raise ProcessFailed("RUN make it returned 100", exit_code=100)

@@ -26,12 +26,6 @@ _KINDS: dict[type[Step], str] = {
 }  # fmt: skip
 
 
-def _kind(step: Step) -> str:
-    if isinstance(step, BaseStep) and step.base is None and step.from_stage is None:
-        return "scratch"
-    return _KINDS.get(type(step), "config")
-
-
 class BuildRecorder:
     """Records one build from its events."""
 
@@ -50,14 +44,18 @@ class BuildRecorder:
 
     @property
     def has_misses(self) -> bool:
-        return any(not done.cached for done in self._done.values())
+        """Whether any step of the Dockerfile was executed."""
+        return any(not self._done[step.number].cached for step in self._steps)
+
+    @property
+    def _steps(self) -> list[Step]:
+        return [step for step in self._plan.steps if step.number]
 
     def explanation(self, image_id: str) -> BuildExplanation:
-        steps = (self._explained(step, self._done[step.number]) for step in self._plan.steps)
         return BuildExplanation(
             image_id=image_id,
             file_name=self._request.file_name,
-            steps=tuple(steps),
+            steps=tuple(self._explained(step, self._done[step.number]) for step in self._steps),
             seconds=time.monotonic() - self._began,
             is_stand_in=STAND_IN_LABEL in self._request.labels,
         )
@@ -65,21 +63,34 @@ class BuildRecorder:
     def _explained(self, step: Step, done: StepDone) -> ExplainedBuildStep:
         return ExplainedBuildStep(
             number=step.number,
+            name=step.name,
             stage=step.stage,
             line=step.line,
             instruction=step.text,
-            kind=_kind(step),
+            kind=_KINDS[type(step)],
             cached=done.cached,
             reason=done.reason,
             created=done.created if done.cached else "",
             seconds=done.seconds,
             size=done.size,
             files=done.files,
-            needs=tuple(self._last(stage) for stage in step.needs),
+            needs=tuple(filter(None, map(self._last, self._needs(step)))),
         )
 
+    def _needs(self, step: Step) -> list[int]:
+        """The other stages that the step takes something from, or that its stage begins with."""
+        before = [other for other in self._plan.steps if other.stage == step.stage]
+        first = next(other for other in before if other.number)
+        begin = before[0].needs if first is step else ()
+        return [*begin, *step.needs]
+
     def _last(self, stage: int) -> int:
-        return max(step.number for step in self._plan.steps if step.stage == stage)
+        """The number of the stage's last step; of the stage that it begins with if it has none."""
+        steps = [step for step in self._plan.steps if step.stage == stage]
+        numbers = [step.number for step in steps if step.number]
+        if numbers or not steps[0].needs:
+            return max(numbers, default=0)
+        return self._last(steps[0].needs[0])
 
 
 def keep(cache: BuildCache, explanation: BuildExplanation) -> None:

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
 from dockmagic_runtime.builder.cache.backends import CacheBackend
 from dockmagic_runtime.builder.cache.document import CONFIG_TYPE, CacheRecord, encode
+from dockmagic_runtime.builder.own_steps import Work
 from dockmagic_runtime.builder.results import Result, StepResult
 from dockmagic_runtime.builder.stage_state import StageState
 from dockmagic_runtime.distribution import layout
 from dockmagic_runtime.distribution.compressed import compressed_blob, kept_blob
 from dockmagic_runtime.images.blobs import BlobStore
 from dockmagic_runtime.images.layers import LayerStore
-from dockmagic_runtime.model.progress import PullStatus
+from dockmagic_runtime.model.build import BuildEvent, StepStatus
 from dockmagic_runtime.registry.manifest import OCI_MANIFEST, Descriptor, Manifest
 
 _CREATED: Final = "buildkit/createdat"
@@ -55,27 +56,36 @@ class Exporter:
         self._layers = layers
         self._blobs = blobs
 
-    def export(self, results: Sequence[StepResult], place: CacheBackend) -> Iterator[PullStatus]:
-        """Raises RemoteFailed, InvalidInput."""
-        yield PullStatus(status=f"exporting cache to {place.where}")
+    def work(self, results: Sequence[StepResult], backend: CacheBackend) -> Work[None]:
+        """The work of the step that exports `results`. Raises RemoteFailed, InvalidInput."""
+        return lambda number: self._export(results, backend, number)
+
+    def _export(
+        self, results: Sequence[StepResult], backend: CacheBackend, number: int
+    ) -> Generator[BuildEvent, None, None]:
+        yield StepStatus(number=number, id="preparing build cache for export")
         layers = {step.result.chain_id: step for step in results if step.result.chain_id}
-        places = {chain: number for number, chain in enumerate(layers)}
+        places = {chain: place for place, chain in enumerate(layers)}
         descriptors = []
         for chain_id, step in layers.items():
-            descriptors.append(self._put_layer(chain_id, step.result, place))
-            yield PullStatus(status="Pushed", id=step.result.diff_id.removeprefix("sha256:")[:12])
+            descriptors.append(self._put_layer(chain_id, step.result, backend))
+            written = f"writing layer {descriptors[-1].digest}"
+            yield StepStatus(number=number, id=written, done=True)
         blobs = [
             (descriptor.digest, places.get(step.below, -1))
             for descriptor, step in zip(descriptors, layers.values(), strict=True)
         ]
         config = encode([_record(step, places) for step in results], blobs)
-        self._put_manifest(config, descriptors, place)
+        self._put_manifest(config, descriptors, backend)
+        yield StepStatus(number=number, id=f"writing cache image manifest to {backend.where}",
+                         done=True)  # fmt: skip
+        yield StepStatus(number=number, id="preparing build cache for export", done=True)
 
-    def _put_layer(self, chain_id: str, result: Result, place: CacheBackend) -> Descriptor:
+    def _put_layer(self, chain_id: str, result: Result, backend: CacheBackend) -> Descriptor:
         descriptor = kept_blob(self._layers, self._blobs, chain_id)
         descriptor = descriptor or compressed_blob(self._layers, self._blobs, chain_id)
         with Path(self._blobs.path(descriptor.digest)).open("rb") as blob:
-            place.put_blob(descriptor, blob)
+            backend.put_blob(descriptor, blob)
         annotations = {_CREATED: result.created, _DIFF_ID: result.diff_id}
         return Descriptor(
             media_type=descriptor.media_type,
@@ -85,10 +95,10 @@ class Exporter:
         )
 
     @staticmethod
-    def _put_manifest(config: bytes, layers: Sequence[Descriptor], place: CacheBackend) -> None:
+    def _put_manifest(config: bytes, layers: Sequence[Descriptor], backend: CacheBackend) -> None:
         about = layout.Content.of(config, CONFIG_TYPE)
         descriptor = Descriptor(media_type=about.media_type, digest=about.digest, size=about.size)
-        place.put_blob(descriptor, io.BytesIO(config))
+        backend.put_blob(descriptor, io.BytesIO(config))
         document = {
             "schemaVersion": 2,
             "mediaType": OCI_MANIFEST,
@@ -103,4 +113,4 @@ class Exporter:
                 for layer in layers
             ],
         }
-        place.put_manifest(Manifest.parse(OCI_MANIFEST, layout.encoded(document)))
+        backend.put_manifest(Manifest.parse(OCI_MANIFEST, layout.encoded(document)))

@@ -10,7 +10,7 @@ import base64
 import binascii
 import json
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 
 from msgspec import Struct
 
@@ -23,11 +23,12 @@ from dockmagic_runtime.builder.cache.document import (
     decode,
 )
 from dockmagic_runtime.builder.interfaces import Layers
+from dockmagic_runtime.builder.own_steps import OwnSteps, Work
 from dockmagic_runtime.builder.results import Result
 from dockmagic_runtime.builder.stage_state import StageState
 from dockmagic_runtime.errors import DockmagicError, NotFound, RemoteFailed
 from dockmagic_runtime.images.limits import Limits
-from dockmagic_runtime.model.progress import PullStatus
+from dockmagic_runtime.model.build import BuildEvent, StepDone
 from dockmagic_runtime.registry.manifest import (
     CONFIGS,
     MANIFEST_LIMIT,
@@ -39,7 +40,7 @@ from dockmagic_runtime.registry.manifest import (
 
 
 class _Imported(Struct, frozen=True):
-    place: CacheBackend
+    backend: CacheBackend
     records: dict[str, CacheRecord]
     layers: tuple[Descriptor, ...]
 
@@ -56,21 +57,18 @@ class ImportedCaches:
 
     def close(self) -> None:
         for imported in self._imported:
-            imported.place.close()
+            imported.backend.close()
 
-    def load(self, places: Sequence[CacheBackend]) -> Iterator[PullStatus]:
-        """Reads the documents of the backends. A failure is reported as a status, and the build
-        goes on without that backend."""
-        for place in places:
-            status = f"importing cache manifest from {place.where}"
+    def load(self, backends: Sequence[CacheBackend], own: OwnSteps) -> Iterator[BuildEvent]:
+        """Reads the documents of the backends. One that fails is a failed step, and the build
+        goes on without it."""
+        for backend in backends:
             try:
-                imported = _read(place)
+                name = f"importing cache manifest from {backend.where}"
+                self._imported.append((yield from own.run(name, _reading(backend))))
             except DockmagicError as error:
-                place.close()
-                yield PullStatus(status=f"{status}: {error.message}")
-            else:
-                self._imported.append(imported)
-                yield PullStatus(status=status)
+                backend.close()
+                yield StepDone(number=own.last, error=error.message)
 
     def find(self, key: str, state: StageState) -> tuple[Result | None, str]:
         """The result under the key, its layer brought here; or None, and why if it was there."""
@@ -82,7 +80,7 @@ class ImportedCaches:
             try:
                 return as_result(record, self._brought(imported, record, state)), ""
             except DockmagicError as error:
-                reason = f"what {imported.place.where} has of it cannot be used: {error.message}"
+                reason = f"what {imported.backend.where} has of it cannot be used: {error.message}"
         return None, reason
 
     def _brought(self, imported: _Imported, record: CacheRecord, state: StageState) -> str:
@@ -93,38 +91,46 @@ class ImportedCaches:
             if not self._layers.has(chain_id):
                 descriptor = imported.layers[record.layer]
                 limits = Limits.for_blob(descriptor.size, self._free())
-                with imported.place.opened(descriptor) as stream:
+                with imported.backend.opened(descriptor) as stream:
                     self._layers.add(stream, parent, expected_diff_id=record.diff_id, limits=limits)
         return chain_id
 
 
-def _read(place: CacheBackend) -> _Imported:
-    manifest = place.manifest()
+def _reading(backend: CacheBackend) -> Work[_Imported]:
+    def work(number: int) -> Generator[BuildEvent, None, _Imported]:
+        yield from ()
+        return _read(backend)
+
+    return work
+
+
+def _read(backend: CacheBackend) -> _Imported:
+    manifest = backend.manifest()
     if manifest.is_index and not any(map(_is_cache, manifest.manifests or ())):
         chosen = resolve_platform(manifest, Platform.host())
-        with place.opened(chosen) as reader:
+        with backend.opened(chosen) as reader:
             manifest = Manifest.parse(chosen.media_type, reader.read())
     layers = manifest.layers
     if manifest.is_index:  # BuildKit's older form: an index of layers, its config among them
         entries = manifest.manifests or ()
         layers = tuple(descriptor for descriptor in entries if not _is_cache(descriptor))
         config = next(filter(_is_cache, entries))
-        return _Imported(place, decode(_document(place, config), len(layers)), layers)
+        return _Imported(backend, decode(_document(backend, config), len(layers)), layers)
     assert manifest.config is not None  # as every manifest that is no index
-    data = _document(place, manifest.config)
+    data = _document(backend, manifest.config)
     if manifest.config.media_type in CONFIGS:
         data = _inline(data)
-    return _Imported(place, decode(data, len(layers)), layers)
+    return _Imported(backend, decode(data, len(layers)), layers)
 
 
 def _is_cache(descriptor: Descriptor) -> bool:
     return descriptor.media_type == CONFIG_TYPE
 
 
-def _document(place: CacheBackend, descriptor: Descriptor) -> bytes:
+def _document(backend: CacheBackend, descriptor: Descriptor) -> bytes:
     if descriptor.size > MANIFEST_LIMIT:
         raise RemoteFailed(f"the document of the cache has {descriptor.size} bytes")
-    with place.opened(descriptor) as reader:
+    with backend.opened(descriptor) as reader:
         data: bytes = reader.read()
     return data
 

@@ -9,19 +9,23 @@ from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
+from dockmagic_runtime.builder.own_steps import OwnSteps
 from dockmagic_runtime.builder.results import StepResult
 from dockmagic_runtime.builder.stage_state import StageState
 from dockmagic_runtime.errors import DockmagicError
 from dockmagic_runtime.images.blobs import BlobStore
 from dockmagic_runtime.images.layers import LayerStore
-from dockmagic_runtime.model.build import BuildCacheSpec, BuildEvent, BuildRequest
-from dockmagic_runtime.model.progress import PullStatus
+from dockmagic_runtime.model.build import BuildCacheSpec, BuildEvent, BuildRequest, StepDone
 
 if TYPE_CHECKING:
     from dockmagic_runtime.builder.cache.backends import CacheBackend
     from dockmagic_runtime.builder.cache.importer import ImportedCaches
 
 _INLINE_ARGUMENT: Final = "BUILDKIT_INLINE_CACHE"
+_EXPORTS: Final = {
+    "local": "exporting cache to client directory",
+    "registry": "exporting cache to registry",
+}
 
 
 class RemoteCache:
@@ -36,7 +40,7 @@ class RemoteCache:
         return self._blobs.free()
 
     def imported(
-        self, request: BuildRequest, stack: ExitStack
+        self, request: BuildRequest, stack: ExitStack, own: OwnSteps
     ) -> Generator[BuildEvent, None, ImportedCaches | None]:
         """What the request may take results from, until `stack` is closed."""
         if not request.cache_from:
@@ -45,32 +49,41 @@ class RemoteCache:
 
         caches = ImportedCaches(self._layers, self._blobs.free)
         stack.callback(caches.close)
-        yield from caches.load([_place(spec) for spec in request.cache_from])
+        yield from caches.load([_backend(spec) for spec in request.cache_from], own)
         return caches
 
     def exported(
-        self, request: BuildRequest, results: Sequence[StepResult], state: StageState
-    ) -> Iterator[PullStatus]:
+        self,
+        request: BuildRequest,
+        results: Sequence[StepResult],
+        state: StageState,
+        own: OwnSteps,
+    ) -> Iterator[BuildEvent]:
         """Exports to the backends that the request names. Raises RemoteFailed, InvalidInput."""
         for spec in request.cache_to:
             if spec.kind != "inline":
-                yield from self._exported(spec, results, state)
+                yield from self._exported(spec, results, state, own)
 
     def _exported(
-        self, target: BuildCacheSpec, results: Sequence[StepResult], state: StageState
-    ) -> Iterator[PullStatus]:
+        self,
+        target: BuildCacheSpec,
+        results: Sequence[StepResult],
+        state: StageState,
+        own: OwnSteps,
+    ) -> Iterator[BuildEvent]:
         from dockmagic_runtime.builder.cache.exporter import Exporter, of_target
 
         chosen = results if target.mode == "max" else of_target(results, state)
-        place = _place(target)
+        backend = _backend(target)
+        exporter = Exporter(self._layers, self._blobs)
         try:
-            yield from Exporter(self._layers, self._blobs).export(chosen, place)
+            yield from own.run(_EXPORTS[target.kind], exporter.work(chosen, backend))
         except DockmagicError as error:
             if not target.ignore_error:
                 raise
-            yield PullStatus(status=f"exporting cache to {place.where}: {error.message}")
+            yield StepDone(number=own.last, error=error.message)
         finally:
-            place.close()
+            backend.close()
 
     @staticmethod
     def inline(
@@ -86,7 +99,7 @@ class RemoteCache:
         return {INLINE_FIELD: inline(results, state)}
 
 
-def _place(wanted: BuildCacheSpec) -> CacheBackend:
+def _backend(wanted: BuildCacheSpec) -> CacheBackend:
     from dockmagic_runtime.builder.cache.backends import LocalCacheBackend, RegistryCacheBackend
 
     if wanted.kind == "local":

@@ -24,9 +24,10 @@ _FAILED: Final = "failed"  # the key of what the last step that failed has left
 _KEPT_FILES: Final = 2000
 
 
-def base_key(image_id: str, epoch: int | None = None) -> str:
-    """Layers that were made with another SOURCE_DATE_EPOCH hold other times."""
-    return _digest("base", image_id, *([] if epoch is None else [str(epoch)]))
+def base_key(chain_id: str, epoch: int | None = None) -> str:
+    """The key of a base image's layers, "" for none. Layers that were made with another
+    SOURCE_DATE_EPOCH hold other times."""
+    return _digest("base", chain_id, *([] if epoch is None else [str(epoch)]))
 
 
 def step_key(parent: str, identity: str, contents: str = "") -> str:

@@ -44,6 +44,16 @@ def localized(request: BuildRequest, scratch: Scratch) -> BuildRequest:
     return request if request.dockerfile is not None else _with_dockerfile(request)
 
 
+def load_name(request: BuildRequest) -> str:
+    """What BuildKit calls the step that fetches the context; "" for a directory."""
+    context = request.context or ""
+    if request.context_tar is not None:
+        return "[internal] load remote build context"
+    if GitSource.parse(context) is not None:
+        return f"[internal] load git source {context}"
+    return "[internal] load remote build context" if is_address(context) else ""
+
+
 def _with_dockerfile(request: BuildRequest) -> BuildRequest:
     if request.context is None:
         raise InvalidInput("there is neither a Dockerfile nor a build context")

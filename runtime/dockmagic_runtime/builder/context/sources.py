@@ -73,14 +73,26 @@ class Sources:
         """`<Dockerfile>.dockerignore` goes before `.dockerignore`; links lead inside only."""
         if self._request.ignore is not None and not context:
             return IgnoreRules.parse(self._request.ignore)
+        return IgnoreRules.parse(self._ignore_file(root, context).decode("utf-8", "replace"))
+
+    def _ignore_file(self, root: Root, context: str) -> bytes:
         own = self._request.file_name + IGNORE_FILE
         for name in (IGNORE_FILE,) if context else (own, IGNORE_FILE):
             try:
-                text = root.read(name)
+                return root.read(name)
             except FileNotFoundError:
                 continue
-            return IgnoreRules.parse(text.decode("utf-8", "replace"))
-        return IgnoreRules(())
+        return b""
+
+    def ignore_size(self) -> int:
+        """The bytes of the main context's ignore file, 0 if there is none."""
+        if self._request.ignore is not None:
+            return len(self._request.ignore.encode("utf-8", "surrogateescape"))
+        try:
+            with Root.at(self._request.context or "") as root:
+                return len(self._ignore_file(root, ""))
+        except (OSError, ValueError):
+            return 0  # there is no such context: the first step that needs it says so
 
     def layers(self, chain_ids: Sequence[str]) -> SourceTree:
         """The tree of these layers, bottom first."""

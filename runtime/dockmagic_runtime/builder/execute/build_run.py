@@ -46,7 +46,11 @@ class BuildRun(Struct):
     done: dict[int, StepResult] = field(default_factory=dict)  # by step
 
     def run(self) -> Iterator[BuildEvent]:
-        """Do the plan. Several stages go side by side as far as they can."""
+        """Executes the plan; stages run in parallel as far as they can."""
+        yield from self._begin_stages()
+        for load in self.plan.loads:
+            yield StepStarted(number=load.number, name=load.name)
+            yield StepDone(number=load.number, cached=load.name.startswith("FROM "))
         stages: dict[int, list[Step]] = {}
         for step in self.plan.steps:
             stages.setdefault(step.stage, []).append(step)
@@ -59,25 +63,35 @@ class BuildRun(Struct):
             works[number] = partial(self._run, steps, gate.wait_for)
         yield from side_by_side(works, gate, self.executor.cancellation)
 
+    def _begin_stages(self) -> Iterator[BuildEvent]:
+        """The stages that begin with an image, or with nothing."""
+        for step in self.plan.steps:
+            if isinstance(step, BaseStep) and step.from_stage is None:
+                self.states[step.stage] = self._begin(step)
+                if step.number:
+                    yield _started(step)
+                    yield StepDone(number=step.number, cached=_was_there(step))
+
     def _run(self, steps: Sequence[Step], wait_for: Callable[[int], None]) -> Iterator[BuildEvent]:
         for step in steps:
             for stage in step.needs:
                 wait_for(stage)
-            yield StepStarted(number=step.number, instruction=step.text, line=step.line)
-            try:
-                yield (yield from self._do(step))
-            except DockmagicError as error:
-                error.step = step.number
-                error.excerpt = error.excerpt or self.plan.excerpt(step)
-                raise
+            if isinstance(step, BaseStep):
+                if step.from_stage is not None:
+                    self.states[step.stage] = self.states[step.from_stage].copy()
+            elif step.number:
+                yield from self._numbered(step)
+            else:
+                self.states[step.stage].configure(step)
 
-    def _do(self, step: Step) -> Generator[BuildEvent, None, StepDone]:
-        began = time.monotonic()
-        if not isinstance(step, BaseStep):
-            return (yield from self._advance(step, began))
-        self.states[step.stage] = self._begin(step)
-        seconds = time.monotonic() - began
-        return StepDone(number=step.number, cached=_was_there(step), seconds=seconds)
+    def _numbered(self, step: Step) -> Iterator[BuildEvent]:
+        yield _started(step)
+        try:
+            yield (yield from self._advance(step, time.monotonic()))
+        except DockmagicError as error:
+            error.step = step.number
+            error.excerpt = error.excerpt or self.plan.excerpt(step)
+            raise
 
     @property
     def result(self) -> StageState:
@@ -89,17 +103,16 @@ class BuildRun(Struct):
         return tuple(self.done[number] for number in sorted(self.done))
 
     def _begin(self, step: BaseStep) -> StageState:
-        if step.from_stage is not None:
-            return self.states[step.from_stage].copy()
+        epoch = self.executor.epoch
         if step.base is None:
-            return StageState(base_key("scratch", self.executor.epoch))
-        document = step.base.config
+            return StageState(base_key("", epoch))
+        document, chain_ids = step.base.config, step.base.chain_ids
         return StageState(
-            base_key(step.base.image_id, self.executor.epoch),
-            chain_ids=step.base.chain_ids,
+            # the layers alone: a config that differs has no effect on files
+            base_key(chain_ids[-1] if chain_ids else "", epoch),
+            chain_ids=chain_ids,
             diff_ids=tuple(document.get("rootfs", {}).get("diff_ids") or ()),
             history=tuple(document.get("history") or ()),
-            created=str(document.get("created") or ""),
             document=document,
             base_id=step.base.image_id,
         )
@@ -114,7 +127,7 @@ class BuildRun(Struct):
             is_cached = result is not None
             if result is None:
                 result = yield from self.executor.execute(step, state, self._layers_of)
-                state.missed = state.missed or step.number
+                state.missed = state.missed or str(step.number)
                 self._keep(step, state, key, result, contents)
         self.done[step.number] = StepResult(key, state.top, result)
         state.advance(step, key, result)
@@ -136,13 +149,9 @@ class BuildRun(Struct):
             return self.mounter.contents(step, self._layers_of)
         return Contents()
 
-    def _layers_of(self, source_stage: SourceStage) -> tuple[str, ...]:
+    def _layers_of(self, source: SourceStage) -> tuple[str, ...]:
         """The layers of a stage or an image, bottom first."""
-        return (
-            source_stage.layers
-            if source_stage.stage is None
-            else self.states[source_stage.stage].chain_ids
-        )
+        return source.layers if source.stage is None else self.states[source.stage].chain_ids
 
     def _look_up(
         self, step: Step, state: StageState, key: str, contents: Contents
@@ -171,6 +180,10 @@ class BuildRun(Struct):
             self.cache.add_files(files_key(state.key, step.identity), contents.files)
         if result.chain_id:
             self.cache.flush()  # a layer that took minutes must not be lost with this process
+
+
+def _started(step: Step) -> StepStarted:
+    return StepStarted(number=step.number, name=step.name, instruction=step.text, line=step.line)
 
 
 def _was_there(step: BaseStep) -> bool:

@@ -14,7 +14,14 @@ from typing import Any, Final
 
 from dockmagic_runtime.builder.cache.store import BuildCache, files_key, series_key, what_changed
 from dockmagic_runtime.builder.context.content_hash import Contents
-from dockmagic_runtime.builder.plan.steps import BaseStep, Plan, RunStep, Step, TransferStep
+from dockmagic_runtime.builder.plan.steps import (
+    BaseStep,
+    Plan,
+    RunStep,
+    Step,
+    TransferStep,
+    WorkdirStep,
+)
 from dockmagic_runtime.builder.stage_state import StageState
 from dockmagic_runtime.dockerfile.instructions import Run
 from dockmagic_runtime.model.build import BuildRequest
@@ -65,7 +72,7 @@ class CacheMissExplainer:
     def save(self) -> None:
         """Keep this build's parts for the next one to be compared with."""
         stages: dict[str, list[tuple[str, Parts]]] = {}
-        for step in self._plan.steps:
+        for step in self._compared():
             below, contents = self._noted.get(step.number, ("", Contents()))
             entry = (step.instruction.keyword, _parts(step, below, contents))
             stages.setdefault(str(step.stage), []).append(entry)
@@ -76,9 +83,13 @@ class CacheMissExplainer:
             if self._before is None:
                 self._before = (self._cache.facts(self._series) or {}).get("stages", {})
             stage = self._before.get(str(step.stage), [])
-        first = min(other.number for other in self._plan.steps if other.stage == step.stage)
-        place = step.number - first
+        own = [other.number for other in self._compared() if other.stage == step.stage]
+        place = own.index(step.number)
         return (stage[place][0], stage[place][1]) if place < len(stage) else None
+
+    def _compared(self) -> Iterator[Step]:
+        """The steps that the cache is asked for."""
+        return (step for step in self._plan.steps if step.number and not isinstance(step, BaseStep))
 
 
 def _difference(before: Parts, now: Parts, step: Step) -> str:
@@ -104,23 +115,22 @@ def _parts(step: Step, below: str, contents: Contents) -> Parts:
 
 def _named(step: Step) -> Iterator[tuple[str, object]]:
     match step:
-        case BaseStep(reference=reference):
-            yield "the base", reference
         case RunStep():
             yield from _of_run(step)
         case TransferStep():
             yield from _of_transfer(step)
-        case _:
-            yield "the instruction", step.identity
+        case WorkdirStep():
+            yield "the path", step.path
+            yield "the user", step.user
 
 
 def _of_run(step: RunStep) -> Iterator[tuple[str, object]]:
     given = step.instruction
     yield "the command", (step.argv, step.script)
-    for entry in step.arguments:
-        yield f"the argument {entry.partition('=')[0]}", entry
-    for entry in step.config.json.get("Env") or ():
-        yield f"the variable {entry.partition('=')[0]}", entry
+    for entry in step.variables:
+        name = entry.partition("=")[0]
+        kind = "argument" if name in step.arguments else "variable"
+        yield f"the {kind} {name}", entry
     yield "the working directory", step.working_dir
     yield "the user", step.user
     yield "--network", given.network if isinstance(given, Run) else ""

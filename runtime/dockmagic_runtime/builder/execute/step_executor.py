@@ -138,7 +138,7 @@ class StepExecutor(Struct):
         after = replace(state)
         after.advance(step, "", result)
         document = image_document(
-            after.document, config, after.history, after.diff_ids, result.created
+            after.document, config, after.timed_history, after.diff_ids, result.created
         )
         self.cache.add_failed(result.chain_id, document, after.chain_ids)
 

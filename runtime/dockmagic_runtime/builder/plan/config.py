@@ -60,9 +60,21 @@ class StageConfig(Struct, frozen=True):
         return replace(self, json={k: v for k, v in self.json.items() if k != "OnBuild"})
 
     def path(self, path: str) -> str:
-        """`path` as WORKDIR makes it absolute, cleaned as Go's path.Join does."""
+        """`path` as COPY and mounts make it absolute, cleaned as Go's path.Join does."""
         joined = posixpath.normpath(posixpath.join("/", self.working_dir, path))
         return "/" + joined.lstrip("/")
+
+    def workdir(self, path: str) -> str:
+        """`path` as WORKDIR keeps it: an absolute one stays as it is written."""
+        if path.startswith("/"):
+            return path
+        return self.path(path)
+
+    def with_path(self) -> StageConfig:
+        """A base image without PATH gets the usual one."""
+        if "PATH" in self.env:
+            return self
+        return self.with_values(Env=[*(self.json.get("Env") or ()), f"PATH={DEFAULT_PATH}"])
 
     def with_labels(self, labels: dict[str, str]) -> StageConfig:
         if not labels:
@@ -83,11 +95,12 @@ def apply(instruction: i.Instruction, config: StageConfig) -> StageConfig:
         case i.Label():
             return config.with_labels({pair.name: pair.value or "" for pair in instruction.pairs})
         case i.Cmd():
-            return replace(_with_command(config, "Cmd", instruction.command), has_cmd=True)
+            changed = _with_command(config, "Cmd", instruction.command)
+            return replace(changed.with_values(ArgsEscaped=True), has_cmd=True)
         case i.Entrypoint():
             return _with_entrypoint(config, instruction)
         case i.Workdir():
-            return config.with_values(WorkingDir=config.path(instruction.path))
+            return config.with_values(WorkingDir=config.workdir(instruction.path))
         case i.User():
             return config.with_values(User=instruction.user)
         case i.Expose():

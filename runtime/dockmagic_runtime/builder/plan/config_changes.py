@@ -35,7 +35,7 @@ def apply_changes(config: Json, changes: Sequence[str]) -> Json:
     Raises InvalidInput for an instruction that does more than change a config.
     """
     stage = StageConfig(config)
-    scope = Scope({}, {}, {})
+    scope = Scope({}, {})
     for text in changes:
         word = text.split(maxsplit=1)[0] if text.strip() else ""
         if word.upper() not in _ALLOWED:
@@ -44,5 +44,8 @@ def apply_changes(config: Json, changes: Sequence[str]) -> Json:
                 hint=f"one of {', '.join(_ALLOWED)}",
             )
         instruction = parse_trigger(text, i.Position(line=1, last_line=1))
-        stage = apply(scope.expanded(instruction, scope.variables(stage.env)), stage)
-    return {key: value for key, value in stage.json.items() if value is not None}
+        scope.set_env(stage.json.get("Env") or ())
+        stage = apply(scope.expanded(instruction, scope.variables()), stage)
+    # what only BuildKit says of a CMD
+    changed = {**stage.json, "ArgsEscaped": config.get("ArgsEscaped")}
+    return {key: value for key, value in changed.items() if value is not None}

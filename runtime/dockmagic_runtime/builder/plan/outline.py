@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from dockmagic_runtime.builder.plan.scope import Scope
-from dockmagic_runtime.builder.plan.stages import Stages, located, platform_arguments
+from dockmagic_runtime.builder.plan.stages import Stages, located
 from dockmagic_runtime.dockerfile import Dockerfile, Stage
 from dockmagic_runtime.dockerfile import instructions as i
 from dockmagic_runtime.model.build import BuildRequest
@@ -47,13 +47,12 @@ def _arguments(stages: Stages, needed: Iterable[Stage]) -> Iterator[BuildArgumen
         for pair in arg.pairs:
             value = stages.outer.get(pair.name)
             arguments[pair.name] = _argument(arg, pair.name, value)
-    predefined = platform_arguments(stages.request.target)
     for stage in needed:
-        scope = Scope(stages.request.build_args, stages.outer, predefined, stages.dockerfile.escape)
+        scope = Scope(stages.request.build_args, stages.outer, stages.dockerfile.escape)
         for instruction in stage.instructions:
             if isinstance(instruction, i.Arg):
                 with located(stages.dockerfile, instruction):
-                    declared = scope.declare(instruction, {})
+                    declared, _ = scope.declare(instruction)
                 for pair in declared.pairs:
                     argument = _argument(instruction, pair.name, pair.value)
                     before = arguments.get(pair.name)

@@ -1,12 +1,13 @@
-"""The variables of one stage: ARG and ENV, and what an instruction looks like with their values.
+"""The variables of one stage, and what an instruction looks like with their values.
 
-ENV beats ARG. An ARG counts from its line on; its value is the build argument's, else its own
-default, else that of the ARG of this name before the first FROM.
+As with BuildKit, ENV and ARG share one list, and whichever is set last wins. An ARG counts from
+its line on: its value is the build argument's, else its own default, else that of the ARG of this
+name before the first FROM. A stage that begins with another one inherits both.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, TypeVar
 
 from msgspec import Struct, field
@@ -25,7 +26,7 @@ Kind = TypeVar("Kind", bound=i.Instruction)
 
 
 class Variables(dict[str, str]):
-    """Names and values, which remembers what it was asked for in vain."""
+    """Names and values, which remembers the names that were looked up and not there."""
 
     def __init__(self, values: Mapping[str, str]) -> None:
         super().__init__(values)
@@ -39,43 +40,65 @@ class Variables(dict[str, str]):
 
 
 class Scope(Struct):
-    """The ARGs of a stage, as far as they are declared. `outer` are those before FROM."""
+    """The variables of a stage so far. `outer` are the ARGs before the first FROM, and those
+    that are there without being given."""
 
     build_args: Mapping[str, str]
     outer: Mapping[str, str]
-    predefined: Mapping[str, str]
     escape: str = "\\"
-    declared: dict[str, str | None] = field(default_factory=dict)
+    values: dict[str, str] = field(default_factory=dict)
+    declared: dict[str, str | None] = field(default_factory=dict)  # ARGs, None without a value
     used: set[str] = field(default_factory=set)
 
-    def declare(self, arg: i.Arg, env: Mapping[str, str]) -> i.Arg:
-        """Take an ARG in; the instruction with the values it got."""
-        pairs = []
-        for pair in arg.pairs:
-            variables = self.variables(env)
-            name = expand(pair.name, variables, self.escape)
-            default = None if pair.value is None else expand(pair.value, variables, self.escape)
-            self.declared[name] = self._value(name, default)
-            pairs.append(i.Pair(name, self.declared[name]))
-        return replace(arg, pairs=tuple(pairs))
+    def inherited(self) -> Scope:
+        """For a stage that begins with this one."""
+        return replace(
+            self, values=dict(self.values), declared=dict(self.declared), used=set(self.used)
+        )
 
-    def _value(self, name: str, default: str | None) -> str | None:
+    def set_env(self, env: Iterable[str]) -> None:
+        """Takes in ENV, as `NAME=value`."""
+        self.values.update(entry.partition("=")[::2] for entry in env)
+
+    def declare(self, arg: i.Arg) -> tuple[i.Arg, set[str]]:
+        """Takes an ARG in; the instruction with the values it got, and the names its defaults
+        have looked up in vain."""
+        pairs, missing = [], set()
+        for pair in arg.pairs:
+            variables = self.variables()
+            name = expand(pair.name, variables, self.escape)
+            value = self._value(name, pair.value, variables)
+            self.declared[name] = value
+            if value is not None:
+                self.values[name] = value
+            pairs.append(i.Pair(name, value))
+            missing |= variables.missing
+        return replace(arg, pairs=tuple(pairs)), missing - self.declared.keys()
+
+    def _value(self, name: str, default: str | None, variables: Variables) -> str | None:
+        """A default that is not used is not expanded: `${V:?}` in it is no mistake."""
         self.used.add(name)
         if name in self.build_args:
             return self.build_args[name]
         if default is not None:
-            return default
-        return self.outer.get(name, self.predefined.get(name))
+            return expand(default, variables, self.escape)
+        return self.outer.get(name)
 
-    def arguments(self) -> dict[str, str]:
-        """The declared ARGs that have a value."""
-        return {name: value for name, value in self.declared.items() if value is not None}
+    def arguments(self) -> tuple[str, ...]:
+        """The declared ARGs in order, each as `NAME=value` with the value it has now."""
+        return tuple(
+            f"{name}={self.values.get(name, value or '')}" for name, value in self.declared.items()
+        )
 
     def proxies(self) -> dict[str, str]:
         return {name: self.build_args[name] for name in PROXIES if name in self.build_args}
 
-    def variables(self, env: Mapping[str, str]) -> Variables:
-        return Variables({**self.arguments(), **env})
+    def variables(self) -> Variables:
+        return Variables(self.values)
+
+    def undefined(self, variables: Variables) -> set[str]:
+        """The names that were looked up and are neither set nor declared."""
+        return variables.missing - self.declared.keys()
 
     def expanded(self, instruction: Kind, variables: Mapping[str, str]) -> Kind:
         """The instruction with values for variables, where Docker expands them."""

@@ -11,7 +11,7 @@ from typing import Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from dockmagic_runtime.builder.plan.scope import Scope, Variables
+from dockmagic_runtime.builder.plan.scope import Scope
 from dockmagic_runtime.builder.plan.source_stage import SourceStage
 from dockmagic_runtime.builder.plan.steps import Base
 from dockmagic_runtime.dockerfile import Dockerfile, DockerfileError, Stage, parse_trigger
@@ -31,6 +31,15 @@ _ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64", "arm64": "arm64"
 def host_platform() -> str:
     machine = _platform.machine()
     return f"linux/{_ARCHITECTURES.get(machine, machine)}"
+
+
+def outer_scope(dockerfile: Dockerfile, build_args: Mapping[str, str], target: str = "") -> Scope:
+    """The ARGs before the first FROM."""
+    scope = Scope(build_args, {}, dockerfile.escape, values=platform_arguments(target))
+    for arg in dockerfile.arguments:
+        with located(dockerfile, arg):
+            scope.declare(arg)
+    return scope
 
 
 def platform_arguments(target: str = "") -> dict[str, str]:
@@ -64,35 +73,30 @@ class Stages(Struct):
     def of(
         cls, dockerfile: Dockerfile, request: BuildRequest, images: Mapping[str, Base]
     ) -> Stages:
-        predefined = platform_arguments(request.target)
-        scope = Scope(request.build_args, {}, predefined, dockerfile.escape)
-        for arg in dockerfile.arguments:
-            with located(dockerfile, arg):
-                scope.declare(arg, predefined)
-        outer = {**predefined, **scope.arguments()}
-        variables = Variables(outer)
-        bases = [_expanded_base(dockerfile, stage, variables) for stage in dockerfile.stages]
+        target = request.target or dockerfile.stages[-1].name
+        scope = outer_scope(dockerfile, request.build_args, target)
+        bases = [_expanded_base(dockerfile, stage, scope) for stage in dockerfile.stages]
         return cls(dockerfile, request, scope, bases, images)
 
     @property
     def outer(self) -> dict[str, str]:
-        """The values of the ARGs before the first FROM."""
-        return self.scope.arguments()
+        """The values of the ARGs before the first FROM, and of those that are always there."""
+        return self.scope.values
 
     def triggers(self, stage: Stage) -> tuple[i.Instruction, ...]:
         """What the ONBUILDs of the stage's base do in it, placed at its FROM."""
-        source_stage, position = self.source_stage(stage), stage.base.position
-        if source_stage.stage is not None:
-            before = self.dockerfile.stages[source_stage.stage].instructions
+        source, position = self.base_source(stage), stage.base.position
+        if source.stage is not None:
+            before = self.dockerfile.stages[source.stage].instructions
             triggers = [trigger for trigger in before if isinstance(trigger, i.Onbuild)]
             expressions = [trigger.expression for trigger in triggers]
         else:
-            image = self.images.get(source_stage.image)
+            image = self.images.get(source.image)
             config = (image.config.get("config") or {}) if image else {}
             expressions = list(config.get("OnBuild") or ())
         return tuple(parse_trigger(expression, position) for expression in expressions)
 
-    def source_stage(self, stage: Stage) -> SourceStage:
+    def base_source(self, stage: Stage) -> SourceStage:
         """What FROM names: an earlier stage goes before an image of the same name."""
         image = self.bases[stage.index].image
         given = self._given(image)
@@ -107,8 +111,7 @@ class Stages(Struct):
         return SourceStage(image=image) if named is None else SourceStage(stage=named)
 
     def named_source(self, stage: Stage, name: str, position: i.Position) -> SourceStage:
-        """What `--from=` names in a COPY or a mount; "" is the build context. Any stage of the
-        file will do, as with BuildKit, as long as none waits for itself."""
+        """What `--from=` names in a COPY or a mount; "" is the build context."""
         if not name:
             return SourceStage()
         if "$" in name:
@@ -123,6 +126,20 @@ class Stages(Struct):
         if name.isascii() and name.isdigit():
             return SourceStage(stage=self._by_number(name, position))
         return SourceStage(image=name)
+
+    def earlier_source(self, stage: Stage, name: str, instruction: i.Instruction) -> SourceStage:
+        """The same, and a stage must stand before the one that takes files from it."""
+        source = self.named_source(stage, name, instruction.position)
+        if source.stage is None or source.stage < stage.index:
+            return source
+        here = stage.name or f"stage-{stage.index}"
+        reason = (
+            f'cannot copy from stage "{name}", it needs to be defined before current stage "{here}"'
+            if isinstance(instruction, i.Copy)
+            else f'cannot mount from stage "{name}", '
+            "stage needs to be defined before current command"
+        )
+        raise self.dockerfile.error(instruction.position, reason)
 
     def _given(self, name: str) -> SourceStage | None:
         """What `--build-context NAME=…` puts in the place of a stage or an image."""
@@ -198,29 +215,26 @@ class Stages(Struct):
         reason = f"circular dependency detected on stage: {names[0]} ({chain})"
         return self.dockerfile.error(self.dockerfile.stages[first].base.position, reason)
 
-    def _source_stages(self, stage: Stage) -> Iterable[tuple[SourceStage, i.Instruction]]:
-        yield self.source_stage(stage), stage.base
+    def _sources(self, stage: Stage) -> Iterable[tuple[SourceStage, i.Instruction]]:
+        yield self.base_source(stage), stage.base
         for instruction in (*self.triggers(stage), *stage.instructions):
             for name in _names_after_from(instruction):
                 yield self.named_source(stage, name, instruction.position), instruction
 
     def _requirements(self, stage: Stage) -> list[int]:
-        return [
-            source_stage.stage
-            for source_stage, _ in self._source_stages(stage)
-            if source_stage.stage is not None
-        ]
+        stages = (source.stage for source, _ in self._sources(stage))
+        return [number for number in stages if number is not None]
 
     def needed_images(self) -> dict[str, i.Instruction]:
         """The images that the needed stages begin with or copy from, each with the first
         instruction that names it."""
         names: dict[str, i.Instruction] = {}
         for stage in self.needed():
-            for source_stage, instruction in self._source_stages(stage):
-                if source_stage.image and source_stage.image.lower() != SCRATCH:
+            for source, instruction in self._sources(stage):
+                if source.image and source.image.lower() != SCRATCH:
                     with located(self.dockerfile, instruction):
-                        _check_name(source_stage.image)
-                    names.setdefault(source_stage.image, instruction)
+                        _check_name(source.image)
+                    names.setdefault(source.image, instruction)
         return names
 
 
@@ -257,19 +271,24 @@ def located(dockerfile: Dockerfile, instruction: i.Instruction) -> Iterator[None
         raise dockerfile.error(instruction.position, error.message) from None
 
 
-def _expanded_base(dockerfile: Dockerfile, stage: Stage, variables: Mapping[str, str]) -> i.From:
-    base = stage.base
+def _expanded_base(dockerfile: Dockerfile, stage: Stage, scope: Scope) -> i.From:
+    base, variables = stage.base, scope.variables()
     with located(dockerfile, base):
         image = expand(base.image, variables, dockerfile.escape)
         platform = expand(base.platform, variables, dockerfile.escape)
     if not image:
         raise dockerfile.error(base.position, f"base name ({base.image}) should not be blank")
+    if base.platform and not platform:
+        known = tuple(scope.values)
+        meant = next(filter(None, (near(name, known) for name in sorted(variables.missing))), "")
+        reason = f"empty platform value from expression {base.platform}"
+        raise dockerfile.error(base.position, reason, meant)
     if platform and platform != host_platform():
         error = Unsupported(
             f"{dockerfile.file_name}:{base.position.line}: --platform={platform} cannot be built "
             f"here, only {host_platform()}",
             hint="programs run on this machine's own processor: leave --platform out",
         )
-        error.excerpt = dockerfile.excerpt(base.position)
+        error.excerpt = dockerfile.listing(base.position)
         raise error
     return replace(base, image=image, platform=platform)

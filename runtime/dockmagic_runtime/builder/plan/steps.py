@@ -26,13 +26,16 @@ class Base(Struct, frozen=True, kw_only=True):
 
 
 class Step(Struct, frozen=True, kw_only=True):
-    """One step of a stage. `instruction` has its variables expanded, `config` is that after it.
+    """One instruction of a stage. `instruction` has its variables expanded, `config` is that
+    after it.
 
-    `identity` is what of the step itself decides whether a result can be used again; what it
-    stands on and the contents it copies come on top (see `keys`).
+    `number` and `name` are those of the build's progress; instructions that only change the
+    config have neither. `identity` is what of the step itself decides whether a result can be
+    used again; the layers below and the contents it copies come on top (see `cache.store`).
     """
 
-    number: int
+    number: int = 0
+    name: str = ""
     stage: int
     instruction: Instruction
     config: StageConfig
@@ -54,11 +57,16 @@ class Step(Struct, frozen=True, kw_only=True):
 
     @property
     def identity(self) -> str:
-        return json.dumps([self.instruction.keyword, self.config.json, self.config.author])
+        return ""
 
     @property
     def needs(self) -> tuple[int, ...]:
         """The stages that must be there before it."""
+        return ()
+
+    @property
+    def sources_of_files(self) -> tuple[SourceStage, ...]:
+        """What it takes files from, besides its own stage."""
         return ()
 
     def describe(self) -> str:
@@ -90,9 +98,15 @@ class ConfigStep(Step, frozen=True, kw_only=True):
 
 
 class WorkdirStep(Step, frozen=True, kw_only=True):
-    """WORKDIR: the directory is made if it is missing, in a layer of its own then."""
+    """WORKDIR: the directory is made if it is missing, in a layer of its own then, and belongs to
+    `user`, which is as in USER."""
 
     path: str
+    user: str = ""
+
+    @property
+    def identity(self) -> str:
+        return json.dumps(["WORKDIR", self.path, self.user])
 
     def describe(self) -> str:
         return f"make the directory {self.path} if it is missing; commands run there from now on"
@@ -133,8 +147,9 @@ class RunStep(Step, frozen=True, kw_only=True):
     """
 
     argv: tuple[str, ...]
-    env: tuple[str, ...]
-    arguments: tuple[str, ...] = ()  # `name=value` of the declared ARGs
+    variables: tuple[str, ...]  # `name=value` of ENV and ARG
+    proxies: tuple[str, ...] = ()  # the same of the builder's proxies
+    arguments: frozenset[str] = frozenset()  # the names of the ARGs
     working_dir: str = "/"
     user: str = ""
     network: str = "bridge"
@@ -145,12 +160,19 @@ class RunStep(Step, frozen=True, kw_only=True):
 
     @property
     def needs(self) -> tuple[int, ...]:
-        source_stages = (mount.source_stage for mount in self.mounts)
-        return tuple(
-            source_stage.stage
-            for source_stage in source_stages
-            if source_stage and source_stage.stage is not None
-        )
+        numbers = (source.stage for source in self.sources_of_files)
+        return tuple(number for number in numbers if number is not None)
+
+    @property
+    def sources_of_files(self) -> tuple[SourceStage, ...]:
+        sources = (mount.source_stage for mount in self.mounts)
+        return tuple(source for source in sources if source is not None)
+
+    @property
+    def env(self) -> tuple[str, ...]:
+        """The environment of the process: what the Dockerfile sets goes before the proxies."""
+        given = dict(entry.partition("=")[::2] for entry in (*self.proxies, *self.variables))
+        return tuple(f"{name}={value}" for name, value in given.items())
 
     @property
     def command(self) -> str:
@@ -161,8 +183,7 @@ class RunStep(Step, frozen=True, kw_only=True):
         # neither proxies nor the request's network: they are the builder's, not the image's
         given = self.instruction
         network = given.network if isinstance(given, Run) else ""
-        env = self.config.json.get("Env")
-        what = (self.argv, env, self.arguments, self.working_dir, self.user, network, self.script)
+        what = (self.argv, self.variables, self.working_dir, self.user, network, self.script)
         mounts = [mount.identity for mount in self.mounts]
         return json.dumps(["RUN", *what, mounts, self.privileged, self.add_hosts])
 
@@ -212,6 +233,10 @@ class TransferStep(Step, frozen=True, kw_only=True):
         return () if self.source_stage.stage is None else (self.source_stage.stage,)
 
     @property
+    def sources_of_files(self) -> tuple[SourceStage, ...]:
+        return (self.source_stage,) if self.sources else ()
+
+    @property
     def keyword(self) -> str:
         return self.instruction.keyword
 
@@ -239,10 +264,18 @@ class TransferStep(Step, frozen=True, kw_only=True):
         return f"copy {', '.join(names)} {source_stage}to {self.destination}, in a layer of its own"
 
 
+class Load(Struct, frozen=True):
+    """A step of the builder's own: something is made ready before the stages begin."""
+
+    number: int
+    name: str
+
+
 class Plan(Selective, frozen=True, kw_only=True):
     """The steps of the target and of all it needs, in order, and what to warn of.
 
-    `config` is the config of the target with the request's labels.
+    `config` is the config of the target with the request's labels; `last_number` is that of the
+    last step.
     """
 
     not_shown: ClassVar[frozenset[str]] = frozenset({"source"})
@@ -250,11 +283,13 @@ class Plan(Selective, frozen=True, kw_only=True):
     steps: tuple[Step, ...]
     target: int
     config: StageConfig
+    loads: tuple[Load, ...] = ()
+    last_number: int = 0
     warnings: tuple[BuildWarning, ...] = field(default=())
     epoch: int | None = None
     uncached: frozenset[int] = frozenset()  # stages that are executed without asking the cache
     source: Dockerfile | None = None
 
     def excerpt(self, step: Step) -> str:
-        """The step's line in the Dockerfile, with a caret where the instruction begins."""
-        return self.source.excerpt(step.instruction.position) if self.source else ""
+        """The step's lines in the Dockerfile, as BuildKit shows them."""
+        return self.source.listing(step.instruction.position) if self.source else ""
