@@ -201,7 +201,7 @@ def test_a_seccomp_profile_is_read_here(tmp_path: Path) -> None:
         ("--memory-swappiness 200", "invalid value: 200. Valid memory swappiness range is 0-100"),
         ("--cpus 1 --cpu-quota 5000", "Conflicting options: Nano CPUs and CPU Quota cannot both be set."),
         ("--cpu-period 5", "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)"),
-        ("--cpuset-cpus a", "Invalid value a for cpuset cpus"),
+        ("--cpuset-cpus a", "Invalid value a for cpuset cpus: invalid format: a"),
         ("--blkio-weight 5", "Range of blkio weight is from 10 to 1000"),
         ("--blkio-weight 70000", 'invalid argument "70000" for "--blkio-weight" flag: strconv.ParseUint: parsing "70000": value out of range'),
         ("--blkio-weight -1", 'invalid argument "-1" for "--blkio-weight" flag: strconv.ParseUint: parsing "-1": invalid syntax'),

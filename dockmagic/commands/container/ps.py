@@ -18,6 +18,7 @@ from dockmagic.commands.units import ago, decimal_size, moment, timestamp
 from dockmagic_runtime.errors import InvalidInput, NotFound
 from dockmagic_runtime.model.container import Container, Status
 from dockmagic_runtime.model.go_values import quote
+from dockmagic_runtime.model.reference import ImageReference
 
 if TYPE_CHECKING:
     from dockmagic_runtime import EngineApi
@@ -183,7 +184,7 @@ def row_fields(container: Container, *, in_full: bool) -> Fields:
     command = shlex.join(container.command)
     return {
         "ID": container.id if in_full else container.short_id,
-        "Image": familiar(container.image).removesuffix(":latest"),
+        "Image": container.image if in_full else image_text(container),
         "Command": quote(command if in_full else ellipsis(command, 20)),
         "CreatedAt": timestamp(container.created),
         "RunningFor": ago(container.created),
@@ -201,6 +202,20 @@ def row_fields(container: Container, *, in_full: bool) -> Fields:
         "Platform": None,  # Docker has one with the containerd image store only
         "Size": "0B",  # unless it is measured
     }
+
+
+def image_text(container: Container) -> str:
+    """The image as it was named, its digest left out; its short id where that was given."""
+    short = container.image_id.removeprefix("sha256:")[:12]
+    if short == container.image.removeprefix("sha256:")[:12]:
+        return short
+    try:
+        reference = ImageReference.parse(container.image)
+    except InvalidInput:
+        return container.image  # an id, or a name from elsewhere
+    text = container.image.partition("@")[0]
+    has_tag = ":" in text.rpartition("/")[2]
+    return f"{reference.familiar_name}:{reference.tag}" if has_tag else reference.familiar_name
 
 
 def status_text(container: Container, *, with_times: bool = True) -> str:

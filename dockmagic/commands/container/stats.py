@@ -77,28 +77,42 @@ def _stream(engine: EngineApi, arguments: Arguments) -> Iterator[Event]:
 
 
 def sample(engine: EngineApi, arguments: Arguments) -> StatsTable:
-    items = tuple(_samples(engine, arguments.words, every=arguments.flag("all")))
+    samples = tuple(_samples(engine, arguments.words, every=arguments.flag("all")))
+    in_full = arguments.flag("no-trunc")
     return StatsTable(
-        items=items,
-        fields=tuple(fields(item, in_full=arguments.flag("no-trunc")) for item in items),
+        items=tuple(item for _, item in samples),
+        fields=tuple(fields(item, name, in_full=in_full) for name, item in samples),
         format=arguments.flag("format"),
         in_full=arguments.flag("no-trunc"),
         once=arguments.is_given("no-stream"),
     )
 
 
-def _samples(engine: EngineApi, names: tuple[str, ...], *, every: bool) -> Iterator[Stats]:
+def _samples(
+    engine: EngineApi, names: tuple[str, ...], *, every: bool
+) -> Iterator[tuple[str, Stats]]:
+    """Each sample with the name by which it was asked for: a short id without one."""
     if names:
-        yield from map(engine.containers.stats, names)
+        for name in names:
+            yield name, _named(engine, name)
         return
     for container in engine.containers.list(all=every):
         if not container.status.is_alive:
-            yield _idle(container.id, container.name)
+            yield container.short_id, _idle(container.id, container.name)
             continue
         try:
-            yield engine.containers.stats(container.id)
+            yield container.short_id, engine.containers.stats(container.id)
         except (NotFound, Conflict):
             continue  # it ended since the list was made
+
+
+def _named(engine: EngineApi, name: str) -> Stats:
+    """Zeros for a container that does not run, as in Docker. Raises NotFound."""
+    try:
+        return engine.containers.stats(name)
+    except Conflict:
+        container = engine.containers.get(name)
+        return _idle(container.id, container.name)
 
 
 def _idle(id: str, name: str) -> Stats:
@@ -108,10 +122,11 @@ def _idle(id: str, name: str) -> Stats:
     )  # fmt: skip
 
 
-def fields(stats: Stats, *, in_full: bool = False) -> Fields:
+def fields(stats: Stats, asked: str = "", *, in_full: bool = False) -> Fields:
+    """`asked` is the name by which the container was asked for, by default its short id."""
     share = 100 * stats.memory_bytes / stats.memory_limit if stats.memory_limit else 0.0
     return {
-        "Container": stats.id[:12],
+        "Container": asked or stats.id[:12],
         "ID": stats.id if in_full else stats.id[:12],
         "Name": stats.name,
         "CPUPerc": f"{stats.cpu_percent:.2f}%",

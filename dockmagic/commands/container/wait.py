@@ -39,11 +39,13 @@ class ExitCodes(Result, frozen=True):
 
 
 def run(engine: EngineApi, arguments: Arguments) -> ExitCodes:
-    codes: dict[str, int] = {}
+    names: list[str] = []
+    codes: list[int] = []
     failed: list[DockmagicError] = []
     for name in arguments.words:
         try:
-            codes[name] = engine.containers.wait(name)
+            codes.append(engine.containers.wait(name))
+            names.append(name)
         except DockmagicError as error:
             failed.append(error)
-    return ExitCodes(tuple(codes), tuple(codes.values()), tuple(failed))
+    return ExitCodes(tuple(names), tuple(codes), tuple(failed))

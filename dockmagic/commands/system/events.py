@@ -104,7 +104,7 @@ def run(engine: EngineApi, arguments: Arguments) -> Outcome:
         if name not in KNOWN:
             raise InvalidInput(f"invalid filter '{name}'", hint=did_you_mean(name, KNOWN))
     written = _writer(arguments.flag("format"))
-    since, until = arguments.flag("since"), arguments.flag("until")
+    since, until = _moment(arguments, "since"), _moment(arguments, "until")
     if 0 < until <= time.time():
         items = tuple(engine.system.events(since=since, until=until, filters=filters, follow=False))
         lines = tuple(map(written, items))
@@ -113,6 +113,12 @@ def run(engine: EngineApi, arguments: Arguments) -> Outcome:
     return _streamed(
         engine.system.events(since=since, until=until, filters=filters, follow=True), written
     )
+
+
+def _moment(arguments: Arguments, name: str) -> float:
+    """Seconds since the epoch, 0 if the flag was not given; its own `0` is that moment."""
+    moment: float = arguments.flag(name)
+    return max(moment, 1e-9) if arguments.is_given(name) else moment
 
 
 def _streamed(events: Iterator[Event], written: Callable[[Event], str]) -> Iterator[Shown]:

@@ -47,8 +47,18 @@ class Record(Struct, frozen=True, kw_only=True):
     mounted_images: dict[str, tuple[str, ...]] = field(default_factory=dict)
     # after `network connect` and `disconnect`; None in rows of earlier versions
     networks: tuple[Attachment, ...] | None = None
+    # Docker's Config.Volumes: the image's and those of `-v /path`; None in earlier rows
+    config_volumes: tuple[str, ...] | None = None
     # on the default network: alias, id and name of the other container
     links: tuple[tuple[str, ...], ...] = ()
+
+    @property
+    def volumes(self) -> tuple[str, ...]:
+        """The targets of the image's VOLUME and of `-v` without a source, in order."""
+        if self.config_volumes is not None:
+            return self.config_volumes
+        anonymous = (m.target for m in self.mounts if m.source in self.anonymous_volumes)
+        return tuple(sorted(anonymous))
 
     @property
     def attachments(self) -> tuple[Attachment, ...]:

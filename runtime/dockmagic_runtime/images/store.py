@@ -47,7 +47,11 @@ class ImageStore:
 
         Raises NotFound, with similar names as its hint, and InvalidInput for an ambiguous prefix.
         """
-        return self._image(self._find_tag(reference) or self._find_id(reference))
+        return self._image(self.id_of(reference))
+
+    def id_of(self, reference: str) -> str:
+        """The id of the image that `resolve` would return. Raises as it does."""
+        return self._find_tag(reference) or self._find_id(reference)
 
     def _find_tag(self, text: str) -> str:
         """The id that a name points to, or ""."""

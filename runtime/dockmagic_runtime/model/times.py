@@ -26,7 +26,8 @@ def duration(text: str) -> float | None:
 
 
 def parse_moment(text: str, now: float | None = None) -> float:
-    """Seconds since the epoch. Raises ValueError, with Docker's words."""
+    """Seconds since the epoch; `0` is that moment, no duration. Raises ValueError, with Docker's
+    words."""
     ago = duration(text)
     if ago is not None and text != "0":  # the epoch, not "no time ago"
         return (time.time() if now is None else now) - ago

@@ -6,7 +6,7 @@ import pytest
 
 from dockmagic_runtime.containers.ps.filters import Lookups, select
 from dockmagic_runtime.errors import InvalidInput, NotFound
-from dockmagic_runtime.model.container import Container, ContainerSpec, Mount, PortMapping, Status
+from dockmagic_runtime.model.container import Container, Mount, PortMapping, Status
 
 NOW = 1_700_000_000.0
 
@@ -93,11 +93,20 @@ def test_what_passes(filters: dict[str, list[str]], expected: list[str]) -> None
     assert names(**filters) == expected
 
 
-def test_publish_asks_what_was_published_not_what_is_exposed() -> None:
-    spec = ContainerSpec(image="x", ports=(PortMapping(container_port=80, host_port=8080),))
-    published = container("published", 4, spec=spec)
-    assert [c.name for c in select([published, WEB], {"publish": ["80"]}, LOOK)] == ["published"]
-    assert select([published, WEB], {"publish": ["8080"]}, LOOK) == []
+def test_command_line_4_publish_asks_for_the_hosts_port_and_expose_for_the_containers() -> None:
+    ports = (PortMapping(container_port=80, host_port=28080),)
+    published = container("published", 4, status=Status.RUNNING, ports=ports)
+    stopped = container("stopped", 5, status=Status.EXITED, ports=ports, exposed=("80/tcp",))
+
+    def chosen(**filters: list[str]) -> list[str]:
+        return [each.name for each in select([published, stopped], filters, LOOK)]
+
+    assert chosen(publish=["28080"]) == ["published"]
+    assert chosen(publish=["28000-28100/tcp"]) == ["published"]
+    assert chosen(publish=["80"]) == []
+    assert chosen(publish=["28080/udp"]) == []
+    assert chosen(expose=["80"]) == ["published"]
+    assert chosen(publish=["1"], expose=["80"]) == ["published"]  # one of the two will do
 
 
 @pytest.mark.parametrize(

@@ -154,4 +154,4 @@ def test_mounts_are_shown_as_they_are(data_root: DataRoot) -> None:
         "Destination": "/n", "Driver": "local", "Mode": "z", "RW": True, "Propagation": "",
     }  # fmt: skip
     assert unnamed["Mode"] == ""
-    assert mounts.anonymous(record) == {"/x": {}}
+    assert record.volumes == ("/x",)

@@ -119,7 +119,6 @@ def _config(record: Record, document: Json) -> Json:
     """The container's configuration as the config of an image."""
     spec = record.spec
     image: Json = document.get("config") or {}
-    anonymous = [m.target for m in spec.mounts if m.kind == "volume" and not m.source]
     config: Json = {
         **{key: image[key] for key in ("OnBuild", "Shell") if image.get(key)},
         "Cmd": list(record.command),
@@ -130,7 +129,7 @@ def _config(record: Record, document: Json) -> Json:
         "Labels": record.labels,
         "StopSignal": spec.stop_signal or image.get("StopSignal"),
         "User": record.user,
-        "Volumes": {**(image.get("Volumes") or {}), **{target: {} for target in anonymous}},
+        "Volumes": {**(image.get("Volumes") or {}), **{target: {} for target in record.volumes}},
         "WorkingDir": spec.working_dir or image.get("WorkingDir"),
     }
     return {key: value for key, value in config.items() if value}

@@ -94,7 +94,7 @@ def _config(record: Record) -> dict[str, Any]:
         "Env": list(record.env),
         "Cmd": list(record.command) or None,
         "Image": spec.image,
-        "Volumes": mounts.anonymous(record),
+        "Volumes": {target: {} for target in record.volumes} or None,
         "WorkingDir": record.working_dir,
         "Entrypoint": list(record.entrypoint) or None,
         "OnBuild": None,

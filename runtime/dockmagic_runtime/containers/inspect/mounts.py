@@ -38,12 +38,6 @@ def _mode(record: Record, mount: Mount) -> str:
     return ",".join(mount.options) or ("z" if is_named else "")
 
 
-def anonymous(record: Record) -> dict[str, dict[str, Any]] | None:
-    """Docker's `Config.Volumes`: the targets of anonymous volumes."""
-    targets = [mount.target for mount in record.mounts if mount.source in record.anonymous_volumes]
-    return {target: {} for target in targets} or None
-
-
 def host_config(spec: ContainerSpec) -> dict[str, Any]:
     """The mounts in Docker's `HostConfig`, by the flag that requests them."""
     binds = [mount for mount in spec.mounts if _is_plain(mount)]

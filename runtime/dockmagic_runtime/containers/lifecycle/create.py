@@ -111,9 +111,15 @@ def _record(container_id: str, hostname: str, spec: ContainerSpec, image: Image)
         exposed=exposed_ports(spec, image),
         mounts=(),
         layers=tuple(reversed(image.chain_ids)),
+        config_volumes=_config_volumes(spec, image),
         health=health.merged(spec.health, config.healthcheck),
         shell=config.shell or (),
     )
+
+
+def _config_volumes(spec: ContainerSpec, image: Image) -> tuple[str, ...]:
+    anonymous = (m.target for m in spec.mounts if m.kind == "volume" and not m.source)
+    return tuple(sorted({*image.config.volumes, *anonymous}))
 
 
 def _named(store: ContainerStore, record: Record) -> Record:

@@ -32,7 +32,11 @@ def update(
     warnings: tuple[str, ...] = ()
     if Status(starter.store.state(record.id).status).is_alive:
         parent = starter.store.cgroup_parent(record)
-        warnings = starter.cgroups.at(parent, record.id).apply(asked)
+        try:
+            warnings = starter.cgroups.at(parent, record.id).apply(asked)
+        except OSError as error:  # such as less memory than is in use
+            reason = os.strerror(error.errno or 0).lower()
+            raise Conflict(f"Cannot update container {record.id}: {reason}") from error
         _update_supervisor(starter, record, changed, restart)
     _keep(starter, record, changed, restart)
     events_of(starter.store, record).emit("update")

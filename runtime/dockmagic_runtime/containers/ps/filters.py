@@ -43,7 +43,13 @@ def wants_all(filters: Filters) -> bool:
 def select(containers: Sequence[Container], filters: Filters, look: Lookups) -> list[Container]:
     """The containers that pass, in their order. Raises InvalidInput, NotFound."""
     check(filters, LIST)
-    tests = [_test(name, tuple(values), look) for name, values in filters.items() if values]
+    tests = [
+        _test(name, tuple(values), look)
+        for name, values in filters.items()
+        if values and name not in ("publish", "expose")
+    ]
+    if filters.get("publish") or filters.get("expose"):
+        tests.append(_with_ports(filters.get("publish", ()), filters.get("expose", ())))
     return [container for container in containers if all(test(container) for test in tests)]
 
 
@@ -61,12 +67,10 @@ def _test(name: str, values: tuple[str, ...], look: Lookups) -> Test:
         return _pattern(name, values)
     make = {
         "exited": _exited,
-        "expose": _exposed,
         "health": _healthy,
         "is-task": _task,
         "isolation": lambda _: lambda _container: True,  # for Windows; Docker ignores it too
         "network": _networked,
-        "publish": _published,
         "status": _state,
         "volume": _mounted,
     }[name]
@@ -141,19 +145,24 @@ def _networked(values: tuple[str, ...]) -> Test:
     return lambda container: any(name in values for name in container.networks)
 
 
-def _published(values: tuple[str, ...]) -> Test:
-    wanted = {port for text in values for port in ports("publish", text)}
+def _with_ports(published: Sequence[str], exposed: Sequence[str]) -> Test:
+    """`publish` compares ports of the host, `expose` those of the container; one that fits will do.
+
+    As in Docker, a container that does not run has no ports.
+    """
+    on_host = {port for text in published for port in ports("publish", text)}
+    inside = {port for text in exposed for port in ports("expose", text)}
 
     def test(container: Container) -> bool:
-        asked = container.spec.ports if container.spec is not None else container.ports
-        return any(f"{port.container_port}/{port.protocol}" in wanted for port in asked)
+        if not container.status.is_alive:
+            return False
+        return any(
+            f"{port.host_port}/{port.protocol}" in on_host
+            or f"{port.container_port}/{port.protocol}" in inside
+            for port in container.ports
+        ) or not inside.isdisjoint(container.exposed)
 
     return test
-
-
-def _exposed(values: tuple[str, ...]) -> Test:
-    wanted = {port for text in values for port in ports("expose", text)}
-    return lambda container: not wanted.isdisjoint(container.exposed)
 
 
 def ports(name: str, text: str) -> tuple[str, ...]:

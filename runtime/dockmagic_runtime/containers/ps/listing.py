@@ -25,9 +25,14 @@ def find(
     filters = filters or {}
     all = all or asked.wants_all(filters)
     stored = store.all()
+    ids: dict[str, str] = {}
     link_names = links.names(record for record, _ in stored)
     containers = [
-        replace(container, links=link_names.get(container.id, ()))
+        replace(
+            container,
+            links=link_names.get(container.id, ()),
+            image=_image_name(images, container, ids),
+        )
         for record, now in stored
         if (container := describe(record, now)).status.is_alive or all
     ]
@@ -38,6 +43,20 @@ def find(
         )
         containers = asked.select(containers, filters, look)
     return tuple(containers)
+
+
+def _image_name(images: ImageStore, container: Container, ids: dict[str, str]) -> str:
+    """The image as `create` was given it; the id when that name means another image by now.
+
+    `ids` keeps the ids of names that were looked up.
+    """
+    name = container.image
+    if name not in ids:
+        try:
+            ids[name] = images.id_of(name)
+        except (NotFound, InvalidInput):
+            ids[name] = ""
+    return name if ids[name] == container.image_id else container.image_id
 
 
 def _descends(images: ImageStore, image_id: str, text: str) -> bool:
