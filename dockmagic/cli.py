@@ -18,6 +18,7 @@ from dockmagic.errors import from_host, told
 from dockmagic.session import Session, current
 from dockmagic_runtime.errors import DockmagicError, InvalidInput, StartFailed
 from dockmagic_runtime.model.progress import PullStatus
+from dockmagic_runtime.model.utf8 import printable
 
 _INTERRUPTED = 130
 _CLEAR, _HOME, _END_OF_LINE, _BELOW = "\x1b[2J", "\x1b[H", "\x1b[K", "\x1b[J"
@@ -81,7 +82,7 @@ def _exit_code(error: DockmagicError, words: list[str]) -> int:
 
 
 def _complain(error: DockmagicError) -> None:
-    sys.stderr.write(f"dockmagic: {_as_ours(told(error))}\n")
+    sys.stderr.write(f"dockmagic: {printable(_as_ours(told(error)))}\n")
 
 
 def _as_ours(text: str) -> str:

@@ -46,7 +46,7 @@ _WORDS: Mapping[str, tuple[Kinds, Kinds]] = {
     **dict.fromkeys(("network_connect", "network_disconnect"), (("network",), ("container",))),
     **dict.fromkeys(("network_inspect", "network_rm"), (("network",), ("network",))),
     "network_draw": (("network",), ()),
-    **dict.fromkeys(("volume_inspect", "volume_rm"), (("volume",), ("volume",))),
+    **dict.fromkeys(("volume_inspect", "volume_rm", "volume_update"), (("volume",), ("volume",))),
 }  # fmt: skip
 # What the values of flags name.
 _FLAG_KINDS: Mapping[str, Kinds] = {

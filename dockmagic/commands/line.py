@@ -38,7 +38,6 @@ _PLANNED_IN_GROUPS: dict[str, dict[str, str]] = {
     ),
     "manifest": dict.fromkeys(("annotate", "create", "push", "rm"), ""),
     "system": {"dial-stdio": "no program is to connect to a daemon: there is none"},
-    "volume": {"update": "it changes volumes that a Swarm shares, and there is no Swarm here"},
 }
 
 

@@ -117,6 +117,7 @@ _TABLE: Final[dict[str, tuple[str, str]]] = {
     "volume_ls": ("volume.ls", "List volumes"),
     "volume_prune": ("volume.prune", "Remove unused local volumes"),
     "volume_rm": ("volume.rm", "Remove one or more volumes"),
+    "volume_update": ("volume.update", "Update a volume (cluster volumes only)"),
     "wait": (
         "container.wait",
         "Block until one or more containers stop, then print their exit codes",
@@ -161,7 +162,7 @@ GROUPS: Final[dict[str, dict[str, str]]] = {
     "system": {"df": "system_df", "events": "events", "info": "info", "prune": "system_prune",
         "repair": "system_repair"},
     "volume": {
-        **{name: f"volume_{name}" for name in ("create", "inspect", "ls", "prune", "rm")},
+        **{name: f"volume_{name}" for name in ("create", "inspect", "ls", "prune", "rm", "update")},
         "list": "volume_ls", "remove": "volume_rm",
     },
 }  # fmt: skip

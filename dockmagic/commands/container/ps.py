@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -87,7 +86,7 @@ class Containers(Listing, frozen=True, kw_only=True):
                 "id": container.short_id,
                 "name": container.name,
                 "image": familiar(container.image),
-                "command": shlex.join(container.command),
+                "command": command_text(container),
                 "created": moment(container.created),
                 "status": str(container.status),
                 "exit_code": container.exit_code,
@@ -181,7 +180,7 @@ def _size(engine: EngineApi, container: Container) -> Fields:
 
 
 def row_fields(container: Container, *, in_full: bool) -> Fields:
-    command = shlex.join(container.command)
+    command = command_text(container)
     return {
         "ID": container.id if in_full else container.short_id,
         "Image": container.image if in_full else image_text(container),
@@ -202,6 +201,12 @@ def row_fields(container: Container, *, in_full: bool) -> Fields:
         "Platform": None,  # Docker has one with the containerd image store only
         "Size": "0B",  # unless it is measured
     }
+
+
+def command_text(container: Container) -> str:
+    """As moby joins it: arguments with a blank in quotes, whatever else is in them."""
+    program, *arguments = container.command or ("",)
+    return " ".join([program, *(f"'{word}'" if " " in word else word for word in arguments)])
 
 
 def image_text(container: Container) -> str:

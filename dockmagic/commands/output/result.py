@@ -18,12 +18,11 @@ from dockmagic_runtime.errors import DockmagicError, InvalidInput
 from dockmagic_runtime.model.build import BuildEvent
 from dockmagic_runtime.model.container import Container
 from dockmagic_runtime.model.progress import PullEvent
+from dockmagic_runtime.model.utf8 import encoded
 
 if TYPE_CHECKING:
     from dockmagic_runtime import ProcessApi
 
-_SURROGATE = re.compile("[\ud800-\udfff]")  # a byte that Python could not decode
-_UNKNOWN = "\ufffd"
 _ID = re.compile(r"[0-9a-f]{12}|[0-9a-f]{64}")
 
 
@@ -135,7 +134,7 @@ def notice(text: str) -> Chunk:
 
 def line(text: str, stream: str = "stdout") -> Chunk:
     """A line of text; what is no UTF-8 in it shows as U+FFFD, as in Go's JSON."""
-    return Chunk(stream, f"{_SURROGATE.sub(_UNKNOWN, text)}\n".encode())
+    return Chunk(stream, encoded(f"{text}\n"))
 
 
 class Nothing(Result, frozen=True):

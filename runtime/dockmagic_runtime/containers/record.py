@@ -17,6 +17,7 @@ from dockmagic_runtime.model.container import ContainerSpec, HealthCheck, Mount
 from dockmagic_runtime.model.image import Image
 from dockmagic_runtime.model.network import Attachment
 from dockmagic_runtime.model.ports import expand_ports
+from dockmagic_runtime.model.utf8 import printable
 
 DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -91,7 +92,7 @@ class Record(Struct, frozen=True, kw_only=True):
 
 def _as_text(value: Any) -> Any:
     if isinstance(value, str):
-        return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        return printable(value)
     if isinstance(value, dict):
         return {_as_text(key): _as_text(item) for key, item in value.items()}
     return [_as_text(item) for item in value] if isinstance(value, (list, tuple)) else value

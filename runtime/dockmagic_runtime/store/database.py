@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from dockmagic_runtime.errors import StateDamaged, Unsupported
+from dockmagic_runtime.model.utf8 import printable
 from dockmagic_runtime.store.reserve import Reserve, fill_holes
 from dockmagic_runtime.store.row_files import Row, RowFiles
 from dockmagic_runtime.store.sqlite_errors import damaged, translated, unwritable
@@ -286,12 +287,13 @@ class Database:
     def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
         """All rows of a read."""
         with self._lock, translated(self._path):
-            return self._connection.execute(query, values).fetchall()
+            return self._connection.execute(query, _texts(values)).fetchall()
 
     def row(self, query: str, *values: Any) -> tuple[Any, ...] | None:
         """The first row of a read, or None."""
         with self._lock, translated(self._path):
-            row: tuple[Any, ...] | None = self._connection.execute(query, values).fetchone()
+            cursor = self._connection.execute(query, _texts(values))
+            row: tuple[Any, ...] | None = cursor.fetchone()
             return row
 
     @contextmanager
@@ -328,6 +330,11 @@ class Database:
             self._connection.close()
         if self._unwritable is None:
             self._reserve.keep()
+
+
+def _texts(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """SQLite takes UTF-8 only, and a name that is none names nothing."""
+    return tuple(printable(value) if isinstance(value, str) else value for value in values)
 
 
 def is_filled(directory: Path) -> bool:

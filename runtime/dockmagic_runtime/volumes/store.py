@@ -18,7 +18,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from dockmagic_runtime.errors import Conflict, NotFound
+from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound
 from dockmagic_runtime.linux.remove_tree import remove_tree
 from dockmagic_runtime.linux.root import Root
 from dockmagic_runtime.model.docker_event import Event
@@ -80,6 +80,10 @@ class VolumeStore:
             directory.rename(self.directory(name))
         except OSError as error:
             remove_tree(str(directory))
+            if error.errno == errno.ENAMETOOLONG:
+                raise InvalidInput(
+                    f"create {name}: mkdir {self.directory(name)}: file name too long"
+                ) from error
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
                 raise  # else another process has created it meanwhile
         else:

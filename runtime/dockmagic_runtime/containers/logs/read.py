@@ -51,8 +51,8 @@ def lines(store: ContainerStore, record: Record, selection: Selection) -> Iterat
     return _between(reader.lines(), selection.first, selection.last)
 
 
-def _between(found: Iterator[LogLine], first: str, last: str) -> Iterator[LogLine]:
-    return (line for line in found if first <= line.time and (not last or line.time <= last))
+def _between(lines: Iterator[LogLine], first: str, last: str) -> Iterator[LogLine]:
+    return (line for line in lines if first <= line.time and (not last or line.time <= last))
 
 
 def stream(
@@ -108,8 +108,8 @@ class LogReader:
     def __iter__(self) -> Iterator[tuple[str, bytes]]:
         first, last = self._selection.first, self._selection.last
         stamper = entries.Stamper() if self._timestamps else None
-        for found in self._entries():
-            chosen = entries.between(found, first, last)
+        for read in self._entries():
+            chosen = entries.between(read, first, last)
             yield from stamper.chunks(chosen) if stamper else entries.chunks(chosen)
         if stamper:
             yield from stamper.rest()
@@ -117,15 +117,15 @@ class LogReader:
     def lines(self) -> Iterator[LogLine]:
         """All lines of the selection's tail; their times are the caller's to compare."""
         joiner = Joiner()
-        for found in self._entries():
-            yield from joiner.lines(found)
+        for read in self._entries():
+            yield from joiner.lines(read)
         yield from joiner.rest()
 
     def _entries(self) -> Iterator[list[Entry]]:
         for block in self._blocks():
-            found, damaged = entries.decode(block)
+            decoded, damaged = entries.decode(block)
             self.damaged += damaged
-            yield found
+            yield decoded
 
     def _blocks(self) -> Iterator[bytes]:
         try:
