@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from dockmagic.cli import main
+from dockmagic.session import Session
 from dockmagic_runtime import Engine
 from dockmagic_runtime.cgroups import detect
 from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound
@@ -250,3 +252,33 @@ def test_every_operation_of_a_start_has_words_calls_a_duration_and_an_undo(engin
     names = {step.name for step in explanation.steps}
     assert {"CreateCgroup", "LimitResources", "MakeDeviceNodes", "SetOomScore", "OpenTerminal",
             "PivotRoot"} <= names  # fmt: skip
+
+
+def test_command_line_7_without_ipc_there_is_no_dev_shm(run: Run) -> None:
+    ended = run("ls", "-d", "/dev/shm", ipc_mode="none")
+    assert (ended.code, ended.stdout) == (1, "")
+    assert run("sh", "-c", "stat -c %a /dev/shm").stdout == "1777\n"
+    assert run("sh", "-c", "stat -c %a /dev/mqueue").stdout == "1777\n"
+
+
+def test_command_line_18_mtab_is_in_the_init_layer_and_never_in_diff(engine: Engine) -> None:
+    script = "readlink /etc/mtab; grep -c ' / ' /etc/mtab"
+    spec = ContainerSpec(image="busybox", command=("sh", "-c", script), name="web")
+    assert collect(engine.containers.run(spec)).stdout == "/proc/mounts\n1\n"
+    assert engine.containers.diff("web") == ()
+
+
+def test_command_line_6_the_same_volume_twice_is_no_error(
+    engine: Engine, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    session = Session()
+    session.use(engine)
+    bind = f"{tmp_path}:/x"
+    twice = ["-v", bind, "-v", bind, "--tmpfs", "/t", "--tmpfs", "/t:size=1m"]
+    command = ["grep", "-c", " /x ", "/proc/mounts"]
+    assert main(["run", "--rm", *twice, "busybox", *command], session) == 0
+    assert capfd.readouterr().out == "1\n"
+    for other in (f"{tmp_path}:/x:ro", f"{tmp_path}:/x/"):
+        flags = ["-v", f"{tmp_path}:/x", "-v", other]
+        assert main(["run", "--rm", *flags, "busybox"], session) == 125
+        assert "Duplicate mount point: /x" in capfd.readouterr().err

@@ -155,10 +155,13 @@ def _entrypoint(arguments: Arguments) -> tuple[str, ...] | None:
 
 
 def _mounts(arguments: Arguments) -> tuple[Mount, ...]:
+    # Docker's client keeps both in maps: the same -v twice is one, and of a --tmpfs the last counts
+    volumes = dict.fromkeys(arguments.flag("volume"))
+    tmpfs = {mount.target: mount for mount in map(parse_tmpfs, arguments.flag("tmpfs"))}
     mounts = (
-        *(parse_volume(text, arguments.flag("volume-driver")) for text in arguments.flag("volume")),
+        *(parse_volume(text, arguments.flag("volume-driver")) for text in volumes),
         *arguments.flag("mount"),
-        *map(parse_tmpfs, arguments.flag("tmpfs")),
+        *tmpfs.values(),
     )
     check_unique(mounts)
     return tuple(sorted(mounts, key=lambda mount: _depth(mount.target)))

@@ -191,7 +191,7 @@ _LINKS: Final = {
 class MakeDevices(UndoneByKernel, frozen=True):
     """Fill the tmpfs on /dev. Keeps a verified descriptor of the null device for the masks."""
 
-    calls: ClassVar[tuple[str, ...]] = ("mknodat", "symlinkat", "mkdirat")
+    calls: ClassVar[tuple[str, ...]] = ("mknodat", "symlinkat")
 
     def describe(self) -> str:
         return f"make the devices {' '.join(_DEVICES)} and the links {' '.join(_LINKS)} in /dev"
@@ -204,8 +204,6 @@ class MakeDevices(UndoneByKernel, frozen=True):
                 linux.mknod(name, stat.S_IFCHR | mode, os.makedev(major, minor), dir_fd=dev)
             for name, target in _LINKS.items():
                 linux.symlink(target, name, dir_fd=dev)
-            for name in ("pts", "shm", "mqueue"):
-                linux.mkdir(name, 0o755, dir_fd=dev)
             context.null_fd = linux.openat2(
                 dev, "null", os.O_PATH | os.O_NOFOLLOW, 0, c.RESOLVE_NO_SYMLINKS
             )
@@ -231,7 +229,12 @@ class BindFromContainer(UndoneByKernel, frozen=True):
     def execute(self, context: Context) -> None:
         linux = context.linux
         with mount_namespace_of(linux, self.pid):
-            mount = linux.open_tree(c.AT_FDCWD, self.path, c.OPEN_TREE_CLONE)
+            # that container decides what lies at the path: no link of it is followed
+            fd = linux.openat2(c.AT_FDCWD, self.path, _DIRECTORY, 0, c.RESOLVE_NO_SYMLINKS)
+            try:
+                mount = linux.open_tree(fd, "", c.OPEN_TREE_CLONE | c.AT_EMPTY_PATH)
+            finally:
+                linux.close(fd)
         place(context, mount, _mount_point(context, self.path))
 
 

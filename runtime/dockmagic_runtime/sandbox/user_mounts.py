@@ -382,6 +382,9 @@ def _target(context: Context, mount: int, source: str, path: str) -> int:
         target = root.mkdirs(path) if is_directory else root.touch(path)
     except NotADirectoryError as error:
         raise _mismatch(source, path) from error
+    except (FileNotFoundError, PermissionError):
+        _refuse_below_proc(context, source, path)
+        raise
     if not is_directory and stat.S_ISDIR(os.fstat(target).st_mode):
         raise _mismatch(source, path)
     _refuse_proc(context.linux, target, source, path)
@@ -392,6 +395,18 @@ def _refuse_proc(linux: Linux, target: int, source: str, path: str) -> None:
     # asked of what the name led to: it may have led here by a link of the image
     if linux.fstatfs_type(target) == c.PROC_SUPER_MAGIC:
         raise InvalidInput(f"cannot mount {source} on {path}: it is inside /proc")
+
+
+def _refuse_below_proc(context: Context, source: str, path: str) -> None:
+    """Says so when nothing could be made at `path` because procfs is above it."""
+    root, above = container_root(context), os.path.dirname(path)
+    while above != os.path.dirname(above) and not root.exists(above):
+        above = os.path.dirname(above)
+    fd = root.open(above, os.O_PATH)
+    try:
+        _refuse_proc(context.linux, fd, source, path)
+    finally:
+        os.close(fd)
 
 
 def _mismatch(source: str, path: str) -> StartFailed:

@@ -53,12 +53,10 @@ def _group_id(table: list[list[str]], name: str) -> int:
 
 
 def _number(text: str, what: str, file: str) -> int:
-    if not _is_number(text):
+    if not _is_number(text.removeprefix("-")):
         raise InvalidInput(f"unable to find {what} {text}: no matching entries in {file} file")
-    if int(text) > _MAXIMUM_ID:
-        raise InvalidInput(
-            f"unable to find {what} {text}: uids and gids must be in range 0-{_MAXIMUM_ID}"
-        )
+    if not 0 <= int(text) <= _MAXIMUM_ID:
+        raise InvalidInput(f"uids and gids must be in range 0-{_MAXIMUM_ID}", hint=f"not {text}")
     return int(text)
 
 

@@ -87,7 +87,7 @@ def _wanted(
     by_target |= {mount.target: mount for mount in named}
     for mount in map(_cleaned, filter(_is_anonymous, spec.mounts)):
         by_target.setdefault(mount.target, mount)
-    for target in map(posixpath.normpath, image.config.volumes):
+    for target in map(_from_root, image.config.volumes):
         by_target.setdefault(target, Mount(kind="volume", target=target))
     return sorted(by_target.values(), key=lambda mount: (mount.target.count("/"), mount.target))
 
@@ -99,6 +99,11 @@ def _is_anonymous(mount: Mount) -> bool:
 def _cleaned(mount: Mount) -> Mount:
     clean = posixpath.normpath(mount.target) if mount.target.startswith("/") else mount.target
     return replace(mount, target=f"/{clean.lstrip('/')}" if clean.startswith("/") else clean)
+
+
+def _from_root(path: str) -> str:
+    """An image's VOLUME as an absolute, clean path: it may be relative there."""
+    return posixpath.normpath("/" + path.lstrip("/"))
 
 
 def _check_unique(mounts: Sequence[Mount]) -> None:

@@ -1,9 +1,10 @@
 """The thin layer between an image and a container's own: mount points and the files Docker binds.
 
 `/etc/hosts`, `/etc/hostname`, `/etc/resolv.conf`, `/dev`, `/proc`, `/sys` must exist to be mounted
-on, and must not show in `diff` or `commit`. So this layer has them, once for each image, and not
-the container's writable layer. An overlay directory takes its owner and mode from the topmost
-layer that has it, hence the copies from the image.
+on, `/etc/mtab` be a link to what the kernel says, and none of them show in `diff` or `commit`. So
+this layer has them, once for each image, and not the container's writable layer. An overlay
+directory takes its owner and mode from the topmost layer that has it, hence the copies from the
+image.
 """
 
 from __future__ import annotations
@@ -15,10 +16,12 @@ import tempfile
 from collections.abc import Sequence
 from typing import Final
 
+from dockmagic_runtime.images import overlay
 from dockmagic_runtime.linux.root import Root
 
 _DIRECTORIES: Final = ("dev", "etc", "proc", "sys")
 _FILES: Final = ("etc/hosts", "etc/hostname", "etc/resolv.conf", ".dockerenv")
+_MTAB: Final = ("etc/mtab", "/proc/mounts")
 
 
 def ensure(path: str, lowers: Sequence[str], scratch: str) -> str:
@@ -51,16 +54,48 @@ def _fill(layer: str, lowers: Sequence[str]) -> None:
             parent = os.path.dirname(name)
             if not parent or root.exists(parent):
                 os.close(root.touch(name))
+        if root.is_real_dir("etc") and not _has_mtab(lowers):
+            name, target = _MTAB
+            os.symlink(target, f"{layer}/{name}")
+
+
+def _has_mtab(lowers: Sequence[str]) -> bool:
+    """Whether the merged layers have an /etc/mtab. Layers are the engine's: their paths are safe
+    below a directory that is no link."""
+    for lower in lowers:
+        etc = f"{lower}/etc"
+        status = _status(etc)
+        if status is None:
+            continue
+        if not stat.S_ISDIR(status.st_mode):
+            return False
+        mtab = _status(f"{lower}/{_MTAB[0]}")
+        if mtab is not None:
+            return not overlay.is_whiteout(mtab)
+        if _is_opaque(etc):
+            return False
+    return False
+
+
+def _is_opaque(directory: str) -> bool:
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        return overlay.is_opaque(fd)
+    finally:
+        os.close(fd)
+
+
+def _status(path: str) -> os.stat_result | None:
+    try:
+        return os.lstat(path)
+    except FileNotFoundError:
+        return None
 
 
 def _top(lowers: Sequence[str], name: str) -> os.stat_result | None:
     """What the topmost layer that has `name` has there; `name` has one component."""
-    for lower in lowers:
-        try:
-            return os.lstat(os.path.join(lower, name))
-        except FileNotFoundError:
-            continue
-    return None
+    statuses = (_status(os.path.join(lower, name)) for lower in lowers)
+    return next((status for status in statuses if status is not None), None)
 
 
 def _copy_attributes(path: str, status: os.stat_result | None) -> None:
