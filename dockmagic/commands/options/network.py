@@ -11,6 +11,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from msgspec.structs import replace
 
 from dockmagic_runtime.errors import InvalidInput
+from dockmagic_runtime.model.go_values import parse_int
 from dockmagic_runtime.model.network import INTERFACE_NAME, Attachment
 
 _MAC = re.compile(r"[0-9a-f]{2}([:-][0-9a-f]{2}){5}")
@@ -136,9 +137,10 @@ def parse_link(text: str) -> tuple[str, str]:
 
 def parse_priority(text: str) -> int:
     try:
-        return int(text)
-    except ValueError:
-        raise ValueError(f"invalid gw-priority: {text}") from None
+        return parse_int(text)
+    except ValueError as error:
+        reason = str(error).rpartition(": ")[2]
+        raise ValueError(f"invalid gw-priority ({text}): {reason}") from None
 
 
 def attachments(

@@ -32,6 +32,8 @@ def _mtu(key: str, text: str) -> None:
         raise InvalidInput(
             f'failed to parse {key} value: {text} (strconv.Atoi: parsing "{text}": invalid syntax)'
         )
+    if int(text) < 0:
+        raise InvalidInput(f"invalid MTU number: {text}")
     if not 68 <= int(text) <= 65535:
         raise InvalidInput(f"invalid value for {key}: {text}", hint="a number from 68 to 65535")
 
