@@ -49,6 +49,23 @@ def test_row2_cve_2024_21626_no_descriptor_is_a_way_out(run: Run) -> None:
         assert raised.value.exit_code in (125, 126, 127)
 
 
+@pytest.mark.parametrize("path", ["/proc/self/fd/{}", "/proc/self/fd/{}/bin/true"])
+def test_row2_no_descriptor_of_ours_is_open_when_the_program_is_looked_up(
+    engine: Engine, path: str
+) -> None:
+    """But for one socket, over which the failure is reported."""
+    engine.containers.run(
+        ContainerSpec(image="busybox", command=("sleep", "100"), name="web"), detach=True
+    )
+    messages = []
+    for number in range(3, 64):
+        with pytest.raises(StartFailed) as raised:
+            engine.containers.exec("web", ExecSpec(command=(path.format(number),)))
+        messages.append(raised.value.message)
+    reached = [message for message in messages if "no such file" not in message]
+    assert len(reached) <= 1, reached
+
+
 def test_row3_a_container_has_exactly_three_descriptors(run: Run) -> None:
     opened = [os.open("/dev/null", os.O_RDONLY) for _ in range(50)]
     for fd in opened:
@@ -169,8 +186,10 @@ def test_row15_cve_2020_15257_sockets_of_ours_have_a_path_that_nobody_else_reach
 
     own = f"{engine.data_root.run}/{container.id}/sock"
     assert eventually(lambda: own in paths())  # the start process hands it over
-    assert paths() == {own}
-    assert engine.data_root.run.stat().st_mode & 0o777 == 0o700
+    launcher = Path(engine._components.launcher._launcher.directory)
+    assert paths() == {own, f"{launcher}/sock"}
+    for directory in (engine.data_root.run, launcher, launcher.parent):
+        assert directory.stat().st_mode & 0o777 == 0o700
     tables = run("cat", "/proc/net/tcp", "/proc/net/tcp6", network="host").stdout
     inodes = {line.split()[9] for line in tables.splitlines() if "sl" not in line}
     assert not sockets_of(*processes) & inodes

@@ -223,8 +223,8 @@ class Kernel:
         raw = ctypes.string_at(ctypes.addressof(fprog), ctypes.sizeof(fprog))
         call("seccomp", c.SECCOMP_SET_MODE_FILTER, 0, raw)
 
-    def close_range_cloexec(self, first: int) -> None:
-        call("close_range", first, 0xFFFF_FFFF, c.CLOSE_RANGE_CLOEXEC)
+    def close_range(self, first: int, last: int) -> None:
+        call("close_range", first, last, 0)
 
     def join_session_keyring(self, name: str) -> None:
         call("keyctl", c.KEYCTL_JOIN_SESSION_KEYRING, name, 0, 0, 0)

@@ -18,7 +18,6 @@ from typing import NoReturn
 from dockmagic_runtime.errors import DockmagicError, StartFailed
 from dockmagic_runtime.linux import constants as c
 from dockmagic_runtime.linux.interface import Linux
-from dockmagic_runtime.linux.root import Root
 from dockmagic_runtime.sandbox.operation import Context, Operation
 from dockmagic_runtime.sandbox.plan import ProcessSpec, SandboxPlan
 from dockmagic_runtime.sandbox.process import become
@@ -39,7 +38,7 @@ def run(linux: Linux, plan: SandboxPlan, sync: socket.socket, context: Context) 
         os.umask(0)  # devices and directories get exactly the modes that operations give
         trace = execute_all(plan.inside, context)
         sync.send(b"T" + json.dumps(trace).encode())
-        become(linux, Root.at("/", linux), plan.process)
+        become(linux, plan.process, sync.fileno())
     except BaseException as error:
         report(sync, error)
     os._exit(1)
@@ -48,7 +47,7 @@ def run(linux: Linux, plan: SandboxPlan, sync: socket.socket, context: Context) 
 def run_process(linux: Linux, process: ProcessSpec, sync: socket.socket) -> NoReturn:
     """The last step of an exec's child, which has entered a container that runs."""
     try:
-        become(linux, Root.at("/", linux), process)
+        become(linux, process, sync.fileno())
     except BaseException as error:
         report(sync, error)
     os._exit(1)

@@ -25,12 +25,18 @@ from dockmagic_runtime.sandbox.plan import ProcessSpec
 from dockmagic_runtime.sandbox.seccomp import program_for
 
 _IGNORED_BY_SUPERVISORS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_ALL: Final = (1 << 32) - 1  # the highest descriptor of close_range(2)
 DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def become(linux: Linux, root: Root, process: ProcessSpec) -> None:
-    """Turns this child into the program. Returns only by StartFailed or InvalidInput."""
-    identity = users.resolve(root, process.user, process.groups)
+def become(linux: Linux, process: ProcessSpec, sync: int) -> None:
+    """Turns this child into the program. Returns only by StartFailed or InvalidInput.
+
+    Of all descriptors but the standard streams only `sync` is open at the end, close-on-exec.
+    """
+    with Root.at("/", linux) as root:
+        identity = users.resolve(root, process.user, process.groups)
+    _close_all_but(linux, sync)
     environment = _environment(process, identity)
     os.umask(0o022)
     _default_signals()
@@ -50,7 +56,6 @@ def become(linux: Linux, root: Root, process: ProcessSpec) -> None:
     _enter_directory(linux, process.cwd)
     if program and process.no_new_privileges:
         linux.seccomp_filter(program)
-    linux.close_range_cloexec(3)
     if process.reaper:
         linux.prctl(c.PR_SET_CHILD_SUBREAPER, 1)  # in a pid namespace of others it is not pid 1
         linux.set_process_name("docker-init")
@@ -65,6 +70,14 @@ def warm(process: ProcessSpec) -> None:
     """
     program_for(process.seccomp, frozenset(process.capabilities))
     last_capability()
+
+
+def _close_all_but(linux: Linux, sync: int) -> None:
+    """Closed here and not by the exec, for which a program like /proc/self/fd/7/bin/sh, or a script
+    for such a program, is looked up while they are still open (CVE-2024-21626's kind)."""
+    if sync > 3:
+        linux.close_range(3, sync - 1)
+    linux.close_range(sync + 1, _ALL)
 
 
 def _environment(process: ProcessSpec, identity: users.Identity) -> dict[str, str]:

@@ -107,7 +107,9 @@ class LauncherStart:
     def _start(self) -> None:
         """The socket listens before the launcher does, so that a request can be sent at once."""
         self.reap()
-        os.makedirs(self.directory, 0o700, exist_ok=True)
+        for directory in (os.path.dirname(self.directory), self.directory):
+            # not makedirs: the umask decides the mode of what is above
+            os.makedirs(directory, 0o700, exist_ok=True)
         for name in os.listdir(self.directory):
             os.unlink(f"{self.directory}/{name}")  # of a launcher that was killed
         os.mkfifo(f"{self.directory}/users", 0o600)

@@ -300,8 +300,8 @@ class FakeLinux:
     def seccomp_filter(self, program: bytes) -> None:
         self._record("seccomp_filter", program)
 
-    def close_range_cloexec(self, first: int) -> None:
-        self._record("close_range_cloexec", first)
+    def close_range(self, first: int, last: int) -> None:
+        self._record("close_range", first, last)
 
     def join_session_keyring(self, name: str) -> None:
         self._record("join_session_keyring", name)
