@@ -224,6 +224,19 @@ def test_security_5_a_container_without_its_directory_is_listed_until_it_is_remo
     assert ask("ps -aq")[1] == ""
 
 
+@pytest.mark.parametrize("name", ["boot", "events.json"])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_security_5_no_damaged_file_of_the_data_root_keeps_an_engine_from_opening(
+    engine: Engine, damage: Damage, name: str
+) -> None:
+    identity = start(engine, "healthy", "sleep 1000")
+    damage(engine.data_root.root / name)
+    with Engine(engine.data_root.root) as another:
+        assert [container.id for container in another.containers.list()] == [identity]
+        another.containers.stop("healthy")
+        assert "stop" in [event.action for event in another.system.events()]
+
+
 # ------------------------------------------------------------------ volumes
 
 

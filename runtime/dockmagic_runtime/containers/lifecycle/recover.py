@@ -282,7 +282,7 @@ def _is_new_boot(store: ContainerStore) -> bool:
 
 def _text(path: str) -> str:
     try:
-        with open(path, encoding="ascii") as stream:
+        with open(path, encoding="ascii", errors="replace") as stream:
             return stream.read()
     except FileNotFoundError:
         return ""
