@@ -110,3 +110,10 @@ def test_command_line_disk_usage_in_detail_has_templates(
     assert len(whole["Containers"][0]["ID"]) == 64
     form = "{{range .Containers}}{{.Names}} {{end}}{{len .BuildCache}}"
     assert docker(busy, "system", "df", "-v", "--format", form)[0] == "worker web 0\n"
+
+
+def test_command_line_6_a_name_given_twice_is_answered_twice(busy: FakeEngine) -> None:
+    assert docker(busy, "wait", "web", "web") == ("0\n0\n", "")
+    out, _ = docker(busy, "inspect", "-f", "{{.Name}}", "web", "web")
+    assert len(set(out.splitlines())) == 1
+    assert len(out.splitlines()) == 2

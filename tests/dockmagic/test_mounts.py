@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dockmagic import commands
+from dockmagic.commands.options.container import container_spec
 from dockmagic.commands.options.mounts import check_unique, parse_mount, parse_tmpfs, parse_volume
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.container import Mount
@@ -208,3 +210,11 @@ def test_whatever_volume_is_written_has_a_clean_target_or_is_refused(text: str) 
     except InvalidInput:
         return
     assert mount.target == os.path.normpath(mount.target) != "/"
+
+
+def test_command_line_6_the_same_volume_twice_is_one() -> None:
+    words = "run -v /tmp:/x -v /tmp:/x --tmpfs /t --tmpfs /t busybox".split()
+    spec = container_spec(commands.parse(words))
+    assert [mount.target for mount in spec.mounts] == ["/x", "/t"]
+    with pytest.raises(InvalidInput, match="Duplicate mount point"):
+        container_spec(commands.parse("run -v /tmp:/x -v /var:/x busybox".split()))
