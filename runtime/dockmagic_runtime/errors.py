@@ -16,6 +16,7 @@ class DockmagicError(Exception):
     exit_code = 125
     http_status = 500
     excerpt = ""  # of a Dockerfile: the line that it is about, and a caret below
+    container_id = ""  # of a container that was created for the call and could not be started
     step = 0  # of a build: the number of the one that failed
 
     def __init__(self, message: str, *, hint: str = "") -> None:
@@ -67,12 +68,10 @@ class StartFailed(DockmagicError):
     """The container was made but its command could not be started.
 
     `exit_code` is 127 when the command does not exist, 126 when it is not executable, 125 when
-    the engine could not prepare the sandbox. `container_id` is that of a container which was
-    created for the call.
+    the engine could not prepare the sandbox.
     """
 
     http_status = 400
-    container_id = ""
 
     def __init__(self, message: str, *, exit_code: int = 125, hint: str = "") -> None:
         super().__init__(message, hint=hint)

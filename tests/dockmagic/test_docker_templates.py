@@ -64,8 +64,8 @@ def test_template_info_and_version_say_what_docker_says(line: dict[str, Any]) ->
 
 
 def test_template_inspect_json_is_one_list() -> None:
-    found = {"a": Found("volume", {"Name": "a"}), "b": Found("volume", {"Name": "b"})}
-    text = inspect_each(found.__getitem__, ["a", "b"], "json").text()
+    volumes = {"a": Found("volume", {"Name": "a"}), "b": Found("volume", {"Name": "b"})}
+    text = inspect_each(volumes.__getitem__, ["a", "b"], "json").text()
     assert [volume["Name"] for volume in json.loads(text)] == ["a", "b"]
     assert text.startswith('[{"Driver":"",')
 

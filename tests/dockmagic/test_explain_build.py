@@ -51,9 +51,9 @@ EXPLANATION = BuildExplanation(
 @pytest.fixture
 def explained(engine: Any, monkeypatch: pytest.MonkeyPatch) -> ExplainedBuild:
     monkeypatch.setattr(engine.builds, "explain", lambda name: EXPLANATION, raising=False)
-    found = commands.execute(engine, commands.parse(["explain", "httpd"]))
-    assert isinstance(found, ExplainedBuild)
-    return found
+    explained = commands.execute(engine, commands.parse(["explain", "httpd"]))
+    assert isinstance(explained, ExplainedBuild)
+    return explained
 
 
 def test_the_text_tells_state_time_and_reason(explained: ExplainedBuild) -> None:
@@ -98,7 +98,7 @@ def test_the_picture_has_a_dot_for_each_step_and_a_line_for_each_dependency(
     assert "5 of 7 steps from the cache" in html
     picture = ElementTree.fromstring(html[html.index("<svg") : html.index("</svg>") + 6])
     space = "{http://www.w3.org/2000/svg}"
-    dots = [one.attrib for one in picture.iter(f"{space}circle")]
+    dots = [dot.attrib for dot in picture.iter(f"{space}circle")]
     assert len(dots) == 10
     assert len({dot["cx"] for dot in dots}) == 3  # stages
     assert len(list(picture.iter(f"{space}path"))) == 2 + 5 + 2
@@ -118,8 +118,8 @@ def test_a_deterministic_notebook_sees_no_times(explained: ExplainedBuild) -> No
 
 def test_a_container_goes_before_an_image(engine: Any, explained: ExplainedBuild) -> None:
     engine.containers.run(_spec("run --name httpd httpd"), detach=True)
-    found = commands.execute(engine, commands.parse(["explain", "httpd"]))
-    assert not isinstance(found, ExplainedBuild)
+    answer = commands.execute(engine, commands.parse(["explain", "httpd"]))
+    assert not isinstance(answer, ExplainedBuild)
 
 
 def _spec(line: str) -> Any:
@@ -129,10 +129,13 @@ def _spec(line: str) -> Any:
 
 
 def test_what_is_neither_says_so(run: Any) -> None:
-    for name, told in (("httpd", "it is not known how httpd was"), ("no", "No such container: no")):
+    for name, message in (
+        ("httpd", "it is not known how httpd was"),
+        ("no", "No such container: no"),
+    ):
         cell = run(f"%explain {name}")
         assert isinstance(cell.error, MagicError)
-        assert told in cell.traceback[0]
+        assert message in cell.traceback[0]
 
 
 @pytest.mark.root
@@ -147,17 +150,17 @@ def test_a_real_build_is_explained(
     (tmp_path / "index.html").write_text("2")
     capfd.readouterr()
     assert main(["explain", "build", "-t", "site", str(tmp_path)], session) == 0
-    told = capfd.readouterr().out
-    assert "the same command on the same layers, made 2" in told
-    assert told.splitlines()[-1].endswith("changed: index.html")
+    shown = capfd.readouterr().out
+    assert "the same command on the same layers, made 2" in shown
+    assert shown.splitlines()[-1].endswith("changed: index.html")
     assert main(["explain", "site"], session) == 0
-    assert capfd.readouterr().out.splitlines() == told.splitlines()[-4:]
+    assert capfd.readouterr().out.splitlines() == shown.splitlines()[-4:]
 
 
 def test_build_alone_is_the_newest_image_that_was_built_here(
     engine: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    newest = max(engine.images.list(), key=lambda one: one.created)
+    newest = max(engine.images.list(), key=lambda image: image.created)
     asked = []
 
     def explain_build(name: str) -> BuildExplanation:
@@ -165,8 +168,8 @@ def test_build_alone_is_the_newest_image_that_was_built_here(
         return EXPLANATION
 
     monkeypatch.setattr(engine.builds, "explain", explain_build)
-    found = commands.execute(engine, commands.parse(["explain", "build"]))
-    assert isinstance(found, ExplainedBuild)
+    explained = commands.execute(engine, commands.parse(["explain", "build"]))
+    assert isinstance(explained, ExplainedBuild)
     assert asked == [newest.id]
 
 
@@ -183,9 +186,9 @@ def test_build_alone_passes_over_stand_ins(engine: Any, monkeypatch: pytest.Monk
     ]
     explanations = {mine.id: EXPLANATION, stand_in.id: replace(EXPLANATION, is_stand_in=True)}
     monkeypatch.setattr(engine.builds, "explain", explanations.__getitem__)
-    found = commands.execute(engine, commands.parse(["explain", "build"]))
-    assert isinstance(found, ExplainedBuild)
-    assert found.explanation is EXPLANATION
+    explained = commands.execute(engine, commands.parse(["explain", "build"]))
+    assert isinstance(explained, ExplainedBuild)
+    assert explained.explanation is EXPLANATION
     engine.known = [stand_in]
     with pytest.raises(NotFound, match="no image here was built"):
         commands.execute(engine, commands.parse(["explain", "build"]))

@@ -60,7 +60,7 @@ class Images(Facet):
         return json.dumps({"schemaVersion": 2, "layers": [{"size": 1}]}).encode()
 
     def manifests(self, reference: str, *, insecure: bool) -> Any:
-        one = RemoteManifest(
+        manifest = RemoteManifest(
             reference=f"docker.io/library/{reference}:latest",
             media_type="application/vnd.docker.distribution.manifest.v2+json",
             digest=f"sha256:{'d' * 64}",
@@ -69,7 +69,7 @@ class Images(Facet):
             os="linux",
             variant="v7",
         )
-        return (one, one) if reference == "index" else one
+        return (manifest, manifest) if reference == "index" else manifest
 
     def pull(self, reference: str, *, all_tags: bool, platform: str) -> Iterator[Any]:
         self.engine.asked.append((reference, all_tags, platform))
@@ -312,7 +312,9 @@ def test_manifest_inspect_in_full(engine: Engine) -> None:
         "SchemaV2Manifest": {"schemaVersion": 2},
     }
     _, result = run(engine, "manifest", "inspect", "-v", "index")
-    assert [one["Ref"] for one in json.loads(str(result))] == ["docker.io/library/index:latest"] * 2
+    assert [entry["Ref"] for entry in json.loads(str(result))] == [
+        "docker.io/library/index:latest"
+    ] * 2
     assert [row["size"] for row in result.rows()] == [20, 20]
 
 

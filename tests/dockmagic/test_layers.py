@@ -56,9 +56,9 @@ def test_a_tree_has_each_directory_once_and_no_control_characters() -> None:
 
 
 def test_what_is_not_listed_is_counted(layers: Any, engine: Any) -> None:
-    found = engine.images.analyze("httpd")
-    first = replace(found.layers[0], files=found.layers[0].files[:2])
-    engine.images.analyze = lambda _: replace(found, layers=(first, *found.layers[1:]))
+    analysis = engine.images.analyze("httpd")
+    first = replace(analysis.layers[0], files=analysis.layers[0].files[:2])
+    engine.images.analyze = lambda _: replace(analysis, layers=(first, *analysis.layers[1:]))
     assert "… and 498 more" in str(layers("--tree httpd"))
 
 
@@ -135,7 +135,7 @@ def test_what_does_not_go_together_is_refused(layers: Any) -> None:
 
 
 def test_a_magic_gives_the_object(layers: Any) -> None:
-    found = layers("httpd")
-    assert isinstance(found, Layers)
-    assert found.anatomy.wasted_files == 1
-    assert len(found) == 2
+    table = layers("httpd")
+    assert isinstance(table, Layers)
+    assert table.anatomy.wasted_files == 1
+    assert len(table) == 2

@@ -14,7 +14,7 @@ from dockmagic.commands.options.container_flags import CONTAINER_FLAGS
 from dockmagic.commands.options.detach_keys import DETACH_KEYS
 from dockmagic.commands.options.flags import Arguments, Parser, switch
 from dockmagic.commands.output.result import Attached, Chunk, Event, Started
-from dockmagic_runtime.errors import StartFailed
+from dockmagic_runtime.errors import DockmagicError, StartFailed
 from dockmagic_runtime.model.container import ContainerSpec
 
 if TYPE_CHECKING:
@@ -68,13 +68,13 @@ def run(engine: EngineApi, arguments: Arguments) -> Iterator[Event]:
             else:
                 outcome = _attached(engine, spec, arguments, streams)
                 cidfile.write(outcome.process.id)
-        except StartFailed as error:
+        except DockmagicError as error:
             cidfile.write(error.container_id)
-            if (
-                detach and error.container_id
-            ):  # it exists, and Docker prints its id before it starts
+            if detach and error.container_id:  # Docker prints it before the start
                 yield Chunk("stdout", f"{error.container_id}\n".encode())
-            raise explained(error, spec.command) from None
+            if isinstance(error, StartFailed):
+                raise explained(error, spec.command) from None
+            raise
     yield outcome
 
 

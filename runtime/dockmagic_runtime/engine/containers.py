@@ -9,7 +9,7 @@ from dockmagic_runtime.containers.store import describe
 from dockmagic_runtime.engine.container_files import LocalContainerFiles
 from dockmagic_runtime.engine.container_reports import LocalContainerReports
 from dockmagic_runtime.engine.facet import freeing
-from dockmagic_runtime.errors import InvalidInput, StartFailed
+from dockmagic_runtime.errors import DockmagicError, InvalidInput
 from dockmagic_runtime.model.container import ContainerSpec, ExecSpec, Resources
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ class LocalContainers(LocalContainerReports, LocalContainerFiles):
         try:
             return self._components.starter.start(record, owned=owned)
         except BaseException as error:
-            if isinstance(error, StartFailed):
+            if isinstance(error, DockmagicError):
                 error.container_id = record.id
             if record.spec.auto_remove:
                 self._remove(record, force=True, volumes=True)
