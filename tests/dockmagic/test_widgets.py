@@ -68,13 +68,13 @@ def outline(source: str) -> Outline:
 
 @pytest.fixture
 def shown(engine: Any) -> Callable[..., dict[str, str]]:
-    def shown_bundleof(line: str, **options: Any) -> dict[str, str]:
+    def bundle_of(line: str, **options: Any) -> dict[str, str]:
         outcome = commands.execute(engine, commands.parse(line.split()))
         last = outcome if isinstance(outcome, Result) else list(outcome)[-1]
         assert isinstance(last, Result)
         return bundle(last, **options)
 
-    return shown_bundleof
+    return bundle_of
 
 
 LINES = [
@@ -87,15 +87,15 @@ LINES = [
 
 @pytest.mark.parametrize("line", LINES)
 @pytest.mark.parametrize("deterministic", [False, True])
-def test_every_shown_bundleis_well_formed_and_small(
+def test_every_bundle_is_well_formed_and_small(
     line: str, deterministic: bool, shown: Any, engine: Any, tmp_path: Any
 ) -> None:
     list(commands.execute(engine, commands.parse("run -d --name web -p 80:80 httpd".split())))
     (tmp_path / "Dockerfile").write_text("FROM httpd\n")
-    shown_bundle = shown(line.replace("CONTEXT", str(tmp_path)), deterministic=deterministic)
-    assert len(shown_bundle["text/plain"]) < 1000
-    outline(shown_bundle.get("text/html", ""))
-    assert len(shown_bundle.get("text/html", "")) <= 20_000
+    bundled = shown(line.replace("CONTEXT", str(tmp_path)), deterministic=deterministic)
+    assert len(bundled["text/plain"]) < 1000
+    outline(bundled.get("text/html", ""))
+    assert len(bundled.get("text/html", "")) <= 20_000
 
 
 @pytest.mark.parametrize("line", LINES)
@@ -132,10 +132,10 @@ def test_ten_thousand_changes_stay_small(engine: Any, shown: Any) -> None:
     list(commands.execute(engine, commands.parse("run -d --name web httpd".split())))
     changes = tuple(Change(f"/srv/data/file{n}", ChangeKind.ADDED) for n in range(10_000))
     engine.containers.diff = lambda _: changes
-    shown_bundle = shown("diff web")
-    assert len(shown_bundle["text/html"]) <= 20_000
-    assert "+9850 more" in shown_bundle["text/html"]
-    assert "10000 added" in shown_bundle["text/html"]
+    bundled = shown("diff web")
+    assert len(bundled["text/html"]) <= 20_000
+    assert "+9850 more" in bundled["text/html"]
+    assert "10000 added" in bundled["text/html"]
 
 
 def test_a_tree_folds_lonely_directories_together() -> None:
@@ -159,9 +159,9 @@ def test_cards(engine: Any) -> None:
     container = engine.containers.run(
         commands_spec("run -d --name web -p 80:80 httpd"), detach=True
     )
-    shown_bundle = container_bundle(container)
-    assert shown_bundle["text/plain"] == "web  httpd  running  0.0.0.0:80->80/tcp"
-    assert 'href="http://localhost:80/"' in shown_bundle["text/html"]
+    bundled = container_bundle(container)
+    assert bundled["text/plain"] == "web  httpd  running  0.0.0.0:80->80/tcp"
+    assert 'href="http://localhost:80/"' in bundled["text/html"]
     assert "172.17.0.2" not in container_bundle(container, deterministic=True)["text/html"]
     image = engine.images.get("httpd")
     assert "12.3MB" in outline(image_bundle(image, "httpd")["text/html"]).text
@@ -328,9 +328,9 @@ def test_a_warning_of_a_build_unfolds_to_its_line_and_to_what_its_rule_says() ->
 
 
 def test_a_check_shows_what_it_found() -> None:
-    shown_bundle = bundle(Checked((WARNING,)))
-    assert "JSON &lt;b&gt;" in shown_bundle["text/html"]
-    assert shown_bundle["text/plain"].splitlines() == [
+    bundled = bundle(Checked((WARNING,)))
+    assert "JSON &lt;b&gt;" in bundled["text/html"]
+    assert bundled["text/plain"].splitlines() == [
         "JSONArgsRecommended: JSON <b> (line 2)",
-        "Check complete, 1 warning has been shown_bundle!",
+        "Check complete, 1 warning has been found!",
     ]
