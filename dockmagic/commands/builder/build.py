@@ -336,7 +336,7 @@ def _read(file: str, context: str) -> tuple[str | None, str, str | None]:
         return sys.stdin.read(), "Dockerfile", None
     if is_address(context):
         return None, file or "Dockerfile", None
-    path = Path(file) if file else Path(context) / "Dockerfile"
+    path = Path(file) if file else _default_file(Path(context))
     if file and not path.is_absolute() and not os.path.exists(path):  # noqa: PTH110
         path = Path(context) / file
     try:
@@ -349,6 +349,13 @@ def _read(file: str, context: str) -> tuple[str | None, str, str | None]:
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInput(f"failed to read dockerfile: open {path}: {error}") from None
     return text, file or "Dockerfile", _ignored_beside(path)
+
+
+def _default_file(context: Path) -> Path:
+    """`Dockerfile`, else `dockerfile` where only that is there."""
+    names = {path.name for path in context.iterdir()} if context.is_dir() else set()
+    only_lower = "dockerfile" in names and "Dockerfile" not in names
+    return context / ("dockerfile" if only_lower else "Dockerfile")
 
 
 def _other_name(context: str, file: str) -> str:

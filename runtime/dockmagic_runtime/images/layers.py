@@ -367,7 +367,11 @@ class LayerStore:
                     self._move_to_trash(digest_hex(chain_id), trash)
 
     def _move_to_trash(self, name: str, trash: str) -> None:
-        for entry in (name, f"{name}-init"):  # containers keep their mount points beside the layer
+        for entry in (
+            name,
+            f"{name}-init",
+            f"{name}-step",
+        ):  # containers keep their mount points beside the layer
             try:
                 os.rename(f"{self._directory}/{entry}", f"{trash}/{entry}")
             except FileNotFoundError:

@@ -30,8 +30,12 @@ def base_key(chain_id: str, epoch: int | None = None) -> str:
     return _digest("base", chain_id, *([] if epoch is None else [str(epoch)]))
 
 
+# Changes with what a step makes of the same input, so that no older result is taken for it.
+_RULES = "2"
+
+
 def step_key(parent: str, identity: str, contents: str = "") -> str:
-    return _digest("step", parent, identity, contents)
+    return _digest("step", _RULES, parent, identity, contents)
 
 
 def files_key(parent: str, identity: str) -> str:

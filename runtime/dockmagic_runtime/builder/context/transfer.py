@@ -37,13 +37,15 @@ Owner = tuple[int, int]
 class Transfer(Struct):
     """One COPY's way of writing. `owner` None keeps the source's, `mode` None too.
 
-    `is_bare`: there are no layers below, the target is the new layer's own directory.
+    `is_bare`: there are no layers below, the target is the new layer's own directory. `replaces`:
+    what comes takes the place of what has its name, whatever the kinds: an archive's members do.
     """
 
     target: Root
     owner: Owner | None
     mode: Mode | None = None
     is_bare: bool = False
+    replaces: bool = False
     for_host: bool = False  # no set-uid, no devices: the files leave the container world
     _links: dict[tuple[int, int], str] = field(default_factory=dict)
 
@@ -123,9 +125,10 @@ class Transfer(Struct):
             os.close(fd)
 
     def _open_directory(self, path: str) -> int:
-        """The directory, made with all that is missing: 0755, and the owner asked for."""
+        """The directory, made with all that is missing: 0755, or the mode and owner asked for."""
+        mode = self.mode.of(0o755, is_dir=True) if self.mode is not None else 0o755
         try:
-            return self.target.mkdirs(path, 0o755, *(self.owner or (0, 0)))
+            return self.target.mkdirs(path, mode, *(self.owner or (0, 0)))
         except NotADirectoryError:
             raise InvalidInput(f"cannot copy to non-directory: {path}") from None
 
@@ -135,11 +138,12 @@ class Transfer(Struct):
         existed = self._is_dir(destination)
         directories: list[tuple[str, Item]] = []
         current, fd = "", self._open_directory(destination)
+        root_time: int | None = None
         try:
             for item in tree.items(source, excludes):
                 if not item.path:
-                    if not existed:
-                        directories.append((destination, item))
+                    # of the source's own directory only the time is taken over, as in BuildKit
+                    root_time = None if existed else item.status.st_mtime_ns
                     continue
                 parent, _, name = item.path.rpartition("/")
                 if parent != current:
@@ -159,13 +163,25 @@ class Transfer(Struct):
         # innermost first: writing into a directory changes its time
         for path, item in reversed(directories):
             self._settle_directory(path, item)
+        if root_time is not None:
+            self._set_time(destination, root_time)
+
+    def _set_time(self, path: str, nanoseconds: int) -> None:
+        fd = self.target.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.utime(fd, ns=(nanoseconds, nanoseconds))
+        finally:
+            os.close(fd)
 
     def _make_directory(self, item: Item, parent: int, place: str, name: str) -> None:
         try:
             os.mkdir(name, 0o700, dir_fd=parent)
         except FileExistsError:
             path = posixpath.join(place, name)
-            if not self._is_dir(path):
+            if self.replaces and not self.target.is_real_dir(path):
+                os.unlink(name, dir_fd=parent)
+                self._make_directory(item, parent, place, name)
+            elif not self._is_dir(path):
                 raise InvalidInput(f"cannot copy to non-directory: {path}") from None
         else:
             self._copy_xattrs_between(item, parent, name)
@@ -212,6 +228,8 @@ class Transfer(Struct):
     def _put(self, item: Item, parent: int, place: str, name: str) -> None:
         """Anything that is no directory."""
         path = posixpath.join(place, name)
+        if self.replaces and self.target.is_real_dir(path):
+            self.target.remove_tree(path)
         if self._put_link(item, parent, name, path):
             return
         kind = stat.S_IFMT(item.status.st_mode)

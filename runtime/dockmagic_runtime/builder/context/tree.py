@@ -64,7 +64,11 @@ class SourceTree(Struct, frozen=True):
     digests: FileDigests | None = None
 
     def find(self, patterns: Sequence[str], *, parents: bool = False) -> list[Source]:
-        """The sources that the words of a COPY name. Raises NotFound for one that is none."""
+        """The sources that the words of a COPY name.
+
+        A pattern with wildcards may match nothing, as in BuildKit. Raises NotFound for a plain
+        name that is missing.
+        """
         find = self._find_with_parents if parents else self._find
         return [source for pattern in patterns for source in find(pattern)]
 
@@ -86,13 +90,11 @@ class SourceTree(Struct, frozen=True):
         path = posixpath.normpath(posixpath.join("/", pattern)).lstrip("/")
         paths = self._glob(path.split("/"), deep=deep) if has_wildcards(path) else [path]
         sources = [source for path in paths if (source := self._source(path)) is not None]
-        if not sources:
-            raise NotFound(self._missing(pattern, path), hint=self._meant(path))
+        if not sources and not has_wildcards(path):
+            raise NotFound(self._missing(path), hint=self._meant(path))
         return sources
 
-    def _missing(self, pattern: str, path: str) -> str:
-        if has_wildcards(path):
-            return f"no source files were specified: nothing matches {pattern}"
+    def _missing(self, path: str) -> str:
         where = (
             "in the source image" if self.owned else "in build context or excluded by .dockerignore"
         )
@@ -100,8 +102,6 @@ class SourceTree(Struct, frozen=True):
 
     def _meant(self, path: str) -> str:
         """What to do about a source that is not there."""
-        if has_wildcards(path):
-            return ""
         if self.root.exists(path):
             return f"{path} is there, and .dockerignore leaves it out"
         above, name = posixpath.split(path)

@@ -114,7 +114,8 @@ class Copier:
         with Root.at(directory) as root:
             unpacked = SourceTree(root, owned=True)
             # owners are the archive's, unless --chown says otherwise
-            writer = Transfer(transfer.target, transfer.owner if step.chown else None, step.mode)
+            owner = transfer.owner if step.chown else None
+            writer = Transfer(transfer.target, owner, step.mode, replaces=True)
             everything = Source("", "", is_dir=True)
             writer.copy(unpacked, everything, step.destination, into=True, excludes=IgnoreRules(()))
 

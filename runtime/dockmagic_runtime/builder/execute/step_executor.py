@@ -26,6 +26,7 @@ from dockmagic_runtime.builder.stage_state import StageState
 from dockmagic_runtime.errors import EngineBug, InvalidInput, ProcessFailed, StartFailed
 from dockmagic_runtime.linux.root import Root
 from dockmagic_runtime.model.build import BuildEvent, BuildRequest, StepOutput
+from dockmagic_runtime.sandbox.users import resolve
 
 _MEANINGS: Final = {
     126: "a file that the command names cannot be executed",
@@ -91,13 +92,14 @@ class StepExecutor(Struct):
         """A directory that is there already makes no layer."""
         with self.scratch.overlay(self._top(state)) as directories:
             with self.sources.writable(state.chain_ids, directories) as root:
-                if root.exists(step.path):
+                if root.exists(f"{step.path}/."):
                     return Result(created=self._now())
+                identity = resolve(root, step.user)
                 try:
-                    os.close(root.mkdirs(step.path))
-                except NotADirectoryError:
+                    os.close(root.mkdirs(step.path, 0o755, identity.uid, identity.gid))
+                except (NotADirectoryError, FileExistsError):
                     raise InvalidInput(
-                        f"{step.place}: WORKDIR {step.path} leads through a file"
+                        f"{step.place}: WORKDIR {step.path}: not a directory"
                     ) from None
             return self._adopt(directories, state)
 

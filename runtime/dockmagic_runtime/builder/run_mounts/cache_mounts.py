@@ -35,6 +35,11 @@ class HeldCache(Struct, frozen=True):
         os.close(self.lock)
 
 
+def identity(mount: StepMount, begins_with: str) -> tuple[str, ...]:
+    """What makes two mounts the same cache; as in BuildKit, owner and mode are part of it."""
+    return (mount.id, begins_with, str(mount.uid), str(mount.gid), str(mount.mode))
+
+
 class CacheMounts:
     """All of one Docker area, below the directory `parent`."""
 
@@ -47,7 +52,7 @@ class CacheMounts:
         `begins_with` is the digest of what a new one is filled with: another one, another cache.
         `wait` is called between two attempts and may raise.
         """
-        key = hashlib.sha256(f"{mount.id}\0{begins_with}".encode()).hexdigest()
+        key = hashlib.sha256("\0".join(identity(mount, begins_with)).encode()).hexdigest()
         if mount.sharing != "private":
             return self._made(key, self._wait_for(key, mount.sharing == "shared", wait))
         for number in range(1 << 16):

@@ -22,7 +22,7 @@ from dockmagic_runtime.builder.error_locations import step_errors
 from dockmagic_runtime.builder.plan.source_stage import SourceStage
 from dockmagic_runtime.builder.plan.steps import RunStep, StepMount
 from dockmagic_runtime.builder.run_mounts import mountpoints
-from dockmagic_runtime.builder.run_mounts.cache_mounts import CacheMounts, HeldCache, Wait
+from dockmagic_runtime.builder.run_mounts.cache_mounts import CacheMounts, HeldCache, Wait, identity
 from dockmagic_runtime.builder.run_mounts.mountpoints import MountPoint
 from dockmagic_runtime.builder.run_mounts.ssh_agent import AgentSocket
 from dockmagic_runtime.dockerfile.gopattern import IgnoreRules
@@ -96,8 +96,9 @@ class Mounter:
             yield mounted
             return
         with ExitStack() as stack:
-            held: dict[tuple[str, str], HeldCache] = {}
-            for mount in step.mounts:
+            held: dict[tuple[str, ...], HeldCache] = {}
+            # from the shallowest target to the deepest, so that none hides another
+            for mount in sorted(step.mounts, key=lambda mount: mount.target.rstrip("/").count("/")):
                 with step_errors(step, [mount.source]):
                     self._prepare(mount, mounted, layers_of, stack, held, wait)
             # an overlay without fsync marks its work directory as used up: the step gets its own
@@ -114,7 +115,7 @@ class Mounter:
         mounted: Mounted,
         layers_of: LayersOf,
         stack: ExitStack,
-        held: dict[tuple[str, str], HeldCache],
+        held: dict[tuple[str, ...], HeldCache],
         wait: Wait,
     ) -> None:
         match mount.kind:
@@ -186,14 +187,14 @@ class Mounter:
         mounted: Mounted,
         layers_of: LayersOf,
         stack: ExitStack,
-        held: dict[tuple[str, str], HeldCache],
+        held: dict[tuple[str, ...], HeldCache],
         wait: Wait,
     ) -> None:
         layers = layers_of(mount.source_stage) if mount.source_stage else ()
         begins = ""
         if mount.source_stage:
             begins = self._hasher.contents(mount.source_stage, layers, ["/"]).digest
-        key = (mount.id, begins)
+        key = identity(mount, begins)
         if key not in held:
             held[key] = self._caches.hold(mount, begins, wait)
             stack.callback(held[key].close)

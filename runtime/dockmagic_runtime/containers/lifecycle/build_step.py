@@ -127,7 +127,7 @@ def _record(process: StepProcess) -> Record:
         ),
         entrypoint=(),
         command=process.argv,
-        env=process.env,
+        env=("HOSTNAME", *process.env),  # without a value: BuildKit sets none
         working_dir=process.working_dir,
         user=process.user,
         hostname=HOSTNAME,

@@ -215,7 +215,7 @@ class Starter(Struct, frozen=True):
         """The facts about the host and this start that the plan needs."""
         volumes = self._volumes(record)
         return PlanInputs(
-            lowers=self.lowers(record.layers),
+            lowers=self.lowers(record.layers, is_step=not record.name),
             upper=upper,
             work=work,
             rootfs=self.rootfs,
@@ -271,13 +271,15 @@ class Starter(Struct, frozen=True):
         os.makedirs(path, 0o700, exist_ok=True)
         return path
 
-    def lowers(self, layers: tuple[str, ...]) -> tuple[str, ...]:
-        """Overlay's lower directories, topmost first: the init layer, then the image's."""
+    def lowers(self, layers: tuple[str, ...], *, is_step: bool = False) -> tuple[str, ...]:
+        """Overlay's lower directories, topmost first: the init layer, then the image's.
+
+        A build's step has an init layer of its own, without /.dockerenv, as with BuildKit.
+        """
         paths = [self.layers.path(chain) for chain in layers]
         top = layers[0].removeprefix("sha256:") if layers else "scratch"
-        init = init_layer.ensure(
-            f"{self.data_root.layers}/{top}-init", paths, str(self.data_root.scratch)
-        )
+        path = f"{self.data_root.layers}/{top}-{'step' if is_step else 'init'}"
+        init = init_layer.ensure(path, paths, str(self.data_root.scratch), is_step=is_step)
         return (init, *paths)
 
     def _etc(self, record: Record) -> str:

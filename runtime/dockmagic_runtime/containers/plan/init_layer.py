@@ -20,18 +20,19 @@ from dockmagic_runtime.images import overlay
 from dockmagic_runtime.linux.root import Root
 
 _DIRECTORIES: Final = ("dev", "etc", "proc", "sys")
-_FILES: Final = ("etc/hosts", "etc/hostname", "etc/resolv.conf", ".dockerenv")
+_FILES: Final = ("etc/hosts", "etc/hostname", "etc/resolv.conf")
+_MARK: Final = ".dockerenv"  # by which programs recognise a container of Docker
 _MTAB: Final = ("etc/mtab", "/proc/mounts")
 
 
-def ensure(path: str, lowers: Sequence[str], scratch: str) -> str:
+def ensure(path: str, lowers: Sequence[str], scratch: str, *, is_step: bool = False) -> str:
     """The init layer at `path` for an image with `lowers`, topmost first; created at most once."""
     if not os.path.isdir(path):
         new = tempfile.mkdtemp(prefix="init-", dir=scratch)
         try:
             os.chmod(new, 0o755)
             _copy_attributes(new, _top(lowers, "."))
-            _fill(new, lowers)
+            _fill(new, lowers, _FILES if is_step else (*_FILES, _MARK))
             os.rename(new, path)
         except FileExistsError:
             shutil.rmtree(new)  # another process was quicker, with the same content
@@ -42,7 +43,7 @@ def ensure(path: str, lowers: Sequence[str], scratch: str) -> str:
     return path
 
 
-def _fill(layer: str, lowers: Sequence[str]) -> None:
+def _fill(layer: str, lowers: Sequence[str], files: Sequence[str]) -> None:
     with Root.at(layer) as root:
         for name in _DIRECTORIES:
             status = _top(lowers, name)
@@ -50,7 +51,7 @@ def _fill(layer: str, lowers: Sequence[str]) -> None:
                 continue  # a link or a file: the sandbox decides whether that is acceptable
             os.close(root.mkdirs(name))
             _copy_attributes(f"{layer}/{name}", status)
-        for name in _FILES:
+        for name in files:
             parent = os.path.dirname(name)
             if not parent or root.exists(parent):
                 os.close(root.touch(name))
