@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from dockmagic.version import __version__
 
+TYPE_CHECKING = False  # `typing` is not imported for it: `dockmagic --help` needs nothing else
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 

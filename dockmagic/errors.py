@@ -77,15 +77,6 @@ def from_host(error: OSError) -> MagicError | None:
     return MagicError(f"{where}{os.strerror(error.errno).lower()}", hint=hint)
 
 
-def told(error: DockmagicError) -> str:
-    """The engine's error as a terminal shows it: in one line, unless there are more to show."""
-    if error.hint and "\n" not in error.message:
-        sentence = f"{error.message} ({error.hint})"
-    else:
-        sentence = "\n".join(filter(None, (error.message, error.hint)))
-    return f"{sentence}\n{error.excerpt}" if error.excerpt else sentence
-
-
 def joined(errors: tuple[DockmagicError, ...]) -> MagicError:
     """Several failures of one command as one error."""
     first = errors[0]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import atexit
-import threading
-from typing import TYPE_CHECKING
+from _thread import allocate_lock  # the lock of `threading`, which takes a millisecond to load
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from dockmagic_runtime import EngineApi
@@ -18,7 +18,7 @@ class Session:
         self._catalogue = catalogue
         self._engine: EngineApi | None = None
         self._is_ours = True
-        self._lock = threading.Lock()
+        self._lock = allocate_lock()
 
     @property
     def engine(self) -> EngineApi:
@@ -31,11 +31,17 @@ class Session:
         """The engine that a command gets. `system repair` comes before a data root can be opened:
         it gets one that was repaired first."""
         if verb.replace(" ", "_") != "system_repair" or not self._is_ours:
-            return self.engine
+            return self.engine_when_used
         self.close()
         with self._lock:
             self._engine = self._make(repair=True)
             return self._engine
+
+    @property
+    def engine_when_used(self) -> EngineApi:
+        """The engine, opened by the first call to it: a wrong line ends before, and `completion`
+        never opens it."""
+        return cast("EngineApi", _WhenUsed(self))
 
     def _make(self, *, repair: bool = False) -> EngineApi:
         from dockmagic_runtime.engine.engine import Engine  # the first command pays, not the import
@@ -64,6 +70,16 @@ class Session:
             engine.close()
 
 
+class _WhenUsed:
+    """Stands for a session's engine."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session.engine, name)
+
+
 _current: Session | None = None
 
 
@@ -73,3 +89,9 @@ def current() -> Session:
     if _current is None:
         _current = Session()
     return _current
+
+
+def close_current() -> None:
+    """Closes the engine of the process's session, if there is one."""
+    if _current is not None:
+        _current.close()

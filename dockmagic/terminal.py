@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import select
-import shutil
 import signal
 import sys
 import termios
@@ -163,15 +162,23 @@ def followed_size(process: ProcessApi, *, redraw: bool = False) -> Iterator[None
     """
 
     def resize(*_: Any) -> None:
-        columns, rows = shutil.get_terminal_size()
+        columns, rows = _size()
         process.resize(rows, columns)
 
     if redraw:
-        columns, rows = shutil.get_terminal_size()
+        columns, rows = _size()
         process.resize(rows + 1, columns)
     resize()
     with _handlers({signal.SIGWINCH: resize}):
         yield
+
+
+def _size() -> tuple[int, int]:
+    """Columns and rows of the caller's terminal."""
+    import shutil  # costs 3 ms
+
+    columns, rows = shutil.get_terminal_size()
+    return columns, rows
 
 
 @contextmanager

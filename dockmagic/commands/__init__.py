@@ -5,24 +5,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, cast
-
-from msgspec.structs import replace
-
 from dockmagic.commands.line import PLANNED, resolve
-from dockmagic.commands.options.flags import Arguments, Flag, HelpAsked, Parser, WrongUsage
-from dockmagic.commands.options.reading import read
-from dockmagic.commands.output.result import Event, Outcome, Result
+from dockmagic.commands.usage import HelpAsked, WrongUsage
 from dockmagic.commands.verbs import GROUPS, VERBS, module_of, names
 
+TYPE_CHECKING = False  # the first two imports are all that `--help` needs
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from typing import Any
+
+    from dockmagic.commands.line import Line
+    from dockmagic.commands.options.flags import Arguments, Flag, Parser
+    from dockmagic.commands.output.result import Event, Outcome
     from dockmagic_runtime import EngineApi
 
 
 def module(verb: str) -> Any:
     """The module of a verb: `volume create` is `volume_create`, in `volume/create.py`."""
+    from importlib import import_module
+
     return import_module(module_of(verb.replace(" ", "_")))
 
 
@@ -30,14 +31,24 @@ def parser(
     verb: str, extra: Mapping[str, tuple[Flag, ...]] | None = None, *, form: str = ""
 ) -> Parser:
     """A verb's grammar, with the flags that the caller has of its own."""
-    grammar = cast("Parser", module(verb).parser())
+    from msgspec.structs import replace
+
+    grammar: Parser = module(verb).parser()
     more = tuple(replace(flag, own=True) for flag in (extra or {}).get(verb, ()))
     return replace(grammar, flags=(*grammar.flags, *more), form=form)
 
 
 def parse(words: Sequence[str], extra: Mapping[str, tuple[Flag, ...]] | None = None) -> Arguments:
     """The arguments of a whole line. No effect, and no engine is needed."""
-    line = resolve(words)
+    return parse_line(resolve(words), extra)
+
+
+def parse_line(line: Line, extra: Mapping[str, tuple[Flag, ...]] | None = None) -> Arguments:
+    """The arguments of a line whose verb is known."""
+    from msgspec.structs import replace
+
+    from dockmagic.commands.options.reading import read
+
     arguments = read(parser(line.verb, extra, form=line.form), line.words)
     return replace(arguments, config=line.config) if line.config else arguments
 
@@ -45,12 +56,15 @@ def parse(words: Sequence[str], extra: Mapping[str, tuple[Flag, ...]] | None = N
 def execute(engine: EngineApi, arguments: Arguments) -> Outcome:
     """Not called `run`: the module of that verb becomes an attribute of this package."""
     run = module(arguments.verb).run
+    outcome: Outcome
     if not arguments.config:
-        return cast("Outcome", run(engine, arguments))
+        outcome = run(engine, arguments)
+        return outcome
     from dockmagic.commands.global_options import configured
+    from dockmagic.commands.output.result import Result
 
     with configured(arguments.config):
-        outcome = cast("Outcome", run(engine, arguments))
+        outcome = run(engine, arguments)
     return outcome if isinstance(outcome, Result) else _configured(arguments.config, outcome)
 
 
@@ -76,6 +90,6 @@ def help_text() -> str:
 
 
 __all__ = [
-    "GROUPS", "PLANNED", "VERBS", "HelpAsked", "Result", "WrongUsage", "execute", "help_text",
-    "module", "names", "parse", "parser", "resolve", "verb_help",
+    "GROUPS", "PLANNED", "VERBS", "HelpAsked", "WrongUsage", "execute", "help_text", "module",
+    "names", "parse", "parse_line", "parser", "resolve", "verb_help",
 ]  # fmt: skip

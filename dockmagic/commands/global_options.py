@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Final
 
+from dockmagic.commands.global_table import GLOBAL_OPTIONS, GlobalOption
 from dockmagic.commands.options.flags import (
     Arguments,
     Flag,
@@ -23,37 +23,17 @@ from dockmagic_runtime.errors import DockmagicError, InvalidInput, Unsupported
 _LEVELS: Final = ("debug", "info", "warn", "error", "fatal")
 
 
-def _directory() -> str:
-    return os.environ.get("DOCKER_CONFIG") or str(Path("~/.docker").expanduser())
+def _flag(option: GlobalOption) -> Flag:
+    name, short, help = option.name, option.short, option.help
+    if not option.type:
+        return switch(name, short, help)
+    if option.type == "list":
+        return values(name, short, help)
+    default = "info" if name == "log-level" else ""
+    return value(name, short, help, default=default, default_text=option.default_shown)
 
 
-def _certificate(name: str, kind: str, help: str) -> Flag:
-    return value(name, help=help, default_text=f'"{_directory()}/{kind}.pem"')
-
-
-GLOBAL_FLAGS: tuple[Flag, ...] = (
-    value("config", help="Location of client config files", default_text=f'"{_directory()}"'),
-    value(
-        "context",
-        "c",
-        "Name of the context to use to connect to the daemon (overrides DOCKER_HOST env var and "
-        'default context set with "docker context use")',
-    ),
-    switch("debug", "D", "Enable debug mode"),
-    values("host", "H", "Daemon socket to connect to"),
-    value(
-        "log-level",
-        "l",
-        'Set the logging level ("debug", "info", "warn", "error", "fatal")',
-        default="info",
-    ),
-    switch("tls", help="Use TLS; implied by --tlsverify"),
-    _certificate("tlscacert", "ca", "Trust certs signed only by this CA"),
-    _certificate("tlscert", "cert", "Path to TLS certificate file"),
-    _certificate("tlskey", "key", "Path to TLS key file"),
-    switch("tlsverify", help="Use TLS and verify the remote"),
-    switch("version", "v", "Print version information and quit"),
-)
+GLOBAL_FLAGS: tuple[Flag, ...] = tuple(map(_flag, GLOBAL_OPTIONS))
 GLOBAL_PARSER: Final = Parser(
     verb="",
     usage="[OPTIONS] COMMAND [ARG...]",

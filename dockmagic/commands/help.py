@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
 
-from dockmagic.commands.options.flags import Flag, Parser
+from dockmagic.commands.global_table import GLOBAL_OPTIONS
 from dockmagic.commands.verbs import (
     COMMON,
     GROUP_SUMMARIES,
@@ -17,6 +15,13 @@ from dockmagic.commands.verbs import (
     is_own,
     summary_of,
 )
+
+TYPE_CHECKING = False  # help on all commands is shown before anything heavy is imported
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from dockmagic.commands.global_table import GlobalOption
+    from dockmagic.commands.options.flags import Flag, Parser
 
 _BLOCK, _NARROWEST, _SLOP = 16, 24, 5  # as in pflag's `wrap`
 
@@ -55,7 +60,7 @@ def _filled(names: Sequence[str], width: int = 78) -> list[str]:
     return lines
 
 
-def flag_lines(flags: Sequence[Flag], columns: int | None = None) -> list[str]:
+def flag_lines(flags: Sequence[Flag | GlobalOption], columns: int | None = None) -> list[str]:
     """One flag a line, by name; descriptions are wrapped beside their column."""
     columns = terminal_columns() if columns is None else columns
     left = {flag.name: _left(flag) for flag in flags}
@@ -67,12 +72,12 @@ def flag_lines(flags: Sequence[Flag], columns: int | None = None) -> list[str]:
     return lines
 
 
-def _left(flag: Flag) -> str:
+def _left(flag: Flag | GlobalOption) -> str:
     short = f"-{flag.short}, " if flag.short else "    "
     return f"  {short}--{flag.name} {flag.type}".rstrip()
 
 
-def _description(flag: Flag) -> str:
+def _description(flag: Flag | GlobalOption) -> str:
     return f"{flag.help} (default {flag.default_shown})" if flag.default_shown else flag.help
 
 
@@ -80,6 +85,8 @@ def terminal_columns() -> int:
     """The width of the terminal; 80 where there is none, as in Docker's client."""
     if not sys.stdin or not sys.stdin.isatty():
         return 80
+    import shutil  # costs 3 ms
+
     return shutil.get_terminal_size().columns
 
 
@@ -112,7 +119,6 @@ def _first_line(text: str, width: int) -> tuple[str, str]:
 
 def help_text() -> str:
     """`docker --help`."""
-    from dockmagic.commands.global_options import GLOBAL_FLAGS
     from dockmagic.commands.line import PLANNED
 
     commands = {verb.name: verb.summary for verb in VERBS if not verb.hidden}
@@ -137,7 +143,7 @@ def help_text() -> str:
             *_listed(own),
             "",
             "Global Options:",
-            *flag_lines([flag for flag in GLOBAL_FLAGS if not flag.hidden]),
+            *flag_lines(GLOBAL_OPTIONS),
             "",
             f"Docker's, not supported yet: {', '.join(PLANNED)}",
             "",

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from msgspec import Struct
-
-from dockmagic.commands.options.flags import Arguments, HelpAsked, WrongUsage
+from dockmagic.commands.usage import HelpAsked, WrongUsage
 from dockmagic.commands.verbs import GROUPS, VERBS, names
+from dockmagic.version import __version__
 from dockmagic_runtime.errors import InvalidInput, Unsupported
 from dockmagic_runtime.model.suggest import did_you_mean
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dockmagic.commands.options.flags import Arguments
 
 _SEE = "See 'docker --help' for the commands that are."
 _ENGINES = "commands go to the engine of this machine"
@@ -41,26 +44,31 @@ _PLANNED_IN_GROUPS: dict[str, dict[str, str]] = {
 }
 
 
-class Line(Struct, frozen=True, kw_only=True):
+class Line:
     """The key of a verb, the form in which it was asked for, and the words behind it.
 
-    `config` is the directory of client config files, if the line names one.
+    `config` is the directory of client config files, if the line names one. (See `verbs.Verb`.)
     """
 
-    verb: str
-    form: str
-    words: list[str]
-    config: str = ""
+    __slots__ = ("config", "form", "verb", "words")
+
+    def __init__(self, *, verb: str, form: str, words: list[str], config: str = "") -> None:
+        self.verb = verb
+        self.form = form
+        self.words = words
+        self.config = config
 
 
 def resolve(words: Sequence[str]) -> Line:
     """Raises HelpAsked for `--help` and for no command at all, InvalidInput and Unsupported."""
     config = ""
+    if len(words) == 1 and words[0] in ("--help", "-h"):  # without the grammar of the others
+        raise _help()
     if words and words[0].startswith("-"):
         options = _global_options(words)
         words, config = options.words, options.flag("config")
         if options.flag("version"):
-            return Line(verb="version", form="version", words=["--short"], config=config)
+            raise HelpAsked(f"dockmagic version {__version__}")
     if not words:
         raise _help(on_stderr=True)
     first, rest = words[0], list(words[1:])

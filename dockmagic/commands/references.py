@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from dockmagic_runtime.errors import InvalidInput
-from dockmagic_runtime.model.image import Image
 from dockmagic_runtime.model.reference import ImageReference
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.model.image import Image
 
 
 def familiar(tag: str) -> str:

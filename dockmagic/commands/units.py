@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from dockmagic_runtime.model.go_values import parse_duration
@@ -12,16 +11,18 @@ from dockmagic_runtime.model.go_values import parse_duration
 if TYPE_CHECKING:
     from datetime import datetime
 
-_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([kKmMgGtTpP])?[iI]?[bB]?")
+_SIZE = r"([0-9]+(?:\.[0-9]+)?) ?([kKmMgGtTpP])?[iI]?[bB]?"
 _POWER = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5}
 
 
 def parse_size(text: str) -> int:
     """`512m`, `1.5g`, `64MiB` in bytes: units are powers of 1024, whatever they are called."""
-    match = _SIZE.fullmatch(text)
+    match = re.fullmatch(_SIZE, text)
     if match is None:
         unit = re.fullmatch(r"[0-9]+(?:\.[0-9]+)? ?([^0-9. ]+)", text)
         raise ValueError(f"invalid suffix: '{unit[1]}'" if unit else f"invalid size: '{text}'")
+    from decimal import Decimal  # 2 ms, and only flags need it
+
     return int(Decimal(match[1]) * 1024 ** _POWER[(match[2] or "").lower()])
 
 
@@ -34,6 +35,8 @@ def parse_cpus(text: str) -> int:
     """`1.5` CPUs as nanoseconds of CPU per second."""
     if not re.fullmatch(r"[0-9]+\.?[0-9]*|\.[0-9]+", text):
         raise ValueError(f"failed to parse {text} as a rational number")
+    from decimal import Decimal
+
     nanos = Decimal(text) * 10**9
     if nanos != int(nanos):
         raise ValueError("value is too precise")

@@ -6,19 +6,25 @@ imported when the verb is used, so that a terminal command pays for one verb onl
 
 from __future__ import annotations
 
-from typing import Final
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
-from msgspec import Struct
 
-
-class Verb(Struct, frozen=True, kw_only=True):
+class Verb:
     """A verb that may stand first on a line. `own` verbs are not Docker's; help does not list
-    `hidden` ones."""
+    `hidden` ones.
 
-    name: str
-    summary: str
-    own: bool = False
-    hidden: bool = False
+    No `msgspec.Struct`: `--help` and an unknown command are to end before that is imported.
+    """
+
+    __slots__ = ("hidden", "name", "own", "summary")
+
+    def __init__(self, *, name: str, summary: str, own: bool = False, hidden: bool = False) -> None:
+        self.name = name
+        self.summary = summary
+        self.own = own
+        self.hidden = hidden
 
 
 # Key: (module below this package, summary in Docker's words).

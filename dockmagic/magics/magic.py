@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from dockmagic import commands
 from dockmagic.commands.options.flags import HelpAsked, Parser
 from dockmagic.commands.options.reading import read
+from dockmagic.commands.output.result import Result
 from dockmagic.errors import MagicError
 from dockmagic.magics.failures import as_magic_errors
 from dockmagic.magics.line import Command, logical_lines, split_commands, split_line
@@ -133,8 +134,8 @@ class DockerMagic(Magic):
                 hint="put the value into a variable and write {name}",
             )
         arguments = commands.parse(words[1:])
-        outcome = commands.execute(self._runner.session.engine, arguments)
-        if not isinstance(outcome, commands.Result):
+        outcome = commands.execute(self._runner.session.engine_when_used, arguments)
+        if not isinstance(outcome, Result):
             raise InvalidInput(f"$({command}): this command gives no text to insert")
         return str(outcome)
 

@@ -7,7 +7,9 @@ the fact is known; nobody in between logs, prints or exits.
 
 from __future__ import annotations
 
-from typing import Any
+TYPE_CHECKING = False  # `typing` costs a command that only shows its help as much as Python itself
+if TYPE_CHECKING:
+    from typing import Any
 
 
 class DockmagicError(Exception):

@@ -150,6 +150,9 @@ class FakeSystem(FakeFacet):
     def repair(self) -> Repair:
         return Repair(database="/area/state.db", changed=False, images=len(self.engine.known))
 
+    def recover(self) -> None:
+        self.engine.calls.append(("recover",))
+
     def dismantle(self) -> None:
         self.engine.calls.append(("dismantle",))
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dockmagic import commands
-from dockmagic.commands.output.result import Chunk
+from dockmagic.commands.output.result import Chunk, Result
 
 from .fake_engine import FakeEngine
 
@@ -16,10 +16,10 @@ from .fake_engine import FakeEngine
 def docker(engine: FakeEngine, *words: str) -> tuple[str, str]:
     """What a line writes to stdout and to stderr."""
     outcome = commands.execute(engine, commands.parse(words))
-    events = [outcome] if isinstance(outcome, commands.Result) else list(outcome)
+    events = [outcome] if isinstance(outcome, Result) else list(outcome)
     chunks: list[Chunk] = []
     for event in events:
-        assert isinstance(event, (Chunk, commands.Result))
+        assert isinstance(event, (Chunk, Result))
         chunks += [event] if isinstance(event, Chunk) else event.chunks()
     out, err = (
         b"".join(chunk.data for chunk in chunks if chunk.stream == stream).decode()

@@ -32,7 +32,7 @@ class VolumeEngine:
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[VolumeEngine]:
-    data_root = DataRoot(tmp_path / "area", "test")
+    data_root = DataRoot(str(tmp_path / "area"), "test")
     for path in (data_root.volumes, data_root.scratch, data_root.containers):
         path.mkdir(parents=True)
     database = Database(data_root.database)

@@ -47,6 +47,7 @@ Line = Callable[[str], tuple[int, str]]
 def inventory(root: Path) -> list[object]:
     """What there is, as verbs show it and as directories."""
     with Engine(root, catalogue="never") as engine:
+        engine.system.recover()
         images = [(image.id, image.tags) for image in engine.images.list(all=True)]
         containers = [(each.name, each.status) for each in engine.containers.list(all=True)]
         names = [volume.name for volume in engine.volumes.list()]

@@ -218,7 +218,8 @@ def test_a_group_whose_run_directory_is_dead_is_found_wherever_it_is(engine: Eng
     run = engine.data_root.run / name
     run.mkdir()
     os.utime(run, (0, 0))
-    with Engine(engine.data_root.root):
+    with Engine(engine.data_root.root) as other:
+        other.system.recover()
         assert not group.exists()
         assert not run.exists()
     for path in (parent, parent.partition("/")[0]):

@@ -280,8 +280,8 @@ def test_one_that_is_in_no_control_group_is_ended_too(
     assert has_ended(pidfd)
     os.close(pidfd)
     monkeypatch.undo()
-    with Engine(engine.data_root.root):  # takes the group along, which was only hidden
-        pass
+    with Engine(engine.data_root.root) as other:  # takes the group along, which was only hidden
+        other.system.recover()
 
 
 def test_a_restart_finds_its_ports_free_however_slow_the_proxy_ends(engine: Engine) -> None:
@@ -313,7 +313,8 @@ def test_one_that_is_nobodys_any_more_is_swept_up(engine: Engine, run: Run) -> N
     long_ago = time.time() - 3600
     os.utime(engine._components.containers.run(web.id), (long_ago, long_ago))
     pidfd = os.pidfd_open(web.pid)
-    with Engine(engine.data_root.root):
+    with Engine(engine.data_root.root) as other:
+        other.system.recover()
         assert has_ended(pidfd)
     os.close(pidfd)
     assert not left_behind(before, engine.data_root)

@@ -402,13 +402,13 @@ def test_engines_that_look_at_once_agree(engine: Engine) -> None:
     assert shell(engine, "echo here") == "here\n"
 
 
-def test_an_engine_that_opens_sees_to_it(engine: Engine) -> None:
+def test_an_engine_that_recovers_gives_it_another_supervisor(engine: Engine) -> None:
     web = start(engine)
     kill_supervisor(engine, "web")
     long_ago = time.time() - 3600
     os.utime(engine.data_root.run / web.id, (long_ago, long_ago))
-    with Engine(engine.data_root.root):
-        pass
+    with Engine(engine.data_root.root) as other:
+        other.system.recover()
     assert not engine._components.containers.last_state(web.id).lost
     assert engine.containers.get("web").pid == web.pid
 

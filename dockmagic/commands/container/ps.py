@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from dockmagic.commands.gotemplate.types import Context
 from dockmagic.commands.options.filters import gather, parse_filter
 from dockmagic.commands.options.flags import Arguments, Parser, integer, switch, values
 from dockmagic.commands.options.format import LIST_FORMAT
@@ -106,6 +105,7 @@ class ContainersWithSizes(Containers, frozen=True):
 def check_format(text: str) -> None:
     """Docker executes the template once before it asks for containers, with an empty one."""
     from dockmagic.commands.gotemplate.template import Template
+    from dockmagic.commands.gotemplate.types import Context
 
     if text in ("", "json", "raw", "table"):
         return

@@ -8,13 +8,13 @@ import re
 from dockmagic_runtime.errors import InvalidInput, Unsupported
 from dockmagic_runtime.model.container import Device
 
-_RULE = re.compile(r"[acb] (?:[0-9]+|\*):(?:[0-9]+|\*) [rwm]{1,3}")
-_VENDOR = re.compile(r"[a-zA-Z][\w.-]*/[a-zA-Z][\w-]*=.+")
+_RULE = r"[acb] (?:[0-9]+|\*):(?:[0-9]+|\*) [rwm]{1,3}"
+_VENDOR = r"[a-zA-Z][\w.-]*/[a-zA-Z][\w-]*=.+"
 
 
 def parse_device(text: str) -> Device:
     """One `--device`: `HOST[:CONTAINER][:PERMISSIONS]`. Raises InvalidInput in Docker's words."""
-    if _VENDOR.fullmatch(text):
+    if re.fullmatch(_VENDOR, text):
         raise Unsupported(
             f"--device {text}: devices of a vendor's driver (CDI) are not supported",
             hint="give the device node, such as /dev/fuse",
@@ -42,7 +42,7 @@ def _is_mode(text: str) -> bool:
 
 
 def parse_device_rule(text: str) -> str:
-    if not _RULE.fullmatch(text):
+    if not re.fullmatch(_RULE, text):
         raise ValueError(f"invalid device cgroup format '{text}'")
     return text
 

@@ -6,7 +6,7 @@ import re
 from ipaddress import ip_address
 
 _LABEL = r"[a-zA-Z0-9](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?"
-_DOMAIN = re.compile(rf"(?=.*[a-zA-Z]){_LABEL}(?:\.{_LABEL})*\.?")
+_DOMAIN = rf"(?=.*[a-zA-Z]){_LABEL}(?:\.{_LABEL})*\.?"
 
 
 def parse_host(text: str) -> str:
@@ -33,6 +33,6 @@ def _check_address(text: str, message: str) -> str:
 
 def parse_domain(text: str) -> str:
     """A domain to search in; `.` stands for none."""
-    if text != "." and not (_DOMAIN.fullmatch(text) and len(text) < 255):
+    if text != "." and not (re.fullmatch(_DOMAIN, text) and len(text) < 255):
         raise ValueError(f"{text} is not a valid domain")
     return text

@@ -23,7 +23,7 @@ _ULIMITS = frozenset(
         "stack",
     ]
 )
-_SYSCTLS = re.compile(r"(kernel\.(shm|msg|sem).*|fs\.mqueue\..+|net\..+)")
+_SYSCTLS = r"(kernel\.(shm|msg|sem).*|fs\.mqueue\..+|net\..+)"
 
 
 def parse_ulimit(text: str) -> tuple[str, tuple[int, int]]:
@@ -46,6 +46,6 @@ def parse_ulimit(text: str) -> tuple[str, tuple[int, int]]:
 
 def parse_sysctl(text: str) -> tuple[str, str]:
     name, equals, setting = text.partition("=")
-    if not equals or not _SYSCTLS.fullmatch(name):
+    if not equals or not re.fullmatch(_SYSCTLS, name):
         raise ValueError(f"sysctl '{text}' is not allowed")
     return name, setting

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import posixpath
 import re
@@ -185,6 +184,8 @@ def parse_mount(text: str) -> Mount:
 
 def _fields(text: str) -> Iterator[tuple[str, str]]:
     """A field with a comma in it is written in quotes: the line is one of a CSV file."""
+    import csv  # `-v` needs none
+
     try:
         (words,) = csv.reader([text], strict=True)
     except (csv.Error, ValueError):

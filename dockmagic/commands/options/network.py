@@ -14,8 +14,8 @@ from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.go_values import parse_int
 from dockmagic_runtime.model.network import INTERFACE_NAME, Attachment
 
-_MAC = re.compile(r"[0-9a-f]{2}([:-][0-9a-f]{2}){5}")
-_INTERFACE = re.compile(r"[^\s/:]{1,15}")
+_MAC = r"[0-9a-f]{2}([:-][0-9a-f]{2}){5}"
+_INTERFACE = r"[^\s/:]{1,15}"
 _PLAIN = ("bridge", "host", "none")
 
 
@@ -51,7 +51,7 @@ def parse_link_local(text: str) -> str:
 def parse_mac(text: str) -> str:
     """Six octets with colons, of one interface: not a multicast address."""
     mac = text.lower()
-    if not _MAC.fullmatch(mac):
+    if not re.fullmatch(_MAC, mac):
         raise InvalidInput(f"{text} is not a valid mac address")
     mac = mac.replace("-", ":")
     if int(mac[:2], 16) & 1 or mac == "00:00:00:00:00:00":
@@ -119,7 +119,7 @@ def parse_driver_option(text: str) -> tuple[str, str]:
         raise ValueError(
             f"the driver option {key} of an endpoint is not supported ({INTERFACE_NAME} is)"
         )
-    if not _INTERFACE.fullmatch(said) or said in ("lo", ".", ".."):
+    if not re.fullmatch(_INTERFACE, said) or said in ("lo", ".", ".."):
         raise ValueError(f"invalid interface name: {said!r}")
     return key, said
 

@@ -10,13 +10,13 @@ from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.container import PortMapping
 from dockmagic_runtime.model.ports import expand_ports, parse_port, parse_port_range, parse_protocol
 
-_LONG = re.compile(r"(published|target|protocol|mode)=")
+_LONG = r"(published|target|protocol|mode)="
 
 
 def parse_publish(text: str) -> tuple[PortMapping, ...]:
     """One `-p`: `[[IP:][HOST]:]CONTAINER[/PROTOCOL]`, ranges of equal length, or key=value."""
     try:
-        return _parse_long(text) if _LONG.match(text) else _parse_short(text)
+        return _parse_long(text) if re.match(_LONG, text) else _parse_short(text)
     except InvalidInput as error:
         error.hint = error.hint or f"in '-p {text}'; ports are numbers up to 65535, HOST:CONTAINER"
         raise

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 
 from dockmagic_runtime.errors import InvalidInput, Unsupported
 
@@ -51,6 +49,9 @@ def _check_absent(key: str, text: str, option: str) -> None:
 
 
 def _profile(name: str) -> str:
+    import json
+    from pathlib import Path
+
     try:
         profile = json.loads(Path(name).read_text(encoding="utf-8"))
     except OSError as error:

@@ -13,14 +13,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from msgspec import Struct
 
-from dockmagic.commands.gotemplate.encode import as_json
-from dockmagic.commands.gotemplate.types import Context
 from dockmagic.commands.output.result import Chunk, Result, notice
 from dockmagic.commands.output.table import layout
 from dockmagic_runtime.errors import InvalidInput
 
 if TYPE_CHECKING:
-    pass
+    from dockmagic.commands.gotemplate.types import Context
 
 Fields = dict[str, Any]
 
@@ -107,6 +105,8 @@ class Listing(Result, frozen=True, kw_only=True):
         # The shell leaves \\t as two characters; Docker reads them as one, in every format.
         text = text.removeprefix("table").strip(" ").replace("\\t", "\t").replace("\\n", "\n")
         if text == "{{json .}}":  # no template is needed
+            from dockmagic.commands.gotemplate.encode import as_json
+
             return "\n".join(as_json(self._context(row)) for row in self.fields)
         from dockmagic.commands.gotemplate.template import Template
 
@@ -123,6 +123,8 @@ class Listing(Result, frozen=True, kw_only=True):
 
     def _context(self, row: Fields) -> Context:
         """A row as templates see it: without the fields that only the stable form has."""
+        from dockmagic.commands.gotemplate.types import Context
+
         public = {name: text for name, text in row.items() if not name.startswith("_")}
         return Context(public, self.go_type)
 

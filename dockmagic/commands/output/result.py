@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Any
 from msgspec import Struct
 
 from dockmagic_runtime.errors import DockmagicError, InvalidInput
-from dockmagic_runtime.model.build import BuildEvent
-from dockmagic_runtime.model.container import Container
-from dockmagic_runtime.model.progress import PullEvent
 from dockmagic_runtime.model.utf8 import encoded
 
 if TYPE_CHECKING:
     from dockmagic_runtime import ProcessApi
+    from dockmagic_runtime.model.build import BuildEvent
+    from dockmagic_runtime.model.container import Container
+    from dockmagic_runtime.model.progress import PullEvent
 
-_ID = re.compile(r"[0-9a-f]{12}|[0-9a-f]{64}")
+_ID = r"[0-9a-f]{12}|[0-9a-f]{64}"
 
 
 class Result(Struct, frozen=True):
@@ -123,8 +123,11 @@ class Question(Struct, frozen=True):
         )
 
 
-Event = Chunk | PullEvent | BuildEvent | Attached | Question | Result
-Outcome = Result | Iterator[Event]
+if TYPE_CHECKING:
+    Event = Chunk | PullEvent | BuildEvent | Attached | Question | Result
+    Outcome = Result | Iterator[Event]
+else:
+    Event = Outcome = object  # for annotations; a verb that yields events loads their classes
 
 
 def notice(text: str) -> Chunk:
@@ -216,7 +219,7 @@ class NameList(Result, frozen=True):
         return "\n".join(self.done)
 
     def stable(self) -> str:
-        return "\n".join("(id)" if _ID.fullmatch(name) else name for name in self.done)
+        return "\n".join("(id)" if re.fullmatch(_ID, name) else name for name in self.done)
 
     def rows(self) -> list[dict[str, Any]]:
         return [{"name": name} for name in self.done]

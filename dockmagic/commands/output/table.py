@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 
 _MINIMUM, _GAP = 10, 3  # as Docker's tab writer: cells of at least ten, three blanks between
@@ -16,6 +15,8 @@ def width(text: str) -> int:
 
 
 def _cell(character: str) -> int:
+    import unicodedata  # 1 MB of tables, for text that is no ASCII
+
     if unicodedata.combining(character):
         return 0
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1

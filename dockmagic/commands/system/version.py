@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from dockmagic.commands.options.flags import Arguments, Parser, WrongUsage
 from dockmagic.commands.options.format import INSPECT_FORMAT
 from dockmagic.commands.output.result import Text
+from dockmagic.commands.system.version_page import (
+    API_VERSION,
+    MIN_API_VERSION,
+    machine,
+    version_page,
+)
 from dockmagic.version import __version__
 from dockmagic_runtime.errors import InvalidInput
 
 if TYPE_CHECKING:
     from dockmagic_runtime import EngineApi
     from dockmagic_runtime.wire.system import ClientVersion, VersionInfo
-
-API_VERSION: Final = "1.50"  # whose fields, words and defaults are ours
-MIN_API_VERSION: Final = "1.24"
-_MACHINES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 def parser() -> Parser:
@@ -34,7 +36,7 @@ def run(engine: EngineApi, arguments: Arguments) -> Text:
     """Client and server are one program here, and keep Docker's two headings."""
     format = arguments.flag("format")
     if not format:
-        return Text(_page(), plain=f"dockmagic {__version__}")
+        return Text(version_page(), plain=f"dockmagic {__version__}")
     from dockmagic.commands.gotemplate.template import Template
 
     try:
@@ -54,7 +56,7 @@ def client_version() -> ClientVersion:
         APIVersion=API_VERSION,
         DefaultAPIVersion=API_VERSION,
         Os=kernel.sysname.lower(),
-        Arch=_MACHINES.get(kernel.machine, kernel.machine),
+        Arch=machine(),
         Context="default",
     )
 
@@ -89,27 +91,3 @@ def _facts() -> VersionInfo:
         KernelVersion=release,
     )
     return VersionInfo(Client=client, Server=server)
-
-
-def _page() -> str:
-    """Docker's two paragraphs; the rows that would name Go and a commit are not there."""
-    kernel = os.uname()
-    machine = _MACHINES.get(kernel.machine, kernel.machine)
-    where = f"{kernel.sysname.lower()}/{machine}"
-    rows = [
-        "Client: dockmagic",
-        *_rows(1, {"Version": __version__, "API version": API_VERSION, "OS/Arch": where}),
-        *_rows(1, {"Context": "default"}),
-        "",
-        "Server: dockmagic",
-        " Engine:",
-        *_rows(2, {"Version": __version__}),
-        *_rows(2, {"API version": f"{API_VERSION} (minimum version {MIN_API_VERSION})"}),
-        *_rows(2, {"OS/Arch": where, "Kernel Version": kernel.release, "Experimental": "false"}),
-    ]
-    return "\n".join(rows)
-
-
-def _rows(indent: int, entries: dict[str, str]) -> list[str]:
-    """Values begin in column 20 as in Docker, whose tab writer counts the indentation."""
-    return [f"{' ' * indent}{name + ':':<{20 - indent}}{text}" for name, text in entries.items()]

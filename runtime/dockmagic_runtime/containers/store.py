@@ -13,7 +13,7 @@ import posixpath
 import sqlite3
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
@@ -26,8 +26,10 @@ from dockmagic_runtime.store.atomic import DISK_UNWRITABLE
 from dockmagic_runtime.store.data_root import DataRoot
 from dockmagic_runtime.store.database import Database
 from dockmagic_runtime.supervisor import state
-from dockmagic_runtime.supervisor.engine_client import ContainerProcess
 from dockmagic_runtime.supervisor.state import State
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.supervisor.engine_client import ContainerProcess
 
 _ATTEMPTS: Final = 10
 _BETWEEN: Final = 0.01  # seconds
@@ -144,6 +146,8 @@ class ContainerStore:
 
     def connect(self, container_id: str) -> ContainerProcess:
         """Connects to its supervisor. Raises Conflict for a container that does not run."""
+        from dockmagic_runtime.supervisor.engine_client import ContainerProcess
+
         run = self.run(container_id)
         for attempt in range(_ATTEMPTS):
             try:
@@ -159,11 +163,11 @@ class ContainerStore:
 
     def directory(self, container_id: str) -> str:
         """What outlives a run of the container: its writable layer, state, log and /etc files."""
-        return str(self.data_root.container(container_id))
+        return f"{self.data_root.path}/containers/{container_id}"
 
     def run(self, container_id: str) -> str:
         """The supervisor's lock and sockets: gone after a reboot."""
-        return str(self.data_root.container_run(container_id))
+        return f"{self.data_root.run_path}/{container_id}"
 
     def upper(self, container_id: str) -> str:
         """The writable layer, overlay's upper directory."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
+from _thread import RLock  # `threading` has the same, and takes a millisecond to load
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar, overload
 
 Value = TypeVar("Value")
-_opening = threading.RLock()  # a component may open others
+_opening = RLock()  # a component may open others
 
 
 class component(Generic[Value]):

@@ -5,43 +5,46 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from pathlib import Path
+from _thread import RLock
 from typing import TYPE_CHECKING
 
-from dockmagic_runtime.cgroups import detect
-from dockmagic_runtime.containers.inspect.stats import Sampler
-from dockmagic_runtime.containers.lifecycle.recover import Recovery
-from dockmagic_runtime.containers.lifecycle.start import Starter
+from dockmagic_runtime.containers.lifecycle import boot
 from dockmagic_runtime.containers.store import ContainerStore
 from dockmagic_runtime.engine.component import component
 from dockmagic_runtime.errors import Conflict, Unsupported
-from dockmagic_runtime.images.blobs import BlobStore
-from dockmagic_runtime.images.layers import LayerStore
-from dockmagic_runtime.images.store import ImageStore
 from dockmagic_runtime.linux.closeable import Closing
-from dockmagic_runtime.linux.syscalls import Kernel
 from dockmagic_runtime.model.container import Status
-from dockmagic_runtime.network.networks import Networks
 from dockmagic_runtime.store.atomic import DISK_UNWRITABLE
 from dockmagic_runtime.store.data_root import DataRoot
 from dockmagic_runtime.store.database import Database
-from dockmagic_runtime.supervisor.launcher_client import LauncherClient
-from dockmagic_runtime.volumes.store import VolumeStore
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from dockmagic_runtime.builder import Builder
     from dockmagic_runtime.catalogue import Catalogue
+    from dockmagic_runtime.cgroups import Cgroups
+    from dockmagic_runtime.containers.inspect.stats import Sampler
+    from dockmagic_runtime.containers.lifecycle.recover import Recovery
+    from dockmagic_runtime.containers.lifecycle.start import Starter
     from dockmagic_runtime.distribution.pull import Puller
     from dockmagic_runtime.distribution.push import Pusher
     from dockmagic_runtime.engine.image_source import ImageSource
     from dockmagic_runtime.images.analysis import ImageAnalyzer
+    from dockmagic_runtime.images.blobs import BlobStore
+    from dockmagic_runtime.images.layers import LayerStore
+    from dockmagic_runtime.images.store import ImageStore
     from dockmagic_runtime.model.repair import Repair
+    from dockmagic_runtime.network.networks import Networks
+    from dockmagic_runtime.supervisor.launcher_client import LauncherClient
+    from dockmagic_runtime.volumes.store import VolumeStore
 
 
 class EngineComponents(Closing):
     """The stores and services of one data root, for one process. A context manager.
 
-    Raises Unsupported on a host that cannot run containers.
+    Each is opened, and its modules are imported, at its first use: `ps` needs two of them. Raises
+    Unsupported on a host that cannot run containers.
     """
 
     def __init__(
@@ -56,38 +59,12 @@ class EngineComponents(Closing):
         self.data_root = DataRoot.at(root)
         self.data_root.prepare()
         self.last_repair = self._repaired() if repair else None
-        self.database = Database(self.data_root.database)
-        try:
-            self._open()
-        except BaseException:
-            self.database.close()
-            raise
-
-    def _open(self) -> None:
-        self.layers = LayerStore(self.data_root, self.database)
-        self.images = ImageStore(self.data_root, self.database, self.layers)
-        self.volumes = VolumeStore(self.data_root, self.database)
-        self.networks = Networks(self.data_root, self.database)
-        self.launcher = LauncherClient(
-            str(self.data_root.root), str(self.data_root.run), self.data_root.cgroup_parent
-        )
-        self.cgroups = detect(Kernel())
-        self.containers = ContainerStore(self.data_root, self.database)
-        self.starter = Starter(
-            self.data_root,
-            self.containers,
-            self.layers,
-            self.volumes,
-            self.networks,
-            self.launcher,
-            self.cgroups,
-        )
-        self.sampler = Sampler(self.containers, self.cgroups)
         self._is_dismantled = False
-        recovery = Recovery(self.starter)
-        self.containers.on_supervisor_lost = recovery.on_supervisor_lost
-        self.containers.on_start_killed = recovery.sweep_removed
-        self._recover(recovery)
+        self._is_recovered = False
+        self._recovering = RLock()
+        self.database = Database(f"{self.data_root.path}/state.db")
+        if boot.is_new(self.data_root):
+            self.recover()  # whatever the command is: containers come back after a reboot
 
     def _repaired(self) -> Repair:
         from dockmagic_runtime.engine.repair import repair
@@ -99,21 +76,98 @@ class EngineComponents(Closing):
         with self.database.while_closed():
             return self._repaired()
 
-    def _recover(self, recovery: Recovery) -> None:
-        """A disk that takes nothing is only read: what is lost waits for an engine that can."""
-        if self.database.is_read_only:
-            return
-        try:
-            with self.database.freeing():
-                recovery.run()
-        except OSError as error:
-            if error.errno not in DISK_UNWRITABLE:
-                raise
+    def recover(self, *, again: bool = False) -> None:
+        """Recovers from crashes, see `Recovery`: once, unless `again`. A start does so first.
+
+        What only reads does not need it: `ContainerStore.state` recovers a container that it finds
+        lost. A disk that takes nothing is only read: what is lost waits for an engine that can.
+        """
+        with self._recovering:
+            if (self._is_recovered and not again) or self.database.is_read_only:
+                return
+            self._is_recovered = True
+            try:
+                with self.database.freeing():
+                    self.recovery.run()
+            except OSError as error:
+                if error.errno not in DISK_UNWRITABLE:
+                    raise
+
+    @property
+    def starter(self) -> Starter:
+        """Starts containers, after what crashes have left is recovered."""
+        self.recover()
+        return self._starter
+
+    @component
+    def containers(self) -> ContainerStore:
+        store = ContainerStore(self.data_root, self.database)
+        store.on_supervisor_lost = lambda name: self.recovery.on_supervisor_lost(name)
+        store.on_start_killed = lambda name: self.recovery.sweep_removed(name)
+        return store
+
+    @component
+    def recovery(self) -> Recovery:
+        from dockmagic_runtime.containers.lifecycle.recover import Recovery
+
+        return Recovery(self._starter)
+
+    @component
+    def _starter(self) -> Starter:
+        from dockmagic_runtime.containers.lifecycle.start import Starter
+
+        return Starter(self)
+
+    @component
+    def layers(self) -> LayerStore:
+        from dockmagic_runtime.images.layers import LayerStore
+
+        return LayerStore(self.data_root, self.database)
+
+    @component
+    def images(self) -> ImageStore:
+        from dockmagic_runtime.images.store import ImageStore
+
+        return ImageStore(self.data_root, self.database, self.layers)
+
+    @component
+    def volumes(self) -> VolumeStore:
+        from dockmagic_runtime.volumes.store import VolumeStore
+
+        return VolumeStore(self.data_root, self.database)
+
+    @component
+    def networks(self) -> Networks:
+        from dockmagic_runtime.network.networks import Networks
+
+        return Networks(self.data_root, self.database)
+
+    @component
+    def launcher(self) -> LauncherClient:
+        from dockmagic_runtime.supervisor.launcher_client import LauncherClient
+
+        own = self.data_root
+        return LauncherClient(own.path, own.run_path, own.cgroup_parent)
+
+    @component
+    def cgroups(self) -> Cgroups:
+        from dockmagic_runtime.cgroups import detect
+        from dockmagic_runtime.linux.syscalls import Kernel
+
+        return detect(Kernel())
+
+    @component
+    def sampler(self) -> Sampler:
+        from dockmagic_runtime.containers.inspect.stats import Sampler
+
+        return Sampler(self.containers, self.cgroups)
 
     def close(self) -> None:
         """Release the launcher and close the database. Idempotent."""
-        self.launcher.close()
-        self.networks.close()
+        if "launcher" in self.__dict__:
+            self.launcher.close()
+        if "networks" in self.__dict__:
+            self.networks.close()
         if self._is_dismantled:
             self._leave_run()
         self.database.close()
@@ -167,11 +221,17 @@ class EngineComponents(Closing):
             StepRunner(self.starter),
             Workspace(self.starter.rootfs),
             self.image_source.pull,
-            remote_cache=RemoteCache(self.layers, BlobStore(self.data_root)),
+            remote_cache=RemoteCache(self.layers, self._blobs),
             scratch=str(self.data_root.scratch),
             caches=str(self.data_root.root / "cache-mounts"),
             digests=str(self.data_root.root / "context-digests"),
         )
+
+    @property
+    def _blobs(self) -> BlobStore:
+        from dockmagic_runtime.images.blobs import BlobStore
+
+        return BlobStore(self.data_root)
 
     @component
     def catalogue(self) -> Catalogue:
@@ -189,13 +249,13 @@ class EngineComponents(Closing):
     def puller(self) -> Puller:
         from dockmagic_runtime.distribution.pull import Puller
 
-        return Puller(self.images, self.layers, BlobStore(self.data_root))
+        return Puller(self.images, self.layers, self._blobs)
 
     @component
     def pusher(self) -> Pusher:
         from dockmagic_runtime.distribution.push import Pusher
 
-        return Pusher(self.images, self.layers, BlobStore(self.data_root))
+        return Pusher(self.images, self.layers, self._blobs)
 
     @component
     def analyzer(self) -> ImageAnalyzer:

@@ -180,7 +180,7 @@ class LocalContainers(LocalContainerReports, LocalContainerFiles):
         from dockmagic_runtime.containers.ps import listing
 
         own = self._components
-        return listing.find(own.containers, own.images, filters, all=all)
+        return listing.find(own.containers, lambda: own.images, filters, all=all)
 
     def get(self, name: str) -> Container:
         """Returns a container with its present state.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dockmagic_runtime.engine.component import component
@@ -10,6 +9,8 @@ from dockmagic_runtime.engine.components import EngineComponents
 from dockmagic_runtime.linux.closeable import Closing
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from dockmagic_runtime.engine.builds import LocalBuilds
     from dockmagic_runtime.engine.containers import LocalContainers
     from dockmagic_runtime.engine.images import LocalImages

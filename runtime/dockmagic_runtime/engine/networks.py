@@ -32,6 +32,7 @@ class LocalNetworks(Facet):
             from dockmagic_runtime.engine.keywords import network_spec
 
             name = network_spec(name, fields)
+        self._components.recover()
         return self._components.networks.store.create(name)
 
     def warning(self, name: str) -> str:
@@ -171,6 +172,7 @@ class LocalNetworks(Facet):
         from dockmagic_runtime.containers.network import networks
 
         own = self._components
+        own.recover()
         return networks.remove(own.networks, own.containers, name, force=force)
 
     @freeing
@@ -186,6 +188,7 @@ class LocalNetworks(Facet):
         from dockmagic_runtime.containers.network import networks
 
         own = self._components
+        own.recover()
         return networks.prune(own.networks, own.containers, filters or {})
 
     def connect(self, name: str, container: str, attachment: Attachment | None = None) -> None:

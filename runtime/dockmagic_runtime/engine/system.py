@@ -54,6 +54,7 @@ class LocalSystem(Facet):
         """
         from dockmagic_runtime.containers.events import journal
 
+        self._components.recover()  # it emits the events of containers that were killed
         root = str(self._components.data_root.root)
         return journal.read(root, since=since, until=until, filters=filters or {}, follow=follow)
 
@@ -120,6 +121,15 @@ class LocalSystem(Facet):
         report, own.last_repair = own.last_repair, None
         return report or own.repair()
 
+    def recover(self) -> None:
+        """Takes back what killed processes have left: leases, endpoints, directories, cgroups.
+
+        Containers whose supervisor was killed get another one, or are recorded as ended. The
+        first start of an engine does this anyway, and so does whatever lists events or changes
+        networks; a lost container is recovered by any call about it.
+        """
+        self._components.recover(again=True)
+
     @freeing
     def dismantle(self) -> None:
         """Removes the data root's bridges, nftables tables and control groups from the host.
@@ -130,6 +140,7 @@ class LocalSystem(Facet):
         Raises:
             Conflict: A container runs.
         """
+        self._components.recover()
         self._components.dismantle()
 
     @freeing
@@ -138,6 +149,7 @@ class LocalSystem(Facet):
         from dockmagic_runtime.containers.lifecycle.remove import remove
 
         own = self._components
+        own.recover()
         for record, _ in own.containers.all():
             remove(own.containers, own.volumes, record, force=True, with_volumes=False)
         own.dismantle()

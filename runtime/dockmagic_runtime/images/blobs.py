@@ -14,7 +14,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from secrets import token_hex
 from typing import BinaryIO, Final, cast
 
 from dockmagic_runtime.errors import NotFound, RemoteFailed
@@ -96,7 +95,7 @@ class BlobStore:
             return ""
 
     def _pin(self, path: str) -> str:
-        pin = f"{self._scratch}/{PIN}{token_hex(8)}"
+        pin = f"{self._scratch}/{PIN}{os.urandom(8).hex()}"
         os.link(path, pin)
         return pin
 

@@ -10,30 +10,27 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import tempfile
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from dockmagic_runtime.errors import EngineBug, NotFound
-from dockmagic_runtime.images.blobs import BlobStore
-from dockmagic_runtime.images.compression import Readable
-from dockmagic_runtime.images.lease import Lease, leased
-from dockmagic_runtime.images.limits import Limits
-from dockmagic_runtime.images.pack import Packed, Writable, pack, packs_to
-from dockmagic_runtime.images.scratch_gc import GRACE, UNPACK_LOCK, sweep
-from dockmagic_runtime.linux.remove_tree import remove_tree
 from dockmagic_runtime.model.reference import digest_hex
 from dockmagic_runtime.store.data_root import DataRoot
 from dockmagic_runtime.store.database import Database
-from dockmagic_runtime.store.locks import held_file
 
 if TYPE_CHECKING:
+    from dockmagic_runtime.images.blobs import BlobStore
     from dockmagic_runtime.images.changes import Survey
+    from dockmagic_runtime.images.compression import Readable
+    from dockmagic_runtime.images.lease import Lease
+    from dockmagic_runtime.images.limits import Limits
+    from dockmagic_runtime.images.pack import Packed, Writable
     from dockmagic_runtime.images.unpack import Unpacked
 
 _COLUMNS: Final = "chain_id, diff_id, parent, size, blob, media_type"
@@ -71,8 +68,14 @@ class LayerStore:
         self._directory = str(data_root.layers)
         self._scratch = str(data_root.scratch)
         self._database = database
-        self._blobs = BlobStore(data_root)
+        self._data_root = data_root
         self._active_leases: list[Lease] = []
+
+    @cached_property
+    def _blobs(self) -> BlobStore:
+        from dockmagic_runtime.images.blobs import BlobStore
+
+        return BlobStore(self._data_root)
 
     # --- asking ----------------------------------------------------------------------------
 
@@ -112,6 +115,8 @@ class LayerStore:
 
     def lease(self) -> Lease:
         """Protects layers until an image row references them."""
+        from dockmagic_runtime.images.lease import Lease
+
         return Lease(self._scratch, self._database)
 
     @contextmanager
@@ -130,6 +135,9 @@ class LayerStore:
     @contextmanager
     def unpack_lock(self, chain_id: str, pause: Callable[[float], object]) -> Iterator[None]:
         """Held while a layer is unpacked: other processes wait, and find it there afterwards."""
+        from dockmagic_runtime.images.scratch_gc import UNPACK_LOCK
+        from dockmagic_runtime.store.locks import held_file
+
         path = f"{self._scratch}/{UNPACK_LOCK}{digest_hex(chain_id)}"
         with held_file(path, pause):
             try:
@@ -193,6 +201,8 @@ class LayerStore:
 
     def _packs_to(self, prepared: str, blob: str) -> bool:
         """Whether the blob is what we would write ourselves, and so need not be kept."""
+        from dockmagic_runtime.images.pack import packs_to
+
         with self._blobs.open_raw(blob) as file:
             return packs_to(f"{prepared}/diff", file)
 
@@ -229,6 +239,7 @@ class LayerStore:
         The directory is moved, not copied: it must be on the layers' file system.
         """
         from dockmagic_runtime.images import oci_documents
+        from dockmagic_runtime.images.pack import pack
 
         packed = pack(upper)
         record = LayerRecord(
@@ -243,7 +254,11 @@ class LayerStore:
 
     @contextmanager
     def _prepared(self) -> Iterator[str]:
-        prepared = tempfile.mkdtemp(prefix="layer-", dir=self._scratch)
+        from tempfile import mkdtemp
+
+        from dockmagic_runtime.linux.remove_tree import remove_tree
+
+        prepared = mkdtemp(prefix="layer-", dir=self._scratch)
         try:
             yield prepared
         finally:
@@ -298,6 +313,8 @@ class LayerStore:
         record = self.get(chain_id)
         if record.blob and self._blobs.has(record.blob):
             return self._unpacked_blob(record, out)
+        from dockmagic_runtime.images.pack import pack
+
         packed = pack(self.path(chain_id), out)
         if packed.diff_id != record.diff_id:
             raise EngineBug(
@@ -309,6 +326,7 @@ class LayerStore:
 
     def _unpacked_blob(self, record: LayerRecord, out: Writable) -> Packed:
         from dockmagic_runtime.images.compression import decompressed
+        from dockmagic_runtime.images.pack import Packed
 
         with self._blobs.open(record.blob) as reader:
             for chunk in decompressed(reader):
@@ -322,6 +340,8 @@ class LayerStore:
 
         Needed by: an image, the build cache, a container, a layer on top, a lease.
         """
+        from dockmagic_runtime.images.lease import leased
+
         records = [self.get(chain_id) for chain_id in chain_ids if self.has(chain_id)]
         with self._database.transaction() as connection:
             spared = leased(self._scratch)
@@ -340,6 +360,8 @@ class LayerStore:
 
         The bytes of the layers' files.
         """
+        from dockmagic_runtime.images.scratch_gc import sweep
+
         freed = 0
         while removed := self.remove_unused(self._tops()):
             freed += sum(record.size for record in removed)
@@ -385,6 +407,8 @@ class LayerStore:
 
     def _remove_unreferenced_blobs(self) -> None:
         """Blobs that no row names; young ones may belong to a pull that is under way."""
+        from dockmagic_runtime.images.scratch_gc import GRACE
+
         rows = self._database.rows("SELECT blob FROM layers UNION SELECT manifest FROM images")
         known = {digest for (digest,) in rows}
         for digest in self._blobs.digests():

@@ -9,7 +9,6 @@ found after it was leased stays.
 from __future__ import annotations
 
 import os
-from secrets import token_hex
 
 from dockmagic_runtime.errors import EngineBug
 from dockmagic_runtime.images.scratch_gc import LEASE
@@ -24,7 +23,7 @@ class Lease(Closing):
 
     def __init__(self, scratch: str, database: Database) -> None:
         self._database = database
-        self._path = f"{scratch}/{LEASE}{token_hex(8)}"
+        self._path = f"{scratch}/{LEASE}{os.urandom(8).hex()}"
         fd = acquire_named(self._path)  # a sweep removes those that are not held
         if fd is None:
             raise EngineBug(f"{self._path} is held by another process")

@@ -7,7 +7,6 @@ Go programs write. Source: OCI image spec, config.md, manifest.md, image-index.m
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
@@ -18,6 +17,7 @@ from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.container import HealthCheck
 from dockmagic_runtime.model.image import History, Image, ImageConfig
 from dockmagic_runtime.model.reference import is_digest
+from dockmagic_runtime.store.sha256 import hex_digest
 
 MAX_MANIFEST: Final = 4 << 20
 MANIFEST_TYPES: Final = (
@@ -167,14 +167,14 @@ def _descriptors(document: Manifest | Index) -> list[Descriptor]:
 
 
 def image_id(config: bytes) -> str:
-    return f"sha256:{hashlib.sha256(config).hexdigest()}"
+    return f"sha256:{hex_digest(config)}"
 
 
 def chain_id(parent: str, diff_id: str) -> str:
     """The identity of a layer on top of all those below it; `parent` is "" for the first."""
     if not parent:
         return diff_id
-    return f"sha256:{hashlib.sha256(f'{parent} {diff_id}'.encode()).hexdigest()}"
+    return f"sha256:{hex_digest(f'{parent} {diff_id}'.encode())}"
 
 
 def chain_ids(diff_ids: Sequence[str]) -> tuple[str, ...]:

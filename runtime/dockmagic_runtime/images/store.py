@@ -27,7 +27,7 @@ from dockmagic_runtime.store import events
 from dockmagic_runtime.store.data_root import DataRoot
 from dockmagic_runtime.store.database import Database
 
-_ID_PREFIX = re.compile(r"(?:sha256:)?([a-f0-9]{1,64})")
+_ID_PREFIX = r"(?:sha256:)?([a-f0-9]{1,64})"
 _TAGS_OF = "SELECT reference FROM tags WHERE image_id = ? ORDER BY reference"
 
 
@@ -58,14 +58,14 @@ class ImageStore:
         try:
             key = _key(ImageReference.parse(text))
         except InvalidInput:
-            if _ID_PREFIX.fullmatch(text):
+            if re.fullmatch(_ID_PREFIX, text):
                 return ""  # 64 digits are no name, on purpose
             raise
         row = self._database.row("SELECT image_id FROM tags WHERE reference = ?", key)
         return str(row[0]) if row else ""
 
     def _find_id(self, text: str) -> str:
-        match = _ID_PREFIX.fullmatch(text)
+        match = re.fullmatch(_ID_PREFIX, text)
         if match is None:
             raise self._no_such_image(text)
         prefix = f"sha256:{match[1]}"
@@ -81,7 +81,7 @@ class ImageStore:
         return str(rows[0][0])
 
     def _no_such_image(self, text: str) -> NotFound:
-        if _ID_PREFIX.fullmatch(text):
+        if re.fullmatch(_ID_PREFIX, text):
             try:
                 text = ImageReference.parse(text).familiar
             except InvalidInput:

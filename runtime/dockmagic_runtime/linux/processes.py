@@ -10,8 +10,6 @@ import signal
 import struct
 from typing import Final
 
-from dockmagic_runtime.linux.syscalls import call
-
 # linux/pidfd.h: _IOWR(0xFF, 11, struct pidfd_info), as long as it was in its first version
 _GET_INFO: Final = 0xC040FF0B
 _INFO: Final = struct.Struct("QQ11Ii")  # mask, control group, ids, exit status
@@ -73,6 +71,8 @@ def exit_status(pid: int, pidfd: int) -> int | None:
 
 def descriptor_of(pidfd: int, fd: int) -> int:
     """A descriptor of another process, as one of ours; the kernel makes it close-on-exec."""
+    from dockmagic_runtime.linux.syscalls import call  # needs ctypes, and hardly any process this
+
     return call("pidfd_getfd", pidfd, fd, 0)
 
 

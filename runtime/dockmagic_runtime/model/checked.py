@@ -7,7 +7,9 @@ would otherwise end as an error of an encoder, after a container's directory was
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from _thread import _local  # that of `threading`
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from typing import Any, ClassVar
 
@@ -28,6 +30,8 @@ class Checked(Struct, frozen=True, kw_only=True):
     unchecked: ClassVar[frozenset[str]] = frozenset()
 
     def __post_init__(self) -> None:
+        if getattr(_decoding, "is_trusted", False):
+            return
         twin, compared = _twin(type(self))
         if self.forms:
             _convert_forms(self)
@@ -39,6 +43,19 @@ class Checked(Struct, frozen=True, kw_only=True):
             value = getattr(checked, name)
             if value is not getattr(self, name):
                 force_setattr(self, name, value)
+
+
+_decoding = _local()
+
+
+@contextmanager
+def trusted() -> Iterator[None]:
+    """Values that this thread creates meanwhile are not checked: msgspec has decoded them."""
+    _decoding.is_trusted = True
+    try:
+        yield
+    finally:
+        _decoding.is_trusted = False
 
 
 @cache

@@ -7,7 +7,6 @@ wrong type raise TypeError, ValueError or KeyError, which `Checked` turns into I
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +18,16 @@ if TYPE_CHECKING:
     )
 
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}
-_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([bkmgtp]?)(?:i?b)?", re.IGNORECASE)
+_SIZE = r"(?i)(\d+(?:\.\d+)?) ?([bkmgtp]?)(?:i?b)?"
 
 
 def words(value: Any) -> Any:
     """A command: `"echo 'a b'"` is split as a shell does."""
-    return tuple(shlex.split(value)) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    from shlex import split
+
+    return tuple(split(value))
 
 
 def assignments(value: Any) -> Any:
@@ -75,7 +78,7 @@ def size(value: Any) -> Any:
     """Bytes: `"64m"` is 64 MiB."""
     if not isinstance(value, str):
         return value
-    matched = _SIZE.fullmatch(value.strip())
+    matched = re.fullmatch(_SIZE, value.strip())
     if matched is None:
         raise ValueError(f"invalid size: {value!r}")
     return int(float(matched.group(1)) * _UNITS[matched.group(2).lower()])

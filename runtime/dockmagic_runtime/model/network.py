@@ -1,6 +1,6 @@
 """A network as it is asked for (`NetworkSpec`), as it is (`Network`), and being on one."""
 
-from __future__ import annotations
+# No annotations as texts: msgspec compiles each when it first uses the class, 10 us a field.
 
 from typing import ClassVar
 

@@ -20,22 +20,22 @@ DEFAULT_TAG: Final = "latest"
 _NAME_LIMIT: Final = 255
 
 _LABEL = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
-_REGISTRY = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:]+\])(?::[0-9]+)?")
+_REGISTRY = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:]+\])(?::[0-9]+)?"
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
-_REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
-_TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,127}")
-_DIGEST = re.compile(r"sha256:[a-f0-9]{64}")
-_HEX = re.compile(r"[a-f0-9]{64}")
+_REPOSITORY = rf"{_COMPONENT}(?:/{_COMPONENT})*"
+_TAG = r"[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,127}"
+_DIGEST = r"sha256:[a-f0-9]{64}"
+_HEX = r"[a-f0-9]{64}"
 
 
 def is_digest(text: str) -> bool:
     """Whether `text` is a sha256 digest in its one canonical spelling."""
-    return _DIGEST.fullmatch(text) is not None
+    return re.fullmatch(_DIGEST, text) is not None
 
 
 def require_digest(text: str) -> str:
     """`text`, if it is a sha256 digest: to be asked before a digest becomes part of a path."""
-    if _DIGEST.fullmatch(text) is None:
+    if re.fullmatch(_DIGEST, text) is None:
         raise InvalidInput(f"invalid digest: {text!r} is not sha256: and 64 hexadecimal digits")
     return text
 
@@ -93,7 +93,7 @@ class ImageReference(Struct, frozen=True):
 
 @lru_cache(maxsize=1024)
 def _parse(text: str) -> ImageReference:
-    if _HEX.fullmatch(text):
+    if re.fullmatch(_HEX, text):
         raise InvalidInput(
             f"invalid repository name ({text}), cannot specify 64-byte hexadecimal strings"
         )
@@ -101,7 +101,7 @@ def _parse(text: str) -> ImageReference:
     registry, rest = _split_registry(rest)
     repository, colon, tag = rest.partition(":")
     _check_name(text, registry, repository)
-    if colon and not _TAG.fullmatch(tag):
+    if colon and not re.fullmatch(_TAG, tag):
         raise _invalid(text)
     if at:
         _check_digest(text, digest)
@@ -132,14 +132,14 @@ def _check_name(text: str, registry: str, repository: str) -> None:
         raise InvalidInput(
             f"invalid reference format: repository name ({repository}) must be lowercase"
         )
-    if not _REGISTRY.fullmatch(registry) or not _REPOSITORY.fullmatch(repository):
+    if not re.fullmatch(_REGISTRY, registry) or not re.fullmatch(_REPOSITORY, repository):
         raise _invalid(text)
     if len(repository) > _NAME_LIMIT:
         raise InvalidInput(f"repository name must not be more than {_NAME_LIMIT} characters")
 
 
 def _check_digest(text: str, digest: str) -> None:
-    if _DIGEST.fullmatch(digest):
+    if re.fullmatch(_DIGEST, digest):
         return
     algorithm, _, value = digest.partition(":")
     if algorithm == "sha256" and re.fullmatch(r"[a-fA-F0-9]{32,}", value):

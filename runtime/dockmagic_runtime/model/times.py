@@ -12,9 +12,9 @@ from typing import Final
 
 from dockmagic_runtime.model.go_values import parse_duration
 
-_UNIX: Final = re.compile(r"[0-9]+(?:\.[0-9]{1,9})?")
+_UNIX: Final = r"[0-9]+(?:\.[0-9]{1,9})?"
 _NEVER: Final = "0001-01-01T00:00:00Z"  # Go's zero time
-_FRACTION: Final = re.compile(r"(\.[0-9]{6})[0-9]+")
+_FRACTION: Final = r"(\.[0-9]{6})[0-9]+"
 
 
 def duration(text: str) -> float | None:
@@ -31,13 +31,13 @@ def parse_moment(text: str, now: float | None = None) -> float:
     ago = duration(text)
     if ago is not None and text != "0":  # the epoch, not "no time ago"
         return (time.time() if now is None else now) - ago
-    if _UNIX.fullmatch(text):
+    if re.fullmatch(_UNIX, text):
         return float(text)
     from datetime import datetime  # two milliseconds that `ps` need not wait for
 
     try:
         # Go prints nine digits of a second, and Python reads six
-        return datetime.fromisoformat(_FRACTION.sub(r"\1", text)).timestamp()
+        return datetime.fromisoformat(re.sub(_FRACTION, r"\1", text)).timestamp()
     except (ValueError, OverflowError):
         raise ValueError(f'failed to parse value as time or duration: "{text}"') from None
 

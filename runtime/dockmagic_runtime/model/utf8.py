@@ -6,15 +6,16 @@ neither JSON nor SQLite nor a terminal takes. Go writes U+FFFD for each such byt
 
 from __future__ import annotations
 
-import re
-from typing import Final
-
-_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_SURROGATE = "[\ud800-\udfff]"
 
 
 def printable(text: str) -> str:
     """The text with U+FFFD for each byte that is no UTF-8."""
-    return _SURROGATE.sub("\ufffd", text)
+    if text.isascii():
+        return text
+    import re  # not for the commands that end before anything is imported
+
+    return re.sub(_SURROGATE, "\ufffd", text)
 
 
 def encoded(text: str) -> bytes:

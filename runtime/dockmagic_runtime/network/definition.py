@@ -12,7 +12,7 @@ from dockmagic_runtime.model.network import OPERATOR_FIELDS, Network, NetworkSpe
 from dockmagic_runtime.network import options
 from dockmagic_runtime.network.ipam.pools import Block, gateway_of, number_of
 
-_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]*")
+_NAME = r"[a-zA-Z0-9][a-zA-Z0-9_.-]*"
 _OTHER_DRIVERS = ("overlay", "macvlan", "ipvlan")
 _UNUSABLE = tuple(
     map(Block.parse, ("127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3", "::/127", "ff00::/8"))
@@ -27,7 +27,7 @@ def check(spec: NetworkSpec) -> None:
         raise InvalidInput("invalid name: name is empty")
     if spec.name in _RESERVED or spec.name.startswith("container:"):
         raise Conflict(f"operation is not permitted on predefined {spec.name} network")
-    if not _NAME.fullmatch(spec.name):
+    if not re.fullmatch(_NAME, spec.name):
         raise InvalidInput(
             f"invalid network name {spec.name!r}",
             hint="letters and digits; after the first also _ . -",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -294,8 +294,8 @@ def new_endpoint(
         attachment=attachment,
         lease=lease,
         interface=interface,
-        veth=f"veth{secrets.token_hex(4)[:7]}",
-        id=secrets.token_hex(32),
+        veth=f"veth{os.urandom(4).hex()[:7]}",
+        id=os.urandom(32).hex(),
     )
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import secrets
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -107,7 +106,7 @@ class NetworkStore:
             if network is None:
                 driver = {"none": "null"}.get(name, name)
                 network = Network(
-                    id=secrets.token_hex(32),
+                    id=os.urandom(32).hex(),
                     name=name,
                     driver=driver,
                     bridge="",
@@ -149,7 +148,7 @@ class NetworkStore:
         if network is not None:
             return replace(network, subnet=subnet, gateway=gateway, damage="")
         return Network(
-            id=secrets.token_hex(32),
+            id=os.urandom(32).hex(),
             name=DEFAULT,
             driver="bridge",
             bridge=self._data_root.bridge,
@@ -270,7 +269,7 @@ class NetworkStore:
     def _free_id(self, connection: sqlite3.Connection) -> str:
         """An id with a free name for its bridge: the name has only a few digits of the id."""
         while True:
-            network_id = secrets.token_hex(32)
+            network_id = os.urandom(32).hex()
             if not rows.with_bridge(connection, self._data_root.bridge_of(network_id)):
                 return network_id
 

@@ -79,7 +79,7 @@ class ContainerEvents(Struct, frozen=True, kw_only=True):
     def _name(self) -> str:
         """Its name now: `rename` leaves a note for supervisors that know an older one."""
         try:
-            with open(f"{self.directory}/name", encoding="utf-8") as stream:  # noqa: PTH123
+            with open(f"{self.directory}/name", encoding="utf-8") as stream:
                 name = stream.read()
         except (FileNotFoundError, UnicodeDecodeError):
             return self.attributes["name"]

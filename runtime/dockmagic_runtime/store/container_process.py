@@ -8,14 +8,12 @@ supervisor in any case has no record. A reboot removes run directories.
 
 from __future__ import annotations
 
-import json
 import os
-import signal
 from typing import Final
 
-from msgspec import Struct, to_builtins
+import msgspec
+from msgspec import Struct
 
-from dockmagic_runtime.linux.processes import await_end, open_process
 from dockmagic_runtime.store import locks
 from dockmagic_runtime.store.atomic import write_file
 
@@ -33,22 +31,24 @@ class Program(Struct, frozen=True, kw_only=True):
 
     def open(self) -> int | None:
         """A pidfd; None when it has ended."""
+        from dockmagic_runtime.linux.processes import open_process  # not for one that is supervised
+
         return open_process(self.pid, self.started)
 
 
 def write_record(run: str, program: Program) -> None:
     """Records the process in the container's run directory, whole or not at all."""
-    write_file(f"{run}/{_NAME}", json.dumps(to_builtins(program)).encode())
+    write_file(f"{run}/{_NAME}", msgspec.json.encode(program))
 
 
 def read_record(run: str) -> Program | None:
     """The recorded process, whether or not it runs."""
     try:
         with open(f"{run}/{_NAME}", "rb") as stream:
-            return Program(**json.load(stream))
+            return msgspec.json.decode(stream.read(), type=Program)
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError):  # damaged: then the process is found by its cgroup only
+    except msgspec.MsgspecError:  # damaged: then the process is found by its cgroup only
         return None
 
 
@@ -68,6 +68,10 @@ def survivor(run: str) -> Program | None:
 
 def kill(run: str) -> None:
     """Kills the recorded process, if it runs, and waits for its end. The caller holds the lock."""
+    import signal
+
+    from dockmagic_runtime.linux.processes import await_end
+
     program = read_record(run)
     fd = program.open() if program else None
     if fd is None:

@@ -7,19 +7,21 @@ up a reserve (`store.reserve`); one that is read-only, or has no reserve left, i
 
 from __future__ import annotations
 
-import re
+import os
 import sqlite3
-import threading
+from _thread import RLock  # `threading` has the same, and takes a millisecond to load
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from dockmagic_runtime.errors import StateDamaged, Unsupported
 from dockmagic_runtime.model.utf8 import printable
 from dockmagic_runtime.store.reserve import Reserve, fill_holes
 from dockmagic_runtime.store.row_files import Row, RowFiles
 from dockmagic_runtime.store.sqlite_errors import damaged, translated, unwritable
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SCHEMA_VERSION = 3
 _SCHEMA = """
@@ -107,7 +109,9 @@ CREATE UNIQUE INDEX leases_address6 ON leases(network_id, address6) WHERE addres
 }
 
 
-_TABLES: Final = frozenset(re.findall(r"CREATE TABLE (\w+)", _SCHEMA))
+_TABLES: Final = frozenset(
+    line.split()[2] for line in _SCHEMA.splitlines() if line.startswith("CREATE TABLE")
+)
 _WITH_FILES: Final = 3  # the version that began to write files of rows
 _INDEX: Final = 32 << 10  # bytes of the wal-index of a log that is checkpointed
 _WAIT: Final = 30.0  # seconds for another process's transaction
@@ -121,11 +125,11 @@ class Database:
     OSError for a disk that is full. A database that `is_new` is created beside what is there.
     """
 
-    def __init__(self, path: Path, *, is_new: bool = False) -> None:
-        self._path = path
-        self._lock = threading.RLock()
-        self._reserve = Reserve(str(path.parent))
-        self._files = RowFiles(str(path.parent))
+    def __init__(self, path: Path | str, *, is_new: bool = False) -> None:
+        self._path = os.fspath(path)
+        self._lock = RLock()
+        self._reserve = Reserve(os.path.dirname(self._path))
+        self._files = RowFiles(os.path.dirname(self._path))
         self._is_watched = False
         self._unwritable: OSError | None = None  # why it was opened for reading only
         if not is_new:
@@ -154,17 +158,17 @@ class Database:
     def _require_present(self) -> None:
         """An empty database beside layers or containers is a lost one: a sweep would follow it."""
         try:
-            if self._path.stat().st_size:
+            if os.stat(self._path).st_size:
                 return
         except FileNotFoundError:
             pass
         for name in ("layers", "containers", "images"):
-            if is_filled(self._path.parent / name):
+            if is_filled(f"{os.path.dirname(self._path)}/{name}"):
                 raise damaged(self._path, "it is empty, and there are images or containers")
 
     def _opened(self) -> sqlite3.Connection:
         """A connection for writing, else one for reading."""
-        connection = self._connect(str(self._path))
+        connection = self._connect(self._path)
         try:
             self._prepare(connection)
         except sqlite3.Error as error:
@@ -178,7 +182,10 @@ class Database:
     def _opened_for_reading(self) -> sqlite3.Connection:
         """With the wal-index of a process that has it open; else, if no row can be in the log that
         the file has not got, without any."""
-        connection = self._connect(f"{self._path.as_uri()}?mode=ro", uri=True)
+        from pathlib import Path
+
+        address = Path(self._path).as_uri()
+        connection = self._connect(f"{address}?mode=ro", uri=True)
         try:
             connection.execute("PRAGMA user_version").fetchone()
         except sqlite3.Error:
@@ -186,7 +193,7 @@ class Database:
             log = Path(f"{self._path}-wal")
             if log.exists() and log.stat().st_size:
                 raise
-            connection = self._connect(f"{self._path.as_uri()}?mode=ro&immutable=1", uri=True)
+            connection = self._connect(f"{address}?mode=ro&immutable=1", uri=True)
         return connection
 
     @staticmethod
@@ -337,8 +344,8 @@ def _texts(values: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(printable(value) if isinstance(value, str) else value for value in values)
 
 
-def is_filled(directory: Path) -> bool:
+def is_filled(directory: str) -> bool:
     try:
-        return any(directory.iterdir())
+        return bool(os.listdir(directory))
     except OSError:
         return False

@@ -56,7 +56,7 @@ def _append(path: str, line: bytes) -> bool:
 def _rotate(fd: int, path: str) -> None:
     fcntl.flock(fd, fcntl.LOCK_EX)  # gives the shared one back first: no deadlock, but a gap
     if is_at(fd, path):
-        os.rename(path, f"{path}.1")  # noqa: PTH104 - a supervisor has no pathlib
+        os.rename(path, f"{path}.1")
 
 
 def read(directory: str, since: float = 0, until: float = 0) -> Iterator[Event]:

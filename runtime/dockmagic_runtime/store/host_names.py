@@ -39,9 +39,9 @@ def area_id(root: str) -> str:
     """Eight hexadecimal digits of an absolute path; empty for the default area."""
     if root == DEFAULT_ROOT:
         return ""
-    import hashlib  # its OpenSSL takes 3 ms to load
+    from dockmagic_runtime.store.sha256 import hex_digest
 
-    return hashlib.sha256(os.fsencode(root)).hexdigest()[:8]
+    return hex_digest(os.fsencode(root))[:8]
 
 
 def run_directory(suffix: str) -> str:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Final
 
 _READING: Final = ("reading", 256 << 10, 4)  # name, bytes, inodes
@@ -38,7 +37,7 @@ class Reserve:
         if all(self._is_whole(part) for part in _PARTS):
             return
         with suppress(OSError):
-            Path(self._directory).mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.makedirs(self._directory, 0o700, exist_ok=True)
             for part in _PARTS:
                 self._take(part)
 
@@ -118,7 +117,7 @@ class Reserve:
         paths = [f"{self._directory}/{name}.{number}" for number in range(1, inodes)]
         for path in (f"{self._directory}/{name}", *paths):
             with suppress(OSError):
-                Path(path).unlink()
+                os.unlink(path)
         with suppress(OSError):
             _commit(self._directory)
 

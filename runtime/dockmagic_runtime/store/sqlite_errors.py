@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
-from pathlib import Path
-from types import TracebackType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from dockmagic_runtime.errors import Conflict, StateDamaged
+
+if TYPE_CHECKING:
+    from types import TracebackType
 
 _PRIMARY: Final = 0xFF  # of an extended result code
 _DAMAGED: Final = (
@@ -28,7 +29,7 @@ class translated:
 
     __slots__ = ("_path",)
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: str) -> None:
         self._path = path
 
     def __enter__(self) -> None:
@@ -48,11 +49,11 @@ class translated:
                 raise meaning from error
 
 
-def damaged(path: Path, reason: str) -> StateDamaged:
+def damaged(path: str, reason: str) -> StateDamaged:
     return StateDamaged(f"{path} is damaged: {reason}", hint=_HINT)
 
 
-def unwritable(error: sqlite3.Error, path: Path) -> OSError | None:
+def unwritable(error: sqlite3.Error, path: str) -> OSError | None:
     """Why the disk takes nothing, if that is what the error means."""
     code = _code(error)
     if code == sqlite3.SQLITE_FULL:
@@ -61,7 +62,7 @@ def unwritable(error: sqlite3.Error, path: Path) -> OSError | None:
         return _os_error(errno.EROFS, path)
     if code not in _DISK:
         return None
-    status = os.statvfs(path.parent)
+    status = os.statvfs(os.path.dirname(path))
     if status.f_flag & os.ST_RDONLY:
         return _os_error(errno.EROFS, path)
     has_no_inode = bool(status.f_files) and not status.f_favail
@@ -70,7 +71,7 @@ def unwritable(error: sqlite3.Error, path: Path) -> OSError | None:
     return None
 
 
-def _meaning(error: sqlite3.Error, path: Path) -> Exception | None:
+def _meaning(error: sqlite3.Error, path: str) -> Exception | None:
     code = _code(error)
     if code in _DAMAGED or _is_schema_wrong(error, code):
         return damaged(path, str(error).partition(" with text ")[0])
@@ -97,5 +98,5 @@ def _code(error: sqlite3.Error) -> int:
     return int(getattr(error, "sqlite_errorcode", 0)) & _PRIMARY
 
 
-def _os_error(number: int, path: Path) -> OSError:
-    return OSError(number, os.strerror(number), str(path))
+def _os_error(number: int, path: str) -> OSError:
+    return OSError(number, os.strerror(number), path)

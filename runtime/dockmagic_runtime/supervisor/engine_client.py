@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
-import secrets
+import os
 import signal
 import socket
 from collections import deque
@@ -16,7 +16,7 @@ from msgspec import Struct, to_builtins
 from dockmagic_runtime.errors import Conflict, InvalidInput, StartFailed
 from dockmagic_runtime.sandbox.plan import ProcessSpec, SandboxPlan
 from dockmagic_runtime.supervisor import protocol
-from dockmagic_runtime.supervisor.start_process import rebuild_error
+from dockmagic_runtime.supervisor.error_message import rebuild_error
 
 _STREAMS: Final = {kind: stream for stream, kind in protocol.KINDS.items()}
 
@@ -98,7 +98,7 @@ class ContainerProcess:
         return self
 
     def start_exec(self, process: ProcessSpec, *, open_stdin: bool) -> ContainerProcess:
-        self.exec_id = secrets.token_hex(32)
+        self.exec_id = os.urandom(32).hex()
         self._request(
             "exec", process=to_builtins(process), open_stdin=open_stdin, identity=self.exec_id
         )

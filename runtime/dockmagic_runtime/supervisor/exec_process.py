@@ -20,8 +20,8 @@ from dockmagic_runtime.sandbox.plan import ProcessSpec
 from dockmagic_runtime.sandbox.process import warm
 from dockmagic_runtime.sandbox.terminal import open_pair
 from dockmagic_runtime.supervisor.descriptors import receive as receive_fds
+from dockmagic_runtime.supervisor.error_message import rebuild_error
 from dockmagic_runtime.supervisor.forks import children_in, fork
-from dockmagic_runtime.supervisor.start_process import rebuild_error
 from dockmagic_runtime.supervisor.stdio import StdioPipes
 
 _NAMESPACES = c.CLONE_NEWNS | c.CLONE_NEWUTS | c.CLONE_NEWIPC | c.CLONE_NEWNET | c.CLONE_NEWCGROUP

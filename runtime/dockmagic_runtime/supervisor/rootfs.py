@@ -24,7 +24,7 @@ from dockmagic_runtime.sandbox import child
 from dockmagic_runtime.sandbox.operation import Context, Operation, from_wire, to_wire
 from dockmagic_runtime.supervisor import protocol
 from dockmagic_runtime.supervisor.descriptors import receive as receive_fds
-from dockmagic_runtime.supervisor.start_process import rebuild_error
+from dockmagic_runtime.supervisor.error_message import rebuild_error
 
 _DIRECTORY: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _NAMESPACE: Final = "/proc/self/ns/mnt"

@@ -22,8 +22,7 @@ from typing import Any, NoReturn
 from msgspec import Struct, field
 from msgspec.structs import replace
 
-from dockmagic_runtime import errors
-from dockmagic_runtime.errors import DockmagicError, StartFailed
+from dockmagic_runtime.errors import StartFailed
 from dockmagic_runtime.linux import constants as c
 from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.linux.processes import await_end, start_of
@@ -39,6 +38,7 @@ from dockmagic_runtime.store.atomic import DISK_UNWRITABLE
 from dockmagic_runtime.store.container_events import ContainerEvents
 from dockmagic_runtime.supervisor import protocol, run_directory, state
 from dockmagic_runtime.supervisor.descriptors import receive as receive_fds
+from dockmagic_runtime.supervisor.error_message import rebuild_error
 from dockmagic_runtime.supervisor.forks import fork
 from dockmagic_runtime.supervisor.request import SupervisorRequest, decode_plan
 from dockmagic_runtime.supervisor.shared_namespaces import with_current_pids
@@ -339,18 +339,6 @@ def _send(sync: socket.socket, message: bytes) -> None:
         sync.send(message)
     except BrokenPipeError:
         pass  # the child has failed: its error is still to be read
-
-
-def rebuild_error(values: dict[str, Any]) -> DockmagicError:
-    """The error that `child.describe_error` described."""
-    kind = getattr(errors, values["kind"])
-    if issubclass(kind, StartFailed | errors.ProcessFailed):
-        error: DockmagicError = kind(
-            values["message"], hint=values["hint"], exit_code=values["exit_code"]
-        )
-    else:
-        error = kind(values["message"], hint=values["hint"])
-    return error
 
 
 def _kill(pid: int, pidfd: int) -> None:

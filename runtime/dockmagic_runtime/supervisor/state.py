@@ -5,13 +5,13 @@ that; the state of a running one need not be, since after a power failure nothin
 bears any contents: what cannot be read is set to a default and named in `State.damage`.
 """
 
-from __future__ import annotations
+# No annotations as texts: msgspec compiles each when it first uses the class, 10 us a field.
 
-import json
 import os
 from collections.abc import Mapping
 from typing import Any, Final
 
+import msgspec
 from msgspec import Struct, ValidationError, convert, field
 from msgspec.structs import replace
 
@@ -73,6 +73,8 @@ NO_ENDPOINT: Final[dict[str, Any]] = {
 
 def write(directory: str, state: State, *, sync: bool = False) -> None:
     """Replaces the state file. `sync`: it is on the disk before the old one is replaced."""
+    import json  # it writes bytes of a command line that are no UTF-8, which msgspec refuses
+
     data = json.dumps({name: getattr(state, name) for name in _FIELDS}).encode()
     write_file(f"{directory}/{_FILE}", data, sync=sync)
 
@@ -150,7 +152,7 @@ def load(directory: str) -> State:
     except OSError as error:  # a directory, a bad block
         return _damaged(f"{_FILE} cannot be read ({os.strerror(error.errno or 0).lower()})")
     try:
-        values = json.loads(data)
+        values = _decoded(data)
     except ValueError:  # cut, or no text at all
         values = None
     if not isinstance(values, dict):
@@ -160,6 +162,16 @@ def load(directory: str) -> State:
     except ValidationError:
         return _readable_fields(values)
     return state if "status" in values and _is_plausible(state) else _readable_fields(values)
+
+
+def _decoded(data: bytes) -> Any:
+    """Raises ValueError."""
+    try:
+        return msgspec.json.decode(data)
+    except msgspec.MsgspecError:
+        import json  # `ps` does without it while no file has what only it reads
+
+        return json.loads(data)
 
 
 def _without_file(directory: str) -> State:

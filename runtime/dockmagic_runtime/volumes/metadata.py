@@ -21,8 +21,8 @@ from dockmagic_runtime.store.atomic import write_file
 
 FILE: Final = "volume.json"
 DATA: Final = "_data"
-_NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
-_RANDOM: Final = re.compile(r"[0-9a-f]{64}")
+_NAME: Final = r"[a-zA-Z0-9][a-zA-Z0-9_.-]+"
+_RANDOM: Final = r"[0-9a-f]{64}"
 
 
 class Description(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,7 +41,7 @@ def check_name(name: str) -> None:
             f"create {name}: volume name is too short, "
             "names should be at least two alphanumeric characters"
         )
-    if not _NAME.fullmatch(name):
+    if not re.fullmatch(_NAME, name):
         raise InvalidInput(
             f'create {name}: "{name}" includes invalid characters for a local volume name, only '
             '"[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, '
@@ -50,7 +50,7 @@ def check_name(name: str) -> None:
 
 
 def is_name(name: str) -> bool:
-    return _NAME.fullmatch(name) is not None
+    return re.fullmatch(_NAME, name) is not None
 
 
 def write(directory: Path, description: Description) -> None:
@@ -115,7 +115,7 @@ def _damage(what: str) -> str:
 
 
 def _guess(name: str, created: float) -> Description:
-    labels = {ANONYMOUS_LABEL: ""} if _RANDOM.fullmatch(name) else {}
+    labels = {ANONYMOUS_LABEL: ""} if re.fullmatch(_RANDOM, name) else {}
     return Description(created=created, labels=labels)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
 import tempfile
 import time
@@ -56,7 +55,7 @@ class VolumeStore:
         """
         labels = dict(labels or {})
         if not name:
-            name = secrets.token_hex(32)
+            name = os.urandom(32).hex()
             labels[ANONYMOUS_LABEL] = ""
         metadata.check_name(name)
         options.check_driver(name, driver)

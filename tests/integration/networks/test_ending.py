@@ -77,8 +77,8 @@ def test_what_a_killed_create_or_rm_has_left_is_taken_away(networks: Engine) -> 
         networks._components.database.transaction() as connection
     ):  # killed between the row and the rest
         connection.execute("DELETE FROM networks WHERE id = ?", (front.id,))
-    with Engine(networks.data_root.root):
-        pass
+    with Engine(networks.data_root.root) as other:
+        other.system.recover()
     assert not (networks.data_root.networks / front.id).exists()
     assert front.bridge not in [name for _, name in socket.if_nameindex()]
 

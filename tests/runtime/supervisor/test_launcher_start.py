@@ -88,7 +88,7 @@ def test_the_launcher_gets_the_packages_it_imports() -> None:
 def test_msgspec_is_whole_without_the_modules_that_a_launcher_never_uses(spoil: str) -> None:
     """A version of msgspec that looks up more gets the modules all the same."""
     done = python(
-        f"from dockmagic_runtime.supervisor import launcher_main as m; import sys; {spoil}"
+        f"from dockmagic_runtime import lean_msgspec as m; import sys; {spoil}"
         "m.import_msgspec();"
         "from msgspec import Struct, json; loaded = set(sys.modules)\n"
         "class P(Struct, frozen=True): a: int; b: tuple[str, ...] = ()\n"

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import secrets
-import shutil
 import socket
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from dockmagic_runtime.containers.events.journal import events_of
-from dockmagic_runtime.containers.lifecycle import links, mounts, names
+from dockmagic_runtime.containers.lifecycle import links, names
 from dockmagic_runtime.containers.lifecycle.network_endpoints import attachments
 from dockmagic_runtime.containers.lifecycle.start import Starter
 from dockmagic_runtime.containers.plan import health
@@ -24,6 +23,9 @@ from dockmagic_runtime.model.image import Image
 from dockmagic_runtime.sandbox import limits
 from dockmagic_runtime.supervisor.log import log_options
 
+if TYPE_CHECKING:
+    from dockmagic_runtime.containers.lifecycle import mounts
+
 
 def create(
     starter: Starter, spec: ContainerSpec, image: Image, find_image: Callable[[str], Image]
@@ -33,15 +35,20 @@ def create(
     limits.check(spec.resources, cpus=os.cpu_count() or 1)
     if spec.auto_remove and spec.restart.name != "no":
         raise InvalidInput("conflicting options: cannot specify both --restart and --rm")
-    store, volumes = starter.store, starter.volumes
+    store = starter.store
     spec = _with_ids(store, spec)
     linked, networks = links.for_new(store, spec, attachments(starter.networks, spec))
-    container_id = secrets.token_hex(32)
+    container_id = os.urandom(32).hex()
     hostname = spec.hostname or _hostname(store, spec.network) or container_id[:12]
     record = replace(_record(container_id, hostname, spec, image), networks=networks, links=linked)
     if record.name and (spec.mounts or image.config.volumes):
         with store.database.transaction() as connection:  # before anything is copied
             store.require_free(connection, record.name)
+    if not (spec.mounts or spec.volumes_from or image.config.volumes):
+        return _add(store, record)
+    from dockmagic_runtime.containers.lifecycle import mounts
+
+    volumes = starter.volumes
     with mounts.attached(store, volumes, spec, image, find_image) as attached:
         if attached.volumes:
             mounts.fill(volumes, attached.mounts, starter.lowers(record.layers), starter.rootfs)
@@ -77,6 +84,8 @@ def _add(store: ContainerStore, record: Record) -> Record:
             _make_directories(store, record.id)
             store.add(connection, record)
     except BaseException:
+        import shutil
+
         shutil.rmtree(directory, ignore_errors=True)
         raise
     events_of(store, record).emit("create")

@@ -1,8 +1,8 @@
 """Crash recovery: adopts running containers without a supervisor, cleans up after dead ones.
 
-Runs when an engine opens, and whenever a container turns out to have lost its supervisor. All of
-it is idempotent and safe while other processes work on the same data root: a held lock says that
-a live process owns something.
+Runs before an engine's first start, and whenever a container turns out to have lost its
+supervisor. All of it is idempotent and safe while other processes work on the same data root: a
+held lock says that a live process owns something.
 """
 
 from __future__ import annotations
@@ -15,18 +15,17 @@ import time
 from msgspec.structs import replace
 
 from dockmagic_runtime.containers.events.journal import events_of
-from dockmagic_runtime.containers.lifecycle import takeover
+from dockmagic_runtime.containers.lifecycle import boot, takeover
 from dockmagic_runtime.containers.lifecycle.remove import discard
 from dockmagic_runtime.containers.lifecycle.restart import survives_boot, survives_loss
 from dockmagic_runtime.containers.lifecycle.start import Starter
 from dockmagic_runtime.containers.record import Record
-from dockmagic_runtime.containers.store import ContainerStore
 from dockmagic_runtime.errors import DockmagicError
 from dockmagic_runtime.linux.remove_tree import remove_tree
 from dockmagic_runtime.model.container import Status
 from dockmagic_runtime.network.port_proxy import process_record
 from dockmagic_runtime.store import container_process, locks
-from dockmagic_runtime.store.atomic import DISK_UNWRITABLE, write_file
+from dockmagic_runtime.store.atomic import DISK_UNWRITABLE
 from dockmagic_runtime.supervisor import state
 from dockmagic_runtime.volumes.unused import remove_unused
 
@@ -49,7 +48,7 @@ class Recovery:
 
     def run(self) -> None:
         """Recovers lost containers, starts those that a reboot has ended, sweeps leftovers."""
-        is_new_boot = _is_new_boot(self._store)
+        is_new_boot = boot.record(self._store.data_root, self._store.database)
         for record in reversed(self._store.records()):  # a container is linked to older ones
             now = self._store.last_state(record.id)
             if now.lost:
@@ -260,29 +259,3 @@ def _remove(path: str) -> None:
 
 def _is_id(name: str) -> bool:
     return len(name) == 64 and all(digit in "0123456789abcdef" for digit in name)
-
-
-def _is_new_boot(store: ContainerStore) -> bool:
-    """Whether this is the first engine here since the machine, or the file system of /run, started.
-
-    The last engine has recorded the kernel's boot id and the run directory's inode.
-    """
-    status = os.stat(store.data_root.run)
-    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as stream:
-        now = f"{stream.read().strip()} {status.st_dev}:{status.st_ino}"
-    recorded = f"{store.data_root.root}/boot"
-    if _text(recorded) == now:
-        return False
-    with store.database.transaction():  # only one engine starts the containers
-        if _text(recorded) == now:
-            return False
-        write_file(recorded, now.encode("ascii"))
-    return True
-
-
-def _text(path: str) -> str:
-    try:
-        with open(path, encoding="ascii", errors="replace") as stream:
-            return stream.read()
-    except FileNotFoundError:
-        return ""

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
-from msgspec import Struct
 from msgspec.structs import replace
 
-from dockmagic_runtime.cgroups import Cgroups
 from dockmagic_runtime.containers.events.journal import events_of
 from dockmagic_runtime.containers.lifecycle import links
 from dockmagic_runtime.containers.lifecycle.attach import attached_again
@@ -20,34 +18,73 @@ from dockmagic_runtime.containers.plan.plan import plan
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.store import ContainerStore
 from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound
-from dockmagic_runtime.images.layers import LayerStore
 from dockmagic_runtime.linux.processes import start_of
 from dockmagic_runtime.model.container import PortMapping, Status
 from dockmagic_runtime.model.transitions import Action, check
-from dockmagic_runtime.network.networks import Networks
 from dockmagic_runtime.network.plan import Connection, ContainerInfo
 from dockmagic_runtime.sandbox.operation import Operation
 from dockmagic_runtime.sandbox.plan import SandboxPlan
 from dockmagic_runtime.store import locks
 from dockmagic_runtime.store.container_events import ContainerEvents
-from dockmagic_runtime.store.data_root import DataRoot
 from dockmagic_runtime.supervisor.engine_client import ContainerProcess
-from dockmagic_runtime.supervisor.launcher_client import LauncherClient
 from dockmagic_runtime.supervisor.request import LaunchRequest
 from dockmagic_runtime.supervisor.shared_namespaces import NamespaceTarget
-from dockmagic_runtime.volumes.store import VolumeStore
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.cgroups import Cgroups
+    from dockmagic_runtime.images.layers import LayerStore
+    from dockmagic_runtime.network.networks import Networks
+    from dockmagic_runtime.store.data_root import DataRoot
+    from dockmagic_runtime.supervisor.launcher_client import LauncherClient
+    from dockmagic_runtime.volumes.store import VolumeStore
 
 
-class Starter(Struct, frozen=True):
-    """The stores and services that a start uses."""
+class StartComponents(Protocol):
+    """The stores and services that a start uses; each may be opened when it is asked for."""
 
-    data_root: DataRoot
-    store: ContainerStore
-    layers: LayerStore
-    volumes: VolumeStore
-    networks: Networks
-    launcher: LauncherClient
-    cgroups: Cgroups
+    @property
+    def data_root(self) -> DataRoot: ...
+    @property
+    def containers(self) -> ContainerStore: ...
+    @property
+    def layers(self) -> LayerStore: ...
+    @property
+    def volumes(self) -> VolumeStore: ...
+    @property
+    def networks(self) -> Networks: ...
+    @property
+    def launcher(self) -> LauncherClient: ...
+    @property
+    def cgroups(self) -> Cgroups: ...
+
+
+class Starter:
+    """Starts containers."""
+
+    def __init__(self, components: StartComponents) -> None:
+        self._components = components
+        self.data_root = components.data_root
+        self.store = components.containers
+
+    @property
+    def layers(self) -> LayerStore:
+        return self._components.layers
+
+    @property
+    def volumes(self) -> VolumeStore:
+        return self._components.volumes
+
+    @property
+    def networks(self) -> Networks:
+        return self._components.networks
+
+    @property
+    def launcher(self) -> LauncherClient:
+        return self._components.launcher
+
+    @property
+    def cgroups(self) -> Cgroups:
+        return self._components.cgroups
 
     def start(
         self, record: Record, *, owned: bool, attached: bool | None = None

@@ -11,8 +11,6 @@ from dockmagic_runtime.containers.plan.exec_process import process_spec
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.container import ExecSpec, HealthCheck
-from dockmagic_runtime.supervisor import health
-from dockmagic_runtime.supervisor.health import Check
 
 _NANO: Final = 1_000_000_000
 _SHELL: Final = ("/bin/sh", "-c")
@@ -42,6 +40,8 @@ def check_for(record: Record) -> dict[str, Any]:
     asked = record.health
     if asked is None or not asked.test or asked.test[0] == "NONE":
         return {}
+    from dockmagic_runtime.supervisor.health import Check
+
     kind, *command = asked.test
     argv = (*(record.shell or _SHELL), *command) if kind == "CMD-SHELL" else tuple(command)
     complete = _filled(asked, _DEFAULTS)
@@ -60,6 +60,8 @@ def check_for(record: Record) -> dict[str, Any]:
 
 def inspect_health(directory: str, rfc3339: Any) -> dict[str, Any]:
     """`State.Health` of `docker inspect`; `rfc3339` writes a time."""
+    from dockmagic_runtime.supervisor import health
+
     status, streak, results = health.read(directory)
     return {
         "Status": status,

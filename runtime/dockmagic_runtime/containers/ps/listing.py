@@ -2,31 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
 from msgspec.structs import replace
 
-from dockmagic_runtime.containers.lifecycle import links
-from dockmagic_runtime.containers.ps import filters as asked
-from dockmagic_runtime.containers.ps.filters import Lookups
 from dockmagic_runtime.containers.store import ContainerStore, describe
 from dockmagic_runtime.errors import InvalidInput, NotFound
-from dockmagic_runtime.images.store import ImageStore
 from dockmagic_runtime.model.container import Container
-from dockmagic_runtime.model.filters import Filters
-from dockmagic_runtime.model.image import Image
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.containers.record import Record
+    from dockmagic_runtime.images.store import ImageStore
+    from dockmagic_runtime.model.filters import Filters
+    from dockmagic_runtime.model.image import Image
 
 
 def find(
-    store: ContainerStore, images: ImageStore, filters: Filters | None, *, all: bool
+    store: ContainerStore,
+    images: Callable[[], ImageStore],
+    filters: Filters | None,
+    *,
+    all: bool,
 ) -> tuple[Container, ...]:
     """The containers that pass the filters, newest first; without `all`, those that run.
 
     Raises InvalidInput, NotFound.
     """
-    filters = filters or {}
-    all = all or asked.wants_all(filters)
+    if filters:
+        from dockmagic_runtime.containers.ps import filters as asked
+
+        all = all or asked.wants_all(filters)
     stored = store.all()
     ids: dict[str, str] = {}
-    link_names = links.names(record for record, _ in stored)
+    link_names = _link_names([record for record, _ in stored if record.links])
     containers = [
         replace(
             container,
@@ -37,15 +46,15 @@ def find(
         if (container := describe(record, now)).status.is_alive or all
     ]
     if filters:
-        look = Lookups(
+        look = asked.Lookups(
             created=lambda name: store.find(name).created,
-            descends=lambda image_id, text: _descends(images, image_id, text),
+            descends=lambda image_id, text: _descends(images(), image_id, text),
         )
         containers = asked.select(containers, filters, look)
     return tuple(containers)
 
 
-def _image_name(images: ImageStore, container: Container, ids: dict[str, str]) -> str:
+def _image_name(images: Callable[[], ImageStore], container: Container, ids: dict[str, str]) -> str:
     """The image as `create` was given it; the id when that name means another image by now.
 
     `ids` keeps the ids of names that were looked up.
@@ -53,10 +62,18 @@ def _image_name(images: ImageStore, container: Container, ids: dict[str, str]) -
     name = container.image
     if name not in ids:
         try:
-            ids[name] = images.id_of(name)
+            ids[name] = images().id_of(name)
         except (NotFound, InvalidInput):
             ids[name] = ""
     return name if ids[name] == container.image_id else container.image_id
+
+
+def _link_names(records: Sequence[Record]) -> dict[str, tuple[str, ...]]:
+    if not records:
+        return {}
+    from dockmagic_runtime.containers.lifecycle import links
+
+    return links.names(records)
 
 
 def _descends(images: ImageStore, image_id: str, text: str) -> bool:
