@@ -76,7 +76,15 @@ if TYPE_CHECKING:
         ExplainedStep,
         Explanation,
     )
-    from dockmagic_runtime.model.host_network import HostNetwork, NetworkChange, NetworkWatch
+    from dockmagic_runtime.model.host_network import (
+        HostAddress,
+        HostLink,
+        HostNetwork,
+        HostRoute,
+        Neighbour,
+        NetworkChange,
+        NetworkWatch,
+    )
     from dockmagic_runtime.model.image import History, Image, ImageConfig, Layer, LayerFile
     from dockmagic_runtime.model.network import (
         Attachment,
@@ -101,15 +109,15 @@ __all__ = [
     "ContainerSize", "ContainerSpec", "ContainersApi", "Device", "DiskUsage", "DockmagicError",
     "Engine", "EngineApi", "EngineBug", "Event", "ExecSpec", "ExplainedBuildStep",
     "ExplainedStep", "Explanation", "FileOrigin", "FileVersion", "HealthCheck", "History",
-    "Hop", "HostNetwork", "Image", "ImageConfig", "ImagesApi", "ImportSpec", "InvalidInput",
-    "Layer", "LayerFile", "LoadDone", "LogLine", "LogStreamApi", "Mount", "Network",
-    "NetworkChange", "NetworkSpec", "NetworkWatch", "NetworksApi", "NotFound", "PathStat", "Pool",
-    "PortMapping",
-    "ProcessApi", "ProcessFailed", "ProcessTable", "Pruned", "PrunedNetworks", "PrunedVolumes",
-    "PullDone", "PullStatus", "PushDone", "RegistryUnreachable", "RemoteFailed",
-    "RemoteManifest", "Repair", "Resources", "RestartPolicy", "Route", "SearchResult", "Sharing",
-    "StartFailed", "StateDamaged", "Stats", "Status", "StepDone", "StepOutput", "StepStarted",
-    "SystemApi", "Topology", "Trace", "Unsupported", "Volume", "VolumesApi", "WastedFile",
+    "Hop", "HostAddress", "HostLink", "HostNetwork", "HostRoute", "Image", "ImageConfig",
+    "ImagesApi", "ImportSpec", "InvalidInput", "Layer", "LayerFile", "LoadDone", "LogLine",
+    "LogStreamApi", "Mount", "Neighbour", "Network", "NetworkChange", "NetworkSpec",
+    "NetworkWatch", "NetworksApi", "NotFound", "PathStat", "Pool", "PortMapping", "ProcessApi",
+    "ProcessFailed", "ProcessTable", "Pruned", "PrunedNetworks", "PrunedVolumes", "PullDone",
+    "PullStatus", "PushDone", "RegistryUnreachable", "RemoteFailed", "RemoteManifest", "Repair",
+    "Resources", "RestartPolicy", "Route", "SearchResult", "Sharing", "StartFailed",
+    "StateDamaged", "Stats", "Status", "StepDone", "StepOutput", "StepStarted", "SystemApi",
+    "Topology", "Trace", "Unsupported", "Volume", "VolumesApi", "WastedFile",
 ]  # fmt: skip
 
 # Where each name is. (A test compares this table, `__all__` and the imports above.)
@@ -135,7 +143,9 @@ _MODULES = {
     ),
     "model.docker_event": "Event",
     "model.explanation": "BuildExplanation ExplainedBuildStep ExplainedStep Explanation",
-    "model.host_network": "HostNetwork NetworkChange NetworkWatch",
+    "model.host_network": (
+        "HostAddress HostLink HostNetwork HostRoute Neighbour NetworkChange NetworkWatch"
+    ),
     "model.image": "History Image ImageConfig Layer LayerFile",
     "model.network": "Attachment Network NetworkSpec Pool PrunedNetworks",
     "model.outline": "BuildOutline",

@@ -16,7 +16,6 @@ class DockmagicError(Exception):
     """Base of all errors of the engine. Never raised itself."""
 
     exit_code = 125
-    http_status = 500
     excerpt = ""  # of a Dockerfile: the line that it is about, and a caret below
     container_id = ""  # of a container that was created for the call and could not be started
     step = 0  # of a build: the number of the one that failed
@@ -45,25 +44,17 @@ class InvalidInput(DockmagicError):
     Raised before any effect. Not raised when the words are right and the thing is missing.
     """
 
-    http_status = 400
-
 
 class NotFound(DockmagicError):
     """A well-formed name that names nothing: image, container, network, volume, path."""
-
-    http_status = 404
 
 
 class Conflict(DockmagicError):
     """The thing exists and is in the wrong state for this: a name or port in use, not running."""
 
-    http_status = 409
-
 
 class Unsupported(DockmagicError):
     """This host cannot do it: not Linux, not root, a kernel without the feature."""
-
-    http_status = 501
 
 
 class StartFailed(DockmagicError):
@@ -72,8 +63,6 @@ class StartFailed(DockmagicError):
     `exit_code` is 127 when the command does not exist, 126 when it is not executable, 125 when
     the engine could not prepare the sandbox.
     """
-
-    http_status = 400
 
     def __init__(self, message: str, *, exit_code: int = 125, hint: str = "") -> None:
         super().__init__(message, hint=hint)
@@ -93,8 +82,6 @@ class RemoteFailed(DockmagicError):
 
     A registry out of reach, a digest that does not match, a package source without the package.
     """
-
-    http_status = 502
 
 
 class StateDamaged(DockmagicError):
