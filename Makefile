@@ -5,7 +5,7 @@ MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest -q
 
-.PHONY: help dev demo test test-fast test-slow test-soak test-v2 lint format bench images notebooks clean
+.PHONY: help dev demo test test-units test-integration test-fast test-slow test-soak test-v2 lint format bench images notebooks clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -23,9 +23,15 @@ system:
 demo: dev  ## run the first notebook from an empty Docker area, into build/demo/
 	@$(BIN)/python notebooks/run.py notebooks/01-web-server.ipynb
 
-test: dev  ## all tests, the notebooks too
-	@$(PYTEST)
+test: dev  ## all tests, on two cores, then the notebooks
+	@$(MAKE) --jobs=2 --output-sync=target test-units test-integration
 	@$(MAKE) notebooks
+
+test-units: dev
+	@$(PYTEST) --ignore=tests/integration
+
+test-integration: dev
+	@$(PYTEST) tests/integration
 
 test-fast: dev  ## all but the slow tests
 	@$(PYTEST) -m 'not slow'
@@ -40,11 +46,13 @@ test-v2: dev  ## engine tests on a cgroup v2 kernel, in an emulated machine (TES
 	@.ci/system-packages qemu-system-x86 mmdebstrap e2fsprogs
 	@$(BIN)/python -m tests.v2 $(TESTS)
 
-lint: dev  ## ruff, mypy, import-linter
+lint: dev  ## ruff, mypy, import-linter, circles of imports, words
 	@$(BIN)/ruff check --quiet
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-logo
+	@.ci/check-circles
+	@.ci/check-words dockmagic runtime README.md CHANGELOG.md CONTRIBUTING.md
 
 format: dev  ## let ruff put the code in order
 	@$(BIN)/ruff check --quiet --fix

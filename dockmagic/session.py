@@ -51,7 +51,7 @@ class Session:
         return Engine(self._root, catalogue=self._catalogue, repair=repair)
 
     def use(self, engine: EngineApi) -> None:
-        """Take an engine that somebody else made, and will close."""
+        """Use an engine that the caller has made and will close."""
         with self._lock:
             self._engine = engine
             self._is_ours = False

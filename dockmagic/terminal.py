@@ -195,7 +195,7 @@ def passed_signals(process: ProcessApi) -> Iterator[None]:
 @contextmanager
 def _handlers(handlers: dict[int, Any]) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread is told of signals
+        yield  # only the main thread handles signals
         return
     saved = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:

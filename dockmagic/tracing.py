@@ -1,6 +1,6 @@
 """`dockmagic --trace COMMAND`: where the time of one command went, on standard error.
 
-It is told when the command has ended, so that what it writes stays what it is.
+It is printed when the command has ended, so that what it writes stays what it is.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ def traced(session: Session, stream: TextIO) -> Iterator[None]:
     finally:
         ended = time.perf_counter()
         stream.write(f"{_ms(opened - began)} to open the Docker area\n")
-        for one in starts:
-            stream.write(f"{_ms(one.seconds)} to start {one.container_id[:12]}:\n")
-            stream.write(f"{Explained(one, calls=True).text()}\n")
+        for operation in starts:
+            stream.write(f"{_ms(operation.seconds)} to start {operation.container_id[:12]}:\n")
+            stream.write(f"{Explained(operation, calls=True).text()}\n")
         stream.write(f"{_ms(ended - opened)} for the command, until its last output\n")
 
 

@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from dockmagic_runtime import Engine, catalogue
 from dockmagic_runtime.store.data_root import DataRoot
@@ -27,6 +28,10 @@ from dockmagic_runtime.testing.host import HostSnapshot, left_behind
 
 STOCK = Path(__file__).parent.parent / "build" / "test-images"
 SERVER_STOCK = STOCK.with_name("test-servers")
+# a deadline for one example fails on a busy machine, and says nothing
+settings.register_profile("dockmagic", deadline=None)
+settings.load_profile("dockmagic")
+
 IN_CI = os.environ.get("CI") == "true"
 OPTIONAL = "optional: "
 

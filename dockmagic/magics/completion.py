@@ -41,8 +41,8 @@ class Completer:
     def _complete(self, context: Any) -> Any:
         from IPython.core.completer import SimpleCompletion
 
-        found = self.candidates(_relevant(context), context.token)
-        completions = [SimpleCompletion(text, type=kind) for text, kind in found]
+        matches = self.candidates(_relevant(context), context.token)
+        completions = [SimpleCompletion(text, type=kind) for text, kind in matches]
         return {"completions": completions, "suppress": bool(completions)}
 
     def candidates(self, line: str, token: str) -> list[tuple[str, str]]:
@@ -63,10 +63,10 @@ class Completer:
         known = list(self._known(before, typed))
         if name == "network" and before == ["network"]:  # one of the verbs, or what to draw
             known += self._known(["network", "draw"], typed)
-        found = [(text, kind) for text, kind in known if text.startswith(typed)]
+        matches = [(text, kind) for text, kind in known if text.startswith(typed)]
         # IPython replaces the token, which begins after the last of its own delimiters.
         cut = len(typed) - len(token) if typed.endswith(token) else 0
-        return [(text[cut:], kind) for text, kind in found]
+        return [(text[cut:], kind) for text, kind in matches]
 
     def _known(self, before: list[str], typed: str) -> Iterable[tuple[str, str]]:
         from dockmagic import commands
@@ -92,24 +92,31 @@ class Completer:
         from dockmagic.commands.references import familiar
 
         engine = self._session.engine
-        found: list[tuple[str, str]] = []
+        matches: list[tuple[str, str]] = []
         if verb in _IMAGES or verb in ("inspect", "explain"):
             tags = (tag for image in engine.images.list() for tag in image.tags)
-            found += [(familiar(tag), "image") for tag in tags]
+            matches += [(familiar(tag), "image") for tag in tags]
         if verb in _CONTAINERS or verb == "inspect":
-            found += [(one.name, "container") for one in engine.containers.list(all=True)]
+            matches += [
+                (candidate.name, "container") for candidate in engine.containers.list(all=True)
+            ]
         if verb in ("network_connect", "network_disconnect"):
-            found += [(one.name, "container") for one in engine.containers.list(all=True)]
+            matches += [
+                (candidate.name, "container") for candidate in engine.containers.list(all=True)
+            ]
         if verb == "network_trace":
             ports = (
-                port for one in engine.containers.list() for port in one.ports if port.host_port
+                port
+                for candidate in engine.containers.list()
+                for port in candidate.ports
+                if port.host_port
             )
-            found += [(f"localhost:{port.host_port}", "port") for port in ports]
+            matches += [(f"localhost:{port.host_port}", "port") for port in ports]
         elif verb.startswith("network_") and verb != "network_create":
-            found += [(one.name, "network") for one in engine.networks.list()]
+            matches += [(candidate.name, "network") for candidate in engine.networks.list()]
         if verb in ("volume_rm", "volume_inspect"):
-            found += [(one.name, "volume") for one in engine.volumes.list()]
-        return found
+            matches += [(candidate.name, "volume") for candidate in engine.volumes.list()]
+        return matches
 
 
 def _relevant(context: Any) -> str:

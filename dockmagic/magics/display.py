@@ -1,6 +1,6 @@
 """How IPython shows what the magics return.
 
-Results and handles stay free of it: IPython's formatters are told about their types when the
+Results and handles stay free of it: IPython's formatters learn their types when the
 extension is loaded, and forget them when it is unloaded.
 """
 
@@ -30,8 +30,8 @@ class Display:
         self._is_live = is_live
 
     def install(self, formatter: Any) -> None:
-        """Tell IPython's display formatter about our types."""
-        bundles = formatter.mimebundle_formatter
+        """Register our types with IPython's display formatter."""
+        bundles = formatter.mimedocumentformatter
         bundles.for_type(Result, self.result)
         bundles.for_type(Container, self.container)
         bundles.for_type(Image, self.image)
@@ -40,11 +40,11 @@ class Display:
 
     def remove(self, formatter: Any) -> None:
         for kind in (Result, Container, Image):
-            formatter.mimebundle_formatter.pop(kind, None)
+            formatter.mimedocumentformatter.pop(kind, None)
         formatter.ipython_display_formatter.pop(Completed, None)
 
     def result(self, result: Result, **_: Any) -> dict[str, Any]:
-        found: dict[str, Any] = dict(
+        document: dict[str, Any] = dict(
             bundle(result, deterministic=self._deterministic, html=self._settings.shows_html)
         )
         if (
@@ -54,8 +54,8 @@ class Display:
             and not result.format
             and not result.once
         ):
-            found[_WIDGET_VIEW] = self._live_stats(result[0])
-        return found
+            document[_WIDGET_VIEW] = self._live_stats(result[0])
+        return document
 
     def container(self, container: Container, **_: Any) -> dict[str, Any]:
         try:
@@ -71,10 +71,10 @@ class Display:
             return {"text/plain": repr(image)}
         return self._shown(image_bundle(state, repr(image), deterministic=self._deterministic))
 
-    def _shown(self, found: dict[str, str]) -> dict[str, Any]:
+    def _shown(self, document: dict[str, str]) -> dict[str, Any]:
         if not self._settings.shows_html:
-            del found["text/html"]
-        return dict(found)
+            del document["text/html"]
+        return dict(document)
 
     @property
     def _deterministic(self) -> bool:

@@ -20,6 +20,6 @@ def as_magic_errors() -> Iterator[None]:
         shown.message, shown.hint = plain(shown.message), plain(shown.hint)
         raise shown from error
     except OSError as error:
-        if (found := from_host(error)) is not None:
-            raise found from error
+        if (cause := from_host(error)) is not None:
+            raise cause from error
         raise

@@ -195,10 +195,10 @@ class _Scanner(Struct):
                 self._add(braces)
                 self.at += 2
                 return True
-        found = None if self.in_template else _expression(self.text, self.at)
-        if found is None:
+        match_ = None if self.in_template else _expression(self.text, self.at)
+        if match_ is None:
             return False
-        source, end = found
+        source, end = match_
         value = self._evaluate(source)
         alone = self.word is None and (end == len(self.text) or self.text[end].isspace())
         if alone and isinstance(value, (list, tuple, set)):

@@ -61,7 +61,7 @@ class VerbMagic(Magic):
 
 
 class RmMagic(VerbMagic):
-    """`%rm`: the name was IPython's for the shell's rm, so somebody may mean a file."""
+    """`%rm`: the name was IPython's for the shell's rm, so a user may mean a file."""
 
     def run(self, line: str, cell: str | None, namespace: Mapping[str, Any]) -> object:
         try:

@@ -117,16 +117,16 @@ class Container:
 
     def logs(self, tail: int | None = None) -> Logs:
         count = [] if tail is None else [f"--tail={tail}"]
-        found: Logs = self._run("logs", *count, self.id)
-        return found
+        hit: Logs = self._run("logs", *count, self.id)
+        return hit
 
     def diff(self) -> Changes:
-        found: Changes = self._run("diff", self.id)
-        return found
+        hit: Changes = self._run("diff", self.id)
+        return hit
 
     def explain(self) -> Explained:
-        found: Explained = self._run("explain", self.id)
-        return found
+        hit: Explained = self._run("explain", self.id)
+        return hit
 
     def stats(self) -> Stats:
         with as_magic_errors():
@@ -235,12 +235,12 @@ class Image:
         return dict(self.state.config.labels)
 
     def layers(self) -> Layers:
-        found: Layers = self._run("layers", self.id)
-        return found
+        hit: Layers = self._run("layers", self.id)
+        return hit
 
     def history(self) -> ImageHistory:
-        found: ImageHistory = self._run("history", self.id)
-        return found
+        hit: ImageHistory = self._run("history", self.id)
+        return hit
 
     def inspect(self) -> dict[str, Any]:
         """Docker's JSON."""

@@ -234,7 +234,7 @@ def _once(arguments: Arguments) -> Arguments:
 
 
 def _tell_of_terminals(arguments: Arguments) -> None:
-    """`-it` in a cell: the line of the course works, and nobody can type into it."""
+    """`-it` in a cell: the line of the course works, and there is no keyboard for it."""
     if arguments.verb not in ("run", "exec") or arguments.flag("detach"):
         return
     if arguments.flag("interactive") and arguments.flag("tty"):

@@ -35,5 +35,5 @@ class DockMagic(Configurable):  # type: ignore[misc, unused-ignore]
         return self.render != "text"
 
     def is_live(self, *, has_kernel: bool) -> bool:
-        """Whether results may have widgets: they need somebody at the other end."""
+        """Whether results may have widgets: they need a front end that draws them."""
         return has_kernel and self.render in ("auto", "widget") and not self.deterministic

@@ -43,7 +43,7 @@ def follow(events: Iterator[Event], arguments: Arguments) -> Iterator[Event]:
     mode = mode_of(arguments)
     display = make(mode)
     in_full = arguments.verb == "build" and bool(arguments.flag("debug"))
-    yield from _followed(events, display, lambda found: _warn(found, mode, in_full=in_full))
+    yield from _followed(events, display, lambda given: _warn(given, mode, in_full=in_full))
 
 
 def _followed(

@@ -64,12 +64,12 @@ _DRAWINGS: tuple[tuple[type, Drawing], ...] = (
 
 def bundle(result: Result, *, deterministic: bool = False, html: bool = True) -> dict[str, str]:
     """The MIME types of a result."""
-    found = {"text/plain": clean(repr(result))}
+    renderer = {"text/plain": clean(repr(result))}
     drawing = next((draw for kind, draw in _DRAWINGS if isinstance(result, kind)), None)
     if html and drawing is not None:
         drawn = drawing(result, deterministic=deterministic)
-        found |= {"text/html": str(drawn)} if drawn else {}
-    return found
+        renderer |= {"text/html": str(drawn)} if drawn else {}
+    return renderer
 
 
 def container_bundle(container: Container, *, deterministic: bool = False) -> dict[str, str]:

@@ -134,7 +134,7 @@ def _lane(result: Explained, who: str, index: int, whole: float) -> Markup:
 def _bar(
     result: Explained, step: ExplainedStep, top: float, whole: float, *, strong: bool
 ) -> Markup:
-    """Neighbours differ in strength, so that two short ones can be told apart."""
+    """Neighbours differ in strength, so that two short ones can be distinguished."""
     left = _x(step.began, whole)
     wide = max(_THINNEST, _x(step.began + step.seconds, whole) - left)
     title = f"{plain(result.short(step))}\n{_ms(step.seconds)}"

@@ -23,13 +23,13 @@ def info(result: Info, *, deterministic: bool) -> Markup:
     return Markup("") if deterministic else _fields(result.facts)
 
 
-def _object(name: str, found: dict[str, Any]) -> Markup:
-    return details(tag("b", plain(name)), _fields(found), opened=True)
+def _object(name: str, fields: dict[str, Any]) -> Markup:
+    return details(tag("b", plain(name)), _fields(fields), opened=True)
 
 
-def _fields(found: dict[str, Any]) -> Markup:
+def _fields(fields: dict[str, Any]) -> Markup:
     lines, left = [], _BUDGET
-    for key, value in found.items():
+    for key, value in fields.items():
         text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
         lines.append(_field(key, text[: max(200, left)]))
         left -= len(text)

@@ -65,8 +65,8 @@ def _row(number: int, layer: Layer, largest: int, files: int, *, deterministic: 
     return [str(number), _size(layer, deterministic=deterministic), bar(share), content]
 
 
-def _instruction(one: Layer | FileVersion) -> Markup:
-    return code(plain(" ".join(one.created_by.split()))[:_INSTRUCTION] or "(unknown)")
+def _instruction(item: Layer | FileVersion) -> Markup:
+    return code(plain(" ".join(item.created_by.split()))[:_INSTRUCTION] or "(unknown)")
 
 
 def _size(layer: Layer, *, deterministic: bool) -> str:
@@ -99,27 +99,27 @@ def _files(layer: Layer, limit: int, *, deterministic: bool) -> Markup:
 
 def _waste(anatomy: Anatomy) -> Markup:
     """How much of the image can be seen, and which files the rest is in."""
-    told = (
+    sentence = (
         f"efficiency {anatomy.efficiency:.1%}: {decimal_size(anatomy.wasted_bytes)} are in files "
         "that a later layer replaces or removes"
     )
-    line = tag("div", bar(anatomy.efficiency, GREEN), told)
+    line = tag("div", bar(anatomy.efficiency, GREEN), sentence)
     if not anatomy.wasted:
         return line
-    rows = [_wasted(one) for one in anatomy.wasted[:_WASTED]]
+    rows = [_wasted(item) for item in anatomy.wasted[:_WASTED]]
     head = f"{anatomy.wasted_files} file{'' if anatomy.wasted_files == 1 else 's'}"
     left = anatomy.wasted_files - len(rows)
     more = [note(f"+{left} smaller ones")] if left else []
     return join([line, details(head, table(["size", "layer", "", "path"], rows), *more)])
 
 
-def _wasted(one: WastedFile) -> list[Any]:
-    how = "removed" if one.is_removed else "replaced"
+def _wasted(item: WastedFile) -> list[Any]:
+    how = "removed" if item.is_removed else "replaced"
     return [
-        decimal_size(one.size),
-        str(one.layer),
-        f"{how} by {one.hidden_by}",
-        code(plain(one.path)[:_PATH]),
+        decimal_size(item.size),
+        str(item.layer),
+        f"{how} by {item.hidden_by}",
+        code(plain(item.path)[:_PATH]),
     ]
 
 
@@ -140,26 +140,26 @@ def sharing(result: SharedLayers, *, deterministic: bool) -> Markup:
 
 
 def origin(result: FileHistory, *, deterministic: bool) -> Markup:
-    found = result.origin
+    found_rows = result.origin
     rows = [
         [
-            str(one.layer),
-            badge(word(one), _COLORS[one.kind]),
+            str(item.layer),
+            badge(word(item), _COLORS[item.kind]),
             [
-                _instruction(one),
-                note(plain(describe(one, stable=deterministic))[:_PATH]),
-                _difference(one),
+                _instruction(item),
+                note(plain(describe(item, stable=deterministic))[:_PATH]),
+                _difference(item),
             ],
         ]
-        for one in found.versions
+        for item in found_rows.versions
     ]
     head = tag("div", code(plain(result.head())[: 2 * _PATH]))
     return join([head, table(["#", "", "made by"], rows, limit=_ROWS)])
 
 
-def _difference(one: FileVersion) -> Markup | str:
-    if not one.diff:
+def _difference(item: FileVersion) -> Markup | str:
+    if not item.diff:
         return ""
-    text = plain("\n".join(one.diff))
+    text = plain("\n".join(item.diff))
     cut = text[:_DIFF] + ("\n…" if len(text) > _DIFF else "")
-    return details(f"{len(one.diff)} lines of difference", pre(cut), opened=len(one.diff) < 20)
+    return details(f"{len(item.diff)} lines of difference", pre(cut), opened=len(item.diff) < 20)

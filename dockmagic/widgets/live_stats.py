@@ -54,7 +54,7 @@ class LiveStats(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]
             return {"kind": "end", "text": plain(error.message)}
 
     def _act(self, name: str) -> str:
-        """What to say of it. One that came too late is no end: the next sample tells of that."""
+        """What to say of it. One that came too late is no end: the next sample says so."""
         action = self._acts.get(name)
         if action is None:
             return f"no such action: {name}"

@@ -44,7 +44,7 @@ def _table(result: Drawn, *, deterministic: bool) -> Markup:
 
 def _picture(result: Drawn) -> Markup:
     top = result.topology
-    nodes = {one.id: box for one, box in _nodes(result)}
+    nodes = {item.id: box for item, box in _nodes(result)}
     bridges = dict(_bridges(result, nodes))
     host = _host(result)
     bottom = max(box.top + box.height for box in (host, *nodes.values(), *bridges.values()))
@@ -91,9 +91,9 @@ def _bridges(result: Drawn, nodes: dict[str, Box]) -> Iterator[tuple[str, Box]]:
     for bridge in result.topology.bridges:
         box = Box(*_BRIDGE, top, ORANGE, dashed=bridge.internal)
         inside = " (internal)" if bridge.internal else ""
-        told = (f"{bridge.name}{inside}", bridge.bridge, bridge.subnet, bridge.subnet6,
+        shown = (f"{bridge.name}{inside}", bridge.bridge, bridge.subnet, bridge.subnet6,
                 f"gateway {bridge.gateway}")  # fmt: skip
-        box.lines = [("", text) for text in told if text]
+        box.lines = [("", text) for text in shown if text]
         middles = [nodes[node.id].at(bridge.name) for node, _ in result.members(bridge)]
         if middles:
             box.top = max(top, sum(middles) / len(middles) - box.height / 2)
@@ -113,7 +113,7 @@ def _host(result: Drawn) -> Box:
 
 
 def _ports(node: Node) -> list[str]:
-    return list(dict.fromkeys(f"{port_text(*one)} {node.name}" for one in node.published))
+    return list(dict.fromkeys(f"{port_text(*item)} {node.name}" for item in node.published))
 
 
 def _edges(

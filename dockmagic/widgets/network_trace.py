@@ -55,7 +55,7 @@ def traced(result: Traced, *, deterministic: bool) -> Markup:
 def _verdict(result: Traced, route: Route) -> Markup:
     said = badge("answered", GREEN) if route.answered else badge("no answer", RED)
     if route.answered and result.trace.protocol == "udp":
-        said = badge("not refused", GREEN)  # nobody has to answer a datagram
+        said = badge("not refused", GREEN)  # no program has to answer a datagram
     return tag("div", said, " ", plain(result.verdict(route)), style="margin:.2em 0")
 
 
@@ -80,7 +80,7 @@ def _picture(result: Traced) -> Markup:
     """One for each way, beside each other where there is room."""
     routes = result.trace.routes
     columns = [[_station(route, hop) for hop in route.hops] for route in routes]
-    bottom = _stack(columns, [sum(hop.kind in _OWN for hop in one.hops) for one in routes])
+    bottom = _stack(columns, [sum(hop.kind in _OWN for hop in item.hops) for item in routes])
     pictures = [
         tag("div", _column(route, column, bottom + 1), style=_FLEXIBLE)
         for route, column in zip(routes, columns, strict=True)

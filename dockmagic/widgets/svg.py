@@ -49,7 +49,7 @@ class Box(Struct):
 
     def at(self, name: str) -> float:
         """The height at which a line of that name is met."""
-        row = next(n for n, (one, _) in enumerate(self.lines) if one == name)
+        row = next(n for n, (item, _) in enumerate(self.lines) if item == name)
         return self.top + PAD + (row + 0.5) * LINE
 
     def draw(self) -> Markup:

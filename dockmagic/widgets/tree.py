@@ -27,14 +27,14 @@ class _Node(Struct):
 
 def tree(entries: Iterable[TreeEntry], *, limit: int = 150) -> Markup:
     """The entries below their directories; those over the limit are counted."""
-    found = list(entries)
+    current = list(entries)
     root = _Node()
-    for entry in found[:limit]:
+    for entry in current[:limit]:
         _insert(root, entry)
-    opened = len(found) <= _OPEN_BELOW
+    opened = len(current) <= _OPEN_BELOW
     lines = _children(root, opened=opened)
-    if len(found) > limit:
-        lines.append(tag("div", f"+{len(found) - limit} more", style=MUTED))
+    if len(current) > limit:
+        lines.append(tag("div", f"+{len(current) - limit} more", style=MUTED))
     return tag("div", *lines, style=f"{MONO};line-height:1.5")
 
 

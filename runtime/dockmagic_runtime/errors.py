@@ -1,8 +1,8 @@
-"""The engine's exceptions, told apart by whose doing it was.
+"""The engine's exceptions, distinguished by whose fault it was.
 
 Each carries one sentence that names the thing (`message`), what to do about it (`hint`, may be
 empty) and the exit code that Docker's command line gives the same mistake. They are raised where
-the fact is known; nobody in between logs, prints or exits.
+the fact is known; no caller in between logs, prints or exits.
 """
 
 from __future__ import annotations

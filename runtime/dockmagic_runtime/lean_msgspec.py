@@ -3,7 +3,7 @@
 msgspec imports modules for types that no value of ours has, and typing_extensions where that is
 installed, although it needs nothing of it on the Python versions that we support. Together they
 take twice as long as the start of Python. Stand-ins with the few names that msgspec looks up
-replace them until it is imported; whoever imports them later gets the real ones.
+replace them until it is imported; a later import gets the real ones.
 """
 
 from __future__ import annotations

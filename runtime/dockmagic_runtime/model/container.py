@@ -360,7 +360,7 @@ class PathStat(Struct, frozen=True, kw_only=True):
 
     @property
     def go_mode(self) -> int:
-        """Go's os.FileMode, in which Docker's API tells it."""
+        """Go's os.FileMode, in which Docker's API has it."""
         kind = _GO_KINDS.get(stat.S_IFMT(self.mode), 0)
         special = sum(bit for mask, bit in _GO_SPECIAL.items() if self.mode & mask)
         return self.mode & 0o777 | kind | special

@@ -1,4 +1,4 @@
-"""`Event`: what `docker events` tells of, one thing that happened to one object of the area.
+"""`Event`: an entry of `docker events`: one thing that happened to one object of the area.
 
 Not to be confused with `model.events`, the progress that a pull or a build reports to its caller.
 """

@@ -1,7 +1,7 @@
 """Image references by Docker's rules: `[host[:port]/]path[:tag][@digest]`, and digests.
 
 The first component is a host if it has a dot, a colon or a capital, or is `localhost`. Missing
-parts become `docker.io`, `library/` and `latest`. A digest is checked here before anybody makes a
+parts become `docker.io`, `library/` and `latest`. A digest is checked here before any code makes a
 path of it. Grammar: distribution/reference, reference.go and normalize.go.
 """
 

@@ -1,4 +1,4 @@
-"""What registries tell of what they have: to `search` and to `manifest inspect`."""
+"""What registries answer to `search` and to `manifest inspect`."""
 
 from __future__ import annotations
 

@@ -15,12 +15,12 @@ def similar(word: str, known: Iterable[str], most: int = 3) -> list[str]:
 
     near = get_close_matches(word, list(known), n=max(most, 3), cutoff=0.6)
     letters = sorted(word)
-    return sorted(near, key=lambda one: sorted(one) != letters)[:most]
+    return sorted(near, key=lambda candidate: sorted(candidate) != letters)[:most]
 
 
 def did_you_mean(
     word: str, known: Iterable[str], most: int = 1, *, prefix: str = "", otherwise: str = ""
 ) -> str:
     """`did you mean --date or --data?`, or `otherwise` if nothing is close."""
-    near = " or ".join(f"{prefix}{one}" for one in similar(word, known, most))
+    near = " or ".join(f"{prefix}{candidate}" for candidate in similar(word, known, most))
     return f"did you mean {near}?" if near else otherwise

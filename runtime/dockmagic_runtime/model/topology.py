@@ -34,7 +34,7 @@ class Node(Struct, frozen=True, kw_only=True):
     published: tuple[Published, ...] = ()
 
     def on(self, network: str) -> Interface | None:
-        return next((one for one in self.interfaces if one.network == network), None)
+        return next((item for item in self.interfaces if item.network == network), None)
 
 
 class Bridge(Struct, frozen=True, kw_only=True):

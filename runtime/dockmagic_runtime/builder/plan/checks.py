@@ -46,7 +46,7 @@ def is_reported(warning: Problem, dockerfile: Dockerfile, planned: Sequence[Stag
     """Whether BuildKit would have met it when it builds these stages."""
     if warning.rule not in _OF_STAGES:
         return True
-    before = [one for one in dockerfile.stages if one.base.position.line <= warning.line]
+    before = [word for word in dockerfile.stages if word.base.position.line <= warning.line]
     return bool(before) and before[-1] in planned
 
 
