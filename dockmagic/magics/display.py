@@ -31,7 +31,7 @@ class Display:
 
     def install(self, formatter: Any) -> None:
         """Register our types with IPython's display formatter."""
-        bundles = formatter.mimedocumentformatter
+        bundles = formatter.mimebundle_formatter
         bundles.for_type(Result, self.result)
         bundles.for_type(Container, self.container)
         bundles.for_type(Image, self.image)
@@ -40,7 +40,7 @@ class Display:
 
     def remove(self, formatter: Any) -> None:
         for kind in (Result, Container, Image):
-            formatter.mimedocumentformatter.pop(kind, None)
+            formatter.mimebundle_formatter.pop(kind, None)
         formatter.ipython_display_formatter.pop(Completed, None)
 
     def result(self, result: Result, **_: Any) -> dict[str, Any]:
