@@ -8,7 +8,7 @@ import re
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import pytest
 from dockmagic_runtime import Engine
 from dockmagic_runtime.linux import constants as c
 from dockmagic_runtime.linux.syscalls import Kernel
-from dockmagic_runtime.model.build import BuildDone, BuildRequest
+from dockmagic_runtime.model.build import BuildDone, BuildRequest, StepDone, StepStarted
 from dockmagic_runtime.model.container import ContainerSpec
 from dockmagic_runtime.store import locks
 from dockmagic_runtime.store.data_root import DataRoot
@@ -98,6 +98,18 @@ def build(engine: Engine) -> Build:
         raise AssertionError("the build ended without an image")
 
     return build
+
+
+def instructions_done(events: Iterable[object]) -> list[StepDone]:
+    """The ends of the Dockerfile's own steps, without those of the builder around them."""
+    names: set[int] = set()
+    done: list[StepDone] = []
+    for event in events:
+        if isinstance(event, StepStarted) and event.instruction:
+            names.add(event.number)
+        elif isinstance(event, StepDone) and event.number in names:
+            done.append(event)
+    return done
 
 
 def log(engine: Engine, name: str) -> str:

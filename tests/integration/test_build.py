@@ -9,9 +9,11 @@ import pytest
 
 from dockmagic_runtime import Engine
 from dockmagic_runtime.errors import NotFound, ProcessFailed, StartFailed
-from dockmagic_runtime.model.build import BuildDone, BuildRequest, StepDone, StepOutput
+from dockmagic_runtime.model.build import BuildDone, BuildRequest, StepOutput
 from dockmagic_runtime.model.container import ContainerSpec
 from dockmagic_runtime.model.image import Image
+
+from .conftest import instructions_done
 
 pytestmark = [pytest.mark.root, pytest.mark.network]
 
@@ -59,10 +61,10 @@ def test_copy_and_run_stand_on_each_other(engine: Engine, tmp_path: Path) -> Non
     dockerfile = "FROM busybox\nCOPY page /www/\nRUN cat /www/page && echo more >> /www/page"
     image = built(engine, dockerfile, tmp_path)
     assert top_files(engine, image) == ["C /www", "C /www/page"]
-    again = [e.cached for e in events(engine, dockerfile, tmp_path) if isinstance(e, StepDone)]
+    again = [e.cached for e in instructions_done(events(engine, dockerfile, tmp_path))]
     assert again == [True, True, True]
     (tmp_path / "page").write_text("changed")
-    steps = [e for e in events(engine, dockerfile, tmp_path) if isinstance(e, StepDone)]
+    steps = instructions_done(events(engine, dockerfile, tmp_path))
     assert [step.cached for step in steps] == [True, False, False]
     assert steps[1].reason == "changed: page"
 
@@ -178,5 +180,5 @@ def test_builds_of_several_engines_at_once_give_one_image(engine: Engine, tmp_pa
     assert len(outputs) == 3
     assert len(set(outputs)) == 1
     assert engine.images.get("both").id == outputs[0]
-    steps = [event for event in engine.images.build(request) if isinstance(event, StepDone)]
+    steps = instructions_done(engine.images.build(request))
     assert all(step.cached for step in steps)

@@ -12,8 +12,10 @@ import pytest
 
 from dockmagic_runtime import Engine
 from dockmagic_runtime.errors import InvalidInput, NotFound, ProcessFailed
-from dockmagic_runtime.model.build import BuildDone, BuildRequest, StepDone, StepOutput
+from dockmagic_runtime.model.build import BuildDone, BuildRequest, StepOutput
 from dockmagic_runtime.model.image import Image
+
+from .conftest import instructions_done
 
 pytestmark = [pytest.mark.root, pytest.mark.network]
 SECRET = "hunter2-is-the-word"
@@ -35,11 +37,11 @@ class Build:
 
     @property
     def cached(self) -> list[bool]:
-        return [event.cached for event in self.events if isinstance(event, StepDone)]
+        return [event.cached for event in instructions_done(self.events)]
 
     @property
     def reasons(self) -> list[str]:
-        return [event.reason for event in self.events if isinstance(event, StepDone)]
+        return [event.reason for event in instructions_done(self.events)]
 
     @property
     def image(self) -> Image:
@@ -181,7 +183,10 @@ def test_a_directory_that_the_step_has_changed_is_kept(engine: Engine) -> None:
 def test_a_cache_outlives_its_build_and_is_in_no_layer(engine: Engine) -> None:
     first = Build(engine, "RUN --mount=type=cache,target=/c,mode=0711,uid=7 touch /c/kept /made")
     assert first.files == ["A /made"]
-    second = Build(engine, "RUN --mount=type=cache,id=/c,target=/x/y ls /x/y; stat -c %a:%u /x/y")
+    second = Build(
+        engine,
+        "RUN --mount=type=cache,id=/c,target=/x/y,mode=0711,uid=7 ls /x/y; stat -c %a:%u /x/y",
+    )
     assert second.output == "kept\n711:7\n"
     assert Build(engine, "RUN --mount=type=cache,target=/z ls /z").output == ""
     assert engine.builds.prune() >= 0

@@ -11,11 +11,11 @@ import pytest
 
 from dockmagic_runtime import Engine
 from dockmagic_runtime.errors import ProcessFailed
-from dockmagic_runtime.model.build import BuildDone, BuildRequest, StepDone, StepOutput
+from dockmagic_runtime.model.build import BuildDone, BuildRequest, StepOutput
 from dockmagic_runtime.model.container import ContainerSpec, ExecSpec
 from dockmagic_runtime.model.image import Image
 
-from .conftest import await_page, collect, wait_for
+from .conftest import await_page, collect, instructions_done, wait_for
 
 pytestmark = [pytest.mark.root, pytest.mark.network, pytest.mark.slow]
 
@@ -36,9 +36,7 @@ def build(engine: Engine, text: str, context: Path, tag: str, **request: Any) ->
 
 def cached(engine: Engine, text: str, context: Path) -> list[bool]:
     build_request = BuildRequest(dockerfile=text, context=str(context))
-    return [
-        event.cached for event in engine.images.build(build_request) if isinstance(event, StepDone)
-    ]
+    return [event.cached for event in instructions_done(engine.images.build(build_request))]
 
 
 def said(engine: Engine, image: str, *command: str) -> str:
