@@ -2,7 +2,8 @@
 
 It reports to the start process over a SOCK_SEQPACKET pair, one byte of kind and a JSON body:
 `N` the network namespace (with descriptors), `P` the terminal's master (with a descriptor),
-`T` how long each operation took, `E` why it failed. The socket is close-on-exec: when it closes
+`T` how long each operation took, `F` the pid of the program's process where that is another
+(answered with `G`), `E` why it failed. The socket is close-on-exec: when it closes
 without an `E`, the program runs.
 """
 
@@ -25,29 +26,39 @@ from dockmagic_runtime.sandbox.process import become
 Timing = tuple[float, float]
 
 
-def run(linux: Linux, plan: SandboxPlan, sync: socket.socket, context: Context) -> NoReturn:
+def run(
+    linux: Linux, plan: SandboxPlan, sync: socket.socket, context: Context, pid_namespace: int
+) -> NoReturn:
     """Called right after the fork, with the standard streams in place. Ends in exec or _exit.
 
     `context` is the child's copy of the start process's: it has the cgroup to join.
+    `pid_namespace` is a pidfd of a process in the namespace to enter; -1 if the child is in a new
+    one.
     """
     try:
         # processes of the container may see this one from here on: it must not be readable
         linux.prctl(c.PR_SET_DUMPABLE, 0)
         linux.prctl(c.PR_SET_PDEATHSIG, signal.SIGKILL)
         context.sync = sync
+        if pid_namespace >= 0:
+            # for the program's process, and for the /proc that is mounted; this one stays outside
+            linux.setns(pid_namespace, c.CLONE_NEWPID)
         os.umask(0)  # devices and directories get exactly the modes that operations give
         trace = execute_all(plan.inside, context)
         sync.send(b"T" + json.dumps(trace).encode())
-        become(linux, plan.process, sync.fileno())
+        become(linux, plan.process, sync.fileno(), enters=pid_namespace >= 0)
     except BaseException as error:
         report(sync, error)
     os._exit(1)
 
 
-def run_process(linux: Linux, process: ProcessSpec, sync: socket.socket) -> NoReturn:
-    """The last step of an exec's child, which has entered a container that runs."""
+def run_process(
+    linux: Linux, process: ProcessSpec, sync: socket.socket, *, enters: bool
+) -> NoReturn:
+    """The last step of an exec's child, which has entered a container that runs; `enters` as for
+    `become`."""
     try:
-        become(linux, process, sync.fileno())
+        become(linux, process, sync.fileno(), enters=enters)
     except BaseException as error:
         report(sync, error)
     os._exit(1)

@@ -1,8 +1,8 @@
 """The last steps of a child: from root in a prepared sandbox to the user's program.
 
-The order is forced by the kernel: resource limits while we may still raise them; groups before
-the uid; the seccomp filter while CAP_SYS_ADMIN is still there (unless no_new_privs makes that
-needless); capabilities last but for the exec, which clears those of a user other than root.
+The order is forced by the kernel: resource limits while we may still raise them; the seccomp filter
+while CAP_SYS_ADMIN is still there (unless no_new_privs makes that needless); then all capabilities
+go that the program does not get; groups before the uid, since changing that clears what is left.
 """
 
 from __future__ import annotations
@@ -20,37 +20,48 @@ from dockmagic_runtime.linux import constants as c
 from dockmagic_runtime.linux.capabilities import bits, last_capability
 from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.linux.root import Root
-from dockmagic_runtime.sandbox import reaper, users
+from dockmagic_runtime.sandbox import entering, reaper, users
 from dockmagic_runtime.sandbox.plan import ProcessSpec
 from dockmagic_runtime.sandbox.seccomp import program_for
 
 _IGNORED_BY_SUPERVISORS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _ALL: Final = (1 << 32) - 1  # the highest descriptor of close_range(2)
+_CHANGE_USER: Final = bits(("CAP_SETUID", "CAP_SETGID"))
+# of profiles of the user's own nothing is known
+_ALLOWS_CLONE: Final = ("default", "unconfined")
 DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
-def become(linux: Linux, process: ProcessSpec, sync: int) -> None:
+def become(linux: Linux, process: ProcessSpec, sync: int, *, enters: bool = False) -> None:
     """Turns this child into the program. Returns only by StartFailed or InvalidInput.
 
     Of all descriptors but the standard streams only `sync` is open at the end, close-on-exec.
+    `enters`: the pid namespace that children of this one are created in has other processes
+    already; see `sandbox.entering`.
     """
     with Root.at("/", linux) as root:
         identity = users.resolve(root, process.user, process.groups)
-    _close_all_but(linux, sync)
     environment = _environment(process, identity)
+    _close_all_but(linux, sync)
     os.umask(0o022)
     _default_signals()
     _give_streams(identity.uid)
-    if process.terminal:
-        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     for resource, soft, hard in process.rlimits:
         linux.setrlimit(resource, soft, hard)
     if process.no_new_privileges:
         linux.prctl(c.PR_SET_NO_NEW_PRIVS, 1)
+    if enters and process.seccomp not in _ALLOWS_CLONE:
+        entering.enter(linux, sync)
     program = program_for(process.seccomp, frozenset(process.capabilities))
     if program and not process.no_new_privileges:
         linux.seccomp_filter(program)
-    _drop_privileges(linux, process, identity)
+    kept = bits(process.capabilities)
+    _drop_capabilities(linux, kept)
+    if enters and process.seccomp in _ALLOWS_CLONE:
+        entering.enter(linux, sync)
+    if process.terminal:
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    _change_user(linux, kept, identity)
     # changing ids has cleared it
     linux.prctl(c.PR_SET_PDEATHSIG, signal.SIGKILL if process.tied else 0)
     _enter_directory(linux, process.cwd)
@@ -103,11 +114,16 @@ def _give_streams(uid: int) -> None:
             os.fchown(standard, uid, -1)
 
 
-def _drop_privileges(linux: Linux, process: ProcessSpec, identity: users.Identity) -> None:
-    kept = bits(process.capabilities)
+def _drop_capabilities(linux: Linux, kept: int) -> None:
+    """All but `kept` and the two that `_change_user` needs."""
     for capability in range(last_capability() + 1):
         if not kept >> capability & 1:
             linux.prctl(c.PR_CAPBSET_DROP, capability)
+    needed = kept | _CHANGE_USER
+    linux.capset(needed, needed, 0)
+
+
+def _change_user(linux: Linux, kept: int, identity: users.Identity) -> None:
     linux.setgroups(list(identity.groups))
     linux.setgid(identity.gid)
     linux.prctl(c.PR_SET_KEEPCAPS, 1)

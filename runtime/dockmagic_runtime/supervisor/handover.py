@@ -212,6 +212,8 @@ def receive(channel: socket.socket, start_process: int) -> Handover | None:
         message, more = receive_fds(channel, _LIMIT, _MOST)
         fds += more
         if message[:1] == b"P":
+            if pid:
+                os.waitpid(pid, 0)  # it ends, since the next one is to become the program
             pid = int(message[1:])
         elif message[:1] == b"B":
             return _decoded(channel, start_process, marshal.loads(message[1:]), fds)

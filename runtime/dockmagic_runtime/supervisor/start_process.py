@@ -27,7 +27,7 @@ from dockmagic_runtime.linux import constants as c
 from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.linux.processes import await_end, start_of
 from dockmagic_runtime.network.operations import PORTS, SERVERS
-from dockmagic_runtime.sandbox import child
+from dockmagic_runtime.sandbox import child, entering
 from dockmagic_runtime.sandbox.cgroup_operations import CGROUP, CLONED_INTO_CGROUP, JoinCgroup
 from dockmagic_runtime.sandbox.operation import Context, Operation, from_wire
 from dockmagic_runtime.sandbox.plan import SandboxPlan
@@ -223,15 +223,18 @@ def execute_plan(
     warm(plan.process)
     trace: Trace = {"host": execute_undoably(plan.host, context, undo)}
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+    def follow(pid: int) -> None:
+        forked(pid)
+        undo.callback(_kill, undo.enter_context(_closing(os.pidfd_open(pid))))
+        context.init_pid = pid
+
     with ours:
         with theirs:
-            pid = _fork(linux, plan, context, pipes, ours, theirs)
-            forked(pid)
-        undo.callback(_kill, pid, undo.enter_context(_closing(os.pidfd_open(pid))))
-        context.init_pid = pid
+            follow(_fork(linux, plan, context, pipes, ours, theirs))
         pipes.close_child()
-        trace |= _serve_child(ours, plan, context, undo, pipes, owner)
-    return pid, trace
+        trace |= _serve_child(ours, plan, context, undo, pipes, owner, follow)
+    return context.init_pid, trace
 
 
 def execute_undoably(
@@ -257,14 +260,18 @@ def _fork(
         ours.close()  # or the child would not notice the end of this process
         CLONED_INTO_CGROUP.put(context.slots, is_member)
         pipes.install_in_child()
-        child.run(linux, plan, sync, context)
+        child.run(linux, plan, sync, context, target)
 
+    target = -1
     if plan.pid_namespace_of:
-        with _closing(os.pidfd_open(plan.pid_namespace_of)) as target:
-            linux.setns(target, c.CLONE_NEWPID)
+        target = os.pidfd_open(plan.pid_namespace_of)
     elif plan.new_pid_namespace:
         linux.unshare(c.CLONE_NEWPID)
-    return fork(linux, _cgroup_path(plan, context), inside, sibling=True)
+    try:
+        return fork(linux, _cgroup_path(plan, context), inside, sibling=True)
+    finally:
+        if target >= 0:
+            os.close(target)
 
 
 def _cgroup_path(plan: SandboxPlan, context: Context) -> str:
@@ -289,9 +296,11 @@ def _serve_child(
     undo: contextlib.ExitStack,
     pipes: StdioPipes,
     owner: int,
+    follow: Callable[[int], None],
 ) -> Trace:
     """Answer the child's messages until it has become the program. Raises what it reports, and
-    StartFailed when the engine that `owner` leads to closes its end before."""
+    StartFailed when the engine that `owner` leads to closes its end before. `follow` is called with
+    the pid of another process that is to become the program in its place."""
     trace: Trace = {}
     while True:
         _await_message(sync, owner)
@@ -309,6 +318,9 @@ def _serve_child(
             pipes.set_terminal(fds[0])
         elif kind == b"T":
             trace["inside"] = json.loads(body)
+        elif kind == entering.STARTED:
+            follow(int(body))
+            _send(sync, entering.GO)
         else:
             raise rebuild_error(json.loads(body))
     if "inside" not in trace:
@@ -341,7 +353,10 @@ def _send(sync: socket.socket, message: bytes) -> None:
         pass  # the child has failed: its error is still to be read
 
 
-def _kill(pid: int, pidfd: int) -> None:
+def _kill(pidfd: int) -> None:
     """End it and wait; its parent is the supervisor, which ends too."""
-    signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-    await_end(pidfd)
+    try:
+        signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+        await_end(pidfd)
+    except ProcessLookupError:
+        pass  # another process has become the program in its place
