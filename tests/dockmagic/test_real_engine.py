@@ -44,8 +44,8 @@ def test_the_way_of_a_first_notebook(run: Any, engine: Any, tmp_path: Path) -> N
         "COPY site/ /usr/local/apache2/htdocs/\n"
         "RUN echo built > /built\n"
     )
-    assert repr(run(source).value) == "mysite:latest  4 steps, 1 cached"
-    assert repr(run(source).value) == "mysite:latest  4 steps, 4 cached"
+    assert repr(run(source).value) == "mysite:latest  3 steps, 1 cached"
+    assert repr(run(source).value) == "mysite:latest  3 steps, 3 cached"
     cell = run("site = %docker run -d -p 127.0.0.1:0:80 --name site mysite\nsite")
     assert cell.error is None
     site = cell.value
