@@ -21,9 +21,9 @@ from .image import BUILD, CannotBuild, image
 MARKED = ("-m", "root or network or sctp")
 SELECTION = (
     "tests/runtime/linux",
-    "tests/runtime/network/test_associations.py",
-    "tests/runtime/network/test_nft.py",
-    "tests/runtime/network/test_ports.py",
+    "tests/runtime/network/test_held_ports.py",
+    "tests/runtime/network/test_proxy_sctp.py",
+    "tests/runtime/network/test_ruleset.py",
     "tests/runtime/network/test_sctp.py",
     "tests/runtime/network/test_traffic.py",
     "tests/runtime/network/test_traffic6.py",
