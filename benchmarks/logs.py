@@ -27,7 +27,7 @@ from benchmarks.peers import Docker  # noqa: E402
 from dockmagic_runtime import Engine  # noqa: E402
 from dockmagic_runtime.catalogue.applets import make_applet_root  # noqa: E402
 from dockmagic_runtime.model.container import ContainerSpec  # noqa: E402
-from dockmagic_runtime.supervisor.log import JsonLog, timestamp  # noqa: E402
+from dockmagic_runtime.supervisor.logs.json_file import JsonLog, timestamp  # noqa: E402
 
 LINES: Final = 4_000_000
 START: Final = 1_700_000_000  # seconds since the epoch; 5000 lines a second

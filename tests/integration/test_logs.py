@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import socket
 import threading
 import time
 from pathlib import Path
@@ -10,11 +12,14 @@ from typing import Any
 
 import pytest
 
+from dockmagic import commands
+from dockmagic.commands.output.result import Result
 from dockmagic_runtime import Engine
 from dockmagic_runtime.errors import InvalidInput, Unsupported
-from dockmagic_runtime.model.container import ContainerSpec, LogLine
+from dockmagic_runtime.model.container import ContainerSpec, LogLine, Status
 
 from .conftest import Build
+from .waiting import eventually
 
 pytestmark = pytest.mark.root
 
@@ -144,3 +149,112 @@ def test_the_health_check_of_a_dockerfile_is_the_images(engine: Engine, build: B
         "Interval": 5_000_000_000,
         "Retries": 2,
     }
+
+
+# ------------------------------------------------------------------ options
+
+
+def test_command_line_8_details_are_labels_variables_and_tag(engine: Engine) -> None:
+    """The line is that of dockerd 20.10."""
+    options = {
+        "labels": "a,zz",
+        "labels-regex": "^app",
+        "env": "FOO",
+        "tag": "{{.Name}}/{{.ImageName}}",
+    }
+    name = detached(
+        engine,
+        "echo hi",
+        name="n1",
+        labels={"a": "b", "app.x": "1"},
+        env=("FOO=1", "BAR=2"),
+        log_options=options,
+    )
+    engine.containers.wait(name)
+    (line,) = engine.containers.logs(name)
+    assert line.attributes == {"FOO": "1", "a": "b", "app.x": "1", "tag": "n1/busybox"}
+    outcome = commands.execute(engine, commands.parse(["logs", "--details", name]))
+    assert isinstance(outcome, Result)
+    assert outcome.text() == "FOO=1,a=b,app.x=1,tag=n1%2Fbusybox hi"
+    assert list(engine.containers.logs(name, tail=1)) == [line]
+
+
+def test_command_line_8_compressed_files_are_read(engine: Engine) -> None:
+    options = {"max-size": "20k", "max-file": "3", "compress": "true"}
+    name = detached(engine, "seq 1500", log_options=options)
+    engine.containers.wait(name)
+    log = Path(engine.containers.inspect(name)["LogPath"])
+
+    def files() -> list[str]:
+        return sorted(file.name.removeprefix(log.name) for file in log.parent.glob(f"{log.name}*"))
+
+    assert eventually(lambda: files() == ["", ".1.gz", ".2.gz"])
+    lines = [int(line.text) for line in engine.containers.logs(name)]
+    assert lines == list(range(1501 - len(lines), 1501))
+    assert len(lines) > 700
+    assert [line.text for line in engine.containers.logs(name, tail=600)] == [
+        b"%d\n" % number for number in lines[-600:]
+    ]
+
+
+def test_command_line_8_a_log_without_blocking_is_written_to_the_end(engine: Engine) -> None:
+    options = {"mode": "non-blocking", "max-buffer-size": "4m"}
+    name = detached(engine, "seq 20000; printf end", log_options=options)
+    engine.containers.wait(name)
+    lines = [line.text for line in engine.containers.logs(name)]
+    assert lines == [*(b"%d\n" % number for number in range(1, 20001)), b"end"]
+
+
+def test_the_driver_syslog_sends_to_where_it_is_told_and_can_be_read(
+    engine: Engine, tmp_path: Path
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(str(tmp_path / "syslog"))
+        receiver.settimeout(10)
+        options = {"syslog-address": f"unixgram://{tmp_path}/syslog", "tag": "{{.Name}}"}
+        name = detached(engine, "echo hi", name="n1", log_driver="syslog", log_options=options)
+        message = receiver.recv(4096)
+        assert message.startswith(b"<30>")
+        assert re.fullmatch(rb".* n1\[\d+\]: hi\n", message)
+    engine.containers.wait(name)
+    assert [line.text for line in engine.containers.logs(name)] == [b"hi\n"]
+
+
+@pytest.mark.parametrize(
+    ("driver", "options", "message"),
+    [
+        (
+            "syslog",
+            {"syslog-address": "tcp://127.0.0.1:1"},
+            "dial tcp 127.0.0.1:1: connect: connection refused",
+        ),
+        pytest.param(
+            "journald",
+            {},
+            "journald is not enabled on this host",
+            marks=pytest.mark.skipif(
+                os.path.exists("/run/systemd/journal/socket"), reason="optional: journald is here"
+            ),
+        ),
+    ],
+)
+def test_a_destination_that_is_not_there_keeps_a_container_from_starting(
+    engine: Engine, driver: str, options: dict[str, str], message: str
+) -> None:
+    spec = ContainerSpec(
+        image="busybox", command=("true",), log_driver=driver, log_options=options, name="web"
+    )
+    with pytest.raises(InvalidInput) as caught:
+        engine.containers.run(spec, detach=True)
+    assert caught.value.message == f"failed to initialize logging driver: {message}"
+    assert engine.containers.get("web").status is Status.CREATED
+
+
+def test_without_a_cache_syslog_cannot_be_read(engine: Engine, tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(str(tmp_path / "syslog"))
+        options = {"syslog-address": f"unixgram://{tmp_path}/syslog", "cache-disabled": "true"}
+        name = detached(engine, "echo hi", log_driver="syslog", log_options=options)
+        engine.containers.wait(name)
+    with pytest.raises(Unsupported, match="configured logging driver does not support reading"):
+        engine.containers.logs(name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from dockmagic.commands.options.flags import Arguments, Parser, switch, value
@@ -129,6 +129,16 @@ def stream(engine: EngineApi, arguments: Arguments) -> Iterator[Event]:
 
 
 def log_chunk(line: LogLine, *, timestamps: bool = False, details: bool = False) -> Chunk:
-    """The attributes come from log options that are not supported: there are none, and a blank."""
-    prefix = (f"{line.time} ".encode() if timestamps else b"") + (b" " if details else b"")
-    return Chunk(line.stream, prefix + line.text)
+    prefix = f"{line.time} " if timestamps else ""
+    if details:
+        prefix += f"{_attributes(line.attributes)} "
+    return Chunk(line.stream, prefix.encode("utf-8", "replace") + line.text)
+
+
+def _attributes(values: Mapping[str, str]) -> str:
+    """As Docker writes them, escaped as in a URL, by name."""
+    from urllib.parse import quote_plus
+
+    return ",".join(
+        f"{quote_plus(name)}={quote_plus(value)}" for name, value in sorted(values.items())
+    )

@@ -19,7 +19,7 @@ from dockmagic.commands.options.restart_policy import parse_restart
 from dockmagic.commands.options.security import parse_security
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.container import ContainerSpec, Mount
-from dockmagic_runtime.supervisor.log import log_options
+from dockmagic_runtime.supervisor.logs.options import log_options
 
 _PULL = ("always", "missing", "never")
 

@@ -197,7 +197,7 @@ class ContainerSpec(Checked, frozen=True, kw_only=True):
     cgroupns_mode: str = "private"  # "private" | "host"
     userns_mode: str = ""  # "" | "host"
     oom_score_adj: int = 0
-    log_driver: str = "json-file"  # "json-file" | "local" | "none"
+    log_driver: str = "json-file"  # "json-file" | "local" | "journald" | "syslog" | "none"
     log_options: dict[str, str] = field(default_factory=dict)
     annotations: dict[str, str] = field(default_factory=dict)
     cgroup_parent: str = ""
@@ -324,11 +324,15 @@ class Stats(Struct, frozen=True, kw_only=True):
 
 
 class LogLine(Struct, frozen=True):
-    """One piece of output as it was logged; `stream` is "stdout" or "stderr", time RFC 3339."""
+    """One piece of output as it was logged; `stream` is "stdout" or "stderr", time RFC 3339.
+
+    `attributes` are those that the log options `labels`, `env` and `tag` ask for.
+    """
 
     stream: str
     time: str
     text: bytes
+    attributes: dict[str, str] = {}
 
 
 class ProcessTable(Struct, frozen=True, kw_only=True):

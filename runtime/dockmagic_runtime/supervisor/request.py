@@ -25,6 +25,7 @@ class SupervisorRequest(Struct, frozen=True, kw_only=True):
     `owned`: the process ends with the connection of the engine that requested it (no `-d`).
     `attached`: that engine gets the output from the first byte on.
     `endpoint` are the network's fields of the state file while the container runs.
+    `log` is the log file, `log_settings` a `logs.settings.LogSettings` on the wire.
     `restart` is the policy with its maximum, `health` the fields of a `health.Check`.
     `joined` are the containers that it shares namespaces with.
     `events` is a `ContainerEvents` on the wire; without it no events are emitted.
@@ -37,8 +38,7 @@ class SupervisorRequest(Struct, frozen=True, kw_only=True):
     run: str = ""
     directory: str = ""
     log: str = ""
-    log_driver: str = "json-file"
-    log_options: dict[str, str] = field(default_factory=dict)
+    log_settings: dict[str, Any] = field(default_factory=dict)
     open_stdin: bool = False
     auto_remove: bool = False
     anonymous_volumes: tuple[str, ...] = ()  # that go with a container of --rm

@@ -20,7 +20,7 @@ import signal
 import socket
 import time
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dockmagic_runtime.errors import Conflict, InvalidInput
 from dockmagic_runtime.linux.event_loop import EventLoop, Timer
@@ -40,12 +40,16 @@ from dockmagic_runtime.supervisor.exec_session import ExecSession
 from dockmagic_runtime.supervisor.forks import rename_process
 from dockmagic_runtime.supervisor.handover import Handover, read_request
 from dockmagic_runtime.supervisor.health import Check, Health
-from dockmagic_runtime.supervisor.log import JsonLog, open_log
+from dockmagic_runtime.supervisor.logs.json_file import JsonLog
+from dockmagic_runtime.supervisor.logs.settings import LogSettings
 from dockmagic_runtime.supervisor.program import Ended, Program
 from dockmagic_runtime.supervisor.request import SupervisorRequest, decode_request
 from dockmagic_runtime.supervisor.request_socket import RequestSocket
 from dockmagic_runtime.supervisor.restarts import Restarts
 from dockmagic_runtime.supervisor.stdio import Stdio
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.supervisor.logs.process import Log
 
 
 class Supervisor:
@@ -202,16 +206,21 @@ class Supervisor:
     # ------------------------------------------------------------------ output
 
     @cached_property
-    def _log(self) -> JsonLog | None:
-        request = self.request
-        if not request.log:
+    def _log(self) -> Log | None:
+        if not self.request.log:
             return None
-        return open_log(request.log_driver, request.log_options, request.log)
+        settings = LogSettings.from_wire(self.request.log_settings)
+        if not settings.needs_process:
+            return None if settings.file is None else JsonLog(self.request.log, settings.file)
+        from dockmagic_runtime.supervisor.logs.process import LogProcess  # few containers need it
+
+        return LogProcess(self.loop, self.request.log, settings, self._balance)
 
     def _flush_log(self) -> None:
         """Write the last line of each stream, if it has no newline."""
-        if "_log" in self.__dict__ and self._log is not None:  # it is opened at the first output
-            self._log.flush()
+        log = self.__dict__.get("_log")  # it is opened at the first output
+        if log is not None:
+            log.flush()
 
     def output(self, stream: str, data: bytes) -> None:
         """`ProgramCallbacks`."""
@@ -228,9 +237,11 @@ class Supervisor:
         self._balance()
 
     def _balance(self) -> None:
-        """Let the program wait while an attached client is far behind."""
+        """Let the program wait while an attached client or the log is far behind."""
         if self.program is not None:
-            self.program.stdio.pause_output(self.clients.is_behind)
+            log = self.__dict__.get("_log")  # it is opened at the first output
+            is_log_behind = log is not None and log.is_behind
+            self.program.stdio.pause_output(self.clients.is_behind or is_log_behind)
 
     # ------------------------------------------------------------------ what handlers need
 

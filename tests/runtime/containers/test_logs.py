@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from dockmagic_runtime.containers.logs import read as logs
 from dockmagic_runtime.containers.logs.read import LogReader, Selection
 from dockmagic_runtime.model.container import LogLine
-from dockmagic_runtime.supervisor.log import PIECE, JsonLog, LogOptions
+from dockmagic_runtime.supervisor.logs.json_file import PIECE, JsonLog, LogFile
 
 _WRITER = """
 import sys
-from dockmagic_runtime.supervisor.log import JsonLog, LogOptions
+from dockmagic_runtime.supervisor.logs.json_file import JsonLog, LogFile
 path, count, size, files = sys.argv[1], *map(int, sys.argv[2:])
-log = JsonLog(path, LogOptions(size, files))
+log = JsonLog(path, LogFile(max_size=size, max_file=files))
 for number in range(count):
     log.write("stdout", b"%d\\n" % number)
     if number % 500 == 0:  # the reader has taken what was written before the last line but one
@@ -31,7 +31,7 @@ log.close()
 """
 
 
-def write(path: Path, *parts: str, options: LogOptions | None = None) -> None:
+def write(path: Path, *parts: str, options: LogFile | None = None) -> None:
     log = JsonLog(str(path), options)
     for part in parts:
         log.write("stdout", part.encode())
@@ -99,7 +99,7 @@ def test_a_torn_line_costs_itself_only(tmp_path: Path) -> None:
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 9, 10, 11, 100])
 def test_the_tail_counts_lines_from_the_end_over_all_files(tmp_path: Path, count: int) -> None:
     lines = [f"line {number}\n" for number in range(10)]
-    write(tmp_path / "log", *lines, options=LogOptions(max_size=200, max_file=9))
+    write(tmp_path / "log", *lines, options=LogFile(max_size=200, max_file=9))
     assert (tmp_path / "log.3").exists()
     assert texts(tmp_path / "log", tail=count) == lines[len(lines) - min(count, 10) :]
 
@@ -132,7 +132,7 @@ def test_the_tail_is_the_end_of_the_whole(
     tmp_path_factory: Any, lines: list[str], count: int
 ) -> None:
     path = tmp_path_factory.mktemp("logs") / "log"
-    write(path, *(f"{line}\n" for line in lines), options=LogOptions(max_size=50_000, max_file=99))
+    write(path, *(f"{line}\n" for line in lines), options=LogFile(max_size=50_000, max_file=99))
     assert texts(path) == [f"{line}\n" for line in lines]
     assert texts(path, tail=count) == [f"{line}\n" for line in lines[max(len(lines) - count, 0) :]]
 
@@ -171,7 +171,7 @@ def test_reading_takes_no_memory_for_what_was_read_before(tmp_path: Path) -> Non
 
 
 def test_writing_takes_no_memory_for_what_was_written_before(tmp_path: Path) -> None:
-    log = JsonLog(str(tmp_path / "log"), LogOptions(max_size=5_000_000, max_file=2))
+    log = JsonLog(str(tmp_path / "log"), LogFile(max_size=5_000_000, max_file=2))
     data = b"y\n" * 32 * 1024
     tracemalloc.start()
     try:
@@ -247,7 +247,7 @@ def test_command_line_21_since_near_the_end_reads_little_of_a_large_log(
 
 
 def test_command_line_21_bytes_come_in_blocks_and_by_stream(tmp_path: Path) -> None:
-    log = JsonLog(str(tmp_path / "log"), LogOptions())
+    log = JsonLog(str(tmp_path / "log"), LogFile())
     log.write("stdout", b"out\n" * 1000)
     log.write("stderr", b"err\n")
     log.write("stdout", b"more\n")
@@ -265,7 +265,7 @@ def test_security_14_the_end_is_where_the_log_ended_when_it_was_asked(
     tmp_path: Path, tail: int | None
 ) -> None:
     path = tmp_path / "log"
-    options = LogOptions(max_size=2000, max_file=3)
+    options = LogFile(max_size=2000, max_file=3)
     write(path, *(f"{number}\n" for number in range(40)), options=options)
     before = texts(path, tail)
     reading = reader(path, tail=tail)
@@ -275,7 +275,9 @@ def test_security_14_the_end_is_where_the_log_ended_when_it_was_asked(
 
 def test_a_file_that_is_just_being_moved_up_hides_no_older_one(tmp_path: Path) -> None:
     path = tmp_path / "log"
-    write(path, *(f"{number}\n" for number in range(60)), options=LogOptions(2000, 4))
+    write(
+        path, *(f"{number}\n" for number in range(60)), options=LogFile(max_size=2000, max_file=4)
+    )
     kept = texts(path)
     (tmp_path / "log.1").rename(tmp_path / "log.moving")
     assert texts(path)[0] == kept[0]
@@ -348,8 +350,8 @@ def test_following_from_the_tail_goes_on_with_what_comes(tmp_path: Path) -> None
     is_over = iter([False, False, True])
     lines = reader(path, lambda: next(is_over), tail=1).lines()
     assert next(lines).text == b"two\n"
-    write(path, "three\n", options=LogOptions(max_size=10, max_file=3))
-    write(path, "four", options=LogOptions(max_size=10, max_file=3))
+    write(path, "three\n", options=LogFile(max_size=10, max_file=3))
+    write(path, "four", options=LogFile(max_size=10, max_file=3))
     assert [line.text for line in lines] == [b"three\n", b"four"]
 
 

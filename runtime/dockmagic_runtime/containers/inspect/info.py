@@ -14,6 +14,7 @@ from dockmagic_runtime.containers.plan import init
 from dockmagic_runtime.containers.store import ContainerStore
 from dockmagic_runtime.model.container import Status
 from dockmagic_runtime.model.times import rfc3339
+from dockmagic_runtime.supervisor.logs.options import DRIVERS
 from dockmagic_runtime.wire import go, system
 
 INDEX: Final = "https://index.docker.io/v1/"  # Docker's name of its hub, not an address we ask
@@ -30,7 +31,7 @@ def info(
         Plugins=system.PluginsInfo(
             Volume=["local"],
             Network=["bridge", "host", "null"],
-            Log=["json-file", "local", "none"],
+            Log=sorted(set(DRIVERS) - {"none"}),
         ),
         SystemTime=rfc3339(time.time()),
         LoggingDriver="json-file",

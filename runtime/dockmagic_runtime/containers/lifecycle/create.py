@@ -21,7 +21,7 @@ from dockmagic_runtime.errors import Conflict, InvalidInput
 from dockmagic_runtime.model.container import ContainerSpec
 from dockmagic_runtime.model.image import Image
 from dockmagic_runtime.sandbox import limits
-from dockmagic_runtime.supervisor.log import log_options
+from dockmagic_runtime.supervisor.logs.options import log_options
 
 if TYPE_CHECKING:
     from dockmagic_runtime.containers.lifecycle import mounts

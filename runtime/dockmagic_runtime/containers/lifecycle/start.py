@@ -14,6 +14,7 @@ from dockmagic_runtime.containers.lifecycle.attach import attached_again
 from dockmagic_runtime.containers.plan import etc_files, explain, init, init_layer
 from dockmagic_runtime.containers.plan.health import check_for
 from dockmagic_runtime.containers.plan.inputs import PlanInputs
+from dockmagic_runtime.containers.plan.log import log_settings
 from dockmagic_runtime.containers.plan.plan import plan
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.store import ContainerStore
@@ -27,6 +28,7 @@ from dockmagic_runtime.sandbox.plan import SandboxPlan
 from dockmagic_runtime.store import locks
 from dockmagic_runtime.store.container_events import ContainerEvents
 from dockmagic_runtime.supervisor.engine_client import ContainerProcess
+from dockmagic_runtime.supervisor.logs.options import check_host
 from dockmagic_runtime.supervisor.request import LaunchRequest
 from dockmagic_runtime.supervisor.shared_namespaces import NamespaceTarget
 
@@ -186,6 +188,7 @@ class Starter:
         directory = self.store.directory(record.id)
         joined = self._shared_namespaces(record, is_running=is_running)
         if not is_running:
+            check_host(record.spec.log_driver, record.spec.log_options)
             make_bind_sources(record)
         etc = self._etc(record)
         if not is_running and etc == directory:
@@ -203,8 +206,7 @@ class Starter:
             run=self.store.run(record.id),
             directory=directory,
             log=self.store.log(record.id),
-            log_driver=record.spec.log_driver,
-            log_options=record.spec.log_options,
+            log_settings=log_settings(record).to_wire(),
             open_stdin=record.spec.open_stdin,
             auto_remove=record.spec.auto_remove,
             anonymous_volumes=record.anonymous_volumes,

@@ -24,6 +24,7 @@ class Entry(msgspec.Struct, gc=False):
     log: str
     stream: str
     time: str
+    attrs: dict[str, str] = {}
 
 
 _DECODER: Final = msgspec.json.Decoder(Entry)
@@ -81,9 +82,9 @@ class Joiner:
         """The lines that end in these entries."""
         for entry in entries:
             if entry.log.endswith("\n") and entry.stream not in self._begun:
-                yield LogLine(entry.stream, entry.time, as_bytes(entry.log))
+                yield LogLine(entry.stream, entry.time, as_bytes(entry.log), entry.attrs)
                 continue
-            begun = self._begun.setdefault(entry.stream, _Begun(entry.time))
+            begun = self._begun.setdefault(entry.stream, _Begun(entry.time, entry.attrs))
             begun.add(entry.log)
             if entry.log.endswith("\n") or begun.size > _LONGEST:
                 yield self._finish(entry.stream)
@@ -95,7 +96,7 @@ class Joiner:
 
     def _finish(self, stream: str) -> LogLine:
         begun = self._begun.pop(stream)
-        return LogLine(stream, begun.time, as_bytes("".join(begun.pieces)))
+        return LogLine(stream, begun.time, as_bytes("".join(begun.pieces)), begun.attrs)
 
 
 class Stamper:
@@ -124,8 +125,9 @@ def _stamped(line: LogLine) -> tuple[str, bytes]:
 class _Begun:
     """The pieces so far of one line, which has the time of the first."""
 
-    def __init__(self, time: str) -> None:
+    def __init__(self, time: str, attrs: dict[str, str]) -> None:
         self.time = time
+        self.attrs = attrs
         self.pieces: list[str] = []
         self.size = 0
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import stat
 from collections.abc import Iterator
 from typing import Final
@@ -25,8 +26,10 @@ LONGEST_ENTRY: Final = 1024 * 1024  # bytes; the writer's have a sixth of that a
 _STEP: Final = 64 * 1024
 _SAMPLES: Final = 32
 # where an entry ends a line: a newline as JSON writes it, not a backslash and an n
-_END_OF_LINE: Final = re.compile(rb'(?<!\\)(?:\\\\)*\\n","stream":"[a-z]+","time":"[^"]+"}\n')
-_TIME: Final = re.compile(rb'","time":"([0-9TZ:.+-]{20,40})"}\n')
+_END_OF_LINE: Final = re.compile(
+    rb'(?<!\\)(?:\\\\)*\\n","stream":"[a-z]+",(?:"attrs":{.*},)?"time":"[^"]+"}\n'
+)
+_TIME: Final = re.compile(rb'["}],"time":"([0-9TZ:.+-]{20,40})"}\n')
 
 
 class Segment(Struct):
@@ -110,7 +113,7 @@ def _newest_first(path: str) -> Iterator[Segment]:
     seen: list[os.stat_result] = []
     number = missing = 0
     while missing < 2:
-        fd = log_follower.open_if_there(log_follower.name_of(path, number))
+        fd, is_compressed = _open(log_follower.name_of(path, number))
         number += 1
         if fd < 0:
             missing += 1
@@ -121,10 +124,37 @@ def _newest_first(path: str) -> Iterator[Segment]:
             continue
         missing = 0
         seen.append(status)
+        if is_compressed:
+            fd = _decompressed(fd, os.path.dirname(path))
+            status = os.fstat(fd)
         if stat.S_ISREG(status.st_mode):
             yield Segment(fd, 0, status.st_size)
         else:
             os.close(fd)  # damaged: nothing can be read of it
+
+
+def _open(name: str) -> tuple[int, bool]:
+    """A descriptor, -1 without such a file, and whether it is compressed."""
+    for ending in ("", ".gz", ""):  # it may be replaced by its compressed form in between
+        fd = log_follower.open_if_there(f"{name}{ending}")
+        if fd >= 0:
+            return fd, bool(ending)
+    return -1, False
+
+
+def _decompressed(fd: int, directory: str) -> int:
+    """The contents as a file without a name. What is damaged of it, or does not fit on the disk, is
+    left out. Closes `fd`."""
+    import gzip  # most logs are not compressed
+
+    target = os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    with gzip.open(os.fdopen(fd, "rb")) as source, os.fdopen(os.dup(target), "wb") as stream:
+        try:
+            shutil.copyfileobj(source, stream)
+            stream.flush()
+        except (OSError, EOFError):
+            pass
+    return target
 
 
 def _blocks(segment: Segment) -> Iterator[bytes]:

@@ -20,7 +20,8 @@ from dockmagic_runtime.containers.store import ContainerStore
 from dockmagic_runtime.errors import Unsupported
 from dockmagic_runtime.model.container import LogLine, Status
 from dockmagic_runtime.store.log_follower import RotatedReader
-from dockmagic_runtime.supervisor.log import timestamp
+from dockmagic_runtime.supervisor.logs.json_file import timestamp
+from dockmagic_runtime.supervisor.logs.options import log_options
 
 _POLL: Final = 0.05  # seconds between looks at a log that is followed
 
@@ -68,7 +69,7 @@ def stream(
 def _reader(
     store: ContainerStore, record: Record, selection: Selection, *, timestamps: bool = False
 ) -> LogReader:
-    if record.spec.log_driver == "none":
+    if not log_options(record.spec.log_driver, record.spec.log_options).has_file:
         raise Unsupported("configured logging driver does not support reading")
     store.state(record.id)  # what it wrote without a supervisor is written down by the next one
 

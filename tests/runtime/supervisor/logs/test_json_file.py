@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import json
 import os
 from pathlib import Path
@@ -10,15 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dockmagic_runtime.errors import InvalidInput, Unsupported
-from dockmagic_runtime.supervisor.log import (
-    PIECE,
-    JsonLog,
-    LogOptions,
-    log_options,
-    open_log,
-    timestamp,
-)
+from dockmagic_runtime.supervisor.logs.json_file import PIECE, JsonLog, LogFile, timestamp
 
 
 def entries(path: Path) -> list[dict[str, Any]]:
@@ -141,7 +134,7 @@ def test_times_are_rfc_3339_with_nanoseconds() -> None:
 
 
 def test_files_are_kept_up_to_their_number_and_no_longer_than_their_size(tmp_path: Path) -> None:
-    log = JsonLog(str(tmp_path / "log"), LogOptions(max_size=1000, max_file=3))
+    log = JsonLog(str(tmp_path / "log"), LogFile(max_size=1000, max_file=3))
     for number in range(100):
         log.write("stdout", f"line {number}\n".encode())
     log.close()
@@ -158,7 +151,7 @@ def test_files_are_kept_up_to_their_number_and_no_longer_than_their_size(tmp_pat
 
 
 def test_one_large_write_is_spread_over_the_files(tmp_path: Path) -> None:
-    log = JsonLog(str(tmp_path / "log"), LogOptions(max_size=100_000, max_file=4))
+    log = JsonLog(str(tmp_path / "log"), LogFile(max_size=100_000, max_file=4))
     log.write("stdout", b"".join(b"%05d\n" % number for number in range(10_000)))
     log.close()
     sizes = [(tmp_path / name).stat().st_size for name in ("log.1", "log.2", "log.3")]
@@ -167,7 +160,7 @@ def test_one_large_write_is_spread_over_the_files(tmp_path: Path) -> None:
 
 
 def test_with_one_file_only_the_newest_is_there(tmp_path: Path) -> None:
-    log = JsonLog(str(tmp_path / "log"), LogOptions(max_size=300, max_file=1))
+    log = JsonLog(str(tmp_path / "log"), LogFile(max_size=300, max_file=1))
     with (tmp_path / "log").open() as reader:
         for number in range(10):
             log.write("stdout", f"{number}\n".encode())
@@ -180,7 +173,7 @@ def test_with_one_file_only_the_newest_is_there(tmp_path: Path) -> None:
 
 def test_a_second_start_rotates_what_is_full_already(tmp_path: Path) -> None:
     (tmp_path / "log").write_text('{"log":"old\\n","stream":"stdout","time":"x"}\n' * 50)
-    log = JsonLog(str(tmp_path / "log"), LogOptions(max_size=1000, max_file=2))
+    log = JsonLog(str(tmp_path / "log"), LogFile(max_size=1000, max_file=2))
     log.write("stdout", b"new\n")
     log.close()
     assert logged(tmp_path / "log") == ["new\n"]
@@ -213,7 +206,7 @@ def test_a_full_disk_costs_lines_and_not_the_container(
 def test_a_rotation_that_cannot_be_goes_on_in_the_old_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    log = JsonLog(str(tmp_path / "log"), LogOptions(max_size=10, max_file=2))
+    log = JsonLog(str(tmp_path / "log"), LogFile(max_size=10, max_file=2))
     log.write("stdout", b"one\n")
 
     def refuse(*_arguments: object) -> int:
@@ -231,60 +224,29 @@ def test_a_rotation_that_cannot_be_goes_on_in_the_old_file(
 # ------------------------------------------------------------------ options
 
 
-@pytest.mark.parametrize(
-    ("driver", "options", "expected"),
-    [
-        ("json-file", {}, LogOptions(0, 1)),
-        ("json-file", {"max-size": "10m", "max-file": "3"}, LogOptions(10_000_000, 3)),
-        ("json-file", {"max-size": "10k"}, LogOptions(10_000, 1)),
-        ("json-file", {"max-size": "1.5GB"}, LogOptions(1_500_000_000, 1)),
-        ("json-file", {"max-size": "300"}, LogOptions(300, 1)),
-        ("local", {}, LogOptions(20_000_000, 5)),
-        ("local", {"max-file": "2"}, LogOptions(20_000_000, 2)),
-        ("none", {}, LogOptions(0, 1)),
-    ],
-)
-def test_options(driver: str, options: dict[str, str], expected: LogOptions) -> None:
-    assert log_options(driver, options) == expected
+# ------------------------------------------------------------------ options
 
 
-@pytest.mark.parametrize(
-    ("driver", "options", "words"),
-    [
-        ("nope", {}, "logger: no log driver named 'nope' is registered"),
-        ("json-file", {"max-files": "3"}, "unknown log opt 'max-files' for json-file log driver"),
-        ("local", {"max-files": "3"}, "unknown log opt 'max-files' for log driver local"),
-        ("none", {"max-size": "1k"}, "invalid logging opts for driver none"),
-        ("json-file", {"max-size": "0"}, "max-size must be a positive number"),
-        ("json-file", {"max-size": "-1"}, "invalid size: '-1'"),
-        ("json-file", {"max-size": "ten"}, "invalid size: 'ten'"),
-        ("json-file", {"max-file": "0"}, "max-file cannot be less than 1"),
-        ("local", {"max-file": "x"}, "invalid value for max-file"),
-    ],
-)
-def test_what_docker_refuses(driver: str, options: dict[str, str], words: str) -> None:
-    with pytest.raises(InvalidInput) as caught:
-        log_options(driver, options)
-    assert words in caught.value.message
-
-
-@pytest.mark.parametrize(
-    ("driver", "options"), [("syslog", {}), ("json-file", {"compress": "true"})]
-)
-def test_what_only_docker_has(driver: str, options: dict[str, str]) -> None:
-    with pytest.raises(Unsupported, match="is not supported"):
-        log_options(driver, options)
-
-
-def test_the_driver_none_has_no_log(tmp_path: Path) -> None:
-    assert open_log("none", {}, str(tmp_path / "log")) is None
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_the_driver_local_rotates_as_it_is_told(tmp_path: Path) -> None:
-    log = open_log("local", {"max-size": "100", "max-file": "2"}, str(tmp_path / "log"))
-    assert log is not None
-    for _ in range(5):
-        log.write("stdout", b"line\n")
+def test_command_line_8_entries_have_the_attributes_before_the_time(tmp_path: Path) -> None:
+    """The line is that of dockerd 20.10."""
+    log = JsonLog(str(tmp_path / "log"), LogFile(attributes={"FOO": "1", "a": 'b"é'}))
+    log.write("stdout", b"hi\nyou\npart")
     log.close()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["log", "log.1"]
+    lines = (tmp_path / "log").read_text().splitlines()
+    beginnings = [line.partition('"time"')[0] for line in lines]
+    end = ',"stream":"stdout","attrs":{"FOO":"1","a":"b\\"é"},'
+    assert beginnings == [f'{{"log":{text}{end}' for text in ('"hi\\n"', '"you\\n"', '"part"')]
+
+
+def test_command_line_8_rotated_files_are_compressed(tmp_path: Path) -> None:
+    log = JsonLog(str(tmp_path / "log"), LogFile(max_size=300, max_file=3, compress=True))
+    for number in range(20):
+        log.write("stdout", f"{number}\n".encode())
+    log.close()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["log", "log.1.gz", "log.2.gz"]
+    older = []
+    for name in ("log.2.gz", "log.1.gz"):
+        with gzip.open(tmp_path / name, "rt") as stream:
+            older += [json.loads(line)["log"] for line in stream]
+    texts = [*older, *logged(tmp_path / "log")]
+    assert texts == [f"{number}\n" for number in range(20 - len(texts), 20)]

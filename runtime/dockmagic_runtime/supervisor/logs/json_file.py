@@ -1,35 +1,27 @@
-"""The log of a container: one JSON object a line, `{"log", "stream", "time"}`, as Docker writes it.
+"""The log file: one JSON object a line, `{"log", "stream", "attrs", "time"}`, as Docker writes it.
 
 Lines longer than 16 KiB are cut into pieces without a newline, which a reader joins again. A full
 file is renamed to `.1`, that one to `.2` and so on; nothing is written to a file that has been
-renamed. A program may write 100 MB/s, so nothing here is done line by line: a block of whole lines
-becomes its JSON by a few calls that run in C.
+renamed. With `compress` a process of its own replaces it by `.1.gz`. A program may write 100 MB/s,
+so nothing here is done line by line: a block of whole lines becomes its JSON by a few calls that
+run in C.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import json
 import os
-import re
+import signal
 import time
-from collections.abc import Mapping
 from itertools import pairwise
 from typing import Final
 
 from msgspec import Struct
 
-from dockmagic_runtime.errors import InvalidInput, Unsupported
-
 PIECE: Final = 16 * 1024
-DRIVERS: Final = ("json-file", "local", "none")
-_SUPPORTED: Final = ("max-size", "max-file")
-# what Docker has besides: other drivers, and other options of ours
-_ELSEWHERE: Final = frozenset("awslogs etwlogs fluentd gcplogs gelf journald splunk syslog".split())
-_DOCKERS: Final = frozenset("compress env env-regex labels labels-regex tag".split())
-_MODES: Final = frozenset(["mode", "max-buffer-size"])
-_SIZE: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([kmgtp]?)(?:i?b)?", re.IGNORECASE)
-_UNITS: Final = {unit: 1000**power for power, unit in enumerate(("", "k", "m", "g", "t", "p"))}
-
+_ENDINGS: Final = ("", ".gz")
 _BEGIN: Final = b'{"log":"'
 _ESCAPES: Final = {
     **{byte: rb"\u%04x" % byte for byte in range(0x20) if byte != 0x0A},
@@ -43,87 +35,37 @@ _PLAIN: Final = bytes(byte for byte in range(256) if byte not in _ESCAPES)
 _BEYOND_US: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOENT)
 
 
-class LogOptions(Struct, frozen=True):
-    """`max_size` is in bytes, 0 for no limit; `max_file` counts the file that is written too."""
+class LogFile(Struct, frozen=True, kw_only=True):
+    """How the file is kept. `max_size` is in bytes, 0 for no limit; `max_file` counts the file that
+    is written too. `attributes` are written with every entry."""
 
     max_size: int = 0
     max_file: int = 1
-
-
-def log_options(driver: str, options: Mapping[str, str]) -> LogOptions:
-    """What `--log-driver` and `--log-opt` ask for.
-
-    Raises InvalidInput in Docker's words, Unsupported for what only Docker has.
-    """
-    _check_driver(driver)
-    if driver == "none":
-        if options:
-            raise InvalidInput("invalid logging opts for driver none")
-        return LogOptions()
-    for name in options:
-        _check_option(driver, name)
-    default = LogOptions(20_000_000, 5) if driver == "local" else LogOptions()
-    return LogOptions(
-        _max_size(options["max-size"]) if "max-size" in options else default.max_size,
-        _max_file(options["max-file"]) if "max-file" in options else default.max_file,
-    )
-
-
-def _check_driver(driver: str) -> None:
-    if driver in _ELSEWHERE:
-        raise Unsupported(
-            f"the log driver '{driver}' is not supported", hint=f"{', '.join(DRIVERS)} are"
-        )
-    if driver not in DRIVERS:
-        raise InvalidInput(
-            f"logger: no log driver named '{driver}' is registered", hint=", ".join(DRIVERS)
-        )
-
-
-def _check_option(driver: str, name: str) -> None:
-    if name in _SUPPORTED:
-        return
-    if name in _DOCKERS or name in _MODES:
-        raise Unsupported(
-            f"the log option '{name}' is not supported", hint=f"{' and '.join(_SUPPORTED)} are"
-        )
-    where = "for log driver local" if driver == "local" else "for json-file log driver"
-    raise InvalidInput(f"unknown log opt '{name}' {where}")
-
-
-def _max_size(text: str) -> int:
-    """`10m` is ten million bytes, as in Docker."""
-    match = _SIZE.fullmatch(text)
-    if match is None:
-        raise InvalidInput(f"invalid value for max-size: {text}: invalid size: '{text}'")
-    size = int(float(match[1]) * _UNITS[match[2].lower()])
-    if size <= 0:
-        raise InvalidInput("max-size must be a positive number")
-    return size
-
-
-def _max_file(text: str) -> int:
-    if not re.fullmatch(r"[+-]?[0-9]{1,9}", text):
-        raise InvalidInput(f'invalid value for max-file: strconv.Atoi: parsing "{text}"')
-    if int(text) < 1:
-        raise InvalidInput("max-file cannot be less than 1")
-    return int(text)
-
-
-def open_log(driver: str, options: Mapping[str, str], path: str) -> JsonLog | None:
-    """Where a container's output goes, appending to what is there; None for the driver `none`."""
-    asked = log_options(driver, options)
-    return None if driver == "none" else JsonLog(path, asked)
+    compress: bool = False
+    attributes: dict[str, str] = {}
 
 
 class JsonLog:
     """Appends to the log file. Each stream keeps its unfinished line until the rest comes."""
 
-    __slots__ = ("_fd", "_is_torn", "_options", "_path", "_pending", "_size")
+    __slots__ = (
+        "_attributes",
+        "_compressor",
+        "_fd",
+        "_is_torn",
+        "_kept",
+        "_path",
+        "_pending",
+        "_size",
+    )
+    is_behind = False  # a write does not return before the kernel has taken it
 
-    def __init__(self, path: str, options: LogOptions | None = None) -> None:
+    def __init__(self, path: str, kept: LogFile | None = None) -> None:
         self._path = path
-        self._options = options or LogOptions()
+        self._kept = kept or LogFile()
+        attributes = json.dumps(self._kept.attributes, ensure_ascii=False, separators=(",", ":"))
+        self._attributes = f'"attrs":{attributes},' if self._kept.attributes else ""
+        self._compressor = 0  # a pid
         self._pending: dict[str, bytes] = {}
         self._is_torn = False
         self._open(path)
@@ -143,20 +85,32 @@ class JsonLog:
         if blocks:
             now = timestamp(time.time_ns())
             for block in blocks:
-                self._put(_encode(block, stream, now))
+                self._put(self._encode(block, stream, now))
 
     def flush(self) -> None:
         """Write what has no newline yet, as Docker does when the program ends."""
         for stream, rest in self._pending.items():
-            self._put(_encode(rest, stream, timestamp(time.time_ns())))
+            self._put(self._encode(rest, stream, timestamp(time.time_ns())))
         self._pending.clear()
 
     def close(self) -> None:
         self.flush()
         os.close(self._fd)
+        if self._compressor:
+            os.waitpid(self._compressor, 0)
+            self._compressor = 0
+
+    def _encode(self, block: bytes, stream: str, now: str) -> bytes:
+        """The lines of JSON for a block."""
+        end = f'","stream":"{stream}",{self._attributes}"time":"{now}"}}\n'.encode()
+        text = _escaped(block)
+        if not text.endswith(b"\n"):
+            return b"".join((_BEGIN, text, end))
+        between = b"\\n" + end + _BEGIN
+        return b"".join((_BEGIN, text[:-1].replace(b"\n", between), b"\\n", end))
 
     def _put(self, lines: bytes) -> None:
-        limit, start = self._options.max_size, 0
+        limit, start = self._kept.max_size, 0
         while start < len(lines):
             end = len(lines)
             if limit:
@@ -183,6 +137,7 @@ class JsonLog:
     def _rotate(self) -> None:
         """Begin a new file; what was in the oldest one goes."""
         full, size = self._fd, self._size
+        self._stop_compressor()
         try:
             self._open(f"{self._path}.new")  # first: if this fails, nothing has happened
             self._shift()
@@ -195,15 +150,40 @@ class JsonLog:
             self._fd, self._size = full, size
         else:
             os.close(full)
+            if self._kept.compress:
+                self._compress()
 
     def _shift(self) -> None:
         """Every file gets the next number. With one file only, a reader keeps it by having it."""
-        names = [self._path, *(f"{self._path}.{n}" for n in range(1, self._options.max_file))]
+        names = [self._path, *(f"{self._path}.{n}" for n in range(1, self._kept.max_file))]
         for old, new in reversed(list(pairwise(names))):
+            for ending in _ENDINGS:  # a file may be compressed or not, never both
+                try:
+                    os.rename(f"{old}{ending}", f"{new}{ending}")
+                except FileNotFoundError:
+                    continue  # there are not so many yet
+                for other in set(_ENDINGS) - {ending}:
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(f"{new}{other}")
+
+    def _compress(self) -> None:
+        names = [f"{self._path}.{number}" for number in range(1, self._kept.max_file)]
+        self._compressor = os.fork()
+        if self._compressor == 0:
             try:
-                os.rename(old, new)
-            except FileNotFoundError:
-                continue  # there are not so many yet
+                from dockmagic_runtime.supervisor.logs.compress import compress
+
+                for name in names:
+                    compress(name)
+            finally:
+                os._exit(0)
+
+    def _stop_compressor(self) -> None:
+        """One that is late: the next one compresses what it has left."""
+        if self._compressor:
+            os.kill(self._compressor, signal.SIGKILL)
+            os.waitpid(self._compressor, 0)
+            self._compressor = 0
 
 
 def _blocks(data: bytes) -> tuple[list[bytes], bytes]:
@@ -229,16 +209,6 @@ def _cut(data: bytes, end: int) -> int:
         if data[at] & 0xC0 != 0x80:
             return at
     return end
-
-
-def _encode(block: bytes, stream: str, now: str) -> bytes:
-    """The lines of JSON for a block."""
-    end = f'","stream":"{stream}","time":"{now}"}}\n'.encode()
-    text = _escaped(block)
-    if not text.endswith(b"\n"):
-        return b"".join((_BEGIN, text, end))
-    between = b"\\n" + end + _BEGIN
-    return b"".join((_BEGIN, text[:-1].replace(b"\n", between), b"\\n", end))
 
 
 def _escaped(block: bytes) -> bytes:

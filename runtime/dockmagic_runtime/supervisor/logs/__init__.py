@@ -1,0 +1,1 @@
+"""The log of a container: options, files, and other destinations."""
