@@ -5,10 +5,10 @@ MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest -q
 
-.PHONY: help dev demo test test-units test-integration test-fast test-slow test-soak test-v2 lint format bench images notebooks clean
+.PHONY: help dev demo test test-units test-integration test-fast test-slow test-soak test-v2 test-browser lint format bench images notebooks clean
 
 help:  ## this list
-	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
 dev: | system .venv/.ready  ## make .venv and install what is missing
 
@@ -45,6 +45,14 @@ test-soak: dev  ## random verbs in several processes with random kill -9 (SECOND
 test-v2: dev  ## engine tests on a cgroup v2 kernel, in an emulated machine (TESTS=...)
 	@.ci/system-packages qemu-system-x86 mmdebstrap e2fsprogs
 	@$(BIN)/python -m tests.v2 $(TESTS)
+
+test-browser: dev .venv/.browser-ready  ## views in JupyterLab and Notebook, by Chromium (TESTS=...)
+	@.ci/system-packages chromium
+	@$(PYTEST) $(or $(TESTS),tests/browser)
+
+.venv/.browser-ready: pyproject.toml .ci/environment
+	@$(BIN)/python -m pip --disable-pip-version-check -qq install --group browser
+	@touch $@
 
 lint: dev  ## ruff, mypy, import-linter, circles of imports, words
 	@$(BIN)/ruff check --quiet
