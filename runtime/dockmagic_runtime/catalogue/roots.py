@@ -8,8 +8,6 @@ what a killed one left in the scratch directory goes with the next.
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,17 +21,17 @@ from dockmagic_runtime.catalogue.recipe import Recipe
 from dockmagic_runtime.errors import RemoteFailed
 from dockmagic_runtime.model.progress import PullStatus
 from dockmagic_runtime.store.data_root import DataRoot
-from dockmagic_runtime.store.locks import held, is_held
+from dockmagic_runtime.store.locks import held
+from dockmagic_runtime.store.scratch import scratch_directory
 
 _FRESH: Final = 7 * 24 * 3600.0  # seconds: then a root lacks a week of security updates
-_SCRATCH_PREFIX: Final = "catalogue-"
 _BOOTSTRAP_RECIPE: Final = "1"  # raise it when bootstrap.py would make something else
 
 
 @contextmanager
 def build_context(recipe: Recipe, data_root: DataRoot) -> Iterator[Path]:
     """A build context for `recipe` in the area, gone afterwards."""
-    with scratch_directory(data_root) as scratch:
+    with _scratch(data_root) as scratch:
         context = scratch / "context"
         context.mkdir(mode=0o755)
         _copy_recipe(recipe.folder, context)
@@ -67,7 +65,7 @@ def _ensure_root(host: HostPackages, data_root: DataRoot, kept: Path) -> Iterato
 
 
 def _make_root(host: HostPackages, data_root: DataRoot, kept: Path) -> Iterator[PullStatus]:
-    with scratch_directory(data_root) as scratch:
+    with _scratch(data_root) as scratch:
         yield from bootstrap(host, scratch, scratch / "root.tar")
         for old in kept.parent.glob("*.tar"):
             if old != kept:
@@ -76,23 +74,9 @@ def _make_root(host: HostPackages, data_root: DataRoot, kept: Path) -> Iterator[
 
 
 @contextmanager
-def scratch_directory(data_root: DataRoot) -> Iterator[Path]:
-    """A directory in the area, gone afterwards; those of killed processes go first."""
-    data_root.scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _sweep(data_root)
-    path = Path(tempfile.mkdtemp(prefix=_SCRATCH_PREFIX, dir=data_root.scratch))
-    try:
-        with held(str(path / "lock")):
-            yield path
-    finally:
-        shutil.rmtree(path)
-
-
-def _sweep(data_root: DataRoot) -> None:
-    long_ago = time.time() - 60  # a younger one may not have its lock yet
-    for path in data_root.scratch.glob(f"{_SCRATCH_PREFIX}*"):
-        if path.stat().st_mtime < long_ago and not is_held(str(path / "lock")):
-            shutil.rmtree(path, ignore_errors=True)
+def _scratch(data_root: DataRoot) -> Iterator[Path]:
+    with scratch_directory(str(data_root.scratch), "catalogue") as path:
+        yield Path(path)
 
 
 def _copy_recipe(folder: Path, context: Path) -> None:

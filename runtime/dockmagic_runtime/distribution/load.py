@@ -78,13 +78,19 @@ class Loader:
                 f"got {len(loadable.layers)}"
             )
         chain_ids = oci_documents.chain_ids(diff_ids)
-        with self._layers.lease() as lease:
-            for number, layer in enumerate(loadable.layers):
-                below = chain_ids[number - 1] if number else ""
-                lease.add(chain_ids[number])
-                if not self._layers.has(chain_ids[number]):
-                    yield from self._layer(members, layer, below, diff_ids[number])
-            yield from self._keep(loadable, chain_ids)
+        added: list[str] = []
+        try:
+            with self._layers.lease() as lease:
+                for number, layer in enumerate(loadable.layers):
+                    below = chain_ids[number - 1] if number else ""
+                    lease.add(chain_ids[number])
+                    if not self._layers.has(chain_ids[number]):
+                        yield from self._layer(members, layer, below, diff_ids[number])
+                        added.append(chain_ids[number])
+                yield from self._keep(loadable, chain_ids)
+        except BaseException:
+            self._layers.remove_unused(added[::-1])  # no image, and no cache, will ask for them
+            raise
 
     def _keep(self, loadable: _Loadable, chain_ids: Sequence[str]) -> Iterator[LoadEvent]:
         new = oci_documents.image_id(loadable.config)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from dockmagic_runtime.linux.closeable import Closing
 from dockmagic_runtime.model.reference import digest_hex, is_digest
 from dockmagic_runtime.store.data_root import DataRoot
 from dockmagic_runtime.store.locks import held_file
+from dockmagic_runtime.store.scratch import scratch_file
 
 _CHUNK: Final = 1 << 20
 _MARGIN: Final = 64 << 20
@@ -55,7 +55,7 @@ class BlobStore:
         """
         if digest:
             digest_hex(digest)
-        fd, path = tempfile.mkstemp(prefix="blob-", dir=self._scratch)
+        fd, path = scratch_file(self._scratch, "blob")
         return BlobWriter(self, fd, path, digest, size, hashed=hashed)
 
     @contextmanager

@@ -12,7 +12,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
@@ -23,6 +23,7 @@ from dockmagic_runtime.errors import EngineBug, NotFound
 from dockmagic_runtime.model.reference import digest_hex
 from dockmagic_runtime.store.data_root import DataRoot
 from dockmagic_runtime.store.database import Database
+from dockmagic_runtime.store.scratch import scratch_directory
 
 if TYPE_CHECKING:
     from dockmagic_runtime.images.blobs import BlobStore
@@ -252,18 +253,8 @@ class LayerStore:
             os.rename(upper, f"{prepared}/diff")
             return self._place(prepared, record)
 
-    @contextmanager
-    def _prepared(self) -> Iterator[str]:
-        from tempfile import mkdtemp
-
-        from dockmagic_runtime.linux.remove_tree import remove_tree
-
-        prepared = mkdtemp(prefix="layer-", dir=self._scratch)
-        try:
-            yield prepared
-        finally:
-            if os.path.lexists(prepared):
-                remove_tree(prepared)
+    def _prepared(self) -> AbstractContextManager[str]:
+        return scratch_directory(self._scratch, "layer")
 
     def _place(self, prepared: str, record: LayerRecord) -> LayerRecord:
         """Rename the prepared directory into place, unless another process was quicker."""

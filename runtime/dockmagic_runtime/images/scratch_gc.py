@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from typing import Final
 
-from dockmagic_runtime.linux.remove_tree import remove_tree
+from dockmagic_runtime.store import scratch as scratch_entries
 from dockmagic_runtime.store.locks import acquire, is_held
 
 GRACE: Final = 24 * 3600.0
@@ -20,20 +20,19 @@ LEASE: Final = "lease-"
 UNPACK_LOCK: Final = "unpack-"
 PIN: Final = "pin-"
 PARTIAL: Final = "partial-"
-_PREPARED: Final = ("layer-", "blob-")
 
 
 def sweep(scratch: str) -> None:
     """Removes what is certainly left over."""
+    scratch_entries.sweep(scratch)
     is_quiet = not any(name.startswith(LEASE) and held for name, _, held in _locked(scratch))
     for name, path, held in _locked(scratch):
         if not held and (not name.startswith(PARTIAL) or _age(path) > GRACE):
             _remove_unheld(path)
     for name in os.listdir(scratch):
         path = f"{scratch}/{name}"
-        is_pin = is_quiet and name.startswith(PIN)
-        if is_pin or (name.startswith(_PREPARED) and _age(path) > GRACE):
-            remove_tree(path)
+        if is_quiet and name.startswith(PIN):
+            os.unlink(path)
 
 
 def _locked(scratch: str) -> Iterator[tuple[str, str, bool]]:

@@ -223,6 +223,7 @@ class Networks:
             with self._database.transaction() as connection:
                 for container_id in self._over():  # again: within the transaction none is added
                     leases.release(connection, container_id)
+        self._claims.sweep()
         self.store.sweep()
         self.repair()
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, Final
 
 from dockmagic_runtime.store.row_files import TABLES, Row
+from dockmagic_runtime.store.scratch import scratch_directory
 
 CACHE: Final = "build_cache"
 _KEYS: Final = {table: columns[0] for table, columns in TABLES.items()} | {CACHE: "key"}
@@ -19,7 +19,7 @@ _TEXT_AS_BYTES: Final = ("config",)  # columns that are bytes
 
 def salvage(database: Path, scratch: Path) -> dict[str, list[Row]]:
     """By table. Rows are as they are: their contents may be damaged too."""
-    with tempfile.TemporaryDirectory(prefix="salvage-", dir=scratch) as directory:
+    with scratch_directory(str(scratch), "salvage") as directory:
         copy = Path(directory) / "state.db"
         for suffix in ("", "-wal"):
             with suppress(FileNotFoundError):

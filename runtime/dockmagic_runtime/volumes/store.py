@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -29,6 +28,7 @@ from dockmagic_runtime.store import locks
 from dockmagic_runtime.store.data_root import DataRoot
 from dockmagic_runtime.store.database import Database
 from dockmagic_runtime.store.events import emit
+from dockmagic_runtime.store.scratch import scratch_directory
 from dockmagic_runtime.volumes import contents, metadata, options, populate, unused
 from dockmagic_runtime.volumes.filters import LIST, PRUNE, matches
 
@@ -70,23 +70,23 @@ class VolumeStore:
         return volume
 
     def _make(self, name: str, description: metadata.Description) -> None:
-        directory = Path(tempfile.mkdtemp(prefix="volume-", dir=self._data_root.scratch))
-        try:
+        with scratch_directory(str(self._data_root.scratch), "volume") as path:
+            directory = Path(path)
             data = directory / metadata.DATA
             data.mkdir()
             data.chmod(0o755)  # whatever the umask is
             metadata.write(directory, description)
-            directory.rename(self.directory(name))
-        except OSError as error:
-            remove_tree(str(directory))
-            if error.errno == errno.ENAMETOOLONG:
-                raise InvalidInput(
-                    f"create {name}: mkdir {self.directory(name)}: file name too long"
-                ) from error
-            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
-                raise  # else another process has created it meanwhile
-        else:
-            self._emit("create", name, driver="local")
+            try:
+                directory.rename(self.directory(name))
+            except OSError as error:
+                if error.errno == errno.ENAMETOOLONG:
+                    raise InvalidInput(
+                        f"create {name}: mkdir {self.directory(name)}: file name too long"
+                    ) from error
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise
+                return  # another process has created it meanwhile
+        self._emit("create", name, driver="local")
 
     def _emit(self, action: str, name: str, **attributes: str) -> None:
         root = str(self._data_root.root)

@@ -194,12 +194,12 @@ def test_closing_a_build_early_ends_the_process_and_leaves_nothing(mysite: Site)
     assert list(mysite.data_root.scratch.glob("build-*")) == []
 
 
-def test_what_a_killed_build_left_is_removed_by_the_next(mysite: Site) -> None:
-    import os
-
-    left = mysite.data_root.scratch / "build-left"
+def test_what_a_killed_build_left_is_removed_by_the_next(
+    mysite: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dockmagic_runtime.store.scratch._YOUNG", -1.0)
+    left = mysite.data_root.scratch / "build-left.held"
     (left / "1/upper").mkdir(parents=True)
-    os.utime(left, (1, 1))
     mysite.build(SITE)
     assert not left.exists()
 

@@ -225,16 +225,3 @@ def test_scripts_of_a_recipe_are_executable_whatever_the_wheel_made_of_them(
     assert builder.context["apache2/conf/httpd.conf"] == 0o644
     assert builder.context["apache2/conf"] == 0o755
     assert "recipe.toml" not in builder.context
-
-
-def test_scratch_of_a_killed_process_goes_and_that_of_a_living_one_stays(
-    data_root: DataRoot,
-) -> None:
-    dead = data_root.scratch / "catalogue-dead"
-    dead.mkdir()
-    os.utime(dead, (0, 0))
-    with roots.scratch_directory(data_root) as alive:
-        os.utime(alive, (0, 0))
-        with roots.scratch_directory(data_root):
-            assert alive.exists()
-            assert not dead.exists()

@@ -87,7 +87,7 @@ def run(root: str, verb: str, argument: str) -> None:
 
 def adopt(data_root: DataRoot, images: ImageStore, layers: LayerStore, reference: str) -> None:
     """What a build and a commit do: a directory becomes a layer, and an image is made of it."""
-    top = data_root.scratch / "layer-upper"
+    top = data_root.scratch / "layer-upper.held"
     top.mkdir()
     (top / "made").write_bytes(b"made" * 1000)
     os.utime(top / "made", (1, 1))

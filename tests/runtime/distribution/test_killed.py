@@ -33,6 +33,7 @@ def _plain(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "no-config"))
     monkeypatch.setattr(scratch_gc, "GRACE", -1.0)
+    monkeypatch.setattr("dockmagic_runtime.store.scratch._YOUNG", -1.0)
     monkeypatch.setattr(layers_module, "GRACE", -1.0)
 
 

@@ -358,3 +358,16 @@ def test_a_truncated_archive(store: Store, other: Store) -> None:
         with pytest.raises(DockmagicError):
             other.load(archive[:size])
     assert other.images.list(all=True) == ()
+
+
+def test_security_15_a_load_that_fails_at_its_second_layer_leaves_nothing(
+    store: Store, tar: Tar, layer: bytes
+) -> None:
+    second = tar({"second": b"2" * 5000})
+    damaged: Files = {f"{sha(second)}/layer.tar": second[:3000]}
+    archive = docker(tar, layer, second, tags=["a:1"], kept=damaged)
+    with pytest.raises(InvalidInput):
+        store.load(archive)
+    assert os.listdir(store.data_root.layers) == os.listdir(store.data_root.scratch) == []
+    assert list(store.blobs.digests()) == []
+    assert store.database.rows("SELECT * FROM layers") == []

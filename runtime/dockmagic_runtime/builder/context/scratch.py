@@ -1,27 +1,17 @@
-"""A build's own directory in the Docker area: made when first needed, gone with the build.
-
-It is locked while its build lives. What a killed build left is removed by the next one that
-needs a directory: a lock ends with its process, however that ended.
-"""
+"""A build's own directory in the Docker area: made when first needed, gone with the build."""
 
 from __future__ import annotations
 
 import os
-import tempfile
 import threading
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Final
 
 from msgspec import Struct
 
 from dockmagic_runtime.linux.remove_tree import remove_tree
-from dockmagic_runtime.store import locks
-
-_PREFIX: Final = "build-"
-_YOUNG: Final = 60.0  # seconds; a younger one may not have its lock yet
+from dockmagic_runtime.store.scratch import scratch_directory, sweep
 
 
 class OverlayDirectories(Struct, frozen=True):
@@ -37,15 +27,13 @@ class Scratch:
     def __init__(self, parent: str) -> None:
         self._parent = Path(parent)
         self._path: Path | None = None
-        self._lock = -1
+        self._stack = ExitStack()
         self._count = 0
         self._mutex = threading.Lock()  # stages are built side by side
 
     def close(self) -> None:
-        if self._path is not None:
-            remove_tree(str(self._path))
-            os.close(self._lock)
-            self._path = None
+        self._stack.close()
+        self._path = None
 
     def directory(self) -> Path:
         """A new empty directory, 0755 as the root of a tree is, whatever the umask says."""
@@ -60,12 +48,8 @@ class Scratch:
 
     def _prepared(self) -> Path:
         self._parent.mkdir(0o700, parents=True, exist_ok=True)
-        _sweep(self._parent)
-        path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=self._parent))
-        lock = locks.acquire(str(path / "lock"))
-        assert lock is not None  # no other process knows the name
-        self._lock = lock
-        return path
+        sweep(str(self._parent))  # an engine that stays open is not opened again
+        return Path(self._stack.enter_context(scratch_directory(str(self._parent), "build")))
 
     @contextmanager
     def overlay(self, below: str) -> Iterator[OverlayDirectories]:
@@ -93,24 +77,3 @@ def _settle(upper: Path, below: str) -> None:
     if os.geteuid() == 0:
         os.chown(upper, model.st_uid, model.st_gid)
     upper.chmod(model.st_mode & 0o7777)
-
-
-def _sweep(parent: Path) -> None:
-    long_ago = time.time() - _YOUNG
-    for path in parent.glob(f"{_PREFIX}*"):
-        if _mtime(path) < long_ago and not locks.is_held(str(path / "lock")):
-            _remove_abandoned(path)
-
-
-def _mtime(path: Path) -> float:
-    try:
-        return path.lstat().st_mtime
-    except FileNotFoundError:
-        return time.time()  # another process has removed it
-
-
-def _remove_abandoned(path: Path) -> None:
-    try:
-        remove_tree(str(path))
-    except FileNotFoundError:
-        pass  # another build was sweeping too

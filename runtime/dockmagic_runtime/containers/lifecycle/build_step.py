@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import tempfile
 import time
 from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager
@@ -14,9 +13,9 @@ from msgspec.structs import replace
 from dockmagic_runtime.containers.lifecycle.network_endpoints import attachments
 from dockmagic_runtime.containers.lifecycle.start import Starter
 from dockmagic_runtime.containers.record import Record
-from dockmagic_runtime.linux.remove_tree import remove_tree
 from dockmagic_runtime.model.container import ContainerSpec, Resources
 from dockmagic_runtime.sandbox.operation import Operation
+from dockmagic_runtime.store.scratch import scratch_directory
 from dockmagic_runtime.supervisor.request import LaunchRequest
 
 HOSTNAME = "buildkitsandbox"  # BuildKit's
@@ -75,7 +74,13 @@ class StepRunner:
         """
         starter, record = self._starter, _record(process)
         record = replace(record, networks=attachments(starter.networks, record.spec))
-        etc = tempfile.mkdtemp(prefix="step-", dir=starter.data_root.scratch)
+        with scratch_directory(str(starter.data_root.scratch), "step") as etc:
+            return (yield from self._run(process, record, etc))
+
+    def _run(
+        self, process: StepProcess, record: Record, etc: str
+    ) -> Generator[tuple[str, bytes], None, int]:
+        starter = self._starter
         try:
             connection = starter.connect(record)
             plan = starter.plan(
@@ -105,7 +110,6 @@ class StepRunner:
         finally:
             if record.attachments:
                 starter.networks.release(record.id)
-            remove_tree(etc)
 
 
 def _record(process: StepProcess) -> Record:

@@ -26,6 +26,7 @@ from dockmagic_runtime.model.container import Status
 from dockmagic_runtime.network.port_proxy import process_record
 from dockmagic_runtime.store import container_process, locks
 from dockmagic_runtime.store.atomic import DISK_UNWRITABLE
+from dockmagic_runtime.store.scratch import sweep
 from dockmagic_runtime.supervisor import state
 from dockmagic_runtime.volumes.unused import remove_unused
 
@@ -220,7 +221,8 @@ class Recovery:
                 orphans -= {each for each in orphans if self._store.restore(connection, each)}
         for entry in orphans:
             _remove(self._store.directory(entry))
-        scratch = self._store.data_root.scratch
+        scratch = str(self._store.data_root.scratch)
+        sweep(scratch)
         for name in os.listdir(scratch):
             if _is_older(f"{scratch}/{name}", _ABANDONED):
                 _remove(f"{scratch}/{name}")

@@ -10,14 +10,13 @@ image.
 from __future__ import annotations
 
 import os
-import shutil
 import stat
-import tempfile
 from collections.abc import Sequence
 from typing import Final
 
 from dockmagic_runtime.images import overlay
 from dockmagic_runtime.linux.root import Root
+from dockmagic_runtime.store.scratch import scratch_directory
 
 _DIRECTORIES: Final = ("dev", "etc", "proc", "sys")
 _FILES: Final = ("etc/hosts", "etc/hostname", "etc/resolv.conf")
@@ -28,18 +27,15 @@ _MTAB: Final = ("etc/mtab", "/proc/mounts")
 def ensure(path: str, lowers: Sequence[str], scratch: str, *, is_step: bool = False) -> str:
     """The init layer at `path` for an image with `lowers`, topmost first; created at most once."""
     if not os.path.isdir(path):
-        new = tempfile.mkdtemp(prefix="init-", dir=scratch)
-        try:
+        with scratch_directory(scratch, "init") as new:
             os.chmod(new, 0o755)
             _copy_attributes(new, _top(lowers, "."))
             _fill(new, lowers, _FILES if is_step else (*_FILES, _MARK))
-            os.rename(new, path)
-        except FileExistsError:
-            shutil.rmtree(new)  # another process was quicker, with the same content
-        except OSError:
-            shutil.rmtree(new, ignore_errors=True)
-            if not os.path.isdir(path):
-                raise
+            try:
+                os.rename(new, path)
+            except OSError:
+                if not os.path.isdir(path):
+                    raise  # else another process was quicker, with the same content
     return path
 
 

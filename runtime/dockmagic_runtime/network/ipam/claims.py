@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 
 from dockmagic_runtime.errors import Conflict
 from dockmagic_runtime.store import locks
+
+_SUFFIX = ".starting"
+_YOUNG = 10.0  # seconds
 
 
 class Claims:
@@ -22,7 +26,7 @@ class Claims:
         self._mutex = threading.Lock()
 
     def _path(self, container_id: str) -> str:
-        return f"{self._run}/{container_id}.starting"
+        return f"{self._run}/{container_id}{_SUFFIX}"
 
     def take(self, container_id: str) -> None:
         """Claim the container's leases. Raises Conflict when another start has claimed them."""
@@ -44,6 +48,15 @@ class Claims:
         """Whether this or another process has claimed them."""
         return locks.is_held(self._path(container_id))
 
+    def sweep(self) -> None:
+        """Removes what killed starts have left, once no start can be about to lock it."""
+        for path in _claims(self._run):
+            if _is_old(path) and not locks.is_held(path):
+                fd = locks.acquire_named(path)
+                if fd is not None:
+                    os.unlink(path)
+                    os.close(fd)
+
     def close(self) -> None:
         for container_id in list(self._held):
             self.drop(container_id)
@@ -53,3 +66,17 @@ def _acquire(path: str) -> int | None:
     # another engine may have taken the area off the host since this one was opened
     os.makedirs(os.path.dirname(path), 0o700, exist_ok=True)
     return locks.acquire_named(path)
+
+
+def _claims(run: str) -> list[str]:
+    try:
+        return [f"{run}/{name}" for name in os.listdir(run) if name.endswith(_SUFFIX)]
+    except FileNotFoundError:
+        return []
+
+
+def _is_old(path: str) -> bool:
+    try:
+        return time.time() - os.stat(path).st_mtime > _YOUNG
+    except FileNotFoundError:
+        return False
