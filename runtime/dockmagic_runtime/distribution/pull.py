@@ -9,11 +9,11 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from dockmagic_runtime.errors import InvalidInput, RemoteFailed
+from dockmagic_runtime.errors import InvalidInput, NotFound, RemoteFailed
 from dockmagic_runtime.images.blobs import BlobStore
 from dockmagic_runtime.images.layers import LayerStore
 from dockmagic_runtime.images.limits import Limits
-from dockmagic_runtime.images.oci_documents import chain_ids
+from dockmagic_runtime.images.oci_documents import chain_ids, image_id
 from dockmagic_runtime.images.store import ImageStore
 from dockmagic_runtime.linux.closeable import Closing
 from dockmagic_runtime.model.progress import PullDone, PullEvent, PullStatus
@@ -62,7 +62,7 @@ class Puller:
     def _pull(self, name: ImageReference, platform: Platform | None) -> Iterator[PullEvent]:
         clients = clients_for(name.registry)
         try:
-            with PullDestination(self._layers, self._blobs) as store:
+            with PullDestination(self._images, self._layers, self._blobs) as store:
                 for event in pull_from(clients, name, store, platform=platform):
                     if isinstance(event, Pulled):
                         yield from self._finish(name, event)
@@ -98,7 +98,8 @@ class PullDestination(Closing):
     the same layer in between.
     """
 
-    def __init__(self, layers: LayerStore, blobs: BlobStore) -> None:
+    def __init__(self, images: ImageStore, layers: LayerStore, blobs: BlobStore) -> None:
+        self._images = images
         self._layers = layers
         self._blobs = blobs
         self._pins: dict[str, str] = {}  # by digest
@@ -108,6 +109,19 @@ class PullDestination(Closing):
         self._lease.close()
         for pin in self._pins.values():
             self._blobs.unpin(pin)
+
+    def document(self, digest: str) -> bytes | None:
+        """An image's id is the digest of its config; manifests are blobs. Damaged ones are fetched
+        again."""
+        try:
+            data = self._images.config_bytes(digest)
+        except NotFound:
+            try:
+                with self._blobs.open_raw(digest) as file:
+                    data = file.read()
+            except NotFound:
+                return None
+        return data if image_id(data) == digest else None
 
     def has_layer(self, diff_ids: tuple[str, ...]) -> bool:
         chain_id = chain_ids(diff_ids)[-1]

@@ -59,6 +59,9 @@ class PulledLayer(Struct, frozen=True, kw_only=True):
 class Destination(Protocol):
     """Where a pull puts things. `put_blob` is called from several threads at once."""
 
+    def document(self, digest: str) -> bytes | None:
+        """The verified manifest or config with that digest, if an earlier pull has brought it."""
+
     def has_layer(self, diff_ids: tuple[str, ...]) -> bool:
         """Whether the layer is there, unpacked on top of exactly those below it."""
 
@@ -120,8 +123,8 @@ def pull(
     client, top = _find(clients, reference)
     origin = reference.repository if reference.registry == DEFAULT_REGISTRY else reference.name
     yield PullStatus(status=f"Pulling from {origin}", id=reference.tag or reference.digest)
-    manifest = _image(client, reference, top, platform or Platform.host())
-    config, diff_ids = _config(client, reference, manifest, platform)
+    manifest = _image(client, reference, top, platform or Platform.host(), destination)
+    config, diff_ids = _config(client, reference, manifest, platform, destination)
     layers = tuple(
         PulledLayer(descriptor=descriptor, diff_ids=diff_ids[: number + 1])
         for number, descriptor in enumerate(manifest.layers)
@@ -152,14 +155,23 @@ def _find(
 
 
 def _image(
-    client: RegistryClient, reference: ImageReference, top: Manifest, platform: Platform
+    client: RegistryClient,
+    reference: ImageReference,
+    top: Manifest,
+    platform: Platform,
+    destination: Destination,
 ) -> Manifest:
     manifest = top
     for _ in range(_MAX_INDEX_DEPTH):
         if not manifest.is_index:
             return manifest
         chosen = resolve_platform(manifest, platform)
-        manifest = client.manifest(reference.repository, chosen.digest)
+        data = destination.document(chosen.digest)
+        manifest = (
+            client.manifest(reference.repository, chosen.digest)
+            if data is None
+            else Manifest.parse(chosen.media_type, data)
+        )
         if (manifest.media_type, len(manifest.data)) != (chosen.media_type, chosen.size):
             raise RemoteFailed(f"manifest {chosen.digest} is not what its index promises")
     raise RemoteFailed(f"{reference} is an index of indexes, too deep to follow")
@@ -170,6 +182,7 @@ def _config(
     reference: ImageReference,
     manifest: Manifest,
     platform: Platform | None,
+    destination: Destination,
 ) -> tuple[bytes, tuple[str, ...]]:
     """The config's bytes and its diff ids, once everything about the image can be used."""
     descriptor = manifest.config
@@ -180,8 +193,10 @@ def _config(
         _check_layer(reference, layer)
     if descriptor.size > MANIFEST_LIMIT:
         raise RemoteFailed(f"the config of {reference} has {descriptor.size} bytes")
-    with client.open_blob(reference.repository, descriptor) as stream:
-        data = stream.read()
+    data = destination.document(descriptor.digest)
+    if data is None:
+        with client.open_blob(reference.repository, descriptor) as stream:
+            data = stream.read()
     try:
         config = msgspec.json.decode(data, type=_Config)
     except msgspec.DecodeError as error:

@@ -295,3 +295,14 @@ def test_tags_and_manifests_are_looked_at_without_pulling(store: Store, fake: Fa
     assert (item.reference, item.os) == (f"{fake.host}/app:1", "linux")
     assert item.data == remote.manifest(f"{fake.host}/app:1", insecure=True)
     assert store.images.list() == ()
+
+
+def test_a_pull_of_what_is_there_asks_for_the_manifest_alone(
+    store: Store, fake: FakeRegistry
+) -> None:
+    fake.add_image("app", "1", (layer("f"),))
+    pull(store, f"{fake.host}/app:1")
+    before = len(fake.seen)
+    pull(store, f"{fake.host}/app:1")
+    asked = [f"{request.method} {request.path}" for request in fake.seen[before:]]
+    assert asked == ["GET /v2/", "GET /v2/app/manifests/1"]

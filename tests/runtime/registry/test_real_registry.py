@@ -123,6 +123,9 @@ class ImagesDestination:
         self.images = ImageStore(data_root, database, self.layers)
         self.blobs = BlobStore(data_root)
 
+    def document(self, digest: str) -> bytes | None:
+        return None
+
     def has_layer(self, diff_ids: tuple[str, ...]) -> bool:
         return self.layers.has(chain_ids(diff_ids)[-1])
 
