@@ -1,7 +1,7 @@
 """Temporary entries of the scratch directory: locked by the process that works on them.
 
-A lock ends with its process, however that ended: an entry that has none is left over, and whoever
-sweeps next removes it.
+A lock ends with its process, however that ended: an entry that has none is left over, and the next
+sweep removes it.
 """
 
 from __future__ import annotations
