@@ -10,23 +10,28 @@ import tarfile
 import pytest
 
 from dockmagic_runtime import Engine
-from dockmagic_runtime.model.build import BuildDone, BuildRequest, StepDone
+from dockmagic_runtime.model.build import BuildDone, BuildRequest, StepStarted
 from dockmagic_runtime.model.container import ContainerSpec
 from dockmagic_runtime.model.progress import LoadDone
 from dockmagic_runtime.testing.trees import make_member, make_tar
 
-from .conftest import collect
+from .conftest import collect, instructions_done
 
 pytestmark = [pytest.mark.root, pytest.mark.network]
-DOCKERFILE = "FROM busybox\nRUN echo honest > /word\nCMD cat /word\n"
+FROM, RUN = "FROM busybox", "RUN echo honest > /word"
+DOCKERFILE = f"{FROM}\n{RUN}\nCMD cat /word\n"
 
 
-def build(engine: Engine, tag: str) -> tuple[str, list[bool]]:
-    """The image's id, and which steps were in the cache."""
+def build(engine: Engine, tag: str) -> tuple[str, dict[str, bool]]:
+    """The image's id, and for each of the Dockerfile's own steps whether it was in the cache."""
     request = BuildRequest(dockerfile=DOCKERFILE, context=None, tags=(tag,))
     events = list(engine.images.build(request))
     (done,) = (event for event in events if isinstance(event, BuildDone))
-    return done.image.id, [event.cached for event in events if isinstance(event, StepDone)]
+    steps = [event for event in events if isinstance(event, StepStarted) and event.instruction]
+    cached = [event.cached for event in instructions_done(events)]
+    return done.image.id, {
+        step.instruction: is_cached for step, is_cached in zip(steps, cached, strict=True)
+    }
 
 
 def forged(engine: Engine, name: str) -> bytes:
@@ -63,7 +68,9 @@ def test_row_35_cve_2024_24557_a_loaded_image_is_no_source_of_the_cache(engine: 
     assert loaded.image.id != first
 
     _, cached = build(engine, "mine:1")
-    assert cached == [True, False, False]
+    assert cached == {FROM: True, RUN: False}
+    _, cached = build(engine, "mine:1")  # what this machine has built itself is a source
+    assert cached == {FROM: True, RUN: True}
     assert [(r.created_by, r.empty_layer) for r in engine.images.get("mine:1").history] == history
     spec = ContainerSpec(image="mine:1", auto_remove=True)
     assert collect(engine.containers.run(spec)).stdout == "honest\n"
