@@ -202,7 +202,7 @@ def test_the_stable_text_of_both_ways_has_no_addresses_and_no_counts() -> None:
 
 def test_without_an_answer_the_trace_says_so() -> None:
     text = repr(Traced(make_trace("192.0.2.1:1")))
-    assert "by address translation, but nobody takes the connection there\n" in text
+    assert "by address translation, but no program takes the connection there\n" in text
 
 
 def test_the_rows_of_a_trace_have_their_way() -> None:

@@ -92,7 +92,7 @@ def make_trace(target: str) -> Trace:
                 detail="a second connection, to 172.19.0.2:80")  # fmt: skip
     answer = Hop(kind="answer", what="the answer goes back under the address that was asked",
                  detail="connection tracking: 172.19.0.2:80 becomes 192.0.2.1:9999")  # fmt: skip
-    failure = "nobody takes the connection there" if target.endswith("1") else ""
+    failure = "no program takes the connection there" if target.endswith("1") else ""
     here = make_route(target, "127.0.0.1", "proxy", failure, proxy)
     name = "this host's own address" if target.startswith("localhost") else target
     own = make_route(name, "192.0.2.1", "translated", failure, rule, answer)

@@ -168,7 +168,7 @@ def test_while_the_rules_are_flushed_the_held_socket_takes_it_once(
     trace = engine.networks.trace(target)
     assert set(ways(trace)) == {("proxy", "")}
     assert kinds(trace.routes[-1]) == BY_PROXY
-    assert "somebody had flushed the nftables rules" in trace.remark
+    assert "the nftables rules had been flushed" in trace.remark
     again = engine.networks.trace(target)
     assert ways(again)[-1] == ("translated", "")
     assert "flushed" not in again.remark
@@ -242,10 +242,10 @@ def test_without_a_listener_the_probe_is_followed_to_the_end(engine: Engine, pro
     port = started(engine, listening("sleep", "99", protocol=protocol))
     trace = engine.networks.trace(f"localhost:{port}/{protocol}")
     noun, number = {"tcp": ("connection", 80), "udp": ("datagram", 67)}[protocol]
-    failure = f"nobody takes the {noun} there"
+    failure = f"no program takes the {noun} there"
     assert ways(trace) == [("proxy", failure), ("translated", failure)]
     for route in trace.routes:
-        assert station(route, "process").what == f"nobody listens on port {number}"
+        assert station(route, "process").what == f"no program listens on port {number}"
     assert station(trace.routes[1], "rule").counted == 1
 
 
@@ -295,7 +295,7 @@ def test_a_container_is_reached_directly_by_its_name_and_address(engine: Engine,
     assert not engine.networks.trace("web:81").answered
     assert (
         station(engine.networks.trace("web:81").routes[0], "process").what
-        == "nobody listens on port 81"
+        == "no program listens on port 81"
     )
     assert engine.networks.trace(f"{route.address}:80").routes[0].way == "direct"
 

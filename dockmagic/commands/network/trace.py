@@ -34,7 +34,7 @@ def parser() -> Parser:
         maximum=1,
         also="The probe is a real connection: the counters are those of this kernel's rules,\n"
         "before and after it. Where localhost is served by the port proxy, a second probe\n"
-        "takes the way of those who come by this host's own address.",
+        "goes to an address of this host that a rule translates.",
     )
 
 

@@ -135,7 +135,7 @@ def _inside(
 
 def _listening(target: TraceTarget, candidate: RouteCandidate, listener: Listener | None) -> str:
     if listener is None:
-        return f"nobody listens on port {candidate.inner_port}"
+        return f"no program listens on port {candidate.inner_port}"
     text = f"{listener.program} listens on port {candidate.inner_port}"
     if listener.only_at:
         text += f", but only at {listener.only_at}"

@@ -31,7 +31,7 @@ class Probe(Struct, frozen=True, kw_only=True):
 
 
 def refused(protocol: str) -> str:
-    return f"nobody takes the {NOUNS[protocol]} there"
+    return f"no program takes the {NOUNS[protocol]} there"
 
 
 @contextmanager

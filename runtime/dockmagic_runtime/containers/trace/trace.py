@@ -126,7 +126,7 @@ def _remark(
     if first.is_loopback and len(routes) > 1:
         return (
             "loopback is never translated (the answer could not be routed back), so the proxy "
-            "serves it; for those who come from outside, chain publish looks into the same map"
+            "serves it; for other hosts, chain publish looks into the same map"
         )
     return _without_rule(target, first)
 
@@ -134,10 +134,10 @@ def _remark(
 def _uncounted(networks: Networks) -> str:
     if networks.repair():
         return (
-            "no rule has translated the packet, because somebody had flushed the nftables rules; "
-            "they have been set right now"
+            "no rule has translated the packet, because the nftables rules had been flushed; "
+            "they are installed again now"
         )
-    return "no rule of ours has translated the packet: somebody else's may have done so before"
+    return "no rule of the engine has translated the packet: another program's may have before"
 
 
 def _without_rule(target: TraceTarget, first: RouteCandidate) -> str:
