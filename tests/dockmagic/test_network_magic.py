@@ -59,6 +59,22 @@ def test_the_whole_text_has_veths_and_addresses() -> None:
     assert re.search(r"web +eth1 172\.18\.0\.2 +veth2b3c4d5 +names web", text)
 
 
+def test_the_text_has_default_routes_and_what_the_kernel_lacks() -> None:
+    top = make_topology()
+    ends = tuple(replace(end, is_connected=False) for end in top.nodes[-1].interfaces)
+    changed = replace(
+        top,
+        gateways=(("eth0", "192.0.2.254"), ("eth0", "fe80::1"), ("eth9", "192.0.2.253")),
+        bridges=(replace(top.bridges[0], exists=False), *top.bridges[1:]),
+        nodes=(*top.nodes[:-1], replace(top.nodes[-1], interfaces=ends)),
+    )
+    text = str(Drawn(changed))
+    assert "  eth0      192.0.2.1/24   gateway 192.0.2.254\n" in text
+    assert "its bridge does not exist now)" in text
+    assert "(not in the bridge)" in text
+    assert repr(Drawn(changed)) == repr(Drawn(top))
+
+
 def test_rows_are_for_tables() -> None:
     rows = list(Drawn(make_topology()))
     assert [(row["network"], row["container"], row["address"]) for row in rows] == [

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from msgspec.structs import replace
 from dockmagic_runtime import Engine
 from dockmagic_runtime.errors import Conflict, DockmagicError, InvalidInput, NotFound
 from dockmagic_runtime.model.container import ContainerSpec, ExecSpec, PortMapping
+from dockmagic_runtime.model.host_network import HostLink
 from dockmagic_runtime.model.network import Attachment, NetworkSpec, Pool
 from dockmagic_runtime.model.topology import Hop, Route, Trace
 
@@ -320,6 +322,47 @@ def test_what_cannot_be_traced_is_reported(
         engine.networks.trace(target)
 
 
+def test_the_topology_is_what_the_kernel_has(engine: Engine, port: int) -> None:
+    before = engine.networks.topology()
+    (web,) = before.nodes
+    ends = {end.network: end for end in web.interfaces}
+    subprocess.run(["ip", "link", "delete", ends["back"].veth], check=True)
+    subprocess.run(["ip", "link", "set", ends["front"].veth, "nomaster"], check=True)
+    top = engine.networks.topology()
+    assert [end.is_connected for end in top.nodes[0].interfaces] == [False, False]
+    (back,) = (bridge for bridge in top.bridges if bridge.name == "back")
+    subprocess.run(["ip", "link", "delete", back.bridge], check=True)
+    assert [bridge.exists for bridge in engine.networks.topology().bridges] == [False, True]
+
+
+def test_the_watch_reports_containers_that_come_and_go(engine: Engine, port: int) -> None:
+    front = engine.networks.get("front").bridge
+    with engine.networks.watch("front", interval=0.1) as watch:
+        limit = threading.Timer(30, watch.close)
+        limit.start()
+        before = {link.name for link in watch.now.links}
+        changes = iter(watch)
+        spec = ContainerSpec(image="busybox", name="late", command=("sleep", "99"), network="front")
+        late = engine.containers.run(spec, detach=True)
+        veth = engine._components.containers.state(late.id).veth
+        joined = next(
+            change.value
+            for change in changes
+            if isinstance(change.value, HostLink)
+            and (change.value.name, change.value.bridge) == (veth, front)
+        )
+        assert joined.alias in ("", late.id)
+        assert {link.name for link in watch.now.links} == before | {veth}
+        engine.containers.remove("late", force=True)
+        assert any(
+            change.action == "removed" and getattr(change.value, "name", "") == veth
+            for change in changes
+        )
+        limit.cancel()
+    with pytest.raises(InvalidInput, match="network host has no bridge"):
+        engine.networks.watch("host")
+
+
 def test_the_topology_is_what_is_there(engine: Engine, port: int) -> None:
     spec = ContainerSpec(
         image="busybox", name="guest", command=("sleep", "99"), network="container:web"
@@ -339,5 +382,9 @@ def test_the_topology_is_what_is_there(engine: Engine, port: int) -> None:
     ]
     assert ("0.0.0.0", port, 80, "tcp") in web.published
     assert [bridge.name for bridge in engine.networks.topology("front").bridges] == ["front"]
+    assert all(bridge.exists for bridge in top.bridges)
+    assert all(end.is_connected for end in web.interfaces)
+    routes = [route for route in engine.networks.host().routes if route.is_default]
+    assert set(top.gateways) == {(route.interface, route.gateway) for route in routes}
     with pytest.raises(NotFound):
         engine.networks.topology("nowhere")

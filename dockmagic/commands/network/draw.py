@@ -29,9 +29,10 @@ class Drawn(Result, frozen=True):
     def text(self) -> str:
         top = self.topology
         lines = [f"host {top.hostname}"]
-        lines += _indented([[name, address] for name, address in top.uplinks])
+        lines += _indented([self._uplink(name, address) for name, address in top.uplinks])
         for bridge in top.bridges:
             inside = ", internal" if bridge.internal else ""
+            inside += "" if bridge.exists else ", its bridge does not exist now"
             subnets = ", ".join(filter(None, (bridge.subnet, bridge.subnet6)))
             lines.append(
                 f"network {bridge.name} ({bridge.bridge}, {subnets}, "
@@ -39,6 +40,14 @@ class Drawn(Result, frozen=True):
             )
             lines += _indented([_row(node, end) for node, end in self.members(bridge)])
         return "\n".join([*lines, *self._alone()])
+
+    def _uplink(self, name: str, address: str) -> list[str]:
+        routers = [
+            router
+            for interface, router in self.topology.gateways
+            if interface == name and (":" in router) == (":" in address)
+        ]
+        return [name, address, *([f"gateway {', '.join(routers)}"] if routers else [])]
 
     def stable(self) -> str:
         """Without addresses and the names of this run's veths."""
@@ -84,7 +93,8 @@ def _indented(rows: list[list[str]]) -> list[str]:
 
 def _row(node: Node, end: Interface) -> list[str]:
     address = f"{end.address} {end.address6}".strip()
-    return [node.name, f"{end.name} {address}", end.veth, _names(end), _ports(node, end)]
+    veth = end.veth if end.is_connected else f"{end.veth} (not in the bridge)"
+    return [node.name, f"{end.name} {address}", veth, _names(end), _ports(node, end)]
 
 
 def _names(end: Interface) -> str:

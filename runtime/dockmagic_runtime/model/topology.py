@@ -10,8 +10,9 @@ Published = tuple[str, int, int, str]  # host address, host port, container port
 class Interface(Struct, frozen=True, kw_only=True):
     """One end of a container on one network: `name` inside, `veth` outside.
 
-    `names` are what its neighbours may call it; none on the default network. `is_way_in`:
-    published ports lead to it, and out of the container leads what goes to no network of its own.
+    `names` are those under which its neighbours find it; none on the default network.
+    `is_way_in`: published ports lead to it, and so does the container's default route.
+    `is_connected`: its veth is a port of the network's bridge, as it should be.
     """
 
     network: str
@@ -22,6 +23,7 @@ class Interface(Struct, frozen=True, kw_only=True):
     mac: str = ""
     names: tuple[str, ...] = ()
     is_way_in: bool = False
+    is_connected: bool = True
 
 
 class Node(Struct, frozen=True, kw_only=True):
@@ -38,7 +40,8 @@ class Node(Struct, frozen=True, kw_only=True):
 
 
 class Bridge(Struct, frozen=True, kw_only=True):
-    """One network: the bridge that it is on this host."""
+    """One network and its bridge, which does not exist on the host between a reboot and the next
+    start of a container there."""
 
     id: str
     name: str
@@ -47,15 +50,18 @@ class Bridge(Struct, frozen=True, kw_only=True):
     gateway: str
     subnet6: str = ""
     internal: bool = False
+    exists: bool = True
 
 
 class Topology(Struct, frozen=True, kw_only=True):
-    """`uplinks` are the host's own interfaces with an address each, as CIDR."""
+    """`uplinks` are the host's own interfaces with an address each, as CIDR; `gateways` are the
+    interfaces of its default routes, with the address of the router each."""
 
     hostname: str
     uplinks: tuple[tuple[str, str], ...]
     bridges: tuple[Bridge, ...]
     nodes: tuple[Node, ...]
+    gateways: tuple[tuple[str, str], ...] = ()
 
 
 class Hop(Struct, frozen=True, kw_only=True):

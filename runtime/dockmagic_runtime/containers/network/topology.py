@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.store import ContainerStore
 from dockmagic_runtime.model.container import Status
+from dockmagic_runtime.model.host_network import HostNetwork
 from dockmagic_runtime.model.network import Network
 from dockmagic_runtime.model.topology import Bridge, Interface, Node, Topology
 from dockmagic_runtime.network.host import snapshot
@@ -30,16 +31,35 @@ def look(networks: Networks, store: ContainerStore, name: str) -> Topology:
         nodes = [there for there in nodes if there.on(network) or there.mode == network]
     nodes.sort(key=lambda there: there.name)
     host = snapshot.read()
+    nodes = [_as_on_host(there, networks.store.everything(), host) for there in nodes]
     used = {end.network for there in nodes for end in there.interfaces}
     return Topology(
         hostname=socket.gethostname(),
         uplinks=tuple((uplink.interface, str(uplink)) for uplink in host.uplinks()),
         bridges=tuple(
-            _bridge(network)
+            _bridge(network, host)
             for network in chosen
             if network.bridge and (network.name in used or _is_shown_empty(network, name))
         ),
         nodes=tuple(nodes),
+        gateways=tuple(
+            (route.interface, route.gateway)
+            for route in host.routes
+            if route.is_default and route.gateway
+        ),
+    )
+
+
+def _as_on_host(node: Node, networks: list[Network], host: HostNetwork) -> Node:
+    """The container with what the kernel has of its veths."""
+    bridges = {network.name: network.bridge for network in networks}
+    ports = {link.name: link.bridge for link in host.links}
+    return replace(
+        node,
+        interfaces=tuple(
+            replace(end, is_connected=ports.get(end.veth) == bridges.get(end.network))
+            for end in node.interfaces
+        ),
     )
 
 
@@ -48,7 +68,7 @@ def _is_shown_empty(network: Network, asked: str) -> bool:
     return bool(asked) or not network.is_predefined
 
 
-def _bridge(network: Network) -> Bridge:
+def _bridge(network: Network, host: HostNetwork) -> Bridge:
     return Bridge(
         id=network.id,
         name=network.name,
@@ -57,6 +77,7 @@ def _bridge(network: Network) -> Bridge:
         gateway=network.gateway,
         subnet6=network.subnet6,
         internal=network.internal,
+        exists=host.link(network.bridge) is not None,
     )
 
 
