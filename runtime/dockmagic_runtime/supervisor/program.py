@@ -126,7 +126,7 @@ class Program:
     def restore(self, started: float) -> None:
         """It has run since `started` (seconds since the epoch) under another supervisor, which has
         reported what the OOM killer did."""
-        self._began -= time.time() - started
+        self._began -= max(time.time() - started, 0.0)  # the clock may have been set back
         if self.cgroup is not None:
             self._oom_kills = self.cgroup.oom_events()
 

@@ -125,7 +125,7 @@ class Supervisor:
         now = state.load(self.request.directory) if is_resumed else None
         if self.request.health:
             check = Check(**self.request.health)
-            age = time.time() - now.started if now else None
+            age = max(time.time() - now.started, 0.0) if now else None
             self.health = Health(self.loop, program, check, self, self.request.directory, age=age)
         if now is not None:
             self._restore(program, now)

@@ -20,6 +20,7 @@ _HIDDEN: Final = (FileNotFoundError, ProcessLookupError, PermissionError)
 _GRACE: Final = 1.0  # seconds for a start, or the end of a container, to come to its end by itself
 _UNDO_TIME: Final = 5.0  # seconds for a start process to undo what it has done
 _LOOK: Final = 0.02  # seconds between two looks at the lock
+_TICKS: Final = os.sysconf("SC_CLK_TCK")  # a second
 _STUCK: Final = 10.0  # seconds after which a start counts as stuck
 
 
@@ -29,12 +30,13 @@ def is_unfinished(run: str) -> bool:
 
 
 def is_stuck(run: str) -> bool:
-    """Whether a start that is not new holds the lock."""
-    try:
-        began = os.stat(f"{run}/lock").st_mtime
-    except FileNotFoundError:
+    """Whether a start that is not new holds the lock, by the age of its youngest process: that is
+    the child, and its age is counted since the boot, whatever happens to the clock."""
+    if not is_unfinished(run):
         return False
-    return is_unfinished(run) and abs(time.time() - began) > _STUCK
+    now = time.clock_gettime(time.CLOCK_BOOTTIME)
+    began = max((started for _, started in _holders(run)), default=0)
+    return bool(began) and now - began / _TICKS > _STUCK
 
 
 def end(run: str, *, is_restart: bool = False) -> None:
