@@ -48,6 +48,15 @@ def await_end(pidfd: int, seconds: float = 10) -> bool:
     return bool(ready.poll(int(seconds * 1000)))
 
 
+def descriptor_target(link: str) -> str:
+    """What a link in /proc/PID/fd leads to; nothing for one that cannot be read: just closed, of a
+    process that may not be looked into, or of a directory deeper than a link can name."""
+    try:
+        return os.readlink(link)
+    except OSError:
+        return ""
+
+
 def exit_status(pid: int, pidfd: int) -> int | None:
     """The status that wait(2) returns to its parent, of a process that has ended; None when it is
     too late.

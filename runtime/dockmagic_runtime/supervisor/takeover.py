@@ -20,6 +20,7 @@ from itertools import islice
 from typing import Any, Final
 
 from dockmagic_runtime.errors import Conflict, Unsupported
+from dockmagic_runtime.linux.processes import descriptor_target
 from dockmagic_runtime.network.operations import FETCHED, PORTS, TAKEN
 from dockmagic_runtime.network.port_proxy import process_record
 from dockmagic_runtime.sandbox.cgroup_operations import CGROUP
@@ -92,7 +93,7 @@ def _outputs(program: Program, context: Context) -> dict[int, str]:
     for path in islice(_descriptors(_processes(program, context)), _LOOKS):
         if not wanted:
             break
-        target = _target(path)
+        target = descriptor_target(path)
         if target in wanted and (fd := _open(path, target)) is not None:
             outputs[fd] = wanted.pop(target)
     return outputs
@@ -115,13 +116,6 @@ def _descriptors(pids: Iterable[int]) -> Iterator[str]:
                     yield entry.path
         except _HIDDEN:
             continue
-
-
-def _target(path: str) -> str:
-    try:
-        return os.readlink(path)
-    except _HIDDEN:
-        return ""
 
 
 def _open(path: str, pipe: str) -> int | None:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator
 from typing import Final
 
-from dockmagic_runtime.linux.processes import await_end, open_process, start_of
+from dockmagic_runtime.linux.processes import await_end, descriptor_target, open_process, start_of
 from dockmagic_runtime.store import container_process
 
 _HIDDEN: Final = (FileNotFoundError, ProcessLookupError, PermissionError)
@@ -92,13 +92,6 @@ def _processes_with(path: str) -> Iterator[tuple[int, int]]:
 def _has_open(pid: int, path: str) -> bool:
     directory = f"/proc/{pid}/fd"
     try:
-        return any(_target(f"{directory}/{fd}") == path for fd in os.listdir(directory))
+        return any(descriptor_target(f"{directory}/{fd}") == path for fd in os.listdir(directory))
     except _HIDDEN:
         return False
-
-
-def _target(path: str) -> str:
-    try:
-        return os.readlink(path)
-    except _HIDDEN:
-        return ""

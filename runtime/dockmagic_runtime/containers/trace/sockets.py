@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from msgspec import Struct
 
 from dockmagic_runtime.containers.inspect.processes import read_process
+from dockmagic_runtime.linux.processes import descriptor_target
 
 ESTABLISHED = "01"
 _LISTENS = {"tcp": "0A", "udp": "07"}  # TCP_LISTEN; unconnected UDP
@@ -115,13 +116,6 @@ def _sockets(pid: int) -> Iterator[str]:
     except OSError:
         return  # it has ended
     for fd in descriptors:
-        kind, _, inode = _target(f"/proc/{pid}/fd/{fd}").partition(":")
+        kind, _, inode = descriptor_target(f"/proc/{pid}/fd/{fd}").partition(":")
         if kind == "socket":
             yield inode.strip("[]")
-
-
-def _target(link: str) -> str:
-    try:
-        return os.readlink(link)
-    except OSError:
-        return ""  # it has just been closed
