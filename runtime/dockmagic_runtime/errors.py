@@ -16,7 +16,7 @@ class DockmagicError(Exception):
     """Base of all errors of the engine. Never raised itself."""
 
     exit_code = 125
-    excerpt = ""  # of a Dockerfile: the line that it is about, and a caret below
+    excerpt = ""  # of a Dockerfile: the lines that it is about, marked
     container_id = ""  # of a container that was created for the call and could not be started
     step = 0  # of a build: the number of the one that failed
 

@@ -356,11 +356,11 @@ def test_the_ignore_file_beside_the_dockerfile_is_taken_along(
 def test_a_dockerfile_that_is_called_something_like_it_is_named(
     dockmagic: Any, tmp_path: Path
 ) -> None:
-    (tmp_path / "dockerfile").write_text("FROM busybox")
+    (tmp_path / "Dockerflie").write_text("FROM busybox")
     code, _, err = dockmagic(f"build {tmp_path}")
     assert code == 1
     assert "open Dockerfile: no such file or directory" in err
-    assert "did you mean dockerfile?" in err
+    assert "did you mean Dockerflie?" in err
 
 
 def test_wrong_usage_is_a_mistake_of_the_line() -> None:

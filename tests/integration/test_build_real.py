@@ -95,7 +95,7 @@ def test_apache_from_packages(stocked_engine: Engine, context: Path) -> None:
     build(stocked_engine, text, context, "apache")
     assert page(stocked_engine, "apache") == "the site of the course"
     (context / "2021_DEV" / "index.html").write_text("changed")
-    assert cached(stocked_engine, text, context) == [True, True, True, True, False, False]
+    assert cached(stocked_engine, text, context) == [True, True, True, False]
 
 
 def test_a_time_zone(stocked_engine: Engine, context: Path) -> None:

@@ -11,13 +11,19 @@ from msgspec import Struct
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.suggest import similar
 
-_SHOWN: Final = 100  # problems drawn; all are in `problems`
+_SHOWN: Final = 100  # problems in the text; all are in `problems`
 _RULE: Final = "-" * 20
-_WIDTH: Final = 80  # characters of a long line before and after the column
+_NEAR: Final = 4  # lines between two places of one listing
+# What BuildKit finds before it knows instructions, and words without a line.
+_OF_THE_FILE: Final = ("unterminated heredoc", "file with no instructions", "Syntax error")
 
 
 class Problem(Struct, frozen=True, kw_only=True):
-    """One error or warning. Lines and the column count from 1; `rule` names a build check."""
+    """One error or warning. Lines and the column count from 1; `rule` names a build check.
+
+    `line` and `column` are its own place. BuildKit knows that of the instruction only, from
+    `first_line` (0 where that is `line`) to `last_line`; it is what is shown.
+    """
 
     line: int
     last_line: int
@@ -25,6 +31,12 @@ class Problem(Struct, frozen=True, kw_only=True):
     reason: str
     suggestion: str = ""
     rule: str = ""
+    first_line: int = 0
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """The lines of the instruction."""
+        return self.first_line or self.line, self.last_line
 
     @property
     def sentence(self) -> str:
@@ -33,35 +45,45 @@ class Problem(Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         """In one line, as warnings are reported."""
-        return f"{self.sentence} (line {self.line})"
+        return f"{self.sentence} (line {self.place[0]})"
 
 
 class DockerfileError(InvalidInput):
     """All that is wrong with one Dockerfile, in the order of its lines.
 
-    `problems` has at least one member. The text is one paragraph for each of the first: place,
-    reason, suggestion, then the source line with a caret below the column.
+    `problems` has at least one member. The text is one sentence for each of the first, as BuildKit
+    words it; `excerpt` has their lines as BuildKit's client shows them. What was found by parsing
+    is worded as an error of the parser (`is_syntax`), what came out later begins with its place.
     """
 
     def __init__(
-        self, problems: Sequence[Problem], source: str, file_name: str = "Dockerfile"
+        self,
+        problems: Sequence[Problem],
+        source: str,
+        file_name: str = "Dockerfile",
+        *,
+        is_syntax: bool = False,
     ) -> None:
         self.problems = tuple(problems)
         self.source = source
         self.file_name = file_name
+        self.is_syntax = is_syntax
         super().__init__(self._text())
+        shown = self.problems[:_SHOWN]
+        self.excerpt = listings(source, [each.place for each in shown], file_name)
 
     def _text(self) -> str:
-        rows = self.source.split("\n")
-        shown = [self._paragraph(problem, rows) for problem in self.problems[:_SHOWN]]
+        shown = [self._sentence(problem) for problem in self.problems[:_SHOWN]]
         if len(self.problems) > _SHOWN:
             shown.append(f"and {len(self.problems) - _SHOWN} more errors")
         return "\n".join(shown)
 
-    def _paragraph(self, problem: Problem, rows: list[str]) -> str:
-        place = f"{self.file_name}:{problem.line}:{problem.column}: {problem.sentence}"
-        drawing = excerpt(rows, problem.line, problem.column)
-        return f"{place}\n{drawing}" if drawing else place
+    def _sentence(self, problem: Problem) -> str:
+        if not self.is_syntax or problem.rule:
+            return f"{self.file_name}:{problem.place[0]}: {problem.sentence}"
+        if problem.reason.startswith(_OF_THE_FILE):
+            return problem.sentence
+        return f"dockerfile parse error on line {problem.place[0]}: {problem.sentence}"
 
 
 class Refusal(Exception):
@@ -77,30 +99,35 @@ class Refusal(Exception):
         self.suggestion = suggestion
 
 
-def excerpt(rows: Sequence[str], line: int, column: int) -> str:
-    """The source line with its number and a caret below `column`; empty if there is no line."""
-    if not 1 <= line <= len(rows):
-        return ""
-    row = rows[line - 1].rstrip("\r")
-    start = max(column - _WIDTH, 0) if len(row) > 2 * _WIDTH else 0
-    text = _printable(row[start : start + 2 * _WIDTH])
-    before = text[: column - 1 - start]
-    indent = "".join("\t" if character == "\t" else " " for character in before)
-    number = f"{line:4d} | "
-    return f"{number}{text}\n{' ' * (len(number) - 2)}| {indent}^"
-
-
 def listing(source: str, first: int, last: int, file_name: str) -> str:
     """The lines from `first` to `last` with those around them, as BuildKit shows a place:
     `>>>` marks them. Empty if there is no such line."""
+    return listings(source, [(first, last)], file_name)
+
+
+def listings(source: str, places: Sequence[tuple[int, int]], file_name: str) -> str:
+    """The same for several places in order, each the first and the last line: one listing for
+    those that are near each other."""
     rows = source.split("\n")
-    if not 1 <= first <= len(rows):
-        return ""
-    last = min(max(first, last), len(rows))
+    groups: list[list[tuple[int, int]]] = []
+    for first, last in places:
+        if not 1 <= first <= len(rows):
+            continue
+        place = (first, min(max(first, last), len(rows)))
+        if groups and first - groups[-1][-1][1] <= _NEAR:
+            groups[-1].append(place)
+        else:
+            groups.append([place])
+    return "\n".join(_listing(rows, group, file_name) for group in groups)
+
+
+def _listing(rows: Sequence[str], places: Sequence[tuple[int, int]], file_name: str) -> str:
+    first, last = places[0][0], max(last for _, last in places)
+    marked = {line for start, end in places for line in range(start, end + 1)}
     start, end = _widened(first, last, len(rows))
     shown = [f"{file_name}:{first}", _RULE]
     for number in range(start, end + 1):
-        mark = ">>>" if first <= number <= last else "   "
+        mark = ">>>" if number in marked else "   "
         shown.append(f" {number:3d} | {mark} {_printable(rows[number - 1].rstrip(chr(13)))}")
     return "\n".join([*shown, _RULE])
 

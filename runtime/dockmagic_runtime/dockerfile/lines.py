@@ -83,6 +83,7 @@ class LogicalLine(Struct, frozen=True, kw_only=True):
             reason=refusal.reason,
             suggestion=refusal.suggestion,
             rule=rule,
+            first_line=self.line,
         )
 
 
@@ -215,7 +216,8 @@ class _Reader:
             body = self._read_heredoc(mark)
             if body is None:  # the file is over, and with it the others too
                 reason = f"unterminated heredoc: a line with {mark.name} alone ends it"
-                self._document.errors.append(line.problem(Refusal(reason, offset)))
+                problem = replace(line, last_line=self._at).problem(Refusal(reason, offset))
+                self._document.errors.append(problem)
                 break
             bodies.append(body)
         return replace(line, heredocs=tuple(bodies), last_line=self._at)

@@ -117,7 +117,7 @@ def parse(text: str, file_name: str = "Dockerfile", checks: str | None = None) -
     document.errors += warnings if options.is_error else ()
     errors = sorted(document.errors, key=lambda problem: (problem.line, problem.column))
     if errors:
-        raise DockerfileError(errors, text, file_name)
+        raise DockerfileError(errors, text, file_name, is_syntax=True)
     return Dockerfile(
         stages=stages,
         arguments=arguments,

@@ -87,7 +87,7 @@ def test_what_is_well_is_not_told(text: str) -> None:
 
 
 def test_a_file_may_make_errors_of_them() -> None:
-    with pytest.raises(DockerfileError, match="Dockerfile:3:1: WorkdirRelativePath: "):
+    with pytest.raises(DockerfileError, match="Dockerfile:3: WorkdirRelativePath: "):
         warnings("# check=error=true\nFROM a\nWORKDIR x")
 
 
@@ -106,7 +106,7 @@ def test_names_of_rules_are_written_as_they_are() -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("skpi=all", r'1:1: invalid check option "skpi" \(did you mean skip\?\)'),
+        ("skpi=all", r'line 1: invalid check option "skpi" \(did you mean skip\?\)'),
         ("all", 'invalid check option "all"'),
         ("error=maybe", 'failed to parse check option "error=maybe"'),
     ],

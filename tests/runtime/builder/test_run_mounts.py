@@ -106,7 +106,7 @@ def test_variables_have_their_values() -> None:
 def test_what_makes_no_sense_is_refused_by_line(options: str, reason: str) -> None:
     with pytest.raises(DockerfileError) as failure:
         run(options)
-    assert failure.value.message.startswith("Dockerfile:4:1: ")
+    assert failure.value.message.startswith("Dockerfile:4: ")
     assert reason in failure.value.message
 
 

@@ -36,7 +36,8 @@ def answer(text: str) -> str:
     try:
         return dumped(parse(text))
     except DockerfileError as error:
-        return f"error\n{error}\n"
+        places = (f"{each.line}:{each.column}: {each.sentence}\n" for each in error.problems)
+        return "".join(["error\n", *places])
 
 
 @pytest.mark.parametrize("case", CASES)

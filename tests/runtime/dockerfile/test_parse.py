@@ -18,7 +18,7 @@ from dockmagic_runtime.dockerfile import (
     parse_trigger,
     render,
 )
-from dockmagic_runtime.dockerfile.errors import excerpt, near
+from dockmagic_runtime.dockerfile.errors import listing, near
 from dockmagic_runtime.dockerfile.instructions import KEYWORDS, Copy, Position, Run
 from dockmagic_runtime.dockerfile.ports import parse_ports
 from dockmagic_runtime.dockerfile.printer import render_instruction
@@ -46,19 +46,52 @@ def test_an_instruction_knows_its_lines_and_its_text() -> None:
     assert run.text == "RUN one     two <<EOF"
 
 
-def test_tabs_keep_the_caret_under_its_column() -> None:
-    assert excerpt(["\tRNU x"], 1, 2) == "   1 | \tRNU x\n     | \t^"
+def test_a_listing_cannot_steer_a_terminal() -> None:
+    assert "\x1b" not in listing("RUN \x1b[2J", 1, 1, "Dockerfile")
+    assert listing("one line", 7, 7, "Dockerfile") == ""
 
 
-def test_an_excerpt_cannot_steer_a_terminal() -> None:
-    assert "\x1b" not in excerpt(["RUN \x1b[2J"], 1, 1)
-    assert excerpt(["one line"], 7, 1) == ""
+def test_builder_17_a_place_is_shown_with_the_lines_around_it() -> None:
+    text = "\n".join(f"line {number}" for number in range(1, 10))
+    assert listing(text, 5, 5, "Dockerfile").split("\n") == [
+        "Dockerfile:5",
+        "--------------------",
+        "   3 |     line 3",
+        "   4 |     line 4",
+        "   5 | >>> line 5",
+        "   6 |     line 6",
+        "   7 |     line 7",
+        "--------------------",
+    ]
+    assert listing(text, 1, 2, "Dockerfile").split("\n")[2:-1] == [
+        "   1 | >>> line 1",
+        "   2 | >>> line 2",
+        "   3 |     line 3",
+    ]
 
 
-def test_an_excerpt_of_a_long_line_is_a_window_around_the_column() -> None:
-    text, caret = excerpt(["a" * 500 + "!" + "b" * 500], 1, 501).split("\n")
-    assert len(text) < 200
-    assert text[caret.index("^")] == "!"
+def test_builder_17_all_lines_of_an_instruction_are_marked() -> None:
+    with pytest.raises(DockerfileError, match=r"^dockerfile parse error on line 2: ") as failure:
+        parse("FROM a\nCOPY \\\n  --form=x a b\nUSER b\n")
+    assert failure.value.excerpt.split("\n")[2:-1] == [
+        "   1 |     FROM a",
+        "   2 | >>> COPY \\",
+        "   3 | >>>   --form=x a b",
+        "   4 |     USER b",
+    ]
+
+
+def test_builder_17_places_near_each_other_share_a_listing_and_others_do_not() -> None:
+    text = "FROM a\nRUN\nRUN x\nRUN\n" + "RUN x\n" * 20 + "RUN\n"
+    with pytest.raises(DockerfileError) as failure:
+        parse(text)
+    rows = failure.value.excerpt.split("\n")
+    assert [row for row in rows if "Dockerfile" in row] == ["Dockerfile:2", "Dockerfile:25"]
+    assert [row for row in rows if ">>>" in row] == [
+        "   2 | >>> RUN",
+        "   4 | >>> RUN",
+        "  25 | >>> RUN",
+    ]
 
 
 def test_many_errors_are_all_there_and_not_all_drawn() -> None:
@@ -68,16 +101,21 @@ def test_many_errors_are_all_there_and_not_all_drawn() -> None:
     assert str(failure.value).endswith("and 50 more errors")
 
 
-def test_the_error_draws_every_problem() -> None:
+def test_builder_17_the_error_has_a_sentence_for_every_problem_and_marks_the_lines() -> None:
     with pytest.raises(DockerfileError) as failure:
         parse("FROM a\nCOPPY x y\nRUN\n", "web.Dockerfile")
     assert str(failure.value) == (
-        "web.Dockerfile:2:1: unknown instruction: COPPY (did you mean COPY?)\n"
-        "   2 | COPPY x y\n"
-        "     | ^\n"
-        "web.Dockerfile:3:1: RUN requires at least one argument\n"
-        "   3 | RUN\n"
-        "     | ^"
+        "dockerfile parse error on line 2: unknown instruction: COPPY (did you mean COPY?)\n"
+        "dockerfile parse error on line 3: RUN requires at least one argument"
+    )
+    assert failure.value.excerpt == (
+        "web.Dockerfile:2\n"
+        "--------------------\n"
+        "   1 |     FROM a\n"
+        "   2 | >>> COPPY x y\n"
+        "   3 | >>> RUN\n"
+        "   4 |     \n"
+        "--------------------"
     )
     assert isinstance(failure.value, InvalidInput)
 

@@ -31,14 +31,14 @@ _OF_STAGES: Final = frozenset((
 
 def as_warning(dockerfile: Dockerfile, problem: Problem) -> BuildWarning:
     """The problem as the builder's events report it."""
-    file_name = dockerfile.file_name
+    first, last = problem.place
     return BuildWarning(
         text=str(problem),
         reason=problem.reason,
         rule=problem.rule,
-        line=problem.line,
-        last_line=problem.last_line,
-        excerpt=listing(dockerfile.source, problem.line, problem.last_line, file_name),
+        line=first,
+        last_line=last,
+        excerpt=listing(dockerfile.source, first, last, dockerfile.file_name),
     )
 
 
