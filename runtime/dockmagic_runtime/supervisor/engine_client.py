@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import socket
+from _thread import allocate_lock
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, Final
@@ -57,6 +58,8 @@ class ContainerProcess:
         self.was_lost = False  # the supervisor was killed: the state file has the exit, if any
         self.hooks = Hooks()
         self._former: list[socket.socket] = []  # another thread may be about to write to them
+        self._changing = allocate_lock()  # of `_socket`, `_former` and `_is_closed`
+        self._is_closed = False
 
     @classmethod
     def connect(cls, run: str, container_id: str) -> ContainerProcess:
@@ -152,7 +155,7 @@ class ContainerProcess:
         """The exit code; unread output is dropped. `timeout` in seconds. Raises TimeoutError."""
         if self._exit_code is None:
             self._request("wait")
-        self._socket.settimeout(timeout)
+            self._set_timeout(timeout)
         try:
             while self._exit_code is None:
                 self._step()
@@ -161,9 +164,17 @@ class ContainerProcess:
             raise TimeoutError(f"container {self.id} has not ended") from None
         finally:
             if self._exit_code is None:
-                self._socket.settimeout(None)
+                self._set_timeout(None)
         self.close()
         return self._exit_code
+
+    def _set_timeout(self, timeout: float | None) -> None:
+        try:
+            self._socket.settimeout(timeout)
+        except OSError:
+            if self._socket.fileno() >= 0:
+                raise
+            # closed by a `detach` or `close`: the next step reaches the end without waiting
 
     def abort(self) -> None:
         """Kill it and wait until it has gone. Harmless after its end."""
@@ -174,7 +185,10 @@ class ContainerProcess:
 
     def close(self) -> None:
         """Another thread that reads or writes reaches the end."""
-        for connection in (*self._former, self._socket):
+        with self._changing:
+            self._is_closed = True
+            connections = (*self._former, self._socket)
+        for connection in connections:
             try:
                 # to close alone would leave a thread that waits in recv or send where it is
                 connection.shutdown(socket.SHUT_RDWR)
@@ -236,16 +250,17 @@ class ContainerProcess:
 
     def _reconnect(self) -> bool:
         """Connect to the next supervisor of the container; False when there is none."""
-        reconnect = self.hooks.reconnect if self._socket.fileno() >= 0 else None
+        reconnect = None if self._is_closed else self.hooks.reconnect
         other = reconnect() if reconnect is not None else None
         if other is None:
             return False
-        if self._socket.fileno() < 0:  # another thread has detached meanwhile
-            other.close()
-            return False
-        other._socket.settimeout(self._socket.gettimeout())
-        self._former.append(self._socket)
-        self._socket, self._reader = other._socket, protocol.FrameReader()
+        with self._changing:
+            if self._is_closed:  # another thread has detached meanwhile
+                other.close()
+                return False
+            other._socket.settimeout(self._socket.gettimeout())
+            self._former.append(self._socket)
+            self._socket, self._reader = other._socket, protocol.FrameReader()
         self._ready.extend(other._ready)
         self._early.extend(other._early)
         return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -101,3 +101,25 @@ def test_a_writer_that_waits_goes_on_when_the_process_is_closed() -> None:
         assert not writer.is_alive()
     process.write(b"after the end")
     process.close_stdin()
+
+
+@pytest.mark.parametrize("leave", [ContainerProcess.detach, ContainerProcess.close])
+def test_notebook_b3_waiting_after_leaving_is_no_use_of_a_closed_socket(
+    leave: Callable[[ContainerProcess], None],
+) -> None:
+    ours, supervisor = socket.socketpair()
+    with supervisor:
+        process = ContainerProcess(ours, "c")
+        leave(process)
+        assert process.wait(10) == process.wait() == 137
+
+
+def test_notebook_b3_the_end_of_a_left_connection_is_no_reason_to_reconnect(
+    following: tuple[ContainerProcess, socket.socket],
+) -> None:
+    process, next_one = following
+    next_one.settimeout(0)
+    process.close()
+    assert list(process.output()) == []
+    with pytest.raises(BlockingIOError):
+        next_one.accept()
