@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from dockmagic import commands
 from dockmagic.commands.options.container import container_spec
-from dockmagic.commands.options.mounts import check_unique, parse_mount, parse_tmpfs, parse_volume
+from dockmagic.commands.options.mounts import parse_mount, parse_volume
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.container import Mount
+from dockmagic_runtime.options.volumes import check_unique, parse_tmpfs
 
 
 @pytest.mark.parametrize(

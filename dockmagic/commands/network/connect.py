@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dockmagic.commands.options.flags import Arguments, Parser, integer, strings, value, values
-from dockmagic.commands.options.network import (
+from dockmagic.commands.output.result import Nothing
+from dockmagic_runtime.errors import InvalidInput
+from dockmagic_runtime.model.network import Attachment
+from dockmagic_runtime.options.networks import (
     parse_driver_option,
     parse_ipv4,
     parse_ipv6,
     parse_link,
     parse_link_local,
 )
-from dockmagic.commands.output.result import Nothing
-from dockmagic_runtime.errors import InvalidInput
-from dockmagic_runtime.model.network import Attachment
 
 if TYPE_CHECKING:
     from dockmagic_runtime import EngineApi

@@ -11,14 +11,16 @@ from dockmagic.commands.options.environment import read_env, read_labels
 from dockmagic.commands.options.flags import Arguments
 from dockmagic.commands.options.health import health
 from dockmagic.commands.options.limits import limits_of
-from dockmagic.commands.options.mounts import check_unique, parse_tmpfs, parse_volume
-from dockmagic.commands.options.namespaces import check_conflicts, modes
-from dockmagic.commands.options.network import attachments
+from dockmagic.commands.options.mounts import parse_volume
+from dockmagic.commands.options.namespaces import modes
 from dockmagic.commands.options.ports import parse_expose, parse_publish
 from dockmagic.commands.options.restart_policy import parse_restart
 from dockmagic.commands.options.security import parse_security
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.container import ContainerSpec, Mount
+from dockmagic_runtime.options.modes import check_conflicts
+from dockmagic_runtime.options.networks import attachments
+from dockmagic_runtime.options.volumes import check_unique, parse_tmpfs
 from dockmagic_runtime.supervisor.logs.options import log_options
 
 _PULL = ("always", "missing", "never")

@@ -20,18 +20,18 @@ from dockmagic.commands.options.kernel import parse_sysctl, parse_ulimit
 from dockmagic.commands.options.limits import LIMIT_FLAGS
 from dockmagic.commands.options.mounts import parse_mount
 from dockmagic.commands.options.namespaces import MODE_FLAGS, check_isolation
-from dockmagic.commands.options.network import (
+from dockmagic.commands.options.network import parse_network
+from dockmagic.commands.options.platform import IMAGE_FLAGS
+from dockmagic.commands.options.restart_policy import RESTART_FLAG
+from dockmagic.commands.units import parse_size
+from dockmagic_runtime.errors import InvalidInput
+from dockmagic_runtime.options.networks import (
     parse_ipv4,
     parse_ipv6,
     parse_link,
     parse_link_local,
     parse_mac,
-    parse_network,
 )
-from dockmagic.commands.options.platform import IMAGE_FLAGS
-from dockmagic.commands.options.restart_policy import RESTART_FLAG
-from dockmagic.commands.units import parse_size
-from dockmagic_runtime.errors import InvalidInput
 
 _RUNTIMES = ("", "runc", "io.containerd.runc.v2")
 

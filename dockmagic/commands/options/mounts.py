@@ -1,154 +1,36 @@
-"""`-v`, `--mount` and `--tmpfs`: what is mounted where."""
+"""`-v` with a path relative to here, and `--mount`: what is mounted where."""
 
 from __future__ import annotations
 
 import os
-import posixpath
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from dockmagic.commands.units import parse_size
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.container import Mount
 from dockmagic_runtime.model.go_values import parse_bool
+from dockmagic_runtime.options import volumes
+from dockmagic_runtime.options.volumes import PROPAGATIONS, check_name, clean_target
 
-_VOLUME_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
-_PROPAGATION = frozenset("private rprivate shared rshared slave rslave".split())
-# the words of -v's third part: one of each line at most
-_MODES = (
-    frozenset(["ro", "rw"]),
-    frozenset(["z", "Z"]),  # SELinux's: there is nothing to relabel here, as on most machines
-    _PROPAGATION,
-    frozenset(["nocopy"]),
-    frozenset(["consistent", "cached", "delegated", "default"]),
-)
-_KNOWN_MODES = frozenset[str]().union(*_MODES)
 _KINDS = ("bind", "volume", "tmpfs", "image")
 
 # ------------------------------------------------------------------------ -v
 
 
 def parse_volume(text: str, driver: str = "") -> Mount:
-    """One `-v`: `[HOST-DIR|NAME:]CONTAINER-DIR[:OPTIONS]`; `driver` makes a volume that is new."""
-    parts = _sections(text)
-    if len(parts) == 1:
-        return Mount(kind="volume", target=_target(parts[0], text), driver=driver or "local")
-    if len(parts) == 2 and _is_mode(parts[1]):
-        raise InvalidInput(f"invalid volume specification: '{text}'")
-    source, target, mode = parts[0], _target(parts[1], text), parts[2] if parts[2:] else ""
-    if mode and not _is_mode(mode):
-        raise InvalidInput(f"invalid mode: {mode}", hint=f"in '-v {text}'")
-    words = tuple(mode.split(",")) if mode else ()
-    if source.startswith(("/", "./", "../", "~")) or source in (".", ".."):
-        return _bound(source, target, words, text)
-    return _named(source, target, words, text, driver)
-
-
-def _sections(text: str) -> list[str]:
-    if not text:
-        raise InvalidInput("invalid empty volume spec", hint="SOURCE:TARGET[:OPTIONS]")
-    parts = text.split(":")
-    if not all(parts):
-        raise InvalidInput(f"invalid spec: {text}: empty section between colons")
-    if len(parts) > 3:
-        raise InvalidInput(f"invalid spec: {text}: too many colons")
-    return parts
-
-
-def _is_mode(text: str) -> bool:
-    words = text.split(",")
-    return _KNOWN_MODES.issuperset(words) and all(
-        sum(word in kind for word in words) <= 1 for kind in _MODES
-    )
-
-
-def _bound(source: str, target: str, words: tuple[str, ...], text: str) -> Mount:
-    if "nocopy" in words:
-        raise _misplaced(text, "bind", "VolumeOptions")
-    return Mount(
-        kind="bind",
-        source=_host_path(source),
-        target=target,
-        read_only="ro" in words,
-        options=words,
-        create_source=True,
-        propagation=next((word for word in words if word in _PROPAGATION), "rprivate"),
-    )
-
-
-def _named(source: str, target: str, words: tuple[str, ...], text: str, driver: str) -> Mount:
-    _check_name(source)
-    if not _PROPAGATION.isdisjoint(words):
-        raise _misplaced(text, "volume", "BindOptions")
-    return Mount(
-        kind="volume",
-        source=source,
-        target=target,
-        read_only="ro" in words,
-        options=words,
-        copy_up="nocopy" not in words,
-        driver=driver or "local",
-    )
-
-
-def _misplaced(text: str, kind: str, field: str) -> InvalidInput:
-    return InvalidInput(
-        f"invalid volume specification: '{text}': invalid mount config for type \"{kind}\": "
-        f"field {field} must not be specified"
-    )
+    """One `-v`: `[HOST-DIR|NAME:]CONTAINER-DIR[:OPTIONS]`; a host directory may be relative."""
+    source, colon, rest = text.partition(":")
+    if colon and (source.startswith(("/", "./", "../", "~")) or source in (".", "..")):
+        text = f"{_host_path(source)}:{rest}"
+    return volumes.parse_volume(text, driver)
 
 
 def _host_path(source: str) -> str:
     if "\0" in source:
         raise InvalidInput(f"invalid mount path: {source!r}", hint="no path has a null character")
     return os.path.abspath(os.path.expanduser(source))  # noqa: PTH100, PTH111 - text, not a file
-
-
-def _check_name(name: str) -> None:
-    if not _VOLUME_NAME.fullmatch(name):
-        raise InvalidInput(
-            f'"{name}" includes invalid characters for a local volume name, '
-            'only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed',
-            hint="if you intended to pass a host directory, use an absolute path",
-        )
-
-
-def _target(path: str, text: str) -> str:
-    """The clean path of `-v` and `--tmpfs`. Raises InvalidInput."""
-    return _clean(path, f"invalid volume specification: '{text}'")
-
-
-def _clean(path: str, where: str) -> str:
-    clean = posixpath.normpath(path)
-    if not path.startswith("/"):
-        raise InvalidInput(
-            f"{where}: invalid mount path: '{path}' mount path must be absolute",
-            hint=f"'{path}' is the path inside the container",
-        )
-    if clean.strip("/") == "":
-        raise InvalidInput(f"{where}: invalid specification: destination can't be '/'")
-    return f"/{clean.lstrip('/')}"
-
-
-# ------------------------------------------------------------------- --tmpfs
-
-_TMPFS_WORDS = frozenset(
-    "atime async defaults dev diratime dirsync exec noatime nodev nodiratime noexec nosuid "
-    "relatime ro rw strictatime suid sync".split()
-)
-_TMPFS_KEYS = frozenset("gid mode mpol nr_blocks nr_inodes size uid".split())
-
-
-def parse_tmpfs(text: str) -> Mount:
-    """One `--tmpfs`: `DIR[:OPTIONS]`."""
-    path, _, options = text.partition(":")
-    words = tuple(option for option in options.split(",") if option)
-    for word in words:
-        key, equals, _ = word.partition("=")
-        if key not in (_TMPFS_KEYS if equals else _TMPFS_WORDS):
-            raise InvalidInput(f'invalid tmpfs option "{word}"', hint=f"in '--tmpfs {text}'")
-    return Mount(kind="tmpfs", target=_target(path, text), options=words)
 
 
 # ------------------------------------------------------------------- --mount
@@ -176,7 +58,7 @@ def parse_mount(text: str) -> Mount:
         raise ValueError("target is required")
     _check_owners(kind, fields)
     common = {
-        "target": _clean(_last(fields, "target"), f'invalid mount config for type "{kind}"'),
+        "target": clean_target(_last(fields, "target"), f'invalid mount config for type "{kind}"'),
         "read_only": _truth(fields, "readonly"),
     }
     return _READERS[kind](fields, _last(fields, "source"), common)
@@ -225,7 +107,7 @@ def _bind(fields: Fields, source: str, common: dict[str, Any]) -> Mount:
     if not source:
         raise ValueError("source is required")
     propagation = _last(fields, "bind-propagation").lower()
-    if propagation and propagation not in _PROPAGATION:
+    if propagation and propagation not in PROPAGATIONS:
         raise ValueError(f"invalid propagation value: {propagation}")
     recursive = _last(fields, "bind-recursive", "enabled")
     _check_recursive(recursive, propagation, common["read_only"])
@@ -255,7 +137,7 @@ def _check_recursive(recursive: str, propagation: str, read_only: bool) -> None:
 
 def _volume(fields: Fields, source: str, common: dict[str, Any]) -> Mount:
     if source:
-        _check_name(source)
+        check_name(source)
     return Mount(
         kind="volume",
         source=source,
@@ -301,14 +183,3 @@ def _tmpfs_options(fields: Fields) -> Iterator[str]:
 _READERS: dict[str, Callable[[Fields, str, dict[str, Any]], Mount]] = {
     "bind": _bind, "volume": _volume, "image": _image, "tmpfs": _tmpfs,
 }  # fmt: skip
-
-
-def check_unique(mounts: Iterable[Mount]) -> None:
-    """Raises InvalidInput for two mounts on one place; `-v /path` gives way to any other."""
-    seen: set[str] = set()
-    for mount in mounts:
-        if mount.kind == "volume" and not mount.source:
-            continue
-        if mount.target in seen:
-            raise InvalidInput(f"Duplicate mount point: {mount.target}")
-        seen.add(mount.target)

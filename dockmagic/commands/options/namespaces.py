@@ -1,7 +1,4 @@
-"""Namespaces that a container shares: `--pid`, `--ipc`, `--uts`, `--cgroupns`, `--userns`.
-
-What contradicts a shared namespace, of the network too, ends here with the daemon's error text.
-"""
+"""Namespaces that a container shares: `--pid`, `--ipc`, `--uts`, `--cgroupns`, `--userns`."""
 
 from __future__ import annotations
 
@@ -10,8 +7,9 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from dockmagic.commands.options.flags import Arguments, Flag, value
-from dockmagic_runtime.errors import InvalidInput, NotFound, Unsupported
+from dockmagic_runtime.errors import NotFound, Unsupported
 from dockmagic_runtime.model.container import ContainerSpec
+from dockmagic_runtime.options import modes as options
 
 if TYPE_CHECKING:
     from dockmagic_runtime import EngineApi
@@ -30,45 +28,12 @@ MODE_FLAGS: tuple[Flag, ...] = (
     ),
     value("userns", help="User namespace to use"),
 )
-# The word of each flag in Docker's message, and what may be said besides container:NAME.
-_KNOWN: dict[str, tuple[str, tuple[str, ...]]] = {
-    "pid": ("PID", ("", "host")),
-    "uts": ("UTS", ("", "host")),
-    "userns": ("USER", ("", "host")),
-    "cgroupns": ("CGROUP", ("", "host", "private")),
-}
-_IPC = ("", "none", "private", "shareable", "host")
 
 
 def modes(arguments: Arguments) -> dict[str, Any]:
     """The fields of the spec. Raises InvalidInput."""
-    flag = arguments.flag
-    chosen = {name: flag(name) for name in ("pid", "uts", "cgroupns", "userns")}
-    for name, mode in chosen.items():
-        _check(name, mode)
-    ipc = flag("ipc")
-    if ipc not in _IPC and not _is_container(ipc):
-        hint = "private, shareable, none, host or container:NAME"
-        raise InvalidInput(f"invalid IPC mode: {ipc}", hint=hint)
-    return {
-        "pid_mode": chosen["pid"],
-        "ipc_mode": ipc,
-        "uts_mode": chosen["uts"],
-        "cgroupns_mode": chosen["cgroupns"] or "private",
-        "userns_mode": chosen["userns"],
-    }
-
-
-def _check(name: str, mode: str) -> None:
-    word, known = _KNOWN[name]
-    if mode in known or (name == "pid" and _is_container(mode)):
-        return
-    hint = " or ".join([*known[1:], *(["container:NAME"] if name == "pid" else [])])
-    raise InvalidInput(f"--{name}: invalid {word} mode", hint=hint)
-
-
-def _is_container(mode: str) -> bool:
-    return mode.startswith("container:") and mode != "container:"
+    names = ("pid", "ipc", "uts", "cgroupns", "userns")
+    return options.modes(**{name: arguments.flag(name) for name in names})
 
 
 def check_isolation(text: str) -> str | None:
@@ -76,29 +41,6 @@ def check_isolation(text: str) -> str | None:
     if text in ("", "default"):
         return None
     raise ValueError(f"Invalid isolation: \"{text}\" - linux only supports 'default'")
-
-
-def check_conflicts(spec: ContainerSpec) -> None:
-    """Raises InvalidInput for the first option that conflicts with a shared namespace."""
-    if spec.network == "container:":
-        raise InvalidInput("invalid network mode: invalid container format container:<name|id>")
-    for conflict in _conflicts(spec):
-        raise InvalidInput(f"conflicting options: {conflict}")
-
-
-def _conflicts(spec: ContainerSpec) -> Iterator[str]:
-    if spec.uts_mode == "host" and spec.hostname:
-        yield "hostname and the UTS mode"
-    if not spec.network.startswith("container:"):
-        return
-    asked = {
-        "hostname and the network mode": spec.hostname,
-        "dns and the network mode": spec.dns,
-        "custom host-to-IP mapping and the network mode": spec.extra_hosts,
-        "port publishing and the container type network mode": spec.ports or spec.publish_all,
-        "port exposing and the container type network mode": spec.expose,
-    }
-    yield from (what for what, wanted in asked.items() if wanted)
 
 
 def dropped(engine: EngineApi, spec: ContainerSpec) -> Iterator[str]:
