@@ -13,7 +13,7 @@ from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound, StateDama
 from dockmagic_runtime.linux.netlink import NETLINK_NETFILTER, Netlink
 from dockmagic_runtime.model.container import ContainerSpec, PortMapping
 from dockmagic_runtime.model.network import INTERFACE_NAME, Attachment, Network
-from dockmagic_runtime.network import endpoints, options, published_ports_file, rows, rtnl
+from dockmagic_runtime.network import endpoints, options, published_ports_file, rows, rtnl, subnets
 from dockmagic_runtime.network.endpoint_operations import BringUpLoopback
 from dockmagic_runtime.network.etc import host_files, hosts
 from dockmagic_runtime.network.etc.resolv_conf import ResolvConf
@@ -79,7 +79,7 @@ class Networks:
         leased = self.lease(container.id, attachments)
         for network, _ in leased:
             if network.name != DEFAULT:
-                self.store.require_room(network)
+                subnets.require_free_subnet(network)
         endpoints: list[EndpointPlan] = []
         for (network, lease), attachment in zip(leased, attachments, strict=True):
             interface = free_interface(network, attachment, _interfaces(endpoints))

@@ -9,7 +9,6 @@ same.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 import sqlite3
@@ -26,9 +25,15 @@ from dockmagic_runtime.linux.syscalls import Kernel
 from dockmagic_runtime.model.docker_event import Event
 from dockmagic_runtime.model.names import require_name
 from dockmagic_runtime.model.network import PREDEFINED, Network, NetworkSpec
-from dockmagic_runtime.network import bridge, definition, network_config, options, rows, rtnl
-from dockmagic_runtime.network.etc import host_files
-from dockmagic_runtime.network.etc.resolv_conf import ResolvConf
+from dockmagic_runtime.network import (
+    bridge,
+    definition,
+    network_config,
+    options,
+    rows,
+    rtnl,
+    subnets,
+)
 from dockmagic_runtime.network.ipam import pools
 from dockmagic_runtime.network.ipam.pools import Block
 from dockmagic_runtime.network.nftables import ruleset
@@ -44,7 +49,6 @@ from dockmagic_runtime.store.events import emit
 
 DEFAULT = "bridge"
 _HOST_LOCK = "/run/dockmagic.lock"
-_SHORTEST_PREFIX = 8
 _ID = re.compile("[0-9a-f]{64}")
 
 
@@ -132,8 +136,11 @@ class NetworkStore:
         program while the bridge did not exist."""
         with locks.held(_HOST_LOCK), self._database.transaction() as connection:
             network = rows.by_name(self._database, DEFAULT)
-            used = [*self._used_on_host(netlink, own=self._data_root.bridge), *_others(connection)]
-            if network is None or network.damage or _is_taken(network, used):
+            used = [
+                *subnets.used_on_host(netlink, own=self._data_root.bridge),
+                *subnets.of_others(connection, DEFAULT),
+            ]
+            if network is None or network.damage or subnets.is_taken(network, used):
                 self._forget_config(network)
                 network = self._with_subnet(network, pools.choose(used))
                 rows.store(connection, network)
@@ -161,21 +168,6 @@ class NetworkStore:
         if network is not None and not network.damage:
             with Netlink(NETLINK_NETFILTER) as netlink:
                 ruleset.disconnect(netlink, self.paths.table, bridge_config(network))
-
-    def _used_on_host(self, netlink: Netlink, own: str = "") -> Iterator[Block]:
-        """The destinations of the host's routes, except through the bridge `own`, and its name
-        servers.
-
-        A route to half of all addresses is a VPN's default route: it does not show that those
-        addresses are in use.
-        """
-        link = rtnl.find_link(netlink, own) if own else None
-        for first, length, index in rtnl.routes(netlink):
-            if length >= _SHORTEST_PREFIX and (link is None or index != link.index):
-                yield Block(first, length)
-        for server in ResolvConf.parse(host_files.read(host_files.RESOLV_CONF)).servers:
-            if ":" not in server:
-                yield from rows.blocks_in(server)
 
     # ------------------------------------------------------------ creating
 
@@ -229,9 +221,9 @@ class NetworkStore:
         config_from: str,
     ) -> Network:
         network_id = self._free_id(connection)
-        blocks = [self._block4(connection, netlink, spec)]
+        blocks = [subnets.choose4(connection, netlink, spec)]
         if spec.ipv6:
-            blocks.append(self._block6(connection, netlink, spec))
+            blocks.append(subnets.choose6(connection, spec, self._data_root.root))
         network = definition.as_network(
             spec,
             network_id=network_id,
@@ -252,47 +244,12 @@ class NetworkStore:
             )
         return network
 
-    def require_room(self, network: Network) -> None:
-        """Raises Conflict when its bridge does not exist, as after a reboot, and the host has a
-        route to its subnet by now: creating the bridge would cut the host off from there."""
-        with Netlink() as netlink:
-            if rtnl.find_link(netlink, network.bridge) is None:
-                block = Block.parse(network.subnet)
-                for other in self._used_on_host(netlink):
-                    if other.length < 32 and block.overlaps(other):
-                        raise Conflict(
-                            f"network {network.name} ({network.subnet}) cannot be made again: "
-                            f"this host has a route to {other} by now",
-                            hint="remove that network, and create it with another subnet",
-                        )
-
     def _free_id(self, connection: sqlite3.Connection) -> str:
         """An id with a free name for its bridge: the name has only a few digits of the id."""
         while True:
             network_id = os.urandom(32).hex()
             if not rows.with_bridge(connection, self._data_root.bridge_of(network_id)):
                 return network_id
-
-    def _block4(self, connection: sqlite3.Connection, netlink: Netlink, spec: NetworkSpec) -> Block:
-        asked = definition.pool_of(spec, 32).subnet
-        if not asked:
-            used = [*self._used_on_host(netlink), *rows.blocks(connection)]
-            return pools.choose(used)
-        block = Block.parse(asked)
-        _refuse_overlap(connection, block)
-        for other in self._used_on_host(netlink):
-            if other.length < 32 and block.overlaps(other):
-                raise _overlap(f"this host has a route to {other}")
-        return block
-
-    def _block6(self, connection: sqlite3.Connection, netlink: Netlink, spec: NetworkSpec) -> Block:
-        asked = definition.pool_of(spec, 128).subnet
-        if asked:
-            block = Block.parse(asked)
-            _refuse_overlap(connection, block)
-            return block
-        seed = hashlib.sha256(os.fsencode(self._data_root.root)).digest()
-        return pools.choose(rows.blocks(connection), pools.local_pools(seed))
 
     @contextmanager
     def _directory_of(self, network: Network) -> Iterator[None]:
@@ -490,28 +447,4 @@ def _bridge_of(network: Network) -> bridge.Bridge:
         prefix_length6=network.prefix_length6,
         mtu=options.mtu(network.options),
         internal=network.internal,
-    )
-
-
-def _others(connection: sqlite3.Connection) -> list[Block]:
-    """The subnets of the area's other networks: their bridges may be away."""
-    subnets = connection.execute(
-        "SELECT subnet FROM networks WHERE name != ? AND subnet != ''", (DEFAULT,)
-    )
-    return [block for (subnet,) in subnets for block in rows.blocks_in(subnet)]
-
-
-def _is_taken(network: Network, used: list[Block]) -> bool:
-    block = Block.parse(network.subnet)
-    return any(block.overlaps(other) for other in used)
-
-
-def _refuse_overlap(connection: sqlite3.Connection, block: Block) -> None:
-    if other := rows.overlapping(connection, block):
-        raise _overlap(f"network {other} has it")
-
-
-def _overlap(reason: str) -> Conflict:
-    return Conflict(
-        "invalid pool request: Pool overlaps with other one on this address space", hint=reason
     )
