@@ -23,11 +23,32 @@ class MagicError(Exception):
         self.exit_code = exit_code
 
     def _render_traceback_(self) -> list[str]:
-        lines = [f"{type(self).__name__}: {self.message}"]
-        return [*lines, f"  {self.hint}"] if self.hint else lines
+        """Without the class's name: it is no news to the reader, and Docker has none."""
+        return [self.message, f"  {self.hint}"] if self.hint else [self.message]
 
     def __str__(self) -> str:
         return f"{self.message} ({self.hint})" if self.hint else self.message
+
+
+_GREY, _PLAIN = "\x1b[90m", "\x1b[0m"
+
+
+class Interrupted(KeyboardInterrupt):
+    """A command was interrupted (Stop, ^C). `what` says what has become of its work.
+
+    As an error output it stops "Run All"; it is one grey line, because nothing is wrong.
+    """
+
+    def __init__(self, what: str, seconds: float) -> None:
+        super().__init__(f"interrupted: {what} after {_duration(seconds)}")
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"{_GREY}■ {self}{_PLAIN}"]
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
 class ContainerExitError(MagicError):

@@ -16,6 +16,7 @@ from dockmagic.session import current
 
 if TYPE_CHECKING:
     from dockmagic.magics.shell_state import Tools
+    from dockmagic.magics.streams import Limits
 
 # Name of each magic and the words it stands for. IPython has a %history and a %run of its own.
 VERB_MAGICS: dict[str, tuple[str, ...]] = {
@@ -91,9 +92,15 @@ class Extension:
         return tools
 
     def is_live(self) -> bool:
-        """Whether results may have widgets: there is a kernel, and the settings allow it."""
+        """Whether outputs may change: a page shows them, and the settings allow it."""
+        return self.settings.is_live(has_page=has_page(self.shell))
+
+    def limits(self) -> Limits:
+        """How a cell's output is bounded; a terminal scrolls what it is given."""
+        from dockmagic.magics.streams import Limits
+
         has_kernel = getattr(self.shell, "kernel", None) is not None
-        return self.settings.is_live(has_kernel=has_kernel)
+        return Limits(self.settings.output_lines if has_kernel else 0, self.is_live())
 
     def load(self) -> None:
         self._hide_aliases()
@@ -134,6 +141,15 @@ class Extension:
 
     def _configure(self, _: Any = None) -> None:
         self.session.configure(catalogue=self.settings.catalogue)
+
+
+def has_page(shell: Any) -> bool:
+    """Whether a page asked for the cell that runs: JupyterLab, Notebook and VS Code name their
+    cell, programs that execute a notebook (nbclient, nbval, papermill) do not."""
+    if getattr(shell, "kernel", None) is None:
+        return False
+    parent = shell.get_parent() or {}
+    return "cellId" in parent.get("metadata", {})
 
 
 def with_body(lines: list[str]) -> list[str]:

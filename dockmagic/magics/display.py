@@ -7,7 +7,7 @@ extension is loaded, and forget them when it is unloaded.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from dockmagic.commands.container.stats import StatsTable
 from dockmagic.commands.output.result import Result
@@ -15,10 +15,12 @@ from dockmagic.magics.objects import Completed, Container, Image
 from dockmagic.magics.settings import DockMagic
 from dockmagic.session import Session
 from dockmagic.widgets import bundle, container_bundle, image_bundle
+from dockmagic.widgets.live_output import LiveOutput
 from dockmagic_runtime.errors import DockmagicError, NotFound
 from dockmagic_runtime.model.container import Stats
 
-_WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+if TYPE_CHECKING:
+    from dockmagic.widgets.live_stats import LiveStats
 
 
 class Display:
@@ -37,25 +39,28 @@ class Display:
         bundles.for_type(Image, self.image)
         # What a command in the foreground has to show was shown while it ran.
         formatter.ipython_display_formatter.for_type(Completed, _nothing)
+        formatter.ipython_display_formatter.for_type(StatsTable, self.live)
 
     def remove(self, formatter: Any) -> None:
         for kind in (Result, Container, Image):
             formatter.mimebundle_formatter.pop(kind, None)
-        formatter.ipython_display_formatter.pop(Completed, None)
+        for shown in (Completed, StatsTable):
+            formatter.ipython_display_formatter.pop(shown, None)
 
     def result(self, result: Result, **_: Any) -> dict[str, Any]:
-        document: dict[str, Any] = dict(
+        return dict(
             bundle(result, deterministic=self._deterministic, html=self._settings.shows_html)
         )
-        if (
-            isinstance(result, StatsTable)
-            and len(result) == 1
-            and self._is_live()
-            and not result.format
-            and not result.once
-        ):
-            document[_WIDGET_VIEW] = self._live_stats(result[0])
-        return document
+
+    def live(self, result: StatsTable) -> None:
+        """Show a live output instead of a result. Raises NotImplementedError where none can be:
+        IPython goes on with the other formatters then."""
+        is_one = len(result) == 1 and not result.format and not result.once
+        if not (is_one and self._is_live()):
+            raise NotImplementedError
+        output = LiveOutput(lambda: self.result(result))
+        output.mount(self._live_stats(result[0]))
+        output.show()
 
     def container(self, container: Container, **_: Any) -> dict[str, Any]:
         try:
@@ -80,7 +85,7 @@ class Display:
     def _deterministic(self) -> bool:
         return bool(self._settings.deterministic)
 
-    def _live_stats(self, stats: Stats) -> dict[str, Any]:
+    def _live_stats(self, stats: Stats) -> LiveStats:
         """A view of a new widget: its samples and buttons are the engine's."""
         from dockmagic.widgets.live_stats import LiveStats
 
@@ -91,8 +96,7 @@ class Display:
             "stop": lambda: engine.containers.stop(stats.id),
             "kill": lambda: engine.containers.kill(stats.id),
         }
-        widget = LiveStats(stats.name, lambda: engine.containers.stats(stats.id), actions)
-        return {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
+        return LiveStats(stats.name, lambda: engine.containers.stats(stats.id), actions)
 
 
 def _nothing(_: Completed) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from dockmagic.errors import from_engine, from_host
+from dockmagic.errors import Interrupted, from_engine, from_host
 from dockmagic.widgets.sanitize import plain
 from dockmagic_runtime.errors import DockmagicError
 
@@ -23,3 +24,15 @@ def as_magic_errors() -> Iterator[None]:
         if (cause := from_host(error)) is not None:
             raise cause from error
         raise
+
+
+@contextmanager
+def interruptible(what: Callable[[KeyboardInterrupt], str]) -> Iterator[None]:
+    """Raises Interrupted after an interrupt; `what` says what has become of the work."""
+    began = time.monotonic()
+    try:
+        yield
+    except Interrupted:
+        raise
+    except KeyboardInterrupt as interrupt:
+        raise Interrupted(plain(what(interrupt)), time.monotonic() - began) from None

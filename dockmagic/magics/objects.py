@@ -16,7 +16,7 @@ from dockmagic import commands
 from dockmagic.commands.output.result import Attached, describe
 from dockmagic.commands.references import familiar, name_of
 from dockmagic.errors import ContainerExitError
-from dockmagic.magics.failures import as_magic_errors
+from dockmagic.magics.failures import as_magic_errors, interruptible
 from dockmagic.session import Session
 from dockmagic.widgets.sanitize import clean
 from dockmagic_runtime.model.container import Container as State
@@ -173,7 +173,8 @@ class Container:
 
     def wait(self) -> int:
         """Block until it ends; its exit code."""
-        with as_magic_errors():
+        name = self.name
+        with as_magic_errors(), interruptible(lambda _: f"no longer waiting for {name}"):
             return self._session.engine.containers.wait(self.id)
 
     def remove(self, *, force: bool = False, volumes: bool = False) -> None:

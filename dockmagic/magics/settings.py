@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from traitlets import Bool, Enum
+from traitlets import Bool, Enum, Int
 from traitlets.config import Configurable
 
 
@@ -20,6 +20,12 @@ class DockMagic(Configurable):  # type: ignore[misc, unused-ignore]
         ["auto", "widget", "html", "text"],
         help="What results are shown as; auto is a widget where a kernel's front end is.",
     ).tag(config=True)
+    output_lines = Int(
+        1000,
+        min=0,
+        help="Lines of a command's output that a cell shows while it grows; of a longer one the "
+        "notebook keeps the beginning and the end. 0 keeps all.",
+    ).tag(config=True)
     deterministic = Bool(
         help="Leave out of all results what differs from run to run: for notebooks under test."
     ).tag(config=True)
@@ -34,6 +40,8 @@ class DockMagic(Configurable):  # type: ignore[misc, unused-ignore]
     def shows_html(self) -> bool:
         return self.render != "text"
 
-    def is_live(self, *, has_kernel: bool) -> bool:
-        """Whether results may have widgets: they need a front end that draws them."""
-        return has_kernel and self.render in ("auto", "widget") and not self.deterministic
+    def is_live(self, *, has_page: bool) -> bool:
+        """Whether outputs may change while a cell runs and after it: a page has to draw them."""
+        if self.deterministic or self.render in ("html", "text"):
+            return False
+        return has_page or self.render == "widget"

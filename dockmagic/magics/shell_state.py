@@ -23,7 +23,9 @@ class Tools:
     """The runner, the formatters, and what each name does."""
 
     def __init__(self, extension: Extension) -> None:
-        self.runner = Runner(extension.session, extension.shell.user_ns, extension.is_live)
+        self.runner = Runner(
+            extension.session, extension.shell.user_ns, extension.is_live, extension.limits
+        )
         self.display = Display(extension.session, extension.settings, extension.is_live)
         self._magics: dict[str, Magic] = {
             "docker": DockerMagic("docker", self.runner),

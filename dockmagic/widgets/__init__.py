@@ -38,6 +38,7 @@ from dockmagic.widgets import (
     stats,
     tables,
 )
+from dockmagic.widgets.frame import sheet
 from dockmagic.widgets.html import Markup
 from dockmagic.widgets.sanitize import clean
 from dockmagic_runtime.model.container import Container
@@ -68,15 +69,15 @@ def bundle(result: Result, *, deterministic: bool = False, html: bool = True) ->
     drawing = next((draw for kind, draw in _DRAWINGS if isinstance(result, kind)), None)
     if html and drawing is not None:
         drawn = drawing(result, deterministic=deterministic)
-        renderer |= {"text/html": str(drawn)} if drawn else {}
+        renderer |= {"text/html": str(sheet(drawn))} if drawn else {}
     return renderer
 
 
 def container_bundle(container: Container, *, deterministic: bool = False) -> dict[str, str]:
     drawn = card.container_card(container, deterministic=deterministic)
-    return {"text/plain": clean(describe(container)), "text/html": str(drawn)}
+    return {"text/plain": clean(describe(container)), "text/html": str(sheet(drawn))}
 
 
 def image_bundle(image: Any, text: str, *, deterministic: bool = False) -> dict[str, str]:
     drawn = card.image_card(image, deterministic=deterministic)
-    return {"text/plain": clean(text), "text/html": str(drawn)}
+    return {"text/plain": clean(text), "text/html": str(sheet(drawn))}

@@ -1,7 +1,7 @@
 """HTML made of nested calls. Every text is escaped; only what this module made is not.
 
-Colours are half transparent, so that one set reads well on light and on dark pages. What carries
-meaning is in the text as well, because GitHub takes styles away.
+Colours are the tokens of `palette`. What carries meaning is in the text as well, because GitHub
+takes styles away.
 """
 
 from __future__ import annotations
@@ -9,10 +9,13 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
-MUTED = "opacity:.65"
-MONO = "font-family:monospace"
+from dockmagic.widgets.palette import TOKENS, color
+
+MUTED = f"color:{color('muted')}"
+MONO = "font-family:var(--dm-mono,monospace)"
 LEFT = "text-align:left"
-BLUE, GREEN, ORANGE, RED = "#3b82f6", "#22a06b", "#d97706", "#dc2626"
+BLUE, GREEN, ORANGE, RED = map(color, ("info", "run", "warn", "fail"))
+_TOKEN_OF = {color(token): token for token in TOKENS}
 ROW_LIMIT = 200
 
 
@@ -42,41 +45,59 @@ def join(children: Any) -> Markup:
 
 
 def code(text: str) -> Markup:
-    return tag("code", text, style="background:none;white-space:pre-wrap")
+    return tag("code", text)
 
 
 def pre(text: str) -> Markup:
-    style = f"{MONO};margin:.2em 0 .4em;white-space:pre-wrap;max-height:20em;overflow:auto"
-    return tag("pre", text, style=style)
+    return tag("pre", text)
 
 
 def details(summary: Any, *children: Any, opened: bool = False) -> Markup:
-    head = tag("summary", summary, style="cursor:pointer")
+    head = tag("summary", summary)
     return tag("details", head, *children, **({"open": ""} if opened else {}))
 
 
-def badge(text: str, color: str) -> Markup:
-    style = (
-        f"border:1px solid {color};color:{color};border-radius:.6em;padding:0 .5em;font-size:.85em"
-    )
-    return tag("span", text, style=style)
+def badge(text: str, shade: str) -> Markup:
+    """A word in one of the colours above, on the fill that belongs to it."""
+    return tag("span", text, class_=f"dm-pill dm-{_TOKEN_OF[shade]}")
 
 
-def bar(share: float, color: str = BLUE, width: str = "8em") -> Markup:
-    """A bar of `share` (0 to 1) of its width; without styles nothing is left of it."""
+def bar(share: float, shade: str = BLUE, width: str = "100%") -> Markup:
+    """A bar of `share` (0 to 1) of its track; without styles nothing is left of it."""
     percent = max(0.0, min(1.0, share)) * 100
-    inner = tag("div", style=f"background:{color};height:.7em;width:{percent:.1f}%")
-    return tag("div", inner, style=f"width:{width};background:rgba(127,127,127,.2)")
+    inner = tag("i", style=f"width:{percent:.1f}%;background:{shade}")
+    return tag("span", inner, class_="dm-bar", **({} if width == "100%" else _width(width)))
 
 
-def table(headings: list[str], rows: list[list[Any]], *, limit: int = ROW_LIMIT) -> Markup:
-    """A table; rows over the limit are counted instead of shown."""
-    head = tag("tr", *(tag("th", text, style=LEFT) for text in headings))
-    body = [tag("tr", *(tag("td", cell, style=LEFT) for cell in row)) for row in rows[:limit]]
+def _width(width: str) -> dict[str, str]:
+    return {"style": f"width:{width}"}
+
+
+def table(
+    headings: list[str],
+    rows: list[list[Any]],
+    *,
+    limit: int = ROW_LIMIT,
+    numbers: frozenset[int] = frozenset(),
+) -> Markup:
+    """A table; rows over the limit are counted instead of shown.
+
+    The columns `numbers` are aligned on the right. In a narrow window each row takes two lines,
+    the first cell above the others.
+    """
+    head = tag("tr", *(_cell("th", text, at in numbers) for at, text in enumerate(headings)))
+    body = [
+        tag("tr", *(_cell("td", cell, at in numbers) for at, cell in enumerate(row)))
+        for row in rows[:limit]
+    ]
     if len(rows) > limit:
         body.append(tag("tr", tag("td", f"+{len(rows) - limit} more", colspan=str(len(headings)))))
-    return tag("table", tag("thead", head), tag("tbody", *body))
+    return tag("table", tag("thead", head), tag("tbody", *body), class_="dm-rows")
+
+
+def _cell(name: str, content: Any, is_number: bool) -> Markup:
+    return tag(name, content, **({"class_": "dm-num"} if is_number else {}))
 
 
 def note(text: str) -> Markup:
-    return tag("p", text, style=f"{MUTED};margin:.2em 0")
+    return tag("p", text, class_="dm-muted")

@@ -1,114 +1,188 @@
-"""Views that change while a cell runs: a pull's and a build's progress.
+"""Progress while a cell runs: a pull's and a build's.
 
-They are ipywidgets, not updated outputs: a notebook that is saved or compared keeps the result
-only, which is shown after them. The widget is made when the work has taken long enough to be
-worth looking at, so quick commands pay nothing for it.
+It is HTML that replaces itself, not a widget: every front end draws it, and what is in the notebook
+at any moment reads without its kernel. It comes when the work has taken long enough to be worth
+looking at, so quick commands pay nothing for it, and is taken away when the result follows.
 """
 
 from __future__ import annotations
 
+import threading
 import time
+from contextvars import copy_context
 from typing import Any, Protocol
 
 from dockmagic.commands.builder.build import Steps
-from dockmagic.widgets.build import steps
+from dockmagic.widgets.build import failed, steps
+from dockmagic.widgets.frame import sheet
 from dockmagic.widgets.html import Markup, bar, join, note, table
+from dockmagic.widgets.live_output import LiveOutput
 from dockmagic.widgets.sanitize import plain
 from dockmagic_runtime.model.build import BuildEvent
 from dockmagic_runtime.model.progress import PullStatus
 
 _PATIENCE = 0.4  # seconds before there is something to see
-_INTERVAL = 0.1  # seconds between two drawings
+_INTERVAL = 0.2  # seconds between two drawings
+_TICK = 1.0  # seconds between drawings where no event comes: the time goes on
 
 
 class View(Protocol):
-    """Where progress is shown; `close` takes it away again."""
+    """Where progress is shown."""
 
-    def show(self, drawn: Markup) -> None: ...
+    def show(self, drawn: Markup, text: str) -> None:
+        """Replace what is shown."""
 
-    def close(self) -> None: ...
+    def keep(self, drawn: Markup, text: str) -> None:
+        """Show this for good: no result follows."""
+
+    def close(self) -> None:
+        """Take it away, unless it is kept."""
 
 
 class Hidden:
-    """For notebooks that are tested, and shells without widgets."""
+    """For notebooks that are tested, and shells without a page."""
 
-    def show(self, drawn: Markup) -> None:
+    def show(self, drawn: Markup, text: str) -> None:
+        pass
+
+    def keep(self, drawn: Markup, text: str) -> None:
         pass
 
     def close(self) -> None:
         pass
 
 
-class WidgetView:
-    """An ipywidgets box, shown at the first drawing."""
+class OutputView:
+    """An output of the cell, shown at the first drawing."""
 
     def __init__(self) -> None:
-        self._widget: Any = None
+        self._bundle: dict[str, Any] = {}
+        self._output = LiveOutput(lambda: dict(self._bundle))
 
-    def show(self, drawn: Markup) -> None:
-        if self._widget is None:
-            self._widget = self._make()
-        self._widget.value = str(drawn)
+    def show(self, drawn: Markup, text: str) -> None:
+        self._bundle = {"text/plain": text, "text/html": str(sheet(drawn))}
+        self._output.show()
 
-    def _make(self) -> Any:
-        from IPython.display import display
-        from ipywidgets import HTML
-
-        widget = HTML()
-        view = {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
-        show: Any = display  # untyped in IPython
-        show({"text/plain": "", "application/vnd.jupyter.widget-view+json": view}, raw=True)
-        return widget
+    def keep(self, drawn: Markup, text: str) -> None:
+        self.show(drawn, text)
+        self._output.end()
 
     def close(self) -> None:
-        if self._widget is not None:
-            self._widget.close()
+        self._output.clear()
 
 
-class _Paced:
+class Progress:
     """Draws when it is time to; the last state is not drawn, because a result follows."""
 
     def __init__(self, view: View) -> None:
-        self.view = view
-        self._next = time.monotonic() + _PATIENCE
+        self._view = view
+        self.began = time.monotonic()
+        self._next = self.began + _PATIENCE
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+        self._ticker: threading.Thread | None = None
 
     @property
-    def due(self) -> bool:
+    def seconds(self) -> float:
+        return time.monotonic() - self.began
+
+    def draw(self) -> Markup:
+        raise NotImplementedError
+
+    def text(self) -> str:
+        """The same in a line."""
+        raise NotImplementedError
+
+    def changed(self) -> None:
+        """Draw, if it is time to."""
         if time.monotonic() < self._next:
-            return False
+            return
         self._next = time.monotonic() + _INTERVAL
-        return True
+        self._show()
+        if self._ticker is None and not isinstance(self._view, Hidden):
+            self._ticker = threading.Thread(
+                target=copy_context().run,
+                args=(self._tick,),
+                name="dockmagic-progress",
+                daemon=True,
+            )
+            self._ticker.start()
+
+    def _show(self) -> None:
+        with self._lock:
+            self._view.show(self.draw(), self.text())
+
+    def _tick(self) -> None:
+        while not self._over.wait(_TICK):
+            if time.monotonic() >= self._next:
+                self._show()
+
+    def _end(self) -> None:
+        self._over.set()
+        if self._ticker is not None:
+            self._ticker.join()
+
+    def keep(self) -> None:
+        """Leave the last state in the notebook: what it was about has failed."""
+        self._end()
+        self._view.keep(self.draw(), self.text())
+
+    def close(self) -> None:
+        self._end()
+        self._view.close()
 
 
-class BuildProgress(_Paced):
+class BuildProgress(Progress):
     def __init__(self, view: View) -> None:
         super().__init__(view)
         self.steps = Steps()
+        self._has_failed = False
 
     def add(self, event: BuildEvent) -> None:
-        self.steps.add(event)
-        if self.due:
-            self.view.show(steps(self.steps.of_dockerfile() or self.steps.all(), running=True))
+        with self._lock:
+            self.steps.add(event)
+        self.changed()
+
+    def fail(self) -> None:
+        """Keep the steps, the failed one open."""
+        self._has_failed = True
+        self.keep()
+
+    def place(self) -> str:
+        """Where it is: the step that runs."""
+        running = [step for step in self.steps.of_dockerfile() if not step.done]
+        return f" at {running[-1].name}" if running else ""
+
+    def draw(self) -> Markup:
+        shown = self.steps.of_dockerfile() or self.steps.all()
+        return failed(shown) if self._has_failed else steps(shown, running=True)
+
+    def text(self) -> str:
+        shown = self.steps.of_dockerfile() or self.steps.all()
+        return f"{sum(step.done for step in shown)} of {len(shown)} steps, {self.seconds:.0f} s"
 
 
-class PullProgress(_Paced):
+class PullProgress(Progress):
     def __init__(self, view: View) -> None:
         super().__init__(view)
         self._heads: list[str] = []
         self._layers: dict[str, PullStatus] = {}
 
     def add(self, event: PullStatus) -> None:
-        if event.id:
-            self._layers[event.id] = event
-        else:
-            self._heads.append(event.status)
-        if self.due:
-            self.view.show(self._drawn())
+        with self._lock:
+            if event.id:
+                self._layers[event.id] = event
+            else:
+                self._heads.append(event.status)
+        self.changed()
 
-    def _drawn(self) -> Markup:
+    def draw(self) -> Markup:
         rows = [[id, event.status, _bar(event)] for id, event in self._layers.items()]
         lines = [note(plain(head)) for head in self._heads[-3:]]
         return join([*lines, table(["", "", ""], rows) if rows else ""])
+
+    def text(self) -> str:
+        return plain(self._heads[-1]) if self._heads else "pulling"
 
 
 def _bar(event: PullStatus) -> Markup:

@@ -6,13 +6,12 @@ Imported only where a kernel with a front end is there: anywidget costs a tenth 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-import anywidget
 import traitlets
 
 from dockmagic.commands.units import binary_size, decimal_size
+from dockmagic.widgets.mounted import MountedView
 from dockmagic.widgets.sanitize import plain
 from dockmagic_runtime.errors import Conflict, DockmagicError, NotFound
 from dockmagic_runtime.model.container import Stats
@@ -20,10 +19,10 @@ from dockmagic_runtime.model.container import Stats
 Action = Callable[[], object]
 
 
-class LiveStats(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]
+class LiveStats(MountedView):
     """Asks `sample` at most as often as the page asks for it; the container's end ends the view."""
 
-    _esm = Path(__file__).parent / "static" / "stats.js"
+    modules: ClassVar[tuple[str, ...]] = ("stats.js",)
     name = traitlets.Unicode().tag(sync=True)
     interval = traitlets.Int(1000).tag(sync=True)  # milliseconds
     actions = traitlets.List(traitlets.Unicode()).tag(sync=True)
@@ -34,20 +33,19 @@ class LiveStats(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]
         super().__init__(name=name, actions=list(actions))
         self._sample = sample
         self._acts = dict(actions)
-        self.on_msg(self._receive)
 
     def __repr__(self) -> str:
         return f"stats of {self.name}"
 
-    def _receive(self, _: object, content: dict[str, Any], __: list[bytes]) -> None:
-        if content.get("kind") == "action":
-            self.send({"kind": "state", "text": self._act(str(content.get("name")))})
+    def receive(self, message: dict[str, Any], buffers: list[bytes]) -> None:
+        if message.get("kind") == "action":
+            self.send({"kind": "state", "text": self._act(str(message.get("name")))})
         else:
             self.send(self._answer())
 
     def _answer(self) -> dict[str, Any]:
         try:
-            return message(self._sample())
+            return sampled(self._sample())
         except (NotFound, Conflict):
             return {"kind": "end", "text": "has ended"}
         except DockmagicError as error:
@@ -65,7 +63,7 @@ class LiveStats(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]
         return f"{name}: done"
 
 
-def message(stats: Stats) -> dict[str, Any]:
+def sampled(stats: Stats) -> dict[str, Any]:
     """One sample as the page wants it: numbers to draw, and texts ready to show."""
     return {
         "kind": "sample",

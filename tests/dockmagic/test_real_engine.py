@@ -18,7 +18,7 @@ import pytest
 
 from dockmagic.cli import main
 from dockmagic.errors import ContainerExitError
-from dockmagic.magics.runner import Streams
+from dockmagic.magics.streams import Streams
 
 pytestmark = [pytest.mark.root, pytest.mark.network]
 

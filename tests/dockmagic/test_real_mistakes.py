@@ -71,6 +71,6 @@ def test_an_exit_code_is_told_with_its_meaning(run: Any) -> None:
     cell = run("%docker run --rm busybox sh -c 'exit 137'")
     assert isinstance(cell.error, ContainerExitError)
     assert cell.traceback == [
-        "ContainerExitError: busybox exited with 137",
+        "busybox exited with 137",
         "  killed, by SIGKILL or for want of memory",
     ]

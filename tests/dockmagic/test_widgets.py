@@ -183,8 +183,11 @@ class Recorder:
     def __init__(self) -> None:
         self.drawn: list[str] = []
 
-    def show(self, drawn: html.Markup) -> None:
+    def show(self, drawn: html.Markup, text: str) -> None:
         self.drawn.append(str(drawn))
+
+    def keep(self, drawn: html.Markup, text: str) -> None:
+        self.show(drawn, text)
 
     def close(self) -> None:
         pass
@@ -290,18 +293,18 @@ def test_live_stats_samples_when_asked_and_acts(engine: Any) -> None:
     actions = {"stop": lambda: engine.containers.stop("web")}
     widget = LiveStats("web", lambda: engine.containers.stats(container.id), actions)
     widget.send = lambda content, buffers=None: sent.append(content)
-    widget._receive(widget, {"kind": "sample"}, [])
+    widget.receive({"kind": "sample"}, [])
     assert sent[-1]["cpu_text"] == "12.5 %"
-    widget._receive(widget, {"kind": "action", "name": "stop"}, [])
-    widget._receive(widget, {"kind": "action", "name": "rm -rf"}, [])
+    widget.receive({"kind": "action", "name": "stop"}, [])
+    widget.receive({"kind": "action", "name": "rm -rf"}, [])
     assert engine.created["web"].status == "exited"
     assert sent[-1] == {"kind": "state", "text": "no such action: rm -rf"}
-    widget._receive(widget, {"kind": "sample"}, [])
+    widget.receive({"kind": "sample"}, [])
     assert sent[-1] == {"kind": "end", "text": "has ended"}
     engine.containers.remove("web")
-    widget._receive(widget, {"kind": "action", "name": "stop"}, [])
+    widget.receive({"kind": "action", "name": "stop"}, [])
     assert sent[-1]["kind"] == "state"  # a button that came too late is no end of the view
-    widget._receive(widget, {"kind": "sample"}, [])
+    widget.receive({"kind": "sample"}, [])
     assert sent[-1] == {"kind": "end", "text": "has ended"}
     assert repr(widget) == "stats of web"
     widget.close()

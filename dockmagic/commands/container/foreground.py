@@ -70,10 +70,10 @@ class Foreground:
         self._reader.join()
         return Finished(self.attached.name, self.process.wait())
 
-    def end(self, sink: Sink, grace: float) -> None:
+    def end(self, sink: Sink, grace: float) -> Finished:
         """Interrupt it, and kill it when the grace is over or at the next interrupt.
 
-        One that was there before is left running instead.
+        One that was there before is left running instead: the result is `detached` then.
         """
         if self.attached.proxy_signals:
             self.process.signal("INT")
@@ -85,14 +85,24 @@ class Foreground:
         except (TimeoutError, KeyboardInterrupt):
             if self.attached.joined:
                 self.process.detach()
-            else:
-                self.process.signal("KILL")
+                self._reader.join()  # it has ended, or the connection has
+                return Finished(self.attached.name, 0, detached=True)
+            self.process.signal("KILL")
             for stream, data in self.output():
                 sink(stream, data)
+        return self.finish()
+
+
+class Interrupted(KeyboardInterrupt):
+    """The caller was interrupted; `finished` is what has become of the process."""
+
+    def __init__(self, finished: Finished) -> None:
+        super().__init__()
+        self.finished = finished
 
 
 def watch(attached: Attached, sink: Sink, *, stdin: bytes = b"", grace: float = 3.0) -> Finished:
-    """Pass its output on until it ends. An interrupt ends it, and is raised afterwards."""
+    """Pass its output on until it ends. Raises Interrupted after an interrupt has ended it."""
     foreground = Foreground(attached)
     if attached.stdin:
         foreground.feed(stdin)
@@ -100,7 +110,5 @@ def watch(attached: Attached, sink: Sink, *, stdin: bytes = b"", grace: float = 
         for stream, data in foreground.output():
             sink(stream, data)
     except KeyboardInterrupt:
-        foreground.end(sink, grace)
-        foreground.finish()
-        raise
+        raise Interrupted(foreground.end(sink, grace)) from None
     return foreground.finish()
