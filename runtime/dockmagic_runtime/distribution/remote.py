@@ -33,12 +33,6 @@ def manifests(
         return tuple(_entry(client, name, entry) for entry in top.manifests or ())
 
 
-def tags(reference: ImageReference) -> tuple[str, ...]:
-    """All tags of a repository. Raises NotFound, RegistryUnreachable, AccessDenied."""
-    with _asked(reference, insecure=False) as client:
-        return tuple(client.tags(reference.repository))
-
-
 @contextmanager
 def _asked(name: ImageReference, insecure: bool) -> Iterator[RegistryClient]:
     """The registry itself: a mirror need not have everything."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from dockmagic_runtime.errors import NotFound, Unsupported
 from dockmagic_runtime.model.progress import PullDone, PullEvent, PullStatus
-from dockmagic_runtime.model.reference import DEFAULT_REGISTRY, ImageReference, split_term
+from dockmagic_runtime.model.reference import DEFAULT_REGISTRY, split_term
 from dockmagic_runtime.model.search import SearchResult
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class ImageSource:
             yield from self._build_stand_in(reference)
             return
         try:
-            yield from self._pull(reference, all_tags, platform)
+            yield from self._components.puller.pull(reference, all_tags=all_tags, platform=platform)
         except RegistryUnreachable as error:
             if recipe is None or platform:
                 raise catalogue.without_stand_in(reference, error) from error
@@ -51,17 +51,6 @@ class ImageSource:
         except NotFound:
             for _ in self.pull(reference, platform=platform):
                 pass
-
-    def _pull(self, reference: str, all_tags: bool, platform: str) -> Iterator[PullEvent]:
-        puller = self._components.puller
-        if not all_tags:
-            yield from puller.pull(reference, platform=platform)
-            return
-        from dockmagic_runtime.distribution.remote import tags
-
-        name = ImageReference.parse(reference)
-        for tag in tags(name):
-            yield from puller.pull(f"{name.name}:{tag}", platform=platform)
 
     def _build_stand_in(self, reference: str) -> Iterator[PullEvent]:
         components = self._components

@@ -53,6 +53,16 @@ class ImageStore:
         """The id of the image that `resolve` would return. Raises as it does."""
         return self._find_tag(reference) or self._find_id(reference)
 
+    def id_of_name(self, name: str) -> str:
+        """The id that a tag or name@digest points to, or ""."""
+        return self._find_tag(name)
+
+    def digests_of(self, repository: str) -> frozenset[str]:
+        """By which a registry knows images of a repository, which is named in full."""
+        query = "SELECT reference FROM tags WHERE reference >= ? AND reference < ?"
+        rows = self._database.rows(query, f"{repository}@", f"{repository}A")  # "A" follows "@"
+        return frozenset(key.partition("@")[2] for (key,) in rows)
+
     def _find_tag(self, text: str) -> str:
         """The id that a name points to, or ""."""
         try:
@@ -231,10 +241,10 @@ class ImageStore:
         if announce:
             self._emit("tag", self._image(image_id), name.familiar)
 
-    def emit_pull(self, image: Image, reference: str) -> None:
-        """`events` knows a pull by the name that was pulled."""
+    def emit_pull(self, image: Image, reference: str, *, about: str = "") -> None:
+        """`events` knows a pull by the name that was pulled: `about`, if it was a repository's."""
         name = ImageReference.parse(reference)
-        self._emit("pull", image, name.familiar_name, about=name.familiar)
+        self._emit("pull", image, name.familiar_name, about=about or name.familiar)
 
     def tell_imported(self, image: Image) -> None:
         """`events` knows an import by the new image's id."""

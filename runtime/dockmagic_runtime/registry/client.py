@@ -111,8 +111,26 @@ class RegistryClient(Closing):
             self._expect(response, 200)
             return _verified(name, reference, response)
 
-        path = f"/v2/{quote(repository)}/manifests/{quote(reference, safe=':')}"
+        path = _manifest_path(repository, reference)
         return self._document(path, (pull_scope(repository),), read, headers={"Accept": _ACCEPTED})
+
+    def digest(self, repository: str, tag: str) -> str:
+        """Of the manifest or index that a tag names, without the document itself.
+
+        "" if the answer is not that: `manifest` is to give the reason. Raises RegistryUnreachable.
+        """
+        request = Request(
+            method="HEAD",
+            url=self.url(_manifest_path(repository, tag)),
+            headers={"Accept": _ACCEPTED},
+        )
+        try:
+            with self.send_once(request, (pull_scope(repository),)) as response:
+                stated = response.headers.get("Docker-Content-Digest") or ""
+                return stated if response.status == 200 and is_digest(stated) else ""
+        except ConnectionLost:
+            self.check_open()
+            return ""
 
     def _document(
         self,
@@ -214,6 +232,10 @@ class RegistryClient(Closing):
     def origin(self) -> Url:
         """The server that answers for the endpoint. Raises RegistryUnreachable."""
         return self._find()[0]
+
+    def find_server(self) -> None:
+        """That a registry answers, whatever it lets us do. Raises RegistryUnreachable."""
+        self._find()
 
     def retries(self, on_retry: Callable[[float], object] | None = None) -> Retries:
         """For one piece of work that is repeated by the caller."""
@@ -364,6 +386,10 @@ def clients_for(
     return tuple(
         RegistryClient(endpoint, store.find(endpoint.credentials_key)) for endpoint in endpoints
     )
+
+
+def _manifest_path(repository: str, reference: str) -> str:
+    return f"/v2/{quote(repository)}/manifests/{quote(reference, safe=':')}"
 
 
 def pull_scope(repository: str) -> str:

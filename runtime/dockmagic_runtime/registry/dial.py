@@ -10,6 +10,7 @@ import queue
 import socket
 import threading
 import time
+from collections.abc import Callable
 from http.client import HTTPException, HTTPResponse
 from typing import TYPE_CHECKING, Any, Final
 
@@ -41,9 +42,10 @@ class Deadline:
 
 
 def dial(
-    origin: Url, proxy: Proxy | None, tls: ssl.SSLContext | None, seconds: float
+    origin: Url, proxy: Proxy | None, tls: Callable[[], ssl.SSLContext] | None, seconds: float
 ) -> socket.socket:
-    """A connected socket, `tls` on it if given. Raises RegistryUnreachable within `seconds`."""
+    """A connected socket, with TLS on it if `tls` is given, which is called once a server answers:
+    a context is expensive. Raises RegistryUnreachable within `seconds`."""
     deadline = Deadline(seconds)
     host, port = (proxy.host, proxy.port) if proxy else (origin.host, origin.port)
     connection = _connect(origin, host, port, deadline)
@@ -51,7 +53,7 @@ def dial(
         if proxy and origin.scheme == "https":
             _tunnel(origin, connection, proxy, deadline)
         if tls is not None:
-            connection = _wrap(origin, connection, tls, deadline)
+            connection = _wrap(origin, connection, tls(), deadline)
     except BaseException:
         connection.close()
         raise

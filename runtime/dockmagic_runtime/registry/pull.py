@@ -8,7 +8,7 @@ caller gives a `Destination`. When it is left early, or anything fails, all conn
 from __future__ import annotations
 
 import queue
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import BinaryIO, Final, Protocol
@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from dockmagic_runtime.errors import NotFound, RemoteFailed, Unsupported
 from dockmagic_runtime.model.progress import PullStatus
-from dockmagic_runtime.model.reference import DEFAULT_REGISTRY, ImageReference, is_digest
+from dockmagic_runtime.model.reference import ImageReference, is_digest
 from dockmagic_runtime.registry.blob import BlobStream
 from dockmagic_runtime.registry.client import RegistryClient
 from dockmagic_runtime.registry.manifest import (
@@ -59,6 +59,12 @@ class PulledLayer(Struct, frozen=True, kw_only=True):
 class Destination(Protocol):
     """Where a pull puts things. `put_blob` is called from several threads at once."""
 
+    def digests(self) -> Collection[str]:
+        """By which earlier pulls of the repository have named images that are here."""
+
+    def kept(self, digest: str, platform: Platform | None) -> Pulled | None:
+        """The image that one of `digests` named, if it is whole, and what a pull would bring."""
+
     def document(self, digest: str) -> bytes | None:
         """The verified manifest or config with that digest, if an earlier pull has brought it."""
 
@@ -86,10 +92,13 @@ class Destination(Protocol):
 
 
 class Pulled(Struct, frozen=True, kw_only=True):
-    """The end of a pull. `digest` is what the reference named, perhaps that of an index."""
+    """The end of a pull. `digest` is what the reference named, perhaps that of an index.
+
+    `manifest` is None for an image that was here and came from no registry.
+    """
 
     digest: str
-    manifest: Manifest
+    manifest: Manifest | None
     config: bytes
     diff_ids: tuple[str, ...]
     fetched: int  # layers that were not there before
@@ -107,6 +116,20 @@ class _Config(msgspec.Struct, kw_only=True):
     rootfs: _RootFs
 
 
+class _ImageConfig(Struct, frozen=True, kw_only=True):
+    """An image's config document; whether an image that is here has it, too."""
+
+    data: bytes
+    diff_ids: tuple[str, ...]
+    is_kept: bool
+
+    def layers(self, manifest: Manifest) -> tuple[PulledLayer, ...]:
+        return tuple(
+            PulledLayer(descriptor=descriptor, diff_ids=self.diff_ids[: number + 1])
+            for number, descriptor in enumerate(manifest.layers)
+        )
+
+
 def pull(
     clients: Sequence[RegistryClient],
     reference: ImageReference,
@@ -120,38 +143,62 @@ def pull(
     this machine. Leaving the iterator early closes the client it came from.
     Raises RegistryUnreachable, NotFound, AccessDenied, RemoteFailed, Unsupported.
     """
-    client, top = _find(clients, reference)
-    origin = reference.repository if reference.registry == DEFAULT_REGISTRY else reference.name
-    yield PullStatus(status=f"Pulling from {origin}", id=reference.tag or reference.digest)
-    manifest = _image(client, reference, top, platform or Platform.host(), destination)
-    config, diff_ids = _config(client, reference, manifest, platform, destination)
-    layers = tuple(
-        PulledLayer(descriptor=descriptor, diff_ids=diff_ids[: number + 1])
-        for number, descriptor in enumerate(manifest.layers)
-    )
-    fetched = yield from _Transfer(client, reference.repository, layers, destination).run()
+    client, top = _find(clients, reference, destination, platform)
+    name = reference.canonical if reference.digest else reference.tag
+    yield PullStatus(status=f"Pulling from {reference.repository}", id=name)
+    if isinstance(top, Pulled):
+        result = top
+    else:
+        manifest = _image(client, reference, top, platform or Platform.host(), destination)
+        config = _config(client, reference, manifest, platform, destination)
+        fetched = yield from _Transfer(
+            client, reference.repository, config.layers(manifest), destination
+        ).run(is_known=config.is_kept)
+        result = Pulled(
+            digest=top.digest,
+            manifest=manifest,
+            config=config.data,
+            diff_ids=config.diff_ids,
+            fetched=fetched,
+        )
     yield PullStatus(status=f"Digest: {top.digest}")
-    yield Pulled(
-        digest=top.digest,
-        manifest=manifest,
-        config=config,
-        diff_ids=diff_ids,
-        fetched=fetched,
-    )
+    yield result
 
 
 def _find(
-    clients: Sequence[RegistryClient], reference: ImageReference
-) -> tuple[RegistryClient, Manifest]:
+    clients: Sequence[RegistryClient],
+    reference: ImageReference,
+    destination: Destination,
+    platform: Platform | None,
+) -> tuple[RegistryClient, Manifest | Pulled]:
     """The first client that has the manifest; the last one's error if none has."""
-    wanted = reference.digest or reference.tag
     *mirrors, own = clients
     for client in mirrors:
         try:
-            return client, client.manifest(reference.repository, wanted)
+            return client, _ask(client, reference, destination, platform)
         except (RemoteFailed, NotFound, Unsupported):
             pass  # a mirror may be down or incomplete: the registry itself decides
-    return own, own.manifest(reference.repository, wanted)
+    return own, _ask(own, reference, destination, platform)
+
+
+def _ask(
+    client: RegistryClient,
+    reference: ImageReference,
+    destination: Destination,
+    platform: Platform | None,
+) -> Manifest | Pulled:
+    """The manifest, or the image if what the reference names is here already.
+
+    As Docker, it asks for the tag's digest first: registries that count pulls do not count that.
+    """
+    digests = destination.digests()
+    if digests:
+        client.find_server()  # for a digest, too: a registry that does not answer is an error
+        digest = reference.digest or client.digest(reference.repository, reference.tag)
+        kept = destination.kept(digest, platform) if digest in digests else None
+        if kept is not None:
+            return kept
+    return client.manifest(reference.repository, reference.digest or reference.tag)
 
 
 def _image(
@@ -183,8 +230,8 @@ def _config(
     manifest: Manifest,
     platform: Platform | None,
     destination: Destination,
-) -> tuple[bytes, tuple[str, ...]]:
-    """The config's bytes and its diff ids, once everything about the image can be used."""
+) -> _ImageConfig:
+    """The image's config, once everything about the image can be used."""
     descriptor = manifest.config
     if descriptor is None or descriptor.media_type not in CONFIGS:
         kind = printable(descriptor.media_type if descriptor else "nothing")
@@ -193,8 +240,9 @@ def _config(
         _check_layer(reference, layer)
     if descriptor.size > MANIFEST_LIMIT:
         raise RemoteFailed(f"the config of {reference} has {descriptor.size} bytes")
-    data = destination.document(descriptor.digest)
-    if data is None:
+    kept = destination.document(descriptor.digest)
+    data = kept or b""
+    if kept is None:
         with client.open_blob(reference.repository, descriptor) as stream:
             data = stream.read()
     try:
@@ -205,7 +253,7 @@ def _config(
     diff_ids = config.rootfs.diff_ids
     if len(diff_ids) != len(manifest.layers) or not all(map(is_digest, diff_ids)):
         raise RemoteFailed(f"the config of {reference} does not fit its layers")
-    return data, diff_ids
+    return _ImageConfig(data=data, diff_ids=diff_ids, is_kept=kept is not None)
 
 
 def _check_layer(reference: ImageReference, layer: Descriptor) -> None:
@@ -248,13 +296,17 @@ class _Transfer:
         self._destination = destination
         self._events: queue.SimpleQueue[PullStatus | None] = queue.SimpleQueue()
 
-    def run(self) -> Generator[PullStatus, None, int]:
-        """Yields until all layers are there. Returns how many were missing."""
+    def run(self, *, is_known: bool) -> Generator[PullStatus, None, int]:
+        """Yields until all layers are there. Returns how many were missing.
+
+        Of the layers of an image that `is_known` and whole there is nothing to say.
+        """
         present = 0
         while present < len(self._layers) and self._destination.has_layer(
             self._layers[present].diff_ids
         ):
-            yield PullStatus(status="Already exists", id=self._layers[present].short_id)
+            if not is_known:
+                yield PullStatus(status="Already exists", id=self._layers[present].short_id)
             present += 1
         missing = self._layers[present:]
         if missing:

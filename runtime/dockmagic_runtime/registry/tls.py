@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,28 +29,57 @@ def certificate_folders() -> tuple[Path, ...]:
 
 
 def context(origin: Url, folders: Iterable[Path], *, insecure: bool = False) -> ssl.SSLContext:
-    """How to talk to a server."""
+    """How to talk to a server.
+
+    Reading the host's CAs takes 40 ms: an insecure server's certificate needs none of them, and
+    what no folder adds to is read once, until the files change.
+    """
+    import ssl
+
+    names = sorted({origin.authority, f"{bracketed(origin.host)}:{origin.port}"})
+    files = [path for folder in folders for name in names for path in _files(folder / name)]
+    if insecure:
+        settings = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        settings.check_hostname = False
+        settings.verify_mode = ssl.CERT_NONE
+    elif files:
+        settings = ssl.create_default_context()
+    else:
+        return _hosts(_host_files())
+    settings.minimum_version = ssl.TLSVersion.TLSv1_2
+    _add(settings, files)
+    return settings
+
+
+@lru_cache(maxsize=1)
+def _hosts(_files: tuple[tuple[str, int], ...]) -> ssl.SSLContext:
+    """Shared by all servers that the host's CAs alone are asked about; `_files` is what they were
+    read from."""
     import ssl
 
     settings = ssl.create_default_context()
     settings.minimum_version = ssl.TLSVersion.TLSv1_2
-    if insecure:
-        settings.check_hostname = False
-        settings.verify_mode = ssl.CERT_NONE
-    names = {origin.authority, f"{bracketed(origin.host)}:{origin.port}"}
-    for folder in folders:
-        for name in sorted(names):
-            _add(settings, folder / name)
     return settings
 
 
-def _add(settings: ssl.SSLContext, folder: Path) -> None:
+def _host_files() -> tuple[tuple[str, int], ...]:
+    """Where the host's CAs are, and when that changed last."""
+    import ssl
+
+    paths = ssl.get_default_verify_paths()
+    names = (paths.cafile, paths.capath)
+    return tuple((name, os.stat(name).st_mtime_ns) for name in names if name)
+
+
+def _files(folder: Path) -> list[Path]:
     try:
-        names = sorted(path.name for path in folder.iterdir())
+        return sorted(folder.iterdir())
     except (FileNotFoundError, NotADirectoryError, PermissionError):
-        return
-    for name in names:
-        path = folder / name
+        return []
+
+
+def _add(settings: ssl.SSLContext, files: Iterable[Path]) -> None:
+    for path in files:
         try:
             if path.suffix == ".crt":
                 settings.load_verify_locations(path)

@@ -11,6 +11,7 @@ import socket
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from http.client import HTTPConnection, HTTPException, HTTPMessage, HTTPResponse
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Final
@@ -277,7 +278,7 @@ class Transport:
 
     def _dial(self, origin: Url) -> _PooledConnection:
         proxy = proxy_for(origin.scheme, origin.host, origin.port)
-        tls = self._context(origin) if origin.scheme == "https" else None
+        tls = partial(self._context, origin) if origin.scheme == "https" else None
         connection = dial(origin, proxy, tls, self._timeouts.connect)
         http = HTTPConnection(origin.host, origin.port)
         http.sock = connection

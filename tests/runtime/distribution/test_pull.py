@@ -9,15 +9,16 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dockmagic_runtime.distribution import remote
 from dockmagic_runtime.distribution.pull import Puller
+from dockmagic_runtime.distribution.push import Pusher
 from dockmagic_runtime.errors import DockmagicError, NotFound, RemoteFailed
 from dockmagic_runtime.model.image import Image
 from dockmagic_runtime.model.progress import PullDone, PullStatus
-from dockmagic_runtime.model.reference import ImageReference
 from dockmagic_runtime.model.search import RemoteManifest
 from dockmagic_runtime.registry.errors import RegistryUnreachable
 from dockmagic_runtime.testing.registry import FakeRegistry, Fault
@@ -286,10 +287,8 @@ def test_the_platform_that_is_asked_for(store: Store, fake: FakeRegistry) -> Non
     assert isinstance(done, PullDone)
 
 
-def test_tags_and_manifests_are_looked_at_without_pulling(store: Store, fake: FakeRegistry) -> None:
-    for tag in ("1", "2"):
-        fake.add_image("app", tag, (layer(tag),))
-    assert sorted(remote.tags(ImageReference.parse(f"{fake.host}/app"))) == ["1", "2"]
+def test_manifests_are_looked_at_without_pulling(store: Store, fake: FakeRegistry) -> None:
+    fake.add_image("app", "1", (layer("1"),))
     item = remote.manifests(f"{fake.host}/app:1")
     assert isinstance(item, RemoteManifest)
     assert (item.reference, item.os) == (f"{fake.host}/app:1", "linux")
@@ -297,12 +296,104 @@ def test_tags_and_manifests_are_looked_at_without_pulling(store: Store, fake: Fa
     assert store.images.list() == ()
 
 
-def test_a_pull_of_what_is_there_asks_for_the_manifest_alone(
+def statuses(store: Store, reference: str, **more: Any) -> list[str]:
+    """What a pull reports, without progress."""
+    return [
+        f"{event.id}: {event.status}" if event.id else event.status
+        for event in puller(store).pull(reference, **more)
+        if isinstance(event, PullStatus) and not event.total
+    ]
+
+
+def asked(fake: FakeRegistry, before: int) -> list[str]:
+    return [f"{request.method} {request.path}" for request in fake.seen[before:]]
+
+
+def test_a_pull_of_what_is_there_asks_what_docker_asks(store: Store, fake: FakeRegistry) -> None:
+    digest = fake.add_image("app", "1", (layer("f"),))
+    name, by_digest = f"{fake.host}/app:1", f"{fake.host}/app@{digest}"
+    pull(store, name)
+    before = len(fake.seen)
+    assert statuses(store, name) == [
+        "1: Pulling from app",
+        f"Digest: {digest}",
+        f"Status: Image is up to date for {name}",
+    ]
+    assert asked(fake, before) == ["GET /v2/", "HEAD /v2/app/manifests/1"]
+    before = len(fake.seen)
+    assert statuses(store, by_digest) == [
+        f"{by_digest}: Pulling from app",
+        f"Digest: {digest}",
+        f"Status: Image is up to date for {by_digest}",
+    ]
+    assert asked(fake, before) == ["GET /v2/"]
+
+
+def test_a_pull_of_an_index_that_is_there_asks_for_its_digest(
+    store: Store, fake: FakeRegistry
+) -> None:
+    amd = fake.add_image("app", "", (layer("amd"),))
+    arm = fake.add_image("app", "", (layer("arm"),), platform="linux/arm64")
+    fake.add_index("app", "1", {amd: "linux/amd64", arm: "linux/arm64/v8"})
+    *_, first = puller(store).pull(f"{fake.host}/app:1", platform="linux/amd64")
+    before = len(fake.seen)
+    *_, again = puller(store).pull(f"{fake.host}/app:1", platform="linux/amd64")
+    assert isinstance(first, PullDone)
+    assert isinstance(again, PullDone)
+    assert again.image == first.image
+    assert asked(fake, before) == ["GET /v2/", "HEAD /v2/app/manifests/1"]
+    *_, other = puller(store).pull(f"{fake.host}/app:1", platform="linux/arm64")
+    assert isinstance(other, PullDone)
+    assert other.image.architecture == "arm64"
+
+
+def test_what_was_pushed_from_here_is_not_fetched(store: Store, fake: FakeRegistry) -> None:
+    name = f"{fake.host}/app:1"
+    image = store.built(name, {"a": "a"})
+    list(Pusher(store.images, store.layers, store.blobs).push(name))
+    before = len(fake.seen)
+    assert pull(store, name).id == image.id
+    assert asked(fake, before) == ["GET /v2/", "HEAD /v2/app/manifests/1"]
+
+
+def test_a_kept_image_without_its_layer_or_its_manifest_is_fetched(
     store: Store, fake: FakeRegistry
 ) -> None:
     fake.add_image("app", "1", (layer("f"),))
-    pull(store, f"{fake.host}/app:1")
+    image = pull(store, f"{fake.host}/app:1")
+    store.blobs.delete(store.images.manifest_digest(image.id))
     before = len(fake.seen)
     pull(store, f"{fake.host}/app:1")
-    asked = [f"{request.method} {request.path}" for request in fake.seen[before:]]
-    assert asked == ["GET /v2/", "GET /v2/app/manifests/1"]
+    assert asked(fake, before)[2:] == ["GET /v2/app/manifests/1"]
+    assert store.blobs.has(store.images.manifest_digest(image.id))
+
+
+def test_a_tag_is_newer_if_it_did_not_name_the_image_before(
+    store: Store, fake: FakeRegistry
+) -> None:
+    fake.add_image("app", "1", (shared := layer("f"),))
+    fake.add_image("app", "2", (shared,))
+    assert statuses(store, f"{fake.host}/app:1")[-1].startswith("Status: Downloaded newer image")
+    *lines, last = statuses(store, f"{fake.host}/app:2")
+    assert last == f"Status: Downloaded newer image for {fake.host}/app:2"
+    assert not any("Already exists" in line for line in lines)  # of an image that is here
+
+
+def test_all_tags_have_one_status_and_one_greeting(store: Store, fake: FakeRegistry) -> None:
+    for tag in ("1", "2"):
+        fake.add_image("app", tag, (layer(tag),))
+    lines = statuses(store, f"{fake.host}/app", all_tags=True)
+    assert [line for line in lines if line.startswith(("1: P", "2: P", "Status"))] == [
+        "1: Pulling from app",
+        "2: Pulling from app",
+        f"Status: Downloaded newer image for {fake.host}/app",
+    ]
+    before = len(fake.seen)
+    last = statuses(store, f"{fake.host}/app", all_tags=True)[-1]
+    assert last == f"Status: Image is up to date for {fake.host}/app"
+    assert asked(fake, before) == [
+        "GET /v2/",
+        "GET /v2/app/tags/list?n=1000",
+        "HEAD /v2/app/manifests/1",
+        "HEAD /v2/app/manifests/2",
+    ]

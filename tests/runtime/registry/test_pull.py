@@ -4,7 +4,7 @@ import io
 import json
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager
 from typing import Any, BinaryIO
 
@@ -33,9 +33,16 @@ class Store:
     def __init__(self) -> None:
         self.blobs: dict[str, bytes] = {}
         self.layers: list[tuple[str, ...]] = []
+        self.pulled: dict[str, Pulled | None] = {}
         self.at_once = 0
         self.most_at_once = 0
         self._lock = threading.Lock()
+
+    def digests(self) -> Collection[str]:
+        return self.pulled
+
+    def kept(self, digest: str, platform: Platform | None) -> Pulled | None:
+        return self.pulled[digest]
 
     def document(self, digest: str) -> bytes | None:
         return None
@@ -101,6 +108,7 @@ def test_an_image_arrives_whole_and_in_order(
     diff_ids = tuple(map(digest_of, LAYERS))
     assert store.layers == [diff_ids[: number + 1] for number in range(5)]
     assert (pulled.digest, pulled.diff_ids, pulled.fetched) == (digest, diff_ids, 5)
+    assert pulled.manifest
     assert pulled.manifest.digest == digest
     assert digest_of(pulled.config) == (pulled.manifest.config and pulled.manifest.config.digest)
     assert events[-1].status == f"Digest: {digest}"
@@ -112,7 +120,7 @@ def test_a_layers_progress_is_told_in_dockers_words(
     fake.add_image("app", "1", LAYERS)
     events, _ = _pull(client, _reference(fake), store)
     first, *_, last = (digest_of(layer)[7:19] for layer in LAYERS)
-    assert events[0] == PullStatus(status=f"Pulling from {fake.host}/app", id="1")
+    assert events[0] == PullStatus(status="Pulling from app", id="1")
     assert _words(events, first) == [
         "Pulling fs layer",
         "Downloading",
@@ -160,6 +168,52 @@ def test_what_is_there_is_not_fetched_again(
     assert pulled.fetched == 0
 
 
+def _asked(fake: FakeRegistry, before: int) -> list[str]:
+    return [f"{request.method} {request.path}" for request in fake.seen[before:]]
+
+
+def test_an_image_that_is_here_costs_as_many_requests_as_docker_makes(
+    fake: FakeRegistry, client: RegistryClient, store: Store
+) -> None:
+    digest = fake.add_image("app", "1", LAYERS[:1])
+    _, pulled = _pull(client, _reference(fake), store)
+    store.pulled[digest] = replace(pulled, fetched=0)
+    before = len(fake.seen)
+    events, again = _pull(client, _reference(fake), store)
+    assert again == store.pulled[digest]
+    assert [event.status for event in events] == ["Pulling from app", f"Digest: {digest}"]
+    assert _asked(fake, before) == ["HEAD /v2/app/manifests/1"]  # the client has pinged before
+    before = len(fake.seen)
+    _pull(client, ImageReference(fake.host, "app", "", digest), store)
+    assert _asked(fake, before) == []
+
+
+def test_a_tag_that_has_moved_or_an_image_that_is_damaged_is_fetched(
+    fake: FakeRegistry, client: RegistryClient, store: Store
+) -> None:
+    old = fake.add_image("app", "1", LAYERS[:1])
+    _, store.pulled[old] = _pull(client, _reference(fake), store)
+    new = fake.add_image("app", "1", LAYERS[:2])
+    _, pulled = _pull(client, _reference(fake), store)
+    assert (pulled.digest, pulled.fetched) == (new, 1)
+    store.pulled[new] = None  # not whole, or of another platform
+    store.layers.clear()
+    _, pulled = _pull(client, _reference(fake), store)
+    assert (pulled.digest, pulled.fetched) == (new, 2)
+
+
+def test_a_registry_that_answers_no_head_is_asked_as_for_an_image_that_is_not_here(
+    fake: FakeRegistry, client: RegistryClient, store: Store
+) -> None:
+    digest = fake.add_image("app", "1", LAYERS[:1])
+    _, store.pulled[digest] = _pull(client, _reference(fake), store)
+    fake.fail(Fault(match="HEAD /v2/app/manifests", drop_after=0))
+    _, pulled = _pull(client, _reference(fake), store)
+    assert pulled.digest == digest
+    with pytest.raises(NotFound, match=r"manifest for .* not found"):
+        _pull(client, _reference(fake, "gone"), store)
+
+
 def test_blobs_of_an_interrupted_pull_are_used(
     fake: FakeRegistry, client: RegistryClient, store: Store
 ) -> None:
@@ -184,7 +238,7 @@ def test_a_pull_by_digest_is_verified_and_named_by_it(
 ) -> None:
     digest = fake.add_image("app", "", LAYERS[:1])
     events, pulled = _pull(client, ImageReference(fake.host, "app", "", digest), store)
-    assert events[0].id == digest
+    assert events[0].id == f"{fake.host}/app@{digest}"
     assert pulled.digest == digest
 
 
@@ -204,6 +258,7 @@ def test_an_index_gives_the_platform_that_is_asked_for(
     arm, index = _fill_index(fake)
     platform = Platform.parse("linux/arm64")
     _, pulled = _pull(client, _reference(fake), store, platform=platform)
+    assert pulled.manifest
     assert pulled.manifest.digest == arm
     assert pulled.digest == index
 
@@ -214,6 +269,7 @@ def test_without_a_platform_this_machines_is_taken(
     arm, _ = _fill_index(fake)
     monkeypatch.setattr(os, "uname", lambda: os.uname_result(("Linux", "", "", "", "aarch64")))
     _, pulled = _pull(client, _reference(fake), store)
+    assert pulled.manifest
     assert pulled.manifest.digest == arm
 
 

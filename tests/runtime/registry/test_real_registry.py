@@ -12,7 +12,7 @@ import os
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import BinaryIO
@@ -30,7 +30,13 @@ from dockmagic_runtime.registry.client import RegistryClient
 from dockmagic_runtime.registry.credentials import Credentials
 from dockmagic_runtime.registry.endpoint import RegistryEndpoint
 from dockmagic_runtime.registry.errors import AccessDenied
-from dockmagic_runtime.registry.manifest import DOCKER_MANIFEST, OCI_MANIFEST, Descriptor, Manifest
+from dockmagic_runtime.registry.manifest import (
+    DOCKER_MANIFEST,
+    OCI_MANIFEST,
+    Descriptor,
+    Manifest,
+    Platform,
+)
 from dockmagic_runtime.registry.pull import Pulled, PulledLayer, pull
 from dockmagic_runtime.registry.upload import RegistryWriter
 from dockmagic_runtime.store.data_root import DataRoot
@@ -123,6 +129,12 @@ class ImagesDestination:
         self.images = ImageStore(data_root, database, self.layers)
         self.blobs = BlobStore(data_root)
 
+    def digests(self) -> Collection[str]:
+        return ()
+
+    def kept(self, digest: str, platform: Platform | None) -> Pulled | None:
+        raise NotImplementedError("it knows no digest")
+
     def document(self, digest: str) -> bytes | None:
         return None
 
@@ -167,6 +179,7 @@ def test_what_skopeo_pushed_becomes_an_image_here(
     reference = ImageReference(host, f"pushed/{kind}", "1")
     *_, pulled = pull([client], reference, destination)
     assert isinstance(pulled, Pulled)
+    assert pulled.manifest
     assert pulled.manifest.media_type == {"oci": OCI_MANIFEST, "v2s2": DOCKER_MANIFEST}[kind]
     shown = json.loads(_skopeo("inspect", "--tls-verify=false", f"docker://{reference.canonical}"))
     assert pulled.digest == shown["Digest"]
