@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from dockmagic.magics.completion import Completer
 from dockmagic.magics.settings import DockMagic
+from dockmagic.magics.shim import Shim
 from dockmagic.session import current
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class Extension:
         self.settings = DockMagic(parent=shell)
         self.verb_magics = VERB_MAGICS
         self.completer = Completer(self.session, VERB_MAGICS)
+        self.shim = Shim()
         self._taken: dict[tuple[str, str], Any] = {}
         self._aliases: list[tuple[str, str]] = []
 
@@ -127,6 +129,7 @@ class Extension:
         self.shell.input_transformers_cleanup.remove(with_body)
         self.shell.configurables.remove(self.settings)
         self.settings.unobserve_all()
+        self.shim.close()
         self.session.close()
 
     def _hide_aliases(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +13,22 @@ from msgspec.structs import replace
 from dockmagic import commands
 from dockmagic.commands.options.flags import HelpAsked, Parser
 from dockmagic.commands.options.reading import read
-from dockmagic.commands.output.result import Result
 from dockmagic.errors import MagicError
+from dockmagic.magics.docker_lines import Lines
 from dockmagic.magics.failures import as_magic_errors
-from dockmagic.magics.line import Command, logical_lines, split_commands, split_line
 from dockmagic.magics.runner import EXTRA_FLAGS, Runner
+from dockmagic.magics.shell.host import Host
 from dockmagic.widgets.sanitize import clean
 from dockmagic_runtime.errors import InvalidInput
-
-_PROMPTS = ("$ ", "> ")
 
 
 class Magic:
     """Base: what one magic does with its line, its cell and the names it may use."""
 
-    def __init__(self, name: str, runner: Runner) -> None:
+    def __init__(self, name: str, runner: Runner, host: Host) -> None:
         self.name = name
         self._runner = runner
+        self._host = host
 
     def run(self, line: str, cell: str | None, namespace: Mapping[str, Any]) -> object:
         """Do it. Raises MagicError; returns what the cell shows."""
@@ -39,17 +38,19 @@ class Magic:
         """What `%name?` shows."""
         raise NotImplementedError
 
+    def _lines(self, namespace: Mapping[str, Any]) -> Lines:
+        return Lines(self._runner, self._host, namespace)
+
 
 class VerbMagic(Magic):
     """`%ps -a`: one verb. As a cell magic, the body is the command's standard input."""
 
-    def __init__(self, name: str, runner: Runner, *words: str) -> None:
-        super().__init__(name, runner)
+    def __init__(self, name: str, runner: Runner, host: Host, *words: str) -> None:
+        super().__init__(name, runner, host)
         self._words = words  # the verb, and flags that come with the name
 
     def run(self, line: str, cell: str | None, namespace: Mapping[str, Any]) -> object:
-        with as_magic_errors():
-            given = split_line(line, namespace)
+        given = self._lines(namespace).words(line)
         if cell is None:
             return self._runner.run([*self._words, *given])
         return self._runner.run([*self._words, "--interactive", *given], stdin=cell.encode())
@@ -78,8 +79,7 @@ class NetworkMagic(Magic):
     verbs work here too, as after `%docker network`."""
 
     def run(self, line: str, cell: str | None, namespace: Mapping[str, Any]) -> object:
-        with as_magic_errors():
-            words = split_line(line, namespace)
+        words = self._lines(namespace).words(line)
         verbs = commands.GROUPS["network"]
         is_verb = bool(words) and (words[0] in verbs or words[0].startswith("-"))
         return self._runner.run(["network", *([] if is_verb else ["draw"]), *words])
@@ -98,67 +98,13 @@ class DockerMagic(Magic):
     """`%docker LINE`, and `%%docker` with lines pasted from a shell session."""
 
     def run(self, line: str, cell: str | None, namespace: Mapping[str, Any]) -> object:
-        if cell is None:
-            return self._all([line], namespace, echo=False)
-        lines = logical_lines(f"{line}\n{cell}")
-        return self._all(lines, namespace, echo=len(lines) > 1)
-
-    def _all(self, lines: Sequence[str], namespace: Mapping[str, Any], *, echo: bool) -> object:
-        """One after the other, up to the first that fails; the last one's result is the cell's."""
-        last: object = None
-        for command in self._commands(lines, namespace):
-            if last is not None:
-                _show(last)
-            if echo:
-                sys.stdout.write(f"$ {command.text}\n")
-                sys.stdout.flush()
-            last = self._runner.run(_without_program(command.words))
-        return last
-
-    def _commands(self, lines: Sequence[str], namespace: Mapping[str, Any]) -> Iterator[Command]:
-        for line in lines:
-            commands = split_commands(_without_prompt(line), namespace, self._substitute)
-            while True:
-                with as_magic_errors():
-                    command = next(commands, None)
-                if command is None:
-                    break
-                yield command
-
-    def _substitute(self, command: str) -> str:
-        """What `$(docker …)` stands for: the text of that command's result."""
-        words = split_line(command, self._runner.variables)
-        if words[:1] not in (["docker"], ["dockmagic"]):
-            raise InvalidInput(
-                f"$({command}): only docker commands can stand in $( )",
-                hint="put the value into a variable and write {name}",
-            )
-        arguments = commands.parse(words[1:])
-        outcome = commands.execute(self._runner.session.engine_when_used, arguments)
-        if not isinstance(outcome, Result):
-            raise InvalidInput(f"$({command}): this command gives no text to insert")
-        return str(outcome)
+        if cell is None and not line.strip():
+            return self._runner.run([])
+        lines = self._lines(namespace)
+        return lines.run_line(line) if cell is None else lines.run_cell(f"{line}\n{cell}")
 
     def help(self) -> str:
         return commands.help_text().strip()
-
-
-def _without_prompt(line: str) -> str:
-    return next((line[2:] for prompt in _PROMPTS if line.startswith(prompt)), line)
-
-
-def _without_program(words: list[str]) -> list[str]:
-    """`docker ps`, `sudo docker ps` and `ps` are the same here."""
-    if words[:1] == ["sudo"]:
-        words = words[1:]
-    return words[1:] if words[:1] in (["docker"], ["dockmagic"]) else words
-
-
-def _show(thing: object) -> None:
-    from IPython.display import display
-
-    show: Any = display  # untyped in IPython
-    show(thing)
 
 
 class DockerfileMagic(Magic):
@@ -170,7 +116,7 @@ class DockerfileMagic(Magic):
         runner = self._runner
         try:
             with as_magic_errors():
-                arguments = read(_dockerfile_parser(), split_line(line, namespace))
+                arguments = read(_dockerfile_parser(), self._lines(namespace).words(line))
                 if not (cell or "").strip():
                     raise InvalidInput(
                         "the %%dockerfile cell is empty",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from dockmagic.magics.display import Display
@@ -14,6 +15,7 @@ from dockmagic.magics.magic import (
     VerbMagic,
 )
 from dockmagic.magics.runner import Runner
+from dockmagic.magics.shell.host import Host
 
 if TYPE_CHECKING:
     from dockmagic.magics import Extension
@@ -27,14 +29,15 @@ class Tools:
             extension.session, extension.shell.user_ns, extension.is_live, extension.limits
         )
         self.display = Display(extension.session, extension.settings, extension.is_live)
+        host = Host(extension.shim, os.environ)
         self._magics: dict[str, Magic] = {
-            "docker": DockerMagic("docker", self.runner),
-            "dockerfile": DockerfileMagic("dockerfile", self.runner),
-            "network": NetworkMagic("network", self.runner),
+            "docker": DockerMagic("docker", self.runner, host),
+            "dockerfile": DockerfileMagic("dockerfile", self.runner, host),
+            "network": NetworkMagic("network", self.runner, host),
         }
         for name, words in extension.verb_magics.items():
             kind = RmMagic if name == "rm" else VerbMagic
-            self._magics[name] = kind(name, self.runner, *words)
+            self._magics[name] = kind(name, self.runner, host, *words)
 
     def magic(self, name: str) -> Magic:
         return self._magics[name]
