@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from dockmagic import commands
 from dockmagic.commands.output.result import Attached, Chunk, Question, Result
 from dockmagic.commands.usage import HelpAsked, WrongUsage
-from dockmagic.messages import as_ours, complain, complain_of, exit_code, show_help
+from dockmagic.messages import as_ours, called_as, complain, complain_of, exit_code, show_help
 from dockmagic.session import Session, current
 from dockmagic_runtime.errors import DockmagicError, InvalidInput
 
@@ -39,24 +39,26 @@ def run(line: Line, words: list[str], session: Session | None, *, is_traced: boo
 
 
 def _command(line: Line, words: list[str], session: Session) -> int:
+    behind: tuple[str, ...] = ()
     try:
         arguments = commands.parse_line(line)
+        behind = arguments.words
         for notice in arguments.notices:
             sys.stderr.write(f"{notice}\n")
         _check_terminal(arguments)
         if arguments.verb == "logs":
             from dockmagic.commands.container import logs
 
-            return _events(logs.stream(session.engine_when_used, arguments))
+            return _events(logs.stream(session.engine_when_used, arguments), line)
         if arguments.verb == "stats" and sys.stdout.isatty():
-            return _redraw(commands.execute(session.engine_for(arguments.verb), arguments))
+            return _redraw(commands.execute(session.engine_for(arguments.verb), arguments), line)
         if _is_build(arguments):
-            return _build(arguments, session)
-        return _show(commands.execute(session.engine_for(arguments.verb), arguments))
+            return _build(arguments, session, line)
+        return _show(commands.execute(session.engine_for(arguments.verb), arguments), line)
     except HelpAsked as asked:
         return show_help(asked)
     except DockmagicError as error:
-        complain(error)
+        complain(error, line.form, behind)
         return exit_code(error, words)
     except OSError as error:
         from dockmagic.errors import from_host
@@ -76,20 +78,20 @@ def _check_terminal(arguments: Arguments) -> None:
         raise _no_terminal()
 
 
-def _show(outcome: Outcome) -> int:
+def _show(outcome: Outcome, line: Line) -> int:
     if isinstance(outcome, Result):
-        return _result(outcome)
-    return _events(outcome)
+        return _result(outcome, line)
+    return _events(outcome, line)
 
 
-def _redraw(outcome: Outcome) -> int:
+def _redraw(outcome: Outcome, line: Line) -> int:
     """Each table takes the place of the one before, line by line: a cleared screen would blink."""
     if isinstance(outcome, Result):
-        return _result(outcome)
+        return _result(outcome, line)
     sys.stdout.write(_CLEAR)
     for event in outcome:
         if isinstance(event, Result):
-            lines = "".join(f"{line}{_END_OF_LINE}\n" for line in event.text().splitlines())
+            lines = "".join(f"{text}{_END_OF_LINE}\n" for text in event.text().splitlines())
             sys.stdout.write(f"{_HOME}{lines}{_BELOW}")
             sys.stdout.flush()
     return 0
@@ -102,7 +104,7 @@ def _is_build(arguments: Arguments) -> bool:
     )
 
 
-def _build(arguments: Arguments, session: Session) -> int:
+def _build(arguments: Arguments, session: Session, line: Line) -> int:
     """A build writes all its progress to stderr, as BuildKit's client does, and its errors too."""
     from dockmagic.progress.follow import BuildFailed, follow, mode_of, without_place
 
@@ -110,8 +112,8 @@ def _build(arguments: Arguments, session: Session) -> int:
         mode_of(arguments)  # before any effect
         outcome = commands.execute(session.engine_when_used, arguments)
         if isinstance(outcome, Result):
-            return _result(outcome)
-        return _events(follow(outcome, arguments))
+            return _result(outcome, line)
+        return _events(follow(outcome, arguments), line)
     except BuildFailed as failure:
         error, solving = failure.error, "failed to solve: "
     except WrongUsage:
@@ -123,15 +125,15 @@ def _build(arguments: Arguments, session: Session) -> int:
     return 1
 
 
-def _events(events: Iterator[Event]) -> int:
+def _events(events: Iterator[Event], line: Line) -> int:
     code = 0
     for event in events:
         if isinstance(event, Attached):
             code = _attach(event)
         elif isinstance(event, Question):
-            code = _result(event.proceed()) if _says_yes(event) else 0
+            code = _result(event.proceed(), line) if _says_yes(event) else 0
         elif isinstance(event, Result):
-            code = _result(event)
+            code = _result(event, line)
         elif isinstance(event, Chunk):
             _write(event)
         else:
@@ -170,11 +172,13 @@ def _says_yes(question: Question) -> bool:
     return sys.stdin.readline().strip().lower() == "y"
 
 
-def _result(result: Result) -> int:
+def _result(result: Result, line: Line) -> int:
     for chunk in result.chunks():
         _write(chunk)
-    for error in result.errors:
-        complain(error)
+    for error in (*result.harmless, *result.errors):
+        complain(error, line.form)
+    if result.trailer and called_as() == "docker":
+        sys.stderr.write(f"{result.trailer}\n")
     return result.exit_code
 
 

@@ -8,21 +8,39 @@ from dockmagic.commands.usage import HelpAsked, WrongUsage
 from dockmagic_runtime.errors import DockmagicError, StartFailed
 from dockmagic_runtime.model.utf8 import printable
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 
 def show_help(asked: HelpAsked) -> int:
     """Writes the text that was asked for; returns the exit code."""
     stream = sys.stderr if asked.on_stderr else sys.stdout
-    stream.write(asked.text.replace("docker ", "dockmagic ") + "\n")
+    name = called_as()
+    text = asked.text if name == "docker" else asked.text.replace("docker ", f"{name} ")
+    stream.write(f"{text}\n")
     return 0
 
 
-def complain(error: DockmagicError) -> None:
-    """Writes the error in one line, unless it has more to show."""
-    complain_of(sentence(error))
+def called_as() -> str:
+    """The name under which this process was called, if that is one of ours."""
+    name = sys.argv[0].rpartition("/")[2] if sys.argv else ""
+    return name if name in ("docker", "dockmagic") else "dockmagic"
+
+
+def complain(error: DockmagicError, form: str = "", words: Sequence[str] = ()) -> None:
+    """Writes the error: in one line, unless it has more to show; called as `docker` as Docker's
+    client frames what it says of `docker FORM … WORDS`."""
+    if called_as() == "docker":
+        from dockmagic.commands.output.frame import framed
+
+        sys.stderr.write(f"{printable(framed(error, form, words))}\n")
+    else:
+        complain_of(sentence(error))
 
 
 def complain_of(text: str) -> None:
-    sys.stderr.write(f"dockmagic: {printable(as_ours(text))}\n")
+    sys.stderr.write(f"{called_as()}: {printable(as_ours(text))}\n")
 
 
 def exit_code(error: DockmagicError, words: list[str]) -> int:
@@ -44,6 +62,8 @@ def sentence(error: DockmagicError) -> str:
 
 def as_ours(text: str) -> str:
     """Names the commands to try as they are typed here."""
+    if called_as() == "docker":
+        return text
     for quote in ("'", "Usage: "):
         text = text.replace(f"{quote}docker ", f"{quote}dockmagic ")
     return text

@@ -144,6 +144,11 @@ class Extension:
 
     def _configure(self, _: Any = None) -> None:
         self.session.configure(catalogue=self.settings.catalogue)
+        self.shim.configure(catalogue=self.settings.catalogue)
+        if self.settings.shim:
+            self.shim.offer()
+        else:
+            self.shim.withdraw()
 
 
 def has_page(shell: Any) -> bool:

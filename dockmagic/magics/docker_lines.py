@@ -11,14 +11,13 @@ import shlex
 import shutil
 import sys
 from collections.abc import Mapping
+from contextlib import closing
 from typing import Any, Final
-
-from msgspec import Struct, field
 
 from dockmagic import commands
 from dockmagic.commands.output.result import Result
 from dockmagic.errors import MagicError
-from dockmagic.magics.failures import as_magic_errors
+from dockmagic.magics.failures import as_magic_errors, interruptible
 from dockmagic.magics.line import split_line
 from dockmagic.magics.objects import Completed
 from dockmagic.magics.runner import Runner
@@ -27,7 +26,8 @@ from dockmagic.magics.shell.host import Host, is_complete
 from dockmagic.magics.shell.render import lent, render
 from dockmagic.magics.shell.scope import Scope
 from dockmagic.magics.shell.script import Command
-from dockmagic.widgets.sanitize import Cleaner, plain
+from dockmagic.magics.streams import CellOutput, Streams
+from dockmagic.widgets.sanitize import plain
 
 PROGRAMS: Final = ("docker", "dockmagic")
 _BUILT_IN: Final = frozenset(
@@ -186,8 +186,8 @@ class Lines:
         self._host_runs(f"{text}\n{command.here}", values)
 
     def _host_runs(self, text: str, values: dict[str, str]) -> None:
-        output = _Output()
-        try:
+        output, name = self._streams(), text.split()[0]
+        with closing(output), interruptible(lambda _: f"{name} stopped"):
             code = self._host.run(
                 text,
                 output.write,
@@ -195,11 +195,11 @@ class Lines:
                 lent=values,
                 status=self._scope.status if "$?" in text else 0,
             )
-        finally:
-            output.close()
         if code:
-            name = text.split()[0]
             raise MagicError(f"{name} exited with {code}", exit_code=code)
+
+    def _streams(self) -> Streams:
+        return Streams(CellOutput(self._runner.limits()))
 
     def _substitute(self, text: str) -> str:
         """The output of a command in `$( )`; one of Docker's is answered here."""
@@ -213,31 +213,12 @@ class Lines:
                 if outcome.errors:
                     raise outcome.errors[0]
                 return str(outcome)
-        output = _Output()
-        try:
+        with closing(self._streams()) as output:
             return self._host.output(
                 render(text, self._scope),
                 output.write,
                 hidden={**lent(text, self._scope), **self._scope.variables},
             )
-        finally:
-            output.close()
-
-
-class _Output(Struct):
-    """Writes what a program writes into the cell, made harmless."""
-
-    cleaners: dict[str, Cleaner] = field(default_factory=dict)
-
-    def write(self, stream: str, data: bytes, *, final: bool = False) -> None:
-        text = self.cleaners.setdefault(stream, Cleaner()).feed(data, final=final)
-        target = sys.stderr if stream == "stderr" else sys.stdout
-        target.write(text)
-        target.flush()
-
-    def close(self) -> None:
-        for stream in list(self.cleaners):
-            self.write(stream, b"", final=True)
 
 
 def _program(sources: tuple[str, ...] | list[str]) -> int:

@@ -26,6 +26,10 @@ class DockMagic(Configurable):  # type: ignore[misc, unused-ignore]
         help="Lines of a command's output that a cell shows while it grows; of a longer one the "
         "notebook keeps the beginning and the end. 0 keeps all.",
     ).tag(config=True)
+    shim = Bool(
+        True,
+        help="Where no other Docker answers, let `!docker` and `%%bash` cells find ours.",
+    ).tag(config=True)
     deterministic = Bool(
         help="Leave out of all results what differs from run to run: for notebooks under test."
     ).tag(config=True)

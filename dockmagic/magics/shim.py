@@ -27,7 +27,11 @@ import sys
 sys.argv[0] = "docker"
 sys.path += [p for p in {packages!r} if p not in sys.path]
 from dockmagic.cli import main
-main()
+{configuration}main()
+"""
+_CONFIGURATION = """\
+from dockmagic.session import current
+current().configure(catalogue={catalogue!r})
 """
 
 
@@ -35,6 +39,7 @@ class Shim:
     """The directory with our `docker`: made when it is first wanted, removed by `close`."""
 
     def __init__(self) -> None:
+        self._catalogue = "when-unreachable"
         self._directory: str | None = None
         self._is_in_path = False
 
@@ -43,10 +48,20 @@ class Shim:
         if self._directory is None:
             self._directory = tempfile.mkdtemp(prefix="dockmagic-docker-")
             atexit.register(self.close)
-            program = Path(self._directory, "docker")
-            program.write_text(_text(), encoding="utf-8")
-            program.chmod(0o755)
+            self._write(self._directory)
         return self._directory
+
+    def configure(self, *, catalogue: str) -> None:
+        """Gives the program the setting of the notebook."""
+        if catalogue != self._catalogue:
+            self._catalogue = catalogue
+            if self._directory is not None:
+                self._write(self._directory)
+
+    def _write(self, directory: str) -> None:
+        program = Path(directory, "docker")
+        program.write_text(_text(self._catalogue), encoding="utf-8")
+        program.chmod(0o755)
 
     def offer(self) -> None:
         """Puts our `docker` into the kernel's PATH, unless another one works there."""
@@ -73,12 +88,16 @@ def _path() -> str:
     return os.environ.get("PATH", os.defpath)
 
 
-def _text() -> str:
+def _text(catalogue: str) -> str:
     import dockmagic
     import dockmagic_runtime
 
     packages = [str(Path(package.__path__[0]).parent) for package in (dockmagic, dockmagic_runtime)]
-    code = _CODE.format(packages=list(dict.fromkeys(packages)))
+    is_default = catalogue == "when-unreachable"
+    code = _CODE.format(
+        packages=list(dict.fromkeys(packages)),
+        configuration="" if is_default else _CONFIGURATION.format(catalogue=catalogue),
+    )
     return _PROGRAM.format(python=shlex.quote(sys.executable), code=shlex.quote(code))
 
 

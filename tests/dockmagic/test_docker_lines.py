@@ -162,7 +162,7 @@ def test_an_interrupt_ends_the_programs_of_a_line(
     def interrupted(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("dockmagic.magics.docker_lines._Output.write", interrupted)
+    monkeypatch.setattr("dockmagic.magics.docker_lines.Streams.write", interrupted)
     cell = run("%%docker\nsh -c 'echo $$ > pid; echo; exec sleep 100'")
     assert isinstance(cell.error, KeyboardInterrupt)
     assert not Path("/proc", (tmp_path / "pid").read_text().strip()).exists()
