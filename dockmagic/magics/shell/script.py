@@ -1,4 +1,4 @@
-"""A cell as commands: which words each has, what joins it to the one before, and who runs it.
+"""A cell as commands: which words each has, what joins it to the one before, and what runs it.
 
 A simple command has words only. Everything else a shell has (pipes, redirections, subshells,
 loops, conditions, functions) is kept as text: a real `sh` runs it.
