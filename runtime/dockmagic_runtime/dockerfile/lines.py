@@ -234,6 +234,11 @@ class _Reader:
         return None
 
 
+def continues(row: str, escape: str) -> bool:
+    """Whether the row ends with the escape character that makes the next one part of it."""
+    return _CONTINUATION[escape].search(row) is not None
+
+
 def _is_blank_or_comment(row: str) -> bool:
     return row.lstrip(SPACES)[:1] in ("", "#")
 

@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable
 
 from dockmagic_runtime.dockerfile import instructions as i
+from dockmagic_runtime.dockerfile.lines import continues
 from dockmagic_runtime.dockerfile.parse import Dockerfile
 from dockmagic_runtime.model.go_values import duration_text
 
@@ -32,7 +33,7 @@ def _instructions(dockerfile: Dockerfile) -> Iterable[i.Instruction]:
 
 def _written(instruction: i.Instruction, escape: str) -> str:
     # at the end of a file only: an escape that would continue the line needs another behind it
-    end = f" {escape}" if instruction.text.endswith(escape) else ""
+    end = f" {escape}" if continues(instruction.text, escape) else ""
     return instruction.text + end + _documents(instruction)
 
 

@@ -217,6 +217,10 @@ def test_no_text_raises_anything_but_a_dockerfile_error(text: str) -> None:
 
 @settings(max_examples=300, deadline=None)
 @example("FROM a\nONBUILD ARG\vFROM")
+@example("FROM a\nFROM \\\\\n\nFROM FROM")
+@example("FROM a\nRUN a\\\\\nRUN x\n")
+@example("# escape=`\nFROM a\nRUN a``\nRUN x\n")
+@example("FROM a\nRUN a\\\\\\\nRUN x\n")
 @given(lines)
 def test_what_is_read_is_read_again_from_its_print(text: str) -> None:
     dockerfile = parsed(text)
