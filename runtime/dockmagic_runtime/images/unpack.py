@@ -80,10 +80,12 @@ def unpack(
     expected_diff_id: str = "",
     lowers: Sequence[str] = (),
     limits: Limits | None = None,
+    is_lenient: bool = False,
 ) -> Unpacked:
     """Unpack a layer, compressed or not, into the empty `directory` (a host path of ours).
 
     `lowers` are the directories of the layers below, topmost first: hard links may lead there.
+    `is_lenient`: members that are the root itself and no directory are passed over, as by ADD.
     """
     limits = limits or Limits.configured()
     source = ByteStream(decompressed(stream), limits.size)
@@ -91,6 +93,7 @@ def unpack(
         root = stack.enter_context(Root.at(directory))
         below = [stack.enter_context(Root.at(lower)) for lower in lowers]
         extractor = _Extractor(root, below, ArchiveReader(source, limits), limits.depth)
+        extractor.is_lenient = is_lenient
         stack.callback(extractor.close)
         extractor.run()
         diff_id = source.drain()
@@ -134,6 +137,7 @@ class _Extractor:
         self._open: dict[str, int] = {}  # path to O_PATH descriptor, oldest first
         self._through_links: set[str] = set()
         self._pending: dict[str, _Metadata] = {"": _Metadata(0o755, 0, 0, 0)}
+        self.is_lenient = False
         self.size = 0
         self.entries = 0
 
@@ -165,6 +169,8 @@ class _Extractor:
             self._white_out(entry, parent, name.removeprefix(overlay.WHITEOUT_PREFIX))
         elif entry.kind == DIRECTORY:
             self._directory(entry, path, parent, name)
+        elif not name and self.is_lenient:
+            return
         elif not name:
             raise InvalidInput(f"{entry.name!r} in the layer is its root, but no directory")
         elif entry.kind == REGULAR:

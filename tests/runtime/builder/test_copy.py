@@ -426,6 +426,44 @@ def test_cve_2007_4559_an_archive_does_not_leave_the_image(site: Site, name: str
         assert copied(site, "ADD evil.tar /") == ["absolute"]
 
 
+@pytest.mark.parametrize("name", ["", ".", "./", "/", "a/.."])
+@pytest.mark.parametrize("destination", ["/", "/in/"])
+def test_builder_5_a_member_without_a_name_is_passed_over(
+    site: Site, name: str, destination: str
+) -> None:
+    (site.context / "odd.tar").write_bytes(archive(name, "ok"))
+    image = site.build(f"FROM scratch\nADD odd.tar {destination}")
+    assert [path for path in tree(site, image) if path != "in/"] == [f"{destination}ok"[1:]]
+
+
+@pytest.mark.parametrize(
+    ("base", "members"),
+    [
+        ("x/below", [("x", "file")]),
+        ("x", [("x", "directory"), ("x/below", "file")]),
+        ("x", [("x/below", "file")]),
+        ("x/below", [("x", "link")]),
+    ],
+    ids=["file over directory", "directory over file", "below a file", "link over directory"],
+)
+def test_builder_5_an_archive_wins_over_what_is_there(
+    site: Site, base: str, members: list[tuple[str, str]]
+) -> None:
+    site.write(f"base/{base}", "old")
+    kinds = {"file": tarfile.REGTYPE, "directory": tarfile.DIRTYPE, "link": tarfile.SYMTYPE}
+    with tarfile.open(site.context / "a.tar", "w") as tar:
+        for name, kind in members:
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname, member.mode = kinds[kind], "elsewhere", 0o755
+            tar.addfile(member)
+    layer = site.layer(site.build("FROM scratch\nCOPY base /\nADD a.tar /"))
+    for name, kind in members:
+        status = (layer / name).lstat()
+        tests = {"file": stat.S_ISREG, "directory": stat.S_ISDIR, "link": stat.S_ISLNK}
+        assert tests[kind](status.st_mode)
+    assert (layer / "x/below").exists() == (members[-1][0] == "x/below")
+
+
 def test_builder_5_an_archive_over_a_link_of_the_image_replaces_it(site: Site) -> None:
     victim = site.context.parent / "victim"
     victim.mkdir()

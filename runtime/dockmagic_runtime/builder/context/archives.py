@@ -33,7 +33,7 @@ def is_archive(tree: SourceTree, source: Source) -> bool:
 def unpack_archive(tree: SourceTree, source: Source, directory: str) -> None:
     """Unpack into an empty directory of ours."""
     with os.fdopen(_open(tree, source), "rb") as stream:
-        unpack(stream, directory)
+        unpack(stream, directory, is_lenient=True)
 
 
 def _open(tree: SourceTree, source: Source) -> int:
