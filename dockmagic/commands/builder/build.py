@@ -20,7 +20,7 @@ from dockmagic.commands.builder.build_flags import (
     request_fields,
 )
 from dockmagic.commands.builder.call import Outline, Targets
-from dockmagic.commands.builder.checked import Checked
+from dockmagic.commands.builder.checked import Checked, DockerfileFailure
 from dockmagic.commands.image.save import binary_stdout
 from dockmagic.commands.options.flags import Arguments, Parser
 from dockmagic.commands.output.files import replaced
@@ -159,25 +159,46 @@ def _watched(engine: EngineApi, request: BuildRequest, arguments: Arguments) -> 
     if call.method in _CALLS and not request.check:
         yield _CALLS[call.method](engine.builds.outline(request), call.format)
         return
+    if request.check:
+        yield from _checked(engine, request, call.format)
+        return
     yield from _built(engine, request, arguments)
+
+
+def _checked(engine: EngineApi, request: BuildRequest, form: str) -> Iterator[Event]:
+    warnings: tuple[BuildWarning, ...] = ()
+    failure = None
+    try:
+        for event in engine.images.build(request):
+            if isinstance(event, BuildStarted):
+                warnings = event.warnings
+                event = replace(event, warnings=())
+            yield event
+    except InvalidInput as error:
+        failure = _failure(error) if form == "json" else None
+        if failure is None:
+            raise
+    yield Checked(warnings, request.file_name, form, request.dockerfile or "", failure)
+
+
+def _failure(error: InvalidInput) -> DockerfileFailure | None:
+    """What BuildKit has in its JSON of a Dockerfile that is none."""
+    from dockmagic_runtime.dockerfile.errors import DockerfileError
+
+    if not isinstance(error, DockerfileError):
+        return None
+    places = tuple(problem.place for problem in error.problems)
+    return DockerfileFailure(error.message, places, error.excerpt)
 
 
 def _built(engine: EngineApi, request: BuildRequest, arguments: Arguments) -> Iterator[Event]:
     steps = Steps()
-    warnings: tuple[BuildWarning, ...] = ()
     for event in _hinted(engine.images.build(request)):
         steps.add(event)
-        if isinstance(event, BuildStarted):
-            warnings = event.warnings
-            event = replace(event, warnings=()) if request.check else event
         if not isinstance(event, BuildDone):
             yield event
             continue
         yield from _finished(engine, event, steps, arguments)
-    if request.check:
-        yield Checked(
-            warnings, request.file_name, arguments.flag("call").format, request.dockerfile or ""
-        )
 
 
 def _finished(

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Iterator
 from typing import Any
 
-from dockmagic.commands.output.result import Result
+from msgspec import Struct
+
+from dockmagic.commands.output.result import Chunk, Result, line
 from dockmagic_runtime.model.build import BuildWarning
 
 DESCRIPTIONS = {
@@ -47,17 +50,32 @@ DESCRIPTIONS = {
 }
 
 
+class DockerfileFailure(Struct, frozen=True):
+    """Why a Dockerfile cannot be built at all: `places` are the first and last lines to blame."""
+
+    message: str
+    places: tuple[tuple[int, int], ...]
+    excerpt: str = ""
+
+
 class Checked(Result, frozen=True):
-    """The warnings about a Dockerfile. `source` is its text."""
+    """The warnings about a Dockerfile. `source` is its text, and `failure` what makes it none."""
 
     warnings: tuple[BuildWarning, ...]
     file_name: str = "Dockerfile"
     format: str = "text"
     source: str = ""
+    failure: DockerfileFailure | None = None
 
     @property
     def exit_code(self) -> int:
-        return 1 if self.warnings else 0
+        return 1 if self.warnings or self.failure else 0
+
+    def chunks(self) -> Iterator[Chunk]:
+        yield line(self.text())
+        if self.failure is not None:
+            text = f"ERROR: {self.failure.message}\n{self.failure.excerpt}\n"
+            yield Chunk("stderr", text.encode("utf-8", "surrogateescape"))
 
     def text(self) -> str:
         if self.format == "json":
@@ -72,8 +90,12 @@ class Checked(Result, frozen=True):
 
     def _document(self) -> dict[str, Any]:
         data = base64.b64encode(self.source.encode("utf-8", "surrogateescape")).decode()
-        source = {"fileName": self.file_name, "language": "Dockerfile", "data": data}
-        return {"warnings": self.rows(), "sources": [source]}
+        source = {"filename": self.file_name, "data": data, "language": "Dockerfile"}
+        document: dict[str, Any] = {"warnings": self.rows(), "sources": [source]}
+        if self.failure is not None:
+            location = {"ranges": [_range(*place) for place in self.failure.places]}
+            document["buildError"] = {"message": self.failure.message, "location": location}
+        return document
 
     def stable(self) -> str:
         return "\n".join([*map(str, self.warnings), self.head()])
@@ -93,11 +115,14 @@ def _paragraph(warning: BuildWarning) -> str:
 def _row(warning: BuildWarning) -> dict[str, Any]:
     if not warning.rule:
         return {"ruleName": "", "detail": warning.text}
-    place = {"start": {"line": warning.line}, "end": {"line": warning.last_line}}
     return {
         "ruleName": warning.rule,
         "description": DESCRIPTIONS[warning.rule],
         "url": warning.url,
         "detail": warning.reason,
-        "location": {"ranges": [place]},
+        "location": {"ranges": [_range(warning.line, warning.last_line)]},
     }
+
+
+def _range(first: int, last: int) -> dict[str, Any]:
+    return {"start": {"line": first}, "end": {"line": last}}
