@@ -409,6 +409,18 @@ def test_a_dockerfile_that_is_called_something_like_it_is_named(
     assert "did you mean Dockerflie?" in err
 
 
+def test_builder_12_a_lower_case_dockerfile_serves_where_there_is_no_other(
+    dockmagic: Any, engine: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "dockerfile").write_text("FROM lower")
+    assert dockmagic(f"build {tmp_path}")[0] == 0
+    (tmp_path / "Dockerfile").write_text("FROM upper")
+    assert dockmagic(f"build {tmp_path}")[0] == 0
+    built = [call[1].dockerfile for call in engine.calls if call[0] == "build"]
+    assert built == ["FROM lower", "FROM upper"]
+    assert dockmagic(f"build -f DOCKERFILE {tmp_path}")[0] == 1
+
+
 def test_wrong_usage_is_a_mistake_of_the_line() -> None:
     with pytest.raises(WrongUsage):
         fields("--ulimit nofile")

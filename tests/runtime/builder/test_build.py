@@ -67,6 +67,37 @@ def test_the_image_document_is_valid_and_tells_its_history(mysite: Site) -> None
     assert document["created"] == document["history"][-1]["created"]
 
 
+@pytest.mark.parametrize(
+    ("line", "created_by"),
+    [
+        ("ENV A=1 B='x y'", "ENV A=1 B=x y"),
+        ("ENV C old style", "ENV C=old style"),
+        ("ARG V=1", "ARG V=1"),
+        ("EXPOSE 80 81/udp", "EXPOSE [80/tcp 81/udp]"),
+        ("CMD echo x", 'CMD ["/bin/sh" "-c" "echo x"]'),
+        ('ENTRYPOINT ["a", "b"]', 'ENTRYPOINT ["a" "b"]'),
+        ("VOLUME /v /w", "VOLUME [/v /w]"),
+        ('SHELL ["/bin/ash", "-c"]', "SHELL [/bin/ash -c]"),
+        ("STOPSIGNAL 9", "STOPSIGNAL 9"),
+        ("USER 1:2", "USER 1:2"),
+        ("WORKDIR w", "WORKDIR /w"),
+        ("HEALTHCHECK NONE", """HEALTHCHECK &{["NONE"] "0s" "0s" "0s" "0s" '\\x00'}"""),
+        ("COPY --chown=1:2 --chmod=700 f /d/", "COPY --chown=1:2 --chmod=700 f /d/ # buildkit"),
+        ("COPY --link --from=s /f /d/", "COPY /f /d/ # buildkit"),
+        ("COPY <<EOF /doc\ntext\nEOF", "COPY <<EOF /doc # buildkit"),
+        ("ADD f /d", "ADD f /d # buildkit"),
+        ('RUN ["touch"]', "RUN touch # buildkit"),
+        ("RUN --network=none touch", "RUN /bin/sh -c touch # buildkit"),
+        ("ARG V=1\nARG W\nRUN touch", "RUN |2 V=1 W= /bin/sh -c touch # buildkit"),
+    ],
+)
+def test_builder_16_history_is_in_buildkits_words(site: Site, line: str, created_by: str) -> None:
+    site.write("f")
+    text = f"FROM scratch AS s\nCOPY f /\nFROM scratch\nCOPY f /\n{line}\n"
+    row = site.document(text)["history"][-1]
+    assert (row["created_by"], row["comment"]) == (created_by, "buildkit.dockerfile.v0")
+
+
 def test_a_run_gets_environment_directory_user_and_the_layers_below(mysite: Site) -> None:
     mysite.build(
         "FROM scratch\nCOPY index.html /\nENV A=1\nARG B=2\nARG C\nUSER 5:6\nWORKDIR /w\nRUN x"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from dockmagic_runtime.builder import Base
@@ -42,14 +44,29 @@ def warnings(text: str, base: Base = BASE, **build_args: str) -> list[str]:
         ("FROM --platform=linux/amd64 a", "FromPlatformFlagConstDisallowed", 1),
         ("FROM a\nEXPOSE 80/TCP", "ExposeProtoCasing", 2),
         ("FROM a\nEXPOSE 127.0.0.1:80:80", "ExposeInvalidFormat", 2),
+        ("FROM a\nENV A=1 \\\n  PASSWORD=x", "SecretsUsedInArgOrEnv", 2),
+        ("FROM --platform=linux/amd64 a AS mine", "FromPlatformFlagConstDisallowed", 1),
+        ("FROM a\nRUN x \\\n# is fine\n\n  y \\\n  z", "NoEmptyContinuation", 6),
         ("# check=experimental=all\nFROM a\n# not so\nARG X=1", "InvalidDefinitionDescription", 4),
         ("# check=experimental=all\n# base\n# is\nFROM a AS b", "InvalidDefinitionDescription", 4),
     ],
 )
-def test_a_rule_is_told_with_its_line(text: str, rule: str, line: int) -> None:
+def test_builder_15_a_rule_has_the_line_of_its_instruction(text: str, rule: str, line: int) -> None:
     (warning,) = warnings(text)
     assert warning.startswith(f"{rule}: ")
     assert warning.endswith(f"(line {line})")
+
+
+def test_builder_15_stages_that_the_target_does_not_need_are_checked_too() -> None:
+    text = "FROM a AS unneeded\nWORKDIR x\nCMD y\nFROM a AS one\nFROM a"
+
+    def found(**fields: Any) -> list[str]:
+        request = BuildRequest(dockerfile=text, context=None, **fields)
+        plan = make_plan(parse(text), request, {"a": BASE})
+        return [warning.rule for warning in plan.warnings]
+
+    assert found(check=True) == ["WorkdirRelativePath", "JSONArgsRecommended"]
+    assert found(check=True, target="one") == found() == []
 
 
 def test_a_default_that_makes_no_name_is_told() -> None:
@@ -68,6 +85,13 @@ def test_a_base_image_of_another_platform_is_told() -> None:
     "text",
     [
         "FROM a AS web",
+        "ARG DEBUG\nFROM a${DEBUG}",
+        "FROM a\nARG foo\nCOPY a.txt${foo} /",
+        'FROM a AS b\nSHELL ["x"]\nFROM b\nCMD y\nENTRYPOINT z',
+        'FROM a AS b\nSHELL ["x"]\nFROM b AS c\nFROM c\nCMD y',
+        "FROM --platform=linux/amd64 a AS my_amd64_stage",
+        "FROM --platform=linux/arm64 a AS arm64\nFROM a",
+        "FROM a AS b\nWORKDIR /x\nFROM b\nWORKDIR y",
         "from a as web\nrun x",
         'FROM a\nSHELL ["x"]\nCMD y',
         "FROM a\nWORKDIR /x\nWORKDIR y",
@@ -82,7 +106,7 @@ def test_a_base_image_of_another_platform_is_told() -> None:
         "# check=experimental=all\n# b is a stage\nFROM a AS b\n# X says\nARG Y=1 X=2\n#\n\nARG Z",
     ],
 )
-def test_what_is_well_is_not_told(text: str) -> None:
+def test_builder_15_what_is_well_has_no_warning(text: str) -> None:
     assert warnings(text) == []
 
 

@@ -444,6 +444,21 @@ def test_another_platform_is_refused_and_this_one_is_not() -> None:
         planned("FROM --platform=plan9/mips a")
 
 
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("FROM --platform=$TYPO a", 1),
+        ("FROM --platform=${TYPO} a", 1),
+        ("ARG P\nFROM --platform=$P a", 2),
+        ("ARG P=\nFROM --platform=$P a", 2),
+    ],
+)
+def test_builder_12_a_platform_that_comes_to_nothing_is_refused(text: str, line: int) -> None:
+    reason = rf"^Dockerfile:{line}: empty platform value from expression \$"
+    with pytest.raises(DockerfileError, match=reason):
+        planned(text)
+
+
 def test_a_target_that_is_not_there_is_refused() -> None:
     with pytest.raises(InvalidInput, match='target stage "x" could not be found'):
         planned("FROM a", target="x")

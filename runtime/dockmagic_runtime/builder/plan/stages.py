@@ -206,7 +206,22 @@ class Stages(Struct):
                 path.append((needed, iter(self._requirements(stage))))
             elif not done[needed]:
                 raise self._circular([index for index, _ in path], needed)
-        return tuple(self.dockerfile.stages[index] for index in sorted(done))
+        stages = tuple(self.dockerfile.stages[index] for index in sorted(done))
+        for stage in stages:
+            self._refuse_other_platform(stage)
+        return stages
+
+    def _refuse_other_platform(self, stage: Stage) -> None:
+        """A stage for another platform may stand in the file as long as it is not needed."""
+        platform, position = self.bases[stage.index].platform, stage.base.position
+        if platform and platform != host_platform():
+            error = Unsupported(
+                f"{self.dockerfile.file_name}:{position.line}: --platform={platform} cannot be "
+                f"built here, only {host_platform()}",
+                hint="programs run on this machine's own processor: leave --platform out",
+            )
+            error.excerpt = self.dockerfile.listing(position)
+            raise error
 
     def _circular(self, path: list[int], first: int) -> DockerfileError:
         circle = [self.dockerfile.stages[index] for index in path[path.index(first) :]]
@@ -283,12 +298,4 @@ def _expanded_base(dockerfile: Dockerfile, stage: Stage, scope: Scope) -> i.From
         meant = next(filter(None, (near(name, known) for name in sorted(variables.missing))), "")
         reason = f"empty platform value from expression {base.platform}"
         raise dockerfile.error(base.position, reason, meant)
-    if platform and platform != host_platform():
-        error = Unsupported(
-            f"{dockerfile.file_name}:{base.position.line}: --platform={platform} cannot be built "
-            f"here, only {host_platform()}",
-            hint="programs run on this machine's own processor: leave --platform out",
-        )
-        error.excerpt = dockerfile.listing(base.position)
-        raise error
     return replace(base, image=image, platform=platform)
