@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from dockmagic.commands.options.container_flags import CONTAINER_FLAGS
+from dockmagic.commands.options.flags import Converter
+
 HEAVY = frozenset(
     "IPython ipywidgets anywidget traitlets pyroute2 dulwich dnslib zstandard http.client ssl "
     "asyncio argparse inspect dataclasses subprocess urllib.request importlib.metadata".split()
@@ -61,3 +64,10 @@ def test_the_extension_loads_no_engine() -> None:
         "assert not heavy, heavy; assert 'dockmagic_runtime.engine.engine' not in before"
     )
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+def test_every_converter_that_is_named_is_there() -> None:
+    """Converters of rare flags are named by texts, which no type checker follows."""
+    for flag in CONTAINER_FLAGS:
+        if isinstance(flag.convert, Converter):
+            assert callable(flag.convert.load())

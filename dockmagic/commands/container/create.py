@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from dockmagic.commands.container.cidfile import CidFile
-from dockmagic.commands.image.pull import ensure_image
 from dockmagic.commands.options.container import container_spec
 from dockmagic.commands.options.container_flags import CONTAINER_FLAGS
 from dockmagic.commands.options.flags import Arguments, Parser, switch, value
 from dockmagic.commands.options.namespaces import dropped, warnings
 from dockmagic.commands.output.result import Event, Started, notice
+from dockmagic_runtime.errors import NotFound
 from dockmagic_runtime.model.container import ContainerSpec
 
 if TYPE_CHECKING:
@@ -54,5 +54,16 @@ def run(engine: EngineApi, arguments: Arguments) -> Iterator[Event]:
 def prepared(engine: EngineApi, spec: ContainerSpec, *, quiet: bool) -> Iterator[Event]:
     """What comes before a container is created: warnings, and the image if it is missing."""
     yield from (notice(f"WARNING: {text}") for text in warnings(spec))
-    yield from ensure_image(engine, spec.image, spec.pull, quiet=quiet)
+    if spec.pull == "always" or (spec.pull == "missing" and _is_missing(engine, spec.image)):
+        from dockmagic.commands.image.pull import ensure_image  # not for an image that is here
+
+        yield from ensure_image(engine, spec.image, spec.pull, quiet=quiet)
     yield from (notice(f"WARNING: {text}") for text in dropped(engine, spec))
+
+
+def _is_missing(engine: EngineApi, image: str) -> bool:
+    try:
+        engine.images.get(image)
+    except NotFound:
+        return True
+    return False

@@ -1,4 +1,7 @@
-"""The `ContainerSpec` that the flags of `run` and `create` ask for."""
+"""The `ContainerSpec` that the flags of `run` and `create` ask for.
+
+What reads a group of flags is imported for a line that has one of them.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +9,15 @@ import posixpath
 from collections.abc import Iterable
 from typing import Any
 
-from dockmagic.commands.options.devices import parse_device
-from dockmagic.commands.options.environment import read_env, read_labels
 from dockmagic.commands.options.flags import Arguments
 from dockmagic.commands.options.health import health
 from dockmagic.commands.options.limits import limits_of
-from dockmagic.commands.options.mounts import parse_volume
 from dockmagic.commands.options.namespaces import modes
-from dockmagic.commands.options.ports import parse_expose, parse_publish
 from dockmagic.commands.options.restart_policy import parse_restart
-from dockmagic.commands.options.security import parse_security
 from dockmagic_runtime.errors import InvalidInput
-from dockmagic_runtime.model.container import ContainerSpec, Mount
+from dockmagic_runtime.model.container import ContainerSpec, Device, Mount, PortMapping
+from dockmagic_runtime.model.network import Attachment
 from dockmagic_runtime.options.modes import check_conflicts
-from dockmagic_runtime.options.networks import attachments
-from dockmagic_runtime.options.volumes import check_unique, parse_tmpfs
-from dockmagic_runtime.supervisor.logs.options import log_options
 
 _PULL = ("always", "missing", "never")
 
@@ -59,8 +55,7 @@ def _identity(arguments: Arguments) -> dict[str, Any]:
     return {
         "name": flag("name"),
         "entrypoint": _entrypoint(arguments),
-        "env": read_env(flag("env-file"), flag("env")),
-        "labels": read_labels(flag("label-file"), flag("label")),
+        **_variables(arguments),
         "working_dir": flag("workdir"),
         "user": flag("user"),
         "group_add": flag("group-add"),
@@ -71,11 +66,25 @@ def _identity(arguments: Arguments) -> dict[str, Any]:
     }
 
 
+def _variables(arguments: Arguments) -> dict[str, Any]:
+    """Environment variables and labels."""
+    flag = arguments.flag
+    files, given = (flag("env-file"), flag("label-file")), (flag("env"), flag("label"))
+    if not any((*files, *given)):
+        return {}
+    from dockmagic.commands.options.environment import read_env, read_labels
+
+    return {"env": read_env(files[0], given[0]), "labels": read_labels(files[1], given[1])}
+
+
 def _lifecycle(arguments: Arguments) -> dict[str, Any]:
     """Its start, its health check and log, and its end."""
     flag = arguments.flag
-    driver, options = flag("log-driver") or "json-file", key_values(flag("log-opt"))
-    log_options(driver, options)  # the engine asks again; here it is before a pull
+    driver, options = flag("log-driver"), key_values(flag("log-opt"))
+    if driver or options:
+        from dockmagic_runtime.supervisor.logs.options import log_options
+
+        log_options(driver or "json-file", options)  # as the engine does, but before a pull
     if flag("stop-signal"):
         from dockmagic_runtime.supervisor.engine_client import signal_number  # help can do without
 
@@ -88,7 +97,7 @@ def _lifecycle(arguments: Arguments) -> dict[str, Any]:
         "init": flag("init"),
         "restart": parse_restart(flag("restart")),
         "health": health(arguments),
-        "log_driver": driver,
+        "log_driver": driver or "json-file",
         "log_options": options,
         "annotations": key_values(flag("annotation")),
     }
@@ -99,21 +108,13 @@ def key_values(pairs: Iterable[str]) -> dict[str, str]:
 
 
 def _network(arguments: Arguments) -> dict[str, Any]:
-    flag = arguments.flag
-    attached = attachments(
-        (*flag("network"), *flag("net")),
-        aliases=(*flag("network-alias"), *flag("net-alias")),
-        ipv4=flag("ip"),
-        ipv6=flag("ip6"),
-        mac_address=flag("mac-address"),
-        link_local_ips=flag("link-local-ip"),
-    )
+    flag, attached = arguments.flag, _attachments(arguments)
     return {
         "network": attached[0].network if attached else "bridge",
         "attachments": attached,
-        "ports": tuple(port for text in flag("publish") for port in parse_publish(text)),
+        "ports": _ports(flag("publish")),
         "publish_all": flag("publish-all"),
-        "expose": tuple(port for text in flag("expose") for port in parse_expose(text)),
+        "expose": _exposed(flag("expose")),
         "links": flag("link"),
         "extra_hosts": flag("add-host"),
         "dns": flag("dns"),
@@ -122,18 +123,67 @@ def _network(arguments: Arguments) -> dict[str, Any]:
     }
 
 
+def _attachments(arguments: Arguments) -> tuple[Attachment, ...]:
+    flag = arguments.flag
+    networks = (*flag("network"), *flag("net"))
+    asked = {
+        "aliases": (*flag("network-alias"), *flag("net-alias")),
+        "ipv4": flag("ip"),
+        "ipv6": flag("ip6"),
+        "mac_address": flag("mac-address"),
+        "link_local_ips": flag("link-local-ip"),
+    }
+    if not (networks or any(asked.values())):
+        return ()
+    from dockmagic_runtime.options.networks import attachments
+
+    return attachments(networks, **asked)
+
+
+def _ports(texts: Iterable[str]) -> tuple[PortMapping, ...]:
+    if not texts:
+        return ()
+    from dockmagic.commands.options.ports import parse_publish
+
+    return tuple(port for text in texts for port in parse_publish(text))
+
+
+def _exposed(texts: Iterable[str]) -> tuple[str, ...]:
+    if not texts:
+        return ()
+    from dockmagic.commands.options.ports import parse_expose
+
+    return tuple(port for text in texts for port in parse_expose(text))
+
+
 def _security(arguments: Arguments) -> dict[str, Any]:
     flag = arguments.flag
     return {
         "cap_add": flag("cap-add"),
         "cap_drop": flag("cap-drop"),
         "privileged": flag("privileged"),
-        "security_opt": parse_security(flag("security-opt")),
+        "security_opt": _security_options(flag("security-opt")),
         "read_only": flag("read-only"),
         "sysctls": dict(flag("sysctl")),
-        "devices": tuple(map(parse_device, flag("device"))),
+        "devices": _devices(flag("device")),
         "device_cgroup_rules": flag("device-cgroup-rule"),
     }
+
+
+def _security_options(texts: Iterable[str]) -> tuple[str, ...]:
+    if not texts:
+        return ()
+    from dockmagic.commands.options.security import parse_security
+
+    return parse_security(texts)
+
+
+def _devices(texts: Iterable[str]) -> tuple[Device, ...]:
+    if not texts:
+        return ()
+    from dockmagic.commands.options.devices import parse_device
+
+    return tuple(map(parse_device, texts))
 
 
 def _limits(arguments: Arguments) -> dict[str, Any]:
@@ -157,6 +207,11 @@ def _entrypoint(arguments: Arguments) -> tuple[str, ...] | None:
 
 
 def _mounts(arguments: Arguments) -> tuple[Mount, ...]:
+    if not any(arguments.flag(name) for name in ("volume", "mount", "tmpfs")):
+        return ()
+    from dockmagic.commands.options.mounts import parse_volume
+    from dockmagic_runtime.options.volumes import check_unique, parse_tmpfs
+
     # Docker's client keeps both in maps: the same -v twice is one, and of a --tmpfs the last counts
     volumes = dict.fromkeys(arguments.flag("volume"))
     tmpfs = {mount.target: mount for mount in map(parse_tmpfs, arguments.flag("tmpfs"))}

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dockmagic.commands.options.devices import check_gpus, parse_device_rule
-from dockmagic.commands.options.dns import parse_address, parse_domain, parse_host
-from dockmagic.commands.options.environment import check_env, check_label
 from dockmagic.commands.options.flags import (  # fmt: skip
     HELP,
+    Converter,
     Flag,
     integer,
     planned,
@@ -16,22 +14,30 @@ from dockmagic.commands.options.flags import (  # fmt: skip
     values,
 )
 from dockmagic.commands.options.health import HEALTH_FLAGS
-from dockmagic.commands.options.kernel import parse_sysctl, parse_ulimit
 from dockmagic.commands.options.limits import LIMIT_FLAGS
-from dockmagic.commands.options.mounts import parse_mount
 from dockmagic.commands.options.namespaces import MODE_FLAGS, check_isolation
-from dockmagic.commands.options.network import parse_network
 from dockmagic.commands.options.platform import IMAGE_FLAGS
 from dockmagic.commands.options.restart_policy import RESTART_FLAG
 from dockmagic.commands.units import parse_size
 from dockmagic_runtime.errors import InvalidInput
-from dockmagic_runtime.options.networks import (
-    parse_ipv4,
-    parse_ipv6,
-    parse_link,
-    parse_link_local,
-    parse_mac,
-)
+
+# imported for a line that has the flag
+check_gpus = Converter("dockmagic.commands.options.devices", "check_gpus")
+parse_device_rule = Converter("dockmagic.commands.options.devices", "parse_device_rule")
+parse_address = Converter("dockmagic.commands.options.dns", "parse_address")
+parse_domain = Converter("dockmagic.commands.options.dns", "parse_domain")
+parse_host = Converter("dockmagic.commands.options.dns", "parse_host")
+check_env = Converter("dockmagic.commands.options.environment", "check_env")
+check_label = Converter("dockmagic.commands.options.environment", "check_label")
+parse_sysctl = Converter("dockmagic.commands.options.kernel", "parse_sysctl")
+parse_ulimit = Converter("dockmagic.commands.options.kernel", "parse_ulimit")
+parse_mount = Converter("dockmagic.commands.options.mounts", "parse_mount")
+parse_network = Converter("dockmagic.commands.options.network", "parse_network")
+parse_ipv4 = Converter("dockmagic_runtime.options.networks", "parse_ipv4")
+parse_ipv6 = Converter("dockmagic_runtime.options.networks", "parse_ipv6")
+parse_link = Converter("dockmagic_runtime.options.networks", "parse_link")
+parse_link_local = Converter("dockmagic_runtime.options.networks", "parse_link_local")
+parse_mac = Converter("dockmagic_runtime.options.networks", "parse_mac")
 
 _RUNTIMES = ("", "runc", "io.containerd.runc.v2")
 

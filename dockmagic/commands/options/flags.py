@@ -28,6 +28,25 @@ def as_uint16(text: str) -> int:
     return parse_uint(text, 0, 16)
 
 
+class Converter(Struct, frozen=True):
+    """A function of a module, which is imported when a line has the flag.
+
+    For flags with much code that most lines do not have: `run` has over a hundred flags.
+    """
+
+    module: str
+    function: str
+
+    def load(self) -> Callable[[str], Any]:
+        from importlib import import_module
+
+        convert: Callable[[str], Any] = getattr(import_module(self.module), self.function)
+        return convert
+
+    def __call__(self, text: str) -> Any:
+        return self.load()(text)
+
+
 class Flag(Struct, frozen=True, kw_only=True):
     """One flag. `convert` turns its text into a value or raises ValueError with the reason.
 

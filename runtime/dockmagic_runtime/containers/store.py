@@ -188,7 +188,7 @@ class ContainerStore:
 
     def trash(self, container_id: str) -> str:
         """The place of the directory while it is being removed."""
-        return f"{self.data_root.scratch}/{container_id}"
+        return f"{self.data_root.scratch_path}/{container_id}"
 
     def work(self, container_id: str) -> str:
         """Overlay's work directory, on the same file system as `upper`."""

@@ -222,9 +222,9 @@ class EngineComponents(Closing):
             Workspace(self.starter.rootfs),
             self.image_source.pull,
             remote_cache=RemoteCache(self.layers, self._blobs),
-            scratch=str(self.data_root.scratch),
-            caches=str(self.data_root.root / "cache-mounts"),
-            digests=str(self.data_root.root / "context-digests"),
+            scratch=self.data_root.scratch_path,
+            caches=f"{self.data_root.path}/cache-mounts",
+            digests=f"{self.data_root.path}/context-digests",
         )
 
     @property

@@ -55,7 +55,7 @@ class LocalSystem(Facet):
         from dockmagic_runtime.containers.events import journal
 
         self._components.recover()  # it emits the events of containers that were killed
-        root = str(self._components.data_root.root)
+        root = self._components.data_root.path
         return journal.read(root, since=since, until=until, filters=filters or {}, follow=follow)
 
     def df(self) -> DiskUsage:

@@ -66,8 +66,8 @@ class LayerStore:
     """The layers of one Docker area."""
 
     def __init__(self, data_root: DataRoot, database: Database) -> None:
-        self._directory = str(data_root.layers)
-        self._scratch = str(data_root.scratch)
+        self._directory = data_root.layers_path
+        self._scratch = data_root.scratch_path
         self._database = database
         self._data_root = data_root
         self._active_leases: list[Lease] = []

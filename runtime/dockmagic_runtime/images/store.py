@@ -7,7 +7,6 @@ time, since another process may have moved a tag.
 
 from __future__ import annotations
 
-import json
 import re
 import sqlite3
 import time
@@ -176,6 +175,8 @@ class ImageStore:
 
     def config(self, image_id: str) -> dict[str, Any]:
         """The same, decoded whole."""
+        import json  # with NaN and lone surrogates, unlike msgspec
+
         decoded: dict[str, Any] = json.loads(self.config_bytes(image_id))
         return decoded
 
@@ -257,7 +258,7 @@ class ImageStore:
     def _emit(self, action: str, image: Image, name: str, *, about: str = "") -> None:
         attributes = {**image.config.labels, "name": name}
         event = Event(type="image", action=action, id=about or image.id, attributes=attributes)
-        events.emit(str(self._data_root.root), event)
+        events.emit(self._data_root.path, event)
 
     def note_digest(self, image_id: str, reference: str) -> None:
         """Remember that a registry knows the image as `reference`, a name@digest."""

@@ -8,12 +8,11 @@ can be resolved from the moment its file exists; no process has to be notified.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator
 
 import msgspec
-from msgspec import Struct, field, to_builtins
+from msgspec import Struct, field
 
 from dockmagic_runtime.store.atomic import write_file
 
@@ -50,7 +49,7 @@ def write(networks: str, network_id: str, container_id: str, endpoint: NetworkEn
     """Create or replace the endpoint file, atomically."""
     path = directory(networks, network_id)
     os.makedirs(path, 0o700, exist_ok=True)
-    data = json.dumps(to_builtins(endpoint)).encode()
+    data = msgspec.json.encode(endpoint)
     write_file(f"{path}/{container_id}{_SUFFIX}", data)
     os.utime(networks)  # shows `dns.zone` that an endpoint was added or removed
 
@@ -101,7 +100,7 @@ def read(path: str) -> NetworkEndpoint | None:
     must not hide the names of the others."""
     try:
         with open(path, "rb") as stream:
-            values = json.load(stream)
+            values = msgspec.json.decode(stream.read())
         known = {key: value for key, value in values.items() if value is not None}
         return msgspec.convert(known, NetworkEndpoint)
     except (OSError, ValueError, AttributeError, msgspec.MsgspecError):

@@ -6,7 +6,6 @@ no database. Each file also has the whole `Network`, from which its row can be r
 
 from __future__ import annotations
 
-import json
 import os
 from typing import Any, Final
 
@@ -53,7 +52,7 @@ def definition(directory: str) -> Network | None:
 def _document(directory: str) -> dict[str, Any]:
     """Raises OSError, and ValueError for a damaged file."""
     with open(f"{directory}/{NAME}", "rb") as stream:
-        document = json.load(stream)
+        document = msgspec.json.decode(stream.read())
     if not isinstance(document, dict):
         raise ValueError(f"{directory}/{NAME} is no object")
     return document

@@ -46,7 +46,7 @@ class Networks:
         self._database = database
         self.store = NetworkStore(data_root, database)
         self.paths = self.store.paths
-        self._claims = Claims(str(data_root.run))
+        self._claims = Claims(data_root.run_path)
 
     # ------------------------------------------------------------ for a start
 

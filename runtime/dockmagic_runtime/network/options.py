@@ -17,7 +17,7 @@ _HOST_BINDING = f"{_BRIDGE}host_binding_ipv4"
 _MTUS = ("com.docker.network.driver.mtu", f"{_BRIDGE}mtu")
 _PREFIX = "com.docker.network.container_iface_prefix"
 
-_INTERFACE = re.compile(r"[^\s/:]{1,15}")
+_INTERFACE = r"[^\s/:]{1,15}"
 
 
 def _boolean(key: str, text: str) -> None:
@@ -46,7 +46,7 @@ def _address(key: str, text: str) -> None:
 
 
 def _interface(key: str, text: str) -> None:
-    if not _INTERFACE.fullmatch(text) or text in (".", ".."):
+    if not re.fullmatch(_INTERFACE, text) or text in (".", ".."):
         raise InvalidInput(f"invalid value for {key}: {text}", hint="at most 15 characters")
 
 

@@ -8,7 +8,6 @@ to be deleted.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 
@@ -25,7 +24,7 @@ _Row = tuple[str, int, str, str, int]  # host address and port, protocol, addres
 def write(run: str, published: tuple[Published, ...]) -> None:
     """Write the file into the container's run directory, atomically."""
     rows = [(p.host_ip, p.host_port, p.protocol, p.address, p.port) for p in published]
-    write_file(f"{run}/{_NAME}", json.dumps(rows).encode())
+    write_file(f"{run}/{_NAME}", msgspec.json.encode(rows))
 
 
 def remove(run: str) -> None:
@@ -59,7 +58,7 @@ def _directories(area_run: str) -> list[str]:
 def _read(path: str) -> Iterator[Published]:
     try:
         with open(path, "rb") as stream:
-            rows = msgspec.convert(json.load(stream), list[_Row])
+            rows = msgspec.json.decode(stream.read(), type=list[_Row])
     except FileNotFoundError:
         return  # it publishes no port, or has just ended
     except (OSError, ValueError, msgspec.MsgspecError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator
 from typing import Any
@@ -39,7 +38,7 @@ def _as_network(row: tuple[Any, ...]) -> Network:
     """The network; with a text in `damage` when parts of the row cannot be read."""
     plain = dict(zip(_PLAIN, row, strict=False))
     try:
-        network = msgspec.convert(plain | json.loads(row[-1]), Network)
+        network = msgspec.convert(plain | msgspec.json.decode(row[-1]), Network)
         for subnet in filter(None, (network.subnet, network.subnet6)):
             Block.parse(subnet)
     except (OSError, ValueError, TypeError, msgspec.MsgspecError):
@@ -123,7 +122,7 @@ def store(connection: sqlite3.Connection, network: Network) -> None:
     Raises Conflict for a name or a bridge in use.
     """
     span = Block.parse(network.subnet) if network.subnet else None
-    details = json.dumps({name: msgspec.to_builtins(getattr(network, name)) for name in _DETAILS})
+    details = msgspec.json.encode({name: getattr(network, name) for name in _DETAILS}).decode()
     plain = tuple(getattr(network, name) for name in _PLAIN)
     try:
         connection.execute(

@@ -49,7 +49,7 @@ from dockmagic_runtime.store.events import emit
 
 DEFAULT = "bridge"
 _HOST_LOCK = "/run/dockmagic.lock"
-_ID = re.compile("[0-9a-f]{64}")
+_ID = "[0-9a-f]{64}"
 
 
 class NetworkStore:
@@ -57,7 +57,7 @@ class NetworkStore:
         self._data_root = data_root
         self._database = database
         self.paths = NetworkPaths(
-            table=data_root.nft_table, run=str(data_root.run), networks=str(data_root.networks)
+            table=data_root.nft_table, run=data_root.run_path, networks=f"{data_root.path}/networks"
         )
 
     # ------------------------------------------------------------ reading
@@ -323,7 +323,7 @@ class NetworkStore:
 
     def _guess(self, network_id: str) -> BridgeConfig | None:
         """The config of a network with a damaged file: its bridge has a name made of the id."""
-        if not _ID.fullmatch(network_id):
+        if not re.fullmatch(_ID, network_id):
             return None
         return BridgeConfig(bridge=self._data_root.bridge_of(network_id), subnet="")
 
@@ -348,7 +348,7 @@ class NetworkStore:
             names = os.listdir(self.paths.networks)
         except FileNotFoundError:
             return
-        present = {name for name in names if _ID.fullmatch(name)}
+        present = {name for name in names if re.fullmatch(_ID, name)}
         if present <= rows.ids(self._database):
             return
         with self._database.transaction():
@@ -380,7 +380,7 @@ class NetworkStore:
         networks that cannot be restored.
         """
         try:
-            present = set(filter(_ID.fullmatch, os.listdir(self.paths.networks)))
+            present = {name for name in os.listdir(self.paths.networks) if re.fullmatch(_ID, name)}
         except FileNotFoundError:
             return []
         lost: list[str] = []
@@ -422,7 +422,7 @@ class NetworkStore:
     def _emit(self, action: str, network: Network) -> None:
         attributes = {"name": network.name, "type": network.driver}
         emit(
-            str(self._data_root.root),
+            self._data_root.path,
             Event(type="network", action=action, id=network.id, attributes=attributes),
         )
 

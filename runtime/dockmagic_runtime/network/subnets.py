@@ -7,7 +7,6 @@ row, so that two data roots never choose the same.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ from dockmagic_runtime.network.etc import host_files
 from dockmagic_runtime.network.etc.resolv_conf import ResolvConf
 from dockmagic_runtime.network.ipam import pools
 from dockmagic_runtime.network.ipam.pools import Block
+from dockmagic_runtime.store.sha256 import digest
 
 _SHORTEST_PREFIX = 8
 
@@ -76,7 +76,7 @@ def choose6(connection: sqlite3.Connection, spec: NetworkSpec, data_root: Path) 
         block = Block.parse(asked)
         _refuse_overlap(connection, block)
         return block
-    seed = hashlib.sha256(os.fsencode(data_root)).digest()
+    seed = digest(os.fsencode(data_root))
     return pools.choose(rows.blocks(connection), pools.local_pools(seed))
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.container import Mount
 
-_VOLUME_NAME = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.-]+")
+_VOLUME_NAME = r"[a-zA-Z0-9][a-zA-Z0-9_.-]+"
 PROPAGATIONS = frozenset("private rprivate shared rshared slave rslave".split())
 # the words of -v's third part: one of each line at most
 _MODES = (
@@ -103,7 +103,7 @@ def host_path(source: str) -> str:
 
 def check_name(name: str) -> None:
     """Raises InvalidInput for what is no name of a volume."""
-    if not _VOLUME_NAME.fullmatch(name):
+    if not re.fullmatch(_VOLUME_NAME, name):
         raise InvalidInput(
             f'"{name}" includes invalid characters for a local volume name, '
             'only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed',

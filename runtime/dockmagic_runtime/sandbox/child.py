@@ -9,7 +9,6 @@ without an `E`, the program runs.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
@@ -19,6 +18,7 @@ from typing import NoReturn
 from dockmagic_runtime.errors import DockmagicError, StartFailed
 from dockmagic_runtime.linux import constants as c
 from dockmagic_runtime.linux.interface import Linux
+from dockmagic_runtime.model import lenient_json
 from dockmagic_runtime.sandbox.operation import Context, Operation
 from dockmagic_runtime.sandbox.plan import ProcessSpec, SandboxPlan
 from dockmagic_runtime.sandbox.process import become
@@ -45,7 +45,7 @@ def run(
             linux.setns(pid_namespace, c.CLONE_NEWPID)
         os.umask(0)  # devices and directories get exactly the modes that operations give
         trace = execute_all(plan.inside, context)
-        sync.send(b"T" + json.dumps(trace).encode())
+        sync.send(b"T" + lenient_json.encode(trace))
         become(linux, plan.process, sync.fileno(), enters=pid_namespace >= 0)
     except BaseException as error:
         report(sync, error)
@@ -88,7 +88,7 @@ def execute_all(operations: tuple[Operation, ...], context: Context) -> list[Tim
 
 def report(sync: socket.socket, error: BaseException) -> None:
     """Sends the start process one message: why no program will run."""
-    sync.send(b"E" + json.dumps(describe_error(error)).encode())
+    sync.send(b"E" + lenient_json.encode(describe_error(error)))
 
 
 def describe_error(error: BaseException) -> dict[str, object]:

@@ -7,7 +7,7 @@ peers), an operation does so early and keeps the descriptor for the one that pla
 
 from __future__ import annotations
 
-import base64
+import binascii
 import os
 import stat
 from typing import Any, ClassVar, Final
@@ -300,7 +300,7 @@ class MountSecret(Selective, UndoneByKernel, frozen=True):
     def _write(self, mount: int) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         with open(os.open("secret", flags, 0o600, dir_fd=mount), "wb") as stream:
-            stream.write(base64.b64decode(self.data))
+            stream.write(binascii.a2b_base64(self.data))
             os.fchown(stream.fileno(), self.uid, self.gid)
             os.fchmod(stream.fileno(), self.mode)
 

@@ -55,6 +55,18 @@ class DataRoot(Struct, frozen=True):
         return Path(self.path)
 
     @property
+    def layers_path(self) -> str:
+        return f"{self.path}/layers"
+
+    @property
+    def containers_path(self) -> str:
+        return f"{self.path}/containers"
+
+    @property
+    def scratch_path(self) -> str:
+        return f"{self.path}/tmp"
+
+    @property
     def suffix(self) -> str:
         return f"-{self.id}" if self.id else ""
 

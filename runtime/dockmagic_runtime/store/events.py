@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import json
 import os
 import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from dockmagic_runtime.model import lenient_json
 from dockmagic_runtime.model.docker_event import Event
 from dockmagic_runtime.store.log_follower import RotatedReader, is_at
 
@@ -28,7 +28,7 @@ _BEYOND_US: Final = (errno.ENOENT, errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 def emit(directory: str, event: Event) -> None:
     """Append the event to the journal of the area at `directory`."""
-    line = json.dumps(event.to_json(), separators=(",", ":")).encode() + b"\n"
+    line = lenient_json.encode(event.to_json()) + b"\n"
     path = f"{directory}/{_NAME}"
     try:
         while not _append(path, line):
@@ -84,7 +84,7 @@ def _is_past(moment: float) -> bool:
 
 def _decode(line: bytes) -> Event | None:
     try:
-        return Event.from_json(json.loads(line))
+        return Event.from_json(lenient_json.decode(line))
     except (ValueError, KeyError, TypeError):
         return None  # a line that met a full disk
 

@@ -7,7 +7,6 @@ other. They are read by `system repair` alone. Not flushed to the disk, as the d
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from typing import Any, Final
 import msgspec
 
 from dockmagic_runtime.store.atomic import write_file
+from dockmagic_runtime.store.sha256 import hex_digest
 
 Row = dict[str, Any]
 # Which tables have files, with their columns; the first one is the key. The rows of image_layers
@@ -133,4 +133,4 @@ def _read(path: str, columns: tuple[str, ...]) -> Row | None:
 
 def _name(key: str) -> str:
     """A name that no key can make invalid or too long: references are neither short nor plain."""
-    return f"{hashlib.sha256(key.encode()).hexdigest()[:40]}.json"
+    return f"{hex_digest(key.encode())[:40]}.json"

@@ -19,5 +19,9 @@ else:
             from hashlib import sha256
 
 
+def digest(data: bytes) -> bytes:
+    return sha256(data).digest()
+
+
 def hex_digest(data: bytes) -> str:
     return sha256(data).hexdigest()

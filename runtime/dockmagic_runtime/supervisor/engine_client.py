@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import signal
 import socket
@@ -15,6 +14,7 @@ from typing import Any, Final
 from msgspec import Struct, to_builtins
 
 from dockmagic_runtime.errors import Conflict, InvalidInput, StartFailed
+from dockmagic_runtime.model import lenient_json
 from dockmagic_runtime.sandbox.plan import ProcessSpec, SandboxPlan
 from dockmagic_runtime.supervisor import protocol
 from dockmagic_runtime.supervisor.error_message import rebuild_error
@@ -238,7 +238,7 @@ class ContainerProcess:
         if kind != protocol.CONTROL:
             self._early.append((_STREAMS[kind], payload))
             return None
-        message: dict[str, Any] = json.loads(payload)
+        message: dict[str, Any] = lenient_json.decode(payload)
         if message["verb"] == "failed":
             raise rebuild_error(message["error"])
         if message["verb"] == "exited":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
@@ -15,6 +14,7 @@ from dockmagic_runtime.errors import StartFailed
 from dockmagic_runtime.linux import constants as c
 from dockmagic_runtime.linux.capabilities import bits
 from dockmagic_runtime.linux.interface import Linux
+from dockmagic_runtime.model import lenient_json
 from dockmagic_runtime.sandbox import child, entering
 from dockmagic_runtime.sandbox.cgroup_operations import CGROUP
 from dockmagic_runtime.sandbox.devices import OOM_SCORE
@@ -117,7 +117,7 @@ def _await_start(
                 pidfd = os.pidfd_open(pid)
                 sync.send(entering.GO)
             elif message:
-                raise rebuild_error(json.loads(body))
+                raise rebuild_error(lenient_json.decode(body))
             elif pidfd < 0:
                 raise StartFailed("the child ended before it became the program", exit_code=125)
             else:

@@ -8,7 +8,6 @@ failures in the start period do not count as long as there was no success.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import time
@@ -18,6 +17,7 @@ from msgspec import Struct, convert, to_builtins
 
 from dockmagic_runtime.errors import DockmagicError
 from dockmagic_runtime.linux.event_loop import EventLoop, Timer
+from dockmagic_runtime.model import lenient_json
 from dockmagic_runtime.store.atomic import DISK_UNWRITABLE, write_file
 from dockmagic_runtime.supervisor.exec_session import ExecSession
 from dockmagic_runtime.supervisor.program import Program
@@ -193,7 +193,7 @@ class Health:
             "results": [to_builtins(result) for result in self.results],
         }
         try:
-            write_file(f"{self._directory}/{_FILE}", json.dumps(values).encode())
+            write_file(f"{self._directory}/{_FILE}", lenient_json.encode(values))
         except OSError as error:
             if error.errno not in DISK_UNWRITABLE:
                 raise
@@ -206,7 +206,7 @@ def read(directory: str) -> tuple[str, int, list[Result]]:
     """
     try:
         with open(f"{directory}/{_FILE}", "rb") as stream:
-            kept = convert(json.loads(stream.read()), _Kept)
+            kept = convert(lenient_json.decode(stream.read()), _Kept)
     except (FileNotFoundError, ValueError):  # msgspec's errors are ValueErrors too
         return STARTING, 0, []
     return kept.status, kept.streak, kept.results

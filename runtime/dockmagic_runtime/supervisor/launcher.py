@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import json as _json
 import os
 import select
 import signal
@@ -52,6 +53,9 @@ from dockmagic_runtime.supervisor.warm_up import warm_up
 
 _SPARE_PATIENCE: Final = 2000  # milliseconds
 
+# imported so that a child inside a container, which can import nothing, can write an error message
+# with a path that is no UTF-8
+CHILDS_MODULES = (_json,)
 # imported so that their operations are known when a plan arrives
 OPERATION_MODULES = (
     _endpoint_operations,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import socket
-import threading
+from _thread import allocate_lock  # the lock of `threading`, which takes a millisecond to load
 from collections.abc import Callable
 
 from dockmagic_runtime.sandbox.operation import Operation
-from dockmagic_runtime.supervisor import launcher_start, protocol, rootfs
+from dockmagic_runtime.supervisor import launcher_start, protocol
 from dockmagic_runtime.supervisor.engine_client import ContainerProcess
 from dockmagic_runtime.supervisor.request import LaunchRequest
 
@@ -22,7 +22,7 @@ class LauncherClient:
     def __init__(self, root: str, run: str, cgroup_parent: str) -> None:
         self.on_start: Callable[[ContainerProcess], None] | None = None  # see `Hooks`
         self._launcher = launcher_start.launcher_of(root, run, cgroup_parent)
-        self._lock = threading.Lock()
+        self._lock = allocate_lock()
 
     def prepare(self) -> None:
         """Start it now, so that the first container does not wait for it."""
@@ -46,6 +46,8 @@ class LauncherClient:
 
     def open_tree(self, operations: tuple[Operation, ...]) -> tuple[int, int]:
         """Descriptors of a root with these mounts, and of the namespace that they live in."""
+        from dockmagic_runtime.supervisor import rootfs  # and with it the sandbox
+
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         with ours:
             with theirs:

@@ -9,7 +9,6 @@ replaced by one with the new networks, so that a restart sets up what is there n
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import socket
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from dockmagic_runtime.linux import constants as c
 from dockmagic_runtime.linux.event_loop import READ
 from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.linux.netlink import open_for_others
+from dockmagic_runtime.model import lenient_json
 from dockmagic_runtime.network.dns.operations import SOCKETS, ServeDns
 from dockmagic_runtime.network.operations import PORTS
 from dockmagic_runtime.sandbox import child
@@ -116,7 +116,7 @@ def _with_helper(
     linux, loop = supervisor.linux, supervisor.loop
 
     def work(channel: socket.socket) -> None:
-        channel.send(json.dumps(_carry_out(linux, pidfd, operations)).encode())
+        channel.send(lenient_json.encode(_carry_out(linux, pidfd, operations)))
 
     channel, helper = handover.fork_helper(linux, work)
 
@@ -125,7 +125,7 @@ def _with_helper(
         answer = channel.recv(_ANSWER)
         channel.close()
         os.waitpid(helper, 0)
-        done(json.loads(answer) if answer else _DIED)
+        done(lenient_json.decode(answer) if answer else _DIED)
 
     loop.watch(channel.fileno(), READ, answered)
 

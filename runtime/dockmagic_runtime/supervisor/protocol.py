@@ -9,12 +9,12 @@ container", stream format.
 
 from __future__ import annotations
 
-import json
 import struct
 from collections.abc import Iterator
 from typing import Any, Final
 
 from dockmagic_runtime.errors import EngineBug
+from dockmagic_runtime.model import lenient_json
 
 STDIN: Final = 0
 STDOUT: Final = 1
@@ -32,7 +32,7 @@ def frame(kind: int, payload: bytes) -> bytes:
 
 
 def control(verb: str, **values: Any) -> bytes:
-    return frame(CONTROL, json.dumps({"verb": verb, **values}).encode())
+    return frame(CONTROL, lenient_json.encode({"verb": verb, **values}))
 
 
 class FrameReader:

@@ -6,12 +6,12 @@ needs it, and the plan, which is read by the process that carries it out.
 
 from __future__ import annotations
 
-import json
 import struct
 from typing import Any, Final
 
 from msgspec import Struct, field
 
+from dockmagic_runtime.model import lenient_json
 from dockmagic_runtime.sandbox.plan import SandboxPlan
 from dockmagic_runtime.supervisor.shared_namespaces import NamespaceTarget
 
@@ -62,13 +62,13 @@ class LaunchRequest(SupervisorRequest, frozen=True, kw_only=True):
     plan: SandboxPlan
 
     def encode(self) -> bytes:
-        order = json.dumps({name: getattr(self, name) for name in _FIELDS}).encode()
+        order = lenient_json.encode({name: getattr(self, name) for name in _FIELDS})
         return _LENGTH.pack(len(order)) + order + self.plan.encode()
 
 
 def decode_request(request: bytes) -> SupervisorRequest:
     """Unknown fields are ignored: a container may outlast an upgrade, or a downgrade."""
-    values = json.loads(request[_LENGTH.size : _end_of_order(request)])
+    values = lenient_json.decode(request[_LENGTH.size : _end_of_order(request)])
     return SupervisorRequest(**{name: value for name, value in values.items() if name in _FIELDS})
 
 

@@ -11,7 +11,6 @@ lives as long as its descriptor does.
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 from contextlib import ExitStack
@@ -20,6 +19,7 @@ from typing import Final
 from dockmagic_runtime.errors import Conflict
 from dockmagic_runtime.linux import constants as c
 from dockmagic_runtime.linux.interface import Linux
+from dockmagic_runtime.model import lenient_json
 from dockmagic_runtime.sandbox import child
 from dockmagic_runtime.sandbox.operation import Context, Operation, from_wire, to_wire
 from dockmagic_runtime.supervisor import protocol
@@ -60,7 +60,7 @@ def build(linux: Linux, owner: socket.socket, payload: bytes) -> None:
         os.umask(0)  # the modes of mount points are meant as they are written
         linux.unshare(c.CLONE_NEWNS)
         namespace = os.open(_NAMESPACE, os.O_RDONLY | os.O_CLOEXEC)
-        child.execute_all(from_wire(json.loads(payload)), Context(linux))
+        child.execute_all(from_wire(lenient_json.decode(payload)), Context(linux))
         root = linux.openat2(c.AT_FDCWD, "/", _DIRECTORY, 0, 0)
     except BaseException as error:
         owner.sendall(protocol.control("failed", error=child.describe_error(error)))
@@ -69,7 +69,7 @@ def build(linux: Linux, owner: socket.socket, payload: bytes) -> None:
 
 
 def encode(operations: tuple[Operation, ...]) -> bytes:
-    return json.dumps(to_wire(operations)).encode()
+    return lenient_json.encode(to_wire(operations))
 
 
 # ------------------------------------------------------------------ in the engine
@@ -88,7 +88,7 @@ def receive(connection: socket.socket) -> list[int]:
             if not data:
                 raise Conflict("the container ended before its files could be seen")
             for _, payload in reader.feed(data):
-                message = json.loads(payload)
+                message = lenient_json.decode(payload)
                 if message["verb"] == "failed":
                     raise rebuild_error(message["error"])
                 undo.pop_all()

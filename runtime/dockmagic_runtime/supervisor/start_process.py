@@ -10,7 +10,6 @@ handed over by descriptor (`supervisor.handover`). Until then every effect is on
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import select
 import signal
@@ -26,6 +25,7 @@ from dockmagic_runtime.errors import StartFailed
 from dockmagic_runtime.linux import constants as c
 from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.linux.processes import await_end, start_of
+from dockmagic_runtime.model import lenient_json
 from dockmagic_runtime.network.operations import PORTS, SERVERS
 from dockmagic_runtime.sandbox import child, entering
 from dockmagic_runtime.sandbox.cgroup_operations import CGROUP, CLONED_INTO_CGROUP, JoinCgroup
@@ -317,12 +317,12 @@ def _serve_child(
         elif kind == b"P":
             pipes.set_terminal(fds[0])
         elif kind == b"T":
-            trace["inside"] = json.loads(body)
+            trace["inside"] = lenient_json.decode(body)
         elif kind == entering.STARTED:
             follow(int(body))
             _send(sync, entering.GO)
         else:
-            raise rebuild_error(json.loads(body))
+            raise rebuild_error(lenient_json.decode(body))
     if "inside" not in trace:
         raise StartFailed("the child ended before it became the program", exit_code=125)
     return trace

@@ -11,10 +11,10 @@ import os
 from collections.abc import Mapping
 from typing import Any, Final
 
-import msgspec
 from msgspec import Struct, ValidationError, convert, field
 from msgspec.structs import replace
 
+from dockmagic_runtime.model import lenient_json
 from dockmagic_runtime.store import container_process
 from dockmagic_runtime.store.atomic import DISK_UNWRITABLE, write_file
 
@@ -73,9 +73,7 @@ NO_ENDPOINT: Final[dict[str, Any]] = {
 
 def write(directory: str, state: State, *, sync: bool = False) -> None:
     """Replaces the state file. `sync`: it is on the disk before the old one is replaced."""
-    import json  # it writes bytes of a command line that are no UTF-8, which msgspec refuses
-
-    data = json.dumps({name: getattr(state, name) for name in _FIELDS}).encode()
+    data = lenient_json.encode({name: getattr(state, name) for name in _FIELDS})
     write_file(f"{directory}/{_FILE}", data, sync=sync)
 
 
@@ -152,7 +150,7 @@ def load(directory: str) -> State:
     except OSError as error:  # a directory, a bad block
         return _damaged(f"{_FILE} cannot be read ({os.strerror(error.errno or 0).lower()})")
     try:
-        values = _decoded(data)
+        values = lenient_json.decode(data)
     except ValueError:  # cut, or no text at all
         values = None
     if not isinstance(values, dict):
@@ -162,16 +160,6 @@ def load(directory: str) -> State:
     except ValidationError:
         return _readable_fields(values)
     return state if "status" in values and _is_plausible(state) else _readable_fields(values)
-
-
-def _decoded(data: bytes) -> Any:
-    """Raises ValueError."""
-    try:
-        return msgspec.json.decode(data)
-    except msgspec.MsgspecError:
-        import json  # `ps` does without it while no file has what only it reads
-
-        return json.loads(data)
 
 
 def _without_file(directory: str) -> State:

@@ -14,7 +14,6 @@ object writes to it (its reference count). So a start is carried out by another 
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
@@ -26,7 +25,7 @@ from dockmagic_runtime.errors import Conflict, InvalidInput
 from dockmagic_runtime.linux.event_loop import EventLoop, Timer
 from dockmagic_runtime.linux.interface import Linux
 from dockmagic_runtime.linux.remove_tree import remove_tree
-from dockmagic_runtime.model import transitions
+from dockmagic_runtime.model import lenient_json, transitions
 from dockmagic_runtime.model.container import Status
 from dockmagic_runtime.model.transitions import Action
 from dockmagic_runtime.sandbox import child
@@ -163,7 +162,7 @@ class Supervisor:
     def received(self, client: ClientConnection, kind: int, payload: bytes) -> None:
         """`ConnectionCallbacks`."""
         if kind == protocol.CONTROL:
-            self._handle(client, json.loads(payload))
+            self._handle(client, lenient_json.decode(payload))
         elif kind == protocol.STDIN and self.program is not None and not client.exit_sent:
             # what is sent to an exec that has ended is not for the program
             self._feed(client, self.stdio_of(client), payload)

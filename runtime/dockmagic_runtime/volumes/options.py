@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import socket
 from collections.abc import Mapping
 from typing import Final
@@ -84,6 +83,8 @@ def _with_server_address(source: str) -> str:
 
 
 def _address(host: str) -> str:
+    import ipaddress  # for a server's file system alone
+
     try:
         return str(ipaddress.ip_address(host))
     except ValueError:

@@ -89,7 +89,7 @@ class VolumeStore:
         self._emit("create", name, driver="local")
 
     def _emit(self, action: str, name: str, **attributes: str) -> None:
-        root = str(self._data_root.root)
+        root = self._data_root.path
         emit(root, Event(type="volume", action=action, id=name, attributes=attributes))
 
     def ensure(self, name: str) -> str:
@@ -209,7 +209,7 @@ class VolumeStore:
 
     def users(self) -> dict[str, list[str]]:
         """The ids of the containers that use each volume, running or not."""
-        return unused.users(str(self._data_root.root), self._database.rows(unused.USERS))
+        return unused.users(self._data_root.path, self._database.rows(unused.USERS))
 
     def size(self, name: str) -> int:
         """Bytes of the files in the volume, hard links counted once. Raises NotFound."""
@@ -225,7 +225,7 @@ class VolumeStore:
         if force and not (metadata.is_name(name) and self.directory(name).is_dir()):
             return
         self.get(name)
-        root = str(self._data_root.root)
+        root = self._data_root.path
         with self._database.transaction() as connection:
             if users := unused.users(root, connection.execute(unused.USERS)).get(name):
                 raise Conflict(
@@ -250,7 +250,7 @@ class VolumeStore:
             return {}
         with self._database.transaction() as connection:
             return unused.take_unused(
-                str(self._data_root.root), connection, names, container_id=container_id
+                self._data_root.path, connection, names, container_id=container_id
             )
 
     def prune(self, filters: Filters | None = None) -> PrunedVolumes:

@@ -22,7 +22,7 @@ def events_of(
     `networks` are those that the container is connected to: id, name and driver of each.
     """
     return ContainerEvents(
-        root=str(store.data_root.root),
+        root=store.data_root.path,
         directory=store.directory(record.id),
         id=record.id,
         attributes={**record.labels, "image": record.spec.image, "name": record.name},

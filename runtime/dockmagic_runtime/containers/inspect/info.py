@@ -48,7 +48,7 @@ def info(
         Warnings=warnings or None,
         IsolationLevel="root",
         **_containers(store),
-        **_storage(str(store.data_root.root)),
+        **_storage(store.data_root.path),
         **_limits(cgroups),
         **_machine(),
         **_proxies(),

@@ -50,7 +50,7 @@ def inspect(store: ContainerStore, record: Record) -> dict[str, Any]:
                 "UpperDir": store.upper(record.id),
                 "WorkDir": store.work(record.id),
                 "LowerDir": ":".join(
-                    f"{store.data_root.layers}/{chain.removeprefix('sha256:')}/diff"
+                    f"{store.data_root.layers_path}/{chain.removeprefix('sha256:')}/diff"
                     for chain in record.layers
                 ),
             },

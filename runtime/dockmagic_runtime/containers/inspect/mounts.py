@@ -17,7 +17,7 @@ def mounts(store: ContainerStore, record: Record) -> list[dict[str, Any]]:
 def _mount(store: ContainerStore, record: Record, mount: Mount) -> dict[str, Any]:
     is_volume = mount.kind == "volume"
     name = {"Name": mount.source} if is_volume else {}
-    source = f"{store.data_root.volumes}/{mount.source}/_data" if is_volume else mount.source
+    source = f"{store.data_root.path}/volumes/{mount.source}/_data" if is_volume else mount.source
     return {
         "Type": mount.kind,
         **name,

@@ -45,7 +45,7 @@ def prune(store: ContainerStore, volumes: VolumeStore, filters: Filters) -> Prun
             continue  # started or removed since it was listed
         removed.append(record.id)
         reclaimed += size
-    _emit(str(store.data_root.root), "container", reclaimed)
+    _emit(store.data_root.path, "container", reclaimed)
     return Pruned(removed=tuple(removed), reclaimed=reclaimed)
 
 
@@ -65,5 +65,5 @@ def prune_images(
         dangling_only=boolean(filters, "dangling") is not False,
         wanted=prunable(filters),
     )
-    _emit(str(store.data_root.root), "image", pruned.reclaimed)
+    _emit(store.data_root.path, "image", pruned.reclaimed)
     return pruned

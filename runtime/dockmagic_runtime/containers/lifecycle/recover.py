@@ -3,32 +3,31 @@
 Runs before an engine's first start, and whenever a container turns out to have lost its
 supervisor. All of it is idempotent and safe while other processes work on the same data root: a
 held lock says that a live process owns something.
+
+The first start of every command runs it, and mostly nothing is lost: what only a lost container or
+a reboot needs is imported then.
 """
 
 from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
+from _thread import RLock  # the one of `threading`, which takes a millisecond to load
 
 from msgspec.structs import replace
 
 from dockmagic_runtime.containers.events.journal import events_of
-from dockmagic_runtime.containers.lifecycle import boot, takeover
-from dockmagic_runtime.containers.lifecycle.remove import discard
-from dockmagic_runtime.containers.lifecycle.restart import survives_boot, survives_loss
+from dockmagic_runtime.containers.lifecycle import boot
 from dockmagic_runtime.containers.lifecycle.start import Starter
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.errors import DockmagicError
 from dockmagic_runtime.linux.remove_tree import remove_tree
 from dockmagic_runtime.model.container import Status
-from dockmagic_runtime.network.port_proxy import process_record
 from dockmagic_runtime.store import container_process, locks
 from dockmagic_runtime.store.atomic import DISK_UNWRITABLE
 from dockmagic_runtime.store.scratch import sweep
 from dockmagic_runtime.supervisor import state
-from dockmagic_runtime.volumes.unused import remove_unused
 
 _ATTEMPTS = 5  # to start another supervisor, before the program is killed
 _BETWEEN = 0.01  # seconds, longer each time
@@ -45,7 +44,7 @@ class Recovery:
         self._networks = starter.networks
         self._cgroups = starter.cgroups
         self._recovering: set[str] = set()
-        self._mutex = threading.RLock()
+        self._mutex = RLock()
 
     def run(self) -> None:
         """Recovers lost containers, starts those that a reboot has ended, sweeps leftovers."""
@@ -54,7 +53,7 @@ class Recovery:
             now = self._store.last_state(record.id)
             if now.lost:
                 self.on_supervisor_lost(record.id)
-            elif is_new_boot and survives_boot(record, now):
+            elif is_new_boot and _survives_boot(record, now):
                 self._start(record)
         self._sweep_runs()
         self._sweep_directories()
@@ -100,6 +99,8 @@ class Recovery:
         Returns why that failed; empty when the program has one, or has ended. The reason is not
         written to the state here: only the holder of the lock may write it.
         """
+        from dockmagic_runtime.containers.lifecycle import takeover
+
         problem = ""
         for attempt in range(_ATTEMPTS):  # the new supervisor may be killed too
             time.sleep(_BETWEEN * attempt)
@@ -121,6 +122,9 @@ class Recovery:
         The restart policy then decides as after any other end. On a full disk the state is written
         at the next lookup; until then the container can be removed, which frees space.
         """
+        from dockmagic_runtime.containers.lifecycle.restart import survives_loss
+        from dockmagic_runtime.network.port_proxy import process_record
+
         run = self._store.run(record.id)
         fd = locks.acquire(f"{run}/lock") if os.path.isdir(run) else None
         if fd is None and os.path.isdir(run):
@@ -151,7 +155,10 @@ class Recovery:
         if survives_loss(record, now):
             self._start(record)
         if record.spec.auto_remove:
-            root = str(self._store.data_root.root)
+            from dockmagic_runtime.containers.lifecycle.remove import discard
+            from dockmagic_runtime.volumes.unused import remove_unused
+
+            root = self._store.data_root.path
             remove_unused(root, record.anonymous_volumes, container_id=record.id)
             if discard(self._store, record.id):
                 events_of(self._store, record).emit("destroy")
@@ -175,13 +182,13 @@ class Recovery:
 
         A young directory is spared: its supervisor may be about to take the lock.
         """
-        run, parent = self._store.data_root.run, self._store.data_root.cgroup_parent
+        run, parent = self._store.data_root.run_path, self._store.data_root.cgroup_parent
         for name in os.listdir(run):
             path = f"{run}/{name}"
             if _is_id(name) and not self._is_alive(name, path) and _is_older(path, _YOUNG):
                 self._sweep_run(name, path)
         for container_id in self._cgroups.names(parent):
-            if not (run / container_id).exists():  # created before the cgroup
+            if not os.path.exists(f"{run}/{container_id}"):  # created before the cgroup
                 self._end_cgroup(parent, container_id)
 
     def sweep_removed(self, container_id: str) -> None:
@@ -213,7 +220,7 @@ class Recovery:
 
         Rows and directories are created inside one transaction, so the transaction here sees both.
         """
-        directories = set(os.listdir(self._store.data_root.containers))
+        directories = set(os.listdir(self._store.data_root.containers_path))
         orphans = directories - self._rows()
         if orphans:  # else no transaction: most openings find none
             with self._store.database.transaction() as connection:
@@ -221,7 +228,7 @@ class Recovery:
                 orphans -= {each for each in orphans if self._store.restore(connection, each)}
         for entry in orphans:
             _remove(self._store.directory(entry))
-        scratch = str(self._store.data_root.scratch)
+        scratch = self._store.data_root.scratch_path
         sweep(scratch)
         for name in os.listdir(scratch):
             if _is_older(f"{scratch}/{name}", _ABANDONED):
@@ -229,6 +236,12 @@ class Recovery:
 
 
 # Engines that open at the same time sweep at the same time: a missing entry was swept by another.
+
+
+def _survives_boot(record: Record, now: state.State) -> bool:
+    from dockmagic_runtime.containers.lifecycle.restart import survives_boot
+
+    return survives_boot(record, now)
 
 
 def _takeover_problem(error: Exception) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 from dockmagic_runtime.containers.events.journal import events_of
 from dockmagic_runtime.containers.lifecycle import unfinished
@@ -14,7 +15,9 @@ from dockmagic_runtime.linux.remove_tree import remove_tree
 from dockmagic_runtime.model.container import Status
 from dockmagic_runtime.model.transitions import Action, check
 from dockmagic_runtime.store.atomic import DISK_UNWRITABLE
-from dockmagic_runtime.volumes.store import VolumeStore
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.volumes.store import VolumeStore
 
 
 def remove(

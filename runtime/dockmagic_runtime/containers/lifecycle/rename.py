@@ -37,7 +37,7 @@ def rename(store: ContainerStore, record: Record, new_name: str) -> None:
 
 def _rename_on_networks(store: ContainerStore, record: Record, name: str) -> None:
     """The networks of a running container list it by name."""
-    networks = str(store.data_root.networks)
+    networks = f"{store.data_root.path}/networks"
     for network_id, known in endpoints.of_container(networks, record.id):
         endpoints.write(networks, network_id, record.id, replace(known, name=name))
         if not Status(store.last_state(record.id).status).is_alive:  # ended meanwhile

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-
 from dockmagic_runtime.containers.events.journal import events_of
 from dockmagic_runtime.containers.lifecycle.start import Starter
 from dockmagic_runtime.containers.lifecycle.stop import stop
@@ -38,6 +36,8 @@ def _allow_another_mount(directory: str) -> None:
     Overlay refuses to mount such a layer again, since a crash may have damaged it. Here the
     container was stopped, so there was no crash.
     """
+    import shutil
+
     shutil.rmtree(f"{directory}/work/work/incompat", ignore_errors=True)
 
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from dockmagic_runtime.containers.events.journal import events_of
 from dockmagic_runtime.containers.lifecycle import links
 from dockmagic_runtime.containers.lifecycle.attach import attached_again
-from dockmagic_runtime.containers.plan import etc_files, explain, init, init_layer
+from dockmagic_runtime.containers.plan import etc_files
 from dockmagic_runtime.containers.plan.health import check_for
 from dockmagic_runtime.containers.plan.inputs import PlanInputs
 from dockmagic_runtime.containers.plan.log import log_settings
@@ -119,6 +119,8 @@ class Starter:
             events.disconnected()
             raise
         if not (owned and record.spec.auto_remove):  # removed at its end
+            from dockmagic_runtime.containers.plan import explain
+
             explain.remember(self.store.directory(record.id), request.plan, process.trace)
         self.networks.confirm(record.id)  # from now on the supervisor's lock keeps the lease
         if was_started and connection is not None:
@@ -272,7 +274,7 @@ class Starter:
                 for target, chains in record.mounted_images.items()
             },
             processors=os.cpu_count() or 1,
-            init=init.find() if record.spec.init else "",
+            init=_init() if record.spec.init else "",
         )
 
     def _volumes(self, record: Record) -> dict[str, dict[str, Any]]:
@@ -306,7 +308,7 @@ class Starter:
     @property
     def rootfs(self) -> str:
         """An empty directory on which each container mounts its root, in its own namespace."""
-        path = f"{self.data_root.root}/rootfs"
+        path = f"{self.data_root.path}/rootfs"
         os.makedirs(path, 0o700, exist_ok=True)
         return path
 
@@ -317,9 +319,12 @@ class Starter:
         """
         paths = [self.layers.path(chain) for chain in layers]
         top = layers[0].removeprefix("sha256:") if layers else "scratch"
-        path = f"{self.data_root.layers}/{top}-{'step' if is_step else 'init'}"
-        init = init_layer.ensure(path, paths, str(self.data_root.scratch), is_step=is_step)
-        return (init, *paths)
+        path = f"{self.data_root.layers_path}/{top}-{'step' if is_step else 'init'}"
+        if not os.path.isdir(path):  # created once for each image
+            from dockmagic_runtime.containers.plan import init_layer
+
+            init_layer.ensure(path, paths, self.data_root.scratch_path, is_step=is_step)
+        return (path, *paths)
 
     def _etc(self, record: Record) -> str:
         """The directory of the container's three /etc files.
@@ -376,6 +381,12 @@ class Starter:
         if not pid and not is_running:
             raise Conflict(f"cannot join {what} of a non running container: {target}")
         return what, pid or no_pid, target, store.directory(target), store.run(target)
+
+
+def _init() -> str:
+    from dockmagic_runtime.containers.plan import init
+
+    return init.find()
 
 
 _JOINED = {"net": ("network", -1), "pid": ("PID", -2), "ipc": ("IPC", -3)}

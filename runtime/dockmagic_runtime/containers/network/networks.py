@@ -236,5 +236,5 @@ def prune(networks: Networks, store: ContainerStore, filters: Filters) -> Pruned
             continue  # in use
         removed.append(network.name)
     event = Event(type="network", action="prune", id="", attributes={"reclaimed": "0"})
-    emit(str(store.data_root.root), event)
+    emit(store.data_root.path, event)
     return PrunedNetworks(names=tuple(removed))

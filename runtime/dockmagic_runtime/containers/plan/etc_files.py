@@ -6,12 +6,12 @@ mounted there; a resolv.conf that was edited inside stays as it is, as with Dock
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Mapping
 from typing import Final
 
 from dockmagic_runtime.store.atomic import write_file
+from dockmagic_runtime.store.sha256 import hex_digest
 
 _RESOLV_CONF: Final = "resolv.conf"
 _DIGEST: Final = "resolv.conf.sha256"  # of what we have written
@@ -54,7 +54,7 @@ def rewrite_resolv_conf(directory: str, text: str) -> None:
 
 
 def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+    return hex_digest(text.encode("utf-8", "surrogateescape"))
 
 
 def _note(directory: str, text: str) -> None:

@@ -7,8 +7,8 @@ with that process, so a start that was killed half way does not keep its address
 from __future__ import annotations
 
 import os
-import threading
 import time
+from _thread import allocate_lock  # the lock of `threading`, which takes a millisecond to load
 
 from dockmagic_runtime.errors import Conflict
 from dockmagic_runtime.store import locks
@@ -23,7 +23,7 @@ class Claims:
     def __init__(self, run: str) -> None:
         self._run = run
         self._held: dict[str, int] = {}
-        self._mutex = threading.Lock()
+        self._mutex = allocate_lock()
 
     def _path(self, container_id: str) -> str:
         return f"{self._run}/{container_id}{_SUFFIX}"

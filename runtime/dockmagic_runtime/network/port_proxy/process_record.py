@@ -8,14 +8,13 @@ all the time.
 from __future__ import annotations
 
 import errno
-import json
 import os
 import signal
 import socket
 from collections.abc import Iterable
 
 import msgspec
-from msgspec import Struct, to_builtins
+from msgspec import Struct
 
 from dockmagic_runtime.linux.processes import await_end, descriptor_of, open_process
 from dockmagic_runtime.network.port_proxy.held_ports import Bound, HeldPort
@@ -85,7 +84,7 @@ def describe(pid: int, started: int, held: Iterable[HeldPort]) -> ProxyProcess:
 
 def write(run: str, process: ProxyProcess) -> None:
     """Write the record into the container's run directory, atomically."""
-    write_file(f"{run}/{_NAME}", json.dumps(to_builtins(process)).encode())
+    write_file(f"{run}/{_NAME}", msgspec.json.encode(process))
 
 
 def read(run: str) -> ProxyProcess | None:
@@ -93,7 +92,7 @@ def read(run: str) -> ProxyProcess | None:
     record is damaged."""
     try:
         with open(f"{run}/{_NAME}", "rb") as stream:
-            return msgspec.convert(json.load(stream), ProxyProcess)
+            return msgspec.json.decode(stream.read(), type=ProxyProcess)
     except (OSError, ValueError, msgspec.MsgspecError):
         return None
 

@@ -39,7 +39,7 @@ _FOR: Final = {
 _COMMON: Final = frozenset(["mode", "max-buffer-size", "cache-disabled"])
 _CACHE_FILES: Final = frozenset(["cache-max-size", "cache-max-file", "cache-compress"])
 _FAILED: Final = "failed to initialize logging driver: "
-_SIZE: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?([kmgtp]?)(?:i?b)?", re.IGNORECASE)
+_SIZE: Final = r"(?i)([0-9]+(?:\.[0-9]+)?) ?([kmgtp]?)(?:i?b)?"
 
 
 class LogOptions(Struct, frozen=True, kw_only=True):
@@ -140,7 +140,7 @@ def _file_options(driver: str, options: Mapping[str, str]) -> LogOptions:
 
 def _size(text: str, prefix: str, unit: int = 1000) -> int:
     """`10m` of a file is ten million bytes, of a buffer 10 * 1024 * 1024, as in Docker."""
-    match = _SIZE.fullmatch(text)
+    match = re.fullmatch(_SIZE, text)
     if match is None:
         raise InvalidInput(f"{prefix}invalid size: '{text}'")
     return int(float(match[1]) * unit ** "_kmgtp".index(match[2].lower() or "_"))

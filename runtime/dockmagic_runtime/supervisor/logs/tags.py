@@ -17,7 +17,7 @@ from dockmagic_runtime.errors import InvalidInput
 
 DEFAULT_TAG: Final = "{{.ID}}"
 _FAILED: Final = "failed to initialize logging driver: "
-_ACTION: Final = re.compile(r"\{\{-?\s*(.*?)\s*-?\}\}", re.DOTALL)
+_ACTION: Final = r"(?s)\{\{-?\s*(.*?)\s*-?\}\}"
 _FUNCTIONS: Final = {"upper": str.upper, "lower": str.lower, "title": str.title}
 
 
@@ -65,7 +65,7 @@ def tag(options: Mapping[str, str], subject: LogSubject, default: str = "") -> s
     template = options.get("tag", "") or default
     fields = subject.fields()
     text, end = "", 0
-    for action in _ACTION.finditer(template):
+    for action in re.finditer(_ACTION, template):
         text += template[end : action.start()]
         text += _value(action, fields)
         end = action.end()
