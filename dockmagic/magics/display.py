@@ -7,20 +7,19 @@ extension is loaded, and forget them when it is unloaded.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from dockmagic.commands.container.stats import StatsTable
 from dockmagic.commands.output.result import Result
+from dockmagic.magics.live_views import LiveViews
 from dockmagic.magics.objects import Completed, Container, Image
 from dockmagic.magics.settings import DockMagic
+from dockmagic.magics.streams import bounded
+from dockmagic.magics.tables import Table
 from dockmagic.session import Session
 from dockmagic.widgets import bundle, container_bundle, image_bundle
-from dockmagic.widgets.live_output import LiveOutput
 from dockmagic_runtime.errors import DockmagicError, NotFound
-from dockmagic_runtime.model.container import Stats
 
-if TYPE_CHECKING:
-    from dockmagic.widgets.live_stats import LiveStats
+_REST = "x = %… keeps all of them"
 
 
 class Display:
@@ -30,37 +29,49 @@ class Display:
         self._session = session
         self._settings = settings
         self._is_live = is_live
+        self._views = LiveViews(session, self.result)
+
+    def _formatters(self) -> dict[type, Callable[..., dict[str, Any]]]:
+        return {
+            Result: self.result,
+            Table: self.table,
+            Container: self.container,
+            Image: self.image,
+        }
 
     def install(self, formatter: Any) -> None:
         """Register our types with IPython's display formatter."""
-        bundles = formatter.mimebundle_formatter
-        bundles.for_type(Result, self.result)
-        bundles.for_type(Container, self.container)
-        bundles.for_type(Image, self.image)
+        for kind, shown in self._formatters().items():
+            formatter.mimebundle_formatter.for_type(kind, shown)
         # What a command in the foreground has to show was shown while it ran.
         formatter.ipython_display_formatter.for_type(Completed, _nothing)
-        formatter.ipython_display_formatter.for_type(StatsTable, self.live)
+        formatter.ipython_display_formatter.for_type(Result, self.live)
+        formatter.ipython_display_formatter.for_type(Table, self.live_table)
 
     def remove(self, formatter: Any) -> None:
-        for kind in (Result, Container, Image):
+        for kind in self._formatters():
             formatter.mimebundle_formatter.pop(kind, None)
-        for shown in (Completed, StatsTable):
+        for shown in (Completed, Result, Table):
             formatter.ipython_display_formatter.pop(shown, None)
 
     def result(self, result: Result, **_: Any) -> dict[str, Any]:
-        return dict(
+        document: dict[str, Any] = dict(
             bundle(result, deterministic=self._deterministic, html=self._settings.shows_html)
         )
+        document["text/plain"] = bounded(document["text/plain"], self._settings.output_lines, _REST)
+        return document
 
-    def live(self, result: StatsTable) -> None:
+    def table(self, table: Table, **_: Any) -> dict[str, Any]:
+        return self.result(table._listing)
+
+    def live(self, result: Result) -> None:
         """Show a live output instead of a result. Raises NotImplementedError where none can be:
         IPython goes on with the other formatters then."""
-        is_one = len(result) == 1 and not result.format and not result.once
-        if not (is_one and self._is_live()):
+        if not self._is_live() or not self._views.show(result):
             raise NotImplementedError
-        output = LiveOutput(lambda: self.result(result))
-        output.mount(self._live_stats(result[0]))
-        output.show()
+
+    def live_table(self, table: Table) -> None:
+        self.live(table._listing)
 
     def container(self, container: Container, **_: Any) -> dict[str, Any]:
         try:
@@ -84,19 +95,6 @@ class Display:
     @property
     def _deterministic(self) -> bool:
         return bool(self._settings.deterministic)
-
-    def _live_stats(self, stats: Stats) -> LiveStats:
-        """A view of a new widget: its samples and buttons are the engine's."""
-        from dockmagic.widgets.live_stats import LiveStats
-
-        engine = self._session.engine
-        actions: dict[str, Callable[[], object]] = {
-            "pause": lambda: engine.containers.pause(stats.id),
-            "unpause": lambda: engine.containers.unpause(stats.id),
-            "stop": lambda: engine.containers.stop(stats.id),
-            "kill": lambda: engine.containers.kill(stats.id),
-        }
-        return LiveStats(stats.name, lambda: engine.containers.stats(stats.id), actions)
 
 
 def _nothing(_: Completed) -> None:

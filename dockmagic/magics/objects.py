@@ -7,18 +7,22 @@ line that is the same from run to run.
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
+from contextlib import closing
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from msgspec import Struct
 
 from dockmagic import commands
-from dockmagic.commands.output.result import Attached, describe
+from dockmagic.commands.output.result import Attached, Finished, Result, describe
 from dockmagic.commands.references import familiar, name_of
 from dockmagic.errors import ContainerExitError
 from dockmagic.magics.failures import as_magic_errors, interruptible
+from dockmagic.magics.streams import CellOutput, Limits, Streams
 from dockmagic.session import Session
-from dockmagic.widgets.sanitize import clean
+from dockmagic_runtime.errors import NotFound
+from dockmagic_runtime.model.commit import CommitSpec
 from dockmagic_runtime.model.container import Container as State
 from dockmagic_runtime.model.container import ExecSpec
 from dockmagic_runtime.model.image import Image as ImageState
@@ -29,7 +33,7 @@ if TYPE_CHECKING:
     from dockmagic.commands.container.logs import Logs
     from dockmagic.commands.image.history import ImageHistory
     from dockmagic.commands.image.layers import Layers
-    from dockmagic_runtime.model.container import Stats
+    from dockmagic.magics.tables import Table
 
 
 class Completed(Struct, frozen=True):
@@ -53,27 +57,70 @@ class Completed(Struct, frozen=True):
         return f"exited with {self.exit_code}"
 
 
-class Container:
-    """A container: `web.logs()`, `web.exec("ls /")`, `web.stop()`."""
+class ExecResult(NamedTuple):
+    """As docker-py has it: the exit code, and stdout and stderr as they came."""
 
-    def __init__(self, session: Session, id: str) -> None:
+    exit_code: int
+    output: bytes
+
+
+class Maker(Protocol):
+    """Makes handles: the runner."""
+
+    def container(self, id: str) -> Container:
+        """The handle of the container with that id."""
+
+    def image(self, id: str, name: str = "") -> Image:
+        """The handle of the image with that id, called by `name`."""
+
+    def present(self, result: Result) -> Any:
+        """What a cell is given for a result."""
+
+
+class Handle:
+    """Base of the objects that stand for one thing of the engine, by its id."""
+
+    def __init__(self, session: Session, id: str, maker: Maker) -> None:
         self._session = session
+        self._maker = maker
         self.id = id
 
     def _run(self, *words: str) -> Any:
-        """The result of a command that gives one at once."""
+        """The result of a command that gives one at once, as a magic returns it."""
         with as_magic_errors():
-            return commands.execute(self._session.engine, commands.parse(words))
+            result = commands.execute(self._session.engine, commands.parse(words))
+            assert isinstance(result, Result)
+            return self._maker.present(result)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Handle) and (type(other), other.id) == (type(self), self.id)
+
+    def __hash__(self) -> int:
+        return hash((type(self).__name__, self.id))
+
+    def __dir__(self) -> list[str]:
+        return sorted(name for name in super().__dir__() if not name.startswith("_"))
+
+
+class Container(Handle):
+    """A container: `web.logs()`, `web.exec("ls /")`, `web.stop()`.
+
+    The names are those of docker-py. What an attribute says is true now: each asks the engine.
+    """
+
+    def __init__(self, session: Session, id: str, maker: Maker, limits: Limits) -> None:
+        super().__init__(session, id, maker)
+        self._limits = limits  # of what a command in it may write into a cell
 
     @property
-    def state(self) -> State:
+    def _state(self) -> State:
         """The engine's value, as it is now."""
         with as_magic_errors():
             return self._session.engine.containers.get(self.id)
 
     @property
     def name(self) -> str:
-        return self.state.name
+        return self._state.name
 
     @property
     def short_id(self) -> str:
@@ -81,34 +128,34 @@ class Container:
 
     @property
     def image(self) -> str:
-        return familiar(self.state.image)
+        return familiar(self._state.image)
 
     @property
     def status(self) -> str:
-        return str(self.state.status)
+        return str(self._state.status)
 
     @property
     def exit_code(self) -> int:
-        return self.state.exit_code
+        return self._state.exit_code
 
     @property
     def health(self) -> str:
         """`starting`, `healthy` or `unhealthy`; empty for one that is not checked."""
-        return self.state.health
+        return self._state.health
 
     @property
     def ip_address(self) -> str:
-        return self.state.ip_address
+        return self._state.ip_address
 
     @property
     def ports(self) -> dict[str, int]:
         """Host port of each published port: `{"80/tcp": 9999}`."""
-        ports = self.state.ports
+        ports = self._state.ports
         return {f"{p.container_port}/{p.protocol}": p.host_port for p in ports if p.host_port}
 
     @property
     def labels(self) -> dict[str, str]:
-        return dict(self.state.labels)
+        return dict(self._state.labels)
 
     def inspect(self) -> dict[str, Any]:
         """Docker's JSON."""
@@ -128,18 +175,70 @@ class Container:
         hit: Explained = self._run("explain", self.id)
         return hit
 
-    def stats(self) -> Stats:
-        with as_magic_errors():
-            return self._session.engine.containers.stats(self.id)
+    def stats(self) -> Table:
+        """What it uses now; shown by itself in a cell it is a live view."""
+        hit: Table = self._run("stats", "--no-stream", self.id)
+        return hit
 
-    def exec(self, command: str | list[str], *, user: str = "", stdin: str = "") -> Completed:
-        """Run a command in it and wait: a list as it is, a text split as a shell would."""
+    def top(self, ps_args: str = "") -> Result:
+        """Its processes."""
+        hit: Result = self._run("top", self.id, *shlex.split(ps_args))
+        return hit
+
+    @property
+    def attrs(self) -> dict[str, Any]:
+        """Docker's JSON, as `inspect()`."""
+        return self.inspect()
+
+    def reload(self) -> None:
+        """Does nothing: attributes are never old. docker-py's programs call it."""
+
+    def exec(
+        self, command: str | list[str], *, user: str = "", stdin: str = "", check: bool = True
+    ) -> Completed:
+        """Run a command in it, as `%exec`: its output goes to the cell, and is returned.
+
+        A list is run as it is, a text is split as a shell would. Raises ContainerExitError for an
+        exit code that is not 0, unless `check` is off.
+        """
+        streams = Streams(CellOutput(self._limits, "exec_run() returns all of it"))
+        with closing(streams):
+            finished = self._exec(command, user, stdin, streams.write)
+        completed = Completed(
+            self.name, finished.exit_code, streams.text("stdout"), streams.text("stderr")
+        )
+        return completed.check() if check else completed
+
+    def exec_run(self, cmd: str | list[str], *, user: str = "", stdin: str = "") -> ExecResult:
+        """Run a command in it and return its exit code and output; nothing is shown."""
+        output = bytearray()
+        finished = self._exec(cmd, user, stdin, lambda _, data: output.extend(data))
+        return ExecResult(finished.exit_code, bytes(output))
+
+    def _exec(
+        self, command: str | list[str], user: str, stdin: str, sink: Callable[[str, bytes], None]
+    ) -> Finished:
+        from dockmagic.commands.container.foreground import watch
+
         words = shlex.split(command) if isinstance(command, str) else command
         spec = ExecSpec(command=tuple(words), user=user, open_stdin=bool(stdin))
-        with as_magic_errors():
+        name = self.name
+        with as_magic_errors(), interruptible(lambda _: f"the command in {name} stopped"):
             process = self._session.engine.containers.exec(self.id, spec)
-            attached = Attached(process, self.name, stdin=bool(stdin))
-            return collect(attached, stdin=stdin.encode())
+            attached = Attached(process, name, stdin=bool(stdin))
+            return watch(attached, sink, stdin=stdin.encode())
+
+    def rename(self, name: str) -> None:
+        with as_magic_errors():
+            self._session.engine.containers.rename(self.id, name)
+
+    def commit(self, repository: str = "", tag: str = "") -> Image:
+        """Make an image of its files."""
+        name = f"{repository}:{tag}" if tag else repository
+        with as_magic_errors():
+            spec = CommitSpec(reference=name)
+            image = self._session.engine.containers.commit(self.id, spec)
+        return self._maker.image(image.id, name)
 
     def start(self) -> Container:
         with as_magic_errors():
@@ -192,25 +291,30 @@ class Container:
     ) -> None:
         self.remove(force=True)
 
-    def __repr__(self) -> str:
-        from dockmagic_runtime.errors import NotFound
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+        from dockmagic.widgets import container_bundle
 
+        try:
+            return container_bundle(self._session.engine.containers.get(self.id))
+        except NotFound:
+            return {"text/plain": repr(self)}
+
+    def __repr__(self) -> str:
         try:
             return describe(self._session.engine.containers.get(self.id))
         except NotFound:
             return "a container that was removed"
 
 
-class Image:
+class Image(Handle):
     """An image: `site.layers()`, `site.history()`."""
 
-    def __init__(self, session: Session, id: str, text: str = "") -> None:
-        self._session = session
-        self.id = id
+    def __init__(self, session: Session, id: str, maker: Maker, text: str = "") -> None:
+        super().__init__(session, id, maker)
         self._text = text
 
     @property
-    def state(self) -> ImageState:
+    def _state(self) -> ImageState:
         """The engine's value, as it is now."""
         with as_magic_errors():
             return self._session.engine.images.get(self.id)
@@ -221,19 +325,19 @@ class Image:
 
     @property
     def tags(self) -> tuple[str, ...]:
-        return tuple(map(familiar, self.state.tags))
+        return tuple(map(familiar, self._state.tags))
 
     @property
     def name(self) -> str:
-        return name_of(self.state)
+        return name_of(self._state)
 
     @property
     def size(self) -> int:
-        return self.state.size
+        return self._state.size
 
     @property
     def labels(self) -> dict[str, str]:
-        return dict(self.state.config.labels)
+        return dict(self._state.config.labels)
 
     def layers(self) -> Layers:
         hit: Layers = self._run("layers", self.id)
@@ -257,23 +361,10 @@ class Image:
         with as_magic_errors():
             self._session.engine.images.remove(self.id, force=force)
 
-    def _run(self, *words: str) -> Any:
-        with as_magic_errors():
-            return commands.execute(self._session.engine, commands.parse(words))
+    @property
+    def attrs(self) -> dict[str, Any]:
+        """Docker's JSON, as `inspect()`."""
+        return self.inspect()
 
     def __repr__(self) -> str:
         return self._text or "an image"
-
-
-def collect(attached: Attached, *, stdin: bytes = b"") -> Completed:
-    """Run it to the end and keep what it writes instead of showing it."""
-    from dockmagic.commands.container.foreground import watch
-
-    kept: dict[str, bytearray] = {"stdout": bytearray(), "stderr": bytearray()}
-    finished = watch(attached, lambda stream, data: kept[stream].extend(data), stdin=stdin)
-    return Completed(
-        attached.name,
-        finished.exit_code,
-        clean(bytes(kept["stdout"])),
-        clean(bytes(kept["stderr"])),
-    )

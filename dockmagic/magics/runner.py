@@ -21,6 +21,7 @@ from dockmagic.errors import joined
 from dockmagic.magics.failures import as_magic_errors, interruptible
 from dockmagic.magics.objects import Container, Image
 from dockmagic.magics.streams import Limits
+from dockmagic.magics.tables import Table
 from dockmagic.magics.watcher import Watcher, left
 from dockmagic.session import Session
 from dockmagic.widgets.live import Hidden, OutputView, View
@@ -74,10 +75,18 @@ class Runner(Struct):
             case Nothing():
                 return None
             case Started(container=container):
-                return Container(self.session, container.id)
+                return self.container(container.id)
             case Pulled(image=image, reference=reference):
-                return Image(self.session, image.id, familiar(reference))
+                return self.image(image.id, familiar(reference))
+            case Listing() if not (result.format or result.quiet):
+                return Table(result, self)
         return result
+
+    def container(self, id: str) -> Container:
+        return Container(self.session, id, self, self.limits())
+
+    def image(self, id: str, name: str = "") -> Image:
+        return Image(self.session, id, self, name)
 
     def view(self) -> View:
         return OutputView() if self.is_live() else Hidden()

@@ -1,14 +1,13 @@
 """Results and values → what a notebook shows.
 
-`bundle(thing)` gives `text/plain`, stable from run to run, and `text/html` that needs no script and
-reads without styles. The live widgets are made by `live`, which alone imports ipywidgets. No module
-here knows an engine or a shell.
+`bundle(thing)` gives `text/plain`, which is what the command line prints, and `text/html` that
+needs no script and reads without styles; `deterministic` leaves out of both what differs from run
+to run. No module here knows an engine or a shell; those of live views alone import anywidget.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from dockmagic.commands.builder.build import Built
 from dockmagic.commands.builder.checked import Checked
@@ -42,6 +41,7 @@ from dockmagic.widgets.frame import sheet
 from dockmagic.widgets.html import Markup
 from dockmagic.widgets.sanitize import clean
 from dockmagic_runtime.model.container import Container
+from dockmagic_runtime.model.image import Image
 
 Drawing = Callable[..., Markup]
 
@@ -65,7 +65,7 @@ _DRAWINGS: tuple[tuple[type, Drawing], ...] = (
 
 def bundle(result: Result, *, deterministic: bool = False, html: bool = True) -> dict[str, str]:
     """The MIME types of a result."""
-    renderer = {"text/plain": clean(repr(result))}
+    renderer = {"text/plain": clean(text_of(result, deterministic=deterministic))}
     drawing = next((draw for kind, draw in _DRAWINGS if isinstance(result, kind)), None)
     if html and drawing is not None:
         drawn = drawing(result, deterministic=deterministic)
@@ -73,11 +73,21 @@ def bundle(result: Result, *, deterministic: bool = False, html: bool = True) ->
     return renderer
 
 
+def text_of(result: Result, *, deterministic: bool = False) -> str:
+    """What the command line prints; only in deterministic mode without ids, times and sizes."""
+    if deterministic:
+        return result.stable()
+    return result.noted() if isinstance(result, Listing) else result.text()
+
+
 def container_bundle(container: Container, *, deterministic: bool = False) -> dict[str, str]:
     drawn = card.container_card(container, deterministic=deterministic)
-    return {"text/plain": clean(describe(container)), "text/html": str(sheet(drawn))}
+    text = clean(describe(container) if deterministic else card.container_text(container))
+    return {"text/plain": text, "text/html": str(sheet(drawn))}
 
 
-def image_bundle(image: Any, text: str, *, deterministic: bool = False) -> dict[str, str]:
+def image_bundle(image: Image, name: str, *, deterministic: bool = False) -> dict[str, str]:
+    """`name` is the one by which it was asked for."""
     drawn = card.image_card(image, deterministic=deterministic)
+    text = name if deterministic else card.image_text(image, name)
     return {"text/plain": clean(text), "text/html": str(sheet(drawn))}

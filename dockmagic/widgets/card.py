@@ -1,55 +1,96 @@
-"""One container or one image, as a few lines."""
+"""One container or one image, as a header in the frame."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
+from dockmagic.commands.container.ps import image_text as shown_image
 from dockmagic.commands.container.ps import status_text
 from dockmagic.commands.output.result import is_named
 from dockmagic.commands.references import familiar, name_of
 from dockmagic.commands.units import decimal_size
-from dockmagic.widgets.html import GREEN, MONO, MUTED, ORANGE, Markup, badge, join, note, tag
+from dockmagic.widgets.frame import State, frame, pill, state_of
+from dockmagic.widgets.html import Markup, join, note, tag
+from dockmagic.widgets.sanitize import plain
 from dockmagic_runtime.model.container import Container, PortMapping
 from dockmagic_runtime.model.image import Image
 
+_EVERYWHERE = ("", "0.0.0.0", "::", "127.0.0.1", "::1")
+
+
+def container_state(container: Container) -> State:
+    return state_of(str(container.status), container.exit_code)
+
 
 def container_card(container: Container, *, deterministic: bool) -> Markup:
-    alive = container.status.is_alive
     name = container.name if is_named(container) or not deterministic else "container"
-    facts = [] if deterministic else [container.short_id]
-    # One host port is bound for IPv4 and IPv6: one link for both.
-    published = {p.host_port: p for p in reversed(container.ports) if p.host_port}
-    ports = [_port(port) for port in published.values()]
-    if container.ip_address and not deterministic:
-        facts.append(container.ip_address)
-    state = badge(status_text(container, with_times=False), GREEN if alive else ORANGE)
-    return tag(
-        "div",
-        tag("b", name), " ", state, " ", tag("span", familiar(container.image)), " ",
-        *ports,
-        tag("span", " ".join(facts), style=f"{MUTED};{MONO}"),
+    facts: list[Any] = [plain(status_text(container, with_times=not deterministic))]
+    facts += [port_link(port) for port in published(container)]
+    if not deterministic:
+        facts += [container.ip_address, tag("span", container.short_id, class_="dm-mono")]
+    return frame(name, state=container_state(container), image=shown_image(container), facts=facts)
+
+
+def container_text(container: Container) -> str:
+    """One line, with all that the card has."""
+    ports = ", ".join(str(port) for port in container.ports if port.host_port)
+    parts = (
+        container.name, shown_image(container), status_text(container), ports,
+        container.short_id,
     )  # fmt: skip
+    return "  ".join(filter(None, parts))
 
 
-def _port(port: PortMapping) -> Markup:
-    """A link for what the browser may reach: the notebook's server is often this machine."""
-    everywhere = port.host_ip in ("", "0.0.0.0", "::", "127.0.0.1", "::1")
-    host = "localhost" if everywhere else port.host_ip
-    address = f"http://{f'[{host}]' if ':' in host else host}:{port.host_port}/"
-    return join([tag("a", str(port), href=address, target="_blank", rel="noopener"), " "])
+def published(container: Container) -> Iterator[PortMapping]:
+    """One for each host port: it is bound for IPv4 and IPv6."""
+    if not container.status.is_alive:
+        return
+    yield from {p.host_port: p for p in reversed(container.ports) if p.host_port}.values()
+
+
+def port_text(port: PortMapping) -> str:
+    """`:9999→80`, with the address where it is not open to all."""
+    host = "" if port.host_ip in ("", "0.0.0.0", "::") else port.host_ip
+    protocol = "" if port.protocol == "tcp" else f"/{port.protocol}"
+    return f"{host}:{port.host_port}→{port.container_port}{protocol}"
+
+
+def port_address(port: PortMapping) -> str:
+    """Where a browser may reach it: the notebook's server is often this machine. The live views
+    replace `localhost` by the page's own host."""
+    host = "localhost" if port.host_ip in _EVERYWHERE else port.host_ip
+    return f"http://{f'[{host}]' if ':' in host else host}:{port.host_port}/"
+
+
+def port_link(port: PortMapping) -> Markup:
+    if port.protocol != "tcp":
+        return tag("span", port_text(port))
+    return tag(
+        "a", port_text(port), href=port_address(port), target="_blank", rel="noopener",
+        class_="dm-link",
+    )  # fmt: skip
 
 
 def image_card(image: Image, *, deterministic: bool) -> Markup:
-    names = [familiar(tag) for tag in image.tags[1:]]
+    names = [familiar(name) for name in image.tags[1:]]
     layers = len(image.diff_ids)
-    facts = [f"{layers} layer{'' if layers == 1 else 's'}"]
+    facts: list[Any] = [", ".join(names), f"{layers} layer{'' if layers == 1 else 's'}"]
     if not deterministic:
-        facts += [decimal_size(image.size), image.short_id]
-    stand_in = [
-        badge("stand-in", ORANGE),
-        note("made on this machine from its distribution's packages, because the registry is "
-             "out of reach; the same paths, ports and commands as the original"),
-    ] if image.is_stand_in else []  # fmt: skip
-    return tag(
-        "div",
-        tag("b", name_of(image)), " ", ", ".join(names), " ",
-        tag("span", " · ".join(facts), style=MUTED), " ", *stand_in,
-    )  # fmt: skip
+        facts += [
+            decimal_size(image.size),
+            tag("span", image.short_id, class_="dm-mono"),
+        ]
+    return frame(name_of(image), _stand_in(image), facts=facts)
+
+
+def _stand_in(image: Image) -> Markup:
+    if not image.is_stand_in:
+        return Markup("")
+    line = note("made on this machine from its distribution's packages, because the registry is "
+                "out of reach; the same paths, ports and commands as the original")  # fmt: skip
+    return join([pill("stand-in", "warn"), " ", line])
+
+
+def image_text(image: Image, name: str) -> str:
+    return f"{name}  {decimal_size(image.size)}  {image.short_id}"

@@ -93,7 +93,7 @@ def test_every_bundle_is_well_formed_and_small(
     list(commands.execute(engine, commands.parse("run -d --name web -p 80:80 httpd".split())))
     (tmp_path / "Dockerfile").write_text("FROM httpd\n")
     bundled = shown(line.replace("CONTEXT", str(tmp_path)), deterministic=deterministic)
-    assert len(bundled["text/plain"]) < 1000
+    assert len(bundled["text/plain"]) < 2000
     outline(bundled.get("text/html", ""))
     assert len(bundled.get("text/html", "")) <= 20_000
 
@@ -104,7 +104,7 @@ def test_stable_text_has_no_ids_ages_and_sizes(
 ) -> None:
     list(commands.execute(engine, commands.parse("run -d --name web httpd".split())))
     (tmp_path / "Dockerfile").write_text("FROM httpd\n")
-    text = shown(line.replace("CONTEXT", str(tmp_path)))["text/plain"]
+    text = shown(line.replace("CONTEXT", str(tmp_path)), deterministic=True)["text/plain"]
     assert not re.search(r"\b[0-9a-f]{12}\b|\d(B|kB|MB|MiB)\b|\bago\b", text)
 
 
@@ -160,7 +160,8 @@ def test_cards(engine: Any) -> None:
         commands_spec("run -d --name web -p 80:80 httpd"), detach=True
     )
     bundled = container_bundle(container)
-    assert bundled["text/plain"] == "web  httpd  running  0.0.0.0:80->80/tcp"
+    assert bundled["text/plain"].startswith("web  httpd  Up ")
+    assert bundled["text/plain"].endswith("  0.0.0.0:80->80/tcp  010101010101")
     assert 'href="http://localhost:80/"' in bundled["text/html"]
     assert "172.17.0.2" not in container_bundle(container, deterministic=True)["text/html"]
     image = engine.images.get("httpd")
@@ -176,7 +177,7 @@ def commands_spec(line: str) -> Any:
 
 def test_a_random_name_is_not_in_the_stable_text(engine: Any) -> None:
     container = engine.containers.run(commands_spec("run httpd"), detach=True)
-    assert container_bundle(container)["text/plain"] == "httpd  running"
+    assert container_bundle(container, deterministic=True)["text/plain"] == "httpd  running"
 
 
 class Recorder:
@@ -333,7 +334,6 @@ def test_a_warning_of_a_build_unfolds_to_its_line_and_to_what_its_rule_says() ->
 def test_a_check_shows_what_it_found() -> None:
     bundled = bundle(Checked((WARNING,)))
     assert "JSON &lt;b&gt;" in bundled["text/html"]
-    assert bundled["text/plain"].splitlines() == [
-        "JSONArgsRecommended: JSON <b> (line 2)",
-        "Check complete, 1 warning has been found!",
-    ]
+    lines = bundled["text/plain"].splitlines()
+    assert lines[0] == "Check complete, 1 warning has been found!"
+    assert "WARNING: JSONArgsRecommended" in bundled["text/plain"]

@@ -81,6 +81,14 @@ class Listing(Result, frozen=True, kw_only=True):
         """Heading and field of each column that is the same from run to run."""
         return [(column.heading, column.stable) for column in self.columns if column.stable]
 
+    def noted(self) -> str:
+        """The table with what Docker has no column for: notes, where there are any."""
+        known = {column.field for column in self.columns}
+        notes = [pair for pair in self.stable_columns() if pair[1] == "_note"]
+        if self.quiet or self.format or not notes or "_note" in known:
+            return self.text()
+        return self._table([*((c.heading, c.field) for c in self.columns), *notes])
+
     @abstractmethod
     def rows(self) -> list[dict[str, Any]]:
         """Numbers as numbers and times as times, which the texts of a table are not."""

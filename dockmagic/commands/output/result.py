@@ -61,6 +61,13 @@ class Result(Struct, frozen=True):
         """One dict a row, for pandas."""
         return []
 
+    @property
+    def df(self) -> Any:
+        """The rows as a pandas data frame. Raises MagicError where pandas is not installed."""
+        from dockmagic.commands.output.frame_of_rows import data_frame
+
+        return data_frame(self.rows())
+
     def chunks(self) -> Iterator[Chunk]:
         """`text()` in the streams it belongs to."""
         text = self.text()
