@@ -21,7 +21,6 @@ from dockmagic_runtime.errors import Unsupported
 from dockmagic_runtime.model.container import LogLine, Status
 from dockmagic_runtime.store.log_follower import RotatedReader
 from dockmagic_runtime.supervisor.logs.json_file import timestamp
-from dockmagic_runtime.supervisor.logs.options import log_options
 
 _POLL: Final = 0.05  # seconds between looks at a log that is followed
 
@@ -69,8 +68,7 @@ def stream(
 def _reader(
     store: ContainerStore, record: Record, selection: Selection, *, timestamps: bool = False
 ) -> LogReader:
-    if not log_options(record.spec.log_driver, record.spec.log_options).has_file:
-        raise Unsupported("configured logging driver does not support reading")
+    _require_file(record)
     store.state(record.id)  # what it wrote without a supervisor is written down by the next one
 
     def is_over() -> bool:
@@ -79,6 +77,15 @@ def _reader(
         return not alive or bool(selection.until and time.time() > selection.until)
 
     return LogReader(store.log(record.id), selection, is_over, timestamps=timestamps)
+
+
+def _require_file(record: Record) -> None:
+    if record.spec.log_driver in ("json-file", "local"):
+        return
+    from dockmagic_runtime.supervisor.logs.options import log_options  # of few containers
+
+    if not log_options(record.spec.log_driver, record.spec.log_options).has_file:
+        raise Unsupported("configured logging driver does not support reading")
 
 
 class LogReader:
