@@ -251,8 +251,7 @@ def test_flags_of_their_own_are_the_first_networks() -> None:
             "--network name=a,driver-opt=com.docker.network.endpoint.ifname=a/b",
             "invalid interface name: 'a/b'",
         ),
-        ("--ip 10.0.0.1", "user specified IP address is supported on user defined networks only"),
-        ("--network host --ip 10.0.0.1", "supported on user defined networks only"),
+        ("--network container:x --ip 10.0.0.1", "supported on user defined networks only"),
         (
             "--network-alias x",
             "network-scoped aliases are only supported for user-defined networks",
@@ -268,6 +267,12 @@ def test_what_contradicts_is_refused(flags: str, message: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         spec(flags)
     assert message in caught.value.message
+
+
+@pytest.mark.parametrize("mode", ["bridge", "host", "none"])
+def test_an_address_that_a_network_cannot_give_is_refused_at_the_start(mode: str) -> None:
+    (attachment,) = spec(f"--network {mode} --ip 10.0.0.1").attachments
+    assert attachment.ipv4 == "10.0.0.1"
 
 
 def test_a_host_range_for_one_port_is_the_first_that_is_free() -> None:

@@ -128,7 +128,7 @@ def _with(attachment: Attachment, given: Mapping[str, object]) -> Attachment:
     mode = attachment.network
     if "mac_address" in given and (mode == "host" or mode.startswith("container:")):
         raise InvalidInput("conflicting options: mac-address and the network mode")
-    if {"ipv4", "ipv6"} & given.keys() and (mode in _PLAIN or mode.startswith("container:")):
+    if {"ipv4", "ipv6"} & given.keys() and mode.startswith("container:"):
         raise InvalidInput("user specified IP address is supported on user defined networks only")
     if "aliases" in given and (mode in _PLAIN or mode.startswith("container:")):
         raise InvalidInput("network-scoped aliases are only supported for user-defined networks")

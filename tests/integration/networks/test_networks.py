@@ -8,10 +8,8 @@ import subprocess
 import pytest
 
 from dockmagic_runtime import Engine
-from dockmagic_runtime.errors import Conflict, InvalidInput
-from dockmagic_runtime.model.container import (
-    PortMapping,
-)
+from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound
+from dockmagic_runtime.model.container import ContainerSpec, PortMapping, Status
 from dockmagic_runtime.model.network import Attachment, NetworkSpec, Pool
 from tests.integration.conftest import await_page
 
@@ -101,14 +99,33 @@ def test_a_container_keeps_its_mac_and_its_addresses_are_its_own(
         (Attachment(network="bridge", aliases=("a",)), "containers in user defined networks"),
     ],
 )
-def test_addresses_that_cannot_be(
+def test_addresses_that_cannot_be_are_refused_at_the_start(
     networks: Engine, start: Start, attached: Attachment, message: str
 ) -> None:
     networks.networks.create(NetworkSpec(name="auto"))
     networks.networks.create(NetworkSpec(name="own", pools=subnet(0)))
     with pytest.raises(InvalidInput, match=message):
         start("web", attached)
-    assert networks.containers.list(all=True) == ()
+    assert networks.containers.get("web").status is Status.CREATED
+    with pytest.raises(InvalidInput, match=message):
+        networks.containers.start("web")
+
+
+def test_a_container_waits_for_a_network_that_does_not_exist_yet(networks: Engine) -> None:
+    spec = ContainerSpec(
+        image="busybox", name="web", command=("sleep", "100"),
+        attachments=(Attachment(network="later", aliases=("w",)),), network="later",
+    )  # fmt: skip
+    networks.containers.create(spec)
+    endpoint = networks.containers.inspect("web")["NetworkSettings"]["Networks"]["later"]
+    assert endpoint["NetworkID"] == ""
+    with pytest.raises(NotFound, match="network later not found"):
+        networks.containers.start("web")
+    network = networks.networks.create(NetworkSpec(name="later", pools=subnet(0)))
+    networks.containers.start("web")
+    endpoint = networks.containers.inspect("web")["NetworkSettings"]["Networks"]["later"]
+    assert (endpoint["NetworkID"], endpoint["Aliases"]) == (network.id, ["w"])
+    networks.networks.disconnect("later", "web")
 
 
 # reachability ----------------------------------------------------------------------------------

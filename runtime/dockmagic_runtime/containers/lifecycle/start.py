@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from msgspec.structs import replace
 
 from dockmagic_runtime.containers.events.journal import events_of
-from dockmagic_runtime.containers.lifecycle import links
+from dockmagic_runtime.containers.lifecycle import links, network_endpoints
 from dockmagic_runtime.containers.lifecycle.attach import attached_again
 from dockmagic_runtime.containers.plan import etc_files
 from dockmagic_runtime.containers.plan.health import check_for
@@ -151,11 +151,16 @@ class Starter:
     def connect(self, record: Record) -> Connection | None:
         """Leases addresses; the network part of the plan. None with a shared network namespace."""
         mode = record.spec.network
-        if mode == "host" or mode.startswith("container:"):
+        if mode.startswith("container:"):
             return None
-        if record.attachments:
+        attachments = network_endpoints.at_start(self.networks, record)
+        if mode == "host":
+            return None
+        if attachments:
+            if record.name and attachments != record.attachments:  # not a step of a build
+                network_endpoints.keep(self.store, record.id, attachments)
             info = self.container_info(record)
-            return self.networks.connect(info, published_ports(record), record.attachments)
+            return self.networks.connect(info, published_ports(record), attachments)
         return self.networks.isolate()
 
     def container_info(self, record: Record) -> ContainerInfo:

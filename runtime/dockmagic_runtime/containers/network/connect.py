@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from msgspec.structs import replace
 
 from dockmagic_runtime.containers.events.journal import events_of
+from dockmagic_runtime.containers.lifecycle.network_endpoints import keep
 from dockmagic_runtime.containers.lifecycle.start import Starter, published_ports
 from dockmagic_runtime.containers.plan import etc_files
 from dockmagic_runtime.containers.record import Record
@@ -57,13 +58,13 @@ def connect(starter: Starter, record: Record, network: Network, asked: Attachmen
                 f"endpoint with name {record.name} already exists in network {network.name}"
             )
         joined = replace(record, networks=(*others, attachment))
-        _keep(starter, record, joined)
+        keep(starter.store, record.id, joined.attachments)
         if is_alive:
             try:
                 _plug_in(starter, joined, attachment)
             except BaseException:
                 starter.networks.release(record.id, network.id)
-                _keep(starter, joined, record)
+                keep(starter.store, record.id, record.attachments)
                 raise
 
 
@@ -146,7 +147,7 @@ def disconnect(starter: Starter, name: str, container: str, *, force: bool) -> N
         parted = replace(record, networks=left)
         if is_alive:
             _pull_out(starter, record, parted, name)
-        _keep(starter, record, parted)
+        keep(starter.store, record.id, parted.attachments)
 
 
 def _pull_out(starter: Starter, record: Record, parted: Record, name: str) -> None:
@@ -172,17 +173,6 @@ def _locked(starter: Starter, record: Record) -> AbstractContextManager[None]:
 def _present(starter: Starter, record: Record) -> list[EndpointPlan]:
     now = starter.store.state(record.id)
     return starter.networks.present(record.id, record.attachments, now.networks)
-
-
-def _keep(starter: Starter, before: Record, after: Record) -> None:
-    """Writes the networks of `after` to the row; its other fields stay as in the database."""
-    with starter.store.database.transaction() as connection:
-        row = connection.execute("SELECT spec FROM containers WHERE id = ?", (before.id,))
-        current = Record.decode(row.fetchone()[0])
-        connection.execute(
-            "UPDATE containers SET spec = ? WHERE id = ?",
-            (replace(current, networks=after.networks).encode(), before.id),
-        )
 
 
 def _update_networks(
