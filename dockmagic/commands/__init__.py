@@ -82,6 +82,13 @@ def verb_help(grammar: Parser) -> str:
     return help.verb_help(grammar)
 
 
+def group_help(group: str) -> str:
+    """The text of `docker GROUP --help`."""
+    from dockmagic.commands import help
+
+    return help.group_help(group)
+
+
 def help_text() -> str:
     """The text of `docker --help`."""
     from dockmagic.commands import help
@@ -90,6 +97,6 @@ def help_text() -> str:
 
 
 __all__ = [
-    "GROUPS", "PLANNED", "VERBS", "HelpAsked", "WrongUsage", "execute", "help_text", "module",
-    "names", "parse", "parse_line", "parser", "resolve", "verb_help",
+    "GROUPS", "PLANNED", "VERBS", "HelpAsked", "WrongUsage", "execute", "group_help", "help_text",
+    "module", "names", "parse", "parse_line", "parser", "resolve", "verb_help",
 ]  # fmt: skip

@@ -13,31 +13,33 @@ from typing import TYPE_CHECKING, Any
 from dockmagic.magics.completion import Completer
 from dockmagic.magics.settings import DockMagic
 from dockmagic.magics.shim import Shim
+from dockmagic.magics.shown import SHOW, ShowEach, show
 from dockmagic.session import current
 
 if TYPE_CHECKING:
     from dockmagic.magics.shell_state import Tools
     from dockmagic.magics.streams import Limits
 
-# Name of each magic and the words it stands for. IPython has a %history and a %run of its own.
+# Name of each magic and the words it stands for: a verb's own name where IPython has no magic and
+# no alias of that name (%run, %history, %load, %save, %cp and %system are taken). %rm is an alias
+# in IPython, and ours in a notebook that has loaded the extension.
+_VERBS = (
+    "attach", "build", "commit", "create", "diff", "events", "exec", "explain", "export", "images",
+    "import", "info", "inspect", "kill", "layers", "login", "logout", "logs", "pause", "port", "ps",
+    "pull", "push", "rename", "restart", "rm", "rmi", "search", "start", "stats", "stop", "tag",
+    "top", "unpause", "update", "version", "wait",
+)  # fmt: skip
+_GROUPS = ("builder", "buildx", "container", "image", "manifest", "volume")
 VERB_MAGICS: dict[str, tuple[str, ...]] = {
+    **{name: (name,) for name in (*_VERBS, *_GROUPS)},
     "run_container": ("run",),
-    "ps": ("ps",),
-    "images": ("images",),
-    "pull": ("pull",),
-    "layers": ("layers",),
     "image_history": ("history",),
-    "diff": ("diff",),
-    "logs": ("logs",),
-    "exec": ("exec",),
-    "stats": ("stats",),
-    "events": ("events",),
-    "explain": ("explain",),
-    "stop": ("stop",),
-    "rm": ("rm",),
-    "rmi": ("rmi",),
+    "load_image": ("load",),
+    "save_image": ("save",),
     "inspect_container": ("inspect", "--type=container"),
     "inspect_image": ("inspect", "--type=image"),
+    "system_df": ("system", "df"),
+    "system_prune": ("system", "prune"),
 }
 _LINE_MAGICS = ("docker", "network", *VERB_MAGICS)
 _CELL_MAGICS = ("docker", "dockerfile", "run_container", "exec")
@@ -62,9 +64,15 @@ class MagicEntry:
     def __call__(
         self, line: str, cell: str | None = None, local_ns: Mapping[str, Any] | None = None
     ) -> object:
+        from dockmagic.magics.notebook_flags import target
+
         tools = self._extension.tools
-        namespace = {**tools.runner.variables, **(local_ns or {})}
-        return tools.magic(self.__name__).run(line, cell, namespace)
+        variables = tools.runner.variables
+        name, is_shown, rest = target(line)
+        value = tools.magic(self.__name__).run(rest, cell, {**variables, **(local_ns or {})})
+        if name:
+            variables[name] = value
+        return value if is_shown else None
 
     def getdoc(self) -> str:
         """The parser's help for `%name?`: IPython asks for it before it looks at `__doc__`."""
@@ -81,6 +89,7 @@ class Extension:
         self.verb_magics = VERB_MAGICS
         self.completer = Completer(self.session, VERB_MAGICS)
         self.shim = Shim()
+        self._show_each = ShowEach(shell, frozenset(_LINE_MAGICS))
         self._taken: dict[tuple[str, str], Any] = {}
         self._aliases: list[tuple[str, str]] = []
 
@@ -111,6 +120,8 @@ class Extension:
                 self._taken[kind, name] = self.shell.magics_manager.magics[kind].get(name)
                 self.shell.register_magic_function(MagicEntry(name, self), kind, name)
         self.completer.install(self.shell)
+        setattr(self.shell, SHOW, show)
+        self.shell.ast_transformers.append(self._show_each)
         self.shell.input_transformers_cleanup.append(with_body)
         self.shell.configurables.append(self.settings)
         self.settings.observe(self._configure)
@@ -126,6 +137,7 @@ class Extension:
         if "tools" in self.__dict__:
             self.tools.display.remove(self.shell.display_formatter)
         self.completer.remove(self.shell)
+        self.shell.ast_transformers.remove(self._show_each)
         self.shell.input_transformers_cleanup.remove(with_body)
         self.shell.configurables.remove(self.settings)
         self.settings.unobserve_all()

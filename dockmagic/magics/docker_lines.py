@@ -17,6 +17,7 @@ from typing import Any, Final
 from dockmagic import commands
 from dockmagic.commands.output.result import Result
 from dockmagic.errors import MagicError
+from dockmagic.magics.background import run
 from dockmagic.magics.failures import as_magic_errors, interruptible
 from dockmagic.magics.line import split_line
 from dockmagic.magics.objects import Completed
@@ -26,6 +27,7 @@ from dockmagic.magics.shell.host import Host, is_complete
 from dockmagic.magics.shell.render import lent, render
 from dockmagic.magics.shell.scope import Scope
 from dockmagic.magics.shell.script import Command
+from dockmagic.magics.shown import show
 from dockmagic.magics.streams import CellOutput, Streams
 from dockmagic.widgets.sanitize import plain
 
@@ -77,9 +79,8 @@ class Lines:
             self._before(command)
             if self._is_skipped(command):
                 continue
-            if self._last is not None:
-                show(self._last)
-                self._last = None
+            show(self._last)
+            self._last = None
             if echo:
                 sys.stdout.write(f"$ {command.text}\n")
                 sys.stdout.flush()
@@ -142,7 +143,7 @@ class Lines:
     def _command(self, expanded: list[str]) -> None:
         ours = self._ours(expanded)
         if ours is not None:
-            self._last = self._runner.run(ours)
+            self._last = run(self._runner, ours, of_magic=False)
             if isinstance(self._last, Completed):
                 self._status = self._last.exit_code
         elif expanded[0] == "export" and all(_is_plain_export(word) for word in expanded[1:]):
@@ -261,11 +262,3 @@ def _restore(name: str, value: str | None) -> None:
         os.environ.pop(name, None)
     else:
         os.environ[name] = value
-
-
-def show(thing: object) -> None:
-    """Shows a result in the cell, below what is there."""
-    from IPython.display import display
-
-    shown: Any = display  # untyped in IPython
-    shown(thing)

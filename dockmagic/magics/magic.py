@@ -14,6 +14,7 @@ from dockmagic import commands
 from dockmagic.commands.options.flags import HelpAsked, Parser
 from dockmagic.commands.options.reading import read
 from dockmagic.errors import MagicError
+from dockmagic.magics.background import run
 from dockmagic.magics.docker_lines import Lines
 from dockmagic.magics.failures import as_magic_errors
 from dockmagic.magics.runner import EXTRA_FLAGS, Runner
@@ -52,13 +53,17 @@ class VerbMagic(Magic):
     def run(self, line: str, cell: str | None, namespace: Mapping[str, Any]) -> object:
         given = self._lines(namespace).words(line)
         if cell is None:
-            return self._runner.run([*self._words, *given])
-        return self._runner.run([*self._words, "--interactive", *given], stdin=cell.encode())
+            return run(self._runner, [*self._words, *given])
+        words = [*self._words, "--interactive", *given]
+        return run(self._runner, words, stdin=cell.encode())
 
     def help(self) -> str:
         verb = self._words[0]
-        text = commands.verb_help(commands.parser(verb, EXTRA_FLAGS))
-        return text.replace(f"docker {verb} ", f"%{self.name} ").strip()
+        if verb in commands.GROUPS and len(self._words) == 1:
+            return commands.group_help(verb).replace(f"docker {verb} ", f"%{self.name} ")
+        line = commands.resolve(self._words)
+        text = commands.verb_help(commands.parser(line.verb, EXTRA_FLAGS, form=line.form))
+        return text.replace(f"docker {line.form} ", f"%{self.name} ").strip()
 
 
 class RmMagic(VerbMagic):

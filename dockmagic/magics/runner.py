@@ -31,6 +31,7 @@ _NOTEBOOK_FLAGS = (
     value("out", help="Notebook: put its output into this variable instead of showing it"),
     value("err", help="Notebook: the same for its error output"),
     switch("no-raise-error", help="Notebook: a non-zero exit code is no error"),
+    switch("bg", help="Notebook: go on at once, and return a job to wait for"),
 )
 EXTRA_FLAGS = dict.fromkeys(("run", "exec", "start", "attach", "explain"), _NOTEBOOK_FLAGS)
 
