@@ -15,10 +15,11 @@ from dockmagic import commands
 from dockmagic.commands.image.pull import Pulled
 from dockmagic.commands.options.flags import Arguments, HelpAsked, switch, value
 from dockmagic.commands.output.listing import Listing
-from dockmagic.commands.output.result import Nothing, Outcome, Result, Started
+from dockmagic.commands.output.result import Attached, Nothing, Outcome, Result, Started
 from dockmagic.commands.references import familiar
 from dockmagic.errors import joined
 from dockmagic.magics.failures import as_magic_errors, interruptible
+from dockmagic.magics.interactive import Interactive
 from dockmagic.magics.objects import Container, Image
 from dockmagic.magics.streams import Limits
 from dockmagic.magics.tables import Table
@@ -43,13 +44,14 @@ class Runner(Struct):
     variables: dict[str, Any]
     is_live: Callable[[], bool] = lambda: False
     limits: Callable[[], Limits] = Limits
+    interactive: Interactive | None = None
 
     def run(self, words: Sequence[str], *, stdin: bytes | None = None) -> object:
         """Run one line's words; the object a cell shows for it, or None."""
         try:
             with as_magic_errors():
                 arguments = _once(commands.parse(words, extra=EXTRA_FLAGS))
-                if stdin is None:
+                if stdin is None and not self._has_keyboard:
                     _tell_of_terminals(arguments)
                 with interruptible(lambda _: left(arguments)):
                     outcome = commands.execute(self.session.engine_for(arguments.verb), arguments)
@@ -88,6 +90,14 @@ class Runner(Struct):
 
     def image(self, id: str, name: str = "") -> Image:
         return Image(self.session, id, self, name)
+
+    @property
+    def _has_keyboard(self) -> bool:
+        return self.interactive is not None and self.interactive.has_keyboard
+
+    def interact(self, attached: Attached, title: str) -> object | None:
+        """What a process with a terminal is worth to the cell; None to watch it like others."""
+        return None if self.interactive is None else self.interactive(attached, title)
 
     def view(self) -> View:
         return OutputView() if self.is_live() else Hidden()

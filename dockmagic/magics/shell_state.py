@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from dockmagic.magics.display import Display
+from dockmagic.magics.interactive import Interactive
 from dockmagic.magics.magic import (
     DockerfileMagic,
     DockerMagic,
@@ -26,7 +27,11 @@ class Tools:
 
     def __init__(self, extension: Extension) -> None:
         self.runner = Runner(
-            extension.session, extension.shell.user_ns, extension.is_live, extension.limits
+            extension.session,
+            extension.shell.user_ns,
+            extension.is_live,
+            extension.limits,
+            Interactive(extension.shell, extension.is_live),
         )
         self.display = Display(extension.session, extension.settings, extension.is_live)
         host = Host(extension.shim, os.environ)

@@ -33,6 +33,8 @@ class Cell(Protocol):
 
     def present(self, result: Result) -> object: ...
 
+    def interact(self, attached: Attached, title: str) -> object | None: ...
+
 
 class Watcher:
     """One command's events. `close` ends what it shows."""
@@ -96,8 +98,12 @@ class Watcher:
             if step.number == number and step.output.strip():
                 self._streams.write("stderr", step.output[-4000:].encode())
 
-    def _attached(self, attached: Attached) -> Completed:
+    def _attached(self, attached: Attached) -> object:
         arguments = self._arguments
+        if self._stdin is None:
+            interactive = self._cell.interact(attached, _line(arguments))
+            if interactive is not None:
+                return interactive
         variables = {"stdout": arguments.flag("out"), "stderr": arguments.flag("err")}
         captured = frozenset(stream for stream, name in variables.items() if name)
         self._streams.close()
@@ -134,6 +140,12 @@ class Watcher:
         for progress in (self._pull, self._build):
             if progress is not None:
                 progress.close()
+
+
+def _line(arguments: Arguments) -> str:
+    """The command, for the head of its terminal."""
+    flags = {"run": "-it", "exec": "-it", "start": "-ai"}.get(arguments.verb, "")
+    return " ".join(filter(None, ("docker", arguments.verb, flags, *arguments.words)))
 
 
 _LEFT = {
