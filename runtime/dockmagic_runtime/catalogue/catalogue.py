@@ -16,7 +16,7 @@ from dockmagic_runtime.model.build import (
     StepStarted,
     StepStatus,
 )
-from dockmagic_runtime.model.image import STAND_IN_LABEL
+from dockmagic_runtime.model.image import STAND_IN_LABEL, Image
 from dockmagic_runtime.model.progress import PullDone, PullEvent, PullStatus
 from dockmagic_runtime.model.reference import DEFAULT_REGISTRY, ImageReference
 from dockmagic_runtime.model.suggest import did_you_mean
@@ -68,32 +68,69 @@ class Catalogue:
             if words in name or words in recipe.description.lower()
         )
 
-    def make(self, reference: str, build: Build, data_root: DataRoot) -> Iterator[PullEvent]:
-        """Makes the stand-in for `reference` with the engine's `build`, and says that it is one."""
+    def make(
+        self,
+        reference: str,
+        build: Build,
+        data_root: DataRoot,
+        find_image: Callable[[str], Image | None] = lambda _: None,
+    ) -> Iterator[PullEvent]:
+        """Makes the stand-in for `reference` with the engine's `build`, and says that it is one.
+
+        `find_image` returns the image that has a name now: if the recipe would give the same
+        again, nothing is made.
+        """
         recipe = self.find(reference)
         if recipe is None:
             raise NotFound(f"the catalogue has no stand-in for {reference}")
-        from dockmagic_runtime.catalogue import (  # only now: they load subprocess, tarfile
-            host,
-            roots,
-            wheels,
-        )
+        from dockmagic_runtime.catalogue import host, stamps
 
         name = ImageReference.parse(reference)
         label = recipe.stand_in.format(host=host.distribution_name())
         yield PullStatus(status=f"{name.familiar} is a stand-in: {label}")
-        with roots.build_context(recipe, data_root) as context:
-            yield from roots.put_root(recipe, data_root, context / "rootfs.tar")
-            yield from wheels.put_wheels(recipe, context / "wheels")
-            request = BuildRequest(
-                dockerfile=recipe.dockerfile,
-                context=str(context),
-                tags=(name.canonical,),
-                labels={STAND_IN_LABEL: label},
-                build_args=host.proxy_environment(),
-                network="host",  # package sources and proxies may listen on localhost
-            )
-            yield from _as_pull(build(request), name.familiar)
+        settings = (label, sorted(host.proxy_environment().items()))
+        present = find_image(name.canonical)
+        if present and present.id == stamps.image_of(data_root.catalogue, recipe, settings):
+            yield PullStatus(status=f"Status: Image is up to date for {name.familiar}")
+            yield PullDone(image=present, reference=name.familiar, was_present=True)
+            return
+        facts = stamps.facts(recipe, settings)
+        yield from _build(recipe, facts, name, label, build, data_root)
+
+
+def _build(
+    recipe: Recipe,
+    facts: str,
+    name: ImageReference,
+    label: str,
+    build: Build,
+    data_root: DataRoot,
+) -> Iterator[PullEvent]:
+    from dockmagic_runtime.catalogue import (  # only now: they load tarfile
+        host,
+        roots,
+        stamps,
+        wheels,
+    )
+
+    with roots.build_context(recipe, data_root) as context:
+        root = context / "rootfs.tar"
+        yield from roots.put_root(recipe, data_root, root)
+        root_time = root.stat().st_mtime
+        yield from wheels.put_wheels(recipe, context / "wheels")
+        request = BuildRequest(
+            dockerfile=recipe.dockerfile,
+            context=str(context),
+            tags=(name.canonical,),
+            labels={STAND_IN_LABEL: label},
+            build_args=host.proxy_environment(),
+            network="host",  # package sources and proxies may listen on localhost
+        )
+        for event in _as_pull(build(request), name.familiar):
+            if isinstance(event, PullDone):
+                stamp = stamps.Stamp(facts=facts, image=event.image.id, root_time=root_time)
+                stamps.write(data_root.catalogue, recipe, stamp)
+            yield event
 
 
 def _as_pull(events: Iterator[BuildEvent], reference: str) -> Iterator[PullEvent]:

@@ -18,13 +18,13 @@ from dockmagic_runtime.catalogue.applets import make_applet_root
 from dockmagic_runtime.catalogue.bootstrap import bootstrap
 from dockmagic_runtime.catalogue.host import HostPackages, read_host
 from dockmagic_runtime.catalogue.recipe import Recipe
+from dockmagic_runtime.catalogue.stamps import ROOT_LIFETIME
 from dockmagic_runtime.errors import RemoteFailed
 from dockmagic_runtime.model.progress import PullStatus
 from dockmagic_runtime.store.data_root import DataRoot
 from dockmagic_runtime.store.locks import held
 from dockmagic_runtime.store.scratch import scratch_directory
 
-_FRESH: Final = 7 * 24 * 3600.0  # seconds: then a root lacks a week of security updates
 _BOOTSTRAP_RECIPE: Final = "1"  # raise it when bootstrap.py would make something else
 
 
@@ -43,7 +43,7 @@ def put_root(recipe: Recipe, data_root: DataRoot, target: Path) -> Iterator[Pull
         make_applet_root(recipe.folder / "root", target)
         return
     host = read_host()
-    shelf = data_root.root / "catalogue"
+    shelf = data_root.catalogue
     shelf.mkdir(mode=0o700, parents=True, exist_ok=True)
     kept = shelf / f"{host.fingerprint}-{_BOOTSTRAP_RECIPE}.tar"
     with held(str(shelf / "lock")):
@@ -53,7 +53,7 @@ def put_root(recipe: Recipe, data_root: DataRoot, target: Path) -> Iterator[Pull
 
 def _ensure_root(host: HostPackages, data_root: DataRoot, kept: Path) -> Iterator[PullStatus]:
     """Make `kept` unless it is there and fresh. An old one serves when no new one comes."""
-    if kept.exists() and time.time() - kept.stat().st_mtime < _FRESH:
+    if kept.exists() and time.time() - kept.stat().st_mtime < ROOT_LIFETIME:
         return
     yield PullStatus(status=f"Making a minimal root of {host.name}, once, by mmdebstrap")
     try:

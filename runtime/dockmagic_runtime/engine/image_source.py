@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from dockmagic_runtime.errors import NotFound, Unsupported
+from dockmagic_runtime.model.build import BuildEvent, BuildRequest
+from dockmagic_runtime.model.image import Image
 from dockmagic_runtime.model.progress import PullDone, PullEvent, PullStatus
 from dockmagic_runtime.model.reference import DEFAULT_REGISTRY, split_term
 from dockmagic_runtime.model.search import SearchResult
@@ -56,11 +58,20 @@ class ImageSource:
         components = self._components
         with components.layers.leasing():
             for event in components.catalogue.make(
-                reference, components.builder.build, components.data_root
+                reference, self._build, components.data_root, self._find
             ):
                 if isinstance(event, PullDone):
                     components.images.emit_pull(event.image, reference)
                 yield event
+
+    def _build(self, request: BuildRequest) -> Iterator[BuildEvent]:
+        return self._components.builder.build(request)  # loaded when there is something to build
+
+    def _find(self, reference: str) -> Image | None:
+        try:
+            return self._components.images.resolve(reference)
+        except NotFound:
+            return None
 
     def search(self, term: str, *, limit: int = 25) -> tuple[SearchResult, ...]:
         """See `LocalImages.search`."""

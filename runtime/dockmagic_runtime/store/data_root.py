@@ -96,6 +96,11 @@ class DataRoot(Struct, frozen=True):
         return self.root / "networks"
 
     @property
+    def catalogue(self) -> Path:
+        """What stand-ins are made from. Not there before the first."""
+        return self.root / "catalogue"
+
+    @property
     def scratch(self) -> Path:
         """Temporary files, on the same file system so that a rename finishes the work."""
         return self.root / "tmp"
