@@ -2,7 +2,7 @@
 
 It finds out what the line asks for, and answers itself what needs nothing more: help on all
 commands, the version, an unknown command. All else is imported when it is needed (`console`),
-inside `main`, so that an interrupt while modules load ends with one line too.
+inside `main`, so that an interrupt while modules load ends without a traceback too.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ def _guarded(words: list[str], session: Session | None) -> int:
     try:
         code = _main(words, session)
         sys.stdout.flush()
-    except KeyboardInterrupt:
-        sys.stderr.write("\ninterrupted\n")
-        return _INTERRUPTED
+    except KeyboardInterrupt as interrupt:
+        # without a word, as Docker's client
+        return getattr(interrupt, "exit_code", _INTERRUPTED)
     except BrokenPipeError:
         # The reader (`| head`) has left; Python would complain once more when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC), 1)

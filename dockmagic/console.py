@@ -7,6 +7,7 @@ container's own code in the foreground, and with 1 for everything else.
 
 from __future__ import annotations
 
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,8 @@ _CLEAR, _HOME, _END_OF_LINE, _BELOW = "\x1b[2J", "\x1b[H", "\x1b[K", "\x1b[J"
 
 def run(line: Line, words: list[str], session: Session | None, *, is_traced: bool = False) -> int:
     """Runs the command of a line and shows its outcome; returns the exit code."""
+    if session is None:  # the process is this command's
+        _end_on_sigterm()
     session = session or current()
     if is_traced:
         from dockmagic.tracing import traced
@@ -36,6 +39,20 @@ def run(line: Line, words: list[str], session: Session | None, *, is_traced: boo
         with traced(session, sys.stderr):
             return _command(line, words, session)
     return _command(line, words, session)
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: what a command began is ended as after ^C, with Docker's exit code."""
+
+    exit_code = 128 + signal.SIGTERM
+
+
+def _end_on_sigterm() -> None:
+    def terminate(*_: object) -> None:
+        raise Terminated
+
+    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, terminate)
 
 
 def _command(line: Line, words: list[str], session: Session) -> int:

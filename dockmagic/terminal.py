@@ -85,8 +85,11 @@ def _show(foreground: Foreground, keys: KeyWatch) -> Finished:
     try:
         for stream, data in foreground.output():
             _write(2 if stream == "stderr" else 1, data)
-    except KeyboardInterrupt:  # signals are not passed on: the caller leaves, the process stays
+    except KeyboardInterrupt as interrupt:
+        # signals are not passed on: the caller leaves, the process stays
         foreground.process.detach()
+        if hasattr(interrupt, "exit_code"):
+            raise
         return Finished(foreground.attached.name, 0, detached=True)
     if keys.found:
         return _left(foreground.attached)

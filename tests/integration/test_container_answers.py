@@ -20,6 +20,7 @@ import pytest
 from dockmagic.cli import main
 from dockmagic.session import Session
 from dockmagic_runtime import Engine
+from dockmagic_runtime.model.container import Status
 
 from .waiting import eventually
 
@@ -229,14 +230,36 @@ def test_volume_update_is_for_volumes_of_a_cluster(ask: Ask) -> None:
 # ------------------------------------------------------------------ interrupts
 
 
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize("words", [
     ("wait", "cc"), ("events",), ("logs", "-f", "cc"), ("restart", "-t", "600", "cc"),
     ("stop", "-t", "-1", "cc"), ("stats", "cc"),
 ])  # fmt: skip
 def test_security_9_what_never_ends_is_interrupted_at_once(
-    ask: Ask, engine: Engine, words: tuple[str, ...]
+    ask: Ask, engine: Engine, words: tuple[str, ...], sent: signal.Signals, code: int
 ) -> None:
+    """As Docker's client 28: with these exit codes, and without a word."""
     ask("run -d --name cc busybox sh -c", "trap '' TERM; sleep 1000")
+    assert _interrupted(engine, words, sent) == (code, b"")
+    assert engine.containers.get("cc").status is Status.RUNNING
+
+
+def test_security_9_an_attachment_without_signals_is_left(ask: Ask, engine: Engine) -> None:
+    ask("run -d --name cc busybox sh -c", "while :; do echo x; sleep 0.1; done")
+    words = ("attach", "--sig-proxy=false", "--no-stdin", "cc")
+    assert _interrupted(engine, words, signal.SIGTERM) == (143, b"")
+    assert engine.containers.get("cc").status is Status.RUNNING
+
+
+def test_security_9_an_attachment_passes_signals_on(ask: Ask, engine: Engine) -> None:
+    ask("run -d --name cc busybox sh -c", "trap 'exit 7' TERM; while :; do echo x; sleep 0.1; done")
+    assert _interrupted(engine, ("attach", "--no-stdin", "cc"), signal.SIGTERM) == (7, b"")
+
+
+def _interrupted(
+    engine: Engine, words: tuple[str, ...], sent: signal.Signals
+) -> tuple[int | None, bytes]:
+    """The exit code and standard error of a command line that gets a signal while it waits."""
     environment = {**os.environ, "DOCKMAGIC_ROOT": str(engine.data_root.root)}
     with subprocess.Popen(
         [sys.executable, "-m", "dockmagic", *words],
@@ -244,10 +267,14 @@ def test_security_9_what_never_ends_is_interrupted_at_once(
         stderr=subprocess.PIPE,
         env=environment,
     ) as process:
-        assert eventually(lambda: _waits(process.pid))
-        process.send_signal(signal.SIGINT)
+        if words[0] == "attach":
+            assert process.stdout is not None
+            assert process.stdout.read(1) == b"x"
+        else:
+            assert eventually(lambda: _waits(process.pid))
+        process.send_signal(sent)
         _, err = process.communicate(timeout=20)
-    assert (process.returncode, err) == (130, b"")
+    return process.returncode, err
 
 
 def _waits(pid: int) -> bool:
