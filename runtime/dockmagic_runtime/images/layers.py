@@ -52,7 +52,7 @@ AND NOT EXISTS (
 
 
 class LayerRecord(Struct, frozen=True, kw_only=True):
-    """`size` counts the bytes of the files; `blob` is the digest it was pulled as, if any."""
+    """`size` is the tree's, as `tree_size` counts; `blob` the digest it was pulled as, if any."""
 
     chain_id: str
     diff_id: str

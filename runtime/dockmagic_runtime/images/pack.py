@@ -24,7 +24,7 @@ class Writable(Protocol):
 
 
 class Packed(Struct, frozen=True):
-    """`diff_id` is the digest of the tar, `size` the bytes of the files in it."""
+    """`diff_id` is the digest of the tar, `size` that of the tree, as `tree_size` counts."""
 
     diff_id: str
     size: int

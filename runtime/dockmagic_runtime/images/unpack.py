@@ -36,6 +36,7 @@ from dockmagic_runtime.images.tar.reader import ArchiveReader
 from dockmagic_runtime.linux.remove_tree import remove_tree_at
 from dockmagic_runtime.linux.root import Root
 from dockmagic_runtime.linux.syscalls import Kernel
+from dockmagic_runtime.linux.tree_size import tree_size
 
 _NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _PATH_DIRECTORY: Final = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -58,7 +59,7 @@ _NO_XATTR: Final = (errno.EOPNOTSUPP, errno.EPERM)
 
 
 class Unpacked(Struct, frozen=True):
-    """`diff_id` is the digest of the tar, `size` the bytes of the files in it."""
+    """`diff_id` is the digest of the tar, `size` that of the tree, as `tree_size` counts."""
 
     diff_id: str
     size: int
@@ -101,7 +102,8 @@ def unpack(
         raise RemoteFailed(
             f"the layer is not the one its image names: got {diff_id}, expected {expected_diff_id}"
         )
-    return Unpacked(diff_id, extractor.size, extractor.entries)
+    size = extractor.size if extractor.is_size_exact else tree_size(directory)
+    return Unpacked(diff_id, size, extractor.entries)
 
 
 def clean(name: str) -> str:
@@ -139,6 +141,7 @@ class _Extractor:
         self._pending: dict[str, _Metadata] = {"": _Metadata(0o755, 0, 0, 0)}
         self.is_lenient = False
         self.size = 0
+        self.is_size_exact = True  # else members have replaced one another
         self.entries = 0
 
     def close(self) -> None:
@@ -236,6 +239,7 @@ class _Extractor:
             self._remove(parent_fd, path, name)
         if entry.kind == SYMLINK:
             os.symlink(entry.link, name, dir_fd=parent_fd)
+            self.size += len(os.fsencode(entry.link))
         elif not self._make_node(entry, parent_fd, name):
             return
         if self._may_chown and (entry.uid, entry.gid) != self._own:
@@ -294,6 +298,7 @@ class _Extractor:
 
     def _copy_up(self, entry: TarEntry, target: str) -> None:
         """What overlayfs does before it links a file of a lower layer: copy it to this one."""
+        self.is_size_exact = False
         for lower in self._lowers:
             try:
                 status = lower.stat(target, follow=False)
@@ -426,6 +431,7 @@ class _Extractor:
 
     def _remove(self, parent_fd: int, path: str, name: str) -> None:
         """Remove what an earlier member made, and all we know about it."""
+        self.is_size_exact = False
         remove_tree_at(parent_fd, name, self._kernel)
         gone = (path, *self._through_links)  # what was reached through links may be gone too
         for stale in [p for p, fd in self._open.items() if fd != parent_fd and _is_in(p, gone)]:

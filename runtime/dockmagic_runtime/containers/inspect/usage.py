@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
-from dockmagic_runtime.containers.sizes import writable_size
 from dockmagic_runtime.containers.store import ContainerStore, describe
 from dockmagic_runtime.images import prune as images_usage
 from dockmagic_runtime.images.store import ImageStore
+from dockmagic_runtime.linux.tree_size import tree_size
 from dockmagic_runtime.model.usage import CacheUsage, ContainerUsage, DiskUsage, VolumeUsage
 from dockmagic_runtime.volumes.store import VolumeStore
 
@@ -29,7 +29,7 @@ def disk_usage(
         containers=tuple(
             ContainerUsage(
                 container=describe(record, now),
-                size=writable_size(store.upper(record.id)),
+                size=tree_size(store.upper(record.id)),
                 volumes=len({m.source for m in record.mounts if m.kind == "volume"}),
             )
             for record, now in records

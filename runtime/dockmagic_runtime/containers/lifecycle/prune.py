@@ -6,12 +6,12 @@ from typing import Final
 
 from dockmagic_runtime.containers.lifecycle import unfinished
 from dockmagic_runtime.containers.lifecycle.remove import remove
-from dockmagic_runtime.containers.sizes import writable_size
 from dockmagic_runtime.containers.store import ContainerStore
 from dockmagic_runtime.errors import Conflict, NotFound
 from dockmagic_runtime.images import prune as unused
 from dockmagic_runtime.images.layers import LayerStore
 from dockmagic_runtime.images.store import ImageStore
+from dockmagic_runtime.linux.tree_size import tree_size
 from dockmagic_runtime.model.container import Status
 from dockmagic_runtime.model.docker_event import Event
 from dockmagic_runtime.model.filters import PRUNE, Filters, boolean, check, prunable
@@ -38,7 +38,7 @@ def prune(store: ContainerStore, volumes: VolumeStore, filters: Filters) -> Prun
         is_stuck = unfinished.is_stuck(run)
         if not is_stuck and unfinished.is_unfinished(run):
             continue  # it is about to run
-        size = writable_size(store.upper(record.id))
+        size = tree_size(store.upper(record.id))
         try:
             remove(store, volumes, record, force=is_stuck, with_volumes=False)
         except (Conflict, NotFound):

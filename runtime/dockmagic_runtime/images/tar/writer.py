@@ -177,6 +177,7 @@ class TreeArchive:
             entry.name = _prefix(path)
         elif entry.kind == SYMLINK:
             entry.link = os.readlink(name, dir_fd=fd)
+            self.size += status.st_size
         self._member(entry)
         return None
 
