@@ -82,9 +82,10 @@ class Builder:
         scratch: str,
         caches: str,
         digests: str,
+        claims: str,
     ) -> None:
         """`scratch`, `caches` and `digests` are directories of the Docker area, on its file
-        system; the last two are made when they are needed."""
+        system; the last two are made when they are needed, as the file `claims` is."""
         self._images = images
         self._layers = layers
         self._database = database
@@ -95,6 +96,7 @@ class Builder:
         self._scratch = scratch
         self._caches = CacheMounts(caches)
         self._digests = ContextDigests(digests)
+        self._claims = claims
 
     def build(self, request: BuildRequest) -> Iterator[BuildEvent]:
         """Builds; yields events as it goes. Closing the iterator early leaves nothing behind."""
@@ -282,9 +284,8 @@ class Builder:
             plan.epoch,
         )
         reasons = CacheMissExplainer(cache, plan, series)
-        return BuildRun(
-            plan, cache, copier, mounter, executor, reasons, Claims(executor.cancellation)
-        )
+        claims = Claims(self._claims, executor.cancellation)
+        return BuildRun(plan, cache, copier, mounter, executor, reasons, claims)
 
     def _export(self, output: BuildOutput, execution: BuildRun) -> Work[None]:
         def work(number: int) -> Generator[BuildEvent, None, None]:

@@ -225,6 +225,7 @@ class EngineComponents(Closing):
             scratch=self.data_root.scratch_path,
             caches=f"{self.data_root.path}/cache-mounts",
             digests=f"{self.data_root.path}/context-digests",
+            claims=f"{self.data_root.path}/build-claims",
         )
 
     @property

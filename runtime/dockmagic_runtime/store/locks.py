@@ -23,8 +23,14 @@ F_OFD_SETLKW: Final = 38
 _FLOCK: Final = "=hh4xqqi4x"
 
 
-def _request(kind: int) -> bytes:
-    return struct.pack(_FLOCK, kind, os.SEEK_SET, 0, 0, 0)
+def _request(kind: int, start: int = 0, length: int = 0) -> bytes:
+    return struct.pack(_FLOCK, kind, os.SEEK_SET, start, length, 0)
+
+
+def acquire_byte(path: str, number: int) -> int | None:
+    """Take the lock of one byte of the file at `path` (created 0600, and left empty): any number
+    of locks for one name. The descriptor that holds it, or None if taken."""
+    return _acquire(path, F_OFD_SETLK, _request(fcntl.F_WRLCK, number, 1))
 
 
 def acquire(path: str, *, wait: bool = False, shared: bool = False) -> int | None:
@@ -34,9 +40,13 @@ def acquire(path: str, *, wait: bool = False, shared: bool = False) -> int | Non
     keeps the lock too.
     """
     kind = fcntl.F_RDLCK if shared else fcntl.F_WRLCK
+    return _acquire(path, F_OFD_SETLKW if wait else F_OFD_SETLK, _request(kind))
+
+
+def _acquire(path: str, command: int, request: bytes) -> int | None:
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.fcntl(fd, F_OFD_SETLKW if wait else F_OFD_SETLK, _request(kind))
+        fcntl.fcntl(fd, command, request)
     except OSError as error:
         os.close(fd)
         if error.errno in (errno.EAGAIN, errno.EACCES):

@@ -145,6 +145,7 @@ def site(data_root: DataRoot, tmp_path: Path) -> Iterator[Site]:
         scratch=str(data_root.scratch),
         caches=str(data_root.root / "cache-mounts"),
         digests=str(data_root.root / "context-digests"),
+        claims=str(data_root.root / "build-claims"),
     )
     site_ = Site(data_root, context, images, layers, database, runner, builder)
     yield site_

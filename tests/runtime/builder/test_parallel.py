@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -17,7 +20,13 @@ from dockmagic_runtime.builder.execute.parallel import (
 )
 from dockmagic_runtime.builder.interfaces import StepProcess
 from dockmagic_runtime.errors import ProcessFailed
-from dockmagic_runtime.model.build import BuildEvent, StepOutput
+from dockmagic_runtime.model.build import (
+    BuildDone,
+    BuildEvent,
+    BuildRequest,
+    StepOutput,
+    StepStatus,
+)
 from tests.runtime.builder.conftest import Site
 
 
@@ -98,9 +107,9 @@ def test_nobody_is_left_when_nobody_listens_any_more() -> None:
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("stage ")]
 
 
-def test_a_claim_is_waited_for_and_given_up_when_all_is_over() -> None:
+def test_a_claim_is_waited_for_and_given_up_when_all_is_over(tmp_path: Path) -> None:
     cancellation = Cancellation()
-    claims = Claims(cancellation)
+    claims = Claims(str(tmp_path / "claims"), cancellation)
     seen: list[str] = []
 
     def second() -> None:
@@ -118,6 +127,64 @@ def test_a_claim_is_waited_for_and_given_up_when_all_is_over() -> None:
     assert seen == ["cancelled"]
     with claims.held("key"):
         pass
+
+
+def test_security_8_a_step_is_executed_by_one_build_at_a_time(tmp_path: Path) -> None:
+    key, other = "a" * 64, "b" * 64
+    first, second = (Claims(str(tmp_path / "claims"), Cancellation()) for _ in range(2))
+    claim = first.claim(key)
+    assert claim is not None
+    assert second.claim(key) is None
+    another = second.claim(other)
+    assert another is not None
+    os.close(another)
+    os.close(claim)
+    claim = second.claim(key)
+    assert claim is not None
+    os.close(claim)
+    assert (tmp_path / "claims").stat().st_size == 0
+
+
+@pytest.mark.root
+def test_security_8_what_another_build_executes_is_waited_for_and_taken(site: Site) -> None:
+    """The second begins while the first is within its RUN, whose result differs each time."""
+    site.write("file")
+    text = "FROM scratch\nCOPY file /\nRUN random\n"
+    is_within, may_go_on = threading.Event(), threading.Event()
+    made = itertools.count()
+
+    def random(process: StepProcess) -> None:
+        Path(process.upper, "made").write_text(str(next(made)))
+        is_within.set()
+        assert may_go_on.wait(10)
+
+    site.runner.commands["random"] = random
+    images: list[str] = []
+    first = threading.Thread(target=lambda: images.append(site.build(text).id))
+    first.start()
+    assert is_within.wait(10)
+    notes: list[str] = []
+    for event in site.builder.build(BuildRequest(dockerfile=text, context=str(site.context))):
+        if isinstance(event, StepStatus) and event.is_note:
+            notes.append(event.id)
+            may_go_on.set()
+        elif isinstance(event, BuildDone):
+            images.append(event.image.id)
+    first.join(10)
+    assert notes == ["waiting for another build that executes the same step"]
+    assert len(images) == 2
+    assert len(set(images)) == next(made) == 1
+
+
+@pytest.mark.root
+def test_security_8_a_build_that_fails_leaves_the_step_to_the_next(site: Site) -> None:
+    site.write("file")
+    codes = iter([1, 0])
+    site.runner.commands["once"] = lambda process: next(codes)
+    text = "FROM scratch\nCOPY file /\nRUN once\n"
+    with pytest.raises(ProcessFailed):
+        site.build(text)
+    site.build(text)
 
 
 @pytest.mark.root

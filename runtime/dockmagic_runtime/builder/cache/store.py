@@ -79,14 +79,17 @@ class BuildCache:
         self._new: dict[str, tuple[str, str]] = {}
         self._old: list[str] = []
 
-    def find(self, key: str) -> tuple[Result | None, str]:
-        """The result under `key`; or None and the reason, empty when there was never one."""
+    def find(self, key: str, *, since: float = 0.0) -> tuple[Result | None, str]:
+        """The result under `key`; or None and the reason, empty when there was never one.
+
+        `since` (seconds since the epoch) passes over what was last used before.
+        """
         row = self._database.row(
             "SELECT build_cache.chain_id, facts, used, layers.chain_id FROM build_cache "
             "LEFT JOIN layers ON layers.chain_id = build_cache.chain_id WHERE key = ?",
             key,
         )
-        if row is None:
+        if row is None or row[2] < since:
             return None, ""
         chain_id, facts, used, kept = row
         if chain_id and kept is None:

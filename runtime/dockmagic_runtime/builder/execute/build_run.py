@@ -6,6 +6,7 @@ of a stage that misses the cache, all later ones are executed: their layers stan
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import partial
@@ -25,7 +26,7 @@ from dockmagic_runtime.builder.results import Result, StepResult
 from dockmagic_runtime.builder.run_mounts.prepare import Mounter
 from dockmagic_runtime.builder.stage_state import StageState
 from dockmagic_runtime.errors import DockmagicError
-from dockmagic_runtime.model.build import BuildEvent, StepDone, StepStarted
+from dockmagic_runtime.model.build import BuildEvent, StepDone, StepStarted, StepStatus
 
 if TYPE_CHECKING:
     from dockmagic_runtime.builder.cache.importer import ImportedCaches
@@ -44,6 +45,7 @@ class BuildRun(Struct):
     imported: ImportedCaches | None = None
     states: dict[int, StageState] = field(default_factory=dict)
     done: dict[int, StepResult] = field(default_factory=dict)  # by step
+    began: float = field(default_factory=time.time)  # seconds since the epoch
 
     def run(self) -> Iterator[BuildEvent]:
         """Executes the plan; stages run in parallel as far as they can."""
@@ -126,9 +128,7 @@ class BuildRun(Struct):
             result, reason = self._look_up(step, state, key, contents)
             is_cached = result is not None
             if result is None:
-                result = yield from self.executor.execute(step, state, self._layers_of)
-                state.missed = state.missed or str(step.number)
-                self._keep(step, state, key, result, contents)
+                result, is_cached = yield from self._made(step, state, key, contents)
         self.done[step.number] = StepResult(key, state.top, result)
         state.advance(step, key, result)
         return StepDone(
@@ -141,6 +141,35 @@ class BuildRun(Struct):
             created=result.created,
             files=len(contents.files),
         )
+
+    def _made(
+        self, step: Step, state: StageState, key: str, contents: Contents
+    ) -> Generator[BuildEvent, None, tuple[Result, bool]]:
+        """The result of executing the step, or of another build that was executing it (True)."""
+        if step.stage in self.plan.uncached:
+            return (yield from self._executed(step, state, key, contents)), False
+        claim = self.claims.claim(key)
+        if claim is None:
+            text = "waiting for another build that executes the same step"
+            yield StepStatus(number=step.number, id=text, is_note=True)
+        while claim is None:
+            self.claims.wait()
+            claim = self.claims.claim(key)
+        try:
+            result, _ = self.cache.find(key, since=self.began)
+            if result is not None and state.carries(result):
+                return result, True
+            return (yield from self._executed(step, state, key, contents)), False
+        finally:
+            os.close(claim)
+
+    def _executed(
+        self, step: Step, state: StageState, key: str, contents: Contents
+    ) -> Generator[BuildEvent, None, Result]:
+        result = yield from self.executor.execute(step, state, self._layers_of)
+        state.missed = state.missed or str(step.number)
+        self._keep(step, state, key, result, contents)
+        return result
 
     def _contents(self, step: Step) -> Contents:
         if isinstance(step, TransferStep):
@@ -178,8 +207,8 @@ class BuildRun(Struct):
         self.cache.add(key, result)
         if contents.files:
             self.cache.add_files(files_key(state.key, step.identity), contents.files)
-        if result.chain_id:
-            self.cache.flush()  # a layer that took minutes must not be lost with this process
+        # other builds may wait for it, and what took minutes must not be lost with this process
+        self.cache.flush()
 
 
 def _started(step: Step) -> StepStarted:

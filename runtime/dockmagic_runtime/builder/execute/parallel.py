@@ -14,7 +14,9 @@ from queue import Queue
 from typing import Final
 
 from dockmagic_runtime.model.build import BuildEvent
+from dockmagic_runtime.store import locks
 
+_POLL: Final = 0.02  # seconds between two attempts to take a step that another build executes
 _AHEAD: Final = 64  # events; a step waits while its events are not consumed
 Work = Callable[[], Iterator[BuildEvent]]
 
@@ -64,9 +66,14 @@ class Cancellation:
 
 
 class Claims:
-    """One thread at a time for each key: steps that two stages share are executed once."""
+    """One thread at a time for each key: steps that two stages share are executed once.
 
-    def __init__(self, cancellation: Cancellation) -> None:
+    Steps that two builds share are, too: before a step is executed, the byte of the file `path`
+    that its key stands for is locked, so that builds of other engines and processes wait.
+    """
+
+    def __init__(self, path: str, cancellation: Cancellation) -> None:
+        self._path = path
         self._cancellation = cancellation
         self._lock = threading.Lock()
         self._held: dict[str, threading.Event] = {}
@@ -82,6 +89,15 @@ class Claims:
         finally:
             with self._lock:
                 self._held.pop(key).set()
+
+    def claim(self, key: str) -> int | None:
+        """A descriptor that keeps other builds from executing the step until it is closed; None
+        where one of them has it. Keys are hexadecimal."""
+        return locks.acquire_byte(self._path, int(key[:15], 16))
+
+    def wait(self) -> None:
+        """Until it is worthwhile to try again. Raises Cancelled."""
+        self._cancellation.wait(_POLL)
 
     def _taken(self, key: str) -> threading.Event | None:
         """The event of the thread that holds the key; None if the caller now holds it."""
