@@ -7,8 +7,9 @@ extension is loaded, and forget them when it is unloaded.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from dockmagic.commands.container.diff import Changes
 from dockmagic.commands.output.result import Result
 from dockmagic.magics.live_views import LiveViews
 from dockmagic.magics.objects import Completed, Container, Image
@@ -17,7 +18,12 @@ from dockmagic.magics.streams import bounded
 from dockmagic.magics.tables import Table
 from dockmagic.session import Session
 from dockmagic.widgets import bundle, container_bundle, image_bundle
+from dockmagic.widgets.diff import SHOWN
 from dockmagic_runtime.errors import DockmagicError, NotFound
+from dockmagic_runtime.model.container import ChangeKind
+
+if TYPE_CHECKING:
+    from dockmagic_runtime import EngineApi
 
 _REST = "x = %… keeps all of them"
 
@@ -56,10 +62,21 @@ class Display:
 
     def result(self, result: Result, **_: Any) -> dict[str, Any]:
         document: dict[str, Any] = dict(
-            bundle(result, deterministic=self._deterministic, html=self._settings.shows_html)
+            bundle(
+                result,
+                deterministic=self._deterministic,
+                html=self._settings.shows_html,
+                sizes=self._sizes(result),
+            )
         )
         document["text/plain"] = bounded(document["text/plain"], self._settings.output_lines, _REST)
         return document
+
+    def _sizes(self, result: Result) -> dict[str, int] | None:
+        """Bytes of the changed files that are shown: Docker's list has none."""
+        if not isinstance(result, Changes) or self._deterministic:
+            return None
+        return sizes(self._session.engine, result)
 
     def table(self, table: Table, **_: Any) -> dict[str, Any]:
         return self.result(table._listing)
@@ -99,3 +116,18 @@ class Display:
 
 def _nothing(_: Completed) -> None:
     pass
+
+
+def sizes(engine: EngineApi, changes: Changes) -> dict[str, int]:
+    """Bytes of the added and changed files, as many as a tree shows."""
+    known: dict[str, int] = {}
+    for change in changes.changes[:SHOWN]:
+        if change.kind is ChangeKind.DELETED:
+            continue
+        try:
+            stat = engine.containers.path_stat(changes.container, change.path)
+        except DockmagicError:
+            continue  # it has gone meanwhile, or is one that cannot be looked at
+        if not stat.is_directory:
+            known[change.path] = stat.size
+    return known

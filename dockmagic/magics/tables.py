@@ -47,6 +47,12 @@ class Table:
         """What the command line prints."""
         return self._listing.text()
 
+    def __getattr__(self, name: str) -> Any:
+        """What this kind of listing has besides, such as `%layers`' `anatomy`."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._listing, name)
+
     def __len__(self) -> int:
         return len(self._elements)
 

@@ -27,6 +27,8 @@ class Cell(Protocol):
     @property
     def variables(self) -> dict[str, Any]: ...
 
+    def is_live(self) -> bool: ...
+
     def limits(self) -> Limits: ...
 
     def view(self) -> View: ...
@@ -93,8 +95,12 @@ class Watcher:
 
     def _show_failed_step(self, number: int) -> None:
         """The end of what the step that failed has said: the reason is mostly there."""
-        steps = self._build.steps.all() if self._build else ()
-        for step in steps:
+        if self._build is None or not number:
+            return
+        if self._cell.is_live():
+            self._build.fail(number)
+            return
+        for step in self._build.steps.all():
             if step.number == number and step.output.strip():
                 self._streams.write("stderr", step.output[-4000:].encode())
 

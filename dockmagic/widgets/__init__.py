@@ -7,15 +7,17 @@ to run. No module here knows an engine or a shell; those of live views alone imp
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from dockmagic.commands.builder.build import Built
 from dockmagic.commands.builder.checked import Checked
 from dockmagic.commands.builder.explain import ExplainedBuild
 from dockmagic.commands.container.diff import Changes
 from dockmagic.commands.container.explain import Explained
+from dockmagic.commands.container.ps import Containers
 from dockmagic.commands.container.stats import StatsTable
 from dockmagic.commands.image.file_history import FileHistory
+from dockmagic.commands.image.images import Images
 from dockmagic.commands.image.layers import Layers
 from dockmagic.commands.image.shared_layers import SharedLayers
 from dockmagic.commands.network.draw import Drawn
@@ -27,9 +29,11 @@ from dockmagic.commands.system.inspect import Inspected
 from dockmagic.widgets import (
     build,
     card,
+    containers,
     diff,
     explain,
     explain_build,
+    images,
     inspect,
     layers,
     network,
@@ -50,8 +54,9 @@ _DRAWINGS: tuple[tuple[type, Drawing], ...] = (
     (SharedLayers, layers.sharing),
     (FileHistory, layers.origin),
     (StatsTable, stats.stats),
+    (Containers, containers.containers),
+    (Images, images.images),
     (Listing, tables.listing),
-    (Changes, diff.diff),
     (Built, build.build),
     (Checked, build.checked),
     (Explained, explain.explained),
@@ -63,14 +68,28 @@ _DRAWINGS: tuple[tuple[type, Drawing], ...] = (
 )
 
 
-def bundle(result: Result, *, deterministic: bool = False, html: bool = True) -> dict[str, str]:
-    """The MIME types of a result."""
+def bundle(
+    result: Result,
+    *,
+    deterministic: bool = False,
+    html: bool = True,
+    sizes: Mapping[str, int] | None = None,
+) -> dict[str, str]:
+    """The MIME types of a result. `sizes` are bytes by path, for the changes of a container."""
     renderer = {"text/plain": clean(text_of(result, deterministic=deterministic))}
-    drawing = next((draw for kind, draw in _DRAWINGS if isinstance(result, kind)), None)
-    if html and drawing is not None:
-        drawn = drawing(result, deterministic=deterministic)
+    if html:
+        drawn = _drawn(result, deterministic=deterministic, sizes=sizes)
         renderer |= {"text/html": str(sheet(drawn))} if drawn else {}
     return renderer
+
+
+def _drawn(result: Result, *, deterministic: bool, sizes: Mapping[str, int] | None) -> Markup:
+    if isinstance(result, Changes):
+        return diff.diff(result, deterministic=deterministic, sizes=sizes)
+    for kind, drawing in _DRAWINGS:
+        if isinstance(result, kind):
+            return drawing(result, deterministic=deterministic)
+    return Markup("")
 
 
 def text_of(result: Result, *, deterministic: bool = False) -> str:

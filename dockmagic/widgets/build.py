@@ -2,42 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from dockmagic.commands.builder.build import Built, Step
 from dockmagic.commands.builder.checked import Checked
 from dockmagic.commands.references import familiar
 from dockmagic.commands.units import decimal_size
-from dockmagic.widgets.html import (
-    BLUE,
-    GREEN,
-    MUTED,
-    ORANGE,
-    Markup,
-    badge,
-    code,
-    details,
-    join,
-    note,
-    pre,
-    tag,
-)  # fmt: skip
+from dockmagic.widgets.frame import FAILED, State, dot, frame, muted
+from dockmagic.widgets.html import ORANGE, Markup, badge, code, details, join, pre, table, tag
 from dockmagic.widgets.sanitize import plain
 from dockmagic_runtime.model.build import BuildWarning
 
 _OUTPUT = 2000  # characters of one step's output
-_ALL_OUTPUT = 12_000
+_ALL_OUTPUT = 10_000
+_LAST = 8  # lines of a step that runs
+_ROWS = 60
 
 
 def build(result: Built, *, deterministic: bool) -> Markup:
     cached = sum(step.cached for step in result.steps)
-    words = [f"{len(result.steps)} steps, {cached} from the cache"]
+    facts = [f"{len(result.steps)} steps, {cached} from the cache"]
     if not deterministic:
-        words += [f"{result.seconds:.2f} s", decimal_size(result.image.size)]
+        facts += [duration(result.seconds), decimal_size(result.image.size)]
+        facts += [result.image.short_id] if result.tags else []
     names = ", ".join(map(familiar, result.tags)) or result.image.short_id
-    head = tag("div", tag("b", names), "  ", tag("span", " · ".join(words), style=MUTED))
-    drawn = steps(result.steps, deterministic=deterministic)
-    return join([head, *map(_warning, result.warnings), drawn])
+    return frame(
+        names,
+        *map(_warning, result.warnings),
+        steps(result.steps, deterministic=deterministic),
+        state=State("run", "built", "✓"),
+        facts=facts,
+    )
+
+
+def duration(seconds: float) -> str:
+    """`12 ms`, `0.42 s`, `57.6 s`, `2 min 5 s`: three digits are enough."""
+    if seconds < 0.1:
+        return f"{seconds * 1e3:.{0 if seconds >= 0.01 else 1}f} ms"
+    if seconds >= 60:
+        return f"{int(seconds) // 60} min {int(seconds) % 60} s"
+    return f"{seconds:.1f} s" if seconds >= 10 else f"{seconds:.2f} s"
 
 
 def checked(result: Checked, *, deterministic: bool) -> Markup:
@@ -55,51 +59,72 @@ def _warning(warning: BuildWarning) -> Markup:
 
 
 def steps(
-    all_steps: Sequence[Step], *, deterministic: bool = False, running: bool = False
+    all_steps: Sequence[Step],
+    *,
+    deterministic: bool = False,
+    running: Mapping[int, float] | None = None,
+    opened: frozenset[int] = frozenset(),
 ) -> Markup:
-    """One line a step, with the number and the name that a terminal shows; those that are not
-    done are still going on when `running`."""
+    """One row a step, with the number and the name that a terminal shows.
+
+    `running` has the seconds of those that go on; what they wrote last is below them. Those
+    `opened` show what they wrote, the others unfold to it.
+    """
     limit = min(_OUTPUT, _ALL_OUTPUT // max(1, len(all_steps)))
-    return tag(
-        "div",
-        *(
-            _step(step, limit, deterministic=deterministic, running=running and not step.done)
-            for step in all_steps
-        ),
-        style="margin:.3em 0",
-    )
-
-
-def _step(step: Step, limit: int, *, deterministic: bool, running: bool) -> Markup:
-    head = join(
+    going = running or {}
+    rows = [
         [
-            f"#{step.number} ",
-            code(plain(step.name)),
-            " ",
-            _state(step, deterministic=deterministic, running=running),
-            tag("span", f" {step.reason}", style=MUTED) if step.reason and not step.cached else "",
+            _mark(step, going),
+            _what(step, limit, going, deterministic=deterministic, opened=opened),
+            _state(step, going, deterministic=deterministic),
         ]
-    )
+        for step in all_steps
+    ]
+    return table(["", "", ""], rows, limit=_ROWS, numbers=frozenset([2]), lead=1)
+
+
+def _mark(step: Step, running: Mapping[int, float]) -> Markup:
+    if step.error:
+        return dot(FAILED)
+    if step.number in running:
+        return dot(State("info", "running", "▶"))
+    if not step.done:
+        return dot(State("muted", "waiting", "·"))
+    return dot(State("muted", "from the cache", "✓") if step.cached else State("run", "done", "✓"))
+
+
+def _what(
+    step: Step,
+    limit: int,
+    running: Mapping[int, float],
+    *,
+    deterministic: bool,
+    opened: frozenset[int],
+) -> Markup:
+    reason = muted(f" {plain(step.reason)}") if step.reason and not step.cached else ""
+    head = join([code(plain(step.name)), reason])
     if not step.output.strip() or deterministic:
-        return tag("div", head, style="padding-left:1.1em")
-    return details(head, pre(_tail(plain(step.output), limit)), opened=running)
+        return head
+    text = plain(step.output)
+    if step.number in running:
+        return join([head, pre("\n".join(text.rstrip("\n").split("\n")[-_LAST:])[-limit:])])
+    return details(head, pre(_tail(text, limit)), opened=step.number in opened)
 
 
-def _state(step: Step, *, deterministic: bool, running: bool) -> Markup:
-    if running:
-        return badge("running", BLUE)
+def _state(step: Step, running: Mapping[int, float], *, deterministic: bool) -> Markup:
+    if step.number in running:
+        return join([tag("span", f"{running[step.number]:.0f} s", class_="dm-info")])
+    if step.error:
+        return tag("span", "failed", class_="dm-fail")
     if step.cached:
-        return badge("cached", GREEN)
+        return muted("cached")
+    if not step.done:
+        return muted("")
     if deterministic:
-        return badge("done", BLUE)
-    size = f", {decimal_size(step.size)}" if step.size else ""
-    return badge(f"{step.seconds:.2f} s{size}", BLUE)
+        return muted("done")
+    size = f" · {decimal_size(step.size)}" if step.size else ""
+    return muted(f"{duration(step.seconds)}{size}")
 
 
 def _tail(text: str, limit: int) -> str:
     return text if len(text) <= limit else f"… {text[-limit:]}"
-
-
-def failed(all_steps: Sequence[Step]) -> Markup:
-    """The steps up to the one that failed, which is shown open."""
-    return join([steps(all_steps, running=True), note("the build stopped here")])

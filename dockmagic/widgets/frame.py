@@ -27,6 +27,9 @@ ENDED = State("muted", "exited", "○")
 FAILED = State("fail", "failed", "✕")
 
 
+_ASKED_FOR = (0, 130, 143)  # of itself, by ^C, by `docker stop`: no failure
+
+
 def state_of(status: str, exit_code: int = 0) -> State:
     """The state of a container from its status and exit code."""
     match status:
@@ -36,7 +39,7 @@ def state_of(status: str, exit_code: int = 0) -> State:
             return PAUSED
         case "created":
             return CREATED
-        case "exited" | "dead" if exit_code:
+        case "exited" | "dead" if exit_code not in _ASKED_FOR:
             return State("fail", f"{status} ({exit_code})", "✕")
     return State("muted", status, "○")
 
@@ -72,7 +75,7 @@ def header(
     return tag(
         "div",
         dot(state) if state else "",
-        " " if state else "", tag("b", plain(name)), " ",
+        " " if state else "", tag("strong", plain(name)), " ",
         tag("span", plain(image), class_="dm-image"), " " if image else "",
         tag("span", *_spaced(shown), class_="dm-facts dm-muted") if shown else "",
         tag("span", *buttons, class_="dm-tools") if buttons else "",

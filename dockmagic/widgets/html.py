@@ -79,24 +79,28 @@ def table(
     *,
     limit: int = ROW_LIMIT,
     numbers: frozenset[int] = frozenset(),
+    lead: int = 0,
 ) -> Markup:
     """A table; rows over the limit are counted instead of shown.
 
-    The columns `numbers` are aligned on the right. In a narrow window each row takes two lines,
-    the first cell above the others.
+    The columns `numbers` are aligned on the right. In a narrow window each row takes two lines:
+    the cells up to `lead`, and below them the others.
     """
-    head = tag("tr", *(_cell("th", text, at in numbers) for at, text in enumerate(headings)))
+
+    def cell(name: str, content: Any, at: int) -> Markup:
+        names = ["dm-num"] if at in numbers else []
+        names += ["dm-lead"] if at == lead else ["dm-mark"] if at < lead else []
+        return tag(name, content, **({"class_": " ".join(names)} if names else {}))
+
+    head = tag("tr", *(cell("th", text, at) for at, text in enumerate(headings)))
     body = [
-        tag("tr", *(_cell("td", cell, at in numbers) for at, cell in enumerate(row)))
+        tag("tr", *(cell("td", content, at) for at, content in enumerate(row)))
         for row in rows[:limit]
     ]
     if len(rows) > limit:
         body.append(tag("tr", tag("td", f"+{len(rows) - limit} more", colspan=str(len(headings)))))
-    return tag("table", tag("thead", head), tag("tbody", *body), class_="dm-rows")
-
-
-def _cell(name: str, content: Any, is_number: bool) -> Markup:
-    return tag(name, content, **({"class_": "dm-num"} if is_number else {}))
+    top = tag("thead", head) if any(headings) else ""
+    return tag("table", top, tag("tbody", *body), class_="dm-rows")
 
 
 def note(text: str) -> Markup:

@@ -7,10 +7,12 @@ from typing import Any
 
 from dockmagic.commands.system.info import Info
 from dockmagic.commands.system.inspect import Inspected
-from dockmagic.widgets.html import MONO, Markup, code, details, join, tag
+from dockmagic.widgets.frame import muted
+from dockmagic.widgets.html import Markup, code, details, join, tag
 from dockmagic.widgets.sanitize import plain
 
-_BUDGET = 15_000  # characters of JSON; a notebook keeps all of it
+_NOTHING: tuple[object, ...] = (None, "", [], {})
+_BUDGET = 14_000  # characters of JSON; a notebook keeps all of it
 
 
 def inspected(result: Inspected, *, deterministic: bool) -> Markup:
@@ -28,16 +30,22 @@ def _object(name: str, fields: dict[str, Any]) -> Markup:
 
 
 def _fields(fields: dict[str, Any]) -> Markup:
+    """Those that say nothing are in one line at the end."""
     lines, left = [], _BUDGET
+    empty = [key for key, value in fields.items() if value in _NOTHING]
     for key, value in fields.items():
+        if key in empty:
+            continue
         text = json.dumps(value, indent=2, ensure_ascii=False, default=str)
         lines.append(_field(key, text[: max(200, left)]))
         left -= len(text)
-    return tag("div", *lines, style=f"padding-left:1.1em;{MONO}")
+    if empty:
+        lines.append(tag("div", muted(f"empty: {', '.join(map(plain, empty))}"), class_="dm-in"))
+    return tag("div", *lines)
 
 
 def _field(key: str, text: str) -> Markup:
-    shown = plain(text)
+    shown, name = plain(text), muted(plain(key))
     if "\n" not in shown:
-        return tag("div", f"{key}: ", code(shown), style="padding-left:1.1em")
-    return details(key, tag("pre", shown, style=f"{MONO};margin:0"))
+        return tag("div", name, " ", code(shown.strip('"')), class_="dm-in")
+    return tag("div", details(name, tag("pre", shown)), class_="dm-in")

@@ -12,13 +12,15 @@ import time
 from contextvars import copy_context
 from typing import Any, Protocol
 
-from dockmagic.commands.builder.build import Steps
-from dockmagic.widgets.build import failed, steps
-from dockmagic.widgets.frame import sheet
+from msgspec.structs import replace
+
+from dockmagic.commands.builder.build import Step, Steps
+from dockmagic.widgets.build import steps
+from dockmagic.widgets.frame import State, frame, sheet
 from dockmagic.widgets.html import Markup, bar, join, note, table
 from dockmagic.widgets.live_output import LiveOutput
 from dockmagic.widgets.sanitize import plain
-from dockmagic_runtime.model.build import BuildEvent
+from dockmagic_runtime.model.build import BuildEvent, BuildStarted, StepDone, StepStarted
 from dockmagic_runtime.model.progress import PullStatus
 
 _PATIENCE = 0.4  # seconds before there is something to see
@@ -133,19 +135,29 @@ class Progress:
 
 
 class BuildProgress(Progress):
+    """The steps of a build, with the seconds of those that run."""
+
     def __init__(self, view: View) -> None:
         super().__init__(view)
         self.steps = Steps()
-        self._has_failed = False
+        self._failed = 0
+        self._count = 0  # of the steps that the plan has
+        self._started: dict[int, float] = {}
 
     def add(self, event: BuildEvent) -> None:
         with self._lock:
             self.steps.add(event)
+            if isinstance(event, BuildStarted):
+                self._count = event.steps
+            elif isinstance(event, StepStarted):
+                self._started[event.number] = time.monotonic()
+            elif isinstance(event, StepDone):
+                self._started.pop(event.number, None)
         self.changed()
 
-    def fail(self) -> None:
-        """Keep the steps, the failed one open."""
-        self._has_failed = True
+    def fail(self, number: int) -> None:
+        """Keep the steps, that one open."""
+        self._failed = number
         self.keep()
 
     def place(self) -> str:
@@ -153,13 +165,28 @@ class BuildProgress(Progress):
         running = [step for step in self.steps.of_dockerfile() if not step.done]
         return f" at {running[-1].name}" if running else ""
 
-    def draw(self) -> Markup:
+    def _shown(self) -> tuple[Step, ...]:
         shown = self.steps.of_dockerfile() or self.steps.all()
-        return failed(shown) if self._has_failed else steps(shown, running=True)
+        if not self._failed:
+            return shown
+        error = "failed"
+        return tuple(
+            replace(step, error=step.error or error) if step.number == self._failed else step
+            for step in shown
+        )
+
+    def draw(self) -> Markup:
+        now = time.monotonic()
+        running = {} if self._failed else {n: now - at for n, at in self._started.items()}
+        state = State("fail", "failed", "✕") if self._failed else State("info", "building", "▶")
+        drawn = steps(self._shown(), running=running, opened=frozenset([self._failed]))
+        return frame("build", drawn, state=state, facts=[self.text()])
 
     def text(self) -> str:
-        shown = self.steps.of_dockerfile() or self.steps.all()
-        return f"{sum(step.done for step in shown)} of {len(shown)} steps, {self.seconds:.0f} s"
+        shown = self._shown()
+        done = sum(step.done and not step.error for step in shown)
+        words = f"{done} of {max(len(shown), self._count)} steps, {self.seconds:.0f} s"
+        return f"failed after {words}" if self._failed else words
 
 
 class PullProgress(Progress):

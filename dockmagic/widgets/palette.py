@@ -33,8 +33,9 @@ def fill(token: str) -> str:
 
 
 def _variables(theme: int) -> str:
+    on = ("#fff", "#111")[theme]  # text on a token's own colour
     alpha = f"{FILL_PERCENT * 255 // 100:02x}"
-    return "".join(
+    return f"--dm-on:{on};" + "".join(
         f"--dm-{name}:{colors[theme]};--dm-{name}-fill:{colors[theme]}{alpha};"
         for name, colors in TOKENS.items()
     )
@@ -71,12 +72,20 @@ STYLE: Final = (
     ".dm.dm th{color:var(--dm-muted);font-weight:400;font-size:12px}"
     ".dm.dm tr{background:none;border-top:1px solid var(--dm-line)}"
     ".dm.dm thead tr{border:0}.dm.dm .dm-num{text-align:right;white-space:nowrap}"
+    ".dm.dm .dm-mark,.dm.dm .dm-num{width:1px}"
     ".dm.dm summary{cursor:pointer}.dm.dm p{margin:2px 0}"
     ".dm.dm svg text{font-family:inherit}"
     ".dm-in{padding-left:16px}"
+    ".dm-lane{display:flex;margin:3px 0}.dm-lane>span{flex:0 0 92px}"
+    ".dm-lane>div{position:relative;flex:1;height:22px;background:var(--dm-muted-fill)}"
+    ".dm-lane i{position:absolute;top:0;height:100%;min-width:1px;overflow:hidden;"
+    "color:var(--dm-on);box-sizing:border-box;border-right:1px solid var(--jp-layout-color0,#fff);"
+    "font-style:normal;font-size:11px;line-height:22px;white-space:nowrap;text-indent:3px}"
+    ".dm-axis>div{background:none;height:16px}.dm-axis i{color:var(--dm-muted);overflow:visible;"
+    "border:0;line-height:16px;border-left:1px solid var(--dm-line)}"
     f"@container (max-width:{NARROW}px){{.dm.dm .dm-rows thead{{display:none}}"
     ".dm.dm .dm-rows tr{display:flex;flex-wrap:wrap;column-gap:12px;padding:3px 0}"
     ".dm.dm .dm-rows td{padding:0;border:0;flex:0 1 auto}"
     ".dm.dm .dm-rows td:empty{display:none}"
-    ".dm.dm .dm-rows td:first-child{flex:1 0 100%}}"
+    ".dm.dm .dm-lead{flex:1 0 100%}.dm.dm .dm-mark~.dm-lead{flex:1 0 65%}}"
 )

@@ -6,18 +6,22 @@ from collections.abc import Iterable
 
 from msgspec import Struct, field
 
-from dockmagic.widgets.html import GREEN, MONO, MUTED, ORANGE, RED, Markup, details, join, tag
+from dockmagic.widgets.html import Markup, details, join, tag
 
-_COLORS = {"A": GREEN, "C": ORANGE, "D": RED}
+TOKENS = {"A": "run", "C": "info", "D": "warn"}  # red would say that something failed
 _OPEN_BELOW = 40  # entries that may be seen at once without asking
 
 
 class TreeEntry(Struct, frozen=True):
-    """One path with its mark (A, C, D or nothing) and a word on its right."""
+    """One path with its mark (A, C, D or nothing) and a word on its right.
+
+    One that `is_aside` is muted: it is there because of what is in it.
+    """
 
     path: str
     mark: str = ""
     aside: str = ""
+    is_aside: bool = False
 
 
 class _Node(Struct):
@@ -34,8 +38,8 @@ def tree(entries: Iterable[TreeEntry], *, limit: int = 150) -> Markup:
     opened = len(current) <= _OPEN_BELOW
     lines = _children(root, opened=opened)
     if len(current) > limit:
-        lines.append(tag("div", f"+{len(current) - limit} more", style=MUTED))
-    return tag("div", *lines, style=f"{MONO};line-height:1.5")
+        lines.append(tag("div", f"+{len(current) - limit} more", class_="dm-muted"))
+    return tag("div", *lines, class_="dm-mono")
 
 
 def _insert(root: _Node, entry: TreeEntry) -> None:
@@ -58,16 +62,16 @@ def _line(name: str, node: _Node, *, opened: bool) -> Markup:
         name = f"{name}/{part}"
     label = _label(name, node)
     if not node.children:
-        return tag("div", label, style="padding-left:1.1em")
-    inner = tag("div", *_children(node, opened=opened), style="padding-left:1.1em")
+        return tag("div", label, class_="dm-in")
+    inner = tag("div", *_children(node, opened=opened), class_="dm-in")
     return details(label, inner, opened=opened)
 
 
 def _label(name: str, node: _Node) -> Markup:
     entry = node.entry or TreeEntry("")
     text = f"{name}/" if node.children else name
-    color = _COLORS.get(entry.mark, "")
+    token = "muted" if entry.is_aside else TOKENS.get(entry.mark, "")
     parts = [f"{entry.mark} " if entry.mark else "", text]
-    shown = tag("span", *parts, style=f"color:{color}" if color else "")
-    aside = tag("span", f"  {entry.aside}", style=MUTED) if entry.aside else ""
+    shown = tag("span", *parts, **({"class_": f"dm-{token}"} if token else {}))
+    aside = tag("span", f"  {entry.aside}", class_="dm-muted") if entry.aside else ""
     return join([shown, aside])

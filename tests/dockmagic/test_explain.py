@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-import xml.etree.ElementTree as ElementTree
 from typing import Any
 
 import pytest
 
 from dockmagic import commands
-from dockmagic.commands.container.explain import Explained
+from dockmagic.commands.container.explain import LANES, Explained
 from dockmagic.errors import MagicError
 from dockmagic.widgets import bundle
 from dockmagic_runtime.errors import InvalidInput
@@ -67,24 +66,24 @@ def test_the_picture_has_a_bar_for_each_operation_in_the_lane_of_who_did_it(
     explained: Explained,
 ) -> None:
     html = bundle(explained)["text/html"]
-    picture = ElementTree.fromstring(html[html.index("<svg") : html.index("</svg>") + 6])
-    space = "{http://www.w3.org/2000/svg}"
-    bars = [bar.attrib for bar in picture.iter(f"{space}rect")]
-    assert len(bars) == len(explained)
-    assert len({bar["y"] for bar in bars}) == 3
-    assert min(float(bar["x"]) for bar in bars) == float(bars[0]["x"])
-    assert [title.text for title in picture.iter(f"{space}title")][
-        1
-    ] == "mount proc on /proc\n0.50 ms"
+    picture = html[html.index('<div role="img"') : html.index("<details")]
+    lanes = picture.split('<div class="dm-lane')[1:4]
+    for who, lane in zip(LANES, lanes, strict=True):
+        assert lane.startswith(f'"><span>{who}</span>')
+        assert lane.count("<i ") == len(explained.lane(who))
+    places = [float(place) for place in re.findall(r"left:([\d.]+)%;width", picture)]
+    assert (len(places), min(places)) == (len(explained), 0)
+    assert 'title="mount proc on /proc\n0.50 ms"' in picture
     assert "<script" not in html
     assert "&lt;b&gt;sysfs" in html
 
 
-def test_the_picture_reads_on_light_and_on_dark_pages(explained: Explained) -> None:
+def test_notebook_b17_the_picture_is_as_wide_as_the_page_and_its_text_is_not_scaled(
+    explained: Explained,
+) -> None:
     html = bundle(explained)["text/html"]
-    texts = re.findall(r"<text[^>]*>", html)
-    assert texts
-    assert all('fill="currentColor"' in text for text in texts)
+    assert "viewBox" not in html
+    assert min(map(int, re.findall(r"font-size:(\d+)px", html))) >= 11
 
 
 def test_the_table_folds_and_says_what_is_usual_once(explained: Explained) -> None:

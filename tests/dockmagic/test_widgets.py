@@ -15,9 +15,10 @@ from msgspec.structs import replace
 from dockmagic import commands
 from dockmagic.commands.builder.build import Built
 from dockmagic.commands.builder.checked import Checked
+from dockmagic.commands.container.diff import Changes
+from dockmagic.commands.container.explain import Explained
 from dockmagic.commands.output.result import Result
 from dockmagic.widgets import bundle, container_bundle, html, image_bundle
-from dockmagic.widgets.build import failed, steps
 from dockmagic.widgets.live import BuildProgress, PullProgress
 from dockmagic.widgets.sanitize import Cleaner, clean, plain
 from dockmagic.widgets.tree import TreeEntry, tree
@@ -30,7 +31,7 @@ from dockmagic_runtime.model.build import (
 )
 from dockmagic_runtime.model.container import Change, ChangeKind
 from dockmagic_runtime.model.progress import PullStatus
-from tests.dockmagic.values import make_image
+from tests.dockmagic.values import make_explanation, make_image
 
 VOID = {"br", "img", "hr", "polyline"}
 
@@ -224,16 +225,72 @@ def test_of_stages_side_by_side_all_that_run_are_shown_running() -> None:
             StepStarted(number=number, name="[1/2] RUN x", instruction="RUN x", line=number)
         )
     progress.add(StepDone(number=2, cached=False, seconds=1.0))
-    assert str(steps(progress.steps.all(), running=True)).count("running") == 2
+    drawn = str(progress.draw())
+    assert drawn.count('aria-label="running"') == 2
+    assert "1 of 3 steps" in drawn
+    assert progress.place() == " at [1/2] RUN x"
 
 
-def test_a_failed_build_shows_its_last_step_open() -> None:
-    progress = BuildProgress(Recorder())
+def test_notebook_b7_a_failed_build_keeps_its_steps_and_the_failed_one_open() -> None:
+    view = Recorder()
+    progress = BuildProgress(view)
     progress.add(StepStarted(number=1, name="[1/2] RUN false", instruction="RUN false", line=1))
-    progress.add(StepOutput(number=1, stream="stderr", data=b"no\n"))
-    drawn = failed(progress.steps.all())
-    assert '<details open="">' in drawn
-    assert "stopped here" in drawn
+    progress.add(StepOutput(number=1, stream="stderr", data=b"no <such> file\n"))
+    progress.fail(1)
+    assert '<details open="">' in view.drawn[-1]
+    assert 'aria-label="failed"' in view.drawn[-1]
+    assert "no &lt;such&gt; file" in view.drawn[-1]
+
+
+def test_notebook_b7_a_running_step_shows_its_last_lines() -> None:
+    progress = BuildProgress(Recorder())
+    progress.add(StepStarted(number=1, name="[1/1] RUN make", instruction="RUN make", line=1))
+    progress.add(StepOutput(number=1, stream="stdout", data=b"%d\n" * 30 % (*range(30),)))
+    drawn = str(progress.draw())
+    assert "22\n23\n24\n25\n26\n27\n28\n29" in drawn
+    assert "\n21\n" not in drawn
+
+
+def test_notebook_b21_a_diff_has_sizes_and_mutes_what_changed_for_its_contents_only() -> None:
+    changes = Changes(
+        "web",
+        (
+            Change("/etc", ChangeKind.CHANGED),
+            Change("/etc/motd", ChangeKind.ADDED),
+            Change("/srv/old", ChangeKind.DELETED),
+        ),
+    )
+    drawn = bundle(changes, sizes={"/etc/motd": 1234})["text/html"]
+    assert '<span class="dm-muted">C etc/</span>' in drawn
+    assert '<span class="dm-run">A motd</span><span class="dm-muted">  1.23kB</span>' in drawn
+    assert "dm-fail" not in drawn.partition("</style>")[2]
+
+
+def test_notebook_b20_a_count_of_zero_is_muted() -> None:
+    drawn = bundle(Changes("web", (Change("/x", ChangeKind.ADDED),)))["text/html"]
+    assert '<span class="dm-pill dm-muted">0 deleted</span>' in drawn
+    assert '<span class="dm-pill dm-run">1 added</span>' in drawn
+
+
+def test_notebook_b16_names_come_first_and_a_port_is_one_link(engine: Any, shown: Any) -> None:
+    list(commands.execute(engine, commands.parse("run -d --name web -p 80:80 httpd".split())))
+    drawn = outline(shown("ps")["text/html"]).text
+    assert drawn.index("NAME") < drawn.index("IMAGE") < drawn.index("STATUS")
+    assert shown("ps")["text/html"].count("href=") == 1
+    assert ":80→80" in drawn
+
+
+def test_notebook_b23_empty_tables_say_what_to_do(engine: Any, shown: Any) -> None:
+    assert "%docker run -d IMAGE starts one" in shown("ps")["text/html"]
+    engine.known.clear()
+    assert "%pull NAME gets one" in shown("images")["text/html"]
+
+
+def test_notebook_b17_no_picture_of_times_is_scaled_as_a_whole(shown: Any) -> None:
+    drawn = bundle(Explained(make_explanation("c" * 64, "web")))["text/html"]
+    assert "viewBox" not in drawn
+    assert "left:" in drawn
+    assert drawn.count("dm-lane") > 3
 
 
 @pytest.mark.parametrize(
