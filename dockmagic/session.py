@@ -7,15 +7,24 @@ from _thread import allocate_lock  # the lock of `threading`, which takes a mill
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from dockmagic_runtime import EngineApi
 
 
 class Session:
     """An engine and what it is made with. Thread-safe; closing it twice does no harm."""
 
-    def __init__(self, *, root: str | None = None, catalogue: str = "when-unreachable") -> None:
+    def __init__(
+        self,
+        *,
+        root: str | None = None,
+        catalogue: str = "when-unreachable",
+        default_log_options: Mapping[str, str] | None = None,
+    ) -> None:
         self._root = root
         self._catalogue = catalogue
+        self._default_log_options = dict(default_log_options or {})
         self._engine: EngineApi | None = None
         self._is_ours = True
         self._lock = allocate_lock()
@@ -48,7 +57,12 @@ class Session:
 
         atexit.register(self.close)
         self._is_ours = True
-        return Engine(self._root, catalogue=self._catalogue, repair=repair)
+        return Engine(
+            self._root,
+            catalogue=self._catalogue,
+            repair=repair,
+            default_log_options=self._default_log_options,
+        )
 
     def use(self, engine: EngineApi) -> None:
         """Use an engine that the caller has made and will close."""
@@ -56,11 +70,14 @@ class Session:
             self._engine = engine
             self._is_ours = False
 
-    def configure(self, *, catalogue: str) -> None:
+    def configure(
+        self, *, catalogue: str, default_log_options: Mapping[str, str] | None = None
+    ) -> None:
         """Another setting closes the engine; the next command makes a new one."""
-        if catalogue != self._catalogue:
+        settings = catalogue, dict(default_log_options or {})
+        if settings != (self._catalogue, self._default_log_options):
             self.close()
-            self._catalogue = catalogue
+            self._catalogue, self._default_log_options = settings
 
     def close(self) -> None:
         with self._lock:

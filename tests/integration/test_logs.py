@@ -180,6 +180,37 @@ def test_command_line_8_details_are_labels_variables_and_tag(engine: Engine) -> 
     assert list(engine.containers.logs(name, tail=1)) == [line]
 
 
+def test_notebook_5_an_engine_bounds_the_logs_of_containers_without_options(
+    engine: Engine,
+) -> None:
+    defaults = {"max-size": "20k", "max-file": "2"}
+    with Engine(engine.data_root.root, default_log_options=defaults) as bounding:
+        name = detached(bounding, "seq 20000")
+        bounding.containers.wait(name)
+        own = bounding.containers.create(
+            ContainerSpec(image="busybox", log_options={"max-file": "3", "tag": "x"})
+        )
+        local = bounding.containers.create(ContainerSpec(image="busybox", log_driver="local"))
+    shown = engine.containers.inspect(name)
+    assert shown["HostConfig"]["LogConfig"] == {"Type": "json-file", "Config": defaults}
+    log = Path(shown["LogPath"])
+    sizes = [file.stat().st_size for file in log.parent.glob(f"{log.name}*")]
+    assert len(sizes) == 2
+    assert sum(sizes) < 42_000
+    assert list(engine.containers.logs(name))[-1].text == b"20000\n"
+    mixed = engine.containers.inspect(own.id)["HostConfig"]["LogConfig"]["Config"]
+    assert mixed == {"max-size": "20k", "max-file": "3", "tag": "x"}
+    assert engine.containers.inspect(local.id)["HostConfig"]["LogConfig"]["Config"] == {}
+    unbounded = engine.containers.create(ContainerSpec(image="busybox"))
+    assert engine.containers.inspect(unbounded.id)["HostConfig"]["LogConfig"]["Config"] == {}
+
+
+def test_notebook_5_wrong_default_log_options_end_before_any_effect(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="unknown log opt 'nosuch' for json-file log driver"):
+        Engine(tmp_path / "area", default_log_options={"nosuch": "1"})
+    assert not (tmp_path / "area").exists()
+
+
 def test_command_line_8_compressed_files_are_read(engine: Engine) -> None:
     options = {"max-size": "20k", "max-file": "3", "compress": "true"}
     name = detached(engine, "seq 1500", log_options=options)

@@ -19,6 +19,7 @@ from dockmagic_runtime.store.data_root import DataRoot
 from dockmagic_runtime.store.database import Database
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from dockmagic_runtime.builder import Builder
@@ -53,7 +54,13 @@ class EngineComponents(Closing):
         *,
         catalogue: str = "when-unreachable",
         repair: bool = False,
+        default_log_options: Mapping[str, str] | None = None,
     ) -> None:
+        self.default_log_options = dict(default_log_options or {})
+        if self.default_log_options:
+            from dockmagic_runtime.supervisor.logs.options import log_options
+
+            log_options("json-file", self.default_log_options)  # before any effect
         _require_host()
         self.catalogue_policy = catalogue
         self.data_root = DataRoot.at(root)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, overload
 
+from msgspec.structs import replace
+
 from dockmagic_runtime.containers.store import describe
 from dockmagic_runtime.engine.container_files import LocalContainerFiles
 from dockmagic_runtime.engine.container_reports import LocalContainerReports
@@ -53,6 +55,8 @@ class LocalContainers(LocalContainerReports, LocalContainerFiles):
         from dockmagic_runtime.containers.lifecycle import create
 
         own = self._components
+        if own.default_log_options and spec.log_driver == "json-file":
+            spec = replace(spec, log_options={**own.default_log_options, **spec.log_options})
         return create.create(own.starter, spec, own.images.resolve(spec.image), own.images.resolve)
 
     def start(self, name: str) -> Container:

@@ -9,6 +9,7 @@ from dockmagic_runtime.engine.components import EngineComponents
 from dockmagic_runtime.linux.closeable import Closing
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from dockmagic_runtime.engine.builds import LocalBuilds
@@ -32,8 +33,12 @@ class Engine(Closing):
         catalogue: When stand-ins of well-known images are built from the host's packages:
             "when-unreachable" (no registry answers), "never" or "always".
         repair: Rebuild a damaged database before it is opened; `system.repair()` has the report.
+        default_log_options: Options of json-file for the containers that it creates, as
+            `log-opts` of Docker's daemon; an option of the container's own wins. They are in
+            `inspect` and in the container's log for good.
 
     Raises:
+        InvalidInput: `default_log_options` are none of json-file.
         Unsupported: This host cannot run containers, or a newer dockmagic wrote the data root.
         StateDamaged: The database is damaged, and `repair` is not asked for.
     """
@@ -44,8 +49,14 @@ class Engine(Closing):
         *,
         catalogue: str = "when-unreachable",
         repair: bool = False,
+        default_log_options: Mapping[str, str] | None = None,
     ) -> None:
-        self._components = EngineComponents(root, catalogue=catalogue, repair=repair)
+        self._components = EngineComponents(
+            root,
+            catalogue=catalogue,
+            repair=repair,
+            default_log_options=default_log_options,
+        )
 
     def close(self) -> None:
         """End the launcher process and close the database. Idempotent."""
