@@ -109,12 +109,11 @@ class NotebookPage:
         self.await_kernel()
 
     def save(self) -> None:
-        self.page.keyboard.press("Escape")
         with self.page.expect_response(
             lambda answer: "/api/contents/" in answer.url and answer.request.method == "PUT",
             timeout=LOAD_LIMIT,
         ):
-            self.page.keyboard.press("Control+s")
+            self._command("save")
 
     def screenshot(self, label: str) -> Path:
         """Saves what is seen now as build/browser/LABEL.png."""
@@ -124,8 +123,9 @@ class NotebookPage:
         return path
 
     def _command(self, name: str) -> None:
+        """Presses a button of the toolbar."""
         button = self.page.locator(
-            f'.jp-Toolbar [data-command="notebook:{name}"], '
+            f'.jp-Toolbar [data-command$=":{name}"], '
             f'.jp-Toolbar [data-jp-item-name="{name.split("-")[0]}"] :is(button, jp-button)'
         )
         button.first.click()

@@ -39,17 +39,21 @@ function mounting(model) {
   observer.observe(document.body, { childList: true, subtree: true });
   model.on("change:mount", look);
   look();
-  return () => {
+  // `isGone`: the kernel was restarted or has died, and no message will come or go any more.
+  const leave = (isGone) => {
     observer.disconnect();
     model.off("change:mount", look);
     for (const [place, { own, still }] of places) {
-      own.dmCleanup();
+      own.dmCleanup(isGone);
       own.remove();
       for (const node of still) if (node.style) node.style.display = "";
     }
-    nodes.get("free")?.dmCleanup();
+    nodes.get("free")?.dmCleanup(isGone);
+    nodes.clear();
     places.clear();
   };
+  model.on("comm_live_update", () => leave(true));
+  return () => leave(false);
 }
 
 export default {

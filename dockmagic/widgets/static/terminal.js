@@ -95,7 +95,20 @@ function terminalHeader(model, act) {
   };
 }
 
-function render({ model, el }) {
+// Its lines as text, for the output below when the kernel can no longer replace that.
+function terminalLines(terminal) {
+  const { active } = terminal.buffer;
+  const lines = [];
+  for (let y = Math.max(0, active.length - 400); y < active.length; y++) {
+    const line = active.getLine(y);
+    const text = line.translateToString(true);
+    if (line.isWrapped && lines.length) lines[lines.length - 1] += text;
+    else lines.push(text);
+  }
+  return lines.join("\n").trimEnd();
+}
+
+function render({ model, el, host }) {
   const page = newPageId();
   const send = (kind, more = {}) => model.send({ kind, page, ...more });
   const header = terminalHeader(model, (kind) => send(kind));
@@ -226,11 +239,14 @@ function render({ model, el }) {
   loadTerminal(model).then((library) => {
     if (!isGone) begin(library);
   });
-  return () => {
+  return (hasKernelGone) => {
     isGone = true;
     clearTimeout(timer);
     model.off("msg:custom", onMessage);
-    if (!isOver) send("close");
+    if (hasKernelGone) {
+      const still = host.querySelector("pre.dm-term");
+      if (still && terminal && !isOver) still.textContent = terminalLines(terminal);
+    } else if (!isOver) send("close");
     for (const cleanup of cleanups) cleanup();
     el.replaceChildren();
   };
