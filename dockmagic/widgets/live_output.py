@@ -26,6 +26,9 @@ class View(Protocol):
     def attach(self, mount: str) -> None:
         """Draw over the element of that id."""
 
+    def replace(self, bundle: Bundle) -> None:
+        """The output below has become `bundle`."""
+
     def close(self) -> None:
         """Take the drawing away; the output below it is seen again."""
 
@@ -93,6 +96,8 @@ class LiveOutput:
 
     def _send(self, bundle: Bundle) -> None:
         self._publish(bundle, self._id, update=self._is_shown)
+        if self._is_shown and self._view is not None:
+            self._view.replace(bundle)
 
     def end(self, bundle: Bundle | None = None) -> None:
         """Replace it by `bundle`, by default its lasting form, for good."""

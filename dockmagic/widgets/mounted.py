@@ -38,6 +38,11 @@ class MountedView(anywidget.AnyWidget):  # type: ignore[misc, unused-ignore]
     def attach(self, mount: str) -> None:
         self.mount = mount
 
+    def replace(self, bundle: dict[str, Any]) -> None:
+        """For pages that were loaded again: they know no display ids, and an updated output does
+        not reach them."""
+        self.send({"kind": "lasting", "bundle": bundle})
+
     def _received(self, _: object, content: dict[str, Any], buffers: list[bytes]) -> None:
         self.receive(content, buffers)
 

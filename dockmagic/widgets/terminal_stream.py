@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 PACKET: Final = 64 * 1024
 INTERVAL: Final = 0.025  # seconds between two packets
-WINDOW: Final = 8 * PACKET  # sent and not yet acknowledged
+WINDOW: Final = 4 * PACKET  # sent and not yet acknowledged: what still comes after ctrl-c
+BACKLOG: Final = 2 * PACKET  # read and not yet sent
 KEPT: Final = 256 * 1024  # bytes of output for a replay
 PATIENCE: Final = 5.0  # seconds without an acknowledgement after which a page is not waited for
 TYPED: Final = 1024 * 1024  # bytes of input that may wait for the program
@@ -247,7 +248,7 @@ class TerminalStream:
 
     def _take(self, data: bytes) -> None:
         with self._changed:
-            while self._backlog + len(data) > KEPT and self._backlog and not self._is_left:
+            while self._backlog + len(data) > BACKLOG and self._backlog and not self._is_left:
                 self._changed.wait()
             self._replay.add(data)
             self._changed.notify_all()

@@ -70,10 +70,16 @@ def test_notebook_b5_a_flood_leaves_page_and_kernel_usable(
     page.screenshot(f"terminal-flood-{flood}")
     expect(page.run(4)).to_contain_text("(True, True)")
     output.locator(".xterm").click()
-    page.page.keyboard.press("Control+c")
-    page.page.keyboard.type("\nreset\n")
-    type_into(page, output, "echo $((6*7))again")
-    expect(screen(output)).to_contain_text("42again")
+    for _ in range(5):  # what the noise asked the terminal for is typed as well
+        page.page.keyboard.press("Control+c")
+        type_into(page, output, "")
+        type_into(page, output, "reset")
+        page.page.wait_for_timeout(1000)
+        type_into(page, output, "echo $((6*7))again")
+        page.page.wait_for_timeout(1000)
+        if "42again" in screen(output).inner_text():
+            return
+    raise AssertionError("no prompt comes back")
 
 
 MEMORY = """
@@ -124,6 +130,8 @@ def test_a_page_that_is_loaded_again_has_its_terminal_back(
     type_into(page, output, "exit")
     expect(output.locator(".xterm")).to_have_count(0)
     expect(output.locator("pre")).to_contain_text("42 seen")
+    page.save()
+    assert "43 after" in str(page.server.read(page.name).cells[1].outputs)
 
 
 def test_the_kernel_restarts_and_the_transcript_stays(

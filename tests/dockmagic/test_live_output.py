@@ -32,9 +32,13 @@ class Drawing:
     def __init__(self) -> None:
         self.mount = ""
         self.closed = 0
+        self.replaced: list[dict[str, Any]] = []
 
     def attach(self, mount: str) -> None:
         self.mount = mount
+
+    def replace(self, bundle: dict[str, Any]) -> None:
+        self.replaced.append(bundle)
 
     def close(self) -> None:
         self.closed += 1
@@ -115,3 +119,16 @@ def test_threads_may_show_and_end_it() -> None:
         thread.join(10)
     live.end()
     assert len(page.outputs) == 1
+
+
+def test_notebook_b1_pages_that_were_loaded_again_are_given_the_replacement_too() -> None:
+    page, texts, drawing = Page(), ["begun"], Drawing()
+    live = output(page, texts)
+    live.mount(drawing)
+    live.show()
+    assert drawing.replaced == []
+    texts.append("later")
+    live.refresh()
+    assert f'data-dm-view="{drawing.mount}"' in drawing.replaced[-1]["text/html"]
+    live.end()
+    assert drawing.replaced[-1] == page.only == {"text/plain": "later", "text/html": "<b>later</b>"}

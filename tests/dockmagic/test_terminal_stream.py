@@ -9,7 +9,15 @@ from queue import Queue
 import pytest
 
 from dockmagic.terminal import KeyWatch
-from dockmagic.widgets.terminal_stream import KEPT, PACKET, TYPED, WINDOW, Replay, TerminalStream
+from dockmagic.widgets.terminal_stream import (
+    BACKLOG,
+    KEPT,
+    PACKET,
+    TYPED,
+    WINDOW,
+    Replay,
+    TerminalStream,
+)
 
 from .fake_containers import FakeProcess
 
@@ -120,7 +128,7 @@ def test_a_flood_is_sent_in_packets_up_to_a_window(
     pages.until(lambda: len(pages.text) >= WINDOW)
     assert max(len(data) for _, data in pages.packets) == PACKET
     with program.wrote:
-        assert program.taken <= WINDOW + KEPT + PACKET  # the program waits
+        assert program.taken <= WINDOW + BACKLOG + PACKET  # the program waits
     stream.acknowledge("slow", PACKET)
     pages.until(lambda: len(pages.text) >= WINDOW + PACKET)
 

@@ -1,5 +1,41 @@
 // Draws a view over the element of its output, wherever and whenever that element is in the page.
 
+// The model behind anywidget's: it is what events of its traits are given. Its manager knows the
+// notebook in JupyterLab and Notebook; elsewhere there is nothing to be had, and nothing is lost.
+function notebookOf(model) {
+  let cells;
+  const look = (real) => (cells = real?.widget_manager?.context?.model?.cells);
+  model.on("change:nudge", look);
+  model.set("nudge", Date.now());
+  model.off("change:nudge", look);
+  return cells;
+}
+
+// Replaces the output over which a view is drawn, in the notebook that is saved.
+function replaceOutput(model, bundle) {
+  const mark = `data-dm-view="${model.get("mount")}"`;
+  const cells = notebookOf(model);
+  for (let index = 0; index < (cells?.length ?? 0); index++) {
+    const outputs = cells.get(index).outputs;
+    for (let at = 0; at < (outputs?.length ?? 0); at++) {
+      const html = [outputs.get(at).data?.["text/html"] ?? ""].flat().join("");
+      if (html.includes(mark)) {
+        outputs.set(at, { output_type: "display_data", data: bundle, metadata: {} });
+      }
+    }
+  }
+}
+
+// An output that is replaced takes the focus from what is typed into; `dmFocus` is what had it.
+function keepFocus(own) {
+  own.addEventListener("focusin", (event) => (own.dmFocus = event.target));
+  own.addEventListener("focusout", () => {
+    setTimeout(() => {
+      if (own.isConnected && !own.contains(document.activeElement)) own.dmFocus = null;
+    });
+  });
+}
+
 function mounting(model) {
   const places = new Map(); // element -> how to take the view away from it
   const nodes = new Map(); // a view keeps its node: an output that is replaced gets it back
@@ -15,9 +51,11 @@ function mounting(model) {
       own.append(el);
       cleanup = render({ model, el, host: place }) ?? (() => {});
       own.dmCleanup = cleanup;
+      keepFocus(own);
     }
     for (const node of still) if (node.style) node.style.display = "none";
     place.append(own);
+    if (own.dmFocus && document.activeElement === document.body) own.dmFocus.focus();
     places.set(place, { own, still });
   }
 
@@ -37,12 +75,17 @@ function mounting(model) {
 
   const observer = new MutationObserver(look);
   observer.observe(document.body, { childList: true, subtree: true });
+  const receive = (message) => {
+    if (message.kind === "lasting") replaceOutput(model, message.bundle);
+  };
   model.on("change:mount", look);
+  model.on("msg:custom", receive);
   look();
   // `isGone`: the kernel was restarted or has died, and no message will come or go any more.
   const leave = (isGone) => {
     observer.disconnect();
     model.off("change:mount", look);
+    model.off("msg:custom", receive);
     for (const [place, { own, still }] of places) {
       own.dmCleanup(isGone);
       own.remove();

@@ -127,6 +127,7 @@ function render({ model, el, host }) {
   let isReplaying = true; // what a replay asks the terminal was answered long ago
   let isMain = false;
   let isOver = false;
+  let isGone = false; // this view
   const cleanups = [];
 
   const acknowledge = () => {
@@ -219,7 +220,12 @@ function render({ model, el, host }) {
     terminal.onData((text) => type(text, "text"));
     terminal.onBinary((text) => type(text, "latin1"));
     terminal.onResize(() => resize());
-    terminal.textarea.addEventListener("blur", () => send("blur"));
+    terminal.textarea.addEventListener("blur", () => {
+      // the output below is replaced then, which takes the focus too: only if it stays away
+      setTimeout(() => {
+        if (!isGone && el.isConnected && !el.contains(document.activeElement)) send("blur");
+      }, 300);
+    });
     const fits = () => {
       if (body.clientWidth > 40 && body.clientHeight > 20) fit.fit();
     };
@@ -235,7 +241,6 @@ function render({ model, el, host }) {
     open();
   };
 
-  let isGone = false;
   loadTerminal(model).then((library) => {
     if (!isGone) begin(library);
   });
