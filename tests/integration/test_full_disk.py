@@ -16,6 +16,7 @@ import pytest
 from dockmagic import cli
 from dockmagic.session import Session
 from dockmagic_runtime import Engine
+from dockmagic_runtime.model.container import Status
 from dockmagic_runtime.model.network import NetworkSpec
 from dockmagic_runtime.testing.host import HostSnapshot, left_behind
 from tests.integration.full_disks import KINDS, SmallDisk, small_disk
@@ -162,6 +163,36 @@ def test_security_6_what_a_full_disk_refuses_leaves_nothing(
         assert is_refusal(error), (text, error)
         disk.release()
         assert inventory(area) == before, text
+
+
+@pytest.mark.parametrize("disk", KINDS, indirect=True)
+def test_security_6_a_restart_without_room_leaves_the_container_running(
+    disk: SmallDisk, area: Path, line: Line
+) -> None:
+    def pid() -> int:
+        with Engine(area, catalogue="never") as engine:
+            return int(engine.containers.inspect("alive")["State"]["Pid"])
+
+    before = pid()
+    disk.exhaust()
+    code, error = line("restart -t 0 alive")
+    assert (code, is_refusal(error)) == (1, True), error
+    assert pid() == before
+    disk.release()
+    assert line("restart -t 0 alive") == (0, "")
+    assert pid() not in (0, before)
+
+
+@pytest.mark.parametrize("left", [4, 16, 64, 256, 288, 320])
+@pytest.mark.parametrize("disk", KINDS[:3], indirect=True)
+def test_security_6_a_restart_with_little_room_ends_with_a_container_that_runs(
+    disk: SmallDisk, area: Path, line: Line, left: int
+) -> None:
+    disk.exhaust(left=left << 10)
+    code, error = line("restart -t 0 alive")
+    assert code == 0 or is_refusal(error), error
+    with Engine(area, catalogue="never") as engine:
+        assert engine.containers.get("alive").status is Status.RUNNING
 
 
 @pytest.mark.parametrize("left", [0, 8, 20, 32, 40, 60])
