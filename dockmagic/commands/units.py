@@ -67,33 +67,6 @@ def _scaled(size: float, base: float, units: tuple[str, ...], digits: int) -> st
     return f"{float(text):.0f}{units[power]}" if "e" in text else text + units[power]
 
 
-def human_duration(seconds: float) -> str:
-    """As Docker says it: `Less than a second`, `About an hour`, `3 weeks`."""
-    whole = int(seconds)
-    hours = (whole + 1800) // 3600
-    if whole < 60:
-        return "Less than a second" if whole < 1 else _count(whole, "second")
-    if whole < 3600:
-        return "About a minute" if whole < 120 else _count(whole // 60, "minute")
-    if hours < 48:
-        return "About an hour" if hours == 1 else _count(hours, "hour")
-    for limit, length, unit in ((14, 1, "day"), (60, 7, "week"), (730, 30, "month")):
-        if hours < limit * 24:
-            return _count(hours // 24 // length, unit)
-    return _count(whole // 86400 // 365, "year")
-
-
-def _count(number: int, unit: str) -> str:
-    return f"{number} {unit}" if number == 1 else f"{number} {unit}s"
-
-
-def ago(moment: float, now: float | None = None) -> str:
-    """How long ago, or `N/A` for what never happened."""
-    if not moment:
-        return "N/A"
-    return f"{human_duration((time.time() if now is None else now) - moment)} ago"
-
-
 def timestamp(moment: float, *, fraction: bool = False) -> str:
     """As Go prints a time: `2026-01-31 12:00:00 +0000 UTC`, with `fraction` `12:00:00.25`."""
     digits = f"{moment % 1:.6f}"[1:].rstrip("0").rstrip(".") if fraction else ""

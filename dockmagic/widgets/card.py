@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 from dockmagic.commands.container.ps import image_text as shown_image
-from dockmagic.commands.container.ps import status_text
 from dockmagic.commands.output.result import is_named
 from dockmagic.commands.references import familiar, name_of
 from dockmagic.commands.units import decimal_size
@@ -14,6 +13,7 @@ from dockmagic.widgets.frame import State, frame, pill, state_of
 from dockmagic.widgets.html import Markup, join, note, tag
 from dockmagic.widgets.sanitize import plain
 from dockmagic_runtime.model.container import Container, PortMapping
+from dockmagic_runtime.model.container_texts import status_text
 from dockmagic_runtime.model.image import Image
 
 _EVERYWHERE = ("", "0.0.0.0", "::", "127.0.0.1", "::1")

@@ -19,10 +19,10 @@ from dockmagic import terminal
 from dockmagic.cli import main
 from dockmagic.commands.options.detach_keys import parse_keys
 from dockmagic.commands.output.result import Attached
-from dockmagic.commands.units import ago
 from dockmagic.terminal import KeyWatch, raw_terminal
 from dockmagic_runtime.errors import InvalidInput, StartFailed
 from dockmagic_runtime.model.container import PortMapping
+from dockmagic_runtime.model.times import ago
 
 
 def test_detached_run_prints_the_full_id(dockmagic: Any) -> None:

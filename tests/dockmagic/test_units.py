@@ -8,15 +8,14 @@ from hypothesis import strategies as st
 
 from dockmagic.commands.output.table import ellipsis, layout
 from dockmagic.commands.units import (
-    ago,
     binary_size,
     decimal_size,
-    human_duration,
     parse_cpus,
     parse_seconds,
     parse_size,
     parse_swap,
 )
+from dockmagic_runtime.model.times import ago, human_duration
 
 
 @pytest.mark.parametrize(

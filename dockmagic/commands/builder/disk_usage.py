@@ -10,7 +10,8 @@ from dockmagic.commands.options.filters import apply, as_boolean, as_moment, par
 from dockmagic.commands.options.flags import Arguments, Parser, switch, value, values
 from dockmagic.commands.output.listing import Column, Fields, Listing, stable_column
 from dockmagic.commands.output.result import Result
-from dockmagic.commands.units import ago, decimal_size
+from dockmagic.commands.units import decimal_size
+from dockmagic_runtime.model.times import ago
 from dockmagic_runtime.model.usage import CacheUsage
 
 if TYPE_CHECKING:

@@ -12,11 +12,13 @@ from dockmagic.commands.output.listing import Column, Fields, Listing, label_loo
 from dockmagic.commands.output.result import Event, Outcome, is_named, notice
 from dockmagic.commands.output.table import ellipsis
 from dockmagic.commands.references import familiar
-from dockmagic.commands.units import ago, decimal_size, moment, timestamp
+from dockmagic.commands.units import decimal_size, moment, timestamp
 from dockmagic_runtime.errors import InvalidInput, NotFound
-from dockmagic_runtime.model.container import Container, Status
+from dockmagic_runtime.model.container import Container
+from dockmagic_runtime.model.container_texts import command_text, status_text
 from dockmagic_runtime.model.go_values import quote
 from dockmagic_runtime.model.reference import ImageReference
+from dockmagic_runtime.model.times import ago
 
 if TYPE_CHECKING:
     from dockmagic_runtime import EngineApi
@@ -203,12 +205,6 @@ def row_fields(container: Container, *, in_full: bool) -> Fields:
     }
 
 
-def command_text(container: Container) -> str:
-    """As moby joins it: arguments with a blank in quotes, whatever else is in them."""
-    program, *arguments = container.command or ("",)
-    return " ".join([program, *(f"'{word}'" if " " in word else word for word in arguments)])
-
-
 def image_text(container: Container) -> str:
     """The image as it was named, its digest left out; its short id where that was given."""
     short = container.image_id.removeprefix("sha256:")[:12]
@@ -221,34 +217,6 @@ def image_text(container: Container) -> str:
     text = container.image.partition("@")[0]
     has_tag = ":" in text.rpartition("/")[2]
     return f"{reference.familiar_name}:{reference.tag}" if has_tag else reference.familiar_name
-
-
-def status_text(container: Container, *, with_times: bool = True) -> str:
-    """`Up 2 minutes (healthy)`, `Exited (0) 3 hours ago`, `Created`."""
-    if container.damage and not container.status.is_alive:
-        return f"{str(container.status).capitalize()} ({container.exit_code}) (damaged)"
-    over = {Status.EXITED: "Exited", Status.RESTARTING: "Restarting"}.get(container.status)
-    if over:
-        when = f" {ago(container.finished)}" if with_times and container.finished else ""
-        return f"{over} ({container.exit_code}){when}"
-    if container.status.is_alive:
-        since = ago(container.started).removesuffix(" ago")
-        return " ".join(
-            ["Up", *([since] if with_times and container.started else []), *_aside(container)]
-        )
-    return {Status.REMOVING: "Removal In Progress"}.get(
-        container.status, str(container.status).capitalize()
-    )
-
-
-def _aside(container: Container) -> list[str]:
-    if container.damage:
-        return ["(damaged)"]
-    if container.status is Status.PAUSED:
-        return ["(Paused)"]
-    if not container.health:
-        return []
-    return ["(health: starting)" if container.health == "starting" else f"({container.health})"]
 
 
 def port_texts(container: Container) -> list[str]:

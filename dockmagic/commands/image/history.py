@@ -9,8 +9,9 @@ from dockmagic.commands.options.format import LIST_FORMAT
 from dockmagic.commands.options.platform import check_image, variant
 from dockmagic.commands.output.listing import Column, Fields, Listing, stable_column
 from dockmagic.commands.output.table import ellipsis
-from dockmagic.commands.units import ago, decimal_size, moment, rfc3339
+from dockmagic.commands.units import decimal_size, moment, rfc3339
 from dockmagic_runtime.model.image import History
+from dockmagic_runtime.model.times import ago
 
 if TYPE_CHECKING:
     from dockmagic_runtime import EngineApi

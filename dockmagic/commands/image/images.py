@@ -11,8 +11,9 @@ from dockmagic.commands.options.flags import Arguments, Parser, switch, values
 from dockmagic.commands.options.format import LIST_FORMAT
 from dockmagic.commands.output.listing import Column, Fields, Listing, stable_column
 from dockmagic.commands.references import familiar, repository_and_tag
-from dockmagic.commands.units import ago, decimal_size, moment, timestamp
+from dockmagic.commands.units import decimal_size, moment, timestamp
 from dockmagic_runtime.model.image import Image
+from dockmagic_runtime.model.times import ago
 
 if TYPE_CHECKING:
     from dockmagic_runtime import EngineApi

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from dockmagic.commands.container.ps import row_fields as container_fields
-from dockmagic.commands.container.ps import status_text
 from dockmagic.commands.gotemplate.encode import as_json
 from dockmagic.commands.gotemplate.types import Context
 from dockmagic.commands.image.images import row_fields as image_fields
@@ -14,9 +13,11 @@ from dockmagic.commands.output.listing import Fields
 from dockmagic.commands.output.result import Result
 from dockmagic.commands.output.table import ellipsis, layout
 from dockmagic.commands.references import familiar, repository_and_tag
-from dockmagic.commands.units import ago, decimal_size
+from dockmagic.commands.units import decimal_size
 from dockmagic.commands.volume.ls import row_fields as volume_fields
+from dockmagic_runtime.model.container_texts import status_text
 from dockmagic_runtime.model.go_values import quote
+from dockmagic_runtime.model.times import ago
 from dockmagic_runtime.model.usage import (
     CacheUsage,
     ContainerUsage,
