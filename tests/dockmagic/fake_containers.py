@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, overload
 
@@ -181,6 +181,17 @@ class FakeContainers(FakeFacet):
         )
         return tuple(select(containers, filters or {}, look))
 
+    def summaries(
+        self, *, all: bool = False, filters: Filters | None = None
+    ) -> Sequence[dict[str, Any]]:
+        return [
+            {"Id": container.id, "Names": [f"/{container.name}"], "State": str(container.status)}
+            for container in self.list(all=all, filters=filters)
+        ]
+
+    def resize(self, name: str, rows: int, columns: int) -> None:
+        self.engine.calls.append(("resize", name, rows, columns))
+
     def get(self, name: str) -> Container:
         for container in self.engine.created.values():
             if name in (container.name, container.id, container.short_id):
@@ -221,6 +232,7 @@ class FakeContainers(FakeFacet):
         since: float = 0,
         until: float = 0,
         timestamps: bool = False,
+        is_cancelled: Callable[[], bool] | None = None,
     ) -> LogStreamApi:
         lines = self.logs(name, follow=follow, tail=tail, since=since, until=until)
         return FakeLog(
@@ -274,7 +286,7 @@ class FakeContainers(FakeFacet):
     def explain_process(self, process: ProcessApi) -> Explanation:
         return make_explanation(process.id, "")
 
-    def wait(self, name: str) -> int:
+    def wait(self, name: str, *, timeout: float | None = None) -> int:
         return self.get(name).exit_code
 
     def remove(self, name: str, *, force: bool = False, volumes: bool = False) -> None:

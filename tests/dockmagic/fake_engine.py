@@ -141,6 +141,9 @@ class FakeSystem(FakeFacet):
         self.engine.calls.append(("login", server, username))
         return None
 
+    def check_login(self, server: str, username: str, password: str) -> None:
+        self.engine.calls.append(("check_login", server, username))
+
     def logout(self, server: str) -> bool:
         return False
 
@@ -166,6 +169,7 @@ class FakeSystem(FakeFacet):
         until: float = 0,
         filters: Filters | None = None,
         follow: bool = False,
+        is_cancelled: Callable[[], bool] | None = None,
     ) -> Iterator[Event]:
         self.engine.calls.append(("events", since, until, filters, follow))
         return iter(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from dockmagic_runtime.engine.facet import Facet
@@ -71,6 +71,7 @@ class LocalContainerReports(Facet):
         since: float = 0,
         until: float = 0,
         timestamps: bool = False,
+        is_cancelled: Callable[[], bool] | None = None,
     ) -> LogStreamApi:
         """Reads the output that a container has logged as bytes, for logs of any size.
 
@@ -81,6 +82,8 @@ class LocalContainerReports(Facet):
             since: Seconds since the epoch; earlier output is left out. 0: no limit.
             until: Seconds since the epoch; later output is left out. 0: no limit.
             timestamps: Whether each line begins with its time.
+            is_cancelled: Called several times a second while it follows, which ends when this
+                returns True.
 
         Raises:
             NotFound: No such container.
@@ -90,7 +93,13 @@ class LocalContainerReports(Facet):
 
         store = self._components.containers
         selection = read.Selection(follow=follow, tail=tail, since=since, until=until)
-        return read.stream(store, store.find(name), selection, timestamps=timestamps)
+        return read.stream(
+            store,
+            store.find(name),
+            selection,
+            timestamps=timestamps,
+            is_cancelled=is_cancelled,
+        )
 
     def explain(self, name: str) -> Explanation:
         """Returns the operations of a container's last start, with the time that each took.

@@ -186,6 +186,22 @@ class LocalContainers(LocalContainerReports, LocalContainerFiles):
         own = self._components
         return listing.find(own.containers, lambda: own.images, filters, all=all)
 
+    def summaries(
+        self, *, all: bool = False, filters: Filters | None = None
+    ) -> Sequence[dict[str, Any]]:
+        """Lists containers as Docker's API does (`GET /containers/json`), newest first.
+
+        Args:
+            all: See `list`.
+            filters: See `list`.
+
+        Raises:
+            InvalidInput: See `list`.
+        """
+        from dockmagic_runtime.containers.inspect.summary import summaries
+
+        return summaries(self._components.containers, self.list(all=all, filters=filters))
+
     def get(self, name: str) -> Container:
         """Returns a container with its present state.
 
@@ -305,22 +321,41 @@ class LocalContainers(LocalContainerReports, LocalContainerFiles):
         store = self._components.containers
         stop.kill(store, store.find(name), signal)
 
-    def wait(self, name: str) -> int:
+    def wait(self, name: str, *, timeout: float | None = None) -> int:
         """Blocks until a container does not run.
 
         Args:
             name: Name, id, or unique prefix of an id.
+            timeout: Seconds. None: no limit.
 
         Returns:
             The exit code.
 
         Raises:
             NotFound: No such container.
+            TimeoutError: It still runs after that time.
         """
         from dockmagic_runtime.containers.lifecycle import stop
 
         store = self._components.containers
-        return stop.wait(store, store.find(name))
+        return stop.wait(store, store.find(name), timeout=timeout)
+
+    def resize(self, name: str, rows: int, columns: int) -> None:
+        """Sets the size of a running container's terminal.
+
+        Args:
+            name: Name, id, or unique prefix of an id.
+            rows: Its height in characters.
+            columns: Its width in characters.
+
+        Raises:
+            NotFound: No such container.
+            Conflict: It does not run.
+        """
+        store = self._components.containers
+        process = store.connect(store.find(name).id)
+        process.resize(rows, columns)
+        process.close()
 
     def pause(self, name: str) -> None:
         """Freezes all processes of a container.

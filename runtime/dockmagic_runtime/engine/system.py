@@ -39,6 +39,7 @@ class LocalSystem(Facet):
         until: float = 0,
         filters: Filters | None = None,
         follow: bool = False,
+        is_cancelled: Callable[[], bool] | None = None,
     ) -> Iterator[Event]:
         """Yields events in the order in which they happened.
 
@@ -48,6 +49,7 @@ class LocalSystem(Facet):
             filters: `type`, `event`, `container`, `image`, `label`, `volume` and `network`, each
                 with a list of values.
             follow: Whether to wait for further events until `until`.
+            is_cancelled: Called several times a second; the iterator ends when it returns True.
 
         Raises:
             InvalidInput: An unknown filter.
@@ -56,7 +58,14 @@ class LocalSystem(Facet):
 
         self._components.recover()  # it emits the events of containers that were killed
         root = self._components.data_root.path
-        return journal.read(root, since=since, until=until, filters=filters or {}, follow=follow)
+        return journal.read(
+            root,
+            since=since,
+            until=until,
+            filters=filters or {},
+            follow=follow,
+            is_cancelled=is_cancelled,
+        )
 
     def df(self) -> DiskUsage:
         """Returns the bytes that images, containers, volumes and the build cache take."""
@@ -84,6 +93,22 @@ class LocalSystem(Facet):
         from dockmagic_runtime.registry.login import login
 
         return login(server, username, password)
+
+    def check_login(self, server: str, username: str, password: str) -> None:
+        """Asks a registry whether it accepts credentials, and keeps nothing.
+
+        Args:
+            server: The registry's host, with its port if it has one.
+            username: The user.
+            password: The password or token.
+
+        Raises:
+            AccessDenied: The registry does not accept them.
+            RegistryUnreachable: No answer.
+        """
+        from dockmagic_runtime.registry.login import check
+
+        check(server, username, password)
 
     def logout(self, server: str) -> bool:
         """Removes the credentials of a registry.

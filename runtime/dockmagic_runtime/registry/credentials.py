@@ -11,7 +11,9 @@ import base64
 import binascii
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -43,6 +45,20 @@ class Credentials(Selective, frozen=True, kw_only=True):
         return f"Basic {base64.b64encode(secret).decode()}"
 
 
+# one that was given for this context, in a list of one; of a client of the API, for example
+_given: ContextVar[list[Credentials | None] | None] = ContextVar("given", default=None)
+
+
+@contextmanager
+def given(credentials: Credentials | None) -> Iterator[None]:
+    """While the block runs, no file is read: these are the credentials, or there are none."""
+    token = _given.set([credentials])
+    try:
+        yield
+    finally:
+        _given.reset(token)
+
+
 class CredentialStore:
     """One config.json, read when it is first asked."""
 
@@ -52,6 +68,8 @@ class CredentialStore:
 
     def find(self, key: str) -> Credentials | None:
         """The credentials kept under `key` (`Endpoint.credentials_key`). Raises InvalidInput."""
+        if (present := _given.get()) is not None:
+            return present[0]
         credentials, helper = self._from_file(key), self.helper(key)
         if credentials is None and helper:
             return Credentials(helper=helper, server=key)

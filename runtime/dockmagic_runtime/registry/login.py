@@ -13,18 +13,24 @@ from dockmagic_runtime.registry.credentials import Credentials, CredentialStore
 from dockmagic_runtime.registry.endpoint import RegistryConfig, RegistryEndpoint
 
 
+def check(server: str, username: str, password: str) -> None:
+    """Asks the registry whether it accepts them. Raises AccessDenied, RegistryUnreachable."""
+    if not username or not password:
+        raise InvalidInput("a login needs a username and a password")
+    credentials = Credentials(username=username, password=password)
+    with RegistryClient(_endpoint(server), credentials) as client:
+        client.ping()
+
+
 def login(server: str, username: str, password: str) -> Path | None:
     """Keep a name and password once the registry has accepted them; the file they are kept in.
 
     None if it is a credential helper that keeps them. Raises AccessDenied, RegistryUnreachable,
     NotFound for a helper that is not installed.
     """
-    if not username or not password:
-        raise InvalidInput("a login needs a username and a password")
+    check(server, username, password)
     endpoint = _endpoint(server)
     credentials = Credentials(username=username, password=password)
-    with RegistryClient(endpoint, credentials) as client:
-        client.ping()
     store, key = CredentialStore(), endpoint.credentials_key
     helper = store.helper(key)
     if not helper:

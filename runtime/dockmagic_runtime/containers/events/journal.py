@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from dockmagic_runtime.containers.events.filters import KNOWN, matches
 from dockmagic_runtime.containers.record import Record
@@ -36,7 +36,13 @@ def events_of(
 
 
 def read(
-    root: str, *, since: float, until: float, filters: Filters, follow: bool
+    root: str,
+    *,
+    since: float,
+    until: float,
+    filters: Filters,
+    follow: bool,
+    is_cancelled: Callable[[], bool] | None = None,
 ) -> Iterator[Event]:
     """The events that pass the filters, oldest first.
 
@@ -46,7 +52,7 @@ def read(
     """
     check(filters, KNOWN)
     if follow:
-        events = journal.follow(root, since or time.time(), until)
+        events = journal.follow(root, since or time.time(), until, over=is_cancelled)
     else:
         events = journal.read(root, since, until)
     return (event for event in events if matches(event, filters))

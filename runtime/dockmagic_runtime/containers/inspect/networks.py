@@ -35,7 +35,7 @@ def network_settings(record: Record, now: State) -> dict[str, Any]:
         "IPPrefixLen": on_default.get("prefix_length", 0),
         "IPv6Gateway": on_default.get("gateway6", ""),
         "MacAddress": on_default.get("mac_address", ""),
-        "Networks": _networks(record, now),
+        "Networks": networks(record, now),
     }
 
 
@@ -52,7 +52,7 @@ def _ports(record: Record, now: State) -> dict[str, list[dict[str, str]] | None]
     return ports
 
 
-def _networks(record: Record, now: State) -> dict[str, dict[str, Any]]:
+def networks(record: Record, now: State) -> dict[str, dict[str, Any]]:
     mode = record.spec.network
     if mode.startswith("container:"):
         return {}

@@ -60,6 +60,12 @@ class StartComponents(Protocol):
     def cgroups(self) -> Cgroups: ...
 
 
+def _make_log(path: str) -> None:
+    """The supervisor opens it at the first output; a reader that follows before that finds it."""
+    if path:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+
 class Starter:
     """Starts containers."""
 
@@ -111,6 +117,7 @@ class Starter:
         try:
             request = self._request(record, connection, events, owned=owned)
             request = replace(request, attached=attached)
+            _make_log(request.log)
             # no other process may have the writable layer mounted (see `copy.rootfs`)
             with locks.held(self.store.tree_lock(record.id)):
                 process = self.launcher.launch(request).await_start()

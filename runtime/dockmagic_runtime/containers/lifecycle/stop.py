@@ -65,15 +65,15 @@ def kill(store: ContainerStore, record: Record, signal: str) -> None:
         kill(store, record, signal)  # ask the next supervisor
 
 
-def wait(store: ContainerStore, record: Record) -> int:
-    """Blocks until the container does not run; returns its exit code."""
+def wait(store: ContainerStore, record: Record, *, timeout: float | None = None) -> int:
+    """Blocks until the container does not run; returns its exit code. Raises TimeoutError."""
     try:
         process = store.connect(record.id)
     except Conflict:
         return store.state(record.id).exit_code
     process.hooks.reconnect = lambda: rejoined(store, record)
     try:
-        code = process.wait()
+        code = process.wait(timeout)
     finally:
         process.close()
     # a supervisor that was ending during the connect has written its last state before

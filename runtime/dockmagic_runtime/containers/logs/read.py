@@ -56,23 +56,37 @@ def _between(lines: Iterator[LogLine], first: str, last: str) -> Iterator[LogLin
 
 
 def stream(
-    store: ContainerStore, record: Record, selection: Selection, *, timestamps: bool = False
+    store: ContainerStore,
+    record: Record,
+    selection: Selection,
+    *,
+    timestamps: bool = False,
+    is_cancelled: Callable[[], bool] | None = None,
 ) -> LogReader:
     """The bytes in order, by stream; with `timestamps` each line begins with its time.
 
+    A follower ends when `is_cancelled`, which is called several times a second, returns True.
+
     Raises Unsupported for a container that logs nowhere.
     """
-    return _reader(store, record, selection, timestamps=timestamps)
+    return _reader(store, record, selection, timestamps=timestamps, is_cancelled=is_cancelled)
 
 
 def _reader(
-    store: ContainerStore, record: Record, selection: Selection, *, timestamps: bool = False
+    store: ContainerStore,
+    record: Record,
+    selection: Selection,
+    *,
+    timestamps: bool = False,
+    is_cancelled: Callable[[], bool] | None = None,
 ) -> LogReader:
     _require_file(record)
     store.state(record.id)  # what it wrote without a supervisor is written down by the next one
 
     def is_over() -> bool:
         # asked before the file is read: what was written before the end is then certainly in it
+        if is_cancelled is not None and is_cancelled():
+            return True
         alive = selection.follow and Status(store.state(record.id).status).is_alive
         return not alive or bool(selection.until and time.time() > selection.until)
 
