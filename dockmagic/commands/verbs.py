@@ -103,6 +103,9 @@ _TABLE: Final[dict[str, tuple[str, str]]] = {
         "image.save", "Save one or more images to a tar archive (streamed to STDOUT by default)"
     ),
     "search": ("registry.search", "Search Docker Hub for images"),
+    "serve": (
+        "system.serve", "Serve Docker's Engine API to docker, docker-py, Compose and other clients"
+    ),
     "start": ("container.start", "Start one or more stopped containers"),
     "stats": (
         "container.stats", "Display a live stream of container(s) resource usage statistics"
@@ -130,7 +133,9 @@ _TABLE: Final[dict[str, tuple[str, str]]] = {
     ),
 }  # fmt: skip
 _HIDDEN: Final = frozenset(["__complete", "completion"])
-_OWN: Final = frozenset(["explain", "layers", "network_draw", "network_trace", "system_repair"])
+_OWN: Final = frozenset(
+    ["explain", "layers", "network_draw", "network_trace", "serve", "system_repair"]
+)
 # Docker's help shows these first.
 COMMON: Final = (
     "run", "exec", "ps", "build", "pull", "push", "images", "login", "logout", "search", "version",

@@ -1,0 +1,1 @@
+"""The engine's values as the documents that clients of Docker read."""
