@@ -71,7 +71,7 @@ def listen(
     Args:
         host: `unix://PATH`, `tcp://ADDRESS:PORT` or `fd://`.
         tls: For TCP: whose clients may connect. Required unless `insecure_tcp`.
-        insecure_tcp: Whether everybody who reaches the TCP port may command the engine.
+        insecure_tcp: Whether every client that reaches the TCP port may command the engine.
         group: The group id that may use a unix socket (mode 0660), -1 for the process's own.
 
     Raises:

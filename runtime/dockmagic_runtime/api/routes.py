@@ -34,8 +34,8 @@ class Route(Struct, frozen=True):
     since: Version = OLDEST
 
     def match(self, path: str) -> dict[str, str] | None:
-        found = _compiled(self.pattern).fullmatch(path)
-        return found.groupdict() if found else None
+        match = _compiled(self.pattern).fullmatch(path)
+        return match.groupdict() if match else None
 
 
 _patterns: dict[str, re.Pattern[str]] = {}
@@ -53,10 +53,10 @@ def split_version(path: str) -> tuple[Version, str]:
 
     Raises HttpError (400) in moby's words for a version that is not served.
     """
-    found = _VERSIONED.fullmatch(path)
-    if found is None:
+    match = _VERSIONED.fullmatch(path)
+    if match is None:
         return NEWEST, path
-    version = (int(found[1]), int(found[2]))
+    version = (int(match[1]), int(match[2]))
     if version > NEWEST:
         raise HttpError(
             400,
@@ -69,7 +69,7 @@ def split_version(path: str) -> tuple[Version, str]:
             f"client version {_text(version)} is too old. Minimum supported API version is "
             f"{_text(OLDEST)}, please upgrade your client to a newer version",
         )
-    return version, found[3]
+    return version, match[3]
 
 
 def _text(version: Version) -> str:
@@ -99,4 +99,4 @@ class Router:
             others = True
         if others:
             raise HttpError(405, f"method {request.method} is not allowed for {request.path}")
-        raise HttpError(404, "page not found")
+        raise HttpError(404, "page not match")

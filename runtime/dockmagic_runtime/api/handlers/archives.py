@@ -37,13 +37,13 @@ def _stat_header(stat: PathStat) -> tuple[str, str]:
 
 
 def stat(service: Service, request: Request) -> Response:
-    found = service.engine.containers.path_stat(request["name"], _path(request))
-    return Response(200, headers=[_stat_header(found)])
+    status = service.engine.containers.path_stat(request["name"], _path(request))
+    return Response(200, headers=[_stat_header(status)])
 
 
 def get(service: Service, request: Request) -> Stream:
-    found, tar = service.engine.containers.get_archive(request["name"], _path(request))
-    return Stream(tar, TAR, headers=[_stat_header(found)])
+    status, tar = service.engine.containers.get_archive(request["name"], _path(request))
+    return Stream(tar, TAR, headers=[_stat_header(status)])
 
 
 def put(service: Service, request: Request) -> Response:

@@ -21,13 +21,13 @@ def listing(service: Service, request: Request) -> Response:
     query, containers = request.query, service.engine.containers
     limit = query.integer("limit", -1)
     every = query.boolean("all") or limit > 0
-    found = list(containers.summaries(all=every, filters=query.filters()))
-    found = found[:limit] if limit > 0 else found
+    listed = list(containers.summaries(all=every, filters=query.filters()))
+    listed = listed[:limit] if limit > 0 else listed
     if query.boolean("size"):
-        for summary in found:
+        for summary in listed:
             size = containers.size(summary["Id"])
             summary |= {"SizeRw": size.writable, "SizeRootFs": size.root}
-    return document(found)
+    return document(listed)
 
 
 def create(service: Service, request: Request) -> Response:
@@ -50,12 +50,12 @@ def _image_missing(message: str, image: str) -> str:
 
 
 def inspect(service: Service, request: Request) -> Response:
-    found = service.engine.containers.inspect(request["name"])
+    inspected = service.engine.containers.inspect(request["name"])
     if request.query.boolean("size"):
         size = service.engine.containers.size(request["name"])
-        found |= {"SizeRw": size.writable, "SizeRootFs": size.root}
-    found["ExecIDs"] = service.executions.of(found["Id"]) or None
-    return document(go.document(go.decode(wire.InspectResponse, found)))
+        inspected |= {"SizeRw": size.writable, "SizeRootFs": size.root}
+    inspected["ExecIDs"] = service.executions.of(inspected["Id"]) or None
+    return document(go.document(go.decode(wire.InspectResponse, inspected)))
 
 
 def start(service: Service, request: Request) -> Response:
@@ -149,8 +149,10 @@ def top(service: Service, request: Request) -> Response:
 
 def changes(service: Service, request: Request) -> Response:
     kinds = {"C": 0, "A": 1, "D": 2}
-    found = service.engine.containers.diff(request["name"])
-    return document([{"Path": change.path, "Kind": kinds[change.kind]} for change in found] or None)
+    changed = service.engine.containers.diff(request["name"])
+    return document(
+        [{"Path": change.path, "Kind": kinds[change.kind]} for change in changed] or None
+    )
 
 
 def prune(service: Service, request: Request) -> Response:

@@ -22,12 +22,12 @@ from dockmagic_runtime.wire import image as wire
 
 
 def listing(service: Service, request: Request) -> Response:
-    found = chosen_images(
+    chosen = chosen_images(
         service.engine, request.query.filters(), every=request.query.boolean("all")
     )
     images = service.engine.images
     return document(
-        [documents.summary(image, images.inspect(image.id)["RepoDigests"]) for image in found]
+        [documents.summary(image, images.inspect(image.id)["RepoDigests"]) for image in chosen]
     )
 
 
@@ -81,8 +81,8 @@ def _import(service: Service, request: Request) -> Stream:
 
 
 def inspect(service: Service, request: Request) -> Response:
-    found = service.engine.images.inspect(request["name"])
-    return document(go.document(go.decode(wire.InspectResponse, found)))
+    inspected = service.engine.images.inspect(request["name"])
+    return document(go.document(go.decode(wire.InspectResponse, inspected)))
 
 
 def history(service: Service, request: Request) -> Response:
@@ -140,7 +140,7 @@ def prune(service: Service, request: Request) -> Response:
 
 
 def search(service: Service, request: Request) -> Response:
-    found = service.engine.images.search(
+    results = service.engine.images.search(
         request.query.text("term"), limit=request.query.integer("limit", 25)
     )
     return document(
@@ -152,7 +152,7 @@ def search(service: Service, request: Request) -> Response:
                 "is_automated": item.is_automated,
                 "description": item.description,
             }
-            for item in found
+            for item in results
         ]
     )
 
@@ -193,8 +193,8 @@ def _loaded(service: Service, request: Request) -> Iterator[dict[str, Any]]:
 def distribution(service: Service, request: Request) -> Response:
     """The descriptor that a registry has under a name, and its platforms."""
     with credentials.given(registry_auth(request)):
-        found = service.engine.images.manifests(request["name"])
-    manifests = found if isinstance(found, tuple) else (found,)
+        answer = service.engine.images.manifests(request["name"])
+    manifests = answer if isinstance(answer, tuple) else (answer,)
     first = manifests[0]
     return document(
         {

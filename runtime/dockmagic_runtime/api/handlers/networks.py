@@ -17,14 +17,14 @@ from dockmagic_runtime.wire.network import EndpointSettings, Inspect
 def listing(service: Service, request: Request) -> Response:
     """Without containers, as moby lists them."""
     networks = service.engine.networks
-    found = networks.list(request.query.filters())
+    inspected = networks.list(request.query.filters())
     return document(
-        [_document(networks.inspect(network.id)) | {"Containers": {}} for network in found]
+        [_document(networks.inspect(network.id)) | {"Containers": {}} for network in inspected]
     )
 
 
-def _document(found: dict[str, Any]) -> dict[str, Any]:
-    return go.document(go.decode(Inspect, found))
+def _document(inspected: dict[str, Any]) -> dict[str, Any]:
+    return go.document(go.decode(Inspect, inspected))
 
 
 def inspect(service: Service, request: Request) -> Response:

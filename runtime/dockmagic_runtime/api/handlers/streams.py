@@ -236,10 +236,10 @@ def _samples(service: Service, request: Request, container: Container) -> Iterat
     """The first at once; until the client has gone, or the container has been removed."""
     yield encoded(_sample(service, container))
     try:
-        for found in _compared(service, container):
+        for sample in _compared(service, container):
             if request.connection.is_gone:
                 return
-            yield encoded(found)
+            yield encoded(sample)
     except NotFound:
         return
 

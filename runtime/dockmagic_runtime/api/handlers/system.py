@@ -37,15 +37,15 @@ def info(service: Service, request: Request) -> Response:
 
 def df(service: Service, request: Request) -> Response:
     usage = service.engine.system.df()
-    found = system.disk_usage(usage, list(service.engine.containers.summaries(all=True)))
-    return document(_chosen(found, request))
+    report = system.disk_usage(usage, list(service.engine.containers.summaries(all=True)))
+    return document(_chosen(report, request))
 
 
-def _chosen(found: dict[str, Any], request: Request) -> dict[str, Any]:
+def _chosen(report: dict[str, Any], request: Request) -> dict[str, Any]:
     """`type` names the kinds of objects to report; the others are null."""
     wanted = set(request.query.texts("type"))
     if not wanted:
-        return found
+        return report
     keys = {
         "image": ("LayersSize", "Images"),
         "container": ("Containers",),
@@ -53,8 +53,8 @@ def _chosen(found: dict[str, Any], request: Request) -> dict[str, Any]:
         "build-cache": ("BuildCache",),
     }
     kept = {key for kind in wanted for key in keys.get(kind, ())}
-    absent = {key: 0 if key == "LayersSize" else None for key in found}
-    return {**absent, **{key: found[key] for key in kept}}
+    absent = {key: 0 if key == "LayersSize" else None for key in report}
+    return {**absent, **{key: report[key] for key in kept}}
 
 
 def events(service: Service, request: Request) -> Stream:

@@ -15,8 +15,8 @@ from dockmagic_runtime.wire.volume import Volume
 
 def listing(service: Service, request: Request) -> Response:
     volumes = service.engine.volumes
-    found = [_document(service, volume.name) for volume in volumes.list(request.query.filters())]
-    return document({"Volumes": found, "Warnings": None})
+    listed = [_document(service, volume.name) for volume in volumes.list(request.query.filters())]
+    return document({"Volumes": listed, "Warnings": None})
 
 
 def _document(service: Service, name: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class Disconnected(Exception):
-    """The client has gone: nobody is there to be answered."""
+    """The client has gone: there is no connection to answer on."""
 
 
 class ProtocolError(Exception):
