@@ -1,23 +1,31 @@
-"""Tab after `%docker`, `%%docker` and the verbs' magics: verbs, flags, and names of things."""
+"""Tab in a notebook: after our magics, in `%%docker` and `%%dockerfile` cells, after `!docker`.
+
+What may stand there says `commands.complete`, for terminals as well; here it is found out which
+words the cursor is among.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 from dockmagic.session import Session
 
-_LINE = re.compile(r"(?:.*=\s*)?%{1,2}(\w+)\s+(.*)", re.DOTALL)
-_IMAGES = frozenset("run create rmi tag history layers pull".split())
-_CONTAINERS = frozenset(
-    "attach commit cp diff exec explain export kill logs pause port rename restart rm start stats "
-    "stop top unpause update wait".split()
+if TYPE_CHECKING:
+    from dockmagic.commands.complete.candidate import Candidate
+
+_MAGIC: Final = re.compile(
+    r"(?:[^%!]*=\s*|\s*)(?P<sign>%{1,2}|!)(?P<name>\w+)(?:[ \t]+(?P<rest>.*))?", re.DOTALL
 )
+_OPERATORS: Final = re.compile(r"\$\(|[;|&(`]")
+_TARGET: Final = re.compile(r"[A-Za-z_]\w*=?\s*<<\s+")
+_PROGRAMS: Final = ("docker", "dockmagic")
+_SPECIAL: Final = re.compile(r"([\s\\'\"$`;&|<>(){}*?\[\]#!])")
 
 
 class Completer:
-    """Offers names; asks the engine only when one is wanted, and is silent if it cannot say."""
+    """Offers what may stand at the cursor; asks the engine only for what is its own."""
 
     def __init__(self, session: Session, verbs: Mapping[str, tuple[str, ...]]) -> None:
         self._session = session
@@ -41,88 +49,114 @@ class Completer:
     def _complete(self, context: Any) -> Any:
         from IPython.core.completer import SimpleCompletion
 
-        matches = self.candidates(_relevant(context), context.token)
-        completions = [SimpleCompletion(text, type=kind) for text, kind in matches]
-        return {"completions": completions, "suppress": bool(completions)}
+        line = str(context.line_with_cursor)
+        text, position = str(context.full_text), int(context.cursor_position)
+        before = _before_cursor(text, line, position, int(context.cursor_line))
+        typed, hits = self.candidates(before, line[position:])
+        completions = [SimpleCompletion(text, type=kind) for text, kind in hits]
+        return {
+            "completions": completions,
+            "suppress": bool(completions),
+            "matched_fragment": typed,
+        }
 
-    def candidates(self, line: str, token: str) -> list[tuple[str, str]]:
-        """What may stand at the end of `line`, where `token` has been typed so far."""
-        match = _LINE.fullmatch(line)
-        if match is None:
-            return []
-        name, rest = match.groups()
-        words = rest.split()
-        before = words[:-1] if rest and not rest[-1:].isspace() else words
-        if name in self._verbs:
-            before = [*self._verbs[name], *before]
-        elif name == "network":
-            before = ["network", *before]
-        elif name != "docker":
-            return []
-        typed = words[-1] if words and not rest[-1:].isspace() else ""
-        known = list(self._known(before, typed))
-        if name == "network" and before == ["network"]:  # one of the verbs, or what to draw
-            known += self._known(["network", "draw"], typed)
-        matches = [(text, kind) for text, kind in known if text.startswith(typed)]
-        # IPython replaces the token, which begins after the last of its own delimiters.
-        cut = len(typed) - len(token) if typed.endswith(token) else 0
-        return [(text[cut:], kind) for text, kind in matches]
+    def candidates(self, before: str, after: str = "") -> tuple[str, list[tuple[str, str]]]:
+        """What stands at the end of `before`, a cell up to the cursor, and what may replace it.
 
-    def _known(self, before: list[str], typed: str) -> Iterable[tuple[str, str]]:
-        from dockmagic import commands
-        from dockmagic_runtime.errors import DockmagicError
+        `after` is the rest of the cursor's line.
+        """
+        from dockmagic.commands.complete import complete
+        from dockmagic.commands.complete.dockerfile import complete_dockerfile
+        from dockmagic.magics.runner import EXTRA_FLAGS
 
-        words = [word for word in before if word != "docker"]
-        if not words:
-            return [(name, "verb") for name in commands.names()]
-        if words[0] in commands.GROUPS and len(words) == 1:
-            return [(name, "verb") for name in commands.GROUPS[words[0]]]
-        try:
-            verb = commands.resolve(words).verb
-            if verb == "explain":  # as if only what follows it were written
-                verb = next((word for word in words[1:] if word in ("run", "build")), verb)
-            if typed.startswith("-"):
-                flags = commands.parser(verb).flags
-                return [(f"--{flag.name}", "flag") for flag in flags if flag.is_ours]
-            return self._names(verb)
-        except (DockmagicError, commands.HelpAsked):
-            return []
+        first, newline, body = before.partition("\n")
+        if newline and first.startswith("%%dockerfile"):
+            typed, hits = complete_dockerfile(lambda: self._session.engine, body)
+            return typed, [(hit.text, hit.kind) for hit in hits]
+        place = self._words(before)
+        if place is None:
+            return "", []
+        words, typed = place
+        hits = complete(lambda: self._session.engine, words, after.split(), EXTRA_FLAGS)
+        known = [*hits, *self._drawn(words)]
+        return typed, [(_escaped(hit.text, typed), hit.kind) for hit in known]
 
-    def _names(self, verb: str) -> Iterable[tuple[str, str]]:
-        from dockmagic.commands.references import familiar
+    def _words(self, before: str) -> tuple[list[str], str] | None:
+        """The words of Docker's command up to the cursor, and the last one as it is typed; None
+        where no command of ours is."""
+        first, newline, _ = before.partition("\n")
+        line = before.rpartition("\n")[2]
+        if newline and first.startswith("%%docker") and not line.lstrip().startswith("%"):
+            return _of_shell(line, has_verbs=True)
+        match = _MAGIC.fullmatch(line)
+        if match is None or match["rest"] is None:
+            return None
+        sign, name, rest = match["sign"], match["name"], _TARGET.sub("", match["rest"], count=1)
+        if sign == "!":
+            return _of_shell(f"{name} {rest}", has_verbs=False)
+        if name == "docker":
+            if _OPERATORS.search(rest):
+                return _of_shell(f"docker {rest}", has_verbs=False)
+            return _of_shell(rest, has_verbs=True)
+        verb = {"network": ("network",), "dockerfile": ("build",), **self._verbs}.get(name)
+        if verb is None:
+            return None
+        words, typed = _split(rest)
+        return [*verb, *words], typed
 
-        engine = self._session.engine
-        matches: list[tuple[str, str]] = []
-        if verb in _IMAGES or verb in ("inspect", "explain"):
-            tags = (tag for image in engine.images.list() for tag in image.tags)
-            matches += [(familiar(tag), "image") for tag in tags]
-        if verb in _CONTAINERS or verb == "inspect":
-            matches += [
-                (candidate.name, "container") for candidate in engine.containers.list(all=True)
-            ]
-        if verb in ("network_connect", "network_disconnect"):
-            matches += [
-                (candidate.name, "container") for candidate in engine.containers.list(all=True)
-            ]
-        if verb == "network_trace":
-            ports = (
-                port
-                for candidate in engine.containers.list()
-                for port in candidate.ports
-                if port.host_port
-            )
-            matches += [(f"localhost:{port.host_port}", "port") for port in ports]
-        elif verb.startswith("network_") and verb != "network_create":
-            matches += [(candidate.name, "network") for candidate in engine.networks.list()]
-        if verb in ("volume_rm", "volume_inspect"):
-            matches += [(candidate.name, "volume") for candidate in engine.volumes.list()]
-        return matches
+    def _drawn(self, words: list[str]) -> Iterator[Candidate]:
+        """`%network` takes a name as well as a verb."""
+        from dockmagic.commands.complete import complete
+
+        if len(words) == 2 and words[0] == "network":
+            yield from complete(lambda: self._session.engine, ["network", "draw", words[1]])
 
 
-def _relevant(context: Any) -> str:
-    """The line up to the cursor; in a %%docker cell, as if the magic stood before it."""
-    line = str(context.line_with_cursor)[: context.cursor_position]
-    full = str(context.full_text)
-    if full.startswith("%%docker") and not line.startswith("%"):
-        return f"%docker {line}"
-    return line
+def _before_cursor(text: str, line: str, position: int, number: int) -> str:
+    """The cell up to the cursor; IPython may give the line alone."""
+    lines = text.split("\n")
+    if number < len(lines) and lines[number] == line:
+        return "\n".join([*lines[:number], line[:position]])
+    return line[:position]
+
+
+def _of_shell(line: str, *, has_verbs: bool) -> tuple[list[str], str] | None:
+    """The words behind `docker` in the last command of a line.
+
+    With `has_verbs`, one of Docker's verbs may begin the command.
+    """
+    words, typed = _split(_last_command(line))
+    while words and ("=" in words[0] or words[0] in ("$", "sudo")):
+        words.pop(0)
+    if words and words[0] in _PROGRAMS:
+        return words[1:], typed
+    return (words, typed) if has_verbs else None
+
+
+def _last_command(line: str) -> str:
+    """What stands behind the last operator that no quotes protect."""
+    start, quote = 0, ""
+    for match in re.finditer(r"\\.|['\"]|\$\(|[;|&(`]", line):
+        mark = match[0]
+        if quote == "'" or (quote and mark not in ('"', "$(", "`")):
+            quote = "" if mark == quote else quote
+        elif mark in ("'", '"'):
+            quote = "" if quote else mark
+        elif not mark.startswith("\\"):
+            start, quote = match.end(), ""
+    return line[start:]
+
+
+def _split(text: str) -> tuple[list[str], str]:
+    """The words up to the cursor, and the last one as it is typed, with its quotes."""
+    from dockmagic.commands.system.complete import split_at_cursor
+
+    words, start = split_at_cursor(text)
+    return words, text[start:]
+
+
+def _escaped(candidate: str, typed: str) -> str:
+    """A candidate as it is to be typed; quotes that are open already need nothing more."""
+    if typed[:1] in ("'", '"'):
+        return f"{typed[0]}{candidate}"
+    return _SPECIAL.sub(r"\\\1", candidate) if not candidate.endswith(" ") else candidate

@@ -36,7 +36,7 @@ from dockmagic_runtime.model.image import Image
 from dockmagic_runtime.model.usage import ContainerSize, Pruned
 
 from .fake_facet import FakeFacet
-from .values import NOW, make_explanation, make_image
+from .values import NOW, make_directory, make_explanation, make_image
 
 
 @dataclass
@@ -339,6 +339,10 @@ class FakeContainers(FakeFacet):
     def path_stat(self, name: str, path: str) -> PathStat:
         self.get(name)
         raise NotFound(f"Could not find the file {path} in container {name}")
+
+    def list_directory(self, name: str, path: str, *, limit: int = 10_000) -> tuple[PathStat, ...]:
+        self.get(name)
+        return make_directory(path)
 
     def get_archive(
         self, name: str, path: str, *, follow_link: bool = False, member: str = ""

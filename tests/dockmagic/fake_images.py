@@ -20,6 +20,7 @@ from dockmagic_runtime.model.build import (
     StepStarted,
 )
 from dockmagic_runtime.model.commit import ImportSpec
+from dockmagic_runtime.model.container import PathStat
 from dockmagic_runtime.model.filters import Filters
 from dockmagic_runtime.model.image import History, Image, Layer, LayerFile
 from dockmagic_runtime.model.progress import (
@@ -36,7 +37,7 @@ from dockmagic_runtime.model.search import RemoteManifest, SearchResult
 from dockmagic_runtime.model.usage import Pruned
 
 from .fake_facet import FakeFacet
-from .values import NOW, make_image
+from .values import NOW, make_directory, make_image
 
 
 class FakeImages(FakeFacet):
@@ -125,6 +126,12 @@ class FakeImages(FakeFacet):
             only_second=(),
         )
 
+    def list_directory(
+        self, reference: str, path: str, *, limit: int = 10_000
+    ) -> tuple[PathStat, ...]:
+        self.get(reference)
+        return make_directory(path)
+
     def file_history(self, reference: str, path: str) -> FileOrigin:
         return FileOrigin(
             image=self.get(reference),
@@ -184,6 +191,13 @@ class FakeImages(FakeFacet):
         self.engine.calls.append(("push", reference))
         self.get(reference)
         yield PushDone(reference=reference, digest="sha256:" + "d" * 64, size=500)
+
+    def stand_ins(self, term: str = "") -> tuple[SearchResult, ...]:
+        return tuple(
+            SearchResult(name=name, description="made here", is_stand_in=True)
+            for name in ("alpine", "httpd", "ubuntu")
+            if term in name
+        )
 
     def search(self, term: str, *, limit: int = 25) -> tuple[SearchResult, ...]:
         return (SearchResult(name=term, description="What was searched for"),)[:limit]

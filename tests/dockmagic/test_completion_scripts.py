@@ -45,7 +45,7 @@ def busy(engine: FakeEngine) -> FakeEngine:
         ("docker stop we", ["web"]),
         ("docker stop web wo", ["worker"]),
         ("docker exec web wo", []),
-        ("docker run -it --name x htt", ["httpd:latest"]),
+        ("docker run -it --name x htt", ["httpd", "httpd:latest"]),
         ("docker run httpd --rm", []),
         ("docker run --pid container:w", ["container:web", "container:worker"]),
         ("docker rm -f w", ["web", "worker"]),
@@ -98,7 +98,7 @@ def test_each_shell_has_a_script_that_asks_us(dockmagic: Any, shell: str) -> Non
         ("dockmagic ru", "run"),
         ("dockmagic volume pr", "prune"),
         ("dockmagic ps --no-", "--no-trunc"),
-        ("dockmagic --log-level=", ""),
+        ("dockmagic --log-level=", "debug error fatal info warn"),
     ],
 )
 def test_the_script_works_in_bash(tmp_path: Path, line: str, expected: str) -> None:

@@ -359,39 +359,6 @@ def test_unload_gives_the_names_back(shell: Any, run: Any, session: Any, engine:
     assert run("%ps").error is None
 
 
-def test_completion(shell: Any, run: Any) -> None:
-    run("%docker run -d --name web httpd")
-    complete = shell._dockmagic_extension.completer.candidates
-    assert ("images", "verb") in complete("%docker im", "im")
-    assert ("--publish", "flag") in complete("%docker run --pub", "--pub")
-    assert ("httpd:latest", "image") in complete("%run_container ht", "ht")
-    assert ("web", "container") in complete("x = %docker stop ", "")
-    assert ("web", "container") in complete("%explain we", "we")
-    assert ("httpd:latest", "image") in complete("%explain run ht", "ht")
-    assert ("--restart", "flag") in complete("%explain run --rest", "--rest")
-    assert complete("%docker run --gp", "--gp") == []  # what is not there is not offered
-    assert complete("print(", "") == []
-
-
-@pytest.mark.parametrize(
-    ("line", "expected"),
-    [
-        ("%docker stop w", {"web"}),
-        ("%run_container --publ", {"--publish", "--publish-all"}),
-        ("x = %docker ru", {"run"}),
-        ("%docker image h", {"history"}),
-        ("%docker history htt", {"httpd:latest"}),
-        ("%%docker\ndocker unp", {"unpause"}),
-    ],
-)
-def test_tab(shell: Any, run: Any, line: str, expected: set[str]) -> None:
-    from IPython.core.completer import provisionalcompleter
-
-    run("%docker run -d --name web httpd")
-    with provisionalcompleter():
-        assert {c.text for c in shell.Completer.completions(line, len(line))} == expected
-
-
 def test_no_ipython_name_is_taken_but_rm(session: Any) -> None:
     from IPython.core.interactiveshell import InteractiveShell
 

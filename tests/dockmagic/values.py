@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dockmagic_runtime.errors import NotFound
+from dockmagic_runtime.model.container import PathStat
 from dockmagic_runtime.model.explanation import ExplainedStep, Explanation
 from dockmagic_runtime.model.image import Image, ImageConfig
 from dockmagic_runtime.model.topology import Bridge, Hop, Interface, Node, Route, Topology, Trace
@@ -119,3 +121,22 @@ def make_route(name: str, address: str, way: str, failure: str, first: Hop, *las
         *last,
     )  # fmt: skip
     return Route(name=name, address=address, way=way, hops=hops, failure=failure)
+
+
+DIRECTORIES = {
+    "/": {"bin": 0o40755, "etc": 0o40755, "srv": 0o40755, "usr": 0o40755, "run.sh": 0o100755},
+    "/bin": {"ls": 0o120777, "ln": 0o100755, "sh": 0o100755, "notes": 0o100644},
+    "/usr": {"local": 0o40755, "bin": 0o40755},
+    "/usr/bin": {"less": 0o100755},
+    "/etc": {"my file": 0o100644, "motd": 0o100644},
+}
+
+
+def make_directory(path: str) -> tuple[PathStat, ...]:
+    """The entries of a directory of the fakes."""
+    entries = DIRECTORIES.get(path.rstrip("/") or "/")
+    if entries is None:
+        raise NotFound(f"Could not find the file {path}")
+    return tuple(
+        PathStat(name=name, size=1, mode=mode, mtime=0.0) for name, mode in sorted(entries.items())
+    )

@@ -27,11 +27,11 @@ def run(engine: EngineApi, arguments: Arguments) -> Text:
     from dockmagic.commands.complete import complete
 
     shell, *words = arguments.words
-    breaks = ""
+    breaks = after = ""
     if shell == "bash":
-        breaks, line = words
-        words = split(line)[1:]
-    candidates = complete(lambda: engine, words)
+        breaks, line, *rest = words
+        words, after = split(line)[1:], " ".join(rest)
+    candidates = complete(lambda: engine, words, after.split())
     start = _broken(words[-1] if words else "", breaks)
     return Text("\n".join(_line(shell, candidate, start) for candidate in candidates))
 
@@ -47,9 +47,14 @@ def _line(shell: str, candidate: Candidate, start: int) -> str:
 
 def split(line: str) -> list[str]:
     """The words of a line of a shell up to the cursor; quotes need not be closed yet."""
+    return split_at_cursor(line)[0]
+
+
+def split_at_cursor(line: str) -> tuple[list[str], int]:
+    """The words, and where the last one begins; that is empty behind a blank."""
     words: list[str] = []
-    word, quote, is_escaped = "", "", False
-    for character in line:
+    word, quote, is_escaped, start = "", "", False, 0
+    for index, character in enumerate(line):
         if is_escaped:
             word, is_escaped = word + character, False
         elif character == "\\" and quote != "'":
@@ -59,10 +64,10 @@ def split(line: str) -> list[str]:
         elif character in "'\"":
             quote = character
         elif character.isspace():
-            words, word = ([*words, word] if word else words), ""
+            words, word, start = ([*words, word] if word else words), "", index + 1
         else:
             word += character
-    return [*words, word]
+    return [*words, word], start
 
 
 def _broken(word: str, breaks: Sequence[str]) -> int:

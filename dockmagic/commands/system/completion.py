@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 _BASH = """\
 # bash completion for {name}
 __{function}_complete() {{
-    local line="${{COMP_LINE:0:COMP_POINT}}" IFS=$'\\n'
-    COMPREPLY=($("${{COMP_WORDS[0]}}" __complete bash "$COMP_WORDBREAKS" "$line" 2>/dev/null))
+    local line="${{COMP_LINE:0:COMP_POINT}}" rest="${{COMP_LINE:COMP_POINT}}" IFS=$'\\n'
+    COMPREPLY=($("${{COMP_WORDS[0]}}" __complete bash "$COMP_WORDBREAKS" "$line" "$rest" \\
+        2>/dev/null))
+    [[ ${{COMPREPLY[0]}} == *[/=:] ]] && compopt -o nospace 2>/dev/null
+    return 0
 }}
 complete -o default -F __{function}_complete {name}
 """

@@ -49,6 +49,23 @@ class LocalContainerFiles(Facet):
         own = self._components
         return copy.path_stat(own.starter, own.containers.find(name), path)
 
+    def list_directory(self, name: str, path: str, *, limit: int = 10_000) -> tuple[PathStat, ...]:
+        """Returns the entries of a directory in a container, by name.
+
+        Args:
+            name: Name, id, or unique prefix of an id.
+            path: Absolute, or relative to the container's root.
+            limit: The most entries that are read.
+
+        Raises:
+            NotFound: No such container or path.
+            Conflict: The path is no directory.
+        """
+        from dockmagic_runtime.containers.copy import listing
+
+        own = self._components
+        return listing.of_container(own.starter, own.containers.find(name), path, limit)
+
     def get_archive(
         self, name: str, path: str, *, follow_link: bool = False, member: str = ""
     ) -> tuple[PathStat, TarStream]:

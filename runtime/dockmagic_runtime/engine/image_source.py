@@ -73,17 +73,20 @@ class ImageSource:
         except NotFound:
             return None
 
+    def stand_ins(self, term: str = "") -> tuple[SearchResult, ...]:
+        """See `LocalImages.stand_ins`."""
+        return tuple(
+            SearchResult(name=recipe.name, description=recipe.description, is_stand_in=True)
+            for recipe in self._components.catalogue.search(term)
+        )
+
     def search(self, term: str, *, limit: int = 25) -> tuple[SearchResult, ...]:
         """See `LocalImages.search`."""
         from dockmagic_runtime.registry.errors import RegistryUnreachable
         from dockmagic_runtime.registry.search import search
 
         registry, word = split_term(term)
-        recipes = self._components.catalogue.search(word) if registry == DEFAULT_REGISTRY else ()
-        stand_ins = tuple(
-            SearchResult(name=recipe.name, description=recipe.description, is_stand_in=True)
-            for recipe in recipes
-        )
+        stand_ins = self.stand_ins(word) if registry == DEFAULT_REGISTRY else ()
         try:
             return search(registry, word, limit)
         except RegistryUnreachable:

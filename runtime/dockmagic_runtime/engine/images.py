@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from dockmagic_runtime.model.analysis import Anatomy, FileOrigin, Sharing
     from dockmagic_runtime.model.build import BuildEvent, BuildRequest
     from dockmagic_runtime.model.commit import ImportSpec
+    from dockmagic_runtime.model.container import PathStat
     from dockmagic_runtime.model.filters import Filters
     from dockmagic_runtime.model.image import History, Image, Layer
     from dockmagic_runtime.model.progress import LoadEvent, PullEvent, PushEvent
@@ -110,6 +111,26 @@ class LocalImages(Facet):
         """
         return self._components.analyzer.origin(self.get(reference), path)
 
+    def list_directory(
+        self, reference: str, path: str, *, limit: int = 10_000
+    ) -> tuple[PathStat, ...]:
+        """Returns the entries of a directory in an image, by name.
+
+        Args:
+            reference: A tag, a digest, an id, or a unique prefix of an id.
+            path: An absolute path in the image.
+            limit: The most entries that are read.
+
+        Raises:
+            NotFound: No such image or path.
+            Conflict: The path is no directory.
+        """
+        from dockmagic_runtime.containers.copy import listing
+
+        own, image = self._components, self.get(reference)
+        lowers = own.layers.lowers(image.chain_ids[-1]) if image.chain_ids else ()
+        return listing.of_image(own.starter, lowers, path, limit, reference)
+
     def tag(self, source: str, target: str) -> None:
         """Gives an image one more name. The name is taken from the image that had it.
 
@@ -170,6 +191,14 @@ class LocalImages(Facet):
             RegistryUnreachable: No answer, and no stand-in with that word.
         """
         return self._components.image_source.search(term, limit=limit)
+
+    def stand_ins(self, term: str = "") -> tuple[SearchResult, ...]:
+        """Returns the images that can be made on this machine, by name; no registry is asked.
+
+        Args:
+            term: Part of a name or description. Default: all.
+        """
+        return self._components.image_source.stand_ins(term)
 
     def manifest(self, reference: str, *, insecure: bool = False) -> bytes:
         """Returns the manifest or index that a registry has under a name, byte for byte.
