@@ -7,6 +7,7 @@ import sys
 from dockmagic.commands.global_table import GLOBAL_OPTIONS
 from dockmagic.commands.verbs import (
     COMMON,
+    GROUP_DESCRIPTIONS,
     GROUP_SUMMARIES,
     GROUPS,
     VERBS,
@@ -160,7 +161,7 @@ def group_help(group: str) -> str:
     lines = [
         f"Usage:  docker {group} COMMAND",
         "",
-        GROUP_SUMMARIES[group],
+        GROUP_DESCRIPTIONS.get(group, GROUP_SUMMARIES[group]),
         "",
         "Commands:",
         *_listed(dockers),

@@ -39,7 +39,6 @@ _PLANNED_IN_GROUPS: dict[str, dict[str, str]] = {
         "bake create debug dial-stdio history imagetools inspect ls rm stop use version".split(),
         "",
     ),
-    "manifest": dict.fromkeys(("annotate", "create", "push", "rm"), ""),
     "system": {"dial-stdio": "no program is to connect to a daemon: there is none"},
 }
 

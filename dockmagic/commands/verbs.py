@@ -75,8 +75,19 @@ _TABLE: Final[dict[str, tuple[str, str]]] = {
     "login": ("registry.login", "Authenticate to a registry"),
     "logout": ("registry.logout", "Log out from a registry"),
     "logs": ("container.logs", "Fetch the logs of a container"),
+    "manifest_annotate": (
+        "registry.manifest_annotate", "Add additional information to a local image manifest"
+    ),
+    "manifest_create": (
+        "registry.manifest_create",
+        "Create a local manifest list for annotating and pushing to a registry",
+    ),
     "manifest_inspect": (
         "registry.manifest_inspect", "Display an image manifest, or manifest list"
+    ),
+    "manifest_push": ("registry.manifest_push", "Push a manifest list to a repository"),
+    "manifest_rm": (
+        "registry.manifest_rm", "Delete one or more manifest lists from local storage"
     ),
     "network_connect": ("network.connect", "Connect a container to a network"),
     "network_create": ("network.create", "Create a network"),
@@ -150,6 +161,7 @@ _IMAGE: Final = ("build", "history", "import", "layers", "load", "pull", "push",
 _NETWORK: Final = (
     "connect", "create", "disconnect", "draw", "inspect", "ls", "prune", "rm", "trace",
 )  # fmt: skip
+_MANIFEST: Final = ("annotate", "create", "inspect", "push", "rm")
 
 # `docker container ls` and its like: the same verbs under the name of what they act on.
 GROUPS: Final[dict[str, dict[str, str]]] = {
@@ -165,7 +177,7 @@ GROUPS: Final[dict[str, dict[str, str]]] = {
         "inspect": "image_inspect", "prune": "image_prune", "ls": "images", "list": "images",
         "rm": "rmi", "remove": "rmi",
     },
-    "manifest": {"inspect": "manifest_inspect"},
+    "manifest": {name: f"manifest_{name}" for name in _MANIFEST},
     "network": {
         **{name: f"network_{name}" for name in _NETWORK},
         "list": "network_ls", "remove": "network_rm",
@@ -186,6 +198,26 @@ GROUP_SUMMARIES: Final = {
     "network": "Manage networks",
     "system": "Manage Docker",
     "volume": "Manage volumes",
+}
+# Where Docker's help of a group says more than the list of groups does.
+GROUP_DESCRIPTIONS: Final = {
+    "manifest": """\
+The **docker manifest** command has subcommands for managing image manifests and
+manifest lists. A manifest list allows you to use one name to refer to the same image
+built for multiple architectures.
+
+To see help for a subcommand, use:
+
+    docker manifest CMD --help
+
+For full details on using docker manifest lists, see the registry v2 specification.
+
+EXPERIMENTAL:
+  docker manifest is an experimental feature.
+  Experimental features provide early access to product functionality. These
+  features may change between releases without warning, or can be removed from a
+  future release. Learn more about experimental features in our documentation:
+  https://docs.docker.com/go/experimental/"""
 }
 _GROUPED: Final = frozenset(key for verbs in GROUPS.values() for key in verbs.values())
 VERBS: Final = tuple(

@@ -103,7 +103,8 @@ if TYPE_CHECKING:
     from dockmagic_runtime.registry.errors import AccessDenied, RegistryUnreachable
 
 __all__ = [
-    "AccessDenied", "Anatomy", "Attachment", "BuildCacheSpec", "BuildDone", "BuildExplanation",
+    "AccessDenied", "Anatomy", "Annotation", "Attachment", "BuildCacheSpec", "BuildDone",
+    "BuildExplanation",
     "BuildOutline", "BuildOutput", "BuildRequest", "BuildStarted", "BuildWarning", "BuildsApi",
     "CacheBounds", "Change", "ChangeKind", "CommitSpec", "Conflict", "Container",
     "ContainerSize", "ContainerSpec", "ContainersApi", "Device", "DiskUsage", "DockmagicError",
@@ -111,7 +112,7 @@ __all__ = [
     "ExplainedStep", "Explanation", "FileOrigin", "FileVersion", "HealthCheck", "History",
     "Hop", "HostAddress", "HostLink", "HostNetwork", "HostRoute", "Image", "ImageConfig",
     "ImagesApi", "ImportSpec", "InvalidInput", "Layer", "LayerFile", "LoadDone", "LogLine",
-    "LogStreamApi", "Mount", "Neighbour", "Network", "NetworkChange", "NetworkSpec",
+    "LogStreamApi", "ManifestsApi", "Mount", "Neighbour", "Network", "NetworkChange", "NetworkSpec",
     "NetworkWatch", "NetworksApi", "NotFound", "PathStat", "Pool", "PortMapping", "ProcessApi",
     "ProcessFailed", "ProcessTable", "Pruned", "PrunedNetworks", "PrunedVolumes", "PullDone",
     "PullStatus", "PushDone", "RegistryUnreachable", "RemoteFailed", "RemoteManifest", "Repair",
@@ -124,8 +125,8 @@ __all__ = [
 _MODULES = {
     "engine.engine": "Engine",
     "engine.interface": (
-        "BuildsApi ContainersApi EngineApi ImagesApi LogStreamApi NetworksApi ProcessApi "
-        "SystemApi VolumesApi"
+        "BuildsApi ContainersApi EngineApi ImagesApi LogStreamApi ManifestsApi NetworksApi "
+        "ProcessApi SystemApi VolumesApi"
     ),
     "errors": (
         "Conflict DockmagicError EngineBug InvalidInput NotFound ProcessFailed "
@@ -147,6 +148,7 @@ _MODULES = {
         "HostAddress HostLink HostNetwork HostRoute Neighbour NetworkChange NetworkWatch"
     ),
     "model.image": "History Image ImageConfig Layer LayerFile",
+    "model.manifest_list": "Annotation",
     "model.network": "Attachment Network NetworkSpec Pool PrunedNetworks",
     "model.outline": "BuildOutline",
     "model.progress": "LoadDone PullDone PullStatus PushDone",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,12 @@ from dockmagic_runtime.model.explanation import BuildExplanation, Explanation
 from dockmagic_runtime.model.filters import Filters
 from dockmagic_runtime.model.host_network import HostNetwork, NetworkWatch
 from dockmagic_runtime.model.image import Image
+from dockmagic_runtime.model.manifest_list import Annotation
 from dockmagic_runtime.model.network import Attachment, Network, NetworkSpec, PrunedNetworks
 from dockmagic_runtime.model.outline import BuildOutline, BuildTarget
+from dockmagic_runtime.model.progress import PullStatus
 from dockmagic_runtime.model.repair import Repair
+from dockmagic_runtime.model.search import RemoteManifest
 from dockmagic_runtime.model.topology import Topology, Trace
 from dockmagic_runtime.model.usage import CacheBounds, DiskUsage
 from dockmagic_runtime.model.volume import PrunedVolumes, Volume
@@ -79,6 +82,34 @@ class FakeNetworks(FakeFacet):
 
     def inspect(self, name: str) -> dict[str, Any]:
         raise NotFound(f"network {name} not found")
+
+
+class FakeManifests(FakeFacet):
+    def create(
+        self, name: str, images: Sequence[str], *, amend: bool = False, insecure: bool = False
+    ) -> str:
+        self.engine.calls.append(("create_manifest", name, tuple(images), amend, insecure))
+        return f"docker.io/library/{name}:latest"
+
+    def annotate(self, name: str, image: str, annotation: Annotation) -> None:
+        self.engine.calls.append(("annotate", name, image, annotation))
+
+    def get(self, name: str, image: str) -> RemoteManifest:
+        raise NotFound(f"No such manifest: {image}")
+
+    def list(self, name: str) -> tuple[RemoteManifest, ...]:
+        raise NotFound(f"No such manifest: {name}")
+
+    def push(
+        self, name: str, *, purge: bool = False, insecure: bool = False
+    ) -> Iterator[PullStatus]:
+        self.engine.calls.append(("push_manifest", name, purge, insecure))
+        yield PullStatus(status="sha256:" + "d" * 64)
+
+    def remove(self, name: str) -> None:
+        self.engine.calls.append(("remove_manifest", name))
+        if name == "nosuch":
+            raise NotFound(f"No such manifest: docker.io/library/{name}:latest")
 
 
 class FakeVolumes(FakeFacet):
@@ -205,6 +236,7 @@ class FakeEngine:
         self.images = FakeImages(self)
         self.networks = FakeNetworks(self)
         self.volumes = FakeVolumes(self)
+        self.manifests = FakeManifests(self)
         self.builds = FakeBuilds(self)
         self.system = FakeSystem(self)
 

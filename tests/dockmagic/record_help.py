@@ -28,7 +28,7 @@ FORMS = [
     *(f"system {verb}" for verb in "df events info prune".split()),
     *(f"volume {verb}" for verb in "create inspect ls prune rm".split()),
     "builder prune",
-    "manifest inspect",
+    *(f"manifest {verb}" for verb in "annotate create inspect push rm".split()),
 ]
 AS_SHOWN = ["ps", "container ls", "stop", "cp", "logs", "volume rm", "rm", "diff"]
 _FLAG = re.compile(r"^  (?:-(\w), |    )--([a-z0-9-]+)(?: (\S+))?   +(.*)$")

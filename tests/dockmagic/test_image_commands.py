@@ -91,6 +91,11 @@ class Images(Facet):
         return ()
 
 
+class Manifests(Facet):
+    def list(self, name: str) -> tuple[RemoteManifest, ...]:
+        raise NotFound(f"No such manifest: {name}")
+
+
 class System(Facet):
     def login(self, server: str, username: str, password: str) -> Path:
         self.engine.asked.append((server, username, password))
@@ -112,6 +117,7 @@ class Engine:
         self.asked: list[Any] = []
         self.logins: set[str] = set()
         self.images = Images(self)
+        self.manifests = Manifests(self)
         self.system = System(self)
         self.containers = Containers(self)
 

@@ -1,28 +1,29 @@
-"""`docker manifest inspect`: what a registry has under a name, without pulling it."""
+"""`docker manifest inspect`: a list that is put together here, or what a registry has."""
 
 from __future__ import annotations
 
 import json
-from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 
 from dockmagic.commands.options.flags import Arguments, Parser, switch
 from dockmagic.commands.output.result import Result
-from dockmagic_runtime.model.search import RemoteManifest
+from dockmagic.commands.registry.experimental import experimental
+from dockmagic_runtime.errors import NotFound
+from dockmagic_runtime.model.manifest_list import details, list_document
 
 if TYPE_CHECKING:
     from dockmagic_runtime import EngineApi
-
-_OCI = "application/vnd.oci.image.manifest.v1+json"
+    from dockmagic_runtime.model.search import RemoteManifest
 
 
 def parser() -> Parser:
     return Parser(
         verb="manifest inspect",
-        usage="[OPTIONS] MANIFEST",
-        summary="Show a manifest or index of a registry",
+        usage="[OPTIONS] [MANIFEST_LIST] MANIFEST",
+        summary="Display an image manifest, or manifest list",
+        also=experimental("manifest inspect"),
         minimum=1,
-        maximum=1,
+        maximum=2,
         flags=(
             switch("insecure", help="Allow communication with an insecure registry"),
             switch("verbose", "v", "Output additional info including layers and platform"),
@@ -59,27 +60,47 @@ class ManifestDetails(Result, frozen=True):
 
 
 def run(engine: EngineApi, arguments: Arguments) -> ManifestDocument | ManifestDetails:
-    (name,) = arguments.words
-    insecure = arguments.flag("insecure")
-    if not arguments.flag("verbose"):
-        return ManifestDocument(json.loads(engine.images.manifest(name, insecure=insecure)))
-    manifests = engine.images.manifests(name, insecure=insecure)
-    several = manifests if isinstance(manifests, tuple) else (manifests,)
-    return ManifestDetails(list(map(_details, several)), isinstance(manifests, tuple))
+    *lists, name = arguments.words
+    insecure, is_verbose = arguments.flag("insecure"), arguments.flag("verbose")
+    here = _here(engine, lists, name)
+    if is_verbose:
+        manifests = here or engine.images.manifests(name, insecure=insecure)
+        several = manifests if isinstance(manifests, tuple) else (manifests,)
+        return ManifestDetails(list(map(details, several)), isinstance(manifests, tuple))
+    if isinstance(here, tuple):
+        return ManifestDocument(list_document(here))
+    data = here.data if here else engine.images.manifest(name, insecure=insecure)
+    document = json.loads(data)
+    return ManifestDocument(_shown_list(document) if "manifests" in document else document)
 
 
-def _details(manifest: RemoteManifest) -> dict[str, Any]:
-    kind = "OCIManifest" if manifest.media_type == _OCI else "SchemaV2Manifest"
-    platform = {"architecture": manifest.architecture, "os": manifest.os}
-    platform |= {"variant": manifest.variant} if manifest.variant else {}
+def _here(
+    engine: EngineApi, lists: list[str], name: str
+) -> RemoteManifest | tuple[RemoteManifest, ...] | None:
+    """One image of the list that is named, or the list of the name; None for a registry's."""
+    if lists:
+        return engine.manifests.get(lists[0], name)
+    try:
+        return engine.manifests.list(name)
+    except NotFound:
+        return None
+
+
+def _shown_list(document: dict[str, Any]) -> dict[str, Any]:
+    """Docker shows a registry's list as it would make it: without annotations."""
     return {
-        "Ref": manifest.reference,
-        "Descriptor": {
-            "mediaType": manifest.media_type,
-            "digest": manifest.digest,
-            "size": len(manifest.data),
-            **({"platform": platform} if manifest.os else {}),
-        },
-        "Raw": b64encode(manifest.data).decode(),
-        kind: json.loads(manifest.data),
+        "schemaVersion": 2,
+        "mediaType": document.get("mediaType", "application/vnd.oci.image.index.v1+json"),
+        "manifests": [_shown_entry(entry) for entry in document["manifests"]],
+    }
+
+
+def _shown_entry(entry: dict[str, Any]) -> dict[str, Any]:
+    platform = {"architecture": "", "os": "", **(entry.get("platform") or {})}
+    names = ("architecture", "os", "os.version", "os.features", "variant")
+    return {
+        "mediaType": entry.get("mediaType", ""),
+        "size": entry.get("size", 0),
+        "digest": entry.get("digest", ""),
+        "platform": {name: platform[name] for name in names if name in platform},
     }

@@ -17,7 +17,7 @@ from dockmagic_runtime.registry.manifest import MANIFEST_LIMIT, Descriptor, Mani
 def manifest(reference: str, *, insecure: bool = False) -> bytes:
     """The manifest or index under a name. Raises NotFound, RegistryUnreachable, AccessDenied."""
     name = ImageReference.parse(reference)
-    with _asked(name, insecure) as client:
+    with asked(name, insecure) as client:
         return _top(client, name).data
 
 
@@ -26,7 +26,7 @@ def manifests(
 ) -> tuple[RemoteManifest, ...] | RemoteManifest:
     """The image under a name with its platform; of an index each of its images, in a tuple."""
     name = ImageReference.parse(reference)
-    with _asked(name, insecure) as client:
+    with asked(name, insecure) as client:
         top = _top(client, name)
         if not top.is_index:
             return _remote(name.canonical, top, _platform(client, name, top))
@@ -34,8 +34,8 @@ def manifests(
 
 
 @contextmanager
-def _asked(name: ImageReference, insecure: bool) -> Iterator[RegistryClient]:
-    """The registry itself: a mirror need not have everything."""
+def asked(name: ImageReference, insecure: bool) -> Iterator[RegistryClient]:
+    """A client of the registry itself: a mirror need not have everything."""
     *mirrors, client = clients_for(name.registry, insecure=insecure)
     for mirror in mirrors:
         mirror.close()
@@ -77,4 +77,6 @@ def _remote(reference: str, document: Manifest, platform: Platform | None) -> Re
         architecture=platform.architecture if platform else "",
         os=platform.os if platform else "",
         variant=platform.variant if platform else "",
+        os_version=platform.os_version if platform else "",
+        os_features=platform.os_features if platform else (),
     )

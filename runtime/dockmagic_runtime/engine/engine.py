@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from dockmagic_runtime.engine.builds import LocalBuilds
     from dockmagic_runtime.engine.containers import LocalContainers
     from dockmagic_runtime.engine.images import LocalImages
+    from dockmagic_runtime.engine.manifests import LocalManifests
     from dockmagic_runtime.engine.networks import LocalNetworks
     from dockmagic_runtime.engine.system import LocalSystem
     from dockmagic_runtime.engine.volumes import LocalVolumes
@@ -96,6 +97,13 @@ class Engine(Closing):
         from dockmagic_runtime.engine.volumes import LocalVolumes
 
         return LocalVolumes(self._components)
+
+    @component
+    def manifests(self) -> LocalManifests:
+        """Put manifest lists together and push them."""
+        from dockmagic_runtime.engine.manifests import LocalManifests
+
+        return LocalManifests(self._components)
 
     @component
     def builds(self) -> LocalBuilds:

@@ -35,9 +35,10 @@ if TYPE_CHECKING:
     from dockmagic_runtime.model.filters import Filters
     from dockmagic_runtime.model.host_network import HostNetwork, NetworkWatch
     from dockmagic_runtime.model.image import History, Image, Layer
+    from dockmagic_runtime.model.manifest_list import Annotation
     from dockmagic_runtime.model.network import Attachment, Network, NetworkSpec, PrunedNetworks
     from dockmagic_runtime.model.outline import BuildOutline
-    from dockmagic_runtime.model.progress import LoadEvent, PullEvent, PushEvent
+    from dockmagic_runtime.model.progress import LoadEvent, PullEvent, PullStatus, PushEvent
     from dockmagic_runtime.model.repair import Repair
     from dockmagic_runtime.model.search import RemoteManifest, SearchResult
     from dockmagic_runtime.model.topology import Topology, Trace
@@ -294,6 +295,21 @@ class VolumesApi(Protocol):
     def prune(self, filters: Filters | None = None) -> PrunedVolumes: ...
 
 
+class ManifestsApi(Protocol):
+    """Put manifest lists together and push them."""
+
+    def create(
+        self, name: str, images: Sequence[str], *, amend: bool = False, insecure: bool = False
+    ) -> str: ...
+    def annotate(self, name: str, image: str, annotation: Annotation) -> None: ...
+    def get(self, name: str, image: str) -> RemoteManifest: ...
+    def list(self, name: str) -> tuple[RemoteManifest, ...]: ...
+    def push(
+        self, name: str, *, purge: bool = False, insecure: bool = False
+    ) -> Iterator[PullStatus]: ...
+    def remove(self, name: str) -> None: ...
+
+
 class BuildsApi(Protocol):
     """Explain builds, and prune their cache."""
 
@@ -344,6 +360,8 @@ class EngineApi(Protocol):
     def networks(self) -> NetworksApi: ...
     @property
     def volumes(self) -> VolumesApi: ...
+    @property
+    def manifests(self) -> ManifestsApi: ...
     @property
     def builds(self) -> BuildsApi: ...
     @property

@@ -26,3 +26,5 @@ class RemoteManifest(Struct, frozen=True, kw_only=True):
     architecture: str = ""
     os: str = ""
     variant: str = ""
+    os_version: str = ""
+    os_features: tuple[str, ...] = ()

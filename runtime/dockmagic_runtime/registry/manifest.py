@@ -54,11 +54,13 @@ _ARM: Final = ("v8", "v7", "v6", "v5")
 
 
 class Platform(msgspec.Struct, frozen=True, kw_only=True):
-    """What an image runs on. An empty variant is any."""
+    """What an image runs on. An empty variant is any; the last two fields are Windows'."""
 
     os: str = ""
     architecture: str = ""
     variant: str = ""
+    os_version: str = msgspec.field(default="", name="os.version")
+    os_features: tuple[str, ...] = msgspec.field(default=(), name="os.features")
 
     @classmethod
     def host(cls) -> Platform:

@@ -15,6 +15,7 @@ from dockmagic_runtime.engine.builds import LocalBuilds
 from dockmagic_runtime.engine.containers import LocalContainers
 from dockmagic_runtime.engine.engine import Engine
 from dockmagic_runtime.engine.images import LocalImages
+from dockmagic_runtime.engine.manifests import LocalManifests
 from dockmagic_runtime.engine.networks import LocalNetworks
 from dockmagic_runtime.engine.system import LocalSystem
 from dockmagic_runtime.engine.volumes import LocalVolumes
@@ -25,6 +26,7 @@ FACETS: dict[type, type] = {
     LocalBuilds: interface.BuildsApi,
     LocalContainers: interface.ContainersApi,
     LocalImages: interface.ImagesApi,
+    LocalManifests: interface.ManifestsApi,
     LocalNetworks: interface.NetworksApi,
     LocalSystem: interface.SystemApi,
     LocalVolumes: interface.VolumesApi,
