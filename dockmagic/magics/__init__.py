@@ -135,7 +135,7 @@ class Extension:
                 table[kind][name] = before
         self._set_default_aliases(self._aliases)
         if "tools" in self.__dict__:
-            self.tools.display.remove(self.shell.display_formatter)
+            self._end_tools()
         self.completer.remove(self.shell)
         self.shell.ast_transformers.remove(self._show_each)
         self.shell.input_transformers_cleanup.remove(with_body)
@@ -143,6 +143,12 @@ class Extension:
         self.settings.unobserve_all()
         self.shim.close()
         self.session.close()
+
+    def _end_tools(self) -> None:
+        from dockmagic.widgets.live_output import end_all
+
+        end_all()
+        self.tools.display.remove(self.shell.display_formatter)
 
     def _hide_aliases(self) -> None:
         """%rm is an alias for the shell's: IPython would complain of ours when it resets itself."""
