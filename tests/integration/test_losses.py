@@ -12,6 +12,7 @@ import pytest
 from dockmagic_runtime import Engine
 from dockmagic_runtime.errors import DockmagicError
 from dockmagic_runtime.model.container import ContainerSpec, Mount, Status
+from dockmagic_runtime.store import scratch
 from dockmagic_runtime.testing.host import HostSnapshot, left_behind
 
 from .conftest import Run
@@ -117,6 +118,29 @@ def test_a_container_of_rm_goes_with_its_volumes_when_nobody_is_there(engine: En
     assert eventually(lambda: not (engine.data_root.volumes / volume.name).exists())
     assert engine.containers.list(all=True) == ()
     assert engine.volumes.list() == ()
+
+
+@pytest.mark.parametrize("has_row", [True, False], ids=["with its row", "without"])
+def test_security_15_what_a_killed_rm_left_is_swept_by_the_next_start(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, has_row: bool
+) -> None:
+    monkeypatch.setattr(scratch, "_YOUNG", -1.0)
+    container = engine.containers.create("busybox", ["true"], name="gone")
+    store = engine._components.containers
+    lock = scratch.move_to_trash(store.directory(container.id), store.data_root.scratch_path)
+    assert lock is not None
+    if not has_row:
+        store.forget(container.id)
+    with Engine(engine.data_root.root) as other:
+        other.system.recover()
+        assert os.path.isdir(store.trash(container.id))  # its remover is alive
+        os.close(lock)
+    with Engine(engine.data_root.root) as other:
+        other.system.recover()
+        assert other.containers.list(all=True) == ()
+        other.containers.create("busybox", ["true"], name="gone")
+        other.containers.remove("gone")
+    assert not os.path.exists(store.trash(container.id))
 
 
 def test_a_restart_finds_the_namespace_of_another_container_again(engine: Engine) -> None:

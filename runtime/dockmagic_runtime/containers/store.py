@@ -25,6 +25,7 @@ from dockmagic_runtime.model.suggest import did_you_mean
 from dockmagic_runtime.store.atomic import DISK_UNWRITABLE
 from dockmagic_runtime.store.data_root import DataRoot
 from dockmagic_runtime.store.database import Database
+from dockmagic_runtime.store.scratch import trash_path
 from dockmagic_runtime.supervisor import state
 from dockmagic_runtime.supervisor.state import State
 
@@ -188,7 +189,7 @@ class ContainerStore:
 
     def trash(self, container_id: str) -> str:
         """The place of the directory while it is being removed."""
-        return f"{self.data_root.scratch_path}/{container_id}"
+        return trash_path(self.data_root.scratch_path, container_id)
 
     def work(self, container_id: str) -> str:
         """Overlay's work directory, on the same file system as `upper`."""

@@ -45,6 +45,39 @@ def scratch_file(parent: str, kind: str) -> tuple[int, str]:
     return fd, path
 
 
+def trash_path(parent: str, name: str) -> str:
+    """The place of a directory while it is being removed."""
+    return f"{parent}/{name}{_SUFFIX}"
+
+
+def move_to_trash(directory: str, parent: str) -> int | None:
+    """Moves the directory to its `trash_path`, in one step, for the caller to remove.
+
+    Returns the descriptor that holds its lock; None when it is not there, or when another process
+    is removing it.
+    """
+    try:
+        fd = os.open(directory, _OPEN)
+    except FileNotFoundError:
+        return None
+    try:
+        if _is_free(fd):  # before it moves: no sweep takes it from the caller
+            os.rename(directory, trash_path(parent, os.path.basename(directory)))
+            return fd
+    except FileNotFoundError:
+        pass  # moved meanwhile
+    except BaseException:
+        os.close(fd)
+        raise
+    os.close(fd)
+    return None
+
+
+def in_trash(parent: str) -> Iterator[str]:
+    """The names of temporary entries, without what `trash_path` adds."""
+    return (name.removesuffix(_SUFFIX) for name in os.listdir(parent) if name.endswith(_SUFFIX))
+
+
 def sweep(parent: str) -> None:
     """Removes the entries that no process works on any more."""
     for name in os.listdir(parent):

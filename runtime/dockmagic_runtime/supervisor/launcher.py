@@ -157,8 +157,8 @@ class Launcher:
         with contextlib.ExitStack() as lock:
             try:
                 lock.enter_context(locks.held(os.environ["DOCKMAGIC_LOCK"]))
-            except FileNotFoundError:
-                pass  # the area was removed
+            except OSError:
+                pass  # the area was removed, or its disk is read-only
             users = select.poll()
             users.register(USERS, 0)
             if not users.poll(0):

@@ -13,7 +13,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from dockmagic_runtime.errors import Conflict
-from dockmagic_runtime.store import locks
+from dockmagic_runtime.linux.interface import Linux
+from dockmagic_runtime.linux.remove_tree import remove_tree
+from dockmagic_runtime.store import locks, scratch
 from dockmagic_runtime.volumes.unused import remove_unused
 
 _ATTEMPTS: Final = 50
@@ -67,16 +69,24 @@ def release(run: str, lock: int, listener: int) -> None:
     os.close(lock)
 
 
-def remove_container(directory: str, anonymous_volumes: Sequence[str]) -> str:
-    """`--rm`: rename the container's directory away, in one step; an engine that does not find it
+def move_container(directory: str, anonymous_volumes: Sequence[str]) -> int | None:
+    """`--rm`: move the container's directory away, in one step; an engine that does not find it
     forgets the container. The anonymous volumes are removed before, so that none of them is left
     without a container.
 
-    Returns the new path, for the caller to remove the tree when there is time.
+    Returns the lock of what `remove_moved` removes, when there is time; None when an engine has
+    removed the container.
     """
-    containers, name = os.path.split(directory)
-    root = os.path.dirname(containers)
-    remove_unused(root, anonymous_volumes, container_id=name)
-    trash = f"{root}/tmp/{name}"
-    os.rename(directory, trash)
-    return trash
+    root = _data_root(directory)
+    remove_unused(root, anonymous_volumes, container_id=os.path.basename(directory))
+    return scratch.move_to_trash(directory, f"{root}/tmp")
+
+
+def remove_moved(linux: Linux, directory: str, lock: int) -> None:
+    trash = scratch.trash_path(f"{_data_root(directory)}/tmp", os.path.basename(directory))
+    remove_tree(trash, linux)
+    os.close(lock)
+
+
+def _data_root(directory: str) -> str:
+    return os.path.dirname(os.path.dirname(directory))

@@ -24,7 +24,6 @@ from typing import TYPE_CHECKING, Any
 from dockmagic_runtime.errors import Conflict, InvalidInput
 from dockmagic_runtime.linux.event_loop import EventLoop, Timer
 from dockmagic_runtime.linux.interface import Linux
-from dockmagic_runtime.linux.remove_tree import remove_tree
 from dockmagic_runtime.model import lenient_json, transitions
 from dockmagic_runtime.model.container import Status
 from dockmagic_runtime.model.transitions import Action
@@ -387,13 +386,14 @@ class Supervisor:
 
     def _leave(self) -> None:
         """After the last exit: give up the run directory, and send `exited` to every client."""
-        trash = ""
+        trash: int | None = None
         if self._removes_directory:
-            trash = run_directory.remove_container(
+            trash = run_directory.move_container(
                 self.request.directory, self.request.anonymous_volumes
             )
-            self.emit("destroy")
+            if trash is not None:  # else the engine that removed it emits the event
+                self.emit("destroy")
         self.clients.release(self.request.run, self._lock)
         self._notify_exit(restarting=False)
-        if trash:
-            remove_tree(trash, self.linux)
+        if trash is not None:
+            run_directory.remove_moved(self.linux, self.request.directory, trash)

@@ -10,7 +10,13 @@ from pathlib import Path
 import pytest
 
 from dockmagic_runtime.store import scratch
-from dockmagic_runtime.store.scratch import scratch_directory, scratch_file, sweep
+from dockmagic_runtime.store.scratch import (
+    move_to_trash,
+    scratch_directory,
+    scratch_file,
+    sweep,
+    trash_path,
+)
 
 PROGRAM = """
 import sys
@@ -62,3 +68,36 @@ def test_what_is_young_or_of_another_kind_is_left(
     (tmp_path / "pin-1").touch()
     sweep(str(tmp_path))
     assert sorted(os.listdir(tmp_path)) == [os.path.basename(path), "pin-1"]
+
+
+def test_security_15_a_directory_in_the_trash_is_its_removers(tmp_path: Path) -> None:
+    parent = tmp_path / "tmp"
+    for path in (parent, tmp_path / "abc"):
+        path.mkdir()
+    lock = move_to_trash(str(tmp_path / "abc"), str(parent))
+    assert lock is not None
+    sweep(str(parent))
+    assert os.path.isdir(trash_path(str(parent), "abc"))
+    assert move_to_trash(str(tmp_path / "abc"), str(parent)) is None
+    os.close(lock)
+    sweep(str(parent))
+    assert os.listdir(parent) == []
+
+
+def test_security_15_of_two_that_remove_a_directory_one_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "abc").mkdir()
+    other: list[int | None] = []
+    rename = os.rename
+
+    def meanwhile(source: str, target: str) -> None:
+        monkeypatch.setattr(os, "rename", rename)
+        other.append(move_to_trash(str(tmp_path / "abc"), str(tmp_path)))
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", meanwhile)
+    lock = move_to_trash(str(tmp_path / "abc"), str(tmp_path))
+    assert lock is not None
+    os.close(lock)
+    assert other == [None]

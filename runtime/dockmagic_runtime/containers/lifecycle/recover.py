@@ -26,7 +26,7 @@ from dockmagic_runtime.linux.remove_tree import remove_tree
 from dockmagic_runtime.model.container import Status
 from dockmagic_runtime.store import container_process, locks
 from dockmagic_runtime.store.atomic import DISK_UNWRITABLE
-from dockmagic_runtime.store.scratch import sweep
+from dockmagic_runtime.store.scratch import in_trash, sweep
 from dockmagic_runtime.supervisor import state
 
 _ATTEMPTS = 5  # to start another supervisor, before the program is killed
@@ -229,6 +229,9 @@ class Recovery:
         for entry in orphans:
             _remove(self._store.directory(entry))
         scratch = self._store.data_root.scratch_path
+        for name in in_trash(scratch):
+            if _is_id(name) and name not in directories:
+                self._store.forget(name)  # whatever removed it was killed before its row was gone
         sweep(scratch)
         for name in os.listdir(scratch):
             if _is_older(f"{scratch}/{name}", _ABANDONED):

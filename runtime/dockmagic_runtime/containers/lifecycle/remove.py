@@ -15,6 +15,7 @@ from dockmagic_runtime.linux.remove_tree import remove_tree
 from dockmagic_runtime.model.container import Status
 from dockmagic_runtime.model.transitions import Action, check
 from dockmagic_runtime.store.atomic import DISK_UNWRITABLE
+from dockmagic_runtime.store.scratch import move_to_trash
 
 if TYPE_CHECKING:
     from dockmagic_runtime.volumes.store import VolumeStore
@@ -62,26 +63,20 @@ def discard(store: ContainerStore, container_id: str) -> bool:
 
     Returns whether the directory was there: if not, the supervisor's --rm was quicker.
     """
-    trash = store.trash(container_id)
+    directory, scratch = store.directory(container_id), store.data_root.scratch_path
+    lock: int | None = None
     try:
         # in one transaction: a row without a directory then means that a fault took the directory
         with store.database.transaction() as connection:
             store.delete(connection, container_id)
-            was_there = _move(store.directory(container_id), trash)
+            lock = move_to_trash(directory, scratch)
     except OSError as error:
         if error.errno not in DISK_UNWRITABLE:
             raise
-        was_there = _move(store.directory(container_id), trash)
-    if was_there:
-        remove_tree(trash)
+        if lock is None:
+            lock = move_to_trash(directory, scratch)
+    if lock is not None:
+        remove_tree(store.trash(container_id))
+        os.close(lock)
     store.forget(container_id)  # on a full disk there was no space for it before
-    return was_there
-
-
-def _move(directory: str, trash: str) -> bool:
-    """Whether the directory was there."""
-    try:
-        os.rename(directory, trash)
-    except FileNotFoundError:
-        return False
-    return True
+    return lock is not None
