@@ -75,7 +75,7 @@ def _main(words: list[str], session: Session | None) -> int:
     import_msgspec()
     from dockmagic import console
 
-    return console.run(line, words, session, is_traced=is_traced)
+    return console.run(line, session, is_traced=is_traced)
 
 
 def _prepare_launcher() -> None:
@@ -100,8 +100,9 @@ def _resolved(words: list[str]) -> Line | int:
     except HelpAsked as asked:
         return messages.show_help(asked)
     except DockmagicError as error:
-        messages.complain(error)
-        return messages.exit_code(error, words)
+        form = words[0] if words else ""
+        messages.complain(error, form)
+        return messages.exit_code(error, form)
     if line.verb == "version" and not line.words:
         from dockmagic.commands.system.version_page import version_page
 

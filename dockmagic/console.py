@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 
 from dockmagic import commands
 from dockmagic.commands.output.result import Attached, Chunk, Question, Result
+from dockmagic.commands.program import is_docker
 from dockmagic.commands.usage import HelpAsked, WrongUsage
-from dockmagic.messages import as_ours, called_as, complain, complain_of, exit_code, show_help
+from dockmagic.messages import as_called, complain, complain_of, exit_code, show_help
 from dockmagic.session import Session, current
 from dockmagic_runtime.errors import DockmagicError, InvalidInput
+from dockmagic_runtime.model.utf8 import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 _CLEAR, _HOME, _END_OF_LINE, _BELOW = "\x1b[2J", "\x1b[H", "\x1b[K", "\x1b[J"
 
 
-def run(line: Line, words: list[str], session: Session | None, *, is_traced: bool = False) -> int:
+def run(line: Line, session: Session | None, *, is_traced: bool = False) -> int:
     """Runs the command of a line and shows its outcome; returns the exit code."""
     if session is None:  # the process is this command's
         _end_on_sigterm()
@@ -37,8 +39,8 @@ def run(line: Line, words: list[str], session: Session | None, *, is_traced: boo
         from dockmagic.tracing import traced
 
         with traced(session, sys.stderr):
-            return _command(line, words, session)
-    return _command(line, words, session)
+            return _command(line, session)
+    return _command(line, session)
 
 
 class Terminated(KeyboardInterrupt):
@@ -55,28 +57,17 @@ def _end_on_sigterm() -> None:
         signal.signal(signal.SIGTERM, terminate)
 
 
-def _command(line: Line, words: list[str], session: Session) -> int:
+def _command(line: Line, session: Session) -> int:
     behind: tuple[str, ...] = ()
     try:
         arguments = commands.parse_line(line)
         behind = arguments.words
-        for notice in arguments.notices:
-            sys.stderr.write(f"{notice}\n")
-        _check_terminal(arguments)
-        if arguments.verb == "logs":
-            from dockmagic.commands.container import logs
-
-            return _events(logs.stream(session.engine_when_used, arguments), line)
-        if arguments.verb == "stats" and sys.stdout.isatty():
-            return _redraw(commands.execute(session.engine_for(arguments.verb), arguments), line)
-        if _is_build(arguments):
-            return _build(arguments, session, line)
-        return _show(commands.execute(session.engine_for(arguments.verb), arguments), line)
+        return _executed(arguments, session, line)
     except HelpAsked as asked:
         return show_help(asked)
     except DockmagicError as error:
         complain(error, line.form, behind)
-        return exit_code(error, words)
+        return exit_code(error, line.form)
     except OSError as error:
         from dockmagic.errors import from_host
 
@@ -85,6 +76,22 @@ def _command(line: Line, words: list[str], session: Session) -> int:
             raise
         complain_of(str(shortage))
         return 125 if line.verb == "run" else 1
+
+
+def _executed(arguments: Arguments, session: Session, line: Line) -> int:
+    for notice in arguments.notices:  # Docker's client writes them to stdout
+        print(notice, file=sys.stdout if is_docker() else sys.stderr)
+    _check_terminal(arguments)
+    if arguments.verb == "logs":
+        from dockmagic.commands.container import logs
+
+        return _events(logs.stream(session.engine_when_used, arguments), line)
+    if _is_build(arguments):
+        return _build(arguments, session, line)
+    outcome = commands.execute(session.engine_for(arguments.verb), arguments)
+    if arguments.verb == "stats" and sys.stdout.isatty():
+        return _redraw(outcome, line)
+    return _show(outcome, line)
 
 
 def _check_terminal(arguments: Arguments) -> None:
@@ -138,7 +145,7 @@ def _build(arguments: Arguments, session: Session, line: Line) -> int:
     except DockmagicError as failure:
         error, solving = failure, ""
     lines = [error.excerpt, f"ERROR: failed to build: {solving}{without_place(error)}", error.hint]
-    sys.stderr.write(as_ours("\n".join(filter(None, lines))) + "\n")
+    sys.stderr.write(as_called("\n".join(filter(None, lines))) + "\n")
     return 1
 
 
@@ -194,8 +201,8 @@ def _result(result: Result, line: Line) -> int:
         _write(chunk)
     for error in (*result.harmless, *result.errors):
         complain(error, line.form)
-    if result.trailer and called_as() == "docker":
-        sys.stderr.write(f"{result.trailer}\n")
+    if result.trailer and is_docker():
+        sys.stderr.write(f"{printable(result.trailer)}\n")
     return result.exit_code
 
 

@@ -1,9 +1,15 @@
-"""What the command line writes to stderr, and the exit codes of errors."""
+"""What the command line writes to stderr, and the exit codes of errors.
+
+Called as `dockmagic`, an error is one line with a hint, and names the commands to try as
+`dockmagic …`. Called as `docker`, it has the frame of Docker's client, since other programs may
+read it, and no hints.
+"""
 
 from __future__ import annotations
 
 import sys
 
+from dockmagic.commands.program import is_docker, program
 from dockmagic.commands.usage import HelpAsked, WrongUsage
 from dockmagic_runtime.errors import DockmagicError, StartFailed
 from dockmagic_runtime.model.utf8 import printable
@@ -16,39 +22,44 @@ if TYPE_CHECKING:
 def show_help(asked: HelpAsked) -> int:
     """Writes the text that was asked for; returns the exit code."""
     stream = sys.stderr if asked.on_stderr else sys.stdout
-    name = called_as()
-    text = asked.text if name == "docker" else asked.text.replace("docker ", f"{name} ")
-    stream.write(f"{text}\n")
+    stream.write(asked.text.replace("docker ", f"{program()} ") + "\n")
     return 0
 
 
-def called_as() -> str:
-    """The name under which this process was called, if that is one of ours."""
-    name = sys.argv[0].rpartition("/")[2] if sys.argv else ""
-    return name if name in ("docker", "dockmagic") else "dockmagic"
-
-
 def complain(error: DockmagicError, form: str = "", words: Sequence[str] = ()) -> None:
-    """Writes the error: in one line, unless it has more to show; called as `docker` as Docker's
-    client frames what it says of `docker FORM … WORDS`."""
-    if called_as() == "docker":
-        from dockmagic.commands.output.frame import framed
+    """Writes the error of `docker FORM …`: in one line, unless it has more to show.
 
-        sys.stderr.write(f"{printable(framed(error, form, words))}\n")
+    `words` are those behind the flags; some of Docker's frames name them.
+    """
+    if is_docker():
+        from dockmagic.commands.output.frame import framed, is_output
+
+        text = printable(framed(error, form, words))
+        if is_output(error, form):
+            sys.stdout.write(f"{text}\r\n")
+        else:
+            sys.stderr.write(f"{text}\n")
     else:
         complain_of(sentence(error))
 
 
 def complain_of(text: str) -> None:
-    sys.stderr.write(f"{called_as()}: {printable(as_ours(text))}\n")
+    """Writes a sentence that is no error of the engine, with our name before it."""
+    sys.stderr.write(f"{program()}: {printable(as_called(text))}\n")
 
 
-def exit_code(error: DockmagicError, words: list[str]) -> int:
-    """Docker's client exits with 125 where `run` cannot start, and with 1 elsewhere."""
-    if isinstance(error, (StartFailed, WrongUsage)):
+def exit_code(error: DockmagicError, form: str) -> int:
+    """Docker's client exits with 125 where `run` cannot start, with 125 where it finds fault with
+    the flags of `create`, and with 1 elsewhere."""
+    verb = form.removeprefix("container ")
+    is_start = verb == "exec" and isinstance(error, StartFailed)
+    if is_start or verb == "run" or isinstance(error, WrongUsage):
         return error.exit_code
-    verb = next((word for word in words if word != "container"), "")
-    return error.exit_code if verb == "run" else 1
+    if verb != "create":
+        return 1
+    from dockmagic.commands.output.frame import is_of_flags
+
+    return 125 if is_of_flags(error) else 1
 
 
 def sentence(error: DockmagicError) -> str:
@@ -60,10 +71,8 @@ def sentence(error: DockmagicError) -> str:
     return f"{text}\n{error.excerpt}" if error.excerpt else text
 
 
-def as_ours(text: str) -> str:
+def as_called(text: str) -> str:
     """Names the commands to try as they are typed here."""
-    if called_as() == "docker":
-        return text
     for quote in ("'", "Usage: "):
-        text = text.replace(f"{quote}docker ", f"{quote}dockmagic ")
+        text = text.replace(f"{quote}docker ", f"{quote}{program()} ")
     return text

@@ -131,6 +131,10 @@ def _in_group(group: str, rest: list[str]) -> tuple[str, str, list[str]]:
     )
 
 
+def _no_topic(words: Sequence[str], hint: str) -> InvalidInput:
+    return InvalidInput(f"unknown help topic: {' '.join(words)}", hint=hint)
+
+
 def _help_on(words: Sequence[str]) -> str:
     """`docker help run` is `docker run --help`."""
     from dockmagic.commands.help import group_help, help_text
@@ -142,5 +146,10 @@ def _help_on(words: Sequence[str]) -> str:
     from dockmagic.commands import parser
     from dockmagic.commands.help import verb_help
 
-    line = resolve(words)
+    try:
+        line = resolve(words)
+    except WrongUsage as error:
+        raise _no_topic(words, error.hint) from None
+    if line.words:
+        raise _no_topic(words, "")
     return verb_help(parser(line.verb, form=line.form))

@@ -33,7 +33,7 @@ def parse_swap(text: str) -> int:
 
 def parse_cpus(text: str) -> int:
     """`1.5` CPUs as nanoseconds of CPU per second."""
-    if not re.fullmatch(r"[0-9]+\.?[0-9]*|\.[0-9]+", text):
+    if not re.fullmatch(r"-?([0-9]+\.?[0-9]*|\.[0-9]+)", text):
         raise ValueError(f"failed to parse {text} as a rational number")
     from decimal import Decimal
 

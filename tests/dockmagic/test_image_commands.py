@@ -267,7 +267,7 @@ def test_logout(engine: Engine) -> None:
     _, result = run(engine, "logout", "localhost:5000")
     assert str(result) == "Removing login credentials for localhost:5000"
     _, result = run(engine, "logout")
-    assert str(result) == "Not logged in to https://index.docker.io/v1/"
+    assert str(result) == "Removing login credentials for https://index.docker.io/v1/"
 
 
 def test_search_marks_stand_ins(engine: Engine) -> None:

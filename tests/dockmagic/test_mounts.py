@@ -142,16 +142,13 @@ def test_mounts(text: str, expected: Mount) -> None:
     ("text", "message"),
     [
         ("type=volume", "target is required"),
-        ("type=bind,dst=/t", "source is required"),
         ("dst", "invalid field 'dst' must be a key=value pair"),
         ("nope=1,dst=/t", "unexpected key 'nope' in 'nope=1'"),
         ("type=bind,src=/a,dst=/t,volume-nocopy", "cannot mix 'volume-*' options with mount type"),
         ("dst=/t,image-subpath=x", "cannot mix 'image-*' options with mount type 'volume'"),
-        ("type=tmpfs,src=/a,dst=/t", "cannot mix 'source' with mount type 'tmpfs'"),
         ("dst=/t,readonly=maybe", "invalid value for readonly: maybe"),
         ("type=tmpfs,dst=/t,tmpfs-mode=rwx", "invalid value for tmpfs-mode: rwx"),
         ("type=tmpfs,dst=/t,tmpfs-size=big", "invalid value for tmpfs-size: big"),
-        ("type=bind,src=/a,dst=/t,bind-propagation=x", "invalid propagation value: x"),
         (
             "type=bind,src=/a,dst=/t,bind-recursive=writable",
             "option 'bind-recursive=writable' requires 'readonly' to be specified in conjunction",
@@ -162,13 +159,31 @@ def test_mounts(text: str, expected: Mount) -> None:
         ),
         ("type=bind,src=/a,dst=/t,bind-recursive=x", "invalid value for bind-recursive: x"),
         ('dst=/t,"src=', "parse error on line 1"),
-        ("type=npipe,dst=/t", "mount type 'npipe' is not supported"),
+        ("", "EOF"),
+        ('dst="/t', 'parse error on line 1, column 5: bare " in non-quoted-field'),
     ],
 )
 def test_mounts_that_are_none(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=r".*") as raised:
         parse_mount(text)
     assert message in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("type=bind,dst=/t", 'type "bind": field Source must not be empty'),
+        ("type=bind,src=a,dst=/t", "type \"bind\": invalid mount path: 'a' mount path must be"),
+        ("type=bind,src=/a,dst=/t,bind-propagation=x", 'type "bind": invalid propagation mode: x'),
+        ("type=tmpfs,src=/a,dst=/t", 'type "tmpfs": field Source must not be specified'),
+        ("type=image,dst=/t", 'type "image": field Source must not be empty'),
+        ("type=npipe,dst=/t", 'type "npipe": mount type unknown'),
+    ],
+)
+def test_what_dockers_daemon_refuses_of_a_mount(text: str, message: str) -> None:
+    with pytest.raises(InvalidInput) as raised:
+        parse_mount(text)
+    assert raised.value.message.startswith(f"invalid mount config for {message}")
 
 
 def test_memory() -> None:

@@ -44,7 +44,7 @@ def test_cpus(text: str, nanos: int) -> None:
     assert parse_cpus(text) == nanos
 
 
-@pytest.mark.parametrize("text", ["x", "-1", "nan", "inf", "0.0000000001"])
+@pytest.mark.parametrize("text", ["x", "--1", "nan", "inf", "0.0000000001"])
 def test_what_is_no_number_of_cpus(text: str) -> None:
     with pytest.raises(ValueError, match=r"rational|precise"):
         parse_cpus(text)

@@ -64,7 +64,8 @@ def run(engine: EngineApi, arguments: Arguments) -> Iterator[Event]:
     every = arguments.flag("all")
     filters = gather(arguments.flag("filter"))
     if unknown := filters.keys() - {"until"}:
-        raise InvalidInput(f"invalid filter '{min(unknown)}'", hint="until is the only one here")
+        message = f"failed to prune build cache: invalid filter '{min(unknown)}'"
+        raise InvalidInput(message, hint="until is the only one here")
     until = filters.get("until")
 
     def prune() -> PrunedThings:

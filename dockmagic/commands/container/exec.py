@@ -10,7 +10,7 @@ from dockmagic.commands.options.detach_keys import DETACH_KEYS
 from dockmagic.commands.options.environment import check_env, read_env
 from dockmagic.commands.options.flags import Arguments, Parser, switch, value, values
 from dockmagic.commands.output.result import Attached, Event, Nothing
-from dockmagic_runtime.errors import Conflict, StartFailed
+from dockmagic_runtime.errors import Conflict, InvalidInput, StartFailed
 from dockmagic_runtime.model.container import ExecSpec
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def run(engine: EngineApi, arguments: Arguments) -> Iterator[Event]:
         open_stdin=flag("interactive") and not flag("detach"),
         privileged=flag("privileged"),
     )
-    process = _start(engine, name, spec)
+    process = _start(engine, name, spec, detach=flag("detach"))
     if flag("detach"):
         process.detach()
         yield Nothing()
@@ -70,13 +70,19 @@ def run(engine: EngineApi, arguments: Arguments) -> Iterator[Event]:
     )
 
 
-def _start(engine: EngineApi, name: str, spec: ExecSpec) -> ProcessApi:
+def _start(engine: EngineApi, name: str, spec: ExecSpec, *, detach: bool) -> ProcessApi:
     try:
         return engine.containers.exec(name, spec)
     except StartFailed as error:
         if error.exit_code == 127 and lacks_program(error):
             error.hint = error.hint or "the container has no such program, or not in its PATH"
+        error.exit_code = 1 if detach else error.exit_code
         raise
+    except InvalidInput as error:
+        if not error.message.startswith("unable to find "):
+            raise
+        code = 1 if detach else 126  # Docker finds out after it has promised the process's output
+        raise StartFailed(error.message, exit_code=code, hint=error.hint) from error
     except Conflict as error:
         error.hint = (
             error.hint or f"'docker ps -a' shows its state, 'docker start {name}' starts it"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from dockmagic.commands.options.flags import Arguments, Parser, value
 from dockmagic.commands.output.result import NameList, each
+from dockmagic_runtime.errors import NotFound
 
 if TYPE_CHECKING:
     from dockmagic_runtime import EngineApi
@@ -27,4 +28,12 @@ def parser() -> Parser:
 
 def run(engine: EngineApi, arguments: Arguments) -> NameList:
     signal = arguments.flag("signal")
-    return each(arguments.words, lambda name: engine.containers.kill(name, signal))
+
+    def kill(name: str) -> None:
+        try:
+            engine.containers.kill(name, signal)
+        except NotFound as error:
+            message = f"cannot kill container: {name}: {error.message}"
+            raise NotFound(message, hint=error.hint) from None
+
+    return each(arguments.words, kill)

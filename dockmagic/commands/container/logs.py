@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from dockmagic.commands.options.flags import Arguments, Parser, switch, value
 from dockmagic.commands.output.result import Chunk, Event, Nothing, Outcome, Result, notice
+from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.container import LogLine
+from dockmagic_runtime.model.go_values import parse_int
 from dockmagic_runtime.model.times import parse_moment
 
 if TYPE_CHECKING:
@@ -15,14 +18,20 @@ if TYPE_CHECKING:
 
 
 def parse_tail(text: str) -> int | None:
-    """How many lines; None is all, which is also what Docker makes of a negative number."""
-    if text == "all":
-        return None
+    """How many lines; None is all, which is also what Docker makes of a negative number, and of
+    what is none."""
     try:
-        count = int(text)
+        count = parse_int(text)
     except ValueError:
-        raise ValueError("should be a number or all") from None
+        return None
     return None if count < 0 else count
+
+
+def _moment(name: str, text: str) -> float:
+    try:
+        return parse_moment(text)
+    except ValueError as error:
+        raise InvalidInput(f'invalid value for "{name}": {error}') from None
 
 
 def parser() -> Parser:
@@ -39,14 +48,14 @@ def parser() -> Parser:
                 help='Show logs since timestamp (e.g. "2013-01-02T13:23:37Z") or relative '
                 '(e.g. "42m" for 42 minutes)',
                 default=0.0,
-                convert=parse_moment,
+                convert=partial(_moment, "since"),
             ),
             value(
                 "until",
                 help='Show logs before a timestamp (e.g. "2013-01-02T13:23:37Z") or relative '
                 '(e.g. "42m" for 42 minutes)',
                 default=0.0,
-                convert=parse_moment,
+                convert=partial(_moment, "until"),
             ),
             value(
                 "tail",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from dockmagic.commands.options.flags import Arguments, Parser
 from dockmagic.commands.output.result import Nothing
+from dockmagic_runtime.errors import InvalidInput
 
 if TYPE_CHECKING:
     from dockmagic_runtime import EngineApi
@@ -22,6 +23,8 @@ def parser() -> Parser:
 
 
 def run(engine: EngineApi, arguments: Arguments) -> Nothing:
-    name, new_name = arguments.words
+    name, new_name = (word.strip() for word in arguments.words)
+    if not name or not new_name:
+        raise InvalidInput("Neither old nor new names may be empty")
     engine.containers.rename(name, new_name)
     return Nothing()

@@ -44,6 +44,7 @@ class Removed(NameList, frozen=True):
 def run(engine: EngineApi, arguments: Arguments) -> Removed:
     lines: list[str] = []
     failed: list[DockmagicError] = []
+    ignored: list[DockmagicError] = []
     force = arguments.flag("force")
     for name in arguments.words:
         try:
@@ -51,8 +52,7 @@ def run(engine: EngineApi, arguments: Arguments) -> Removed:
                 check_image(engine.images.get(name), name, platform)
             lines += engine.images.remove(name, force=force)
         except NotFound as error:
-            if not force:
-                failed.append(error)
+            (ignored if force else failed).append(error)
         except DockmagicError as error:
             failed.append(error)
-    return Removed(tuple(lines), tuple(failed))
+    return Removed(tuple(lines), tuple(failed), ignored=tuple(ignored))

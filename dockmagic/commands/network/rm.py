@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from msgspec.structs import replace
-
 from dockmagic.commands.options.flags import Arguments, Parser, switch
 from dockmagic.commands.output.result import NameList, each
 
@@ -32,4 +30,14 @@ def run(engine: EngineApi, arguments: Arguments) -> NameList:
             missing.add(name)
 
     done = each(arguments.words, remove)
-    return replace(done, done=tuple(name for name in done.done if name not in missing))
+    return RemovedNetworks(
+        tuple(name for name in done.done if name not in missing), done.failed, done.failed_names
+    )
+
+
+class RemovedNetworks(NameList, frozen=True):
+    """What was removed; below the errors Docker's client writes what it exits with."""
+
+    @property
+    def trailer(self) -> str:
+        return f"exit status {self.exit_code}" if self.failed else ""

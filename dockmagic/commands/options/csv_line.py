@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-_BARE = 'bare " in non-quoted field'
+_BARE = 'bare " in non-quoted-field'
 _QUOTE = 'extraneous or missing " in quoted-field'
 
 

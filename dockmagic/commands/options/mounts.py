@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from dockmagic.commands.options import csv_line
 from dockmagic.commands.units import parse_size
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.container import Mount
@@ -45,17 +46,18 @@ Fields = dict[str, list[str]]
 
 
 def parse_mount(text: str) -> Mount:
-    """One `--mount`: `type=…,source=…,target=…`. A problem is a ValueError for the flag."""
+    """One `--mount`: `type=…,source=…,target=…`. A problem is a ValueError for the flag, or an
+    InvalidInput where Docker's daemon finds it."""
     fields: Fields = {}
     for key, value in _fields(text):
         fields.setdefault(key, []).append(value)
     kind = _last(fields, "type", "volume").lower()
     if not kind:
         raise ValueError("type is required")
-    if kind not in _KINDS:
-        raise ValueError(f"mount type '{kind}' is not supported, use one of {', '.join(_KINDS)}")
     if not _last(fields, "target"):
         raise ValueError("target is required")
+    if kind not in _KINDS:
+        raise _wrong(kind, "mount type unknown", hint=f"use one of {', '.join(_KINDS)}")
     _check_owners(kind, fields)
     common = {
         "target": clean_target(_last(fields, "target"), f'invalid mount config for type "{kind}"'),
@@ -66,13 +68,7 @@ def parse_mount(text: str) -> Mount:
 
 def _fields(text: str) -> Iterator[tuple[str, str]]:
     """A field with a comma in it is written in quotes: the line is one of a CSV file."""
-    import csv  # `-v` needs none
-
-    try:
-        (words,) = csv.reader([text], strict=True)
-    except (csv.Error, ValueError):
-        raise ValueError(f"parse error on line 1: {text}") from None
-    for field in words:
+    for field in csv_line.fields(text):
         name, equals, value = field.partition("=")
         key = _ALIASES.get(name.lower(), name.lower())
         if not equals:
@@ -96,6 +92,11 @@ def _truth(fields: Fields, key: str) -> bool:
         raise ValueError(f"invalid value for {key}: {text}") from None
 
 
+def _wrong(kind: str, reason: str, hint: str = "") -> InvalidInput:
+    """What Docker's client leaves to the daemon."""
+    return InvalidInput(f'invalid mount config for type "{kind}": {reason}', hint=hint)
+
+
 def _check_owners(kind: str, fields: Fields) -> None:
     for key in fields:
         owner, dash, _ = key.partition("-")
@@ -105,10 +106,12 @@ def _check_owners(kind: str, fields: Fields) -> None:
 
 def _bind(fields: Fields, source: str, common: dict[str, Any]) -> Mount:
     if not source:
-        raise ValueError("source is required")
+        raise _wrong("bind", "field Source must not be empty")
+    if not source.startswith(("/", "./", "../", "~")) and source not in (".", ".."):
+        raise _wrong("bind", f"invalid mount path: '{source}' mount path must be absolute")
     propagation = _last(fields, "bind-propagation").lower()
     if propagation and propagation not in PROPAGATIONS:
-        raise ValueError(f"invalid propagation value: {propagation}")
+        raise _wrong("bind", f"invalid propagation mode: {propagation}")
     recursive = _last(fields, "bind-recursive", "enabled")
     _check_recursive(recursive, propagation, common["read_only"])
     return Mount(
@@ -157,14 +160,14 @@ def _pairs(fields: Fields, key: str) -> tuple[tuple[str, str], ...]:
 
 def _image(fields: Fields, source: str, common: dict[str, Any]) -> Mount:
     if not source:
-        raise ValueError("source is required")
+        raise _wrong("image", "field Source must not be empty")
     subpath = _last(fields, "image-subpath")
     return Mount(kind="image", source=source, subpath=subpath, **{**common, "read_only": True})
 
 
 def _tmpfs(fields: Fields, source: str, common: dict[str, Any]) -> Mount:
     if source:
-        raise ValueError("cannot mix 'source' with mount type 'tmpfs'")
+        raise _wrong("tmpfs", "field Source must not be specified")
     return Mount(kind="tmpfs", options=tuple(_tmpfs_options(fields)), **common)
 
 

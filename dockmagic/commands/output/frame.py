@@ -9,22 +9,53 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from dockmagic.commands.options.flags import WrongUsage
-from dockmagic_runtime.errors import DockmagicError, InvalidInput, NotFound, Unsupported
+from dockmagic.commands.usage import WrongUsage
+from dockmagic_runtime.errors import (
+    DockmagicError,
+    InvalidInput,
+    NotFound,
+    StartFailed,
+    Unsupported,
+)
 
 _ENGINE: Final = "dockmagic_runtime."
-_SHARED: Final = "dockmagic_runtime.model."  # the client parses names and ports with it, too
+# The client uses these modules, too: it parses names, ports and flags with them.
+_SHARED: Final = ("dockmagic_runtime.model.", "dockmagic_runtime.options.")
 # What we refuse before the engine is asked, and Docker's client leaves to the daemon.
-_DAEMONS: Final = frozenset(
-    f"dockmagic.commands.options.{name}"
-    for name in ("container", "filters", "health", "mounts", "namespaces", "network",
-                 "restart_policy")
+_DAEMONS: Final = frozenset([
+    *(f"dockmagic.commands.options.{name}"
+      for name in ("container", "filters", "health", "mounts", "namespaces", "network",
+                   "restart_policy")),
+    *(f"dockmagic_runtime.options.{name}" for name in ("modes", "mounts", "networks", "volumes")),
+])  # fmt: skip
+# Texts whose author is not that of the module: what Docker's client says by itself, …
+_CLIENTS_TEXTS: Final = (
+    "--", "Error parsing reference", "conflicting options: cannot attach both",
+    "conflicting options: cannot specify both", "invalid detach keys", "invalid empty volume spec",
+    "invalid logging opts for", "invalid pull option", "invalid reference format",
+    "invalid restart policy format", "invalid spec: ", "lstat ", "network-scoped aliases",
+    "no name set for network",
 )  # fmt: skip
-# Of those, what Docker's client says by itself.
-_CLIENTS: Final = (
-    "--", "conflicting options: cannot specify both", "invalid pull option",
-    "invalid reference format", "invalid restart policy format",
+_CLIENTS_ENDINGS: Final = (" is not a valid mac address",)
+# … and what its daemon says.
+_DAEMONS_TEXTS: Final = (
+    "Invalid container name", "Invalid subnet", "Limit ", "cannot kill container",
+    "failed to prune build cache", "invalid --security-opt 2", "invalid filter",
+    "more than one until", "the working directory", "unknown or invalid runtime name",
 )  # fmt: skip
+_BEHIND_FLAGS: Final = (
+    "container ID file found", "failed to create the container ID file",
+    "invalid reference format",
+)  # fmt: skip
+# Errors that the daemon writes into the stream of an answer: they have no frame.
+_STREAMED: Final = ("image load", "image push", "load", "push")
+_EXEC_FAILED: Final = "OCI runtime exec failed: exec failed"
+_CREATE_FAILED: Final = (
+    "failed to create task for container: failed to create shim task: OCI runtime create failed: "
+    "runc create failed"
+)
+_OF_PROCESS: Final = ("chdir to cwd", "exec: ")
+_EXEC: Final = ("container exec", "exec")
 
 # The last line where a command fails for the one thing that it is about.
 _TRAILERS: Final = {
@@ -43,11 +74,17 @@ def framed(error: DockmagicError, form: str, words: Sequence[str] = ()) -> str:
     verb = form.removeprefix("container ")
     if verb in _TRAILERS and words and is_daemons(error):
         return f"{text}\nError: {_TRAILERS[verb].format(words[0])}"
-    if verb == "run" and not (isinstance(error, WrongUsage) and error.exit_code == 1):
+    if verb == "run" and error.exit_code != 1:
         return _with_help(text, "run")
-    if verb == "create" and not is_daemons(error):
+    if verb == "create" and is_of_flags(error):
         return _with_help(text, "create")
     return text
+
+
+def is_of_flags(error: DockmagicError) -> bool:
+    """Whether Docker's client finds it in the flags of `create`, and exits with 125."""
+    is_client = isinstance(error, InvalidInput) and not is_daemons(error)
+    return is_client and not error.message.startswith(_BEHIND_FLAGS)
 
 
 def _with_help(text: str, verb: str) -> str:
@@ -64,23 +101,60 @@ def _usage_frame(error: WrongUsage) -> str:
     return f"{message}{usage}\n\n{see} '{command} --help' for more information"
 
 
+def is_output(error: DockmagicError, form: str) -> bool:
+    """Whether Docker shows it on stdout: its daemon writes into the stream of a foreground `exec`
+    why that could not start."""
+    return form in _EXEC and getattr(error, "exit_code", 0) in (126, 127)
+
+
 def _text(error: DockmagicError, form: str) -> str:
     text = f"{error.message}\n{error.excerpt}" if error.excerpt else error.message
     if isinstance(error, Unsupported) and error.hint:
         text = f"{text} ({error.hint})"  # Docker has no such error, and the hint says more
-    if isinstance(error, NotFound) and form in ("inspect", "port", "container port"):
-        return text if form != "inspect" and is_daemons(error) else f"Error: {text}"
-    if form == "login" and not is_daemons(error):
+    if is_output(error, form):
+        return _of_runtime(error, _EXEC_FAILED)
+    if _has_error_before(error, form):
         return f"Error: {text}"
-    return f"Error response from daemon: {text}" if is_daemons(error) else text
+    if not is_daemons(error) or form in _STREAMED:
+        return text
+    if isinstance(error, StartFailed):
+        text = (
+            _of_runtime(error, _EXEC_FAILED)
+            if form in _EXEC
+            else _of_runtime(error, _CREATE_FAILED, "error during container init: ")
+        )
+    return f"Error response from daemon: {text}"
+
+
+def _of_runtime(error: DockmagicError, what: str, where: str = "") -> str:
+    """With the chain of programs that Docker asks to start one."""
+    if not isinstance(error, StartFailed) or error.message.startswith("unable to find "):
+        return error.message
+    is_of_process = error.message.startswith(_OF_PROCESS)
+    where = f"unable to start container process: {where}" if is_of_process else ""
+    return f"{what}: {where}{error.message}: unknown"
+
+
+def _has_error_before(error: DockmagicError, form: str) -> bool:
+    if form in ("container rename", "login", "rename"):
+        return not is_daemons(error)
+    if not isinstance(error, NotFound):
+        return False
+    if form == "inspect":
+        return error.message.startswith("No such object")
+    return form in ("port", "container port") and not is_daemons(error)
 
 
 def is_daemons(error: DockmagicError) -> bool:
     """Whether Docker's daemon says it: it was raised in the engine, or stands for what is."""
-    module = _raised_in(error)
-    if module in _DAEMONS and isinstance(error, InvalidInput):
-        return not error.message.startswith(_CLIENTS)
-    return module.startswith(_ENGINE) and not module.startswith(_SHARED)
+    message, module = error.message, _raised_in(error)
+    if message.startswith(_CLIENTS_TEXTS) or message.endswith(_CLIENTS_ENDINGS):
+        return False
+    if message.startswith(_DAEMONS_TEXTS):
+        return True
+    if not isinstance(error, InvalidInput):
+        return module.startswith(_ENGINE)
+    return module in _DAEMONS or (module.startswith(_ENGINE) and not module.startswith(_SHARED))
 
 
 def _raised_in(error: DockmagicError) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dockmagic.commands.options.flags import Arguments, Parser
 from dockmagic.commands.output.result import Text
+from dockmagic.commands.program import program
 from dockmagic_runtime.errors import InvalidInput, Unsupported
 from dockmagic_runtime.model.suggest import did_you_mean
 
@@ -73,9 +72,3 @@ def run(engine: EngineApi, arguments: Arguments) -> Text:
     name = program()
     function = "".join(letter if letter.isalnum() else "_" for letter in name)
     return Text(_SCRIPTS[shell].format(name=name, function=function).rstrip("\n"))
-
-
-def program() -> str:
-    """The name under which this process was called, if that is one of ours."""
-    name = Path(sys.argv[0]).name if sys.argv else ""
-    return name if name in ("docker", "dockmagic") else "dockmagic"

@@ -46,13 +46,13 @@ def parser() -> Parser:
                 "since",
                 help="Show all events created since timestamp",
                 default=0.0,
-                convert=parse_moment,
+                convert=_parse_moment,
             ),
             value(
                 "until",
                 help="Stream events until this timestamp",
                 default=0.0,
-                convert=parse_moment,
+                convert=_parse_moment,
             ),
         ),
     )
@@ -113,6 +113,13 @@ def run(engine: EngineApi, arguments: Arguments) -> Outcome:
     return _streamed(
         engine.system.events(since=since, until=until, filters=filters, follow=True), written
     )
+
+
+def _parse_moment(text: str) -> float:
+    try:
+        return parse_moment(text)
+    except ValueError as error:
+        raise InvalidInput(str(error)) from None
 
 
 def _moment(arguments: Arguments, name: str) -> float:

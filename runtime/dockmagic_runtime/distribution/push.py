@@ -63,8 +63,8 @@ class Pusher:
         name = ImageReference.parse(reference)
         if name.digest:
             raise InvalidInput("cannot push a digest reference")
-        names = self._names(name, all_tags=all_tags)
         yield PullStatus(status=f"The push refers to repository [{name.name}]")
+        names = self._names(name, all_tags=all_tags)
         *mirrors, client = clients_for(name.registry)
         for mirror in mirrors:
             mirror.close()

@@ -28,14 +28,20 @@ def parse_volume(text: str, driver: str = "") -> Mount:
     """One `-v`: `[HOST-DIR|NAME:]CONTAINER-DIR[:OPTIONS]`; `driver` makes a volume that is new."""
     parts = _sections(text)
     if len(parts) == 1:
-        return Mount(kind="volume", target=_target(parts[0], text), driver=driver or "local")
+        target = clean_target(parts[0], f"invalid volume specification: '{text}'")
+        return Mount(kind="volume", target=target, driver=driver or "local")
     if len(parts) == 2 and _is_mode(parts[1]):
         raise InvalidInput(f"invalid volume specification: '{text}'")
-    source, target, mode = parts[0], _target(parts[1], text), parts[2] if parts[2:] else ""
+    source, mode = parts[0], parts[2] if parts[2:] else ""
+    kind = "bind" if source.startswith("/") else "volume"
+    target = clean_target(
+        parts[1],
+        f"invalid volume specification: '{text}': invalid mount config for type \"{kind}\"",
+    )
     if mode and not _is_mode(mode):
         raise InvalidInput(f"invalid mode: {mode}", hint=f"in '-v {text}'")
     words = tuple(mode.split(",")) if mode else ()
-    if source.startswith("/"):
+    if kind == "bind":
         return _bound(source, target, words, text)
     return _named(source, target, words, text, driver)
 
@@ -105,27 +111,26 @@ def check_name(name: str) -> None:
     """Raises InvalidInput for what is no name of a volume."""
     if not re.fullmatch(_VOLUME_NAME, name):
         raise InvalidInput(
-            f'"{name}" includes invalid characters for a local volume name, '
-            'only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed',
-            hint="if you intended to pass a host directory, use an absolute path",
+            f'create {name}: "{name}" includes invalid characters for a local volume name, only '
+            '"[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, '
+            "use absolute path"
         )
 
 
-def _target(path: str, text: str) -> str:
-    """The clean path of `-v` and `--tmpfs`. Raises InvalidInput."""
-    return clean_target(path, f"invalid volume specification: '{text}'")
+def clean_target(path: str, where: str = "") -> str:
+    """The clean form of an absolute path in the container; `where` begins the message.
 
-
-def clean_target(path: str, where: str) -> str:
-    """The clean form of an absolute path in the container; `where` begins the message."""
+    Raises InvalidInput.
+    """
+    where = where and f"{where}: "
     clean = posixpath.normpath(path)
     if not path.startswith("/"):
         raise InvalidInput(
-            f"{where}: invalid mount path: '{path}' mount path must be absolute",
+            f"{where}invalid mount path: '{path}' mount path must be absolute",
             hint=f"'{path}' is the path inside the container",
         )
     if clean.strip("/") == "":
-        raise InvalidInput(f"{where}: invalid specification: destination can't be '/'")
+        raise InvalidInput(f"{where}invalid specification: destination can't be '/'")
     return f"/{clean.lstrip('/')}"
 
 
@@ -146,7 +151,7 @@ def parse_tmpfs(text: str) -> Mount:
         key, equals, _ = word.partition("=")
         if key not in (_TMPFS_KEYS if equals else _TMPFS_WORDS):
             raise InvalidInput(f'invalid tmpfs option "{word}"', hint=f"in '--tmpfs {text}'")
-    return Mount(kind="tmpfs", target=_target(path, text), options=words)
+    return Mount(kind="tmpfs", target=clean_target(path), options=words)
 
 
 def check_unique(mounts: Iterable[Mount]) -> None:

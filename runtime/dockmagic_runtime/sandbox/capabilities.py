@@ -55,6 +55,16 @@ def resolve(
     return kept | added
 
 
+def check(add: Iterable[str], drop: Iterable[str]) -> None:
+    """Raises InvalidInput for a name that is no capability, or not one that this kernel has."""
+    for field, names in (("CapAdd", add), ("CapDrop", drop)):
+        for name in names:
+            try:
+                _canonical(name, capabilities.available())
+            except InvalidInput as error:
+                raise InvalidInput(f"invalid {field}: {error.message}", hint=error.hint) from None
+
+
 def _canonical(name: str, present: frozenset[str]) -> str:
     upper = name.upper()
     if upper == _ALL:

@@ -136,12 +136,13 @@ def _change_user(linux: Linux, kept: int, identity: users.Identity) -> None:
 def _enter_directory(linux: Linux, cwd: str) -> None:
     """Changes directory after the pivot, and checks with getcwd that no leaked descriptor has led
     outside (CVE-2024-21626)."""
+    if not cwd.startswith("/"):
+        raise StartFailed("Cwd must be an absolute path", exit_code=126)
     try:
         linux.chdir(cwd)
     except OSError as error:
         raise StartFailed(
-            f'OCI runtime create failed: chdir to cwd ("{cwd}") set in config.json failed: '
-            f"{(error.strerror or '').lower()}",
+            f'chdir to cwd ("{cwd}") set in config.json failed: {(error.strerror or "").lower()}',
             exit_code=126 if error.errno in (errno.EACCES, errno.ENOTDIR) else 127,
         ) from error
     if not linux.getcwd().startswith("/"):

@@ -20,7 +20,7 @@ from dockmagic_runtime.containers.store import ContainerStore
 from dockmagic_runtime.errors import Conflict, InvalidInput
 from dockmagic_runtime.model.container import ContainerSpec
 from dockmagic_runtime.model.image import Image
-from dockmagic_runtime.sandbox import limits
+from dockmagic_runtime.sandbox import capabilities, limits
 from dockmagic_runtime.supervisor.logs.options import log_options
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def create(
 ) -> Record:
     """Creates a container. Raises Conflict for a name in use, InvalidInput for invalid options."""
     log_options(spec.log_driver, spec.log_options)
+    capabilities.check(spec.cap_add, spec.cap_drop)
     limits.check(spec.resources, cpus=os.cpu_count() or 1)
     if spec.auto_remove and spec.restart.name != "no":
         raise InvalidInput("conflicting options: cannot specify both --restart and --rm")

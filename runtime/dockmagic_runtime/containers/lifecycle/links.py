@@ -141,7 +141,9 @@ def _resolved(store: ContainerStore, target: str, alias: str) -> Link:
     try:
         record = store.find(target)
     except NotFound as error:
-        raise InvalidInput(f"could not get container for {target}: {error}") from error
+        raise InvalidInput(
+            f"could not get container for {target}: {error.message}", hint=error.hint
+        ) from error
     while record.spec.network.startswith("container:"):
         record = store.find(record.spec.network.removeprefix("container:"))
     if record.spec.network == "host":

@@ -51,7 +51,7 @@ def kill(store: ContainerStore, record: Record, signal: str) -> None:
     try:
         process = store.connect(record.id)
     except Conflict as error:
-        raise Conflict(f"Cannot kill container: {record.name}: {error.message}") from error
+        raise Conflict(f"cannot kill container: {record.name}: {error.message}") from error
     try:
         process.request("signal", number=number)
         if number == signal_number("KILL"):

@@ -22,10 +22,12 @@ def nodes(device: Device) -> Iterator[Node]:
     try:
         status = os.stat(device.source)
     except FileNotFoundError:
-        raise NotFound(
+        failure = NotFound(
             f'error gathering device information while adding custom device "{device.source}": '
             "no such file or directory"
-        ) from None
+        )
+        failure.exit_code = 127  # by its last words, as Docker's client
+        raise failure from None
     if stat.S_ISDIR(status.st_mode):
         for name in sorted(os.listdir(device.source)):
             below = Device(source=f"{device.source}/{name}", target=f"{device.target}/{name}")
