@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from dockmagic.commands.options.flags import Arguments, Parser, switch
@@ -31,7 +32,8 @@ def run(engine: EngineApi, arguments: Arguments) -> NameList:
 
     def remove(name: str) -> None:
         if arguments.flag("link"):
-            engine.containers.remove_link(name)
+            with suppress(*([NotFound] if force else [])):  # Docker does not even mention it
+                engine.containers.remove_link(name)
         else:
             engine.containers.remove(name, force=force, volumes=volumes)
 
