@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -161,9 +162,56 @@ def test_save_into_no_directory_and_onto_one(engine: Engine, tmp_path: Path) -> 
     assert engine.asked == []
 
 
-def test_save_to_a_device(engine: Engine) -> None:
-    run(engine, "save", "-o", "/dev/null", "a")
-    assert Path("/dev/null").is_char_device()
+def test_command_line_save_writes_regular_files_only(engine: Engine, tmp_path: Path) -> None:
+    """In the words of Docker's client 28.2."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    for path, kind in {
+        "/dev/null": "character device file",
+        str(tmp_path): "directory",
+        str(tmp_path / "pipe"): "named pipe (FIFO)",
+        str(tmp_path / "link"): "symbolic link directly",
+    }.items():
+        with pytest.raises(InvalidInput) as raised:
+            run(engine, "save", "-o", path, "a")
+        assert raised.value.message == f"failed to save image: cannot write to a {kind}"
+    assert not (tmp_path / "elsewhere").exists()
+
+
+@pytest.mark.parametrize(
+    ("pattern", "shown"),
+    [
+        ("a", ["a:1"]),
+        ("[ab]", ["a:1", "b:2"]),
+        ("[^a]", ["b:2", "c:3"]),
+        ("?:[0-9]", ["a:1", "b:2", "c:3"]),
+        (r"\a", ["a:1"]),
+        ("*:3", ["c:3"]),
+        ("", ["a:1", "b:2", "c:3"]),
+        ("docker.io/library/a", []),
+        ("A", []),
+    ],
+)
+def test_command_line_images_by_a_pattern_of_gos(
+    engine: Engine, pattern: str, shown: list[str]
+) -> None:
+    _, result = run(engine, "images", "--format", "{{.Repository}}:{{.Tag}}", pattern)
+    assert str(result).splitlines() == shown
+
+
+def test_command_line_images_by_a_pattern_that_is_none(engine: Engine) -> None:
+    with pytest.raises(InvalidInput, match=r"^syntax error in pattern$"):
+        run(engine, "images", "--filter", "reference=[")
+
+
+@pytest.mark.parametrize("line", ["tag BAD x", "tag a BAD"])
+def test_command_line_tag_names_the_reference_that_is_none(engine: Engine, line: str) -> None:
+    with pytest.raises(InvalidInput) as raised:
+        run(engine, *line.split())
+    assert raised.value.message == (
+        'Error parsing reference: "BAD" is not a valid repository/tag: invalid reference format: '
+        "repository name (library/BAD) must be lowercase"
+    )
 
 
 def test_a_notebook_or_terminal_is_no_place_for_an_archive(
@@ -291,7 +339,14 @@ def test_filters_and_formats_of_search(engine: Engine) -> None:
     assert str(result).splitlines()[1] == "busybox [OK]"
 
 
-@pytest.mark.parametrize("words", [["--limit", "0"], ["-f", "stars=x"], ["-f", "color=red"]])
+def test_a_limit_of_0_is_dockers_own(engine: Engine) -> None:
+    run(engine, "search", "--limit", "0", "x")
+    assert engine.asked == [("x", 25)]
+
+
+@pytest.mark.parametrize(
+    "words", [["--limit", "-1"], ["--limit", "101"], ["-f", "stars=x"], ["-f", "color=red"]]
+)
 def test_what_search_does_not_take(engine: Engine, words: list[str]) -> None:
     with pytest.raises(InvalidInput):
         run(engine, "search", *words, "x")
@@ -362,16 +417,21 @@ def test_rmi_has_no_parents_to_keep(engine: Engine) -> None:
     assert engine.asked == [("rmi", "a")]
 
 
-def test_images_as_a_tree(engine: Engine) -> None:
+def test_command_line_images_as_a_tree(engine: Engine) -> None:
+    """What Docker's client 28.2 prints into a pipe, but for the colours of its heading."""
     _, result = run(engine, "images", "--tree")
-    lines = [line.split() for line in str(result).splitlines()]
-    assert lines == [
-        ["IMAGE", "ID", "DISK", "USAGE", "EXTRA"],
-        ["a:1"],
-        ["b:2", "a" * 12, "12.3MB"],
-        ["└─", "linux/amd64", "a" * 12, "12.3MB"],
-        ["c:3", "c" * 12, "12.3MB", "U"],
-        ["└─", "linux/amd64", "c" * 12, "12.3MB"],
+    assert str(result).splitlines() == [
+        "WARNING: This is an experimental feature. The output may change and shouldn't be "
+        "depended on.",
+        f"{'Info ->  U In Use ':>80}",
+        "",
+        "IMAGE                ID             DISK USAGE   CONTENT SIZE   EXTRA",
+        "a:1",
+        "b:2                  aaaaaaaaaaaa       12.3MB             0B        ",
+        "└─ linux/amd64       aaaaaaaaaaaa       12.3MB             0B        ",
+        "",
+        "c:3                  cccccccccccc       12.3MB             0B     U  ",
+        "└─ linux/amd64       cccccccccccc       12.3MB             0B     U  ",
     ]
     assert repr(result).splitlines() == ["a:1", "b:2", "└─ linux/amd64", "c:3", "└─ linux/amd64"]
     assert [row["in_use"] for row in result] == [False, True]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from dockmagic.commands.image.images_tree import ImagesTree, check_alone
@@ -10,8 +9,9 @@ from dockmagic.commands.options.filters import apply, as_boolean, as_moment, has
 from dockmagic.commands.options.flags import Arguments, Parser, switch, values
 from dockmagic.commands.options.format import LIST_FORMAT
 from dockmagic.commands.output.listing import Column, Fields, Listing, stable_column
-from dockmagic.commands.references import familiar, repository_and_tag
+from dockmagic.commands.references import repository_and_tag
 from dockmagic.commands.units import decimal_size, moment, timestamp
+from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.image import Image
 from dockmagic_runtime.model.times import ago
 
@@ -101,11 +101,11 @@ def run(engine: EngineApi, arguments: Arguments) -> Images | ImagesTree:
     if arguments.flag("tree"):
         check_alone(arguments)
     asked = list(arguments.flag("filter"))
-    if arguments.words:
+    if any(arguments.words):
         asked.append(("reference", arguments.words[0]))
     rows = _rows(engine, arguments.flag("all"), asked)
     if arguments.flag("tree"):
-        return ImagesTree.of(engine, [image for image, _ in rows])
+        return ImagesTree.of(engine, [image for image, _ in rows], all=arguments.flag("all"))
     with_digests = arguments.flag("digests")
     is_wanted = with_digests or "Digest" in arguments.flag("format")
     digests = _digests(engine, [image for image, _ in rows]) if is_wanted else {}
@@ -146,13 +146,16 @@ def _rows(engine: EngineApi, every: bool, asked: list[tuple[str, str]]) -> list[
 
 
 def _matches(tag: str, pattern: str) -> bool:
-    """Docker's reference filter: a glob in which `*` does not cross a slash."""
-    repository, version = repository_and_tag(tag) if tag else ("<none>", "<none>")
-    glob = re.escape(pattern).replace(r"\*", "[^/]*").replace(r"\?", "[^/]")
-    return any(
-        re.fullmatch(glob, text)
-        for text in (repository, f"{repository}:{version}", tag, familiar(tag))
-    )
+    """Docker's reference filter: Go's `path.Match`, of the name with its tag or without."""
+    from dockmagic_runtime.dockerfile.gopattern import BadPattern, match
+
+    if not tag:
+        return False
+    repository, version = repository_and_tag(tag)
+    try:
+        return match(pattern, f"{repository}:{version}") or match(pattern, repository)
+    except BadPattern:
+        raise InvalidInput("syntax error in pattern") from None
 
 
 def row_fields(

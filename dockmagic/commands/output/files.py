@@ -6,10 +6,19 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.store.atomic import replacing
+
+_KINDS: Final = {  # Docker's words for what is no regular file
+    stat.S_IFDIR: "directory",
+    stat.S_IFLNK: "symbolic link directly",
+    stat.S_IFSOCK: "socket",
+    stat.S_IFIFO: "named pipe (FIFO)",
+    stat.S_IFCHR: "character device file",
+    stat.S_IFBLK: "block device file",
+}
 
 
 def reason(error: OSError | ValueError) -> str:
@@ -33,24 +42,17 @@ def opened(path: str) -> BinaryIO:
 
 @contextmanager
 def replaced(path: str, failure: str) -> Iterator[BinaryIO]:
-    """A file that takes its name when it is whole; devices and pipes are written as they are.
+    """A file that takes its name when it is whole: as with Docker, only a regular one is replaced.
 
     Raises InvalidInput, with a text that begins with `failure`, before anything is written.
     """
     check_output(path, failure)
-    mode = _mode(path)
-    is_special = mode is not None and not stat.S_ISREG(mode)
     with ExitStack() as stack:
         try:
-            # 0600, as with Docker
-            file = stack.enter_context(_special(path) if is_special else replacing(path))
+            file = stack.enter_context(replacing(path))  # 0600, as with Docker
         except PermissionError as error:
             raise InvalidInput(f"{failure}: open {path}: {reason(error)}") from None
         yield file
-
-
-def _special(path: str) -> BinaryIO:
-    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CLOEXEC), "wb")
 
 
 def check_output(path: str, failure: str) -> None:
@@ -67,14 +69,14 @@ def check_output(path: str, failure: str) -> None:
         ) from None
     except ValueError as error:
         raise InvalidInput(f"{failure}: invalid output path: {reason(error)}") from None
-    if mode is not None and stat.S_ISDIR(mode):
-        raise InvalidInput(f"{failure}: {path} is a directory")
+    if mode is not None and not stat.S_ISREG(mode):
+        raise InvalidInput(f"{failure}: cannot write to a {_KINDS[stat.S_IFMT(mode)]}")
 
 
 def _mode(path: str) -> int | None:
     """None for a file that is not there."""
     try:
-        return os.stat(path).st_mode
+        return os.lstat(path).st_mode
     except FileNotFoundError:
         return None
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from dockmagic_runtime import EngineApi
 
 _WIDTH = 45
-_MOST = 100
+_MOST, _USUAL = 100, 25
 
 
 def parser() -> Parser:
@@ -34,7 +34,7 @@ def parser() -> Parser:
                 convert=parse_filter,
             ),
             value("format", help="Pretty-print search using a Go template"),
-            integer("limit", help="Max number of search results", default=25, default_text=""),
+            integer("limit", help="Max number of search results", default=0, default_text=""),
             switch("no-trunc", help="Don't truncate output"),
         ),
     )
@@ -69,9 +69,9 @@ class Found(Listing, frozen=True, kw_only=True):
 
 
 def run(engine: EngineApi, arguments: Arguments) -> Found:
-    limit = arguments.flag("limit")
+    limit = arguments.flag("limit") or _USUAL
     if not 1 <= limit <= _MOST:
-        raise InvalidInput(f"Limit {limit} is outside the range of [1, {_MOST}]")
+        raise InvalidInput(f"limit {limit} is outside the range of [1, {_MOST}]")
     results = apply(
         engine.images.search(arguments.words[0], limit=limit),
         arguments.flag("filter"),

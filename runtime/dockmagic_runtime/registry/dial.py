@@ -62,7 +62,7 @@ def dial(
 
 def _connect(origin: Url, host: str, port: int, deadline: Deadline) -> socket.socket:
     addresses = _resolve(origin, host, port, deadline)
-    reason = OSError("no address")
+    where, reason = f"{bracketed(host)}:{port}", OSError("no address")
     for number, (family, kind, protocol, _, address) in enumerate(addresses):
         connection = socket.socket(family, kind, protocol)
         connection.settimeout(deadline.left() / (len(addresses) - number))
@@ -70,11 +70,11 @@ def _connect(origin: Url, host: str, port: int, deadline: Deadline) -> socket.so
             connection.connect(address)
         except OSError as error:
             connection.close()
-            reason = error
+            where, reason = f"{bracketed(address[0])}:{port}", error
         else:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             return connection
-    raise _unreachable(origin, f"dial tcp {bracketed(host)}:{port}: {error_text(reason)}") from None
+    raise _unreachable(origin, f"dial tcp {where}: connect: {error_text(reason)}") from None
 
 
 def _resolve(origin: Url, host: str, port: int, deadline: Deadline) -> _Addresses:
