@@ -55,17 +55,31 @@ def parse_line(line: Line, extra: Mapping[str, tuple[Flag, ...]] | None = None) 
 
 def execute(engine: EngineApi, arguments: Arguments) -> Outcome:
     """Not called `run`: the module of that verb becomes an attribute of this package."""
-    run = module(arguments.verb).run
-    outcome: Outcome
     if not arguments.config:
-        outcome = run(engine, arguments)
-        return outcome
+        return _run(engine, arguments)
     from dockmagic.commands.global_options import configured
     from dockmagic.commands.output.result import Result
 
     with configured(arguments.config):
-        outcome = run(engine, arguments)
+        outcome = _run(engine, arguments)
     return outcome if isinstance(outcome, Result) else _configured(arguments.config, outcome)
+
+
+def _run(engine: EngineApi, arguments: Arguments) -> Outcome:
+    from dockmagic_runtime.errors import NotFound
+
+    try:
+        outcome: Outcome = module(arguments.verb).run(engine, arguments)
+    except NotFound as error:
+        from dockmagic.commands.other_kind import add_hint
+
+        add_hint(engine, error)
+        raise
+    for failure in getattr(outcome, "errors", ()):
+        from dockmagic.commands.other_kind import add_hint
+
+        add_hint(engine, failure)
+    return outcome
 
 
 def _configured(directory: str, events: Iterator[Event]) -> Iterator[Event]:

@@ -10,8 +10,8 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from typing import Any, Final
 
 from dockmagic import commands
@@ -19,7 +19,7 @@ from dockmagic.commands.output.result import Result
 from dockmagic.errors import MagicError
 from dockmagic.magics.background import run
 from dockmagic.magics.failures import as_magic_errors, interruptible
-from dockmagic.magics.line import split_line
+from dockmagic.magics.line import one_command
 from dockmagic.magics.objects import Completed
 from dockmagic.magics.runner import Runner
 from dockmagic.magics.shell import script, words
@@ -55,7 +55,18 @@ class Lines:
     def words(self, line: str) -> list[str]:
         """The words of the one command behind a magic that is named like its verb."""
         with as_magic_errors():
-            return split_line(line, self._scope.namespace, self._substitute)
+            return one_command(line, self._scope)
+
+    @contextmanager
+    def explaining(self) -> Iterator[None]:
+        """Says of an error which variables of the line stood for nothing."""
+        try:
+            yield
+        except MagicError as error:
+            for name in sorted(self._scope.unset):
+                error.message += f": ${name} is empty"
+                error.hint = f"there is no variable {name} here. {error.hint}".rstrip()
+            raise
 
     def run_line(self, line: str) -> object:
         """One line behind `%docker`: what it begins with is a command of Docker's."""
@@ -109,12 +120,11 @@ class Lines:
 
     def _attempt(self, command: Command) -> None:
         self._scope.status = self._status
+        self._scope.unset.clear()
         try:
             self._status = 0
-            if command.is_simple:
-                self._simple(command)
-            else:
-                self._in_shell(command)
+            with self.explaining():
+                self._simple(command) if command.is_simple else self._in_shell(command)
         except MagicError as error:
             self._status = error.exit_code or 1
             self._error = error

@@ -45,6 +45,11 @@ def split_line(
     scope = Scope(namespace or {})
     if substitute is not None:
         scope.substitute = substitute
+    return one_command(text, scope)
+
+
+def one_command(text: str, scope: Scope) -> list[str]:
+    """The same, with names of a scope."""
     parsed = list(script.commands(text, is_complete))
     if not parsed:
         return []
@@ -53,7 +58,7 @@ def split_line(
     if not parsed[0].is_simple:
         raise InvalidInput(
             f"a {_kind(text)} is the shell's, and this magic has none",
-            hint="write the line behind %docker, or put the character in quotes",
+            hint="put it in quotes, or write the line behind %docker",
         )
     return [word for source in parsed[0].words for word in words.fields(source, scope)]
 

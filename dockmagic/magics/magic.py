@@ -51,11 +51,13 @@ class VerbMagic(Magic):
         self._words = words  # the verb, and flags that come with the name
 
     def run(self, line: str, cell: str | None, namespace: Mapping[str, Any]) -> object:
-        given = self._lines(namespace).words(line)
-        if cell is None:
-            return run(self._runner, [*self._words, *given])
-        words = [*self._words, "--interactive", *given]
-        return run(self._runner, words, stdin=cell.encode())
+        lines = self._lines(namespace)
+        given = lines.words(line)
+        with lines.explaining():
+            if cell is None:
+                return run(self._runner, [*self._words, *given])
+            words = [*self._words, "--interactive", *given]
+            return run(self._runner, words, stdin=cell.encode())
 
     def help(self) -> str:
         verb = self._words[0]

@@ -138,3 +138,13 @@ def test_a_job_runs_in_the_background(shell: Any, run: Any, engine: Any) -> None
     with pytest.raises(ContainerExitError):
         shell.user_ns["job"].wait(10)
     assert "unknown flag" in run("%run_container --nosuch --bg httpd").traceback[0]
+
+
+def test_notebook_b23_a_name_of_another_kind_is_pointed_out(run: Any) -> None:
+    run("%docker run -d --name web httpd")
+    hint = "web is a container; its image is httpd"
+    for line in ("%layers web", "%docker history web", "%docker image inspect web"):
+        assert hint in run(line).traceback[-1], line
+    for line in ("%diff httpd", "%docker rm httpd"):
+        assert "httpd is an image: 'docker ps -a --filter" in run(line).traceback[-1], line
+    assert len(run("%diff nothing").traceback) == 1

@@ -109,7 +109,8 @@ def _arguments(engine: GetEngine, words: Words) -> Iterator[Candidate]:
             yield from _flags(words.grammar.flags)
             return
     verb = words.grammar.verb.replace(" ", "_")
-    yield from objects.named_by(engine, verb, first=not words.plain)
+    if not (verb == "cp" and ":" in words.typed):  # the container is named already
+        yield from objects.named_by(engine, verb, first=not words.plain)
     yield from files.named_by(engine, verb, words)
 
 

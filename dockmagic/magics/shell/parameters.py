@@ -77,6 +77,8 @@ def _lookup(name: str, scope: Scope) -> str | None:
 def _value(name: str, scope: Scope, *, quoted: bool) -> list[Part]:
     """A value of the notebook is one word or part of one, whatever it contains."""
     value = _lookup(name, scope)
+    if value is None:
+        scope.unset.add(name)
     is_notebooks = name in scope.namespace and name not in scope.variables
     if is_notebooks or quoted:
         return [Part(value or "")]

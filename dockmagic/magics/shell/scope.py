@@ -31,6 +31,7 @@ class Scope(Struct):
     substitute: Substitute = _no_substitution
     variables: dict[str, str] = field(default_factory=dict)
     status: int = 0
+    unset: set[str] = field(default_factory=set)  # names that stood for nothing
 
     def lookup(self, name: str) -> str | None:
         """The text of a variable; None if it is not set.
