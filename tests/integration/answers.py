@@ -1,7 +1,7 @@
 """What a command line answers: Docker's answers kept as data, and ours to be compared with them.
 
-Ids, addresses and the like differ from run to run; in an answer they are told by whose they are,
-such as `{db.id}` or `{db.ip}`, and `{db.ip'}` for the second address that db has had.
+Ids, addresses and the like differ from run to run; an answer shows the object that has them
+instead, such as `{db.id}` or `{db.ip}`, and `{db.ip'}` for the second address that db has had.
 
     DOCKER_HOST=unix://… python tests/integration/answers.py docker_links.json
 
@@ -33,7 +33,7 @@ class Answer:
 
     @property
     def complaint(self) -> str:
-        """The error without what is said around it: who says it, and where there is help."""
+        """The error without its frame: the prefix of the program, and where there is help."""
         text = re.sub(
             r"^(docker: |dockmagic: |Error: )?(Error response from daemon: )?",
             "",
@@ -49,8 +49,8 @@ class Answer:
         ours, theirs = self.complaint.casefold(), docker.complaint.casefold()  # 28 shouts less
         rest = ours.removeprefix(theirs)
         hinted = bool(theirs) and rest.startswith((" (", "\n"))
-        told = ours == theirs or (ours.startswith(theirs) and hinted)
-        return told and self.code == docker.code and _lines(self.out) == _lines(docker.out)
+        is_same = ours == theirs or (ours.startswith(theirs) and hinted)
+        return is_same and self.code == docker.code and _lines(self.out) == _lines(docker.out)
 
 
 def _lines(text: str) -> list[str]:
@@ -113,8 +113,8 @@ class Labels:
 def _inspected(ask: Ask, listing: str, inspect: str) -> list[dict[str, Any]]:
     if not (ids := ask(listing).out.split()):
         return []
-    found: list[dict[str, Any]] = json.loads(ask(f"{inspect} {' '.join(ids)}").out)
-    return found
+    documents: list[dict[str, Any]] = json.loads(ask(f"{inspect} {' '.join(ids)}").out)
+    return documents
 
 
 def answers(ask: Ask, lines: list[str]) -> Iterator[Answer]:
@@ -135,8 +135,8 @@ def clean(ask: Ask) -> None:
         ("network ls -q --filter type=custom", "network rm"),
         ("images --filter reference=made* --format {{.Repository}}", "rmi"),
     ):
-        if found := ask(listing).out.split():
-            ask(f"{remove} {' '.join(found)}")
+        if names := ask(listing).out.split():
+            ask(f"{remove} {' '.join(names)}")
 
 
 def docker(line: str) -> Answer:

@@ -51,7 +51,7 @@ def engine(data_root: DataRoot) -> Iterator[Engine]:
 
 @pytest.fixture
 def own_subnets() -> Iterator[None]:
-    """Nobody else on this host runs the tests that use 10.213.0.0/16 meanwhile."""
+    """No other process on this host runs the tests that use 10.213.0.0/16 meanwhile."""
     with locks.held(f"{tempfile.gettempdir()}/dockmagic-subnets.lock"):
         yield
 
@@ -128,7 +128,7 @@ def wait_for(engine: Engine, name: str, pattern: str, seconds: float = 90) -> re
 
 
 def await_page(url: str, seconds: float = 20) -> str:
-    """What is at `url`, as soon as somebody answers there, without white space around it."""
+    """What is at `url`, as soon as a server answers there, without white space around it."""
     deadline = time.monotonic() + seconds
     while True:
         try:

@@ -18,21 +18,21 @@ from .waiting import eventually
 def supervisor_of(engine: Engine, name: str) -> int:
     """The process that has the container's lock open. It is the program's parent only as long as
     no other was killed before it."""
-    lock, found = _lock(engine, name), list[int]()
+    lock, holders = _lock(engine, name), list[int]()
 
-    def has_taken_over() -> bool:  # from the midwife
-        found[:] = _who_has(lock)
-        return len(found) == 1
+    def has_taken_over() -> bool:  # from the start process
+        holders[:] = _processes_with(lock)
+        return len(holders) == 1
 
     assert eventually(has_taken_over)
-    return found[0]
+    return holders[0]
 
 
 def _lock(engine: Engine, name: str) -> str:
     return f"{engine.data_root.run}/{engine._components.containers.find(name).id}/lock"
 
 
-def _who_has(path: str) -> Iterator[int]:
+def _processes_with(path: str) -> Iterator[int]:
     for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
         if _is_ours(pid) and _has(pid, path):
             yield pid
@@ -61,29 +61,27 @@ def _target(path: str) -> str:
 
 
 def kill_supervisor(engine: Engine, name: str) -> None:
-    """Returns when it has ended, and the midwife too if it had one."""
+    """Returns when it has ended, and its start process too."""
     kill(supervisor_of(engine, name))
     assert eventually(lambda: not locks.is_held(_lock(engine, name)))
 
 
 def proxy_of(engine: Engine, name: str) -> int:
     """The process that serves what a container has published."""
-    run, found = (
-        str(engine.data_root.run / engine._components.containers.find(name).id),
-        list[int](),
-    )
+    run = str(engine.data_root.run / engine._components.containers.find(name).id)
+    pids: list[int] = []
 
     def is_noted() -> bool:
-        keeper = process_record.read(run)
-        found[:] = [keeper.pid] if keeper else []
-        return bool(found)
+        process = process_record.read(run)
+        pids[:] = [process.pid] if process else []
+        return bool(pids)
 
     assert eventually(is_noted)
-    return found[0]
+    return pids[0]
 
 
 def lose(engine: Engine, name: str) -> None:
-    """Kill the supervisor and then the container's first process, unseen by anybody."""
+    """Kill the supervisor and then the container's first process, while no engine looks."""
     pid = engine.containers.get(name).pid
     kill_supervisor(engine, name)
     kill(pid)

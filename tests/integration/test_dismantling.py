@@ -45,8 +45,8 @@ def test_nothing_of_an_uninstalled_area_is_left_on_the_host(root: Path) -> None:
     assert not left_of(engine.data_root)
 
 
-def test_the_default_bridge_goes_even_if_nobody_knows_of_it_any_more(root: Path) -> None:
-    """As when somebody deletes an area's directory by hand, and makes it anew."""
+def test_the_default_bridge_goes_even_if_no_row_has_it_any_more(root: Path) -> None:
+    """As when an area's directory was deleted by hand, and created anew."""
     with Engine(root) as engine:
         make(engine, "one")
         engine.containers.remove("one", force=True)
@@ -84,7 +84,7 @@ def test_a_running_container_is_in_the_way(stocked_engine: Engine) -> None:
     assert stocked_engine.containers.get("one").status is Status.RUNNING
 
 
-def test_a_stopped_container_is_not_started_by_who_opens_the_area_next(root: Path) -> None:
+def test_a_stopped_container_is_not_started_by_the_next_engine_of_the_area(root: Path) -> None:
     """A new run directory would look like a reboot."""
     with Engine(root) as engine:
         make(engine, "one", restart=RestartPolicy(name="always"))

@@ -270,7 +270,7 @@ def test_a_working_directory_that_is_gone_is_told(engine: Engine) -> None:
 # ------------------------------------------------------------------ signals and looks
 
 
-def test_killing_everything_from_inside_reaches_nobody_outside(engine: Engine) -> None:
+def test_killing_everything_from_inside_reaches_no_process_outside(engine: Engine) -> None:
     start(engine, "sleep 1000", name="web")
     container = engine.containers.get("web")
     execute(engine, "sh", "-c", "kill -9 -1; kill -9 1; kill -STOP 1; kill -TERM 0")
@@ -279,7 +279,7 @@ def test_killing_everything_from_inside_reaches_nobody_outside(engine: Engine) -
     assert execute(engine, "echo", "on").stdout == "on\n"
 
 
-def test_what_the_container_mounts_over_its_proc_and_terminals_fools_nobody(
+def test_what_the_container_mounts_over_its_proc_and_terminals_fools_no_verb(
     engine: Engine,
 ) -> None:
     start(

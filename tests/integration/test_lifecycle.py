@@ -208,7 +208,7 @@ def test_after_a_reboot_those_come_first_on_whom_others_depend(engine: Engine) -
 # ------------------------------------------------------------------ stopping
 
 
-def test_a_stop_goes_on_when_nobody_waits_for_it(engine: Engine) -> None:
+def test_a_stop_goes_on_when_no_client_waits_for_it(engine: Engine) -> None:
     web = start(engine, "trap '' TERM; while :; do sleep 0.1; done", name="web")
     process = engine.containers.attach("web")
     process._request("stop", number=15, stop_timeout=0.3, keep=False)

@@ -31,28 +31,30 @@ def spare(engine: Engine) -> int:
     launcher = engine._components.launcher.pid
     supervisors: list[int] = []
 
-    def has_midwife() -> bool:
+    def has_start_process() -> bool:
         supervisors[:] = [child for child in children(launcher) if children(child)]
         return bool(supervisors)
 
-    assert eventually(has_midwife)
+    assert eventually(has_start_process)
     return supervisors[-1]
 
 
 def test_a_spare_that_is_killed_is_replaced(engine: Engine, run: Run) -> None:
     run("true")
     victim = spare(engine)
-    (midwife,) = children(victim)
+    (start_process,) = children(victim)
     os.kill(victim, signal.SIGKILL)
-    assert eventually(lambda: not Path(f"/proc/{midwife}").exists())
+    assert eventually(lambda: not Path(f"/proc/{start_process}").exists())
     assert run("echo", "again").stdout == "again\n"
 
 
-def test_a_midwife_that_is_killed_before_it_works_is_replaced(engine: Engine, run: Run) -> None:
+def test_a_start_process_that_is_killed_before_it_works_is_replaced(
+    engine: Engine, run: Run
+) -> None:
     run("true")
     victim = spare(engine)
-    (midwife,) = children(victim)
-    os.kill(midwife, signal.SIGKILL)
+    (start_process,) = children(victim)
+    os.kill(start_process, signal.SIGKILL)
     assert eventually(lambda: not Path(f"/proc/{victim}").exists())
     assert run("echo", "again").stdout == "again\n"
 
@@ -100,7 +102,7 @@ def test_a_supervisor_killed_in_the_middle_of_a_start_leaves_nothing(
     assert not left_behind(before, engine.data_root)
 
 
-def test_a_container_of_rm_goes_with_its_volumes_when_nobody_is_there(engine: Engine) -> None:
+def test_a_container_of_rm_goes_with_its_volumes_without_an_engine(engine: Engine) -> None:
     with Engine(engine.data_root.root) as other:
         spec = ContainerSpec(
             image="busybox",

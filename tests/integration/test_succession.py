@@ -51,7 +51,9 @@ def refuse(*_: object) -> None:
 
 
 @pytest.mark.parametrize("host_ip", ["", "127.0.0.1"])
-def test_nobody_else_gets_its_port_before_somebody_has_looked(engine: Engine, host_ip: str) -> None:
+def test_no_other_container_gets_its_port_before_an_engine_has_looked(
+    engine: Engine, host_ip: str
+) -> None:
     web = start(engine, WEB, ports=(PORT,))
     bridge, port = engine.networks.get("bridge").gateway, web.ports[0].host_port
     assert eventually(lambda: _answers(bridge, port))
@@ -185,15 +187,15 @@ def test_a_copy_that_waits_while_it_is_lost_lets_it_be_started(
 # ------------------------------------------------------------------ which engine takes over
 
 
-def test_who_was_slower_than_another_engine_says_nothing(
+def test_an_engine_that_was_slower_than_another_reports_nothing(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def after_somebody_else(*args: Any) -> None:
+    def after_another_engine(*args: Any) -> None:
         ADOPT(*args)
         raise Conflict("container web is already running")
 
     web = start(engine)
-    monkeypatch.setattr(takeover, "adopt", after_somebody_else)
+    monkeypatch.setattr(takeover, "adopt", after_another_engine)
     kill_supervisor(engine, "web")
     web_now = engine.containers.get("web")
     assert (web_now.status, web_now.pid, web_now.error) == (Status.RUNNING, web.pid, "")
@@ -211,7 +213,9 @@ def test_a_look_that_comes_too_late_leaves_the_next_supervisor_alone(engine: Eng
     assert engine.containers.get("web").error == ""
 
 
-def test_who_takes_over_may_be_killed_too(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_process_that_takes_over_may_be_killed_too(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     attempts: list[str] = []
 
     def killed_twice(*args: Any) -> None:
@@ -303,7 +307,7 @@ def eventually_noted(run: str) -> process_record.ProxyProcess:
     return keeper
 
 
-def test_one_that_is_nobodys_any_more_is_swept_up(engine: Engine, run: Run) -> None:
+def test_a_program_without_a_row_is_swept_up(engine: Engine, run: Run) -> None:
     run("true")
     before = HostSnapshot.take(engine.data_root)
     web = start(engine)

@@ -102,7 +102,7 @@ def _answers(host: str, port: int) -> bool:
         return False
 
 
-def test_while_nobody_has_looked_the_address_and_the_rules_stay(engine: Engine, front: str) -> None:
+def test_until_an_engine_looks_the_address_and_the_rules_stay(engine: Engine, front: str) -> None:
     web = start(engine, WEB, ports=(PORT,), **on_front())
     port = web.ports[0].host_port
     assert eventually(lambda: _answers(front, port))
@@ -215,7 +215,7 @@ def test_nothing_that_it_writes_is_lost(engine: Engine) -> None:
     assert seen is Status.RUNNING
 
 
-def test_it_waits_when_nobody_reads_and_gets_no_broken_pipe(engine: Engine) -> None:
+def test_it_waits_when_its_output_is_not_read_and_gets_no_broken_pipe(engine: Engine) -> None:
     web = start(engine, "sleep 1; yes | head -c 300000; echo; echo end >&2; sleep 1000")
     kill_supervisor(engine, "web")
     assert eventually(lambda: "pipe_write" in _sleeps_in(web.pid))
@@ -242,7 +242,7 @@ def test_output_of_a_process_that_the_program_has_left_behind_is_found(engine: E
     assert eventually(lambda: log(engine, "web").count("here") > before + 3)
 
 
-def test_who_is_attached_or_waits_stays_with_it(engine: Engine) -> None:
+def test_clients_that_are_attached_or_wait_stay_with_it(engine: Engine) -> None:
     start(engine, f"trap 'exit 7' TERM; {COUNTING}")
     attached, codes = engine.containers.attach("web"), []
     output = attached.output()
@@ -413,7 +413,7 @@ def test_an_engine_that_recovers_gives_it_another_supervisor(engine: Engine) -> 
     assert engine.containers.get("web").pid == web.pid
 
 
-def test_one_that_nobody_can_answer_for_is_ended_and_says_why(
+def test_a_program_that_no_supervisor_can_take_over_is_ended_and_says_why(
     engine: Engine, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object) -> None:

@@ -82,7 +82,7 @@ def watch(tmp_path: Path) -> Iterator[Watch]:
     assert watch.children == []
 
 
-def test_nothing_is_forked_before_somebody_asks(watch: Watch) -> None:
+def test_nothing_is_forked_before_a_question_comes(watch: Watch) -> None:
     assert watch.children == []
 
 

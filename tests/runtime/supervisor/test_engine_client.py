@@ -70,7 +70,7 @@ def test_the_timeout_is_the_same_with_the_next_supervisor(
         process.wait(seconds)
 
 
-def test_who_detaches_while_the_next_one_is_sought_has_detached(
+def test_a_client_that_detaches_while_the_next_supervisor_is_sought_has_detached(
     following: tuple[ContainerProcess, socket.socket],
 ) -> None:
     process, next_one = following

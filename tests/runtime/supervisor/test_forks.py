@@ -75,7 +75,9 @@ def test_version_2_alone_has_a_birthplace() -> None:
 
 
 @pytest.mark.parametrize(("is_member", "pids"), [(True, ()), (False, (OWN_PID,))])
-def test_who_was_born_inside_does_not_join(is_member: bool, pids: tuple[int, ...]) -> None:
+def test_a_child_created_in_the_group_does_not_join_it(
+    is_member: bool, pids: tuple[int, ...]
+) -> None:
     context = Context(linux=FakeCgroups.v2())
     CLONED_INTO_CGROUP.put(context.slots, is_member)
     CreateCgroup("dockmagic", "abc").execute(context)

@@ -11,7 +11,7 @@ from dockmagic_runtime.supervisor import state
 from dockmagic_runtime.supervisor.state import State
 
 
-def test_a_container_that_nobody_has_started_is_created(tmp_path: Path) -> None:
+def test_a_container_that_was_never_started_is_created(tmp_path: Path) -> None:
     assert state.read(str(tmp_path), str(tmp_path)) == State()
 
 
@@ -25,7 +25,7 @@ def test_a_change_leaves_the_rest(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("status", ["running", "paused", "restarting"])
-def test_who_says_alive_and_holds_no_lock_is_lost(tmp_path: Path, status: str) -> None:
+def test_a_state_of_life_without_a_lock_is_lost(tmp_path: Path, status: str) -> None:
     state.write(str(tmp_path), State(status=status, pid=7, ip_address="172.17.0.2"))
     ready = state.read(str(tmp_path), str(tmp_path))
     assert (ready.status, ready.exit_code, ready.pid, ready.lost) == ("exited", 137, 0, True)
@@ -37,7 +37,7 @@ def test_a_supervisor_that_said_why_it_fails_is_believed(tmp_path: Path) -> None
     assert state.read(str(tmp_path), str(tmp_path)).error == "the supervisor failed: x"
 
 
-def test_who_holds_the_lock_is_believed(tmp_path: Path) -> None:
+def test_a_state_of_life_with_a_lock_is_believed(tmp_path: Path) -> None:
     state.write(str(tmp_path), State(status="running", pid=7))
     with locks.held(str(tmp_path / "lock")):
         assert state.read(str(tmp_path), str(tmp_path)).status == "running"
