@@ -16,7 +16,7 @@ import pytest
 
 from dockmagic_runtime import Engine
 from dockmagic_runtime.model.container import ContainerSpec
-from dockmagic_runtime.supervisor.launcher_start import LauncherStart
+from dockmagic_runtime.supervisor.launcher_start import LINGER, LauncherStart
 
 from .conftest import Run
 from .test_survival import is_gone, supervisor_of
@@ -82,8 +82,25 @@ def test_a_launcher_stays_while_a_container_runs_and_ends_with_the_last(engine: 
     command(engine, "rm", "-f", "web")
     assert not is_gone(launcher)
     command(engine, "rm", "-f", "db")
+    launcher_of(engine).end_all()
     assert eventually(lambda: is_gone(launcher))
     assert eventually(lambda: directories(engine) == [])
+
+
+def test_a_launcher_that_a_command_has_started_serves_the_next_command(engine: Engine) -> None:
+    command(engine, "run", "--rm", "busybox", "true")
+    launcher = launcher_of(engine).pid
+    command(engine, "run", "--rm", "busybox", "true")
+    assert launcher
+    assert launcher_of(engine).pid == launcher
+
+
+def test_a_launcher_that_waits_for_commands_is_not_left_behind(engine: Engine) -> None:
+    command(engine, "run", "--rm", "busybox", "true")
+    launcher = launcher_of(engine).pid
+    engine.system.dismantle()
+    assert eventually(lambda: is_gone(launcher), seconds=LINGER / 2)
+    assert directories(engine) == []
 
 
 def test_a_container_outlives_its_launcher_and_the_next_command_starts_another(

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from dockmagic.commands.container.run import lacks_program
 from dockmagic.commands.options.detach_keys import DETACH_KEYS
-from dockmagic.commands.options.environment import check_env, read_env
-from dockmagic.commands.options.flags import Arguments, Parser, switch, value, values
+from dockmagic.commands.options.flags import Arguments, Converter, Parser, switch, value, values
 from dockmagic.commands.output.result import Attached, Event, Nothing
 from dockmagic_runtime.errors import Conflict, InvalidInput, StartFailed
 from dockmagic_runtime.model.container import ExecSpec
 
 if TYPE_CHECKING:
     from dockmagic_runtime import EngineApi, ProcessApi
+
+
+# imported for a line that has the flag
+check_env = Converter("dockmagic.commands.options.environment", "check_env")
 
 
 def parser() -> Parser:
@@ -48,7 +50,7 @@ def run(engine: EngineApi, arguments: Arguments) -> Iterator[Event]:
     flag = arguments.flag
     spec = ExecSpec(
         command=tuple(command),
-        env=read_env(flag("env-file"), flag("env")),
+        env=_variables(arguments),
         working_dir=flag("workdir"),
         user=flag("user"),
         tty=flag("tty"),
@@ -70,10 +72,21 @@ def run(engine: EngineApi, arguments: Arguments) -> Iterator[Event]:
     )
 
 
+def _variables(arguments: Arguments) -> tuple[str, ...]:
+    files, given = arguments.flag("env-file"), arguments.flag("env")
+    if not (files or given):
+        return ()
+    from dockmagic.commands.options.environment import read_env
+
+    return read_env(files, given)
+
+
 def _start(engine: EngineApi, name: str, spec: ExecSpec, *, detach: bool) -> ProcessApi:
     try:
         return engine.containers.exec(name, spec)
     except StartFailed as error:
+        from dockmagic.commands.container.run import lacks_program
+
         if error.exit_code == 127 and lacks_program(error):
             error.hint = error.hint or "the container has no such program, or not in its PATH"
         error.exit_code = 1 if detach else error.exit_code

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import msgspec
 
 from dockmagic.commands.options.flags import Arguments, Parser, WrongUsage, switch, value
 from dockmagic.commands.options.format import INSPECT_FORMAT
@@ -63,7 +64,7 @@ class Inspected(Result, frozen=True):
     def text(self) -> str:
         if self.printed is not None:
             return "\n".join(self.printed)
-        return json.dumps(self.objects, indent=4, ensure_ascii=False)
+        return _indented(self.objects)
 
     def stable(self) -> str:
         if self.printed is not None:
@@ -181,22 +182,36 @@ def _rendered(template: Template, hit: Found) -> str:
         raise _parsing_error(error) from None
 
 
+def _indented(objects: object) -> str:
+    try:
+        return msgspec.json.format(msgspec.json.encode(objects), indent=4).decode()
+    except UnicodeEncodeError:  # bytes that are no UTF-8
+        import json
+
+        return json.dumps(objects, indent=4, ensure_ascii=False)
+
+
 def _parsing_error(error: InvalidInput) -> InvalidInput:
     failure = InvalidInput(f"template parsing error: {error.message}", hint=error.hint)
     failure.exit_code = 1
     return failure
 
 
-def _typed(kind: str, document: dict[str, Any]) -> GoStruct:
-    from dockmagic_runtime.wire import container, go, image, network, volume
+_TYPES: Final = {
+    "container": "InspectResponse", "image": "InspectResponse", "network": "Inspect",
+    "volume": "Volume",
+}  # fmt: skip
 
-    types: dict[str, type[GoStruct]] = {
-        "container": container.InspectResponse,
-        "image": image.InspectResponse,
-        "network": network.Inspect,
-        "volume": volume.Volume,
-    }
-    return go.decode(types[kind], document)
+
+def _typed(kind: str, document: dict[str, Any]) -> GoStruct:
+    from importlib import import_module
+
+    from dockmagic_runtime.wire import go
+
+    kind_type: type[GoStruct] = getattr(
+        import_module(f"dockmagic_runtime.wire.{kind}"), _TYPES[kind]
+    )
+    return go.decode(kind_type, document)
 
 
 def _complete(kind: str, document: dict[str, Any]) -> dict[str, Any]:

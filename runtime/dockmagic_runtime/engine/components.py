@@ -208,7 +208,7 @@ class EngineComponents(Closing):
                     raise
 
     def _leave_cgroups(self) -> None:
-        self.launcher.close()  # it lives among the supervisors; the next start makes a new one
+        self.launcher.end_all()  # it lives among the supervisors; the next start makes a new one
         try:
             self.cgroups.supervisors(self.data_root.cgroup_parent).delete()
         except Conflict:

@@ -9,15 +9,14 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import ClassVar, Final, Protocol
+from typing import TYPE_CHECKING, ClassVar, Final, Protocol
 
 from msgspec import Struct
 
 from dockmagic_runtime.errors import DockmagicError
-from dockmagic_runtime.linux.event_loop import EventLoop
 from dockmagic_runtime.linux.netlink import NETLINK_NETFILTER, Netlink
 from dockmagic_runtime.network import bridge, network_config, published_ports_file
-from dockmagic_runtime.network.nftables import conntrack, published_ports, ruleset
+from dockmagic_runtime.network.nftables import published_ports, ruleset
 from dockmagic_runtime.network.nftables.bridge_config import BridgeConfig
 from dockmagic_runtime.network.nftables.published_ports import Published
 from dockmagic_runtime.network.nftables.wire import IPV6
@@ -28,10 +27,12 @@ from dockmagic_runtime.network.port_proxy.held_ports import (
     hold,
     release,
 )
-from dockmagic_runtime.network.port_proxy.proxy import PortProxy
 from dockmagic_runtime.network.requirements import needs_nftables
 from dockmagic_runtime.sandbox.operation import Context, UndoneByKernel, operation
 from dockmagic_runtime.sandbox.slots import Slot
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.linux.event_loop import EventLoop
 
 
 class ServingPorts(Protocol):
@@ -44,7 +45,7 @@ HELD: Final = Slot[list[HeldPort]]("held ports")
 PORTS: Final = Slot[tuple[Bound, ...]]("ports as bound")
 FETCHED: Final = Slot[list[HeldPort]]("held ports, from the proxy of a supervisor that was killed")
 TAKEN: Final = Slot[list[str]]("why ports are not held: other processes have taken them")
-SERVERS: Final = Slot[list[Callable[[EventLoop], None]]]("to be served once the program runs")
+SERVERS: Final = Slot["list[Callable[[EventLoop], None]]"]("to be served once the program runs")
 PROXY: Final = Slot[ServingPorts]("what serves the ports, to be closed at the end")
 NETFILTER: Final = Slot[Netlink]("netfilter socket")
 
@@ -307,6 +308,9 @@ class PublishPorts(Struct, frozen=True, kw_only=True):
             pass
 
     def _server(self, context: Context) -> Callable[[EventLoop], None]:
+        # imported by the launcher ahead of time; one that plans a start has no use for it
+        from dockmagic_runtime.network.port_proxy.proxy import PortProxy
+
         def serve(loop: EventLoop) -> None:
             PROXY.put(context.slots, PortProxy(loop, HELD.require(context.slots), self.address))
 
@@ -319,4 +323,6 @@ class PublishPorts(Struct, frozen=True, kw_only=True):
         taken = published(context, self.address, self.address6)
         published_ports_file.remove(self._record)
         published_ports.unpublish(netfilter(context), self.table, taken)
+        from dockmagic_runtime.network.nftables import conntrack  # as above
+
         conntrack.forget(netfilter(context), taken)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dockmagic_runtime.errors import Conflict
 from dockmagic_runtime.linux.netlink import Netlink
@@ -21,6 +21,9 @@ from dockmagic_runtime.network.etc.resolv_conf import ResolvConf
 from dockmagic_runtime.network.ipam import pools
 from dockmagic_runtime.network.ipam.pools import Block
 from dockmagic_runtime.store.sha256 import digest
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _SHORTEST_PREFIX = 8
 

@@ -9,7 +9,7 @@ Strategy: requests are not read here. A spare supervisor waits already, with a s
 as its child, which accepts the connection: so a request is carried out without waiting for a fork,
 and neither this process nor the supervisor touches (and so unshares) memory for it. A spare that is
 not wanted for a while ends, and the next request waits for a fork. The launcher ends when it has no
-users left; supervisors do not depend on it.
+users left, or a while after if a command has started it; supervisors do not depend on it.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ from dockmagic_runtime.linux.syscalls import Kernel
 from dockmagic_runtime.network import endpoint_operations as _endpoint_operations
 from dockmagic_runtime.network import operations as _network_operations
 from dockmagic_runtime.network.dns import operations as _resolving
+from dockmagic_runtime.network.nftables import conntrack as _conntrack
+from dockmagic_runtime.network.port_proxy import proxy as _proxy
 from dockmagic_runtime.sandbox import cgroup_operations as _cgroup_operations
 from dockmagic_runtime.sandbox import devices as _devices
 from dockmagic_runtime.sandbox import directories as _directories
@@ -56,6 +58,8 @@ _SPARE_PATIENCE: Final = 2000  # milliseconds
 # imported so that a child inside a container, which can import nothing, can write an error message
 # with a path that is no UTF-8
 CHILDS_MODULES = (_json,)
+# imported by operations when they are executed: here they are shared by all supervisors
+OPERATIONS_NEED = (_conntrack, _proxy)
 # imported so that their operations are known when a plan arrives
 OPERATION_MODULES = (
     _endpoint_operations,
@@ -94,15 +98,16 @@ def main() -> None:
     fill_pools()
     gc.disable()  # a supervisor enables it again when it has work
     gc.freeze()  # what lives now is shared with every supervisor: never to be looked at
-    Launcher(linux, facts).serve()
+    Launcher(linux, facts, float(os.environ.get("DOCKMAGIC_LINGER", "0"))).serve()
 
 
 class Launcher:
     """Keeps a spare supervisor. `serve` returns when there are no users left."""
 
-    def __init__(self, linux: Kernel, facts: Slots) -> None:
+    def __init__(self, linux: Kernel, facts: Slots, linger: float) -> None:
         self._linux = linux
         self._facts = facts
+        self._linger = linger
 
     def serve(self) -> None:
         while self._wait_for_client():
@@ -115,10 +120,28 @@ class Launcher:
         events.register(LISTENER, select.POLLIN)
         events.register(USERS, 0)
         while True:
-            if LISTENER in dict(events.poll()):
+            if LISTENER in dict(events.poll()) or self._awaits_client():
                 return True
             if self._leave():
                 return False
+
+    def _awaits_client(self) -> bool:
+        """Without users: whether a client connects within the time to linger. A byte in the FIFO
+        ends that: the area is being removed."""
+        if not self._linger:
+            return False
+        events = select.poll()
+        events.register(LISTENER, select.POLLIN)
+        events.register(USERS, select.POLLIN)
+        # open for writing here too, or the poll would return at once: there is no other writer
+        user = os.open(f"/proc/self/fd/{USERS}", os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            ready = dict(events.poll(self._linger * 1000))
+        finally:
+            os.close(user)
+        if USERS in ready:
+            os.read(USERS, 64)
+        return LISTENER in ready
 
     def _fork_spare(self) -> bool:
         """Fork a supervisor and wait; whether it has taken a request."""

@@ -71,6 +71,11 @@ class LauncherClient:
         """Of the launcher; 0 when there is none."""
         return self._launcher.pid
 
+    def end_all(self) -> None:
+        """As `close`, and no launcher of the area outlives its last user."""
+        with self._lock:
+            self._launcher.end_all()
+
     def close(self) -> None:
         """This engine needs the launcher no longer. Idempotent; a later request starts it again."""
         with self._lock:

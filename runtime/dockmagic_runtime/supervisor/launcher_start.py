@@ -12,7 +12,9 @@ itself in the same way: the name of the directory is a digest of all that (`_inh
 code (`_code`), so that after an upgrade a new launcher is started beside the old one.
 
 A command line calls `prepare` first thing, and the launcher starts while the command loads its own
-modules. Therefore this module imports nothing that takes time.
+modules. Therefore this module imports nothing that takes time. Commands come one after the other:
+a launcher that a command has started stays for `LINGER` after its last user, and the next command
+need not start one (50 ms of a processor). A byte in `users` ends that earlier (`end_all`).
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ import os
 import resource
 import socket
 import sys
+import time
 from itertools import islice
 from typing import Final
 
@@ -31,6 +34,8 @@ from dockmagic_runtime.linux.syscalls import Kernel
 from dockmagic_runtime.sandbox.executable import protect
 from dockmagic_runtime.store import host_names, locks
 
+LINGER: Final = 10.0  # seconds
+_PATIENCE: Final = 0.5  # seconds for a launcher to end
 _ATTEMPTS: Final = 3
 _BACKLOG: Final = 128
 _LIMITS: Final = 16  # RLIM_NLIMITS
@@ -67,9 +72,10 @@ class LauncherStart:
     `run` is the area's run directory. Supervisors live in a control group below `cgroup_parent`.
     """
 
-    def __init__(self, root: str, run: str, cgroup_parent: str) -> None:
+    def __init__(self, root: str, run: str, cgroup_parent: str, *, linger: float = 0.0) -> None:
         self._lock = f"{root}/launcher.lock"
         self._cgroup_parent = cgroup_parent
+        self._linger = linger
         self._users = -1
         self._started = 0  # a child of this process
         self.directory = f"{run}.launcher/{_key()}"
@@ -132,6 +138,7 @@ class LauncherStart:
             "DOCKMAGIC_CGROUP": self._cgroup_parent,
             "DOCKMAGIC_LAUNCHER": self.directory,
             "DOCKMAGIC_LOCK": self._lock,
+            "DOCKMAGIC_LINGER": str(self._linger),
         }
         null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
         # neither may have a number that the other will have
@@ -162,6 +169,22 @@ class LauncherStart:
         if users >= 0:
             os.close(users)
 
+    def end_all(self) -> None:
+        """The launchers of this area, of whatever key, end as soon as they have no users. Waits
+        for those that have none now."""
+        self.release()
+        ending = time.monotonic() + _PATIENCE
+        parent = os.path.dirname(self.directory)
+        for name in os.listdir(parent) if os.path.isdir(parent) else ():
+            try:
+                users = os.open(f"{parent}/{name}/users", _TO_WRITE)
+            except OSError:
+                continue  # it has just ended, or was killed
+            os.write(users, b".")
+            os.close(users)
+        while os.path.isdir(parent) and os.listdir(parent) and time.monotonic() < ending:
+            time.sleep(0.005)
+
     def reap(self) -> None:
         """Of the process that was started only a fork goes on (see `launcher_main`)."""
         if self._started and os.waitpid(self._started, os.WNOHANG)[0]:
@@ -189,7 +212,10 @@ def prepare(root: str | None = None) -> None:
     suffix = host_names.suffix(root)
     try:
         launcher = LauncherStart(
-            root, host_names.run_directory(suffix), host_names.cgroup_parent(suffix)
+            root,
+            host_names.run_directory(suffix),
+            host_names.cgroup_parent(suffix),
+            linger=LINGER,
         )
         launcher.start()
     except OSError:

@@ -16,7 +16,8 @@ from dockmagic_runtime.containers.logs import entries
 from dockmagic_runtime.containers.logs import read as logs
 from dockmagic_runtime.containers.logs.read import LogReader, Selection
 from dockmagic_runtime.model.container import LogLine
-from dockmagic_runtime.supervisor.logs.json_file import PIECE, JsonLog, LogFile
+from dockmagic_runtime.supervisor.logs.json_file import PIECE, JsonLog
+from dockmagic_runtime.supervisor.logs.settings import LogFile
 
 _WRITER = """
 import sys

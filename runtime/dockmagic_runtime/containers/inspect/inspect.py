@@ -7,12 +7,10 @@ from typing import Any
 from dockmagic_runtime.containers.inspect import mounts
 from dockmagic_runtime.containers.inspect.host_config import host_config
 from dockmagic_runtime.containers.inspect.networks import network_settings
-from dockmagic_runtime.containers.lifecycle import links
 from dockmagic_runtime.containers.lifecycle.exec import exec_ids
-from dockmagic_runtime.containers.plan.health import inspect_check, inspect_health
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.store import ContainerStore
-from dockmagic_runtime.model.container import Status
+from dockmagic_runtime.model.container import HealthCheck, Status
 from dockmagic_runtime.model.times import rfc3339
 from dockmagic_runtime.supervisor.state import State
 
@@ -42,7 +40,7 @@ def inspect(store: ContainerStore, record: Record) -> dict[str, Any]:
         "AppArmorProfile": "",
         "HostConfig": {
             **host_config(record.spec),
-            "Links": links.host_config(store, record),
+            "Links": _links(store, record),
         },
         "GraphDriver": {
             "Name": "overlay2",
@@ -63,7 +61,7 @@ def inspect(store: ContainerStore, record: Record) -> dict[str, Any]:
 
 def _state(record: Record, now: State, directory: str) -> dict[str, Any]:
     status = Status(now.status)
-    checked = {"Health": inspect_health(directory, rfc3339)} if now.health else {}
+    checked = {"Health": _health(directory)} if now.health else {}
     return {
         "Status": str(status),
         "Running": status.is_alive,
@@ -78,6 +76,29 @@ def _state(record: Record, now: State, directory: str) -> dict[str, Any]:
         "FinishedAt": rfc3339(now.finished),
         **checked,
     }
+
+
+# what only some containers have is imported for them
+
+
+def _links(store: ContainerStore, record: Record) -> list[str] | None:
+    if not record.links:
+        return None
+    from dockmagic_runtime.containers.lifecycle import links
+
+    return links.host_config(store, record)
+
+
+def _health(directory: str) -> dict[str, Any]:
+    from dockmagic_runtime.containers.plan.health import inspect_health
+
+    return inspect_health(directory, rfc3339)
+
+
+def _check(health: HealthCheck) -> dict[str, Any]:
+    from dockmagic_runtime.containers.plan.health import inspect_check
+
+    return inspect_check(health)
 
 
 def _config(record: Record) -> dict[str, Any]:
@@ -101,5 +122,5 @@ def _config(record: Record) -> dict[str, Any]:
         "Labels": record.labels,
         "StopSignal": record.stop_signal,
         "StopTimeout": spec.stop_timeout,
-        **({"Healthcheck": inspect_check(record.health)} if record.health else {}),
+        **({"Healthcheck": _check(record.health)} if record.health else {}),
     }

@@ -21,7 +21,6 @@ from dockmagic_runtime.errors import Conflict, InvalidInput
 from dockmagic_runtime.model.container import ContainerSpec
 from dockmagic_runtime.model.image import Image
 from dockmagic_runtime.sandbox import capabilities, limits
-from dockmagic_runtime.supervisor.logs.options import log_options
 
 if TYPE_CHECKING:
     from dockmagic_runtime.containers.lifecycle import mounts
@@ -31,7 +30,7 @@ def create(
     starter: Starter, spec: ContainerSpec, image: Image, find_image: Callable[[str], Image]
 ) -> Record:
     """Creates a container. Raises Conflict for a name in use, InvalidInput for invalid options."""
-    log_options(spec.log_driver, spec.log_options)
+    _check_log(spec)
     capabilities.check(spec.cap_add, spec.cap_drop)
     limits.check(spec.resources, cpus=os.cpu_count() or 1)
     if spec.auto_remove and spec.restart.name != "no":
@@ -54,6 +53,13 @@ def create(
         if attached.volumes:
             mounts.fill(volumes, attached.mounts, starter.lowers(record.layers), starter.rootfs)
         return _add(store, _with_mounts(record, attached))
+
+
+def _check_log(spec: ContainerSpec) -> None:
+    if spec.log_driver != "json-file" or spec.log_options:
+        from dockmagic_runtime.supervisor.logs.options import log_options
+
+        log_options(spec.log_driver, spec.log_options)
 
 
 def _with_ids(store: ContainerStore, spec: ContainerSpec) -> ContainerSpec:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from dockmagic_runtime.containers.lifecycle import links
-from dockmagic_runtime.containers.plan.exec_process import process_spec
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.store import ContainerStore
 from dockmagic_runtime.errors import Conflict, InvalidInput
@@ -17,6 +15,8 @@ from dockmagic_runtime.supervisor.engine_client import ContainerProcess
 def execute(store: ContainerStore, record: Record, spec: ExecSpec) -> ContainerProcess:
     """Starts a process in the container, attached. Raises Conflict (not running, paused),
     StartFailed."""
+    from dockmagic_runtime.containers.plan.exec_process import process_spec  # not for `exec_ids`
+
     if not spec.command:
         raise InvalidInput("no command specified")
     try:
@@ -25,6 +25,8 @@ def execute(store: ContainerStore, record: Record, spec: ExecSpec) -> ContainerP
         raise Conflict(refusal(Action.EXEC, Status.EXITED, id=record.id)) from error
     try:
         if record.links:  # as they are now; Docker too refuses when a linked one does not run
+            from dockmagic_runtime.containers.lifecycle import links
+
             env = links.environment(links.now(store, record), record.env)
             record = replace(record, env=env)
         return process.start_exec(process_spec(record, spec), open_stdin=spec.open_stdin)

@@ -28,7 +28,6 @@ from dockmagic_runtime.sandbox.plan import SandboxPlan
 from dockmagic_runtime.store import locks
 from dockmagic_runtime.store.container_events import ContainerEvents
 from dockmagic_runtime.supervisor.engine_client import ContainerProcess
-from dockmagic_runtime.supervisor.logs.options import check_host
 from dockmagic_runtime.supervisor.request import LaunchRequest
 from dockmagic_runtime.supervisor.shared_namespaces import NamespaceTarget
 
@@ -202,7 +201,7 @@ class Starter:
         directory = self.store.directory(record.id)
         joined = self._shared_namespaces(record, is_running=is_running)
         if not is_running:
-            check_host(record.spec.log_driver, record.spec.log_options)
+            _check_log_host(record)
             make_bind_sources(record)
         etc = self._etc(record)
         if not is_running and etc == directory:
@@ -393,6 +392,14 @@ class Starter:
         if not pid and not is_running:
             raise Conflict(f"cannot join {what} of a non running container: {target}")
         return what, pid or no_pid, target, store.directory(target), store.run(target)
+
+
+def _check_log_host(record: Record) -> None:
+    driver = record.spec.log_driver
+    if driver not in ("json-file", "local", "none"):  # these are files of ours
+        from dockmagic_runtime.supervisor.logs.options import check_host
+
+        check_host(driver, record.spec.log_options)
 
 
 def _init() -> str:

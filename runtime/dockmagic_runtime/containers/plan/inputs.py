@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from msgspec import Struct, field
 
-from dockmagic_runtime.cgroups import CgroupView
 from dockmagic_runtime.sandbox.operation import Operation
-from dockmagic_runtime.volumes.options import Device
+
+if TYPE_CHECKING:
+    from dockmagic_runtime.cgroups import CgroupView
+    from dockmagic_runtime.volumes.options import Device
 
 
 class PlanInputs(Struct, frozen=True, kw_only=True):

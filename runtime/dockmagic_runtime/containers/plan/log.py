@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dockmagic_runtime.containers.record import Record
-from dockmagic_runtime.supervisor.logs import journald, tags
-from dockmagic_runtime.supervisor.logs.json_file import LogFile
-from dockmagic_runtime.supervisor.logs.options import log_options
-from dockmagic_runtime.supervisor.logs.settings import LogSettings
+from dockmagic_runtime.supervisor.logs.settings import LogFile, LogSettings
 
 
 def log_settings(record: Record) -> LogSettings:
     """Computed at each start: the image's name and the container's may have changed."""
     driver, given = record.spec.log_driver, record.spec.log_options
+    if driver == "json-file" and not given:  # the usual case needs none of what follows
+        return LogSettings(file=LogFile())
+    from dockmagic_runtime.supervisor.logs import journald, tags
+    from dockmagic_runtime.supervisor.logs.options import log_options
+
     options = log_options(driver, given)
     subject = tags.LogSubject(
         id=record.id,

@@ -18,7 +18,7 @@ import time
 from itertools import pairwise
 from typing import Final
 
-from msgspec import Struct
+from dockmagic_runtime.supervisor.logs.settings import LogFile
 
 PIECE: Final = 16 * 1024
 _ENDINGS: Final = ("", ".gz")
@@ -33,16 +33,6 @@ _ESCAPES: Final = {
 _PLAIN: Final = bytes(byte for byte in range(256) if byte not in _ESCAPES)
 # a full disk, or the directory of a container that is being removed: the program goes on
 _BEYOND_US: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOENT)
-
-
-class LogFile(Struct, frozen=True, kw_only=True):
-    """How the file is kept. `max_size` is in bytes, 0 for no limit; `max_file` counts the file that
-    is written too. `attributes` are written with every entry."""
-
-    max_size: int = 0
-    max_file: int = 1
-    compress: bool = False
-    attributes: dict[str, str] = {}
 
 
 class JsonLog:

@@ -6,7 +6,15 @@ from typing import Any
 
 from msgspec import Struct, field, to_builtins
 
-from dockmagic_runtime.supervisor.logs.json_file import LogFile
+
+class LogFile(Struct, frozen=True, kw_only=True):
+    """How the file is kept. `max_size` is in bytes, 0 for no limit; `max_file` counts the file that
+    is written too. `attributes` are written with every entry."""
+
+    max_size: int = 0
+    max_file: int = 1
+    compress: bool = False
+    attributes: dict[str, str] = {}
 
 
 class LogSettings(Struct, frozen=True, kw_only=True):

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dockmagic_runtime.supervisor.logs.json_file import PIECE, JsonLog, LogFile, timestamp
+from dockmagic_runtime.supervisor.logs.json_file import PIECE, JsonLog, timestamp
+from dockmagic_runtime.supervisor.logs.settings import LogFile
 
 
 def entries(path: Path) -> list[dict[str, Any]]:

@@ -14,9 +14,8 @@ import pytest
 
 from dockmagic_runtime.linux.event_loop import EventLoop
 from dockmagic_runtime.supervisor.logs import process
-from dockmagic_runtime.supervisor.logs.json_file import LogFile
 from dockmagic_runtime.supervisor.logs.process import LogProcess
-from dockmagic_runtime.supervisor.logs.settings import LogSettings
+from dockmagic_runtime.supervisor.logs.settings import LogFile, LogSettings
 
 
 class Bench:
