@@ -6,6 +6,7 @@ one is used, so that a notebook starts fast.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -124,6 +125,7 @@ class Extension:
         self.shell.ast_transformers.append(self._show_each)
         self.shell.input_transformers_cleanup.append(with_body)
         self.shell.configurables.append(self.settings)
+        self.shell.events.register("post_run_cell", refresh_views)
         self.settings.observe(self._configure)
         self._configure()
 
@@ -140,6 +142,7 @@ class Extension:
         self.shell.ast_transformers.remove(self._show_each)
         self.shell.input_transformers_cleanup.remove(with_body)
         self.shell.configurables.remove(self.settings)
+        self.shell.events.unregister("post_run_cell", refresh_views)
         self.settings.unobserve_all()
         self.shim.close()
         self.session.close()
@@ -167,6 +170,13 @@ class Extension:
             self.shim.offer()
         else:
             self.shim.withdraw()
+
+
+def refresh_views(_: Any = None) -> None:
+    """After a cell: live lists show what it did, if there are any."""
+    views = sys.modules.get("dockmagic.widgets.containers_view")
+    if views is not None:
+        views.refresh_all()
 
 
 def has_page(shell: Any) -> bool:

@@ -81,14 +81,14 @@ class Display:
     def table(self, table: Table, **_: Any) -> dict[str, Any]:
         return self.result(table._listing)
 
-    def live(self, result: Result) -> None:
+    def live(self, result: Result, again: Callable[[], Result] | None = None) -> None:
         """Show a live output instead of a result. Raises NotImplementedError where none can be:
         IPython goes on with the other formatters then."""
-        if not self._is_live() or not self._views.show(result):
+        if not self._is_live() or not self._views.show(result, again):
             raise NotImplementedError
 
     def live_table(self, table: Table) -> None:
-        self.live(table._listing)
+        self.live(table._listing, table._again)
 
     def container(self, container: Container, **_: Any) -> dict[str, Any]:
         try:

@@ -62,12 +62,19 @@ class Runner(Struct):
 
     def show(self, outcome: Outcome, arguments: Arguments, *, stdin: bytes | None = None) -> object:
         if isinstance(outcome, Result):
-            return self.present(outcome)
+            return self.present(outcome, lambda: self._again(arguments))
         watcher = Watcher(self, arguments, stdin)
         with closing(watcher), interruptible(watcher.outcome):
             return watcher.watch(outcome)
 
-    def present(self, result: Result) -> object:
+    def _again(self, arguments: Arguments) -> Result:
+        """The result of the same line, as it is now."""
+        outcome = commands.execute(self.session.engine, arguments)
+        assert isinstance(outcome, Result)
+        return outcome
+
+    def present(self, result: Result, again: Callable[[], Result] | None = None) -> object:
+        """What the cell is given for a result. `again` makes it once more, for a live view."""
         if result.errors:
             if text := str(result):
                 sys.stdout.write(clean(text) + "\n")
@@ -82,7 +89,7 @@ class Runner(Struct):
             case Pulled(image=image, reference=reference):
                 return self.image(image.id, familiar(reference))
             case Listing() if not (result.format or result.quiet):
-                return Table(result, self)
+                return Table(result, self, again)
         return result
 
     def container(self, id: str) -> Container:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from dockmagic.commands.container.ps import Containers
 from dockmagic.commands.image.images import Images
 from dockmagic.commands.output.frame_of_rows import data_frame
 from dockmagic.commands.output.listing import Listing
+from dockmagic.commands.output.result import Result
 from dockmagic.commands.references import familiar
 from dockmagic.errors import MagicError
 from dockmagic_runtime.model.suggest import did_you_mean
@@ -25,8 +26,11 @@ class Table:
     `x.text()` what the command line prints.
     """
 
-    def __init__(self, listing: Listing, make: Maker) -> None:
+    def __init__(
+        self, listing: Listing, make: Maker, again: Callable[[], Result] | None = None
+    ) -> None:
         self._listing = listing
+        self._again = again  # lists once more, for a live view
         self._elements = _elements(listing, make)
 
     @property

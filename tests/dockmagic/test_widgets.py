@@ -343,31 +343,6 @@ def test_a_terminals_line_ends_become_a_notebooks() -> None:
     assert cleaner.feed(b"", final=True) == "\r"
 
 
-def test_live_stats_samples_when_asked_and_acts(engine: Any) -> None:
-    from dockmagic.widgets.live_stats import LiveStats
-
-    container = engine.containers.run(commands_spec("run --name web httpd"), detach=True)
-    sent: list[dict[str, Any]] = []
-    actions = {"stop": lambda: engine.containers.stop("web")}
-    widget = LiveStats("web", lambda: engine.containers.stats(container.id), actions)
-    widget.send = lambda content, buffers=None: sent.append(content)
-    widget.receive({"kind": "sample"}, [])
-    assert sent[-1]["cpu_text"] == "12.5 %"
-    widget.receive({"kind": "action", "name": "stop"}, [])
-    widget.receive({"kind": "action", "name": "rm -rf"}, [])
-    assert engine.created["web"].status == "exited"
-    assert sent[-1] == {"kind": "state", "text": "no such action: rm -rf"}
-    widget.receive({"kind": "sample"}, [])
-    assert sent[-1] == {"kind": "end", "text": "has ended"}
-    engine.containers.remove("web")
-    widget.receive({"kind": "action", "name": "stop"}, [])
-    assert sent[-1]["kind"] == "state"  # a button that came too late is no end of the view
-    widget.receive({"kind": "sample"}, [])
-    assert sent[-1] == {"kind": "end", "text": "has ended"}
-    assert repr(widget) == "stats of web"
-    widget.close()
-
-
 WARNING = BuildWarning(
     text="JSONArgsRecommended: JSON <b> (line 2)",
     reason="JSON <b>",

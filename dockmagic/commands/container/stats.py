@@ -53,6 +53,7 @@ class StatsTable(Listing, frozen=True, kw_only=True):
 
     items: tuple[Stats, ...]
     once: bool = False  # this moment was asked for, not what comes after it
+    named: bool = False  # these containers were asked for, not all
 
     def rows(self) -> list[dict[str, Any]]:
         return [to_builtins(item) for item in self.items]
@@ -85,6 +86,7 @@ def sample(engine: EngineApi, arguments: Arguments) -> StatsTable:
         format=arguments.flag("format"),
         in_full=arguments.flag("no-trunc"),
         once=arguments.is_given("no-stream"),
+        named=bool(arguments.words),
     )
 
 

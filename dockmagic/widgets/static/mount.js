@@ -48,7 +48,7 @@ function mounting(model) {
     if (!own.dmCleanup) {
       own.className = "dm dm-live";
       const el = document.createElement("div");
-      own.append(el);
+      own.append(dm.element("style", { text: dm.style }), el);
       cleanup = render({ model, el, host: place }) ?? (() => {});
       own.dmCleanup = cleanup;
       keepFocus(own);
