@@ -10,12 +10,15 @@ from pathlib import Path
 import pytest
 
 from dockmagic_runtime import Engine
+from dockmagic_runtime.containers.lifecycle.recover import Recovery
+from dockmagic_runtime.containers.lifecycle.remove import discard
 from dockmagic_runtime.errors import DockmagicError
 from dockmagic_runtime.model.container import ContainerSpec, Mount, Status
 from dockmagic_runtime.store import scratch
 from dockmagic_runtime.testing.host import HostSnapshot, left_behind
 
 from .conftest import Run
+from .losing import lose
 from .test_lifecycle import ALWAYS, logged, shell, start, supervisor_of
 from .waiting import eventually
 
@@ -143,6 +146,24 @@ def test_security_15_what_a_killed_rm_left_is_swept_by_the_next_start(
         other.containers.create("busybox", ["true"], name="gone")
         other.containers.remove("gone")
     assert not os.path.exists(store.trash(container.id))
+
+
+def test_a_lost_container_that_is_removed_while_it_is_recovered_is_gone(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    container = engine.containers.run("busybox", ["sleep", "100"], name="web", detach=True)
+    lose(engine, "web")
+    end_cgroup = Recovery._end_cgroup
+
+    def removed_meanwhile(recovery: Recovery, parent: str, container_id: str) -> None:
+        end_cgroup(recovery, parent, container_id)
+        discard(engine._components.containers, container_id)
+
+    monkeypatch.setattr(Recovery, "_end_cgroup", removed_meanwhile)
+    assert [each.name for each in engine.containers.list()] == []
+    monkeypatch.undo()
+    assert engine.containers.list(all=True) == ()
+    assert not (engine.data_root.run / container.id).exists()
 
 
 def test_a_restart_finds_the_namespace_of_another_container_again(engine: Engine) -> None:

@@ -14,6 +14,7 @@ import os
 import signal
 import time
 from _thread import RLock  # the one of `threading`, which takes a millisecond to load
+from contextlib import suppress
 
 from msgspec.structs import replace
 
@@ -66,7 +67,8 @@ class Recovery:
         except (DockmagicError, OSError) as error:
             directory = self._store.directory(record.id)
             if not container_process.has_supervisor(self._store.run(record.id)):
-                state.change(directory, error=str(error), sync=True)
+                with suppress(FileNotFoundError):  # removed meanwhile
+                    state.change(directory, error=str(error), sync=True)
 
     def on_supervisor_lost(self, container_id: str) -> None:
         """Recovers a container after its supervisor was killed: a program that still runs gets
@@ -252,8 +254,11 @@ def _takeover_problem(error: Exception) -> str:
 
 
 def _write(directory: str, now: state.State) -> bool:
+    """Whether it is written: not on a full disk, nor where the container was removed meanwhile."""
     try:
         state.write(directory, now, sync=True)
+    except FileNotFoundError:
+        return False
     except OSError as error:
         if error.errno in DISK_UNWRITABLE:
             return False
