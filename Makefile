@@ -5,7 +5,7 @@ MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest -q
 
-.PHONY: help dev demo test test-units test-integration test-fast test-slow test-soak test-v2 test-browser lint format bench images notebooks clean
+.PHONY: help dev demo test test-units test-integration test-fast test-slow test-soak test-clients test-v2 test-browser lint format bench images notebooks clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -41,6 +41,10 @@ test-slow: dev  ## only the slow tests
 
 test-soak: dev  ## random verbs in several processes with random kill -9 (SECONDS=600 SEED=...)
 	@$(BIN)/python -m tests.soak $(or $(SECONDS),600) $(SEED)
+
+test-clients: dev  ## Compose and testcontainers on the Engine API
+	@$(BIN)/python -m pip install --quiet --group clients
+	@$(PYTEST) tests/integration/api
 
 test-v2: dev  ## engine tests on a cgroup v2 kernel, in an emulated machine (TESTS=...)
 	@.ci/system-packages qemu-system-x86 mmdebstrap e2fsprogs

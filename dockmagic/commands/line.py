@@ -23,7 +23,6 @@ _SWARM = (
 # Commands of Docker that are still to come, or that need what is not here: what to do instead.
 PLANNED: dict[str, str] = {
     "checkpoint": "'docker commit' keeps a container's files, and nothing keeps its processes",
-    "compose": "one 'docker run' for each service, on a network of their own",
     "config": _SWARM,
     "context": _ENGINES,
     "node": _SWARM,
@@ -39,7 +38,6 @@ _PLANNED_IN_GROUPS: dict[str, dict[str, str]] = {
         "bake create debug dial-stdio history imagetools inspect ls rm stop use version".split(),
         "",
     ),
-    "system": {"dial-stdio": "no program is to connect to a daemon: there is none"},
 }
 
 

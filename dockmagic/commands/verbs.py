@@ -43,6 +43,7 @@ _TABLE: Final[dict[str, tuple[str, str]]] = {
     "completion": (
         "system.completion", "Generate the autocompletion script for the specified shell"
     ),
+    "compose": ("system.compose", "Define and run multi-container applications with Docker"),
     "container_inspect": (
         "container.inspect", "Display detailed information on one or more containers"
     ),
@@ -124,6 +125,10 @@ _TABLE: Final[dict[str, tuple[str, str]]] = {
     "stop": ("container.stop", "Stop one or more running containers"),
     "system_df": ("system.df", "Show docker disk usage"),
     "system_prune": ("system.prune", "Remove unused data"),
+    "system_dial-stdio": (
+        "system.dial_stdio",
+        "Proxy the stdio stream to the daemon connection. Should not be invoked manually.",
+    ),
     "system_repair": (
         "system.repair", "Rebuild a damaged database from the files beside it"
     ),
@@ -183,7 +188,7 @@ GROUPS: Final[dict[str, dict[str, str]]] = {
         "list": "network_ls", "remove": "network_rm",
     },
     "system": {"df": "system_df", "events": "events", "info": "info", "prune": "system_prune",
-        "repair": "system_repair"},
+        "repair": "system_repair", "dial-stdio": "system_dial-stdio"},
     "volume": {
         **{name: f"volume_{name}" for name in ("create", "inspect", "ls", "prune", "rm", "update")},
         "list": "volume_ls", "remove": "volume_rm",

@@ -197,6 +197,7 @@ class Parser(Struct, frozen=True, kw_only=True):
     instead_of_word: str = ""  # a flag that, when given, takes the place of the first word
     also: str = ""  # a paragraph below the summary in the help
     form: str = ""
+    is_passed_on: bool = False  # all words are another program's
 
     @property
     def name(self) -> str:

@@ -19,6 +19,10 @@ from dockmagic_runtime.model.suggest import did_you_mean
 
 def read(parser: Parser, words: Sequence[str]) -> Arguments:
     """The arguments behind the verb. Raises WrongUsage, Unsupported or HelpAsked."""
+    if parser.is_passed_on:
+        return Arguments(
+            verb=parser.verb, words=tuple(words), values={}, given=frozenset(), form=parser.name
+        )
     reading = Reading(parser, list(words))
     reading.run()
     if reading.help_asked:

@@ -10,6 +10,7 @@ import select
 import socket
 import time
 from collections.abc import Iterable, Sequence
+from http import HTTPStatus
 from typing import Final
 
 import h11
@@ -185,4 +186,5 @@ class HttpConnection:
 
 def _head(status: int, headers: Headers) -> h11.Response:
     encoded = [(name.encode("ascii"), text.encode("latin-1")) for name, text in headers]
-    return h11.Response(status_code=status, headers=encoded)
+    reason = HTTPStatus(status).phrase
+    return h11.Response(status_code=status, headers=encoded, reason=reason)
