@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
 
 from dockmagic.commands.options.flags import Arguments, Parser, switch
 from dockmagic.commands.output.result import NameList, each
@@ -32,10 +33,10 @@ def run(engine: EngineApi, arguments: Arguments) -> NameList:
 
     def remove(name: str) -> None:
         if arguments.flag("link"):
-            with suppress(*([NotFound] if force else [])):  # Docker does not even mention it
-                engine.containers.remove_link(name)
+            engine.containers.remove_link(name)
         else:
             engine.containers.remove(name, force=force, volumes=volumes)
 
     # -f asks for its absence, and that is what there is
-    return each(arguments.words, remove, ignores=NotFound if force else ())
+    done = each(arguments.words, remove, ignores=NotFound if force else ())
+    return replace(done, ignored=()) if arguments.flag("link") else done
