@@ -130,7 +130,7 @@ def _in_group(group: str, rest: list[str]) -> tuple[str, str, list[str]]:
 
 
 def _no_topic(words: Sequence[str], hint: str) -> InvalidInput:
-    return InvalidInput(f"unknown help topic: {' '.join(words)}", hint=hint)
+    return InvalidInput(f"unknown help topic: {words[-1]}", hint=hint)
 
 
 def _help_on(words: Sequence[str]) -> str:
