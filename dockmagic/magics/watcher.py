@@ -11,6 +11,7 @@ from dockmagic.commands.container.foreground import Interrupted, watch
 from dockmagic.commands.output.result import Attached, Chunk, Event, Finished, Question, Result
 from dockmagic.errors import ContainerExitError
 from dockmagic.magics.objects import Completed
+from dockmagic.magics.questions import answered
 from dockmagic.magics.streams import KEPT, CellOutput, Limits, Streams
 from dockmagic.widgets.live import BuildProgress, PullProgress, View
 from dockmagic_runtime.errors import DockmagicError
@@ -65,7 +66,7 @@ class Watcher:
             case Attached():
                 return self._attached(event)
             case Question():
-                raise event.unanswered()
+                return self._cell.present(answered(event))
             case Result():
                 return self._cell.present(event)
             case Chunk(stream=stream, data=data):

@@ -148,3 +148,26 @@ def test_notebook_b23_a_name_of_another_kind_is_pointed_out(run: Any) -> None:
     for line in ("%diff httpd", "%docker rm httpd"):
         assert "httpd is an image: 'docker ps -a --filter" in run(line).traceback[-1], line
     assert len(run("%diff nothing").traceback) == 1
+
+
+@pytest.mark.parametrize(("answer", "ends"), [("y", True), ("n", False), ("", False)])
+def test_a_question_is_asked_in_the_cell(
+    run: Any, engine: Any, monkeypatch: pytest.MonkeyPatch, answer: str, ends: bool
+) -> None:
+    asked: list[str] = []
+
+    def reply(prompt: str) -> str:
+        asked.append(prompt)
+        return answer
+
+    monkeypatch.setattr("dockmagic.commands.ask.can_ask", lambda: True)
+    monkeypatch.setattr("dockmagic.magics.questions.input", reply, raising=False)
+    run("%docker create --name web httpd")
+    cell = run("%docker container prune")
+    assert cell.error is None
+    assert asked[0].endswith("Are you sure you want to continue? [y/N] ")
+    assert (cell.value is not None) is ends
+
+
+def test_where_no_user_can_be_asked_the_error_names_the_flag(run: Any) -> None:
+    assert "--force" in run("%docker container prune").traceback[-1]

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from dockmagic.commands.ask import ask
 from dockmagic.commands.options.flags import Arguments, Parser, switch, value
 from dockmagic.commands.output.result import Text
 from dockmagic_runtime.errors import InvalidInput
@@ -57,16 +58,8 @@ def run(engine: EngineApi, arguments: Arguments) -> Text:
     return Text(f"{warning}\n\nLogin Succeeded", "Login Succeeded")
 
 
-def _can_ask() -> bool:
-    """At a terminal, or in a notebook, which puts functions of its own in place of Python's."""
-    return getpass.getpass.__module__ != "getpass" or bool(sys.stdin and sys.stdin.isatty())
-
-
-def _asked(prompt: str, ask: Callable[[str], str]) -> str:
-    try:
-        answer = ask(prompt) if _can_ask() else ""
-    except (EOFError, OSError, NotImplementedError):  # no terminal to answer at
-        answer = ""
+def _asked(prompt: str, how: Callable[[str], str]) -> str:
+    answer = ask(prompt, how)
     if not answer:
         raise InvalidInput(
             "Cannot perform an interactive login from a non TTY device",
