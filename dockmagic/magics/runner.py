@@ -19,6 +19,7 @@ from dockmagic.commands.output.result import Attached, Nothing, Outcome, Result,
 from dockmagic.commands.references import familiar
 from dockmagic.errors import joined
 from dockmagic.magics.failures import as_magic_errors, interruptible
+from dockmagic.magics.following import follow
 from dockmagic.magics.interactive import Interactive
 from dockmagic.magics.objects import Container, Image
 from dockmagic.magics.streams import Limits
@@ -53,6 +54,8 @@ class Runner(Struct):
                 arguments = _once(commands.parse(words, extra=EXTRA_FLAGS))
                 if stdin is None and not self._has_keyboard:
                     _tell_of_terminals(arguments)
+                if self._follows(arguments):
+                    return follow(self.session.engine, arguments)
                 with interruptible(lambda _: left(arguments)):
                     outcome = commands.execute(self.session.engine_for(arguments.verb), arguments)
                     return self.show(outcome, arguments, stdin=stdin)
@@ -101,6 +104,11 @@ class Runner(Struct):
     @property
     def _has_keyboard(self) -> bool:
         return self.interactive is not None and self.interactive.has_keyboard
+
+    def _follows(self, arguments: Arguments) -> bool:
+        """Whether a log gets a view of its own, which does not block the kernel."""
+        is_log = arguments.verb == "logs" and arguments.flag("follow")
+        return bool(is_log and not arguments.flag("details") and self.is_live())
 
     def interact(self, attached: Attached, title: str) -> object | None:
         """What a process with a terminal is worth to the cell; None to watch it like others."""

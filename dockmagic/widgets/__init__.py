@@ -14,6 +14,7 @@ from dockmagic.commands.builder.checked import Checked
 from dockmagic.commands.builder.explain import ExplainedBuild
 from dockmagic.commands.container.diff import Changes
 from dockmagic.commands.container.explain import Explained
+from dockmagic.commands.container.logs import Logs
 from dockmagic.commands.container.ps import Containers
 from dockmagic.commands.container.stats import StatsTable
 from dockmagic.commands.image.file_history import FileHistory
@@ -36,6 +37,7 @@ from dockmagic.widgets import (
     images,
     inspect,
     layers,
+    logs,
     network,
     network_trace,
     stats,
@@ -56,6 +58,7 @@ _DRAWINGS: tuple[tuple[type, Drawing], ...] = (
     (StatsTable, stats.stats),
     (Containers, containers.containers),
     (Images, images.images),
+    (Logs, logs.logs),
     (Listing, tables.listing),
     (Built, build.build),
     (Checked, build.checked),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import groupby
 from typing import Any, Final
 
@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from dockmagic.widgets.html import Markup, join, tag
 from dockmagic.widgets.sanitize import plain
+from dockmagic.widgets.terminal_colors import COLORS, Run, colored, scrolled_to_end
 
 SAVED_LINES: Final = 400
 _LIMIT: Final = 64 * 1024  # bytes that are drawn: the emulator does half a megabyte a second
@@ -35,31 +36,6 @@ _ERASERS: Final = {"J": 3, "K": 2}  # the largest number that they know
 # What turns the direction of text around, and C1 controls.
 _HIDDEN = re.compile("[\x80-\x9f\u202a-\u202e\u2066-\u2069]")
 
-NAMED: Final = {
-    "black": 0, "red": 1, "green": 2, "brown": 3, "blue": 4, "magenta": 5, "cyan": 6, "white": 7,
-    "brightblack": 8, "brightred": 9, "brightgreen": 10, "brightbrown": 11, "brightblue": 12,
-    "brightmagenta": 13, "bfightmagenta": 13, "brightcyan": 14, "brightwhite": 15,
-}  # fmt: skip
-# The sixteen colours, for light pages and for dark ones; as text each has 4.5:1 on the page.
-ANSI: Final = (
-    ("#1f2328", "#c62828", "#0b7a4b", "#8a5a00", "#1d63ed", "#8e3fa8", "#00727f", "#5c6370",
-     "#5c6370", "#b71c1c", "#0a6b42", "#7a4f00", "#1757d6", "#7b3494", "#00626e", "#1f2328"),
-    ("#a3abb6", "#ff7b72", "#3ecf8e", "#f0a94b", "#79b0ff", "#d29bec", "#4fc9d9", "#d7dce2",
-     "#a3abb6", "#ff9d96", "#6fe0ad", "#f6c37e", "#a3c8ff", "#e2bdf5", "#85dce7", "#ffffff"),
-)  # fmt: skip
-
-
-class Run(Struct, frozen=True):
-    """Characters of one style. Colours are pyte's: a name, six hex digits, or "default"."""
-
-    text: str
-    fg: str = "default"
-    bg: str = "default"
-    bold: bool = False
-    italics: bool = False
-    underscore: bool = False
-    reverse: bool = False
-
 
 Line = tuple[Run, ...]
 
@@ -75,8 +51,8 @@ class Screen(Struct, frozen=True):
 
     def html(self) -> Markup:
         """A `pre`; its colours are variables of `STYLE`."""
-        lines = [join([*map(_run, line), "\n"]) for line in self.lines]
-        return tag("pre", *lines, class_="dm-term")
+        lines = [join([*map(colored, line), "\n"]) for line in self.lines]
+        return scrolled_to_end(tag("pre", *lines, class_="dm-term"), "dm-tail")
 
 
 class _Emulator(pyte.Screen):  # type: ignore[misc, unused-ignore]
@@ -112,6 +88,8 @@ def draw(transcript: bytes, columns: int = 80, rows: int = 24) -> Screen:
     lines = [tuple(_runs(buffer, screen.columns)) for buffer in buffers]
     while lines and not lines[-1]:
         lines.pop()
+    while lines and not lines[0]:  # a shell's greeting begins with some
+        lines.pop(0)
     is_cut = screen.is_cut or len(transcript) > _LIMIT or len(lines) > SAVED_LINES
     return Screen(tuple(lines[-SAVED_LINES:]), is_cut)
 
@@ -176,46 +154,10 @@ def _style(cell: Any) -> tuple[str, str, bool, bool, bool, bool]:
     return (cell.fg, cell.bg, cell.bold, cell.italics, cell.underscore, cell.reverse)
 
 
-def _run(run: Run) -> Markup:
-    rules = list(_rules(run))
-    return tag("span", run.text, style=";".join(rules)) if rules else join(run.text)
-
-
-def _rules(run: Run) -> Iterator[str]:
-    foreground, background = _color(run.fg), _color(run.bg)
-    if run.reverse:
-        foreground, background = background or "var(--dm-back)", foreground or "var(--dm-fore)"
-    if foreground:
-        yield f"color:{foreground}"
-    if background:
-        yield f"background:{background}"
-        if not foreground:
-            yield "color:var(--dm-fore)"
-    if run.bold:
-        yield "font-weight:bold"
-    if run.italics:
-        yield "font-style:italic"
-    if run.underscore:
-        yield "text-decoration:underline"
-
-
-def _color(name: str) -> str:
-    """The CSS value of a colour of pyte's; none for the default."""
-    if name in NAMED:
-        return f"var(--dm-ansi{NAMED[name]})"
-    return f"#{name}" if re.fullmatch(r"[0-9a-f]{6}", name) else ""
-
-
-def _variables(colors: Iterable[str], fore: str, back: str) -> str:
-    named = "".join(f"--dm-ansi{number}:{color};" for number, color in enumerate(colors))
-    return f"{named}--dm-fore:{fore};--dm-back:{back};"
-
-
 # `:is()` and doubled classes outweigh the rules that Jupyter has for `pre`.
 STYLE: Final = (
-    f".dm-term{{{_variables(ANSI[0], '#1f2328', '#ffffff')}}}"
-    f"[data-jp-theme-light=false] .dm-term{{{_variables(ANSI[1], '#e6e8eb', '#111111')}}}"
-    "pre.dm-term.dm-term.dm-term{font-family:var(--jp-code-font-family,monospace);font-size:13px;"
-    "line-height:1.25;white-space:pre-wrap;overflow-wrap:anywhere;margin:2px 0;max-height:34em;"
-    "overflow:auto;color:inherit;background:none;padding:0}"
+    COLORS
+    + "pre.dm-term.dm-term.dm-term{font-family:var(--jp-code-font-family,monospace);font-size:13px;"
+    "line-height:1.25;white-space:pre-wrap;overflow-wrap:anywhere;margin:2px 0;max-height:none;"
+    "overflow:visible;color:inherit;background:none;padding:0}.dm-tail{max-height:34em}"
 )

@@ -15,7 +15,8 @@ import traitlets
 from dockmagic.widgets.frame import RUNNING, State, header, muted, sheet, state_of
 from dockmagic.widgets.html import Markup, tag
 from dockmagic.widgets.mounted import MountedView
-from dockmagic.widgets.terminal_screen import ANSI, STYLE, Screen, draw
+from dockmagic.widgets.terminal_colors import ANSI
+from dockmagic.widgets.terminal_screen import STYLE, Screen, draw
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,8 @@ from itertools import combinations_with_replacement
 
 import pytest
 
-from dockmagic.widgets.terminal_screen import ANSI, SAVED_LINES, STYLE, Run, draw
+from dockmagic.widgets.terminal_colors import ANSI, Run
+from dockmagic.widgets.terminal_screen import SAVED_LINES, STYLE, draw
 
 from .test_palette import PAGES, channels, contrast
 
