@@ -109,6 +109,46 @@ def test_builder_12_chmod_is_for_directories_that_are_made_too(site: Site) -> No
     assert modes == [0o700, 0o700, 0o700]
 
 
+@pytest.mark.parametrize(
+    ("base", "destination"),
+    [
+        ("", "/a/b/"),
+        ("a/kept", "/a/b/"),
+        ("a/b/kept", "/a/b/"),
+        ("a/b/kept", "/a/b/c/d"),
+        ("a/kept", "/link/b"),
+        ("a/kept", "/link"),
+    ],
+    ids=["all new", "below what is there", "there", "two below", "through a link", "a link"],
+)
+def test_a_directory_is_the_same_wherever_it_is_new(
+    site: Site, base: str, destination: str
+) -> None:
+    """Past the overlay where nothing is below, and through it elsewhere."""
+    site.write("base/first")
+    (site.context / "base/link").symlink_to("a")
+    if base:
+        site.write(f"base/{base}")
+    site.write("from/one", "1", mode=0o640)
+    site.write("from/sub/two", "2")
+    (site.context / "from/sub").chmod(0o2750)
+    os.utime(site.context / "from", ns=(7_000_000_000, 7_000_000_000))
+    layer = site.layer(
+        site.build(f"FROM scratch\nCOPY base /\nCOPY --chown=3:4 from {destination}")
+    )
+    place = layer / destination.strip("/").replace("link", "a")
+    assert (place / "one").read_text() == "1"
+    assert (place / "sub/two").read_text() == "2"
+    for path, mode in (("one", 0o640), ("sub", 0o2750), ("sub/two", 0o644)):
+        status = (place / path).stat()
+        assert (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) == (3, 4, mode)
+    is_new = not ((base.startswith("a/b/") and destination == "/a/b/") or destination == "/link")
+    if is_new:
+        status = place.stat()
+        assert (status.st_uid, status.st_gid, status.st_mtime) == (3, 4, 7)
+    assert not (layer / "a/kept").exists()
+
+
 def test_dots_are_clamped_to_the_context(site: Site) -> None:
     secret = site.context.parent / "secret"
     secret.write_text("outside")

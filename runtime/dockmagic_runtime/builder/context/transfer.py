@@ -85,6 +85,35 @@ class Transfer(Struct):
             for item in tree.items(source, excludes):
                 self._put(item, fd, directory, name)
 
+    def make_new(self, destination: str) -> bool:
+        """Makes the directory if nothing is there, and no link on the way to it; whether it did.
+
+        In the upper directory of an overlay it then has the same path.
+        """
+        parts = destination.strip("/").split("/")
+        above = [posixpath.join("/", *parts[:count]) for count in range(1, len(parts))]
+        if not parts[0] or not all(self._is_plain(path) for path in above):
+            return False
+        try:
+            self.target.stat(destination, follow=False)
+        except FileNotFoundError:
+            os.close(self._open_directory(destination))
+            return True
+        return False
+
+    def _is_plain(self, path: str) -> bool:
+        """A directory and no link to one, or nothing."""
+        try:
+            return stat.S_ISDIR(self.target.stat(path, follow=False).st_mode)
+        except FileNotFoundError:
+            return True
+
+    def copy_to_new(
+        self, tree: SourceTree, source: Source, destination: str, excludes: IgnoreRules
+    ) -> None:
+        """A directory's contents into one that `make_new` has made."""
+        self._copy_tree(tree, source, destination, excludes, is_new=True)
+
     def write(self, name: str, data: bytes, destination: str, *, into: bool) -> None:
         """A heredoc's text as a file."""
         directory, name = self.place(destination, name, into=into)
@@ -133,11 +162,18 @@ class Transfer(Struct):
             raise InvalidInput(f"cannot copy to non-directory: {path}") from None
 
     def _copy_tree(
-        self, tree: SourceTree, source: Source, destination: str, excludes: IgnoreRules
+        self,
+        tree: SourceTree,
+        source: Source,
+        destination: str,
+        excludes: IgnoreRules,
+        *,
+        is_new: bool = False,
     ) -> None:
-        existed = self._is_dir(destination)
+        existed = not is_new and self._is_dir(destination)
         directories: list[tuple[str, Item]] = []
         current, fd = "", self._open_directory(destination)
+        heirs = _heirs(fd)
         root_time: int | None = None
         try:
             for item in tree.items(source, excludes):
@@ -151,12 +187,13 @@ class Transfer(Struct):
                     fd = -1  # should opening the next one fail
                     current = parent
                     fd = self._open_directory(posixpath.join(destination, parent))
+                    heirs = _heirs(fd)
                 place = posixpath.join(destination, parent)
                 if item.is_dir:
                     self._make_directory(item, fd, place, name)
                     directories.append((posixpath.join(place, name), item))
                 else:
-                    self._put(item, fd, place, name)
+                    self._put(item, fd, place, name, heirs)
         finally:
             if fd >= 0:
                 os.close(fd)
@@ -225,8 +262,10 @@ class Transfer(Struct):
     def _owner(self, status: os.stat_result) -> Owner:
         return self.owner if self.owner is not None else (status.st_uid, status.st_gid)
 
-    def _put(self, item: Item, parent: int, place: str, name: str) -> None:
-        """Anything that is no directory."""
+    def _put(
+        self, item: Item, parent: int, place: str, name: str, heirs: Owner | None = None
+    ) -> None:
+        """Anything that is no directory. `heirs` is the owner of what is made in `parent`."""
         path = posixpath.join(place, name)
         if self.replaces and self.target.is_real_dir(path):
             self.target.remove_tree(path)
@@ -234,7 +273,7 @@ class Transfer(Struct):
             return
         kind = stat.S_IFMT(item.status.st_mode)
         if kind == stat.S_IFREG:
-            self._put_file(item, parent, name, path)
+            self._put_file(item, parent, name, path, heirs)
         elif kind == stat.S_IFLNK:
             _clear(parent, name, path)
             os.symlink(os.readlink(item.name, dir_fd=item.parent_fd), name, dir_fd=parent)
@@ -261,13 +300,14 @@ class Transfer(Struct):
             os.close(directory)
         return True
 
-    def _put_file(self, item: Item, parent: int, name: str, path: str) -> None:
+    def _put_file(self, item: Item, parent: int, name: str, path: str, heirs: Owner | None) -> None:
         source = open_file(item.parent_fd, item.name)
         try:
             fd = _create(parent, name, path)
             try:
-                _copy_bytes(source, fd)
-                _chown(fd, self._owner(item.status))
+                _copy_bytes(source, fd, item.status.st_size)
+                if (owner := self._owner(item.status)) != heirs:
+                    _chown(fd, owner)
                 _copy_xattrs(source, fd)
                 os.fchmod(fd, self._mode(item.status))
                 os.utime(fd, ns=(item.status.st_mtime_ns, item.status.st_mtime_ns))
@@ -307,16 +347,29 @@ def _clear(parent: int, name: str, path: str) -> None:
         raise InvalidInput(f"cannot overwrite directory {path} with a file") from None
 
 
-def _copy_bytes(source: int, target: int) -> None:
-    """By the kernel: shared blocks where the file system can, else page by page."""
+def _heirs(directory: int) -> Owner | None:
+    """The owner of a new file there; None where the directory passes its group on."""
+    is_plain = not os.fstat(directory).st_mode & stat.S_ISGID
+    return (os.geteuid(), os.getegid()) if is_plain else None
+
+
+def _copy_bytes(source: int, target: int, size: int) -> None:
+    """By the kernel: shared blocks where the file system can, else page by page. Most files are
+    as long as they were, `size`, and are not asked for more."""
+    if size == 0:
+        size = -1  # a file of /proc says so, whatever is in it
     try:
-        while os.copy_file_range(source, target, _CHUNK):
-            pass
+        copied = count = os.copy_file_range(source, target, _CHUNK)
+        while count and copied != size:
+            count = os.copy_file_range(source, target, _CHUNK)
+            copied += count
     except OSError as error:
         if error.errno not in _NO_RANGE_COPY:
             raise
-        while os.sendfile(target, source, None, _CHUNK):
-            pass
+        copied = count = os.sendfile(target, source, None, _CHUNK)
+        while count and copied != size:
+            count = os.sendfile(target, source, None, _CHUNK)
+            copied += count
 
 
 def _copy_xattrs(source: int, target: int) -> None:

@@ -54,7 +54,28 @@ class Copier:
             layers = () if step.link else below
             with self._sources.writable(layers, directories) as target:
                 transfer = Transfer(target, owner, step.mode, is_bare=not layers)
-                self._copy_sources(step, source_layers, transfer, directories)
+                fresh = self._only_directory(step, source_layers) if layers else None
+                if fresh is None or not transfer.make_new(step.destination):
+                    fresh = None
+                    self._copy_sources(step, source_layers, transfer, directories)
+            if fresh is not None:
+                # nothing is below: written past the overlay, which costs a third more
+                tree, source = fresh
+                with Root.at(directories.upper) as upper:
+                    alone = Transfer(upper, owner, step.mode)
+                    excludes = IgnoreRules.of(list(step.excludes))
+                    alone.copy_to_new(tree, source, step.destination, excludes)
+
+    def _only_directory(
+        self, step: TransferStep, source_layers: Sequence[str]
+    ) -> tuple[SourceTree, Source] | None:
+        """The directory, if the step copies just one, and into one that it makes."""
+        if step.parents or step.documents or step.remotes or len(step.sources) != 1:
+            return None
+        chosen = self._chosen(step, source_layers)
+        if len(chosen) != 1 or not chosen[0][1].is_dir:
+            return None
+        return chosen[0][0], chosen[0][1]
 
     def _copy_sources(
         self,
