@@ -58,4 +58,4 @@ if __name__ == "__main__":
     import tempfile
 
     with tempfile.TemporaryDirectory() as here:
-        record(*(sys.argv[1:] or ["docker"]), directory=Path(here))
+        record(sys.argv[1] if sys.argv[1:] else "docker", Path(here))
