@@ -64,7 +64,7 @@ lint: dev  ## ruff, mypy, import-linter, circles of imports, words
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports --no-logo
 	@.ci/check-circles
-	@.ci/check-words dockmagic runtime README.md CHANGELOG.md CONTRIBUTING.md
+	@.ci/check-words
 
 format: dev  ## let ruff put the code in order
 	@$(BIN)/ruff check --quiet --fix

@@ -83,7 +83,7 @@ def _page(times: Times, rounds: int) -> str:
 def make_tree(path: Path) -> None:
     """Files of program text, which compresses as real layers do."""
     library = Path(sysconfig.get_paths()["stdlib"])
-    text = b"".join(one.read_bytes() for one in sorted(library.glob("*.py")))
+    text = b"".join(file.read_bytes() for file in sorted(library.glob("*.py")))
     choose = random.Random(1)
     with tarfile.open(path, "w") as tar:
         for number in range(FILES):
@@ -159,8 +159,8 @@ def registry(folder: Path) -> Iterator[str]:
     )
     try:
         assert process.stderr is not None
-        found = (re.search(r"listening on (127\.0\.0\.1:\d+)", line) for line in process.stderr)
-        host = next(match[1] for match in found if match)
+        matches = (re.search(r"listening on (127\.0\.0\.1:\d+)", line) for line in process.stderr)
+        host = next(match[1] for match in matches if match)
         threading.Thread(target=process.stderr.read).start()  # it would block on a full pipe
         yield host
     finally:

@@ -1,4 +1,4 @@
-"""The peers: Docker, podman and runc, each started so that it disturbs nobody.
+"""The peers: Docker, podman and runc, each started apart from the host and from the others.
 
 A peer works in a network and mount namespace of its own, with its state in a directory of the
 run, so its bridge and its firewall rules never meet ours. All run the same image: the host's
@@ -207,8 +207,8 @@ class Docker:
 
     def memory(self) -> float:
         """Without the daemons, which all share."""
-        found = processes_of(self._state, ("containerd-shim",))
-        return sum(map(proportional_size, found)) / RUNNING
+        shims = processes_of(self._state, ("containerd-shim",))
+        return sum(map(proportional_size, shims)) / RUNNING
 
     def close(self) -> None:
         with contextlib.suppress(RuntimeError):
@@ -280,8 +280,8 @@ class Podman:
             self._podman("cp", str(another_file(self._state)), f"{BIG}:/another")
 
     def memory(self) -> float:
-        found = processes_of(self._state, ("conmon",))
-        return sum(map(proportional_size, found)) / RUNNING
+        monitors = processes_of(self._state, ("conmon",))
+        return sum(map(proportional_size, monitors)) / RUNNING
 
     def close(self) -> None:
         with contextlib.suppress(RuntimeError):
@@ -354,7 +354,7 @@ class Runc:
         """Nothing of its rows stays."""
 
     def memory(self) -> float:
-        """Nobody stays with a container."""
+        """No process stays with a container."""
         return 0
 
     def close(self) -> None:

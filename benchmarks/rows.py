@@ -50,7 +50,7 @@ def large_context(directory: Path) -> Path:
 
 
 def proportional_size(pid: int) -> int:
-    """Bytes of memory, what is shared divided among those who share it; 0 for one that ended."""
+    """Bytes of memory, shared pages divided by the processes that map them; 0 if it has ended."""
     try:
         text = Path(f"/proc/{pid}/smaps_rollup").read_text()
     except (FileNotFoundError, ProcessLookupError):
@@ -61,7 +61,7 @@ def proportional_size(pid: int) -> int:
 
 def processes_of(state: Path, names: tuple[str, ...]) -> list[int]:
     """Processes of one of these programs whose arguments name a path in `state`."""
-    found = []
+    pids = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
@@ -71,5 +71,5 @@ def processes_of(state: Path, names: tuple[str, ...]) -> list[int]:
             continue
         program = words[0].rpartition(b"/")[2].decode(errors="replace")
         if program.startswith(names) and any(bytes(state) in word for word in words[1:]):
-            found.append(int(entry.name))
-    return found
+            pids.append(int(entry.name))
+    return pids

@@ -51,7 +51,7 @@ from dockmagic_runtime.catalogue.applets import make_applet_root
 HERE = Path(__file__).parent
 ROWS = (RUN, EXEC, PS, SIDE, DIFF, COPY, COMMIT, BUILD, REBUILD, LARGE)
 FEWEST, ROW_SECONDS = 3, 45  # a row that takes longer has fewer rounds, but so many
-OURS = (PARSE,)  # that nobody else has
+OURS = (PARSE,)  # measured of this engine alone
 Values = dict[str, dict[str, float]]  # by row and peer: median seconds, or bytes of memory
 
 
@@ -113,11 +113,11 @@ class Bench:
         self._stack.close()
 
     def measure(self) -> None:
-        self._note(MEMORY, {one.name: one.memory() for one in self.peers if one.memory()})
+        self._note(MEMORY, {peer.name: peer.memory() for peer in self.peers if peer.memory()})
         for row in ROWS:
             rounds = max(FEWEST, self.rounds // 4) if row in HEAVY else self.rounds
             self._note(
-                row, self._alternate([one for one in self.peers if one.can(row)], row, rounds)
+                row, self._alternate([peer for peer in self.peers if peer.can(row)], row, rounds)
             )
         for row in OURS:
             self._note(row, self._alternate(self.peers[:1], row, self.rounds))
@@ -141,7 +141,7 @@ class Bench:
         for number in range(rounds + 1):
             if number > FEWEST and time.monotonic() > enough:
                 break
-            for peer in [one for one in peers if one.name in samples]:
+            for peer in [peer for peer in peers if peer.name in samples]:
                 try:
                     seconds = _seconds(peer, row)
                 except (RuntimeError, subprocess.SubprocessError) as error:
@@ -149,7 +149,7 @@ class Bench:
                     del samples[peer.name]
                 else:
                     samples[peer.name] += [seconds] * bool(number)
-        return {name: statistics.median(found) for name, found in samples.items()}
+        return {name: statistics.median(seconds) for name, seconds in samples.items()}
 
 
 def _seconds(peer: Peer, row: str) -> float:
@@ -164,9 +164,9 @@ def _table(peers: list[Peer], values: Values) -> str:
     """What was measured, and in brackets how many times ours that is."""
     names = [peer.name for peer in peers]
     lines = [f"| | {' | '.join(names)} |", "|---|" + "---:|" * len(names)]
-    for row, found in values.items():
-        own = found.get(names[0])
-        cells = [_cell(row, found.get(name), None if name == names[0] else own) for name in names]
+    for row, by_peer in values.items():
+        own = by_peer.get(names[0])
+        cells = [_cell(row, by_peer.get(name), None if name == names[0] else own) for name in names]
         lines.append(f"| {row} | {' | '.join(cells)} |")
     return "\n".join(lines)
 

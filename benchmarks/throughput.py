@@ -79,11 +79,11 @@ def docker(state: Path) -> Iterator[Target]:
     with contextlib.closing(Docker(state, image)) as daemon:
         ports = f"--publish={PORT}:{PORT}"
         name = daemon.docker("run", "-d", ports, "busybox", "sleep", "3600").strip()
-        (found,) = json.loads(daemon.docker("inspect", name))
-        gateway = str(found["NetworkSettings"]["Gateway"])
+        (inspected,) = json.loads(daemon.docker("inspect", name))
+        gateway = str(inspected["NetworkSettings"]["Gateway"])
         yield Target(
             name="Docker",
-            pid=int(found["State"]["Pid"]),
+            pid=int(inspected["State"]["Pid"]),
             gateway=gateway,
             enter=tuple(daemon.namespaces.enter()),
         )
@@ -121,24 +121,24 @@ def main() -> int:
         targets = [stack.enter_context(ours(state / "ours"))]
         if all(map(shutil.which, ("dockerd", "containerd", "docker"))):
             targets.append(stack.enter_context(docker(state / "docker")))
-        targets = [stack.enter_context(served(one)) for one in targets]
-        found = _alternate(targets, options.rounds, options.seconds)
-    page = _page(targets, found, options.rounds)
+        targets = [stack.enter_context(served(target)) for target in targets]
+        rates = _alternate(targets, options.rounds, options.seconds)
+    page = _page(targets, rates, options.rounds)
     print(page)
     (HERE / "throughput.md").write_text(page)
     return 0
 
 
 def _alternate(targets: list[Target], rounds: int, seconds: int) -> dict[tuple[str, str], float]:
-    found: dict[tuple[str, str], list[float]] = {}
+    rates: dict[tuple[str, str], list[float]] = {}
     for _ in range(rounds):
         for way in WAYS:
             for target in targets:
-                found.setdefault((target.name, way), []).append(target.measure(way, seconds))
-    return {key: statistics.median(values) for key, values in found.items()}
+                rates.setdefault((target.name, way), []).append(target.measure(way, seconds))
+    return {key: statistics.median(values) for key, values in rates.items()}
 
 
-def _page(targets: list[Target], found: dict[tuple[str, str], float], rounds: int) -> str:
+def _page(targets: list[Target], rates: dict[tuple[str, str], float], rounds: int) -> str:
     lines = [
         "# Throughput of a published port",
         "",
@@ -146,11 +146,13 @@ def _page(targets: list[Target], found: dict[tuple[str, str], float], rounds: in
         f"{rounds} rounds on {os.cpu_count()} processors, by throughput.py. By the host's address",
         "nftables translates; the loopback addresses go by the port's proxy.",
         "",
-        "| from the host to | " + " | ".join(one.name for one in targets) + " | ratio | wanted |",
+        "| from the host to | "
+        + " | ".join(target.name for target in targets)
+        + " | ratio | wanted |",
         "|---|" + "---:|" * (len(targets) + 2),
     ]
     for way in WAYS:
-        values = [found[one.name, way] for one in targets]
+        values = [rates[target.name, way] for target in targets]
         ratio = f"×{values[0] / values[1]:.2f}" if len(values) > 1 else "–"
         wanted = f"×{WANTED[way]}" if way in WANTED else "–"
         cells = " | ".join(f"{value:.1f} Gbit/s" for value in values)

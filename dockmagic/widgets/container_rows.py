@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from dockmagic.commands.container.ps import command_text, status_text
 from dockmagic.commands.container.ps import image_text as shown_image
-from dockmagic.commands.units import ago, binary_size, decimal_size
+from dockmagic.commands.units import binary_size, decimal_size
 from dockmagic.widgets.card import container_state, port_address, port_text, published
 from dockmagic.widgets.sanitize import plain
 from dockmagic_runtime.model.container import Container, Stats
+from dockmagic_runtime.model.container_texts import command_text, status_text
+from dockmagic_runtime.model.times import ago
 
 # Verb → icon, and what is asked in place before it is done.
 _ICONS = {

@@ -42,7 +42,7 @@ _PACKAGES = (
 _UNNEEDED_LIBRARIES = ("ipython", "ipywidgets", "anywidget", "pandas")
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # mmdebstrap mounts the host's /sys and more in what it makes. In a namespace of its own that goes
-# with it, however it ends: who removes an interrupted root must not find /sys in there.
+# with it, however it ends: the removal of an interrupted root must not meet /sys in there.
 _APART = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
 _DISK_SIZE = "3G"  # sparse
 _UNNEEDED_FILES = ("usr/share/man/*", "usr/share/doc/*", "usr/share/info/*", "usr/share/locale/*")
@@ -83,15 +83,15 @@ def image() -> Image:
     for other in BUILD.iterdir():
         if other.is_dir() and other != place:
             shutil.rmtree(other)
-    made = Image(kernel=place / "vmlinuz", disk=place / "root.ext4")
-    if made.disk.exists():
-        return made
+    cached = Image(kernel=place / "vmlinuz", disk=place / "root.ext4")
+    if cached.disk.exists():
+        return cached
     _check_host()
     print("Making the virtual machine's disk", flush=True)
     with tempfile.TemporaryDirectory(dir=BUILD, prefix="making-") as scratch:
         _make(Path(scratch))
         (Path(scratch) / "finished").rename(place)
-    return made
+    return cached
 
 
 def _recipe_digest() -> str:
@@ -102,7 +102,7 @@ def _recipe_digest() -> str:
 def _library_specs() -> list[str]:
     project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
     listed = [*project["project"]["dependencies"], *project["dependency-groups"]["test"]]
-    return [one for one in listed if not one.startswith(_UNNEEDED_LIBRARIES)]
+    return [line for line in listed if not line.startswith(_UNNEEDED_LIBRARIES)]
 
 
 def _check_host() -> None:

@@ -151,10 +151,10 @@ def test_security_8_what_another_build_executes_is_waited_for_and_taken(site: Si
     site.write("file")
     text = "FROM scratch\nCOPY file /\nRUN random\n"
     is_within, may_go_on = threading.Event(), threading.Event()
-    made = itertools.count()
+    counter = itertools.count()
 
     def random(process: StepProcess) -> None:
-        Path(process.upper, "made").write_text(str(next(made)))
+        Path(process.upper, "made").write_text(str(next(counter)))
         is_within.set()
         assert may_go_on.wait(10)
 
@@ -173,7 +173,7 @@ def test_security_8_what_another_build_executes_is_waited_for_and_taken(site: Si
     first.join(10)
     assert notes == ["waiting for another build that executes the same step"]
     assert len(images) == 2
-    assert len(set(images)) == next(made) == 1
+    assert len(set(images)) == next(counter) == 1
 
 
 @pytest.mark.root

@@ -109,7 +109,7 @@ def test_an_entrypoint_clears_the_inherited_cmd_and_not_its_own_stages() -> None
 
 
 @pytest.mark.parametrize(
-    ("lines", "kept", "made"),
+    ("lines", "kept", "path"),
     [
         ("WORKDIR /a/b/", "/a/b/", "/a/b"),
         ("WORKDIR /a/./b/../c", "/a/./b/../c", "/a/c"),
@@ -119,14 +119,14 @@ def test_an_entrypoint_clears_the_inherited_cmd_and_not_its_own_stages() -> None
     ],
 )
 def test_builder_13_an_absolute_workdir_stays_as_it_is_written(
-    lines: str, kept: str, made: str
+    lines: str, kept: str, path: str
 ) -> None:
     step = last(f"FROM a\n{lines}")
     assert isinstance(step, WorkdirStep)
-    assert (step.config.json["WorkingDir"], step.path) == (kept, made)
+    assert (step.config.json["WorkingDir"], step.path) == (kept, path)
     assert step.created_by == f"WORKDIR {kept}"
-    assert run(f"FROM a\n{lines}\nRUN x").working_dir == made
-    assert transfer(f"FROM a\n{lines}\nCOPY x y").destination == f"{made}/y"
+    assert run(f"FROM a\n{lines}\nRUN x").working_dir == path
+    assert transfer(f"FROM a\n{lines}\nCOPY x y").destination == f"{path}/y"
 
 
 def test_workdir_is_joined_and_cleaned() -> None:

@@ -76,7 +76,7 @@ def test_builder_9_a_blank_may_stand_before_the_name_of_a_heredoc(mark: str) -> 
 
 def test_builder_9_also_within_a_command() -> None:
     instruction = run("RUN cat 3<< A << B > /f\n1\nA\n2\nB\nUSER x\n")
-    assert [(one.fd, one.name, one.data) for one in instruction.heredocs] == [
+    assert [(heredoc.fd, heredoc.name, heredoc.data) for heredoc in instruction.heredocs] == [
         (3, "A", "1\n"), (0, "B", "2\n"),
     ]  # fmt: skip
 
@@ -88,4 +88,6 @@ def test_builder_9_other_blanks_make_no_heredoc(line: str) -> None:
 
 def test_builder_15_an_empty_continuation_is_placed_at_the_instructions_last_line() -> None:
     text = "FROM a\nRUN a \\\n\n\n  b\nRUN c\n"
-    assert [(one.rule, one.line) for one in parse(text).warnings] == [("NoEmptyContinuation", 5)]
+    assert [(warning.rule, warning.line) for warning in parse(text).warnings] == [
+        ("NoEmptyContinuation", 5)
+    ]

@@ -60,8 +60,8 @@ def test_a_missing_or_different_method_is_noticed() -> None:
         def failed(self) -> None: ...
         def more(self) -> None: ...
 
-    found = differences(Other, interface.BuildsApi, {})
-    assert [line.split()[0].partition("(")[0] for line in found] == [
+    lines = differences(Other, interface.BuildsApi, {})
+    assert [line.split()[0].partition("(")[0] for line in lines] == [
         "explain", "failed", "more", "outline", "prune",
     ]  # fmt: skip
 
