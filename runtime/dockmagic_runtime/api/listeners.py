@@ -98,10 +98,11 @@ def listen(
 def _unix(path: str, group: int) -> Listener:
     _remove_stale(path)
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-    # bind gives the file the mode of the socket's own inode: no moment with another one
+    # bind gives the file the mode of the socket's own inode, less the umask: never a wider one
     os.fchmod(listening.fileno(), 0o660)
     try:
         listening.bind(path)
+        Path(path).chmod(0o660)
         if group != -1:
             os.chown(path, -1, group)
         listening.listen(_BACKLOG)
