@@ -79,6 +79,15 @@ _PYTHON: Final[dict[str, tuple[type, ...]]] = {
     "float": (int, float),
     "bool": (bool,),
 }
+_ZEROS: Final[dict[str, Any]] = {
+    "string": "",
+    "time": ZERO_TIME,
+    "int": 0,
+    "duration": 0,
+    "float": 0.0,
+    "bool": False,
+    "empty": {},
+}  # fmt: skip - what null is in a slice or map; of all others it is nil
 Decoded = TypeVar("Decoded", bound=GoStruct)
 
 
@@ -175,7 +184,9 @@ def _decode_struct(struct: type[Decoded], source: Any, path: str) -> Decoded:
 
 
 def _decode(source: Any, kind: Kind, path: str) -> Any:
-    if source is None or kind.tag == "any":
+    if source is None:
+        return kind.struct() if kind.struct is not None else _ZEROS.get(kind.tag)
+    if kind.tag == "any":
         return source
     if kind.struct is not None:
         return _decode_struct(kind.struct, source, path)
