@@ -57,6 +57,7 @@ class FollowedLog:
 def follow(engine: EngineApi, arguments: Arguments) -> FollowedLog:
     """Show the log below the cell that runs. Raises NotFound and Unsupported at once."""
     from dockmagic.widgets.live_output import LiveOutput
+    from dockmagic.widgets.logs_buffer import KEPT_LINES
     from dockmagic.widgets.logs_view import LogsView
 
     name = arguments.words[0]
@@ -64,9 +65,13 @@ def follow(engine: EngineApi, arguments: Arguments) -> FollowedLog:
     selection: dict[str, Any] = {key: arguments.flag(key) for key in ("tail", "since", "until")}
     engine.containers.log_stream(container.id, **selection)
 
-    def read(is_cancelled: Callable[[], bool]) -> Iterable[tuple[str, bytes]]:
+    def read(is_cancelled: Callable[[], bool], tail: int | None) -> Iterable[tuple[str, bytes]]:
+        given = selection["tail"]
+        chosen = {**selection, "tail": min(tail or KEPT_LINES, given or KEPT_LINES)}
+        if given == 0 and tail is None:
+            chosen["tail"] = 0
         return engine.containers.log_stream(
-            container.id, follow=True, timestamps=True, is_cancelled=is_cancelled, **selection
+            container.id, follow=True, timestamps=True, is_cancelled=is_cancelled, **chosen
         )
 
     view = LogsView(

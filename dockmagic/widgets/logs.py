@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 SAVED: Final = 400  # lines in a notebook
 STYLE: Final = COLORS + (
     ".dm-lines{font-family:var(--dm-mono,monospace);font-size:13px;line-height:1.35;"
-    "max-height:30em;overflow:auto;margin-left:-8px}"
-    ".dm-line{white-space:pre-wrap;overflow-wrap:anywhere;padding-left:5px;"
-    "border-left:3px solid transparent;min-height:1.35em}"
+    "max-height:30em;overflow:auto;margin-left:-5px}"
+    ".dm-line{white-space:pre-wrap;overflow-wrap:anywhere;padding-left:3px;"
+    "border-left:2px solid transparent;min-height:1.35em}"
     ".dm-line.dm-err{border-left-color:var(--dm-warn)}"
     ".dm-time{color:var(--dm-muted);margin-right:8px;font-size:12px}"
 )

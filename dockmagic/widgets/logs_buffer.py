@@ -83,6 +83,10 @@ class LogBuffer:
             while self._is_full:
                 self._characters -= len(self._lines.popleft().text)
 
+    def note(self, text: str) -> None:
+        """A line of ours between the others."""
+        self.add("note", "", f"\x1b[90m… {text}\x1b[0m".encode())
+
     @property
     def _is_full(self) -> bool:
         too_many = len(self._lines) > self._most_lines

@@ -18,7 +18,12 @@ PIECE: Final = 500  # lines in one message
 INTERVAL: Final = 0.1  # seconds between two messages to a page
 _FIRST_SAVE, _SAVE_EVERY = 2.0, 30.0  # seconds between two changes of the output below
 
-Source = Callable[[Callable[[], bool]], Iterable[tuple[str, bytes]]]
+FAST: Final = 20_000  # lines in a second, above which a log is not read whole
+_JUMP: Final = 1_000  # last lines that are read of it instead
+
+# Opens the log from a number of last lines on (None: the beginning that was asked for); it is
+# given what says whether to stop.
+Source = Callable[[Callable[[], bool], int | None], Iterable[tuple[str, bytes]]]
 
 
 class Page:
@@ -35,13 +40,13 @@ class LogFollower:
     """Reads a log in a thread of its own, until the log ends or `stop`."""
 
     def __init__(self, source: Source, on_change: Callable[[], None]) -> None:
-        """`source` opens the log; it gets what says whether to stop."""
         self.buffer = LogBuffer()
         self.is_over = False
         self.error: Exception | None = None
         self._stopped = threading.Event()
         self._source = source
         self._on_change = on_change
+        self._last_time = ""
         self._thread = threading.Thread(target=self._run, name="dockmagic-logs", daemon=True)
 
     def start(self) -> None:
@@ -60,23 +65,42 @@ class LogFollower:
         return not self._thread.is_alive()
 
     def _run(self) -> None:
-        lines = StampedLines()
         try:
-            for stream, data in self._source(self._stopped.is_set):
-                self._add(lines.feed(stream, data))
-                if self._stopped.is_set():
-                    break
-            self._add(lines.rest())
+            tail = None
+            while self._read(tail):
+                tail = _JUMP
         except Exception as error:  # of the thread: it is raised where the end is waited for
             self.error = error
         finally:
             self.is_over = True
             self._on_change()
 
-    def _add(self, lines: Iterable[tuple[str, str, bytes]]) -> None:
+    def _read(self, tail: int | None) -> bool:
+        """Read on to the end of the log; True when it grows too fast for that."""
+        lines, seen = StampedLines(), self._last_time
+        began, count = time.monotonic(), 0
+        for stream, data in self._source(self._stopped.is_set, tail):
+            count += self._add(lines.feed(stream, data), seen)
+            if self._stopped.is_set():
+                return False
+            if time.monotonic() - began > 1:
+                began, count = time.monotonic(), 0
+            elif count > FAST:
+                self.buffer.note("lines come too fast: some are left out here, not in the log")
+                return not self._stopped.wait(1)
+        self._add(lines.rest(), seen)
+        return False
+
+    def _add(self, lines: Iterable[tuple[str, str, bytes]], seen: str) -> int:
+        """Lines after the time `seen`; how many there were."""
+        count = 0
         for stream, stamp, text in lines:
-            self.buffer.add(stream, stamp, text)
+            count += 1
+            if stamp > seen:
+                self.buffer.add(stream, stamp, text)
+                self._last_time = stamp
         self._on_change()
+        return count
 
 
 class LogPages:

@@ -108,7 +108,7 @@ function render({ model, el }) {
         ".dm-tools{align-items:center;flex-wrap:wrap}.dm-tools select{font:inherit;color:inherit;" +
         "background:var(--jp-layout-color1,Canvas);border:1px solid var(--dm-line);border-radius:4px}" +
         ".dm-notimes .dm-time{display:none}.dm-lines mark{background:var(--dm-warn-fill);color:inherit;" +
-        "outline:1px solid var(--dm-warn);border-radius:2px}.dm-tools label{white-space:nowrap}",
+        "text-decoration:underline 2px var(--dm-warn);text-underline-offset:2px}.dm-tools label{white-space:nowrap}",
     ),
     head, none, list,
   );
