@@ -90,10 +90,10 @@ def check_reference(reference: str) -> None:
 
 
 def named(images: ImageStore, image: Image, reference: str) -> Image:
-    if not reference:
-        return image
-    images.tag(image.id, reference)
-    return images.resolve(image.id)
+    """The image with the names it has now; it was kept with `reference` already."""
+    if reference:
+        images.emit_tag(image, reference)
+    return image
 
 
 def _now() -> str:

@@ -230,17 +230,17 @@ class ImageStore:
             raise NotFound(f"a layer of the image {image_id} is missing") from None
         return self._image(image_id)
 
-    def tag(self, image_id: str, reference: str, *, announce: bool = True) -> None:
-        """Let the name point to the image, whatever it pointed to before.
-
-        `announce`: emits the event `tag`; False where another event covers it.
-        """
+    def tag(self, image_id: str, reference: str) -> None:
+        """Let the name point to the image, whatever it pointed to before."""
         name = ImageReference.parse(reference)
         if name.digest:
             raise InvalidInput("refusing to create a tag with a digest reference")
         self._point(_key(name), image_id)
-        if announce:
-            self._emit("tag", self._image(image_id), name.familiar)
+        self.emit_tag(self._image(image_id), reference)
+
+    def emit_tag(self, image: Image, reference: str) -> None:
+        """`events` knows a tag by the name that was given."""
+        self._emit("tag", image, ImageReference.parse(reference).familiar)
 
     def emit_pull(self, image: Image, reference: str, *, about: str = "") -> None:
         """`events` knows a pull by the name that was pulled: `about`, if it was a repository's."""
