@@ -14,8 +14,9 @@ pytestmark = [pytest.mark.root, pytest.mark.network]
 LOAD = "%load_ext dockmagic"
 SCRIPT = r"""
 i=0; while [ $i -lt 3000 ]; do echo "line $i"; i=$((i+1)); done;
-printf '\033[32mgreen\033[0m and \033[1mbold\033[0m\n'; echo broken >&2;
+printf '\033[32mgreen\033[0m and \033[1mbold\033[0m\n';
 echo '<img src=x onerror=alert(1)>'; printf '\033]8;;http://evil/\007link\033]8;;\007\n';
+until [ -e /err ]; do sleep 0.1; done; echo broken >&2
 until [ -e /go ]; do sleep 0.1; done; echo went; echo last >&2
 """
 
@@ -26,7 +27,11 @@ def lines(output: Locator) -> Locator:
 
 @pytest.fixture
 def noisy(engine_of_kernels: Engine) -> Engine:
-    engine_of_kernels.containers.run("busybox", ["sh", "-c", SCRIPT], name="noisy", detach=True)
+    containers = engine_of_kernels.containers
+    containers.run("busybox", ["sh", "-c", SCRIPT], name="noisy", detach=True)
+    assert any(b"link" in line.text for line in containers.logs("noisy", follow=True))
+    containers.exec("noisy", ["touch", "/err"]).wait()
+    assert any(b"broken" in line.text for line in containers.logs("noisy", follow=True))
     return engine_of_kernels
 
 
