@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 import os
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dockmagic_runtime.containers.logs import entries
+from dockmagic_runtime.containers.logs import entries, files
 from dockmagic_runtime.containers.logs import read as logs
 from dockmagic_runtime.containers.logs.read import LogReader, Selection
 from dockmagic_runtime.model.container import LogLine
@@ -270,6 +271,43 @@ def test_command_line_21_since_near_the_end_reads_little_of_a_large_log(
     lines = list(reader(path, since=moment(3999)))
     assert sum(data.count(b"\n") for _, data in lines) == 100
     assert sum(taken) < 600_000 < path.stat().st_size // 40
+
+
+@pytest.mark.parametrize(
+    ("chosen", "lines", "decompressed"),
+    [
+        ({"tail": 2}, [19, 20], []),
+        ({"tail": 10}, list(range(11, 21)), [".1.gz"]),
+        ({"since": moment(3600 + 15)}, list(range(15, 21)), [".1.gz"]),
+        ({"since": moment(3600 + 17)}, [17, 18, 19, 20], []),
+        ({}, list(range(1, 21)), [".2.gz", ".1.gz"]),
+    ],
+)
+def test_command_line_8_a_compressed_file_is_read_only_where_lines_of_it_are_wanted(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    chosen: dict[str, Any],
+    lines: list[int],
+    decompressed: list[str],
+) -> None:
+    path = tmp_path / "log"
+    for suffix, first, last in ((".2.gz", 1, 8), (".1.gz", 9, 16), ("", 17, 20)):
+        text = "".join(entry(3600 + number, str(number)) for number in range(first, last + 1))
+        file = Path(f"{path}{suffix}")
+        file.write_bytes(gzip.compress(text.encode()) if suffix else text.encode())
+        written = moment(3600 + last) - 0.5
+        os.utime(file, (written, written))  # files have the time of the kernel's last tick
+    seen: list[str] = []
+    decompress = files._decompressed
+
+    def noted(fd: int, directory: str) -> int:
+        seen.append(os.readlink(f"/proc/self/fd/{fd}").removeprefix(str(path)))
+        return decompress(fd, directory)
+
+    monkeypatch.setattr(files, "_decompressed", noted)
+    assert numbers(path, **chosen) == lines
+    assert seen == decompressed * 2  # `numbers` reads it both ways
+    assert sorted(os.listdir(tmp_path)) == ["log", "log.1.gz", "log.2.gz"]
 
 
 def test_command_line_21_bytes_come_in_blocks_and_by_stream(tmp_path: Path) -> None:

@@ -21,11 +21,13 @@ from msgspec import Struct
 from dockmagic_runtime.containers.logs.entries import decode
 from dockmagic_runtime.linux.closeable import Closing
 from dockmagic_runtime.store import log_follower
+from dockmagic_runtime.supervisor.logs.json_file import timestamp
 
 BLOCK: Final = 512 * 1024
 LONGEST_ENTRY: Final = 1024 * 1024  # bytes; the writer's have a sixth of that at most
 _STEP: Final = 64 * 1024
 _SAMPLES: Final = 32
+_CLOCK_TICK: Final = 1_000_000_000  # nanoseconds, more than a file's time may lag behind the clock
 # where an entry ends a line: a newline as JSON writes it, not a backslash and an n
 _END_OF_LINE: Final = re.compile(
     rb'(?<!\\)(?:\\\\)*\\n","stream":"[a-z]+",(?:"attrs":{.*},)?"time":"[^"]+"}\n'
@@ -34,11 +36,25 @@ _TIME: Final = re.compile(rb'["}],"time":"([0-9TZ:.+-]{20,40})"}\n')
 
 
 class Segment(Struct):
-    """The part of one file that is read, from `start` to `end`."""
+    """The part of one file that is read, from `start` to `end`.
+
+    A compressed file is decompressed, into the directory `unpack_to`, when something of it is
+    needed: mostly the lines are in files that are newer.
+    """
 
     fd: int
     start: int
     end: int
+    modified: int = 0  # nanoseconds since the epoch
+    unpack_to: str = ""
+
+    def load(self) -> None:
+        if self.unpack_to:
+            self.fd = _decompressed(self.fd, self.unpack_to)
+            self.start, self.end, self.unpack_to = 0, os.fstat(self.fd).st_size, ""
+
+    def skip(self) -> None:
+        self.start, self.unpack_to = self.end, ""
 
 
 class LogFiles(Closing):
@@ -61,6 +77,7 @@ class LogFiles(Closing):
         if not self.segments:
             return -1
         newest = self.segments.pop()
+        newest.load()
         os.lseek(newest.fd, newest.end, os.SEEK_SET)
         return newest.fd
 
@@ -77,7 +94,7 @@ class LogFiles(Closing):
         wanted = max(count + 1 - self._unfinished(), 1) if count else 0
         for segment in reversed(self.segments):
             if wanted <= 0:
-                segment.start = segment.end
+                segment.skip()
                 continue
             wanted = _skip_to_line(segment, wanted)
         if not count:
@@ -89,6 +106,9 @@ class LogFiles(Closing):
         Entries are in order unless the clock was set back. A sample of their times decides;
         without order everything is left.
         """
+        for segment in self.segments:  # what was written last says that all of it is older
+            if segment.unpack_to and timestamp(segment.modified + _CLOCK_TICK) < first:
+                segment.skip()
         times = [list(_sampled_times(segment)) for segment in self.segments]
         flat = [time for sample in times for time in sample]
         if flat != sorted(flat):
@@ -101,6 +121,7 @@ class LogFiles(Closing):
         if not self.segments:
             return 0
         newest = self.segments[-1]
+        newest.load()
         start = max(newest.end - 2 * _STEP, newest.start)
         block = os.pread(newest.fd, newest.end - start, start)
         first = block.find(b"\n") + 1 if start else 0
@@ -125,11 +146,9 @@ def _newest_first(path: str) -> Iterator[Segment]:
             continue
         missing = 0
         seen.append(status)
-        if is_compressed:
-            fd = _decompressed(fd, os.path.dirname(path))
-            status = os.fstat(fd)
         if stat.S_ISREG(status.st_mode):
-            yield Segment(fd, 0, status.st_size)
+            directory = os.path.dirname(path) if is_compressed else ""
+            yield Segment(fd, 0, status.st_size, status.st_mtime_ns, directory)
         else:
             os.close(fd)  # damaged: nothing can be read of it
 
@@ -169,6 +188,7 @@ def _nameless_file(directory: str) -> int:
 
 
 def _blocks(segment: Segment) -> Iterator[bytes]:
+    segment.load()
     rest, position = b"", segment.start
     while position < segment.end:
         data = os.pread(segment.fd, min(BLOCK, segment.end - position), position)
@@ -188,6 +208,7 @@ def _skip_to_line(segment: Segment, wanted: int) -> int:
 
     Returns how many ends were missing: then the segment starts where it did.
     """
+    segment.load()
     position, size = segment.end, _STEP
     while position > segment.start:
         start = max(position - size, segment.start)
@@ -209,6 +230,7 @@ def _skip_to_line(segment: Segment, wanted: int) -> int:
 
 def _sampled_times(segment: Segment) -> Iterator[str]:
     """The times of some entries, evenly spread, and of the last one."""
+    segment.load()
     length = segment.end - segment.start
     for number in range(_SAMPLES):
         where = _entry_after(segment, segment.start + length * number // _SAMPLES)
