@@ -210,7 +210,7 @@ class Starter:
         inputs = self.plan_inputs(
             record, connection, upper=upper, work=work, etc=etc, joined=joined
         )
-        plan_of_start = plan(record, inputs)
+        plan_of_start, log = plan(record, inputs), log_settings(record)
         return LaunchRequest(
             id=record.id,
             # an owned program also ends when its supervisor is killed
@@ -218,8 +218,8 @@ class Starter:
             owned=owned,
             run=self.store.run(record.id),
             directory=directory,
-            log=self.store.log(record.id),
-            log_settings=log_settings(record).to_wire(),
+            log=self.store.log(record.id) if log.file or log.driver else "",
+            log_settings=log.to_wire(),
             open_stdin=record.spec.open_stdin,
             auto_remove=record.spec.auto_remove,
             anonymous_volumes=record.anonymous_volumes,
