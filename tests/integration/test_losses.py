@@ -12,7 +12,8 @@ import pytest
 from dockmagic_runtime import Engine
 from dockmagic_runtime.containers.lifecycle.recover import Recovery
 from dockmagic_runtime.containers.lifecycle.remove import discard
-from dockmagic_runtime.errors import DockmagicError
+from dockmagic_runtime.containers.record import Record
+from dockmagic_runtime.errors import DockmagicError, NotFound
 from dockmagic_runtime.model.container import ContainerSpec, Mount, Status
 from dockmagic_runtime.store import scratch
 from dockmagic_runtime.testing.host import HostSnapshot, left_behind
@@ -164,6 +165,29 @@ def test_a_lost_container_that_is_removed_while_it_is_recovered_is_gone(
     monkeypatch.undo()
     assert engine.containers.list(all=True) == ()
     assert not (engine.data_root.run / container.id).exists()
+
+
+@pytest.mark.parametrize("after", ["find", "writable_layer"])
+@pytest.mark.parametrize(
+    "verb", ["diff", "path_stat", "list_directory", "get_archive", "export", "commit"]
+)
+def test_a_container_that_is_removed_while_its_files_are_looked_at_is_not_there(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, verb: str, after: str
+) -> None:
+    engine.containers.create("busybox", ["true"], name="web")
+    store = engine._components.containers
+    look = getattr(store, after)
+
+    def removed_meanwhile(wanted: str | Record) -> Record | str:
+        result: Record | str = look(wanted)
+        monkeypatch.undo()
+        engine.containers.remove("web")
+        return result
+
+    monkeypatch.setattr(store, after, removed_meanwhile)
+    arguments = {"path": "/"} if verb in ("path_stat", "list_directory", "get_archive") else {}
+    with pytest.raises(NotFound, match=r"No such container: web|just been removed"):
+        getattr(engine.containers, verb)(name="web", **arguments)
 
 
 def test_a_restart_finds_the_namespace_of_another_container_again(engine: Engine) -> None:

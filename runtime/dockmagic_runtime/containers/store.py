@@ -180,7 +180,7 @@ class ContainerStore:
         if os.path.isdir(upper):
             return upper
         damage = self.last_state(record.id).damage
-        if not damage:
+        if not damage or self.find_by_id(record.id) is None:
             raise NotFound(f"No such container: {record.name}")  # removed meanwhile
         raise Conflict(
             f"container {record.name} is damaged: {damage}",

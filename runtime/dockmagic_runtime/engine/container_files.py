@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from dockmagic_runtime.engine.facet import Facet
+from dockmagic_runtime.engine.facet import Facet, of_container
 
 if TYPE_CHECKING:
     from dockmagic_runtime.containers.copy.copy import TarStream
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 class LocalContainerFiles(Facet):
     """Changes, archives and sizes of containers' files."""
 
+    @of_container
     def diff(self, name: str) -> tuple[Change, ...]:
         """Returns what a container's writable layer changes of its image, by path.
 
@@ -34,6 +35,7 @@ class LocalContainerFiles(Facet):
         upper = own.containers.writable_layer(record)
         return changes(upper, own.starter.lowers(record.layers))
 
+    @of_container
     def path_stat(self, name: str, path: str) -> PathStat:
         """Returns what a path in a container is. A symbolic link at its end is not followed.
 
@@ -49,6 +51,7 @@ class LocalContainerFiles(Facet):
         own = self._components
         return copy.path_stat(own.starter, own.containers.find(name), path)
 
+    @of_container
     def list_directory(self, name: str, path: str, *, limit: int = 10_000) -> tuple[PathStat, ...]:
         """Returns the entries of a directory in a container, by name.
 
@@ -66,6 +69,7 @@ class LocalContainerFiles(Facet):
         own = self._components
         return listing.of_container(own.starter, own.containers.find(name), path, limit)
 
+    @of_container
     def get_archive(
         self, name: str, path: str, *, follow_link: bool = False, member: str = ""
     ) -> tuple[PathStat, TarStream]:
@@ -89,6 +93,7 @@ class LocalContainerFiles(Facet):
         record = own.containers.find(name)
         return copy.copy_out(own.starter, record, path, follow_link=follow_link, member=member)
 
+    @of_container
     def put_archive(
         self,
         name: str,
@@ -125,6 +130,7 @@ class LocalContainerFiles(Facet):
             no_overwrite_dir_non_dir=no_overwrite_dir_non_dir,
         )
 
+    @of_container
     def export(self, name: str) -> TarStream:
         """Opens a tar archive of a container's files, without its volumes.
 
@@ -142,6 +148,7 @@ class LocalContainerFiles(Facet):
         own = self._components
         return export(own.starter, own.containers.find(name))
 
+    @of_container
     def commit(self, name: str, spec: CommitSpec | None = None) -> Image:
         """Creates an image of a container's changes.
 
@@ -162,6 +169,7 @@ class LocalContainerFiles(Facet):
         with own.layers.leasing():
             return commit(own.containers, own.images, own.layers, record, spec, apply_changes)
 
+    @of_container
     def size(self, name: str) -> ContainerSize:
         """Returns the bytes of a container's writable layer, and with those of its image.
 

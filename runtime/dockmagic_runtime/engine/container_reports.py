@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from dockmagic_runtime.engine.facet import Facet
+from dockmagic_runtime.engine.facet import Facet, of_container
 from dockmagic_runtime.errors import EngineBug
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 class LocalContainerReports(Facet):
     """JSON, output, processes, use of resources and start plans of containers."""
 
+    @of_container
     def inspect(self, name: str) -> dict[str, Any]:
         """Returns Docker's JSON of a container.
 
@@ -101,6 +102,7 @@ class LocalContainerReports(Facet):
             is_cancelled=is_cancelled,
         )
 
+    @of_container
     def explain(self, name: str) -> Explanation:
         """Returns the operations of a container's last start, with the time that each took.
 
@@ -124,6 +126,7 @@ class LocalContainerReports(Facet):
         """
         return explain_process(process)
 
+    @of_container
     def top(self, name: str, *words: str) -> ProcessTable:
         """Returns the processes of a running container.
 
@@ -141,6 +144,7 @@ class LocalContainerReports(Facet):
         own = self._components
         return top(own.containers, own.cgroups, own.containers.find(name), words)
 
+    @of_container
     def stats(self, name: str) -> Stats:
         """Returns one sample of a running container's CPU, memory, network and disk use.
 

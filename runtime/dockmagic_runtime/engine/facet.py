@@ -37,3 +37,26 @@ def freeing(
             return method(self, *args, **fields)
 
     return with_reserve
+
+
+def of_container(
+    method: Callable[Concatenate[AnyFacet, Parameters], Value],
+) -> Callable[Concatenate[AnyFacet, Parameters], Value]:
+    """Decorates a method that works on the files of the container `name`, its first argument.
+
+    Another process may remove that container meanwhile: then its files are missing, and what is
+    raised is NotFound.
+    """
+
+    @wraps(method)
+    def with_container(
+        self: AnyFacet, /, *args: Parameters.args, **fields: Parameters.kwargs
+    ) -> Value:
+        try:
+            return method(self, *args, **fields)
+        except FileNotFoundError:
+            name = args[0] if args else fields["name"]
+            self._components.containers.find(str(name))  # raises
+            raise
+
+    return with_container
