@@ -70,8 +70,9 @@ format: dev  ## let ruff put the code in order
 	@$(BIN)/ruff check --quiet --fix
 	@$(BIN)/ruff format --quiet
 
-bench: dev  ## time us, and Docker, podman and runc where they are installed
-	@$(BIN)/python benchmarks/run.py
+bench: dev  ## time us, and Docker, podman and runc where they are installed (ONLY=cold ...)
+	@$(BIN)/python -m benchmarks.run $(if $(ONLY),--only '$(ONLY)')
+	@$(if $(ONLY),,$(BIN)/python -m benchmarks.logs)
 
 images: dev  ## make or pull all images of the catalogue ahead of time
 	@for image in busybox alpine debian ubuntu httpd mysql:5.7 registry:2 \

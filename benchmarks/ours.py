@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
 import dockmagic
+from benchmarks.cold import FIRST_PS, own_command
 from benchmarks.peers import SIDE_NAMES, another_file, side_by_side
 from benchmarks.rows import (
     BIG,
@@ -52,6 +52,7 @@ _TIMED = {
     IMPORT: "start = perf_counter(); import dockmagic",
     LOAD: _SHELL,
     FIRST: f"{_SHELL}; shell.run_line_magic('ps', '')",
+    FIRST_PS: f"{_SHELL}; start = perf_counter(); shell.run_line_magic('ps', '')",
 }
 
 
@@ -88,14 +89,18 @@ class Ours:
     def can(self, row: str) -> bool:
         return True
 
-    def prepare(self, running: int) -> None:
+    def prepare(self, running: int, *, files: bool) -> None:
         for number in range(running):
             self._start(f"bench{number}")
             self._running.append(f"bench{number}")
-        command = ("sh", "-c", FILL)
-        self._engine.containers.run(
-            ContainerSpec(image="busybox", name=BIG, command=command)
-        ).wait()
+        if files:
+            command = ("sh", "-c", FILL)
+            self._engine.containers.run(
+                ContainerSpec(image="busybox", name=BIG, command=command)
+            ).wait()
+
+    def command(self, *words: str) -> tuple[list[str], Mapping[str, str]]:
+        return own_command(self._state / "area", *words)
 
     def _start(self, name: str) -> None:
         command = ("sleep", "3600")
@@ -182,7 +187,7 @@ def seconds_of(row: str, data_root: Path) -> float:
     program = f"from time import perf_counter; {_TIMED[row]}; print(perf_counter() - start)"
     done = subprocess.run(
         [sys.executable, "-c", program],
-        env={**os.environ, "DOCKMAGIC_ROOT": str(data_root)},
+        env=own_command(data_root)[1],
         capture_output=True,
         text=True,
         check=True,

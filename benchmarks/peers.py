@@ -15,7 +15,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
@@ -58,8 +58,11 @@ class Peer(Protocol):
     name: str
     version: str
 
-    def prepare(self, running: int) -> None:
-        """Bring up what the rows need."""
+    def prepare(self, running: int, *, files: bool) -> None:
+        """Bring up what the rows need, with `files` the container of many files too."""
+
+    def command(self, *words: str) -> tuple[list[str], Mapping[str, str]]:
+        """What a terminal would run: the program with its arguments, and its environment."""
 
     def can(self, row: str) -> bool: ...
     def do(self, row: str) -> None: ...
@@ -175,10 +178,14 @@ class Docker:
     def docker(self, *words: str) -> str:
         return call(["docker", *words], self._environment)
 
-    def prepare(self, running: int) -> None:
+    def prepare(self, running: int, *, files: bool) -> None:
         for number in range(running):
             self._start(f"bench{number}")
-        self.docker("run", "--name", BIG, "busybox", "sh", "-c", FILL)
+        if files:
+            self.docker("run", "--name", BIG, "busybox", "sh", "-c", FILL)
+
+    def command(self, *words: str) -> tuple[list[str], Mapping[str, str]]:
+        return ["docker", *words], self._environment
 
     def _start(self, name: str) -> None:
         self.docker("run", "-d", "--name", name, "busybox", "sleep", "3600")
@@ -252,10 +259,15 @@ class Podman:
     def _podman(self, *words: str) -> str:
         return call([*self._words, *words])
 
-    def prepare(self, running: int) -> None:
+    def prepare(self, running: int, *, files: bool) -> None:
         for number in range(running):
             self._start(f"bench{number}")
-        self._podman("run", *_LIMITS, "--name", BIG, "busybox", "sh", "-c", FILL)
+        if files:
+            self._podman("run", *_LIMITS, "--name", BIG, "busybox", "sh", "-c", FILL)
+
+    def command(self, *words: str) -> tuple[list[str], Mapping[str, str]]:
+        verb, *rest = words
+        return [*self._words, verb, *(_LIMITS if verb == "run" else ()), *rest], os.environ
 
     def _start(self, name: str) -> None:
         self._podman("run", *_LIMITS, "-d", "--name", name, "busybox", "sleep", "3600")
@@ -314,7 +326,10 @@ class Runc:
     def _runc(self, *words: str) -> str:
         return call(["runc", f"--root={self._state}/run", *words])
 
-    def prepare(self, running: int) -> None:
+    def command(self, *words: str) -> tuple[list[str], Mapping[str, str]]:
+        raise NotImplementedError  # it has other commands than Docker: see `can`
+
+    def prepare(self, running: int, *, files: bool) -> None:
         self._write(["sleep", "3600"])
         for number in range(running):
             self._start(f"{number}")

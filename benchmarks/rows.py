@@ -24,6 +24,7 @@ FILL: Final = (
     f"mkdir {BIG_PATH}; cd {BIG_PATH}; for i in $(seq 200); do mkdir $i; "
     "for j in $(seq 100); do echo $i/$j > $i/$j; done; done"
 )
+ON_FILES: Final = (DIFF, COMMIT, COPY)  # of the container with the files
 HEAVY: Final = (DIFF, COMMIT, COPY, SIDE, LARGE)  # a quarter of the rounds will do
 _KIB: Final = 1024
 

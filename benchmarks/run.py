@@ -1,8 +1,9 @@
 """`make bench`: us, and Docker, podman and runc where they are installed, in alternation.
 
 Every round does each row once with every peer, so a busy moment of the machine hits all of them;
-medians are compared. Prints the table and writes it, with the machine's description, to
-benchmarks/README.md.
+medians are compared. Prints the tables and writes them, with the machine's description, to
+benchmarks/README.md. `--only cold` measures a group alone, `--only "exec true"` a row; the groups
+are cold (whole processes), engine, notebook and files.
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ from typing import Self
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from benchmarks import cold, files
 from benchmarks.ours import Ours, seconds_of
-from benchmarks.peers import Peer, installed
+from benchmarks.peers import Peer, Runc, installed
 from benchmarks.rows import (
     BUILD,
     COMMIT,
@@ -39,6 +41,7 @@ from benchmarks.rows import (
     LAST_RUNS,
     LOAD,
     MEMORY,
+    ON_FILES,
     PARSE,
     PS,
     REBUILD,
@@ -52,6 +55,14 @@ HERE = Path(__file__).parent
 ROWS = (RUN, EXEC, PS, SIDE, DIFF, COPY, COMMIT, BUILD, REBUILD, LARGE)
 FEWEST, ROW_SECONDS = 3, 45  # a row that takes longer has fewer rounds, but so many
 OURS = (PARSE,)  # measured of this engine alone
+NOTEBOOK = (IMPORT, LOAD, FIRST)
+MANY = (FIRST_RUNS, LAST_RUNS)
+GROUPS: dict[str, tuple[str, ...]] = {
+    "cold": (*cold.GOALS, cold.FIRST_PS),
+    "engine": (MEMORY, *ROWS, *OURS, *MANY),
+    "notebook": (*NOTEBOOK, cold.FIRST_PS),
+    "files": files.ROWS,
+}
 Values = dict[str, dict[str, float]]  # by row and peer: median seconds, or bytes of memory
 
 
@@ -59,19 +70,36 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("--rounds", type=int, default=15, help="rounds that count (default: 15)")
     parser.add_argument("--no-write", action="store_true", help="leave benchmarks/README.md alone")
+    parser.add_argument(
+        "--only", metavar="ROW", help=f"measure one row, or one of {', '.join(GROUPS)}; not written"
+    )
     options = parser.parse_args()
+    rows = wanted_rows(options.only)
+    if not rows:
+        parser.error(f"there is no row {options.only!r}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the daemons end with us
     with tempfile.TemporaryDirectory(prefix="dockmagic-bench-") as directory:
-        bench = Bench(Path(directory), options.rounds)
-        with bench:
-            bench.measure()
-    table = _table(bench.peers, bench.values)
+        bench = Bench(Path(directory), options.rounds, rows)
+        if not rows <= set(files.ROWS):
+            with bench:
+                bench.measure()
+        if rows & set(files.ROWS):
+            bench.measure_files()
+    table = "\n\n".join(filter(None, (_table(bench.peers, bench.values), *bench.tables)))
     print(table)
     for note in bench.notes:
         print(f"- {note}", file=sys.stderr)
-    if not options.no_write:
+    if not (options.no_write or options.only):
         (HERE / "README.md").write_text(_page(bench, table))
     return 0
+
+
+def wanted_rows(only: str | None) -> set[str]:
+    """All rows, those of a group, or those whose name begins with a text; empty for a wrong one."""
+    everything = {row for rows in GROUPS.values() for row in rows}
+    if only is None:
+        return everything
+    return set(GROUPS.get(only, ())) or {row for row in everything if row.startswith(only)}
 
 
 class Bench:
@@ -80,8 +108,10 @@ class Bench:
     A peer that does not start is left out, and so is a row in which one fails; `notes` say why.
     """
 
-    def __init__(self, state: Path, rounds: int) -> None:
+    def __init__(self, state: Path, rounds: int, rows: set[str]) -> None:
         self.rounds = rounds
+        self.rows = rows
+        self.tables: list[str] = []  # of the groups that have one of their own
         self.peers: list[Peer] = []
         self.values: Values = {}
         self.notes: list[str] = []
@@ -105,7 +135,7 @@ class Bench:
         with contextlib.ExitStack() as undo:
             peer = start()
             undo.callback(peer.close)
-            peer.prepare(RUNNING)
+            peer.prepare(RUNNING, files=not self.rows.isdisjoint(ON_FILES))
             self._stack.push(undo.pop_all())
         self.peers.append(peer)
 
@@ -113,21 +143,39 @@ class Bench:
         self._stack.close()
 
     def measure(self) -> None:
-        self._note(MEMORY, {peer.name: peer.memory() for peer in self.peers if peer.memory()})
-        for row in ROWS:
+        if MEMORY in self.rows:
+            self._note(MEMORY, {peer.name: peer.memory() for peer in self.peers if peer.memory()})
+        for row in [row for row in ROWS if row in self.rows]:
             rounds = max(FEWEST, self.rounds // 4) if row in HEAVY else self.rounds
             self._note(
                 row, self._alternate([peer for peer in self.peers if peer.can(row)], row, rounds)
             )
-        for row in OURS:
+        for row in [row for row in OURS if row in self.rows]:
             self._note(row, self._alternate(self.peers[:1], row, self.rounds))
         name = self._ours.name
-        seconds = self._ours.many_runs()
-        self._note(FIRST_RUNS, {name: statistics.median(seconds[:100])})
-        self._note(LAST_RUNS, {name: statistics.median(seconds[-100:])})
-        for row in (IMPORT, LOAD, FIRST):
-            own = [seconds_of(row, self._state / "area") for _ in range(self.rounds)]
-            self._note(row, {name: statistics.median(own)})
+        if not self.rows.isdisjoint(MANY):
+            seconds = self._ours.many_runs()
+            self._note(FIRST_RUNS, {name: statistics.median(seconds[:100])})
+            self._note(LAST_RUNS, {name: statistics.median(seconds[-100:])})
+        for row in [row for row in NOTEBOOK if row in self.rows]:
+            self._note(row, {name: self._first(row)})
+        self._measure_cold()
+
+    def _measure_cold(self) -> None:
+        peers = [peer for peer in self.peers if peer.name != Runc.name]
+        measured = cold.measure(peers, self.rounds, self.rows.__contains__)
+        first_ps = self._first(cold.FIRST_PS) if cold.FIRST_PS in self.rows else 0.0
+        self.tables.append(cold.table(measured, [peer.name for peer in peers], first_ps))
+
+    def _first(self, row: str) -> float:
+        own = [seconds_of(row, self._state / "area") for _ in range(self.rounds + 1)]
+        return statistics.median(own[1:])  # the first compiles modules
+
+    def measure_files(self) -> None:
+        directory = self._state / "files"
+        directory.mkdir()
+        found = files.measure(directory, max(FEWEST, self.rounds // 4))
+        self.tables.append(files.table(found))
 
     def _note(self, row: str, values: dict[str, float]) -> None:
         self.values[row] = values
@@ -162,6 +210,8 @@ def _seconds(peer: Peer, row: str) -> float:
 
 def _table(peers: list[Peer], values: Values) -> str:
     """What was measured, and in brackets how many times ours that is."""
+    if not values:
+        return ""
     names = [peer.name for peer in peers]
     lines = [f"| | {' | '.join(names)} |", "|---|" + "---:|" * len(names)]
     for row, by_peer in values.items():
@@ -205,6 +255,8 @@ long) after one that warmed up, and in brackets how many times our figure that i
   podman's conmon. Docker's daemons come on top of that and are not counted. It is measured first,
   while nobody has asked anything of the containers.
 - Docker builds with its classic builder; a round of ours with nothing cached makes six layers.
+- A whole process is a command as it is typed, with {RUNNING} containers running, beside what
+  `{cold.BASE}` takes in the same rounds; a goal that is missed is in bold.
 - Peers work in a network namespace of their own, Docker with a daemon that the run starts and
   ends. One that is not installed, or does not start, is left out.
 {notes}

@@ -30,9 +30,17 @@ def main(words: Sequence[str] | None = None, session: Session | None = None) -> 
     """
     if words is not None:
         return _guarded(list(words), session)
-    gc.set_threshold(50_000, 10, 10)  # loading modules makes no garbage, and 700 is reached often
-    code = _guarded(sys.argv[1:], None)
-    _finish()
+    code = _INTERRUPTED
+    try:
+        from dockmagic import interrupts
+
+        interrupts.guard()
+        gc.set_threshold(50_000, 10, 10)  # loading makes no garbage, and 700 is reached often
+        code = _guarded(sys.argv[1:], None)
+        interrupts.ignore()
+        _finish()
+    except KeyboardInterrupt:
+        pass  # in the moments around what guards itself
     os._exit(code)  # without taking the interpreter down in order, which takes 10 ms
 
 
@@ -43,7 +51,7 @@ def _finish() -> None:
         if session is not None:
             session.close_current()
         sys.stdout.flush()
-    except (KeyboardInterrupt, BrokenPipeError):
+    except BrokenPipeError:
         pass  # the exit code is known
     sys.stderr.flush()
 
