@@ -28,20 +28,20 @@ _GOALS: Final = {CHANGED: 1.0, PULL: 0.020}  # seconds
 def measure(state: Path, rounds: int) -> dict[str, list[float]]:
     """The seconds of each round, by row, and those of `cp -a`."""
     context = _context(state / "context")
-    found: dict[str, list[float]] = {name: [] for name in (*ROWS, "cp -a")}
+    measured: dict[str, list[float]] = {name: [] for name in (*ROWS, "cp -a")}
     with Engine(state / "area", catalogue="always") as engine, FakeRegistry() as registry:
         try:
             for _ in engine.images.pull("busybox"):
                 pass
             for number in range(rounds):
-                found["cp -a"].append(_copy(context, state / f"copy{number}"))
-                found[COPY].append(_build(engine, context, is_new=True))
+                measured["cp -a"].append(_copy(context, state / f"copy{number}"))
+                measured[COPY].append(_build(engine, context, is_new=True))
                 (context / "0" / "0").write_text(f"{time.time_ns()}\n")
-                found[CHANGED].append(_build(engine, context))
-            found[PULL] += _pulls(engine, f"{registry.host}/busybox", rounds)
+                measured[CHANGED].append(_build(engine, context))
+            measured[PULL] += _pulls(engine, f"{registry.host}/busybox", rounds)
         finally:
             engine.system.dismantle()
-    return found
+    return measured
 
 
 def _context(directory: Path) -> Path:
@@ -74,18 +74,18 @@ def _pulls(engine: Engine, name: str, rounds: int) -> list[float]:
     engine.images.tag("busybox", name)
     for _ in engine.images.push(name):
         pass
-    found = []
+    measured = []
     for _ in range(rounds):
         began = time.perf_counter()
         for _ in engine.images.pull(name):
             pass
-        found.append(time.perf_counter() - began)
-    return found
+        measured.append(time.perf_counter() - began)
+    return measured
 
 
-def table(found: dict[str, list[float]]) -> str:
+def table(measured: dict[str, list[float]]) -> str:
     """As Markdown. A goal that is missed is in bold."""
-    medians = {name: statistics.median(each) for name, each in found.items()}
+    medians = {name: statistics.median(each) for name, each in measured.items()}
     ratio = medians[COPY] / medians["cp -a"]
     shown = f"×{ratio:.1f}"
     lines = ["| files | dockmagic | goal |", "|---|---:|---:|",

@@ -174,8 +174,8 @@ class Bench:
     def measure_files(self) -> None:
         directory = self._state / "files"
         directory.mkdir()
-        found = files.measure(directory, max(FEWEST, self.rounds // 4))
-        self.tables.append(files.table(found))
+        measured = files.measure(directory, max(FEWEST, self.rounds // 4))
+        self.tables.append(files.table(measured))
 
     def _note(self, row: str, values: dict[str, float]) -> None:
         self.values[row] = values
