@@ -105,6 +105,7 @@ def serve(home: Path, data_root: Path) -> Iterator[JupyterServer]:
     server.folder.mkdir(parents=True)
     server.write_settings()
     _write_kernelspec(home / "data")
+    _link_labextension(home / "data")
     with server.log.open("wb") as log:
         process = subprocess.Popen(
             _command(server, port),
@@ -173,6 +174,13 @@ def _write_kernelspec(data: Path) -> None:
         "language": "python",
     }
     (folder / "kernel.json").write_text(json.dumps(spec))
+
+
+def _link_labextension(data: Path) -> None:
+    """Where an installed wheel puts it: share/jupyter/labextensions."""
+    folder = data / "labextensions"
+    folder.mkdir(parents=True)
+    (folder / "dockmagic").symlink_to(_REPOSITORY / "dockmagic" / "labextension")
 
 
 def _await_answer(server: JupyterServer, process: subprocess.Popen[bytes]) -> None:

@@ -126,9 +126,8 @@ def test_a_web_server(
     await_server(engine, "apacheweb2")
     assert "It works!" in page(port)
     do("%docker rm -f apacheweb2")
-    do(
-        f"%docker run -d -p {port}:80 -v ./HOSTDIR:/usr/local/apache2/htdocs --name apacheweb2 httpd"
-    )
+    volume = "./HOSTDIR:/usr/local/apache2/htdocs"
+    do(f"%docker run -d -p {port}:80 -v {volume} --name apacheweb2 httpd")
     await_server(engine, "apacheweb2")
     assert page(port) == "<h1>HOSTDIR</h1>"
     do("%docker rm -f apacheweb2")
@@ -168,9 +167,8 @@ def test_dockerfiles(do: Do, engine: Any, port: int, tmp_path: Path) -> None:
     )  # fmt: skip
     (tmp_path / "Dockerfile").write_text(site)
     do("%docker build --tag test ./")
-    do(
-        "%%docker\ncp Dockerfile test_dockerfile\ndocker build --tag test2_image -f test_dockerfile ."
-    )
+    do("%%docker\ncp Dockerfile test_dockerfile\n"
+       "docker build --tag test2_image -f test_dockerfile .")  # fmt: skip
     do("%docker build --tag myimage .")
     do(f"%docker run -dit -p {port}:80 --name myweb2 --rm myimage")
     await_server(engine, "myweb2")
