@@ -42,7 +42,7 @@ def _variables(theme: int) -> str:
 
 
 _CLASSES = "".join(f".dm-{name}{{color:var(--dm-{name})}}" for name in TOKENS)
-# `.dm.dm` outweighs the rules that Jupyter has for tables, code and headings in an output.
+# `.dm.dm.dm` outweighs the rules that Jupyter has for tables, code and headings in an output.
 STYLE: Final = (
     f".dm{{{_variables(0)}}}"
     f"[data-jp-theme-light=false] .dm,.vscode-dark .dm{{{_variables(1)}}}"
@@ -62,19 +62,19 @@ STYLE: Final = (
     "background:var(--dm-muted-fill);overflow:hidden;vertical-align:middle}"
     ".dm-bar>i{display:block;height:100%;border-radius:4px}"
     ".dm-link{color:var(--dm-info)}"
-    ".dm.dm code,.dm.dm pre,.dm-mono{font-family:var(--dm-mono);font-size:12px;background:none;"
+    ".dm.dm.dm code,.dm.dm.dm pre,.dm-mono{font-family:var(--dm-mono);font-size:12px;background:none;"
     "padding:0;margin:0;white-space:pre-wrap;color:inherit}"
-    ".dm.dm pre{margin:2px 0 6px;max-height:24em;overflow:auto}"
-    ".dm.dm table{border-collapse:collapse;width:100%;margin:2px 0;table-layout:auto;"
+    ".dm.dm.dm pre{margin:2px 0 6px;max-height:24em;overflow:auto}"
+    ".dm.dm.dm table{border-collapse:collapse;width:100%;margin:2px 0;table-layout:auto;"
     "font-size:13px}"
-    ".dm.dm th,.dm.dm td{text-align:left;vertical-align:baseline;padding:3px 14px 3px 0;"
+    ".dm.dm.dm th,.dm.dm.dm td{text-align:left;vertical-align:baseline;padding:3px 14px 3px 0;"
     "border:0;white-space:normal;background:none}"
-    ".dm.dm th{color:var(--dm-muted);font-weight:400;font-size:12px}"
-    ".dm.dm tr{background:none;border-top:1px solid var(--dm-line)}"
-    ".dm.dm thead tr{border:0}.dm.dm .dm-num{text-align:right;white-space:nowrap}"
-    ".dm.dm .dm-mark,.dm.dm .dm-num{width:1px}"
-    ".dm.dm summary{cursor:pointer}.dm.dm p{margin:2px 0}"
-    ".dm.dm svg text{font-family:inherit}"
+    ".dm.dm.dm th{color:var(--dm-muted);font-weight:400;font-size:12px}"
+    ".dm.dm.dm tr{background:none;border-top:1px solid var(--dm-line)}"
+    ".dm.dm.dm thead tr{border:0}.dm.dm.dm .dm-num{text-align:right;white-space:nowrap}"
+    ".dm.dm.dm .dm-mark,.dm.dm.dm .dm-num{width:1px}"
+    ".dm.dm.dm summary{cursor:pointer}.dm.dm.dm p{margin:2px 0}"
+    ".dm.dm.dm svg text{font-family:inherit}"
     ".dm-in{padding-left:16px}"
     ".dm-lane{display:flex;margin:3px 0}.dm-lane>span{flex:0 0 92px}"
     ".dm-lane>div{position:relative;flex:1;height:22px;background:var(--dm-muted-fill)}"
@@ -83,9 +83,9 @@ STYLE: Final = (
     "font-style:normal;font-size:11px;line-height:22px;white-space:nowrap;text-indent:3px}"
     ".dm-axis>div{background:none;height:16px}.dm-axis i{color:var(--dm-muted);overflow:visible;"
     "border:0;line-height:16px;border-left:1px solid var(--dm-line)}"
-    f"@container (max-width:{NARROW}px){{.dm.dm .dm-rows thead{{display:none}}"
-    ".dm.dm .dm-rows tr{display:flex;flex-wrap:wrap;column-gap:12px;padding:3px 0}"
-    ".dm.dm .dm-rows td{padding:0;border:0;flex:0 1 auto}"
-    ".dm.dm .dm-rows td:empty{display:none}"
-    ".dm.dm .dm-lead{flex:1 0 100%}.dm.dm .dm-mark~.dm-lead{flex:1 0 65%}}"
+    f"@container (max-width:{NARROW}px){{.dm.dm.dm .dm-rows thead{{display:none}}"
+    ".dm.dm.dm .dm-rows tr{display:flex;flex-wrap:wrap;column-gap:12px;padding:3px 0}"
+    ".dm.dm.dm .dm-rows td{padding:0;border:0;flex:0 1 auto}"
+    ".dm.dm.dm .dm-rows td:empty{display:none}"
+    ".dm.dm.dm .dm-lead{flex:1 0 100%}.dm.dm.dm .dm-mark~.dm-lead{flex:1 0 65%}}"
 )

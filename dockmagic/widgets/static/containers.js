@@ -119,7 +119,7 @@ function render({ model, el, host }) {
       for (const [id, sample] of Object.entries(message.usage)) {
         const used = lines.get(id);
         if (!used) continue;
-        used.cpu.add(sample.cpu, 100 * message.cores);
+        used.cpu.add(sample.cpu, Math.max(100, Math.ceil(sample.cpu / 100) * 100));
         used.cpu.node.title = `CPU ${sample.cpu.toFixed(1)} %`;
         dm.text(used.memory, sample.memory_text);
       }
