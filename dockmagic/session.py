@@ -73,10 +73,12 @@ class Session:
     def configure(
         self, *, catalogue: str, default_log_options: Mapping[str, str] | None = None
     ) -> None:
-        """Another setting closes the engine; the next command makes a new one."""
+        """Another setting closes the engine; the next command makes a new one. One that the
+        caller has made stays as it is."""
         settings = catalogue, dict(default_log_options or {})
         if settings != (self._catalogue, self._default_log_options):
-            self.close()
+            if self._is_ours:
+                self.close()
             self._catalogue, self._default_log_options = settings
 
     def close(self) -> None:

@@ -7,11 +7,14 @@ one is used, so that a notebook starts fast.
 from __future__ import annotations
 
 import sys
+import threading
+import time
 from collections.abc import Mapping
-from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from dockmagic.magics.completion import Completer
+from dockmagic.magics.project import apply, project_settings
 from dockmagic.magics.settings import DockMagic
 from dockmagic.magics.shim import Shim
 from dockmagic.magics.shown import SHOW, ShowEach, show
@@ -42,6 +45,7 @@ VERB_MAGICS: dict[str, tuple[str, ...]] = {
     "system_df": ("system", "df"),
     "system_prune": ("system", "prune"),
 }
+_WARM_UP_LIMIT = 30.0  # seconds
 _LINE_MAGICS = ("docker", "network", *VERB_MAGICS)
 _CELL_MAGICS = ("docker", "dockerfile", "run_container", "exec")
 
@@ -91,21 +95,31 @@ class Extension:
         self.completer = Completer(self.session, VERB_MAGICS)
         self.shim = Shim()
         self._show_each = ShowEach(shell, frozenset(_LINE_MAGICS))
+        self._loaded = time.time()
+        self._tools: Tools | None = None
+        self._lock = threading.RLock()
+        self._warm_up = WarmUp(self)
         self._taken: dict[tuple[str, str], Any] = {}
         self._aliases: list[tuple[str, str]] = []
 
-    @cached_property
+    @property
     def tools(self) -> Tools:
         """What the magics work with, and IPython's formatters for what they return."""
-        from dockmagic.magics.shell_state import Tools
+        with self._lock:
+            if self._tools is None:
+                from dockmagic.magics.shell_state import Tools
 
-        tools = Tools(self)
-        tools.display.install(self.shell.display_formatter)
-        return tools
+                self._tools = Tools(self)
+                self._tools.display.install(self.shell.display_formatter)
+            return self._tools
 
     def is_live(self) -> bool:
         """Whether outputs may change: a page shows them, and the settings allow it."""
         return self.settings.is_live(has_page=has_page(self.shell))
+
+    def since(self) -> float:
+        """The time before which events are another run's: a deterministic notebook has its own."""
+        return self._loaded if self.settings.deterministic else 0.0
 
     def limits(self) -> Limits:
         """How a cell's output is bounded; a terminal scrolls what it is given."""
@@ -126,18 +140,33 @@ class Extension:
         self.shell.input_transformers_cleanup.append(with_body)
         self.shell.configurables.append(self.settings)
         self.shell.events.register("post_run_cell", refresh_views)
+        self._read_project()
         self.settings.observe(self._configure)
         self._configure()
+        if self.settings.warm_up:
+            self._warm_up.start()
+
+    def _read_project(self) -> None:
+        """Settings of the project's pyproject.toml; IPython's own configuration goes before."""
+        given = self.shell.config.get("DockMagic", {})
+        try:
+            values, path = project_settings(Path.cwd())
+            mistakes = apply(self.settings, values, given)
+        except ValueError as error:
+            path, mistakes = None, [f"pyproject.toml: {error}"]
+        for mistake in mistakes:
+            sys.stderr.write(f"dockmagic: [tool.dockmagic] in {path or 'the project'}: {mistake}\n")
 
     def unload(self) -> None:
+        self._warm_up.join()
         table = self.shell.magics_manager.magics
         for (kind, name), before in self._taken.items():
             table[kind].pop(name, None)
             if before is not None:
                 table[kind][name] = before
         self._set_default_aliases(self._aliases)
-        if "tools" in self.__dict__:
-            self._end_tools()
+        if self._tools is not None:
+            self._end_tools(self._tools)
         self.completer.remove(self.shell)
         self.shell.ast_transformers.remove(self._show_each)
         self.shell.input_transformers_cleanup.remove(with_body)
@@ -147,11 +176,11 @@ class Extension:
         self.shim.close()
         self.session.close()
 
-    def _end_tools(self) -> None:
+    def _end_tools(self, tools: Tools) -> None:
         from dockmagic.widgets.live_output import end_all
 
         end_all()
-        self.tools.display.remove(self.shell.display_formatter)
+        tools.display.remove(self.shell.display_formatter)
 
     def _hide_aliases(self) -> None:
         """%rm is an alias for the shell's: IPython would complain of ours when it resets itself."""
@@ -164,12 +193,35 @@ class Extension:
             self.shell.alias_manager.default_aliases = aliases
 
     def _configure(self, _: Any = None) -> None:
-        self.session.configure(catalogue=self.settings.catalogue)
+        self.session.configure(
+            catalogue=self.settings.catalogue, default_log_options=self.settings.log_options
+        )
         self.shim.configure(catalogue=self.settings.catalogue)
         if self.settings.shim:
             self.shim.offer()
         else:
             self.shim.withdraw()
+
+
+class WarmUp:
+    """Loads what the first magic needs while the user is still typing it."""
+
+    def __init__(self, extension: Extension) -> None:
+        self._extension = extension
+        self._thread = threading.Thread(target=self._run, name="dockmagic-warm-up", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def join(self) -> None:
+        """Wait for its end: it holds the engine."""
+        if self._thread.ident is not None and self._thread is not threading.current_thread():
+            self._thread.join(_WARM_UP_LIMIT)
+
+    def _run(self) -> None:
+        from dockmagic.magics.warm_up import warm_up
+
+        warm_up(self._extension)
 
 
 def refresh_views(_: Any = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ def as_magic_errors() -> Iterator[None]:
         yield
     except DockmagicError as error:
         shown = from_engine(error)
-        shown.message, shown.hint = plain(shown.message), plain(shown.hint)
+        shown.message, shown.hint = plain(shown.message), for_cells(plain(shown.hint))
         raise shown from error
     except OSError as error:
         if (cause := from_host(error)) is not None:
@@ -36,3 +37,12 @@ def interruptible(what: Callable[[KeyboardInterrupt], str]) -> Iterator[None]:
         raise
     except KeyboardInterrupt as interrupt:
         raise Interrupted(plain(what(interrupt)), time.monotonic() - began) from None
+
+
+_FROM_FAILED = "docker run -it --from-failed"
+
+
+def for_cells(hint: str) -> str:
+    """A hint that can be followed where it is read: `'docker system df'` is typed with a %."""
+    hint = hint.replace(_FROM_FAILED, "%%run_container --from-failed sh")
+    return re.sub(r"'docker (?=[a-z])", "'%docker ", hint)

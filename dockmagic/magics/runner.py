@@ -46,12 +46,13 @@ class Runner(Struct):
     is_live: Callable[[], bool] = lambda: False
     limits: Callable[[], Limits] = Limits
     interactive: Interactive | None = None
+    since: Callable[[], float] = lambda: 0.0  # events before it are another run's
 
     def run(self, words: Sequence[str], *, stdin: bytes | None = None) -> object:
         """Run one line's words; the object a cell shows for it, or None."""
         try:
             with as_magic_errors():
-                arguments = _once(commands.parse(words, extra=EXTRA_FLAGS))
+                arguments = _once(commands.parse(words, extra=EXTRA_FLAGS), self.since())
                 if stdin is None and not self._has_keyboard:
                     _tell_of_terminals(arguments)
                 if self._follows(arguments):
@@ -118,7 +119,7 @@ class Runner(Struct):
         return OutputView() if self.is_live() else Hidden()
 
 
-def _once(arguments: Arguments) -> Arguments:
+def _once(arguments: Arguments, since: float) -> Arguments:
     """A cell that shows what comes for ever would never end: it shows what there is.
 
     Statistics have a live view instead, events those up to now; `--until` waits for a later end.
@@ -128,8 +129,10 @@ def _once(arguments: Arguments) -> Arguments:
         return replace(arguments, values={**arguments.values, "no-stream": True}, given=given)
     if arguments.verb == "explain":  # the explanation is what was asked for
         return replace(arguments, values={**arguments.values, "no-raise-error": True})
-    if arguments.verb == "events" and not arguments.is_given("until"):
-        return replace(arguments, values={**arguments.values, "until": time.time()})
+    if arguments.verb == "events":
+        until = arguments.flag("until") if arguments.is_given("until") else time.time()
+        values = {"until": until, "since": max(since, arguments.flag("since"))}
+        return replace(arguments, values={**arguments.values, **values})
     return arguments
 
 

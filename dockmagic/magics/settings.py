@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
+from typing import Any
 
-from traitlets import Bool, Enum, Int
+from traitlets import Bool, Enum, Int, TraitError, Unicode, validate
 from traitlets.config import Configurable
+
+_LOG_FILES = "3"
 
 
 class DockMagic(Configurable):  # type: ignore[misc, unused-ignore]
@@ -26,6 +30,14 @@ class DockMagic(Configurable):  # type: ignore[misc, unused-ignore]
         help="Lines of a command's output that a cell shows while it grows; of a longer one the "
         "notebook keeps the beginning and the end. 0 keeps all.",
     ).tag(config=True)
+    log_size = Unicode(
+        "10m",
+        help="When the log of a container that a cell starts is rotated, unless its own --log-opt "
+        "says otherwise; three files are kept. Empty: never, as with Docker.",
+    ).tag(config=True)
+    warm_up = Bool(
+        True, help="Load what the first magic needs in the background, after %load_ext."
+    ).tag(config=True)
     shim = Bool(
         True,
         help="Where no other Docker answers, let `!docker` and `%%bash` cells find ours.",
@@ -39,6 +51,18 @@ class DockMagic(Configurable):  # type: ignore[misc, unused-ignore]
 
     def _deterministic_default(self) -> bool:
         return os.environ.get("DOCKMAGIC_DETERMINISTIC", "") not in ("", "0")
+
+    @validate("log_size")  # type: ignore[untyped-decorator, unused-ignore]
+    def _check_log_size(self, proposal: Any) -> str:
+        size = str(proposal["value"])
+        if size and not re.fullmatch(r"[1-9]\d*[bkmg]?", size.lower()):
+            raise TraitError(f"log_size is a number with b, k, m or g behind it, not {size!r}")
+        return size
+
+    @property
+    def log_options(self) -> dict[str, str]:
+        """`--log-opt` of containers that have none of their own."""
+        return {"max-size": self.log_size, "max-file": _LOG_FILES} if self.log_size else {}
 
     @property
     def shows_html(self) -> bool:

@@ -32,6 +32,7 @@ class Tools:
             extension.is_live,
             extension.limits,
             Interactive(extension.shell, extension.is_live),
+            extension.since,
         )
         self.display = Display(extension.session, extension.settings, extension.is_live)
         host = Host(extension.shim, os.environ)

@@ -45,6 +45,7 @@ from dockmagic.widgets import (
 )
 from dockmagic.widgets.frame import sheet
 from dockmagic.widgets.html import Markup
+from dockmagic.widgets.masked import masked
 from dockmagic.widgets.sanitize import clean
 from dockmagic_runtime.model.container import Container
 from dockmagic_runtime.model.image import Image
@@ -98,7 +99,7 @@ def _drawn(result: Result, *, deterministic: bool, sizes: Mapping[str, int] | No
 def text_of(result: Result, *, deterministic: bool = False) -> str:
     """What the command line prints; only in deterministic mode without ids, times and sizes."""
     if deterministic:
-        return result.stable()
+        return masked(result.stable()) if isinstance(result, Logs) else result.stable()
     return result.noted() if isinstance(result, Listing) else result.text()
 
 

@@ -21,8 +21,10 @@ _ROWS = 60
 
 def build(result: Built, *, deterministic: bool) -> Markup:
     cached = sum(step.cached for step in result.steps)
-    facts = [f"{len(result.steps)} steps, {cached} from the cache"]
+    count = f"{len(result.steps)} step{'' if len(result.steps) == 1 else 's'}"
+    facts = [count]
     if not deterministic:
+        facts = [f"{count}, {cached} from the cache"]
         facts += [duration(result.seconds), decimal_size(result.image.size)]
         facts += [result.image.short_id] if result.tags else []
     names = ", ".join(map(familiar, result.tags)) or result.image.short_id
@@ -74,13 +76,16 @@ def steps(
     going = running or {}
     rows = [
         [
-            _mark(step, going),
+            dot(DONE) if deterministic else _mark(step, going),
             _what(step, limit, going, deterministic=deterministic, opened=opened),
             _state(step, going, deterministic=deterministic),
         ]
         for step in all_steps
     ]
     return table(["", "", ""], rows, limit=_ROWS, numbers=frozenset([2]), lead=1)
+
+
+DONE = State("run", "done", "✓")
 
 
 def _mark(step: Step, running: Mapping[int, float]) -> Markup:
@@ -90,7 +95,7 @@ def _mark(step: Step, running: Mapping[int, float]) -> Markup:
         return dot(State("info", "running", "▶"))
     if not step.done:
         return dot(State("muted", "waiting", "·"))
-    return dot(State("muted", "from the cache", "✓") if step.cached else State("run", "done", "✓"))
+    return dot(State("muted", "from the cache", "✓") if step.cached else DONE)
 
 
 def _what(
@@ -101,7 +106,8 @@ def _what(
     deterministic: bool,
     opened: frozenset[int],
 ) -> Markup:
-    reason = muted(f" {plain(step.reason)}") if step.reason and not step.cached else ""
+    has_reason = step.reason and not step.cached and not deterministic
+    reason = muted(f" {plain(step.reason)}") if has_reason else ""
     head = join([code(plain(step.name)), reason])
     if not step.output.strip() or deterministic:
         return head
@@ -116,12 +122,12 @@ def _state(step: Step, running: Mapping[int, float], *, deterministic: bool) -> 
         return join([tag("span", f"{running[step.number]:.0f} s", class_="dm-info")])
     if step.error:
         return tag("span", "failed", class_="dm-fail")
+    if deterministic:
+        return muted("done")
     if step.cached:
         return muted("cached")
     if not step.done:
         return muted("")
-    if deterministic:
-        return muted("done")
     size = f" · {decimal_size(step.size)}" if step.size else ""
     return muted(f"{duration(step.seconds)}{size}")
 

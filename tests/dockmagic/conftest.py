@@ -44,6 +44,7 @@ def shell(session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.delenv(name, raising=False)
     config = Config()
     config.HistoryManager.enabled = False
+    config.DockMagic.warm_up = False  # a thread of its own would meet the test's fakes half-way
     InteractiveShell.clear_instance()
     shell = InteractiveShell.instance(config=config)
     monkeypatch.setattr(shell.displayhook, "write_output_prompt", lambda: None)

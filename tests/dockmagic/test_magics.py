@@ -81,7 +81,7 @@ def test_unknown_flag_is_an_error_output_with_a_suggestion(run: Any) -> None:
     cell = run("%docker run --nmae x httpd")
     assert cell.traceback == [
         "unknown flag: --nmae",
-        "  did you mean --name? See 'docker run --help'.",
+        "  did you mean --name? See '%docker run --help'.",
     ]
 
 

@@ -97,8 +97,8 @@ class Built(Result, frozen=True):
         return Result.chunks(self) if self.quiet else iter(())
 
     def stable(self) -> str:
-        cached = sum(step.cached for step in self.steps)
-        count = f"{len(self.steps)} step{'' if len(self.steps) == 1 else 's'}, {cached} cached"
+        """Without what came from the cache: the next run of a notebook finds all of it there."""
+        count = f"{len(self.steps)} step{'' if len(self.steps) == 1 else 's'}"
         return "  ".join([*map(familiar, self.tags), count])
 
     def rows(self) -> list[dict[str, Any]]:
