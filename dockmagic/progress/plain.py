@@ -12,7 +12,7 @@ from typing import Final, TextIO
 
 from dockmagic.progress.display import failed_lines, raw
 from dockmagic.progress.trace import CANCELED, Part, Step, Trace
-from dockmagic_runtime.model.build import BuildDone, BuildStarted
+from dockmagic_runtime.model.build import BuildDone, BuildStarted, StepFailed
 
 _PATIENCE: Final = 5.0  # seconds that a step stays current while others have something to print
 _STEP: Final = 0.05  # of a part's bytes, between two lines about it
@@ -40,7 +40,7 @@ class PlainDisplay:
     def take(self, event: object) -> bool:
         step = self._trace.take(event)
         if step is None:
-            return isinstance(event, (BuildStarted, BuildDone))
+            return isinstance(event, (BuildStarted, BuildDone, StepFailed))
         if isinstance(part := self._changed_part(event, step), Part):
             self._pending.setdefault(step.number, []).extend(self._part_line(part))
         if step.is_done:

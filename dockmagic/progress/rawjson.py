@@ -13,6 +13,7 @@ from dockmagic_runtime.model.build import (
     BuildStarted,
     BuildWarning,
     StepDone,
+    StepFailed,
     StepOutput,
     StepStarted,
     StepStatus,
@@ -47,7 +48,7 @@ class RawJsonDisplay:
             case BuildStarted(warnings=warnings):
                 if warnings:
                     self._put(warnings=list(map(self._warning, warnings)))
-            case BuildDone():
+            case BuildDone() | StepFailed():
                 pass
             case _:
                 return False

@@ -19,7 +19,7 @@ from msgspec import Struct
 from dockmagic.progress.display import failed_lines
 from dockmagic.progress.trace import CANCELED, Part, Step, Trace
 from dockmagic.widgets.sanitize import plain
-from dockmagic_runtime.model.build import BuildDone, BuildStarted
+from dockmagic_runtime.model.build import BuildDone, BuildStarted, StepFailed
 
 _INTERVAL: Final = 0.1
 _OUTPUT: Final = 6  # lines of the output of a step that runs
@@ -56,7 +56,7 @@ class TtyDisplay:
     def take(self, event: object) -> bool:
         with self._lock:
             return self._trace.take(event) is not None or isinstance(
-                event, (BuildStarted, BuildDone)
+                event, (BuildStarted, BuildDone, StepFailed)
             )
 
     def close(self, failed: int = 0, reason: str = "") -> None:

@@ -19,6 +19,7 @@ class DockmagicError(Exception):
     excerpt = ""  # of a Dockerfile: the lines that it is about, marked
     container_id = ""  # of a container that was created for the call and could not be started
     step = 0  # of a build: the number of the one that failed
+    left = ""  # of a build: the name of what the failed step has left, as `StepFailed` has it
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(message)

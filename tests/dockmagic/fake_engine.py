@@ -150,7 +150,7 @@ class FakeBuilds(FakeFacet):
         target = BuildTarget(name="0", base="httpd")
         return BuildOutline(targets=(target,), target=target, arguments=(), secrets=(), ssh=())
 
-    def failed(self) -> Image:
+    def failed(self, left: str = "") -> Image:
         raise NotFound("no build has failed")
 
     def prune(

@@ -514,11 +514,19 @@ def test_a_failed_build_says_how_to_enter_it(dockmagic: Any, engine: Any, tmp_pa
 def test_what_failed_is_run_in_the_place_of_an_image(
     dockmagic: Any, engine: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    image = SimpleNamespace(id="httpd")
-    monkeypatch.setattr(engine.builds, "failed", lambda: image, raising=False)
+    asked: list[str] = []
+
+    def failed(left: str = "") -> SimpleNamespace:
+        asked.append(left)
+        return SimpleNamespace(id="httpd")
+
+    monkeypatch.setattr(engine.builds, "failed", failed, raising=False)
     assert dockmagic("run --rm --from-failed ls /")[0] == 0
-    (spec,) = [call[1] for call in engine.calls if call[0] == "run"]
-    assert (spec.image, spec.command) == ("httpd", ("ls", "/"))
+    assert dockmagic("run --rm --from-failed=0123456789ab ls /")[0] == 0
+    for spec in [call[1] for call in engine.calls if call[0] == "run"]:
+        assert (spec.image, spec.command) == ("httpd", ("ls", "/"))
+    assert asked == ["", "0123456789ab"]
+    assert dockmagic("run --from-failed=maybe ls /")[0] == 125
     assert commands.parse(["run", "--from-failed"]).words == ()
     with pytest.raises(WrongUsage, match="requires at least 1 argument"):
         commands.parse(["run", "--rm"])

@@ -12,10 +12,11 @@ from dockmagic.commands.container.create import prepared
 from dockmagic.commands.options.container import container_spec
 from dockmagic.commands.options.container_flags import CONTAINER_FLAGS
 from dockmagic.commands.options.detach_keys import DETACH_KEYS
-from dockmagic.commands.options.flags import Arguments, Parser, switch
+from dockmagic.commands.options.flags import Arguments, Flag, Parser, switch
 from dockmagic.commands.output.result import Attached, Chunk, Event, Started
 from dockmagic_runtime.errors import DockmagicError, StartFailed
 from dockmagic_runtime.model.container import ContainerSpec
+from dockmagic_runtime.model.go_values import parse_bool
 
 if TYPE_CHECKING:
     from dockmagic_runtime import EngineApi
@@ -33,10 +34,12 @@ def parser() -> Parser:
             *CONTAINER_FLAGS,
             switch("detach", "d", "Run container in background and print container ID"),
             DETACH_KEYS,
-            switch(
-                "from-failed",
+            Flag(
+                name="from-failed",
                 own=True,
-                help="Instead of IMAGE: what the last failed build step left",
+                default=False,
+                convert=_failed_step,
+                help="Instead of IMAGE: what the last failed build step left, or that of this name",
             ),
             switch(
                 "rm",
@@ -48,6 +51,11 @@ def parser() -> Parser:
     )
 
 
+def _failed_step(text: str) -> bool | str:
+    """`--from-failed`, also with the name that a build gave to what its step has left."""
+    return text if len(text) == 12 else parse_bool(text)
+
+
 def run(engine: EngineApi, arguments: Arguments) -> Iterator[Event]:
     detach, streams = arguments.flag("detach"), frozenset(arguments.flag("attach"))
     if detach and streams:
@@ -55,7 +63,9 @@ def run(engine: EngineApi, arguments: Arguments) -> Iterator[Event]:
             "conflicting options: cannot specify both --attach and --detach", exit_code=1
         )
     if arguments.flag("from-failed"):
-        arguments = replace(arguments, words=(engine.builds.failed().id, *arguments.words))
+        left = arguments.flag("from-failed")
+        image = engine.builds.failed("" if left is True else left)
+        arguments = replace(arguments, words=(image.id, *arguments.words))
     spec = container_spec(arguments, auto_remove=arguments.flag("rm"))
     spec = replace(spec, detach_keys=arguments.flag("detach-keys"))
     outcome: Started | Attached

@@ -34,6 +34,7 @@ from dockmagic_runtime.builder.interfaces import Images, Layers, StepRunner, Wor
 from dockmagic_runtime.builder.own_steps import OwnSteps, Work, as_statuses, transferred
 from dockmagic_runtime.builder.plan.checks import as_warning, ignored_sources
 from dockmagic_runtime.builder.plan.names import canonical
+from dockmagic_runtime.builder.plan.outlook import started
 from dockmagic_runtime.builder.plan.plan import make_plan, needed_images
 from dockmagic_runtime.builder.plan.source_stage import SourceStage
 from dockmagic_runtime.builder.plan.steps import Base, Plan, TransferStep
@@ -47,7 +48,6 @@ from dockmagic_runtime.model.build import (
     BuildEvent,
     BuildOutput,
     BuildRequest,
-    BuildStarted,
     StepStatus,
 )
 from dockmagic_runtime.model.explanation import BuildExplanation
@@ -120,7 +120,7 @@ class Builder:
         plan = make_plan(dockerfile, request, bases, own.last + 1)
         plan = _with_ignored(dockerfile, plan, sources)
         own.last = plan.last_number
-        yield _started(plan)
+        yield started(plan)
         if request.check:
             return
         execution = self._execution(request, plan, series, sources, scratch, stack)
@@ -170,12 +170,13 @@ class Builder:
             )
         return explanation
 
-    def failed(self) -> Image:
-        """The files that the last failed RUN has left, as an image that begins with a shell.
+    def failed(self, left: str = "") -> Image:
+        """The files that the last failed RUN has left, or the one that the event StepFailed calls
+        `left`, as an image that begins with a shell.
 
         Made when it is asked for. Raises NotFound when there is none, or it was pruned.
         """
-        failed = BuildCache(self._database).failed()
+        failed = BuildCache(self._database).failed(left)
         if failed is None:
             raise NotFound("no step of a build has failed", hint="or its files were pruned since")
         document, chain_ids = failed
@@ -355,14 +356,6 @@ def _parsed(request: BuildRequest, own: OwnSteps) -> Generator[BuildEvent, None,
         transferred("dockerfile", size),
     )
     return parse(text, request.file_name, request.build_args.get(_CHECKS))
-
-
-def _started(plan: Plan) -> BuildStarted:
-    return BuildStarted(
-        steps=plan.last_number,
-        stages=len({step.stage for step in plan.steps}),
-        warnings=plan.warnings,
-    )
 
 
 def _full_name(tag: str) -> str:

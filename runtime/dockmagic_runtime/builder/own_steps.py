@@ -9,7 +9,7 @@ from typing import TypeVar
 from msgspec import Struct
 
 from dockmagic_runtime.errors import DockmagicError
-from dockmagic_runtime.model.build import BuildEvent, StepDone, StepStarted, StepStatus
+from dockmagic_runtime.model.build import BuildEvent, StepDone, StepFailed, StepStarted, StepStatus
 from dockmagic_runtime.model.progress import PullStatus
 
 T = TypeVar("T")
@@ -26,13 +26,15 @@ class OwnSteps(Struct):
         """A step of its own around `work`; returns what that returns."""
         self.last += 1
         number, began = self.last, time.monotonic()
-        yield StepStarted(number=number, name=name)
+        yield StepStarted(number=number, name=name, time=time.time())
         try:
             result = yield from work(number)
         except DockmagicError as error:
             error.step = error.step or number
+            yield StepFailed(number=number, reason=error.message, time=time.time())
             raise
-        yield StepDone(number=number, seconds=time.monotonic() - began)
+        seconds = time.monotonic() - began
+        yield StepDone(number=number, seconds=seconds, time=time.time())
         return result
 
 

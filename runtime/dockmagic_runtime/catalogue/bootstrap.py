@@ -19,7 +19,7 @@ from typing import Final
 from dockmagic_runtime.catalogue.host import HostPackages, proxy_environment, require_tool
 from dockmagic_runtime.catalogue.sources import main_suite
 from dockmagic_runtime.errors import RemoteFailed
-from dockmagic_runtime.model.progress import PullStatus
+from dockmagic_runtime.model.progress import STEP, PullStatus
 
 # Arrives with Debian's mmdebstrap: installs usr-is-merged where it exists. Without it `usrmerge`
 # comes, and brings 50 MB of Perl.
@@ -143,7 +143,16 @@ def _follow(process: subprocess.Popen[str]) -> Iterator[PullStatus]:
         last.append(line.rstrip())
         for number, (beginning, words) in enumerate(_STAGES, 1):
             if line.startswith(beginning):
-                yield PullStatus(status=words, id="root", current=number, total=len(_STAGES))
+                count = len(_STAGES)
+                yield PullStatus(
+                    status=words,
+                    id="root",
+                    current=number,
+                    total=count,
+                    kind=STEP,
+                    step=number,
+                    steps=count,
+                )
     if process.wait() != 0:
         raise _failure(list(last))
 

@@ -11,13 +11,14 @@ from dockmagic_runtime.model.build import (
     BuildDone,
     BuildEvent,
     BuildRequest,
+    BuildStarted,
     StepDone,
     StepOutput,
     StepStarted,
     StepStatus,
 )
 from dockmagic_runtime.model.image import STAND_IN_LABEL, Image
-from dockmagic_runtime.model.progress import PullDone, PullEvent, PullStatus
+from dockmagic_runtime.model.progress import STAND_IN, STEP, PullDone, PullEvent, PullStatus
 from dockmagic_runtime.model.reference import DEFAULT_REGISTRY, ImageReference
 from dockmagic_runtime.model.suggest import did_you_mean
 from dockmagic_runtime.store.data_root import DataRoot
@@ -74,8 +75,11 @@ class Catalogue:
         build: Build,
         data_root: DataRoot,
         find_image: Callable[[str], Image | None] = lambda _: None,
+        *,
+        why: str = "",
     ) -> Iterator[PullEvent]:
-        """Makes the stand-in for `reference` with the engine's `build`, and says that it is one.
+        """Makes the stand-in for `reference` with the engine's `build`, and says in one line that
+        it is one, and `why`.
 
         `find_image` returns the image that has a name now: if the recipe would give the same
         again, nothing is made.
@@ -87,7 +91,9 @@ class Catalogue:
 
         name = ImageReference.parse(reference)
         label = recipe.stand_in.format(host=host.distribution_name())
-        yield PullStatus(status=f"{name.familiar} is a stand-in: {label}")
+        because = f" ({why})" if why else ""
+        notice = f"{name.familiar} is a stand-in: {label}{because}"
+        yield PullStatus(status=notice, kind=STAND_IN)
         settings = (label, sorted(host.proxy_environment().items()))
         present = find_image(name.canonical)
         if present and present.id == stamps.image_of(data_root.catalogue, recipe, settings):
@@ -135,25 +141,33 @@ def _build(
 
 def _as_pull(events: Iterator[BuildEvent], reference: str) -> Iterator[PullEvent]:
     """A build's events in a pull's words."""
-    steps: dict[int, str] = {}
+    steps: dict[int, int] = {}
+    count = 0
     output: list[bytes] = []
     try:
         for event in events:
-            if isinstance(event, StepStarted) and event.instruction:
-                steps[event.number] = f"step {event.number}"
+            if isinstance(event, BuildStarted):
+                count = sum(bool(step.instruction) for step in event.planned)
+            elif isinstance(event, StepStarted) and event.instruction:
+                steps[event.number] = len(steps) + 1
                 output.clear()
-                yield PullStatus(status=_one_line(event.instruction), id=steps[event.number])
+                yield _step(steps[event.number], count, _one_line(event.instruction))
             elif isinstance(event, StepOutput):
                 output.append(event.data)
             elif isinstance(event, StepDone) and event.number in steps:
                 status = "Already exists" if event.cached else "Complete"
-                yield PullStatus(status=status, id=steps[event.number])
+                yield _step(steps[event.number], count, status)
             elif isinstance(event, StepStatus) and event.is_note:
                 yield PullStatus(status=event.id)
             elif isinstance(event, BuildDone):
                 yield PullDone(image=event.image, reference=reference)
     except DockmagicError as error:
         raise _explained(error, b"".join(output)) from error
+
+
+def _step(number: int, count: int, status: str) -> PullStatus:
+    id = f"step {number}/{count}"
+    return PullStatus(status=status, id=id, kind=STEP, step=number, steps=count)
 
 
 def _one_line(instruction: str) -> str:

@@ -39,13 +39,13 @@ class LocalBuilds(Facet):
         """
         return self._components.builder.explain(reference)
 
-    def failed(self) -> Image:
+    def failed(self, left: str = "") -> Image:
         """Returns an image of what the last RUN that failed had written until then.
 
         Raises:
             NotFound: No RUN has failed, or its files have been pruned.
         """
-        return self._components.builder.failed()
+        return self._components.builder.failed(left)
 
     @freeing
     def prune(

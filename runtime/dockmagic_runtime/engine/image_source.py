@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from dockmagic_runtime.errors import NotFound, Unsupported
 from dockmagic_runtime.model.build import BuildEvent, BuildRequest
 from dockmagic_runtime.model.image import Image
-from dockmagic_runtime.model.progress import PullDone, PullEvent, PullStatus
+from dockmagic_runtime.model.progress import PullDone, PullEvent
 from dockmagic_runtime.model.reference import DEFAULT_REGISTRY, split_term
 from dockmagic_runtime.model.search import SearchResult
 
@@ -43,8 +43,7 @@ class ImageSource:
         except RegistryUnreachable as error:
             if recipe is None or platform:
                 raise catalogue.without_stand_in(reference, error) from error
-            yield PullStatus(status=f"{error.message}; taking a stand-in from the catalogue")
-            yield from self._build_stand_in(reference)
+            yield from self._build_stand_in(reference, "no registry can be reached")
 
     def ensure(self, reference: str, *, platform: str = "") -> None:
         """Pull an image that is missing."""
@@ -54,11 +53,11 @@ class ImageSource:
             for _ in self.pull(reference, platform=platform):
                 pass
 
-    def _build_stand_in(self, reference: str) -> Iterator[PullEvent]:
+    def _build_stand_in(self, reference: str, why: str = "") -> Iterator[PullEvent]:
         components = self._components
         with components.layers.leasing():
             for event in components.catalogue.make(
-                reference, self._build, components.data_root, self._find
+                reference, self._build, components.data_root, self._find, why=why
             ):
                 if isinstance(event, PullDone):
                     components.images.emit_pull(event.image, reference)

@@ -36,13 +36,33 @@ class BuildWarning(Struct, frozen=True, kw_only=True):
         return f"https://docs.docker.com/go/dockerfile/rule/{name}/" if name else ""
 
 
+class PlannedStep(Struct, frozen=True, kw_only=True):
+    """A step that will be executed or found in the cache, known before the first one begins.
+
+    `number`, `name` and `instruction` are those that its StepStarted will have; it stands in the
+    lines `line` to `last_line`. It is the `place`th of `count` in the stage `stage`, and waits for
+    the stages `needs`. The builder's own steps have a number and a name only.
+    """
+
+    number: int
+    name: str
+    instruction: str = ""
+    line: int = 0
+    last_line: int = 0
+    stage: str = ""
+    place: int = 0
+    count: int = 0
+    needs: tuple[str, ...] = ()
+
+
 class BuildStarted(Struct, frozen=True, kw_only=True):
-    """The plan is made: `steps` instructions of the Dockerfile will be executed or found in the
-    cache, in `stages` stages at the same time."""
+    """The plan is made: `steps` is the number of its last step, and those that have not been done
+    yet are `planned`, in `stages` stages at the same time."""
 
     steps: int
     stages: int = 1
     warnings: tuple[BuildWarning, ...] = ()
+    planned: tuple[PlannedStep, ...] = ()
 
 
 class StepStarted(Struct, frozen=True, kw_only=True):
@@ -51,12 +71,15 @@ class StepStarted(Struct, frozen=True, kw_only=True):
     `number` counts from 1 over all of a build. `name` is what BuildKit calls the step:
     `[base 2/3] RUN make`, `[internal] load .dockerignore`, `exporting to image`. `instruction` is
     as written, continuation lines joined, and empty for the builder's own steps; so is `line` 0.
+    `time` is in seconds since the epoch.
     """
 
     number: int
     name: str
     instruction: str = ""
     line: int = 0
+    last_line: int = 0
+    time: float = 0.0
 
 
 class StepOutput(Struct, frozen=True, kw_only=True):
@@ -81,7 +104,8 @@ class StepStatus(Struct, frozen=True, kw_only=True):
 
 
 class StepDone(Struct, frozen=True, kw_only=True):
-    """A step has ended. `error` is set where it failed and the build goes on without it."""
+    """A step has ended. `error` is set where it failed and the build goes on without it. `time` is
+    in seconds since the epoch."""
 
     number: int
     cached: bool = False
@@ -92,6 +116,23 @@ class StepDone(Struct, frozen=True, kw_only=True):
     created: str = ""  # when the result was made, RFC 3339
     files: int = 0  # that were compared
     error: str = ""
+    time: float = 0.0
+
+
+class StepFailed(Struct, frozen=True, kw_only=True):
+    """The step for which the build fails: the error is raised next, and is the reason.
+
+    `line` to `last_line` are its lines in the Dockerfile, 0 for one of the builder's own. `left`
+    names the files as the step left them, "" if there are none: `builds.failed(left)` is an image
+    that begins with a shell there, as is `docker run -it --from-failed` for the last one.
+    """
+
+    number: int
+    reason: str
+    line: int = 0
+    last_line: int = 0
+    left: str = ""
+    time: float = 0.0
 
 
 class BuildDone(Struct, frozen=True, kw_only=True):
@@ -103,7 +144,9 @@ class BuildDone(Struct, frozen=True, kw_only=True):
     last_step: int = 0  # the number of the last step, for steps that the caller adds
 
 
-BuildEvent = BuildStarted | StepStarted | StepOutput | StepStatus | StepDone | BuildDone
+BuildEvent = (
+    BuildStarted | StepStarted | StepOutput | StepStatus | StepDone | StepFailed | BuildDone
+)
 
 
 class BuildOutput(Struct, frozen=True):

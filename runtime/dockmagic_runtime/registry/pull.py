@@ -306,7 +306,10 @@ class _Transfer:
             self._layers[present].diff_ids
         ):
             if not is_known:
-                yield PullStatus(status="Already exists", id=self._layers[present].short_id)
+                layer = self._layers[present]
+                yield PullStatus(
+                    status="Already exists", id=layer.short_id, size=layer.descriptor.size
+                )
             present += 1
         missing = self._layers[present:]
         if missing:
@@ -316,7 +319,8 @@ class _Transfer:
 
     def _announce(self, missing: tuple[PulledLayer, ...]) -> Iterator[PullStatus]:
         for layer in missing:
-            yield PullStatus(status="Pulling fs layer", id=layer.short_id)
+            size = layer.descriptor.size
+            yield PullStatus(status="Pulling fs layer", id=layer.short_id, size=size)
         for layer in missing[CONCURRENCY:]:
             yield PullStatus(status="Waiting", id=layer.short_id)
 

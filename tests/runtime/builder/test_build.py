@@ -126,7 +126,9 @@ def test_the_base_image_is_pulled_when_it_is_missing(site: Site) -> None:
     events = site.events("FROM pullable\nCMD x")
     pulling = StepStatus(number=2, id="Pulling", done=True, is_note=True)
     name = "[internal] load metadata for docker.io/library/pullable:latest"
-    assert events[events.index(pulling) - 1] == StepStarted(number=2, name=name)
+    step = events[events.index(pulling) - 1]
+    assert isinstance(step, StepStarted)
+    assert (step.number, step.name) == (2, name)
     assert pulling not in site.events("FROM pullable\nCMD x")
     assert pulling in site.events("FROM pullable\nCMD x", pull=True)
 

@@ -15,12 +15,13 @@ from dockmagic_runtime.model.build import (
     BuildEvent,
     BuildRequest,
     BuildStarted,
+    PlannedStep,
     StepDone,
     StepOutput,
     StepStarted,
 )
 from dockmagic_runtime.model.image import Image, ImageConfig
-from dockmagic_runtime.model.progress import PullDone, PullStatus
+from dockmagic_runtime.model.progress import STAND_IN, STEP, PullDone, PullStatus
 from dockmagic_runtime.store.data_root import DataRoot
 
 IMAGE = Image(
@@ -51,7 +52,8 @@ class Builder:
         self.context = {
             str(path.relative_to(top)): path.stat().st_mode & 0o7777 for path in top.rglob("*")
         }
-        yield BuildStarted(steps=1)
+        planned = PlannedStep(number=1, name="[1/2] RUN make it", instruction="RUN make it")
+        yield BuildStarted(steps=1, planned=(planned,))
         yield StepStarted(number=1, name="[1/2] RUN make it", instruction="RUN make it", line=1)
         yield StepOutput(number=1, stream="stderr", data=b"reading\nE: no such package\n")
         if self._fails:
@@ -132,8 +134,9 @@ def test_a_stand_in_is_pulled_in_words_that_say_so(data_root: DataRoot) -> None:
     first, step, complete, done = events
     assert isinstance(first, PullStatus)
     assert first.status.startswith("busybox:latest is a stand-in: busybox from the package")
-    assert step == PullStatus(status="RUN make it", id="step 1")
-    assert complete == PullStatus(status="Complete", id="step 1")
+    assert first.kind == STAND_IN
+    assert step == PullStatus(status="RUN make it", id="step 1/1", kind=STEP, step=1, steps=1)
+    assert complete == PullStatus(status="Complete", id="step 1/1", kind=STEP, step=1, steps=1)
     assert done == PullDone(image=IMAGE, reference="busybox:latest")
     (request,) = builder.requests
     assert request.tags == ("docker.io/library/busybox:latest",)

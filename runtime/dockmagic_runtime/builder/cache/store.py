@@ -22,6 +22,7 @@ _FRESH: Final = 3600.0  # how exact "last used" is: an all-cached build writes n
 _SHOWN: Final = 3
 _FAILED: Final = "failed"  # the key of what the last step that failed has left
 _KEPT_FILES: Final = 2000
+_KEPT_FAILED: Final = 8  # failed steps whose files can be entered
 
 
 def base_key(chain_id: str, epoch: int | None = None) -> str:
@@ -113,15 +114,27 @@ class BuildCache:
         with self._lock:
             self._new[key] = ("", json.dumps(facts))
 
-    def add_failed(self, chain_id: str, document: bytes, chain_ids: Sequence[str]) -> None:
-        """Keep what a failed step has left: as an image's config, not made yet, and its layers."""
+    def add_failed(self, chain_id: str, document: bytes, chain_ids: Sequence[str]) -> str:
+        """Keeps what a failed step has left: as an image's config, not made yet, and its layers.
+        Returns the name of it; only the last few are kept."""
         facts = {"document": document.decode("utf-8", "surrogatepass"), "chain_ids": chain_ids}
+        name = hashlib.sha256(document).hexdigest()[:12]
         with self._lock:
-            self._new[_FAILED] = (chain_id, json.dumps(facts))
+            self._new[f"{_FAILED}-{name}"] = (chain_id, json.dumps(facts))
+            self._new[_FAILED] = ("", json.dumps({"left": name}))
+        self.flush()
+        with self._database.transaction() as connection:
+            connection.execute(
+                "DELETE FROM build_cache WHERE key LIKE ?1 AND key NOT IN (SELECT key FROM "
+                "build_cache WHERE key LIKE ?1 ORDER BY used DESC, key LIMIT ?2)",
+                (f"{_FAILED}-%", _KEPT_FAILED),
+            )
+        return name
 
-    def failed(self) -> tuple[bytes, tuple[str, ...]] | None:
-        """What `add_failed` was given last, unless it was forgotten since."""
-        facts = self.facts(_FAILED)
+    def failed(self, name: str = "") -> tuple[bytes, tuple[str, ...]] | None:
+        """What `add_failed` was given last, or under that name, unless it was forgotten since."""
+        last = None if name else self.facts(_FAILED)
+        facts = self.facts(f"{_FAILED}-{name or (last or {}).get('left', '')}")
         if facts is None:
             return None
         return facts["document"].encode("utf-8", "surrogatepass"), tuple(facts["chain_ids"])

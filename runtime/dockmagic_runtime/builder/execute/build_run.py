@@ -26,7 +26,13 @@ from dockmagic_runtime.builder.results import Result, StepResult
 from dockmagic_runtime.builder.run_mounts.prepare import Mounter
 from dockmagic_runtime.builder.stage_state import StageState
 from dockmagic_runtime.errors import DockmagicError
-from dockmagic_runtime.model.build import BuildEvent, StepDone, StepStarted, StepStatus
+from dockmagic_runtime.model.build import (
+    BuildEvent,
+    StepDone,
+    StepFailed,
+    StepStarted,
+    StepStatus,
+)
 
 if TYPE_CHECKING:
     from dockmagic_runtime.builder.cache.importer import ImportedCaches
@@ -51,8 +57,9 @@ class BuildRun(Struct):
         """Executes the plan; stages run in parallel as far as they can."""
         yield from self._begin_stages()
         for load in self.plan.loads:
-            yield StepStarted(number=load.number, name=load.name)
-            yield StepDone(number=load.number, cached=load.name.startswith("FROM "))
+            yield StepStarted(number=load.number, name=load.name, time=time.time())
+            cached = load.name.startswith("FROM ")
+            yield StepDone(number=load.number, cached=cached, time=time.time())
         stages: dict[int, list[Step]] = {}
         for step in self.plan.steps:
             stages.setdefault(step.stage, []).append(step)
@@ -72,7 +79,7 @@ class BuildRun(Struct):
                 self.states[step.stage] = self._begin(step)
                 if step.number:
                     yield _started(step)
-                    yield StepDone(number=step.number, cached=_was_there(step))
+                    yield StepDone(number=step.number, cached=_was_there(step), time=time.time())
 
     def _run(self, steps: Sequence[Step], wait_for: Callable[[int], None]) -> Iterator[BuildEvent]:
         for step in steps:
@@ -93,6 +100,14 @@ class BuildRun(Struct):
         except DockmagicError as error:
             error.step = step.number
             error.excerpt = error.excerpt or self.plan.excerpt(step)
+            yield StepFailed(
+                number=step.number,
+                reason=error.message,
+                line=step.line,
+                last_line=step.last_line,
+                left=error.left,
+                time=time.time(),
+            )
             raise
 
     @property
@@ -140,6 +155,7 @@ class BuildRun(Struct):
             reason=reason,
             created=result.created,
             files=len(contents.files),
+            time=time.time(),
         )
 
     def _made(
@@ -212,7 +228,14 @@ class BuildRun(Struct):
 
 
 def _started(step: Step) -> StepStarted:
-    return StepStarted(number=step.number, name=step.name, instruction=step.text, line=step.line)
+    return StepStarted(
+        number=step.number,
+        name=step.name,
+        instruction=step.text,
+        line=step.line,
+        last_line=step.last_line,
+        time=time.time(),
+    )
 
 
 def _was_there(step: BaseStep) -> bool:

@@ -120,19 +120,20 @@ class StepExecutor(Struct):
                 _remove_script(step, directories.upper)
             self.cancellation.check()
             if code != 0:
-                self._keep_failed(step, state, directories)
-                raise ProcessFailed(
+                error = ProcessFailed(
                     f"{step.place}: process {_quoted(step.command)} "
                     f"did not complete successfully: exit code: {code}",
                     exit_code=code,
                     hint=_MEANINGS.get(code, ""),
                 )
+                error.left = self._keep_failed(step, state, directories)
+                raise error
             return self._adopt(directories, state)
 
     def _keep_failed(
         self, step: RunStep, state: StageState, directories: OverlayDirectories
-    ) -> None:
-        """The files as they were, with a shell in the place of the command."""
+    ) -> str:
+        """Keeps the files as they were, with a shell in the place of the command; their name."""
         result = self._adopt(directories, state)
         config = step.config.with_values(
             Env=list(step.env), Cmd=list(step.config.shell[:1]), Entrypoint=None
@@ -142,7 +143,7 @@ class StepExecutor(Struct):
         document = image_document(
             after.document, config, after.timed_history, after.diff_ids, result.created
         )
-        self.cache.add_failed(result.chain_id, document, after.chain_ids)
+        return self.cache.add_failed(result.chain_id, document, after.chain_ids)
 
     def _process(
         self, step: RunStep, state: StageState, directories: OverlayDirectories, mounted: Mounted

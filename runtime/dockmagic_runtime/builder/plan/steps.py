@@ -52,6 +52,10 @@ class Step(Struct, frozen=True, kw_only=True):
         return self.instruction.position.line
 
     @property
+    def last_line(self) -> int:
+        return self.instruction.position.last_line
+
+    @property
     def place(self) -> str:
         return f"{self.file_name}:{self.line}"
 
