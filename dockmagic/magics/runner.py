@@ -35,7 +35,10 @@ _NOTEBOOK_FLAGS = (
     switch("no-raise-error", help="Notebook: a non-zero exit code is no error"),
     switch("bg", help="Notebook: go on at once, and return a job to wait for"),
 )
-EXTRA_FLAGS = dict.fromkeys(("run", "exec", "start", "attach", "explain"), _NOTEBOOK_FLAGS)
+EXTRA_FLAGS = {
+    **dict.fromkeys(("run", "exec", "start", "attach", "explain"), _NOTEBOOK_FLAGS),
+    "serve": (switch("beside", help="Serve beside the kernel, not in the cell", default=True),),
+}
 
 
 class Runner(Struct):

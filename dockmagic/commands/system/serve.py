@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from dockmagic.commands.options.flags import Arguments, Parser, switch, value, values
-from dockmagic.commands.output.result import Event, Nothing, notice
+from dockmagic.commands.output.result import Event, Nothing, Result, notice
 from dockmagic.commands.units import parse_seconds
 from dockmagic.version import __version__
 
 if TYPE_CHECKING:
     from dockmagic_runtime import EngineApi
+    from dockmagic_runtime.api.listeners import Listener
 
 
 def parser() -> Parser:
@@ -49,11 +50,30 @@ def parser() -> Parser:
     )
 
 
+class Serving(Result, frozen=True):
+    """A server beside the notebook's kernel, which ends with it."""
+
+    address: str
+
+    def text(self) -> str:
+        return f"export DOCKER_HOST={self.address}"
+
+    def stable(self) -> str:
+        return "export DOCKER_HOST=…"
+
+
 def run(engine: EngineApi, arguments: Arguments) -> Iterator[Event]:
-    """Until it is interrupted, or idle for long enough."""
-    from dockmagic_runtime.api.listeners import Listener, TlsFiles, listen
-    from dockmagic_runtime.api.server import Server
-    from dockmagic_runtime.api.service import Service
+    """In a terminal until it is interrupted, or idle for long enough; in a notebook beside it."""
+    flag = arguments.flag
+    if arguments.values.get("beside"):  # a flag of the notebook's
+        return _beside(engine, _listeners(arguments, flag("host")))
+    hosts = flag("host") or ("unix:///run/dockmagic.sock",)
+    return _until_ended(engine, _listeners(arguments, hosts), flag("idle-timeout"))
+
+
+def _listeners(arguments: Arguments, hosts: Sequence[str]) -> list[Listener]:
+    """One or more for each host; none of them stays open after an error."""
+    from dockmagic_runtime.api.listeners import TlsFiles, listen
 
     flag = arguments.flag
     files = [flag(name) for name in ("tlscacert", "tlscert", "tlskey")]
@@ -61,26 +81,51 @@ def run(engine: EngineApi, arguments: Arguments) -> Iterator[Event]:
         raise arguments.wrong("--tlscacert, --tlscert and --tlskey go together")
     listeners: list[Listener] = []
     try:
-        for host in flag("host") or ("unix:///run/dockmagic.sock",):
+        for host in hosts:
             listeners += listen(
                 host,
                 tls=TlsFiles(*files) if all(files) else None,
                 insecure_tcp=flag("insecure-tcp-without-tls"),
                 group=_group(flag("group")),
             )
-        server = Server(
-            Service(engine, __version__), listeners, idle_timeout=flag("idle-timeout") or None
-        )
+    except BaseException:
+        _close(listeners)
+        raise
+    return listeners
+
+
+def _close(listeners: Sequence[Listener]) -> None:
+    for listener in listeners:
+        listener.close()
+
+
+def _until_ended(
+    engine: EngineApi, listeners: list[Listener], idle_timeout: float
+) -> Iterator[Event]:
+    from dockmagic_runtime.api.server import Server
+    from dockmagic_runtime.api.service import Service
+
+    service = Service(engine, __version__)
+    server = Server(service, listeners, idle_timeout=idle_timeout or None)
+    try:
         for listener in listeners:
             yield notice(f"API listen on {listener.address}")
-        try:
-            server.serve()
-        finally:
-            server.shutdown()
+        server.serve()
     finally:
-        for listener in listeners:
-            listener.close()
+        server.shutdown()
+        _close(listeners)
     yield Nothing()
+
+
+def _beside(engine: EngineApi, listeners: list[Listener]) -> Iterator[Event]:
+    import atexit
+
+    from dockmagic_runtime.api.background import BackgroundServer
+
+    server = BackgroundServer(engine, __version__, listeners)
+    server.start()
+    atexit.register(server.close)
+    yield Serving(server.address)
 
 
 def _group(name: str) -> int:

@@ -1,14 +1,15 @@
-"""A server in a thread, on a socket of its own: for a program that this process starts."""
+"""A server in a thread: for a program that this process starts, or beside a notebook's kernel."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
 import threading
+from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from dockmagic_runtime.api.listeners import listen
+from dockmagic_runtime.api.listeners import Listener, listen
 from dockmagic_runtime.api.server import Server
 from dockmagic_runtime.api.service import Service
 
@@ -19,12 +20,12 @@ if TYPE_CHECKING:
 class BackgroundServer:
     """Serves an engine while the block runs; `address` is for DOCKER_HOST.
 
-    Its socket is in a directory that only this user may enter.
+    Without `listeners` it has a unix socket in a directory that only this user may enter.
     """
 
-    def __init__(self, engine: EngineApi, release: str) -> None:
-        self._directory = tempfile.mkdtemp(prefix="dockmagic-api-")
-        self._listeners = listen(f"unix://{self._directory}/docker.sock")
+    def __init__(self, engine: EngineApi, release: str, listeners: Sequence[Listener] = ()) -> None:
+        self._directory = "" if listeners else tempfile.mkdtemp(prefix="dockmagic-api-")
+        self._listeners = listeners or listen(f"unix://{self._directory}/docker.sock")
         self._server = Server(Service(engine, release), self._listeners)
         self._thread = threading.Thread(target=self._server.serve, name="api", daemon=True)
 
@@ -32,8 +33,11 @@ class BackgroundServer:
     def address(self) -> str:
         return self._listeners[0].address
 
-    def __enter__(self) -> BackgroundServer:
+    def start(self) -> None:
         self._thread.start()
+
+    def __enter__(self) -> BackgroundServer:
+        self.start()
         return self
 
     def __exit__(
@@ -51,4 +55,5 @@ class BackgroundServer:
             self._thread.join()
         for listener in self._listeners:
             listener.close()
-        shutil.rmtree(self._directory, ignore_errors=True)
+        if self._directory:
+            shutil.rmtree(self._directory, ignore_errors=True)
