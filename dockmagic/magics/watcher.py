@@ -14,6 +14,7 @@ from dockmagic.magics.objects import Completed
 from dockmagic.magics.questions import answered
 from dockmagic.magics.streams import KEPT, CellOutput, Limits, Streams
 from dockmagic.widgets.live import BuildProgress, PullProgress, View
+from dockmagic.widgets.pull import line_of
 from dockmagic_runtime.errors import DockmagicError
 from dockmagic_runtime.model.build import StepStatus
 from dockmagic_runtime.model.progress import PullDone, PullStatus
@@ -82,17 +83,18 @@ class Watcher:
     def _pulled(self, event: PullStatus) -> None:
         """Lines about the image as a whole stay in the cell; those about layers come and go."""
         if self._pull is None:
-            self._pull = PullProgress(self._cell.view())
+            name = next(iter(self._arguments.words), "")
+            self._pull = PullProgress(self._cell.view(), name)
         self._pull.add(event)
         if not event.id:
-            self._streams.write("stdout", f"{event.status}\n".encode())
+            self._streams.write("stdout", line_of(event.status).encode())
 
     def _built(self, event: Any) -> None:
         if self._build is None:
             self._build = BuildProgress(self._cell.view())
         self._build.add(event)
         if isinstance(event, StepStatus) and event.is_note:
-            self._streams.write("stdout", f"{event.id}\n".encode())
+            self._streams.write("stdout", line_of(event.id).encode())
 
     def _show_failed_step(self, number: int) -> None:
         """The end of what the step that failed has said: the reason is mostly there."""

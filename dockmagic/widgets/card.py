@@ -10,7 +10,7 @@ from dockmagic.commands.output.result import is_named
 from dockmagic.commands.references import familiar, name_of
 from dockmagic.commands.units import decimal_size
 from dockmagic.widgets.frame import State, frame, pill, state_of
-from dockmagic.widgets.html import Markup, join, note, tag
+from dockmagic.widgets.html import Markup, tag
 from dockmagic.widgets.sanitize import plain
 from dockmagic_runtime.model.container import Container, PortMapping
 from dockmagic_runtime.model.container_texts import status_text
@@ -81,15 +81,9 @@ def image_card(image: Image, *, deterministic: bool) -> Markup:
             decimal_size(image.size),
             tag("span", image.short_id, class_="dm-mono"),
         ]
-    return frame(name_of(image), _stand_in(image), facts=facts)
-
-
-def _stand_in(image: Image) -> Markup:
-    if not image.is_stand_in:
-        return Markup("")
-    line = note("made on this machine from its distribution's packages, because the registry is "
-                "out of reach; the same paths, ports and commands as the original")  # fmt: skip
-    return join([pill("stand-in", "warn"), " ", line])
+    if image.is_stand_in:
+        facts.append(pill("stand-in", "warn"))
+    return frame(name_of(image), facts=facts)
 
 
 def image_text(image: Image, name: str) -> str:

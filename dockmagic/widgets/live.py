@@ -17,9 +17,9 @@ from msgspec.structs import replace
 from dockmagic.commands.builder.build import Step, Steps
 from dockmagic.widgets.build import steps
 from dockmagic.widgets.frame import State, frame, sheet
-from dockmagic.widgets.html import Markup, bar, join, note, table
+from dockmagic.widgets.html import Markup
 from dockmagic.widgets.live_output import LiveOutput
-from dockmagic.widgets.sanitize import plain
+from dockmagic.widgets.pull import Transfer
 from dockmagic_runtime.model.build import BuildEvent, BuildStarted, StepDone, StepStarted
 from dockmagic_runtime.model.progress import PullStatus
 
@@ -190,27 +190,20 @@ class BuildProgress(Progress):
 
 
 class PullProgress(Progress):
-    def __init__(self, view: View) -> None:
+    """A pull, a push or a load: one bar."""
+
+    def __init__(self, view: View, name: str = "") -> None:
         super().__init__(view)
-        self._heads: list[str] = []
-        self._layers: dict[str, PullStatus] = {}
+        self._name = name or "image"
+        self._transfer = Transfer()
 
     def add(self, event: PullStatus) -> None:
         with self._lock:
-            if event.id:
-                self._layers[event.id] = event
-            else:
-                self._heads.append(event.status)
+            self._transfer.add(event)
         self.changed()
 
     def draw(self) -> Markup:
-        rows = [[id, event.status, _bar(event)] for id, event in self._layers.items()]
-        lines = [note(plain(head)) for head in self._heads[-3:]]
-        return join([*lines, table(["", "", ""], rows) if rows else ""])
+        return self._transfer.draw(self._name, self.seconds)
 
     def text(self) -> str:
-        return plain(self._heads[-1]) if self._heads else "pulling"
-
-
-def _bar(event: PullStatus) -> Markup:
-    return bar(event.current / event.total) if event.total else Markup("")
+        return ", ".join([*self._transfer.facts(), f"{self.seconds:.0f} s"])
