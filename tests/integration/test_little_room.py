@@ -27,7 +27,7 @@ VERBS = [
     "load -q -i {out}/images.tar", "run --rm busybox true",
 ]  # fmt: skip
 LEFT = (0, 1, 2, 4, 8, 12, 16, 20, 24, 28, 32, 40, 48, 56, 64, 80, 96, 128, 160, 192, 256, 320,
-        1024, 1536, 2048, 2560, 4096)  # fmt: skip
+        1024, 2048, 3072, 4096, 5120, 8192)  # fmt: skip
 
 
 def kept(root: Path) -> list[object]:
