@@ -86,15 +86,14 @@ class Watcher:
             name = next(iter(self._arguments.words), "")
             self._pull = PullProgress(self._cell.view(), name)
         self._pull.add(event)
-        if not event.id:
-            self._streams.write("stdout", line_of(event.status).encode())
+        self._streams.write("stdout", line_of(event).encode())
 
     def _built(self, event: Any) -> None:
         if self._build is None:
             self._build = BuildProgress(self._cell.view())
         self._build.add(event)
         if isinstance(event, StepStatus) and event.is_note:
-            self._streams.write("stdout", line_of(event.id).encode())
+            self._streams.write("stdout", f"{event.id}\n".encode())
 
     def _show_failed_step(self, number: int) -> None:
         """The end of what the step that failed has said: the reason is mostly there."""

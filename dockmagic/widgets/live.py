@@ -16,11 +16,18 @@ from msgspec.structs import replace
 
 from dockmagic.commands.builder.build import Step, Steps
 from dockmagic.widgets.build import steps
-from dockmagic.widgets.frame import State, frame, sheet
-from dockmagic.widgets.html import Markup
+from dockmagic.widgets.frame import State, frame, muted, sheet
+from dockmagic.widgets.html import Markup, code, tag
 from dockmagic.widgets.live_output import LiveOutput
 from dockmagic.widgets.pull import Transfer
-from dockmagic_runtime.model.build import BuildEvent, BuildStarted, StepDone, StepStarted
+from dockmagic_runtime.model.build import (
+    BuildEvent,
+    BuildStarted,
+    PlannedStep,
+    StepDone,
+    StepFailed,
+    StepStarted,
+)
 from dockmagic_runtime.model.progress import PullStatus
 
 _PATIENCE = 0.4  # seconds before there is something to see
@@ -141,14 +148,17 @@ class BuildProgress(Progress):
         super().__init__(view)
         self.steps = Steps()
         self._failed = 0
-        self._count = 0  # of the steps that the plan has
+        self._planned: tuple[PlannedStep, ...] = ()
+        self._left = ""  # the files of the failed step, to look around in
         self._started: dict[int, float] = {}
 
     def add(self, event: BuildEvent) -> None:
         with self._lock:
             self.steps.add(event)
             if isinstance(event, BuildStarted):
-                self._count = event.steps
+                self._planned = event.planned
+            elif isinstance(event, StepFailed):
+                self._left = event.left
             elif isinstance(event, StepStarted):
                 self._started[event.number] = time.monotonic()
             elif isinstance(event, StepDone):
@@ -165,27 +175,60 @@ class BuildProgress(Progress):
         running = [step for step in self.steps.of_dockerfile() if not step.done]
         return f" at {running[-1].name}" if running else ""
 
-    def _shown(self) -> tuple[Step, ...]:
-        shown = self.steps.of_dockerfile() or self.steps.all()
-        if not self._failed:
-            return shown
-        error = "failed"
-        return tuple(
-            replace(step, error=step.error or error) if step.number == self._failed else step
-            for step in shown
-        )
+    def _shown(self) -> list[Step]:
+        """All steps of the Dockerfile, those too that have not begun."""
+        begun = {step.number: step for step in self.steps.of_dockerfile()}
+        waiting = {
+            step.number: Step(number=step.number, name=step.name, instruction=step.instruction)
+            for step in self._planned
+            if step.instruction
+        }
+        shown = waiting | begun
+        if not shown:
+            shown = {step.number: step for step in self.steps.all()}
+        if self._failed in shown and not shown[self._failed].error:
+            shown[self._failed] = replace(shown[self._failed], error="failed")
+        return [shown[number] for number in sorted(shown)]
 
     def draw(self) -> Markup:
         now = time.monotonic()
         running = {} if self._failed else {n: now - at for n, at in self._started.items()}
         state = State("fail", "failed", "✕") if self._failed else State("info", "building", "▶")
-        drawn = steps(self._shown(), running=running, opened=frozenset([self._failed]))
-        return frame("build", drawn, state=state, facts=[self.text()])
+        shown, opened = self._shown(), frozenset([self._failed])
+        lanes = self._lanes()
+        drawn: list[Any] = [
+            [
+                muted(stage) if len(lanes) > 1 else "",
+                steps([s for s in shown if s.number in numbers], running=running, opened=opened),
+            ]
+            for stage, numbers in lanes.items()
+        ] or [steps(shown, running=running, opened=opened)]
+        return frame("build", drawn, self._way_in(), state=state, facts=[self.text()])
+
+    def _lanes(self) -> dict[str, set[int]]:
+        """The steps of each stage: stages run side by side."""
+        lanes: dict[str, set[int]] = {}
+        for step in self._planned:
+            if step.instruction:
+                lanes.setdefault(step.stage, set()).add(step.number)
+        known = set().union(*lanes.values()) if lanes else set()
+        rest = {step.number for step in self._shown()} - known
+        if lanes and rest:  # begun before the plan was made, as a base image's pull
+            first = next(iter(lanes))
+            lanes[first] |= rest
+        return lanes
+
+    def _way_in(self) -> Markup | str:
+        """How to look around where the build failed."""
+        if not self._left:
+            return ""
+        line = f"%docker run -it --from-failed={self._left}"
+        return tag("div", muted("a shell there: "), code(line))
 
     def text(self) -> str:
         shown = self._shown()
         done = sum(step.done and not step.error for step in shown)
-        words = f"{done} of {max(len(shown), self._count)} steps, {self.seconds:.0f} s"
+        words = f"{done} of {len(shown)} steps, {self.seconds:.0f} s"
         return f"failed after {words}" if self._failed else words
 
 

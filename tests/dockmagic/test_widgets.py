@@ -25,7 +25,9 @@ from dockmagic.widgets.tree import TreeEntry, tree
 from dockmagic_runtime.model.build import (
     BuildStarted,
     BuildWarning,
+    PlannedStep,
     StepDone,
+    StepFailed,
     StepOutput,
     StepStarted,
 )
@@ -240,6 +242,25 @@ def test_notebook_b7_a_failed_build_keeps_its_steps_and_the_failed_one_open() ->
     assert '<details open="">' in view.drawn[-1]
     assert 'aria-label="failed"' in view.drawn[-1]
     assert "no &lt;such&gt; file" in view.drawn[-1]
+
+
+def test_notebook_b7_all_steps_are_listed_at_once_in_the_lanes_of_their_stages() -> None:
+    planned = tuple(
+        PlannedStep(number=n, name=f"[{stage} 1/1] RUN {n}", instruction=f"RUN {n}", stage=stage)
+        for n, stage in ((1, "base"), (2, "base"), (3, "final"))
+    )
+    view = Recorder()
+    progress = BuildProgress(view)
+    progress.add(BuildStarted(steps=3, stages=2, planned=planned))
+    progress.add(StepStarted(number=1, name="[base 1/1] RUN 1", instruction="RUN 1"))
+    drawn = str(progress.draw())
+    assert drawn.count('aria-label="waiting"') == 2
+    assert drawn.count('aria-label="running"') == 1
+    assert "0 of 3 steps" in drawn
+    assert drawn.index(">base<") < drawn.index("RUN 2") < drawn.index(">final<")
+    progress.add(StepFailed(number=1, reason="exit code: 1", left="0123456789ab"))
+    progress.fail(1)
+    assert "%docker run -it --from-failed=0123456789ab" in view.drawn[-1]
 
 
 def test_notebook_b7_a_running_step_shows_its_last_lines() -> None:
