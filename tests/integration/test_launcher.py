@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import resource
 import signal
@@ -150,6 +151,29 @@ def test_what_a_container_inherits_comes_from_an_engine_like_its_own(
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit - 1, limit + 1))
     ended = command(engine, "run", "--rm", "busybox", "sh", "-c", "ulimit -n")
     assert ended.stdout == f"{limit - 1}\n"
+
+
+def test_no_open_file_of_a_command_is_open_in_its_launcher_or_supervisor(engine: Engine) -> None:
+    reading, writing = os.pipe()
+    number = fcntl.fcntl(reading, fcntl.F_DUPFD, 57)  # without close-on-exec
+    try:
+        subprocess.run(
+            [sys.executable, "-m", "dockmagic", "run", "-d", "busybox", *SLEEPER],
+            env={**os.environ, "DOCKMAGIC_ROOT": str(engine.data_root.root)},
+            pass_fds=(number,),
+            check=True,
+            timeout=60,
+            capture_output=True,
+        )
+        (container,) = engine.containers.list()
+        mine = os.readlink(f"/proc/self/fd/{number}")
+        supervisor = supervisor_of(container.pid)
+        for pid in (launcher_of(engine).pid, supervisor, container.pid):
+            directory = Path(f"/proc/{pid}/fd")
+            assert mine not in [os.readlink(each) for each in directory.iterdir()]
+    finally:
+        for fd in (reading, writing, number):
+            os.close(fd)
 
 
 def test_nothing_of_a_command_is_in_its_launcher(engine: Engine) -> None:
