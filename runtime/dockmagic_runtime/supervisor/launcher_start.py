@@ -266,7 +266,7 @@ def _code() -> tuple[object, ...]:
     """Of what the launcher executes. An installer that replaces a file changes its directory.
 
     A file that an editor writes in place does not: to look at each of 200 files would cost every
-    command half a millisecond. Who changes the engine itself ends its containers first.
+    command half a millisecond. After such an edit, containers that run have to be ended first.
     """
     changed = tuple(os.stat(f"{_PACKAGE}/{room}").st_mtime_ns for room in _ROOMS)
     return (sys.executable, sys.version, _PACKAGE, *changed)
