@@ -227,6 +227,23 @@ def test_volume_update_is_for_volumes_of_a_cluster(ask: Ask) -> None:
     assert (code, "get nosuch: no such volume" in err) == (1, True)
 
 
+# ------------------------------------------------------------------ starts
+
+
+def test_a_start_that_is_refused_is_in_the_state_until_the_next(ask: Ask) -> None:
+    """The values are those of dockerd 20.10."""
+    state = "inspect -f '{{.State.Status}} {{.State.ExitCode}} {{.State.Error}}' cc"
+    code, out, err = ask("run -d --name cc --network notyet busybox sleep 100")
+    assert (code, len(out), "network notyet not found" in err) == (125, 65, True)
+    assert ask(state).out == "created 128 network notyet not found\n"
+    assert ask("ps -a --format {{.Status}}").out == "Created\n"
+    assert ask("network create notyet").code == 0
+    assert ask("start cc") == (0, "cc\n", "")
+    assert ask(state).out == "running 0 \n"
+    assert ask("rm -f cc").code == 0
+    assert ask("network rm notyet").code == 0
+
+
 # ------------------------------------------------------------------ interrupts
 
 

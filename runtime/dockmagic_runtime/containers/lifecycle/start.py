@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from dockmagic_runtime.containers.events.journal import events_of
 from dockmagic_runtime.containers.lifecycle import links, network_endpoints
 from dockmagic_runtime.containers.lifecycle.attach import attached_again
+from dockmagic_runtime.containers.lifecycle.failed_start import record_refusal
 from dockmagic_runtime.containers.plan import etc_files
 from dockmagic_runtime.containers.plan.health import check_for
 from dockmagic_runtime.containers.plan.inputs import PlanInputs
@@ -18,7 +19,7 @@ from dockmagic_runtime.containers.plan.log import log_settings
 from dockmagic_runtime.containers.plan.plan import plan
 from dockmagic_runtime.containers.record import Record
 from dockmagic_runtime.containers.store import ContainerStore
-from dockmagic_runtime.errors import Conflict, InvalidInput, NotFound
+from dockmagic_runtime.errors import Conflict, DockmagicError, InvalidInput, NotFound, StartFailed
 from dockmagic_runtime.linux.processes import start_of
 from dockmagic_runtime.model.container import PortMapping, Status
 from dockmagic_runtime.model.transitions import Action, check
@@ -105,6 +106,21 @@ class Starter:
         status, was_started = Status(now.status), bool(now.started)
         check(Action.START, status, id=record.id, name=record.name)
         self.store.writable_layer(record)  # raises when it is lost
+        try:
+            process = self._start(record, owned=owned, attached=attached, again=was_started)
+        except StartFailed:
+            raise  # the start process has recorded it
+        except DockmagicError as error:
+            record_refusal(self.store, record.id, error)
+            raise
+        process.hooks.on_exit = lambda: self.conclude(record)
+        if not owned:
+            process.hooks.reconnect = lambda: attached_again(self.store, record)
+        return process
+
+    def _start(
+        self, record: Record, *, owned: bool, attached: bool, again: bool
+    ) -> ContainerProcess:
         os.makedirs(self.store.work(record.id), 0o700, exist_ok=True)  # holds nothing of value
         linked = links.linked(self.store, record)  # before anything is changed
         record = self._with_link_variables(record, linked)
@@ -129,11 +145,8 @@ class Starter:
 
             explain.remember(self.store.directory(record.id), request.plan, process.trace)
         self.networks.confirm(record.id)  # from now on the supervisor's lock keeps the lease
-        if was_started and connection is not None:
+        if again and connection is not None:
             links.follow(self.store, record, connection.address_on("bridge"))
-        process.hooks.on_exit = lambda: self.conclude(record)
-        if not owned:
-            process.hooks.reconnect = lambda: attached_again(self.store, record)
         return process
 
     def _with_link_variables(self, record: Record, linked: Sequence[links.Linked]) -> Record:
