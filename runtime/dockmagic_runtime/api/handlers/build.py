@@ -90,7 +90,7 @@ def _built(service: Service, request: BuildRequest, *, is_quiet: bool) -> Iterat
         elif is_quiet:
             continue
         elif isinstance(event, BuildStarted):
-            steps = event.steps
+            steps = sum(bool(step.instruction) for step in event.planned)
         elif isinstance(event, StepStarted) and event.instruction:
             number += 1
             names[event.number] = event.instruction
