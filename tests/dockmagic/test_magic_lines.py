@@ -8,6 +8,7 @@ import pytest
 
 from dockmagic.errors import ContainerExitError
 from dockmagic.magics import VERB_MAGICS
+from dockmagic.magics.failures import for_cells
 from dockmagic.magics.notebook_flags import flags_first, target
 
 
@@ -146,7 +147,7 @@ def test_notebook_b23_a_name_of_another_kind_is_pointed_out(run: Any) -> None:
     for line in ("%layers web", "%docker history web", "%docker image inspect web"):
         assert hint in run(line).traceback[-1], line
     for line in ("%diff httpd", "%docker rm httpd"):
-        assert "httpd is an image: 'docker ps -a --filter" in run(line).traceback[-1], line
+        assert "httpd is an image: '%docker ps -a --filter" in run(line).traceback[-1], line
     assert len(run("%diff nothing").traceback) == 1
 
 
@@ -171,3 +172,16 @@ def test_a_question_is_asked_in_the_cell(
 
 def test_where_no_user_can_be_asked_the_error_names_the_flag(run: Any) -> None:
     assert "--force" in run("%docker container prune").traceback[-1]
+
+
+@pytest.mark.parametrize(
+    ("hint", "shown"),
+    [
+        ("See 'docker run --help'.", "See '%docker run --help'."),
+        ("sure: docker system prune --force", "sure: %docker system prune --force"),
+        ("write '%docker ps' or /usr/bin/docker ps", "write '%docker ps' or /usr/bin/docker ps"),
+        ("install docker first", "install docker first"),
+    ],
+)
+def test_notebook_b6_a_hint_can_be_followed_for_cells(hint: str, shown: str) -> None:
+    assert for_cells(hint) == shown

@@ -19,7 +19,7 @@ SPELLING = [
     (
         "%docker run",
         "'docker run' requires at least 1 argument",
-        "Usage: docker run [OPTIONS] IMAGE",
+        "Usage: %docker run [OPTIONS] IMAGE",
     ),
     ("%docker run -p httpd", "requires at least 1 argument", "'-p' took 'httpd' for its value"),
     ("%docker run --name httpd", "requires at least 1 argument", "'--name' took 'httpd'"),
@@ -38,7 +38,7 @@ SPELLING = [
     ("%docker compose up", "'docker compose' is not supported yet", "one '%docker run' for each"),
     ("%docker run --gpus all httpd", "--gpus all", ""),
     ("%docker exec web", "requires at least 2 arguments", "CONTAINER COMMAND"),
-    ("%logs", "requires 1 argument", "Usage: docker logs"),
+    ("%logs", "requires 1 argument", "Usage: %docker logs"),
     ("%%dockerfile -t x", "the %%dockerfile cell is empty", "beginning with FROM"),
     ("%%dockerfile -t x\n", "the %%dockerfile cell is empty", "beginning with FROM"),
     ("%%dockerfile -t x\n \n", "the %%dockerfile cell is empty", "beginning with FROM"),

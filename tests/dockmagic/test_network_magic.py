@@ -306,8 +306,8 @@ def test_a_deterministic_bundle_has_no_veth_name_and_no_picture(result: Drawn | 
 def test_completion_offers_what_can_be_drawn_traced_and_done(shell: Any, run: Any) -> None:
     run("%docker run -d --name web -p 9999:80 httpd")
     complete = shell._dockmagic_extension.completer.candidates
-    assert ("front", "network") in complete("%network fr", "fr")
-    assert ("trace", "verb") in complete("%network ", "")
-    assert ("localhost:9999", "port") in complete("%network trace ", "")
-    assert ("web", "container") in complete("%network connect front w", "w")
-    assert ("trace", "verb") in complete("%docker network tr", "tr")
+    assert ("front", "network") in complete("%network fr")[1]
+    assert ("trace", "verb") in complete("%network ")[1]
+    assert ("localhost:9999", "port") in complete("%network trace ")[1]
+    assert ("web", "container") in complete("%network connect front w")[1]
+    assert ("trace", "verb") in complete("%docker network tr")[1]
