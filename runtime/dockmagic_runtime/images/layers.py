@@ -95,6 +95,12 @@ class LayerStore:
             raise NotFound(f"No such layer: {chain_id}")
         return _record(row)
 
+    def present(self, chain_ids: Sequence[str]) -> tuple[LayerRecord, ...]:
+        """Those that are here now; another process may be removing the others."""
+        query = f"SELECT {_COLUMNS} FROM layers WHERE chain_id = ?"
+        rows = (self._database.row(query, chain_id) for chain_id in chain_ids)
+        return tuple(_record(row) for row in rows if row is not None)
+
     def chain(self, chain_id: str) -> tuple[LayerRecord, ...]:
         """The layer and all below it, topmost first. "" is the empty chain."""
         records: list[LayerRecord] = []
@@ -333,7 +339,7 @@ class LayerStore:
         """
         from dockmagic_runtime.images.lease import leased
 
-        records = [self.get(chain_id) for chain_id in chain_ids if self.has(chain_id)]
+        records = self.present(chain_ids)
         with self._database.transaction() as connection:
             spared = leased(self._scratch)
             removed = tuple(

@@ -31,7 +31,7 @@ def prune(
             continue
         if not wanted(image.created, image.config.labels):
             continue
-        sizes = {chain: layers.get(chain).size for chain in image.chain_ids if layers.has(chain)}
+        sizes = {layer.chain_id: layer.size for layer in layers.present(image.chain_ids)}
         removed = _remove(images, image, dangling_only)
         lines += removed
         reclaimed += sum(sizes.get(line.removeprefix("deleted: "), 0) for line in removed)

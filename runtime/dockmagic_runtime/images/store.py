@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import sqlite3
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from msgspec.structs import replace
@@ -183,11 +183,18 @@ class ImageStore:
     def list(self, *, all: bool = False) -> tuple[Image, ...]:
         """Newest first; without `all`, no nameless images that others are built on."""
         ids = [key for (key,) in self._database.rows("SELECT id FROM images ORDER BY created DESC")]
-        images = [self._image(key) for key in ids]
+        images = list(self._present(ids))
         if not all:
             below = {chain for image in images for chain in image.chain_ids[:-1]}
             images = [i for i in images if i.tags or not below.intersection(i.chain_ids[-1:])]
         return tuple(images)
+
+    def _present(self, ids: Sequence[str]) -> Iterator[Image]:
+        for image_id in ids:
+            try:
+                yield self._image(image_id)
+            except NotFound:
+                pass  # another process has removed it since the ids were read
 
     # --- changing --------------------------------------------------------------------------
 

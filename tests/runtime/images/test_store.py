@@ -185,6 +185,27 @@ def test_images_are_listed_newest_first(images: ImageStore, make: Make) -> None:
     assert [image.id for image in images.list()] == [new.id, middle.id, old.id]
 
 
+def test_security_8_an_image_that_goes_while_they_are_listed_is_left_out(
+    data_root: DataRoot, images: ImageStore, make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by `image prune` in another process, beside twenty builds."""
+    kept, gone = make("kept", tags=("kept:1",)), make("gone", tags=("gone:1",))
+    other = Database(data_root.database)
+    slow = ImageStore(data_root, other, LayerStore(data_root, other))
+    rows = other.rows
+
+    def read(query: str, *values: Any) -> list[Any]:
+        result = rows(query, *values)
+        if query.startswith("SELECT id FROM images"):
+            images.remove("gone:1")
+        return result
+
+    monkeypatch.setattr(other, "rows", read)
+    assert [image.id for image in slow.list(all=True)] == [kept.id]
+    assert not any(image.id == gone.id for image in images.list(all=True))
+    other.close()
+
+
 def test_nameless_images_that_others_are_built_on_are_hidden(
     images: ImageStore, make: Make
 ) -> None:
