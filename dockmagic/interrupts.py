@@ -8,7 +8,9 @@ interrupt is put off for as long as a module is being imported, which is millise
 
 from __future__ import annotations
 
+import _thread
 import sys
+import time
 
 TYPE_CHECKING = False  # part of the way of every command: see `cli`
 if TYPE_CHECKING:
@@ -52,14 +54,9 @@ def _raise_again(unraisable: UnraisableHookArgs) -> None:
 
 
 def _come_again() -> None:
-    import _thread
-
     _thread.start_new_thread(_after_a_moment, ())
 
 
 def _after_a_moment() -> None:
-    import _thread
-    import time
-
     time.sleep(_MOMENT)
     _thread.interrupt_main()

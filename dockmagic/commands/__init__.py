@@ -8,6 +8,7 @@ from __future__ import annotations
 from dockmagic.commands.line import PLANNED, resolve
 from dockmagic.commands.usage import HelpAsked, WrongUsage
 from dockmagic.commands.verbs import GROUPS, VERBS, module_of, names
+from dockmagic_runtime.errors import NotFound
 
 TYPE_CHECKING = False  # the first two imports are all that `--help` needs
 if TYPE_CHECKING:
@@ -66,8 +67,6 @@ def execute(engine: EngineApi, arguments: Arguments) -> Outcome:
 
 
 def _run(engine: EngineApi, arguments: Arguments) -> Outcome:
-    from dockmagic_runtime.errors import NotFound
-
     try:
         outcome: Outcome = module(arguments.verb).run(engine, arguments)
     except NotFound as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from dockmagic.commands.global_table import GLOBAL_OPTIONS
+from dockmagic.commands.line import PLANNED
 from dockmagic.commands.verbs import (
     COMMON,
     GROUP_DESCRIPTIONS,
@@ -120,8 +121,6 @@ def _first_line(text: str, width: int) -> tuple[str, str]:
 
 def help_text() -> str:
     """`docker --help`."""
-    from dockmagic.commands.line import PLANNED
-
     commands = {verb.name: verb.summary for verb in VERBS if not verb.hidden}
     common = {name: commands.pop(name) for name in COMMON}
     own = {verb.name: commands.pop(verb.name) for verb in VERBS if verb.own}

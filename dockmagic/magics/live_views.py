@@ -15,7 +15,10 @@ from dockmagic.commands.container.stats import StatsTable
 from dockmagic.commands.output.result import Result
 from dockmagic.session import Session
 from dockmagic.widgets import bundle
+from dockmagic.widgets.frame import sheet
+from dockmagic.widgets.html import note, pre
 from dockmagic.widgets.live_output import LiveOutput
+from dockmagic.widgets.sanitize import plain
 
 if TYPE_CHECKING:
     from dockmagic.widgets.mounted import MountedView
@@ -125,9 +128,5 @@ class EngineSource:
 
 def as_html(text: str) -> str:
     """A text as it is, without its colours."""
-    from dockmagic.widgets.frame import sheet
-    from dockmagic.widgets.html import note, pre
-    from dockmagic.widgets.sanitize import plain
-
     shown = plain(text)
     return str(sheet(pre(shown) if shown.strip() else note("nothing was written")))

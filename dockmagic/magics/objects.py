@@ -21,6 +21,7 @@ from dockmagic.errors import ContainerExitError
 from dockmagic.magics.failures import as_magic_errors, interruptible
 from dockmagic.magics.streams import CellOutput, Limits, Streams
 from dockmagic.session import Session
+from dockmagic.widgets import container_bundle
 from dockmagic_runtime.errors import NotFound
 from dockmagic_runtime.model.commit import CommitSpec
 from dockmagic_runtime.model.container import Container as State
@@ -292,8 +293,6 @@ class Container(Handle):
         self.remove(force=True)
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
-        from dockmagic.widgets import container_bundle
-
         try:
             return container_bundle(self._session.engine.containers.get(self.id))
         except NotFound:

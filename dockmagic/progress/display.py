@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from typing import BinaryIO, Protocol, TextIO
 
+from dockmagic_runtime.model import build
 from dockmagic_runtime.model.build import BuildWarning
 
 
@@ -23,8 +24,6 @@ class Nothing:
     """`--progress none` and `quiet`."""
 
     def take(self, event: object) -> bool:
-        from dockmagic_runtime.model import build
-
         return isinstance(event, build.BuildEvent)
 
     def close(self, failed: int = 0, reason: str = "") -> None:

@@ -24,6 +24,7 @@ from dockmagic.widgets.container_rows import (
     sample_of,
     verbs_of,
 )
+from dockmagic.widgets.html import note
 from dockmagic.widgets.mounted import MountedView
 from dockmagic.widgets.sanitize import plain
 from dockmagic_runtime.errors import Conflict, DockmagicError, NotFound
@@ -97,8 +98,6 @@ class ContainerActions(MountedView):
         try:
             return self._source.tab(name, id)
         except DockmagicError as failure:
-            from dockmagic.widgets.html import note
-
             return str(note(plain(failure.message)))
 
 

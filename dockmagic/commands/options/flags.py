@@ -10,6 +10,7 @@ flags at the first positional word. So flags are declared as data here; reading 
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 from msgspec import Struct
@@ -38,8 +39,6 @@ class Converter(Struct, frozen=True):
     function: str
 
     def load(self) -> Callable[[str], Any]:
-        from importlib import import_module
-
         convert: Callable[[str], Any] = getattr(import_module(self.module), self.function)
         return convert
 

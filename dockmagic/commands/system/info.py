@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from dockmagic.commands.options.flags import Arguments, Parser, WrongUsage
 from dockmagic.commands.options.format import INSPECT_FORMAT
 from dockmagic.commands.output.result import Chunk, Result, Text, line, notice
@@ -74,8 +76,6 @@ def _template(format: str) -> Any:
 
 
 def _info(engine: EngineApi) -> DockerInfo:
-    from msgspec.structs import replace
-
     from dockmagic_runtime.wire import go
     from dockmagic_runtime.wire.system import ClientFacts, DockerInfo, EngineInfo
 

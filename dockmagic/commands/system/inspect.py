@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
@@ -204,8 +205,6 @@ _TYPES: Final = {
 
 
 def _typed(kind: str, document: dict[str, Any]) -> GoStruct:
-    from importlib import import_module
-
     from dockmagic_runtime.wire import go
 
     kind_type: type[GoStruct] = getattr(

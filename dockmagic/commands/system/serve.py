@@ -9,6 +9,7 @@ from dockmagic.commands.options.flags import Arguments, Parser, switch, value, v
 from dockmagic.commands.output.result import Event, Nothing, Result, notice
 from dockmagic.commands.units import parse_seconds
 from dockmagic.version import __version__
+from dockmagic_runtime.errors import NotFound
 
 if TYPE_CHECKING:
     from dockmagic_runtime import EngineApi
@@ -130,8 +131,6 @@ def _beside(engine: EngineApi, listeners: list[Listener]) -> Iterator[Event]:
 
 def _group(name: str) -> int:
     from grp import getgrnam
-
-    from dockmagic_runtime.errors import NotFound
 
     if not name:
         return -1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Final
 
@@ -105,7 +106,6 @@ def json_strings(text: str, start: int) -> tuple[str, ...] | None:
     """
     if not text.startswith("[", start):
         return None
-    import json
 
     try:
         # every blank of a Dockerfile separates here too; a tab inside a string is a tab

@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 from typing import Any, Final
+from urllib.parse import unquote, urlsplit
 
 from dockmagic_runtime.builder.plan.chmod import Mode
 from dockmagic_runtime.builder.plan.config import StageConfig
@@ -80,8 +81,6 @@ def _remote(add: i.Copy | i.Add, source: str) -> Remote:
 
 def name_of(url: str) -> str:
     """The file name in the path of `url`, "" if there is none."""
-    from urllib.parse import unquote, urlsplit
-
     try:
         path = urlsplit(url).path
     except ValueError as error:

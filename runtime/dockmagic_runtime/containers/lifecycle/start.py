@@ -12,7 +12,7 @@ from dockmagic_runtime.containers.events.journal import events_of
 from dockmagic_runtime.containers.lifecycle import links, network_endpoints
 from dockmagic_runtime.containers.lifecycle.attach import attached_again
 from dockmagic_runtime.containers.lifecycle.failed_start import record_refusal
-from dockmagic_runtime.containers.plan import etc_files
+from dockmagic_runtime.containers.plan import etc_files, init
 from dockmagic_runtime.containers.plan.health import check_for
 from dockmagic_runtime.containers.plan.inputs import PlanInputs
 from dockmagic_runtime.containers.plan.log import log_settings
@@ -416,8 +416,6 @@ def _check_log_host(record: Record) -> None:
 
 
 def _init() -> str:
-    from dockmagic_runtime.containers.plan import init
-
     return init.find()
 
 
