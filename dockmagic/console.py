@@ -61,7 +61,7 @@ def _command(line: Line, session: Session) -> int:
     behind: tuple[str, ...] = ()
     try:
         arguments = commands.parse_line(line)
-        behind = arguments.words
+        behind = _named(arguments)
         return _executed(arguments, session, line)
     except HelpAsked as asked:
         return show_help(asked)
@@ -76,6 +76,14 @@ def _command(line: Line, session: Session) -> int:
             raise
         complain_of(str(shortage))
         return 125 if line.verb == "run" else 1
+
+
+def _named(arguments: Arguments) -> tuple[str, ...]:
+    """The words that a frame of an error may name; Docker's of `start -a` names none."""
+    is_attached = arguments.verb == "start" and (
+        arguments.flag("attach") or arguments.flag("interactive")
+    )
+    return () if is_attached else arguments.words
 
 
 def _executed(arguments: Arguments, session: Session, line: Line) -> int:

@@ -289,8 +289,8 @@ def test_a_volume_driver_is_that_of_the_volumes() -> None:
             "Published ports are discarded when using host network mode",
         ]),
         ("--oom-kill-disable", [
-            "Disabling the OOM killer on containers without setting a '-m/--memory' limit may be "
-            "dangerous.",
+            "OOM killer is disabled for the container, but no memory limit is set, this can result "
+            "in the system running out of resources.",
         ]),
         ("--oom-kill-disable -m 64m", []),
         ("--dns 127.0.0.1", [

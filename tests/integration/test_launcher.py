@@ -9,6 +9,8 @@ import signal
 import socket
 import subprocess
 import sys
+import termios
+from array import array
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from dockmagic_runtime import Engine
+from dockmagic_runtime.linux.processes import descriptor_target
 from dockmagic_runtime.model.container import ContainerSpec
 from dockmagic_runtime.supervisor.launcher_start import LINGER, LauncherStart
 
@@ -94,6 +97,32 @@ def test_a_launcher_that_a_command_has_started_serves_the_next_command(engine: E
     command(engine, "run", "--rm", "busybox", "true")
     assert launcher
     assert launcher_of(engine).pid == launcher
+
+
+def test_a_launcher_ends_though_the_writer_of_its_last_byte_is_slow(engine: Engine) -> None:
+    command(engine, "run", "--rm", "busybox", "true")
+    launcher = launcher_of(engine).pid
+    launcher_of(engine).release()
+    assert eventually(lambda: lingers(launcher))
+    users = os.open(Path(launcher_of(engine).directory, "users"), os.O_WRONLY)
+    os.write(users, b".")
+    assert eventually(lambda: unread(users) == 0)
+    os.close(users)
+    assert eventually(lambda: is_gone(launcher), seconds=LINGER / 2)
+
+
+def lingers(launcher: int) -> bool:
+    """Whether it holds the place of its users, which have all left."""
+    directory = f"/proc/{launcher}/fd"
+    targets = [descriptor_target(f"{directory}/{fd}") for fd in os.listdir(directory)]
+    return sum(target.endswith("/users") for target in targets) == 2
+
+
+def unread(fifo: int) -> int:
+    """Bytes that its readers have not taken yet."""
+    count = array("i", [0])
+    fcntl.ioctl(fifo, termios.FIONREAD, count)
+    return count[0]
 
 
 def test_a_launcher_that_waits_for_commands_is_not_left_behind(engine: Engine) -> None:

@@ -66,4 +66,4 @@ def as_boolean(name: str, text: str) -> bool:
         return True
     if text.lower() in ("0", "false"):
         return False
-    raise InvalidInput(f"invalid filter '{name}={text}'", hint="true or false")
+    raise InvalidInput(f"invalid filter '{name}=[{text}]'", hint="true or false")

@@ -60,8 +60,8 @@ def warnings(spec: ContainerSpec) -> Iterator[str]:
         yield "Published ports are discarded when using host network mode"
     if spec.resources.oom_kill_disable and not spec.resources.memory:
         yield (
-            "Disabling the OOM killer on containers without setting a '-m/--memory' limit "
-            "may be dangerous."
+            "OOM killer is disabled for the container, but no memory limit is set, this can result "
+            "in the system running out of resources."
         )
     for address in spec.dns:
         if address.startswith("127."):

@@ -30,9 +30,10 @@ _DAEMONS: Final = frozenset([
 ])  # fmt: skip
 # Texts whose author is not that of the module: what Docker's client says by itself, …
 _CLIENTS_TEXTS: Final = (
-    "--", "Error parsing reference", "conflicting options: cannot attach both",
-    "conflicting options: cannot specify both", "invalid detach keys", "invalid empty volume spec",
-    "invalid logging opts for", "invalid pull option", "invalid reference format",
+    "--", "Error parsing reference", "cannot copy directory",
+    "conflicting options: cannot attach both", "conflicting options: cannot specify both",
+    "invalid detach keys", "invalid empty volume spec", "invalid logging opts for",
+    "invalid output path", "invalid pull option", "invalid reference format",
     "invalid restart policy format", "invalid spec: ", "lstat ", "network-scoped aliases",
     "no name set for network",
 )  # fmt: skip
@@ -54,7 +55,7 @@ _CREATE_FAILED: Final = (
     "failed to create task for container: failed to create shim task: OCI runtime create failed: "
     "runc create failed"
 )
-_OF_PROCESS: Final = ("chdir to cwd", "exec: ")
+_OF_PROCESS: Final = ("chdir to cwd", "error mounting", "exec: ", "open /proc", "write /proc")
 _EXEC: Final = ("container exec", "exec")
 
 # The last line where a command fails for the one thing that it is about.

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from dockmagic.commands.container.ps import Containers
 from dockmagic.commands.container.ps import row_fields as container_fields
 from dockmagic.commands.gotemplate.encode import as_json
 from dockmagic.commands.gotemplate.types import Context
+from dockmagic.commands.image.images import ImagesWithDigests
 from dockmagic.commands.image.images import row_fields as image_fields
 from dockmagic.commands.output.listing import Fields
 from dockmagic.commands.output.result import Result
 from dockmagic.commands.output.table import ellipsis, layout
 from dockmagic.commands.references import familiar, repository_and_tag
 from dockmagic.commands.units import decimal_size
+from dockmagic.commands.volume.ls import Volumes
 from dockmagic.commands.volume.ls import row_fields as volume_fields
 from dockmagic_runtime.model.container_texts import status_text
 from dockmagic_runtime.model.go_values import quote
@@ -43,6 +46,8 @@ class Details(Result, frozen=True):
             "Volumes": [_volume_row(volume) for volume in self.usage.volumes],
             "BuildCache": [_cache_row(record) for record in self.usage.build_cache],
         }
+        if self.format == "raw":
+            return "\n".join(_raw(kind, row) for kind, rows in parts.items() for row in rows)
         if self.format in ("json", "{{json .}}"):
             members = (f"{as_json(name)}:{as_json(part)}" for name, part in parts.items())
             return f"{{{','.join(members)}}}"
@@ -109,6 +114,27 @@ _CONTAINERS = (
 )  # fmt: skip
 _VOLUMES = ("VOLUME NAME", "LINKS", "SIZE")
 _CACHE = ("CACHE ID", "CACHE TYPE", "SIZE", "CREATED", "LAST USED", "USAGE", "SHARED")
+
+
+# The word for one thing of each kind, and its fields, in `--format raw`.
+_RAW: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
+    "Images": ("Image", ImagesWithDigests.raw),
+    "Containers": ("Container", (*Containers.raw, ("size", "Size"))),
+    "Volumes": ("Volume", Volumes.raw),
+    "BuildCache": ("Build Cache", (
+        ("build_cache_id", "ID"), ("parent_id", "Parent"), ("build_cache_type", "CacheType"),
+        ("description", "Description"), ("created_since", "CreatedSince"),
+        ("last_used_since", "LastUsedSince"), ("usage_count", "UsageCount"), ("in_use", "InUse"),
+        ("shared", "Shared"),
+    )),
+}  # fmt: skip
+
+
+def _raw(kind: str, row: Context) -> str:
+    word, names = _RAW[kind]
+    lines = [f"{label}: {row.fields[field]}" for label, field in names]
+    lines = ["ports:" if line == "ports: " else line for line in lines]  # of all fields, this one
+    return "\n".join([f"type: {word}", *lines, ""])
 
 
 def _table(headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:

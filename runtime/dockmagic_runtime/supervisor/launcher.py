@@ -141,6 +141,7 @@ class Launcher:
             os.close(user)
         if USERS in ready:
             os.read(USERS, 64)
+            self._linger = 0.0  # for good: the writer of the byte is a user until it closes
         return LISTENER in ready
 
     def _fork_spare(self) -> bool:

@@ -146,7 +146,10 @@ def document(value: GoStruct) -> dict[str, Any]:
 
 
 def _is_empty(content: Any, kind: Kind) -> bool:
-    """`omitempty` spares structs: only scalars, nil, and empty slices and maps are empty."""
+    """`omitempty` spares structs, and what a pointer leads to: only scalars, nil, and empty slices
+    and maps are empty."""
+    if kind.tag == "pointer":
+        return content is None
     return kind.tag not in ("struct", "time") and not content
 
 

@@ -114,10 +114,10 @@ def test_command_line_4_publish_asks_for_the_hosts_port_and_expose_for_the_conta
     [
         ("nope", "1", "invalid filter 'nope'"),
         ("status", "sleeping", "invalid filter 'status=sleeping'"),
-        ("exited", "x", "invalid filter 'exited=x'"),
+        ("exited", "x", 'strconv.Atoi: parsing "x": invalid syntax'),
         ("health", "well", "unrecognised filter value for health: well"),
-        ("publish", "0", "invalid filter 'publish=0'"),
-        ("expose", "80-70", "invalid filter 'expose=80-70'"),
+        ("publish", "0", "error while looking up for publish 0: "),
+        ("expose", "80-70", "error while looking up for expose 80-70: "),
         ("is-task", "maybe", "invalid filter 'is-task=.maybe.'"),
         ("name", "(", "invalid filter 'name="),
     ],

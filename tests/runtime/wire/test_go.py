@@ -85,3 +85,9 @@ def test_another_type_is_refused_with_the_name_of_the_field(
 ) -> None:
     with pytest.raises(go.WireError, match=message):
         go.decode(volume.Volume, source)
+
+
+def test_template_omitempty_spares_what_a_pointer_leads_to() -> None:
+    sized = go.decode(container.InspectResponse, {"SizeRw": 0, "SizeRootFs": 5})
+    assert go.document(sized)["SizeRw"] == 0
+    assert "SizeRw" not in go.document(container.InspectResponse())

@@ -54,7 +54,7 @@ def _long(word: str, rest: list[str]) -> list[Column]:
 
 def _value(rest: list[str], option: str) -> str:
     if not rest:
-        raise InvalidInput(f"error: format specification must follow {option}")
+        raise InvalidInput(f"ps: error: format specification must follow {option}")
     return rest.pop(0)
 
 
@@ -86,7 +86,7 @@ def _specified(text: str) -> list[Column]:
         column = COLUMNS.get(name)
         if column is None:
             raise InvalidInput(
-                f'error: unknown user-defined format specifier "{name}"',
+                f'ps: error: unknown user-defined format specifier "{name}"',
                 hint=f"known are {', '.join(sorted(COLUMNS))}",
             )
         columns.append(Column(heading, column.text) if equals else column)

@@ -16,6 +16,7 @@ from msgspec import Struct
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.container import Container, Status
 from dockmagic_runtime.model.filters import Filters, boolean, check, has_label
+from dockmagic_runtime.model.go_values import quote
 from dockmagic_runtime.model.ports import expand_ports
 
 LIST: Final = frozenset(
@@ -111,7 +112,8 @@ def _state(values: tuple[str, ...]) -> Test:
 def _exited(values: tuple[str, ...]) -> Test:
     for text in values:
         if not re.fullmatch(r"-?[0-9]+", text):
-            raise InvalidInput(f"invalid filter 'exited={text}'", hint="an exit code")
+            message = f"strconv.Atoi: parsing {quote(text)}: invalid syntax"
+            raise InvalidInput(message, hint="an exit code")
     codes = {int(text) for text in values}
 
     def test(container: Container) -> bool:
@@ -169,7 +171,6 @@ def ports(name: str, text: str) -> tuple[str, ...]:
     """`80`, `80/udp`, `8000-8080/tcp` as "80/tcp" strings. Raises InvalidInput."""
     try:
         return expand_ports(text)
-    except (ValueError, InvalidInput):
-        raise InvalidInput(
-            f"invalid filter '{name}={text}'", hint="PORT[-PORT][/PROTOCOL]"
-        ) from None
+    except (ValueError, InvalidInput) as error:
+        message = f"error while looking up for {name} {text}: {error}"
+        raise InvalidInput(message, hint="PORT[-PORT][/PROTOCOL]") from None
