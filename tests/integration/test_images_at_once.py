@@ -67,9 +67,9 @@ def test_security_8_twenty_builds_at_once_of_one_base_and_one_tag(
     errors = at_once([*(lambda n=n: build(n) for n in range(AT_ONCE)), disturb, disturb])
     assert errors == []
     assert len(set(built.values())) == AT_ONCE
+    assert not [entry.name for entry in os.scandir(engine.data_root.scratch) if entry.is_dir()]
     # one more: the tag is whole, and so is what it names
     build(AT_ONCE)
     assert engine.images.get("same:1").id == built[AT_ONCE]
     spec = ContainerSpec(image="same:1", command=("cat", "/all", "/own"), auto_remove=True)
     assert collect(engine.containers.run(spec)).stdout == f"all\n{AT_ONCE}\n"
-    assert not [entry.name for entry in os.scandir(engine.data_root.scratch) if entry.is_dir()]
