@@ -88,3 +88,53 @@ def test_containers_are_listed_live_with_their_buttons(
     page.run(2)
     expect(live).not_to_contain_text("site")
     page.screenshot(f"containers-after-{width}")
+
+
+BUILD = "%%dockerfile -t slow\nFROM busybox\nRUN echo working; sleep 2{}\nRUN echo second\n"
+
+
+@pytest.mark.parametrize("ending", ["", "; echo no such file; exit 3"], ids=["built", "failed"])
+def test_notebook_b1_a_build_leaves_what_lasts(
+    notebook: Any, engine_of_kernels: Engine, ending: str
+) -> None:
+    page = notebook("%load_ext dockmagic", BUILD.format(ending))
+    page.run(0)
+    page.start(1)
+    output = page.output(1)
+    expect(output).to_contain_text("working")  # while it runs
+    expect(output).to_contain_text("RUN echo second")  # what is still to come
+    page.screenshot(f"building-{'failed' if ending else 'built'}")
+    page.await_end(1)
+    expect(output).to_contain_text("exit code: 3" if ending else "slow:latest")
+    page.screenshot(f"build-{'failed' if ending else 'built'}")
+    page.reopen()
+    expect(page.output(1)).to_contain_text("no such file" if ending else "3 steps")
+    expect(page.output(1)).not_to_contain_text("not found")
+    bundles = [bundle for bundle in data_of(page, 1) if bundle]
+    assert len(bundles) == 1
+    assert set(bundles[0]) == {"text/plain", "text/html"}
+
+
+def test_notebook_b5_a_flood_leaves_the_page_usable_and_the_notebook_small(
+    notebook: Any, engine_of_kernels: Engine
+) -> None:
+    page = notebook("%load_ext dockmagic", "%docker run --name flood busybox yes", "6 * 7")
+    page.run(0)
+    page.start(1)
+    expect(page.output(1)).to_contain_text("lines before these")
+    page.page.wait_for_timeout(8000)
+    page.screenshot("flood")
+    page.stop()
+    page.await_end(1)
+    expect(page.output(1)).to_contain_text("■ interrupted: flood stopped")
+    expect(page.output(1)).to_contain_text("lines not shown: %logs flood has them all")
+    page.screenshot("flood-stopped")
+    expect(page.run(2)).to_contain_text("42")
+    page.save()
+    cell = page.server.read(page.name).cells[1]
+    text = "".join(
+        o.get("text", "") + o.get("data", {}).get("text/plain", "") for o in cell.outputs
+    )
+    assert len(text.splitlines()) <= 405
+    config = engine_of_kernels.containers.inspect("flood")["HostConfig"]["LogConfig"]["Config"]
+    assert config == {"max-size": "10m", "max-file": "3"}
