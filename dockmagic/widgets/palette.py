@@ -50,7 +50,7 @@ STYLE: Final = (
     "--dm-mono:var(--jp-code-font-family,ui-monospace,monospace);"
     "font-family:var(--jp-ui-font-family,system-ui,sans-serif);font-size:13px;line-height:1.5;"
     "font-variant-numeric:tabular-nums;text-align:left;container-type:inline-size;"
-    "margin:2px 0 2px var(--jp-code-padding,5px);overflow-wrap:anywhere}"
+    "margin:2px 0 2px calc(var(--jp-code-padding,5px) + 3px);overflow-wrap:anywhere}"
     f"{_CLASSES}"
     ".dm-head{display:flex;flex-wrap:wrap;align-items:baseline;column-gap:10px;padding:2px 0}"
     ".dm-tools{margin-left:auto;display:flex;gap:2px}"
