@@ -1,4 +1,5 @@
-"""HTML made of nested calls. Every text is escaped; only what this module made is not.
+"""HTML made of nested calls. Every text is escaped, and its control sequences go; only what this
+module made is not.
 
 Colours are the tokens of `palette`. What carries meaning is in the text as well, because GitHub
 takes styles away.
@@ -10,6 +11,7 @@ from html import escape
 from typing import Any
 
 from dockmagic.widgets.palette import TOKENS, color
+from dockmagic.widgets.sanitize import plain
 
 MUTED = f"color:{color('muted')}"
 MONO = "font-family:var(--dm-mono,monospace)"
@@ -30,7 +32,8 @@ def tag(name: str, *children: Any, style: str = "", **attributes: str) -> Markup
     if style:
         attributes["style"] = style
     written = "".join(
-        f' {key.rstrip("_").replace("_", "-")}="{escape(text)}"' for key, text in attributes.items()
+        f' {key.rstrip("_").replace("_", "-")}="{escape(plain(text))}"'
+        for key, text in attributes.items()
     )
     return Markup(f"<{name}{written}>{join(children)}</{name}>")
 
@@ -41,7 +44,7 @@ def join(children: Any) -> Markup:
         return children
     if isinstance(children, (list, tuple)):
         return Markup("".join(map(join, children)))
-    return Markup("" if children is None else escape(str(children), quote=False))
+    return Markup("" if children is None else escape(plain(str(children)), quote=False))
 
 
 def code(text: str) -> Markup:
