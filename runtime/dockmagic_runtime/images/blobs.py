@@ -10,14 +10,13 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import BinaryIO, Final, cast
 
 from dockmagic_runtime.errors import NotFound, RemoteFailed
 from dockmagic_runtime.images.compression import Readable
-from dockmagic_runtime.images.scratch_gc import PARTIAL, PIN
+from dockmagic_runtime.images.scratch_gc import PARTIAL, PIN, age_of
 from dockmagic_runtime.linux.closeable import Closing
 from dockmagic_runtime.model.reference import digest_hex, is_digest
 from dockmagic_runtime.store.data_root import DataRoot
@@ -144,7 +143,7 @@ class BlobStore:
 
     def age(self, digest: str) -> float:
         """Seconds since it was brought; 0 if it is not there."""
-        return _age(self.path(digest))
+        return age_of(self.path(digest))
 
     def delete(self, digest: str) -> int:
         """The bytes it took; 0 if it was not there."""
@@ -251,11 +250,3 @@ def _write(file: BinaryIO | io.FileIO, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[file.write(view) or 0 :]
-
-
-def _age(path: str) -> float:
-    """Seconds since the file was written; 0 if there is none."""
-    try:
-        return time.time() - os.stat(path).st_mtime
-    except FileNotFoundError:
-        return 0.0

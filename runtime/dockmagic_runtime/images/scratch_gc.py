@@ -27,7 +27,7 @@ def sweep(scratch: str) -> None:
     scratch_entries.sweep(scratch)
     is_quiet = not any(name.startswith(LEASE) and held for name, _, held in _locked(scratch))
     for name, path, held in _locked(scratch):
-        if not held and (not name.startswith(PARTIAL) or _age(path) > GRACE):
+        if not held and (not name.startswith(PARTIAL) or age_of(path) > GRACE):
             _remove_unheld(path)
     for name in os.listdir(scratch):
         path = f"{scratch}/{name}"
@@ -50,7 +50,8 @@ def _remove_unheld(path: str) -> None:
             os.close(fd)
 
 
-def _age(path: str) -> float:
+def age_of(path: str) -> float:
+    """Seconds since the file was written; 0 if there is none."""
     try:
         return time.time() - os.stat(path).st_mtime
     except FileNotFoundError:

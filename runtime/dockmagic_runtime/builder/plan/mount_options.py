@@ -12,6 +12,7 @@ from dockmagic_runtime.builder.plan.source_stage import SourceStage
 from dockmagic_runtime.builder.plan.steps import StepMount
 from dockmagic_runtime.dockerfile.instructions import RunMount
 from dockmagic_runtime.errors import InvalidInput
+from dockmagic_runtime.model.go_values import parse_bool
 
 SECRETS: Final = "/run/secrets"
 AGENT: Final = "/run/buildkit/ssh_agent"
@@ -32,8 +33,6 @@ _KNOWN: Final = {
     "ssh": ("id", "source", "required", "mode", "uid", "gid"),
 }
 _SIZE: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([kmgtp]?)i?b?", re.IGNORECASE)
-_TRUE: Final = ("", "true", "1")
-_FALSE: Final = ("false", "0")
 
 
 def step_mount(
@@ -151,10 +150,11 @@ class _Reader:
         return not self._switch("readwrite") if "readwrite" in self._words else default
 
     def _switch(self, key: str) -> bool:
-        value = self._words.get(key, "false").lower()
-        if value not in (*_TRUE, *_FALSE):
-            raise InvalidInput(f"invalid value for {key}: {value}")
-        return value in _TRUE
+        value = self._words.get(key, "false")
+        try:
+            return not value or parse_bool(value)  # the key alone is true
+        except ValueError:
+            raise InvalidInput(f"invalid value for {key}: {value}") from None
 
     def _number(self, key: str) -> int:
         value = self._words.get(key, "0")
