@@ -242,6 +242,10 @@ def test_restart_starts_what_does_not_run(engine: Engine) -> None:
 # ------------------------------------------------------------------ health
 
 
+def _health_events(engine: Engine) -> list[str]:
+    return [action for action in actions_of(engine, "web") if action.startswith("health")]
+
+
 def test_a_container_becomes_healthy_and_unhealthy(engine: Engine) -> None:
     check = HealthCheck(
         test=("CMD-SHELL", "echo looked; test -e /ready"), interval=0.05, timeout=5, retries=2
@@ -252,8 +256,8 @@ def test_a_container_becomes_healthy_and_unhealthy(engine: Engine) -> None:
     assert eventually(lambda: engine.containers.get("web").health == "healthy")
     shell(engine, "web", "rm /ready")
     assert eventually(lambda: engine.containers.get("web").health == "unhealthy")
-    states = [action for action in actions_of(engine, "web") if action.startswith("health")]
-    assert states == ["health_status: healthy", "health_status: unhealthy"]
+    wanted = ["health_status: healthy", "health_status: unhealthy"]
+    assert eventually(lambda: _health_events(engine) == wanted)  # written after the state
     health = engine.containers.inspect("web")["State"]["Health"]
     assert health["FailingStreak"] >= 2
     assert len(health["Log"]) <= 5

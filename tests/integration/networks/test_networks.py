@@ -128,6 +128,22 @@ def test_a_container_waits_for_a_network_that_does_not_exist_yet(networks: Engin
     networks.networks.disconnect("later", "web")
 
 
+def test_a_created_container_starts_on_a_network_that_was_created_again(networks: Engine) -> None:
+    networks.networks.create(NetworkSpec(name="net", pools=subnet(0)))
+    spec = ContainerSpec(image="busybox", name="web", command=("true",), network="net")
+    networks.containers.create(spec)
+    networks.networks.remove("net")
+    network = networks.networks.create(NetworkSpec(name="net", pools=subnet(0)))
+    networks.containers.start("web")
+    networks.containers.wait("web")
+    endpoint = networks.containers.inspect("web")["NetworkSettings"]["Networks"]["net"]
+    assert endpoint["NetworkID"] == network.id
+    networks.networks.remove("net")
+    networks.networks.create(NetworkSpec(name="net", pools=subnet(0)))
+    with pytest.raises(NotFound, match=f"network {network.id} not found"):
+        networks.containers.start("web")
+
+
 # reachability ----------------------------------------------------------------------------------
 
 

@@ -49,21 +49,23 @@ def _resolved(networks: Networks, asked: Attachment) -> Attachment:
     return replace(asked, network=network.name, network_id=network.id)
 
 
-def at_start(networks: Networks, record: Record) -> tuple[Attachment, ...]:
+def at_start(networks: Networks, record: Record, *, again: bool) -> tuple[Attachment, ...]:
     """The attachments of a container that starts, each with the id of its network.
 
+    The first start looks for a network by its name, later ones (`again`) for the same network.
     Raises NotFound, and InvalidInput with Docker's texts for what a network does not have.
     """
     for asked in record.spec.attachments:
         if asked.network in _ALONE:
             check_attachment(networks.store.find(asked.network), asked)
-    return tuple(_checked(networks, attachment) for attachment in record.attachments)
+    return tuple(_checked(networks, attachment, again) for attachment in record.attachments)
 
 
-def _checked(networks: Networks, attachment: Attachment) -> Attachment:
+def _checked(networks: Networks, attachment: Attachment, again: bool) -> Attachment:
     if attachment == _USUAL:
         return attachment
-    network = networks.store.find(attachment.network_id or attachment.network)
+    wanted = (again and attachment.network_id) or attachment.network
+    network = networks.store.find(wanted)
     check_attachment(network, attachment)
     return replace(attachment, network=network.name, network_id=network.id)
 

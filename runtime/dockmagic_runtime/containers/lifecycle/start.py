@@ -124,7 +124,7 @@ class Starter:
         os.makedirs(self.store.work(record.id), 0o700, exist_ok=True)  # holds nothing of value
         linked = links.linked(self.store, record)  # before anything is changed
         record = self._with_link_variables(record, linked)
-        connection = self.connect(record)
+        connection = self.connect(record, again=again)
         events = events_of(self.store, record, connection.networks if connection else ())
         if attached:
             events.emit("attach")
@@ -167,12 +167,12 @@ class Starter:
         else:
             self.networks.release(record.id)
 
-    def connect(self, record: Record) -> Connection | None:
+    def connect(self, record: Record, *, again: bool = False) -> Connection | None:
         """Leases addresses; the network part of the plan. None with a shared network namespace."""
         mode = record.spec.network
         if mode.startswith("container:"):
             return None
-        attachments = network_endpoints.at_start(self.networks, record)
+        attachments = network_endpoints.at_start(self.networks, record, again=again)
         if mode == "host":
             return None
         if attachments:
