@@ -10,6 +10,7 @@ import os
 import shlex
 import shutil
 import sys
+import textwrap
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from typing import Any, Final
@@ -48,7 +49,7 @@ class Lines:
         self._scope = Scope(namespace, self._substitute)
         self._status = 0
         self._error: MagicError | None = None
-        self._is_session = False
+        self._is_session = self._goes_on = False
         self._in_dockers_line = False
         self._last: object = None
 
@@ -74,9 +75,13 @@ class Lines:
         is_whole = first in (["docker"], ["dockmagic"], ["sudo"], ["$"])
         return self._run(line if is_whole else f"docker {line}", echo=False)
 
-    def run_cell(self, cell: str) -> object:
+    def run_cell(self, cell: str, *, goes_on: bool = False) -> object:
         """A cell of lines. One that says `docker` somewhere is a shell session: a program of the
-        host is that program there, even where Docker has a verb of its name."""
+        host is that program there, even where Docker has a verb of its name.
+
+        A line that fails ends the cell, unless it `goes_on`.
+        """
+        self._goes_on = goes_on
         parsed = self._parsed(cell)
         self._is_session = any(_says_docker(command) for command in parsed)
         return self._run(cell, echo=len(parsed) > 1)
@@ -105,13 +110,18 @@ class Lines:
             self._raise()
             self._in_dockers_line = _says_docker(command)
         elif self._error is not None and not self._is_skipped(command):
-            sys.stderr.write(f"{plain(str(self._error))}\n")
+            self._report(self._error)
             self._error = None
+
+    def _report(self, error: MagicError) -> None:
+        sys.stderr.write(f"{plain(str(error))}\n")
 
     def _raise(self) -> None:
         error, self._error = self._error, None
         if error is not None:
-            raise error
+            if not self._goes_on:
+                raise error
+            self._report(error)
 
     def _is_skipped(self, command: Command) -> bool:
         return (command.joint == "&&" and self._status != 0) or (
@@ -197,7 +207,7 @@ class Lines:
         self._host_runs(f"{text}\n{command.here}", values)
 
     def _host_runs(self, text: str, values: dict[str, str]) -> None:
-        output, name = self._streams(), text.split()[0]
+        output, name = self._streams(), textwrap.shorten(text, 60, placeholder=" …")
         with closing(output), interruptible(lambda _: f"{name} stopped"):
             code = self._host.run(
                 text,

@@ -108,7 +108,11 @@ class DockerMagic(Magic):
         if cell is None and not line.strip():
             return self._runner.run([])
         lines = self._lines(namespace)
-        return lines.run_line(line) if cell is None else lines.run_cell(f"{line}\n{cell}")
+        if cell is None:
+            return lines.run_line(line)
+        if line.split() == ["--no-raise-error"]:
+            return lines.run_cell(cell, goes_on=True)
+        return lines.run_cell(f"{line}\n{cell}")
 
     def help(self) -> str:
         return commands.help_text().strip()

@@ -166,3 +166,18 @@ def test_an_interrupt_ends_the_programs_of_a_line(
     cell = run("%%docker\nsh -c 'echo $$ > pid; echo; exec sleep 100'")
     assert isinstance(cell.error, KeyboardInterrupt)
     assert not Path("/proc", (tmp_path / "pid").read_text().strip()).exists()
+
+
+def test_a_cell_may_go_on_after_a_line_that_fails(run: Any, engine: Any) -> None:
+    cell = run(
+        "%%docker --no-raise-error\ndocker rm nosuch\nfalse\ndocker run -d --name web httpd\n"
+    )
+    assert cell.error is None
+    assert "No such container: nosuch" in cell.stderr
+    assert "false exited with 1\n" in cell.stderr
+    assert list(engine.created) == ["web"]
+
+
+def test_an_error_of_the_shell_names_the_whole_command(run: Any) -> None:
+    cell = run("%%docker\necho x | grep -q nothing")
+    assert cell.traceback[0] == "echo x | grep -q nothing exited with 1"

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from dockmagic import commands
 from dockmagic.errors import ContainerExitError
-from dockmagic.magics import VERB_MAGICS
+from dockmagic.magics import VERB_MAGICS, MagicEntry
 from dockmagic.magics.failures import for_cells
 from dockmagic.magics.notebook_flags import flags_first, target
 
@@ -63,6 +64,12 @@ def test_each_verb_is_a_magic(shell: Any, run: Any, engine: Any) -> None:
     assert run("%container ls -a").error is None
     assert "Usage:  %volume COMMAND" in shell.object_inspect("%volume")["docstring"]
     assert "%system_df [OPTIONS]" in shell.object_inspect("%system_df")["docstring"]
+
+
+def test_only_names_that_ipython_has_are_no_magics(shell: Any) -> None:
+    magics = shell.magics_manager.magics["line"]
+    missing = [name for name in commands.names() if type(magics.get(name)) is not MagicEntry]
+    assert missing == ["cp", "history", "load", "run", "save", "system"]
 
 
 @pytest.mark.parametrize(
