@@ -17,11 +17,9 @@ from hypothesis import strategies as st
 from dockmagic import commands
 from dockmagic.commands.builder.attributes import attributes
 from dockmagic.commands.builder.build_flags import request_fields
-from dockmagic.commands.builder.checked import DESCRIPTIONS, Checked
 from dockmagic.commands.options.flags import WrongUsage
-from dockmagic_runtime.dockerfile import parse
 from dockmagic_runtime.errors import DockmagicError, InvalidInput, NotFound, Unsupported
-from dockmagic_runtime.model.build import BuildCacheSpec, BuildOutput, BuildStarted, BuildWarning
+from dockmagic_runtime.model.build import BuildCacheSpec, BuildOutput
 from dockmagic_runtime.model.outline import BuildArgument, BuildInput, BuildOutline, BuildTarget
 from dockmagic_runtime.model.progress import PushDone
 from dockmagic_runtime.model.usage import CacheBounds, CacheUsage
@@ -187,80 +185,6 @@ def test_caches_come_from_and_go_to_places() -> None:
         BuildCacheSpec(kind="local", where="d", mode="max"),
         BuildCacheSpec(kind="registry", where="r:1/a:latest", ignore_error=True),
     )
-
-
-def test_a_check_tells_what_docker_tells() -> None:
-    warning = BuildWarning(
-        text="WorkdirRelativePath: relative (line 2)",
-        reason="relative",
-        rule="WorkdirRelativePath",
-        line=2,
-        last_line=2,
-        excerpt="app/Dockerfile:2\n---\n   2 | >>> WORKDIR x\n---",
-    )
-    checked = Checked((warning, BuildWarning(text="unused arguments")), "app/Dockerfile")
-    assert str(checked).splitlines() == [
-        "Check complete, 2 warnings have been found!",
-        "",
-        "WARNING: WorkdirRelativePath - "
-        "https://docs.docker.com/go/dockerfile/rule/workdir-relative-path/",
-        "relative",
-        "app/Dockerfile:2",
-        "---",
-        "   2 | >>> WORKDIR x",
-        "---",
-        "",
-        "WARNING: unused arguments",
-    ]
-    assert checked.exit_code == 1
-    warning_document = json.loads(str(Checked((warning,), format="json")))
-    assert warning_document["warnings"][0]["ruleName"] == "WorkdirRelativePath"
-    assert str(Checked(())) == "Check complete, no warnings found."
-
-
-def test_builder_14_the_json_of_a_check_has_buildkits_keys(
-    dockmagic: Any, engine: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    warning = BuildWarning(
-        text="WorkdirRelativePath: relative (line 2)",
-        reason="relative",
-        rule="WorkdirRelativePath",
-        line=2,
-        last_line=3,
-    )
-    started = BuildStarted(steps=0, warnings=(warning,))
-    monkeypatch.setattr(engine.images, "build", lambda request: iter([started]))
-    (tmp_path / "Dockerfile").write_text("FROM a\n")
-    code, out, _ = dockmagic(f"build --call check,format=json {tmp_path}")
-    assert code == 1
-    assert json.loads(out) == {
-        "warnings": [
-            {
-                "ruleName": "WorkdirRelativePath",
-                "description": DESCRIPTIONS["WorkdirRelativePath"],
-                "url": "https://docs.docker.com/go/dockerfile/rule/workdir-relative-path/",
-                "detail": "relative",
-                "location": {"ranges": [{"start": {"line": 2}, "end": {"line": 3}}]},
-            }
-        ],
-        "sources": [{"filename": "Dockerfile", "data": "RlJPTSBhCg==", "language": "Dockerfile"}],
-    }
-
-
-def test_builder_14_a_dockerfile_that_is_none_has_its_error_in_the_json(
-    dockmagic: Any, engine: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(engine.images, "build", lambda request: iter([parse(request.dockerfile)]))
-    (tmp_path / "Dockerfile").write_text("FROM a\nRUNN \\\n x\n")
-    code, out, err = dockmagic(f"build --call check,format=json {tmp_path}")
-    message = "dockerfile parse error on line 2: unknown instruction: RUNN (did you mean RUN?)"
-    location = {"ranges": [{"start": {"line": 2}, "end": {"line": 3}}]}
-    assert json.loads(out)["buildError"] == {"message": message, "location": location}
-    assert err.splitlines()[-8:-5] == [f"ERROR: {message}", "Dockerfile:2", "-" * 20]
-    assert code == 1
-    code, out, err = dockmagic(f"build --check {tmp_path}")
-    assert (code, out) == (1, "")
-    assert err.endswith(f"failed to solve: {message}\n")
 
 
 def test_stages_may_be_built_anew() -> None:

@@ -346,5 +346,5 @@ def test_a_run_without_network_has_none(engine: Engine) -> None:
 
 
 def test_hosts_of_the_request_are_in_etc_hosts(engine: Engine) -> None:
-    built = Build(engine, "RUN grep 192 /etc/hosts", add_hosts=("db:192.0.2.7",))
+    built = Build(engine, "RUN grep 192.0.2 /etc/hosts", add_hosts=("db:192.0.2.7",))
     assert built.output.split() == ["192.0.2.7", "db"]
