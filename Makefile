@@ -5,7 +5,7 @@ MAKEFLAGS += --no-print-directory
 BIN := .venv/bin
 PYTEST := $(BIN)/python -m pytest -q
 
-.PHONY: help dev demo test test-units test-integration test-fast test-slow test-soak test-clients test-v2 test-browser lint format bench images notebooks clean
+.PHONY: help dev demo test test-units test-integration test-fast test-slow test-soak test-pythons test-clients test-v2 test-browser lint format bench images notebooks clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
@@ -41,6 +41,9 @@ test-slow: dev  ## only the slow tests
 
 test-soak: dev  ## random verbs in several processes with random kill -9 (SECONDS=600 SEED=...)
 	@$(BIN)/python -m tests.soak $(or $(SECONDS),600) $(SEED)
+
+test-pythons:  ## unit tests on Python 3.12 and 3.13, where they are installed (TESTS=...)
+	@.ci/test-pythons $(TESTS)
 
 test-clients: dev  ## Compose and testcontainers on the Engine API
 	@$(BIN)/python -m pip install --quiet --group clients

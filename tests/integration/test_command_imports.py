@@ -25,7 +25,7 @@ BUDGETS = [
     ("run --rm busybox true", 310, HEAVY),
     ("exec web true", 185, HEAVY | {"ctypes"}),
     ("inspect web", 180, HEAVY | {"ctypes", "threading"}),
-    ("logs web", 175, HEAVY - {"shutil"} | {"ctypes"}),
+    ("logs web", 175, HEAVY | {"ctypes", "json"}),
 ]
 
 

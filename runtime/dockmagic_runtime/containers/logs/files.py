@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 import os
 import re
-import shutil
 import stat
 from collections.abc import Iterator
 from typing import Final
@@ -171,6 +170,8 @@ def _decompressed(fd: int, directory: str) -> int:
         target = _nameless_file(directory)
         with os.fdopen(os.dup(target), "wb") as stream:
             try:
+                import shutil  # for a compressed file
+
                 shutil.copyfileobj(source, stream)
                 stream.flush()
             except (OSError, EOFError):

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import signal
 import time
@@ -53,8 +52,7 @@ class JsonLog:
     def __init__(self, path: str, kept: LogFile | None = None) -> None:
         self._path = path
         self._kept = kept or LogFile()
-        attributes = json.dumps(self._kept.attributes, ensure_ascii=False, separators=(",", ":"))
-        self._attributes = f'"attrs":{attributes},' if self._kept.attributes else ""
+        self._attributes = _attributes(self._kept.attributes)
         self._compressor = 0  # a pid
         self._pending: dict[str, bytes] = {}
         self._is_torn = False
@@ -215,3 +213,12 @@ def timestamp(nanoseconds: int) -> str:
     """RFC 3339 with nine digits and Z, Docker's form."""
     seconds, rest = divmod(nanoseconds, 1_000_000_000)
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{rest:09d}Z"
+
+
+def _attributes(attributes: dict[str, str]) -> str:
+    if not attributes:
+        return ""
+    import json  # `logs` reads the files of most containers without it
+
+    text = json.dumps(attributes, ensure_ascii=False, separators=(",", ":"))
+    return f'"attrs":{text},'
