@@ -32,7 +32,7 @@ def complain(error: DockmagicError, form: str = "", words: Sequence[str] = ()) -
     `words` are those behind the flags; some of Docker's frames name them.
     """
     if is_docker():
-        from dockmagic.commands.output.frame import framed, is_output
+        from dockmagic.commands.output.error_frame import framed, is_output
 
         text = printable(framed(error, form, words))
         if is_output(error, form):
@@ -57,7 +57,7 @@ def exit_code(error: DockmagicError, form: str) -> int:
         return error.exit_code
     if verb != "create":
         return 1
-    from dockmagic.commands.output.frame import is_of_flags
+    from dockmagic.commands.output.error_frame import is_of_flags
 
     return 125 if is_of_flags(error) else 1
 

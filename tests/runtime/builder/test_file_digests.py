@@ -11,7 +11,7 @@ from unittest.mock import patch
 from dockmagic_runtime.builder.context import file_digests
 from dockmagic_runtime.builder.context.file_digests import ContextDigests, FileDigests
 from dockmagic_runtime.builder.context.tree import SourceTree
-from dockmagic_runtime.dockerfile.gopattern import IgnoreRules
+from dockmagic_runtime.dockerfile.ignore_rules import IgnoreRules
 from dockmagic_runtime.linux.root import Root
 
 NOTHING = IgnoreRules(())

@@ -6,12 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dockmagic_runtime.dockerfile.gopattern import (
-    BadPattern,
-    IgnoreRules,
-    has_wildcards,
-    match,
-)
+from dockmagic_runtime.dockerfile.gopattern import BadPattern, has_wildcards, match
+from dockmagic_runtime.dockerfile.ignore_rules import IgnoreRules
 from dockmagic_runtime.errors import InvalidInput
 
 

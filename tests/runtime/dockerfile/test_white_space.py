@@ -6,7 +6,7 @@ import pytest
 
 from dockmagic_runtime.dockerfile import instructions as i
 from dockmagic_runtime.dockerfile import parse
-from dockmagic_runtime.dockerfile.gopattern import IgnoreRules
+from dockmagic_runtime.dockerfile.ignore_rules import IgnoreRules
 
 GO_SPACES = "\v\f\r \x85\xa0\u1680\u2000\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
 

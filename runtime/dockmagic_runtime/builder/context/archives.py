@@ -7,7 +7,7 @@ from typing import Final
 
 from dockmagic_runtime.builder.context.file_digests import open_file
 from dockmagic_runtime.builder.context.tree import Source, SourceTree
-from dockmagic_runtime.dockerfile.gopattern import IgnoreRules
+from dockmagic_runtime.dockerfile.ignore_rules import IgnoreRules
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.images.compression import decompressed
 from dockmagic_runtime.images.limits import Limits

@@ -10,7 +10,7 @@ from dockmagic_runtime.builder.cache.store import BuildCache, tree_key
 from dockmagic_runtime.builder.context.sources import Sources
 from dockmagic_runtime.builder.context.tree import SourceTree
 from dockmagic_runtime.builder.plan.source_stage import SourceStage
-from dockmagic_runtime.dockerfile.gopattern import IgnoreRules
+from dockmagic_runtime.dockerfile.ignore_rules import IgnoreRules
 
 
 class Contents(Struct, frozen=True):

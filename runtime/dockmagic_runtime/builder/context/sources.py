@@ -15,7 +15,7 @@ from dockmagic_runtime.builder.context.file_digests import ContextDigests, FileD
 from dockmagic_runtime.builder.context.scratch import OverlayDirectories, Scratch
 from dockmagic_runtime.builder.context.tree import SourceTree
 from dockmagic_runtime.builder.interfaces import Layers, Workspace
-from dockmagic_runtime.dockerfile.gopattern import IgnoreRules
+from dockmagic_runtime.dockerfile.ignore_rules import IgnoreRules
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.linux.root import Root
 from dockmagic_runtime.model.build import BuildRequest

@@ -20,7 +20,7 @@ from msgspec import Struct, field
 from dockmagic_runtime.builder.context.file_digests import open_file
 from dockmagic_runtime.builder.context.tree import Item, Source, SourceTree
 from dockmagic_runtime.builder.plan.chmod import Mode
-from dockmagic_runtime.dockerfile.gopattern import IgnoreRules
+from dockmagic_runtime.dockerfile.ignore_rules import IgnoreRules
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.images.overlay import is_portable
 from dockmagic_runtime.linux.root import Root

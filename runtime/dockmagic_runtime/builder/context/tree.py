@@ -18,7 +18,8 @@ from msgspec.structs import replace
 
 from dockmagic_runtime.builder.context.file_digests import FileDigests
 from dockmagic_runtime.dockerfile.errors import near
-from dockmagic_runtime.dockerfile.gopattern import IgnoreRules, has_wildcards, match
+from dockmagic_runtime.dockerfile.gopattern import has_wildcards, match
+from dockmagic_runtime.dockerfile.ignore_rules import IgnoreRules
 from dockmagic_runtime.errors import NotFound
 from dockmagic_runtime.linux.root import Root
 

@@ -14,7 +14,7 @@ from dockmagic_runtime.builder.context.transfer import Owner, Transfer
 from dockmagic_runtime.builder.context.tree import Source, SourceTree
 from dockmagic_runtime.builder.error_locations import step_errors
 from dockmagic_runtime.builder.plan.steps import TransferStep
-from dockmagic_runtime.dockerfile.gopattern import IgnoreRules
+from dockmagic_runtime.dockerfile.ignore_rules import IgnoreRules
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.linux.root import Root
 from dockmagic_runtime.sandbox.users import resolve

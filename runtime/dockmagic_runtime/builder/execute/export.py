@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from dockmagic_runtime.builder.context.transfer import Transfer
 from dockmagic_runtime.builder.context.tree import Source, SourceTree
-from dockmagic_runtime.dockerfile.gopattern import IgnoreRules
+from dockmagic_runtime.dockerfile.ignore_rules import IgnoreRules
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.images.tar.writer import TreeArchive
 from dockmagic_runtime.linux.root import Root

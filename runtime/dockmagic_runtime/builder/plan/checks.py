@@ -14,7 +14,7 @@ from dockmagic_runtime.dockerfile import instructions as i
 from dockmagic_runtime.dockerfile.checks import problem
 from dockmagic_runtime.dockerfile.errors import listing, near
 from dockmagic_runtime.dockerfile.expand import expand
-from dockmagic_runtime.dockerfile.gopattern import IgnoreRules
+from dockmagic_runtime.dockerfile.ignore_rules import IgnoreRules
 from dockmagic_runtime.errors import InvalidInput
 from dockmagic_runtime.model.build import BuildWarning
 from dockmagic_runtime.model.reference import ImageReference

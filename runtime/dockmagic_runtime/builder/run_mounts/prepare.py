@@ -25,7 +25,7 @@ from dockmagic_runtime.builder.run_mounts import mountpoints
 from dockmagic_runtime.builder.run_mounts.cache_mounts import CacheMounts, HeldCache, Wait, identity
 from dockmagic_runtime.builder.run_mounts.mountpoints import MountPoint
 from dockmagic_runtime.builder.run_mounts.ssh_agent import AgentSocket
-from dockmagic_runtime.dockerfile.gopattern import IgnoreRules
+from dockmagic_runtime.dockerfile.ignore_rules import IgnoreRules
 from dockmagic_runtime.errors import InvalidInput, NotFound
 from dockmagic_runtime.linux.root import Root
 from dockmagic_runtime.model.build import BuildRequest

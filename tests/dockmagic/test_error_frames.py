@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from dockmagic import commands
-from dockmagic.commands.output.frame import framed
+from dockmagic.commands.output.error_frame import framed
 from dockmagic.commands.output.result import Result
 from dockmagic_runtime.errors import DockmagicError
 
