@@ -59,6 +59,9 @@ _TABLE: Final[dict[str, tuple[str, str]]] = {
         "container.explain", "Show how a container was made or an image built, step by step"
     ),
     "export": ("container.export", "Export a container's filesystem as a tar archive"),
+    "files": (
+        "system.files", "List the files in a directory of a container or an image"
+    ),
     "history": ("image.history", "Show the history of an image"),
     "image_inspect": (
         "image.inspect", "Display detailed information on one or more images"
@@ -150,7 +153,7 @@ _TABLE: Final[dict[str, tuple[str, str]]] = {
 }  # fmt: skip
 _HIDDEN: Final = frozenset(["__complete", "completion"])
 _OWN: Final = frozenset(
-    ["explain", "layers", "network_draw", "network_trace", "serve", "system_repair"]
+    ["explain", "files", "layers", "network_draw", "network_trace", "serve", "system_repair"]
 )
 # Docker's help shows these first.
 COMMON: Final = (

@@ -28,10 +28,11 @@ if TYPE_CHECKING:
 # no alias of that name (%run, %history, %load, %save, %cp and %system are taken). %rm is an alias
 # in IPython, and ours in a notebook that has loaded the extension.
 _VERBS = (
-    "attach", "build", "commit", "compose", "create", "diff", "events", "exec", "explain", "export",
-    "images", "import", "info", "inspect", "kill", "layers", "login", "logout", "logs", "pause",
-    "port", "ps", "pull", "push", "rename", "restart", "rm", "rmi", "search", "serve", "start",
-    "stats", "stop", "tag", "top", "unpause", "update", "version", "wait",
+    "attach", "build", "commit", "compose", "create", "diff", "events", "exec", "explain",
+    "export", "files", "images", "import", "info", "inspect", "kill", "layers", "login",
+    "logout", "logs", "pause", "port", "ps", "pull", "push", "rename", "restart", "rm", "rmi",
+    "search", "serve", "start", "stats", "stop", "tag", "top", "unpause", "update", "version",
+    "wait",
 )  # fmt: skip
 _GROUPS = ("builder", "buildx", "container", "image", "manifest", "volume")
 VERB_MAGICS: dict[str, tuple[str, ...]] = {

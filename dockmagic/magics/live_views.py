@@ -13,12 +13,14 @@ from dockmagic import commands
 from dockmagic.commands.container.ps import Containers
 from dockmagic.commands.container.stats import StatsTable
 from dockmagic.commands.output.result import Result
+from dockmagic.commands.system.files import Files
 from dockmagic.session import Session
 from dockmagic.widgets import bundle
 from dockmagic.widgets.frame import sheet
 from dockmagic.widgets.html import note, pre
 from dockmagic.widgets.live_output import LiveOutput
 from dockmagic.widgets.sanitize import plain
+from dockmagic_runtime.errors import DockmagicError
 
 if TYPE_CHECKING:
     from dockmagic.widgets.mounted import MountedView
@@ -38,6 +40,9 @@ class LiveViews:
 
     def show(self, result: Result, again: Again | None = None) -> bool:
         """Show it live; False if it has no live view. `again` does what made the result."""
+        if isinstance(result, Files) and not (result.format or result.quiet):
+            self._browse(result)
+            return True
         view = self._view(result, again)
         if view is None:
             return False
@@ -45,6 +50,25 @@ class LiveViews:
         output.mount(view)
         output.show()
         return True
+
+    def _browse(self, result: Files) -> None:
+        """The directory that is looked at is the one that lasts."""
+        from dockmagic.magics.browsing import at_path, files_view
+
+        view = files_view(self._session, result)
+        seen = [result]
+
+        def lasting() -> dict[str, Any]:
+            try:
+                seen[0] = at_path(self._session, result, view.path)
+            except DockmagicError:
+                pass  # it is gone: what was seen last stays
+            return self._bundle(seen[0])
+
+        output = LiveOutput(lasting)
+        view.on_moved = output.refresh
+        output.mount(view)
+        output.show()
 
     def _view(self, result: Result, again: Again | None) -> MountedView | None:
         if isinstance(result, Containers) and again and not (result.format or result.quiet):

@@ -28,7 +28,7 @@ _WORDS: Final[Mapping[str, tuple[Kinds, Kinds]]] = {
         ("container_inspect", "rm", "start", "wait"), (("container",), ("container",))
     ),
     "cp": (("container:",), ("container:",)),
-    "explain": (("container", "image"), ()),
+    **dict.fromkeys(("explain", "files"), (("container", "image"), ())),
     "inspect": (_ANY, _ANY),
     **dict.fromkeys(("create", "run", "pull"), (("image", "offer"), ())),
     **dict.fromkeys(("history", "push", "tag"), (("image",), ())),
