@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from dockmagic.commands.system.files import Files, fields_of, listed
-from dockmagic.widgets.files_access import pieces
+from dockmagic.widgets.files_access import Parts, pieces
 from dockmagic_runtime.model.container import ContainerSpec, PathStat
 
 if TYPE_CHECKING:
@@ -34,20 +35,15 @@ class EngineFiles:
         containers = self._session.engine.containers
         if self._container:
             status, archive = containers.get_archive(self._container, path, follow_link=True)
-            return status, pieces(archive, status)
-        made = containers.create(ContainerSpec(image=self._image, command=("true",)))
+            return status, Parts(pieces(archive, status), archive.close)
+        holder = containers.create(ContainerSpec(image=self._image, command=("true",)))
         try:
-            status, archive = containers.get_archive(made.id, path, follow_link=True)
+            status, archive = containers.get_archive(holder.id, path, follow_link=True)
         except BaseException:
-            containers.remove(made.id)
+            containers.remove(holder.id)
             raise
-        return status, self._until_read(made.id, pieces(archive, status))
-
-    def _until_read(self, id: str, parts: Iterator[bytes]) -> Iterator[bytes]:
-        try:
-            yield from parts
-        finally:
-            self._session.engine.containers.remove(id)
+        remove = partial(containers.remove, holder.id)
+        return status, Parts(pieces(archive, status), archive.close, remove)
 
     def write(self, directory: str, tar: bytes) -> None:
         self._session.engine.containers.put_archive(self._container, directory, io.BytesIO(tar))

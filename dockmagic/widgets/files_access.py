@@ -43,6 +43,31 @@ class Chunks(io.RawIOBase):
         return count
 
 
+class Parts:
+    """Bytes with what is to be closed after them, also if none is ever read."""
+
+    def __init__(self, parts: Iterator[bytes], *closers: Callable[[], object]) -> None:
+        self._parts = parts
+        self._closers = list(closers)
+
+    def __iter__(self) -> Parts:
+        return self
+
+    def __next__(self) -> bytes:
+        try:
+            return next(self._parts)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Idempotent."""
+        close: Callable[[], None] = getattr(self._parts, "close", lambda: None)
+        close()
+        while self._closers:
+            self._closers.pop(0)()
+
+
 def pieces(archive: Archive, stat: PathStat) -> Iterator[bytes]:
     """The content of a file, or the tar of anything else. Closes the archive at its end."""
     try:

@@ -11,7 +11,16 @@ from typing import Any
 import pytest
 
 from dockmagic.widgets import bundle
-from dockmagic.widgets.files_access import LARGEST, PIECE, SHOWN, head, is_text, packed, pieces
+from dockmagic.widgets.files_access import (
+    LARGEST,
+    PIECE,
+    SHOWN,
+    Parts,
+    head,
+    is_text,
+    packed,
+    pieces,
+)
 from dockmagic.widgets.files_view import FilesView
 from dockmagic_runtime.errors import Conflict, NotFound
 from dockmagic_runtime.model.container import PathStat
@@ -194,6 +203,16 @@ def test_uploads_and_downloads_are_bounded(view: Any, source: Source) -> None:
     view("next", id="0")
     view.view.close()
     assert source.closed == 1  # the others have not begun
+
+
+def test_nothing_is_left_of_a_download_that_never_begins() -> None:
+    closed: list[str] = []
+    parts = Parts(iter([b"a"]), lambda: closed.append("archive"), lambda: closed.append("holder"))
+    parts.close()
+    parts.close()
+    assert closed == ["archive", "holder"]
+    assert list(Parts(iter([b"a"]), lambda: closed.append("read"))) == [b"a"]
+    assert closed[-1] == "read"
 
 
 def test_the_files_of_an_image_are_not_changed(source: Source) -> None:
