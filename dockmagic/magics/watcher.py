@@ -14,7 +14,7 @@ from dockmagic.magics.objects import Completed
 from dockmagic.magics.questions import answered
 from dockmagic.magics.streams import KEPT, CellOutput, Limits, Streams
 from dockmagic.widgets.live import BuildProgress, PullProgress, View
-from dockmagic.widgets.pull import line_of
+from dockmagic.widgets.pull import line_of, note_line
 from dockmagic_runtime.errors import DockmagicError
 from dockmagic_runtime.model.build import StepStatus
 from dockmagic_runtime.model.progress import PullDone, PullStatus
@@ -93,7 +93,7 @@ class Watcher:
             self._build = BuildProgress(self._cell.view())
         self._build.add(event)
         if isinstance(event, StepStatus) and event.is_note:
-            self._streams.write("stdout", f"{event.id}\n".encode())
+            self._streams.write("stdout", note_line(event.id).encode())
 
     def _show_failed_step(self, number: int) -> None:
         """The end of what the step that failed has said: the reason is mostly there."""

@@ -28,7 +28,16 @@ def line_of(event: PullStatus) -> str:
     amber, because it may be another release than the one that was asked for."""
     if event.id or event.kind == STEP or event.status.startswith(_REPEATED):
         return ""
-    return f"{_AMBER}{event.status}{_PLAIN}\n" if event.kind == STAND_IN else f"{event.status}\n"
+    return amber(event.status) if event.kind == STAND_IN else f"{event.status}\n"
+
+
+def note_line(text: str) -> str:
+    """The same of a note in a build, whose base image may be a stand-in."""
+    return amber(text) if " is a stand-in: " in text else f"{text}\n"
+
+
+def amber(text: str) -> str:
+    return f"{_AMBER}{text}{_PLAIN}\n"
 
 
 class Transfer(Struct):
