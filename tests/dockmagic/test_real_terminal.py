@@ -41,3 +41,30 @@ def test_notebook_b6_a_shell_in_ipython_is_typed_into(stocked_engine: Any, tmp_p
     read_until(ours, b"never")
     assert process.wait(30) == 0
     os.close(ours)
+
+
+def test_notebook_b3_a_notebook_that_is_executed_without_a_page_goes_on(
+    stocked_engine: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import nbformat
+    from nbclient import NotebookClient
+
+    monkeypatch.setenv("DOCKMAGIC_ROOT", str(stocked_engine.data_root.root))
+    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+    sources = (
+        "%load_ext dockmagic",
+        "%docker run -dit --name shell busybox",
+        "%docker attach shell",
+        "%docker run -it --rm busybox",
+        "%docker exec -it shell sh",
+        "%logs --tail 1 shell",
+    )
+    notebook = nbformat.v4.new_notebook()
+    notebook.cells = [nbformat.v4.new_code_cell(source) for source in sources]
+    NotebookClient(notebook, timeout=60, resources={"metadata": {"path": tmp_path}}).execute()
+    for cell in notebook.cells[2:5]:
+        text = "".join(output.get("text", "") for output in cell.outputs)
+        assert "A cell is no terminal" in text
+        assert not [o for o in cell.outputs if o.output_type == "error"]
+    assert "widget" not in str(notebook.cells)
+    assert stocked_engine.containers.get("shell").status.is_alive
