@@ -46,7 +46,9 @@ if TYPE_CHECKING:
         BuildRequest,
         BuildStarted,
         BuildWarning,
+        PlannedStep,
         StepDone,
+        StepFailed,
         StepOutput,
         StepStarted,
     )
@@ -94,7 +96,13 @@ if TYPE_CHECKING:
         PrunedNetworks,
     )
     from dockmagic_runtime.model.outline import BuildOutline
-    from dockmagic_runtime.model.progress import LoadDone, PullDone, PullStatus, PushDone
+    from dockmagic_runtime.model.progress import (
+        LoadDone,
+        PullDone,
+        PullStatus,
+        PullTotals,
+        PushDone,
+    )
     from dockmagic_runtime.model.repair import Repair
     from dockmagic_runtime.model.search import RemoteManifest, SearchResult
     from dockmagic_runtime.model.topology import Hop, Route, Topology, Trace
@@ -113,11 +121,14 @@ __all__ = [
     "Hop", "HostAddress", "HostLink", "HostNetwork", "HostRoute", "Image", "ImageConfig",
     "ImagesApi", "ImportSpec", "InvalidInput", "Layer", "LayerFile", "LoadDone", "LogLine",
     "LogStreamApi", "ManifestsApi", "Mount", "Neighbour", "Network", "NetworkChange", "NetworkSpec",
-    "NetworkWatch", "NetworksApi", "NotFound", "PathStat", "Pool", "PortMapping", "ProcessApi",
+    "NetworkWatch", "NetworksApi", "NotFound", "PathStat", "PlannedStep", "Pool", "PortMapping",
+    "ProcessApi",
     "ProcessFailed", "ProcessTable", "Pruned", "PrunedNetworks", "PrunedVolumes", "PullDone",
-    "PullStatus", "PushDone", "RegistryUnreachable", "RemoteFailed", "RemoteManifest", "Repair",
+    "PullStatus", "PullTotals", "PushDone", "RegistryUnreachable", "RemoteFailed", "RemoteManifest",
+    "Repair",
     "Resources", "RestartPolicy", "Route", "SearchResult", "Sharing", "StartFailed",
-    "StateDamaged", "Stats", "Status", "StepDone", "StepOutput", "StepStarted", "SystemApi",
+    "StateDamaged", "Stats", "Status", "StepDone", "StepFailed", "StepOutput", "StepStarted",
+    "SystemApi",
     "Topology", "Trace", "Unsupported", "Volume", "VolumesApi", "WastedFile",
 ]  # fmt: skip
 
@@ -135,7 +146,7 @@ _MODULES = {
     "model.analysis": "Anatomy FileOrigin FileVersion Sharing WastedFile",
     "model.build": (
         "BuildCacheSpec BuildDone BuildOutput BuildRequest BuildStarted BuildWarning "
-        "StepDone StepOutput StepStarted"
+        "PlannedStep StepDone StepFailed StepOutput StepStarted"
     ),
     "model.commit": "CommitSpec ImportSpec",
     "model.container": (
@@ -151,7 +162,7 @@ _MODULES = {
     "model.manifest_list": "Annotation",
     "model.network": "Attachment Network NetworkSpec Pool PrunedNetworks",
     "model.outline": "BuildOutline",
-    "model.progress": "LoadDone PullDone PullStatus PushDone",
+    "model.progress": "LoadDone PullDone PullStatus PullTotals PushDone",
     "model.repair": "Repair",
     "model.search": "RemoteManifest SearchResult",
     "model.topology": "Hop Route Topology Trace",

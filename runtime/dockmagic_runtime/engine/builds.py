@@ -42,6 +42,9 @@ class LocalBuilds(Facet):
     def failed(self, left: str = "") -> Image:
         """Returns an image of what the last RUN that failed had written until then.
 
+        Args:
+            left: The name that `StepFailed` gave to what another of the last RUNs has left.
+
         Raises:
             NotFound: No RUN has failed, or its files have been pruned.
         """
