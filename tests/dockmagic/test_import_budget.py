@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from dockmagic.commands.options.container_flags import CONTAINER_FLAGS
 from dockmagic.commands.options.flags import Converter
+from dockmagic_runtime.store.data_root import DataRoot
 
 HEAVY = frozenset(
     "IPython ipywidgets anywidget traitlets pyroute2 dulwich dnslib zstandard http.client ssl "
@@ -45,13 +47,20 @@ def loaded_by(line: str, root: Path) -> list[str]:
     return [row.rpartition("|")[2].strip() for row in rows[1:]]
 
 
+@pytest.fixture
+def area(tmp_path: Path) -> Iterator[Path]:
+    """A data root, and nothing of it on the host afterwards."""
+    yield tmp_path / "area"
+    DataRoot.at(tmp_path / "area").run.rmdir()
+
+
 @pytest.mark.root
 @pytest.mark.parametrize(("line", "most", "forbidden"), BUDGETS, ids=lambda value: str(value)[:12])
 def test_a_command_loads_what_it_needs(
-    line: str, most: int, forbidden: frozenset[str], tmp_path: Path
+    line: str, most: int, forbidden: frozenset[str], area: Path
 ) -> None:
-    loaded_by("ps", tmp_path / "area")  # the first command of an area makes it
-    modules = loaded_by(line, tmp_path / "area")
+    loaded_by("ps", area)  # the first command of an area makes it
+    modules = loaded_by(line, area)
     assert "dockmagic.cli" in modules
     assert not forbidden & set(modules)
     assert len(modules) <= most, sorted(set(modules))

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from dockmagic_runtime.store.data_root import DataRoot
+
 _SIGNALS = 108
 # a byte says that the command has begun; before that the interpreter itself starts
 _PROGRAM = """
@@ -53,6 +55,7 @@ def test_security_17_an_interrupt_at_any_moment_is_no_traceback(tmp_path: Path) 
         codes.add(process.returncode)
     assert 130 in codes
     assert codes <= {0, 130}  # 0: it was quicker
+    DataRoot.at(tmp_path).run.rmdir()
 
 
 def test_security_17_an_interrupt_waits_for_the_end_of_an_import(tmp_path: Path) -> None:
