@@ -76,6 +76,8 @@ def resolve(words: Sequence[str]) -> Line:
         return Line(verb=verb, form=form, words=rest, config=config)
     if first in {verb.name for verb in VERBS}:
         return Line(verb=first, form=first, words=rest, config=config)
+    if "--help" in rest and first not in PLANNED:  # asked for what is there, as with cobra
+        raise _help()
     raise _unknown(first)
 
 
@@ -118,8 +120,10 @@ def _in_group(group: str, rest: list[str]) -> tuple[str, str, list[str]]:
             if name.startswith("--")
             else f"unknown shorthand flag: '{name[1:2]}' in {name}",
             verb=group,
-            usage=f"docker {group} COMMAND",
+            usage=f"docker {group}",
         )
+    if "--help" in words:
+        raise HelpAsked(group_help(group))
     raise WrongUsage(
         f"unknown command: docker {form}",
         verb=group,

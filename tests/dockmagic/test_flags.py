@@ -170,8 +170,8 @@ def test_what_is_planned_says_so_and_is_never_ignored() -> None:
         commands.parse(["run", "--use-api-socket", "busybox"])
     with pytest.raises(Unsupported, match="'docker swarm' is not supported yet"):
         commands.parse(["swarm"])
-    with pytest.raises(Unsupported, match="'docker system dial-stdio'"):
-        commands.parse(["system", "dial-stdio"])
+    with pytest.raises(Unsupported, match="'docker buildx bake'"):
+        commands.parse(["buildx", "bake"])
 
 
 @pytest.mark.parametrize("words", [["--help"], [], ["run", "--help"], ["help", "ps"], ["ps", "-h"]])

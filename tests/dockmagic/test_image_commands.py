@@ -306,7 +306,7 @@ def test_a_login_where_nobody_can_answer(engine: Engine, monkeypatch: pytest.Mon
     monkeypatch.setattr("getpass.getpass", nobody)
     with pytest.raises(InvalidInput, match="non TTY device"):
         run(engine, "login", "-u", "ada")
-    with pytest.raises(InvalidInput, match="Must provide --username"):
+    with pytest.raises(InvalidInput, match="requires --username to be set"):
         run(engine, "login", "--password-stdin")
 
 

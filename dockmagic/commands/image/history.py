@@ -37,7 +37,7 @@ def parser() -> Parser:
 class ImageHistory(Listing, frozen=True, kw_only=True):
     """The rows of `docker history`; `items` are the engine's `History` values."""
 
-    go_type: ClassVar[str] = "*history.historyContext"
+    go_type: ClassVar[str] = "*image.historyContext"
     columns: ClassVar[tuple[Column, ...]] = (
         Column("ID", "IMAGE"),
         Column("CreatedSince", "CREATED"),

@@ -30,7 +30,6 @@ def parser() -> Parser:
         usage="[OPTIONS] file|URL|- [REPOSITORY[:TAG]]",
         summary="Import the contents from a tarball to create a filesystem image",
         minimum=1,
-        maximum=2,
         flags=(
             values("change", "c", "Apply Dockerfile instruction to the created image"),
             value("message", "m", "Set commit message for imported image"),
@@ -40,10 +39,10 @@ def parser() -> Parser:
 
 
 def run(engine: EngineApi, arguments: Arguments) -> MadeImage:
-    source, *reference = arguments.words
+    source, reference = [*arguments.words, ""][:2]  # Docker passes over further words
     is_remote = source.startswith(("http://", "https://"))
     spec = ImportSpec(
-        reference="".join(reference),
+        reference=reference,
         message=arguments.flag("message") or f"Imported from {source if is_remote else '-'}",
         changes=arguments.flag("change"),
     )

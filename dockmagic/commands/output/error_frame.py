@@ -137,7 +137,9 @@ def _of_runtime(error: DockmagicError, what: str, where: str = "") -> str:
 
 
 def _has_error_before(error: DockmagicError, form: str) -> bool:
-    if form in ("container rename", "login", "rename"):
+    if form == "login":
+        return error.message.startswith("Cannot perform an interactive login")
+    if form in ("container rename", "rename"):
         return not is_daemons(error)
     if not isinstance(error, NotFound):
         return False

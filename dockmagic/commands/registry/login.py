@@ -37,6 +37,10 @@ def parser() -> Parser:
 
 
 def run(engine: EngineApi, arguments: Arguments) -> Text:
+    if arguments.is_given("password") and arguments.flag("password-stdin"):
+        raise InvalidInput(
+            "conflicting options: cannot specify both --password and --password-stdin"
+        )
     if arguments.is_given("password"):
         raise InvalidInput(
             "a password on the command line stays in histories and saved notebooks",
@@ -46,7 +50,7 @@ def run(engine: EngineApi, arguments: Arguments) -> Text:
     username = arguments.flag("username")
     if arguments.flag("password-stdin"):
         if not username:
-            raise InvalidInput("Must provide --username with --password-stdin")
+            raise InvalidInput("the --password-stdin option requires --username to be set")
         password = sys.stdin.read().rstrip("\r\n")
     else:
         username = username or _asked("Username: ", input)
