@@ -14,6 +14,8 @@ from dockmagic_runtime.api.service import Service
 
 NEWEST: Final[Version] = (1, 50)
 OLDEST: Final[Version] = (1, 24)
+# what is older is answered as OLDEST, though not offered: Debian 12's skopeo speaks 1.22
+ACCEPTED: Final[Version] = (1, 12)
 _VERSIONED: Final = re.compile(r"/v([0-9]{1,4})\.([0-9]{1,4})(/.*)")
 
 
@@ -63,13 +65,13 @@ def split_version(path: str) -> tuple[Version, str]:
             f"client version {_text(version)} is too new. "
             f"Maximum supported API version is {_text(NEWEST)}",
         )
-    if version < OLDEST:
+    if version < ACCEPTED:
         raise HttpError(
             400,
             f"client version {_text(version)} is too old. Minimum supported API version is "
             f"{_text(OLDEST)}, please upgrade your client to a newer version",
         )
-    return version, match[3]
+    return max(version, OLDEST), match[3]
 
 
 def _text(version: Version) -> str:

@@ -50,7 +50,8 @@ def test_a_version_outside_the_range_is_refused_in_mobys_words(connect: Connect)
     assert json.loads(body)["message"] == (
         "client version 1.51 is too new. Maximum supported API version is 1.50"
     )
-    assert get(connect(), "/v1.23/info")[0] == 400
+    assert get(connect(), "/v1.11/info")[0] == 400
+    assert get(connect(), "/v1.22/version")[0] == 200  # of Debian 12's skopeo
     assert get(connect(), "/v1.24/version")[0] == 200
     assert get(connect(), "/nosuch")[0] == 404
     assert get(connect(), "/containers/create")[0] == 405
