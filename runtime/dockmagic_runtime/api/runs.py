@@ -99,17 +99,24 @@ class Viewer:
 
 
 class Expectation:
-    """A client that waits for a container to start. `wait` returns when it has."""
+    """A client that waits for a container to start. `wait` returns when it has.
+
+    `is_claimed`: a start of this server has begun, and `run` or a failure is to come.
+    """
 
     def __init__(self) -> None:
+        self.is_claimed = False
         self._is_over = threading.Event()
         self.run: Run | None = None
         self.viewer: Viewer | None = None
+        self.exit_code = 0  # of a start that failed
 
-    def fulfil(self, run: Run | None) -> None:
-        """With None: the start has failed, or was another process's."""
-        if run is not None:
-            self.run, self.viewer = run, Viewer(run)
+    def fulfil(self, run: Run) -> None:
+        self.run, self.viewer = run, Viewer(run)
+        self._is_over.set()
+
+    def fail(self, exit_code: int) -> None:
+        self.exit_code = exit_code
         self._is_over.set()
 
     def wait(self, timeout: float) -> bool:
@@ -131,24 +138,29 @@ class Runs:
             self._expected.setdefault(id, []).append(expectation)
         return expectation
 
-    def forget(self, id: str, expectation: Expectation) -> None:
+    def forget(self, id: str, expectation: Expectation) -> bool:
+        """Whether no start has claimed it: then a container that runs is not one of this server's
+        starts, and nothing of its output was kept for the client."""
         with self._lock:
             waiting = self._expected.get(id, [])
             if expectation in waiting:
                 waiting.remove(expectation)
             if not waiting:
                 self._expected.pop(id, None)
+            return not expectation.is_claimed
 
     def start(self, id: str) -> None:
         """Starts the container, with all clients that expect it. Raises what the engine raises."""
         with self._lock:
             waiting = self._expected.pop(id, [])
+            for expectation in waiting:
+                expectation.is_claimed = True
         try:
             run = self._started(id, wanted=bool(waiting))
-        except DockmagicError:
+        except DockmagicError as error:
             self._clear_away(id)
             for expectation in waiting:
-                expectation.fulfil(None)
+                expectation.fail(error.exit_code)
             raise
         if run is not None:
             for expectation in waiting:

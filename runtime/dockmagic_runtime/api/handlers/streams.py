@@ -72,20 +72,24 @@ def _serve(
     """Connects the client to the present run, or to the next one."""
     containers = service.engine.containers
     while not client.is_gone:
-        if expectation.viewer is not None:
-            client.serve(expectation.viewer)
+        if expectation.wait(0 if container.status.is_alive else _LOOK):
+            if expectation.viewer is not None:  # else its start has failed
+                client.serve(expectation.viewer)
             return
         try:
-            process = containers.attach(container.id)
-        except Conflict:
-            if expectation.wait(_LOOK) and expectation.viewer is None:
-                return  # its start has failed
-            continue  # not started yet
-        except NotFound:
-            return
-        client.serve(process)
-        process.close()
-        return
+            container = containers.get(container.id)
+            if container.status.is_alive and service.runs.forget(container.id, expectation):
+                _join(service, container, client)
+                return
+        except (Conflict, NotFound):
+            return  # it has ended meanwhile
+
+
+def _join(service: Service, container: Container, client: AttachedClient) -> None:
+    """Beside other clients, from now on. Raises Conflict, NotFound."""
+    process = service.engine.containers.attach(container.id)
+    client.serve(process)
+    process.close()
 
 
 # ----------------------------------------------------------------------------- wait
@@ -117,35 +121,37 @@ def _exit_code(
     service: Service, request: Request, id: str, condition: str, expectation: Expectation
 ) -> int | None:
     """None when the client has gone."""
-    containers, code = service.engine.containers, 0
-    while not request.connection.is_gone:
+    code: int | None = None
+    while code is None and not request.connection.is_gone:
         try:
-            if expectation.run is not None:
-                ended = expectation.run.wait(_INTERVAL)
-                if ended is None:
-                    continue
-                code = ended
-            else:
-                container = containers.get(id)
-                if container.status.is_alive:
-                    code = containers.wait(id, timeout=_INTERVAL)
-                elif _is_awaited(condition, container, expectation):
-                    expectation.wait(_LOOK)
-                    continue
-                else:
-                    code = container.exit_code
+            code = _look(service, id, condition, expectation)
         except TimeoutError:
-            continue
+            continue  # it goes on
         except NotFound:
-            return code
-        return _after_removal(service, request, id, code) if condition == "removed" else code
-    return None
+            if not expectation.is_claimed:
+                return 0  # it was removed and never ran, or ran elsewhere
+    if code is None or condition != "removed":
+        return code
+    return _after_removal(service, request, id, code)
 
 
-def _is_awaited(condition: str, container: Container, expectation: Expectation) -> bool:
-    """Whether the container has yet to start. A start that failed is over."""
-    if expectation.wait(0):
-        return False
+def _look(service: Service, id: str, condition: str, expectation: Expectation) -> int | None:
+    """The exit code if it is known within a moment. Raises TimeoutError, NotFound."""
+    if expectation.is_claimed:
+        if not expectation.wait(_LOOK):
+            return None
+        return expectation.run.wait(_INTERVAL) if expectation.run else expectation.exit_code
+    container = service.engine.containers.get(id)
+    if container.status.is_alive:
+        return service.engine.containers.wait(id, timeout=_INTERVAL)
+    if _is_awaited(condition, container):
+        expectation.wait(_LOOK)
+        return None
+    return container.exit_code
+
+
+def _is_awaited(condition: str, container: Container) -> bool:
+    """Whether the container has yet to start."""
     is_new = container.status is Status.CREATED
     return condition == "next-exit" or (condition == "removed" and is_new)
 
