@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from dockmagic.errors import Interrupted
 from dockmagic.magics.completion import Completer
 from dockmagic.magics.project import apply, project_settings
 from dockmagic.magics.settings import DockMagic
@@ -70,12 +71,21 @@ class MagicEntry:
     def __call__(
         self, line: str, cell: str | None = None, local_ns: Mapping[str, Any] | None = None
     ) -> object:
+        began = time.monotonic()
+        try:
+            return self._run(line, cell, local_ns or {})
+        except Interrupted:
+            raise
+        except KeyboardInterrupt:  # before or behind what says more about it
+            raise Interrupted(f"%{self.__name__} stopped", time.monotonic() - began) from None
+
+    def _run(self, line: str, cell: str | None, local_ns: Mapping[str, Any]) -> object:
         from dockmagic.magics.notebook_flags import target
 
         tools = self._extension.tools
         variables = tools.runner.variables
         name, is_shown, rest = target(line)
-        value = tools.magic(self.__name__).run(rest, cell, {**variables, **(local_ns or {})})
+        value = tools.magic(self.__name__).run(rest, cell, {**variables, **local_ns})
         if name:
             variables[name] = value
         return value if is_shown else None

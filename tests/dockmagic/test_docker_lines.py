@@ -168,6 +168,16 @@ def test_an_interrupt_ends_the_programs_of_a_line(
     assert not Path("/proc", (tmp_path / "pid").read_text().strip()).exists()
 
 
+def test_notebook_b2_an_interrupt_before_anything_runs_is_one_line(
+    run: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dockmagic.magics.docker_lines.Lines._parsed", interrupted)
+    assert "interrupted: %docker stopped after 0 s" in run("%docker ps").traceback[0]
+
+
 def test_a_cell_may_go_on_after_a_line_that_fails(run: Any, engine: Any) -> None:
     cell = run(
         "%%docker --no-raise-error\ndocker rm nosuch\nfalse\ndocker run -d --name web httpd\n"
