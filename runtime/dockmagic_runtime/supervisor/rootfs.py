@@ -102,6 +102,9 @@ def ask(run: str, container_id: str, *, mounts: bool) -> int:
             connection.connect(f"{run}/sock")
         except (FileNotFoundError, ConnectionRefusedError) as error:
             raise Conflict(f"Container {container_id} is not running") from error
-        connection.sendall(protocol.control("tree", mounts=mounts))
-        (root,) = receive(connection)
+        try:
+            connection.sendall(protocol.control("tree", mounts=mounts))
+            (root,) = receive(connection)
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise Conflict("the supervisor ended before the files could be seen") from error
         return root
