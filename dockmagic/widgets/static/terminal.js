@@ -126,6 +126,7 @@ function render({ model, el, host }) {
   let early = []; // output that came before the replay that it follows
   let isReplaying = true; // what a replay asks the terminal was answered long ago
   let isMain = false;
+  let isUser = false; // a key or a paste is handled now; what the terminal answers comes from a timer
   let isOver = false;
   let isGone = false; // this view
   const cleanups = [];
@@ -191,7 +192,7 @@ function render({ model, el, host }) {
   };
 
   const type = (text, encoding) => {
-    if (isReplaying || isOver) return;
+    if ((isReplaying && !isUser) || isOver) return;
     if (!isMain && !el.contains(document.activeElement)) return; // another page answers
     for (let start = 0; start < text.length; start += PASTE_PIECE) {
       send("input", { [encoding]: text.slice(start, start + PASTE_PIECE) });
@@ -217,6 +218,12 @@ function render({ model, el, host }) {
     terminal.loadAddon(fit);
     terminal.open(body);
     terminal.textarea.setAttribute("aria-label", `terminal of ${model.get("title")}`);
+    for (const kind of ["keydown", "input", "paste", "compositionend"]) {
+      body.addEventListener(kind, () => {
+        isUser = true;
+        setTimeout(() => (isUser = false));
+      }, true);
+    }
     terminal.onData((text) => type(text, "text"));
     terminal.onBinary((text) => type(text, "latin1"));
     terminal.onResize(() => resize());
