@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import TimeoutError, expect
 
 from dockmagic_runtime import Engine
 
@@ -35,19 +35,30 @@ def test_each_line_of_a_cell_shows_its_result(notebook: Any, engine_of_kernels: 
 
 def test_tab_offers_what_may_stand_there(notebook: Any, engine_of_kernels: Engine) -> None:
     engine_of_kernels.containers.run("busybox", "sleep 1000", name="web", detach=True)
-    page = notebook("%load_ext dockmagic\n%docker ps", "%docker exec web ")
+    page = notebook("%load_ext dockmagic\n%docker ps", "")
     page.run(0)
-    page.page.locator(".jp-CodeCell .cm-content").nth(1).click()
-    page.page.keyboard.press("Control+End")
-    page.page.keyboard.type("slee")
-    page.page.keyboard.press("Tab")
-    editor = page.page.locator(".jp-CodeCell .cm-content").nth(1)
-    expect(editor).to_have_text("%docker exec web sleep")
-    page.page.keyboard.press("Control+a")
-    page.page.keyboard.type("%docker st")
-    page.page.keyboard.press("Tab")
-    expect(page.page.locator(".jp-Completer-item")).to_have_count(3)  # start, stats, stop
+    assert offered(page, "%docker st") == ["start", "stats", "stop"]
+    assert {"sha256sum", "sleep"} <= set(offered(page, "%docker exec web s"))
     page.screenshot("magic-tab")
+
+
+def offered(page: Any, line: str) -> list[str]:
+    """What the list shows after Tab. A front end gives a kernel a second: a busy machine may need
+    several tries."""
+    page.page.locator(".jp-CodeCell .cm-content").nth(1).click()
+    page.page.keyboard.press("Control+a")
+    page.page.keyboard.type(line)
+    items = page.page.locator(".jp-Completer-item .jp-Completer-match")
+    for _ in range(8):
+        page.page.keyboard.press("Tab")
+        try:
+            items.first.wait_for(timeout=2500)
+        except TimeoutError:
+            continue
+        words = list(items.all_text_contents())
+        page.page.keyboard.press("Escape")
+        return words
+    return []
 
 
 def test_stop_ends_a_program_of_a_docker_cell(notebook: Any, engine_of_kernels: Engine) -> None:
