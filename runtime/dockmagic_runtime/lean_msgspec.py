@@ -9,6 +9,8 @@ replace them until it is imported; a later import gets the real ones.
 from __future__ import annotations
 
 import sys
+from functools import partial
+from importlib import import_module
 from types import ModuleType
 
 
@@ -27,6 +29,18 @@ _STAND_INS: dict[str, dict[str, object]] = {
 }
 
 
+def _of_the_real_one(module: str, name: str) -> object:
+    """What a stand-in lacks. A failed initialization of msgspec cannot be repeated: Python 3.12
+    refuses to initialize an extension module a second time."""
+    if name.startswith("__"):
+        raise AttributeError(name)
+    stand_in = sys.modules.pop(module)
+    try:
+        return getattr(import_module(module), name)
+    finally:
+        sys.modules[module] = stand_in
+
+
 def import_msgspec() -> None:
     """Another version of msgspec may look up more: then it gets the real modules."""
     names = [name for name in _STAND_INS if name not in sys.modules]
@@ -35,6 +49,8 @@ def import_msgspec() -> None:
     for name in names:
         sys.modules[name] = ModuleType(name)
         sys.modules[name].__dict__.update(_STAND_INS[name])
+        if name != "typing_extensions":
+            sys.modules[name].__dict__["__getattr__"] = partial(_of_the_real_one, name)
     try:
         import msgspec  # noqa: F401
     except (AttributeError, ImportError):
