@@ -7,16 +7,20 @@ Docker answers, and always in that of the shell behind `%docker`. It goes when t
 from __future__ import annotations
 
 import atexit
+import fcntl
 import os
 import shlex
 import shutil
 import socket
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Final
 
 _TIMEOUT: Final = 0.3  # seconds for a daemon to answer
+_PREFIX: Final = "dockmagic-docker-"
+_SETTLED: Final = 60.0  # seconds after which a directory in use is locked
 _SOCKET: Final = "/var/run/docker.sock"
 _PROGRAM = """\
 #!/bin/sh
@@ -41,12 +45,15 @@ class Shim:
     def __init__(self) -> None:
         self._catalogue = "when-unreachable"
         self._directory: str | None = None
+        self._lock = -1  # held while the directory is in use
         self._is_in_path = False
 
     @property
     def directory(self) -> str:
         if self._directory is None:
-            self._directory = tempfile.mkdtemp(prefix="dockmagic-docker-")
+            _remove_abandoned()
+            self._directory = tempfile.mkdtemp(prefix=_PREFIX)
+            self._lock = _locked(self._directory)
             atexit.register(self.close)
             self._write(self._directory)
         return self._directory
@@ -82,6 +89,32 @@ class Shim:
         if directory is not None:
             atexit.unregister(self.close)
             shutil.rmtree(directory, ignore_errors=True)
+            os.close(self._lock)
+
+
+def _locked(directory: str) -> int:
+    """A descriptor of the directory with its lock, or -1 if another process holds that."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return -1
+    return descriptor
+
+
+def _remove_abandoned() -> None:
+    """Removes the directories of kernels that were killed: no process holds their locks."""
+    for path in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        try:
+            status = path.lstat()
+            is_old = time.time() - status.st_mtime > _SETTLED  # a new one is not locked at once
+            if status.st_uid != os.geteuid() or not is_old or (lock := _locked(str(path))) < 0:
+                continue
+        except OSError:
+            continue  # another process was faster
+        shutil.rmtree(path, ignore_errors=True)
+        os.close(lock)
 
 
 def _path() -> str:

@@ -58,6 +58,22 @@ def test_notebook_b10_the_path_gets_our_docker_where_there_is_none(
     assert not Path(directory).exists()
 
 
+def test_what_a_killed_kernel_left_is_removed_and_nothing_in_use(
+    ours: Shim, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(shim, "_SETTLED", -1.0)
+    left = tmp_path / "dockmagic-docker-left"
+    left.mkdir()
+    used = Path(ours.directory)
+    assert not left.exists()
+    other = Shim()
+    assert used.exists()
+    assert other.directory != ours.directory
+    assert used.exists()
+    other.close()
+
+
 def test_a_client_without_a_daemon_is_no_docker(machine: Path) -> None:
     add_client(machine)
     assert not other_docker_works()
