@@ -35,7 +35,7 @@ SPELLING = [
     ("%docker run {nope} httpd", "no variable 'nope'", "in {nope}"),
     ("%run_container $NOPE", "$NOPE", "there is no variable NOPE here"),
     ("%run_container -d httpd | grep x", "a pipe ('|')", "put it in quotes"),
-    ("%docker compose up", "'docker compose' is not supported yet", "one '%docker run' for each"),
+    ("%docker trust ls", "'docker trust' is not supported yet", "signatures of images"),
     ("%docker run --gpus all httpd", "--gpus all", ""),
     ("%docker exec web", "requires at least 2 arguments", "CONTAINER COMMAND"),
     ("%logs", "requires 1 argument", "Usage: %docker logs"),
