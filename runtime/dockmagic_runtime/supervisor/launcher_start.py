@@ -175,9 +175,13 @@ class LauncherStart:
         for those that have none now."""
         self.release()
         parent = os.path.dirname(self.directory)
+        try:
+            names = os.listdir(parent)
+        except FileNotFoundError:
+            return  # there is none, or the last has just ended
         ending = [
             pidfd
-            for name in (os.listdir(parent) if os.path.isdir(parent) else ())
+            for name in names
             if (pidfd := _ended_soon(f"{parent}/{name}")) >= 0
         ]
         until = time.monotonic() + _PATIENCE
