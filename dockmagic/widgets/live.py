@@ -103,11 +103,7 @@ class Progress:
         raise NotImplementedError
 
     def changed(self) -> None:
-        """Draw, if it is time to."""
-        if time.monotonic() < self._next:
-            return
-        self._next = time.monotonic() + _INTERVAL
-        self._show()
+        """Draw, if it is time to; without further events, when it comes to be."""
         if self._ticker is None and not isinstance(self._view, Hidden):
             self._ticker = threading.Thread(
                 target=copy_context().run,
@@ -116,13 +112,18 @@ class Progress:
                 daemon=True,
             )
             self._ticker.start()
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + _INTERVAL
+            self._show()
 
     def _show(self) -> None:
         with self._lock:
             self._view.show(self.draw(), self.text())
 
     def _tick(self) -> None:
-        while not self._over.wait(_TICK):
+        pause = _PATIENCE
+        while not self._over.wait(pause):
+            pause = _TICK
             if time.monotonic() >= self._next:
                 self._show()
 

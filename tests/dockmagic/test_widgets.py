@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable
 from html.parser import HTMLParser
 from typing import Any
@@ -186,9 +187,11 @@ def test_a_random_name_is_not_in_the_stable_text(engine: Any) -> None:
 class Recorder:
     def __init__(self) -> None:
         self.drawn: list[str] = []
+        self.has_drawn = threading.Event()
 
     def show(self, drawn: html.Markup, text: str) -> None:
         self.drawn.append(str(drawn))
+        self.has_drawn.set()
 
     def keep(self, drawn: html.Markup, text: str) -> None:
         self.show(drawn, text)
@@ -203,6 +206,19 @@ def test_quick_work_draws_nothing() -> None:
     for n in range(100):
         progress.add(PullStatus(status="Downloading", id="a", current=n, total=100))
     assert view.drawn == []
+    progress.close()
+
+
+def test_notebook_b7_a_quiet_step_is_drawn_without_a_further_event(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("dockmagic.widgets.live._PATIENCE", 0.01)
+    view = Recorder()
+    progress = BuildProgress(view)
+    progress.add(StepStarted(number=1, name="[1/1] RUN sleep", instruction="RUN sleep", line=1))
+    assert view.has_drawn.wait(10)
+    progress.close()
+    assert "running" in view.drawn[0]
 
 
 def test_progress_is_drawn_when_it_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -218,6 +234,8 @@ def test_progress_is_drawn_when_it_is_due(monkeypatch: pytest.MonkeyPatch) -> No
     assert "&lt;Downloading&gt;" in view.drawn[0]
     assert "running" in view.drawn[2]
     assert "<x>" not in view.drawn[2]
+    pull.close()
+    build.close()
 
 
 def test_of_stages_side_by_side_all_that_run_are_shown_running() -> None:
@@ -231,6 +249,7 @@ def test_of_stages_side_by_side_all_that_run_are_shown_running() -> None:
     assert drawn.count('aria-label="running"') == 2
     assert "1 of 3 steps" in drawn
     assert progress.place() == " at [1/2] RUN x"
+    progress.close()
 
 
 def test_notebook_b7_a_failed_build_keeps_its_steps_and_the_failed_one_open() -> None:
@@ -270,6 +289,7 @@ def test_notebook_b7_a_running_step_shows_its_last_lines() -> None:
     drawn = str(progress.draw())
     assert "22\n23\n24\n25\n26\n27\n28\n29" in drawn
     assert "\n21\n" not in drawn
+    progress.close()
 
 
 def test_notebook_b21_a_diff_has_sizes_and_mutes_what_changed_for_its_contents_only() -> None:

@@ -179,11 +179,7 @@ class LauncherStart:
             names = os.listdir(parent)
         except FileNotFoundError:
             return  # there is none, or the last has just ended
-        ending = [
-            pidfd
-            for name in names
-            if (pidfd := _ended_soon(f"{parent}/{name}")) >= 0
-        ]
+        ending = [pidfd for name in names if (pidfd := _ended_soon(f"{parent}/{name}")) >= 0]
         until = time.monotonic() + _PATIENCE
         for pidfd in ending:
             events = select.poll()
