@@ -25,8 +25,30 @@ _IMPORTING = "<frozen importlib"
 _CALLED_BY_MSGSPEC = ("/msgspec/_utils.py", "/typing.py")
 
 
+class Guarded:
+    """While its block runs, where an interrupt would raise KeyboardInterrupt: in a kernel's cell.
+
+    A class, since `contextlib` costs a command that only shows its help a millisecond.
+    """
+
+    __slots__ = ("_is_set",)
+
+    def __enter__(self) -> None:
+        self._is_set = False
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            try:
+                signal.signal(signal.SIGINT, _interrupt)
+                self._is_set = True
+            except ValueError:
+                pass  # not the main thread: no signal comes here
+
+    def __exit__(self, *_: object) -> None:
+        if self._is_set:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def guard() -> None:
-    """From now on. For a process of our own: in a notebook, signals are the kernel's affair."""
+    """From now on. For a process of our own: a notebook's kernel has `Guarded`."""
     signal.signal(signal.SIGINT, _interrupt)
     sys.unraisablehook = _raise_again
 

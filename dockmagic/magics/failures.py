@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 
+from dockmagic import interrupts
 from dockmagic.errors import Interrupted, MagicError, from_engine, from_host
 from dockmagic.widgets.sanitize import plain
 from dockmagic_runtime.errors import DockmagicError
@@ -45,7 +46,8 @@ def interruptible(what: Callable[[KeyboardInterrupt], str]) -> Iterator[None]:
     """Raises Interrupted after an interrupt; `what` says what has become of the work."""
     began = time.monotonic()
     try:
-        yield
+        with interrupts.Guarded():  # the first magic loads modules
+            yield
     except Interrupted:
         raise
     except KeyboardInterrupt as interrupt:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import random
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from dockmagic import interrupts
 from dockmagic_runtime.store.data_root import DataRoot
 
 _SIGNALS = 108
@@ -100,3 +102,25 @@ def test_security_17_an_interrupt_in_a_callback_comes_again() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60
     )
     assert (done.stdout, done.stderr) == ("raised\n", "")
+
+
+def test_a_cell_that_is_interrupted_while_a_module_loads_ends_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kernel would end by a segmentation fault where msgspec looks at a type of the module."""
+    (tmp_path / "interrupted_module.py").write_text(
+        "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\nis_loaded = sum(range(1000)) > 0\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        _load_in_a_cell("interrupted_module")
+    module = sys.modules.pop("interrupted_module")
+    assert module.is_loaded
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def _load_in_a_cell(name: str) -> None:
+    with interrupts.Guarded():
+        importlib.import_module(name)
+        for _ in range(1000):  # the interrupt comes within a moment
+            time.sleep(0.01)
