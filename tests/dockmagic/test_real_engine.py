@@ -44,8 +44,10 @@ def test_the_way_of_a_first_notebook(run: Any, engine: Any, tmp_path: Path) -> N
         "COPY site/ /usr/local/apache2/htdocs/\n"
         "RUN echo built > /built\n"
     )
-    assert repr(run(source).value) == "mysite:latest  3 steps, 1 cached"
-    assert repr(run(source).value) == "mysite:latest  3 steps, 3 cached"
+    assert repr(run(source).value) == "mysite:latest  3 steps"
+    again = [row for row in run(source).value.rows() if row["instruction"]]
+    assert again
+    assert all(row["cached"] for row in again)
     cell = run("site = %docker run -d -p 127.0.0.1:0:80 --name site mysite\nsite")
     assert cell.error is None
     site = cell.value
@@ -242,7 +244,7 @@ def test_flags_of_run_reach_the_container(run: Any, engine: Any) -> None:
     config = engine.containers.inspect("web")["HostConfig"]
     assert config["RestartPolicy"] == {"Name": "on-failure", "MaximumRetryCount": 2}
     assert config["LogConfig"]["Config"] == {"max-size": "1m", "max-file": "2"}
-    listed = [row["status"] for row in run("%docker ps -f name=web").value]
+    listed = [row["status"] for row in run("%docker ps -f name=web").value.rows()]
     assert listed == ["running"]
     run("%docker rm -f web")
 

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,7 +63,7 @@ class Builds:
     def __init__(self, engine: Engine, context: Path, numbers: Iterator[str]) -> None:
         self.images: list[str] = []
         self.names: list[list[str]] = []
-        self.failures: list[BaseException] = []
+        self.failures: list[str] = []  # with their tracebacks
         self._engine, self._context = engine, context
         threads = [threading.Thread(target=self._build, args=(number,)) for number in numbers]
         for thread in threads:
@@ -87,8 +88,8 @@ class Builds:
                     names[event.number] = event.name
                 elif isinstance(event, BuildDone):
                     self.images.append(event.image.id)
-        except BaseException as error:
-            self.failures.append(error)
+        except BaseException:
+            self.failures.append(traceback.format_exc())
         self.names.append([names[key] for key in sorted(names)])
 
 
