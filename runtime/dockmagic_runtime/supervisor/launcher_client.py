@@ -62,7 +62,8 @@ class LauncherClient:
                 connection = self._launcher.connect()
             with connection:
                 if _deliver(connection, message, owner.fileno()):
-                    self._launcher.reap()
+                    with self._lock:  # two threads cannot wait for one process
+                        self._launcher.reap()
                     return
         raise launcher_start.failed()
 
