@@ -17,6 +17,7 @@ MUTED = f"color:{color('muted')}"
 MONO = "font-family:var(--dm-mono,monospace)"
 LEFT = "text-align:left"
 BLUE, GREEN, ORANGE, RED = map(color, ("info", "run", "warn", "fail"))
+NET, GREY = map(color, ("net", "muted"))
 _TOKEN_OF = {color(token): token for token in TOKENS}
 ROW_LIMIT = 200
 

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from itertools import count
 
 from dockmagic.commands.network.draw import Drawn, port_text
-from dockmagic.widgets.html import BLUE, GREEN, ORANGE, Markup, details, join, note, table, tag
+from dockmagic.widgets.frame import sheet
+from dockmagic.widgets.html import BLUE, GREEN, NET, Markup, details, note, table, tag
 from dockmagic.widgets.sanitize import plain
 from dockmagic.widgets.svg import GAP, Box, number, picture
 from dockmagic_runtime.model.topology import Bridge, Node
@@ -25,7 +26,7 @@ def drawn(result: Drawn, *, deterministic: bool) -> Markup:
     shown = _table(result, deterministic=deterministic)
     if deterministic:
         return shown
-    return join([_picture(result), details("As a table", shown)])
+    return sheet(_picture(result), details("As a table", shown))
 
 
 def _table(result: Drawn, *, deterministic: bool) -> Markup:
@@ -71,7 +72,7 @@ def _ordered(result: Drawn) -> Iterator[Node]:
 def _nodes(result: Drawn) -> Iterator[tuple[Node, Box]]:
     top = float(GAP) / 2
     for node in _ordered(result):
-        box = Box(*_NODE, top, BLUE, dashed=not node.interfaces)
+        box = Box(*_NODE, top, GREEN, dashed=not node.interfaces)
         box.lines.append(("", node.name if node.interfaces else f"{node.name}: {node.mode}"))
         for end in node.interfaces:
             box.lines.append((end.network, f"{end.name} {end.address}  ⇄ {end.veth}"))
@@ -89,7 +90,7 @@ def _bridges(result: Drawn, nodes: dict[str, Box]) -> Iterator[tuple[str, Box]]:
     """Each as near to the middle of its containers as the one above lets it be."""
     top = float(GAP) / 2
     for bridge in result.topology.bridges:
-        box = Box(*_BRIDGE, top, ORANGE, dashed=bridge.internal)
+        box = Box(*_BRIDGE, top, NET, dashed=bridge.internal)
         inside = " (internal)" if bridge.internal else ""
         shown = (f"{bridge.name}{inside}", bridge.bridge, bridge.subnet, bridge.subnet6,
                 f"gateway {bridge.gateway}")  # fmt: skip
@@ -102,7 +103,7 @@ def _bridges(result: Drawn, nodes: dict[str, Box]) -> Iterator[tuple[str, Box]]:
 
 
 def _host(result: Drawn) -> Box:
-    box = Box(*_HOST, GAP / 2, GREEN)
+    box = Box(*_HOST, GAP / 2, BLUE)
     box.lines = [("", result.topology.hostname)]
     box.lines += [("", f"{name}  {address}") for name, address in result.topology.uplinks]
     numbers = count()

@@ -10,10 +10,12 @@ import textwrap
 from itertools import pairwise, zip_longest
 
 from dockmagic.commands.network.trace import WAYS, Traced, counter
+from dockmagic.widgets.frame import sheet
 from dockmagic.widgets.html import (
     BLUE,
     GREEN,
-    ORANGE,
+    GREY,
+    NET,
     RED,
     Markup,
     badge,
@@ -27,9 +29,10 @@ from dockmagic.widgets.sanitize import plain
 from dockmagic.widgets.svg import GAP, LINE, PAD, Box, letters, number, picture, text
 from dockmagic_runtime.model.topology import Hop, Route
 
+# the host is info, what passes on and translates net, the container run: red is for failures
 _KINDS = {
-    "client": GREEN, "proxy": RED, "rule": RED, "bridge": ORANGE, "veth": ORANGE,
-    "interface": BLUE, "process": BLUE, "answer": RED,
+    "client": BLUE, "proxy": NET, "rule": NET, "bridge": GREY, "veth": GREY,
+    "interface": GREEN, "process": GREEN, "answer": NET,
 }  # fmt: skip
 _OWN = ("client", "proxy", "rule")  # stations before the ways meet
 _COLUMN = 430  # pixels: the width of a station
@@ -49,7 +52,7 @@ def traced(result: Traced, *, deterministic: bool) -> Markup:
         tag("div", plain(result.verdict(route)), _table(route, deterministic=False))
         for route in routes
     ]
-    return join([*verdicts, _picture(result), remark, details("As a table", *tables)])
+    return sheet(*verdicts, _picture(result), remark, details("As a table", *tables))
 
 
 def _verdict(result: Traced, route: Route) -> Markup:
