@@ -9,6 +9,7 @@ found after it was leased stays.
 from __future__ import annotations
 
 import os
+from _thread import allocate_lock  # the lock of `threading`, which takes a millisecond to load
 
 from dockmagic_runtime.errors import EngineBug
 from dockmagic_runtime.images.scratch_gc import LEASE
@@ -28,18 +29,29 @@ class Lease(Closing):
         if fd is None:
             raise EngineBug(f"{self._path} is held by another process")
         self._fd = fd
+        self._lock = allocate_lock()
 
     def add(self, chain_id: str) -> None:
         with self._database.transaction():
             self.note(chain_id)
 
     def note(self, chain_id: str) -> None:
-        """The same inside a write transaction of the caller."""
-        write_all(self._fd, f"{chain_id}\n".encode())
+        """The same inside a write transaction of the caller.
+
+        Any thread's: the layers that one build places are leased for all that go on. A lease that
+        has just been released notes nothing; its descriptor may be another file's by now.
+        """
+        with self._lock:
+            if self._fd >= 0:
+                write_all(self._fd, f"{chain_id}\n".encode())
 
     def close(self) -> None:
-        os.unlink(self._path)
-        os.close(self._fd)
+        """Idempotent."""
+        with self._lock:
+            fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.unlink(self._path)
+            os.close(fd)
 
 
 def leased(scratch: str) -> set[str]:

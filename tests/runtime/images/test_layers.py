@@ -325,3 +325,15 @@ def test_what_a_build_is_about_to_need_is_not_pruned(
     assert others.prune() == 1
     assert not layers.has(record.chain_id)
     assert os.listdir(data_root.scratch) == []
+
+
+def test_a_lease_that_was_released_writes_to_no_other_file(
+    layers: LayerStore, data_root: DataRoot
+) -> None:
+    """Of builds side by side one notes its layers for all; another may have ended just now."""
+    lease = layers.lease()
+    lease.close()
+    with (data_root.scratch / "other").open("w+b") as other:  # has the number that was given back
+        lease.note("sha256:" + "0" * 64)
+        lease.close()
+        assert other.read() == b""
